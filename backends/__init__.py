@@ -1,0 +1,8 @@
+"""What generates and trains. `backends.base` is the seam; every other module is one backend."""
+
+BACKENDS = {
+    "scripted": "backends.scripted:Scripted",
+    "llama_cpp": "backends.llama_cpp:LlamaCpp",
+    "hf": "backends.hf:HuggingFace",
+}
+"""The built-in backends by kind; each is imported when a scenario is read."""

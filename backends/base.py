@@ -1,0 +1,117 @@
+"""The seam between the engine and whatever generates text or trains.
+
+    BackendConfig      the scenario's `backends:` entry; cheap to make; `open()` gives the backend
+    Backend            an async context manager; entering loads the weights; `generate` answers a request
+    Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer
+                       optional abilities: attributes of the backend that are objects, or None
+
+A new backend needs `open`, `generate` and nothing else. It knows nothing of debates, scenarios or stores, and
+the engine asks for abilities, never for classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+from backends.training import OnStep, Training, TrainSettings
+from society.component import Component
+from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
+
+Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
+
+
+class Tokenizer(Protocol):
+    """Counts what a prompt costs, with the backend's own chat template."""
+
+    def count(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens of the prompt these messages make, generation prompt included."""
+
+
+class Likelihood(Protocol):
+    """Scores given text."""
+
+    async def logprob(
+        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+    ) -> tuple[float, int]:
+        """Sum of the natural log-probabilities of `reply`'s tokens (end-of-turn included), and their number."""
+
+
+class Embeddings(Protocol):
+    """Turns text into vectors."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector per text, all of one length, not normalised."""
+
+
+class AdapterLoader(Protocol):
+    """Puts trained adapters beside the base weights, each named by its content hash."""
+
+    async def load(self, adapter: Adapter) -> None:
+        """Make `adapter.hash` usable in requests. Loading the same hash twice does nothing."""
+
+
+class Trainer(Protocol):
+    """Makes an adapter out of examples."""
+
+    async def train(
+        self,
+        examples: Sequence[Example],
+        settings: TrainSettings,
+        start: Adapter | None,
+        folder: Path,
+        *,
+        seed: int,
+        on_step: OnStep | None = None,
+    ) -> Training:
+        """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
+
+        `on_step` is called in the event loop after every optimiser step. Raises `InputError` when there is
+        nothing to train on and `BackendError` when the loss is not finite or memory runs out.
+        """
+
+
+class Backend(ABC):
+    """An opened source of text. Concurrent calls of `generate` are expected: batching is the backend's work."""
+
+    model_hash: str = ""
+    """Identifies the weights and everything else that decides what they say. Set when entered."""
+    tokenizer: Tokenizer | None = None
+    likelihood: Likelihood | None = None
+    embeddings: Embeddings | None = None
+    adapters: AdapterLoader | None = None
+    trainer: Trainer | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    @abstractmethod
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        """Answer one request.
+
+        Raises `ContextOverflowError` when it cannot fit, `TransientError` when trying again may help and
+        `BackendError` when it will not. Cancelling the call frees what it held.
+        """
+
+
+class BackendConfig(Component, ABC):
+    """The `backends:` entry of a scenario. Subclasses add `kind` and their options.
+
+    Options that change speed or memory but never text are marked `json_schema_extra={"tuning": True}`: a run
+    may be resumed with other values of these.
+    """
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset()
+    """What the opened backend will be able to do; known before anything loads."""
+
+    @abstractmethod
+    def open(self) -> Backend:
+        """The backend, not yet loaded."""

@@ -1,0 +1,15 @@
+"""The base of every named, pluggable piece of a scenario: backend, topology, task, decision, stop rule, ...
+
+A component is one small class: its fields are what YAML may say (checked by pydantic, strictly), its `kind` is
+its name there, and one method does its work. `society.registry` finds it; nothing else needs to know it.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel):
+    """A strict, immutable piece of a scenario. Subclasses add `kind: Literal["name"] = "name"` and fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)

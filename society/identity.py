@@ -1,0 +1,49 @@
+"""Seeds and keys: every random draw and every stored turn is named by what it is, not by when it happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from society.types import GenerateRequest, TurnId
+
+
+def derive_seed(*identity: object) -> int:
+    """A seed in [0, 2**31) that depends on these values alone."""
+    text = json.dumps(identity, separators=(",", ":"))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def turn_seed(seed: int, turn: TurnId) -> int:
+    """The seed of one turn of a scenario with this seed."""
+    return derive_seed(seed, turn.iteration, turn.item, turn.phase, turn.round, turn.agent, turn.sample)
+
+
+def request_key(request: GenerateRequest, model_hash: str) -> str:
+    """32 hex digits over everything that shapes a turn: messages, sampling, seed, choices, model and adapter."""
+    parts = (
+        [(m.role, m.content) for m in request.messages],
+        _sampling_parts(request),
+        request.seed,
+        request.adapter,
+        request.choices,
+        model_hash,
+    )
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _sampling_parts(request: GenerateRequest) -> list[object]:
+    s = request.sampling
+    return [s.temperature, s.top_p, s.top_k, s.min_p, s.repeat_penalty, s.max_tokens, s.stop]
+
+
+def text_key(text: str) -> bytes:
+    """16 bytes that name a text by its contents."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def fingerprint(data: object) -> str:
+    """32 hex digits over plain JSON data, whatever the order of its keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

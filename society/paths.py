@@ -1,0 +1,22 @@
+"""Paths in a scenario: relative to the scenario's folder, and only inside the folders it may read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+
+def _allowed(path: Path, info: ValidationInfo) -> Path:
+    """Resolve `path` (symbolic links included) against the validation's folders, the scenario's first."""
+    folders = [Path(folder).resolve() for folder in (info.context or {}).get("folders", ())] or [Path.cwd()]
+    resolved = (folders[0] / path).resolve()
+    if any(resolved.is_relative_to(folder) for folder in folders):
+        return resolved
+    names = ", ".join(str(folder) for folder in folders)
+    raise ValueError(f"is outside the folders that a scenario may read ({names}); allow its folder with --allow")
+
+
+ReadablePath = Annotated[Path, Field(strict=False), AfterValidator(_allowed)]  # not strict: YAML gives text
+"""A file that a scenario names. Validated into an absolute path inside the allowed folders."""

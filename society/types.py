@@ -1,0 +1,228 @@
+"""The plain types that every part of the program shares. Nothing here imports anything heavy.
+
+ChatMessage        one message of a model's input: a role and text
+Sampling           how tokens are drawn
+GenerateRequest    what a backend is asked: messages, sampling, seed, adapter, allowed choices
+GenerateOutput     what it answers: text, why it ended, Usage, log-probability
+Usage              tokens and seconds of one generation
+Adapter            trained weights on top of a base model, named by content hash
+Item               one question of a task, with its gold answer
+TurnId             who speaks when: the identity everything about a turn derives from
+Turn               a finished turn: what was asked, what was said, what it cost
+Message            what one agent reads of another's turn
+Vote, Decision     what each agent ends with, and what the society makes of it
+Ballot             what a decision rule is given; RoundState what stop rules and controllers are given
+Example            one training row: a chat whose last message is learned, and where it came from
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ChatRole = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
+TurnStatus = Literal["ok", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a model's input. Not to be confused with `Message`, which agents exchange."""
+
+    role: ChatRole
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. A temperature of 0 is greedy; top_k of 0, top_p of 1 and min_p of 0 are off."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """What a backend is asked for. `adapter` is the content hash of a loaded adapter, None the bare base.
+
+    With `choices` the reply must be exactly one of these strings (the backend constrains the decoding).
+    """
+
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    seed: int
+    adapter: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and seconds. `cached_tokens` of the `prompt_tokens` were in the cache and not computed again."""
+
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.generated_tokens + other.generated_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateOutput:
+    """A backend's answer. `logprob` is the sum of the generated tokens' natural log-probabilities under the
+    model itself (temperature 1, no truncation), or None where the backend does not know it."""
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+    logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Trained weights on top of a base model. `hash` is of the contents, so no cache can serve a stale one."""
+
+    hash: str
+    path: str
+    base: str  # model hash of the base it was trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question. `id` is stable across runs; `gold` is the true answer (for scoring alone), "" if unknown.
+    `aliases` are equally right; `choices` are the options of a multiple-choice question, A first."""
+
+    id: str
+    question: str
+    gold: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    data: dict[str, Any] = field(default_factory=dict, compare=False)  # the task's own, e.g. a verifier's entry
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TurnId:
+    """Who speaks when. The seed of a turn derives from this and the scenario's seed, from nothing else.
+
+    `round` counts from 1 within its phase. `sample` counts the independent repetitions of a debate from 0.
+    A summary that one agent makes for a reader has the agent "summarizer/reader".
+    """
+
+    iteration: int
+    item: str
+    phase: str
+    round: int
+    agent: str
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A finished turn. `answer` is what was parsed from the text, None if nothing could be.
+
+    `key` is a hash of everything that shaped the turn: messages, sampling, seed, model and adapter.
+    """
+
+    id: TurnId
+    key: str
+    messages: tuple[ChatMessage, ...]
+    text: str
+    answer: str | None
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+    logprob: float | None = None
+    confidence: float | None = None  # in [0, 1], where the scenario asks for it
+    adapter: str | None = None
+    status: TurnStatus = "ok"
+    error: str = ""
+    reads: tuple[TurnId, ...] = ()  # the turns whose messages this one was shown
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a reader is shown of a sender's turn, after the edge's view was applied."""
+
+    sender: str  # as shown: the agent's name, or "Agent 2" where the edge is anonymous
+    text: str
+    answer: str | None
+    round: int
+    confidence: float | None
+    source: TurnId
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one agent ends with. `answer` is None if nothing could be parsed; `failed` if its turn failed."""
+
+    agent: str
+    answer: str | None
+    confidence: float | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a society answers. `answer` is None when it does not decide; `reason` then says why
+    ("tie", "unparsed", "no majority", ...). `support` is the share of all voters that stand behind it."""
+
+    answer: str | None
+    support: float = 0.0
+    reason: str = ""
+    tied: tuple[str, ...] = ()
+
+
+Same = Callable[[str, str], bool]
+"""Whether two answers are the same answer, as the task sees it; symmetric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a decision rule is given. `history` has every turn of each voter, in the order spoken; `candidates`
+    the distinct answers that were on the table before the last phase, in the order first given."""
+
+    votes: Sequence[Vote]
+    history: Mapping[str, Sequence[Turn]]
+    candidates: Sequence[str]
+    same: Same
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundState:
+    """What stop rules and controllers see after a round: this phase's turns by round and agent, and the
+    tokens (`usage`) and number of turns that the whole debate has cost so far."""
+
+    rounds: Sequence[Mapping[str, Turn]]
+    usage: Usage
+    turns: int
+    same: Same
+
+    @property
+    def latest(self) -> Mapping[str, Turn]:
+        """The turns of the round just ended, by agent."""
+        return self.rounds[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training row: `messages` exactly as inference saw them, then the assistant message that was said.
+
+    Only that last message is learned; earlier assistant turns are context. `source` is the turn it comes from
+    and `rule` the selection rule that took it, so a row can be traced to the transcript.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    source: TurnId
+    rule: str
