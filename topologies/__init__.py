@@ -1,0 +1,30 @@
+"""Who reads whom: graph builders over networkx. `topologies.base` says what one is.
+
+`TOPOLOGIES` maps the name of every built-in kind to "module:Class", so that listing them imports nothing.
+"""
+
+from __future__ import annotations
+
+TOPOLOGIES: dict[str, str] = {
+    "none": "topologies.simple:Nobody",
+    "complete": "topologies.simple:Complete",
+    "ring": "topologies.simple:Ring",
+    "star": "topologies.simple:Star",
+    "chain": "topologies.simple:Chain",
+    "tree": "topologies.simple:Tree",
+    "grid": "topologies.simple:Grid",
+    "bipartite": "topologies.cliques:Bipartite",
+    "barbell": "topologies.cliques:Barbell",
+    "groups": "topologies.cliques:Groups",
+    "k_regular": "topologies.random:KRegular",
+    "small_world": "topologies.random:SmallWorld",
+    "scale_free": "topologies.random:ScaleFree",
+    "erdos_renyi": "topologies.random:ErdosRenyi",
+    "layered": "topologies.dags:Layered",
+    "dag_mesh": "topologies.dags:DagMesh",
+    "dag_random": "topologies.dags:DagRandom",
+    "edges": "topologies.explicit:Edges",
+    "matrix": "topologies.explicit:Matrix",
+    "file": "topologies.library:GraphFile",
+    "networkx": "topologies.library:Generated",
+}

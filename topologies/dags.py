@@ -1,0 +1,65 @@
+"""Acyclic graphs for the topological schedule, after MacNet (Qian et al., 2025, arXiv 2406.07155).
+
+Its chain, star and tree are `chain` with `directed` and `star` and `tree` with a `direction`.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, combinations, pairwise, product
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from topologies.base import Topology
+from topologies.ties import connect, require
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Size = Annotated[int, Field(ge=1)]
+
+
+class Layered(Topology):
+    """Each reads everybody in the layer before its own; the first layer reads nobody."""
+
+    kind: Literal["layered"] = "layered"
+    layers: Size | list[Size]
+    """How many layers of equal size (the first have one agent more where needed), or the size of each."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        sizes = self.sizes(n)
+        starts = [0, *accumulate(sizes)]
+        layers = [range(start, end) for start, end in pairwise(starts)]
+        return connect(n, (edge for one, two in pairwise(layers) for edge in product(one, two)))
+
+    def sizes(self, n: int) -> list[int]:
+        """The sizes of the layers over n agents, first layer first. Raises `InputError` if they misfit."""
+        layers = self.layers
+        if isinstance(layers, list):
+            total = sum(layers)
+            require(total == n, "layered", n, f"layers add up to {total}", f"give layers that add up to {n}")
+            return layers
+        require(layers <= n, "layered", n, f"{layers} layers cannot be filled", f"layers: 1 to {n}")
+        return [n // layers + (i < n % layers) for i in range(layers)]
+
+
+class DagMesh(Topology):
+    """Each reads everybody before it: the complete acyclic graph."""
+
+    kind: Literal["dag_mesh"] = "dag_mesh"
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        return connect(n, combinations(range(n), 2))
+
+
+class DagRandom(Topology):
+    """Each reads each agent before it with probability p: a random acyclic graph."""
+
+    kind: Literal["dag_random"] = "dag_random"
+    p: float = Field(0.5, ge=0, le=1)
+    """Probability of each edge, independently: 0 is nobody, 1 the complete acyclic graph."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        random = Random(seed)
+        return connect(n, [edge for edge in combinations(range(n), 2) if random.random() < self.p])

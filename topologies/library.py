@@ -1,0 +1,208 @@
+"""Graphs from elsewhere: a GraphML or GEXF file, or a generator of networkx."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import Field
+
+from society.errors import InputError
+from society.paths import ReadablePath
+from topologies.base import Topology
+from topologies.ties import connect, require
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+LARGEST_FILE = 20_000_000  # bytes: a graph of more agents than can be simulated, or not a graph
+BOOKKEEPING = {
+    "id",
+    "label",
+    "weight",
+    "key",
+    "start",
+    "end",
+}  # edge attributes that the file formats add themselves
+
+
+class GraphFile(Topology):
+    """Who reads whom from a GraphML or GEXF file: an edge u -> v says that v reads u."""
+
+    kind: Literal["file"] = "file"
+    path: ReadablePath
+    """A .graphml or .gexf file whose nodes are named like the agents, or 0 to n-1. Undirected: both ways.
+
+    Edge attributes other than id, label, weight and key are kept: they may be those of an edge view.
+    """
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        """The graph over agents that are named by their numbers, "0" to "n-1"."""
+        import networkx as nx
+
+        named = self.graph([str(i) for i in range(n)], {}, seed)
+        return cast("nx.DiGraph[int]", nx.relabel_nodes(named, int))
+
+    def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:
+        """The graph over these agents. Raises `InputError` when the file's nodes are not these agents."""
+        import networkx as nx
+
+        read: nx.DiGraph[Any] = nx.DiGraph(self._read())  # an undirected edge becomes two
+        names = self._names(read, agents)
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(agents)
+        for u, v, attributes in read.edges(data=True):
+            if u != v:
+                kept = {key: value for key, value in attributes.items() if key not in BOOKKEEPING}
+                graph.add_edge(names[u], names[v], **kept)
+        return graph
+
+    def _read(self) -> nx.Graph[Any]:
+        import networkx as nx
+
+        readers: dict[str, Any] = {".graphml": nx.read_graphml, ".gexf": nx.read_gexf}
+        reader = readers.get(self.path.suffix.lower())
+        if reader is None:
+            raise InputError(f"{self.path.name} is not a graph file.", "Give a .graphml or a .gexf file.")
+        try:
+            if self.path.stat().st_size > LARGEST_FILE:
+                raise InputError(f"{self.path} is larger than {LARGEST_FILE:,} bytes.", "Give a smaller graph.")
+            return cast("nx.Graph[Any]", reader(self.path))
+        except OSError as error:
+            raise InputError(f"The graph {self.path} cannot be read: {error.strerror}.", "Check the path.") from error
+        except (nx.NetworkXError, SyntaxError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{self.path} is not valid: {error}.", "Export the graph again.") from error
+
+    def _names(self, read: nx.DiGraph[Any], agents: Sequence[str]) -> dict[Any, str]:
+        """Each node of the file with the agent it stands for, by its id, its label, or its number."""
+        numbers = {str(i): name for i, name in enumerate(agents)}
+        ids = {node: str(node) for node in read}
+        labels = {node: str(data.get("label", node)) for node, data in read.nodes(data=True)}
+        for known in ({name: name for name in agents}, numbers):
+            for found in (ids, labels):
+                if sorted(found.values()) == sorted(known):
+                    return {node: known[name] for node, name in found.items()}
+        strange = sorted(set(ids.values()) - set(agents))[:5]
+        missing = sorted(set(agents) - set(ids.values()))[:5]
+        raise InputError(
+            f"The nodes of {self.path.name} are not the agents: "
+            f"{len(ids)} nodes for {len(agents)} agents; no agent is called {strange}, no node {missing}.",
+            f"Name the nodes like the agents, or 0 to {len(agents) - 1}.",
+        )
+
+
+# The generators that a scenario may name, each with the parameter that takes the number of agents; where
+# it is empty, the size follows from the other parameters. Left out: those that take Python objects, that may
+# never end for odd parameters, or whose size explodes.
+GENERATORS: dict[str, str] = {
+    "barabasi_albert_graph": "n",
+    "barbell_graph": "",
+    "caveman_graph": "",
+    "circulant_graph": "n",
+    "circular_ladder_graph": "",
+    "complete_graph": "n",
+    "connected_caveman_graph": "",
+    "connected_watts_strogatz_graph": "n",
+    "cycle_graph": "n",
+    "dual_barabasi_albert_graph": "n",
+    "full_rary_tree": "n",
+    "gn_graph": "n",
+    "gnc_graph": "n",
+    "gnm_random_graph": "n",
+    "gnp_random_graph": "n",
+    "gnr_graph": "n",
+    "hkn_harary_graph": "n",
+    "hnm_harary_graph": "n",
+    "ladder_graph": "",
+    "lollipop_graph": "",
+    "newman_watts_strogatz_graph": "n",
+    "path_graph": "n",
+    "planted_partition_graph": "",
+    "powerlaw_cluster_graph": "n",
+    "random_geometric_graph": "n",
+    "random_labeled_tree": "n",
+    "random_partition_graph": "",
+    "random_regular_graph": "n",
+    "relaxed_caveman_graph": "",
+    "ring_of_cliques": "",
+    "scale_free_graph": "n",
+    "stochastic_block_model": "",
+    "tadpole_graph": "",
+    "turan_graph": "n",
+    "watts_strogatz_graph": "n",
+    "wheel_graph": "n",
+    "windmill_graph": "",
+}
+OBJECTS = {
+    "backend",
+    "backend_kwargs",
+    "create_using",
+    "initial_graph",
+    "kernel",
+    "nodelist",
+    "pos",
+    "pos_name",
+}
+Number = int | float
+Value = bool | Number | list[Number] | list[list[Number]]
+
+
+class Generated(Topology):
+    """Who reads whom from a generator of networkx, by its name: an edge u -> v says that v reads u."""
+
+    kind: Literal["networkx"] = "networkx"
+    generator: str = Field(json_schema_extra={"enum": [*GENERATORS]})
+    """One of the listed generators; an undirected graph is read both ways, self-loops are left out."""
+    params: dict[str, Value] = Field(default_factory=dict)
+    """The generator's parameters by name; the number of agents and the seed are given by the run."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        import networkx as nx
+
+        if self.generator not in GENERATORS:
+            near = get_close_matches(self.generator, GENERATORS, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"There is no generator {self.generator!r}.", f"{hint}There are {', '.join(GENERATORS)}.")
+        function = getattr(nx, self.generator)
+        given = self._arguments(function, n, seed)
+        try:
+            drawn = function(**given)
+        except (nx.NetworkXException, TypeError, ValueError, ArithmeticError, IndexError) as error:
+            raise InputError(f"{self.generator}({self._shown()}) failed: {error}.", "Change its params.") from error
+        made = len(drawn)
+        require(
+            made == n,
+            self.generator,
+            n,
+            f"it makes {made} nodes",
+            "change its params or the number of agents",
+        )
+        graph = nx.DiGraph(nx.convert_node_labels_to_integers(drawn))
+        return connect(n, graph.edges)
+
+    def _arguments(self, function: Any, n: int, seed: int) -> dict[str, Any]:
+        """The keyword arguments, checked against the signature and against sizes that would never end."""
+        own, known = GENERATORS[self.generator], inspect.signature(function).parameters
+        allowed = [name for name in known if name not in OBJECTS | {own, "seed"}]
+        for name in self.params:
+            if name not in allowed:
+                takes = f"It takes {', '.join(allowed)}." if allowed else "It takes none."
+                raise InputError(f"{self.generator} has no parameter {name!r} to set.", takes)
+        missing = [p for p in allowed if known[p].default is inspect.Parameter.empty and p not in self.params]
+        if missing:
+            raise InputError(f"{self.generator} needs {', '.join(missing)}.", "Give them under params.")
+        most = n * n if own else n  # more would make a graph far larger than the society
+        for name, value in self.params.items():
+            if _largest(value) > most:
+                raise InputError(f"{self.generator}: {name} is above {most}.", f"There are {n} agents.")
+        supplied = {own: n, "seed": seed % 2**32}
+        return dict(self.params) | {name: value for name, value in supplied.items() if name in known}
+
+    def _shown(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.params.items())
+
+
+def _largest(value: Value) -> float:
+    return max((_largest(entry) for entry in value), default=0) if isinstance(value, list) else value

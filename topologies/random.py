@@ -1,0 +1,102 @@
+"""Random families (and the circulant that k-regular is by default). Each depends on its seed alone."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from topologies.base import Topology
+from topologies.ties import connect, one_way, require
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class KRegular(Topology):
+    """Each reads exactly k others: the nearest on a ring, or others drawn at random."""
+
+    kind: Literal["k_regular"] = "k_regular"
+    k: int = Field(ge=0)
+    """How many others each agent reads: less than the number of agents; if undirected, k * agents is even."""
+    random: bool = False
+    """Draw the graph from all k-regular ones; otherwise the k nearest on a ring are read (a circulant)."""
+    directed: bool = False
+    """Reading is not mutual: each reads the k before it, or k others drawn at random."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        even = self.directed or n * self.k % 2 == 0
+        possible = [str(k) for k in range(n) if self.directed or n * k % 2 == 0]
+        cause = f"nobody can read {self.k} others" if self.k >= n else f"{n} * {self.k} is odd"
+        require(self.k < n and even, "k_regular", n, cause, f"k: one of {', '.join(possible)}")
+        if self.directed:
+            return connect(n, self._draw(n, seed) if self.random else self._circulant(n, range(1, self.k + 1)))
+        if self.random:
+            import networkx as nx
+
+            return connect(n, nx.random_regular_graph(self.k, n, seed=seed).edges, "both")
+        opposite = [n // 2] if self.k % 2 else []
+        return connect(n, self._circulant(n, [*range(1, self.k // 2 + 1), *opposite]), "both")
+
+    def _circulant(self, n: int, offsets: range | list[int]) -> list[tuple[int, int]]:
+        return [((i - offset) % n, i) for i in range(n) for offset in offsets]
+
+    def _draw(self, n: int, seed: int) -> list[tuple[int, int]]:
+        random = Random(seed)
+        return [(u, v) for v in range(n) for u in random.sample([i for i in range(n) if i != v], self.k)]
+
+
+class SmallWorld(Topology):
+    """Each reads its k nearest on a ring, but some ties are rewired to anybody (Watts and Strogatz, 1998)."""
+
+    kind: Literal["small_world"] = "small_world"
+    k: int = Field(4, ge=2, multiple_of=2)
+    """Nearest neighbours tied on the ring: even, below the number of agents. Two agents are one tie."""
+    p: float = Field(0.1, ge=0, le=1)
+    """Probability that a tie is rewired: 0 is the ring lattice, 1 nearly random. Ties keep their number."""
+    directed: bool = False
+    """Each tie is read one way only, in a direction drawn at random."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        import networkx as nx
+
+        require(self.k < n or n <= 2, "small_world", n, f"nobody has {self.k} others", f"k: even, 2 to {n - 1}")
+        ties = [(i, i + 1) for i in range(n - 1)] if n <= 2 else nx.watts_strogatz_graph(n, self.k, self.p, seed).edges
+        random = Random(seed)
+        oriented = ((u, v) if random.random() < 0.5 else (v, u) for u, v in ties)
+        return connect(n, oriented, one_way(self.directed))
+
+
+class ScaleFree(Topology):
+    """Newcomers tie themselves to m earlier agents, preferring well-read ones (Barabasi and Albert, 1999)."""
+
+    kind: Literal["scale_free"] = "scale_free"
+    m: int = Field(2, ge=1)
+    """Ties of each newcomer, below the number of agents; m * (agents - m) ties in all."""
+    directed: bool = False
+    """Newcomers read the earlier agents and are not read by them: an acyclic graph."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        import networkx as nx
+
+        fits = self.m < n or n == 1
+        require(fits, "scale_free", n, f"a newcomer cannot find {self.m} others", f"m: 1 to {n - 1}")
+        ties = nx.barabasi_albert_graph(n, self.m, seed).edges if n > 1 else ()
+        return connect(n, ((min(tie), max(tie)) for tie in ties), one_way(self.directed))
+
+
+class ErdosRenyi(Topology):
+    """Any two read each other with probability p, independently (the random graph of Gilbert, 1959)."""
+
+    kind: Literal["erdos_renyi"] = "erdos_renyi"
+    p: float = Field(ge=0, le=1)
+    """Probability of each tie, or of each edge when directed."""
+    directed: bool = False
+    """Draw for each ordered pair by itself, so that reading need not be mutual."""
+
+    def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        import networkx as nx
+
+        edges = nx.gnp_random_graph(n, self.p, seed, directed=self.directed).edges
+        return connect(n, edges, one_way(self.directed))
