@@ -1,0 +1,82 @@
+"""Arithmetic: the value of a+b*c+d-e*f for random integers, or of another form with + - * and letters.
+
+The form is the one of "Multiagent Finetuning" (arXiv 2501.05707), section 3.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from society.answers.format import AnswerFormat
+from society.tasks.base import Task
+from society.types import Item
+
+BOUND = 1_000_000
+
+
+def _check_form(form: str) -> str:
+    form = re.sub(r"\s", "", form)
+    if not re.fullmatch(r"[a-z](?:[-+*][a-z])*", form):
+        raise ValueError("should be single small letters joined by + - or *, such as a+b*c")
+    return form
+
+
+class Arithmetic(Task):
+    """What is the value of a sum of products of random integers? An equal letter is an equal number."""
+
+    kind: Literal["arithmetic"] = "arithmetic"
+    form: Annotated[str, Field(max_length=60), AfterValidator(_check_form)] = "a+b*c+d-e*f"
+    """Single letters joined by + - and *, such as a+b."""
+    low: int = Field(0, ge=-BOUND, le=BOUND)
+    """The smallest number."""
+    high: int = Field(30, ge=-BOUND, le=BOUND)
+    """The largest number."""
+    limit: Annotated[int, Field(ge=1)] | None = 100
+    """How many questions."""
+
+    standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "last_number"), equal="numeric")
+    generated: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) should not be above high ({self.high})")
+        return self
+
+    def questions(self, seed: int) -> Iterable[Item]:
+        """Random expressions without end; the id of each is the expression."""
+        rng = random.Random(f"arithmetic/{self.form}/{self.low}/{self.high}/{seed}")
+        letters = sorted(set(re.findall("[a-z]", self.form)))
+        while True:
+            numbers = {letter: rng.randint(self.low, self.high) for letter in letters}
+            shown = _fill(self.form, numbers)
+            gold = str(evaluate(self.form, numbers))
+            yield Item(id=shown, question=f"What is the value of {shown}?", gold=gold)
+
+
+def _fill(form: str, numbers: Mapping[str, int]) -> str:
+    """The form with its letters replaced; a negative number after an operator stands in brackets."""
+    shown = ""
+    for char in form:
+        if char not in numbers:
+            shown += char
+        else:
+            value = numbers[char]
+            shown += f"({value})" if value < 0 and shown else str(value)
+    return shown
+
+
+def evaluate(form: str, numbers: Mapping[str, int]) -> int:
+    """The value of a checked form: products first, then sums from the left."""
+    total = 0
+    for sign, product in re.findall(r"([-+]?)([a-z](?:\*[a-z])*)", form):
+        value = 1
+        for letter in product.split("*"):
+            value *= numbers[letter]
+        total += -value if sign == "-" else value
+    return total

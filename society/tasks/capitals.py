@@ -1,0 +1,65 @@
+"""Capitals of countries: short factual questions that a small model knows in part.
+
+The table holds the members of the United Nations that have one clear capital; seven without are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar, Literal
+
+from society.answers.format import AnswerFormat
+from society.tasks.base import Task
+from society.types import Item
+
+Continent = Literal["Africa", "Asia", "Europe", "North America", "Oceania", "South America"]
+
+
+class Capitals(Task):
+    """What is the capital of a country? All countries of the table, or a part of it."""
+
+    kind: Literal["capitals"] = "capitals"
+    continent: Continent | None = None
+    """Only countries of this continent."""
+    well_known: bool = False
+    """Only countries that most people could find on a map."""
+
+    standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("candidates",), equal="exact")
+
+    def questions(self, seed: int) -> Iterable[Item]:
+        """One question a country, in alphabetical order within each continent."""
+        for row in _table():
+            fits = self.continent in (None, row["continent"])
+            if fits and (row["well_known"] == "yes" or not self.well_known):
+                yield _item(row)
+
+    def candidates(self, item: Item) -> Mapping[str, str]:
+        """Every capital of the whole table in all its spellings, whatever the question."""
+        return _spellings()
+
+
+def _item(row: Mapping[str, str]) -> Item:
+    return Item(
+        id="capital-of-" + row["country"].removeprefix("the ").lower().replace(" ", "-"),
+        question=f"What is the capital of {row['country']}?",
+        gold=row["capital"],
+        aliases=_aliases(row),
+    )
+
+
+def _aliases(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(alias.strip() for alias in row["aliases"].split(";") if alias.strip())
+
+
+@cache
+def _table() -> tuple[dict[str, str], ...]:
+    text = files("society.tasks").joinpath("capitals.tsv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines(), delimiter="\t"))
+
+
+@cache
+def _spellings() -> Mapping[str, str]:
+    return {spelling: row["capital"] for row in _table() for spelling in (row["capital"], *_aliases(row))}

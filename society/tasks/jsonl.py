@@ -1,0 +1,178 @@
+"""Questions from a file with one JSON object a line, by a mapping of its fields.
+
+{kind: jsonl, path: gsm8k.jsonl, question: question, gold: answer, gold_extract: [hash]}
+{kind: jsonl, path: mmlu.jsonl, question: question, choices: choices, gold: answer}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from society.answers.extract import Extractor, extract
+from society.answers.format import AnswerFormat
+from society.errors import InputError
+from society.paths import ReadablePath
+from society.tasks.base import Task
+from society.types import Item
+
+Plain = str | int | float | bool | None
+Row = dict[str, Any]
+
+CHOICE = AnswerFormat(extract=("choice", "boxed", "candidates"), equal="choice")
+LETTERS = "ABCDEFGHIJ"
+
+
+class Jsonl(Task):
+    """Questions from a JSONL file."""
+
+    kind: Literal["jsonl"] = "jsonl"
+    path: Annotated[ReadablePath, Field(strict=False)]
+    """The file, relative to the scenario."""
+    question: str = "question"
+    """The field with the question, or a template of fields such as "{context} {question}"."""
+    gold: str = "answer"
+    """The field with the true answer."""
+    gold_extract: Annotated[tuple[Extractor, ...], Field(strict=False)] = ()
+    """How to find the true answer in its field (hash for GSM8K, boxed for MATH); all of it if not given."""
+    choices: str | None = None
+    """The field with the list of options; the true answer is then an index from 0, a letter, or an option."""
+    id: str | None = None
+    """The field that identifies a question; its line if not given."""
+    where: dict[str, Plain | list[Plain]] = Field(default_factory=dict)
+    """Only rows whose fields have this value, or one of these."""
+
+    standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "line"), equal="exact")
+
+    @cached_property
+    def format(self) -> AnswerFormat:
+        """Letters for multiple choice, else boxed or marked text; with what the scenario changes."""
+        if self.choices is not None:
+            return CHOICE.override(self.answer)
+        return self.standard.override(self.answer)
+
+    def questions(self, seed: int) -> Iterable[Item]:
+        """The rows that fit `where`, in the order of the file.
+
+        Raises `InputError`, with file and line, for a row that cannot be used.
+        """
+        ids: set[str] = set()
+        found = 0
+        for line, row in read_rows(self.path):
+            if not self._fits(row, line):
+                continue
+            item = self._item(row, line)
+            if item.id in ids:
+                raise self._error(line, f"has the id {item.id!r} a second time", "Name a field that is unique in `id`.")
+            ids.add(item.id)
+            found += 1
+            yield item
+        if not found:
+            what = "no row fits `where`" if self.where else "there are no rows"
+            raise InputError(f"{self.path}: {what}.", "Check `path` and `where` of the task.")
+
+    def _fits(self, row: Row, line: int) -> bool:
+        for name, wanted in self.where.items():
+            value = self._field(row, name, line)
+            if value not in (wanted if isinstance(wanted, list) else [wanted]):
+                return False
+        return True
+
+    def _item(self, row: Row, line: int) -> Item:
+        options = self._options(row, line)
+        question = self._fill(row, line)
+        if options and not re.search(r"\{.*\}", self.question):
+            question += "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+        identity = f"{self.path.stem}-{line}" if self.id is None else str(self._field(row, self.id, line))
+        return Item(id=identity, question=question, gold=self._gold(row, options, line), choices=options)
+
+    def _fill(self, row: Row, line: int) -> str:
+        """The question: a field, or a template. In a template a list is shown as lettered options."""
+        if "{" not in self.question:
+            return _show(self._field(row, self.question, line))
+        return re.sub(r"\{(\w+)\}", lambda match: _show(self._field(row, match[1], line)), self.question)
+
+    def _options(self, row: Row, line: int) -> tuple[str, ...]:
+        if self.choices is None:
+            return ()
+        options = self._field(row, self.choices, line)
+        if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
+            raise self._error(line, f"has no list of 2 to 10 options in {self.choices!r}", "Correct the row.")
+        return tuple(str(option) for option in options)
+
+    def _gold(self, row: Row, options: tuple[str, ...], line: int) -> str:
+        value = self._field(row, self.gold, line)
+        if options:
+            return self._letter(value, options, line)
+        text = f"{value:g}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else str(value)
+        found = extract(text, self.gold_extract) if self.gold_extract else text.strip()
+        if not found:
+            raise self._error(
+                line,
+                f"has a field {self.gold!r} without an answer",
+                "Correct `gold_extract` of the task, or the row.",
+            )
+        return found
+
+    def _letter(self, value: Any, options: tuple[str, ...], line: int) -> str:
+        """The letter that an index from 0, a letter or the text of an option stands for."""
+        letters = LETTERS[: len(options)]
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
+            return letters[value]
+        if isinstance(value, str) and len(value) == 1 and value.upper() in letters:
+            return value.upper()
+        if isinstance(value, str) and value in options:
+            return letters[options.index(value)]
+        raise self._error(
+            line, f"has the answer {value!r}, which is none of its {len(options)} options", "Correct the row."
+        )
+
+    def _field(self, row: Row, name: str, line: int) -> Any:
+        if name not in row:
+            raise self._error(
+                line,
+                f"has no field {name!r}; it has {', '.join(row)}",
+                "Correct the field's name in the task.",
+            )
+        return row[name]
+
+    def _error(self, line: int, what: str, remedy: str) -> InputError:
+        return InputError(f"{self.path}:{line}: the row {what}.", remedy)
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Each row of a JSONL file with its line, from 1; empty lines are skipped.
+
+    Raises `InputError`, with file and line, where the file cannot be read, is not UTF-8 or not JSON objects.
+    """
+    try:
+        with path.open("rb") as file:
+            for line, raw in enumerate(file, 1):
+                if raw.strip():
+                    yield line, _parse_row(raw, f"{path}:{line}")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Check `path` of the task.") from error
+
+
+def _parse_row(raw: bytes, where: str) -> Row:
+    try:
+        row = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 text.", "Convert the file to UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {error}.", "The file should hold one JSON object a line.") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not a JSON object.", "The file should hold one JSON object a line.")
+    return row
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, value, strict=False))
+    return str(value)
