@@ -1,0 +1,218 @@
+"""What every backend promises, as tests: subclass `BackendContract` in a test module and give it a `config`.
+
+    class TestMine(BackendContract):
+        deterministic = True
+
+        @pytest.fixture
+        def config(self) -> BackendConfig:
+            return MyConfig(model="tiny.gguf")
+
+Needs pytest and nothing else. Each test asks for a few tokens, so that a small real model passes in seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, get_args
+
+import pytest
+
+from backends.base import Ability, Backend, BackendConfig
+from society.errors import BackendError, ContextOverflowError
+from society.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling
+
+LONG_QUESTION = "Count from one to one hundred, all numbers in words, separated by commas."
+
+
+def ask(text: str, *, seed: int = 1, adapter: str | None = None, **sampling: Any) -> GenerateRequest:
+    """A request of one user message; `max_tokens` is 8 unless given."""
+    drawn = Sampling(**{"max_tokens": 8, **sampling})
+    return GenerateRequest((ChatMessage("user", text),), drawn, seed, adapter)
+
+
+def run(config: BackendConfig, use: Callable[[Backend], Coroutine[Any, Any, Any]]) -> Any:
+    """What `use` returns for the opened backend."""
+
+    async def opened() -> Any:
+        async with config.open() as backend:
+            return await use(backend)
+
+    return asyncio.run(opened())
+
+
+class BackendContract:
+    """The promises. A subclass gives the fixture `config` and says which optional promises it makes."""
+
+    deterministic = False
+    """The same request, seed included, gives the same text whatever else is running."""
+    overflow_prompt = ""
+    """A prompt that does not fit the context of `config`; "" where there is no limit."""
+
+    def test_opens_twice_with_the_same_hash(self, config: BackendConfig) -> None:
+        async def use(backend: Backend) -> tuple[str, str]:
+            return backend.model_hash, (await backend.generate(ask("Hello."))).text
+
+        (first, _), (second, _) = run(config, use), run(config, use)
+        assert first
+        assert first == second
+
+    def test_answers_with_text_and_usage(self, config: BackendConfig) -> None:
+        output: GenerateOutput = run(config, lambda backend: backend.generate(ask("Say hello to me.")))
+        assert isinstance(output.text, str)
+        assert output.finish_reason in ("stop", "length")
+        assert output.usage.prompt_tokens > 0
+        assert 0 <= output.usage.generated_tokens <= 8
+        assert 0 <= output.usage.cached_tokens <= output.usage.prompt_tokens
+        assert output.logprob is None or output.logprob <= 0
+
+    def test_thirty_at_once_each_get_their_own(self, config: BackendConfig) -> None:
+        requests = [ask("Repeat: " + "word " * i, seed=i, max_tokens=4) for i in range(1, 31)]
+
+        async def use(backend: Backend) -> list[GenerateOutput]:
+            return await asyncio.gather(*map(backend.generate, requests))
+
+        lengths = [output.usage.prompt_tokens for output in run(config, use)]
+        assert lengths == sorted(set(lengths))  # each prompt is a word longer than the one before
+
+    def test_choices_are_answered_exactly(self, config: BackendConfig) -> None:
+        need(config, "choices")
+        message = (ChatMessage("user", "Choose one."),)
+        pairs = [(f"option {i}", f"Möglichkeit {i}") for i in range(30)]
+        requests = [GenerateRequest(message, Sampling(max_tokens=16), i, choices=pair) for i, pair in enumerate(pairs)]
+
+        async def use(backend: Backend) -> list[GenerateOutput]:
+            return await asyncio.gather(*map(backend.generate, requests))
+
+        assert all(output.text in pair for output, pair in zip(run(config, use), pairs, strict=True))
+
+    def test_same_request_gives_the_same_text(self, config: BackendConfig) -> None:
+        if not self.deterministic:
+            pytest.skip("this backend does not promise it")
+        requests = [ask(f"Tell me about {thing}.", seed=7) for thing in ("rain", "salt", "the sea")]
+
+        async def alone(backend: Backend) -> list[str]:
+            return [(await backend.generate(request)).text for request in requests]
+
+        async def together(backend: Backend) -> list[str]:
+            others = [ask(f"What is {i}?", seed=i) for i in range(5)]
+            outputs = await asyncio.gather(*map(backend.generate, [*requests, *others]))
+            return [output.text for output in outputs[:3]]
+
+        assert run(config, alone) == run(config, alone) == run(config, together)
+
+    def test_max_tokens_ends_the_answer(self, config: BackendConfig) -> None:
+        output: GenerateOutput = run(config, lambda backend: backend.generate(ask(LONG_QUESTION, max_tokens=3)))
+        assert output.finish_reason == "length"
+        assert output.usage.generated_tokens == 3
+
+    def test_stop_strings_are_not_in_the_text(self, config: BackendConfig) -> None:
+        request = ask(LONG_QUESTION, max_tokens=16, stop=(" ", "e"))
+        output: GenerateOutput = run(config, lambda backend: backend.generate(request))
+        assert not {" ", "e"} & set(output.text)
+        assert output.finish_reason == "stop"
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.05])
+    def test_cancelling_leaves_it_usable(self, config: BackendConfig, seconds: float) -> None:
+        async def use(backend: Backend) -> GenerateOutput:
+            tasks = [asyncio.create_task(backend.generate(ask(LONG_QUESTION, max_tokens=64))) for _ in range(3)]
+            await asyncio.sleep(seconds)
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            return await backend.generate(ask("Say hello to me."))
+
+        assert isinstance(run(config, use).text, str)
+
+    def test_abilities_are_those_declared(self, config: BackendConfig) -> None:
+        async def use(backend: Backend) -> set[str]:
+            named = set(get_args(Ability)) - {"choices"}  # an ability of `generate`, not an object
+            return {name for name in named if getattr(backend, name) is not None}
+
+        assert run(config, use) == set(config.abilities) - {"choices"}
+
+    def test_tokenizer_counts_what_usage_reports(self, config: BackendConfig) -> None:
+        need(config, "tokenizer")
+        system, user = ChatMessage("system", "Be brief."), ChatMessage("user", "Why is the sky blue? ☀")
+        chats = [(user,), (system, user), (user, ChatMessage("assistant", "Rayleigh."), user)]
+
+        async def use(backend: Backend) -> list[tuple[int, int]]:
+            assert backend.tokenizer is not None
+            requests = [GenerateRequest(chat, Sampling(max_tokens=2), 1) for chat in chats]
+            outputs = await asyncio.gather(*map(backend.generate, requests))
+            counts = [backend.tokenizer.count(chat) for chat in chats]
+            return list(zip(counts, [output.usage.prompt_tokens for output in outputs], strict=True))
+
+        assert all(counted == reported for counted, reported in run(config, use))
+
+    def test_likelihood_is_of_every_token(self, config: BackendConfig) -> None:
+        need(config, "likelihood")
+        message = (ChatMessage("user", "What is the capital of France?"),)
+
+        async def use(backend: Backend) -> list[tuple[float, int]]:
+            assert backend.likelihood is not None
+            return [await backend.likelihood.logprob(message, text) for text in ("Paris", "Paris, of course.")]
+
+        (short, few), (long, more) = run(config, use)
+        assert 0 < few < more
+        assert long <= 0
+        assert short <= 0
+
+    def test_embeddings_have_one_length(self, config: BackendConfig) -> None:
+        need(config, "embeddings")
+
+        async def use(backend: Backend) -> list[list[float]]:
+            assert backend.embeddings is not None
+            return await backend.embeddings.embed(["a short text", "another, which is longer", "☀"])
+
+        vectors = run(config, use)
+        assert len(vectors) == 3
+        assert len({len(vector) for vector in vectors}) == 1
+
+    def test_overflow_is_an_error_with_lengths(self, config: BackendConfig) -> None:
+        if not self.overflow_prompt:
+            pytest.skip("this backend has no limit")
+        with pytest.raises(ContextOverflowError) as caught:
+            run(config, lambda backend: backend.generate(ask(self.overflow_prompt)))
+        assert caught.value.prompt + caught.value.answer > caught.value.context > 0
+
+    def test_unknown_adapter_is_an_error_with_remedy(self, config: BackendConfig) -> None:
+        with pytest.raises(BackendError) as caught:
+            run(config, lambda backend: backend.generate(ask("Hello.", adapter="0" * 64)))
+        assert caught.value.remedy
+
+    def test_closed_backend_is_an_error_with_remedy(self, config: BackendConfig) -> None:
+        backend = config.open()
+        with pytest.raises(BackendError) as before:
+            asyncio.run(backend.generate(ask("Hello.")))
+
+        async def use_late() -> GenerateOutput:
+            async with backend:
+                pass
+            return await backend.generate(ask("Hello."))
+
+        with pytest.raises(BackendError) as after:
+            asyncio.run(use_late())
+        assert before.value.remedy
+        assert after.value.remedy
+
+    def test_unicode_passes(self, config: BackendConfig) -> None:
+        texts = ["naïve café 東京 🤖", "e\u0301 \u200d \ufeff", "<|im_end|> [INST] </s>"]
+
+        async def use(backend: Backend) -> list[GenerateOutput]:
+            return await asyncio.gather(*(backend.generate(ask(text)) for text in texts))
+
+        assert all(output.text.encode("utf-8").decode() == output.text for output in run(config, use))
+
+    def test_no_messages_is_an_error(self, config: BackendConfig) -> None:
+        with pytest.raises(BackendError):
+            run(config, lambda backend: backend.generate(GenerateRequest((), Sampling(max_tokens=4), 1)))
+
+
+def need(config: BackendConfig, ability: Ability) -> None:
+    """Skip the test of an ability that the backend does not declare."""
+    if ability not in config.abilities:
+        pytest.skip(f"no {ability}")
