@@ -1,0 +1,186 @@
+"""Where agents stand in a picture: a layout fitting each family of topologies.
+
+A layout gives every node its (x, y), y upwards. Nothing here draws, and nothing is random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Positions = dict[str, tuple[float, float]]
+LARGE = 250  # nodes above which distances between all pairs take too long: a circle then
+BETWEEN = 1.8  # units between unconnected parts, for the names
+
+
+def place(graph: nx.DiGraph[str], kind: str) -> Positions:
+    """Positions of all nodes, scaled so that the nearest two are 1 apart; `kind` is the topology's family."""
+    layout = LAYOUTS.get(kind, layers if graph.number_of_edges() else components)
+    return _scale(layout(graph) if len(graph) > 1 else dict.fromkeys(graph, (0.0, 0.0)))
+
+
+def circle(graph: Iterable[str]) -> Positions:
+    """On a circle, the first at the top, clockwise."""
+    nodes = list(graph)
+    angles = {node: 2 * math.pi * i / len(nodes) for i, node in enumerate(nodes)}
+    return {node: (math.sin(angle), math.cos(angle)) for node, angle in angles.items()}
+
+
+def star(graph: nx.DiGraph[str]) -> Positions:
+    """The busiest node in the centre, the others around it."""
+    degrees = dict(graph.degree())
+    centre = max(graph, key=lambda node: degrees[node])
+    return {centre: (0.0, 0.0)} | circle(node for node in graph if node != centre)
+
+
+def chain(graph: nx.DiGraph[str]) -> Positions:
+    """A line; a long one turns back like a river."""
+    width = len(graph) if len(graph) <= 10 else math.ceil(math.sqrt(2 * len(graph)))
+    rows = [divmod(i, width) for i in range(len(graph))]
+    return {
+        node: (float(width - 1 - column if row % 2 else column), -1.0 * row)
+        for node, (row, column) in zip(graph, rows, strict=True)
+    }
+
+
+def grid(graph: nx.DiGraph[str]) -> Positions:
+    """On a lattice, whose width w shows in the ties: node 0 with node w, and node 1 with node w + 1."""
+    nodes = list(graph)
+    tied = {(u, v) for u, v in graph.edges} | {(v, u) for u, v in graph.edges}
+    widths = range(2, max(3, len(nodes) - 1))
+    found = (w for w in widths if all(pair in tied for pair in zip(nodes[:2], nodes[w : w + 2], strict=False)))
+    width = next(found, len(nodes)) if len(nodes) > 2 else len(nodes)
+    return {node: (float(i % width), -1.0 * (i // width)) for i, node in enumerate(nodes)}
+
+
+def bipartite(graph: nx.DiGraph[str]) -> Positions:
+    """Two columns: the first node and whoever it has no tie with on the left."""
+    first = next(iter(graph))
+    other = {*graph.successors(first), *graph.predecessors(first)}
+    sides = [[node for node in graph if node not in other], [node for node in graph if node in other]]
+    return _columns(sides, gap=max(1.5, len(graph) / 6))
+
+
+def layers(graph: nx.DiGraph[str]) -> Positions:
+    """From left to right, each node in the column after the last one that it reads, if the graph is acyclic."""
+    import networkx as nx
+
+    if not nx.is_directed_acyclic_graph(graph):
+        return components(graph)
+    order = {node: i for i, node in enumerate(graph)}
+    columns = [sorted(column, key=order.__getitem__) for column in nx.topological_generations(graph)]
+    if max(map(len, columns)) == 1:  # every edge would lie on one line
+        return circle(graph)
+    depth = {node: i for i, column in enumerate(columns) for node in column}
+    skips = any(depth[v] - depth[u] > 1 for u, v in graph.edges)  # past a node that stands alone: move that aside
+    aside = {node: 0.3 * (-1) ** depth[node] * (skips and len(columns[depth[node]]) == 1) for node in graph}
+    return {node: (x, y + aside[node]) for node, (x, y) in _columns(columns, gap=1.6).items()}
+
+
+def tree(graph: nx.DiGraph[str]) -> Positions:
+    """From left to right, each parent in the middle of its children (first node: the root)."""
+    import networkx as nx
+
+    root = next(iter(graph))
+    plain = graph.to_undirected()
+    if not nx.is_tree(plain):  # some edges were dropped
+        return components(graph)
+    children = dict(nx.bfs_successors(plain, root))
+    depth = nx.single_source_shortest_path_length(plain, root)
+    height: dict[str, float] = {}
+    for node in nx.dfs_postorder_nodes(plain, root):
+        below = [height[child] for child in children.get(node, ())]
+        height[node] = sum(below) / len(below) if below else -float(sum(leaf not in children for leaf in height))
+    return {node: (1.6 * depth[node], height[node]) for node in graph}
+
+
+def groups(graph: nx.DiGraph[str]) -> Positions:
+    """Each group on its own circle."""
+    return _pack(graph, lambda nodes, _: circle(nodes))
+
+
+def components(graph: nx.DiGraph[str]) -> Positions:
+    """Distances as in the graph (Kamada and Kawai, 1989), each connected part by itself."""
+    return _pack(graph, _springs) if len(graph) <= LARGE else circle(graph)
+
+
+def _springs(nodes: list[str], graph: nx.DiGraph[str]) -> Positions:
+    """Kamada and Kawai's layout, turned so that the two farthest apart lie level."""
+    import networkx as nx
+
+    part = graph.to_undirected().subgraph(nodes)
+    found = nx.kamada_kawai_layout(part, pos=circle(nodes)) if len(nodes) > 1 else circle(nodes)
+    points = {node: complex(*map(float, found[node])) for node in nodes}
+    first, last = max(combinations(nodes, 2), key=lambda p: abs(points[p[1]] - points[p[0]]), default=(nodes[0],) * 2)
+    along = points[last] - points[first]
+    turned = {node: point / along * abs(along) if along else point for node, point in points.items()}
+    return {node: (point.real, point.imag) for node, point in turned.items()}
+
+
+def _pack(graph: nx.DiGraph[str], layout: Callable[[list[str], nx.DiGraph[str]], Positions]) -> Positions:
+    """Every connected part laid out by itself, and the parts set in rows."""
+    import networkx as nx
+
+    order = {node: i for i, node in enumerate(graph)}
+    found = [sorted(part, key=order.__getitem__) for part in nx.weakly_connected_components(graph)]
+    shapes = [_scale(layout(part, graph)) for part in sorted(found, key=len, reverse=True)]
+    sizes = [_extent(shape) for shape in shapes]
+    area = sum((width + BETWEEN) * (height + BETWEEN) for width, height in sizes)
+    limit = max(1.2 * math.sqrt(area), *(width for width, _ in sizes))
+    packed: Positions = {}
+    x = y = tallest = 0.0
+    for shape, (width, height) in zip(shapes, sizes, strict=True):
+        if x > 0 and x + width > limit:
+            x, y, tallest = 0.0, y - tallest - BETWEEN, 0.0
+        left, top = min(p[0] for p in shape.values()), max(p[1] for p in shape.values())
+        packed |= {node: (x + px - left, y + py - top) for node, (px, py) in shape.items()}
+        x, tallest = x + width + BETWEEN, max(tallest, height)
+    return {node: packed[node] for node in graph}
+
+
+def _columns(columns: list[list[str]], gap: float) -> Positions:
+    return {
+        node: (depth * gap, (len(column) - 1) / 2 - i)
+        for depth, column in enumerate(columns)
+        for i, node in enumerate(column)
+    }
+
+
+def _scale(placed: Positions) -> Positions:
+    """The same picture with the nearest two nodes 1 apart (in a large one, so near that few are nearer)."""
+    points = list(placed.values())
+    if len(points) < 2:
+        return placed
+    others = (points[:i] + points[i + 1 :] for i in range(min(len(points), LARGE)))
+    nearest = sorted(min(math.dist(p, q) for q in rest) for p, rest in zip(points, others, strict=False))
+    unit = nearest[len(nearest) // 10] or 1.0
+    return {node: (x / unit, y / unit) for node, (x, y) in placed.items()}
+
+
+def _extent(placed: Positions) -> tuple[float, float]:
+    xs, ys = zip(*placed.values(), strict=True)
+    return max(xs) - min(xs), max(ys) - min(ys)
+
+
+LAYOUTS: Mapping[str, Callable[[nx.DiGraph[str]], Positions]] = {
+    "none": circle,
+    "complete": circle,
+    "ring": circle,
+    "small_world": circle,
+    "k_regular": circle,
+    "dag_mesh": circle,
+    "star": star,
+    "chain": chain,
+    "tree": tree,
+    "grid": grid,
+    "bipartite": bipartite,
+    "groups": groups,
+    "layered": layers,
+    "dag_random": layers,
+}
+"""The layout of each family that has one; the others are laid out by what their graph is."""
