@@ -1,0 +1,97 @@
+"""How a phase's graph changes from round to round: resampled, thinned at random, pruned by a ranker."""
+
+from __future__ import annotations
+
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from society.component import Component
+from society.types import RoundState, Turn
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+CONTROLLERS = {
+    "resample": "society.controllers:Resample",
+    "drop": "society.controllers:Drop",
+    "prune": "society.controllers:Prune",
+}
+"""The built-in graph controllers by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlContext:
+    """What a controller has to work with before a round: the rounds so far (None before the first), the round
+    about to start, the phase's declared graph, a seed of its own, the phase's topology drawn anew with a seed,
+    and an agent's turn about the latest messages (`ask`)."""
+
+    state: RoundState | None
+    round: int
+    declared: nx.DiGraph[str]
+    seed: int
+    redraw: Callable[[int], nx.DiGraph[str]]
+    ask: Callable[[str], Awaitable[Turn]]
+
+
+class Controller(Component, ABC):
+    """An entry of a phase's `controllers:`; each is applied in turn before every round."""
+
+    @abstractmethod
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        """The graph of the round about to start, from the one so far. A node left out no longer speaks."""
+
+
+class Resample(Controller):
+    """Draws the phase's random topology anew for every round."""
+
+    kind: Literal["resample"] = "resample"
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        return context.redraw(context.seed)
+
+
+class Drop(Controller):
+    """Leaves out each declared edge with probability `p`, anew for every round."""
+
+    kind: Literal["drop"] = "drop"
+    p: float = Field(ge=0, le=1)
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        draw = random.Random(context.seed)
+        thinned = graph.copy()
+        thinned.add_edges_from(e for e in context.declared.edges(data=True) if e[0] in graph and e[1] in graph)
+        thinned.remove_edges_from([edge for edge in list(thinned.edges) if draw.random() < self.p])
+        return thinned
+
+
+class Prune(Controller):
+    """After round `after`, a ranker reads the round and names the messages to keep; the other agents fall silent.
+
+    The ranker is shown the round's messages numbered from 1 and answers with numbers, best first (DyLAN). Where
+    its answer names too few, agents are kept in declared order; where it names none, nobody is pruned.
+    """
+
+    kind: Literal["prune"] = "prune"
+    ranker: str
+    keep: int = Field(ge=1)
+    after: int = Field(1, ge=1)
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        if context.state is None or context.round != self.after + 1:
+            return graph
+        speakers = list(context.state.latest)
+        turn = await context.ask(self.ranker)
+        named = [int(number) - 1 for number in re.findall(r"\d{1,6}", turn.text)]
+        ranked = list(dict.fromkeys(speakers[i] for i in named if 0 <= i < len(speakers)))
+        if not ranked:
+            return graph
+        kept = set([*ranked, *(s for s in speakers if s not in ranked)][: self.keep])
+        pruned = graph.copy()
+        pruned.remove_nodes_from([speaker for speaker in speakers if speaker not in kept])
+        return pruned

@@ -1,0 +1,79 @@
+"""What a decision rule is, and the policies that every rule shares: ties, and voters without an answer."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from society.answers import group
+from society.component import Component
+from society.types import Ballot, Decision, Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One answer, its weight, and how many voters gave it."""
+
+    answer: str
+    weight: float
+    voters: int
+
+
+class DecisionRule(Component, ABC):
+    """The `decision:` of a scenario."""
+
+    voters: tuple[str, ...] = ()
+    """Agents or groups whose answers count; by default whoever spoke in the last phase."""
+    ties: Literal["abstain", "first", "random"] = "abstain"
+    """Between equally supported answers: no decision, the one first given in agent order, or a seeded draw."""
+    unparsed: Literal["abstain", "earlier", "veto"] = "abstain"
+    """A voter without a readable answer: casts no vote (but counts in the support's denominator), counts with
+    its last readable answer, or makes the society abstain."""
+
+    def electorate(self) -> tuple[str, ...]:
+        """The agents or groups whose answers count; empty: whoever spoke in the last phase."""
+        return self.voters
+
+    def decide(self, ballot: Ballot) -> Decision:
+        """The society's answer. None of the votes is dropped: a missing one follows the policy `unparsed`."""
+        votes = [self._settle(vote, ballot) for vote in ballot.votes]
+        missing = sum(vote.answer is None for vote in votes)
+        if missing and self.unparsed == "veto":
+            return Decision(None, reason=f"{missing} of {len(votes)} voters without an answer")
+        if missing == len(votes):
+            return Decision(None, reason="no voter gave a readable answer")
+        return self.count(replace(ballot, votes=votes))
+
+    def _settle(self, vote: Vote, ballot: Ballot) -> Vote:
+        if vote.answer is not None or self.unparsed != "earlier":
+            return vote
+        earlier = [turn.answer for turn in ballot.history.get(vote.agent, ()) if turn.answer is not None]
+        return replace(vote, answer=earlier[-1]) if earlier else vote
+
+    @abstractmethod
+    def count(self, ballot: Ballot) -> Decision:
+        """Decide among votes that already follow the policy on missing answers; at least one has an answer."""
+
+    def winner(self, tallies: Sequence[Tally], voters: int, seed: int) -> Decision:
+        """The tally with the most weight, ties by policy. Tallies are in the order first given."""
+        best = max(tally.weight for tally in tallies)
+        leading = [tally for tally in tallies if abs(tally.weight - best) < 1e-9]
+        tied = tuple(tally.answer for tally in leading) if len(leading) > 1 else ()
+        if tied and self.ties == "abstain":
+            return Decision(None, leading[0].voters / voters, "tie", tied)
+        chosen = random.Random(seed).choice(leading) if self.ties == "random" else leading[0]
+        return Decision(chosen.answer, chosen.voters / voters, "tie broken" if tied else "", tied)
+
+
+def tally(ballot: Ballot, weights: Sequence[float] | None = None) -> list[Tally]:
+    """Votes counted per distinct answer, in the order first given; `weights` is one number per vote (default 1)."""
+    cast = [(vote.answer, 1.0 if weights is None else weights[i])
+            for i, vote in enumerate(ballot.votes) if vote.answer is not None]  # fmt: skip
+    answers = [answer for answer, _ in cast]
+    return [
+        Tally(answers[members[0]], sum(cast[i][1] for i in members), len(members))
+        for members in group(answers, ballot.same)
+    ]

@@ -1,0 +1,60 @@
+"""Rules that count answers: majority, supermajority, unanimity, confidence-weighted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from society.decisions.base import DecisionRule, tally
+from society.types import Ballot, Decision
+
+
+class Majority(DecisionRule):
+    """The answer that most voters give (a plurality is enough)."""
+
+    kind: Literal["majority"] = "majority"
+
+    def count(self, ballot: Ballot) -> Decision:
+        return self.winner(tally(ballot), len(ballot.votes), ballot.seed)
+
+
+class Supermajority(DecisionRule):
+    """The answer that at least `share` of all voters give, or none."""
+
+    kind: Literal["supermajority"] = "supermajority"
+    share: float = Field(2 / 3, gt=0.5, le=1)
+    """Share of all voters, those without an answer included."""
+
+    def count(self, ballot: Ballot) -> Decision:
+        decision = self.winner(tally(ballot), len(ballot.votes), ballot.seed)
+        if decision.answer is None or decision.support >= self.share - 1e-9:
+            return decision
+        return Decision(None, decision.support, f"no answer has {self.share:.0%} of the voters")
+
+
+class Unanimity(DecisionRule):
+    """The answer that every voter gives, or none."""
+
+    kind: Literal["unanimity"] = "unanimity"
+
+    def count(self, ballot: Ballot) -> Decision:
+        tallies = tally(ballot)
+        support = max(item.voters for item in tallies) / len(ballot.votes)
+        if support < 1:
+            return Decision(None, support, "not unanimous")
+        return Decision(tallies[0].answer, 1.0)
+
+
+class Weighted(DecisionRule):
+    """The answer with the most confidence behind it: the sum of its voters' confidences (ReConcile)."""
+
+    kind: Literal["weighted"] = "weighted"
+    missing: float = Field(0.5, ge=0, le=1)
+    """The confidence of a voter that states none."""
+    floor: float = Field(0.0, ge=0, le=1)
+    """Confidences below this count as this."""
+
+    def count(self, ballot: Ballot) -> Decision:
+        stated = [self.missing if vote.confidence is None else vote.confidence for vote in ballot.votes]
+        return self.winner(tally(ballot, [max(c, self.floor) for c in stated]), len(ballot.votes), ballot.seed)

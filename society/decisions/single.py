@@ -1,0 +1,32 @@
+"""Rules in which one agent's last answer is the society's: a judge, an aggregator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from society.decisions.base import DecisionRule
+from society.types import Ballot, Decision
+
+
+class _OneAgent(DecisionRule):
+    agent: str
+    """Whose last readable answer decides."""
+
+    def electorate(self) -> tuple[str, ...]:
+        return (self.agent,)
+
+    def count(self, ballot: Ballot) -> Decision:
+        final = next(vote for vote in ballot.votes if vote.answer is not None)
+        return Decision(final.answer, 1.0)
+
+
+class Judge(_OneAgent):
+    """What the judge answers."""
+
+    kind: Literal["judge"] = "judge"
+
+
+class Aggregator(_OneAgent):
+    """What the aggregator writes out of the others' answers (mixture of agents)."""
+
+    kind: Literal["aggregator"] = "aggregator"

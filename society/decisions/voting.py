@@ -1,0 +1,93 @@
+"""Rules for a last phase in which agents vote on `candidates` instead of answering again.
+
+A prompt shows the candidates lettered from A (`{% for c in candidates %}{{ c.letter }}. {{ c.answer }}`); a reply
+is read for letters: "A, C" approves two, "B > A > C" ranks three. Letters not on the table are ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+from society.decisions.base import DecisionRule, Tally
+from society.types import Ballot, Decision
+
+_LETTERS = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
+
+
+def read_letters(text: str, count: int) -> list[int]:
+    """Indices of the candidates named in the last line that names any, in order, each once."""
+    for line in reversed(text.splitlines()):
+        found = [ord(letter) - ord("A") for letter in _LETTERS.findall(line)]
+        if chosen := list(dict.fromkeys(i for i in found if i < count)):
+            return chosen
+    return []
+
+
+class _Voting(DecisionRule):
+    """Reads each voter's last turn as a vote on the candidates."""
+
+    def decide(self, ballot: Ballot) -> Decision:
+        n = len(ballot.candidates)
+        last = [turns[-1].text if (turns := ballot.history.get(v.agent)) else "" for v in ballot.votes]
+        papers = [read_letters(text, n) for text in last]
+        missing = sum(not paper for paper in papers)
+        if missing == len(papers) or (missing and self.unparsed == "veto"):
+            return Decision(None, reason=f"{missing} of {len(papers)} voters without a readable vote")
+        return self.elect([paper for paper in papers if paper], ballot)
+
+    def count(self, ballot: Ballot) -> Decision:
+        return self.decide(ballot)
+
+    @abstractmethod
+    def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:
+        """Decide from voting papers: lists of candidate indices, none empty."""
+
+    def by_score(self, scores: Sequence[float], backers: Sequence[int], ballot: Ballot) -> Decision:
+        """The candidate with the highest score, ties by policy."""
+        tallies = [Tally(a, s, b) for a, s, b in zip(ballot.candidates, scores, backers, strict=True)]
+        return self.winner(tallies, len(ballot.votes), ballot.seed)
+
+
+class Approval(_Voting):
+    """The candidate that most voters approve; a voter may approve several."""
+
+    kind: Literal["approval"] = "approval"
+
+    def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:
+        approvals = [sum(i in paper for paper in papers) for i in range(len(ballot.candidates))]
+        return self.by_score(approvals, approvals, ballot)
+
+
+class Borda(_Voting):
+    """Of n candidates the first of a ranking gets n-1 points, the next n-2, ...; unranked ones share the rest."""
+
+    kind: Literal["borda"] = "borda"
+
+    def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:
+        n = len(ballot.candidates)
+        scores = [0.0] * n
+        for paper in papers:
+            unranked = (n - len(paper) - 1) / 2  # the mean of the points that are left
+            for i in range(n):
+                scores[i] += n - 1 - paper.index(i) if i in paper else unranked
+        return self.by_score(scores, [sum(p[0] == i for p in papers) for i in range(n)], ballot)
+
+
+class Ranked(_Voting):
+    """Instant run-off: the candidate with the fewest first places drops out until one has more than half."""
+
+    kind: Literal["ranked"] = "ranked"
+
+    def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:
+        running = set(range(len(ballot.candidates)))
+        while True:
+            tops = [next((i for i in paper if i in running), None) for paper in papers]
+            firsts = {i: tops.count(i) for i in sorted(running)}
+            most, fewest = max(firsts.values()), min(firsts.values())
+            if 2 * most > sum(firsts.values()) or most == fewest:
+                counts = [firsts.get(i, 0) for i in range(len(ballot.candidates))]
+                return self.by_score(counts, counts, ballot)
+            running -= {i for i, count in firsts.items() if count == fewest}

@@ -1,0 +1,1 @@
+"""What a run says: records of its debates, and numbers with their uncertainty."""

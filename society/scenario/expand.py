@@ -1,0 +1,140 @@
+"""From what people write to what the engine runs: groups become agents, levels of settings become one.
+
+Society      every agent, every phase, the voters
+AgentPlan    one agent as it is in one phase: role, backend, adapter, persona, sampling
+PhasePlan    one phase: its speakers, how they are bound, its graph
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from society.identity import derive_seed
+from society.scenario.members import agents_of, members, speakers
+from society.scenario.models import AgentSpec, PhaseSpec, RoleSpec, Scenario
+from society.types import Sampling
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True)
+class AgentPlan:
+    """One agent as it is in one phase."""
+
+    name: str
+    group: str
+    role_name: str
+    role: RoleSpec
+    backend: str
+    adapter: str | None
+    persona: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase with its names resolved. `agents` holds everyone who may speak in it, helpers included."""
+
+    index: int
+    spec: PhaseSpec
+    speakers: tuple[str, ...]
+    reads: tuple[str, ...]
+    agents: Mapping[str, AgentPlan]
+    members: Mapping[str, tuple[str, ...]]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
+        """Who reads whom: the topology over the speakers, and the outsiders that all of them read.
+
+        Edges of `within` have the attribute `within=True`. `seed` redraws a random topology.
+        """
+        seed = self.seed if seed is None else seed
+        graph = self.spec.topology.graph(self.speakers, self.members, seed)
+        graph.add_nodes_from(self.speakers)
+        graph.add_edges_from((outsider, speaker) for outsider in self.reads for speaker in self.speakers)
+        if self.spec.within is not None:
+            inner = self.spec.within.graph(self.speakers, self.members, seed)
+            graph.add_edges_from((u, v, {**data, "within": True}) for u, v, data in inner.edges(data=True))
+        return graph
+
+
+@dataclass(frozen=True)
+class Society:
+    """A scenario, resolved."""
+
+    scenario: Scenario
+    members: Mapping[str, tuple[str, ...]]
+    phases: tuple[PhasePlan, ...]
+    voters: tuple[str, ...]
+
+    @cached_property
+    def agents(self) -> dict[str, AgentPlan]:
+        """Every agent by name, as it is in the first phase in which it may speak."""
+        found: dict[str, AgentPlan] = {}
+        for phase in self.phases:
+            for name, plan in phase.agents.items():
+                found.setdefault(name, plan)
+        return found
+
+
+def expand(scenario: Scenario) -> Society:
+    """Resolve every name of a checked scenario."""
+    known = members(scenario)
+    phases = tuple(_phase(scenario, i, known) for i in range(len(scenario.phases)))
+    voters = agents_of(scenario.decision.electorate(), known) or phases[-1].speakers
+    return Society(scenario, known, phases, voters)
+
+
+def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]]) -> PhasePlan:
+    spec = scenario.phases[index]
+    speaking = speakers(scenario, index, known)
+    called = [spec.summarizer, spec.moderator, *(getattr(c, "ranker", "") for c in spec.controllers)]
+    involved = dict.fromkeys([*speaking, *agents_of(called, known)])
+    owners = {agent: group for group in scenario.agents for agent in known[group]}
+    bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
+    seed = derive_seed(scenario.seed, "graph", spec.name)
+    return PhasePlan(index, spec, speaking, agents_of(spec.reads, known), bound, known, seed)
+
+
+def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:
+    """One agent in one phase: the agent's own binding wins over its group's, that over the agent's spec."""
+    spec = scenario.agents[group]
+    layers = [phase.bind[key] for key in dict.fromkeys((name, group)) if key in phase.bind]
+    role_name = _first((b.role for b in layers), spec.role) or next(iter(scenario.roles))
+    role = scenario.roles[role_name]
+    sampling = Sampling()
+    for level in (scenario.sampling, role.sampling, spec.sampling, *(b.sampling for b in reversed(layers))):
+        sampling = level.over(sampling)
+    adapter = _first((b.adapter for b in layers), spec.adapter)
+    return AgentPlan(
+        name=name,
+        group=group,
+        role_name=role_name,
+        role=role,
+        backend=_first((b.backend for b in layers), spec.backend) or next(iter(scenario.backends)),
+        adapter=str(adapter) if adapter else None,
+        persona=_first((b.persona for b in layers), _persona(spec, name, group)) or "",
+        sampling=sampling,
+    )
+
+
+T = TypeVar("T")
+
+
+def _first(values: Iterable[T | None], default: T | None) -> T | None:
+    return next((value for value in values if value is not None), default)
+
+
+def _persona(spec: AgentSpec, name: str, group: str) -> str | None:
+    if not isinstance(spec.persona, tuple):
+        return spec.persona
+    position = int(name.removeprefix(f"{group}-")) - 1 if name != group else 0
+    return spec.persona[position % len(spec.persona)]

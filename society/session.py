@@ -1,0 +1,189 @@
+"""A run from start to end: its folder, its backends, its debates, its state afterwards.
+
+`run` is what `society run` calls and what Python users call; `Run` reads a finished or unfinished one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from society.errors import BackendError
+from society.folder import RunFolder, find_store
+from society.scenario.expand import Society, expand
+from society.scenario.models import Scenario
+from society.simulation.simulate import DebateResult, simulate
+from society.simulation.speaker import Speaker
+from society.store import Store
+from society.store.rows import ResultRow
+from society.types import Adapter, Item, Turn
+
+if TYPE_CHECKING:
+    from backends.base import Backend
+
+
+class Watcher:
+    """What follows a run as it goes: progress displays and loggers override what they care about."""
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path) -> None:
+        """The backends are open; the debates begin."""
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        """A turn is committed; `replayed` if it was in a store already."""
+
+    def result(self, result: DebateResult) -> None:
+        """A debate is decided."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read-only. Every method reads the store afresh, so a run under way can be followed."""
+
+    folder: Path
+
+    @property
+    def scenario(self) -> Scenario:
+        """The resolved scenario, as it was run."""
+        with self._store() as store:
+            return Scenario.model_validate_json(store.meta()["scenario"], context={"folders": [Path("/")]})
+
+    def meta(self) -> dict[str, str]:
+        """Versions, model hashes and the resolved scenario as JSON, by name."""
+        with self._store() as store:
+            return store.meta()
+
+    def turns(self, where: str = "1", values: Sequence[object] = ()) -> list[Turn]:
+        """Turns in the order of iteration, item, sample, phase, round and agent; `where` is SQL over columns."""
+        society = expand(self.scenario)
+        phases = {phase.name: i for i, phase in enumerate(society.phases)}
+        agents = {name: i for i, name in enumerate(society.agents)}
+
+        def place(turn: Turn) -> tuple[object, ...]:
+            i = turn.id
+            return (i.iteration, i.item, i.sample, phases.get(i.phase, -1), i.round, agents.get(i.agent, -1), i.agent)
+
+        with self._store() as store:
+            return sorted(store.turns(where, values), key=place)
+
+    def results(self) -> list[ResultRow]:
+        """How each debate ended, in the order of iteration, item and sample."""
+        with self._store() as store:
+            return list(store.results())
+
+    def _store(self) -> Store:
+        return Store(find_store(self.folder), read_only=True)
+
+
+def run(
+    scenario: Scenario,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    reuse: Sequence[Path] = (),
+    watcher: Watcher | None = None,
+) -> Run:
+    """Run a scenario to its end and return what it left in `out` (default: runs/NAME, a number added if taken).
+
+    `resume` goes on with an unfinished run: everything stored is found again, only what is missing or failed is
+    generated. `reuse` names other runs whose equal turns are taken over.
+
+    Raises `InputError` for input that cannot be used, `BackendError` and `StoreError` when it cannot go on; what
+    was stored until then is safe.
+    """
+    return asyncio.run(run_async(scenario, out, resume=resume, reuse=reuse, watcher=watcher))
+
+
+async def run_async(
+    scenario: Scenario,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    reuse: Sequence[Path] = (),
+    watcher: Watcher | None = None,
+) -> Run:
+    """`run` for callers that have an event loop."""
+    watcher = watcher or Watcher()
+    society = expand(scenario)
+    items = scenario.task.load(scenario.seed)
+    with RunFolder(scenario, out, resume) as folder:
+        async with open_backends(society) as (backends, adapters):
+            with Store(folder.store, [find_store(path) for path in reuse]) as store:
+                folder.record(store, {name: backend.model_hash for name, backend in backends.items()})
+                watcher.started(society, items, folder.path)
+                speaker = Speaker(backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn)
+                await _debate(society, items, speaker, store, watcher.result)
+        return Run(folder.path)
+
+
+async def _debate(
+    society: Society,
+    items: Sequence[Item],
+    speaker: Speaker,
+    store: Store,
+    on_result: Callable[[DebateResult], None],
+) -> None:
+    def keep(result: DebateResult) -> None:
+        store.add_result(
+            ResultRow(
+                result.iteration, result.item.id, result.sample, result.item.question, result.item.gold,
+                result.decision, result.correct, result.verdicts,
+            )
+        )  # fmt: skip
+        on_result(result)
+
+    try:
+        await simulate(society, society.scenario.task, items, speaker, keep)
+    except* Exception as group:
+        raise _first(group) from None
+
+
+@asynccontextmanager
+async def open_backends(society: Society) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
+    """The backends that the society uses, loaded, and the content hash of each adapter that its agents name."""
+    plans = [plan for phase in society.phases for plan in phase.agents.values()]
+    async with AsyncExitStack() as stack:
+        backends: dict[str, Backend] = {}
+        for name in dict.fromkeys(plan.backend for plan in plans):
+            backends[name] = await stack.enter_async_context(society.scenario.backends[name].open())
+        yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+
+
+async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str, str]]) -> dict[str, str]:
+    hashes: dict[str, str] = {}
+    for name, path in sorted(wanted):
+        loader = backends[name].adapters
+        if loader is None:
+            raise BackendError(f"The backend {name!r} cannot load adapters.", "Use llama_cpp or hf for this agent.")
+        adapter = Adapter(hash_path(Path(path)), path, backends[name].model_hash)
+        await loader.load(adapter)
+        hashes[path] = adapter.hash
+    return hashes
+
+
+def hash_path(path: Path) -> str:
+    """32 hex digits over the contents of a file, or of all files of a folder with their names."""
+    import hashlib
+
+    digest = hashlib.blake2b(digest_size=16)
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(file.relative_to(path.parent).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first cause in a group of failures: the one that a person needs to hear."""
+    return next(_leaves(group))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

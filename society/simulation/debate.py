@@ -1,0 +1,235 @@
+"""One question, debated once: phases in order, rounds in time, each agent speaking when what it reads is said.
+
+Within a phase there is no barrier: an agent goes on to its next round as soon as the turns it reads are there.
+Only a phase that looks at whole rounds (stop rules, controllers, a moderator) waits for each round to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from society.controllers import ControlContext
+from society.identity import derive_seed
+from society.scenario.expand import AgentPlan, PhasePlan, Society
+from society.simulation import prompts
+from society.simulation.reading import Delivery, RoundPlan, Said, check_round, deliver, everything, plan_round
+from society.simulation.speaker import Speaker
+from society.stops import StopRule
+from society.types import Ballot, Decision, Item, RoundState, Turn, TurnId, Usage, Vote
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from society.tasks.base import Task
+
+
+@dataclass
+class Debate:
+    """The state of one question's debate."""
+
+    society: Society
+    task: Task
+    speaker: Speaker
+    item: Item
+    iteration: int
+    sample: int
+    plans: Mapping[str, RoundPlan]  # the unchanging round plan of each phase that has one
+    said: Said = field(default_factory=Said)
+    usage: Usage = field(default_factory=Usage)
+    spoken: int = 0
+    _candidates: tuple[str, ...] = ()
+    _waiting: dict[tuple[int, str], asyncio.Future[None]] = field(default_factory=dict)
+    _finished: set[tuple[int, str]] = field(default_factory=set)
+
+    async def run(self) -> Decision:
+        """Play every phase and decide."""
+        for phase in self.society.phases:
+            latest = [self.said.latest(name) for name in self.society.agents]
+            self._candidates = prompts.candidates(latest, self.task.same) if phase.index else ()
+            self._waiting.clear()
+            self._finished.clear()
+            await self._play(phase)
+        return self._decide()
+
+    async def _play(self, phase: PhasePlan) -> None:
+        if phase.spec.schedule == "moderated":
+            await self._moderated(phase)
+        elif phase.spec.stop or phase.spec.controllers:
+            await self._round_by_round(phase)
+        else:
+            rounds = range(1, phase.spec.rounds + 1)
+            await self._rounds(phase, {number: self._plan(phase, number) for number in rounds})
+
+    def _plan(self, phase: PhasePlan, number: int, graph: nx.DiGraph[str] | None = None) -> RoundPlan:
+        """The plan of a round over this graph, or over the phase's own."""
+        if graph is None and phase.name in self.plans:
+            return self.plans[phase.name]
+        graph = phase.graph() if graph is None else graph
+        plan = plan_round(phase, graph, number, self._seed(phase, number, "order"))
+        check_round(plan, phase)
+        return plan
+
+    async def _rounds(self, phase: PhasePlan, plans: Mapping[int, RoundPlan]) -> None:
+        """Play these rounds: one coroutine per speaker, each going on as soon as it can."""
+        speakers = dict.fromkeys(name for plan in plans.values() for name in plan.speakers)
+        if len(speakers) == 1:
+            await self._live(phase, next(iter(speakers)), plans)
+            return
+        async with asyncio.TaskGroup() as group:
+            for name in speakers:
+                group.create_task(self._live(phase, name, plans))
+
+    async def _live(self, phase: PhasePlan, name: str, plans: Mapping[int, RoundPlan]) -> None:
+        """One agent's part in these rounds."""
+        for number, plan in plans.items():
+            if name not in plan.edges:
+                continue
+            for edge in plan.edges[name]:
+                await self._wait_for(edge.sender, number if edge.same_round else number - 1, plans)
+            await self._turn(phase, number, name, plan)
+            self._finished.add((number, name))
+            if (waited := self._waiting.pop((number, name), None)) is not None:
+                waited.set_result(None)
+
+    async def _wait_for(self, sender: str, number: int, plans: Mapping[int, RoundPlan]) -> None:
+        place = (number, sender)
+        if number not in plans or sender not in plans[number].edges or place in self._finished:
+            return
+        if place not in self._waiting:
+            self._waiting[place] = asyncio.get_running_loop().create_future()
+        await self._waiting[place]
+
+    async def _turn(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
+        turn = self._id(phase, number, name)
+        delivery = deliver(plan.edges[name], self.said, phase, turn, self.task.same, self.society.scenario.seed)
+        summary, reads = "", delivery.sources
+        if delivery.to_summarize:
+            made = await self._summarize(phase, turn, delivery)
+            summary, reads = made.text, (*(m.source for m in delivery.messages), made.id)
+        return await self._speak(phase, turn, phase.agents[name], delivery, reads, summary=summary)
+
+    async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
+        """What the summarizer makes of these messages for this reader; it keeps no memory of other readers."""
+        agent = phase.agents[phase.spec.summarizer]
+        turn = self._id(phase, reader.round, f"{agent.name}/{reader.agent}")
+        heard = Delivery(delivery.to_summarize, ())
+        return await self._speak(phase, turn, agent, heard, heard.sources, own=[])
+
+    async def _speak(
+        self,
+        phase: PhasePlan,
+        turn: TurnId,
+        agent: AgentPlan,
+        delivery: Delivery,
+        reads: tuple[TurnId, ...],
+        choices: tuple[str, ...] = (),
+        summary: str = "",
+        own: list[Turn] | None = None,
+    ) -> Turn:
+        own = self.said.of(turn.agent) if own is None else own
+        values = prompts.variables(
+            turn, agent, phase, self.item, self.task.instruction, delivery,
+            summary=summary, own=own, candidates=prompts.lettered(self._candidates),
+        )  # fmt: skip
+        if choices:
+            values["choices"] = choices
+        chat = prompts.build_chat(agent, values, own)
+        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
+        self.said.add(phase.index, turn.round, done)
+        self.usage += done.usage
+        self.spoken += 1
+        return done
+
+    async def _round_by_round(self, phase: PhasePlan) -> None:
+        graph = phase.graph() if phase.spec.controllers else None
+        rounds: list[dict[str, Turn]] = []
+        for number in range(1, phase.spec.rounds + 1):
+            if graph is not None:
+                graph = await self._controlled(phase, graph, number, rounds)
+            plan = self._plan(phase, number, graph)
+            await self._rounds(phase, {number: plan})
+            rounds.append({name: turn for name in plan.speakers if (turn := self.said.latest(name)) is not None})
+            if stops(phase, self._state(rounds)):
+                return
+
+    async def _controlled(
+        self, phase: PhasePlan, graph: nx.DiGraph[str], number: int, rounds: list[dict[str, Turn]]
+    ) -> nx.DiGraph[str]:
+        for i, controller in enumerate(phase.spec.controllers):
+            context = ControlContext(
+                state=self._state(rounds) if rounds else None,
+                round=number,
+                declared=phase.graph(),
+                seed=self._seed(phase, number, f"controller {i}"),
+                redraw=phase.graph,
+                ask=partial(self._ask, phase, max(number - 1, 1), tuple(rounds[-1]) if rounds else ()),
+            )
+            graph = await controller.next_graph(graph, context)
+        return graph
+
+    async def _ask(self, phase: PhasePlan, number: int, about: tuple[str, ...], name: str) -> Turn:
+        """A helper's turn about what these agents said last."""
+        heard = everything(self.said, about)
+        return await self._speak(phase, self._id(phase, number, name), phase.agents[name], heard, heard.sources)
+
+    async def _moderated(self, phase: PhasePlan) -> None:
+        """Each round the moderator, who has read everything, names the one who speaks."""
+        chair = phase.agents[phase.spec.moderator]
+        rounds: list[dict[str, Turn]] = []
+        for number in range(1, phase.spec.rounds + 1):
+            heard = everything(self.said, phase.speakers)
+            turn = self._id(phase, number, chair.name)
+            choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers)
+            chosen = _named(choice.text, phase.speakers) or phase.speakers[(number - 1) % len(phase.speakers)]
+            said = await self._turn(phase, number, chosen, self._plan(phase, number))
+            rounds.append({chosen: said})
+            if stops(phase, self._state(rounds)):
+                return
+
+    def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
+        return RoundState(rounds, self.usage, self.spoken, self.task.same)
+
+    def _id(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
+        return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)
+
+    def _seed(self, phase: PhasePlan, number: int, what: str) -> int:
+        seed = self.society.scenario.seed
+        return derive_seed(seed, self.iteration, self.item.id, phase.name, number, what, self.sample)
+
+    def _decide(self) -> Decision:
+        voters = self.society.voters
+        ballot = Ballot(
+            votes=[vote_of(name, self.said.latest(name)) for name in voters],
+            history={name: self.said.of(name) for name in voters},
+            candidates=self._candidates,
+            same=self.task.same,
+            seed=self._seed(self.society.phases[-1], 0, "decision"),
+        )
+        return self.society.scenario.decision.decide(ballot)
+
+
+def vote_of(agent: str, turn: Turn | None) -> Vote:
+    """What an agent's last turn counts as."""
+    if turn is None or turn.status == "failed":
+        return Vote(agent, None, failed=True)
+    return Vote(agent, turn.answer, turn.confidence)
+
+
+def stops(phase: PhasePlan, state: RoundState) -> bool:
+    """Whether any of the phase's stop rules, or any list of them altogether, is reached."""
+    return any(
+        rule.reached(state) if isinstance(rule, StopRule) else all(part.reached(state) for part in rule)
+        for rule in phase.spec.stop
+    )
+
+
+def _named(text: str, names: tuple[str, ...]) -> str | None:
+    """The speaker that a moderator's reply names: exactly, or as the only one mentioned."""
+    if text.strip() in names:
+        return text.strip()
+    mentioned = [name for name in names if name.lower() in text.lower()]
+    return mentioned[0] if len(mentioned) == 1 else None

@@ -1,0 +1,77 @@
+"""Every question of a task, each in its own debate, many under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from society.scenario.expand import Society
+from society.simulation.debate import Debate
+from society.simulation.reading import RoundPlan, check_round, plan_round
+from society.simulation.speaker import Speaker
+from society.tasks.base import Task
+from society.types import Decision, Item
+
+
+@dataclass(frozen=True, slots=True)
+class DebateResult:
+    """How one debate ended. `verdicts` says of every distinct answer given in it whether it is right."""
+
+    iteration: int
+    item: Item
+    sample: int
+    decision: Decision
+    verdicts: Mapping[str, bool]
+
+    @property
+    def correct(self) -> bool:
+        """Whether the society's answer is right; no decision is not."""
+        return self.decision.answer is not None and self.verdicts.get(self.decision.answer, False)
+
+
+async def simulate(
+    society: Society,
+    task: Task,
+    items: Sequence[Item],
+    speaker: Speaker,
+    on_result: Callable[[DebateResult], None],
+    iteration: int = 0,
+) -> None:
+    """Debate every item, `scenario.samples` times each; results arrive as they are finished, in any order.
+
+    At most `scenario.concurrency` debates are under way, so memory does not grow with the number of items.
+    """
+    plans = fixed_plans(society)
+    work = ((item, sample) for item in items for sample in range(society.scenario.samples))
+
+    async def worker(shared: Iterator[tuple[Item, int]]) -> None:
+        for item, sample in shared:
+            debate = Debate(society, task, speaker, item, iteration, sample, plans)
+            decision = await debate.run()
+            on_result(DebateResult(iteration, item, sample, decision, _verdicts(debate, decision)))
+            speaker.store.forget(iteration, item.id, sample)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in islice(range(len(items) * society.scenario.samples), society.scenario.concurrency):
+            group.create_task(worker(work))
+
+
+def fixed_plans(society: Society) -> dict[str, RoundPlan]:
+    """The round plan of each phase whose graph and order never change, made once for all questions.
+
+    Raises `InputError` where agents of a phase would wait for each other.
+    """
+    plans = {}
+    for phase in society.phases:
+        if not phase.spec.controllers and phase.spec.order != "shuffled":
+            plans[phase.name] = plan_round(phase, phase.graph(), 1, 0)
+            check_round(plans[phase.name], phase)
+    return plans
+
+
+def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
+    given: Iterable[str | None] = (t.answer for turns in debate.said.turns.values() for _, _, t in turns)
+    answers = sorted({a for a in (*given, decision.answer) if a is not None})
+    return {answer: debate.task.correct(answer, debate.item) for answer in answers}

@@ -1,0 +1,111 @@
+"""When a phase ends before its last round: rules looked at after every round.
+
+In a scenario `stop:` lists rules, any of which ends the phase; a list inside the list must hold altogether.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from society.answers import group
+from society.component import Component
+from society.text import Pattern
+from society.types import RoundState, Turn
+
+STOPS = {
+    "consensus": "society.stops:Consensus",
+    "stability": "society.stops:Stability",
+    "budget": "society.stops:Budget",
+    "verdict": "society.stops:Verdict",
+}
+"""The built-in stop rules by kind."""
+
+
+class StopRule(Component, ABC):
+    """An entry of a phase's `stop:`."""
+
+    @abstractmethod
+    def reached(self, state: RoundState) -> bool:
+        """Whether the phase ends after this round."""
+
+
+class Consensus(StopRule):
+    """Enough of the round's speakers agree."""
+
+    kind: Literal["consensus"] = "consensus"
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the round's speakers; one without a readable answer agrees with nobody."""
+
+    def reached(self, state: RoundState) -> bool:
+        answers = [turn.answer for turn in state.latest.values() if turn.answer is not None]
+        largest = max((len(members) for members in group(answers, state.same)), default=0)
+        return largest >= self.share * len(state.latest) - 1e-9
+
+
+class Stability(StopRule):
+    """The distribution of answers has stopped moving: its total variation distance from the round before is at
+    most `distance` (0: nothing moved; 1: all did), `patience` rounds in a row."""
+
+    kind: Literal["stability"] = "stability"
+    distance: float = Field(0.0, ge=0, le=1)
+    patience: int = Field(1, ge=1)
+
+    def reached(self, state: RoundState) -> bool:
+        recent = state.rounds[-self.patience - 1 :]
+        return len(recent) > self.patience and all(
+            _variation(before, after, state) <= self.distance + 1e-9
+            for before, after in pairwise(recent)
+        )
+
+
+class Budget(StopRule):
+    """The debate on this question has cost this much. The round that crosses the line is finished."""
+
+    kind: Literal["budget"] = "budget"
+    tokens: int | None = Field(None, gt=0)
+    """Generated tokens."""
+    turns: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Budget:
+        if self.tokens is None and self.turns is None:
+            raise ValueError("should limit `tokens` or `turns`")
+        return self
+
+    def reached(self, state: RoundState) -> bool:
+        spent = self.tokens is not None and state.usage.generated_tokens >= self.tokens
+        return spent or (self.turns is not None and state.turns >= self.turns)
+
+
+class Verdict(StopRule):
+    """An agent, usually a judge, says so: its turn of this round matches `says`, or has a readable answer."""
+
+    kind: Literal["verdict"] = "verdict"
+    agent: str
+    says: Pattern | None = None
+    """A regular expression, case ignored; without it any readable answer is a verdict."""
+
+    def reached(self, state: RoundState) -> bool:
+        turn = state.latest.get(self.agent)
+        if turn is None:
+            return False
+        return turn.answer is not None if self.says is None else bool(re.search(self.says, turn.text, re.I))
+
+
+def _variation(before: Mapping[str, Turn], after: Mapping[str, Turn], state: RoundState) -> float:
+    """Total variation distance of two rounds' answer distributions; unreadable answers are one class."""
+    answers = [(turn.answer, side) for side, turns in ((0, before), (1, after)) for turn in turns.values()]
+    readable = [(answer, side) for answer, side in answers if answer is not None]
+    classes = [[readable[i][1] for i in members] for members in group([a for a, _ in readable], state.same)]
+    classes.append([side for answer, side in answers if answer is None])
+    return sum(abs(_share(sides, 0, before) - _share(sides, 1, after)) for sides in classes) / 2
+
+
+def _share(sides: Sequence[int], side: int, turns: Mapping[str, Turn]) -> float:
+    return sides.count(side) / max(len(turns), 1)

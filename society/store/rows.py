@@ -1,0 +1,92 @@
+"""Turns and results as rows of the store, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from society.identity import text_key
+from society.types import ChatMessage, Decision, Turn, TurnId, Usage
+
+TURN_COLUMNS = (
+    "iteration", "item", "sample", "phase", "round", "agent", "key", "status", "error", "chat", "text", "answer",
+    "finish_reason", "logprob", "confidence", "adapter", "prompt_tokens", "generated_tokens", "cached_tokens",
+    "seconds", "reads", "reused",
+)  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """How one debate ended, as stored. `verdicts` says of each distinct answer in it whether it is right."""
+
+    iteration: int
+    item: str
+    sample: int
+    question: str
+    gold: str
+    decision: Decision
+    correct: bool
+    verdicts: Mapping[str, bool]
+
+
+def turn_row(turn: Turn, reused: bool) -> tuple[Any, ...]:
+    """The values of `TURN_COLUMNS`."""
+    i, u = turn.id, turn.usage
+    chat = json.dumps([[m.role, text_key(m.content).hex()] for m in turn.messages], separators=(",", ":"))
+    reads = json.dumps([[r.phase, r.round, r.agent] for r in turn.reads], separators=(",", ":"))
+    return (
+        i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.key, turn.status, turn.error, chat,
+        _storable(turn.text), turn.answer and _storable(turn.answer), turn.finish_reason, turn.logprob,
+        turn.confidence, turn.adapter, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds, reads,
+        int(reused),
+    )  # fmt: skip
+
+
+def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:
+    """The turn of a row; `text_of` looks up the texts of its chat."""
+    i = TurnId(row["iteration"], row["item"], row["phase"], row["round"], row["agent"], row["sample"])
+    return Turn(
+        id=i,
+        key=row["key"],
+        messages=tuple(ChatMessage(role, text_of(bytes.fromhex(key))) for role, key in json.loads(row["chat"])),
+        text=row["text"],
+        answer=row["answer"],
+        finish_reason=row["finish_reason"],
+        usage=Usage(row["prompt_tokens"], row["generated_tokens"], row["cached_tokens"], row["seconds"]),
+        logprob=row["logprob"],
+        confidence=row["confidence"],
+        adapter=row["adapter"],
+        status=row["status"],
+        error=row["error"],
+        reads=tuple(
+            TurnId(i.iteration, i.item, phase, number, agent, i.sample)
+            for phase, number, agent in json.loads(row["reads"])
+        ),
+    )
+
+
+def result_row(result: ResultRow) -> tuple[Any, ...]:
+    """The values of the table `results`, in its order."""
+    d = result.decision
+    return (
+        result.iteration, result.item, result.sample, result.question, result.gold, d.answer, d.support, d.reason,
+        json.dumps(d.tied), int(result.correct), json.dumps(dict(result.verdicts)),
+    )  # fmt: skip
+
+
+def read_result(row: Row) -> ResultRow:
+    """The result of a row."""
+    decision = Decision(row["answer"], row["support"], row["reason"], tuple(json.loads(row["tied"])))
+    return ResultRow(
+        row["iteration"], row["item"], row["sample"], row["question"], row["gold"], decision,
+        bool(row["correct"]), json.loads(row["verdicts"]),
+    )  # fmt: skip
+
+
+def _storable(text: str) -> str:
+    """Text without lone surrogates, which SQLite cannot hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,219 @@
+"""The SQLite file of a run: opened, written in grouped commits, read back.
+
+Turns that are finished in the same moment are committed together, once, before any of them is returned: a killed
+process loses nothing that anything depended on; a power cut may cost the last moments, never consistency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from society.errors import RunFolderError, StoreError
+from society.identity import text_key
+from society.store.rows import (
+    TURN_COLUMNS,
+    ResultRow,
+    read_result,
+    read_turn,
+    result_row,
+    turn_row,
+)
+from society.types import Turn, TurnId
+
+VERSION = "1"
+_INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
+_INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 11)})"
+_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
+_KNOWN_TEXTS = 200_000
+"""So many text keys are remembered as written, to save writing them again."""
+
+
+class Store:
+    """One run's turns and results. Use it as a context manager; writing needs a running event loop."""
+
+    def __init__(self, path: Path, reuse: Sequence[Path] = (), read_only: bool = False) -> None:
+        """`reuse` names other runs' stores whose turns are taken over where everything that shaped them is equal."""
+        self._path = path
+        self._reuse_paths = reuse
+        self._read_only = read_only
+        self._pending: list[tuple[str, tuple[Any, ...]]] = []
+        self._flushed: asyncio.Future[None] | None = None
+        self._known: dict[bytes, None] = {}
+        self._debates: dict[tuple[int, str, int], dict[TurnId, Turn]] = {}
+
+    def __enter__(self) -> Self:
+        existed = self._path.exists()
+        if self._read_only and not existed:
+            raise RunFolderError(f"{self._path.parent} holds no run.", "Name the folder of a run (see `--out`).")
+        try:
+            self._db = _connect(self._path, self._read_only)
+            if not existed:
+                self._create()
+            self._check()
+            self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise self._trouble(error) from error
+        self._others = [_connect(path, read_only=True) for path in self._reuse_paths]
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if exc_type is None or not issubclass(exc_type, StoreError):
+                self._write()
+        finally:
+            for db in (self._db, *self._others):
+                db.close()
+
+    # -- writing
+
+    async def add(self, turn: Turn, reused: bool = False) -> None:
+        """Commit a finished turn, together with whatever else is finished at this moment.
+
+        Raises `StoreError` when it cannot be written; nothing written before is lost.
+        """
+        for message in turn.messages:
+            self._add_text(message.content)
+        self._pending.append((_INSERT_TURN, turn_row(turn, reused)))
+        if self._flushed is None:
+            loop = asyncio.get_running_loop()
+            self._flushed = loop.create_future()
+            loop.call_soon(self._flush)
+        await asyncio.shield(self._flushed)
+
+    def add_result(self, result: ResultRow) -> None:
+        """Store how a debate ended; committed with the next turns, at the latest when the store is closed."""
+        self._pending.append((_INSERT_RESULT, result_row(result)))
+
+    def set_meta(self, values: dict[str, str]) -> None:
+        """Store facts about the run, at once."""
+        self._pending += [("INSERT OR REPLACE INTO meta VALUES (?, ?)", pair) for pair in values.items()]
+        self._write()
+
+    def _add_text(self, text: str) -> None:
+        key = text_key(text)
+        if key in self._known:
+            return
+        if len(self._known) >= _KNOWN_TEXTS:
+            self._known.clear()
+        self._known[key] = None
+        self._pending.append((_INSERT_TEXT, (key, text.encode("utf-8", "replace").decode())))
+
+    def _flush(self) -> None:
+        waiting, self._flushed = self._flushed, None
+        assert waiting is not None  # `add` made it
+        try:
+            self._write()
+        except StoreError as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(None)
+
+    def _write(self) -> None:
+        if not self._pending:
+            return
+        try:
+            with self._db:
+                self._db.execute("BEGIN")
+                for statement, values in self._pending:
+                    self._db.execute(statement, values)
+        except (sqlite3.Error, OSError) as error:
+            self._known.clear()
+            raise self._trouble(error) from error
+        self._pending.clear()
+
+    # -- what is there already
+
+    def find(self, turn: TurnId, key: str) -> Turn | None:
+        """The turn, if it is stored, did not fail, and was shaped by the same things. Its chat is not read."""
+        if not self._resuming:
+            return None
+        debate = (turn.iteration, turn.item, turn.sample)
+        if debate not in self._debates:
+            rows = self._db.execute("SELECT * FROM turns WHERE iteration=? AND item=? AND sample=?", debate)
+            self._debates[debate] = {t.id: t for t in (read_turn({**row, "chat": "[]"}, str) for row in rows)}
+        found = self._debates[debate].get(turn)
+        return found if found and found.status == "ok" and found.key == key else None
+
+    def forget(self, iteration: int, item: str, sample: int) -> None:
+        """Free what `find` keeps in memory of a debate that is over."""
+        self._debates.pop((iteration, item, sample), None)
+
+    def borrow(self, turn: TurnId, key: str) -> Turn | None:
+        """A turn of another run that was shaped by exactly the same things, as this run's own."""
+        for other in self._others:
+            row = other.execute("SELECT * FROM turns WHERE key=? AND status='ok' LIMIT 1", (key,)).fetchone()
+            if row is not None:
+                return replace(read_turn({**row, "chat": "[]", "reads": "[]"}, str), id=turn)
+        return None
+
+    # -- reading
+
+    def turns(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Turn]:
+        """Turns, in the order of iteration, item, sample and then as committed; `where` is SQL over the columns."""
+        text_of = lru_cache(maxsize=10_000)(self._text)
+        query = f"SELECT * FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
+        return (read_turn(row, text_of) for row in self._rows(query, values))
+
+    def results(self) -> Iterator[ResultRow]:
+        """How each debate ended, in the order of iteration, item and sample."""
+        return (read_result(row) for row in self._rows("SELECT * FROM results ORDER BY iteration, item, sample"))
+
+    def meta(self) -> dict[str, str]:
+        """Facts about the run: resolved scenario, versions, model hashes."""
+        return {row["name"]: row["value"] for row in self._rows("SELECT * FROM meta")}
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> Iterable[dict[str, Any]]:
+        return self._db.execute(query, values)
+
+    def _text(self, key: bytes) -> str:
+        row = self._db.execute("SELECT text FROM texts WHERE key=?", (key,)).fetchone()
+        return str(row["text"]) if row else "(this text is missing from the store)"
+
+    def _one(self, query: str) -> object:
+        row: dict[str, Any] | None = self._db.execute(query).fetchone()
+        return next(iter(row.values())) if row else None
+
+    # -- opening
+
+    def _create(self) -> None:
+        self._db.executescript((files("society.store") / "schema.sql").read_text())
+        self._db.execute("INSERT INTO meta VALUES ('store_version', ?)", (VERSION,))
+
+    def _check(self) -> None:
+        version = self.meta().get("store_version")
+        if version != VERSION:
+            raise RunFolderError(
+                f"{self._path} is a run store of version {version}; this program reads version {VERSION}.",
+                "Open it with the version of society that wrote it (its meta table says which).",
+            )
+
+    def _trouble(self, error: Exception) -> StoreError | RunFolderError:
+        if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
+            return RunFolderError(f"{self._path} is no run store: {error}.", "Name another folder with --out.")
+        return StoreError(
+            f"The run store {self._path} cannot be used: {error}.",
+            "Check free space and permissions, then run again with --resume: what was stored is safe.",
+        )
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    else:
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+    db.row_factory = lambda cursor, row: {
+        column[0]: value for column, value in zip(cursor.description, row, strict=True)
+    }
+    return db
