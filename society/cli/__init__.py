@@ -1,0 +1,58 @@
+"""The command line: `society COMMAND`. One module per command; heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import ClassVar
+
+import click
+
+import society
+from society.errors import InputError, SocietyError
+
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Commands in the order in which a person meets them, each imported when it is called or listed."""
+
+    modules: ClassVar[dict[str, str]] = {
+        "run": "run", "check": "check", "draw": "draw", "show": "show", "list": "catalog", "new": "new",
+        "schema": "schema",
+    }  # fmt: skip
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        from importlib import import_module
+
+        if name not in self.modules:
+            return None
+        command: click.Command = import_module(f"society.cli.{self.modules[name]}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(society.__version__)
+def cli() -> None:
+    """Simulate societies of language-model agents, and train them."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    try:
+        status = cli.main(arguments, prog_name="society", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. What is done is stored: run again with --resume to go on.", err=True)
+        return INTERRUPTED
+    except SocietyError as error:
+        click.echo(f"society: {error}", err=True)
+        return 2 if isinstance(error, InputError) else 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return status if isinstance(status, int) else 0

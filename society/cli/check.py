@@ -1,0 +1,34 @@
+"""`society check`: every problem of every file at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from society.cli.options import json_option
+
+
+@click.command("check")
+@click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="a.b=c", help="Override a value of each scenario.")
+@click.option("--allow", multiple=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+              help="Let the scenarios read files below this folder too.")  # fmt: skip
+@json_option
+def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tuple[Path, ...], as_json: bool) -> int:
+    """Say everything that is wrong with SCENARIOS, each with file, line and column."""
+    from society.scenario import check_scenario
+
+    problems = [problem for path in scenarios for problem in check_scenario(path, overrides, allow)]
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps({"problems": [dataclasses.asdict(p) for p in problems]}, indent=2, default=str))
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+        wrong = {problem.file for problem in problems if problem.level == "error"}
+        fine = len(scenarios) - len(wrong)
+        click.echo(f"{fine} of {len(scenarios)} scenarios can be run", err=True)
+    return 2 if any(problem.level == "error" for problem in problems) else 0

@@ -1,0 +1,23 @@
+"""`society draw`: the topology as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from society.cli.options import scenario_options
+
+
+@click.command("draw")
+@scenario_options
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help=".svg, .png or .pdf")
+def command(scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], output: Path) -> None:
+    """Draw who reads whom in SCENARIO, one panel for each phase."""
+    from society.draw import draw
+    from society.panels import panels
+    from society.scenario import load_scenario
+    from society.scenario.expand import expand
+
+    draw(panels(expand(load_scenario(scenario, overrides, allow))), output)
+    click.echo(f"Wrote {output}")

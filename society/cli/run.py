@@ -1,0 +1,72 @@
+"""`society run`: debate, show how it goes, say what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from society.cli.options import json_option, scenario_options
+
+if TYPE_CHECKING:
+    from society.metrics.summary import Summary
+
+
+@click.command("run")
+@scenario_options
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run; failed turns are tried again.")
+@json_option
+def command(
+    scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], out: Path | None, resume: bool, as_json: bool
+) -> int:
+    """Debate every question of SCENARIO, and say what came of it."""
+    from society.cli.progress import Progress
+    from society.metrics.records import load_records
+    from society.metrics.summary import summarize
+    from society.scenario import load_scenario
+    from society.scenario.expand import expand
+    from society.session import run
+
+    loaded = load_scenario(scenario, overrides, allow)
+    with Progress() as progress:
+        done = run(loaded, out, resume=resume, watcher=progress)
+    summary = summarize(expand(loaded), load_records(done))
+    if as_json:
+        _print_json(done.folder, summary, progress.seconds)
+    else:
+        _print_summary(loaded.name, done.folder, summary, progress.seconds)
+    return 1 if summary.failed else 0
+
+
+def _print_json(folder: Path, summary: Summary, seconds: float) -> None:
+    import dataclasses
+    import json
+
+    data = dataclasses.asdict(summary) | {"run": str(folder), "seconds": round(seconds, 3)}
+    click.echo(json.dumps(data, indent=2))
+
+
+def _print_summary(name: str, folder: Path, summary: Summary, seconds: float) -> None:
+    s, flips = summary, summary.flips
+    debated = flips != type(flips)()
+    rows = [("one agent alone", str(s.alone)), ("vote before debating", str(s.before) if debated else "")]
+    rows.append(("vote after debating" if debated else "society's answer", str(s.after)))
+    if debated:
+        rows.append((
+            "answers that changed",
+            f"{flips.changed}: {flips.wrong_to_right} wrong to right, {flips.right_to_wrong} right to wrong, "
+            f"{flips.wrong_to_wrong} wrong to wrong",
+        ))  # fmt: skip
+    lost = f"{s.undecided} undecided, {s.unparsed} unreadable answers, {s.failed} failed turns"
+    rows.append(("counted as wrong", lost))
+    used = s.usage
+    cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
+    rows.append(("cost", f"{s.turns:,} turns, {used.generated_tokens:,} tokens generated, "
+                 f"{used.prompt_tokens:,} read{cached}, {seconds:.1f} s"))  # fmt: skip
+    rows += [("stored in", str(folder)), ("next", f"society show {folder}")]
+    click.echo(f"\n{name}: {s.debates} questions debated, accuracy with 95 % confidence interval")
+    for label, text in rows:
+        if text:
+            click.echo(f"  {label:<21} {text}")

@@ -1,0 +1,15 @@
+"""`society schema`: the JSON Schema of a scenario, for editors."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON Schema of a scenario, installed plugins included."""
+    import json
+
+    from society.scenario import scenario_schema
+
+    click.echo(json.dumps(scenario_schema(), indent=2))

@@ -1,0 +1,147 @@
+"""`society show`: a run's debates, readable in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from society.metrics.records import DebateRecord
+    from society.types import Turn
+
+
+@click.command("show")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--item", help="Show this debate whole: its number in the list, or its item's id.")
+@click.option("--prompts", is_flag=True, help="Show what each model was given, too.")
+def command(run: Path, item: str | None, prompts: bool) -> None:
+    """List the debates of RUN, or show one of them."""
+    from rich.console import Console
+
+    from society.metrics.records import load_records
+    from society.session import Run
+
+    console = Console(highlight=False)
+    records = load_records(Run(run))
+    if item is None:
+        _list(console, records, run)
+    else:
+        _debate(console, _find(records, item), prompts)
+
+
+def _find(records: list[DebateRecord], item: str) -> DebateRecord:
+    from society.errors import InputError
+
+    if item.isdecimal() and 1 <= int(item) <= len(records):
+        return records[int(item) - 1]
+    found = [record for record in records if record.result.item == item]
+    if not found:
+        raise InputError(
+            f"There is no debate {item!r} in this run.", f"Give a number from 1 to {len(records)}, or an item's id."
+        )
+    return found[0]
+
+
+def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("#", "", "question", "answers, first to last", "decision", "true"):
+        table.add_column(title, overflow="fold")
+    for number, record in enumerate(records, 1):
+        result = record.result
+        table.add_row(
+            str(number), _mark(result.correct), Text(_short(result.question)), _trails(record),
+            Text(result.decision.answer or f"({result.decision.reason})"), Text(_short(result.gold, 30)),
+        )  # fmt: skip
+    console.print(table)
+    if records:
+        console.print(f"\nOne debate whole: society show {run} --item 1", style="dim")
+
+
+def _trails(record: DebateRecord) -> Text:
+    """Each agent's answers from first to last, coloured by whether they are right."""
+    from rich.text import Text
+
+    trails = Text()
+    for agent in dict.fromkeys(turn.id.agent for turn in record.turns if "/" not in turn.id.agent):
+        if len(trails):
+            trails.append(" · ", style="dim")
+        said: list[Turn] = []
+        for turn in record.of(agent):
+            if not said or turn.answer != said[-1].answer:
+                said.append(turn)
+        for i, turn in enumerate(said):
+            trails.append(" → " if i else "", style="dim")
+            trails.append(_short(turn.answer or "?", 24), style=_colour(record, turn))
+    return trails
+
+
+def _debate(console: Console, record: DebateRecord, prompts: bool) -> None:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    console.print(Text(record.result.question, style="bold"))
+    place: tuple[str, int] | None = None
+    before: dict[str, Turn] = {}
+    for turn in record.turns:
+        if (turn.id.phase, turn.id.round) != place:
+            place = (turn.id.phase, turn.id.round)
+            console.print(Rule(f"{place[0]}, round {place[1]}", style="dim"))
+        _turn(console, record, turn, before.get(turn.id.agent), prompts)
+        before[turn.id.agent] = turn
+    decision = record.result.decision
+    answer = decision.answer or f"no answer ({decision.reason})"
+    console.print(Rule(style="dim"))
+    facts = f"   {decision.support:.0%} of voters   true answer: {record.result.gold}"
+    console.print(Text.assemble("decided  ", (answer, "bold"), " ", _mark(record.result.correct), facts))
+
+
+def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | None, prompts: bool) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    head = Text.assemble((turn.id.agent, "bold"), "  ")
+    if turn.status == "failed":
+        head.append(f"failed: {turn.error}", style="red")
+    else:
+        head.append(turn.answer or "no readable answer", style=_colour(record, turn))
+    head.append(_flip(record, before, turn), style="yellow")
+    if turn.reads:
+        head.append(f"   read {', '.join(source.agent for source in turn.reads)}", style="dim")
+    console.print(head)
+    if prompts:
+        for message in turn.messages:
+            console.print(Padding(Text(f"{message.role}: {message.content}", style="dim"), (0, 0, 0, 4)))
+    body = Text(turn.text)
+    if turn.answer:
+        body.highlight_words([turn.answer], style="underline", case_sensitive=False)
+    console.print(Padding(body, (0, 0, 1, 2)))
+
+
+def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:
+    if before is None or before.answer is None or after.answer is None or before.answer == after.answer:
+        return ""
+    word = {True: "right", False: "wrong"}
+    return f"   {word[record.right(before)]} → {word[record.right(after)]} (was {before.answer})"
+
+
+def _colour(record: DebateRecord, turn: Turn) -> str:
+    return "dim" if turn.answer is None else "green" if record.right(turn) else "red"
+
+
+def _mark(correct: bool) -> Text:
+    from rich.text import Text
+
+    return Text("✓", style="green") if correct else Text("✗", style="red")
+
+
+def _short(text: str, width: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"
