@@ -27,6 +27,7 @@ BUILT_IN: Mapping[str, str] = {
     "stop": "society.stops:STOPS",
     "gate": "society.gates:GATES",
     "controller": "society.controllers:CONTROLLERS",
+    "selector": "society.selectors:SELECTORS",
 }
 """Each noun, and the table of its built-in kinds."""
 BARE = "(kind alone)"

@@ -22,9 +22,9 @@ class TemplateError(SocietyError):
 
 
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Templates cannot reach Python, change what they are given, or make huge strings by `*`."""
+    """Templates cannot reach Python, change what they are given, or make huge strings in one step."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
@@ -32,7 +32,13 @@ class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-_ENVIRONMENT = _Sandbox(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+_ENVIRONMENT = _Sandbox(
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, optimized=False
+)
+for _filter in ("center", "format", "indent", "pprint", "xmlattr", "wordwrap"):
+    del _ENVIRONMENT.filters[_filter]  # these pad to any width, or are for other kinds of text
+for _global in ("lipsum", "namespace", "cycler", "joiner"):
+    del _ENVIRONMENT.globals[_global]  # a namespace can double a text in every pass of a loop
 
 
 @lru_cache(maxsize=1024)
@@ -53,7 +59,15 @@ def render(source: str, variables: dict[str, Any]) -> str:
             if length > LONGEST_PROMPT:
                 raise TemplateError(f"The prompt grew past {LONGEST_PROMPT:,} characters.", "Shorten its loops.")
             parts.append(part)
-    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+    except (
+        jinja2.TemplateError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+    ) as error:
         raise TemplateError(f"The prompt cannot be filled in: {error}", "Mend the template in the scenario.") from error
     return "".join(parts).strip()
 

@@ -25,6 +25,7 @@ from society.decisions.counting import Majority
 from society.gates import Gate
 from society.paths import ReadablePath
 from society.registry import Registered
+from society.scenario.training import TrainSpec
 from society.stops import StopRule
 from society.tasks.base import Task
 from society.types import Sampling
@@ -165,9 +166,11 @@ class Scenario(Component):
     backends: dict[Name, AnyBackend] = Field(min_length=1)
     roles: dict[Name, RoleSpec] = Field(min_length=1)
     agents: dict[Name, AgentSpec] = Field(min_length=1)
-    phases: tuple[PhaseSpec, ...] = Field(min_length=1)
+    phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
     decision: AnyDecision = Majority()
     sampling: SamplingSpec = SamplingSpec()
+    train: TrainSpec | None = None
+    """Finetuning, if wanted."""
     samples: int = Field(1, ge=1, le=10_000)
     """Independent debates of each question."""
     concurrency: int = Field(128, ge=1, json_schema_extra={"tuning": True})

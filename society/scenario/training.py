@@ -1,0 +1,52 @@
+"""The `train:` block of a scenario: how many iterations, on which questions, who learns what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backends.training import TrainSettings
+from society.component import Component
+from society.registry import Registered
+from society.selectors import Agrees, Selector
+from society.tasks.base import Task
+
+AnySelector = Annotated[Selector, Registered("selector")]
+
+
+class LearnerSpec(Component):
+    """A set of adapters: what is learned from, and in which phases it then speaks."""
+
+    phases: tuple[str, ...] = Field(min_length=1)
+    """The phases whose turns are learned, and in which the agents speak with what they learned."""
+    agents: tuple[str, ...] = ()
+    """Agents or groups that learn; by default all that speak in these phases."""
+    turn: Literal["first", "last", "every"] = "last"
+    """Which of an agent's turns in these phases."""
+    select: AnySelector = Agrees()
+    """The rule that takes turns into the training set."""
+    data: Literal["own", "everyone"] = "own"
+    """Whether an agent learns from its own turns, or from those of all learning agents."""
+    adapter: Literal["agent", "shared"] = "agent"
+    """Whether each agent has an adapter, or all share one (its data is then everyone's)."""
+
+
+class TrainSpec(Component):
+    """Debate, select, finetune; and again."""
+
+    iterations: int = Field(1, ge=1, le=1000)
+    """How often the society is finetuned; it is evaluated before the first time and after each."""
+    questions: int = Field(500, ge=1)
+    """How many questions to debate for training data in each iteration. They follow those of the evaluation in the
+    task's order, so no question is in both."""
+    task: Annotated[Task, Registered("task")] | None = None
+    """Where the training questions come from, if not from the scenario's task."""
+    label: Literal["consensus", "gold"] = "consensus"
+    """What counts as right: the society's own decision (a tie is no label), or the true answer."""
+    start: Literal["previous", "base"] = "previous"
+    """Whether an iteration goes on from the last one's weights or trains anew from the base."""
+    on_empty: Literal["keep", "stop"] = "keep"
+    """An agent with nothing to learn from keeps its weights, or the run stops."""
+    learners: dict[str, LearnerSpec] = Field(min_length=1)
+    settings: TrainSettings = TrainSettings()
