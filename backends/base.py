@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 from backends.training import OnStep, Training, TrainSettings
 from society.component import Component
@@ -115,3 +115,7 @@ class BackendConfig(Component, ABC):
     @abstractmethod
     def open(self) -> Backend:
         """The backend, not yet loaded."""
+
+    def check_training(self, settings: TrainSettings) -> None:
+        """Raise `InputError` when the backend cannot train that way; asked before anything loads."""
+        return None

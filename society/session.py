@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from society.errors import BackendError
 from society.folder import RunFolder, find_store
+from society.metrics.records import DebateRecord, load_records
 from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
+from society.store.adapters import AdapterRow
 from society.store.rows import ResultRow
 from society.types import Adapter, Item, Turn
 
@@ -29,14 +31,17 @@ if TYPE_CHECKING:
 class Watcher:
     """What follows a run as it goes: progress displays and loggers override what they care about."""
 
-    def started(self, society: Society, items: Sequence[Item], folder: Path) -> None:
-        """The backends are open; the debates begin."""
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        """The debates on these items begin: for "evaluation", or for "training" data."""
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         """A turn is committed; `replayed` if it was in a store already."""
 
     def result(self, result: DebateResult) -> None:
         """A debate is decided."""
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        """An optimiser step of this learner's adapter for this agent ("*": all) is done."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class Run:
         with self._store() as store:
             return list(store.results())
 
+    def adapters(self) -> list[AdapterRow]:
+        """Every training, in the order of iteration, learner and agent."""
+        with self._store() as store:
+            return store.adapters()
+
     def _store(self) -> Store:
         return Store(find_store(self.folder), read_only=True)
 
@@ -108,37 +118,63 @@ async def run_async(
     """`run` for callers that have an event loop."""
     watcher = watcher or Watcher()
     society = expand(scenario)
-    items = scenario.task.load(scenario.seed)
     with RunFolder(scenario, out, resume) as folder:
         async with open_backends(society) as (backends, adapters):
             with Store(folder.store, [find_store(path) for path in reuse]) as store:
                 folder.record(store, {name: backend.model_hash for name, backend in backends.items()})
-                watcher.started(society, items, folder.path)
                 speaker = Speaker(backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn)
-                await _debate(society, items, speaker, store, watcher.result)
+                stage = _Stage(speaker, store, watcher, folder.path)
+                try:
+                    await _play(society, stage, backends, adapters, folder.path)
+                except* Exception as group:
+                    raise _first(group) from None
         return Run(folder.path)
 
 
-async def _debate(
-    society: Society,
-    items: Sequence[Item],
-    speaker: Speaker,
-    store: Store,
-    on_result: Callable[[DebateResult], None],
+async def _play(
+    society: Society, stage: _Stage, backends: Mapping[str, Backend], adapters: dict[str, str], folder: Path
 ) -> None:
-    def keep(result: DebateResult) -> None:
-        store.add_result(
-            ResultRow(
-                result.iteration, result.item.id, result.sample, result.item.question, result.item.gold,
-                result.decision, result.correct, result.verdicts,
-            )
-        )  # fmt: skip
-        on_result(result)
+    """Debate the task's questions, or go through all iterations of a finetuning."""
+    spec = society.scenario.train
+    if spec is None:
+        await stage.debate(society, society.scenario.task.load(society.scenario.seed), 0, "evaluation")
+        return
+    from society.training.loop import TrainingLoop
 
-    try:
-        await simulate(society, society.scenario.task, items, speaker, keep)
-    except* Exception as group:
-        raise _first(group) from None
+    step = stage.watcher.training
+    await TrainingLoop(society, spec, backends, stage.store, folder, adapters, stage.debate, step).run()
+
+
+@dataclass
+class _Stage:
+    """Plays debates, stores how each ended, and tells whoever watches."""
+
+    speaker: Speaker
+    store: Store
+    watcher: Watcher
+    folder: Path
+
+    async def debate(self, society: Society, items: Sequence[Item], iteration: int, split: str) -> list[DebateRecord]:
+        """Debate these questions; give back the records of a training split, which it learns from."""
+        self.watcher.started(society, items, self.folder, iteration, split)
+        task = society.scenario.task
+        if split == "training" and society.scenario.train is not None:
+            task = society.scenario.train.task or task
+
+        def keep(result: DebateResult) -> None:
+            self.store.add_result(_row(result, split))
+            self.watcher.result(result)
+
+        await simulate(society, task, items, replace(self.speaker, parse=task.parse), keep, iteration)
+        self.store.commit()
+        return load_records(Run(self.folder), iteration, split) if split == "training" else []
+
+
+def _row(result: DebateResult, split: str) -> ResultRow:
+    return ResultRow(
+        result.iteration, result.item.id, result.sample, split, result.item.question, result.item.gold,
+        result.decision, result.correct, result.verdicts,
+    )  # fmt: skip
 
 
 @asynccontextmanager

@@ -57,7 +57,7 @@ class Progress(Watcher):
         if self._live is not None:
             self._live.__exit__(exc_type, exc, traceback)
 
-    def started(self, society: Society, items: Sequence[Item], folder: Path) -> None:
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
         self._debates = len(items) * society.scenario.samples
         self._debating = time.monotonic()
         if self._live is None:

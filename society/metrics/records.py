@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from society.decisions.counting import Majority
+from society.metrics.proportion import Proportion, clustered
 from society.store.rows import ResultRow
-from society.types import Turn, Usage
+from society.types import Ballot, Same, Turn, Usage, Vote
 
 if TYPE_CHECKING:
+    from society.scenario.expand import Society
     from society.session import Run
+
+Question = tuple[str, str]
+"""What makes two runs' questions the same: the item's id and its text."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,11 @@ class DebateRecord:
 
     result: ResultRow
     turns: tuple[Turn, ...]
+
+    @property
+    def question(self) -> Question:
+        """The item's id and text."""
+        return (self.result.item, self.result.question)
 
     def right(self, turn: Turn) -> bool:
         """Whether the turn's answer is right; one that failed or could not be read is not."""
@@ -33,16 +45,26 @@ class DebateRecord:
         """The first turn of each of these agents that spoke."""
         return [turns[0] for agent in agents if (turns := self.of(agent))]
 
+    def last(self, agents: Iterable[str]) -> list[Turn]:
+        """The last turn of each of these agents that spoke."""
+        return [turns[-1] for agent in agents if (turns := self.of(agent))]
+
     @property
     def usage(self) -> Usage:
         """What the debate cost."""
         return sum((turn.usage for turn in self.turns), Usage())
 
 
-def load_records(run: Run) -> list[DebateRecord]:
-    """Every finished debate of a run, in the order of iteration, item and sample."""
-    turns = {key: tuple(group) for key, group in groupby(run.turns(), key=_debate)}
-    return [DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ())) for r in run.results()]
+def load_records(run: Run, iteration: int | None = None, split: str = "evaluation") -> list[DebateRecord]:
+    """Every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
+    iteration, item and sample."""
+    stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
+    turns = {key: tuple(group) for key, group in groupby(stored, key=_debate)}
+    return [
+        DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()))
+        for r in run.results()
+        if r.split == split and iteration in (None, r.iteration)
+    ]
 
 
 def _debate(turn: Turn) -> tuple[int, str, int]:
@@ -52,3 +74,51 @@ def _debate(turn: Turn) -> tuple[int, str, int]:
 def total_usage(records: Sequence[DebateRecord]) -> Usage:
     """What all these debates cost together; seconds are summed over turns, which overlap."""
     return sum((record.usage for record in records), Usage())
+
+
+def by_iteration(records: Iterable[DebateRecord]) -> dict[int, list[DebateRecord]]:
+    """The debates of each iteration, in order."""
+    found: dict[int, list[DebateRecord]] = {}
+    for record in records:
+        found.setdefault(record.result.iteration, []).append(record)
+    return dict(sorted(found.items()))
+
+
+def by_question(records: Iterable[DebateRecord]) -> dict[Question, list[DebateRecord]]:
+    """The debates of each question, in the order first met: its samples belong together."""
+    found: dict[Question, list[DebateRecord]] = {}
+    for record in records:
+        found.setdefault(record.question, []).append(record)
+    return found
+
+
+def share_right(
+    records: Sequence[DebateRecord], judge: Callable[[DebateRecord], Sequence[bool]], confidence: float = 0.95
+) -> Proportion:
+    """The share of true among what `judge` says of each debate, clustered by question."""
+    verdicts = [[v for r in group for v in judge(r)] for group in by_question(records).values()]
+    return clustered([(sum(v), len(v)) for v in verdicts], confidence)
+
+
+def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Proportion:
+    """The share of debates that were decided rightly; undecided ones are wrong."""
+    return share_right(records, lambda record: [record.result.correct], confidence)
+
+
+def sameness(society: Society) -> Same:
+    """The task's `same`, asked once for each pair of answers."""
+    task = society.scenario.task
+
+    @cache
+    def same(a: str, b: str) -> bool:
+        return a == b or task.same(a, b)
+
+    return same
+
+
+def vote_is_right(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> bool:
+    """Whether a majority vote over these turns would have been right; ties (by policy) and silence are not."""
+    votes = [Vote(turn.id.agent, turn.answer, failed=turn.status == "failed") for turn in turns]
+    rule = Majority(ties=society.scenario.decision.ties)
+    answer = rule.decide(Ballot(votes, {}, (), same, seed=0)).answer if votes else None
+    return answer is not None and record.result.verdicts.get(answer, False)

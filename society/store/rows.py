@@ -26,6 +26,7 @@ class ResultRow:
     iteration: int
     item: str
     sample: int
+    split: str  # "evaluation" or "training"
     question: str
     gold: str
     decision: Decision
@@ -73,8 +74,8 @@ def result_row(result: ResultRow) -> tuple[Any, ...]:
     """The values of the table `results`, in its order."""
     d = result.decision
     return (
-        result.iteration, result.item, result.sample, result.question, result.gold, d.answer, d.support, d.reason,
-        json.dumps(d.tied), int(result.correct), json.dumps(dict(result.verdicts)),
+        result.iteration, result.item, result.sample, result.split, result.question, result.gold, d.answer,
+        d.support, d.reason, json.dumps(d.tied), int(result.correct), json.dumps(dict(result.verdicts)),
     )  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def read_result(row: Row) -> ResultRow:
     """The result of a row."""
     decision = Decision(row["answer"], row["support"], row["reason"], tuple(json.loads(row["tied"])))
     return ResultRow(
-        row["iteration"], row["item"], row["sample"], row["question"], row["gold"], decision,
+        row["iteration"], row["item"], row["sample"], row["split"], row["question"], row["gold"], decision,
         bool(row["correct"]), json.loads(row["verdicts"]),
     )  # fmt: skip
 

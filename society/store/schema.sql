@@ -23,9 +23,27 @@ CREATE INDEX turns_by_key ON turns (key);
 
 CREATE TABLE results (
   iteration INTEGER NOT NULL, item TEXT NOT NULL, sample INTEGER NOT NULL,
+  split TEXT NOT NULL,             -- evaluation or training
   question TEXT NOT NULL, gold TEXT NOT NULL,
   answer TEXT, support REAL NOT NULL, reason TEXT NOT NULL, tied TEXT NOT NULL,
   correct INTEGER NOT NULL,
   verdicts TEXT NOT NULL,          -- of each distinct answer in the debate: is it right?
   PRIMARY KEY (iteration, item, sample)
 );
+
+-- One row per adapter: trained after the debates of `iteration`. No hash: there was nothing to learn from.
+CREATE TABLE adapters (
+  iteration INTEGER NOT NULL, learner TEXT NOT NULL, agent TEXT NOT NULL,  -- agent "*": shared by all
+  hash TEXT, path TEXT NOT NULL, base TEXT NOT NULL,  -- path: within the run's folder
+  examples INTEGER NOT NULL, left_out TEXT NOT NULL, losses TEXT NOT NULL,
+  tokens INTEGER NOT NULL, seconds REAL NOT NULL,
+  PRIMARY KEY (iteration, learner, agent)
+) WITHOUT ROWID;
+
+-- One row per training row, in the order trained on: the turn it comes from, and the rule that took it.
+CREATE TABLE examples (
+  iteration INTEGER NOT NULL, learner TEXT NOT NULL, agent TEXT NOT NULL, number INTEGER NOT NULL,
+  item TEXT NOT NULL, sample INTEGER NOT NULL, phase TEXT NOT NULL, round INTEGER NOT NULL, speaker TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  PRIMARY KEY (iteration, learner, agent, number)
+) WITHOUT ROWID;

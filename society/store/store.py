@@ -18,6 +18,14 @@ from typing import Any, Self
 
 from society.errors import RunFolderError, StoreError
 from society.identity import text_key
+from society.store.adapters import (
+    AdapterRow,
+    ExampleRow,
+    adapter_values,
+    example_values,
+    read_adapter,
+    read_example,
+)
 from society.store.rows import (
     TURN_COLUMNS,
     ResultRow,
@@ -30,7 +38,9 @@ from society.types import Turn, TurnId
 
 VERSION = "1"
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
-_INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 11)})"
+_INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 12)})"
+_INSERT_ADAPTER = f"INSERT OR REPLACE INTO adapters VALUES ({', '.join('?' * 11)})"
+_INSERT_EXAMPLE = f"INSERT OR REPLACE INTO examples VALUES ({', '.join('?' * 10)})"
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _KNOWN_TEXTS = 200_000
 """So many text keys are remembered as written, to save writing them again."""
@@ -94,9 +104,19 @@ class Store:
         """Store how a debate ended; committed with the next turns, at the latest when the store is closed."""
         self._pending.append((_INSERT_RESULT, result_row(result)))
 
+    def add_training(self, adapter: AdapterRow, examples: Sequence[ExampleRow]) -> None:
+        """Store a finished training and where its rows come from, at once."""
+        self._pending.append((_INSERT_ADAPTER, adapter_values(adapter)))
+        self._pending += [(_INSERT_EXAMPLE, example_values(row)) for row in examples]
+        self._write()
+
     def set_meta(self, values: dict[str, str]) -> None:
         """Store facts about the run, at once."""
         self._pending += [("INSERT OR REPLACE INTO meta VALUES (?, ?)", pair) for pair in values.items()]
+        self._write()
+
+    def commit(self) -> None:
+        """Commit whatever is still waiting. Raises `StoreError` when it cannot be written."""
         self._write()
 
     def _add_text(self, text: str) -> None:
@@ -167,6 +187,15 @@ class Store:
     def results(self) -> Iterator[ResultRow]:
         """How each debate ended, in the order of iteration, item and sample."""
         return (read_result(row) for row in self._rows("SELECT * FROM results ORDER BY iteration, item, sample"))
+
+    def adapters(self) -> list[AdapterRow]:
+        """Every training, in the order of iteration, learner and agent."""
+        return [read_adapter(row) for row in self._rows("SELECT * FROM adapters ORDER BY iteration, learner, agent")]
+
+    def examples(self, where: str = "1", values: Sequence[object] = ()) -> list[ExampleRow]:
+        """Where training rows come from, in the order of iteration, learner, agent and number."""
+        query = f"SELECT * FROM examples WHERE {where} ORDER BY iteration, learner, agent, number"
+        return [read_example(row) for row in self._rows(query, values)]
 
     def meta(self) -> dict[str, str]:
         """Facts about the run: resolved scenario, versions, model hashes."""

@@ -1,0 +1,194 @@
+"""Debate, evaluate, select, finetune; and again: the method of "Multiagent Finetuning" (arXiv 2501.05707).
+
+Before the first iteration and after each, the society debates the evaluation questions. An iteration debates the
+training questions, trains every learner's adapters on what was said, and lets the agents speak with them from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from society.errors import BackendError, InputError
+from society.identity import derive_seed
+from society.metrics.records import DebateRecord
+from society.scenario.expand import PhasePlan, Society
+from society.scenario.members import agents_of
+from society.scenario.training import LearnerSpec, TrainSpec
+from society.store.adapters import SHARED, AdapterRow, ExampleRow
+from society.training.selection import TrainingSet, select_examples
+from society.types import Adapter, Item
+
+if TYPE_CHECKING:
+    from backends.base import Backend
+    from backends.training import Training
+    from society.store import Store
+
+Debates = Callable[[Society, Sequence[Item], int, str], Awaitable[list[DebateRecord]]]
+"""Debates these items with this society in this iteration, for "evaluation" or "training"."""
+OnStep = Callable[[str, str, int, int, float], None]
+"""Called after an optimiser step with learner, agent, step, steps and loss."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One adapter to be: what it is called, whose data it gets, who will speak with it."""
+
+    name: str
+    agent: str  # SHARED: one for all
+    spec: LearnerSpec
+    teachers: tuple[str, ...]
+    speakers: tuple[str, ...]
+
+
+@dataclass
+class TrainingLoop:
+    """The state of a society that is being finetuned."""
+
+    society: Society
+    spec: TrainSpec
+    backends: Mapping[str, Backend]
+    store: Store
+    folder: Path
+    hashes: dict[str, str]  # from an adapter's path to its hash: what the speaker looks up
+    debate: Debates
+    on_step: OnStep
+    current: dict[tuple[str, str], Adapter] = field(default_factory=dict)  # by learner and agent
+
+    async def run(self) -> None:
+        """Everything, from the untrained society to the last evaluation."""
+        evaluation, training = split_items(self.society)
+        done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
+        for iteration in range(self.spec.iterations + 1):
+            society = self._adapted()
+            await self.debate(society, evaluation, iteration, "evaluation")
+            if iteration < self.spec.iterations:
+                records = await self.debate(society, training, iteration, "training")
+                for learner in learners(self.society, self.spec):
+                    row = done.get((iteration, learner.name, learner.agent))
+                    if row is None or not await self._take_up(learner, row):
+                        await self._train(learner, iteration, records)
+
+    def _adapted(self) -> Society:
+        """The society with every agent speaking with what it last learned."""
+        paths: dict[tuple[str, str], str] = {}
+        for learner in learners(self.society, self.spec):
+            adapter = self.current.get((learner.name, learner.agent))
+            if adapter is not None:
+                paths |= {(p, agent): adapter.path for p in learner.spec.phases for agent in learner.speakers}
+        return replace(self.society, phases=tuple(_with_adapters(phase, paths) for phase in self.society.phases))
+
+    async def _take_up(self, learner: Learner, row: AdapterRow) -> bool:
+        """Use a training that a run before this one finished; False if its files are gone."""
+        if row.hash is None:
+            return True
+        path = self.folder / row.path
+        if not path.exists():
+            return False
+        await self._speak_with(learner, Adapter(row.hash, str(path), row.base))
+        return True
+
+    async def _speak_with(self, learner: Learner, adapter: Adapter) -> None:
+        self.current[learner.name, learner.agent] = adapter
+        self.hashes[adapter.path] = adapter.hash
+        backend = self._backend(learner)
+        if backend.adapters is not None:
+            await backend.adapters.load(adapter)
+
+    def _backend(self, learner: Learner) -> Backend:
+        phase = next(p for p in self.society.phases if p.name in learner.spec.phases)
+        return self.backends[phase.agents[learner.speakers[0]].backend]
+
+    async def _train(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> None:
+        """Select, finetune, and store what came of it; the adapter's folder appears whole or not at all."""
+        seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
+        same = self.society.scenario.task.same
+        chosen = select_examples(learner.spec, learner.teachers, records, self.spec.label, same, seed)
+        place = Path("adapters") / f"{iteration + 1}" / learner.name / learner.agent.replace(SHARED, "shared")
+        if not chosen.examples:
+            self._nothing_to_learn(learner, iteration, chosen)
+            return
+        trained = await self._finetune(learner, chosen, seed, self.folder / place)
+        row = AdapterRow(
+            iteration, learner.name, learner.agent, trained.adapter.hash, str(place), trained.adapter.base,
+            trained.examples, {**chosen.left_out, "too long": trained.dropped}, trained.losses, trained.tokens,
+            trained.seconds,
+        )  # fmt: skip
+        self.store.add_training(row, [
+            ExampleRow(iteration, learner.name, learner.agent, number, example.source, example.rule)
+            for number, example in enumerate(chosen.examples)
+        ])  # fmt: skip
+        await self._speak_with(learner, replace(trained.adapter, path=str(self.folder / place)))
+
+    async def _finetune(self, learner: Learner, chosen: TrainingSet, seed: int, place: Path) -> Training:
+        trainer = self._backend(learner).trainer
+        if trainer is None:
+            raise BackendError(f"The backend of learner {learner.name!r} cannot train.", "Use the backend hf.")
+        start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
+        place.parent.mkdir(parents=True, exist_ok=True)
+
+        def tell(step: int, steps: int, loss: float, tokens: int) -> None:
+            self.on_step(learner.name, learner.agent, step, steps, loss)
+
+        return await trainer.train(chosen.examples, self.spec.settings, start, place, seed=seed, on_step=tell)
+
+    def _nothing_to_learn(self, learner: Learner, iteration: int, chosen: TrainingSet) -> None:
+        why = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items() if count) or "no turns"
+        who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {iteration}"
+        if self.spec.on_empty == "stop":
+            raise InputError(
+                f"There is nothing to learn from for {who}: {why}.",
+                "Debate more questions (train.questions), select otherwise, or set train.on_empty: keep.",
+            )
+        row = AdapterRow(iteration, learner.name, learner.agent, None, "", "", 0, chosen.left_out, (), 0, 0.0)
+        self.store.add_training(row, ())
+
+
+def learners(society: Society, spec: TrainSpec) -> list[Learner]:
+    """Every adapter that an iteration trains."""
+    found: list[Learner] = []
+    for name, learner in spec.learners.items():
+        spoken = dict.fromkeys(a for p in society.phases if p.name in learner.phases for a in p.speakers)
+        agents = agents_of(learner.agents, society.members) or tuple(spoken)
+        if learner.adapter == "shared":
+            found.append(Learner(name, SHARED, learner, agents, agents))
+        else:
+            teachers = {agent: agents if learner.data == "everyone" else (agent,) for agent in agents}
+            found += [Learner(name, agent, learner, teachers[agent], (agent,)) for agent in agents]
+    return found
+
+
+def split_items(society: Society) -> tuple[list[Item], list[Item]]:
+    """The evaluation and the training questions of a scenario that trains.
+
+    Raises `InputError` when a question is in both: the splits of one task never share one, another task might.
+    """
+    scenario = society.scenario
+    assert scenario.train is not None
+    evaluation = scenario.task.load(scenario.seed)
+    if scenario.train.task is not None:
+        training = scenario.train.task.load(scenario.seed)
+    else:
+        after = scenario.task.offset + len(evaluation)
+        questions = {"offset": after, "limit": scenario.train.questions}
+        training = scenario.task.model_copy(update=questions).load(scenario.seed)
+    shared = {_normal(item.question) for item in evaluation} & {_normal(item.question) for item in training}
+    if shared:
+        raise InputError(
+            f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
+            "Choose other slices (offset, limit) or another train.task: a model must not learn what it is tested on.",
+        )
+    return evaluation, training
+
+
+def _normal(question: str) -> str:
+    return " ".join(question.casefold().split())
+
+
+def _with_adapters(phase: PhasePlan, paths: Mapping[tuple[str, str], str]) -> PhasePlan:
+    agents = {
+        name: replace(plan, adapter=paths.get((phase.name, name), plan.adapter)) for name, plan in phase.agents.items()
+    }
+    return replace(phase, agents=agents)

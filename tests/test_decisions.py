@@ -1,0 +1,139 @@
+"""Every decision rule on votes worked by hand, and its policies on ties and missing answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from society.decisions.base import DecisionRule
+from society.decisions.counting import Majority, Supermajority, Unanimity, Weighted
+from society.decisions.single import Judge
+from society.decisions.trajectory import Trajectory
+from society.decisions.voting import Approval, Borda, Ranked, read_letters
+from society.types import Ballot, ChatMessage, Turn, TurnId, Vote
+
+
+def ballot(
+    answers: Sequence[str | None],
+    confidences: Sequence[float | None] | None = None,
+    history: dict[str, list[str | None]] | None = None,
+    papers: Sequence[str] = (),
+    candidates: Sequence[str] = (),
+) -> Ballot:
+    names = [f"a-{i}" for i in range(1, max(len(answers), len(papers)) + 1)]
+    given = list(answers) or [None] * len(names)
+    sure = confidences or [None] * len(names)
+    spoken = history or {n: [a] for n, a in zip(names, given, strict=True)}
+    turns = {n: [_turn(n, i, f"I say {a}", a) for i, a in enumerate(said, 1)] for n, said in spoken.items()}
+    if papers:
+        turns = {n: [_turn(n, 1, paper, None)] for n, paper in zip(names, papers, strict=True)}
+    votes = [Vote(n, a, c) for n, a, c in zip(names, given, sure, strict=True)]
+    return Ballot(votes, turns, candidates, str.__eq__, seed=7)
+
+
+def _turn(agent: str, number: int, text: str, answer: str | None) -> Turn:
+    return Turn(TurnId(0, "q", "p", number, agent), "k", (ChatMessage("user", "?"),), text, answer)
+
+
+def test_majority_is_a_plurality_and_counts_the_silent_in_its_support() -> None:
+    decision = Majority().decide(ballot(["x", "y", "x", None]))
+    assert (decision.answer, decision.support) == ("x", 0.5)
+
+
+@pytest.mark.parametrize(("ties", "answer"), [("abstain", None), ("first", "x")])
+def test_a_three_way_split_is_decided_by_policy_alone(ties: str, answer: str | None) -> None:
+    decision = Majority(ties=ties).decide(ballot(["x", "z", "y"]))  # type: ignore[arg-type]
+    assert decision.answer == answer
+    assert decision.tied == ("x", "z", "y")
+
+
+def test_random_ties_are_seeded_and_reach_every_answer() -> None:
+    rule = Majority(ties="random")
+    split = ballot(["x", "y"])
+    drawn = {rule.decide(Ballot(split.votes, split.history, (), str.__eq__, seed)).answer for seed in range(20)}
+    assert drawn == {"x", "y"}
+    assert rule.decide(split) == rule.decide(split)
+
+
+@pytest.mark.parametrize(("policy", "answer"), [("abstain", "x"), ("earlier", "y"), ("veto", None)])
+def test_missing_answers_follow_the_policy(policy: str, answer: str | None) -> None:
+    votes = ballot(["x", None, None], history={"a-1": ["x"], "a-2": ["y", None], "a-3": ["y", None]})
+    assert Majority(unparsed=policy).decide(votes).answer == answer  # type: ignore[arg-type]
+
+
+def test_nobody_answers() -> None:
+    assert Majority().decide(ballot([None, None])).reason == "no voter gave a readable answer"
+
+
+@pytest.mark.parametrize(("answers", "expected"), [(["x", "x", "y"], "x"), (["x", "x", "y", "y", "x"], None)])
+def test_supermajority(answers: list[str], expected: str | None) -> None:
+    assert Supermajority().decide(ballot(answers)).answer == expected
+
+
+def test_unanimity() -> None:
+    assert Unanimity().decide(ballot(["x", "x"])).answer == "x"
+    assert Unanimity().decide(ballot(["x", None])).answer is None
+
+
+def test_confidence_outweighs_numbers() -> None:
+    rule = Weighted()
+    assert rule.decide(ballot(["x", "x", "y"], [0.2, 0.3, 0.9])).answer == "y"
+    assert rule.decide(ballot(["x", "x", "y"], [0.5, None, 0.9])).answer == "x"  # None counts 0.5
+
+
+def test_the_judge_alone_decides() -> None:
+    assert Judge(agent="judge").electorate() == ("judge",)
+    assert Judge(agent="judge").decide(ballot(["z"])).answer == "z"
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [("B > A > C", [1, 0, 2]), ("I approve A and C.", [0, 2]), ("A\nB", [1]), ("none", []), ("D, B, B", [1])],
+)
+def test_letters_of_a_voting_paper(text: str, letters: list[int]) -> None:
+    assert read_letters(text, 3) == letters
+
+
+PAPERS = ["B > C", "B > A", "A > C > B", "C > A > B", "A > B"]
+
+
+def test_approval() -> None:
+    votes = ballot([], papers=["A, B", "B", "C, B", "A"], candidates=["x", "y", "z"])
+    assert Approval().decide(votes).answer == "y"
+
+
+def test_borda_by_hand() -> None:
+    """Points A: 0+1+2+1+2 = 6, B: 2+2+0+0+1 = 5, C: 1+0+1+2+0 = 4."""
+    assert Borda().decide(ballot([], papers=PAPERS, candidates=["x", "y", "z"])).answer == "x"
+
+
+def test_instant_runoff_by_hand() -> None:
+    """First places A 2, B 2, C 1: C drops out, its paper goes to A, who then has 3 of 5."""
+    assert Ranked().decide(ballot([], papers=PAPERS, candidates=["x", "y", "z"])).answer == "x"
+
+
+def test_unreadable_papers_are_no_votes() -> None:
+    votes = ballot([], papers=["?", "B"], candidates=["x", "y"])
+    assert Approval().decide(votes).answer == "y"
+    assert Approval(unparsed="veto").decide(votes).answer is None
+
+
+def test_trajectory_by_hand() -> None:
+    """x: 20 - 25/2; y: 20 + 30/2 + 20/2; z: 20 - 25/2 + 30/2 ..., so the held y wins over the late z."""
+    votes = ballot(["y", "y", "z"], history={"a-1": ["x", "y"], "a-2": ["y", "y"], "a-3": ["x", "z"]})
+    assert Trajectory().decide(votes).answer == "y"
+
+
+@given(
+    answers=st.lists(st.sampled_from(["x", "y", None]), min_size=1, max_size=9),
+    rule=st.sampled_from([Majority(), Supermajority(), Unanimity(), Weighted(), Trajectory()]),
+)
+def test_no_rule_invents_an_answer(answers: list[str | None], rule: DecisionRule) -> None:
+    decision = rule.decide(ballot(answers))
+    assert decision.answer is None or decision.answer in answers
+    assert 0 <= decision.support <= 1
+    if decision.answer is None:
+        assert decision.reason
