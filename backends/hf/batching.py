@@ -1,0 +1,133 @@
+"""Awaitable requests to batches. The event loop waits; one worker thread computes.
+
+Batcher   rows to the running batch: they join as others leave
+Gatherer  whatever is asked for in the same moment, computed together
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from backends.hf.decode import Batch
+from backends.hf.rows import Row
+
+T = TypeVar("T")
+R = TypeVar("R")
+Run = Callable[..., Awaitable[Any]]
+"""Runs a function on the worker thread, with its arguments."""
+
+
+class Batcher:
+    """Keeps a batch going for as long as anyone waits.
+
+    Rows join when a quarter of the places is free: each joining stops the others for as long as their prompts
+    take. Rows that need other weights in memory wait until the batch is empty; while they wait none joins.
+    """
+
+    def __init__(self, batch: Batch, run: Run, places: int, tokens: int) -> None:
+        self.batch, self.run = batch, run
+        self.places, self.tokens = places, tokens
+        self.waiting: dict[Row, asyncio.Future[None]] = {}
+        self.running: dict[Row, asyncio.Future[None]] = {}
+        self.task: asyncio.Task[None] | None = None
+
+    async def generate(self, row: Row) -> None:
+        """Return when the row is done. Cancelling frees its place at the next step."""
+        future = self.waiting[row] = asyncio.get_running_loop().create_future()
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self._work())
+        try:
+            await future
+        finally:
+            row.cancelled = row.finish is None
+            self.waiting.pop(row, None)
+
+    async def close(self) -> None:
+        """Stop working; whoever still waits is cancelled."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+        for future in (*self.waiting.values(), *self.running.values()):
+            future.cancel()
+
+    async def _work(self) -> None:
+        await asyncio.sleep(0)  # let everyone who is ready ask first
+        while self.waiting or self.running:
+            joining = self._admit()
+            for row in joining:
+                self.running[row] = self.waiting.pop(row)
+            try:
+                done = await self.run(self.batch.advance, joining)
+            except Exception as error:
+                self._fail(error)
+                continue
+            for row in done:
+                _resolve(self.running.pop(row))
+
+    def _admit(self) -> list[Row]:
+        """The rows that may join now: first come, first served, as far as places and the cache allow."""
+        present = list(self.running)
+        if not self.waiting or (present and self.places - len(present) < max(1, self.places // 4)):
+            return []
+        group = self._group(present[0] if present else next(iter(self.waiting)))
+        if present and any(self._group(row) != group for row in self.waiting):
+            return []
+        rows = list(present)
+        longest = max((row.longest for row in rows), default=0)
+        for row in self.waiting:
+            if self._group(row) == group:
+                longest = max(longest, row.longest)
+                if rows and (len(rows) == self.places or longest * (len(rows) + 1) > self.tokens):
+                    break
+                rows.append(row)
+        return rows[len(present) :]
+
+    def _group(self, row: Row) -> str | None:
+        return self.batch.weights.group(row.request.adapter)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell everyone in the batch, and go on with an empty one."""
+        for future in self.running.values():
+            if not future.done():
+                future.set_exception(error)
+        self.running.clear()
+        self.batch.clear()
+
+
+class Gatherer(Generic[T, R]):
+    """Collects what is asked for while the worker is busy, and has it computed in one call."""
+
+    def __init__(self, run: Run, compute: Callable[[Sequence[T]], list[R]]) -> None:
+        self.run, self.compute = run, compute
+        self.waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self.task: asyncio.Task[None] | None = None
+
+    async def ask(self, question: T) -> R:
+        """The answer to one question, computed with those asked in the same moment."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.waiting.append((question, future))
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        await asyncio.sleep(0)
+        while self.waiting:
+            asked, self.waiting = self.waiting, []
+            asked = [(question, future) for question, future in asked if not future.done()]
+            try:
+                answers = await self.run(self.compute, [question for question, _ in asked])
+            except Exception as error:
+                for _, future in asked:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), answer in zip(asked, answers, strict=True):
+                _resolve(future, answer)
+
+
+def _resolve(future: asyncio.Future[Any], value: Any = None) -> None:
+    if not future.done():
+        future.set_result(value)

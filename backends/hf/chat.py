@@ -1,0 +1,92 @@
+"""Messages to tokens. Inference and training both call `prompt_ids`, so they cannot differ by a token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import TemplateError
+
+from society.errors import BackendError, InputError
+from society.types import ChatMessage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PROBE = (ChatMessage("user", "Ping?"), ChatMessage("assistant", "Pong."))
+
+
+class Chat:
+    """A tokenizer with its chat template, and the tokens that end a turn.
+
+    `end` is the token a reply ends with in training; any token of `stops` ends one in generation.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, eos: Sequence[int]) -> None:
+        self.tokenizer = tokenizer
+        if not tokenizer.chat_template:
+            raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
+        known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
+        closing = self._closing_token()
+        if closing is None and not known:
+            raise BackendError(
+                "Neither the model nor its chat template says which token ends an answer.",
+                "Give a chat_template: that closes assistant messages with a special token.",
+            )
+        self.end = closing if closing is not None else known[0]
+        self.stops = frozenset([self.end, *known])
+
+    def prompt_ids(self, messages: Sequence[ChatMessage]) -> list[int]:
+        """The tokens of a prompt, generation prompt included.
+
+        Text in messages that looks like a control token is encoded as text: only the template writes those.
+        """
+        if not messages:
+            raise BackendError("A request without messages has nothing to answer.", "Give it a user message.")
+        try:
+            ids: Any = self.tokenizer.apply_chat_template(
+                [asdict(message) for message in messages],
+                add_generation_prompt=True,
+                return_dict=False,
+                sanitize_control_tokens=True,
+            )
+        except TemplateError as error:
+            raise BackendError(
+                f"The model's chat template refuses these messages: {error}",
+                "Many templates want no system message, or user and assistant in turns: change the prompts, "
+                "or give the backend another chat_template.",
+            ) from error
+        return list(ids)
+
+    def reply_ids(self, reply: str) -> list[int]:
+        """The tokens of what an assistant said, the end of its turn included."""
+        ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [*ids, self.end]
+
+    def row_ids(self, messages: Sequence[ChatMessage]) -> tuple[list[int], int]:
+        """The tokens of a chat that ends with an assistant message, and where that message starts in them."""
+        if not messages or messages[-1].role != "assistant":
+            raise InputError("A training example must end with an assistant message: that is what is learned.")
+        prompt = self.prompt_ids(messages[:-1])
+        return prompt + self.reply_ids(messages[-1].content), len(prompt)
+
+    def count(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens of the prompt these messages make (the backend's `tokenizer` ability)."""
+        return len(self.prompt_ids(messages))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of generated tokens, without control tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _closing_token(self) -> int | None:
+        """The control token that the template writes after an assistant message, or None."""
+        try:
+            rendered: Any = self.tokenizer.apply_chat_template([asdict(m) for m in PROBE], return_dict=False)
+        except TemplateError as error:
+            raise BackendError(f"The chat template does not work: {error}", "Correct chat_template:.") from error
+        controls = set(self.tokenizer.added_tokens_decoder)
+        for start in range(len(rendered) - 1, -1, -1):  # back to where the reply begins
+            if PROBE[-1].content in str(self.tokenizer.decode(rendered[start:])):
+                return next((token for token in rendered[start:] if token in controls), None)
+        return None

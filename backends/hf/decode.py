@@ -1,0 +1,189 @@
+"""The batch that is being generated: rows join it, step together and leave, on one key-value cache.
+
+Sequences are padded on the left, so that the newest token of every row is in the last column. Positions count a
+row's own tokens, never the padding. A column that no row uses any more is cut off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+from backends.hf.rows import Row
+from backends.hf.sampling import sample
+from backends.hf.scoring import portion
+from backends.hf.weights import Weights
+
+ROOM = 64  # columns by which a full cache grows: concatenating every step copies the cache every step
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers does not type its subclass hook
+    """A cache layer with room to spare: `keys` and `values` are views of larger tensors."""
+
+    room: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def held(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values, each (rows, heads, columns, size)."""
+        return cast(torch.Tensor, self.keys), cast(torch.Tensor, self.values)
+
+    def put(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Replace what is held."""
+        self.keys, self.values, self.room = keys, values, None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append keys and values, and give all of them back."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.put(key_states[:, :, :0], value_states[:, :, :0])
+        start = self.held[0].shape[2]
+        end = start + key_states.shape[2]
+        if self.room is None or self.room[0].shape[2] < end:
+            keys, values = (enlarge(states, end + ROOM) for states in self.held)
+            self.room = keys, values
+        self.room[0][:, :, start:end] = key_states
+        self.room[1][:, :, start:end] = value_states
+        self.keys, self.values = (states[:, :, :end] for states in self.room)
+        return self.held
+
+
+class Batch:
+    """Rows that are decoded together. `mask` is (rows, columns): 1 where a row has a token, 0 where padding."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.rows: list[Row] = []
+        self.mask = torch.zeros(0, 0, dtype=torch.long, device=self.weights.device)
+        self.cache = Cache(layer_class_to_replicate=RoomyLayer)
+
+    @property
+    def columns(self) -> int:
+        """Tokens in the longest row so far."""
+        return self.mask.shape[1]
+
+    @torch.inference_mode()
+    def advance(self, joining: Sequence[Row]) -> list[Row]:
+        """Let rows join, draw one token for every row, and give back those that are done or cancelled."""
+        started = time.perf_counter()
+        present = list(self.rows)
+        if present:
+            self._step()
+        for part in portion(range(len(joining)), [len(row.prompt) for row in joining]):
+            self._join([joining[i] for i in part])
+        share = (time.perf_counter() - started) / max(len(present) + len(joining), 1)
+        for row in (*present, *joining):
+            row.seconds += share
+        done = [row for row in self.rows if row.finish or row.cancelled]
+        self._keep([i for i, row in enumerate(self.rows) if not (row.finish or row.cancelled)])
+        return done
+
+    def _step(self) -> None:
+        """One more token for every row."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], 1)
+        last = torch.tensor([[row.ids[-1]] for row in self.rows], device=self.mask.device)
+        logits = self._forward(self.rows, last, self.mask, self.mask.sum(1, keepdim=True) - 1, self.cache)
+        self._draw(logits, self.rows)
+
+    def _join(self, rows: Sequence[Row]) -> None:
+        """Compute the prompts of new rows, draw their first tokens, and put them under the others.
+
+        Agents with the same weights often read the same prompt: it is computed once.
+        """
+        prompts = {(row.request.adapter, tuple(row.prompt)): row for row in rows}
+        places = list(prompts)
+        of = [places.index((row.request.adapter, tuple(row.prompt))) for row in rows]
+        ids, mask = pad_left([row.prompt for row in prompts.values()], self.mask.device)
+        cache = Cache(layer_class_to_replicate=RoomyLayer)
+        logits = self._forward(list(prompts.values()), ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache)[of]
+        mask = mask[of]
+        for layer in layers_of(cache):
+            keys, values = (states[of] for states in layer.held)
+            layer.put(keys, values)
+        self._draw(logits, rows)
+        if self.rows:
+            columns = max(self.columns, ids.shape[1])
+            self.mask = torch.cat([widen(self.mask, 1, columns), widen(mask, 1, columns)])
+            for old, new in zip(layers_of(self.cache), layers_of(cache), strict=True):
+                pairs = zip(old.held, new.held, strict=True)
+                keys, values = (torch.cat([widen(a, 2, columns), widen(b, 2, columns)]) for a, b in pairs)
+                old.put(keys, values)
+        else:
+            self.mask, self.cache = mask, cache
+        self.rows = [*self.rows, *rows]
+
+    def _forward(
+        self,
+        rows: Sequence[Row],
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Cache,
+    ) -> torch.Tensor:
+        """The float32 logits (rows, vocabulary) after the last column."""
+        names = [row.request.adapter for row in rows]
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": positions,
+            "past_key_values": cache,
+        }
+        out = self.weights.forward(names, **inputs, use_cache=True, logits_to_keep=1)
+        return out.logits[:, -1].float()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _draw(logits: torch.Tensor, rows: Sequence[Row]) -> None:
+        for row, token, logprob in zip(rows, *sample(logits, rows), strict=True):
+            row.add(token, logprob)
+
+    def _keep(self, kept: list[int]) -> None:
+        """Take out all other rows, and the columns on the left that none of these uses."""
+        if len(kept) == len(self.rows):
+            return
+        if not kept:
+            self.clear()
+            return
+        self.rows = [self.rows[i] for i in kept]
+        self.mask = self.mask[kept]
+        first = int(self.mask.any(0).int().argmax())
+        self.mask = self.mask[:, first:]
+        for layer in layers_of(self.cache):
+            keys, values = (states[kept, :, first:] for states in layer.held)
+            layer.put(keys, values)
+
+
+def layers_of(cache: Cache) -> list[RoomyLayer]:
+    """The cache's layers, which are all of one kind."""
+    return cast(list[RoomyLayer], cache.layers)
+
+
+def enlarge(states: torch.Tensor, columns: int) -> torch.Tensor:
+    """The same (rows, heads, columns, size) with unused columns after it, up to `columns`."""
+    rows, heads, used, size = states.shape
+    larger = states.new_empty(rows, heads, columns, size)
+    larger[:, :, :used] = states
+    return larger
+
+
+def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, both (rows, columns), with the padding on the left."""
+    columns = max(map(len, sequences))
+    ids = torch.tensor([[0] * (columns - len(s)) + list(s) for s in sequences], device=device)
+    mask = torch.tensor([[0] * (columns - len(s)) + [1] * len(s) for s in sequences], device=device)
+    return ids, mask
+
+
+def widen(states: torch.Tensor, axis: int, columns: int) -> torch.Tensor:
+    """The same with zeros put before it along `axis`, up to `columns`."""
+    missing = list(states.shape)
+    missing[axis] = columns - states.shape[axis]
+    return states if not missing[axis] else torch.cat([states.new_zeros(missing), states], axis)

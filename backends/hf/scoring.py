@@ -1,0 +1,122 @@
+"""Log-probabilities of given text, and embeddings. Logits are computed at the positions asked for, no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from backends.hf.chat import Chat
+from backends.hf.weights import Weights
+
+BATCH_TOKENS = 8192  # tokens of one scoring batch, padding included
+LEARNED_NOT = -100  # the label of a position without loss, as in torch
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A text to score: its tokens, where the scored part starts, and the adapter to score it with."""
+
+    ids: list[int]
+    start: int
+    adapter: str | None
+
+
+@contextmanager
+def picked_logits(model: Any, mask: torch.Tensor) -> Iterator[None]:
+    """Within, the model's logits have shape (true entries of `mask`, vocabulary): the output layer sees only the
+    positions (row, column) that the mask picks. Whatever else the model does to its logits still happens."""
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][mask],))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def learned_logits(model: Any, forward: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, Any]:
+    """Float32 logits (n, vocabulary) where the next token has a label, and those n labels.
+
+    `inputs` holds input_ids, attention_mask and labels, all (rows, columns); labels as in transformers: that of a
+    position is its own token, or -100.
+    """
+    following = inputs["labels"][:, 1:]
+    mask = torch.zeros_like(inputs["labels"], dtype=torch.bool)
+    mask[:, :-1] = following != LEARNED_NOT
+    with picked_logits(model, mask):
+        out = forward(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
+    return out.logits.float(), following[mask[:, :-1]]
+
+
+def collate(rows: Sequence[tuple[list[int], int]], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Rows of (tokens, where the labelled part starts) as one batch, padded on the right."""
+    columns = max(len(ids) for ids, _ in rows)
+    pad = [columns - len(ids) for ids, _ in rows]
+    ids = [ids + [0] * n for (ids, _), n in zip(rows, pad, strict=True)]
+    mask = [[1] * len(ids) + [0] * n for (ids, _), n in zip(rows, pad, strict=True)]
+    labels = [
+        [LEARNED_NOT] * start + ids[start:] + [LEARNED_NOT] * n for (ids, start), n in zip(rows, pad, strict=True)
+    ]
+    parts = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {name: torch.tensor(part, device=device) for name, part in parts.items()}
+
+
+class Scorer:
+    """Scores texts and embeds them, in batches of like length."""
+
+    def __init__(self, weights: Weights, chat: Chat) -> None:
+        self.weights, self.chat = weights, chat
+
+    @torch.inference_mode()
+    def logprobs(self, questions: Sequence[Scored]) -> list[tuple[float, int]]:
+        """For each: the sum of the natural log-probabilities of its tokens from `start` on, and their number."""
+        answers: list[tuple[float, int]] = [(0.0, 0)] * len(questions)
+        groups = [self.weights.group(question.adapter) or "" for question in questions]
+        for group in sorted(set(groups)):
+            members = [i for i, other in enumerate(groups) if other == group]
+            for part in portion(members, [len(question.ids) for question in questions]):
+                for i, sums in zip(part, self._score([questions[i] for i in part]), strict=True):
+                    answers[i] = (sums, len(questions[i].ids) - questions[i].start)
+        return answers
+
+    def _score(self, questions: Sequence[Scored]) -> list[float]:
+        inputs = collate([(question.ids, question.start) for question in questions], self.weights.device)
+        names = [question.adapter for question in questions]
+        model = self.weights.model
+        logits, labels = learned_logits(model, lambda **kw: self.weights.forward(names, **kw), inputs)
+        logprobs = logits.gather(1, labels[:, None])[:, 0] - logits.logsumexp(-1)
+        counts = [len(question.ids) - question.start for question in questions]
+        return [float(part.double().sum()) for part in logprobs.split(counts)]
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The mean of each text's last hidden states under the base: vectors of the model's hidden size."""
+        rows: list[list[int]] = [self.chat.tokenizer(text)["input_ids"] or [self.chat.end] for text in texts]
+        vectors: list[list[float]] = [[] for _ in texts]
+        for part in portion(range(len(rows)), [len(ids) for ids in rows]):
+            inputs = collate([(rows[i], 0) for i in part], self.weights.device)
+            mask = inputs["attention_mask"]
+            out = self.weights.forward(
+                [None] * len(part),
+                input_ids=inputs["input_ids"],
+                attention_mask=mask,
+                use_cache=False,
+                output_hidden_states=True,
+                logits_to_keep=1,
+            )
+            total = (out.hidden_states[-1].float() * mask[:, :, None]).sum(1)
+            for i, vector in zip(part, (total / mask.sum(1, keepdim=True)).tolist(), strict=True):
+                vectors[i] = vector
+        return vectors
+
+
+def portion(members: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Members by their length, in groups of at most BATCH_TOKENS tokens, padding included."""
+    groups: list[list[int]] = []
+    for member in sorted(members, key=lambda i: lengths[i]):
+        if not groups or (len(groups[-1]) + 1) * lengths[member] > BATCH_TOKENS:
+            groups.append([])
+        groups[-1].append(member)
+    return groups

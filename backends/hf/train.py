@@ -1,0 +1,284 @@
+"""Finetuning on the transformers Trainer: its loop, with our loss, our batches and our seed.
+
+The loss is the mean over the learned tokens of a whole optimiser step, and logits exist only for those tokens.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import Trainer as HubTrainer
+
+from backends.hf.adapters import hash_adapter, is_lora, normalise_config, write_folder
+from backends.hf.chat import Chat
+from backends.hf.examples import Rows, encode
+from backends.hf.scoring import collate, learned_logits
+from backends.hf.weights import Weights
+from backends.training import OnStep, Training, TrainSettings
+from society.errors import BackendError, InputError
+from society.types import Adapter, Example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "in_training"  # of the adapter being trained, among those that are loaded
+
+
+@dataclass(frozen=True)
+class Job:
+    """One finetuning: what is trained, how, from where, and whom to tell."""
+
+    weights: Weights
+    chat: Chat
+    settings: TrainSettings
+    start: Adapter | None
+    seed: int
+    watch: Watch
+
+
+def train(job: Job, examples: Sequence[Example], folder: Path) -> Training:
+    """Finetune and write the result into `folder`, in one step at the end. The model is as before afterwards.
+
+    Memory beyond the base: for LoRA four times the adapter's parameters in float32; for full finetuning four
+    times the model's (weights, gradients, two moments), and the base is read from disk again at the end.
+    """
+    started = time.perf_counter()
+    rows = encode(job.chat, examples, job.settings)
+
+    def write(part: Path) -> None:
+        with _memory_told(job.settings), torch.random.fork_rng():
+            torch.manual_seed(job.seed)
+            (_train_full if job.settings.method == "full" else _train_lora)(job, rows, part)
+
+    write_folder(folder, write)
+    return Training(
+        Adapter(hash_adapter(folder), str(folder), job.weights.hash),
+        losses=tuple(job.watch.losses),
+        tokens=rows.tokens * job.settings.epochs,
+        examples=len(rows.rows),
+        dropped=rows.dropped,
+        cut=rows.cut,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _train_lora(job: Job, rows: Rows, part: Path) -> None:
+    """Train a LoRA adapter beside the others, write it as a PEFT folder, and take it off the model."""
+    weights = job.weights
+    weights.switch(None)
+    try:
+        _attach_new(weights, job.settings, job.start)
+        run(job, weights.peft, rows, part)
+        _write_lora(weights.peft, part)
+    finally:
+        weights.drop(NAME)
+        weights.model.eval()
+
+
+def _attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None) -> None:
+    """Put the adapter to train on the model: a copy of `start`, or a new one that changes nothing yet."""
+    from peft import LoraConfig, get_peft_model
+
+    if start is not None:
+        folder = Path(start.path)
+        if not is_lora(folder):
+            raise InputError("LoRA cannot continue from full weights.", "Start from the base, or set method: full.")
+        weights.add(start)
+        weights.attach(folder, NAME, trainable=True)
+        rank = weights.peft.peft_config[NAME].r
+        if rank != settings.rank:
+            raise InputError(f"The adapter to continue from has rank {rank}, not {settings.rank}.", "Set that rank.")
+    else:
+        targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+        config = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.scale,
+            lora_dropout=settings.dropout,
+            target_modules=targets,
+            task_type="CAUSAL_LM",
+        )
+        try:
+            if weights.peft is None:
+                weights.peft = get_peft_model(weights.model, config, NAME)
+            else:
+                weights.peft.add_adapter(NAME, config)
+        except ValueError as error:
+            raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
+    weights.peft.set_adapter(NAME)
+    for name, parameter in weights.peft.named_parameters():
+        parameter.requires_grad_(f".{NAME}." in name)
+
+
+def _write_lora(peft: Any, part: Path) -> None:
+    """Write the trained adapter as a PEFT folder that says nothing about this machine."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    state = get_peft_model_state_dict(peft, adapter_name=NAME, save_embedding_layers=False)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    save_file(tensors, part / "adapter_model.safetensors")
+    peft.peft_config[NAME].save_pretrained(str(part))
+    normalise_config(part)
+
+
+def _train_full(job: Job, rows: Rows, part: Path) -> None:
+    """Train the model's own weights, in float32, and write a complete model folder."""
+    weights, start = job.weights, job.start
+    if start is not None and is_lora(Path(start.path)):
+        cause = "Full finetuning cannot continue from a LoRA adapter."
+        raise InputError(cause, "Start from the base, or set method: lora.")
+    if start is not None:
+        weights.add(start)
+    dtype = weights.model.dtype
+    with weights.bare() as model:
+        weights.switch(start.hash if start else None)
+        run(job, model.float().requires_grad_(True), rows, part)
+        model.to(dtype).save_pretrained(part)
+        job.chat.tokenizer.save_pretrained(part)
+
+
+def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
+    """The training loop on `model`: the transformers model itself, or PEFT's wrapper round it."""
+    inner, settings = job.weights.model, job.settings
+    loop = _Loop(
+        model=model,
+        args=make_arguments(settings, len(rows.rows), scratch, job.seed, inner.device),
+        train_dataset=[{"input_ids": ids, "start": start} for ids, start in rows.rows],
+        data_collator=lambda batch: collate([(row["input_ids"], row["start"]) for row in batch]),
+        callbacks=[job.watch],
+    )
+    loop.inner, loop.watch = inner, job.watch
+    loop.autocast_to = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
+    loop.model_accepts_loss_kwargs = True  # or the Trainer would average our sums once more
+    loop.remove_callback(PrinterCallback)
+    if settings.gradient_checkpointing:
+        inner.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        loop.train()
+    finally:
+        loop.accelerator.free_memory()
+        if settings.gradient_checkpointing:
+            inner.activation_checkpointing_disable()
+        model.zero_grad(set_to_none=True)
+        del loop
+        gc.collect()
+
+
+class _Loop(HubTrainer):
+    """The Trainer with a loss over learned positions alone."""
+
+    inner: Any
+    watch: Watch
+    autocast_to: torch.dtype | None
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """This batch's part of the mean loss over the learned tokens of the whole step."""
+        device = inputs["input_ids"].device.type
+        with torch.autocast(device, self.autocast_to or torch.bfloat16, enabled=self.autocast_to is not None):
+            logits, labels = learned_logits(self.inner, model, inputs)
+        count = labels.numel() if num_items_in_batch is None else num_items_in_batch
+        loss = cross_entropy(logits, labels, reduction="sum") / count
+        self.watch.add(float(loss.detach()), int(inputs["attention_mask"].sum()))
+        return loss
+
+
+class Watch(TrainerCallback):
+    """Notes the loss of every step, tells the caller, and stops when the loss is not finite or nobody waits."""
+
+    def __init__(self, on_step: OnStep, stop: threading.Event) -> None:
+        self.on_step_done, self.stop = on_step, stop
+        self.losses: list[float] = []
+        self.tokens = 0
+        self.pending = 0.0
+
+    def add(self, loss: float, tokens: int) -> None:
+        """One more batch of the step under way."""
+        if not math.isfinite(loss):
+            raise BackendError(
+                f"The training loss is {loss} in step {len(self.losses) + 1}.",
+                "Lower train.learning_rate, raise train.warmup, or set train.precision: float32.",
+            )
+        self.pending += loss
+        self.tokens += tokens
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called by the Trainer after an optimiser step."""
+        self.losses.append(self.pending)
+        self.pending = 0.0
+        self.on_step_done(len(self.losses), state.max_steps, self.losses[-1], self.tokens)
+        if self.stop.is_set():
+            raise BackendError("The training was cancelled.", "Nothing was written.")
+
+
+def make_arguments(
+    settings: TrainSettings, examples: int, folder: Path, seed: int, device: torch.device
+) -> TrainingArguments:
+    """The settings in the Trainer's words: nothing reported, logged or saved by itself."""
+    steps = math.ceil(math.ceil(examples / settings.batch_size) / settings.accumulation) * settings.epochs
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.rate,
+        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
+        warmup_steps=math.ceil(settings.warmup * steps),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.clip,
+        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
+        seed=seed % (1 << 32),
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        report_to=[],
+        logging_strategy="no",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # the backend has one device; the Trainer would take every GPU it sees
+    return arguments
+
+
+def use_bfloat16(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: as asked for, or where the hardware has instructions for it."""
+    if settings.precision != "auto":
+        return settings.precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    able: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return any(able().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@contextmanager
+def _memory_told(settings: TrainSettings) -> Iterator[None]:
+    """Turn running out of memory into an error that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in text:
+            raise
+        raise BackendError(
+            f"Training ran out of memory with batches of {settings.batch_size} sequences "
+            f"of up to {settings.max_length} tokens.",
+            "Lower train.batch_size (and raise train.accumulation as much) or train.max_length, or set "
+            "train.gradient_checkpointing: true" + ("." if settings.method != "full" else ", or method: lora."),
+        ) from error

@@ -1,0 +1,142 @@
+"""One base model in memory: LoRA adapters side by side on it, or full weights in its place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from backends.hf.adapters import check_adapter, check_shapes, is_lora
+from society.errors import BackendError
+from society.types import Adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# peft asks transformers for a property by its old name: nothing that a user could change.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+
+BASE = "__base__"  # PEFT's name for rows of a mixed batch that use no adapter
+
+
+class Weights:
+    """The model and everything that can be put on it. Used by one thread at a time.
+
+    `model` is the transformers model; `peft` wraps it as long as there are LoRA adapters.
+    """
+
+    def __init__(self, model: Any, folder: Path, model_hash: str) -> None:
+        self.model, self.folder, self.hash = model, folder, model_hash
+        self.peft: Any = None
+        self.lora: dict[str, Path] = {}
+        self.full: dict[str, Path] = {}
+        self.here: str | None = None
+        """The full weights in memory, None the base."""
+        self._sizes = {name: module for name, module in model.named_modules() if hasattr(module, "in_features")}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self.model.device)
+
+    def add(self, adapter: Adapter) -> None:
+        """Make an adapter usable under its hash. Full weights are only noted: they are read when needed."""
+        if adapter.hash in self.lora or adapter.hash in self.full:
+            return
+        folder = check_adapter(adapter, self.hash)
+        if is_lora(folder):
+            check_shapes(folder, self._sizes)
+            self.attach(folder, adapter.hash)
+            self.lora[adapter.hash] = folder
+        else:
+            self.full[adapter.hash] = folder
+
+    def attach(self, folder: Path, name: str, trainable: bool = False) -> None:
+        """Put the LoRA adapter of a PEFT folder beside the base weights."""
+        from peft import PeftModel
+
+        try:
+            if self.peft is None:
+                self.peft = PeftModel.from_pretrained(self.model, str(folder), name, is_trainable=trainable)
+            else:
+                self.peft.load_adapter(str(folder), name, is_trainable=trainable)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise BackendError(
+                f"The adapter in {folder} does not fit this model: {str(error)[:300]}",
+                "Open the model that it was trained on.",
+            ) from error
+        self.peft.eval()
+
+    def group(self, name: str | None) -> str | None:
+        """Which weights must be in place for this adapter: rows of one group can share a batch."""
+        if name is None or name in self.lora:
+            return None
+        if name in self.full:
+            return name
+        raise BackendError(f"The adapter {name[:12]} is not loaded.", "Load it before asking for it.")
+
+    def forward(self, names: Sequence[str | None], **inputs: Any) -> Any:
+        """The model's output for a batch whose row i uses the adapter `names[i]`. All of one group."""
+        self.switch(self.group(names[0]))
+        if self.peft is None:
+            return self.model(**inputs)
+        adapters = [name if name in self.lora else BASE for name in names]
+        if len(set(adapters)) > 1 or adapters[0] == BASE:
+            return self.peft(adapter_names=adapters, **inputs)
+        if self.peft.active_adapter != adapters[0]:
+            self.peft.set_adapter(adapters[0], inference_mode=True)
+        return self.peft(**inputs)
+
+    def switch(self, name: str | None) -> None:
+        """Put full weights, or with None the base, in place; reads them from disk if they are not there."""
+        if name == self.here:
+            return
+        self.here = "?"  # neither, should reading fail half way
+        self._read(self.folder if name is None else self.full[name])
+        self.here = name
+
+    def _read(self, folder: Path) -> None:
+        """Copy a folder's safetensors into the model's parameters, whose names PEFT may have lengthened."""
+        from safetensors import safe_open
+
+        own = {n.replace(".base_layer", ""): p for n, p in self.model.state_dict(keep_vars=True).items()}
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, "pt") as file, torch.no_grad():
+                for name in file.keys():  # noqa: SIM118 - the file is no mapping
+                    tensor = file.get_tensor(name)
+                    if name not in own or own[name].shape != tensor.shape:
+                        raise BackendError(
+                            f"The weights in {folder} do not fit this model: {name}.",
+                            "Open the model that they were trained from.",
+                        )
+                    own[name].copy_(tensor)
+
+    @contextmanager
+    def bare(self) -> Iterator[Any]:
+        """The model without any LoRA layers on it, while its own weights are trained. They are back afterwards,
+        and so are the base's weights."""
+        dtype = self.model.dtype
+        self.model = self.peft.unload() if self.peft is not None else self.model
+        self.peft = None
+        try:
+            yield self.model
+        finally:
+            self.model.to(dtype).eval().requires_grad_(False)
+            self.here = "?"
+            self.switch(None)
+            for name, folder in self.lora.items():
+                self.attach(folder, name)
+
+    def drop(self, name: str) -> None:
+        """Take a LoRA adapter off the model."""
+        if self.peft is None or name not in self.peft.peft_config:
+            return
+        if len(self.peft.peft_config) == 1:
+            self.model, self.peft = self.peft.unload(), None
+        else:
+            self.peft.set_adapter(next(n for n in self.peft.peft_config if n != name), inference_mode=True)
+            self.peft.delete_adapter(name)
