@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self
@@ -22,6 +23,20 @@ from society.component import Component
 from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that an opened backend takes."""
+
+    weights: int
+    contexts: int
+    adapters: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.contexts + self.adapters
 
 
 class Tokenizer(Protocol):
@@ -116,6 +131,14 @@ class BackendConfig(Component, ABC):
     def open(self) -> Backend:
         """The backend, not yet loaded."""
 
+    def context_tokens(self) -> int | None:
+        """How many tokens a prompt and its answer may have together; None where only the opened model knows."""
+        return None
+
+    def memory(self, adapters: int) -> Memory | None:
+        """What opening it will take, with so many adapters beside the base; None where it cannot be known."""
+        return None
+
     def check_training(self, settings: TrainSettings) -> None:
         """Raise `InputError` when the backend cannot train that way; asked before anything loads."""
-        return None
+        return

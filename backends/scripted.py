@@ -40,6 +40,9 @@ class Scripted(BackendConfig):
     context: int | None = Field(None, ge=1)
     """Words that prompt and answer may have together; unlimited by default."""
 
+    def context_tokens(self) -> int | None:
+        return self.context
+
     def open(self) -> ScriptedBackend:
         """The backend; its regular expressions are compiled here, once."""
         return ScriptedBackend(self)

@@ -13,3 +13,9 @@ class Component(BaseModel):
     """A strict, immutable piece of a scenario. Subclasses add `kind: Literal["name"] = "name"` and fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    def model_post_init(self, context: object) -> None:
+        """Count `kind` as said even where it is the default, so that a component written with what was said alone
+        (`exclude_unset`) can be read back."""
+        if "kind" in type(self).model_fields:
+            self.model_fields_set.add("kind")

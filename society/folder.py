@@ -76,7 +76,7 @@ class RunFolder:
                     "Give it the same model, or start a new run with another --out.",
                 )
         store.set_meta({
-            "scenario": self._scenario.model_dump_json(),
+            "scenario": self._scenario.model_dump_json(exclude_unset=True),
             "fingerprint": fingerprint(defining(self._scenario)),
             "models": json.dumps(known | models),
             "versions": json.dumps(_versions()),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from society.draw import Panel
+from society.planning.dry_run import PlannedTurn
 from society.scenario.expand import PhasePlan, Society
 
 
@@ -22,3 +25,21 @@ def _panel(society: Society, phase: PhasePlan) -> Panel:
             data.setdefault("window", phase.spec.edges.window)
     rounds = f", {phase.spec.rounds} rounds" if phase.spec.rounds > 1 else ""
     return Panel(f"{phase.name} ({phase.spec.schedule}{rounds})", graph, getattr(phase.spec.topology, "kind", ""))
+
+
+def round_panels(society: Society, turns: Sequence[PlannedTurn]) -> list[Panel]:
+    """A panel for each round: its speakers and whom they read, as a dry run found it."""
+    import networkx as nx
+
+    panels: dict[tuple[str, int], Panel] = {}
+    kinds = {phase.name: getattr(phase.spec.topology, "kind", "") for phase in society.phases}
+    for turn in turns:
+        place = (turn.phase, turn.round)
+        panel = panels.setdefault(place, Panel(f"{turn.phase}, round {turn.round}", nx.DiGraph(), kinds[turn.phase]))
+        panel.graph.add_node(turn.agent)
+    for turn in turns:  # only now, so that nodes stand in the order of speaking
+        panels[turn.phase, turn.round].graph.add_edges_from((agent, turn.agent) for agent, _, _ in turn.reads)
+    for panel in panels.values():
+        for name, data in panel.graph.nodes(data=True):
+            data["role"] = society.agents[name.partition("/")[0]].role_name
+    return list(panels.values())

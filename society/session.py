@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from society.errors import BackendError
 from society.folder import RunFolder, find_store
@@ -20,7 +21,7 @@ from society.scenario.models import Scenario
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.store.adapters import AdapterRow
+from society.store.adapters import AdapterRow, ExampleRow
 from society.store.rows import ResultRow
 from society.types import Adapter, Item, Turn
 
@@ -29,7 +30,18 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """What follows a run as it goes: progress displays and loggers override what they care about."""
+    """What follows a run as it goes: progress displays and loggers override what they care about.
+
+    It is entered before the backends open and left when the run ends, however it ends.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
         """The debates on these items begin: for "evaluation", or for "training" data."""
@@ -79,10 +91,20 @@ class Run:
         with self._store() as store:
             return list(store.results())
 
+    def count_reused(self) -> int:
+        """How many turns were taken over from other runs instead of generated."""
+        with self._store() as store:
+            return store.count("reused = 1")
+
     def adapters(self) -> list[AdapterRow]:
         """Every training, in the order of iteration, learner and agent."""
         with self._store() as store:
             return store.adapters()
+
+    def examples(self) -> list[ExampleRow]:
+        """Where every training row comes from, in the order of iteration, learner, agent and number."""
+        with self._store() as store:
+            return store.examples()
 
     def _store(self) -> Store:
         return Store(find_store(self.folder), read_only=True)
@@ -118,7 +140,7 @@ async def run_async(
     """`run` for callers that have an event loop."""
     watcher = watcher or Watcher()
     society = expand(scenario)
-    with RunFolder(scenario, out, resume) as folder:
+    with RunFolder(scenario, out, resume) as folder, watcher:
         async with open_backends(society) as (backends, adapters):
             with Store(folder.store, [find_store(path) for path in reuse]) as store:
                 folder.record(store, {name: backend.model_hash for name, backend in backends.items()})

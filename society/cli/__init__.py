@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import ClassVar
 
 import click
 
@@ -16,20 +15,20 @@ INTERRUPTED = 130
 class _Commands(click.Group):
     """Commands in the order in which a person meets them, each imported when it is called or listed."""
 
-    modules: ClassVar[dict[str, str]] = {
-        "run": "run", "check": "check", "draw": "draw", "show": "show", "list": "catalog", "new": "new",
-        "schema": "schema",
-    }  # fmt: skip
+    names = (
+        "run", "check", "plan", "draw", "show", "report", "view", "compare", "sweep", "plot", "export", "list", "new",
+        "schema",
+    )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.modules)
+        return list(self.names)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from importlib import import_module
 
-        if name not in self.modules:
+        if name not in self.names:
             return None
-        command: click.Command = import_module(f"society.cli.{self.modules[name]}").command
+        command: click.Command = import_module(f"society.cli.{name}").command
         return command
 
 

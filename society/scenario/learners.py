@@ -37,7 +37,7 @@ def _check_names(scenario: Scenario, spec: TrainSpec) -> Found:
     for name, learner in spec.learners.items():
         for i, phase in enumerate(learner.phases):
             if phase not in phases:
-                details = {"value": phase, "allowed": phases, "suggestion": find_near(phase, phases)}
+                details: dict[str, object] = {"value": phase, "allowed": phases, "suggestion": find_near(phase, phases)}
                 yield ("train", "learners", name, "phases", i), f"there is no phase {show(phase)}", details
         for i, agent in enumerate(learner.agents):
             if not any(agent == group or agent.startswith(f"{group}-") for group in known):

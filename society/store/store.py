@@ -184,6 +184,10 @@ class Store:
         query = f"SELECT * FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
         return (read_turn(row, text_of) for row in self._rows(query, values))
 
+    def count(self, where: str = "1") -> int:
+        """How many turns there are; `where` is SQL over the columns."""
+        return int(str(self._one(f"SELECT count(*) FROM turns WHERE {where}")))
+
     def results(self) -> Iterator[ResultRow]:
         """How each debate ended, in the order of iteration, item and sample."""
         return (read_result(row) for row in self._rows("SELECT * FROM results ORDER BY iteration, item, sample"))

@@ -1,0 +1,122 @@
+"""`society plan`: what a scenario means and costs, before it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from society.cli.options import json_option, scenario_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from society.planning.plan import Cost, Plan
+
+SHOWN_READERS = 40
+"""Rows of the table of who reads whom; larger societies are cut short there."""
+
+
+@click.command("plan")
+@scenario_options
+@click.option("--calibrate", default=8, show_default=True, type=click.IntRange(0), metavar="N",
+              help="Play N real debates to estimate cost and time; 0 opens no model.")  # fmt: skip
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw each round's graph into this .svg, .png or .pdf."
+)
+@json_option
+def command(
+    scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], calibrate: int, picture: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Say who reads whom in SCENARIO, how long prompts get, and what a run costs."""
+    from rich.console import Console
+
+    from society.planning.plan import make_plan
+    from society.scenario import load_scenario
+    from society.scenario.expand import expand
+
+    society = expand(load_scenario(scenario, overrides, allow))
+    plan = make_plan(society, calibrate)
+    if picture:
+        from society.draw import draw
+        from society.panels import round_panels
+
+        draw(round_panels(society, plan.worst), picture)
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps(dataclasses.asdict(plan) | {"scenario": society.scenario.model_dump(mode="json")}))
+    else:
+        console = Console(highlight=False)
+        _print_scenario(console, society.scenario.model_dump_json(indent=1, exclude_defaults=True))
+        _print_turns(console, plan)
+        _print_costs(console, plan)
+    return 2 if plan.too_long else 0
+
+
+def _print_scenario(console: Console, resolved: str) -> None:
+    import json
+
+    import yaml
+
+    console.print("[bold]Resolved scenario[/bold]")
+    console.print(yaml.safe_dump(json.loads(resolved), sort_keys=False, allow_unicode=True, width=110), markup=False)
+
+
+def _print_turns(console: Console, plan: Plan) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Who reads whom, and the longest prompts (tokens)", title_justify="left", box=None)
+    for name in ("phase", "round", "agent", "reads"):
+        table.add_column(name, overflow="fold")
+    for name in ("prompt", "answer", "context"):
+        table.add_column(name, justify="right")
+    long = set(plan.too_long)
+    for turn in plan.worst[:SHOWN_READERS]:
+        reads = ", ".join(f"{agent} ({phase} {number})" for agent, phase, number in turn.reads)
+        style = "red" if turn in long else ""
+        table.add_row(
+            turn.phase, str(turn.round), turn.agent, Text(reads or "-"), str(turn.prompt), str(turn.answer),
+            str(plan.contexts[turn.backend] or "?"), style=style,
+        )  # fmt: skip
+    console.print(table)
+    if len(plan.worst) > SHOWN_READERS:
+        console.print(f"... and {len(plan.worst) - SHOWN_READERS} more turns a debate", style="dim")
+    for turn in plan.too_long[:5]:
+        console.print(
+            f"{turn.agent} in phase {turn.phase}, round {turn.round} may need {turn.prompt + turn.answer} tokens, but "
+            f"the context holds {plan.contexts[turn.backend]}: give the backend more `context`, or lower "
+            "sampling.max_tokens, the history window or the role's memory.",
+            style="red",
+        )
+
+
+def _print_costs(console: Console, plan: Plan) -> None:
+    console.print(f"\n[bold]Cost[/bold] of {plan.debates:,} debates")
+    if plan.likely is not None:
+        console.print(f"  likely    {_cost(plan.likely)} (from {plan.calibrated_on} real debates)")
+    console.print(f"  at most   {_cost(plan.most)}")
+    for name, memory in plan.memory.items():
+        if memory is not None:
+            parts = (("weights", memory.weights), ("contexts", memory.contexts), ("adapters", memory.adapters))
+            shown = " + ".join(f"{what} {size / 2**20:,.0f} MiB" for what, size in parts if size)
+            console.print(f"  memory    {name}: {memory.total / 2**20:,.0f} MiB = {shown}")
+
+
+def _cost(cost: Cost) -> str:
+    time = "" if cost.seconds is None else f", about {_duration(cost.seconds)}"
+    return f"{cost.calls:,} calls, {cost.prompt_tokens:,} tokens read, {cost.generated_tokens:,} generated{time}"
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

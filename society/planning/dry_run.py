@@ -1,0 +1,91 @@
+"""One debate played by the real engine without a model, every reply as long as it may be.
+
+It shows who reads whom in each round, and how long each prompt can get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.base import Backend
+from society.scenario.expand import Society
+from society.simulation.simulate import simulate
+from society.simulation.speaker import Speaker
+from society.store import Store
+from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
+
+Count = Callable[[Sequence[ChatMessage]], int]
+"""Tokens of the prompt that these messages make."""
+CHARACTERS_PER_TOKEN = 4
+"""A rough figure for English text, where no tokenizer is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTurn:
+    """One turn of the worst case: lengths in tokens, and whom it reads as (agent, phase, round)."""
+
+    phase: str
+    round: int
+    agent: str
+    backend: str
+    prompt: int
+    answer: int
+    reads: tuple[tuple[str, str, int], ...]
+
+
+def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[PlannedTurn]:
+    """The turns of one debate on this item, in the order of phase, round and agent. `counts` is by backend.
+
+    Raises `InputError` for whatever would stop the real run at its first debate: agents that wait for each other,
+    a topology that does not exist at this size, a template that cannot be filled in.
+    """
+    turns: list[Turn] = []
+    longest = {name: _Longest(count) for name, count in counts.items()}
+
+    async def play() -> None:
+        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
+            speaker = Speaker(longest, {}, store, 0, lambda text, item: None, lambda turn, old: turns.append(turn))
+            await simulate(society, society.scenario.task, [item], speaker, lambda result: None)
+
+    asyncio.run(play())
+    phases = {phase.name: phase for phase in society.phases}
+    order = {name: i for i, name in enumerate(society.agents)}
+
+    def planned(turn: Turn) -> PlannedTurn:
+        speaker = phases[turn.id.phase].agents[turn.id.agent.partition("/")[0]]
+        reads = tuple((source.agent, source.phase, source.round) for source in turn.reads)
+        return PlannedTurn(
+            turn.id.phase, turn.id.round, turn.id.agent, speaker.backend, turn.usage.prompt_tokens,
+            speaker.sampling.max_tokens, reads,
+        )  # fmt: skip
+
+    first_sample = [turn for turn in turns if turn.id.sample == 0]
+    place = {name: i for i, name in enumerate(phases)}
+    first_sample.sort(key=lambda t: (place[t.id.phase], t.id.round, order[t.id.agent.partition("/")[0]], t.id.agent))
+    return [planned(turn) for turn in first_sample]
+
+
+def rough_count(messages: Sequence[ChatMessage]) -> int:
+    """Tokens of a prompt by its characters, where no tokenizer is at hand."""
+    return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
+
+
+class _Longest(Backend):
+    """Replies with a text of `max_tokens` tokens."""
+
+    model_hash = "plan"
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+        sample = "word " * 200
+        per_word = (count([ChatMessage("user", sample)]) - count([ChatMessage("user", "")])) / 200
+        self._words_per_token = 1 / max(per_word, 0.1)
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        words = max(round(request.sampling.max_tokens * self._words_per_token), 1)
+        text = request.choices[0] if request.choices else ("word " * words).strip()
+        return GenerateOutput(text, "length", Usage(self._count(request.messages), request.sampling.max_tokens))

@@ -1,0 +1,170 @@
+"""The whole method on a small random model: the real backend, the real trainer, interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from society.errors import InputError
+from society.metrics.records import load_records
+from society.scenario import load_scenario
+from society.scenario.models import Scenario
+from society.session import Run, Watcher, run
+from society.store.adapters import SHARED
+from tests.conftest import rows
+from tests.tiny_hf import make_model
+
+TEXT = """
+version: 1
+name: colours
+task: {{kind: jsonl, path: colours.jsonl, limit: 6, answer: {{extract: [text], equal: exact}}}}
+backends: {{tiny: {{kind: hf, model: "{model}", device: cpu, dtype: float32, context: 200}}}}
+roles:
+  generator: {{prompt: "{{{{ question }}}}", choices: [red, green, blue]}}
+  critic:
+    prompt: "{{% for m in heard %}}{{{{ m.text }}}} {{% endfor %}}. {{{{ question }}}}"
+    choices: [red, green, blue]
+agents: {{painter: {{count: 3, role: generator}}}}
+phases:
+  - {{name: propose}}
+  - {{name: debate, topology: complete, bind: {{painter: {{role: critic}}}}}}
+train:
+  iterations: 2
+  questions: 10
+  learners:
+    generator: {{phases: [propose], turn: first}}
+    critic: {{phases: [debate], select: critic}}
+  settings: {{rank: 4, batch_size: 4, accumulation: 1, epochs: 2, learning_rate: 0.01}}
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def colours(tmp_path: Path, model: Path) -> Callable[..., Scenario]:
+    questions = [f"the {a} {b} is" for a in ("cat", "dog", "mat", "far") for b in ("one", "two", "three", "four")]
+    lines = (json.dumps({"question": q, "answer": ["red", "green", "blue"][i % 3]}) for i, q in enumerate(questions))
+    (tmp_path / "colours.jsonl").write_text("\n".join(lines))
+    (tmp_path / "colours.yaml").write_text(TEXT.format(model=model))
+
+    def load(*overrides: str) -> Scenario:
+        return load_scenario(tmp_path / "colours.yaml", overrides)
+
+    return load
+
+
+class Interrupt(Watcher):
+    """Presses Ctrl-C in the middle of the adapter whose number this is."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        if step == 1:
+            self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def whole(colours: Callable[..., Scenario], tmp_path: Path) -> Run:
+    return run(colours(), tmp_path / "whole")
+
+
+def test_every_agent_and_role_learns_from_its_own_turns(whole: Run) -> None:
+    trained = whole.adapters()
+    assert {(row.iteration, row.learner, row.agent) for row in trained} == {
+        (iteration, learner, f"painter-{i}")
+        for iteration in (0, 1)
+        for learner in ("generator", "critic")
+        for i in (1, 2, 3)
+    }
+    hashes = [row.hash for row in trained if row.hash]
+    assert len(hashes) == len(set(hashes)) > 6  # no two agents, roles or iterations share weights
+    turns = {turn.id: turn for turn in whole.turns()}
+    spoken = {(t.id.iteration, t.id.phase, t.id.agent): t.adapter for t in turns.values()}
+    by_place = {(row.iteration, row.learner, row.agent): row.hash for row in trained}
+    assert spoken[0, "propose", "painter-1"] is None
+    for agent in ("painter-1", "painter-2", "painter-3"):
+        assert spoken[1, "propose", agent] == by_place[0, "generator", agent]
+        assert spoken[2, "debate", agent] == (by_place[1, "critic", agent] or by_place[0, "critic", agent])
+
+
+def test_every_training_row_leads_back_to_its_turn_and_rule(whole: Run) -> None:
+    labels = {
+        (r.result.iteration, r.result.item): r.result.decision
+        for i in (0, 1)
+        for r in load_records(whole, i, "training")
+    }
+    turns = {turn.id: turn for turn in whole.turns()}
+    examples = whole.examples()
+    assert {example.rule for example in examples} == {"agrees", "stayed right", "corrected"}
+    for example in examples:
+        turn = turns[example.source]
+        assert turn.id.agent == example.agent
+        assert turn.id.phase == {"generator": "propose", "critic": "debate"}[example.learner]
+        assert turn.answer == labels[turn.id.iteration, turn.id.item].answer
+        assert not labels[turn.id.iteration, turn.id.item].tied
+
+
+def test_training_and_evaluation_questions_are_disjoint(whole: Run) -> None:
+    split = {
+        name: {row.question for row in whole.results() if row.split == name} for name in ("training", "evaluation")
+    }
+    assert len(split["training"]) == 10
+    assert len(split["evaluation"]) == 6
+    assert not split["training"] & split["evaluation"]
+
+
+@pytest.mark.parametrize("at", [1, 4, 9])
+def test_interrupted_in_an_adapter_and_resumed(
+    colours: Callable[..., Scenario], whole: Run, tmp_path: Path, at: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(colours(), tmp_path / "broken", watcher=Interrupt(at))
+    finished = Run(tmp_path / "broken").adapters()
+    assert len([row for row in finished if row.hash]) == at - 1
+    folders = sorted(path.parent.name for path in (tmp_path / "broken").rglob("adapter_config.json"))
+    assert len(folders) == at - 1  # no half-written adapter is visible
+    resumed = run(colours(), tmp_path / "broken", resume=True)
+    assert [row.hash for row in resumed.adapters()] == [row.hash for row in whole.adapters()]
+    assert rows(resumed) == rows(whole)
+
+
+def test_a_shared_adapter_learns_from_everyone(colours: Callable[..., Scenario], tmp_path: Path) -> None:
+    shared = [f"train.learners.{name}.adapter=shared" for name in ("generator", "critic")]
+    done = run(colours("train.iterations=1", *shared), tmp_path / "shared")
+    assert {row.agent for row in done.adapters()} == {SHARED}
+    assert {example.source.agent for example in done.examples()} == {"painter-1", "painter-2", "painter-3"}
+    last = {turn.adapter for turn in done.turns() if turn.id.iteration == 1 and turn.id.phase == "propose"}
+    assert last == {row.hash for row in done.adapters() if row.learner == "generator"}
+
+
+def test_a_leak_between_the_splits_is_an_error(colours: Callable[..., Scenario], tmp_path: Path) -> None:
+    leaking = colours("train.task={kind: jsonl, path: colours.jsonl, limit: 3, offset: 5, answer: {extract: [text]}}")
+    with pytest.raises(InputError, match="in both the training and the evaluation set"):
+        run(leaking, tmp_path / "leak")
+
+
+def test_nothing_to_learn_from(colours: Callable[..., Scenario], tmp_path: Path) -> None:
+    """An agent that is never taken keeps its weights, or the run stops and says why."""
+    veto = (
+        "decision={kind: unanimity, unparsed: veto}",
+        "train.iterations=1",
+        "train.questions=2",
+        "sampling.temperature=10",
+    )
+    kept = run(colours(*veto), tmp_path / "keep")
+    empty = [row for row in kept.adapters() if row.hash is None]
+    assert empty
+    assert all(row.left_out for row in empty)
+    with pytest.raises(InputError, match="nothing to learn from"):
+        run(colours(*veto, "train.on_empty=stop"), tmp_path / "stop")
