@@ -1,0 +1,17 @@
+"""The llama.cpp backend: GGUF models on this machine, many replies decoded together.
+
+config.py      the scenario's entry: options
+models.py      where a model file comes from: a path, a PyPI package, a model hub; hash, requantising
+chat.py        messages to tokens, by the model's own chat template
+sampling.py    logits to the next token; replies limited to given choices
+text.py        tokens to text: stop strings, characters split over tokens
+native.py      the only file that calls the library: model, context, adapters
+cache.py       which prompt prefixes need not be computed again
+jobs.py        one request on its way: what it waits for, what it has so far
+scheduler.py   the worker thread: continuous batching
+backend.py     the asyncio side: `generate`, likelihood, adapters
+"""
+
+from backends.llama_cpp.config import LlamaCpp
+
+__all__ = ["LlamaCpp"]

@@ -1,0 +1,175 @@
+"""The asyncio side of the llama.cpp backend: requests in, outputs out, the work done by the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from backends.base import Backend
+from backends.gguf_file import GGUFInfo, check_gguf
+from backends.llama_cpp.chat import Chat
+from backends.llama_cpp.config import LlamaCpp
+from backends.llama_cpp.jobs import Job, Scoring, Writing
+from backends.llama_cpp.models import digest_of, find_model, prepare_weights
+from backends.llama_cpp.native import Context, Model
+from backends.llama_cpp.sampling import Choices, Sampler
+from backends.llama_cpp.scheduler import BLOCK, Scheduler
+from backends.llama_cpp.text import TextStream
+from society.errors import BackendError, ContextOverflowError, InputError
+from society.identity import hash_path
+from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
+
+DEFAULT_CONTEXT = 2048
+MOST_SLOTS = 32
+_SHARE = 3  # of the free memory, one part in so many is for the slots
+
+
+class LlamaCppBackend(Backend):
+    """One model in memory, many replies decoded together. Enter it to load, leave it to free everything."""
+
+    def __init__(self, config: LlamaCpp) -> None:
+        self._config = config
+        self._opened: _Opened | None = None
+
+    async def __aenter__(self) -> Self:
+        self._opened = opened = await asyncio.to_thread(_Opened, self._config)
+        self.model_hash = opened.model_hash
+        self.tokenizer, self.likelihood, self.adapters = opened, opened, opened
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        opened, self._opened = self._opened, None
+        self.tokenizer = self.likelihood = self.adapters = None
+        if opened:
+            await asyncio.to_thread(opened.close)
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        """Answer one request; see `Backend.generate`."""
+        if not self._opened:
+            raise BackendError("The llama_cpp backend is not open.", "Use it inside `async with`.")
+        return await self._opened.write(request)
+
+
+class _Opened:
+    """The loaded model with its scheduler: also the tokenizer, likelihood and adapters abilities."""
+
+    def __init__(self, config: LlamaCpp) -> None:
+        threads = config.threads or os.cpu_count() or 1
+        source = find_model(config.model)
+        path, info = prepare_weights(source, check_gguf(source), config.requantize, threads)
+        if info.is_adapter:
+            raise InputError(f"{path} is an adapter, not a model.", "Give the base model here.")
+        template = config.chat_template or info.chat_template
+        self.model_hash = hashlib.sha256(f"{digest_of(path)}\n{template}".encode()).hexdigest()
+        self._length = config.context or min(DEFAULT_CONTEXT, info.context_length or DEFAULT_CONTEXT)
+        self._architecture = info.architecture
+        slots = config.slots or _affordable_slots(info, self._length)
+        if config.reproducible:
+            slots = -(-slots // BLOCK) * BLOCK
+        self._model = Model(path, config.gpu_layers)
+        try:
+            self._chat = Chat(template, self._model.vocabulary, path.name)
+            self._context = Context(self._model, slots, self._length, threads, config.gpu_layers != 0)
+        except BaseException:
+            self._model.close()
+            raise
+        self._scheduler = Scheduler(
+            self._model, self._context, slots, self._length, config.cache_mb << 20, config.reproducible
+        )
+
+    def close(self) -> None:
+        """Stop the worker and free everything."""
+        self._scheduler.close()
+        self._context.close()
+        self._model.close()
+
+    async def write(self, request: GenerateRequest) -> GenerateOutput:
+        """A reply."""
+        self._require(request.adapter)
+        prompt = self._chat.tokens(request.messages)
+        sampling = request.sampling
+        choices = self._choices(request.choices)
+        limit = choices.depth if choices else sampling.max_tokens
+        self._require_room(len(prompt), limit)
+        sampler = Sampler(sampling, request.seed, prompt)
+        text = TextStream(() if choices else sampling.stop)
+        output: GenerateOutput = await self._run(Writing(prompt, request.adapter, sampler, text, limit, choices))
+        return output
+
+    async def logprob(
+        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+    ) -> tuple[float, int]:
+        """Log-probability of `reply` with the end of the turn, and its number of tokens; see `Likelihood`."""
+        self._require(adapter)
+        prompt = self._chat.tokens(messages)
+        tokens = [*self._model.vocabulary.tokenize(reply, special=False), self._chat.end_of_turn]
+        self._require_room(len(prompt), len(tokens))
+        score: tuple[float, int] = await self._run(Scoring(prompt, adapter, tokens))
+        return score
+
+    def count(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens of the prompt these messages make, generation prompt included."""
+        return len(self._chat.tokens(messages))
+
+    def identify(self, path: Path) -> Adapter:
+        """The LoRA in a GGUF file. The file does not say which weights it was trained on."""
+        return Adapter(hash_path(path), str(path), "")
+
+    async def load(self, adapter: Adapter) -> None:
+        """Make `adapter.hash` usable in requests. `adapter.path` is a LoRA for this model, in GGUF."""
+        if self._scheduler.knows(adapter.hash):
+            return
+        path = Path(adapter.path)
+        info = check_gguf(path)
+        if not info.is_adapter or info.architecture != self._architecture:
+            raise InputError(
+                f"{path} is no adapter for a {self._architecture} model.",
+                "Export the adapter to GGUF from its base.",
+            )
+        await asyncio.wrap_future(self._scheduler.call(lambda: self._add(adapter.hash, path)))
+
+    def _add(self, name: str, path: Path) -> None:
+        if not self._scheduler.knows(name):
+            self._scheduler.add_adapter(name, self._model.load_adapter(path))
+
+    async def _run(self, job: Job) -> Any:
+        self._scheduler.submit(job)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            job.cancelled = True
+            raise
+
+    def _choices(self, choices: Sequence[str]) -> Choices | None:
+        if not choices:
+            return None
+        tokens = [self._model.vocabulary.tokenize(choice, special=False) for choice in choices]
+        return Choices.of(tokens, self._chat.end_of_turn)
+
+    def _require(self, adapter: str | None) -> None:
+        if not self._scheduler.knows(adapter):
+            raise BackendError(f"The adapter {adapter} is not loaded.", "Load it first, with `adapters.load`.")
+
+    def _require_room(self, prompt: int, answer: int) -> None:
+        if prompt + answer > self._length:
+            raise ContextOverflowError(prompt, answer, self._length)
+
+
+def _affordable_slots(info: GGUFInfo, length: int) -> int:
+    """As many slots as a third of the free memory holds, at least 1 and at most 32."""
+    heads = info.number("attention.head_count")
+    width = info.number("attention.key_length") or info.number("embedding_length") // max(heads, 1)
+    numbers_per_token = 2 * info.number("block_count") * (info.number("attention.head_count_kv") or heads) * width
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # this system does not say
+        return MOST_SLOTS // 2
+    slot = max(1, 2 * numbers_per_token * length)  # 2 bytes a number
+    return max(1, min(MOST_SLOTS, free // _SHARE // slot))

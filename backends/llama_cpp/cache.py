@@ -1,0 +1,96 @@
+"""Which tokens each slot has computed, and the computed prefixes that no slot holds any more.
+
+A prefix is of use only under the adapter it was computed with; every search is for one adapter. What is
+pushed out of a slot goes to a `Shelf` in ordinary memory, so that an agent's second round finds its first even
+if a hundred other agents spoke in between.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.llama_cpp.jobs import Job
+from backends.llama_cpp.native import Tokens
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """One sequence of the context. `tokens[:length]` are computed; the first `stable` of them as a prompt."""
+
+    index: int
+    tokens: Tokens
+    adapter: str | None = None
+    length: int = 0
+    stable: int = 0
+    job: Job | None = None
+
+    @property
+    def known(self) -> Tokens:
+        """The computed tokens."""
+        return self.tokens[: self.length]
+
+    def append(self, tokens: Tokens | int, count: int) -> None:
+        """Note that these `count` tokens were computed."""
+        self.tokens[self.length : self.length + count] = tokens
+        self.length += count
+
+    def truncate(self, length: int) -> None:
+        """Note that only the first `length` tokens are still there."""
+        self.length = length
+        self.stable = min(self.stable, length)
+
+
+@dataclass(eq=False, slots=True)
+class Kept:
+    """A computed prefix outside the context: `state` is what the context remembered of `known`."""
+
+    adapter: str | None
+    known: Tokens
+    stable: int
+    state: NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Computed prefixes in ordinary memory, at most `room` bytes; the least recently used go first."""
+
+    room: int
+    _kept: OrderedDict[int, Kept] = field(default_factory=OrderedDict)
+    _used: int = 0
+    _numbers: count[int] = field(default_factory=count)
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self._kept.values())
+
+    def put(self, kept: Kept) -> None:
+        """Keep this prefix; shorter ones that it contains go."""
+        for number, other in list(self._kept.items()):
+            if other.adapter == kept.adapter and common_prefix(other.known, kept.known) == len(other.known):
+                self._drop(number)
+        self._kept[next(self._numbers)] = kept
+        self._used += kept.state.nbytes
+        while self._used > self.room:
+            self._drop(next(iter(self._kept)))
+
+    def touch(self, kept: Kept) -> None:
+        """Note that this prefix was of use."""
+        number = next((number for number, other in self._kept.items() if other is kept), None)
+        if number is not None:
+            self._kept.move_to_end(number)
+
+    def _drop(self, number: int) -> None:
+        self._used -= self._kept.pop(number).state.nbytes
+
+
+def common_prefix(left: Tokens, right: Tokens) -> int:
+    """How many tokens two sequences share from the beginning."""
+    length = min(len(left), len(right))
+    differ = left[:length] != right[:length]
+    at = int(differ.argmax()) if length else 0
+    return at if length and differ[at] else length

@@ -1,0 +1,89 @@
+"""One request on its way through the scheduler: what it asks for, and what it has so far."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from backends.llama_cpp.native import Logits, Tokens
+from backends.llama_cpp.sampling import Choices, Sampler
+from backends.llama_cpp.text import TextStream
+from society.types import FinishReason, GenerateOutput, Usage
+
+
+class Job(ABC):
+    """A prompt to be computed and something to be done after it. Made and awaited on an asyncio loop."""
+
+    def __init__(self, prompt: list[int], adapter: str | None) -> None:
+        self.prompt: Tokens = np.array(prompt, np.int32)
+        self.adapter = adapter
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.cancelled = False  # set by the awaiting side, read by the worker
+        self.cached = 0
+        self.started = time.perf_counter()
+
+    @abstractmethod
+    def result(self) -> Any:
+        """What the awaiting side gets."""
+
+
+class Writing(Job):
+    """A reply, drawn token by token."""
+
+    def __init__(
+        self,
+        prompt: list[int],
+        adapter: str | None,
+        sampler: Sampler,
+        text: TextStream,
+        limit: int,
+        choices: Choices | None,
+    ) -> None:
+        super().__init__(prompt, adapter)
+        self.next = prompt[-1]  # the token to compute next
+        self._sampler, self._text, self._limit, self._choices = sampler, text, limit, choices
+        self._count = 0
+        self._logprob = 0.0
+        self._reason: FinishReason = "stop"
+
+    def advance(self, logits: Logits, ends: frozenset[int], piece: Any) -> bool:
+        """Draw the next token from `logits` [vocabulary]; whether the reply is complete."""
+        token, logprob = self._sampler.draw(logits, self._choices.allowed if self._choices else None)
+        self.next = token
+        self._count += 1
+        self._logprob += logprob
+        if token in ends:
+            return True
+        self._text.add(piece(token))
+        if self._choices:
+            return self._choices.advance(token)
+        if self._text.stopped:
+            return True
+        if self._count >= self._limit:
+            self._reason = "length"
+            return True
+        return False
+
+    def result(self) -> GenerateOutput:
+        """The reply."""
+        seconds = time.perf_counter() - self.started
+        usage = Usage(len(self.prompt), self._count, self.cached, seconds)
+        return GenerateOutput(self._text.text, self._reason, usage, self._logprob)
+
+
+class Scoring(Job):
+    """The log-probability of a given reply."""
+
+    def __init__(self, prompt: list[int], adapter: str | None, reply: list[int]) -> None:
+        super().__init__(prompt, adapter)
+        self.reply: Tokens = np.array(reply, np.int32)
+        self.logprob = 0.0
+
+    def result(self) -> tuple[float, int]:
+        """Sum over the reply's tokens, and their number."""
+        return self.logprob, len(self.reply)

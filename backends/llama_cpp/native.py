@@ -1,0 +1,228 @@
+"""The only file that calls llama.cpp: the loaded model, its vocabulary, and a context with its sequences.
+
+Everything here is a thin, checked call. A `Context` belongs to one thread; a `Vocabulary` may be read by all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from society.errors import BackendError, InputError, MissingExtraError
+
+Tokens = NDArray[np.int32]
+Logits = NDArray[np.float32]
+log = logging.getLogger("llama.cpp")
+
+_Q8_0 = 7  # LLAMA_FTYPE_MOSTLY_Q8_0
+LARGEST_CHUNK = 512
+"""Tokens of a prompt that are computed in one go."""
+
+
+@cache
+def library() -> Any:
+    """The llama.cpp bindings, started, with their log going to `logging` at DEBUG."""
+    # By default its threads spin while they wait for each other; on a machine with other work to do, each then
+    # burns the time the other needs: measured, a third of the speed. A short spin costs nothing when alone.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    try:
+        import llama_cpp
+    except ImportError:
+        raise MissingExtraError("The llama_cpp backend", "llama-cpp-python", "llama") from None
+    llama_cpp.llama_log_set(_log_callback(llama_cpp), None)
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+@cache  # the callback must live as long as the library
+def _log_callback(lib: Any) -> Any:
+    @lib.llama_log_callback  # type: ignore[untyped-decorator]
+    def write(level: int, text: bytes, data: object) -> None:
+        log.debug("%s", text.decode(errors="replace").rstrip())
+
+    return write
+
+
+def requantize(source: Path, target: Path, threads: int) -> bool:
+    """Convert the model `source` to Q8_0 weights in `target`; whether it succeeded."""
+    lib = library()
+    options = lib.llama_model_quantize_default_params()
+    options.ftype, options.allow_requantize, options.nthread = _Q8_0, True, threads
+    return bool(lib.llama_model_quantize(bytes(source), bytes(target), ctypes.byref(options)) == 0)
+
+
+class Vocabulary:
+    """Text to tokens and back, as the model has it."""
+
+    def __init__(self, lib: Any, model: Any) -> None:
+        self._lib = lib
+        self._vocab = lib.llama_model_get_vocab(model)
+        self.size: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.bos: int = lib.llama_vocab_bos(self._vocab)
+        self.eos: int = lib.llama_vocab_eos(self._vocab)
+        self.adds_bos: bool = lib.llama_vocab_get_add_bos(self._vocab)
+        self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(self._vocab, t))
+        self.controls = tuple(t for t in range(self.size) if lib.llama_vocab_is_control(self._vocab, t))
+        self._pieces: dict[int, bytes] = {}
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Tokens of `text`, nothing added; with `special`, the names of control tokens become those."""
+        raw = text.encode(errors="replace")
+        room = len(raw) + 16
+        for _ in range(2):
+            tokens = (ctypes.c_int32 * room)()
+            count = self._lib.llama_tokenize(self._vocab, raw, len(raw), tokens, room, False, special)
+            if count >= 0:
+                return list(tokens[:count])
+            room = -count
+        raise BackendError("llama.cpp could not tokenise a prompt.")
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` stands for; none for control tokens."""
+        if token not in self._pieces:
+            self._pieces[token] = self._render(token, special=False)
+        return self._pieces[token]
+
+    def name(self, token: int) -> str:
+        """How `token` is written, control tokens included; "" if there is no such token."""
+        return self._render(token, special=True).decode(errors="replace") if token >= 0 else ""
+
+    def _render(self, token: int, special: bool) -> bytes:
+        room = ctypes.create_string_buffer(256)
+        length = self._lib.llama_token_to_piece(self._vocab, token, room, len(room), 0, special)
+        return room.raw[: max(length, 0)]
+
+
+class Model:
+    """The weights in memory, once, with the adapters loaded on them."""
+
+    def __init__(self, path: Path, gpu_layers: int) -> None:
+        self.lib = library()
+        options = self.lib.llama_model_default_params()
+        options.n_gpu_layers = gpu_layers
+        self.pointer = self.lib.llama_model_load_from_file(bytes(path), options)
+        if not self.pointer:
+            raise BackendError(f"llama.cpp cannot load {path}.", "It may be of an architecture newer than the library.")
+        self.vocabulary = Vocabulary(self.lib, self.pointer)
+
+    def load_adapter(self, path: Path) -> Any:
+        """The LoRA adapter in the GGUF file `path`; it lives as long as the model."""
+        adapter = self.lib.llama_adapter_lora_init(self.pointer, bytes(path))
+        if not adapter:
+            raise InputError(f"The adapter {path} does not fit this model.", "Train it on this model, or on its base.")
+        return adapter
+
+    def close(self) -> None:
+        """Free the weights and the adapters."""
+        if self.pointer:
+            self.lib.llama_model_free(self.pointer)
+            self.pointer = None
+
+
+class Context:
+    """Key-value memory of `slots` sequences of at least `length` tokens each, and the one way to compute.
+
+    Every slot has a memory stream of its own: attention over one slot never walks through another's cells.
+    """
+
+    def __init__(self, model: Model, slots: int, length: int, threads: int, on_gpu: bool) -> None:
+        self.lib = lib = model.lib
+        self._vocabulary_size = model.vocabulary.size
+        self._batch = _Batch(lib, max(LARGEST_CHUNK, slots))
+        options = lib.llama_context_default_params()
+        options.n_ctx, options.n_seq_max, options.kv_unified = slots * length, slots, False
+        options.n_batch = options.n_ubatch = self._batch.room
+        options.n_threads = options.n_threads_batch = threads
+        options.offload_kqv = options.op_offload = on_gpu
+        self.pointer = lib.llama_init_from_model(model.pointer, options)
+        if not self.pointer:
+            raise BackendError(
+                f"There is not enough memory for {slots} slots of {length} tokens.", "Lower slots or context."
+            )
+        self._memory = lib.llama_get_memory(self.pointer)
+        self._adapter: Any = None
+
+    def use(self, adapter: Any) -> None:
+        """Compute with this adapter, or None for the bare base, from now on."""
+        if adapter is self._adapter:
+            return
+        lib = self.lib
+        array = (lib.llama_adapter_lora_p_ctypes * 1)(adapter) if adapter else None
+        scales = (ctypes.c_float * 1)(1.0) if adapter else None
+        if lib.llama_set_adapters_lora(self.pointer, array, 1 if adapter else 0, scales):
+            raise BackendError("llama.cpp refused an adapter.")
+        self._adapter = adapter
+
+    def decode(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> Logits:
+        """Compute `tokens` at `positions` of `slots` (arrays of one length, slots ascending).
+
+        Gives the logits where `wanted`, [number wanted, vocabulary]; they hold until the next call.
+        """
+        self._batch.fill(tokens, positions, slots, wanted)
+        status = self.lib.llama_decode(self.pointer, self._batch.native)
+        if status:
+            raise BackendError(f"llama.cpp could not compute a batch (status {status}).")
+        shape = (int(np.count_nonzero(wanted)), self._vocabulary_size)
+        if not shape[0]:
+            return np.empty(shape, np.float32)
+        return np.ctypeslib.as_array(self.lib.llama_get_logits(self.pointer), shape)
+
+    def cut(self, slot: int, length: int) -> bool:
+        """Forget all but the first `length` tokens of `slot`; False if the model's memory cannot do that."""
+        return bool(self.lib.llama_memory_seq_rm(self._memory, slot, length, -1))
+
+    def save(self, slot: int) -> NDArray[np.uint8]:
+        """A copy of what `slot` remembers."""
+        state = np.empty(self.lib.llama_state_seq_get_size(self.pointer, slot), np.uint8)
+        self.lib.llama_state_seq_get_data(self.pointer, _bytes(state), state.size, slot)
+        return state
+
+    def restore(self, slot: int, state: NDArray[np.uint8]) -> bool:
+        """Make `slot` remember `state` and nothing else; False if that failed (the slot is then empty)."""
+        done = bool(self.lib.llama_state_seq_set_data(self.pointer, _bytes(state), state.size, slot))
+        return done or (self.cut(slot, 0) and False)
+
+    def close(self) -> None:
+        """Free the memory."""
+        if self.pointer:
+            self.lib.llama_free(self.pointer)
+            self.pointer = None
+
+
+def _bytes(array: NDArray[np.uint8]) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+
+
+class _Batch:
+    """A `llama_batch` over arrays that numpy fills: one sequence id a token, `room` tokens at most."""
+
+    def __init__(self, lib: Any, room: int) -> None:
+        self.room = room
+        self._tokens, self._positions, self._slots, self._ones = (np.ones(room, np.int32) for _ in range(4))
+        self._wanted = np.zeros(room, np.int8)
+        self._slot_pointers = (self._slots.ctypes.data + self._slots.itemsize * np.arange(room)).astype(np.uintp)
+        int_pointer = ctypes.POINTER(ctypes.c_int32)
+        self.native = lib.llama_batch(
+            0,
+            self._tokens.ctypes.data_as(int_pointer),
+            None,
+            self._positions.ctypes.data_as(int_pointer),
+            self._ones.ctypes.data_as(int_pointer),
+            self._slot_pointers.ctypes.data_as(ctypes.POINTER(int_pointer)),
+            self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    def fill(self, tokens: Sequence[int] | Tokens, positions: Any, slots: Any, wanted: Any) -> None:
+        """Put one token a row into the batch."""
+        count = len(tokens)
+        self.native.n_tokens = count
+        self._tokens[:count], self._positions[:count] = tokens, positions
+        self._slots[:count], self._wanted[:count] = slots, wanted

@@ -1,0 +1,351 @@
+"""Continuous batching: one thread owns the context and computes whatever is ready, many sequences at a time.
+
+A job takes a slot as soon as one is free and gives it back as soon as it is done. Its prompt, all but the
+last token, is computed alone, from the longest prefix that is already known under its adapter; that last
+token, and then each drawn token, is computed together with one token of every other slot.
+
+What llama.cpp rewards, measured: slots in ascending order and without gaps (each gap costs a pass over the
+weights), so a job takes the slot next to those of its adapter and is moved there when a gap opens; few
+changes of adapter (each costs some milliseconds), so an adapter keeps its turn for a few steps.
+
+With `reproducible`, a result may depend on nothing but its request. Prompts are computed in chunks that end
+at fixed positions and only whole chunks (or whole prompts) are reused; every batch has exactly `BLOCK` rows,
+the free ones filled with a token that is forgotten afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from backends.llama_cpp.cache import Kept, Shelf, Slot, common_prefix
+from backends.llama_cpp.jobs import Job, Scoring, Writing
+from backends.llama_cpp.native import LARGEST_CHUNK, Context, Model, Tokens
+from backends.llama_cpp.sampling import log_probabilities
+from society.errors import BackendError, SocietyError
+
+log = logging.getLogger(__name__)
+
+BLOCK = 16
+"""Rows of every batch in reproducible mode."""
+CHUNK = 64
+"""Tokens of a prompt computed in one go in reproducible mode, and of a reply that is scored."""
+TURN = 8
+"""Steps that an adapter keeps its turn for, if others wait."""
+WORTHWHILE = 8
+"""Known tokens that are worth copying or keeping."""
+
+
+class Scheduler:
+    """Runs jobs on one context. The public methods may be called from other threads."""
+
+    def __init__(self, model: Model, context: Context, slots: int, length: int, shelf: int, reproducible: bool) -> None:
+        self._model, self._context = model, context
+        self._reproducible = reproducible
+        self._slots = [Slot(index, np.zeros(length, np.int32)) for index in range(slots)]
+        self._shelf = Shelf(shelf)
+        self._adapters: dict[str | None, Any] = {None: None}
+        self._waiting: list[Job] = []
+        self._done: list[tuple[Job, Any]] = []
+        self._adapter: str | None = None
+        self._turn = 0
+        self._inbox: queue.SimpleQueue[Job | Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._end: SocietyError | None = None  # why nothing more is accepted
+        self._thread = threading.Thread(target=self._run, name="llama.cpp", daemon=True)
+        self._thread.start()
+
+    # Called from other threads.
+
+    def submit(self, job: Job) -> None:
+        """Hand in a job; its future is resolved on its own loop."""
+        self._send(job)
+
+    def call(self, function: Callable[[], None]) -> Future[None]:
+        """Run `function` on the worker's thread, between two steps."""
+        future: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                function()
+                future.set_result(None)
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._send(run)
+        return future
+
+    def _send(self, order: Job | Callable[[], None]) -> None:
+        with self._lock:
+            if self._end:
+                raise self._end
+            self._inbox.put(order)
+
+    def add_adapter(self, name: str, adapter: Any) -> None:
+        """Make an adapter usable under `name`."""
+        self._adapters[name] = adapter
+
+    def knows(self, adapter: str | None) -> bool:
+        """Whether that adapter has been added."""
+        return adapter in self._adapters
+
+    def close(self) -> None:
+        """Stop the worker, fail what is unfinished, and wait until the thread has ended."""
+        self._inbox.put(None)
+        self._thread.join()
+
+    # The worker.
+
+    def _run(self) -> None:
+        end: SocietyError = BackendError("The backend was closed before the reply was complete.")
+        try:
+            while self._receive():
+                self._admit()
+                self._step()
+                self._post()
+        except BaseException as error:
+            log.debug("The worker stopped", exc_info=True)
+            end = BackendError(f"The llama.cpp worker stopped: {error}", "Run again with --resume.")
+        self._fail(end)
+
+    def _receive(self) -> bool:
+        """Take what was handed in, waiting for it when there is nothing else to do; False when closing."""
+        idle = not self._waiting and not any(slot.job for slot in self._slots)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                order = self._inbox.get(block=idle)
+                idle = False
+                if order is None:
+                    return False
+                if isinstance(order, Job):
+                    self._waiting.append(order)
+                else:
+                    order()
+        return True
+
+    def _post(self) -> None:
+        """Resolve the futures of finished jobs, one message to a loop."""
+        for loop in {job.loop for job, _ in self._done}:
+            mine = [(job.future, outcome) for job, outcome in self._done if job.loop is loop]
+            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_resolve, mine)
+        self._done.clear()
+
+    def _fail(self, end: SocietyError) -> None:
+        """Fail everything unfinished with `end`, and everything that is handed in later."""
+        with self._lock:
+            self._end = end
+        with contextlib.suppress(queue.Empty):
+            while True:
+                order = self._inbox.get_nowait()
+                if isinstance(order, Job):
+                    self._waiting.append(order)
+                elif order:
+                    order()
+        jobs = [*self._waiting, *(slot.job for slot in self._slots if slot.job)]
+        self._done.extend((job, end) for job in jobs)
+        self._post()
+
+    # Admission: a slot, and as much of the prompt as is known already.
+
+    def _admit(self) -> None:
+        """Give free slots to waiting jobs, first come first served, those of one adapter together."""
+        for slot in self._slots:
+            if slot.job and slot.job.cancelled:
+                slot.job = None
+        self._waiting = [job for job in self._waiting if not job.cancelled]
+        free = sum(slot.job is None for slot in self._slots)
+        admitted = self._waiting[:free]
+        for job in sorted(admitted, key=lambda job: (job.adapter != self._adapter, job.adapter or "")):
+            self._start(job)
+            self._waiting.remove(job)  # not before: a crash must find it somewhere
+
+    def _start(self, job: Job) -> None:
+        slot = self._free_slot(job.adapter)
+        slot.job = job
+        self._switch(job.adapter)
+        job.cached = self._reuse(slot, job.adapter, job.prompt[:-1])
+        self._prefill(slot, job.prompt[:-1])
+        if isinstance(job, Scoring):
+            self._score(slot, job)
+
+    def _free_slot(self, adapter: str | None) -> Slot:
+        return min((slot for slot in self._slots if not slot.job), key=self._rank(adapter))
+
+    def _rank(self, adapter: str | None) -> Callable[[Slot], int]:
+        """Orders the slots for `adapter`: each adapter in use fills up from a place of its own."""
+        jobs = (slot.job for slot in self._slots if slot.job)
+        used = sorted({job.adapter or "" for job in jobs} | {adapter or ""})
+        start = used.index(adapter or "") * len(self._slots) // len(used)
+        return lambda slot: (slot.index - start) % len(self._slots)
+
+    def _reuse(self, slot: Slot, adapter: str | None, prompt: Tokens) -> int:
+        """Put the longest known prefix of `prompt` into `slot`; its length in tokens."""
+        sources: list[Slot | Kept] = [slot, *self._slots, *self._shelf]
+        usable = [(self._usable(source, prompt) if source.adapter == adapter else 0, source) for source in sources]
+        length, source = max(usable, key=lambda pair: pair[0])
+        if length < WORTHWHILE:
+            length = 0
+        if source is not slot or slot.length - length >= WORTHWHILE:
+            self._keep(slot)
+        if length and source is not slot:
+            length = self._copy(source, slot, length)
+        self._cut(slot, length)
+        slot.adapter = adapter
+        return slot.length
+
+    def _usable(self, source: Slot | Kept, prompt: Tokens) -> int:
+        """How many tokens of `prompt` need not be computed if `source` is at hand."""
+        length = common_prefix(source.known, prompt)
+        if not self._reproducible or length == len(prompt) == source.stable:
+            return length
+        length = min(length, source.stable)
+        return length - length % CHUNK
+
+    def _keep(self, slot: Slot) -> None:
+        """Put a copy of what `slot` knows on the shelf."""
+        if slot.length >= WORTHWHILE and self._shelf.room:
+            known = slot.known.copy()
+            self._shelf.put(Kept(slot.adapter, known, slot.stable, self._context.save(slot.index)))
+
+    def _copy(self, source: Slot | Kept, slot: Slot, length: int) -> int:
+        """Make `slot` know what `source` does; `length`, or 0 if the model's memory does not allow it."""
+        if isinstance(source, Kept):
+            self._shelf.touch(source)
+        state = source.state if isinstance(source, Kept) else self._context.save(source.index)
+        slot.length = 0
+        if not self._context.restore(slot.index, state):
+            return 0
+        slot.append(source.known, len(source.known))
+        slot.stable = source.stable
+        return length
+
+    def _cut(self, slot: Slot, length: int) -> None:
+        """Forget all but the first `length` tokens, or all where the model's memory cannot forget a part."""
+        if length < slot.length and not self._context.cut(slot.index, length):
+            self._context.cut(slot.index, length := 0)
+        slot.truncate(length)
+
+    def _prefill(self, slot: Slot, prompt: Tokens) -> None:
+        """Compute the rest of a prompt."""
+        while slot.length < len(prompt):
+            end = min(self._chunk_end(slot.length), len(prompt))
+            self._compute(slot, prompt[slot.length : end], wanted=False)
+        slot.stable = slot.length
+
+    def _chunk_end(self, start: int) -> int:
+        return start - start % CHUNK + CHUNK if self._reproducible else start + LARGEST_CHUNK
+
+    def _compute(self, slot: Slot, tokens: Tokens, wanted: bool) -> Any:
+        """Compute tokens of one slot; their logits [tokens, vocabulary] if `wanted`."""
+        count = len(tokens)
+        positions = np.arange(slot.length, slot.length + count)
+        logits = self._context.decode(tokens, positions, np.full(count, slot.index), np.full(count, wanted))
+        slot.append(tokens, count)
+        return logits
+
+    def _score(self, slot: Slot, job: Scoring) -> None:
+        """Sum up a reply's log-probability: each token is judged where the one before it was computed."""
+        given = np.concatenate([job.prompt[-1:], job.reply[:-1]])
+        for start in range(0, len(given), CHUNK):
+            logits = self._compute(slot, given[start : start + CHUNK], wanted=True)
+            job.logprob += log_probabilities(logits, job.reply[start : start + CHUNK])
+        self._finish(slot)
+
+    # A step: one token of every slot that has the turn.
+
+    def _step(self) -> None:
+        adapter = self._next_adapter()
+        slots = [slot for slot in self._slots if slot.job and slot.job.adapter == adapter]
+        if not slots:
+            return
+        self._switch(adapter)
+        if not self._reproducible:
+            self._advance(self._close_gap(slots, adapter), slots)
+            return
+        for start in range(0, len(self._slots), BLOCK):
+            block = self._slots[start : start + BLOCK]
+            inside = [slot for slot in slots if start <= slot.index < start + BLOCK]
+            if inside:
+                self._advance(block, inside)
+
+    def _next_adapter(self) -> str | None:
+        """Whose turn it is: the same adapter's for some steps, then the next one's."""
+        used = sorted({slot.job.adapter or "" for slot in self._slots if slot.job})
+        current = self._adapter or ""
+        self._turn += 1
+        if used and (current not in used or (self._turn > TURN and len(used) > 1)):
+            self._turn = 1
+            current = next((name for name in used if name > current), used[0])
+        return current or None
+
+    def _switch(self, adapter: str | None) -> None:
+        self._context.use(self._adapters[adapter])
+        self._adapter = adapter
+
+    def _close_gap(self, slots: list[Slot], adapter: str | None) -> list[Slot]:
+        """Move the outermost job into a gap, if there is one that no waiting job will fill."""
+        rank = self._rank(adapter)
+        last = max(slots, key=rank)
+        gap = min((slot for slot in self._slots if not slot.job), key=rank, default=last)
+        if self._waiting or rank(gap) >= rank(last):
+            return slots
+        self._keep(gap)
+        if not self._copy(last, gap, last.length):
+            return slots
+        gap.adapter, gap.job, last.job = last.adapter, last.job, None
+        self._cut(last, 0)
+        slots[:] = sorted(
+            (slot for slot in self._slots if slot.job and slot.job.adapter == adapter), key=lambda s: s.index
+        )
+        return slots
+
+    def _advance(self, rows: list[Slot], active: list[Slot]) -> None:
+        """Compute one token for every row and draw the next for the active ones; the others forget theirs."""
+        jobs = {slot.index: slot.job for slot in active}
+        tokens = [job.next if isinstance(job := jobs.get(slot.index), Writing) else 0 for slot in rows]
+        positions = [slot.length for slot in rows]
+        wanted = [slot.index in jobs for slot in rows]
+        logits = self._context.decode(tokens, positions, [slot.index for slot in rows], wanted)
+        for slot, token in zip(rows, tokens, strict=True):
+            if slot.index in jobs:
+                slot.append(token, 1)
+            else:
+                self._forget_last(slot)
+        for row, slot in zip(logits, active, strict=True):
+            self._draw(slot, row)
+
+    def _forget_last(self, slot: Slot) -> None:
+        """Take back a row that only filled the batch."""
+        if not self._context.cut(slot.index, slot.length):
+            self._context.cut(slot.index, 0)
+            slot.truncate(0)
+
+    def _draw(self, slot: Slot, logits: Any) -> None:
+        vocabulary = self._model.vocabulary
+        if isinstance(slot.job, Writing) and slot.job.advance(logits, vocabulary.ends, vocabulary.piece):
+            self._finish(slot)
+
+    def _finish(self, slot: Slot) -> None:
+        if slot.job:
+            self._done.append((slot.job, slot.job.result()))
+            slot.job = None
+
+
+def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    """Give each future its result or its exception, unless it was cancelled."""
+    for future, outcome in outcomes:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
