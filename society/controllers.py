@@ -61,6 +61,7 @@ class Drop(Controller):
 
     kind: Literal["drop"] = "drop"
     p: float = Field(ge=0, le=1)
+    """Probability that an edge is left out of a round."""
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         draw = random.Random(context.seed)
@@ -79,16 +80,20 @@ class Prune(Controller):
 
     kind: Literal["prune"] = "prune"
     ranker: str
+    """The agent that ranks; it does not speak otherwise."""
     keep: int = Field(ge=1)
+    """How many speakers go on."""
     after: int = Field(1, ge=1)
+    """The round after which to rank."""
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         if context.state is None or context.round != self.after + 1:
             return graph
         speakers = list(context.state.latest)
+        shown = [name for name in speakers if context.state.latest[name].status == "ok"]
         turn = await context.ask(self.ranker)
         named = [int(number) - 1 for number in re.findall(r"\d{1,6}", turn.text)]
-        ranked = list(dict.fromkeys(speakers[i] for i in named if 0 <= i < len(speakers)))
+        ranked = list(dict.fromkeys(shown[i] for i in named if 0 <= i < len(shown)))
         if not ranked:
             return graph
         kept = set([*ranked, *(s for s in speakers if s not in ranked)][: self.keep])

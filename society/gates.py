@@ -55,6 +55,7 @@ class Confident(Gate):
 
     kind: Literal["confident"] = "confident"
     least: float = Field(0.5, ge=0, le=1)
+    """The least confidence that passes, in [0, 1]."""
 
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         return sender.confidence is not None and sender.confidence >= self.least
@@ -66,6 +67,7 @@ class Similarity(Gate):
 
     kind: Literal["similarity"] = "similarity"
     below: float = Field(0.9, gt=0, le=1)
+    """Only a similarity below this passes; 1 lets through all but equal texts."""
 
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         return reader is None or cosine(sender.text, reader.text) < self.below

@@ -54,13 +54,14 @@ class Stability(StopRule):
 
     kind: Literal["stability"] = "stability"
     distance: float = Field(0.0, ge=0, le=1)
+    """Largest total variation distance that counts as no move."""
     patience: int = Field(1, ge=1)
+    """So many rounds in a row without a move."""
 
     def reached(self, state: RoundState) -> bool:
         recent = state.rounds[-self.patience - 1 :]
         return len(recent) > self.patience and all(
-            _variation(before, after, state) <= self.distance + 1e-9
-            for before, after in pairwise(recent)
+            _variation(before, after, state) <= self.distance + 1e-9 for before, after in pairwise(recent)
         )
 
 
@@ -71,6 +72,7 @@ class Budget(StopRule):
     tokens: int | None = Field(None, gt=0)
     """Generated tokens."""
     turns: int | None = Field(None, gt=0)
+    """Turns, those of helpers included."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Budget:
@@ -88,6 +90,7 @@ class Verdict(StopRule):
 
     kind: Literal["verdict"] = "verdict"
     agent: str
+    """Whose turn is looked at."""
     says: Pattern | None = None
     """A regular expression, case ignored; without it any readable answer is a verdict."""
 

@@ -202,7 +202,8 @@ class Ballot:
 @dataclass(frozen=True, slots=True)
 class RoundState:
     """What stop rules and controllers see after a round: this phase's turns by round and agent, and the
-    tokens (`usage`) and number of turns that the whole debate has cost so far."""
+    tokens (`usage`) and number of turns that the whole debate has cost so far. An agent that was silent in a
+    round stands there with what it said last."""
 
     rounds: Sequence[Mapping[str, Turn]]
     usage: Usage

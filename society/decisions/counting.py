@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from society.decisions.base import DecisionRule, tally
 from society.types import Ballot, Decision
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Majority(DecisionRule):
@@ -54,7 +56,15 @@ class Weighted(DecisionRule):
     """The confidence of a voter that states none."""
     floor: float = Field(0.0, ge=0, le=1)
     """Confidences below this count as this."""
+    steps: tuple[tuple[Share, Share], ...] = ()
+    """Recalibration: pairs of a least confidence and the weight from there on; below all of them the weight is 0."""
 
     def count(self, ballot: Ballot) -> Decision:
         stated = [self.missing if vote.confidence is None else vote.confidence for vote in ballot.votes]
-        return self.winner(tally(ballot, [max(c, self.floor) for c in stated]), len(ballot.votes), ballot.seed)
+        weights = [self._weight(max(confidence, self.floor)) for confidence in stated]
+        return self.winner(tally(ballot, weights), len(ballot.votes), ballot.seed)
+
+    def _weight(self, confidence: float) -> float:
+        if not self.steps:
+            return confidence
+        return max((step for step in self.steps if step[0] <= confidence), default=(0.0, 0.0))[1]

@@ -19,9 +19,13 @@ class Trajectory(DecisionRule):
 
     kind: Literal["trajectory"] = "trajectory"
     first: float = Field(20.0, ge=0)
+    """Points of an agent's first answer."""
     kept: float = Field(20.0, ge=0)
+    """Points of an answer that is kept, in each later round."""
     changed: float = Field(30.0, ge=0)
+    """Points of an answer that is taken up."""
     dropped: float = Field(25.0, ge=0)
+    """Points that the answer loses that is given up for it."""
 
     def count(self, ballot: Ballot) -> Decision:
         scores: list[Tally] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os.path import isfile
 from pathlib import Path
 
 from society.scenario.problems import Place, Problem, find_near, show
@@ -30,7 +31,7 @@ def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen
     try:
         tree = read_tree(base, folders, problems, chain)
     except UnreadableError as error:
-        if error.problem.file == str(base) and not base.is_file():
+        if error.problem.file == str(base) and not isfile(base):  # noqa: PTH113 - Path raises on too long a name
             raise UnreadableError(link.place, f"extends: there is no file {base}{_hint(base)}") from None
         raise
     return merge(tree, replace(root, value=entries))

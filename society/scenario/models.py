@@ -48,11 +48,15 @@ class SamplingSpec(Component):
     temperature: float | None = Field(None, ge=0, le=10)
     """0 is greedy."""
     top_p: float | None = Field(None, gt=0, le=1)
+    """Only the likeliest tokens that together have this probability; 1 is off."""
     top_k: int | None = Field(None, ge=0)
     """0 is off."""
     min_p: float | None = Field(None, ge=0, lt=1)
+    """Only tokens at least this likely relative to the likeliest; 0 is off."""
     repeat_penalty: float | None = Field(None, gt=0, le=10)
+    """Above 1, tokens said lately are less likely; 1 is off."""
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    """Longest reply."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
     """Texts that end a reply; they are not part of it."""
 
@@ -84,6 +88,7 @@ class AgentSpec(Component):
     """An agent, or with `count` a group of agents alike, named `NAME-1`, `NAME-2`, ..."""
 
     count: int = Field(1, ge=1, le=100_000)
+    """How many agents alike."""
     role: str = ""
     """A role of the scenario; may be left out where there is only one."""
     backend: str = ""
@@ -109,6 +114,7 @@ class EdgeView(Component):
     """What a reader is shown of a sender. Edges of a graph may carry these fields and override the phase's."""
 
     show: Literal["full", "answer", "summary", "nothing"] = "full"
+    """The whole text, the parsed answer alone, a summary by the phase's summarizer, or nothing."""
     window: int = Field(1, ge=1)
     """How many of the sender's latest turns."""
     anonymous: bool = False
@@ -121,6 +127,7 @@ class PhaseSpec(Component):
     """A stretch of rounds over one graph."""
 
     name: Name
+    """By which `--set phases.NAME...` and results know the phase."""
     agents: tuple[str, ...] = ()
     """Who speaks: agents or groups, in this order. By default all that no other setting calls upon."""
     reads: tuple[str, ...] = ()
@@ -130,11 +137,14 @@ class PhaseSpec(Component):
     within: AnyTopology | None = None
     """Further edges, acyclic, along which a round's earlier turns are read in the same round."""
     rounds: int = Field(1, ge=1, le=1000)
+    """How many; a stop rule may end the phase earlier."""
     schedule: Literal["simultaneous", "sequential", "topological", "moderated"] = "simultaneous"
     """simultaneous: all read the previous round. sequential: each reads what was said before it, in order.
     topological: along a directed acyclic graph. moderated: the `moderator` chooses one speaker a round."""
     order: Literal["declared", "reversed", "shuffled"] = "declared"
     """The order of speakers (anew each round if shuffled), and of what a reader is shown."""
+    speak: Literal["always", "heard"] = "always"
+    """heard: an agent that has spoken before and has nothing to read stays silent, and its last answer stands."""
     moderator: str = ""
     """Who chooses the next speaker of a moderated phase."""
     edges: EdgeView = EdgeView()
@@ -157,18 +167,27 @@ class Scenario(Component):
     version: Literal[1]
     """Of the scenario language."""
     name: Name
+    """Of the scenario; a run's folder is called so."""
     source: str = ""
     """Where the method comes from: authors, year, arXiv number."""
     description: str = ""
+    """One or two lines on who reads what."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Every random draw derives from this and from the identity of what is drawn."""
     task: AnyTask
+    """Where the questions come from, and how answers are found and compared."""
     backends: dict[Name, AnyBackend] = Field(min_length=1)
+    """What generates text, by names of your own; agents may have different ones."""
     roles: dict[Name, RoleSpec] = Field(min_length=1)
+    """What agents are told, by names of your own."""
     agents: dict[Name, AgentSpec] = Field(min_length=1)
+    """Who there is, by names of your own; the order is that of speaking and reading."""
     phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
+    """What happens, one after the other; an agent remembers and reads across phases."""
     decision: AnyDecision = Majority()
+    """What the society makes of the agents' last answers."""
     sampling: SamplingSpec = SamplingSpec()
+    """How tokens are drawn, where a role, an agent or a phase says nothing else."""
     train: TrainSpec | None = None
     """Finetuning, if wanted."""
     samples: int = Field(1, ge=1, le=10_000)

@@ -7,7 +7,7 @@ Only a phase that looks at whole rounds (stop rules, controllers, a moderator) w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -104,8 +104,12 @@ class Debate:
         await self._waiting[place]
 
     async def _turn(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
+        """The agent's turn of this round; its latest one where it has nothing to read and the phase lets it rest."""
         turn = self._id(phase, number, name)
         delivery = deliver(plan.edges[name], self.said, phase, turn, self.task.same, self.society.scenario.seed)
+        latest = self.said.latest(name)
+        if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
+            return latest
         summary, reads = "", delivery.sources
         if delivery.to_summarize:
             made = await self._summarize(phase, turn, delivery)
@@ -152,7 +156,7 @@ class Debate:
                 graph = await self._controlled(phase, graph, number, rounds)
             plan = self._plan(phase, number, graph)
             await self._rounds(phase, {number: plan})
-            rounds.append({name: turn for name in plan.speakers if (turn := self.said.latest(name)) is not None})
+            rounds.append(self._latest(plan.speakers))
             if stops(phase, self._state(rounds)):
                 return
 
@@ -185,10 +189,14 @@ class Debate:
             turn = self._id(phase, number, chair.name)
             choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers)
             chosen = _named(choice.text, phase.speakers) or phase.speakers[(number - 1) % len(phase.speakers)]
-            said = await self._turn(phase, number, chosen, self._plan(phase, number))
-            rounds.append({chosen: said})
+            await self._turn(phase, number, chosen, self._plan(phase, number))
+            rounds.append(self._latest(phase.speakers))
             if stops(phase, self._state(rounds)):
                 return
+
+    def _latest(self, names: Iterable[str]) -> dict[str, Turn]:
+        """Where these agents stand: what each said last, in this round or before it."""
+        return {name: turn for name in names if (turn := self.said.latest(name)) is not None}
 
     def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
         return RoundState(rounds, self.usage, self.spoken, self.task.same)
