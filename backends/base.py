@@ -65,6 +65,9 @@ class Embeddings(Protocol):
 class AdapterLoader(Protocol):
     """Puts trained adapters beside the base weights, each named by its content hash."""
 
+    def identify(self, path: Path) -> Adapter:
+        """The adapter in a file or folder that a scenario names. Raises `InputError` if there is none."""
+
     async def load(self, adapter: Adapter) -> None:
         """Make `adapter.hash` usable in requests. Loading the same hash twice does nothing."""
 

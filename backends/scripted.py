@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import ClassVar, Literal, Self
@@ -22,6 +23,7 @@ from pydantic import Field
 from backends.base import Ability, Backend, BackendConfig
 from backends.rules import Asked, Rule
 from society.errors import BackendError, ContextOverflowError, TransientError
+from society.identity import hash_path
 from society.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
 
 DEFAULT_REPLY = "I have nothing to say about this."
@@ -61,6 +63,10 @@ class ScriptedAdapters:
 
     def __init__(self) -> None:
         self.hashes: set[str] = set()
+
+    def identify(self, path: Path) -> Adapter:
+        """Any file or folder will do."""
+        return Adapter(hash_path(path), str(path), "")
 
     async def load(self, adapter: Adapter) -> None:
         """Make `adapter.hash` usable in requests."""

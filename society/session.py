@@ -23,7 +23,7 @@ from society.simulation.speaker import Speaker
 from society.store import Store
 from society.store.adapters import AdapterRow, ExampleRow
 from society.store.rows import ResultRow
-from society.types import Adapter, Item, Turn
+from society.types import Item, Turn
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -216,22 +216,10 @@ async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str,
         loader = backends[name].adapters
         if loader is None:
             raise BackendError(f"The backend {name!r} cannot load adapters.", "Use llama_cpp or hf for this agent.")
-        adapter = Adapter(hash_path(Path(path)), path, backends[name].model_hash)
+        adapter = loader.identify(Path(path))
         await loader.load(adapter)
         hashes[path] = adapter.hash
     return hashes
-
-
-def hash_path(path: Path) -> str:
-    """32 hex digits over the contents of a file, or of all files of a folder with their names."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=16)
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(file.relative_to(path.parent).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -75,7 +75,7 @@ class HuggingFaceBackend(Backend):
         self.tokenizer = loaded.chat
         self.likelihood = HubLikelihood(loaded, Gatherer(self._run, scorer.logprobs))
         self.embeddings = HubEmbeddings(self._run, scorer)
-        self.adapters = HubAdapters(self._run, weights)
+        self.adapters = HubAdapters(self._run, weights, loaded.hash)
         self.trainer = HubTrainer(self.config, self._run, weights, loaded)
         return loaded
 
@@ -146,8 +146,16 @@ class HubEmbeddings:
 class HubAdapters:
     """Puts trained adapters on the model."""
 
-    def __init__(self, run: Callable[..., Any], weights: Weights) -> None:
-        self.run, self.weights = run, weights
+    def __init__(self, run: Callable[..., Any], weights: Weights, base: str) -> None:
+        self.run, self.weights, self.base = run, weights, base
+
+    def identify(self, path: Path) -> Adapter:
+        """The adapter in a folder, taken to be trained on this base: nothing in the folder says on which."""
+        from backends.hf.adapters import hash_adapter
+
+        if not path.is_dir():
+            raise InputError(f"There is no adapter folder at {path}.", "Correct the path in the scenario.")
+        return Adapter(hash_adapter(path), str(path), self.base)
 
     async def load(self, adapter: Adapter) -> None:
         """Make `adapter.hash` usable. Raises `BackendError` if its folder is altered or another base's."""

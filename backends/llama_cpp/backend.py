@@ -17,6 +17,7 @@ from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.jobs import Job, Scoring, Writing
 from backends.llama_cpp.models import digest_of, find_model, prepare_weights
 from backends.llama_cpp.native import Context, Model
+from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.sampling import Choices, Sampler
 from backends.llama_cpp.scheduler import BLOCK, Scheduler
 from backends.llama_cpp.text import TextStream
@@ -76,7 +77,8 @@ class _Opened:
         self._model = Model(path, config.gpu_layers)
         try:
             self._chat = Chat(template, self._model.vocabulary, path.name)
-            self._context = Context(self._model, slots, self._length, threads, config.gpu_layers != 0)
+            pace = Pace(threads, adapt=config.threads is None)
+            self._context = Context(self._model, slots, self._length, pace, config.gpu_layers != 0)
         except BaseException:
             self._model.close()
             raise

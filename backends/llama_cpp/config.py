@@ -28,7 +28,7 @@ class LlamaCpp(BackendConfig):
     slots: int | None = Field(default=None, ge=1, le=256, json_schema_extra={"tuning": True})
     """Replies decoded together; by default as many as memory allows, at most 32."""
     threads: int | None = Field(default=None, ge=1, json_schema_extra={"tuning": True})
-    """CPU threads; by default one for each core."""
+    """CPU threads; by default one for each core, fewer while other programs use the cores."""
     gpu_layers: int = Field(default=0, ge=-1, json_schema_extra={"tuning": True})
     """Layers computed on the GPU, where llama.cpp was built for one; -1 for all."""
     cache_mb: int = Field(default=512, ge=0, json_schema_extra={"tuning": True})

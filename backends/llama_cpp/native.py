@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.llama_cpp.pace import Pace
 from society.errors import BackendError, InputError, MissingExtraError
 
 Tokens = NDArray[np.int32]
@@ -30,8 +32,8 @@ LARGEST_CHUNK = 512
 @cache
 def library() -> Any:
     """The llama.cpp bindings, started, with their log going to `logging` at DEBUG."""
-    # By default its threads spin while they wait for each other; on a machine with other work to do, each then
-    # burns the time the other needs: measured, a third of the speed. A short spin costs nothing when alone.
+    # By default its threads spin while they wait for each other, and on a machine with other work to do burn the
+    # time that the other threads need.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         import llama_cpp
@@ -133,14 +135,15 @@ class Context:
     Every slot has a memory stream of its own: attention over one slot never walks through another's cells.
     """
 
-    def __init__(self, model: Model, slots: int, length: int, threads: int, on_gpu: bool) -> None:
+    def __init__(self, model: Model, slots: int, length: int, pace: Pace, on_gpu: bool) -> None:
         self.lib = lib = model.lib
         self._vocabulary_size = model.vocabulary.size
         self._batch = _Batch(lib, max(LARGEST_CHUNK, slots))
         options = lib.llama_context_default_params()
         options.n_ctx, options.n_seq_max, options.kv_unified = slots * length, slots, False
         options.n_batch = options.n_ubatch = self._batch.room
-        options.n_threads = options.n_threads_batch = threads
+        options.n_threads = options.n_threads_batch = pace.threads
+        self._pace, self._threads = pace, pace.threads
         options.offload_kqv = options.op_offload = on_gpu
         self.pointer = lib.llama_init_from_model(model.pointer, options)
         if not self.pointer:
@@ -167,13 +170,21 @@ class Context:
         Gives the logits where `wanted`, [number wanted, vocabulary]; they hold until the next call.
         """
         self._batch.fill(tokens, positions, slots, wanted)
+        self._set_threads(self._pace.threads)
+        started = time.perf_counter()
         status = self.lib.llama_decode(self.pointer, self._batch.native)
         if status:
             raise BackendError(f"llama.cpp could not compute a batch (status {status}).")
+        self._pace.note(len(tokens), time.perf_counter() - started)
         shape = (int(np.count_nonzero(wanted)), self._vocabulary_size)
         if not shape[0]:
             return np.empty(shape, np.float32)
         return np.ctypeslib.as_array(self.lib.llama_get_logits(self.pointer), shape)
+
+    def _set_threads(self, threads: int) -> None:
+        if threads != self._threads:
+            self.lib.llama_set_n_threads(self.pointer, threads, threads)
+            self._threads = threads
 
     def cut(self, slot: int, length: int) -> bool:
         """Forget all but the first `length` tokens of `slot`; False if the model's memory cannot do that."""

@@ -16,8 +16,8 @@ class _Commands(click.Group):
     """Commands in the order in which a person meets them, each imported when it is called or listed."""
 
     names = (
-        "run", "check", "plan", "draw", "show", "report", "view", "compare", "sweep", "plot", "export", "list", "new",
-        "schema",
+        "run", "check", "plan", "draw", "show", "report", "view", "compare", "sweep", "plot", "diversity", "export",
+        "list", "new", "schema",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,6 +41,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted."""
     try:
+        society.check_siblings()
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
         error.show()
