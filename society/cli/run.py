@@ -17,9 +17,21 @@ if TYPE_CHECKING:
 @scenario_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run; failed turns are tried again.")
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="SERVICE:PLACE",
+    help="Log figures as they come: tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
+)
 @json_option
 def command(
-    scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], out: Path | None, resume: bool, as_json: bool
+    scenario: Path,
+    overrides: tuple[str, ...],
+    allow: tuple[Path, ...],
+    out: Path | None,
+    resume: bool,
+    track: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Debate every question of SCENARIO, and say what came of it."""
     from society.cli.progress import Progress
@@ -28,10 +40,12 @@ def command(
     from society.scenario import load_scenario
     from society.scenario.expand import expand
     from society.session import run
+    from society.tracking import Several, Tracking, open_tracker
 
     loaded = load_scenario(scenario, overrides, allow)
-    with Progress() as progress:
-        done = run(loaded, out, resume=resume, watcher=progress)
+    progress = Progress()
+    logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
+    done = run(loaded, out, resume=resume, watcher=Several([progress, *logs]))
     summary = summarize(expand(loaded), load_records(done))
     if as_json:
         _print_json(done.folder, summary, progress.seconds)

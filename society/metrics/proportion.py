@@ -1,8 +1,15 @@
-"""A share of successes with its uncertainty."""
+"""A share of successes with its uncertainty, where trials are independent and where they come in clusters."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+SEED = 0
+"""Of every resampling: the same records give the same interval."""
+RESAMPLES = 2000
+_BATCH = 2_000_000
+"""Numbers that one step of a resampling may hold in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +31,54 @@ class Proportion:
 
 
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Proportion:
-    """With the Wilson score interval (Wilson 1927), by scipy."""
+    """With the Wilson score interval (Wilson 1927), by scipy; right for independent trials."""
     from scipy.stats import binomtest
 
     if n == 0:
         return Proportion(0, 0, float("nan"), float("nan"))
     interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Proportion(successes, n, float(interval.low), float(interval.high))
+
+
+def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> Proportion:
+    """The share over clusters of (successes, trials) that belong together: several answers to one question.
+
+    Answers to one question are alike, so taking all of them as independent would claim too much. Whole clusters
+    are resampled instead (BCa bootstrap, Efron 1987, by scipy). Where every cluster has one trial, it is the Wilson
+    interval; where all clusters have the same share, Wilson with as many trials as there are clusters.
+    """
+    clusters = [cluster for cluster in clusters if cluster[1]]
+    successes, n = sum(s for s, _ in clusters), sum(t for _, t in clusters)
+    if all(trials == 1 for _, trials in clusters):
+        return proportion(successes, n, confidence)
+    if len({s / t for s, t in clusters}) == 1:
+        low, high = _wilson_of_share(successes / n, len(clusters), confidence)
+        return Proportion(successes, n, low, high)
+    low, high = _bootstrap(clusters, confidence)
+    return Proportion(successes, n, low, high)
+
+
+def _wilson_of_share(share: float, n: int, confidence: float) -> tuple[float, float]:
+    """The interval of `share` from n trials: from the counts below and above where share * n is no count."""
+    from math import ceil, floor
+
+    below, above = proportion(floor(share * n), n, confidence), proportion(ceil(share * n), n, confidence)
+    return below.low, above.high
+
+
+def _bootstrap(clusters: Sequence[tuple[int, int]], confidence: float) -> tuple[float, float]:
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    successes, trials = np.array(clusters, dtype=float).T
+    result = bootstrap(
+        (successes, trials),
+        lambda s, t, axis: s.sum(axis) / t.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH // len(clusters)),
+        confidence_level=confidence,
+        rng=np.random.default_rng(SEED),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

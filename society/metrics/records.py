@@ -96,8 +96,15 @@ def share_right(
     records: Sequence[DebateRecord], judge: Callable[[DebateRecord], Sequence[bool]], confidence: float = 0.95
 ) -> Proportion:
     """The share of true among what `judge` says of each debate, clustered by question."""
-    verdicts = [[v for r in group for v in judge(r)] for group in by_question(records).values()]
-    return clustered([(sum(v), len(v)) for v in verdicts], confidence)
+    return share_true(((record.question, judge(record)) for record in records), confidence)
+
+
+def share_true(verdicts: Iterable[tuple[Question, Sequence[bool]]], confidence: float = 0.95) -> Proportion:
+    """The share of true among all these verdicts on questions, clustered by question."""
+    clusters: dict[Question, list[bool]] = {}
+    for question, found in verdicts:
+        clusters.setdefault(question, []).extend(found)
+    return clustered([(sum(found), len(found)) for found in clusters.values()], confidence)
 
 
 def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Proportion:

@@ -1,0 +1,65 @@
+"""`society compare`: runs side by side, as a table that can be pasted into a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from society.cli.options import json_option
+
+if TYPE_CHECKING:
+    from society.metrics.comparison import Comparison
+
+
+WIDEST = 7
+"""With so many runs and more, runs are lines of the table; below, they are its columns."""
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text")
+@json_option
+def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
+    """Compare runs on the same questions: accuracy, paired differences, cost."""
+    from society.errors import InputError
+    from society.metrics.comparison import compare
+    from society.session import Run
+
+    if len(runs) < 2:
+        raise InputError("There is one run, and nothing to compare it with.", "Name two runs or more.")
+    found = compare([Run(path) for path in runs])
+    if as_json:
+        _print_json(found)
+    else:
+        _print_tables(found, form)
+
+
+def _print_json(found: Comparison) -> None:
+    import json
+
+    from society.metrics.plain import to_plain
+
+    click.echo(json.dumps(to_plain(found), indent=2, allow_nan=False))
+
+
+def _print_tables(found: Comparison, form: str) -> None:
+    """Tables on stdout. Remarks follow in prose formats; beside CSV and LaTeX, they go to stderr."""
+    from society.metrics.layout import layout, pair_rows, run_rows, stand
+
+    runs = run_rows(found)
+    click.echo(layout(runs if form == "csv" or len(runs) > WIDEST else stand(runs), form))
+    click.echo()
+    click.echo(layout(pair_rows(found), form))
+    budgets = [f"{name}: {verdict.sentence}" for name, verdict in found.budgets.items()]
+    remarks = [*found.notes, *dict.fromkeys(_remark(found)), *budgets]
+    if remarks:
+        click.echo(err=form in ("csv", "latex"))
+    for remark in remarks:
+        click.echo(remark, err=form in ("csv", "latex"))
+
+
+def _remark(found: Comparison) -> list[str]:
+    several = len(found.pairs) > 1
+    return [f"{pair.second} and {pair.first}: {pair.sentence}" if several else pair.sentence for pair in found.pairs]

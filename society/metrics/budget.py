@@ -1,0 +1,83 @@
+"""Is debating better than voting with the same tokens?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from society.metrics.records import DebateRecord, by_question, total_usage
+from society.metrics.statistics import Difference, compare_outcomes
+from society.metrics.tradeoff import first_answers, mean_tokens, vote_chances
+from society.scenario.expand import Society
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetVerdict:
+    """The debates' decisions against majority votes over as many independent first answers (`votes`) as the same
+    number of generated tokens buys. `debating` and `voting` are accuracies on the questions compared; `difference`
+    is debating minus voting. Where it cannot be said, `difference` is None and `sentence` says what is missing;
+    `available` is the fewest independent first answers of any question."""
+
+    votes: int
+    available: int
+    tokens: float
+    tokens_per_answer: float
+    debating: float
+    voting: float
+    difference: Difference | None
+    sentence: str
+
+
+def weigh_debating(
+    society: Society, records: Sequence[DebateRecord], voters: Sequence[DebateRecord] | None = None
+) -> BudgetVerdict:
+    """Compare debates with votes of equal cost.
+
+    The number of votes is the mean generated tokens of a debate over those of one independent first answer, rounded
+    down, at least 1. The accuracy of a vote is its exact mean over all choices of so many first answers (see
+    `plurality_chance`), paired with the debate by question. The answers are those of `voters` (another run's debates
+    on the same questions) or of the debates themselves.
+    """
+    pool = records if voters is None else voters
+    each = mean_tokens(pool)
+    spent = total_usage(records).generated_tokens / len(records) if records else float("nan")
+    if not spent > 0 or not each > 0:
+        return _unsaid(
+            0, 0, spent, each, "It cannot be said whether debating pays: there are no generated tokens to count."
+        )
+    votes = max(1, int(spent / each + 1e-9))
+    available = min(len(found) for found in first_answers(pool).values())
+    if available < votes:
+        return _unsaid(votes, available, spent, each, _missing(votes, available, spent))
+    debated = {q: [float(r.result.correct) for r in group] for q, group in by_question(records).items()}
+    voted = {question: [chance] for question, chance in vote_chances(society, pool, votes).items()}
+    difference = compare_outcomes(voted, debated)
+    shared = [question for question in voted if question in debated]
+    debating = sum(sum(debated[q]) / len(debated[q]) for q in shared) / len(shared)
+    voting = sum(voted[q][0] for q in shared) / len(shared)
+    sentence = _sentence(votes, debating, voting, difference)
+    return BudgetVerdict(votes, available, spent, each, debating, voting, difference, sentence)
+
+
+def _unsaid(votes: int, available: int, spent: float, each: float, sentence: str) -> BudgetVerdict:
+    unknown = float("nan")
+    return BudgetVerdict(votes, available, spent, each, unknown, unknown, None, sentence)
+
+
+def _missing(votes: int, available: int, spent: float) -> str:
+    return (
+        f"A debate's {spent:,.0f} generated tokens would buy a vote over {votes} independent answers, but the run has "
+        f"only {available} a question: to know whether debating is better than voting, run the same questions with "
+        f"{votes} agents, one round and no topology, and give that run too."
+    )
+
+
+def _sentence(votes: int, debating: float, voting: float, difference: Difference) -> str:
+    points, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
+    clear = "better" if low > 0 else "worse" if high < 0 else "not clearly better or worse"
+    kind = "one answer" if votes == 1 else f"a vote over {votes} independent answers"
+    return (
+        f"For the same tokens debating is {clear} than voting: {debating:.1%} against {voting:.1%} for {kind}, "
+        f"a difference of {points:+.1f} points [{low:+.1f}, {high:+.1f}], p = {difference.p:.2g}, "
+        f"on {difference.questions} questions."
+    )

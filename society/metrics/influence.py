@@ -1,0 +1,160 @@
+"""Who moves whom: adoption along each edge, influence of each agent, conformity with the majority that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from society.answers import group
+from society.metrics.proportion import Proportion, proportion
+from society.metrics.records import DebateRecord, Question, sameness, share_true
+from society.scenario.expand import Society
+from society.types import Same, Turn, TurnId
+
+Verdict = tuple[Question, list[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What passed from `sender` to `reader`. `read`: readable turns of the sender that the reader read having a
+    readable answer of its own; `differed`: those with another answer; `adopted`: after which the reader's answer
+    was the sender's. Of these `helped` went from wrong to right, `harmed` from right to wrong."""
+
+    sender: str
+    reader: str
+    read: int = 0
+    differed: int = 0
+    adopted: int = 0
+    helped: int = 0
+    harmed: int = 0
+
+    def __add__(self, other: Flow) -> Flow:
+        return replace(
+            self,
+            read=self.read + other.read,
+            differed=self.differed + other.differed,
+            adopted=self.adopted + other.adopted,
+            helped=self.helped + other.helped,
+            harmed=self.harmed + other.harmed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """An agent's pull on all its readers: `adopted` is the share of the times it was read by one who thought
+    otherwise after which the reader thought as it did. One reading of two alike senders counts for both.
+    The interval takes readings as independent."""
+
+    agent: str
+    adopted: Proportion
+    helped: int
+    harmed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conformity:
+    """How agents follow the majority that they read: the most frequent answer there, if one alone is.
+
+    `towards`: of the answers that changed after reading a majority, those that changed to it (in the way of Asch
+    1956). `followed`: of the turns that read a majority for another answer than the agent's own, those that went
+    over to it; `followed_right` and `followed_wrong` split these by whether that majority was right.
+    """
+
+    towards: Proportion
+    followed: Proportion
+    followed_right: Proportion
+    followed_wrong: Proportion
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One turn that read others: the agent's answer before and after, and the turns read."""
+
+    record: DebateRecord
+    before: Turn
+    after: Turn
+    sources: tuple[Turn, ...]
+
+
+def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
+    """Every turn by which an agent that had spoken before could have changed its mind, with what it read."""
+    for record in records:
+        turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
+        latest: dict[str, Turn] = {}
+        for turn in record.turns:
+            before = latest.get(turn.id.agent)
+            sources = [turns[i] for i in _direct(turn, turns) if i in turns and i.agent != turn.id.agent]
+            if before is not None and sources:
+                yield Reading(record, before, turn, tuple(sources))
+            latest[turn.id.agent] = turn
+
+
+def _direct(turn: Turn, turns: dict[TurnId, Turn]) -> list[TurnId]:
+    """What was read, with a summary replaced by the turns that it summarised."""
+    found: dict[TurnId, None] = {}
+    for source in turn.reads:
+        inner = turns[source].reads if "/" in source.agent and source in turns else (source,)
+        found.update(dict.fromkeys(inner))
+    return list(found)
+
+
+def count_flows(society: Society, records: Sequence[DebateRecord]) -> list[Flow]:
+    """What passed along each edge that carried anything, in the order of the agents."""
+    same, names = sameness(society), list(society.agents)
+    flows: dict[tuple[str, str], Flow] = {}
+    for reading in list_readings(records):
+        for source in {turn.id.agent: turn for turn in reading.sources}.values():
+            edge = (source.id.agent, reading.after.id.agent)
+            flows[edge] = flows.get(edge, Flow(*edge)) + _flow(reading, source, same)
+    return sorted(flows.values(), key=lambda flow: (names.index(flow.sender), names.index(flow.reader)))
+
+
+def _flow(reading: Reading, source: Turn, same: Same) -> Flow:
+    flow = Flow(source.id.agent, reading.after.id.agent)
+    if source.answer is None or reading.before.answer is None:
+        return flow
+    if same(source.answer, reading.before.answer):
+        return replace(flow, read=1)
+    if reading.after.answer is None or not same(source.answer, reading.after.answer):
+        return replace(flow, read=1, differed=1)
+    was, now = reading.record.right(reading.before), reading.record.right(reading.after)
+    return replace(flow, read=1, differed=1, adopted=1, helped=int(now and not was), harmed=int(was and not now))
+
+
+def rank_influence(flows: Sequence[Flow]) -> list[Influence]:
+    """Every agent that was read, the most influential first (by the share of readers won over)."""
+    found = []
+    for agent in dict.fromkeys(flow.sender for flow in flows):
+        total = sum((flow for flow in flows if flow.sender == agent), Flow(agent, ""))
+        found.append(Influence(agent, proportion(total.adopted, total.differed), total.helped, total.harmed))
+    return sorted(found, key=lambda influence: -influence.adopted.share if influence.adopted.n else 1.0)
+
+
+def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Conformity:
+    """Conformity over all turns with a readable answer before that read a majority. Unreadable new answers do not
+    follow."""
+    same = sameness(society)
+    changed: list[Verdict] = []
+    followed: dict[bool, list[Verdict]] = {True: [], False: []}
+    for reading in list_readings(records):
+        majority = read_majority(reading.sources, same)
+        if majority is None or reading.before.answer is None:
+            continue
+        own, new = reading.before.answer, reading.after.answer
+        went = new is not None and same(new, majority)
+        if new is not None and not same(new, own):
+            changed.append((reading.record.question, [went]))
+        if not same(own, majority):
+            was_right = reading.record.result.verdicts.get(majority, False)
+            followed[was_right].append((reading.record.question, [went]))
+    both = followed[True] + followed[False]
+    return Conformity(*(share_true(verdicts) for verdicts in (changed, both, followed[True], followed[False])))
+
+
+def read_majority(sources: Sequence[Turn], same: Same) -> str | None:
+    """The most frequent answer among the latest turn of each sender read; None when none is alone at the top."""
+    answers = [turn.answer for turn in {t.id.agent: t for t in sources}.values() if turn.answer is not None]
+    classes = sorted(group(answers, same), key=len, reverse=True)
+    if not classes or (len(classes) > 1 and len(classes[0]) == len(classes[1])):
+        return None
+    return answers[classes[0][0]]

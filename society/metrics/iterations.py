@@ -1,0 +1,93 @@
+"""How a society changes from one iteration of training to the next: accuracy, agreement, labels, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from society.metrics.diversity import TextDiversity, measure_texts
+from society.metrics.proportion import Proportion
+from society.metrics.records import DebateRecord, accuracy, by_iteration, load_records, share_right, total_usage
+from society.scenario.expand import Society
+from society.store.adapters import AdapterRow
+from society.types import Usage
+
+if TYPE_CHECKING:
+    from society.session import Run
+
+
+@dataclass(frozen=True, slots=True)
+class IterationScore:
+    """One iteration. `accuracy` is of decisions, `alone` of single first answers, on the evaluation's questions, both
+    with undecided and unread as wrong. `labels`: of the debates on training questions (on the evaluation's, where
+    nothing is trained) that decided without breaking a tie, the share that is right: the quality of pseudo-labels;
+    `unlabelled` debates gave none. `usage` is the evaluation's, `training_usage` that of the training debates;
+    `examples` the training rows by "learner/agent", `trained_tokens` the tokens of all training steps."""
+
+    iteration: int
+    debates: int
+    accuracy: Proportion
+    alone: Proportion
+    labels: Proportion
+    unlabelled: int
+    diversity: TextDiversity
+    usage: Usage
+    training_usage: Usage = field(default_factory=Usage)
+    examples: Mapping[str, int] = field(default_factory=dict)
+    trained_tokens: int = 0
+
+
+def run_iterations(run: Run) -> list[IterationScore]:
+    """A score for each iteration of a run that has evaluation debates, in order."""
+    from society.scenario.expand import expand
+
+    society = expand(run.scenario)
+    return score_iterations(society, load_records(run), load_records(run, split="training"), run.adapters())
+
+
+def score_iterations(
+    society: Society,
+    records: Sequence[DebateRecord],
+    training: Sequence[DebateRecord] = (),
+    adapters: Sequence[AdapterRow] = (),
+) -> list[IterationScore]:
+    """A score for each iteration of these evaluation debates, in order, with the training debates and the adapters
+    that came of them."""
+    learned = by_iteration(training)
+    return [
+        _score(
+            society, number, group, learned.get(number, []) if training else group, bool(training),
+            [row for row in adapters if row.iteration == number],
+        )
+        for number, group in by_iteration(records).items()
+    ]  # fmt: skip
+
+
+def _score(
+    society: Society,
+    number: int,
+    records: Sequence[DebateRecord],
+    labelling: Sequence[DebateRecord],
+    trains: bool,
+    adapters: Sequence[AdapterRow],
+) -> IterationScore:
+    labelled = [record for record in labelling if is_label(record)]
+    return IterationScore(
+        iteration=number,
+        debates=len(records),
+        accuracy=accuracy(records),
+        alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(society.voters)]),
+        labels=accuracy(labelled),
+        unlabelled=len(labelling) - len(labelled),
+        diversity=measure_texts(society, records),
+        usage=total_usage(records),
+        training_usage=total_usage(labelling) if trains else Usage(),
+        examples={f"{row.learner}/{row.agent}": row.examples for row in adapters},
+        trained_tokens=sum(row.tokens for row in adapters),
+    )
+
+
+def is_label(record: DebateRecord) -> bool:
+    """Whether the decision may serve as a pseudo-label: there is one, and no tie was broken for it."""
+    return record.result.decision.answer is not None and not record.result.decision.tied

