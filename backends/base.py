@@ -138,8 +138,8 @@ class BackendConfig(Component, ABC):
         """How many tokens a prompt and its answer may have together; None where only the opened model knows."""
         return None
 
-    def memory(self, adapters: int) -> Memory | None:
-        """What opening it will take, with so many adapters beside the base; None where it cannot be known."""
+    def memory(self, adapters: Sequence[Path]) -> Memory | None:
+        """What opening it will take with these adapters beside the base; None where it cannot be known."""
         return None
 
     def check_training(self, settings: TrainSettings) -> None:

@@ -84,9 +84,7 @@ def may_be_fewer(society: Society) -> bool:
 def count_calls(society: Society) -> int:
     """How often a model is asked for one question if no rule ends a phase early or lets an agent rest."""
     scenario = society.scenario
-    phases = tuple(phase.model_copy(update={"stop": (), "speak": "always"}) for phase in scenario.phases)
-    unstopped = expand(scenario.model_copy(update={"phases": phases}))
-    turns = dry_run(unstopped, Item("any", "Any question?", ""), dict.fromkeys(scenario.backends, rough_count))
+    turns = dry_run(society, Item("any", "Any question?", ""), dict.fromkeys(scenario.backends, rough_count))
     return len(turns) * scenario.samples
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from backends.base import Backend
-from backends.gguf_file import GGUFInfo, check_gguf
+from backends.gguf_file import check_gguf
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.jobs import Job, Scoring, Writing
@@ -19,15 +19,12 @@ from backends.llama_cpp.models import digest_of, find_model, prepare_weights
 from backends.llama_cpp.native import Context, Model
 from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.sampling import Choices, Sampler
-from backends.llama_cpp.scheduler import BLOCK, Scheduler
+from backends.llama_cpp.scheduler import Scheduler
+from backends.llama_cpp.sizes import find_sizes
 from backends.llama_cpp.text import TextStream
 from society.errors import BackendError, ContextOverflowError, InputError
 from society.identity import hash_path
 from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
-
-DEFAULT_CONTEXT = 2048
-MOST_SLOTS = 32
-_SHARE = 3  # of the free memory, one part in so many is for the slots
 
 
 class LlamaCppBackend(Backend):
@@ -69,21 +66,19 @@ class _Opened:
             raise InputError(f"{path} is an adapter, not a model.", "Give the base model here.")
         template = config.chat_template or info.chat_template
         self.model_hash = hashlib.sha256(f"{digest_of(path)}\n{template}".encode()).hexdigest()
-        self._length = config.context or min(DEFAULT_CONTEXT, info.context_length or DEFAULT_CONTEXT)
+        sizes = find_sizes(config, info)
+        self._length = sizes.length
         self._architecture = info.architecture
-        slots = config.slots or _affordable_slots(info, self._length)
-        if config.reproducible:
-            slots = -(-slots // BLOCK) * BLOCK
         self._model = Model(path, config.gpu_layers)
         try:
             self._chat = Chat(template, self._model.vocabulary, path.name)
             pace = Pace(threads, adapt=config.threads is None)
-            self._context = Context(self._model, slots, self._length, pace, config.gpu_layers != 0)
+            self._context = Context(self._model, sizes.slots, sizes.length, pace, config.gpu_layers != 0)
         except BaseException:
             self._model.close()
             raise
         self._scheduler = Scheduler(
-            self._model, self._context, slots, self._length, config.cache_mb << 20, config.reproducible
+            self._model, self._context, sizes.slots, sizes.length, config.cache_mb << 20, config.reproducible
         )
 
     def close(self) -> None:
@@ -162,16 +157,3 @@ class _Opened:
     def _require_room(self, prompt: int, answer: int) -> None:
         if prompt + answer > self._length:
             raise ContextOverflowError(prompt, answer, self._length)
-
-
-def _affordable_slots(info: GGUFInfo, length: int) -> int:
-    """As many slots as a third of the free memory holds, at least 1 and at most 32."""
-    heads = info.number("attention.head_count")
-    width = info.number("attention.key_length") or info.number("embedding_length") // max(heads, 1)
-    numbers_per_token = 2 * info.number("block_count") * (info.number("attention.head_count_kv") or heads) * width
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):  # this system does not say
-        return MOST_SLOTS // 2
-    slot = max(1, 2 * numbers_per_token * length)  # 2 bytes a number
-    return max(1, min(MOST_SLOTS, free // _SHARE // slot))

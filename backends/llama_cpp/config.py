@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import Ability, Backend, BackendConfig
+from backends.base import Ability, Backend, BackendConfig, Memory
+
+if TYPE_CHECKING:
+    from backends.llama_cpp.sizes import Sizes
 
 
 class LlamaCpp(BackendConfig):
@@ -39,3 +44,21 @@ class LlamaCpp(BackendConfig):
         from backends.llama_cpp.backend import LlamaCppBackend
 
         return LlamaCppBackend(self)
+
+    def context_tokens(self) -> int:
+        """What a slot holds; read from the model's header. Raises `InputError` without the model."""
+        return self._sizes()[0].length
+
+    def memory(self, adapters: Sequence[Path]) -> Memory:
+        """The file of the weights, the slots' contexts and the adapters' files."""
+        sizes, weights = self._sizes()
+        return Memory(weights, sizes.context_bytes, sum(path.stat().st_size for path in adapters if path.is_file()))
+
+    def _sizes(self) -> tuple[Sizes, int]:
+        from backends.gguf_file import check_gguf
+        from backends.llama_cpp.models import SLOW_TYPES, TO_Q8, find_model
+        from backends.llama_cpp.sizes import find_sizes
+
+        info = check_gguf(find_model(self.model))
+        converted = self.requantize == "auto" and info.quantisation in SLOW_TYPES
+        return find_sizes(self, info), round(info.size * TO_Q8) if converted else info.size

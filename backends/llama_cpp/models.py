@@ -22,6 +22,8 @@ from society.errors import BackendError, InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
+TO_Q8 = 1.5
+"""About how much larger weights become when they are converted: 8.5 bits a number instead of 5 to 6."""
 SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
 """Weight types for which llama.cpp has no fast kernels on CPUs; Q8_0 loses nothing against them."""
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")

@@ -30,12 +30,11 @@ from backends.llama_cpp.cache import Kept, Shelf, Slot, common_prefix
 from backends.llama_cpp.jobs import Job, Scoring, Writing
 from backends.llama_cpp.native import LARGEST_CHUNK, Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
+from backends.llama_cpp.sizes import BLOCK
 from society.errors import BackendError, SocietyError
 
 log = logging.getLogger(__name__)
 
-BLOCK = 16
-"""Rows of every batch in reproducible mode."""
 CHUNK = 64
 """Tokens of a prompt computed in one go in reproducible mode, and of a reply that is scored."""
 TURN = 8

@@ -9,10 +9,11 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from backends.base import Backend
-from society.scenario.expand import Society
+from society.scenario.expand import Society, expand
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
@@ -43,12 +44,18 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
     Raises `InputError` for whatever would stop the real run at its first debate: agents that wait for each other,
     a topology that does not exist at this size, a template that cannot be filled in.
     """
+    society = _at_its_longest(society)
     turns: list[Turn] = []
-    longest = {name: _Longest(count) for name, count in counts.items()}
+    longest = {name: _Longest(counted) for name, counted in counts.items()}
 
     async def play() -> None:
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
-            speaker = Speaker(longest, {}, store, 0, lambda text, item: None, lambda turn, old: turns.append(turn))
+            numbers = count()  # everybody answers something else, so that nobody agrees and all are listed
+
+            def parse(text: str, item: Item) -> str:
+                return f"answer {next(numbers)}"
+
+            speaker = Speaker(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
             await simulate(society, society.scenario.task, [item], speaker, lambda result: None)
 
     asyncio.run(play())
@@ -69,6 +76,16 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
     return [planned(turn) for turn in first_sample]
 
 
+def _at_its_longest(society: Society) -> Society:
+    """The society without what may save turns or messages: stop rules, silence, gates."""
+    always = {"stop": (), "speak": "always"}
+    phases = tuple(
+        phase.model_copy(update={**always, "edges": phase.edges.model_copy(update={"gate": ()})})
+        for phase in society.scenario.phases
+    )
+    return expand(society.scenario.model_copy(update={"phases": phases}))
+
+
 def rough_count(messages: Sequence[ChatMessage]) -> int:
     """Tokens of a prompt by its characters, where no tokenizer is at hand."""
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
@@ -79,10 +96,10 @@ class _Longest(Backend):
 
     model_hash = "plan"
 
-    def __init__(self, count: Count) -> None:
-        self._count = count
+    def __init__(self, counted: Count) -> None:
+        self._count = counted
         sample = "word " * 200
-        per_word = (count([ChatMessage("user", sample)]) - count([ChatMessage("user", "")])) / 200
+        per_word = (counted([ChatMessage("user", sample)]) - counted([ChatMessage("user", "")])) / 200
         self._words_per_token = 1 / max(per_word, 0.1)
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:

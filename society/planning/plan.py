@@ -99,7 +99,9 @@ def _assemble(
     )
     agents = [plan for phase in society.phases for plan in phase.agents.values()]
     memory = {
-        name: society.scenario.backends[name].memory(len({(a.name, a.adapter) for a in agents if a.adapter}))
+        name: society.scenario.backends[name].memory(
+            [Path(path) for path in dict.fromkeys(a.adapter for a in agents if a.backend == name and a.adapter)]
+        )
         for name in used
     }
     contexts = {name: society.scenario.backends[name].context_tokens() for name in used}
