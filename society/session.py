@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,10 +146,7 @@ async def run_async(
                 folder.record(store, {name: backend.model_hash for name, backend in backends.items()})
                 speaker = Speaker(backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn)
                 stage = _Stage(speaker, store, watcher, folder.path)
-                try:
-                    await _play(society, stage, backends, adapters, folder.path)
-                except* Exception as group:
-                    raise _first(group) from None
+                await _play(society, stage, backends, adapters, folder.path)
         return Run(folder.path)
 
 
@@ -220,16 +217,3 @@ async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str,
         await loader.load(adapter)
         hashes[path] = adapter.hash
     return hashes
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first cause in a group of failures: the one that a person needs to hear."""
-    return next(_leaves(group))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -6,11 +6,10 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backends.base import Memory
+from backends.base import Backend, Memory
 from society.planning.dry_run import Count, PlannedTurn, dry_run, rough_count
 from society.scenario.expand import Society
 from society.session import open_backends
@@ -61,32 +60,41 @@ def make_plan(society: Society, calibrate: int = 8) -> Plan:
 
 def _offline(society: Society) -> Plan:
     items = society.scenario.task.load(society.scenario.seed)
-    return _assemble(society, items, dict.fromkeys(society.scenario.backends, rough_count), None, 0)
+    return _assemble(society, items, dict.fromkeys(society.scenario.backends, rough_count))
 
 
 async def _plan(society: Society, calibrate: int) -> Plan:
     items = society.scenario.task.load(society.scenario.seed)
-    chosen = _spread(items, calibrate)
     counts: dict[str, Count] = dict.fromkeys(society.scenario.backends, rough_count)
-    async with AsyncExitStack() as stack:
-        backends, adapters = await stack.enter_async_context(open_backends(society))
+    async with open_backends(society) as (backends, adapters):
         counts |= {name: b.tokenizer.count for name, b in backends.items() if b.tokenizer is not None}
-        turns: list[Turn] = []
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        store = stack.enter_context(Store(Path(folder) / "plan.sqlite"))
-        seed, task = society.scenario.seed, society.scenario.task
+        # The dry run has an event loop of its own, hence the thread.
+        plan = await asyncio.to_thread(_assemble, society, items, counts)
+        if plan.too_long:
+            return plan  # a real debate might fail for the same reason
+        chosen = _spread(items, calibrate)
+        likely = await _play(society, backends, adapters, items, chosen)
+        return replace(plan, likely=likely, calibrated_on=len(chosen))
+
+
+async def _play(
+    society: Society,
+    backends: Mapping[str, Backend],
+    adapters: Mapping[str, str],
+    items: Sequence[Item],
+    chosen: Sequence[Item],
+) -> Cost:
+    """Debate the chosen items for real, and scale what they cost to all."""
+    turns: list[Turn] = []
+    seed, task = society.scenario.seed, society.scenario.task
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
         speaker = Speaker(backends, adapters, store, seed, task.parse, lambda turn, old: turns.append(turn))
         started = time.monotonic()
         await simulate(society, task, chosen, speaker, lambda result: None)
-        seconds = time.monotonic() - started
-        # The dry run counts with the open backends' tokenizers, in a thread with an event loop of its own.
-        likely = _scale(society, items, chosen, turns, seconds)
-        return await asyncio.to_thread(_assemble, society, items, counts, likely, len(chosen))
+        return _scale(society, items, chosen, turns, time.monotonic() - started)
 
 
-def _assemble(
-    society: Society, items: Sequence[Item], counts: Mapping[str, Count], likely: Cost | None, calibrated_on: int
-) -> Plan:
+def _assemble(society: Society, items: Sequence[Item], counts: Mapping[str, Count]) -> Plan:
     worst = tuple(dry_run(society, max(items, key=lambda item: len(item.question)), counts))
     debates = count_debates(society, len(items))
     used = dict.fromkeys(turn.backend for turn in worst)
@@ -105,7 +113,7 @@ def _assemble(
         for name in used
     }
     contexts = {name: society.scenario.backends[name].context_tokens() for name in used}
-    return Plan(debates, worst, contexts, memory, most, likely, calibrated_on)
+    return Plan(debates, worst, contexts, memory, most, None, 0)
 
 
 def count_debates(society: Society, items: int) -> int:

@@ -53,9 +53,12 @@ async def simulate(
             on_result(DebateResult(iteration, item, sample, decision, _verdicts(debate, decision)))
             speaker.store.forget(iteration, item.id, sample)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in islice(range(len(items) * society.scenario.samples), society.scenario.concurrency):
-            group.create_task(worker(work))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in islice(range(len(items) * society.scenario.samples), society.scenario.concurrency):
+                group.create_task(worker(work))
+    except* Exception as failed:
+        raise _first(failed) from None
 
 
 def fixed_plans(society: Society) -> dict[str, RoundPlan]:
@@ -75,3 +78,9 @@ def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
     given: Iterable[str | None] = (t.answer for turns in debate.said.turns.values() for _, _, t in turns)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
     return {answer: debate.task.correct(answer, debate.item) for answer in answers}
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first cause in a group of failures: the one that a person needs to hear."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
