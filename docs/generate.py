@@ -1,4 +1,4 @@
-"""Writes what is generated from the code: the table of scenarios, the reference of the language, the JSON Schema.
+"""Writes what is generated from the code: tables of scenarios, reference, JSON Schema, parts of the README.
 
 python docs/generate.py            write what has changed
 python docs/generate.py --check    only say what is not up to date; exit status 1 if anything is
@@ -6,8 +6,11 @@ python docs/generate.py --check    only say what is not up to date; exit status 
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "docs" / "scenario.schema.json"
 REFERENCE = ROOT / "docs" / "scenarios.md"
 TABLE = ROOT / "scenarios" / "README.md"
+README = ROOT / "README.md"
+SHOWN = ROOT / "scenarios" / "debate.yaml"
+OTHERS = {
+    "scenarios/": "every debate of the literature in YAML; paper/ has the method and its baselines",
+    "tests/": "test_<module>.py; contract suites live beside what they test",
+    "docs/": "tutorial and reference, design, what is generated and what generates it",
+    "benchmarks/": "one script per claim, its result beside it in results/",
+    "Makefile": "demo, test, lint",
+    "constraints.txt": "the versions that the tests pass with",
+}
+"""What the tree says of what has no docstring."""
 MARK = "<!-- Everything below is made by docs/generate.py. -->\n"
 INTRO = """# Scenarios
 
@@ -38,7 +52,41 @@ def generate() -> dict[Path, str]:
         SCHEMA: json.dumps(scenario_schema(), indent=2) + "\n",
         REFERENCE: tutorial + MARK + "\n" + write_reference(),
         TABLE: write_tables(),
+        README: write_readme(README.read_text(encoding="utf-8")),
     }
+
+
+def write_readme(text: str) -> str:
+    """The README with the scenario that it shows and the tree of the repository as they are now."""
+    shown = [line for line in SHOWN.read_text("utf-8").splitlines() if not line.startswith(("#", "source", "descr"))]
+    text = _between(text, "scenario", "```yaml\n" + "\n".join(shown) + "\n```\n")
+    return _between(text, "tree", "```\n" + "\n".join(tree_lines()) + "\n```\n")
+
+
+def _between(text: str, name: str, content: str) -> str:
+    """`text` with what stands between the marks of `name` replaced."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, _, rest = text.partition(start)
+    return before + start + content + end + rest.partition(end)[2]
+
+
+def tree_lines() -> list[str]:
+    """One line for each folder and module: its name, and what it says of itself."""
+    lines = []
+    for package in ("society", "backends", "topologies"):
+        lines.append(_tree_line(0, f"{package}/", ROOT / package / "__init__.py"))
+        for path in sorted((ROOT / package).iterdir(), key=lambda path: (path.is_file(), path.name)):
+            if (path / "__init__.py").exists():
+                lines.append(_tree_line(1, f"{path.name}/", path / "__init__.py"))
+            elif path.suffix == ".py" and not path.name.startswith("__"):
+                lines.append(_tree_line(1, path.name, path))
+    return [*lines, *(f"{name:<20}{what}" for name, what in OTHERS.items())]
+
+
+def _tree_line(depth: int, name: str, module: Path) -> str:
+    said = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    sentence = re.split(r"(?<=[.;])\s", said.split("\n\n")[0].replace("\n", " "))[0].rstrip(".; ")
+    return f"{'  ' * depth + name:<20}{textwrap.shorten(sentence, 98, placeholder=' ...')}".rstrip()
 
 
 def write_tables() -> str:
