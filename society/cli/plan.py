@@ -20,8 +20,8 @@ SHOWN_READERS = 40
 
 @click.command("plan")
 @scenario_options
-@click.option("--calibrate", default=8, show_default=True, type=click.IntRange(0), metavar="N",
-              help="Play N real debates to estimate cost and time; 0 opens no model.")  # fmt: skip
+@click.option("--calibrate", default=32, show_default=True, type=click.IntRange(0), metavar="N",
+              help="Play up to N real debates to estimate cost and time; 0 opens no model.")  # fmt: skip
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="Draw each round's graph into this .svg, .png or .pdf."
 )

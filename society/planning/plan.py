@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean, stdev
 
 from backends.base import Backend, Memory
 from society.planning.dry_run import Count, PlannedTurn, dry_run, rough_count
@@ -17,6 +19,11 @@ from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
 from society.types import Item, Turn, Usage
+
+BATCH = 8
+"""Debates played at a time for the estimate."""
+PRECISE = 0.07
+"""Relative standard error at which the estimate is good enough: a fifth is then almost three of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,10 @@ class Plan:
         ]  # fmt: skip
 
 
-def make_plan(society: Society, calibrate: int = 8) -> Plan:
-    """Plan a scenario. With `calibrate`, that many real debates estimate what all of them cost; with 0 no model is
-    opened, tokens are estimated from characters, and there is only a worst case."""
+def make_plan(society: Society, calibrate: int = 32) -> Plan:
+    """Plan a scenario. At most `calibrate` real debates estimate what all of them cost, fewer where the mean is known
+    to within `PRECISE` sooner; with 0 no model is opened, tokens are estimated from characters, and there is only a
+    worst case."""
     return asyncio.run(_plan(society, calibrate)) if calibrate else _offline(society)
 
 
@@ -72,26 +80,63 @@ async def _plan(society: Society, calibrate: int) -> Plan:
         plan = await asyncio.to_thread(_assemble, society, items, counts)
         if plan.too_long:
             return plan  # a real debate might fail for the same reason
-        chosen = _spread(items, calibrate)
-        likely = await _play(society, backends, adapters, items, chosen)
-        return replace(plan, likely=likely, calibrated_on=len(chosen))
+        likely, played = await _calibrate(society, backends, adapters, items, calibrate)
+        return replace(plan, likely=likely, calibrated_on=played)
 
 
-async def _play(
-    society: Society,
-    backends: Mapping[str, Backend],
-    adapters: Mapping[str, str],
-    items: Sequence[Item],
-    chosen: Sequence[Item],
-) -> Cost:
-    """Debate the chosen items for real, and scale what they cost to all."""
-    turns: list[Turn] = []
+async def _calibrate(
+    society: Society, backends: Mapping[str, Backend], adapters: Mapping[str, str], items: Sequence[Item], most: int
+) -> tuple[Cost, int]:
+    """Debate items for real, `BATCH` at a time, until what a debate costs is known well enough; scale that to all."""
+    spent: dict[tuple[str, int], Spent] = {}
     seed, task = society.scenario.seed, society.scenario.task
+
+    def note(turn: Turn, replayed: bool) -> None:
+        spent.setdefault((turn.id.item, turn.id.sample), Spent()).add(turn.usage)
+
+    order = _spread(items)[:most]
+    seconds = 0.0
+    played = 0
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
-        speaker = Speaker(backends, adapters, store, seed, task.parse, lambda turn, old: turns.append(turn))
-        started = time.monotonic()
-        await simulate(society, task, chosen, speaker, lambda result: None)
-        return _scale(society, items, chosen, turns, time.monotonic() - started)
+        speaker = Speaker(backends, adapters, store, seed, task.parse, note)
+        while played < len(order) and _error(spent.values(), len(items)) > PRECISE:
+            batch = order[played : played + BATCH]
+            started = time.monotonic()
+            await simulate(society, task, batch, speaker, lambda result: None)
+            seconds += time.monotonic() - started
+            played += len(batch)
+    debates = count_debates(society, len(items))
+    factor = debates / (played * society.scenario.samples)
+    calls, prompt, generated = (sum(s.figures[i] for s in spent.values()) for i in range(3))
+    return Cost(
+        debates, round(calls * factor), round(prompt * factor), round(generated * factor), seconds * factor
+    ), played
+
+
+@dataclass(slots=True)
+class Spent:
+    """What one debate cost: calls, prompt tokens, generated tokens."""
+
+    figures: tuple[int, int, int] = (0, 0, 0)
+
+    def add(self, usage: Usage) -> None:
+        """One more call."""
+        calls, prompt, generated = self.figures
+        self.figures = (calls + 1, prompt + usage.prompt_tokens, generated + usage.generated_tokens)
+
+
+def _error(spent: Iterable[Spent], population: int) -> float:
+    """The largest relative standard error of the mean cost of a debate, with the correction for a finite number of
+    questions (Cochran 1977, section 2.6); infinite for a single batch, which may be alike by chance."""
+    columns = list(zip(*(debate.figures for debate in spent), strict=True))
+    if not columns or len(columns[0]) <= BATCH:
+        return math.inf
+    n = len(columns[0])
+    left = max(population - n, 0) / max(population - 1, 1)
+    return max(
+        stdev(column) / max(fmean(column), 1e-9) / math.sqrt(n) * math.sqrt(left) if any(column) else 0.0
+        for column in columns
+    )
 
 
 def _assemble(society: Society, items: Sequence[Item], counts: Mapping[str, Count]) -> Plan:
@@ -123,22 +168,12 @@ def count_debates(society: Society, items: int) -> int:
     return total * society.scenario.samples
 
 
-def _scale(
-    society: Society, items: Sequence[Item], chosen: Sequence[Item], turns: Sequence[Turn], seconds: float
-) -> Cost:
-    debates = count_debates(society, len(items))
-    factor = debates / (len(chosen) * society.scenario.samples)
-    usage = sum((turn.usage for turn in turns), Usage())
-    return Cost(
-        debates,
-        round(len(turns) * factor),
-        round(usage.prompt_tokens * factor),
-        round(usage.generated_tokens * factor),
-        seconds * factor,
-    )
-
-
-def _spread(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` items at even distances, so that an order by difficulty does not mislead."""
-    step = max(len(items) / count, 1)
-    return [items[int(i * step)] for i in range(min(count, len(items)))]
+def _spread(items: Sequence[Item]) -> list[Item]:
+    """The items in an order in which any beginning is spread evenly over all (the bits of the index reversed)."""
+    bits = max(len(items) - 1, 1).bit_length()
+    return [
+        item
+        for _, item in sorted(
+            ((int(f"{i:0{bits}b}"[::-1], 2), item) for i, item in enumerate(items)), key=lambda pair: pair[0]
+        )
+    ]
