@@ -16,12 +16,15 @@ from society.types import Item, Turn
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
+    from rich.text import Text
 
     from society.scenario.expand import Society
     from society.simulation.simulate import DebateResult
 
 REFRESH = 4
 """Redraws per second."""
+SHOWN = 8
+"""Agents or rounds whose turns are counted one by one."""
 
 
 class Progress(Watcher):
@@ -29,11 +32,17 @@ class Progress(Watcher):
 
     def __init__(self) -> None:
         self._live: Live | None = None
-        self._debates = self._decided = self._right = self._failed = 0
-        self._turns: Counter[str] = Counter()
-        self._tokens = self._fresh = 0
         self._started = time.monotonic()
-        self._debating = self._started
+        self._stage = ""
+        self._reset(0)
+
+    def _reset(self, debates: int) -> None:
+        self._debates = debates
+        self._decided = self._right = self._failed = self._tokens = 0
+        self._turns: Counter[str] = Counter()
+        self._agents: Counter[str] = Counter()
+        self._learning = ""
+        self._debating = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -46,8 +55,7 @@ class Progress(Watcher):
 
         console = Console(stderr=True)
         if console.is_terminal:
-            self._live = Live("Loading the models ...", console=console, refresh_per_second=REFRESH,
-                              get_renderable=self._panel)  # fmt: skip
+            self._live = Live(console=console, refresh_per_second=REFRESH, get_renderable=self._panel)
             self._live.__enter__()
         return self
 
@@ -58,44 +66,74 @@ class Progress(Watcher):
             self._live.__exit__(exc_type, exc, traceback)
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
-        self._debates = len(items) * society.scenario.samples
-        self._debating = time.monotonic()
+        self._reset(len(items) * society.scenario.samples)
+        self._stage = f"iteration {iteration}, {split}" if society.scenario.train else ""
         if self._live is None:
-            agents = len(society.agents)
-            print(f"{society.scenario.name}: {self._debates} debates of {agents} agents, in {folder}", file=sys.stderr)
+            what = f"{self._stage}: " if self._stage else ""
+            agents = f"{len(society.agents)} agents" if len(society.agents) > 1 else "one agent"
+            print(f"{society.scenario.name}: {what}{self._debates} debates of {agents}, in {folder}", file=sys.stderr)
 
     def turn(self, turn: Turn, replayed: bool) -> None:
-        self._turns[turn.id.phase] += 1
+        self._turns[f"{turn.id.phase} {turn.id.round}"] += 1
+        self._agents[turn.id.agent.partition("/")[0]] += 1
         self._failed += turn.status == "failed"
-        if not replayed:
-            self._fresh += 1
-            self._tokens += turn.usage.generated_tokens
+        self._tokens += 0 if replayed else turn.usage.generated_tokens
 
     def result(self, result: DebateResult) -> None:
         self._decided += 1
         self._right += result.correct
 
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        self._learning = f"{learner} of {'all' if agent == '*' else agent}: step {step} of {steps}, loss {loss:.3f}"
+        if self._live is None and step == steps:
+            print(f"  trained {self._learning}", file=sys.stderr)
+
     def _panel(self) -> RenderableType:
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         if not self._debates:
             return Text("Loading the models ...", style="dim")
         spent = time.monotonic() - self._debating
-        left = spent / self._decided * (self._debates - self._decided) if self._decided else 0.0
         head = Text(f"{self._decided}/{self._debates} debates", style="bold")
+        head.append(f"   {self._stage}" if self._stage else "", style="not bold")
         head.append(f"   {self._tokens / spent if spent else 0:,.0f} tokens/s   {spent:.0f} s", style="not bold dim")
-        if self._decided:
+        if 0 < self._decided < self._debates:
+            left = spent / self._decided * (self._debates - self._decided)
             head.append(f"   about {left:.0f} s to go", style="not bold dim")
-        phases = Text("turns  ", style="dim")
-        phases.append("   ".join(f"{phase} {count:,}" for phase, count in self._turns.items()))
+        head.append(f"   {_memory()}", style="not bold dim")
+        lines = [_counts("rounds", self._turns), _counts("agents", self._agents)]
         if self._failed:
-            phases.append(f"   {self._failed} failed", style="red")
-        bar = ProgressBar(total=self._debates, completed=self._decided, width=60)
-        return Group(head, bar, phases, Text(self._score()))
+            lines.append(Text(f"{self._failed} turns failed", style="red"))
+        if self._learning:
+            lines.append(Text(f"training  {self._learning}"))
+        bar = Padding(ProgressBar(total=self._debates, completed=self._decided, width=60), 0)  # ends its line
+        return Group(head, bar, *lines, self._score())
 
-    def _score(self) -> str:
+    def _score(self) -> Text:
+        from rich.text import Text
+
         from society.metrics.proportion import proportion
 
-        return f"right so far  {proportion(self._right, self._decided)}" if self._decided else ""
+        return Text(f"right so far  {proportion(self._right, self._decided)}" if self._decided else "")
+
+
+def _counts(label: str, counts: Counter[str]) -> Text:
+    """Turns by round or agent, in the order in which they first spoke; long societies are cut short."""
+    from rich.text import Text
+
+    line = Text(f"{label}  ", style="dim")
+    line.append("   ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN]), style="not dim")
+    return line.append(f"   and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
+
+
+def _memory() -> str:
+    """The most memory that this process has had so far; "" where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak / (2**30 if sys.platform == 'darwin' else 2**20):.1f} GiB"

@@ -1,0 +1,172 @@
+// One debate, whole: the question, the graph with its slider over rounds, every turn, prompts on demand.
+
+const LONG = 1400;
+
+const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn[0]))].sort((a, b) => a - b);
+const stageName = (run, stage) => {
+  const [phase, round] = run.stages[stage];
+  return run.stages.filter(([name]) => name === phase).length > 1 ? `${phase}, round ${round}` : phase;
+};
+
+class DebateView {
+  constructor(element, onRound) {
+    this.element = element;
+    this.onRound = onRound;
+  }
+
+  // Shows a debate at a round (its place among the debate's rounds, from 0).
+  show(number, position, round) {
+    Object.assign(this, { number, position, run: data.runs[number], row: data.runs[number].debates[position] });
+    this.stages = stagesOf(this.row);
+    this.round = Math.min(Math.max(round, 0), this.stages.length - 1);
+    this.picture = make("div", { class: "picture" });
+    this.slider = this.buildSlider();
+    this.sections = this.stages.map((stage, i) => this.buildStage(stage, i));
+    this.bar = make("div", { class: "stage-bar" }, this.picture, this.slider);
+    const nothing = this.stages.length ? null : make("p", { class: "dim" }, "Nothing was said yet.");
+    this.element.replaceChildren(this.buildHead(), this.bar, ...this.sections, ...(nothing ? [nothing] : []));
+    this.element.scrollTop = 0;
+    this.paintRound();
+    this.filled = this.fillTexts();
+  }
+
+  buildHead() {
+    const { row } = this;
+    const kind = ending(row);
+    const facts = [
+      ["decided", make("span", { class: `chip ${row.decision < 0 ? "unread" : tone(row, row.decision)}` },
+        row.decision < 0 ? (kind === "pending" ? "under way" : `no answer (${row.reason})`) : row.answers[row.decision][0]),
+      ` ${SIGNS[kind]} ${ENDINGS[kind]}`],
+      ["true answer", row.gold || "not known"],
+      ["support", row.decision < 0 ? "–" : percent(row.support, 0)],
+    ];
+    const place = [row.item, row.iteration ? `iteration ${row.iteration}` : "", row.sample ? `sample ${row.sample + 1}` : ""].filter(Boolean).join(" · ");
+    return make("header", {},
+      make("div", { class: "debate-bar" },
+        make("button", { type: "button", class: "quiet back", onclick: closeDebate }, "← All debates"),
+        make("span", { class: "dim place" }, shorten(place, 80)), make("span", { class: "spring" }),
+        make("button", { type: "button", class: "quiet", title: "Previous (k)", "aria-label": "Previous debate", onclick: () => step(-1) }, "↑"),
+        make("button", { type: "button", class: "quiet", title: "Next (j)", "aria-label": "Next debate", onclick: () => step(1) }, "↓")),
+      make("h2", { class: "question" }, row.question),
+      make("dl", { class: "facts" }, facts.map(([name, ...value]) => make("div", {}, make("dt", {}, name), make("dd", {}, ...value)))),
+      this.buildOthers());
+  }
+
+  // How the other runs ended on the same question.
+  buildOthers() {
+    const places = Object.entries(pairs.get(debateKey(this.row)) ?? {}).filter(([run]) => Number(run) !== this.number);
+    return places.length === 0 ? null : make("p", { class: "others" }, places.map(([run, position]) => {
+      const row = data.runs[run].debates[position];
+      return make("button", { type: "button", onclick: () => openDebate(Number(run), position, 0) },
+        `in ${data.runs[run].name}: ${row.decision < 0 ? "no answer" : shorten(oneLine(row.answers[row.decision][0]), 40)} ${SIGNS[ending(row)]}`);
+    }));
+  }
+
+  buildSlider() {
+    if (this.stages.length < 2) return null;
+    this.output = make("output", { for: "round" });
+    const input = make("input", { type: "range", id: "round", min: 0, max: this.stages.length - 1, step: 1, value: this.round,
+      "aria-label": "Round", oninput: () => this.go(Number(input.value), true) });
+    this.input = input;
+    return make("div", { class: "slider" }, input, this.output);
+  }
+
+  go(round, told = false) {
+    if (!this.row) return;
+    this.round = Math.min(Math.max(round, 0), this.stages.length - 1);
+    this.paintRound();
+    if (told) this.bringRound();
+    this.onRound(this.round);
+  }
+
+  // Scrolls to the round's turns, where the graph stays in sight above them.
+  bringRound() {
+    if (!this.stages.length || getComputedStyle(this.bar).position !== "sticky") return;
+    this.element.scrollTop = this.round ? this.sections[this.round].offsetTop - this.bar.offsetHeight - 8 : 0;
+  }
+
+  paintRound() {
+    if (!this.stages.length) return;
+    const stage = this.stages[this.round];
+    this.picture.replaceChildren(drawGraph(this.run, this.row, stage));
+    if (this.input) {
+      this.input.value = this.round;
+      this.input.setAttribute("aria-valuetext", stageName(this.run, stage));
+      this.output.textContent = stageName(this.run, stage);
+    }
+    this.sections.forEach((section, i) => section.toggleAttribute("data-current", i === this.round && this.sections.length > 1));
+  }
+
+  buildStage(stage, i) {
+    const turns = this.row.turns.map((turn, t) => [turn, t]).filter(([turn]) => turn[0] === stage);
+    return make("section", { class: "stage", "aria-label": stageName(this.run, stage) },
+      make("h3", {}, make("button", { type: "button", onclick: () => this.go(i) }, stageName(this.run, stage))),
+      make("div", { class: "turns" }, turns.map(([turn, t]) => this.buildTurn(turn, t))));
+  }
+
+  buildTurn(turn, t) {
+    const { row } = this;
+    const [, agent, answer, state, generated, , reads, confidence] = turn;
+    const said = state === 1 ? "failed" : answer < 0 ? "no readable answer" : row.answers[answer][0];
+    const notes = [
+      reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source][1]))].join(", ")}` : "",
+      generated ? `${grouped(generated)} tokens` : "", state === 2 ? "cut off at the token limit" : "",
+      confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
+    ].filter(Boolean);
+    return make("div", { class: "turn", "data-turn": t },
+      make("h4", {}, make("span", { class: "agent" }, agent),
+        make("span", { class: `chip ${state === 1 ? "failed" : tone(row, answer)}` }, shorten(oneLine(said), 60), state === 1 ? "" : ` ${sign(row, answer)}`),
+        this.buildFlip(turn, t)),
+      make("div", { class: "text" }),
+      make("p", { class: "notes" }, shorten(notes.join(" · "), 300)),
+      this.buildPrompt(turn, t));
+  }
+
+  // Says when an agent's answer went from right to wrong, or the other way, or to another wrong one.
+  buildFlip(turn, t) {
+    const before = this.row.turns.slice(0, t).findLast((other) => other[1] === turn[1]);
+    if (!before || before[2] < 0 || turn[2] < 0) return null;
+    const [was, now] = [this.row.answers[before[2]], this.row.answers[turn[2]]];
+    if (was[1] === now[1]) return null;
+    const kind = was[2] === now[2] ? "changed" : now[2] ? "to-right" : "to-wrong";
+    const text = { changed: "changed", "to-right": "wrong → right", "to-wrong": "right → wrong" }[kind];
+    return make("span", { class: `flip ${kind}`, title: `was: ${was[0]}` }, text);
+  }
+
+  buildPrompt(turn, t) {
+    const place = make("div", { class: "prompt" });
+    const details = make("details", {}, make("summary", {}, turn[5] ? `Prompt as sent, ${grouped(turn[5])} tokens` : "Prompt as sent"), place);
+    details.addEventListener("toggle", async () => {
+      if (!details.open || place.childElementCount) return;
+      const found = await source.texts(this.number, "prompts", this.position);
+      const messages = found?.turns[t] ?? [];
+      place.replaceChildren(...messages.map(([role, text]) => make("div", {}, make("b", {}, role), make("pre", {}, found.texts[text]))));
+    });
+    return details;
+  }
+
+  async fillTexts() {
+    const { number, position, row } = this;
+    const texts = await source.texts(number, "replies", position);
+    if (this.row !== row || !texts) return;
+    for (const element of this.element.querySelectorAll("[data-turn]")) {
+      const t = Number(element.dataset.turn);
+      element.querySelector(".text").replaceChildren(...this.markAnswer(texts[t] ?? "", row.turns[t][2]));
+      if ((texts[t] ?? "").length > LONG) this.fold(element.querySelector(".text"));
+    }
+  }
+
+  // The text with the last place where the answer stands in it marked.
+  markAnswer(text, answer) {
+    const said = answer < 0 ? "" : this.row.answers[answer][0];
+    const at = said ? text.toLowerCase().lastIndexOf(said.toLowerCase()) : -1;
+    if (at < 0) return [text];
+    return [text.slice(0, at), make("mark", {}, text.slice(at, at + said.length)), text.slice(at + said.length)];
+  }
+
+  fold(element) {
+    element.classList.add("folded");
+    const button = make("button", { type: "button", class: "more", onclick: () => { element.classList.remove("folded"); button.remove(); } }, "Show all of it");
+    element.after(button);
+  }
+}

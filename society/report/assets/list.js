@@ -1,0 +1,99 @@
+// The list of debates: only the rows in sight exist, so thousands scroll as smoothly as ten.
+
+const ROW = 62;
+const MOST_DOTS = 24;
+
+class DebateList {
+  constructor(element, onPick) {
+    this.element = element;
+    this.onPick = onPick;
+    this.spacer = make("div", { class: "spacer", role: "presentation" });
+    this.rows = new Map();
+    this.shown = [];
+    this.picked = -1;
+    element.append(this.spacer);
+    element.addEventListener("scroll", () => this.paint(), { passive: true });
+    new ResizeObserver(() => this.paint()).observe(element);
+  }
+
+  show(run, shown) {
+    this.run = run;
+    this.shown = shown;
+    this.spacer.style.height = `${Math.max(shown.length, 1) * ROW}px`;
+    this.rows.forEach((row) => row.remove());
+    this.rows.clear();
+    this.element.classList.toggle("empty", shown.length === 0);
+    this.paint();
+  }
+
+  paint() {
+    const first = Math.max(0, Math.floor(this.element.scrollTop / ROW) - 4);
+    const last = Math.min(this.shown.length, Math.ceil((this.element.scrollTop + this.element.clientHeight) / ROW) + 4);
+    for (const [i, row] of this.rows) {
+      if (i < first || i >= last) {
+        row.remove();
+        this.rows.delete(i);
+      }
+    }
+    for (let i = first; i < last; i += 1) {
+      if (!this.rows.has(i)) {
+        const row = this.build(i);
+        this.rows.set(i, row);
+        this.spacer.append(row);
+      }
+    }
+  }
+
+  build(i) {
+    const row = this.run.debates[this.shown[i]];
+    const element = make("div", {
+      class: "row", role: "option", id: `row-${this.shown[i]}`, "aria-posinset": i + 1, "aria-setsize": this.shown.length,
+      "aria-selected": this.shown[i] === this.picked, onclick: () => this.onPick(this.shown[i]),
+    },
+    make("span", { class: `verdict ${ending(row)}`, role: "img", "aria-label": ENDINGS[ending(row)] }, SIGNS[ending(row)]),
+    make("span", { class: "what" }, make("span", { class: "question" }, shorten(oneLine(row.question), 160)),
+      make("span", { class: "outcome" }, decided(row), drawTrail(row))));
+    element.style.top = `${i * ROW}px`;
+    return element;
+  }
+
+  pick(position) {
+    this.picked = position;
+    this.rows.forEach((row, i) => row.setAttribute("aria-selected", this.shown[i] === position));
+    const place = this.shown.indexOf(position);
+    if (place < 0) return;
+    this.element.setAttribute("aria-activedescendant", `row-${position}`);
+    const { scrollTop, clientHeight } = this.element;
+    if (place * ROW < scrollTop) this.element.scrollTop = place * ROW;
+    else if ((place + 1) * ROW > scrollTop + clientHeight) this.element.scrollTop = (place + 1) * ROW - clientHeight;
+  }
+
+  // The debate `step` places on in the list; the first one if none is picked.
+  neighbour(step) {
+    const place = this.shown.indexOf(this.picked);
+    return this.shown[place < 0 ? 0 : Math.min(this.shown.length - 1, Math.max(0, place + step))];
+  }
+}
+
+const ENDINGS = { right: "right", wrong: "wrong", undecided: "undecided", pending: "under way" };
+const SIGNS = { right: "✓", wrong: "✗", undecided: "–", pending: "…" };
+
+function ending(row) {
+  if (row.tags & bit("pending")) return "pending";
+  if (row.decision < 0) return "undecided";
+  return row.correct ? "right" : "wrong";
+}
+
+function decided(row) {
+  const text = row.decision >= 0 ? oneLine(row.answers[row.decision][0]) : row.tags & bit("pending") ? "under way" : `no answer (${row.reason})`;
+  return make("span", { class: "decision" }, shorten(text, 60));
+}
+
+// A dot for each turn, agent by agent: who was right when.
+function drawTrail(row) {
+  const agents = [...new Set(row.turns.map((turn) => turn[1]).filter((name) => !name.includes("/")))];
+  const dots = agents.map((agent) => row.turns.filter((turn) => turn[1] === agent).map((turn) => make("i", { class: tone(row, turn[2]) })));
+  if (agents.length > MOST_DOTS) return make("span", { class: "trail" }, `${agents.length} agents`);
+  const fit = row.turns.length <= MOST_DOTS; // else each agent's last turn alone
+  return make("span", { class: "trail", "aria-hidden": "true" }, dots.map((own) => make("span", {}, fit ? own : own.slice(-1))));
+}

@@ -1,0 +1,281 @@
+// The page: what is shown of the data, and what follows from clicks, keys and the address.
+
+const live = document.documentElement.dataset.mode === "live";
+const source = live ? new LiveSource() : new FileSource();
+const POLL = 1000;
+
+let data = null;
+let pairs = new Map();
+const drawn = new Map();
+const state = { run: 0, tags: new Set(), agent: "", words: "", iteration: "last" };
+const list = new DebateList(byId("list"), (position) => openDebate(state.run, position, 0, true));
+const view = new DebateView(byId("debate"), (round) => remember(round));
+
+function showRun() {
+  const run = data.runs[state.run];
+  byId("title").textContent = data.runs.length > 1 ? data.title : run.name;
+  byId("subtitle").textContent = [
+    `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agents`, run.description, run.source,
+  ].filter(Boolean).join(" · ");
+  showHeadline(run);
+  redraw("findings", run.findings, drawFinding);
+  redraw("figures", run.figures, drawFigure);
+  byId("facts").replaceChildren(make("dl", {}, [["scenario", run.scenario], ...run.facts].map(([name, text]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, text)))));
+  showChoices(run);
+  byId("runs").hidden = data.runs.length < 2;
+  byId("runs").replaceChildren(...data.runs.map((other, i) => make("button", {
+    type: "button", "aria-pressed": i === state.run, onclick: () => switchRun(i) }, other.name)));
+  showTags();
+  search();
+}
+
+// Draws values anew, unless they are those that stand there: a live page must not move under the reader.
+function redraw(id, values, drawOne) {
+  const text = JSON.stringify(values);
+  if (drawn.get(id) === text) return;
+  drawn.set(id, text);
+  byId(id).replaceChildren(...values.map(drawOne));
+}
+
+// What agents and iterations there are to choose from.
+function showChoices(run) {
+  const iterations = [...new Set(run.debates.map((row) => row.iteration))].sort((a, b) => a - b).map(String);
+  if (!run.agents.includes(state.agent)) state.agent = "";
+  if (!iterations.includes(state.iteration) && state.iteration !== "all") state.iteration = "last";
+  offer(byId("agent"), [["", "any agent"], ...run.agents.map((name) => [name, name])], state.agent);
+  const each = iterations.map((number) => [number, `iteration ${number}`]);
+  offer(byId("iteration"), [["last", "last iteration"], ["all", "all iterations"], ...each], state.iteration);
+  byId("iteration").hidden = iterations.length < 2;
+}
+
+// Fills a choice, but leaves it alone while it is the same: somebody may have it open.
+function offer(choice, options, value) {
+  if (options.map(([name]) => name).join("\n") !== [...choice.options].map((option) => option.value).join("\n")) {
+    choice.replaceChildren(...options.map(([name, text]) => make("option", { value: name }, text)));
+  }
+  choice.value = value;
+}
+
+function showHeadline(run) {
+  const row = run.figures.find((figure) => figure.id === "accuracy")?.rows.find((found) => found.strong);
+  byId("headline").replaceChildren(...(row ? [
+    make("b", {}, percent(row.value)),
+    make("span", {}, `${data.runs.length > 1 ? `${run.name}: ` : ""}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`),
+  ] : []));
+}
+
+function showComparison() {
+  byId("comparison").hidden = !data.comparison;
+  if (!data.comparison) return;
+  const { notes, figures } = data.comparison;
+  byId("comparison").replaceChildren(...figures.map(drawFigure), notes.length ? make("p", { class: "note" }, notes.join(" ")) : "");
+}
+
+function showTags() {
+  const run = data.runs[state.run];
+  const offered = [...data.tags, ...(data.runs.length > 1 ? ["runs"] : [])];
+  byId("tags").replaceChildren(...offered.map((tag) => {
+    const count = select(run, { ...state, tags: [tag], words: "" }).length;
+    if (!count && !state.tags.has(tag)) return "";
+    return make("button", { type: "button", "data-tag": tag, "aria-pressed": state.tags.has(tag), onclick: () => toggleTag(tag) },
+      LABELS[tag], make("small", {}, grouped(count)));
+  }).filter(Boolean));
+}
+
+function toggleTag(tag) {
+  if (!state.tags.delete(tag)) state.tags.add(tag);
+  showTags();
+  refilter();
+}
+
+// Lists the debates with this tag alone, and goes there.
+function filterBy(tag) {
+  state.tags = new Set([tag]);
+  showTags();
+  refilter();
+  byId("debates").scrollIntoView();
+  byId("list").focus({ preventScroll: true });
+}
+
+function refilter() {
+  const run = data.runs[state.run];
+  const shown = select(run, { ...state, tags: [...state.tags] });
+  list.show(run, shown);
+  const all = select(run, { tags: [], agent: "", words: "", iteration: state.iteration }).length;
+  byId("count").textContent = shown.length === all ? grouped(all) : `${grouped(shown.length)} of ${grouped(all)}`;
+}
+
+// Lists what is known to fit at once, and more as the replies are read.
+function search() {
+  refilter();
+  if (state.words) readReplies(state.run, () => state.words && refilter());
+}
+
+function chooseIteration(choice) {
+  state.iteration = choice;
+  byId("iteration").value = choice;
+  showTags();
+  refilter();
+}
+
+function switchRun(number) {
+  const row = view.row;
+  state.run = number;
+  showRun();
+  const same = row && pairs.get(debateKey(row))?.[number];
+  if (same !== undefined && same !== null && same !== false) openDebate(number, same, view.round);
+}
+
+function openDebate(run, position, round, byHand = false) {
+  if (position === undefined) return;
+  if (run !== state.run) {
+    state.run = run;
+    showRun();
+  }
+  const { iteration } = data.runs[run].debates[position];
+  if (![null, iteration].includes(iterationOf(data.runs[run], state.iteration))) chooseIteration(String(iteration));
+  view.show(run, position, round);
+  list.pick(position);
+  document.body.classList.add("reading");
+  remember(view.round, byHand);
+}
+
+function closeDebate() {
+  document.body.classList.remove("reading");
+  byId("list").focus();
+}
+
+const step = (by) => openDebate(state.run, list.neighbour(by), 0);
+
+// Writes the debate and round into the address, so that it can be sent to somebody.
+function remember(round, asStep = false) {
+  const { row } = view;
+  const parts = new URLSearchParams({ item: row.item, round: round + 1 });
+  if (data.runs.length > 1) parts.set("run", data.runs[state.run].name);
+  if (row.iteration) parts.set("iteration", row.iteration);
+  if (row.sample) parts.set("sample", row.sample);
+  if (`#${parts}` !== location.hash) history[asStep ? "pushState" : "replaceState"](null, "", `#${parts}`);
+}
+
+// Opens what the address names; says whether it names a debate of these runs.
+function followAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (!parts.has("item")) return false;
+  const named = data.runs.findIndex((run) => run.name === parts.get("run"));
+  const run = named < 0 ? state.run : named;
+  const wanted = (row) => row.item === parts.get("item")
+    && row.sample === Number(parts.get("sample") ?? 0) && (!parts.has("iteration") || row.iteration === Number(parts.get("iteration")));
+  const position = data.runs[run].debates.findIndex(wanted);
+  if (position < 0) return false;
+  openDebate(run, position, (Number(parts.get("round")) || 1) - 1);
+  view.filled.then(() => view.bringRound());
+  byId("debates").scrollIntoView();
+  return true;
+}
+
+function changeTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+}
+
+const KEYS = {
+  j: () => step(1), k: () => step(-1), t: changeTheme,
+  ArrowLeft: () => view.go(view.round - 1, true), ArrowRight: () => view.go(view.round + 1, true),
+  "/": () => byId("search").focus(), "?": () => byId("help").showModal(),
+};
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || !data) return;
+  const typing = event.target.matches("input, select, textarea");
+  if (event.key === "Escape" && typing) event.target.blur();
+  const inList = event.target === byId("list") && { ArrowDown: KEYS.j, ArrowUp: KEYS.k, Enter: () => byId("debate").focus() }[event.key];
+  const action = inList || (!typing && !byId("help").open && KEYS[event.key]);
+  if (!action) return;
+  event.preventDefault();
+  action();
+}
+
+function listen() {
+  byId("search").addEventListener("input", settle(() => {
+    state.words = byId("search").value;
+    search();
+  }, 120));
+  byId("iteration").addEventListener("change", () => chooseIteration(byId("iteration").value));
+  byId("agent").addEventListener("change", () => {
+    state.agent = byId("agent").value;
+    showTags();
+    refilter();
+  });
+  byId("theme").addEventListener("click", changeTheme);
+  byId("help-open").addEventListener("click", () => byId("help").showModal());
+  document.addEventListener("keydown", onKey);
+  window.addEventListener("hashchange", followAddress);
+}
+
+function take(found) {
+  data = found;
+  pairs = pairRuns();
+  showRun();
+  showComparison();
+}
+
+// Asks for what is new, for as long as the server is there; keeps the open debate in place.
+async function follow() {
+  const badge = byId("live");
+  badge.hidden = false;
+  badge.textContent = "reading the run …";
+  for (;;) {
+    try {
+      const found = await source.index();
+      if (found) {
+        const open = view.row && { key: debateKey(view.row), round: view.round, turns: view.row.turns.length, tags: view.row.tags };
+        take(found);
+        reopen(open);
+        badge.textContent = found.runs[0].progress.text;
+        document.documentElement.dataset.ready = "yes";
+      }
+    } catch {
+      badge.textContent = "the server has ended";
+      badge.classList.add("ended");
+      return;
+    }
+    await new Promise((wake) => { setTimeout(wake, POLL); });
+  }
+}
+
+function reopen(open) {
+  if (!open) {
+    if (!followAddress()) openFirst();
+    return;
+  }
+  const position = pairs.get(open.key)?.[state.run];
+  if (position === undefined) return;
+  const row = data.runs[state.run].debates[position];
+  list.pick(position);
+  const { scrollTop } = byId("debate");
+  if (row.turns.length !== open.turns || row.tags !== open.tags) view.show(state.run, position, open.round);
+  else Object.assign(view, { position, row, run: data.runs[state.run] });
+  byId("debate").scrollTop = scrollTop;
+}
+
+function openFirst() {
+  if (list.shown.length && matchMedia("(min-width: 900px)").matches) {
+    view.show(0, list.shown[0], 0);
+    list.pick(list.shown[0]);
+  }
+}
+
+async function start() {
+  listen();
+  if (live) {
+    await follow();
+    return;
+  }
+  take(await source.index());
+  if (!followAddress()) openFirst();
+  document.documentElement.dataset.ready = "yes";
+}
+
+start().catch((error) => byId("findings").append(make("p", { role: "alert" }, `This page could not be drawn: ${error.message}`)));

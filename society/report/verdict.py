@@ -1,0 +1,192 @@
+"""What a run says, in words: did debating help, whom did it hurt, what did it cost, would more questions tell more?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from society.metrics.budget import BudgetVerdict
+from society.metrics.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
+from society.metrics.statistics import Difference, compare_outcomes, questions_needed
+from society.metrics.summary import Summary, flip
+from society.metrics.tradeoff import first_answers, vote_chances
+from society.scenario.expand import Society
+
+POINTS = 0.05
+"""The difference to plan for where none was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A question that a reader asks, the answer in a word or two, and the evidence in a sentence."""
+
+    question: str
+    answer: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What debating changed: `before` is the accuracy of what it is compared with, in [0, 1]."""
+
+    what: str
+    before: float
+    difference: Difference
+
+
+def judge(
+    society: Society,
+    records: Sequence[DebateRecord],
+    summary: Summary,
+    budget: BudgetVerdict,
+    trained: Difference | None = None,
+) -> list[dict[str, Any]]:
+    """The findings of one run's last iteration, as JSON; `trained` is what training changed, if there was any."""
+    change = weigh_change(society, records)
+    found = [_helped(summary, change), _cost(records, summary)]
+    if change is not None:
+        found.insert(1, _hurt(society, records, change.difference))
+        found += [_fair(budget), _enough(change.difference)]
+    if trained is not None:
+        found.insert(0, _finetuned(trained))
+    return [asdict(finding) for finding in found]
+
+
+def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
+    """The decisions of the last iteration against those of the first, paired by question; None with one iteration.
+
+    None, too, where the two have no question in common.
+    """
+    iterations = list(by_iteration(records).values())
+    first, last = iterations[0], iterations[-1]
+    before, after = (
+        {q: [float(r.result.correct) for r in group] for q, group in by_question(side).items()}
+        for side in (first, last)
+    )
+    return compare_outcomes(before, after) if last is not first and before.keys() & after.keys() else None
+
+
+def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | None:
+    """The decisions against a majority vote over the answers before debating, in the same debates, by question.
+
+    These are the voters' first answers. Where no voter spoke twice (a judge decides, say), they are the first answers
+    of those who had read nobody; None where nobody read anybody.
+    """
+    groups = by_question(records)
+    after = {q: [float(r.result.correct) for r in group] for q, group in groups.items()}
+    if any(len(record.of(agent)) > 1 for record in records for agent in society.voters):
+        same, who = sameness(society), "the first answers"
+        before = {
+            q: [float(vote_is_right(society, r, r.first(society.voters), same)) for r in group]
+            for q, group in groups.items()
+        }
+    else:
+        most = min(map(len, first_answers(records).values()))
+        if not most or not any(turn.reads for record in records for turn in record.turns):
+            return None
+        who = f"{count(most, 'independent first answer')}"
+        before = {q: [chance] for q, chance in vote_chances(society, records, most).items()}
+    share = sum(sum(values) / len(values) for values in before.values()) / len(before)
+    return Change(f"A vote over {who}", share, compare_outcomes(before, after))
+
+
+def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Counter[str]]:
+    """For each speaker, how often its answer went which way between its first and its last turn (see `Flips`)."""
+    same = sameness(society)
+    speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
+    kinds: dict[str, Counter[str]] = {agent: Counter() for agent in speakers}
+    for record in records:
+        for agent in speakers:
+            spoken = record.of(agent)
+            if len(spoken) > 1:
+                kinds[agent][flip(record, spoken[0], spoken[-1], same)] += 1
+    return kinds
+
+
+def _finetuned(trained: Difference) -> Finding:
+    detail = (
+        f"The society's accuracy changed by {points(trained)} from the first iteration to the last, "
+        f"p = {trained.p:.2g} ({trained.test})."
+    )
+    return Finding("Did finetuning help?", _verdict(trained, "No, it harmed"), detail)
+
+
+def _verdict(change: Difference, no: str) -> str:
+    return "Yes" if change.low > 0 else no if change.high < 0 else "Not clearly"
+
+
+def _helped(summary: Summary, change: Change | None) -> Finding:
+    ask, after = "Did debating help?", f"{summary.after.share:.1%}"
+    if change is None:
+        detail = f"Nobody read anybody, so there was no debate. The society is right on {after} of the questions"
+        return Finding(ask, "There was none", f"{detail}, a single agent on {summary.alone.share:.1%}.")
+    detail = (
+        f"{change.what} is right on {change.before:.1%} of the questions, the society after debating on {after}: "
+        f"{points(change.difference)}, p = {change.difference.p:.2g} ({change.difference.test})."
+    )
+    return Finding(ask, _verdict(change.difference, "No, it harmed"), detail)
+
+
+def points(change: Difference) -> str:
+    """The difference with its interval, in points."""
+    return f"{100 * change.value:+.1f} points (95% interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
+
+
+def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference) -> Finding:
+    ask = "Whom did it hurt?"
+    flips = count_agent_flips(society, records)
+    hurt = {agent: kinds["right_to_wrong"] for agent, kinds in flips.items() if kinds["right_to_wrong"]}
+    if not hurt and not change.lost:
+        return Finding(ask, "Nobody", "No question and no agent went from right to wrong.")
+    detail = f"Debating did better on {count(change.gained, 'question')} and worse on {change.lost}."
+    if hurt:
+        worst = max(hurt, key=lambda agent: hurt[agent])
+        detail += (
+            f" Of {count(len(flips), 'agent')}, {worst} lost most: {count(hurt[worst], 'right answer')} given up, "
+            f"{flips[worst]['wrong_to_right']} gained."
+        )
+    return Finding(ask, count(change.lost, "question"), detail)
+
+
+def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
+    used = summary.usage
+    each = used.generated_tokens / len(records)
+    first = [turn.usage.generated_tokens for pool in first_answers(records).values() for _, turn in pool]
+    times = used.generated_tokens / sum(first) if sum(first) else 0.0
+    detail = f"{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} read"
+    detail += f" in {used.seconds:,.0f} s of model time." if used.seconds >= 1 else "."
+    if times > 1:
+        detail += f" That is {times:.1f} times the tokens of the first answers alone."
+    return Finding("What did it cost?", f"{each:,.0f} tokens a question", detail)
+
+
+def _fair(verdict: BudgetVerdict) -> Finding:
+    answer = "It cannot be said" if verdict.difference is None else _verdict(verdict.difference, "No")
+    return Finding("Better than voting for as many tokens?", answer, verdict.sentence)
+
+
+def _enough(change: Difference) -> Finding:
+    ask = "Would more questions change the verdict?"
+    if change.low > 0 or change.high < 0:
+        detail = (
+            f"With {change.questions:,} questions the interval leaves out zero; more would narrow it, and are unlikely "
+            f"to turn it round."
+        )
+        return Finding(ask, "Hardly", detail)
+    if not change.discordance:
+        detail = f"Debating changed no verdict on {count(change.questions, 'question')}; more would have to show one."
+        return Finding(ask, "They could", detail)
+    sought = abs(change.value) or POINTS
+    needed = questions_needed(sought, change.discordance)
+    size = "the difference seen" if change.value else "a difference"
+    detail = f"Were {size} of {100 * sought:.1f} points real, it would take "
+    detail += "more than ten million" if needed is None else f"about {needed:,}"
+    detail += f" questions to show it four times in five (McNemar, 5%); this run has {change.questions:,}."
+    return Finding(ask, "They could", detail)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 question`, `2 questions`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,1 @@
+"""The live view: the report's page, served on this machine alone while a run goes on."""

@@ -1,0 +1,158 @@
+"""Follows a run as it goes: reads what is new in its store, never writes, and keeps what the page shows.
+
+Debates keep the place in which they were first seen, so a place that the page knows stays valid.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+
+from society.errors import InputError, RunFolderError
+from society.folder import find_store
+from society.metrics.records import DebateRecord, sameness
+from society.report.data import RunData, build_chunk, build_index, conclude
+from society.report.rows import Json, RowMaker
+from society.scenario.expand import Society, expand
+from society.session import Run
+from society.store import Store
+from society.store.rows import ResultRow
+from society.types import Decision, Item, Turn, TurnId
+
+PATIENCE = 4
+"""Statistics take at most one part in so many of the time: the more there is to count, the rarer it is done."""
+
+Debate = tuple[int, str, int]
+
+
+class Follower:
+    """What is known of a run. Safe to ask from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `RunFolderError` where there is no run, or none that has begun."""
+        self._store = find_store(folder)
+        run = Run(folder)
+        self._meta = run.meta()
+        if "scenario" not in self._meta:
+            raise RunFolderError(f"The run in {folder} has not begun yet.", "Try again in a moment.")
+        self._name = folder.resolve().name
+        self._society = expand(run.scenario)
+        self._items = _load_items(self._society)
+        self._phases = {phase.name: phase.index for phase in self._society.phases}
+        self._agents = {name: i for i, name in enumerate(self._society.agents)}
+        self._maker = RowMaker(self._society, sameness(self._society))
+        self._turns: dict[Debate, dict[TurnId, Turn]] = {}
+        self._results: dict[Debate, ResultRow] = {}
+        self._records: dict[Debate, DebateRecord] = {}
+        self._rows: dict[Debate, Json] = {}
+        self._verdicts: dict[tuple[str, str], bool] = {}
+        self._cursor = (0, 0)
+        self._version = 0
+        self._said: Json = {"findings": [], "figures": []}
+        self._stale, self._due = False, 0.0
+        self._lock = Lock()
+
+    def index(self, cursor: str = "") -> Json | None:
+        """The page's index with its `cursor`; None if nothing happened since the index with that cursor."""
+        with self._lock:
+            self._read()
+            if self._stale and time.monotonic() >= self._due:
+                self._conclude()
+            if cursor == str(self._version):
+                return None
+            return build_index([self._data()]) | {"cursor": str(self._version)}
+
+    def chunk(self, kind: str, number: int) -> list[object]:
+        """A chunk of texts, "replies" or "prompts", of what the last index told of."""
+        with self._lock:
+            return build_chunk(self._data(), kind, number)
+
+    def _data(self) -> RunData:
+        records, rows = list(self._records.values()), list(self._rows.values())
+        return RunData(self._name, self._society, self._meta, records, rows, {"text": self._progress()}, self._said)
+
+    def _progress(self) -> str:
+        turns = sum(map(len, self._turns.values()))
+        training = self._society.scenario.train is not None
+        expected = len(self._items) * self._society.scenario.samples
+        total = f" of {expected:,}" if expected and not training else ""
+        ended = "finished: " if total and len(self._results) >= expected else ""
+        return f"{ended}{len(self._results):,}{total} debates, {turns:,} turns"
+
+    def _conclude(self) -> None:
+        started = time.monotonic()
+        self._said = conclude(self._data())
+        self._stale = False
+        self._due = time.monotonic() + PATIENCE * (time.monotonic() - started)
+        self._version += 1
+
+    def _read(self) -> None:
+        """Take in what was written since the last time; the last row is read again, for it may be a new one."""
+        with Store(self._store, read_only=True) as store:
+            position = store.position()
+            turns = list(store.turns("rowid >= ?", (self._cursor[0],)))
+            results = list(store.results("rowid >= ? AND split = 'evaluation'", (self._cursor[1],)))
+        found = [*map(self._add_turn, turns), *map(self._add_result, results)]
+        changed = dict.fromkeys(debate for debate in found if debate is not None)
+        self._cursor = position
+        for debate in changed:
+            self._update(debate)
+        self._version += bool(changed)
+
+    def _add_turn(self, turn: Turn) -> Debate | None:
+        debate = (turn.id.iteration, turn.id.item, turn.id.sample)
+        known = self._turns.setdefault(debate, {})
+        if known.get(turn.id) == turn:
+            return None
+        known[turn.id] = turn
+        return debate
+
+    def _add_result(self, result: ResultRow) -> Debate | None:
+        debate = (result.iteration, result.item, result.sample)
+        if self._results.get(debate) == result:
+            return None
+        self._results[debate] = result
+        self._stale = True
+        return debate
+
+    def _update(self, debate: Debate) -> None:
+        """Make the debate's record and row anew, if it is one that the page shows."""
+        result = self._results.get(debate) or self._pending(debate)
+        if result is None:
+            return
+        record = DebateRecord(result, tuple(sorted(self._turns.get(debate, {}).values(), key=self._place)))
+        self._records[debate] = record
+        self._rows[debate] = self._maker.row(record, pending=debate not in self._results)
+
+    def _place(self, turn: Turn) -> tuple[int, int, int, str]:
+        i = turn.id
+        return self._phases.get(i.phase, -1), i.round, self._agents.get(i.agent, -1), i.agent
+
+    def _pending(self, debate: Debate) -> ResultRow | None:
+        """A debate under way; None where its question is not one of the evaluation's, or not to be had here."""
+        iteration, name, sample = debate
+        item = self._items.get(name)
+        if item is None:
+            return None
+        given = {turn.answer for turn in self._turns[debate].values() if turn.answer is not None}
+        verdicts = {answer: self._is_right(answer, item) for answer in given}
+        undecided = Decision(None, reason="under way")
+        return ResultRow(
+            iteration, name, sample, "evaluation", item.question, item.gold, undecided, False, verdicts
+        )  # fmt: skip
+
+    def _is_right(self, answer: str, item: Item) -> bool:
+        key = (item.id, answer)
+        if key not in self._verdicts:
+            self._verdicts[key] = self._society.scenario.task.correct(answer, item)
+        return self._verdicts[key]
+
+
+def _load_items(society: Society) -> Mapping[str, Item]:
+    """The questions by id; none where they are not to be had here: then only decided debates are shown."""
+    try:
+        return {item.id: item for item in society.scenario.task.load(society.scenario.seed)}
+    except InputError:
+        return {}

@@ -1,0 +1,224 @@
+"""The report's data and file: rows and tags, words and figures, one safe self-contained page."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from society.cli import cli
+from society.errors import InputError, RunFolderError
+from society.report import rows
+from society.report.data import build_chunk, build_index, read_runs
+from society.report.page import write_atomically, write_report
+from society.report.verdict import count
+from society.scenario import load_scenario
+from society.session import Run, run
+from tests.reports import BOLD, HOSTILE, repeat, run_flips, run_sums
+
+NONE = "[{name: alone, rounds: 1}]"
+DEBATE = "[{name: debate, topology: complete, rounds: 2}]"
+
+
+def index_of(*runs: Run) -> dict[str, Any]:
+    found: dict[str, Any] = build_index(read_runs(runs), runs)
+    assert json.loads(json.dumps(found, allow_nan=False)) is not None
+    return found
+
+
+def tags(mask: int) -> set[str]:
+    return {tag for i, tag in enumerate(rows.TAGS) if mask >> i & 1}
+
+
+def blocks(page: str) -> dict[str, Any]:
+    found = re.findall(r'<script type="text/plain" id="([\w-]+)">([\w+/=]+)</script>', page)
+    return {name: json.loads(gzip.decompress(base64.b64decode(data))) for name, data in found}
+
+
+def test_tags_say_who_did_what(tmp_path: Path) -> None:
+    row = index_of(run_flips(tmp_path))["runs"][0]["debates"][0]
+    assert {agent: tags(mask) for agent, mask in row["by"].items()} == {
+        "loser": {"disagreed", "to_wrong"},
+        "winner": {"disagreed", "to_right"},
+        "mute": {"unparsed"},
+        "broken": {"failed"},
+    }
+    assert tags(row["tags"]) == {"disagreed", "to_wrong", "to_right", "unparsed", "failed"}
+    assert row["correct"]
+    assert row["answers"][row["decision"]] == ["Paris", 0, True]
+
+
+def test_an_undecided_debate_is_wrong_and_everyone_disagreed(tmp_path: Path) -> None:
+    alone = ('phases.0.agents=["steady", "winner"]', "phases.0.rounds=1", "phases.0.topology=none")
+    done = run_flips(tmp_path, "flips", "decision={kind: majority, ties: abstain}", *alone)
+    row = index_of(done)["runs"][0]["debates"][0]
+    assert row["decision"] == -1
+    assert tags(row["tags"]) == {"disagreed", "undecided", "wrong"}
+    assert row["reason"]
+
+
+def test_a_turn_names_what_it_read_and_what_it_said(tmp_path: Path) -> None:
+    found = index_of(run_flips(tmp_path))["runs"][0]
+    row = found["debates"][0]
+    turns = [dict(zip(rows.TURN, turn, strict=True)) for turn in row["turns"]]
+    last = next(turn for turn in turns if turn["agent"] == "winner" and turn["stage"] == 1)
+    assert row["answers"][last["answer"]][0] == "Paris"
+    assert {row["turns"][i][1] for i in last["reads"]} >= {"steady", "loser"}
+    assert {row["turns"][i][0] for i in last["reads"]} == {0}
+    assert next(turn for turn in turns if turn["agent"] == "broken")["state"] == 1
+    assert found["stages"] == [["debate", 1], ["debate", 2]]
+
+
+def test_chunks_hold_every_text_and_every_prompt(tmp_path: Path) -> None:
+    done = run_flips(tmp_path)
+    (data,) = read_runs([done])
+    replies, prompts = build_chunk(data, "replies", 0), build_chunk(data, "prompts", 0)
+    for record, said, given in zip(data.debates, replies, prompts, strict=True):
+        assert said == [turn.text if turn.status == "ok" else turn.error for turn in record.turns]
+        chats = [[(role, given["texts"][i]) for role, i in chat] for chat in given["turns"]]
+        assert chats == [[(m.role, m.content) for m in turn.messages] for turn in record.turns]
+        assert len(set(given["texts"])) == len(given["texts"])
+    assert build_chunk(data, "replies", 1) == []
+
+
+def test_the_words_answer_the_four_questions(tmp_path: Path) -> None:
+    done = run_sums(tmp_path, "sums", DEBATE, 3, 40)
+    answers = {found["question"]: found for found in index_of(done)["runs"][0]["findings"]}
+    assert list(answers) == [
+        "Did debating help?", "Whom did it hurt?", "What did it cost?", "Better than voting for as many tokens?",
+        "Would more questions change the verdict?",
+    ]  # fmt: skip
+    assert "points (95% interval" in answers["Did debating help?"]["detail"]
+    assert answers["What did it cost?"]["answer"].endswith("tokens a question")
+
+
+def test_where_nobody_reads_there_was_no_debate(tmp_path: Path) -> None:
+    found = index_of(run_sums(tmp_path, "sums", NONE, 3, 10))["runs"][0]
+    assert found["findings"][0]["answer"] == "There was none"
+    assert "flips" not in {figure["id"] for figure in found["figures"]}
+
+
+def test_a_judge_is_weighed_against_a_vote_over_what_it_read(tmp_path: Path) -> None:
+    phases = "[{name: draft, agents: [steady, loser, winner]}, {name: verdict, agents: [mute], reads: [steady]}]"
+    found = index_of(run_flips(tmp_path, "judged", f"phases={phases}"))["runs"][0]
+    assert "A vote over 3 independent first answers is right on 100.0%" in found["findings"][0]["detail"]
+    assert found["findings"][1]["answer"] == "2 questions"  # the judge says nothing, and both are lost
+
+
+def test_votes_of_another_run_settle_whether_debating_pays(tmp_path: Path) -> None:
+    debate = run_sums(tmp_path, "debate", DEBATE, 3, 20)
+    alone, votes = index_of(debate), run_sums(tmp_path, "votes", NONE, 7, 20)
+    pays = [f for f in alone["runs"][0]["findings"] if f["question"].startswith("Better")]
+    assert [f["answer"] for f in pays] == ["It cannot be said"]
+    both = index_of(debate, votes)
+    pays = [f for f in both["runs"][0]["findings"] if f["question"].startswith("Better")]
+    assert pays[0]["answer"] in ("Yes", "No", "Not clearly")
+    assert {figure["id"] for figure in both["comparison"]["figures"]} == {"runs", "pairs", "run-costs"}
+    assert alone["comparison"] is None
+
+
+def test_over_iterations_finetuning_is_judged_and_the_last_one_told(tmp_path: Path) -> None:
+    found = index_of(repeat(run_sums(tmp_path, "sums", DEBATE, 3, 40), 3))["runs"][0]
+    figures = {figure["id"]: figure for figure in found["figures"]}
+    assert found["findings"][0]["question"] == "Did finetuning help?"
+    assert found["findings"][0]["answer"] == "Yes"
+    assert figures["accuracy"]["title"] == "Accuracy, iteration 2"
+    assert next(row["value"] for row in figures["accuracy"]["rows"] if row["strong"]) == 1
+    (society, *_) = figures["iterations"]["series"]
+    first, second, third = (point[0] for point in society["points"])
+    assert first == second < third == 1
+    assert figures["diversity"]["x"] == ["0", "1", "2"]
+    assert len(found["debates"]) == 120
+
+
+@pytest.mark.parametrize("kind", ["star", "chain", "ring", "none", "{kind: erdos_renyi, p: 0.5}"])
+def test_every_agent_has_its_place_in_the_picture(tmp_path: Path, kind: str) -> None:
+    found = index_of(run_sums(tmp_path, "sums", f"[{{name: debate, topology: {kind}}}]", 5, 1))["runs"][0]
+    (phase,) = found["phases"]
+    assert list(phase["nodes"]) == found["agents"]
+    assert all(-1e-3 <= value <= 1.001 for place in phase["nodes"].values() for value in place)
+    assert len({tuple(place) for place in phase["nodes"].values()}) == 5
+
+
+def test_the_page_is_one_file_that_names_its_script_by_hash(tmp_path: Path) -> None:
+    done = run_flips(tmp_path, BOLD, hostile=True)
+    write_report([done], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    assert "unsafe" not in policy[1]
+    assert "connect-src" not in policy[1]
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    for text in (script, style):
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy[1]
+    assert "innerHTML" not in script
+    assert not re.findall(r'(?:src|href)="(?!#|data:,)', page)
+    assert HOSTILE not in page
+    assert BOLD not in page  # not even in the title
+    assert HOSTILE in json.dumps(blocks(page)["index"])
+    assert HOSTILE in json.dumps(blocks(page)["replies-0-0"])
+
+
+def test_the_same_run_gives_the_same_file(tmp_path: Path) -> None:
+    done = run_flips(tmp_path)
+    write_report([done], tmp_path / "a.html")
+    write_report([done], tmp_path / "new" / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "new" / "b.html").read_bytes()
+
+
+def test_a_report_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("the old one")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match="No space left"):
+        write_atomically(target, "half")
+    assert target.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_bad_input_is_told(tmp_path: Path, scenario: Callable[..., Any]) -> None:
+    done = run_flips(tmp_path)
+    with pytest.raises(RunFolderError, match="holds no run"):
+        write_report([Run(tmp_path / "nothing")], tmp_path / "x.html")
+    with pytest.raises(InputError, match="given twice"):
+        write_report([done, done], tmp_path / "x.html")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report([done], tmp_path / "scenario.yaml" / "x.html")
+    other = run_sums(tmp_path, "sums", NONE, 1, 2)
+    with pytest.raises(InputError, match="no question in common"):
+        write_report([done, other], tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_the_command_writes_the_file(tmp_path: Path) -> None:
+    done = run_flips(tmp_path)
+    result = CliRunner().invoke(cli, ["report", str(done.folder), "-o", str(tmp_path / "out.html")])
+    assert result.exit_code == 0
+    assert "Wrote" in result.output
+    assert blocks((tmp_path / "out.html").read_text())["index"]["runs"][0]["name"] == "flips"
+
+
+def test_several_samples_and_a_failing_society_are_told(tmp_path: Path) -> None:
+    run_flips(tmp_path)
+    loaded = load_scenario(tmp_path / "scenario.yaml", ["samples=3", 'phases.0.agents=["broken"]'])
+    found = index_of(run(loaded, tmp_path / "failed"))["runs"][0]
+    assert [(row["item"], row["sample"]) for row in found["debates"]] == [
+        (item, sample) for item in ("q0", "q1") for sample in range(3)
+    ]
+    assert all(tags(row["tags"]) == {"failed", "undecided", "wrong"} for row in found["debates"])
+    assert found["findings"]
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 questions"), (1, "1 question"), (2000, "2,000 questions")])
+def test_counts_have_their_noun(number: int, text: str) -> None:
+    assert count(number, "question") == text
