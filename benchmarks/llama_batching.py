@@ -22,6 +22,7 @@ from backends.gguf_file import check_gguf
 from backends.llama_cpp import LlamaCpp, native
 from backends.llama_cpp.jobs import Writing
 from backends.llama_cpp.models import find_model, prepare_weights
+from backends.llama_cpp.pace import Pace
 from society.types import ChatMessage, GenerateRequest, Sampling
 
 COUNTRIES = (
@@ -119,7 +120,7 @@ async def batched(slots: int, threads: int, repetition: int, reproducible: bool)
 def limit(path: Path, slots: int, threads: int, steps: int = 24) -> float:
     """Tokens a second of the library alone: full batches at the middle of a reply, nothing sampled."""
     model = native.Model(path, 0)
-    context = native.Context(model, slots, CONTEXT, threads, False)
+    context = native.Context(model, slots, CONTEXT, Pace(threads, adapt=False), False)
     for slot in range(slots):
         context.decode(np.arange(100, 196), np.arange(96), np.full(96, slot), np.zeros(96, bool))
     rows, wanted = np.arange(slots), np.ones(slots, bool)

@@ -9,10 +9,13 @@ from pathlib import Path
 from society.errors import InputError
 from society.types import GenerateRequest, TurnId
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one in every call
+_encode_unicode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 def derive_seed(*identity: object) -> int:
     """A seed in [0, 2**31) that depends on these values alone."""
-    text = json.dumps(identity, separators=(",", ":"))
+    text = _encode(identity)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
@@ -31,7 +34,7 @@ def request_key(request: GenerateRequest, model_hash: str) -> str:
         request.choices,
         model_hash,
     )
-    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    text = _encode_unicode(parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import jinja2
 import jinja2.exceptions
@@ -25,6 +25,14 @@ class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Templates cannot reach Python, change what they are given, or make huge strings in one step."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
+    _verdicts: ClassVar[dict[tuple[type, str], bool]] = {}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As the sandbox says, asked once for each type and name: it looks at nothing else."""
+        place = (type(obj), attr)
+        if (verdict := self._verdicts.get(place)) is None:
+            verdict = self._verdicts[place] = super().is_safe_attribute(obj, attr, value)
+        return verdict
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):

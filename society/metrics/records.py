@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,14 @@ class DebateRecord:
 
     def of(self, agent: str) -> list[Turn]:
         """An agent's turns, in order."""
-        return [turn for turn in self.turns if turn.id.agent == agent]
+        return list(self._by_agent.get(agent, ()))
+
+    @cached_property
+    def _by_agent(self) -> dict[str, list[Turn]]:
+        found: dict[str, list[Turn]] = {}
+        for turn in self.turns:
+            found.setdefault(turn.id.agent, []).append(turn)
+        return found
 
     def first(self, agents: Iterable[str]) -> list[Turn]:
         """The first turn of each of these agents that spoke."""

@@ -89,15 +89,17 @@ class Debate:
             if name not in plan.edges:
                 continue
             for edge in plan.edges[name]:
-                await self._wait_for(edge.sender, number if edge.same_round else number - 1, plans)
+                place = (number if edge.same_round else number - 1, edge.sender)
+                if place not in self._finished:
+                    await self._wait_for(place, plans)
             await self._turn(phase, number, name, plan)
             self._finished.add((number, name))
             if (waited := self._waiting.pop((number, name), None)) is not None:
                 waited.set_result(None)
 
-    async def _wait_for(self, sender: str, number: int, plans: Mapping[int, RoundPlan]) -> None:
-        place = (number, sender)
-        if number not in plans or sender not in plans[number].edges or place in self._finished:
+    async def _wait_for(self, place: tuple[int, str], plans: Mapping[int, RoundPlan]) -> None:
+        number, sender = place
+        if number not in plans or sender not in plans[number].edges:
             return
         if place not in self._waiting:
             self._waiting[place] = asyncio.get_running_loop().create_future()

@@ -149,9 +149,10 @@ def deliver(edges: Iterable[Edge], said: Said, phase: PhasePlan, reader: TurnId,
         for edge in edges
         if edge.view.show != "nothing"
         for turn in said.until(edge.sender, phase.index, reader.round - (0 if edge.same_round else 1), edge.view.window)
-        if all(gate.passes(turn, own, same) for gate in edge.view.gate)
+        if not edge.view.gate or all(gate.passes(turn, own, same) for gate in edge.view.gate)
     ]
-    arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
+    if phase.spec.cap is not None and len(arrived) > phase.spec.cap:
+        arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
     labels = _labels([edge for edge, _ in arrived])
     shown = [(edge, _message(edge, turn, labels)) for edge, turn in arrived]
     return Delivery(
@@ -164,23 +165,23 @@ def _parts(turn: TurnId) -> list[object]:
     return [turn.iteration, turn.item, turn.phase, turn.round, turn.agent, turn.sample]
 
 
-def _capped(arrived: list[tuple[Edge, Turn]], cap: int | None, seed: int) -> list[tuple[Edge, Turn]]:
-    if cap is None or len(arrived) <= cap:
-        return arrived
+def _capped(arrived: list[tuple[Edge, Turn]], cap: int, seed: int) -> list[tuple[Edge, Turn]]:
     chosen = sorted(random.Random(seed).sample(range(len(arrived)), cap))
     return [arrived[i] for i in chosen]
 
 
 def _labels(edges: Sequence[Edge]) -> dict[str, str]:
-    """What each sender is called: its name, or its place among the senders where the edge is anonymous."""
-    senders = dict.fromkeys(edge.sender for edge in edges)
+    """What the senders of anonymous edges are called instead: by their place among all senders."""
     hidden = {edge.sender for edge in edges if edge.view.anonymous}
-    return {s: f"Agent {i}" if s in hidden else s for i, s in enumerate(senders, 1)}
+    if not hidden:
+        return {}
+    senders = dict.fromkeys(edge.sender for edge in edges)
+    return {sender: f"Agent {i}" for i, sender in enumerate(senders, 1) if sender in hidden}
 
 
 def _message(edge: Edge, turn: Turn, labels: Mapping[str, str]) -> Message:
     text = (turn.answer or NO_ANSWER) if edge.view.show == "answer" else turn.text
-    return Message(labels[edge.sender], text, turn.answer, turn.id.round, turn.confidence, turn.id)
+    return Message(labels.get(edge.sender, edge.sender), text, turn.answer, turn.id.round, turn.confidence, turn.id)
 
 
 def everything(said: Said, agents: Iterable[str]) -> Delivery:

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from society.errors import BackendError, ContextOverflowError, InputError, TransientError
@@ -66,20 +67,22 @@ class Speaker:
             await self.store.add(done, reused=True)
             self.on_turn(done, True)
             return done
-        done = await self._generate(backend, request, agent, Turn(turn, key, chat, "", None, reads=tuple(reads)))
-        if done.status == "ok":
-            done = replace(done, answer=self.parse(done.text, item), confidence=_confidence(agent, done))
-        done = replace(done, adapter=adapter)
+        finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
+        done = await self._generate(backend, request, agent, item, finish)
         await self.store.add(done)
         self.on_turn(done, False)
         return done
 
-    async def _generate(self, backend: Backend, request: GenerateRequest, agent: AgentPlan, turn: Turn) -> Turn:
+    async def _generate(
+        self, backend: Backend, request: GenerateRequest, agent: AgentPlan, item: Item, finish: partial[Turn]
+    ) -> Turn:
+        """`finish` makes the turn out of what comes back."""
         started = time.perf_counter()
         try:
             output = await _with_retries(backend, request)
         except ContextOverflowError as error:
-            who = f"Agent {turn.id.agent!r} in phase {turn.id.phase!r}, round {turn.id.round}, on {turn.id.item!r}"
+            i = finish("", None).id
+            who = f"Agent {i.agent!r} in phase {i.phase!r}, round {i.round}, on {i.item!r}"
             raise InputError(f"{who}: {error.cause}", error.remedy) from error
         except BackendError as error:
             self.failures_in_a_row += 1
@@ -88,14 +91,15 @@ class Speaker:
                     f"{HOPELESS} turns in a row failed, the last with: {error.cause}",
                     f"{error.remedy}\n  What is done is stored: mend the cause and run again with --resume.".strip(),
                 ) from error
-            return replace(turn, status="failed", error=error.cause, usage=_spent(started))
+            return finish("", None, status="failed", error=error.cause, usage=_spent(started))
         self.failures_in_a_row = 0
-        return replace(
-            turn,
+        return finish(
             text=output.text,
+            answer=self.parse(output.text, item),
             finish_reason=output.finish_reason,
             usage=output.usage,
             logprob=output.logprob,
+            confidence=_confidence(agent, output),
         )
 
 
@@ -119,12 +123,12 @@ _STATED = re.compile(
 )
 
 
-def _confidence(agent: AgentPlan, turn: Turn) -> float | None:
-    """How sure the turn is, in [0, 1], as the role says; None if it does not say."""
+def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:
+    """How sure the reply is, in [0, 1], as the role says; None if it does not say."""
     if agent.role.confidence == "stated":
-        return stated_confidence(turn.text)
-    if agent.role.confidence == "logprob" and turn.logprob is not None and turn.usage.generated_tokens:
-        return math.exp(turn.logprob / turn.usage.generated_tokens)
+        return stated_confidence(said.text)
+    if agent.role.confidence == "logprob" and said.logprob is not None and said.usage.generated_tokens:
+        return math.exp(said.logprob / said.usage.generated_tokens)
     return None
 
 

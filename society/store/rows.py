@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from society.identity import text_key
 from society.types import ChatMessage, Decision, Turn, TurnId, Usage
 
 TURN_COLUMNS = (
@@ -17,6 +16,7 @@ TURN_COLUMNS = (
 )  # fmt: skip
 
 Row = Mapping[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class ResultRow:
     verdicts: Mapping[str, bool]
 
 
-def turn_row(turn: Turn, reused: bool) -> tuple[Any, ...]:
-    """The values of `TURN_COLUMNS`."""
+def turn_row(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]:
+    """The values of `TURN_COLUMNS`; `keys` names the text of each message of its chat."""
     i, u = turn.id, turn.usage
-    chat = json.dumps([[m.role, text_key(m.content).hex()] for m in turn.messages], separators=(",", ":"))
-    reads = json.dumps([[r.phase, r.round, r.agent] for r in turn.reads], separators=(",", ":"))
+    chat = _encode([[m.role, key.hex()] for m, key in zip(turn.messages, keys, strict=True)])
+    reads = _encode([[r.phase, r.round, r.agent] for r in turn.reads])
     return (
         i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.key, turn.status, turn.error, chat,
         _storable(turn.text), turn.answer and _storable(turn.answer), turn.finish_reason, turn.logprob,

@@ -55,7 +55,7 @@ class Store:
         self._reuse_paths = reuse
         self._read_only = read_only
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
-        self._flushed: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._known: dict[bytes, None] = {}
         self._debates: dict[tuple[int, str, int], dict[TurnId, Turn]] = {}
 
@@ -91,14 +91,14 @@ class Store:
 
         Raises `StoreError` when it cannot be written; nothing written before is lost.
         """
-        for message in turn.messages:
-            self._add_text(message.content)
-        self._pending.append((_INSERT_TURN, turn_row(turn, reused)))
-        if self._flushed is None:
-            loop = asyncio.get_running_loop()
-            self._flushed = loop.create_future()
+        keys = [self._add_text(message.content) for message in turn.messages]
+        self._pending.append((_INSERT_TURN, turn_row(turn, keys, reused)))
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
             loop.call_soon(self._flush)
-        await asyncio.shield(self._flushed)
+        committed = loop.create_future()
+        self._waiting.append(committed)
+        await committed
 
     def add_result(self, result: ResultRow) -> None:
         """Store how a debate ended; committed with the next turns, at the latest when the store is closed."""
@@ -119,24 +119,29 @@ class Store:
         """Commit whatever is still waiting. Raises `StoreError` when it cannot be written."""
         self._write()
 
-    def _add_text(self, text: str) -> None:
+    def _add_text(self, text: str) -> bytes:
         key = text_key(text)
-        if key in self._known:
-            return
-        if len(self._known) >= _KNOWN_TEXTS:
-            self._known.clear()
-        self._known[key] = None
-        self._pending.append((_INSERT_TEXT, (key, text.encode("utf-8", "replace").decode())))
+        if key not in self._known:
+            if len(self._known) >= _KNOWN_TEXTS:
+                self._known.clear()
+            self._known[key] = None
+            self._pending.append((_INSERT_TEXT, (key, text.encode("utf-8", "replace").decode())))
+        return key
 
     def _flush(self) -> None:
-        waiting, self._flushed = self._flushed, None
-        assert waiting is not None  # `add` made it
+        waiting, self._waiting = self._waiting, []
+        failure: StoreError | RunFolderError | None = None
         try:
             self._write()
-        except StoreError as error:
-            waiting.set_exception(error)
-        else:
-            waiting.set_result(None)
+        except (StoreError, RunFolderError) as error:
+            failure = error
+        for turn in waiting:
+            if turn.done():  # its debate was cancelled
+                continue
+            if failure is None:
+                turn.set_result(None)
+            else:
+                turn.set_exception(failure)
 
     def _write(self) -> None:
         if not self._pending:
@@ -188,9 +193,15 @@ class Store:
         """How many turns there are; `where` is SQL over the columns."""
         return int(str(self._one(f"SELECT count(*) FROM turns WHERE {where}")))
 
-    def results(self) -> Iterator[ResultRow]:
-        """How each debate ended, in the order of iteration, item and sample."""
-        return (read_result(row) for row in self._rows("SELECT * FROM results ORDER BY iteration, item, sample"))
+    def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
+        """How each debate ended, in the order of iteration, item and sample; `where` is SQL over the columns."""
+        query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"
+        return (read_result(row) for row in self._rows(query, values))
+
+    def position(self) -> tuple[int, int]:
+        """The last row ids of turns and results: whatever is written from now on has these or higher ones."""
+        last = [self._one(f"SELECT coalesce(max(rowid), 0) FROM {table}") for table in ("turns", "results")]
+        return int(str(last[0])), int(str(last[1]))
 
     def adapters(self) -> list[AdapterRow]:
         """Every training, in the order of iteration, learner and agent."""
