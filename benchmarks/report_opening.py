@@ -19,8 +19,9 @@ from typing import Any
 from playwright.sync_api import Page
 
 from society.report.page import write_report
+from society.runs import Run
 from society.scenario import load_scenario
-from society.session import Run, run
+from society.session import run
 from tests.browser import READY, open_browser
 
 RESULT = Path(__file__).parent / "results" / "report_opening.md"

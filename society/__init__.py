@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from society.runs import Run as Run
     from society.scenario import load_scenario as load_scenario
-    from society.session import Run as Run
     from society.session import run as run
 
 __version__ = "0.1.0"
 
-_HOMES = {"load_scenario": "society.scenario", "run": "society.session", "Run": "society.session"}
+_HOMES = {"load_scenario": "society.scenario", "run": "society.session", "Run": "society.runs"}
 
 
 def __getattr__(name: str) -> Any:

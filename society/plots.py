@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from society.session import Run
+    from society.runs import Run
 
 Format = Literal["svg", "png", "pdf"]
 TEXT, QUIET = "#222222", "#888888"

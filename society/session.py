@@ -1,7 +1,4 @@
-"""A run from start to end: its folder, its backends, its debates, its state afterwards.
-
-`run` is what `society run` calls and what Python users call; `Run` reads a finished or unfinished one.
-"""
+"""A run from start to end: its folder, its backends, its debates. `society run` and Python users call `run`."""
 
 from __future__ import annotations
 
@@ -16,12 +13,12 @@ from typing import TYPE_CHECKING, Self
 from society.errors import BackendError
 from society.folder import RunFolder, find_store
 from society.metrics.records import DebateRecord, load_records
+from society.runs import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.store.adapters import AdapterRow, ExampleRow
 from society.store.rows import ResultRow
 from society.types import Item, Turn
 
@@ -54,60 +51,6 @@ class Watcher:
 
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         """An optimiser step of this learner's adapter for this agent ("*": all) is done."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder, read-only. Every method reads the store afresh, so a run under way can be followed."""
-
-    folder: Path
-
-    @property
-    def scenario(self) -> Scenario:
-        """The resolved scenario, as it was run."""
-        with self._store() as store:
-            return Scenario.model_validate_json(store.meta()["scenario"], context={"folders": [Path("/")]})
-
-    def meta(self) -> dict[str, str]:
-        """Versions, model hashes and the resolved scenario as JSON, by name."""
-        with self._store() as store:
-            return store.meta()
-
-    def turns(self, where: str = "1", values: Sequence[object] = ()) -> list[Turn]:
-        """Turns in the order of iteration, item, sample, phase, round and agent; `where` is SQL over columns."""
-        society = expand(self.scenario)
-        phases = {phase.name: i for i, phase in enumerate(society.phases)}
-        agents = {name: i for i, name in enumerate(society.agents)}
-
-        def place(turn: Turn) -> tuple[object, ...]:
-            i = turn.id
-            return (i.iteration, i.item, i.sample, phases.get(i.phase, -1), i.round, agents.get(i.agent, -1), i.agent)
-
-        with self._store() as store:
-            return sorted(store.turns(where, values), key=place)
-
-    def results(self) -> list[ResultRow]:
-        """How each debate ended, in the order of iteration, item and sample."""
-        with self._store() as store:
-            return list(store.results())
-
-    def count_reused(self) -> int:
-        """How many turns were taken over from other runs instead of generated."""
-        with self._store() as store:
-            return store.count("reused = 1")
-
-    def adapters(self) -> list[AdapterRow]:
-        """Every training, in the order of iteration, learner and agent."""
-        with self._store() as store:
-            return store.adapters()
-
-    def examples(self) -> list[ExampleRow]:
-        """Where every training row comes from, in the order of iteration, learner, agent and number."""
-        with self._store() as store:
-            return store.examples()
-
-    def _store(self) -> Store:
-        return Store(find_store(self.folder), read_only=True)
 
 
 def run(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from society.errors import InputError
 from society.folder import STORE
+from society.runs import Run
 from society.scenario import load_scenario
-from society.session import Run, Watcher, run
+from society.session import Watcher, run
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from society.types import Turn, TurnId
 if TYPE_CHECKING:
     import pandas as pd
 
-    from society.session import Run
+    from society.runs import Run
 
 Format = Literal["parquet", "jsonl", "csv"]
 

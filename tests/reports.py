@@ -7,8 +7,9 @@ import sqlite3
 from pathlib import Path
 from textwrap import dedent
 
+from society.runs import Run
 from society.scenario import load_scenario
-from society.session import Run, run
+from society.session import run
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"
 BOLD = "<img src=x onerror=alert(1)>"
@@ -71,6 +72,19 @@ def run_sums(folder: Path, name: str, phases: str, agents: int, limit: int, *ove
     path = folder / f"{name}.yaml"
     path.write_text(dedent(text))
     return run(load_scenario(path, overrides), folder / name)
+
+
+def run_trained(folder: Path, iterations: int) -> Run:
+    """The whole method on a tiny random model, really trained; six questions, ten to learn from."""
+    from tests.test_training_loop import TEXT
+    from tests.tiny_hf import make_model, one_thread
+
+    questions = [f"the {a} {b} is" for a in ("cat", "dog", "mat", "far") for b in ("one", "two", "three", "four")]
+    lines = (json.dumps({"question": q, "answer": ["red", "green", "blue"][i % 3]}) for i, q in enumerate(questions))
+    (folder / "colours.jsonl").write_text("\n".join(lines))
+    with one_thread():
+        (folder / "colours.yaml").write_text(TEXT.format(model=make_model(folder / "tiny")))
+        return run(load_scenario(folder / "colours.yaml", [f"train.iterations={iterations}"]), folder / "trained")
 
 
 def repeat(done: Run, iterations: int) -> Run:

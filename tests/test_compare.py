@@ -17,8 +17,9 @@ from society.metrics.comparison import compare, name_runs
 from society.metrics.layout import layout
 from society.metrics.plain import to_plain
 from society.metrics.statistics import holm, mcnemar, questions_needed
+from society.runs import Run
 from society.scenario.models import Scenario
-from society.session import Run, run
+from society.session import run
 
 TEXT = """
 task: {{kind: arithmetic, form: a+b, limit: {limit}}}

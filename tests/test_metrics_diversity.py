@@ -25,9 +25,10 @@ from society.metrics.encoders import load_encoder
 from society.metrics.iterations import run_iterations
 from society.metrics.likelihood import Score, cross_likelihood, score_responses
 from society.metrics.measure import measure_diversity, read_diversity
+from society.runs import Run
 from society.scenario import load_scenario
 from society.scenario.models import Scenario
-from society.session import Run, run
+from society.session import run
 from society.types import ChatMessage, Turn, TurnId
 from tests.tiny_hf import make_model
 

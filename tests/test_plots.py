@@ -12,8 +12,9 @@ import pytest
 from society.cli import main
 from society.errors import InputError
 from society.plots import draw_flips, draw_iterations, draw_rounds, draw_tokens, plot_runs, read_curves
+from society.runs import Run
 from society.scenario.models import Scenario
-from society.session import Run, run
+from society.session import run
 
 TEXT = """
 task: {kind: arithmetic, form: a+b, limit: 30}

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,18 @@ from click.testing import CliRunner
 
 from society.cli import cli
 from society.errors import InputError, RunFolderError
+from society.metrics.comparison import compare
+from society.metrics.iterations import run_iterations
+from society.metrics.measure import measure_diversity
+from society.metrics.rounds import score_rounds
 from society.report import rows
 from society.report.data import build_chunk, build_index, read_runs
 from society.report.page import write_atomically, write_report
 from society.report.verdict import count
+from society.runs import Run
 from society.scenario import load_scenario
-from society.session import Run, run
-from tests.reports import BOLD, HOSTILE, repeat, run_flips, run_sums
+from society.session import run
+from tests.reports import BOLD, HOSTILE, repeat, run_flips, run_sums, run_trained
 
 NONE = "[{name: alone, rounds: 1}]"
 DEBATE = "[{name: debate, topology: complete, rounds: 2}]"
@@ -137,6 +143,129 @@ def test_over_iterations_finetuning_is_judged_and_the_last_one_told(tmp_path: Pa
     assert first == second < third == 1
     assert figures["diversity"]["x"] == ["0", "1", "2"]
     assert len(found["debates"]) == 120
+
+
+def figures_of(done: Run) -> dict[str, dict[str, Any]]:
+    return {figure["id"]: figure for figure in index_of(done)["runs"][0]["figures"]}
+
+
+def answers_of(*runs: Run) -> dict[str, str]:
+    return {found["question"]: found["answer"] for found in index_of(*runs)["runs"][0]["findings"]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    done = run_trained(tmp_path_factory.mktemp("trained"), 2)
+    measure_diversity(done, likelihood=True)
+    return done
+
+
+def test_a_trained_run_shows_what_it_learned_from(trained: Run) -> None:
+    scores, figures = run_iterations(trained), figures_of(trained)
+    curves = {series["name"]: series["points"] for series in figures["iterations"]["series"]}
+    assert [p and round(p[0], 4) for p in curves["pseudo-labels"]] == [
+        round(s.labels.share, 4) if s.labels.n else None for s in scores
+    ]
+    assert curves["pseudo-labels"][-1] is None  # nothing is learned after the last iteration
+    assert all(low <= value <= high for value, low, high in curves["society"])
+    sizes = {series["name"]: [point[0] for point in series["points"]] for series in figures["examples"]["series"]}
+    assert sizes == {name: [s.examples[name] for s in scores[:-1]] for name in scores[0].examples}
+    columns = figures["training"]["columns"]
+    first, *_, last = (dict(zip(columns, row, strict=True)) for row in figures["training"]["rows"])
+    assert first["tokens trained on"] == scores[0].trained_tokens > 0
+    assert first["labels"] + first["no label"] == 10
+    assert first["generator rows"].startswith(str(sum(scores[0].examples[f"generator/painter-{i}"] for i in (1, 2, 3))))
+    assert last["tokens trained on"] == last["labels"] == "-"
+
+
+def test_measured_diversity_is_shown_by_iteration(trained: Run, tmp_path: Path) -> None:
+    figures = figures_of(trained)
+    assert "different meaning" in {series["name"] for series in figures["diversity"]["series"]}
+    assert [series["name"] for series in figures["likelihood"]["series"]] == ["own responses", "the others' responses"]
+    from_base, apart = figures["kl"]["series"]
+    assert from_base["points"][0] is None  # before any training there is the base alone
+    assert all(point is not None for point in [*from_base["points"][1:], *apart["points"]])
+    assert figures["kl"]["x"] == ["0", "1", "2"]
+    assert not {"likelihood", "kl", "training"} & figures_of(run_sums(tmp_path, "sums", DEBATE, 3, 4)).keys()
+
+
+def test_right_answers_that_became_unreadable_are_told(tmp_path: Path) -> None:
+    rules = (
+        "[{system: loser, when: Heard, say: ''}, {system: winner, when: Heard, say: Paris}, {system: winner, say: ''}"
+    )
+    agents = 'phases.0.agents=["steady", "loser", "winner"]'
+    done = run_flips(tmp_path, "lost", f"backends.local.rules={rules}, {{say: Paris}}]", agents)
+    found = index_of(done)["runs"][0]
+    figures = {figure["id"]: figure for figure in found["figures"]}
+    cells = {
+        (row, column): cell
+        for row, line in zip(figures["flips"]["rows"], figures["flips"]["cells"], strict=True)
+        for column, cell in zip(figures["flips"]["columns"], line, strict=True)
+    }
+    assert cells["was right", "is unreadable"] == {"value": 2, "tag": "to_unread", "tone": "bad"}
+    assert cells["was unreadable", "is right"]["value"] == cells["was right", "is right"]["value"] == 2
+    assert sum(cell["value"] for cell in cells.values()) == 6
+    (data,) = read_runs([done])
+    table = [dict(zip(figures["changes"]["columns"], row, strict=True)) for row in figures["changes"]["rows"]]
+    assert [row["lost"] for row in table] == [s.lost for s in score_rounds(data.society, data.debates)] == [0, 2]
+    assert {agent: tags(mask) for agent, mask in found["debates"][0]["by"].items()} == {
+        "loser": {"to_unread", "unparsed"}, "winner": {"to_read", "unparsed"},
+    }  # fmt: skip
+    agents = {row[0]: dict(zip(figures["agents"]["columns"], row, strict=True)) for row in figures["agents"]["rows"]}
+    assert (agents["loser"]["lost"], agents["loser"]["found"]) == (2, 0)
+    assert (agents["winner"]["lost"], agents["winner"]["found"]) == (0, 2)
+    hurt = next(f["detail"] for f in found["findings"] if f["question"] == "Whom did it hurt?")
+    assert "loser lost most: 0 right answers given up, 2 made unreadable, 0 gained" in hurt
+
+
+def test_one_agent_that_answers_once_is_asked_nothing_about_debating(tmp_path: Path) -> None:
+    found = index_of(run_sums(tmp_path, "alone", NONE, 1, 12))["runs"][0]
+    assert [finding["question"] for finding in found["findings"]] == ["How often is it right?", "What did it cost?"]
+    assert {figure["id"] for figure in found["figures"]} == {"accuracy", "agents"}
+    assert [row["name"] for row in found["figures"][0]["rows"]] == ["the agent's answer"]
+
+
+def test_one_agent_that_answers_again_does_not_debate(tmp_path: Path) -> None:
+    done = run_sums(tmp_path, "refine", "[{name: draft}, {name: again}]", 1, 12)
+    assert next(iter(answers_of(done))) == "Did answering again help?"
+    figures = figures_of(done)
+    assert [row["name"] for row in figures["accuracy"]["rows"]] == ["first answer", "last answer"]
+    assert not {"agreement", "diversity", "conformity"} & figures.keys()
+
+
+def test_an_unfinished_run_and_failed_turns_are_told_first(tmp_path: Path, trained: Run) -> None:
+    whole = run_sums(tmp_path, "sums", DEBATE, 3, 10)
+    assert "Is the run finished?" not in answers_of(whole) | answers_of(trained)
+    db = sqlite3.connect(whole.folder / "store.sqlite")
+    with db:
+        db.execute("DELETE FROM results WHERE rowid > 4")
+    db.close()
+    first, *_ = index_of(whole)["runs"][0]["findings"]
+    assert first["answer"] == "No"
+    assert "4 of 10 debates" in first["detail"]
+    failed, *_ = index_of(run_flips(tmp_path))["runs"][0]["findings"]
+    assert (failed["question"], failed["answer"]) == ("Did every turn succeed?", "No")
+    assert failed["detail"].startswith("4 of 20 turns failed")
+
+
+def test_the_report_and_compare_agree(tmp_path: Path) -> None:
+    runs = [run_sums(tmp_path, "debate", DEBATE, 3, 30), run_sums(tmp_path, "votes", NONE, 7, 30)]
+    compared, index = compare(runs), index_of(*runs)
+    shown = {figure["id"]: figure for figure in index["comparison"]["figures"]}
+    for score, row, one in zip(compared.runs, shown["runs"]["rows"], index["runs"], strict=True):
+        (headline,) = (row for row in one["figures"][0]["rows"] if row.get("strong"))
+        for place in (row, headline):
+            assert (place["value"], place["low"], place["high"]) == pytest.approx(
+                (score.accuracy.share, score.accuracy.low, score.accuracy.high), abs=1e-6
+            )
+            assert place["n"] == score.accuracy.n
+        cost = next(finding["answer"] for finding in one["findings"] if finding["question"] == "What did it cost?")
+        assert cost == f"{score.usage.generated_tokens / score.debates:,.0f} tokens a question"
+    (pair,), (row,) = compared.pairs, shown["pairs"]["rows"]
+    assert row[1] == f"{100 * pair.difference.value:+.1f}"
+    assert row[3:] == [f"{pair.p_holm:.2g}", pair.difference.gained, pair.difference.lost, pair.difference.questions]
+    fair = next(f for f in index["runs"][0]["findings"] if f["question"].startswith("Better"))
+    assert fair["detail"] == compared.budgets["debate"].sentence
 
 
 @pytest.mark.parametrize("kind", ["star", "chain", "ring", "none", "{kind: erdos_renyi, p: 0.5}"])

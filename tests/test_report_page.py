@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "two": [run_sums(folder, name, DEBATE, 3, 30, f"agents.speaker.count={n}") for name, n in (("a", 3), ("b", 1))],
         "star": [run_sums(folder, "star", "[{name: debate, topology: star, rounds: 2}]", 40, 2)],
         "trained": [repeat(run_sums(folder, "trained", DEBATE, 3, 20), 3)],
+        "long": [repeat(run_sums(folder, "long", DEBATE, 3, 4), 30)],
         "alone": [run_sums(folder, "alone", "[{name: alone}]", 1, 3)],
     }
     for name, found in runs.items():
@@ -98,6 +100,20 @@ def test_a_cell_of_the_flips_lists_its_debates(browser: Browser, reports: dict[s
         assert page.get_attribute("[data-tag=to_wrong]", "aria-pressed") == "true"
         assert shown(page) == int(page.inner_text("[data-tag=to_wrong] small"))
         assert 0 < shown(page) < 300
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("trained", 3), ("long", 30)])
+def test_the_curve_over_iterations_has_every_point_and_a_readable_axis(
+    browser: Browser, reports: dict[str, str], name: str, iterations: int
+) -> None:
+    with open_page(browser, reports[name], width=390) as page:
+        figure = "[data-figure=iterations]"
+        assert page.locator(f"{figure} .series-0 .dot").count() == iterations
+        assert page.locator(f"{figure} .band").count() == 2
+        names = page.locator(f"{figure} text[text-anchor=middle]")
+        boxes = [box for i in range(names.count()) if (box := names.nth(i).bounding_box())]
+        assert 3 <= len(boxes) <= 6
+        assert all(a["x"] + a["width"] < b["x"] for a, b in pairwise(boxes))
 
 
 def test_search_finds_words_that_only_a_reply_has(browser: Browser, reports: dict[str, str]) -> None:

@@ -15,9 +15,10 @@ import pytest
 
 from society.errors import RunFolderError, StoreError
 from society.folder import RunFolder
+from society.runs import Run
 from society.scenario import load_scenario
 from society.scenario.models import Scenario
-from society.session import Run, Watcher, run
+from society.session import Watcher, run
 from society.types import Turn
 from tests.conftest import rows
 

@@ -10,8 +10,9 @@ import pytest
 
 from society.cli import main
 from society.errors import InputError
+from society.runs import Run
 from society.scenario.models import Scenario
-from society.session import Run, run
+from society.session import run
 from society.tables import edges_table, results_table, turns_table, write_tables
 
 TEXT = """

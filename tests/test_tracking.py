@@ -9,8 +9,9 @@ import pytest
 
 from society.cli import main
 from society.errors import InputError
+from society.runs import Run
 from society.scenario.models import Scenario
-from society.session import Run, run
+from society.session import run
 from society.tracking import Several, Tracking, open_tracker
 
 TEXT = """

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from society.errors import InputError, RunFolderError
 from society.report.rows import TAGS
-from society.session import Run
+from society.runs import Run
 from society.view import server
 from society.view.follow import Follower
 from tests.browser import PATIENCE, READY, open_browser, open_page

@@ -25,7 +25,7 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
     """Compare runs on the same questions: accuracy, paired differences, cost."""
     from society.errors import InputError
     from society.metrics.comparison import compare
-    from society.session import Run
+    from society.runs import Run
 
     if len(runs) < 2:
         raise InputError("There is one run, and nothing to compare it with.", "Name two runs or more.")

@@ -27,7 +27,7 @@ def command(run: Path, encoder: str, likelihood: bool, turn: Which, limit: int |
 
     from society.metrics.measure import measure_diversity
     from society.metrics.plain import to_plain
-    from society.session import Run
+    from society.runs import Run
 
     found = measure_diversity(Run(run), encoder, likelihood, turn, limit)
     if as_json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(runs: tuple[Path, ...], folder: Path, form: Format) -> None:
     """Draw RUNs: accuracy by round and by tokens, flips, iterations, each in a file of its own."""
     from society.plots import plot_runs
-    from society.session import Run
+    from society.runs import Run
 
     for path in plot_runs([Run(path) for path in runs], folder, form):
         click.echo(f"Wrote {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from society.metrics.records import DebateRecord, by_question, total_usage
@@ -57,6 +57,20 @@ def weigh_debating(
     voting = sum(voted[q][0] for q in shared) / len(shared)
     sentence = _sentence(votes, debating, voting, difference)
     return BudgetVerdict(votes, available, spent, each, debating, voting, difference, sentence)
+
+
+def weigh_against(
+    society: Society, records: Sequence[DebateRecord], pools: Iterable[Sequence[DebateRecord]]
+) -> BudgetVerdict:
+    """Debates against votes over their own first answers; where these are too few, over those of the first pool (the
+    debates of another run) that has every question and enough answers."""
+    own = weigh_debating(society, records)
+    if own.difference is not None:
+        return own
+    asked = {record.question for record in records}
+    fitting = (pool for pool in pools if asked <= {record.question for record in pool})
+    found = (weigh_debating(society, records, pool) for pool in fitting)
+    return next((verdict for verdict in found if verdict.difference is not None), own)
 
 
 def _unsaid(votes: int, available: int, spent: float, each: float, sentence: str) -> BudgetVerdict:

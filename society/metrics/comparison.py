@@ -8,14 +8,14 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from society.errors import InputError
-from society.metrics.budget import BudgetVerdict, weigh_debating
+from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.proportion import Proportion
 from society.metrics.records import DebateRecord, accuracy, by_iteration, by_question, load_records, total_usage
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
 from society.types import Usage
 
 if TYPE_CHECKING:
-    from society.session import Run
+    from society.runs import Run
 
 INTERESTING = 0.05
 """The difference that the power sentence is about: five points."""
@@ -95,10 +95,7 @@ def _weigh(
     for run, name, debates in zip(runs, names, records, strict=True):
         if not any(turn.reads for record in debates for turn in record.turns):
             continue
-        society, asked = expand(run.scenario), {record.question for record in debates}
-        pools = (other for other in records if other is not debates and asked <= {r.question for r in other})
-        verdicts = [weigh_debating(society, debates), *(weigh_debating(society, debates, pool) for pool in pools)]
-        found[name] = next((verdict for verdict in verdicts if verdict.difference is not None), verdicts[0])
+        found[name] = weigh_against(expand(run.scenario), debates, [r for r in records if r is not debates])
     return found
 
 
@@ -132,7 +129,7 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         iteration=records[0].result.iteration,
         accuracy=right,
         debates=len(records),
-        expected=_expected(run),
+        expected=count_expected(run),
         questions=len(by_question(records)),
         undecided=sum(record.result.decision.answer is None for record in records),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in society.voters for t in turns),
@@ -143,7 +140,7 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
     )
 
 
-def _expected(run: Run) -> int | None:
+def count_expected(run: Run) -> int | None:
     """How many debates an iteration should have; None where the task's questions are not to be had here."""
     scenario = run.scenario
     try:

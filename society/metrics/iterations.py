@@ -14,7 +14,7 @@ from society.store.adapters import AdapterRow
 from society.types import Usage
 
 if TYPE_CHECKING:
-    from society.session import Run
+    from society.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

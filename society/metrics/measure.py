@@ -25,7 +25,7 @@ from society.types import Adapter, Turn
 
 if TYPE_CHECKING:
     from backends.base import Backend
-    from society.session import Run
+    from society.runs import Run
 
 FILE = "diversity.json"
 

@@ -14,8 +14,8 @@ from society.store.rows import ResultRow
 from society.types import Ballot, Same, Turn, Usage, Vote
 
 if TYPE_CHECKING:
+    from society.runs import Run
     from society.scenario.expand import Society
-    from society.session import Run
 
 Question = tuple[str, str]
 """What makes two runs' questions the same: the item's id and its text."""

@@ -6,9 +6,11 @@ observation, however often it was debated.
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, TypeVar
 
 from society.errors import InputError
@@ -129,18 +131,29 @@ def _interval(differences: NDArray[np.float64], confidence: float) -> tuple[floa
 
 
 def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
-    """The BCa bootstrap interval (Efron 1987) of a mean of independent values, by scipy; a point if all are equal."""
+    """The BCa bootstrap interval (Efron 1987) of a mean of independent values, by scipy; a point if all are equal.
+
+    Where values are so nearly equal that BCa's correction is not defined, the percentile interval (Efron 1979).
+    """
     import numpy as np
-    from scipy.stats import bootstrap
 
     values = np.asarray(values, dtype=float)
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
-    n = len(values)
-    result = bootstrap(
-        (values,), np.mean, vectorized=True, n_resamples=RESAMPLES, batch=max(1, _BATCH // n),
-        confidence_level=confidence, rng=np.random.default_rng(SEED),
-    )  # fmt: skip
+    low, high = _bootstrap(values, confidence, "BCa")
+    return (low, high) if isfinite(low) and isfinite(high) else _bootstrap(values, confidence, "percentile")
+
+
+def _bootstrap(values: NDArray[np.float64], confidence: float, method: str) -> tuple[float, float]:
+    import numpy as np
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # the caller sees it by the NaN
+        result = bootstrap(
+            (values,), np.mean, vectorized=True, n_resamples=RESAMPLES, batch=max(1, _BATCH // len(values)),
+            confidence_level=confidence, method=method, rng=np.random.default_rng(SEED),
+        )  # fmt: skip
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 

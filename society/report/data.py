@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from society.errors import InputError
-from society.metrics.budget import BudgetVerdict, weigh_debating
-from society.metrics.comparison import Comparison, compare, name_runs
+from society.metrics.budget import BudgetVerdict, weigh_against
+from society.metrics.comparison import Comparison, compare, count_expected, name_runs
+from society.metrics.iterations import IterationScore, score_iterations
+from society.metrics.measure import read_diversity
 from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
 from society.metrics.summary import summarize
 from society.metrics.tradeoff import Point
 from society.report.figures import list_figures, scatter_figure
 from society.report.graphs import describe_phases
 from society.report.rows import CHUNK, TAGS, Json, RowMaker, list_stages, prompt_texts, reply_texts
-from society.report.verdict import count, judge, weigh_training
+from society.report.verdict import count, find_trouble, judge, weigh_training
+from society.runs import Run
 from society.scenario.expand import Society, expand
-from society.session import Run
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class RunData:
     rows: Sequence[Json]
     progress: Json = field(default_factory=dict)
     said: Json | None = None  # what the debates say, where it is known already (see `conclude`)
+    iterations: Sequence[IterationScore] = ()  # with what was learned; made of the debates alone where not given
+    measured: Sequence[Mapping[str, Any]] = ()  # diversity that models were asked for, one for each iteration
+    expected: int | None = None  # how many debates an iteration should have, where that is known
 
     @property
     def finished(self) -> list[DebateRecord]:
@@ -53,7 +58,11 @@ def _read(run: Run, name: str) -> RunData:
     if not records:
         raise InputError(f"{run.folder} has no finished debate yet.", "Let it run on, or watch it: society view.")
     maker = RowMaker(society, sameness(society))
-    return RunData(name, society, run.meta(), records, [maker.row(record) for record in records])
+    return RunData(
+        name, society, run.meta(), records, [maker.row(record) for record in records],
+        iterations=score_iterations(society, records, load_records(run, split="training"), run.adapters()),
+        measured=read_diversity(run), expected=count_expected(run),
+    )  # fmt: skip
 
 
 def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
@@ -82,9 +91,13 @@ def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
         return {"findings": [], "figures": []}
     latest = _latest(run)
     summary, budget = summarize(run.society, latest), _weigh(run, others)
+    iterations = run.iterations or score_iterations(run.society, finished)
     return {
-        "findings": judge(run.society, latest, summary, budget, weigh_training(finished)),
-        "figures": list_figures(run.society, finished, latest, summary, budget),
+        "findings": [
+            *find_trouble(run.society, latest, run.expected),
+            *judge(run.society, latest, summary, budget, weigh_training(finished)),
+        ],
+        "figures": list_figures(run.society, latest, summary, budget, iterations, run.measured),
     }
 
 
@@ -94,11 +107,7 @@ def _latest(run: RunData) -> list[DebateRecord]:
 
 def _weigh(run: RunData, others: Sequence[RunData]) -> BudgetVerdict:
     """Debating against voting for as many tokens; where the run has too few votes, with those of another run."""
-    latest = _latest(run)
-    own = weigh_debating(run.society, latest)
-    pools = (_latest(other) for other in others if other is not run)
-    found = (weigh_debating(run.society, latest, pool) for pool in (pools if own.difference is None else ()))
-    return next((verdict for verdict in found if verdict.difference is not None), own)
+    return weigh_against(run.society, _latest(run), (_latest(other) for other in others if other is not run))
 
 
 def _facts(run: RunData) -> list[tuple[str, str]]:

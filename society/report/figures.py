@@ -8,20 +8,29 @@ bars      counts                                      table     columns and rows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from society.metrics.budget import BudgetVerdict
-from society.metrics.diversity import Mean
 from society.metrics.influence import count_flows, measure_conformity
-from society.metrics.iterations import IterationScore, score_iterations
+from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion
 from society.metrics.records import DebateRecord
 from society.metrics.rounds import RoundScore, find_agreement, score_rounds
 from society.metrics.summary import Summary
 from society.metrics.tradeoff import Point, front, list_points
-from society.report.verdict import count_agent_flips
+from society.report.training import (
+    accuracy_figure,
+    diversity_figure,
+    model_figures,
+    share_series,
+    training_figures,
+    trains,
+)
+from society.report.verdict import FOUND, LOST, count_agent_flips
 from society.scenario.expand import Society
+from society.types import Turn
 
 Json = dict[str, Any]
 MOST_AGENTS = 8
@@ -31,28 +40,38 @@ MOST_EDGES = 16
 
 def list_figures(
     society: Society,
-    records: Sequence[DebateRecord],
     latest: Sequence[DebateRecord],
     summary: Summary,
     budget: BudgetVerdict,
+    iterations: Sequence[IterationScore],
+    measured: Sequence[Mapping[str, Any]] = (),
 ) -> list[Json]:
-    """Every figure that a run's debates can fill; `latest`, `summary` and `budget` are of its last iteration."""
-    scores, iterations = score_rounds(society, latest), score_iterations(society, records)
-    found = [_accuracy(summary, budget, iterations), _iterations(iterations)]
+    """Every figure that a run's debates can fill; `latest`, `summary` and `budget` are of its last iteration.
+    `measured` is the diversity that models were asked for (`society.metrics.measure.read_diversity`)."""
+    scores, several = score_rounds(society, latest), len(society.voters) > 1
+    found = [_accuracy(society, summary, budget, iterations)]
+    if society.scenario.train is not None or len(iterations) > 1:
+        found.append(accuracy_figure(iterations, several, trains(iterations)))
     if len(scores) > 1:
-        found += [_rounds(scores), _flips(summary), _agreement(society, latest)]
-    found += [_cost(society, latest, scores), _conformity(society, latest), _diversity(iterations)]
+        found += [_rounds(society, scores), _flips(society, latest)]
+    if len(scores) > 1 and several:
+        found.append(_agreement(society, latest))
+    found += [_cost(society, latest, scores), _conformity(society, latest)]
+    found += [diversity_figure(iterations, measured)] if several else []
+    found += [*model_figures(measured), *training_figures(iterations), _changes(scores)]
     found += [_agents(society, latest, scores), _edges(society, latest)]
     return [figure for figure in found if figure]
 
 
-def _accuracy(summary: Summary, budget: BudgetVerdict, iterations: Sequence[IterationScore]) -> Json:
+def _accuracy(society: Society, summary: Summary, budget: BudgetVerdict, iterations: Sequence[IterationScore]) -> Json:
     """The headline: alone, before and after debating, and a vote of equal cost where the run allows to say."""
-    rows = [_row("one agent alone", summary.alone)]
+    one = len(society.voters) == 1
+    rows = [] if one else [_row("one agent alone", summary.alone)]
     if summary.flips != type(summary.flips)():
-        rows += [_row("vote before debating", summary.before), _row("after debating", summary.after, True)]
+        before, after = ("first answer", "last answer") if one else ("vote before debating", "after debating")
+        rows += [_row(before, summary.before), _row(after, summary.after, True)]
     else:
-        rows.append(_row("society's answer", summary.after, True))
+        rows.append(_row("the agent's answer" if one else "society's answer", summary.after, True))
     if budget.difference is not None and budget.votes > 1:
         rows.append(
             {"name": f"vote of {budget.votes}, equal tokens", "value": budget.voting, "low": None, "high": None}
@@ -69,14 +88,13 @@ def _row(name: str, share: Proportion, strong: bool = False) -> Json:
     return {"name": name, "value": share.share, "low": share.low, "high": share.high, "n": share.n, "strong": strong}
 
 
-def _rounds(scores: Sequence[RoundScore]) -> Json:
-    series = [
-        _series("vote", [s.vote for s in scores], band=True),
-        _series("single answers", [s.answers for s in scores], band=True),
-    ]
+def _rounds(society: Society, scores: Sequence[RoundScore]) -> Json:
+    series = [share_series("vote", [s.vote for s in scores], band=True)]
+    if len(society.voters) > 1:
+        series.append(share_series("single answers", [s.answers for s in scores], band=True))
     agents = list(scores[-1].agents)
     if 1 < len(agents) <= MOST_AGENTS:
-        series += [_series(name, [s.agents.get(name) for s in scores], faint=True) for name in agents]
+        series += [share_series(name, [s.agents.get(name) for s in scores], faint=True) for name in agents]
     return {
         "kind": "line", "id": "rounds", "title": "Round by round",
         "x": [score.name for score in scores], "series": series,
@@ -84,25 +102,51 @@ def _rounds(scores: Sequence[RoundScore]) -> Json:
     }  # fmt: skip
 
 
-def _series(name: str, shares: Sequence[Proportion | None], band: bool = False, faint: bool = False) -> Json:
-    points = [None if s is None or not s.n else [s.share, s.low, s.high] for s in shares]
-    return {"name": name, "points": points, "band": band, "faint": faint}
+STATES = ("right", "wrong", "unreadable")
 
 
-def _flips(summary: Summary) -> Json:
-    flips = summary.flips
-    if flips == type(flips)():
+def _flips(society: Society, records: Sequence[DebateRecord]) -> Json:
+    """First against last answer of each voter that spoke twice; a failed turn's answer is unreadable."""
+    pairs = Counter(
+        (_state(record, spoken[0]), _state(record, spoken[-1]))
+        for record in records for agent in society.voters if len(spoken := record.of(agent)) > 1
+    )  # fmt: skip
+    if not pairs:
         return {}
+    told = {("right", "wrong"): ("to_wrong", "bad"), ("right", "unreadable"): ("to_unread", "bad"),
+            ("wrong", "right"): ("to_right", "good"), ("unreadable", "right"): ("to_read", "good")}  # fmt: skip
+    shown = [was for was in STATES if any(pairs[was, now] for now in STATES)]
+    columns = [now for now in STATES if now != "unreadable" or any(pairs[was, now] for was in STATES)]
+    cells = [
+        [{"value": pairs[was, now]} | dict(zip(("tag", "tone"), told.get((was, now), ()), strict=False))
+         for now in columns]
+        for was in shown
+    ]  # fmt: skip
     return {
-        "kind": "matrix", "id": "flips", "title": "Minds changed", "rows": ["was right", "was wrong"],
-        "columns": ["still or now right", "wrong"],
-        "cells": [
-            [{"value": flips.kept_right}, {"value": flips.right_to_wrong, "tag": "to_wrong", "tone": "bad"}],
-            [{"value": flips.wrong_to_right, "tag": "to_right", "tone": "good"},
-             {"value": flips.kept_wrong + flips.wrong_to_wrong}],
-        ],
-        "note": f"Each voter's first answer against its last. Of the wrong that stayed wrong, {flips.wrong_to_wrong} "
-                f"changed to another wrong answer; {flips.unread} pairs had an unreadable answer.",
+        "kind": "matrix", "id": "flips", "title": "Minds changed", "rows": [f"was {was}" for was in shown],
+        "columns": [f"is {now}" for now in columns], "cells": cells,
+        "note": "Each voter's first answer against its last. Click a coloured number to list its debates.",
+    }  # fmt: skip
+
+
+def _state(record: DebateRecord, turn: Turn) -> str:
+    return "unreadable" if turn.answer is None else "right" if record.right(turn) else "wrong"
+
+
+def _changes(scores: Sequence[RoundScore]) -> Json:
+    """What each round did to the answers that stood before it."""
+    if not any(any(astuple(score.flips)) for score in scores):
+        return {}
+    rows = [
+        [s.name, _percent(s.vote), s.flips.wrong_to_right, s.flips.right_to_wrong, s.lost, s.unread, s.failed,
+         round(s.spent)]
+        for s in scores
+    ]  # fmt: skip
+    return {
+        "kind": "table", "id": "changes", "title": "What each round changed", "rows": rows,
+        "columns": ["after", "vote right", "mended", "spoiled", "lost", "unreadable", "failed", "tokens a debate"],
+        "note": "Against each agent's answer before. Mended: wrong, then right. Spoiled: right, then wrong. Lost: "
+                "right, then unreadable or failed. Unreadable and failed turns count as wrong.",
     }  # fmt: skip
 
 
@@ -119,8 +163,8 @@ def _agreement(society: Society, records: Sequence[DebateRecord]) -> Json:
 
 def _cost(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> Json:
     points = [point for point in list_points(society, records, scores) if point.tokens == point.tokens]
-    if not any(point.tokens for point in points):
-        return {}
+    if len({(point.tokens, point.accuracy) for point in points}) < 2 or not any(point.tokens for point in points):
+        return {}  # nothing to choose between
     return scatter_figure("What accuracy costs", points)
 
 
@@ -142,20 +186,29 @@ def scatter_figure(title: str, points: Sequence[Point]) -> Json:
 def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> Json:
     flips = count_agent_flips(society, records)
     spent = {name: [t for r in records for t in r.of(name)] for name in society.agents}
-    rows = []
+    rows: list[list[Any]] = []
     for name, turns in spent.items():
         seen = [score.agents[name] for score in scores if name in score.agents]
         kinds = flips.get(name, Counter())
         rows.append([
             name, _percent(seen[0]) if seen else "", _percent(seen[-1]) if seen else "",
-            kinds["wrong_to_right"], kinds["right_to_wrong"],
+            kinds["wrong_to_right"], kinds["right_to_wrong"], kinds[LOST], kinds[FOUND],
             sum(t.answer is None and t.status == "ok" for t in turns), sum(t.status == "failed" for t in turns),
             sum(t.usage.generated_tokens for t in turns),
         ])  # fmt: skip
+    columns = [
+        "agent", "right at first", "right at last", "mended", "spoiled", "lost", "found", "unreadable", "failed",
+        "tokens",
+    ]  # fmt: skip
+    note = (
+        "Mended: first answer wrong, last one right. Spoiled: the other way. Lost: right at first, unreadable at last. "
+        "Found: the other way."
+    )
+    if not any(flips.values()):  # nobody spoke twice
+        columns = ["agent", "right", *columns[7:]]
+        rows, note = [[*row[:2], *row[7:]] for row in rows], "Unreadable and failed turns count as wrong."
     return {
-        "kind": "table", "id": "agents", "title": "Agent by agent", "rows": rows,
-        "columns": ["agent", "right at first", "right at last", "mended", "spoiled", "unreadable", "failed", "tokens"],
-        "note": "Mended: first answer wrong, last one right. Spoiled: the other way.",
+        "kind": "table", "id": "agents", "title": "Agent by agent", "rows": rows, "columns": columns, "note": note
     }  # fmt: skip
 
 
@@ -189,45 +242,3 @@ def _conformity(society: Society, records: Sequence[DebateRecord]) -> Json:
         "note": "Of the agents that read a majority for another answer than their own, those that went over to it; "
                 "and of all changed answers, those that became the majority's.",
     } if rows else {}  # fmt: skip
-
-
-def _iterations(scores: Sequence[IterationScore]) -> Json:
-    if len(scores) < 2:
-        return {}
-    axis = [f"{score.iteration}" for score in scores]
-    accuracy = [
-        _series("society", [s.accuracy for s in scores], band=True),
-        _series("single answers", [s.alone for s in scores], band=True),
-        _series("pseudo-labels", [s.labels for s in scores], band=True),
-    ]
-    return {
-        "kind": "line", "id": "iterations", "title": "Over iterations of training", "x": axis, "series": accuracy,
-        "note": "Accuracy of decisions, of single first answers, and of the answers that may serve as labels.",
-    }  # fmt: skip
-
-
-def _diversity(scores: Sequence[IterationScore]) -> Json:
-    """Over iterations as curves; of a single one as rows. Entropy has another unit, so it is told in words."""
-    names = {"agree": "consensus", "different words": "distinct_1", "different word pairs": "distinct_2"}
-    means = {name: [getattr(s.diversity, field) for s in scores] for name, field in names.items()}
-    last = scores[-1].diversity.entropy
-    figure = {
-        "id": "diversity", "title": "Diversity",
-        "note": "Share of voters that agree in the end (lower is more diverse), and of different words and word pairs "
-                "among responses that match the consensus (higher is more diverse), with two standard errors. "
-                f"Entropy of the answers: {last.value:.2f} bits.",
-    }  # fmt: skip
-    if len(scores) == 1:
-        rows = [{"name": name, **_bounds(mean), "n": mean.n} for name, (mean,) in means.items() if mean.n]
-        return figure | {"kind": "forest", "rows": rows} if rows else {}
-    series = [
-        {"name": name, "band": True, "faint": False, "points": [[*_bounds(m).values()] if m.n else None for m in found]}
-        for name, found in means.items()
-    ]
-    return figure | {"kind": "line", "x": [f"{score.iteration}" for score in scores], "series": series}
-
-
-def _bounds(mean: Mean) -> Json:
-    """Two standard errors each way; none where there is too little for an error."""
-    reach = 2 * mean.error
-    return {"value": mean.value, "low": max(0.0, mean.value - reach), "high": min(1.0, mean.value + reach)}

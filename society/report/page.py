@@ -23,7 +23,7 @@ from typing import Any
 from society.errors import InputError
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
 from society.report.rows import Json
-from society.session import Run
+from society.runs import Run
 
 SCRIPTS = ("dom.js", "source.js", "filters.js", "charts.js", "tables.js", "graph.js", "list.js", "debate.js", "main.js")
 """The page's script, in the order in which its parts build on each other."""

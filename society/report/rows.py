@@ -15,11 +15,24 @@ from society.metrics.records import DebateRecord
 from society.scenario.expand import Society
 from society.types import Same, Turn
 
-TAGS = ("disagreed", "to_wrong", "to_right", "unparsed", "failed", "undecided", "wrong", "pending")
-"""What the page can filter by; a row's `tags` is a bit mask in this order. The first five hold of agents too:
+TAGS = (
+    "disagreed",
+    "to_wrong",
+    "to_right",
+    "to_unread",
+    "to_read",
+    "unparsed",
+    "failed",
+    "undecided",
+    "wrong",
+    "pending",
+)
+"""What the page can filter by; a row's `tags` is a bit mask in this order. The first seven hold of agents too:
 disagreed   gave an answer other than the society's decision     unparsed   a turn without a readable answer
 to_wrong    first answer right, last one wrong                   failed     a turn that failed
 to_right    first answer wrong, last one right                   pending    not decided yet (a run under way)
+to_unread   first answer right, last turn without a readable one
+to_read     first turn without a readable answer, last one right
 """
 TURN = ("stage", "agent", "answer", "state", "generated", "prompt", "reads", "confidence")
 """`answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `state` see `_state`."""
@@ -102,6 +115,8 @@ class RowMaker:
             "disagreed": any(t.answer is not None and groups[t.answer] != outcome for t in turns),
             "to_wrong": readable and was and not now,
             "to_right": readable and now and not was,
+            "to_unread": was and last.answer is None,
+            "to_read": first.answer is None and now,
             "unparsed": any(t.answer is None and t.status == "ok" for t in turns),
             "failed": any(t.status == "failed" for t in turns),
         }

@@ -14,6 +14,8 @@ from society.metrics.summary import Summary, flip
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.scenario.expand import Society
 
+LOST, FOUND = "lost", "found"
+"""From a right first answer to a last turn without a readable one, and the other way."""
 POINTS = 0.05
 """The difference to plan for where none was seen."""
 
@@ -44,11 +46,11 @@ def judge(
     trained: Difference | None = None,
 ) -> list[dict[str, Any]]:
     """The findings of one run's last iteration, as JSON; `trained` is what training changed, if there was any."""
-    change = weigh_change(society, records)
-    found = [_helped(summary, change), _cost(records, summary)]
+    change, deed = weigh_change(society, records), name_deed(society, records)
+    found = [_helped(society, summary, change, deed), _cost(records, summary)]
     if change is not None:
-        found.insert(1, _hurt(society, records, change.difference))
-        found += [_fair(budget), _enough(change.difference)]
+        found.insert(1, _hurt(society, records, change.difference, deed))
+        found += [_fair(budget), _enough(change.difference, deed)]
     if trained is not None:
         found.insert(0, _finetuned(trained))
     return [asdict(finding) for finding in found]
@@ -93,7 +95,8 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
 
 
 def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Counter[str]]:
-    """For each speaker, how often its answer went which way between its first and its last turn (see `Flips`)."""
+    """For each speaker, how often its answer went which way between its first and its last turn (see `Flips`), and
+    how many were `LOST` and `FOUND`."""
     same = sameness(society)
     speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
     kinds: dict[str, Counter[str]] = {agent: Counter() for agent in speakers}
@@ -102,6 +105,8 @@ def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict
             spoken = record.of(agent)
             if len(spoken) > 1:
                 kinds[agent][flip(record, spoken[0], spoken[-1], same)] += 1
+                kinds[agent][LOST] += record.right(spoken[0]) and spoken[-1].answer is None
+                kinds[agent][FOUND] += spoken[0].answer is None and record.right(spoken[-1])
     return kinds
 
 
@@ -117,13 +122,24 @@ def _verdict(change: Difference, no: str) -> str:
     return "Yes" if change.low > 0 else no if change.high < 0 else "Not clearly"
 
 
-def _helped(summary: Summary, change: Change | None) -> Finding:
-    ask, after = "Did debating help?", f"{summary.after.share:.1%}"
+def name_deed(society: Society, records: Sequence[DebateRecord]) -> str:
+    """What is judged: "debating", or "answering again" where nobody read another agent."""
+    others = any(source.agent != turn.id.agent for record in records for turn in record.turns for source in turn.reads)
+    return "debating" if others else "answering again"
+
+
+def _helped(society: Society, summary: Summary, change: Change | None, deed: str) -> Finding:
+    ask, after = f"Did {deed} help?", f"{summary.after.share:.1%}"
+    if change is None and len(society.voters) == 1:
+        low, high = summary.after.low, summary.after.high
+        detail = f"One agent answers once; there is no debate to judge. 95% interval {low:.1%} to {high:.1%}."
+        return Finding("How often is it right?", after, detail)
     if change is None:
         detail = f"Nobody read anybody, so there was no debate. The society is right on {after} of the questions"
         return Finding(ask, "There was none", f"{detail}, a single agent on {summary.alone.share:.1%}.")
+    what = "The first answer" if len(society.voters) == 1 and deed != "debating" else change.what
     detail = (
-        f"{change.what} is right on {change.before:.1%} of the questions, the society after debating on {after}: "
+        f"{what} is right on {change.before:.1%} of the questions, the society after {deed} on {after}: "
         f"{points(change.difference)}, p = {change.difference.p:.2g} ({change.difference.test})."
     )
     return Finding(ask, _verdict(change.difference, "No, it harmed"), detail)
@@ -134,20 +150,24 @@ def points(change: Difference) -> str:
     return f"{100 * change.value:+.1f} points (95% interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
 
 
-def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference) -> Finding:
+def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference, deed: str) -> Finding:
     ask = "Whom did it hurt?"
     flips = count_agent_flips(society, records)
-    hurt = {agent: kinds["right_to_wrong"] for agent, kinds in flips.items() if kinds["right_to_wrong"]}
+    hurt = {agent: n for agent, kinds in flips.items() if (n := kinds["right_to_wrong"] + kinds[LOST])}
     if not hurt and not change.lost:
         return Finding(ask, "Nobody", "No question and no agent went from right to wrong.")
-    detail = f"Debating did better on {count(change.gained, 'question')} and worse on {change.lost}."
+    detail = f"{deed.capitalize()} did better on {count(change.gained, 'question')} and worse on {change.lost}."
     if hurt:
         worst = max(hurt, key=lambda agent: hurt[agent])
+        kinds = flips[worst]
+        unread = f", {kinds[LOST]:,} made unreadable" if kinds[LOST] else ""
+        most = f" Of {count(len(flips), 'agent')}, {worst} lost most:" if len(flips) > 1 else ""
         detail += (
-            f" Of {count(len(flips), 'agent')}, {worst} lost most: {count(hurt[worst], 'right answer')} given up, "
-            f"{flips[worst]['wrong_to_right']} gained."
+            f"{most} {count(kinds['right_to_wrong'], 'right answer')} given up{unread}, "
+            f"{kinds['wrong_to_right'] + kinds[FOUND]:,} gained."
         )
-    return Finding(ask, count(change.lost, "question"), detail)
+    answers = f"No question, {count(sum(hurt.values()), 'answer')}"
+    return Finding(ask, count(change.lost, "question") if change.lost else answers, detail)
 
 
 def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
@@ -167,7 +187,7 @@ def _fair(verdict: BudgetVerdict) -> Finding:
     return Finding("Better than voting for as many tokens?", answer, verdict.sentence)
 
 
-def _enough(change: Difference) -> Finding:
+def _enough(change: Difference, deed: str) -> Finding:
     ask = "Would more questions change the verdict?"
     if change.low > 0 or change.high < 0:
         detail = (
@@ -176,7 +196,8 @@ def _enough(change: Difference) -> Finding:
         )
         return Finding(ask, "Hardly", detail)
     if not change.discordance:
-        detail = f"Debating changed no verdict on {count(change.questions, 'question')}; more would have to show one."
+        asked = count(change.questions, "question")
+        detail = f"{deed.capitalize()} changed no verdict on {asked}; more would have to show one."
         return Finding(ask, "They could", detail)
     sought = abs(change.value) or POINTS
     needed = questions_needed(sought, change.discordance)
@@ -190,3 +211,27 @@ def _enough(change: Difference) -> Finding:
 def count(number: int, noun: str) -> str:
     """`1 question`, `2 questions`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def find_trouble(society: Society, records: Sequence[DebateRecord], expected: int | None) -> list[dict[str, Any]]:
+    """What to know before believing the rest, of the last iteration so far: debates or iterations that are missing,
+    turns that failed. Empty if all is well."""
+    reached, wanted = records[0].result.iteration, society.scenario.train.iterations if society.scenario.train else 0
+    failed = [turn for record in records for turn in record.turns if turn.status == "failed"]
+    missing = expected is not None and len(records) < expected
+    found = []
+    if missing or reached < wanted:
+        done = f"{len(records):,} of {count(expected or len(records), 'debate')}"
+        where = f"in iteration {reached} of {wanted}, with {done} of it" if wanted else f"at {done}"
+        detail = f"It stands {where}, and what is said here is of these. Go on with: society run --resume."
+        found.append(Finding("Is the run finished?", "No", detail))
+    if failed:
+        turns = count(sum(len(record.turns) for record in records), "turn")
+        detail = f"{len(failed):,} of {turns} failed, and count as wrong. The first said: {_shorten(failed[0].error)}"
+        found.append(Finding("Did every turn succeed?", "No", detail))
+    return [asdict(finding) for finding in found]
+
+
+def _shorten(text: str, most: int = 160) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -15,8 +15,8 @@ from society.folder import find_store
 from society.metrics.records import DebateRecord, sameness
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
+from society.runs import Run
 from society.scenario.expand import Society, expand
-from society.session import Run
 from society.store import Store
 from society.store.rows import ResultRow
 from society.types import Decision, Item, Turn, TurnId

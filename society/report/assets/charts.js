@@ -12,13 +12,23 @@ function ticks(low, high, most = 5) {
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
-function shareTicks(values) {
+function shareTicks(values, most = 5) {
   const known = values.filter((value) => value !== null && value !== undefined);
   if (!known.length) return [0, 0.5, 1];
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const room = Math.max(0.02, (high - low) * 0.08);
-  return ticks(Math.max(0, low - room), Math.min(1, high + room));
+  return ticks(Math.max(0, low - room), Math.min(1, high + room), most);
 }
+
+// For values of another unit than shares: as wide as they are.
+function valueTicks(values) {
+  const known = values.filter((value) => value !== null && value !== undefined);
+  if (!known.length) return [0, 1];
+  const [low, high] = [Math.min(0, ...known), Math.max(...known)];
+  return ticks(low, high === low ? low + 1 : high);
+}
+
+const plain = (value) => (value === null || value === undefined ? "–" : grouped(Number(value.toPrecision(3))));
 
 const scale = (marks, start, end) => (value) =>
   start + ((value - marks[0]) / (marks[marks.length - 1] - marks[0] || 1)) * (end - start);
@@ -32,8 +42,8 @@ function picture(height, description, ...parts) {
 const interval = (row) => (row.low === null || row.low === undefined ? "" : ` [${percent(row.low)} to ${percent(row.high)}]`);
 
 function drawForest({ rows }) {
-  const marks = shareTicks(rows.flatMap((row) => [row.value, row.low, row.high]));
-  const [left, right, step] = [170, 324, 34];
+  const marks = shareTicks(rows.flatMap((row) => [row.value, row.low, row.high]), 4);
+  const [left, right, step] = [170, 312, 34];
   const bottom = rows.length * step + 6;
   const x = scale(marks, left, right);
   const grid = marks.map((mark) => [
@@ -53,27 +63,35 @@ function drawForest({ rows }) {
   return picture(bottom + 22, said, grid, lines);
 }
 
-function drawLine({ x: names, series }) {
-  const [left, right, top, bottom] = [44, WIDTH - 14, 8, 178];
-  const marks = shareTicks(series.flatMap((s) => s.points.flatMap((p) => (p ? (s.band ? p : [p[0]]) : []))));
+// With a `unit`, values of it; otherwise shares. `axis` names what goes across.
+function drawLine({ x: names, series, unit, axis: across }) {
+  const [left, right, top, bottom] = [44, WIDTH - 14, unit ? 20 : 8, 178];
+  const tell = unit ? plain : percent;
+  const marks = (unit ? valueTicks : shareTicks)(series.flatMap((s) => s.points.flatMap((p) => (p ? (s.band ? p : [p[0]]) : []))));
   const y = scale(marks, bottom, top);
   const x = (i) => (names.length === 1 ? (left + right) / 2 : left + 12 + (i / (names.length - 1)) * (right - left - 24));
-  const every = Math.ceil(names.length / 6);
+  const every = [1, 2, 5, 10, 20, 50, 100, 1000].find((n) => names.length / n <= 6);
   const axis = [
     marks.map((mark) => [
       draw("line", { x1: left, x2: right, y1: y(mark), y2: y(mark), class: "grid" }),
-      label(left - 6, y(mark) + 4, percent(mark, 0), { class: "tick", "text-anchor": "end" }),
+      label(left - 6, y(mark) + 4, unit ? plain(mark) : percent(mark, 0), { class: "tick", "text-anchor": "end" }),
     ]),
+    unit ? label(0, 8, unit, { class: "tick" }) : null,
+    across ? label(right, bottom + 34, across, { class: "tick", "text-anchor": "end" }) : null,
     names.map((name, i) => (i % every ? null : label(x(i), bottom + 18, shorten(name, 14), { class: "tick", "text-anchor": "middle" }))),
   ];
-  const curves = [...series.keys()].reverse().map((s) => drawCurve(series[s], s, x, y));
+  const curves = [...series.keys()].reverse().map((s) => {
+    const beside = names.length === 1 ? (s - (series.length - 1) / 2) * 18 : 0; // a single place: side by side
+    return drawCurve(series[s], s, (i) => x(i) + beside, y, (i) => names[i], tell);
+  });
   const said = series.filter((s) => !s.faint).map((s) =>
-    `${s.name}: ${s.points.map((p, i) => `${names[i]} ${percent(p?.[0])}`).join(", ")}`).join("; ");
+    `${s.name}: ${s.points.map((p, i) => `${names[i]} ${tell(p?.[0])}`).join(", ")}`).join("; ");
   const legend = make("ul", { class: "legend" }, series.map((s, i) => (s.faint ? null : make("li", { class: `series-${i}` }, s.name))));
-  return make("div", {}, picture(bottom + 26, said, axis, curves), legend);
+  return make("div", {}, picture(bottom + (across ? 40 : 26), said, axis, curves), legend);
 }
 
-function drawCurve(series, number, x, y) {
+// One curve; a band around it where there are several points, else a whisker, and small dots where there are many.
+function drawCurve(series, number, x, y, name, tell) {
   const points = series.points.map((p, i) => (p ? { x: x(i), y: y(p[0]), p, i } : null)).filter(Boolean);
   const bounded = points.filter(({ p }) => p[1] !== null);
   const path = (list) => list.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixed(1)} ${b.toFixed(1)}`).join("");
@@ -81,10 +99,13 @@ function drawCurve(series, number, x, y) {
     class: "band",
     d: `${path([...bounded.map(({ x: a, p }) => [a, y(p[2])]), ...bounded.map(({ x: a, p }) => [a, y(p[1])]).reverse()])}Z`,
   }) : null;
-  return draw("g", { class: series.faint ? "faint" : `series-${number}` }, band,
+  const bounds = (p) => (p[1] === null ? "" : ` [${tell(p[1])} to ${tell(p[2])}]`);
+  const whisker = series.band && bounded.length === 1 ? bounded.map(({ x: a, p }) =>
+    draw("line", { x1: a, x2: a, y1: y(p[1]), y2: y(p[2]), class: "whisker" })) : null;
+  return draw("g", { class: series.faint ? "faint" : `series-${number}` }, band, whisker,
     draw("path", { class: "curve", d: path(points.map((point) => [point.x, point.y])) }),
-    series.faint ? null : points.map((point) => draw("circle", { cx: point.x, cy: point.y, r: 3.5, class: "dot" },
-      draw("title", {}, `${series.name}: ${percent(point.p[0])}`))),
+    series.faint ? null : points.map((point) => draw("circle", { cx: point.x, cy: point.y, r: points.length > 12 ? 2.2 : 3.5, class: "dot" },
+      draw("title", {}, `${series.name}, ${name(point.i)}: ${tell(point.p[0])}${bounds(point.p)}`))),
     series.faint ? draw("title", {}, series.name) : null);
 }
 

@@ -1,10 +1,10 @@
 // Which debates are listed: by tag, by agent, by words in them, and by whether runs disagree.
 
 const LABELS = {
-  disagreed: "disagreed", to_wrong: "flipped to wrong", to_right: "flipped to right", unparsed: "unreadable answer",
-  failed: "failed turn", undecided: "undecided", wrong: "decided wrongly", pending: "under way", runs: "runs disagree",
+  disagreed: "disagreed", to_wrong: "flipped to wrong", to_right: "flipped to right", to_unread: "right, then unreadable",
+  to_read: "unreadable, then right", unparsed: "unreadable answer", failed: "failed turn", undecided: "undecided", wrong: "decided wrongly", pending: "under way", runs: "runs disagree",
 };
-const OF_AGENTS = ["disagreed", "to_wrong", "to_right", "unparsed", "failed"];
+const OF_AGENTS = ["disagreed", "to_wrong", "to_right", "to_unread", "to_read", "unparsed", "failed"];
 
 const bit = (tag) => 1 << data.tags.indexOf(tag);
 const debateKey = (row) => JSON.stringify([row.item, row.question, row.iteration, row.sample]);

@@ -15,7 +15,7 @@ function showRun() {
   const run = data.runs[state.run];
   byId("title").textContent = data.runs.length > 1 ? data.title : run.name;
   byId("subtitle").textContent = [
-    `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agents`, run.description, run.source,
+    `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`, run.description, run.source,
   ].filter(Boolean).join(" · ");
   showHeadline(run);
   redraw("findings", run.findings, drawFinding);

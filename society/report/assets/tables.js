@@ -15,7 +15,7 @@ function drawMatrix({ rows, columns, cells }) {
 }
 
 function drawTable({ columns, rows }) {
-  const numeric = columns.map((_, i) => rows.every((row) => typeof row[i] === "number" || /^[-+−–.\d\s%to]*$/.test(row[i])));
+  const numeric = columns.map((_, i) => rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()\d\s%to]*$/.test(row[i])));
   const align = (i) => (numeric[i] ? "number" : "");
   const cell = (value) => (typeof value === "number" ? grouped(value) : value);
   return make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" }, make("table", {},
