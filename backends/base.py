@@ -4,6 +4,7 @@
     Backend            an async context manager; entering loads the weights; `generate` answers a request
     Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer
                        optional abilities: attributes of the backend that are objects, or None
+    Exporter           shows and writes what a backend trains, without opening it; optional, too
 
 A new backend needs `open`, `generate` and nothing else. It knows nothing of debates, scenarios or stores, and
 the engine asks for abilities, never for classes.
@@ -92,6 +93,27 @@ class Trainer(Protocol):
         """
 
 
+class Exporter(Protocol):
+    """Shows what a backend trains on and writes what it trained for other programs; loads no weights for it."""
+
+    def render(self, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
+        """The example's tokens as training sees them: the text of each, and whether it is learned. Tokens that are
+        no text by themselves are joined. Nothing is learned of an example that is too long."""
+
+    def write(self, adapter: Adapter, folder: Path) -> Path | None:
+        """Write the adapter as it was trained into `folder` and, where it is a LoRA, as GGUF beside it: that path.
+
+        Raises `InputError` for what a GGUF adapter cannot express, `BackendError` where it is another base's.
+        """
+
+    def merge(self, adapter: Adapter, folder: Path) -> Path:
+        """Write base and adapter as one model folder."""
+
+    def portable(self, model: str, context: int) -> BackendConfig | None:
+        """The backend that runs the GGUF adapters on `model`, or if that is "" on the GGUF that the base came from;
+        None where it came from none. `context` is how many tokens a prompt and its answer must have room for."""
+
+
 class Backend(ABC):
     """An opened source of text. Concurrent calls of `generate` are expected: batching is the backend's work."""
 
@@ -140,6 +162,10 @@ class BackendConfig(Component, ABC):
 
     def memory(self, adapters: Sequence[Path]) -> Memory | None:
         """What opening it will take with these adapters beside the base; None where it cannot be known."""
+        return None
+
+    def exporter(self) -> Exporter | None:
+        """What shows and writes what this backend trains; None where it trains nothing."""
         return None
 
     def check_training(self, settings: TrainSettings) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +69,7 @@ class Names:
 
     def translate(self, weight: str) -> str:
         """The GGUF name of a weight of transformers, as model.layers.0.self_attn.q_proj.weight."""
-        from gguf import get_tensor_name_map
-        from gguf.constants import MODEL_ARCH
-
-        names = get_tensor_name_map(MODEL_ARCH[self.architecture], self.blocks)
-        name = names.get_name(weight, try_suffixes=(".weight", ".bias"))
+        name = _known_names(self.architecture, self.blocks).get_name(weight, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise InputError(
                 f"{weight} has no place in a GGUF of the architecture {self.in_gguf}.", "Train other layers."
@@ -83,6 +80,14 @@ class Names:
         """The rows of a weight in the order of GGUF."""
         heads = {"q_proj": self.heads, "k_proj": self.key_heads}.get(weight.split(".")[-2])
         return rows if self.architecture != "LLAMA" or heads is None else interleave(rows, heads)
+
+
+@cache  # made for one tensor in 30 ms
+def _known_names(architecture: str, blocks: int) -> Any:
+    from gguf import get_tensor_name_map
+    from gguf.constants import MODEL_ARCH
+
+    return get_tensor_name_map(MODEL_ARCH[architecture], blocks)
 
 
 def interleave(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:

@@ -163,6 +163,15 @@ def test_end_of_turn_is_found_where_it_is_not_the_end_of_text(model):
     assert chat.stops == {chat.end, 0, 7}
 
 
+def test_a_template_that_ends_no_turn_needs_an_end_of_text(model):
+    tokenizer = load_tokenizer(model, "{% for m in messages %}{{ m.content }}{% endfor %}")
+    assert Chat(tokenizer, []).end == tokenizer.eos_token_id
+    tokenizer.eos_token = None
+    with pytest.raises(BackendError, match="which token ends") as caught:
+        Chat(tokenizer, [])
+    assert "chat_template" in caught.value.remedy
+
+
 def test_templates_that_refuse_say_so(model):
     template = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     chat = Chat(load_tokenizer(model, template + "{{ m.content }}<|end|>{% endfor %}"), [])

@@ -171,6 +171,13 @@ def test_loss_goes_down_and_the_reply_is_learned(trained):
     assert trained.losses[0] > 2
 
 
+def test_the_first_of_few_steps_learns_already(config, tmp_path):
+    """A warm-up begins at rate 0: rounded up, it would take the only step of a small training."""
+    few = FAST.model_copy(update={"epochs": 2, "batch_size": len(COPIES)})
+    first, second = train(config, tmp_path / "few", few).losses
+    assert second < first - 0.01
+
+
 def test_training_says_what_it_cost(config, chat, tmp_path):
     told = []
     settings = FAST.model_copy(update={"epochs": 2, "accumulation": 2})

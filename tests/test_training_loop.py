@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from society.errors import InputError
 from society.metrics.records import load_records
+from society.runs import Run
 from society.scenario import load_scenario
 from society.scenario.models import Scenario
-from society.session import Run, Watcher, run
+from society.session import Watcher, run
 from society.store.adapters import SHARED
 from tests.conftest import rows
-from tests.tiny_hf import make_model
+from tests.tiny_hf import make_model, one_thread
 
 TEXT = """
 version: 1
@@ -44,19 +45,21 @@ train:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "tiny")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with one_thread():
+        yield make_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
-@pytest.fixture
-def colours(tmp_path: Path, model: Path) -> Callable[..., Scenario]:
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Callable[..., Scenario]:
+    folder = tmp_path_factory.mktemp("colours")
     questions = [f"the {a} {b} is" for a in ("cat", "dog", "mat", "far") for b in ("one", "two", "three", "four")]
     lines = (json.dumps({"question": q, "answer": ["red", "green", "blue"][i % 3]}) for i, q in enumerate(questions))
-    (tmp_path / "colours.jsonl").write_text("\n".join(lines))
-    (tmp_path / "colours.yaml").write_text(TEXT.format(model=model))
+    (folder / "colours.jsonl").write_text("\n".join(lines))
+    (folder / "colours.yaml").write_text(TEXT.format(model=model))
 
     def load(*overrides: str) -> Scenario:
-        return load_scenario(tmp_path / "colours.yaml", overrides)
+        return load_scenario(folder / "colours.yaml", overrides)
 
     return load
 
@@ -74,9 +77,9 @@ class Interrupt(Watcher):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.fixture
-def whole(colours: Callable[..., Scenario], tmp_path: Path) -> Run:
-    return run(colours(), tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(colours: Callable[..., Scenario], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run(colours(), tmp_path_factory.mktemp("whole") / "run")
 
 
 def test_every_agent_and_role_learns_from_its_own_turns(whole: Run) -> None:

@@ -13,8 +13,10 @@
     examples     training examples to tokens and loss masks
     train        finetuning on the transformers Trainer
     adapters     adapter folders: written atomically, hashed, checked
+    export       training rows made readable; adapters as PEFT folders, GGUF and merged models
 
-All modules but this one and `backend` import torch when imported; they are imported when a backend is entered.
+All modules but this one and `backend` import torch when imported; they are imported when a backend is entered, or
+when something is exported.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import Ability, Backend, BackendConfig
+from backends.base import Ability, Backend, BackendConfig, Exporter
 from backends.training import TrainSettings
 from society.errors import InputError
 
@@ -62,6 +64,14 @@ class HuggingFace(BackendConfig):
 
         check_libraries(self)
         return HuggingFaceBackend(self)
+
+    def exporter(self) -> Exporter:
+        """Shows and writes what this backend trains. Raises `InputError` where a library is missing."""
+        from backends.hf.backend import check_libraries
+        from backends.hf.export import HubExporter
+
+        check_libraries(self)
+        return HubExporter(self)
 
     def check_training(self, settings: TrainSettings) -> None:
         """Raise `InputError` when this backend cannot train that way; known before anything loads."""

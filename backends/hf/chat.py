@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,24 @@ class Chat:
     def text(self, ids: Sequence[int]) -> str:
         """The text of generated tokens, without control tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def pieces(self, ids: Sequence[int]) -> Iterator[tuple[str, int]]:
+        """The text of each token, control tokens too, and 1; tokens that are no text by themselves (the bytes of
+        one character) come together, with their number."""
+        before: list[int] = []  # some tokenizers drop a space where a text begins, so none may begin here
+        now: list[int] = []
+        for token in ids:
+            now.append(token)
+            known = self._raw(before)
+            text = self._raw(before + now)[len(known) :]
+            if not text.endswith("\ufffd"):
+                yield text, len(now)
+                before, now = now, []
+        if now:
+            yield self._raw(before + now)[len(self._raw(before)) :], len(now)
+
+    def _raw(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _closing_token(self) -> int | None:
         """The control token that the template writes after an assistant message, or None."""

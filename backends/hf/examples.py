@@ -45,6 +45,19 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
     return Rows(rows, dropped=len(whole) - len(rows), cut=cut)
 
 
+def render(chat: Chat, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
+    """The row of an example as training sees it: the text of its tokens, and whether each is learned."""
+    ids, start = chat.row_ids(example.messages)
+    row = fit(ids, start, settings)
+    ids, start = row or (ids, len(ids))
+    pieces: list[tuple[str, bool]] = []
+    done = 0
+    for text, count in chat.pieces(ids):
+        pieces.append((text, done >= start))
+        done += count
+    return pieces
+
+
 def fit(ids: list[int], start: int, settings: TrainSettings) -> tuple[list[int], int] | None:
     """The row itself, a shorter one, or None. Tokens are only ever taken out of the middle of the context."""
     if len(ids) <= settings.max_length:

@@ -49,13 +49,17 @@ def load(config: HuggingFace) -> Loaded:
     device = pick_device(config.device)
     dtype = pick_dtype(config.dtype, device)
     with _told(config.model):
-        tokenizer = load_tokenizer(folder, config.chat_template)
+        chat = load_chat(folder, config.chat_template)
         model = load_model(folder, dtype, device, config.quantize)
-    chat = Chat(tokenizer, _eos_ids(model))
-    weights = hash_files(sorted(folder.glob("*.safetensors")), str(tokenizer.chat_template))
     precision = "nf4" if config.quantize == "nf4" else str(dtype).removeprefix("torch.")
     trained = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
-    return Loaded(model, chat, folder, f"{weights}-{precision}", min(config.context or trained, trained))
+    name = f"{hash_base(folder, chat)}-{precision}"
+    return Loaded(model, chat, folder, name, min(config.context or trained, trained))
+
+
+def hash_base(folder: Path, chat: Chat) -> str:
+    """What names a base: the contents of its weights, and its chat template."""
+    return hash_files(sorted(folder.glob("*.safetensors")), str(chat.tokenizer.chat_template))
 
 
 def find_folder(model: str) -> Path:
@@ -117,6 +121,11 @@ def _convert(gguf: Path, part: Path) -> None:
     tokenizer.save_pretrained(part)
 
 
+def load_chat(folder: Path, template: str | None) -> Chat:
+    """How chats become tokens for this model, with another chat template if one is given."""
+    return Chat(load_tokenizer(folder, template), _eos_ids(folder))
+
+
 def load_tokenizer(folder: Path, template: str | None) -> Any:
     """The folder's tokenizer, with another chat template if one is given."""
     from transformers import AutoTokenizer
@@ -160,9 +169,15 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
     return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
 
-def _eos_ids(model: Any) -> list[int]:
-    """Every token that the generation config says ends a text."""
-    eos = model.generation_config.eos_token_id
+def _eos_ids(folder: Path) -> list[int]:
+    """Every token that the folder's generation config, or else its model config, says ends a text."""
+    from transformers import AutoConfig, GenerationConfig
+
+    if (folder / "generation_config.json").exists():
+        config: Any = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    else:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    eos = config.eos_token_id
     return list(eos) if isinstance(eos, list) else [] if eos is None else [eos]
 
 

@@ -151,6 +151,7 @@ def _train_full(job: Job, rows: Rows, part: Path) -> None:
 def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     """The training loop on `model`: the transformers model itself, or PEFT's wrapper round it."""
     inner, settings = job.weights.model, job.settings
+    gc.freeze()  # the Trainer collects garbage: among a million objects of the libraries that takes half a second
     loop = _Loop(
         model=model,
         args=make_arguments(settings, len(rows.rows), scratch, job.seed, inner.device),
@@ -167,12 +168,12 @@ def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     try:
         loop.train()
     finally:
-        loop.accelerator.free_memory()
         if settings.gradient_checkpointing:
             inner.activation_checkpointing_disable()
         model.zero_grad(set_to_none=True)
         del loop
-        gc.collect()
+        gc.collect()  # the Trainer and its optimiser refer to each other
+        gc.unfreeze()
 
 
 class _Loop(HubTrainer):
@@ -239,7 +240,7 @@ def make_arguments(
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
-        warmup_steps=math.ceil(settings.warmup * steps),
+        warmup_steps=int(settings.warmup * steps),  # rounded down: the first of them is at rate 0
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
         train_sampling_strategy="group_by_length" if settings.group_by_length else "random",

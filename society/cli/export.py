@@ -15,10 +15,25 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Where to write.")
 @click.option("--format", "form", type=click.Choice(["parquet", "jsonl", "csv"]), default="parquet", show_default=True)
-def command(run: Path, folder: Path, form: Format) -> None:
-    """Write the turns, results and edges of RUN as tables into a folder."""
-    from society.session import Run
+@click.option("--adapters/--no-adapters", default=None, help="What was trained. [default: if the run has any]")
+@click.option("--iteration", type=click.IntRange(min=1), help="After so many finetunings. [default: the last]")
+@click.option("--merged", is_flag=True, help="Also base and adapter as one model, for each adapter.")
+@click.option("--base", "model", default="", metavar="GGUF", help="The base as GGUF, if the run's came from none.")
+def command(
+    run: Path, folder: Path, form: Format, adapters: bool | None, iteration: int | None, merged: bool, model: str
+) -> None:
+    """Write RUN into a folder: its turns, results and edges as tables, and what it trained.
+
+    Adapters are written for PEFT and as GGUF, with what they learned from and a scenario that speaks with them.
+    """
+    from society.runs import Run
     from society.tables import write_tables
 
     for path in write_tables(Run(run), folder, form):
         click.echo(f"Wrote {path}")
+    trained = any(row.hash for row in Run(run).adapters())
+    if trained if adapters is None else adapters:
+        from society.training.export import TrainingExport
+
+        for path in TrainingExport(Run(run), folder, iteration, model, merged).write():
+            click.echo(f"Wrote {path}")

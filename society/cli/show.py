@@ -19,14 +19,38 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--item", help="Show this debate whole: its number in the list, or its item's id.")
 @click.option("--prompts", is_flag=True, help="Show what each model was given, too.")
-def command(run: Path, item: str | None, prompts: bool) -> None:
-    """List the debates of RUN, or show one of them."""
+@click.option(
+    "--training-row",
+    "row",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(min=0),
+    metavar="[K]",
+    help="Show a row that was learned; without a number, the trainings.",
+)
+@click.option("--learner", help="Count only this learner's rows.")
+@click.option("--agent", help="Count only this agent's rows.")
+@click.option("--iteration", type=click.IntRange(min=0), help="Count only this iteration's rows.")
+def command(
+    run: Path,
+    item: str | None,
+    prompts: bool,
+    row: int | None,
+    learner: str | None,
+    agent: str | None,
+    iteration: int | None,
+) -> None:
+    """List the debates of RUN, or show one of them, or what was learned from them."""
     from rich.console import Console
 
+    from society.cli.rows import Rows
     from society.metrics.records import load_records
-    from society.session import Run
+    from society.runs import Run
 
     console = Console(highlight=False)
+    if row is not None:
+        Rows(Run(run), console, learner, agent, iteration).show(row)
+        return
     records = load_records(Run(run))
     if item is None:
         _list(console, records, run)

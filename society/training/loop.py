@@ -42,6 +42,16 @@ class Learner:
     teachers: tuple[str, ...]
     speakers: tuple[str, ...]
 
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """The phases and agents that speak with it."""
+        return [(phase, agent) for phase in self.spec.phases for agent in self.speakers]
+
+    @property
+    def folder(self) -> Path:
+        """Where its adapter lies, within a folder of adapters."""
+        return Path(self.name) / self.agent.replace(SHARED, "shared")
+
 
 @dataclass
 class TrainingLoop:
@@ -62,7 +72,7 @@ class TrainingLoop:
         evaluation, training = split_items(self.society)
         done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
         for iteration in range(self.spec.iterations + 1):
-            society = self._adapted()
+            society = with_adapters(self.society, self._spoken())
             await self.debate(society, evaluation, iteration, "evaluation")
             if iteration < self.spec.iterations:
                 records = await self.debate(society, training, iteration, "training")
@@ -71,14 +81,14 @@ class TrainingLoop:
                     if row is None or not await self._take_up(learner, row):
                         await self._train(learner, iteration, records)
 
-    def _adapted(self) -> Society:
-        """The society with every agent speaking with what it last learned."""
+    def _spoken(self) -> dict[tuple[str, str], str]:
+        """The path of what each agent last learned, by phase and agent."""
         paths: dict[tuple[str, str], str] = {}
         for learner in learners(self.society, self.spec):
             adapter = self.current.get((learner.name, learner.agent))
             if adapter is not None:
-                paths |= {(p, agent): adapter.path for p in learner.spec.phases for agent in learner.speakers}
-        return replace(self.society, phases=tuple(_with_adapters(phase, paths) for phase in self.society.phases))
+                paths |= dict.fromkeys(learner.places, adapter.path)
+        return paths
 
     async def _take_up(self, learner: Learner, row: AdapterRow) -> bool:
         """Use a training that a run before this one finished; False if its files are gone."""
@@ -93,20 +103,16 @@ class TrainingLoop:
     async def _speak_with(self, learner: Learner, adapter: Adapter) -> None:
         self.current[learner.name, learner.agent] = adapter
         self.hashes[adapter.path] = adapter.hash
-        backend = self._backend(learner)
+        backend = self.backends[backend_of(self.society, learner)]
         if backend.adapters is not None:
             await backend.adapters.load(adapter)
-
-    def _backend(self, learner: Learner) -> Backend:
-        phase = next(p for p in self.society.phases if p.name in learner.spec.phases)
-        return self.backends[phase.agents[learner.speakers[0]].backend]
 
     async def _train(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> None:
         """Select, finetune, and store what came of it; the adapter's folder appears whole or not at all."""
         seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
         same = self.society.scenario.task.same
         chosen = select_examples(learner.spec, learner.teachers, records, self.spec.label, same, seed)
-        place = Path("adapters") / f"{iteration + 1}" / learner.name / learner.agent.replace(SHARED, "shared")
+        place = Path("adapters") / f"{iteration + 1}" / learner.folder
         if not chosen.examples:
             self._nothing_to_learn(learner, iteration, chosen)
             return
@@ -123,7 +129,7 @@ class TrainingLoop:
         await self._speak_with(learner, replace(trained.adapter, path=str(self.folder / place)))
 
     async def _finetune(self, learner: Learner, chosen: TrainingSet, seed: int, place: Path) -> Training:
-        trainer = self._backend(learner).trainer
+        trainer = self.backends[backend_of(self.society, learner)].trainer
         if trainer is None:
             raise BackendError(f"The backend of learner {learner.name!r} cannot train.", "Use the backend hf.")
         start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
@@ -160,6 +166,12 @@ def learners(society: Society, spec: TrainSpec) -> list[Learner]:
     return found
 
 
+def backend_of(society: Society, learner: Learner) -> str:
+    """The name of the backend that trains this learner and speaks with what it learned."""
+    phase = next(p for p in society.phases if p.name in learner.spec.phases)
+    return phase.agents[learner.speakers[0]].backend
+
+
 def split_items(society: Society) -> tuple[list[Item], list[Item]]:
     """The evaluation and the training questions of a scenario that trains.
 
@@ -187,8 +199,13 @@ def _normal(question: str) -> str:
     return " ".join(question.casefold().split())
 
 
-def _with_adapters(phase: PhasePlan, paths: Mapping[tuple[str, str], str]) -> PhasePlan:
-    agents = {
-        name: replace(plan, adapter=paths.get((phase.name, name), plan.adapter)) for name, plan in phase.agents.items()
-    }
-    return replace(phase, agents=agents)
+def with_adapters(society: Society, paths: Mapping[tuple[str, str], str]) -> Society:
+    """The society with these adapters, by phase and agent."""
+
+    def adapted(phase: PhasePlan) -> PhasePlan:
+        agents = {
+            a: replace(plan, adapter=paths.get((phase.name, a), plan.adapter)) for a, plan in phase.agents.items()
+        }
+        return replace(phase, agents=agents)
+
+    return replace(society, phases=tuple(adapted(phase) for phase in society.phases))

@@ -1,0 +1,86 @@
+"""What was trained, for people and other programs: rows made readable, PEFT folders, GGUF adapters, merged models.
+
+Only the tokenizer and the adapters are read; the base's weights are hashed, to know them, and loaded to merge alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.base import BackendConfig
+from backends.gguf_export import export_gguf_adapter, export_merged
+from backends.hf.adapters import check_adapter, is_lora, write_folder
+from backends.hf.examples import render
+from backends.hf.loading import find_folder, hash_base, load_chat
+from backends.llama_cpp.config import LlamaCpp
+from backends.training import TrainSettings
+from society.types import Adapter, Example
+
+if TYPE_CHECKING:
+    from backends.hf import HuggingFace
+    from backends.hf.chat import Chat
+
+
+class HubExporter:
+    """Shows and writes what a transformers backend trains."""
+
+    def __init__(self, config: HuggingFace) -> None:
+        self.config = config
+
+    @cached_property
+    def folder(self) -> Path:
+        """The base's folder."""
+        return find_folder(self.config.model)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """The base's tokenizer and chat template."""
+        return load_chat(self.folder, self.config.chat_template)
+
+    @cached_property
+    def base(self) -> str:
+        """The base's hash."""
+        return hash_base(self.folder, self.chat)
+
+    def render(self, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
+        """The example's tokens as training sees them, and whether each is learned."""
+        return render(self.chat, example, settings)
+
+    def write(self, adapter: Adapter, folder: Path) -> Path | None:
+        """Copy the adapter's folder and, where it is a LoRA, write it as GGUF beside it."""
+        source = self._copy(adapter, folder)
+        if not is_lora(source):
+            return None
+        return export_gguf_adapter(source, self.folder, folder.with_name(f"{folder.name}.gguf"))
+
+    def merge(self, adapter: Adapter, folder: Path) -> Path:
+        """Write base and adapter as one model folder; full weights are one already."""
+        source = check_adapter(adapter, self.base)
+        return export_merged(self.folder, source, folder) if is_lora(source) else self._copy(adapter, folder)
+
+    def portable(self, model: str, context: int) -> BackendConfig | None:
+        """llama.cpp on `model`, or on the GGUF that the base was made from."""
+        own = self.config.model
+        if not model and not own.startswith("pypi:") and not own.endswith(".gguf"):
+            return None
+        options = {"model": _absolute(model or own), "context": self.config.context or context}
+        template = self.config.chat_template
+        return LlamaCpp.model_validate(options | ({"chat_template": template} if template else {}))
+
+    def _copy(self, adapter: Adapter, folder: Path) -> Path:
+        source = check_adapter(adapter, self.base)
+        write_folder(folder, lambda part: _copy_files(source, part))
+        return source
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def _absolute(model: str) -> str:
+    """A model's name; a path is made absolute, for it will be read from elsewhere."""
+    path = Path(model).expanduser()
+    return str(path.resolve()) if path.is_file() else model

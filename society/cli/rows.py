@@ -1,0 +1,125 @@
+"""`society show --training-row`: what was learned, token by token, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from society.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from society.runs import Run
+    from society.store.adapters import AdapterRow
+    from society.types import Example, Turn
+
+OPEN, CLOSE = "⟦", "⟧"
+"""What stands around learned text where there are no colours."""
+SHADES = {False: ("grey50", "grey62"), True: ("bold black on green", "bold black on bright_green")}
+"""Colours of neighbouring tokens, of context and of what is learned."""
+Pieces = Iterable[tuple[str, bool]]
+
+
+@dataclass
+class Rows:
+    """The training rows of a run, of one learner, agent or iteration if given."""
+
+    run: Run
+    console: Console
+    learner: str | None = None
+    agent: str | None = None
+    iteration: int | None = None
+
+    def show(self, number: int) -> None:
+        """The row of this number, from 1; with 0, a list of the trainings. Raises `InputError` if there is none."""
+        trainings = [row for row in self.run.adapters() if self._fits(row)]
+        if not trainings:
+            raise InputError("This run has no such training.", "Leave out --learner, --agent and --iteration.")
+        self._row(number) if number else self._list(trainings)
+
+    def _fits(self, row: AdapterRow) -> bool:
+        wanted = ((self.learner, row.learner), (self.agent, row.agent), (self.iteration, row.iteration))
+        return all(one in (None, other) for one, other in wanted)
+
+    def _list(self, trainings: list[AdapterRow]) -> None:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for title in ("iteration", "learner", "agent", "rows", "left out", "loss", "seconds"):
+            table.add_column(title, overflow="fold")
+        for row in trainings:
+            loss = f"{row.losses[0]:.3f} → {row.losses[-1]:.3f}" if row.losses else "not trained"
+            cells = (row.iteration, row.learner, row.agent, row.examples, _counts(row.left_out), loss, row.seconds)
+            table.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells))
+        self.console.print(table)
+        self.console.print(f"\nOne row: society show {self.run.folder} --training-row 1", style="dim")
+
+    def _row(self, number: int) -> None:
+        from society.training.export import training_examples
+
+        rows = [found for found in training_examples(self.run) if self._fits(found[0])]
+        if number > len(rows):
+            raise InputError(f"There is no training row {number}.", f"Give a number from 1 to {len(rows)}.")
+        adapter, _, example = rows[number - 1]
+        turn = next(turn for turn in self.run.turns() if turn.id == example.source)
+        for label, text in _origin(adapter, example, turn):
+            self.console.print(f"{label:<9}{text}", markup=False, soft_wrap=True)
+        pieces = list(self._pieces(adapter, example))
+        learned = sum(learns for _, learns in pieces)
+        self.console.print(f"{'tokens':<9}{len(pieces)}, of which {learned} are learned\n" if learned else _NOTHING)
+        self.console.print(self._text(pieces), soft_wrap=True)
+
+    def _pieces(self, adapter: AdapterRow, example: Example) -> Pieces:
+        """The row as its trainer saw it; as a chat where its backend cannot say."""
+        from society.scenario.expand import expand
+        from society.training.loop import backend_of, learners
+
+        society = expand(self.run.scenario)
+        spec = society.scenario.train
+        assert spec is not None  # it has been trained
+        learner = next(x for x in learners(society, spec) if (x.name, x.agent) == (adapter.learner, adapter.agent))
+        exporter = society.scenario.backends[backend_of(society, learner)].exporter()
+        return exporter.render(example, spec.settings) if exporter else show_chat(example)
+
+    def _text(self, pieces: Pieces) -> Text:
+        """Learned text in colour, each token in another shade than the one before; or between marks."""
+        from rich.text import Text
+
+        text = Text()
+        for learned, group in groupby(pieces, key=lambda piece: piece[1]):
+            plain = learned and not self.console.color_system
+            text.append(OPEN if plain else "")
+            for i, (piece, _) in enumerate(group):
+                text.append(piece, style=SHADES[learned][i % 2])
+            text.append(CLOSE if plain else "")
+        return text
+
+
+_NOTHING = "Nothing of it was learned: it is longer than train.settings.max_length.\n"
+
+
+def show_chat(example: Example) -> Pieces:
+    """The row as a chat, for backends that do not show their tokens: a piece a message, the last one learned."""
+    last = len(example.messages) - 1
+    return [(f"{m.role}: {m.content}\n", i == last) for i, m in enumerate(example.messages)]
+
+
+def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str, str]]:
+    s = example.source
+    sample = f", sample {s.sample}" if s.sample else ""
+    who = "all agents" if adapter.agent == "*" else adapter.agent
+    return [
+        ("source", f"iteration {s.iteration}, {s.item}{sample}, {s.phase}, round {s.round}, {s.agent}"),
+        ("said by", f"adapter {turn.adapter}" if turn.adapter else "the base model"),
+        ("rule", example.rule),
+        ("learner", f"{adapter.learner} of {who}: adapter {adapter.hash}"),
+        ("rows", f"{adapter.examples} learned; left out: {_counts(adapter.left_out) or 'none'}"),
+    ]
+
+
+def _counts(left_out: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)

@@ -1,0 +1,235 @@
+"""A trained society for elsewhere: adapters, what they learned from, and a scenario that speaks with them.
+
+    adapters/LEARNER/AGENT/       a PEFT folder (after full finetuning, a model folder); "shared" for all agents
+    adapters/LEARNER/AGENT.gguf   the same adapter for llama.cpp
+    merged/LEARNER/AGENT/         base and adapter as one model, on request
+    training_rows.jsonl           every row learned from: messages, learned text, rule, source
+    files/                        what the scenario reads: task files, say
+    scenario.yaml                 the debate with these adapters; written last
+
+Each file and folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from society.errors import InputError
+from society.runs import Run
+from society.scenario.expand import Society, expand
+from society.store.adapters import AdapterRow
+from society.training.loop import Learner, backend_of, learners
+from society.training.selection import make_example
+from society.types import Adapter, Example
+
+if TYPE_CHECKING:
+    from backends.base import Exporter
+
+Places = dict[tuple[str, str], str]
+"""The path of what an agent speaks with in a phase, by phase and agent."""
+
+
+@dataclass
+class TrainingExport:
+    """One export of a run's training.
+
+    `iteration` counts evaluations: the society of iteration 1 was finetuned once. The last one by default. `model`
+    is the base as GGUF, for the scenario, where the run's own model did not come from one.
+    """
+
+    run: Run
+    folder: Path
+    iteration: int | None = None
+    model: str = ""
+    merged: bool = False
+    written: list[Path] = field(default_factory=list)
+    _copied: dict[Path, str] = field(default_factory=dict)
+
+    def write(self) -> list[Path]:
+        """Write everything, and give the paths. Raises `InputError` where there is nothing or no place to write,
+        and where an adapter cannot be expressed in GGUF."""
+        try:
+            places = self._write_adapters()
+            self._write_rows()
+            self._write_scenario(places)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} cannot be written: {error.strerror or error}.", "Choose another place with --to."
+            ) from error
+        return self.written
+
+    @cached_property
+    def society(self) -> Society:
+        """The society as it was before any training."""
+        return expand(self.run.scenario)
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str], AdapterRow]:
+        """What each learner and agent had learned last by then."""
+        rows = [row for row in self.run.adapters() if row.hash and _before(row.iteration, self.iteration)]
+        if not rows:
+            what = "adapters" if self.iteration is None else f"adapters in iteration {self.iteration}"
+            raise InputError(f"The run in {self.run.folder} has no {what}.", "Name a run that has trained.")
+        return {(row.learner, row.agent): row for row in rows}
+
+    @cached_property
+    def exporters(self) -> dict[str, Exporter]:
+        """What writes the adapters of each backend that trained."""
+        found: dict[str, Exporter] = {}
+        for learner in self._learners():
+            name = backend_of(self.society, learner)
+            exporter = found.get(name) or self.society.scenario.backends[name].exporter()
+            if exporter is None:
+                raise InputError(f"The backend {name!r} cannot export what it trained.", "Copy its files by hand.")
+            found[name] = exporter
+        return found
+
+    def _learners(self) -> list[Learner]:
+        spec = self.society.scenario.train
+        every = learners(self.society, spec) if spec else []
+        return [learner for learner in every if (learner.name, learner.agent) in self.rows]
+
+    def _write_adapters(self) -> dict[bool, Places]:
+        """Write every adapter; where the GGUF adapters (True) and the folders (False) lie for each agent."""
+        places: dict[bool, Places] = {True: {}, False: {}}
+        for learner in self._learners():
+            exporter = self.exporters[backend_of(self.society, learner)]
+            row = self.rows[learner.name, learner.agent]
+            adapter = Adapter(str(row.hash), str(self.run.folder / row.path), row.base)
+            folder = self.folder / "adapters" / learner.folder
+            gguf = exporter.write(adapter, folder)
+            for lora, path in ((True, gguf), (False, folder)):
+                if path is not None:
+                    self.written.append(path)
+                    places[lora] |= dict.fromkeys(learner.places, str(path.relative_to(self.folder)))
+            if self.merged:
+                self.written.append(exporter.merge(adapter, self.folder / "merged" / learner.folder))
+        return places
+
+    def _write_rows(self) -> None:
+        wanted = (row for row in training_rows(self.run) if _before(row["iteration"], self.iteration))
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in wanted)
+        self._put("training_rows.jsonl", lambda part: part.write_text(text, "utf-8"))
+
+    def _write_scenario(self, places: Mapping[bool, Places]) -> None:
+        from society.scenario import load_scenario
+
+        data = self._scenario(places)
+
+        def write(part: Path) -> None:
+            part.write_text(_to_yaml(data, self._head()), "utf-8")
+            load_scenario(part)  # what cannot be run is not put there
+
+        self._put("scenario.yaml", write)
+
+    def _scenario(self, places: Mapping[bool, Places]) -> dict[str, Any]:
+        """The scenario without training, each agent bound to what it learned; on llama.cpp where that can be."""
+        scenario = self.run.scenario
+        data: dict[str, Any] = self._local(scenario.model_dump(exclude_unset=True, exclude={"train"}))
+        data["name"] = f"{scenario.name[:56]}-trained"
+        given = {plan.backend for phase in self.society.phases for plan in phase.agents.values() if plan.adapter}
+        for learner in self._learners():
+            backend = backend_of(self.society, learner)
+            fits = backend not in given and set(learner.places) <= set(places[True])
+            portable = self.exporters[backend].portable(self.model, self._context()) if fits else None
+            if portable is not None:
+                data["backends"][backend] = self._local(portable.model_dump(exclude_unset=True))
+            for phase, agent in learner.places:
+                _bind(data, phase, agent, places[portable is not None][phase, agent])
+        return data
+
+    def _context(self) -> int:
+        """Room for the run's longest prompt and the longest answer, in tokens; at least 2048."""
+        prompt = max(turn.usage.prompt_tokens for turn in self.run.turns())
+        answer = max(plan.sampling.max_tokens for phase in self.society.phases for plan in phase.agents.values())
+        return max(2048, -(-(prompt + answer) // 256) * 256)
+
+    def _local(self, value: Any) -> Any:
+        """Plain data with every file that it names copied beside it."""
+        if isinstance(value, dict):
+            return {key: self._local(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._local(item) for item in value]
+        return self._copy(value) if isinstance(value, Path) else value
+
+    def _copy(self, source: Path) -> str:
+        if source not in self._copied:
+            self._copied[source] = f"files/{len(self._copied) + 1}/{source.name}"  # items are called after it
+            copy = shutil.copytree if source.is_dir() else shutil.copyfile
+            self._put(self._copied[source], lambda part: copy(source, part))
+        return self._copied[source]
+
+    def _head(self) -> str:
+        last = max(row.iteration for row in self.rows.values()) + 1
+        return f"# The society of the run {self.run.folder.name!r} after {last} finetunings. Run it from anywhere.\n"
+
+    def _put(self, name: str, write: Callable[[Path], object]) -> None:
+        """Let `write` make a file or folder beside its place, then put it there in one step."""
+        path = self.folder / name
+        part = path.with_name(f".part-{path.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            if path.is_dir():
+                shutil.rmtree(path)
+            part.replace(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+        self.written.append(path)
+
+
+def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
+    """Every training row, rebuilt from the transcript as it was trained on, with its adapter and its number."""
+    turns = {turn.id: turn for turn in run.turns()}
+    adapters = {(row.iteration, row.learner, row.agent): row for row in run.adapters()}
+    for example in run.examples():
+        adapter = adapters[example.iteration, example.learner, example.agent]
+        yield adapter, example.number, make_example(turns[example.source], example.rule)
+
+
+def training_rows(run: Run) -> Iterator[dict[str, Any]]:
+    """Every training row as plain data. `messages` ends with the assistant message that is learned."""
+    for adapter, number, example in training_examples(run):
+        yield {
+            "iteration": adapter.iteration,
+            "learner": adapter.learner,
+            "agent": adapter.agent,
+            "number": number,
+            "rule": example.rule,
+            "source": asdict(example.source),
+            "messages": [asdict(message) for message in example.messages],
+            "learned": example.messages[-1].content,
+        }
+
+
+def _before(iteration: int, end: int | None) -> bool:
+    return end is None or iteration < end
+
+
+def _bind(data: dict[str, Any], phase: str, agent: str, adapter: str) -> None:
+    """Let an agent speak with an adapter in a phase; what else binds it there stays."""
+    spec = next(spec for spec in data["phases"] if spec["name"] == phase)
+    bound = spec.setdefault("bind", {})
+    bound[agent] = {**bound.get(agent, {}), "adapter": adapter}
+
+
+def _to_yaml(data: dict[str, Any], head: str) -> str:
+    """YAML with texts of several lines as blocks."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes no aliases, which the scenario language does not have."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    Dumper.add_representer(
+        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None)
+    )
+    return head + yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
