@@ -193,7 +193,7 @@ def write(speeds: dict[str, list[float]], shares: dict[str, float], options: arg
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--slots", type=int, default=72)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--naive", type=int, default=12, help="questions that the naive loops answer")
     parser.add_argument("--machine", default=f"{os.cpu_count()} CPU cores.")

@@ -31,7 +31,7 @@ class LlamaCpp(BackendConfig):
     reproducible: bool = False
     """Whether results must not depend on what else runs at the same time; costs some speed."""
     slots: int | None = Field(default=None, ge=1, le=256, json_schema_extra={"tuning": True})
-    """Replies decoded together; by default as many as memory allows, at most 32."""
+    """Replies decoded together; by default as many as memory allows, at most 72."""
     threads: int | None = Field(default=None, ge=1, json_schema_extra={"tuning": True})
     """CPU threads; by default one for each core, fewer while other programs use the cores."""
     gpu_layers: int = Field(default=0, ge=-1, json_schema_extra={"tuning": True})

@@ -9,7 +9,7 @@ from backends.gguf_file import GGUFInfo
 from backends.llama_cpp.config import LlamaCpp
 
 DEFAULT_CONTEXT = 2048
-MOST_SLOTS = 32
+MOST_SLOTS = 72
 BLOCK = 16
 """Rows of every batch in reproducible mode: slots come in whole blocks."""
 _SHARE = 3  # of the free memory, one part in so many is for the slots
