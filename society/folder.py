@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -20,6 +21,7 @@ from society.scenario.models import Scenario
 from society.store import Store
 
 STORE = "store.sqlite"
+LOCK = ".lock"
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
 
 
@@ -44,7 +46,7 @@ class RunFolder:
         """Raises `RunFolderError` if the folder is in use, not writable, or another scenario's."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.path / ".lock")
+            self._lock = FileLock(self.path / LOCK)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise RunFolderError(
@@ -65,6 +67,10 @@ class RunFolder:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._lock.release()
+        if not self.store.exists():  # nothing came of it: leave nothing behind
+            with suppress(OSError):
+                (self.path / LOCK).unlink(missing_ok=True)
+                self.path.rmdir()
 
     def record(self, store: Store, models: dict[str, str]) -> None:
         """Write into the store what the run is made of, and refuse weights other than those it began with."""

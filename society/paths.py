@@ -14,7 +14,7 @@ def _allowed(path: Path, info: ValidationInfo) -> Path:
     resolved = (folders[0] / path).resolve()
     if any(resolved.is_relative_to(folder) for folder in folders):
         return resolved
-    names = ", ".join(str(folder) for folder in folders)
+    names = ", ".join(str(folder) for folder in dict.fromkeys(folders))
     raise ValueError(f"is outside the folders that a scenario may read ({names}); allow its folder with --allow")
 
 

@@ -97,6 +97,12 @@ def test_an_item_that_is_not_there(path: str, tmp_path: Path, capsys: pytest.Cap
     assert "from 1 to 5" in capsys.readouterr().err
 
 
+def test_a_run_that_cannot_start_leaves_no_folder(path: str, tmp_path: Path) -> None:
+    missing = "backends.scripted={kind: llama_cpp, model: nowhere.gguf}"
+    assert main(["run", path, "--out", str(tmp_path / "run"), "--set", missing]) == 2
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_folder_that_cannot_be_written(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert main(["run", path, "--out", str(tmp_path / "file" / "run")]) == 2
