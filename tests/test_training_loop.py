@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from society.cli.run import _print_summary
 from society.errors import InputError
-from society.metrics.records import load_records
+from society.metrics.records import by_iteration, load_records
+from society.metrics.summary import Summary, summarize
 from society.runs import Run
 from society.scenario import load_scenario
+from society.scenario.expand import expand
 from society.scenario.models import Scenario
 from society.session import Watcher, run
 from society.store.adapters import SHARED
@@ -180,3 +183,16 @@ def test_nothing_to_learn_from(colours: Callable[..., Scenario], tmp_path: Path)
     assert all(row.left_out for row in empty)
     with pytest.raises(InputError, match="nothing to learn from"):
         run(colours(*veto, "train.on_empty=stop"), tmp_path / "stop")
+
+
+def test_the_command_line_tells_every_iteration_apart(whole: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finetuning's figures are those of its last iteration, not of all together."""
+    _print_summary("colours", whole.folder, _summaries(whole), 1.0)
+    said = capsys.readouterr().out
+    assert "6 questions debated" in said
+    assert [line.split()[1] for line in said.splitlines() if "finetunings" in line] == ["0", "1", "2"]
+
+
+def _summaries(done: Run) -> list[Summary]:
+    society = expand(done.scenario)
+    return [summarize(society, records) for records in by_iteration(load_records(done)).values()]

@@ -10,6 +10,8 @@ import click
 from society.cli.options import json_option, scenario_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from society.metrics.summary import Summary
 
 
@@ -35,7 +37,7 @@ def command(
 ) -> int:
     """Debate every question of SCENARIO, and say what came of it."""
     from society.cli.progress import Progress
-    from society.metrics.records import load_records
+    from society.metrics.records import by_iteration, load_records
     from society.metrics.summary import summarize
     from society.scenario import load_scenario
     from society.scenario.expand import expand
@@ -46,24 +48,28 @@ def command(
     progress = Progress()
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
     done = run(loaded, out, resume=resume, watcher=Several([progress, *logs]))
-    summary = summarize(expand(loaded), load_records(done))
+    society = expand(loaded)
+    summaries = [summarize(society, records) for records in by_iteration(load_records(done)).values()]
     if as_json:
-        _print_json(done.folder, summary, progress.seconds)
+        _print_json(done.folder, summaries, progress.seconds)
     else:
-        _print_summary(loaded.name, done.folder, summary, progress.seconds)
-    return 1 if summary.failed else 0
+        _print_summary(loaded.name, done.folder, summaries, progress.seconds)
+    return 1 if any(summary.failed for summary in summaries) else 0
 
 
-def _print_json(folder: Path, summary: Summary, seconds: float) -> None:
+def _print_json(folder: Path, summaries: Sequence[Summary], seconds: float) -> None:
+    """The last iteration's summary; of a finetuning, the accuracy of every iteration too."""
     import dataclasses
     import json
 
-    data = dataclasses.asdict(summary) | {"run": str(folder), "seconds": round(seconds, 3)}
+    data = dataclasses.asdict(summaries[-1]) | {"run": str(folder), "seconds": round(seconds, 3)}
+    if len(summaries) > 1:
+        data["iterations"] = [dataclasses.asdict(summary.after) for summary in summaries]
     click.echo(json.dumps(data, indent=2))
 
 
-def _print_summary(name: str, folder: Path, summary: Summary, seconds: float) -> None:
-    s, flips = summary, summary.flips
+def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], seconds: float) -> None:
+    s, flips = summaries[-1], summaries[-1].flips
     debated = flips != type(flips)()
     rows = [("one agent alone", str(s.alone)), ("vote before debating", str(s.before) if debated else "")]
     rows.append(("vote after debating" if debated else "society's answer", str(s.after)))
@@ -79,6 +85,8 @@ def _print_summary(name: str, folder: Path, summary: Summary, seconds: float) ->
     cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
     rows.append(("cost", f"{s.turns:,} turns, {used.generated_tokens:,} tokens generated, "
                  f"{used.prompt_tokens:,} read{cached}, {seconds:.1f} s"))  # fmt: skip
+    trained = [(f"after {i} finetunings", str(earlier.after)) for i, earlier in enumerate(summaries)]
+    rows += trained if len(summaries) > 1 else []
     rows += [("stored in", str(folder)), ("next", f"society show {folder}")]
     click.echo(f"\n{name}: {s.debates} questions debated, accuracy with 95 % confidence interval")
     for label, text in rows:
