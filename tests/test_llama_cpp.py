@@ -133,13 +133,14 @@ def test_logprob_agrees_with_likelihood(backend: LlamaCppBackend) -> None:
 
 
 @needs_model
-def test_adapters_are_kept_apart(backend: LlamaCppBackend, adapters: tuple[Adapter, Adapter]) -> None:
+def test_adapters_are_kept_apart(adapters: tuple[Adapter, Adapter]) -> None:
     async def work() -> list[GenerateOutput]:
-        assert backend.adapters is not None
-        for adapter in (*adapters, adapters[0]):
-            await backend.adapters.load(adapter)
-        names = [None, adapters[0].hash, adapters[1].hash]
-        return await together(backend, [ask("Where do whales live?", 1, n, temperature=0.0) for n in names * 3])
+        async with LlamaCpp(**SMALL, reproducible=True).open() as backend:
+            assert backend.adapters is not None
+            for adapter in (*adapters, adapters[0]):
+                await backend.adapters.load(adapter)
+            names = [None, adapters[0].hash, adapters[1].hash]
+            return await together(backend, [ask("Where do whales live?", 1, n, temperature=0.0) for n in names * 3])
 
     outputs = run(work())
     texts = [output.text for output in outputs]
@@ -158,7 +159,7 @@ def test_an_adapter_changes_the_likelihood(backend: LlamaCppBackend, adapters: t
         await backend.adapters.load(adapters[0])
         message = (ChatMessage("user", "Where do whales live?"),)
         names = (None, adapters[0].hash, None)
-        return [await backend.likelihood.logprob(message, "In the sea.", name) for name in names]
+        return [await backend.likelihood.logprob(message, "Bananas are yellow.", name) for name in names]
 
     base, adapted, again = run(work())
     assert base[0] == pytest.approx(again[0], abs=0.1)

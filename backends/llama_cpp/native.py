@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.llama_cpp.pace import Pace
+from backends.llama_cpp.sizes import LARGEST_BATCH
 from society.errors import BackendError, InputError, MissingExtraError
 
 Tokens = NDArray[np.int32]
 Logits = NDArray[np.float32]
 log = logging.getLogger("llama.cpp")
 
-_Q8_0 = 7  # LLAMA_FTYPE_MOSTLY_Q8_0
-LARGEST_CHUNK = 512
-"""Tokens of a prompt that are computed in one go."""
+_FILE_TYPES = {"q8_0": 7, "bf16": 32}  # LLAMA_FTYPE_MOSTLY_...
 
 
 @cache
@@ -53,11 +52,11 @@ def _log_callback(lib: Any) -> Any:
     return write
 
 
-def requantize(source: Path, target: Path, threads: int) -> bool:
-    """Convert the model `source` to Q8_0 weights in `target`; whether it succeeded."""
+def requantize(source: Path, target: Path, kind: str, threads: int) -> bool:
+    """Convert the model `source` to weights of this kind in `target`; whether it succeeded."""
     lib = library()
     options = lib.llama_model_quantize_default_params()
-    options.ftype, options.allow_requantize, options.nthread = _Q8_0, True, threads
+    options.ftype, options.allow_requantize, options.nthread = _FILE_TYPES[kind], True, threads
     return bool(lib.llama_model_quantize(bytes(source), bytes(target), ctypes.byref(options)) == 0)
 
 
@@ -106,10 +105,10 @@ class Vocabulary:
 class Model:
     """The weights in memory, once, with the adapters loaded on them."""
 
-    def __init__(self, path: Path, gpu_layers: int) -> None:
+    def __init__(self, path: Path, gpu_layers: int, vocabulary_only: bool = False) -> None:
         self.lib = library()
         options = self.lib.llama_model_default_params()
-        options.n_gpu_layers = gpu_layers
+        options.n_gpu_layers, options.vocab_only = gpu_layers, vocabulary_only
         self.pointer = self.lib.llama_model_load_from_file(bytes(path), options)
         if not self.pointer:
             raise BackendError(f"llama.cpp cannot load {path}.", "It may be of an architecture newer than the library.")
@@ -138,7 +137,7 @@ class Context:
     def __init__(self, model: Model, slots: int, length: int, pace: Pace, on_gpu: bool) -> None:
         self.lib = lib = model.lib
         self._vocabulary_size = model.vocabulary.size
-        self._batch = _Batch(lib, max(LARGEST_CHUNK, slots))
+        self._batch = _Batch(lib, max(LARGEST_BATCH, slots))
         options = lib.llama_context_default_params()
         options.n_ctx, options.n_seq_max, options.kv_unified = slots * length, slots, False
         options.n_batch = options.n_ubatch = self._batch.room

@@ -28,9 +28,9 @@ import numpy as np
 
 from backends.llama_cpp.cache import Kept, Shelf, Slot, common_prefix
 from backends.llama_cpp.jobs import Job, Scoring, Writing
-from backends.llama_cpp.native import LARGEST_CHUNK, Context, Model, Tokens
+from backends.llama_cpp.native import Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
-from backends.llama_cpp.sizes import BLOCK
+from backends.llama_cpp.sizes import BLOCK, LARGEST_BATCH
 from society.errors import BackendError, SocietyError
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ class Scheduler:
         slot.stable = slot.length
 
     def _chunk_end(self, start: int) -> int:
-        return start - start % CHUNK + CHUNK if self._reproducible else start + LARGEST_CHUNK
+        return start - start % CHUNK + CHUNK if self._reproducible else start + LARGEST_BATCH
 
     def _compute(self, slot: Slot, tokens: Tokens, wanted: bool) -> Any:
         """Compute tokens of one slot; their logits [tokens, vocabulary] if `wanted`."""
@@ -312,15 +312,18 @@ class Scheduler:
         jobs = {slot.index: slot.job for slot in active}
         tokens = [job.next if isinstance(job := jobs.get(slot.index), Writing) else 0 for slot in rows]
         positions = [slot.length for slot in rows]
-        wanted = [slot.index in jobs for slot in rows]
+        # A batch's shape is the shape of its logits, too.
+        wanted = [self._reproducible or slot.index in jobs for slot in rows]
         logits = self._context.decode(tokens, positions, [slot.index for slot in rows], wanted)
         for slot, token in zip(rows, tokens, strict=True):
             if slot.index in jobs:
                 slot.append(token, 1)
             else:
                 self._forget_last(slot)
-        for row, slot in zip(logits, active, strict=True):
-            self._draw(slot, row)
+        computed = (slot for slot, is_wanted in zip(rows, wanted, strict=True) if is_wanted)
+        for row, slot in zip(logits, computed, strict=True):
+            if slot.index in jobs:
+                self._draw(slot, row)
 
     def _forget_last(self, slot: Slot) -> None:
         """Take back a row that only filled the batch."""

@@ -1,0 +1,84 @@
+"""A context that fits a scenario: as many tokens and slots as it asks for, if they fit into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from backends.base import Count, Demand
+from backends.gguf_file import GGUFInfo, check_gguf
+from backends.llama_cpp.config import LlamaCpp
+from backends.llama_cpp.models import find_model
+from backends.llama_cpp.sizes import STEP, Sizes, find_memory, find_sizes, free_memory, round_up
+from society.errors import InputError
+
+log = logging.getLogger(__name__)
+
+MARGIN = 1.05
+"""A reply that is read again may be cut into a few more tokens than it was written in."""
+
+
+def fit(config: LlamaCpp, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> LlamaCpp:
+    """The configuration with the context and the slots that the scenario asks for, where it leaves them open.
+
+    Raises `InputError` when that cannot fit into memory.
+    """
+    path = find_model(config.model)
+    info = check_gguf(path)
+    with _counting(config, path, info) as count:
+        asked = demand(count)
+    longest = round_up(int(asked.tokens * MARGIN), STEP)
+    context = config.context or min(longest, info.context_length or longest)
+    if asked.tokens > context:
+        log.warning(
+            "A prompt with its answer may need %d tokens and %s holds %d: the run ends if one does. Lower "
+            "sampling.max_tokens, the history window or the role's memory, or give the backend more context.",
+            asked.tokens, "the context" if config.context else "the model", context,
+        )  # fmt: skip
+    fitted = config.model_copy(update={"context": context})
+    slots = config.slots or min(find_sizes(fitted, info).slots, max(asked.requests, 1))
+    fitted = fitted.model_copy(update={"slots": slots})
+    _require_memory(fitted, info, adapters)
+    return fitted
+
+
+@contextmanager
+def _counting(config: LlamaCpp, path: Path, info: GGUFInfo) -> Iterator[Count]:
+    """Counts with the model's own vocabulary and chat template; no weights are loaded."""
+    from backends.llama_cpp.chat import Chat
+    from backends.llama_cpp.native import Model
+
+    model = Model(path, 0, vocabulary_only=True)
+    try:
+        chat = Chat(config.chat_template or info.chat_template, model.vocabulary, path.name)
+        yield lambda messages: len(chat.tokens(messages))
+    finally:
+        model.close()
+
+
+def _require_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) -> None:
+    free = free_memory()
+    needed = find_memory(config, info, adapters)
+    if free is None or needed.total <= free:
+        return
+    sizes = find_sizes(config, info)
+    room = free - (needed.total - needed.contexts)
+    raise InputError(
+        f"{config.model} does not fit into memory: {sizes.slots} slots of {sizes.length} tokens need "
+        f"{needed.contexts >> 20:,} MiB, weights, adapters and buffers {(needed.total - needed.contexts) >> 20:,} MiB, "
+        f"and {free >> 20:,} MiB are free.",
+        _what_fits(sizes, room),
+    )
+
+
+def _what_fits(sizes: Sizes, room: int) -> str:
+    """What to lower, given so many bytes for the slots."""
+    slots = room // (sizes.length * sizes.token_bytes)
+    if slots >= 1:
+        return f"Set slots: {slots}."
+    tokens = room // sizes.token_bytes // STEP * STEP
+    if tokens >= STEP:
+        return f"Set slots: 1 and context: {tokens}, and shorter prompts and answers (sampling.max_tokens)."
+    return "Take a smaller model, or weights of fewer bits."

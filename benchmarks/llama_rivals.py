@@ -1,0 +1,123 @@
+"""What our llama.cpp backend is measured against: the naive loop, and llama.cpp's own server.
+
+Both over our seam, so that the same engine plays the same debates with all of them. And an adapter of the usual size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import gguf
+import httpx
+import numpy as np
+
+from backends.base import Backend
+from society.types import GenerateOutput, GenerateRequest, Usage
+
+SERVER = """
+import signal, sys, xllamacpp as xlc
+p = xlc.CommonParams()
+p.model.path, p.hostnames, p.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
+p.n_parallel, p.n_ctx = int(sys.argv[3]), int(sys.argv[3]) * int(sys.argv[4])
+p.cpuparams.n_threads = p.cpuparams_batch.n_threads = int(sys.argv[5])
+p.n_threads_http, p.verbosity = p.n_parallel + 8, 1
+server = xlc.Server(p)
+signal.pause()
+"""
+
+
+class Naive(Backend):
+    """What a loop over llama-cpp-python does: one reply after another, a model object for each adapter."""
+
+    def __init__(self, model: Path, adapters: list[str], context: int, threads: int) -> None:
+        self._options = {"n_ctx": context, "n_threads": threads, "n_threads_batch": threads, "verbose": False}
+        self._model, self._adapters = str(model), adapters or [""]
+
+    async def __aenter__(self) -> Naive:
+        import llama_cpp
+
+        self.models = {
+            path: llama_cpp.Llama(self._model, lora_path=path or None, **self._options) for path in self._adapters
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.models.values():
+            model.close()
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        sampling = request.sampling
+        reply = self.models[request.adapter or ""].create_chat_completion(
+            [{"role": m.role, "content": m.content} for m in request.messages], seed=request.seed % 2**31,
+            temperature=sampling.temperature, top_k=sampling.top_k, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
+            max_tokens=sampling.max_tokens,
+        )  # fmt: skip
+        used = reply["usage"]
+        usage = Usage(used["prompt_tokens"], used["completion_tokens"])
+        return GenerateOutput(reply["choices"][0]["message"]["content"], "stop", usage)
+
+
+class Server(Backend):
+    """llama.cpp's own server, started for the occasion."""
+
+    def __init__(self, model: Path, slots: int, context: int, threads: int) -> None:
+        self._arguments = [str(model), slots, context, threads]
+
+    async def __aenter__(self) -> Server:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        model, *sizes = self._arguments
+        command = [sys.executable, "-c", SERVER, model, port, *sizes]
+        self._process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        limits = httpx.Limits(max_connections=None)
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=1800, limits=limits)
+        for _ in range(600):
+            try:
+                if (await self._client.get("/health")).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+        raise RuntimeError("The server did not start.")
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+        self._process.terminate()
+        self._process.wait(30)
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        sampling = request.sampling
+        body = {
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": 1.0, "min_p": 0.0,
+            "repeat_penalty": 1.0, "max_tokens": sampling.max_tokens, "seed": request.seed % 2**31,
+        }  # fmt: skip
+        reply = (await self._client.post("/v1/chat/completions", json=body)).raise_for_status().json()
+        used = reply["usage"]
+        cached = used.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+        usage = Usage(used["prompt_tokens"], used["completion_tokens"], cached)
+        return GenerateOutput(reply["choices"][0]["message"]["content"], "stop", usage)
+
+
+def write_random_lora(path: Path, model: Path, rank: int, seed: int) -> None:
+    """A LoRA on every linear layer of a llama model, of the size of a trained one; small enough to change little."""
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 2.0 * rank)
+    for tensor in gguf.GGUFReader(model).tensors:
+        if tensor.name.startswith("blk.") and len(tensor.shape) == 2:
+            inside, outside = map(int, tensor.shape)
+            for part, shape in (("lora_a", (rank, inside)), ("lora_b", (outside, rank))):
+                weights = (random.standard_normal(shape) * 0.002).astype(np.float32)
+                writer.add_tensor(f"{tensor.name}.{part}", weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
