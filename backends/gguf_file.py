@@ -35,6 +35,11 @@ _SMALLEST_ENTRY = 8 + 4 + 1  # an empty key, its type, a byte
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8  # an empty name, no dimensions, a type, an offset
 _LONGEST_NAME = 64  # ggml's limit for a tensor's name
 _MOST_DIMENSIONS = 4
+_SETTINGS = (
+    "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
+    "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
+)  # fmt: skip
+_LARGEST_SETTING = 1 << 27  # the longest context that a model claims is 10 million tokens
 _KEPT_ELEMENTS = 64  # longer arrays (the vocabulary) are checked but not kept
 
 
@@ -53,6 +58,8 @@ class GGUFInfo:
     """Bytes of the file."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Every entry but long arrays."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    """Of each tensor by name, the innermost dimension first."""
 
     @property
     def has_chat_template(self) -> bool:
@@ -183,8 +190,8 @@ def _read(reader: _Reader) -> GGUFInfo:
     tensors = reader.count(_SMALLEST_TENSOR, "the number of tensors")
     entries = reader.count(_SMALLEST_ENTRY, "the number of metadata entries")
     metadata = _read_metadata(reader, entries)
-    _check_tensors(reader, tensors, _alignment(metadata))
-    return _describe(metadata, tensors, reader.size)
+    shapes = _check_tensors(reader, tensors, _alignment(metadata))
+    return _describe(metadata, shapes, reader.size)
 
 
 def _read_metadata(reader: _Reader, entries: int) -> dict[str, Any]:
@@ -204,25 +211,28 @@ def _alignment(metadata: Mapping[str, Any]) -> int:
     return alignment
 
 
-def _check_tensors(reader: _Reader, tensors: int, alignment: int) -> None:
-    """Check that every tensor has a name of its own and lies inside the file."""
+def _check_tensors(reader: _Reader, tensors: int, alignment: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors, each of which has a name of its own and lies inside the file."""
     sizes = _block_sizes()
-    names: set[str] = set()
+    shapes: dict[str, tuple[int, ...]] = {}
     ends = [0]
     for index in range(tensors):
         name = reader.text(f"the name of tensor {index}")
-        if not name or len(name.encode()) >= _LONGEST_NAME or name in names:
+        if not name or len(name.encode()) >= _LONGEST_NAME or name in shapes:
             raise _FormatError(f"the name of tensor {index} is empty, too long or there twice")
-        names.add(name)
-        ends.append(_tensor_end(reader, name, alignment, sizes))
+        shapes[name], end = _tensor(reader, name, alignment, sizes)
+        ends.append(end)
     start = -(-reader.at // alignment) * alignment
     if tensors and start + max(ends) > reader.size:
         missing = start + max(ends) - reader.size
         raise _FormatError(f"it is truncated: {missing} bytes of its tensors are missing")
+    return shapes
 
 
-def _tensor_end(reader: _Reader, name: str, alignment: int, sizes: Mapping[int, tuple[int, int]]) -> int:
-    """Where a tensor ends, in bytes after the start of the tensors."""
+def _tensor(
+    reader: _Reader, name: str, alignment: int, sizes: Mapping[int, tuple[int, int]]
+) -> tuple[tuple[int, ...], int]:
+    """A tensor's shape, and where it ends, in bytes after the start of the tensors."""
     dimensions = reader.scalar("<I", name)
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
         raise _FormatError(f"tensor {name!r} has {dimensions} dimensions")
@@ -233,7 +243,7 @@ def _tensor_end(reader: _Reader, name: str, alignment: int, sizes: Mapping[int, 
     block, width = sizes[kind]
     if 0 in shape or shape[0] % block or offset % alignment:
         raise _FormatError(f"tensor {name!r} has the impossible shape {shape} or offset {offset}")
-    return int(offset + math.prod(shape) // block * width)
+    return tuple(shape), int(offset + math.prod(shape) // block * width)
 
 
 def _block_sizes() -> Mapping[int, tuple[int, int]]:
@@ -245,7 +255,7 @@ def _block_sizes() -> Mapping[int, tuple[int, int]]:
     return {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
 
 
-def _describe(metadata: dict[str, Any], tensors: int, size: int) -> GGUFInfo:
+def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size: int) -> GGUFInfo:
     def text(key: str) -> str:
         value = metadata.get(key, "")
         return value if isinstance(value, str) else ""
@@ -253,16 +263,28 @@ def _describe(metadata: dict[str, Any], tensors: int, size: int) -> GGUFInfo:
     architecture = text("general.architecture")
     if not architecture:
         raise _FormatError("it does not say its architecture")
+    _check_settings(metadata, architecture)
     context = metadata.get(f"{architecture}.context_length", 0)
     return GGUFInfo(
         architecture=architecture,
         quantisation=_quantisation(metadata.get("general.file_type")),
         context_length=context if isinstance(context, int) else 0,
         chat_template=text("tokenizer.chat_template"),
-        tensor_count=tensors,
+        tensor_count=len(shapes),
         size=size,
         metadata=metadata,
+        shapes=shapes,
     )
+
+
+def _check_settings(metadata: Mapping[str, Any], architecture: str) -> None:
+    """Native code divides by these and reserves memory for them, and ends the process where they make no sense."""
+    for name in _SETTINGS:
+        value = metadata.get(f"{architecture}.{name}", 1)
+        numbers = value if isinstance(value, list) else [value]
+        sound = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= _LARGEST_SETTING for n in numbers)
+        if not sound or not any(numbers):
+            raise _FormatError(f"its {architecture}.{name} is {str(value)[:60]}")
 
 
 def _quantisation(file_type: Any) -> str:

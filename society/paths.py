@@ -11,7 +11,13 @@ from pydantic import AfterValidator, Field, ValidationInfo
 def _allowed(path: Path, info: ValidationInfo) -> Path:
     """Resolve `path` (symbolic links included) against the validation's folders, the scenario's first."""
     folders = [Path(folder).resolve() for folder in (info.context or {}).get("folders", ())] or [Path.cwd()]
-    resolved = (folders[0] / path).resolve()
+    try:
+        resolved = (folders[0] / path).resolve()
+        special = resolved.exists() and not (resolved.is_file() or resolved.is_dir())
+    except (OSError, RuntimeError) as error:  # a loop of links, or a name that no system takes
+        raise ValueError(f"is no usable path: {error}") from None
+    if special:
+        raise ValueError("is a device or a pipe; give a file")
     if any(resolved.is_relative_to(folder) for folder in folders):
         return resolved
     names = ", ".join(str(folder) for folder in dict.fromkeys(folders))

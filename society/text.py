@@ -2,82 +2,49 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from math import prod
+from typing import Annotated, Any
 
 import jinja2
-import jinja2.exceptions
-import jinja2.sandbox
 from pydantic import AfterValidator
 
 from society.errors import SocietyError
+from society.sandbox import Sandbox, compile_source, fill
 
 LONGEST_PROMPT = 1_000_000
 """Characters that a template may produce; more is a mistake or an attack."""
+LONGEST_PATTERN = 1_000
+MOST_REPEATS = 100_000
+"""Product of the counted repeats of a pattern: nested ones are written out in memory when it is compiled."""
+MATCH_SECONDS = 0.5
+"""Seconds of a search for a regular expression."""
 
 
 class TemplateError(SocietyError):
     """A prompt template failed while it was filled in."""
 
 
-class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Templates cannot reach Python, change what they are given, or make huge strings in one step."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-    _verdicts: ClassVar[dict[tuple[type, str], bool]] = {}
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """As the sandbox says, asked once for each type and name: it looks at nothing else."""
-        place = (type(obj), attr)
-        if (verdict := self._verdicts.get(place)) is None:
-            verdict = self._verdicts[place] = super().is_safe_attribute(obj, attr, value)
-        return verdict
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
-            raise jinja2.exceptions.SecurityError(f"`{operator}` is for small numbers only")
-        return super().call_binop(context, operator, left, right)
-
-
-_ENVIRONMENT = _Sandbox(
-    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, optimized=False
-)
-for _filter in ("center", "format", "indent", "pprint", "xmlattr", "wordwrap"):
-    del _ENVIRONMENT.filters[_filter]  # these pad to any width, or are for other kinds of text
-for _global in ("lipsum", "namespace", "cycler", "joiner"):
-    del _ENVIRONMENT.globals[_global]  # a namespace can double a text in every pass of a loop
+_ENVIRONMENT = Sandbox(undefined=jinja2.StrictUndefined)
 
 
 @lru_cache(maxsize=1024)
 def _compile(source: str) -> jinja2.Template:
-    return _ENVIRONMENT.from_string(source)
+    return compile_source(_ENVIRONMENT, source)
 
 
 def render(source: str, variables: dict[str, Any]) -> str:
     """Fill in a template, without blank space around it.
 
-    Raises `TemplateError` when the template fails or makes more than `LONGEST_PROMPT` characters.
+    Raises `TemplateError` when the template fails, runs too long, or makes more than `LONGEST_PROMPT` characters.
     """
-    parts: list[str] = []
-    length = 0
     try:
-        for part in _compile(source).generate(variables):
-            length += len(part)
-            if length > LONGEST_PROMPT:
-                raise TemplateError(f"The prompt grew past {LONGEST_PROMPT:,} characters.", "Shorten its loops.")
-            parts.append(part)
-    except (
-        jinja2.TemplateError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-    ) as error:
-        raise TemplateError(f"The prompt cannot be filled in: {error}", "Mend the template in the scenario.") from error
-    return "".join(parts).strip()
+        return fill(_compile(source), variables, LONGEST_PROMPT).strip()
+    except jinja2.TemplateError as error:
+        cause = str(error).rstrip(".")
+        raise TemplateError(
+            f"The prompt cannot be filled in: {cause}.", "Mend the template in the scenario."
+        ) from error
 
 
 def parse_template(source: str) -> Any:
@@ -86,13 +53,37 @@ def parse_template(source: str) -> Any:
     return _ENVIRONMENT.parse(source)
 
 
-def _compiles(pattern: str) -> str:
+def compile_pattern(pattern: str, flags: int = 0) -> Any:
+    """A pattern of the package `regex`, whose searches take a `timeout`. Raises `ValueError` for what is none."""
+    import regex
+
+    if len(pattern) > LONGEST_PATTERN:
+        raise ValueError(f"is longer than {LONGEST_PATTERN:,} characters")
+    if prod(max(1, int(number[:9])) for number in regex.findall(r"[0-9]+(?=\s*,?\s*\})", pattern)) > MOST_REPEATS:
+        raise ValueError(f"repeats more than {MOST_REPEATS:,} times, if its {{counts}} are multiplied")
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from None
+        return regex.compile(pattern, flags)
+    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(f"is no regular expression: {error or 'it is too large'}") from None
+
+
+def search(pattern: str, text: str, ignore_case: bool = False) -> Any:
+    """The first match of a scenario's pattern in `text`, or None.
+
+    Raises `TimeoutError` after `MATCH_SECONDS`: a pattern may backtrack for ages in a text that a model wrote.
+    """
+    import regex
+
+    return _compiled(pattern, regex.IGNORECASE if ignore_case else 0).search(text, timeout=MATCH_SECONDS)
+
+
+_compiled = lru_cache(maxsize=256)(compile_pattern)
+
+
+def _compiles(pattern: str) -> str:
+    compile_pattern(pattern)
     return pattern
 
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
-"""A regular expression in a scenario."""
+"""A regular expression in a scenario, for `search`."""

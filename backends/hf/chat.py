@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import TemplateError
-
+from backends.chat_templates import chat_environment, compile_chat_template, fill_chat_template
 from society.errors import BackendError, InputError
 from society.types import ChatMessage
 
@@ -27,6 +27,9 @@ class Chat:
         self.tokenizer = tokenizer
         if not tokenizer.chat_template:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
+        source = str(tokenizer.get_chat_template())
+        self._template = compile_chat_template(source, str(tokenizer.name_or_path) or "the model")
+        self._controls = _control_names(tokenizer, source)
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -44,20 +47,7 @@ class Chat:
         """
         if not messages:
             raise BackendError("A request without messages has nothing to answer.", "Give it a user message.")
-        try:
-            ids: Any = self.tokenizer.apply_chat_template(
-                [asdict(message) for message in messages],
-                add_generation_prompt=True,
-                return_dict=False,
-                sanitize_control_tokens=True,
-            )
-        except TemplateError as error:
-            raise BackendError(
-                f"The model's chat template refuses these messages: {error}",
-                "Many templates want no system message, or user and assistant in turns: change the prompts, "
-                "or give the backend another chat_template.",
-            ) from error
-        return list(ids)
+        return self._tokens(messages, add_generation_prompt=True)
 
     def reply_ids(self, reply: str) -> list[int]:
         """The tokens of what an assistant said, the end of its turn included."""
@@ -97,14 +87,46 @@ class Chat:
     def _raw(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
+    def _tokens(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> list[int]:
+        """As the tokenizer's `apply_chat_template` with `sanitize_control_tokens`, its template in our sandbox."""
+        from transformers.utils.chat_template_utils import mark_control_tokens
+
+        turns = mark_control_tokens([asdict(message) for message in messages], self._controls)
+        more = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
+        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=add_generation_prompt, **more)
+        try:
+            ids: Any = self.tokenizer(text, add_special_tokens=False, sanitize_control_tokens=True)["input_ids"]
+        except ValueError as error:
+            raise BackendError(
+                f"A message cannot be told from control tokens: {error}.", "Give another model or tokenizer."
+            ) from error
+        return list(ids)
+
     def _closing_token(self) -> int | None:
         """The control token that the template writes after an assistant message, or None."""
-        try:
-            rendered: Any = self.tokenizer.apply_chat_template([asdict(m) for m in PROBE], return_dict=False)
-        except TemplateError as error:
-            raise BackendError(f"The chat template does not work: {error}", "Correct chat_template:.") from error
+        rendered = self._tokens(PROBE, add_generation_prompt=False)
         controls = set(self.tokenizer.added_tokens_decoder)
         for start in range(len(rendered) - 1, -1, -1):  # back to where the reply begins
             if PROBE[-1].content in str(self.tokenizer.decode(rendered[start:])):
                 return next((token for token in rendered[start:] if token in controls), None)
         return None
+
+
+def _control_names(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
+    """The control tokens that text in messages must not make: the special ones, and those that the template writes."""
+    from jinja2 import nodes
+
+    tree = chat_environment().parse(template)
+    written = [node.data for node in tree.find_all(nodes.TemplateData)]
+    written += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
+    listed = getattr(tokenizer, "chat_control_tokens", None)
+    names = [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special or (token.content in listed if listed is not None else _stands_in(token.content, written))
+    ]
+    return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
+
+
+def _stands_in(name: str, texts: Sequence[str]) -> bool:
+    return not name.isspace() and any(name in text for text in texts)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Literal
 
 from society.answers.mathematics import same_math
-from society.answers.numbers import close, parse_number
+from society.answers.numbers import BENT, close, parse_number
 
 Equality = Literal["exact", "numeric", "choice", "math"]
 
@@ -31,12 +32,23 @@ _LETTER = re.compile(r"\W*(?:\\text\{)?\W*([A-Ja-j])\W*")
 
 def normalise(text: str) -> str:
     """`text` without what does not matter: case, Unicode form, spaces, article, markup around it."""
-    plain = unicodedata.normalize("NFKC", text.translate(_QUOTES)).casefold()
-    plain = unicodedata.normalize("NFKC", plain)
-    plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")  # zero-width and such
+    plain = _compose(_compose(text.translate(_QUOTES)).casefold())
+    plain = "".join(char for char in plain if unicodedata.category(char) != "Cf" or BENT.match(char))  # zero-width
     plain = " ".join(plain.split())
     stripped = plain.lstrip("# ").strip(_SURROUNDING)
     return _ARTICLE.sub("", stripped, count=1) if _ARTICLE.match(stripped) else stripped or plain
+
+
+def _compose(text: str) -> str:
+    """Compatibility form, but powers and indices stay what they are: 10\N{SUPERSCRIPT TWO} is not 102."""
+    return "".join(
+        part if raised else unicodedata.normalize("NFKC", part)
+        for raised, part in ((raised, "".join(letters)) for raised, letters in groupby(text, _is_raised))
+    )
+
+
+def _is_raised(char: str) -> bool:
+    return not char.isascii() and unicodedata.decomposition(char).startswith(("<super>", "<sub>"))
 
 
 def same_exact(a: str, b: str) -> bool:
@@ -59,7 +71,7 @@ def same_numeric(a: str, b: str, tolerance: float) -> bool:
 def same_choice(a: str, b: str) -> bool:
     """The same letter, whatever its case and brackets."""
     left, right = _LETTER.fullmatch(a[:40]), _LETTER.fullmatch(b[:40])
-    if left and right:
+    if left and right and not BENT.search(a + b):
         return left[1].upper() == right[1].upper()
     return same_exact(a, b)
 

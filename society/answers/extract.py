@@ -36,12 +36,9 @@ Candidates = Mapping[str, str]
 
 
 def _check_regex(pattern: str) -> str:
-    import regex
+    from society.text import compile_pattern
 
-    try:
-        regex.compile(pattern)
-    except regex.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
+    compile_pattern(pattern)
     return pattern
 
 

@@ -12,7 +12,7 @@ import re
 from functools import cache, lru_cache
 from importlib.util import find_spec
 
-from society.answers.numbers import close, parse_number
+from society.answers.numbers import BENT, close, parse_number
 from society.answers.worker import Worker
 from society.errors import MissingExtraError
 
@@ -35,6 +35,8 @@ def same_math(a: str, b: str, tolerance: float = 1e-6) -> bool:
     """
     if a == b:
         return True
+    if BENT.search(a + b):  # what is seen is not what would be compared
+        return False
     left, right = simplify(a), simplify(b)
     if left == right:
         return True

@@ -24,11 +24,12 @@ from typing import Any
 from society.errors import SocietyError
 
 CPU_SECONDS = 0.3
-"""Processor time for one question; after that the child itself gives up on it."""
-WALL_SECONDS = 0.7
-"""The same for a clock on the wall, for a machine that is busy."""
-KILL_SECONDS = 0.9
-"""Then the parent kills the child: native code does not heed timers. The next takes a second or two to start."""
+"""Processor time for one question, so that a busy machine changes no verdict; then the child gives up on it."""
+NATIVE_SECONDS = 0.6
+"""Processor time after which the system ends the child: native code does not heed handlers. The next takes a second
+or two to start."""
+WALL_SECONDS = 20.0
+"""Then the parent kills a child that uses no processor time at all."""
 START_SECONDS = 120.0
 MEMORY_BYTES = 4 << 30
 
@@ -43,7 +44,7 @@ class Worker:
     def __init__(self, module: str, preparation: float = 0.0) -> None:
         """`module` is run as a script and calls `serve`. `preparation`: seconds it may need beside judging."""
         self._module = module
-        self._seconds = KILL_SECONDS + preparation
+        self._seconds = WALL_SECONDS + preparation
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
@@ -130,8 +131,7 @@ def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...]) -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not look like a reply
     _limit_memory()
-    for timer in _TIMERS.values():
-        signal.signal(timer, _overrun)
+    signal.signal(signal.SIGVTALRM, _overrun)
     reply_to(*warm_up)
     print("ready", file=replies, flush=True)
     for line in sys.stdin:
@@ -142,19 +142,16 @@ def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...]) -> None:
         print(json.dumps(reply), file=replies, flush=True)
 
 
-_TIMERS = {signal.ITIMER_VIRTUAL: signal.SIGVTALRM, signal.ITIMER_REAL: signal.SIGALRM}
-
-
 def judge_in_time(judge: Callable[..., bool], *question: Any) -> bool:
     """The verdict of `judge`; False if it fails or takes too long. For the child, whose handlers heed timers."""
     try:
         # Again and again: a library may swallow the first one.
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS, 0.05)
-        signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS, 0.05)
+        signal.setitimer(signal.ITIMER_PROF, NATIVE_SECONDS)  # nothing handles its signal: it ends the process
         try:
             return bool(judge(*question))
         finally:
-            for timer in _TIMERS:
+            for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
                 signal.setitimer(timer, 0)
     except (Exception, Overrun):
         return False

@@ -41,13 +41,12 @@ def command(
     iteration: int | None,
 ) -> None:
     """List the debates of RUN, or show one of them, or what was learned from them."""
-    from rich.console import Console
-
     from society.cli.rows import Rows
+    from society.cli.terminal import Terminal
     from society.metrics.records import load_records
     from society.runs import Run
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if row is not None:
         Rows(Run(run), console, learner, agent, iteration).show(row)
         return

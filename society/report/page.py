@@ -10,8 +10,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
@@ -20,12 +18,25 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from society.durable import appearing
 from society.errors import InputError
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
 from society.report.rows import Json
 from society.runs import Run
+from society.visible import reveal
 
-SCRIPTS = ("dom.js", "source.js", "filters.js", "charts.js", "tables.js", "graph.js", "list.js", "debate.js", "main.js")
+SCRIPTS = (
+    "visible.js",
+    "dom.js",
+    "source.js",
+    "filters.js",
+    "charts.js",
+    "tables.js",
+    "graph.js",
+    "list.js",
+    "debate.js",
+    "main.js",
+)
 """The page's script, in the order in which its parts build on each other."""
 KINDS = ("replies", "prompts")
 
@@ -51,7 +62,7 @@ def build_page(title: str, blocks: str = "", live: bool = False) -> str:
         policy["connect-src"] = "'self'"
     return Template(_asset("template.html")).substitute(
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
-        title=escape(title), style=style, script=script, data=blocks, mode="live" if live else "file",
+        title=escape(reveal(title)), style=style, script=script, data=blocks, mode="live" if live else "file",
     )  # fmt: skip
 
 
@@ -92,14 +103,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that nobody ever sees half of it. Raises `InputError` where that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            try:
-                file.write(text)
-                file.close()
-                os.chmod(file.name, 0o644)  # noqa: PTH101  # a temporary file is private; a report is to be shown
-                os.replace(file.name, path)  # noqa: PTH105  # its name is a string
-            except BaseException:
-                os.unlink(file.name)  # noqa: PTH108
-                raise
+        with appearing(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another place with -o.") from error

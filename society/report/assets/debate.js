@@ -91,8 +91,8 @@ class DebateView {
     this.picture.replaceChildren(drawGraph(this.run, this.row, stage));
     if (this.input) {
       this.input.value = this.round;
-      this.input.setAttribute("aria-valuetext", stageName(this.run, stage));
-      this.output.textContent = stageName(this.run, stage);
+      this.input.setAttribute("aria-valuetext", plainly(stageName(this.run, stage)));
+      this.output.textContent = plainly(stageName(this.run, stage));
     }
     this.sections.forEach((section, i) => section.toggleAttribute("data-current", i === this.round && this.sections.length > 1));
   }
@@ -151,7 +151,8 @@ class DebateView {
     if (this.row !== row || !texts) return;
     for (const element of this.element.querySelectorAll("[data-turn]")) {
       const t = Number(element.dataset.turn);
-      element.querySelector(".text").replaceChildren(...this.markAnswer(texts[t] ?? "", row.turns[t][2]));
+      element.querySelector(".text").replaceWith(make("div", { class: "text", dir: "auto" }, this.markAnswer(texts[t] ?? "", row.turns[t][2])));
+      this.warn(element.querySelector("h4"), texts[t] ?? "");
       if ((texts[t] ?? "").length > LONG) this.fold(element.querySelector(".text"));
     }
   }
@@ -160,8 +161,14 @@ class DebateView {
   markAnswer(text, answer) {
     const said = answer < 0 ? "" : this.row.answers[answer][0];
     const at = said ? text.toLowerCase().lastIndexOf(said.toLowerCase()) : -1;
-    if (at < 0) return [text];
-    return [text.slice(0, at), make("mark", {}, text.slice(at, at + said.length)), text.slice(at + said.length)];
+    if (at < 0) return flag(text);
+    return [flag(text.slice(0, at)), make("mark", {}, text.slice(at, at + said.length)), flag(text.slice(at + said.length))];
+  }
+
+  // Says of a turn that its text looks as if it would direct its readers, or speak in another's name.
+  warn(head, text) {
+    const names = [...new Set(findSuspects(text).map(([name]) => name))];
+    if (names.length) head.append(make("span", { class: "warning", title: "A pattern was found, no more: read it yourself." }, `⚠ has what looks like ${names.join(" and ")}`));
   }
 
   fold(element) {

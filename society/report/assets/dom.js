@@ -2,17 +2,21 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function fill(element, attributes, children) {
+const SPOKEN = ["title", "aria-label", "aria-valuetext"];
+const BARE = ["option", "title"]; // elements that hold text alone
+
+function fill(element, attributes, children, show) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, SPOKEN.includes(name) ? plainly(`${value}`) : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""));
+  const given = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== "");
+  element.append(...given.flatMap((child) => (typeof child === "string" ? show(child) : child)));
   return element;
 }
 
-const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-const draw = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children, BARE.includes(tag) ? plainly : reveal);
+const draw = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children, plainly);
 const byId = (id) => document.getElementById(id);
 
 const percent = (share, digits = 1) => (share === null || share === undefined ? "–" : `${(100 * share).toFixed(digits)}%`);

@@ -13,10 +13,10 @@ const view = new DebateView(byId("debate"), (round) => remember(round));
 
 function showRun() {
   const run = data.runs[state.run];
-  byId("title").textContent = data.runs.length > 1 ? data.title : run.name;
-  byId("subtitle").textContent = [
+  byId("title").textContent = plainly(data.runs.length > 1 ? data.title : run.name);
+  byId("subtitle").replaceChildren(...reveal([
     `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`, run.description, run.source,
-  ].filter(Boolean).join(" · ");
+  ].filter(Boolean).join(" · ")));
   showHeadline(run);
   redraw("findings", run.findings, drawFinding);
   redraw("figures", run.figures, drawFigure);

@@ -1,0 +1,135 @@
+"""Run stores from strangers: what this program did not write is refused before anything is read or run from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from society.errors import RunFolderError, SocietyError
+from society.metrics.records import load_records
+from society.report.page import write_report
+from society.runs import Run
+from society.store import Store
+from tests.reports import run_sums
+
+DEBATE = "[{name: debate, topology: complete, rounds: 2}]"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_sums(tmp_path_factory.mktemp("sound"), "sums", DEBATE, 3, 4).folder
+
+
+def change(sound: Path, tmp_path: Path, *statements: str) -> Run:
+    """A copy of the run in which `statements` were executed."""
+    folder = tmp_path / "stranger"
+    shutil.copytree(sound, folder)
+    db = sqlite3.connect(folder / "store.sqlite")
+    db.executescript("PRAGMA writable_schema=ON;" + ";".join(statements))
+    db.close()
+    return Run(folder)
+
+
+def test_a_sound_store_is_read(sound: Path, tmp_path: Path) -> None:
+    write_report([change(sound, tmp_path, "SELECT 1")], tmp_path / "r.html")
+    assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON turns BEGIN DELETE FROM results; END",
+        "CREATE VIEW meta2 AS SELECT load_extension('x')",
+        "ALTER TABLE texts RENAME TO hidden; CREATE VIEW texts AS SELECT key, text || 'x' AS text FROM hidden",
+        "CREATE TABLE more (a)",
+        "CREATE INDEX more ON turns (text)",
+        "ALTER TABLE turns ADD COLUMN more TEXT",
+        "DROP TABLE meta; CREATE TABLE meta (name, value)",
+        "UPDATE sqlite_master SET sql = replace(sql, 'text TEXT NOT NULL', 'text TEXT NOT NULL DEFAULT (random())')"
+        " WHERE name = 'texts'",
+    ],
+)
+def test_a_schema_that_is_not_ours_is_refused(sound: Path, tmp_path: Path, statement: str) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError, match=r"not ours|says no version"):
+        run.turns()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE turns SET iteration = 'x'",
+        "UPDATE turns SET round = -1 WHERE rowid = 1",
+        "UPDATE turns SET generated_tokens = 9223372036854775807",
+        "UPDATE turns SET text = x'ff00'",
+        "UPDATE turns SET answer = x'00'",
+        "UPDATE turns SET seconds = 9e999",
+        "UPDATE turns SET seconds = 'soon'",
+        "UPDATE turns SET confidence = x'01'",
+        "UPDATE turns SET status = 'splendid'",
+        "UPDATE turns SET chat = 'no JSON'",
+        "UPDATE turns SET chat = '{}'",
+        "UPDATE turns SET chat = '[[1, 2]]'",
+        'UPDATE turns SET chat = \'[["user", "../.."]]\'',
+        "UPDATE turns SET reads = '[[[], 1, \"a\"]]'",
+        f"UPDATE turns SET reads = '{'[' * 900 + ']' * 900}'",
+        f"UPDATE turns SET chat = '{'[' * 100_000 + ']' * 100_000}'",
+        "UPDATE results SET verdicts = '[]'",
+        "UPDATE results SET verdicts = '{\"a\": 3}'",
+        "UPDATE results SET tied = '[[1]]'",
+        "UPDATE results SET support = -9e999",
+        "UPDATE results SET gold = x'00'",
+        "UPDATE texts SET key = 'text' WHERE rowid = 1",
+        "UPDATE texts SET text = zeroblob(10)",
+        "UPDATE meta SET value = x'00' WHERE name = 'versions'",
+    ],
+)
+def test_values_of_another_kind_are_refused(sound: Path, tmp_path: Path, statement: str) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError, match="no run store that society wrote"):
+        load_records(run)
+
+
+def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "UPDATE turns SET text = CAST(zeroblob(60000000) AS TEXT) WHERE rowid = 1")
+    with pytest.raises(RunFolderError, match="no run store that society wrote"):
+        load_records(run)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../other", "a/../../b", "C:\\x", "..\\x"])
+def test_adapters_stay_in_the_runs_folder(sound: Path, tmp_path: Path, path: str) -> None:
+    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, NaN]', 1, 0.5"
+    run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
+    with pytest.raises(RunFolderError, match="leads out of the run"):
+        run.adapters()
+
+
+def test_damaged_pages_are_found(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    path = run.folder / "store.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096:] = bytes(byte ^ 0x5A for byte in data[4096:])
+    path.write_bytes(data)
+    with pytest.raises(RunFolderError):
+        run.turns()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, json.dumps({"version": 1, "name": "x", "agents": 3}), "NaN"])
+def test_a_scenario_that_is_none_is_an_error_for_people(sound: Path, tmp_path: Path, text: str) -> None:
+    run = change(sound, tmp_path, f"UPDATE meta SET value = '{text}' WHERE name = 'scenario'")
+    with pytest.raises(RunFolderError, match="scenario"):
+        write_report([run], tmp_path / "r.html")
+
+
+def test_reading_changes_nothing(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "SELECT 1")
+    path = run.folder / "store.sqlite"
+    before = path.read_bytes()
+    write_report([run], tmp_path / "r.html")
+    with pytest.raises(SocietyError), Store(path, read_only=True) as store:
+        store.set_meta({"name": "value"})
+    assert path.read_bytes() == before
