@@ -1,0 +1,101 @@
+"""Adapters on the server, each known by its content hash, so that no name can stand for weights it does not have.
+
+vLLM             loads a PEFT folder when it is asked to; it is loaded under its hash, and asked for by it
+llama.cpp        has the GGUF adapters that it was started with; the one with the same contents is switched on
+
+Both read the adapter's files themselves: server and runner must share a file system. On any server, an adapter that is
+served under a name of its own needs none of this: it is the `model` of a backend entry of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from backends.openai.client import Client
+from backends.openai.dialects import LLAMA_CPP, VLLM
+from backends.openai.opening import Served
+from backends.openai.wire import ModelList
+from society.errors import BackendError, InputError
+from society.identity import hash_path
+from society.types import Adapter
+
+
+class ServerAdapters:
+    """The adapters ability. `serve` says it all again to a server that was started anew."""
+
+    def __init__(self, client: Client, served: Served) -> None:
+        self._client = client
+        self._served = served
+        self._loaded: dict[str, Adapter] = {}
+        self._numbers: dict[str, int] = {}  # llama.cpp's, by hash
+
+    def identify(self, path: Path) -> Adapter:
+        """The adapter in a file or folder. It does not say which weights it was trained on."""
+        return Adapter(hash_path(path), str(path), "")
+
+    async def load(self, adapter: Adapter) -> None:
+        """Make `adapter.hash` usable in requests. Raises `InputError` where this server cannot."""
+        if adapter.hash in self._loaded:
+            return
+        if self._served.dialect is LLAMA_CPP:
+            await self._find(adapter)
+        elif self._served.dialect is VLLM:
+            await self._send(adapter)
+        else:
+            raise InputError(
+                f"{self._served.dialect.name} at {self._client.url} loads no adapters.",
+                "Serve it under a name of its own, and give that name as `model` of another backend entry.",
+            )
+        self._loaded[adapter.hash] = adapter
+
+    async def serve(self, served: Served) -> None:
+        """Make every adapter usable again on a server that was started anew."""
+        again, self._loaded, self._numbers = list(self._loaded.values()), {}, {}
+        self._served = served
+        for adapter in again:
+            await self.load(adapter)
+
+    def fields(self, adapter: str | None) -> dict[str, Any]:
+        """What asks for this adapter in a request. llama.cpp applies all that it has unless it is told not to."""
+        if adapter is not None and adapter not in self._loaded:
+            raise BackendError(f"The adapter {adapter} is not loaded.", "Load it first, with `adapters.load`.")
+        if self._served.dialect is LLAMA_CPP:
+            chosen = self._numbers[adapter] if adapter is not None else None
+            scales = [{"id": n, "scale": 1.0 if n == chosen else 0.0} for n, _ in self._served.adapters]
+            return {"lora": scales} if scales else {}
+        return {"model": adapter} if adapter is not None else {}
+
+    async def _find(self, adapter: Adapter) -> None:
+        """The number of the adapter with these contents among those that llama.cpp's server was started with."""
+        for number, name in self._served.adapters:
+            if await asyncio.to_thread(_hash, Path(name)) == adapter.hash:
+                self._numbers[adapter.hash] = number
+                return
+        names = ", ".join(name for _, name in self._served.adapters) or "none"
+        raise InputError(
+            f"The server at {self._client.url} has no adapter with the contents of {adapter.path}; it has: {names}.",
+            f"Start it on this machine with --lora {adapter.path}",
+        )
+
+    async def _send(self, adapter: Adapter) -> None:
+        """Have vLLM load the adapter under its hash, unless it has done so before."""
+        models = await self._client.get(f"{self._client.url}/models", ModelList)
+        if any(entry.id == adapter.hash for entry in models.data):
+            return
+        body = {"lora_name": adapter.hash, "lora_path": str(Path(adapter.path).resolve())}
+        try:
+            await self._client.send("POST", f"{self._client.url}/load_lora_adapter", body)
+        except BackendError as error:
+            if "already" in error.cause:  # by another run in this moment: the hash says that it is the same
+                return
+            raise InputError(
+                f"{adapter.path} could not be loaded. {error.cause}",
+                "Start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True where it sees the same files.",
+            ) from None
+
+
+def _hash(path: Path) -> str | None:
+    """The content hash of a file that the server names, if it is on this machine."""
+    return hash_path(path) if path.is_file() else None

@@ -1,0 +1,136 @@
+"""One connection pool to one server: requests out, checked answers or errors in. The key leaves it in one header only.
+
+Retries nothing. Follows no redirects, so that a key goes nowhere but where it was meant to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from backends.openai.config import OpenAI
+from backends.openai.failures import NoAnswerError, failure
+from backends.openai.keys import find_key, is_local
+from society.errors import MissingExtraError, TransientError
+
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 4.0
+"""Connections idle for longer are not used again: many servers close them after five seconds."""
+LONGEST_BODY = 64 << 20
+"""Bytes of an answer; a server that says more has gone wild."""
+SECRET = 12
+"""Characters from which on a key is one, and taken out of what a server says; shorter ones are fillers such as
+`EMPTY`, which local servers ask for, and which a reply may well contain."""
+
+Answered = TypeVar("Answered", bound=BaseModel)
+
+
+class UnreachableError(TransientError):
+    """Nobody takes connections at the address."""
+
+
+class Client:
+    """An open connection pool; an async context manager. Raises `InputError` where there is no key."""
+
+    def __init__(self, config: OpenAI) -> None:
+        try:
+            import httpx
+        except ImportError:
+            raise MissingExtraError("The openai backend", "httpx", "openai") from None
+        self.url = config.url
+        self.root = root_of(config.url)
+        self._errors = (httpx.HTTPError, httpx.InvalidURL)
+        self._refused = (httpx.ConnectError, httpx.ConnectTimeout)
+        self._timeout = config.timeout
+        key = find_key(config)
+        self._key = key.encode() if key and len(key) >= SECRET else None
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, config.timeout)),
+            limits=httpx.Limits(max_keepalive_connections=config.concurrency, keepalive_expiry=IDLE_SECONDS),
+            **settings(config, key),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def get(self, url: str, kind: type[Answered]) -> Answered:
+        """What the server answers at `url`. Raises a `BackendError`."""
+        return self._read(await self.send("GET", url), kind, f"GET {url}")
+
+    async def post(self, url: str, body: dict[str, Any], kind: type[Answered]) -> Answered:
+        """What the server answers to `body`. Raises a `BackendError`."""
+        return self._read(await self.send("POST", url, body), kind, f"POST {url}")
+
+    async def send(self, method: str, url: str, body: dict[str, Any] | None = None) -> bytes:
+        """The body of an answer with status 200. Raises a `BackendError` for every other."""
+        where = f"{method} {url}"
+        try:
+            async with asyncio.timeout(self._timeout):
+                status, headers, said = await self._exchange(method, url, body)
+        except TimeoutError:
+            raise NoAnswerError(
+                f"{where} was not answered within {self._timeout:g} s.", "Raise `timeout`, or lower `concurrency`."
+            ) from None
+        except self._refused as error:
+            raise UnreachableError(f"No server answers at {url}: {_reason(error)}.", "Start it.") from None
+        except self._errors as error:
+            raise TransientError(f"{where} broke off: {_reason(error)}.", "Look into the server's log.") from None
+        if status != 200:
+            raise failure(status, headers, said, where, _longest_answer(body))
+        return said
+
+    async def _exchange(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body, the key taken out of both. JSON is written in ASCII: half characters pass, too."""
+        content = None if body is None else json.dumps(body).encode()
+        sent = self._http.stream(method, url, content=content, headers={"Content-Type": "application/json"})
+        said = bytearray()
+        async with sent as response:
+            async for block in response.aiter_bytes():
+                said += block
+                if len(said) > LONGEST_BODY:
+                    raise TransientError(f"{method} {url} does not stop answering.", "Look into the server's log.")
+        headers = {name: self._hidden(value.encode()).decode() for name, value in response.headers.items()}
+        return response.status_code, headers, self._hidden(bytes(said))
+
+    def _hidden(self, said: bytes) -> bytes:
+        return said.replace(self._key, b"[key]") if self._key else said
+
+    @staticmethod
+    def _read(said: bytes, kind: type[Answered], where: str) -> Answered:
+        try:
+            return kind.model_validate_json(said)
+        except ValidationError as error:
+            what = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise TransientError(
+                f"{where} answered with what is no {kind.__name__}: {what}.", "Look into the server's log."
+            ) from None
+
+
+def settings(config: OpenAI, key: str | None) -> dict[str, Any]:
+    """What every connection to the server has: the key, and no proxy between this machine and itself."""
+    return {"headers": {"Authorization": f"Bearer {key}"} if key else {}, "trust_env": not is_local(config.url)}
+
+
+def root_of(url: str) -> str:
+    """Where the things are that are not the standard's."""
+    return url.removesuffix("/v1")
+
+
+def _reason(error: Exception) -> str:
+    """The library's word for it; some of its errors have none."""
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _longest_answer(body: dict[str, Any] | None) -> int:
+    limits = (body or {}).get("max_tokens"), (body or {}).get("max_completion_tokens")
+    return next((limit for limit in limits if isinstance(limit, int)), 0)

@@ -1,0 +1,119 @@
+"""Which failures may pass, and what is to be done about the others. Retrying is the engine's work, not done here.
+
+429, 503 and no answer in time      `BusyError`: transient, and fewer requests from now on
+other 5xx, resets, garbage          `TransientError`
+a prompt too long                   `ContextOverflowError`
+401, 403, 404, quota, all else      `BackendError`, with what to do
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from backends.openai.wire import Problem
+from society.errors import BackendError, ContextOverflowError, TransientError
+
+SHOWN = 300
+"""Characters of a server's own words that an error repeats."""
+_PASSING = frozenset({408, 409, 425})
+_CONTEXT = re.compile(r"context (?:length|size|window)\D{0,24}(\d+)", re.I)
+_PROMPT = (
+    re.compile(r"\((\d+) in the messages", re.I),
+    re.compile(r"(\d+) (?:tokens from the input|input tokens)", re.I),
+    re.compile(r"(?:resulted in|request|input) \(?(\d+) tokens", re.I),
+    re.compile(r"input \((\d+) tokens", re.I),
+)
+_TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|context (?:length|size|window)", re.I)
+
+
+class BusyError(TransientError):
+    """The server has too much to do: worth trying again, and a reason to ask for less at a time."""
+
+
+class NoAnswerError(BusyError):
+    """No answer in the time that the scenario allows."""
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, max_tokens: int = 0) -> BackendError:
+    """The error that a server's refusal is. `where` is what was asked, as people name it; `max_tokens` the longest
+    answer that was asked for."""
+    problem = read_problem(body)
+    said = f"{where} answered {status}: {problem.message or 'without a reason'}"
+    if status == 429 and problem.code != "insufficient_quota":
+        return BusyError(said, "Lower `concurrency`, or wait.", after=retry_after(headers))
+    if status >= 500 or status in _PASSING:
+        kind = BusyError if status == 503 else TransientError
+        return kind(said, "Look into the server's log.", after=retry_after(headers))
+    if status in (400, 413, 422) and _TOO_LONG.search(f"{problem.code} {problem.type} {problem.message}"):
+        return _overflow(problem, max_tokens) or BackendError(said, "Shorten the prompts or lower max_tokens.")
+    return BackendError(said, _remedy(status, headers, problem))
+
+
+def _remedy(status: int, headers: Mapping[str, str], problem: Problem) -> str:
+    if status in (401, 403):
+        return "Name the environment variable that holds the key as `key_env`, and check that the key is right."
+    if status == 429:
+        return "The account has no quota left: its owner must add to it."
+    if status == 404:
+        return "Check `url` (it usually ends in /v1) and `model`."
+    if 300 <= status < 400:
+        return f"It is elsewhere now: {headers.get('location', '')[:SHOWN]}. Give that address as `url`."
+    return "Change what the server does not take, or leave it out."
+
+
+def _overflow(problem: Problem, max_tokens: int) -> ContextOverflowError | None:
+    """The error with all lengths, if the server tells them; none are made up."""
+    context, prompt = problem.n_ctx, problem.n_prompt_tokens
+    if context is None and (found := _CONTEXT.search(problem.message)):
+        context = int(found[1])
+    if prompt is None:
+        prompt = next((int(found[1]) for pattern in _PROMPT if (found := pattern.search(problem.message))), None)
+    if context is None or prompt is None:
+        return None
+    remedy = "Start the server with a larger context, or lower sampling.max_tokens or the history window."
+    return ContextOverflowError(prompt, max_tokens, context, remedy)
+
+
+def read_problem(body: bytes) -> Problem:
+    """What a server says is wrong: its `error` object, or the beginning of whatever else it said."""
+    try:
+        data: Any = _json(body)
+        data = data.get("error", data) if isinstance(data, dict) else data
+        if isinstance(data, dict):
+            said = data.get("message") or data.get("detail") or ""
+            return Problem.model_validate({**data, "message": _shortened(str(said))})
+    except (ValueError, ValidationError):
+        data = body.decode("utf-8", "replace")
+    return Problem(message=_shortened(str(data)))
+
+
+def _json(body: bytes) -> Any:
+    from pydantic_core import from_json
+
+    return from_json(body)
+
+
+def _shortened(said: str) -> str:
+    """One line that a terminal can show, and not all of a page of HTML."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    return line if len(line) <= SHOWN else line[:SHOWN] + " ..."
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header, which gives these or a date; None without one that can be read."""
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return float(value)
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())

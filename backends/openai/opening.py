@@ -1,0 +1,146 @@
+"""What a server is and has, looked at before any work: its kind, its models, its context, its adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from backends.openai.client import Client, UnreachableError
+from backends.openai.config import OpenAI
+from backends.openai.dialects import LLAMA_CPP, Dialect, LimitName, find_dialect, write_body
+from backends.openai.failures import NoAnswerError
+from backends.openai.wire import Completion, LoraList, ModelEntry, ModelList, Props
+from society.errors import BackendError, InputError, TransientError
+from society.identity import fingerprint
+from society.types import ChatMessage, GenerateRequest, Sampling
+
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between looks at a server that is busy, or still loads its model. The engine retries turns, not openings."""
+_WEIGHTS = ("n_params", "size", "ftype", "n_vocab", "n_embd", "n_ctx_train", "vocab_type")
+"""What llama.cpp says of the weights; other things that it says depend on how it was started."""
+_SHOWN = 12
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model on a server. `identity` is what it says of the weights, `build` of the program that runs them."""
+
+    model: str
+    identity: str
+    dialect: Dialect
+    context: int | None = None
+    slots: int | None = None
+    adapters: tuple[tuple[int, str], ...] = ()  # llama.cpp's: number and path
+    logprobs: bool = True
+    limit_name: LimitName = "max_tokens"
+    build: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """All that is known of what decides the replies."""
+        return fingerprint([self.identity, self.build])
+
+
+async def find_server(client: Client, config: OpenAI) -> Served:
+    """The model that the scenario means, tried out. Raises `InputError` for whatever the user can mend, and
+    `BackendError` for a server that fails."""
+    try:
+        return await probe(client, config, await look(client, config))
+    except UnreachableError as error:
+        remedy = "Start the server, or correct `url`. For llama.cpp's: llama-server -m MODEL.gguf --port 8080"
+        raise InputError(error.cause, remedy) from None
+    except TransientError:
+        raise
+    except BackendError as error:
+        raise InputError(error.cause, error.remedy) from None
+
+
+async def look(client: Client, config: OpenAI) -> Served:
+    """The model that the scenario means, as the server describes it. Raises `InputError` where it has no such model."""
+    entry = _choose(config, await _list_models(client, config))
+    served = Served(entry.id, fingerprint([entry.id]), find_dialect(entry.owned_by), entry.max_model_len)
+    if served.dialect is not LLAMA_CPP:
+        return served
+    props = await _patiently(partial(client.get, f"{client.root}/props", Props))
+    loras = await _patiently(partial(client.get, f"{client.root}/lora-adapters", LoraList))
+    file = entry.id.replace("\\", "/").rpartition("/")[2]  # its own name is a path, unless it was given another
+    weights = {name: (entry.meta or {}).get(name) for name in _WEIGHTS}
+    return replace(
+        served,
+        identity=fingerprint([file, weights, props.chat_template]),
+        context=props.default_generation_settings.n_ctx,
+        slots=props.total_slots,
+        adapters=tuple((lora.id, lora.path) for lora in loras.root),
+    )
+
+
+async def _list_models(client: Client, config: OpenAI) -> list[ModelEntry]:
+    """What the server lists; a server without a list is believed to have the model that the scenario names."""
+    try:
+        return (await _patiently(partial(client.get, f"{client.url}/models", ModelList))).data
+    except TransientError:
+        raise
+    except BackendError as error:
+        if config.model is None or " answered 404" not in error.cause:
+            raise
+        return [ModelEntry(id=config.model)]
+
+
+def _choose(config: OpenAI, entries: list[ModelEntry]) -> ModelEntry:
+    by_name = {entry.id: entry for entry in entries}
+    if config.model in by_name:
+        return by_name[config.model]
+    if config.model is None and len(by_name) == 1:
+        return entries[0]
+    near = difflib.get_close_matches(config.model or "", by_name, n=_SHOWN, cutoff=0.5)
+    shown = (near or list(by_name))[:_SHOWN]
+    names = ", ".join(shown) + (f" and {len(by_name) - len(shown)} more" if len(by_name) > len(shown) else "")
+    what = (
+        f"has no model {config.model!r}" if config.model else f"has {len(by_name)} models, and the scenario names none"
+    )
+    raise InputError(f"The server at {config.url} {what}.", f"Set `model`; it has: {names}." if names else "Load one.")
+
+
+async def probe(client: Client, config: OpenAI, served: Served) -> Served:
+    """Ask for a few tokens: so a key or a model that is refused shows now, and what the server lacks is known."""
+    served = replace(served, logprobs=config.logprobs)
+    request = GenerateRequest((ChatMessage("user", "Hello."),), Sampling(max_tokens=16), seed=1)
+    while True:
+        body = write_body(served.dialect, served.model, request, served.limit_name, served.logprobs)
+        try:
+            said = await _patiently(partial(client.post, f"{client.url}/chat/completions", body, Completion))
+        except BackendError as error:
+            served = _without(served, error)
+            continue
+        build = said.system_fingerprint if served.dialect.one_build else None
+        has_logprobs = served.logprobs and said.choices[0].logprobs is not None
+        return replace(served, build=build, logprobs=has_logprobs)
+
+
+def _without(served: Served, error: BackendError) -> Served:
+    """`served` without what the server has just refused. Raises the error where it is about something else."""
+    said = error.cause.lower()
+    if "max_completion_tokens" in said and served.limit_name == "max_tokens":
+        return replace(served, limit_name="max_completion_tokens")
+    if "logprob" in said and served.logprobs:
+        return replace(served, logprobs=False)
+    raise error
+
+
+async def _patiently(ask: Callable[[], Awaitable[Found]]) -> Found:
+    """What `ask` gives, asked again while that may help."""
+    for wait in WAITS:
+        try:
+            return await ask()
+        except (UnreachableError, NoAnswerError):
+            raise
+        except TransientError as error:
+            if "logprob" in error.cause.lower():  # said with status 500 by some; it does not pass
+                raise
+            await asyncio.sleep(wait)
+    return await ask()

@@ -1,0 +1,114 @@
+"""What servers answer, as pydantic models: only what is used is read, whatever else they say is ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+Tokens = Annotated[int, Field(ge=0)]
+
+
+class Answer(BaseModel):
+    """What any server says: more fields than these are normal."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Message(Answer):
+    """The reply. `content` is null where the server has something else to say, such as a refusal."""
+
+    content: str | None = None
+    refusal: str | None = None
+
+
+class TokenLogprob(Answer):
+    """One generated token."""
+
+    logprob: float | None = None
+
+
+class Logprobs(Answer):
+    """The generated tokens, in order."""
+
+    content: list[TokenLogprob] | None = None
+
+
+class Choice(Answer):
+    """One of the replies; there is one."""
+
+    message: Message
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+
+
+class PromptDetails(Answer):
+    """How the prompt was read."""
+
+    cached_tokens: Tokens | None = None
+
+
+class Usage(Answer):
+    """Tokens as the server counted them."""
+
+    prompt_tokens: Tokens
+    completion_tokens: Tokens = 0
+    prompt_tokens_details: PromptDetails | None = None
+
+
+class Completion(Answer):
+    """The answer of /chat/completions."""
+
+    choices: Annotated[list[Choice], Field(min_length=1)]
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+
+
+class ModelEntry(Answer):
+    """A model that the server has. `meta` is llama.cpp's, `max_model_len` vLLM's and SGLang's."""
+
+    id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None
+    meta: dict[str, Any] | None = None
+
+
+class ModelList(Answer):
+    """The answer of /models."""
+
+    data: list[ModelEntry]
+
+
+class Generation(Answer):
+    """llama.cpp's settings of a slot."""
+
+    n_ctx: int | None = None
+
+
+class Props(Answer):
+    """The answer of llama.cpp's /props."""
+
+    default_generation_settings: Generation = Generation()
+    total_slots: int | None = None
+    chat_template: str | None = None
+
+
+class LoraEntry(Answer):
+    """One adapter that llama.cpp's server was started with."""
+
+    id: int
+    path: str
+
+
+class LoraList(RootModel[list[LoraEntry]]):
+    """The answer of llama.cpp's /lora-adapters."""
+
+
+class Problem(Answer):
+    """The `error` of a failed request."""
+
+    message: str = ""
+    code: str | int | None = None
+    type: str | None = None
+    n_prompt_tokens: int | None = None
+    n_ctx: int | None = None
