@@ -22,18 +22,27 @@ ROOM = 64  # columns by which a full cache grows: concatenating every step copie
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers does not type its subclass hook
-    """A cache layer with room to spare: `keys` and `values` are views of larger tensors."""
+    """A cache layer with room to spare: `keys` and `values`, each (rows, heads, columns, size), are views of larger
+    tensors, so that columns come and go and rows leave and join without copying the others."""
 
-    room: tuple[torch.Tensor, torch.Tensor] | None = None
+    room: tuple[torch.Tensor, torch.Tensor]
+    begin: int
+    """The first column of the room that is in use."""
 
     @property
     def held(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values, each (rows, heads, columns, size)."""
+        """Keys and values."""
         return cast(torch.Tensor, self.keys), cast(torch.Tensor, self.values)
 
+    @property
+    def end(self) -> int:
+        """The column of the room after the newest one."""
+        return self.begin + self.held[0].shape[2]
+
     def put(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Replace what is held."""
-        self.keys, self.values, self.room = keys, values, None
+        """Replace what is held. These tensors will be written to."""
+        self.room = keys, values
+        self._look(len(keys), 0, keys.shape[2])
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -42,15 +51,48 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.put(key_states[:, :, :0], value_states[:, :, :0])
-        start = self.held[0].shape[2]
-        end = start + key_states.shape[2]
-        if self.room is None or self.room[0].shape[2] < end:
-            keys, values = (enlarge(states, end + ROOM) for states in self.held)
-            self.room = keys, values
-        self.room[0][:, :, start:end] = key_states
-        self.room[1][:, :, start:end] = value_states
-        self.keys, self.values = (states[:, :, :end] for states in self.room)
+        rows, _, more, _ = key_states.shape
+        if self.end + more > self.room[0].shape[2]:
+            self._grow(rows, self.held[0].shape[2], max(more, ROOM))
+        start, end = self.end, self.end + more
+        for states, new in zip(self.room, (key_states, value_states), strict=True):
+            states[:rows, :, start:end] = new
+        self._look(rows, self.begin, end)
         return self.held
+
+    def keep(self, kept: Sequence[int], first: int) -> None:
+        """Let row `kept[i]` become row i, and leave out all others and the columns before `first`."""
+        places = [i for i, row in enumerate(kept) if i != row]
+        if places:
+            for states in self.room:
+                states[places] = states[[kept[i] for i in places]]
+        self._look(len(kept), self.begin + first, self.end)
+
+    def join(self, keys: torch.Tensor, values: torch.Tensor, columns: int) -> None:
+        """Put rows under those that are here, the newest columns aligned; `columns` are then in use."""
+        rows = len(self.held[0])
+        if rows + len(keys) > len(self.room[0]) or columns > self.end:
+            self._grow(rows + len(keys), columns, ROOM)
+        for states, new in zip(self.room, (keys, values), strict=True):
+            start = self.end - new.shape[2]
+            states[rows : rows + len(new), :, start : self.end] = new
+            states[rows : rows + len(new), :, :start] = 0  # masked, but what is masked must be finite
+        self._look(rows + len(keys), self.end - columns, self.end)
+
+    def _look(self, rows: int, begin: int, end: int) -> None:
+        """Hold this part of the room."""
+        self.begin = begin
+        self.keys, self.values = (states[:rows, :, begin:end] for states in self.room)
+
+    def _grow(self, rows: int, columns: int, spare: int) -> None:
+        """Move to new tensors of so many rows and columns, what is held on the right, then columns to spare."""
+        present, heads, used, size = self.held[0].shape
+        larger = tuple(states.new_empty(rows, heads, columns + spare, size) for states in self.held)
+        for new, old in zip(larger, self.held, strict=True):
+            new[:present, :, columns - used : columns] = old
+            new[:present, :, : columns - used] = 0
+        self.room = cast(tuple[torch.Tensor, torch.Tensor], larger)
+        self._look(present, columns - used, columns)
 
 
 class Batch:
@@ -112,11 +154,9 @@ class Batch:
         self._draw(logits, rows)
         if self.rows:
             columns = max(self.columns, ids.shape[1])
-            self.mask = torch.cat([widen(self.mask, 1, columns), widen(mask, 1, columns)])
+            self.mask = torch.cat([widen(self.mask, columns), widen(mask, columns)])
             for old, new in zip(layers_of(self.cache), layers_of(cache), strict=True):
-                pairs = zip(old.held, new.held, strict=True)
-                keys, values = (torch.cat([widen(a, 2, columns), widen(b, 2, columns)]) for a, b in pairs)
-                old.put(keys, values)
+                old.join(*new.held, columns)
         else:
             self.mask, self.cache = mask, cache
         self.rows = [*self.rows, *rows]
@@ -152,26 +192,27 @@ class Batch:
         if not kept:
             self.clear()
             return
+        kept = close_ranks(kept)
         self.rows = [self.rows[i] for i in kept]
         self.mask = self.mask[kept]
         first = int(self.mask.any(0).int().argmax())
         self.mask = self.mask[:, first:]
         for layer in layers_of(self.cache):
-            keys, values = (states[kept, :, first:] for states in layer.held)
-            layer.put(keys, values)
+            layer.keep(kept, first)
+
+
+def close_ranks(kept: Sequence[int]) -> list[int]:
+    """The same rows (ascending) in an order that moves few: the last ones into the places of those that left."""
+    places = list(range(len(kept)))
+    late = [row for row in kept if row >= len(kept)]
+    for place, row in zip(sorted(set(places).difference(kept)), late, strict=True):
+        places[place] = row
+    return places
 
 
 def layers_of(cache: Cache) -> list[RoomyLayer]:
     """The cache's layers, which are all of one kind."""
     return cast(list[RoomyLayer], cache.layers)
-
-
-def enlarge(states: torch.Tensor, columns: int) -> torch.Tensor:
-    """The same (rows, heads, columns, size) with unused columns after it, up to `columns`."""
-    rows, heads, used, size = states.shape
-    larger = states.new_empty(rows, heads, columns, size)
-    larger[:, :, :used] = states
-    return larger
 
 
 def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,8 +223,6 @@ def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[
     return ids, mask
 
 
-def widen(states: torch.Tensor, axis: int, columns: int) -> torch.Tensor:
-    """The same with zeros put before it along `axis`, up to `columns`."""
-    missing = list(states.shape)
-    missing[axis] = columns - states.shape[axis]
-    return states if not missing[axis] else torch.cat([states.new_zeros(missing), states], axis)
+def widen(mask: torch.Tensor, columns: int) -> torch.Tensor:
+    """The same with zeros on the left, up to so many columns."""
+    return torch.cat([mask.new_zeros(len(mask), columns - mask.shape[1]), mask], 1)

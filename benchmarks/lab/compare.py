@@ -1,0 +1,82 @@
+"""The planned comparisons: differences seed by seed on the same questions, with intervals, tests and effect sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.lab.plan import ARMS, CONTROL, METHOD
+from society.metrics.statistics import Difference, compare_outcomes, holm
+
+BASELINES = ("single_agent", "majority_ft", "star")
+ABLATIONS = tuple(arm for arm in ARMS if arm not in (METHOD, CONTROL, *BASELINES))
+Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
+
+
+def contrast(
+    summaries: Summaries, method: str, rivals: Sequence[str], iteration: int, early: bool = False
+) -> list[list[str]]:
+    """A row of cells for each rival that has come to this iteration in a seed that the method has, too.
+
+    The p of Holm holds over the rivals given together.
+    """
+    pairs = {rival: paired(summaries, method, rival, iteration) for rival in rivals}
+    known = {rival: found for rival, found in pairs.items() if found}
+    tests = {rival: test([one.value for one in found.values()]) for rival, found in known.items()}
+    adjusted = dict(zip(tests, holm([found[2] for found in tests.values()]), strict=True))
+    name = f"after {iteration}" + (" (early, not planned)" if early else "")
+    return [
+        cells(f"{method} less {rival}, {name}", found, tests[rival], adjusted[rival]) for rival, found in known.items()
+    ]
+
+
+def paired(summaries: Summaries, method: str, rival: str, iteration: int) -> dict[int, Difference]:
+    """By seed: the method's outcomes less the rival's, question by question."""
+    ours, theirs = ({seed: outcomes(one, iteration) for seed, one in summaries.get(arm, {}).items()}
+                    for arm in (method, rival))  # fmt: skip
+    return {s: compare_outcomes(theirs[s], ours[s]) for s in ours if s in theirs and ours[s] and theirs[s]}
+
+
+def outcomes(summary: Mapping[str, Any], iteration: int) -> dict[int, list[float]]:
+    """Right or wrong for each held-out question; empty where the run has not come so far."""
+    rounds = summary["iterations"]
+    return {i: [float(bit)] for i, bit in enumerate(rounds[iteration]["right"])} if iteration < len(rounds) else {}
+
+
+def test(values: Sequence[float]) -> tuple[float, float, float, float]:
+    """Low and high of the 95 % interval of the mean, p of the two-sided t-test, and the effect size (mean over
+    standard deviation), by scipy; with fewer than two seeds or no spread NaN, and a p of 1."""
+    from statistics import fmean, stdev
+
+    from scipy.stats import ttest_1samp
+
+    if len(values) < 2 or stdev(values) == 0:
+        return float("nan"), float("nan"), 1.0, float("nan")
+    found = ttest_1samp(values, 0)
+    interval = found.confidence_interval()
+    return float(interval.low), float(interval.high), float(found.pvalue), fmean(values) / stdev(values)
+
+
+def cells(
+    name: str, found: Mapping[int, Difference], tested: tuple[float, float, float, float], adjusted: float
+) -> list[str]:
+    """One row of the table of differences."""
+    low, high, p, effect = tested
+    mean = sum(one.value for one in found.values()) / len(found)
+    single = low != low
+    mcnemar = "; ".join(f"{seed}: {one.value:+.1%}, p = {one.p:.2g}" for seed, one in found.items())
+    tail = ["-"] * 4 if single else [f"[{low:+.1%}, {high:+.1%}]", f"{p:.2g}", f"{adjusted:.2g}", f"{effect:.2f}"]
+    return [name, str(len(found)), f"{mean:+.1%}", *tail, mcnemar]
+
+
+def differences(summaries: Summaries, arm: str, early: int = 10, late: int = 30) -> list[list[str]]:
+    """What an arm gained from one iteration to another, as a row."""
+    found = {
+        seed: compare_outcomes(outcomes(one, early), outcomes(one, late))
+        for seed, one in summaries.get(arm, {}).items()
+        if outcomes(one, late)
+    }
+    if not found:
+        return []
+    tested = test([one.value for one in found.values()])
+    return [cells(f"{arm}, after {late} less after {early}", found, tested, tested[2])]

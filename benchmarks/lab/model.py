@@ -1,0 +1,183 @@
+"""Makes the lab model: a Llama of a million parameters, pretrained on the lab's debates. Once; then it is kept.
+
+    python -m benchmarks.lab.model            # the model in build/lab/model and build/lab/model.gguf
+
+The project's own trainer trains it, on one thread: the same recipe gives the same weights on the same machine and
+library versions. What is made lies in the cache folder under a hash of the recipe and of the text that it begins with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from backends.llama_cpp.models import cache_folder
+from backends.training import TrainSettings
+from benchmarks.lab.gguf import write_gguf
+from benchmarks.lab.plan import SCENARIOS, SEEDS
+from benchmarks.lab.teacher import hear, used_questions
+from benchmarks.lab.tokenizer import make_tokenizer
+from society.scenario import load_scenario
+from society.types import Example
+
+HERE = Path("build") / "lab"
+"""Where the scenarios of the lab look for the model, from the folder of the project."""
+SAMPLE = 50
+"""Questions whose debates stand for all text when it is hashed, and give the tokenizer its words."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights. Questions are those debated by the teacher: alone, with each other, and
+    with summaries."""
+
+    hidden: int = 128
+    layers: int = 5
+    heads: int = 4
+    inner: int = 384
+    context: int = 512
+    alone: int = 7000
+    debated: int = 3500
+    summarised: int = 700
+    noise: float = 0.12
+    rate: float = 2e-3
+    epochs: int = 1
+    batch: int = 32
+    seed: int = 1000
+
+    def scaled(self, share: float) -> dict[str, int]:
+        """Each scenario of the teacher's debates and its number of questions."""
+        parts = {"without_debate": self.alone, "multiagent": self.debated, "with_summary": self.summarised}
+        return {name: max(1, round(share * count)) for name, count in parts.items()}
+
+
+def hear_all(recipe: Recipe, share: float = 1.0) -> list[Example]:
+    """The text to learn, none of it on a question of the experiment."""
+    reserved = used_questions(load_scenario(SCENARIOS / "multiagent.yaml"), SEEDS)
+    parts = recipe.scaled(share).items()
+    return [
+        example
+        for number, (name, questions) in enumerate(parts)
+        for example in hear(name, questions, recipe.noise, recipe.seed + number, reserved)
+    ]
+
+
+def name_of(recipe: Recipe, sample: Sequence[Example]) -> str:
+    """A hash of the recipe and of these examples: what is made of it is kept under it."""
+    said = [[asdict(message) for message in example.messages] for example in sample]
+    return hashlib.sha256(json.dumps([asdict(recipe), said]).encode()).hexdigest()[:16]
+
+
+def make(recipe: Recipe) -> Path:
+    """The folder with `model`, `model.gguf` and `made.json`, from the cache or made now."""
+    sample = hear_all(recipe, SAMPLE / recipe.alone)
+    folder = cache_folder() / "lab" / name_of(recipe, sample)
+    if not (folder / "made.json").exists():
+        with tempfile.TemporaryDirectory(dir=_ready(folder.parent)) as scratch:
+            part = Path(scratch, "part")
+            _make(recipe, sample, part)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+    return folder
+
+
+def _ready(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _make(recipe: Recipe, sample: Sequence[Example], part: Path) -> None:
+    """Pretrain, write the GGUF, and note what was done and how long it took."""
+    started = time.perf_counter()
+    blank = part / "blank"
+    make_blank(recipe, make_tokenizer(m.content for example in sample for m in example.messages), blank)
+    heard = hear_all(recipe)
+    print(f"{len(heard):,} rows of {recipe.scaled(1)}", file=sys.stderr)
+    trained = asyncio.run(pretrain(recipe, heard, blank, part / "model"))
+    write_gguf(part / "model", part / "model.gguf")
+    shutil.rmtree(blank)
+    made = {
+        "recipe": asdict(recipe), "rows": trained.examples, "tokens": trained.tokens, "steps": len(trained.losses),
+        "losses": [round(loss, 4) for loss in trained.losses[:: max(1, len(trained.losses) // 50)]],
+        "weights": trained.adapter.hash, "parameters": count_parameters(part / "model"),
+        "seconds": round(time.perf_counter() - started), "torch": version("torch"),
+        "transformers": version("transformers"),
+    }  # fmt: skip
+    (part / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+
+
+def make_blank(recipe: Recipe, tokenizer: Any, folder: Path) -> None:
+    """Write the model with random weights and its tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=recipe.hidden, intermediate_size=recipe.inner,
+        num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.context, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        initializer_range=recipe.hidden**-0.5,  # the usual 0.02 is for wide models: here copying is not learned with it
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+async def pretrain(recipe: Recipe, heard: Sequence[Example], blank: Path, out: Path) -> Any:
+    """Train the blank model on this text, on one thread, and write it to `out`: the trainer's own account."""
+    import torch
+
+    from backends.hf import HuggingFace
+
+    settings = TrainSettings(
+        method="full", learning_rate=recipe.rate, epochs=recipe.epochs, batch_size=recipe.batch, accumulation=1,
+        max_length=recipe.context, precision="float32", warmup=0.03,
+    )  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        async with HuggingFace(model=str(blank), device="cpu", dtype="float32").open() as backend:
+            assert backend.trainer is not None
+            return await backend.trainer.train(heard, settings, None, out, seed=recipe.seed, on_step=tell)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def tell(step: int, steps: int, loss: float, tokens: int) -> None:
+    """One line for every hundred steps."""
+    if step % 100 == 0 or step == steps:
+        print(f"{time.strftime('%X')} step {step} of {steps}, loss {loss:.3f}", file=sys.stderr, flush=True)
+
+
+def count_parameters(folder: Path) -> int:
+    """Numbers in the folder's weights."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118 - the file is no mapping
+
+
+def main() -> None:
+    """Make the model and put it where the scenarios look for it."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--to", type=Path, default=HERE, help="where to put it (default: %(default)s)")
+    to = options.parse_args().to
+    made = make(Recipe())
+    shutil.copytree(made, to, dirs_exist_ok=True)
+    print((to / "made.json").read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    main()

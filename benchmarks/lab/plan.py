@@ -1,0 +1,48 @@
+"""The plan of the experiment, fixed before anything was run: docs/results.md says what is asked of it and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from society.scenario import load_scenario
+from society.scenario.models import Scenario
+
+ROOT = Path(__file__).parent.parent.parent
+SCENARIOS = ROOT / "scenarios" / "lab"
+RESULTS = ROOT / "benchmarks" / "results" / "paper"
+"""One summary for each arm and seed."""
+SEEDS = (1, 2, 3, 4, 5)
+"""A seed decides questions and sampling; seed 0 is for trying things out, and none of its questions count."""
+CHUNK = 5
+"""After so many iterations a run's summary is written."""
+METHOD, CONTROL = "multiagent", "union"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of finetuning: a scenario of the lab, changed or not, and for how many iterations."""
+
+    file: str
+    iterations: int = 10
+    changes: tuple[str, ...] = ()
+
+    def load(self, seed: int, iterations: int) -> Scenario:
+        """The scenario, ready to run from the project's folder."""
+        settings = [f"seed={seed}", f"train.iterations={iterations}", *self.changes]
+        return load_scenario(SCENARIOS / f"{self.file}.yaml", settings)
+
+
+ARMS = {
+    METHOD: Arm("multiagent", 30),
+    CONTROL: Arm("union", 30),
+    "single_agent": Arm("single_agent"),
+    "majority_ft": Arm("majority_ft"),
+    "star": Arm("star"),
+    "without_critic": Arm("without_critic"),
+    "with_summary": Arm("with_summary"),
+    "without_debate": Arm("without_debate"),
+    "critic_w_0": Arm("multiagent", changes=("train.learners.critic.select.w=0",)),
+    "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",)),
+    "from_base": Arm("multiagent", changes=("train.start=base",)),
+}

