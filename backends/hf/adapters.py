@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from society.durable import put
 from society.errors import BackendError
 from society.types import Adapter
 
@@ -73,33 +74,49 @@ def base_of(model_hash: str) -> str:
 
 def check_shapes(folder: Path, modules: dict[str, Any]) -> None:
     """Raise `BackendError` unless every LoRA matrix in the folder fits the base's module of that name."""
-    from safetensors import safe_open
+    ranks: dict[str, int] = {}
+    for key, shape in _read_shapes(folder).items():
+        name, _, matrix = key.removeprefix("base_model.model.").partition(".lora_")
+        side = {"A": 1, "B": 0}.get(matrix[:1])
+        if side is None:
+            continue
+        expected = getattr(modules.get(name), "in_features" if side else "out_features", None)
+        if len(shape) != 2:
+            raise _misfit(folder, key, f"has shape {shape}", "a matrix is needed")
+        if expected != shape[side]:
+            there = "there is no such layer" if expected is None else f"that layer has {expected}"
+            raise _misfit(folder, key, f"has size {shape[side]}", there)
+        if ranks.setdefault(name, shape[1 - side]) != shape[1 - side]:
+            raise _misfit(folder, key, f"has rank {shape[1 - side]}", "the ranks of a pair must be equal")
 
-    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        for key in file.keys():  # noqa: SIM118 - the file is no mapping
-            name, _, matrix = key.removeprefix("base_model.model.").partition(".lora_")
-            side = {"A": 1, "B": 0}.get(matrix[:1])
-            if side is None:
-                continue
-            expected = getattr(modules.get(name), "in_features" if side else "out_features", None)
-            found = file.get_slice(key).get_shape()[side]
-            if expected != found:
-                there = "there is no such layer" if expected is None else f"that layer has {expected}"
-                raise BackendError(
-                    f"The adapter in {folder} does not fit this model: {key} has size {found}, but {there}.",
-                    "Open the model that it was trained on.",
-                )
+
+def _read_shapes(folder: Path) -> dict[str, list[int]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+            return {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BackendError(
+            f"The adapter in {folder} is no sound safetensors file: {error}.", "Restore the folder from a copy."
+        ) from error
+
+
+def _misfit(folder: Path, key: str, found: str, there: str) -> BackendError:
+    return BackendError(
+        f"The adapter in {folder} does not fit this model: {key} {found}, but {there}.",
+        "Open the model that it was trained on.",
+    )
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a folder beside `folder`, then put it there in one step."""
-    part = folder.with_name(folder.name + ".part")
+    """Let `write` fill a folder beside `folder`, then put it there in one step, safe on the disk."""
+    part = folder.with_name(f".{folder.name}.part")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
     part.mkdir(parents=True)
     write(part)
-    part.rename(folder)
-    return folder
+    return put(part, folder)
 
 
 def normalise_config(folder: Path) -> None:

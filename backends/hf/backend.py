@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from backends.base import Backend
-from backends.training import OnStep, Training, TrainSettings
+from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.errors import BackendError, ContextOverflowError, InputError, MissingExtraError
 from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
@@ -177,6 +177,7 @@ class HubTrainer:
         *,
         seed: int,
         on_step: OnStep | None = None,
+        parallel: Parallel | None = None,
     ) -> Training:
         """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
 
@@ -186,6 +187,8 @@ class HubTrainer:
         from backends.hf.train import Job, Watch, train
 
         self.config.check_training(settings)
+        if parallel is not None:
+            self.config.check_parallel(parallel, settings)
         stop = threading.Event()
         loop = asyncio.get_running_loop()
 
@@ -193,12 +196,12 @@ class HubTrainer:
             if on_step is not None:
                 loop.call_soon_threadsafe(on_step, step, steps, loss, tokens)
 
-        job = Job(self.weights, self.loaded.chat, settings, start, seed, Watch(tell, stop))
-        task = asyncio.ensure_future(self.run(train, job, list(examples), folder))
+        job = Job(self.weights, settings, start, seed, Watch(tell, stop))
+        task = asyncio.ensure_future(self.run(train, job, self.loaded.chat, list(examples), folder, parallel))
         try:
             result: Training = await asyncio.shield(task)
         except asyncio.CancelledError:
             stop.set()
-            await asyncio.wait([task])
+            await asyncio.gather(task, return_exceptions=True)  # what it raises now is what stopped it
             raise
         return result

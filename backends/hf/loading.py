@@ -135,11 +135,15 @@ def load_tokenizer(folder: Path, template: str | None) -> Any:
     return tokenizer
 
 
-def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none") -> Any:
-    """The folder's causal language model, in evaluation mode."""
+def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none", shards: int = 1) -> Any:
+    """The folder's causal language model, in evaluation mode; of several `shards` this process's (see `sharded`)."""
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {}
+    if shards > 1:
+        from transformers.distributed.configuration_utils import DistributedConfig
+
+        options["distributed_config"] = DistributedConfig(fsdp_size=shards)
     if quantize == "nf4":
         import transformers
 

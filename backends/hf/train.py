@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers import Trainer as HubTrainer
 
 from backends.hf.adapters import hash_adapter, is_lora, normalise_config, write_folder
+from backends.hf.batches import Batches, collate_share
 from backends.hf.chat import Chat
 from backends.hf.examples import Rows, encode
-from backends.hf.scoring import collate, learned_logits
+from backends.hf.launch import train_sharded
+from backends.hf.scoring import learned_logits
 from backends.hf.weights import Weights
-from backends.training import OnStep, Training, TrainSettings
+from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.errors import BackendError, InputError
 from society.types import Adapter, Example
 
@@ -40,26 +43,35 @@ class Job:
     """One finetuning: what is trained, how, from where, and whom to tell."""
 
     weights: Weights
-    chat: Chat
     settings: TrainSettings
     start: Adapter | None
     seed: int
     watch: Watch
+    rank: int = 0
+    """Which of the processes of a sharded training this is."""
+    processes: int = 1
 
 
-def train(job: Job, examples: Sequence[Example], folder: Path) -> Training:
+def train(
+    job: Job, chat: Chat, examples: Sequence[Example], folder: Path, parallel: Parallel | None = None
+) -> Training:
     """Finetune and write the result into `folder`, in one step at the end. The model is as before afterwards.
 
     Memory beyond the base: for LoRA four times the adapter's parameters in float32; for full finetuning four
-    times the model's (weights, gradients, two moments), and the base is read from disk again at the end.
+    times the model's (weights, gradients, two moments), and the base is read from disk again at the end. With
+    `parallel` that is spread over processes of their own, and this one's model steps aside.
     """
     started = time.perf_counter()
-    rows = encode(job.chat, examples, job.settings)
+    rows = encode(chat, examples, job.settings)
 
     def write(part: Path) -> None:
-        with _memory_told(job.settings), torch.random.fork_rng():
-            torch.manual_seed(job.seed)
-            (_train_full if job.settings.method == "full" else _train_lora)(job, rows, part)
+        if parallel is not None:
+            train_sharded(job, rows, part, parallel)
+        else:
+            with memory_told(job.settings), seeded(job.seed):
+                (_train_full if job.settings.method == "full" else _train_lora)(job, rows, part)
+        if job.settings.method == "full":
+            chat.tokenizer.save_pretrained(part)
 
     write_folder(folder, write)
     return Training(
@@ -78,15 +90,15 @@ def _train_lora(job: Job, rows: Rows, part: Path) -> None:
     weights = job.weights
     weights.switch(None)
     try:
-        _attach_new(weights, job.settings, job.start)
+        attach_new(weights, job.settings, job.start)
         run(job, weights.peft, rows, part)
-        _write_lora(weights.peft, part)
+        write_lora(weights.peft, part)
     finally:
         weights.drop(NAME)
         weights.model.eval()
 
 
-def _attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None) -> None:
+def attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None) -> None:
     """Put the adapter to train on the model: a copy of `start`, or a new one that changes nothing yet."""
     from peft import LoraConfig, get_peft_model
 
@@ -120,7 +132,7 @@ def _attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None
         parameter.requires_grad_(f".{NAME}." in name)
 
 
-def _write_lora(peft: Any, part: Path) -> None:
+def write_lora(peft: Any, part: Path) -> None:
     """Write the trained adapter as a PEFT folder that says nothing about this machine."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -135,9 +147,7 @@ def _write_lora(peft: Any, part: Path) -> None:
 def _train_full(job: Job, rows: Rows, part: Path) -> None:
     """Train the model's own weights, in float32, and write a complete model folder."""
     weights, start = job.weights, job.start
-    if start is not None and is_lora(Path(start.path)):
-        cause = "Full finetuning cannot continue from a LoRA adapter."
-        raise InputError(cause, "Start from the base, or set method: lora.")
+    check_full(start)
     if start is not None:
         weights.add(start)
     dtype = weights.model.dtype
@@ -145,7 +155,13 @@ def _train_full(job: Job, rows: Rows, part: Path) -> None:
         weights.switch(start.hash if start else None)
         run(job, model.float().requires_grad_(True), rows, part)
         model.to(dtype).save_pretrained(part)
-        job.chat.tokenizer.save_pretrained(part)
+
+
+def check_full(start: Adapter | None) -> None:
+    """Raise `InputError` unless full finetuning can go on from there."""
+    if start is not None and is_lora(Path(start.path)):
+        cause = "Full finetuning cannot continue from a LoRA adapter."
+        raise InputError(cause, "Start from the base, or set method: lora.")
 
 
 def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
@@ -154,12 +170,12 @@ def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     gc.freeze()  # the Trainer collects garbage: among a million objects of the libraries that takes half a second
     loop = _Loop(
         model=model,
-        args=make_arguments(settings, len(rows.rows), scratch, job.seed, inner.device),
-        train_dataset=[{"input_ids": ids, "start": start} for ids, start in rows.rows],
-        data_collator=lambda batch: collate([(row["input_ids"], row["start"]) for row in batch]),
+        args=make_arguments(settings, len(rows.rows), scratch, job.seed, inner.device, job.processes),
+        train_dataset=rows.rows,
         callbacks=[job.watch],
     )
     loop.inner, loop.watch = inner, job.watch
+    loop.batches = Batches([len(ids) for ids, _ in rows.rows], settings, job.seed, job.rank, job.processes)
     loop.autocast_to = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
     loop.model_accepts_loss_kwargs = True  # or the Trainer would average our sums once more
     loop.remove_callback(PrinterCallback)
@@ -181,7 +197,13 @@ class _Loop(HubTrainer):
 
     inner: Any
     watch: Watch
+    batches: Batches
     autocast_to: torch.dtype | None
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Our batches in our order; not prepared by accelerate, which would share them out once more."""
+        rows: Any = self.train_dataset
+        return DataLoader(rows, batch_sampler=self.batches, collate_fn=collate_share)
 
     def compute_loss(
         self,
@@ -196,8 +218,8 @@ class _Loop(HubTrainer):
             logits, labels = learned_logits(self.inner, model, inputs)
         count = labels.numel() if num_items_in_batch is None else num_items_in_batch
         loss = cross_entropy(logits, labels, reduction="sum") / count
-        self.watch.add(float(loss.detach()), int(inputs["attention_mask"].sum()))
-        return loss
+        self.watch.add(float(loss.detach()), int(inputs["attention_mask"].sum()) if len(labels) else 0)
+        return loss * self.batches.processes  # whose gradients are averaged
 
 
 class Watch(TrainerCallback):
@@ -221,15 +243,19 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the Trainer after an optimiser step."""
-        self.losses.append(self.pending)
-        self.pending = 0.0
-        self.on_step_done(len(self.losses), state.max_steps, self.losses[-1], self.tokens)
+        self.note(state.max_steps, self.pending, self.tokens)
+
+    def note(self, steps: int, loss: float, tokens: int) -> None:
+        """A step is done, of so many in all, with that loss; so many tokens were trained on until now."""
+        self.losses.append(loss)
+        self.pending, self.tokens = 0.0, tokens
+        self.on_step_done(len(self.losses), steps, loss, tokens)
         if self.stop.is_set():
             raise BackendError("The training was cancelled.", "Nothing was written.")
 
 
 def make_arguments(
-    settings: TrainSettings, examples: int, folder: Path, seed: int, device: torch.device
+    settings: TrainSettings, examples: int, folder: Path, seed: int, device: torch.device, processes: int = 1
 ) -> TrainingArguments:
     """The settings in the Trainer's words: nothing reported, logged or saved by itself."""
     steps = math.ceil(math.ceil(examples / settings.batch_size) / settings.accumulation) * settings.epochs
@@ -237,13 +263,12 @@ def make_arguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
+        gradient_accumulation_steps=settings.accumulation // processes,
         learning_rate=settings.rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=int(settings.warmup * steps),  # rounded down: the first of them is at rate 0
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
-        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
         seed=seed % (1 << 32),
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=False,
@@ -252,6 +277,7 @@ def make_arguments(
         logging_strategy="no",
         save_strategy="no",
         disable_tqdm=True,
+        ddp_backend="gloo" if device.type == "cpu" and processes > 1 else None,
     )
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # the backend has one device; the Trainer would take every GPU it sees
@@ -269,7 +295,15 @@ def use_bfloat16(settings: TrainSettings, device: torch.device) -> bool:
 
 
 @contextmanager
-def _memory_told(settings: TrainSettings) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch's random numbers derive from this seed; afterwards they go on as before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def memory_told(settings: TrainSettings) -> Iterator[None]:
     """Turn running out of memory into an error that says what to lower."""
     try:
         yield

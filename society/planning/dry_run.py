@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from backends.base import Backend
+from backends.base import Backend, Count
 from society.scenario.expand import Society, expand
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
 from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 
-Count = Callable[[Sequence[ChatMessage]], int]
-"""Tokens of the prompt that these messages make."""
 CHARACTERS_PER_TOKEN = 4
 """A rough figure for English text, where no tokenizer is at hand."""
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from backends.base import Backend, Memory
-from society.planning.dry_run import Count, PlannedTurn, dry_run, rough_count
+from backends.base import Backend, Count, Memory
+from society.planning.demand import fit_backends, longest
+from society.planning.dry_run import PlannedTurn, dry_run, rough_count
 from society.scenario.expand import Society
+from society.scenario.questions import Items, load_items
 from society.session import open_backends
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
@@ -67,20 +69,21 @@ def make_plan(society: Society, calibrate: int = 32) -> Plan:
 
 
 def _offline(society: Society) -> Plan:
-    items = society.scenario.task.load(society.scenario.seed)
+    items = load_items(society)
+    society = fit_backends(society, items.every)
     return _assemble(society, items, dict.fromkeys(society.scenario.backends, rough_count))
 
 
 async def _plan(society: Society, calibrate: int) -> Plan:
-    items = society.scenario.task.load(society.scenario.seed)
+    items = load_items(society)
+    society = await asyncio.to_thread(fit_backends, society, items.every)  # its dry run has an event loop of its own
     counts: dict[str, Count] = dict.fromkeys(society.scenario.backends, rough_count)
     async with open_backends(society) as (backends, adapters):
         counts |= {name: b.tokenizer.count for name, b in backends.items() if b.tokenizer is not None}
-        # The dry run has an event loop of its own, hence the thread.
         plan = await asyncio.to_thread(_assemble, society, items, counts)
         if plan.too_long:
             return plan  # a real debate might fail for the same reason
-        likely, played = await _calibrate(society, backends, adapters, items, calibrate)
+        likely, played = await _calibrate(society, backends, adapters, items.evaluation, calibrate)
         return replace(plan, likely=likely, calibrated_on=played)
 
 
@@ -139,9 +142,10 @@ def _error(spent: Iterable[Spent], population: int) -> float:
     )
 
 
-def _assemble(society: Society, items: Sequence[Item], counts: Mapping[str, Count]) -> Plan:
-    worst = tuple(dry_run(society, max(items, key=lambda item: len(item.question)), counts))
-    debates = count_debates(society, len(items))
+def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Plan:
+    question = longest(items.every, next(iter(counts.values())))
+    worst = tuple(dry_run(society, question, counts))
+    debates = count_debates(society, len(items.evaluation))
     used = dict.fromkeys(turn.backend for turn in worst)
     most = Cost(
         debates,

@@ -1,0 +1,57 @@
+"""The batches of a training, in an order that seed and epoch alone decide; several processes share them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from backends.hf.scoring import collate
+from backends.training import TrainSettings
+
+Row = tuple[list[int], int]
+"""An example's tokens, and where the learned part starts."""
+NOTHING: Row = ([0, 0], 2)
+"""A row without anything to learn: what a process computes while others have the last batches of an epoch."""
+
+
+class Batches(Sampler[list[int]]):
+    """Indices of the rows of each batch, an epoch per iteration.
+
+    Process `rank` of `processes` takes every `processes`-th batch, so that together they take in each optimiser step
+    the batches that one process alone would. Where the epoch's batches do not go round, the last are empty.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], settings: TrainSettings, seed: int, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.lengths, self.settings, self.seed = list(lengths), settings, seed
+        self.rank, self.processes = rank, processes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return math.ceil(math.ceil(len(self.lengths) / self.settings.batch_size) / self.processes)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, size = self._order(), self.settings.batch_size
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        batches += [[] for _ in range(-len(batches) % self.processes)]
+        self.epoch += 1
+        yield from batches[self.rank :: self.processes]
+
+    def _order(self) -> list[int]:
+        random = torch.Generator().manual_seed(self.seed + self.epoch)
+        if not self.settings.group_by_length:
+            return list(torch.randperm(len(self.lengths), generator=random).tolist())
+        step = self.settings.batch_size * self.settings.accumulation
+        grouped: Any = get_length_grouped_indices
+        return list(grouped(self.lengths, step, generator=random))
+
+
+def collate_share(rows: Sequence[Row]) -> dict[str, Any]:
+    """The batch of these rows; of none, one of the same kind in which nothing is learned."""
+    return collate(rows or [NOTHING])

@@ -1,0 +1,151 @@
+"""Starts the processes of a sharded training, follows them, and ends them all when one fails.
+
+They are `python -m backends.hf.sharded FOLDER`, one per GPU (or on the CPU, by gloo), and find one another through a
+file: nothing listens but on the loopback device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from backends.hf.adapters import check_adapter
+from backends.training import Parallel
+from society.errors import BackendError
+
+if TYPE_CHECKING:
+    from backends.hf.examples import Rows
+    from backends.hf.train import Job, Watch
+    from backends.hf.weights import Weights
+
+ORDER, STORE, STEP = "order.json", "store", "STEP "
+"""In the folder: what to train, and where the processes meet. Before each line that reports a step."""
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+SHOWN = 400
+"""Characters of a failed process's last line."""
+
+
+def train_sharded(job: Job, rows: Rows, part: Path, parallel: Parallel) -> None:
+    """Train in processes of their own and let them write the weights into `part`.
+
+    Raises `BackendError` with the cause when one of them fails; all are gone then.
+    """
+    if job.start is not None:
+        check_adapter(job.start, job.weights.hash)
+    with tempfile.TemporaryDirectory() as scratch, _set_aside(job.weights):
+        folder = Path(scratch)
+        (folder / ORDER).write_text(json.dumps(_order(job, rows, part)), "utf-8")
+        with _started(folder, parallel.processes) as processes:
+            _follow(processes, job.watch)
+        _check(folder, processes)
+
+
+def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
+    """Everything that a process needs to know."""
+    weights = job.weights
+    return {
+        "model": str(weights.folder),
+        "hash": weights.hash,
+        "dtype": str(weights.model.dtype).removeprefix("torch."),
+        "device": weights.device.type,
+        "settings": job.settings.model_dump(mode="json", exclude_unset=True),
+        "start": None if job.start is None else asdict(job.start),
+        "seed": job.seed,
+        "rows": rows.rows,
+        "part": str(part),
+    }
+
+
+@contextmanager
+def _set_aside(weights: Weights) -> Iterator[None]:
+    """Within, the model of this process is not on the GPU."""
+    device = weights.device
+    try:
+        if device.type == "cuda":
+            weights.model.to("cpu")
+            torch.cuda.empty_cache()
+        yield
+    finally:
+        weights.model.to(device)
+
+
+@contextmanager
+def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """The processes, and what each says but for its steps in `RANK.log`; none is left afterwards."""
+    command = [sys.executable, "-m", "backends.hf.sharded", str(folder)]
+    with ExitStack() as stack:
+        processes: list[subprocess.Popen[str]] = []
+        stack.callback(_end, processes)
+        for rank in range(count):
+            log = stack.enter_context((folder / f"{rank}.log").open("w", encoding="utf-8"))
+            steps = subprocess.PIPE if rank == 0 else subprocess.DEVNULL
+            environment = os.environ | make_environment(rank, count)
+            processes.append(subprocess.Popen(command, stdout=steps, stderr=log, env=environment, text=True))
+        yield processes
+
+
+def make_environment(rank: int, count: int) -> dict[str, str]:
+    """What torch.distributed, as any launcher does it, expects to find in the environment."""
+    return {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK,
+        "OMP_NUM_THREADS": str(max(torch.get_num_threads() // count, 1)),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }  # fmt: skip
+
+
+def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:
+    """Tell of every step until the first process ends. The others end with any that fails: they would wait for it."""
+    guards = [threading.Thread(target=_guard, args=(process, processes), daemon=True) for process in processes]
+    for guard in guards:
+        guard.start()
+    steps = processes[0].stdout
+    assert steps is not None
+    for line in steps:
+        if line.startswith(STEP):
+            number, loss, tokens = json.loads(line.removeprefix(STEP))
+            watch.note(number, loss, tokens)
+    for guard in guards:
+        guard.join()
+
+
+def _guard(process: subprocess.Popen[str], processes: Sequence[subprocess.Popen[str]]) -> None:
+    if process.wait() != 0:
+        for other in processes:
+            other.kill()
+
+
+def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _check(folder: Path, processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Raise what a failed process said, or how it ended."""
+    codes = [process.returncode for process in processes]
+    if not any(codes):
+        return
+    for path in sorted(folder.glob("*.error")):
+        raise BackendError(*json.loads(path.read_text("utf-8")))
+    rank = next((i for i, code in enumerate(codes) if code > 0), codes.index(min(codes)))
+    said = (folder / f"{rank}.log").read_text("utf-8", "replace").strip().splitlines()
+    raise BackendError(
+        f"Process {rank} of {len(codes)} of the training ended with status {codes[rank]}: "
+        f"{said[-1][:SHOWN] if said else 'it said nothing'}",
+        "Status -9 is most often a lack of memory: lower train.settings.batch_size or max_length, or use more "
+        "processes.",
+    )

@@ -1,0 +1,169 @@
+"""One of the processes of a sharded training (FSDP2): `python -m backends.hf.sharded FOLDER`.
+
+Each holds its share of every weight, gradient and optimiser state, takes its share of the batches, and gathers a
+layer's weights only while it computes with them. LoRA matrices are small and held whole by all. transformers shards
+the weights as it reads them, so no process ever holds the model; only where tied embeddings are trained does each read
+it whole first. accelerate, under the Trainer, brings the processes together. Also runs under `accelerate launch` or
+`torchrun`, which set the same environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from backends.hf.examples import Rows
+from backends.hf.launch import ORDER, STEP, STORE
+from backends.hf.loading import load_model
+from backends.hf.train import Job, Watch, attach_new, check_full, memory_told, run, seeded, write_lora
+from backends.hf.weights import Weights
+from backends.training import TrainSettings
+from society.errors import SocietyError
+from society.types import Adapter
+
+
+def main(folder: Path) -> int:
+    """Train as the folder says; the first process writes the weights. 1 where it fails, the cause beside the order."""
+    rank = int(os.environ["RANK"])
+    try:
+        with _together(folder, rank):
+            _train(json.loads((folder / ORDER).read_text("utf-8")), rank)
+    except SocietyError as error:
+        (folder / f"{rank}.error").write_text(json.dumps([error.cause, error.remedy]), "utf-8")
+        return 1
+    return 0
+
+
+@contextmanager
+def _together(folder: Path, rank: int) -> Iterator[None]:
+    """Within, the processes know one another; they meet in a file."""
+    cuda = json.loads((folder / ORDER).read_text("utf-8"))["device"] == "cuda"
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group(
+        "cuda:nccl,cpu:gloo" if cuda else "gloo", init_method=f"file://{folder / STORE}", rank=rank,
+        world_size=int(os.environ["WORLD_SIZE"]),
+    )  # fmt: skip
+    yield
+    dist.destroy_process_group()  # not after an error: the others are waiting, not leaving
+
+
+def _train(order: dict[str, Any], rank: int) -> None:
+    settings = TrainSettings.model_validate_json(json.dumps(order["settings"]))
+    start = None if order["start"] is None else Adapter(**order["start"])
+    rows = Rows([(ids, first) for ids, first in order["rows"]])
+    part = Path(order["part"])
+    with tempfile.TemporaryDirectory() as scratch, memory_told(settings), seeded(order["seed"]):
+        weights = _load(order, settings, start)
+        place = part if rank == 0 else Path(scratch)
+        watch = SharedWatch(rank)
+        job = Job(weights, settings, start, order["seed"], watch, rank, dist.get_world_size())
+        (_train_full if settings.method == "full" else _train_lora)(job, rows, place, order["dtype"])
+
+
+def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None) -> Weights:
+    """The base, or the full weights to start from, this process's share of them."""
+    full = settings.method == "full"
+    if full:
+        check_full(start)
+    folder = Path(start.path) if full and start is not None else Path(order["model"])
+    dtype, shards = torch.float32 if full else getattr(torch, order["dtype"]), dist.get_world_size()
+    if full and has_tied_embeddings(folder):
+        model = shard(load_model(folder, dtype, "cpu"), order["device"])
+    else:
+        model = load_model(folder, dtype, order["device"], shards=shards)
+    return Weights(model, folder, order["hash"])
+
+
+def has_tied_embeddings(folder: Path) -> bool:
+    """Whether the model reads and writes tokens with one matrix."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return bool(config.get_text_config().tie_word_embeddings)
+
+
+def shard(model: Any, device: str) -> Any:
+    """Shard a model that each process holds whole: layer by layer, and all that is left as one.
+
+    When transformers 5.23 shards on reading, tied embeddings become two matrices that are trained apart.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from transformers.distributed.configuration_utils import DistributedConfig
+
+    mesh = init_device_mesh(device, (dist.get_world_size(),))
+    for module in list(model.modules()):
+        if type(module).__name__ in (model._no_split_modules or ()):
+            fully_shard(module, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    model.config.distributed_config = DistributedConfig(fsdp_size=dist.get_world_size())
+    model._is_distributed_loading_by_transformers = True  # or the Trainer would have accelerate wrap it once more
+    model._is_fsdp_managed_module = True
+    return model
+
+
+def _train_lora(job: Job, rows: Rows, place: Path, dtype: str) -> None:
+    attach_new(job.weights, job.settings, job.start)
+    run(job, job.weights.peft, rows, place)
+    write_lora(job.weights.peft, place)
+
+
+def _train_full(job: Job, rows: Rows, place: Path, dtype: str) -> None:
+    """Train all weights in float32; the first process gathers them and writes them in the base's precision."""
+    from transformers.distributed.utils import gather_full_state_dict
+
+    model = job.weights.model
+    run(job, model.requires_grad_(True), rows, place)
+    whole = gather_full_state_dict(model)
+    if job.rank == 0:
+        write_model(model, {name: tensor.to(getattr(torch, dtype)) for name, tensor in whole.items()}, place)
+
+
+def write_model(model: Any, state: dict[str, torch.Tensor], place: Path) -> None:
+    """Write a sharded model's gathered weights as a plain model folder."""
+    from transformers import AutoModelForCausalLM
+
+    config = type(model.config).from_dict(model.config.to_dict())
+    config.distributed_config = None
+    with torch.device("meta"):
+        auto: Any = AutoModelForCausalLM
+        whole = auto.from_config(config, dtype=next(iter(state.values())).dtype)
+    whole.load_state_dict(state, assign=True)
+    whole.tie_weights()
+    whole.generation_config = model.generation_config
+    whole.save_pretrained(place)
+
+
+class SharedWatch(Watch):
+    """Adds up what all processes did in a step; the first tells of it, one line each."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(self._tell, threading.Event())
+        self.rank, self.steps = rank, 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called by the Trainer after an optimiser step."""
+        sums = torch.tensor([self.pending, float(self.tokens)], dtype=torch.float64, device=args.device)
+        dist.all_reduce(sums)
+        own, self.steps = self.tokens, state.max_steps
+        self.note(self.steps, float(sums[0]), int(sums[1]))
+        self.tokens = own
+
+    def _tell(self, step: int, steps: int, loss: float, tokens: int) -> None:
+        if self.rank == 0:
+            print(STEP + json.dumps([steps, loss, tokens]), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,218 @@
+"""Replicas of one backend: each request goes to the least busy one, and to another if that dies; the dead are replaced.
+
+A request may be asked twice but is answered once: the caller stores the one answer that it gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from society.errors import BackendError, SocietyError, TransientError
+from society.executors.parcels import pack
+from society.executors.replica import Missing, Opened
+from society.types import Adapter
+
+
+@dataclass(eq=False)
+class _Slot:
+    """The place of one replica, and what its present one is doing."""
+
+    actor: Any = None
+    ready: bool = False
+    lost: bool = False  # for good
+    busy: int = 0
+    starting: asyncio.Task[None] | None = None
+    loading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+
+class Pool:
+    """The replicas; `start` makes a Ray actor of `Replica`, `retries` bounds how often in a row one is replaced."""
+
+    def __init__(self, start: Callable[[], Any], count: int, retries: int) -> None:
+        self._start, self._retries = start, retries
+        self._slots = [_Slot() for _ in range(count)]
+        self._changed = asyncio.Event()
+        self._failure: SocietyError | None = None
+        self.adapters: dict[str, Adapter] = {}
+        self.opened: Opened | None = None
+        self.users = 0
+        """Backends that are open on it: runs of a sweep share one pool."""
+
+    async def open(self) -> Opened:
+        """Start all replicas and wait for the first. Raises what its backend raised."""
+        await self._free()
+        assert self.opened is not None
+        return self.opened
+
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        """What a replica answers. Raises `BackendError` when none is left, or the request ends every one it gets."""
+        for _ in range(self._retries + 1):
+            slot = await self._free()
+            slot.busy += 1
+            try:
+                answer = await self._ask(slot, method, *arguments)
+            except dead() as error:
+                self._replace(slot)
+                last = error
+                continue
+            finally:
+                slot.busy -= 1
+            if isinstance(answer, SocietyError):
+                raise answer
+            return answer
+        raise BackendError(
+            f"{self._retries + 1} replicas in a row died at one request: {first_line(last)}",
+            "Look at Ray's logs for the cause; often it is a lack of memory.",
+        )
+
+    def ask_now(self, method: str, *arguments: Any) -> Any:
+        """As `ask`, while the caller waits: for questions that are seldom and quick."""
+        import ray
+
+        for slot in [slot for slot in self._slots if slot.ready]:
+            try:
+                answer = ray.get(getattr(slot.actor, method).remote(*arguments))
+            except dead():
+                continue
+            if isinstance(answer, SocietyError):
+                raise answer
+            return answer
+        raise TransientError("No replica of the backend is there to ask.", "Try again, or run again with --resume.")
+
+    async def try_adapter(self, adapter: Adapter) -> None:
+        """Load an adapter into a replica now, if one is there, to find out whether it fits."""
+        for slot in [slot for slot in self._slots if slot.ready][:1]:
+            with suppress(*dead()):  # whoever asks for it next will load it elsewhere
+                refused = await self._load(slot, adapter.hash)
+                if refused is not None:
+                    raise refused
+
+    async def _ask(self, slot: _Slot, method: str, *arguments: Any) -> Any:
+        actor = slot.actor
+        answer = await call(getattr(actor, method).remote(*arguments))
+        if isinstance(answer, Missing):
+            refused = await self._load(slot, answer.hash)
+            return refused or await call(getattr(actor, method).remote(*arguments))
+        return answer
+
+    async def _load(self, slot: _Slot, name: str) -> SocietyError | None:
+        """Bring an adapter to this replica, once however many ask for it."""
+        if name not in self.adapters:
+            return BackendError(f"No adapter {name[:12]} is loaded.", "Call `adapters.load` with it first.")
+        if name not in slot.loading:
+            slot.loading[name] = asyncio.ensure_future(self._ship(slot.actor, self.adapters[name]))
+        try:
+            await asyncio.shield(slot.loading[name])
+        except SocietyError as error:
+            return error
+        return None
+
+    async def _ship(self, actor: Any, adapter: Adapter) -> None:
+        refused = await call(actor.load.remote(adapter, await asyncio.to_thread(put, Path(adapter.path))))
+        if isinstance(refused, SocietyError):
+            raise refused
+
+    async def _free(self) -> _Slot:
+        """The least busy replica that is ready; waits for one, starting those that are not there."""
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            for slot in self._slots:
+                if not slot.ready and not slot.lost and slot.starting is None:
+                    slot.starting = asyncio.ensure_future(self._bring_up(slot))
+            ready = [slot for slot in self._slots if slot.ready]
+            if ready:
+                return min(ready, key=lambda slot: slot.busy)
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _bring_up(self, slot: _Slot) -> None:
+        """Start a replica, again if it dies before it is open; the last one to fail is the pool's failure."""
+        for _ in range(self._retries + 1):
+            try:
+                slot.actor, slot.loading = self._start(), {}
+                expected = self.opened.model_hash if self.opened else ""
+                answer = await call(slot.actor.open.remote(expected))
+            except dead() as error:
+                failure: SocietyError = _gone(error)
+                continue
+            if isinstance(answer, Opened) and self.opened and answer.model_hash != self.opened.model_hash:
+                answer = BackendError("Replicas hold different weights.", "Put the same model files on every machine.")
+            if isinstance(answer, SocietyError):
+                self._failure = answer
+            else:
+                self.opened, slot.ready = self.opened or answer, True
+            slot.starting = None
+            self._changed.set()
+            return
+        slot.lost, slot.starting = True, None
+        if all(other.lost for other in self._slots):
+            self._failure = failure
+        self._changed.set()
+
+    def _replace(self, slot: _Slot) -> None:
+        """This replica is gone: the next request starts another in its place."""
+        slot.ready = False
+        if slot.starting is None:
+            slot.starting = asyncio.ensure_future(self._bring_up(slot))
+
+    async def close(self) -> None:
+        """End all replicas and free what they hold. They start again when one is asked."""
+        import ray
+
+        for slot in self._slots:
+            for task in (slot.starting, *slot.loading.values()):
+                if task is not None and not task.done():
+                    task.cancel()
+                    with suppress(asyncio.CancelledError, Exception):
+                        await task
+            if slot.actor is not None:
+                ray.kill(slot.actor)
+            slot.actor, slot.ready, slot.starting, slot.loading = None, False, None, {}
+
+
+def put(path: Path) -> list[Any]:
+    """A file or folder in Ray's object store, as references to its pieces."""
+    import ray
+
+    return [ray.put(piece) for piece in pack(path)]
+
+
+def call(reference: Any) -> Coroutine[Any, Any, Any]:
+    """The value of a reference; cancelling the wait cancels the work."""
+
+    async def wait() -> Any:
+        try:
+            return await reference
+        except asyncio.CancelledError:
+            import ray
+
+            with suppress(Exception):  # a second cause would hide the first
+                ray.cancel(reference)
+            raise
+
+    return wait()
+
+
+def dead() -> tuple[type[Exception], ...]:
+    """What Ray raises when a worker, its machine or what it held is gone: worth trying elsewhere."""
+    from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    return (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
+
+
+def _gone(error: Exception) -> BackendError:
+    return BackendError(
+        f"No replica could be started: {first_line(error)}",
+        "Look at Ray's logs for the cause; every machine needs the same packages and the model's files.",
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

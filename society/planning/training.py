@@ -1,0 +1,184 @@
+"""What a finetuning takes on so many GPUs: memory and time from the model's sizes, every line of arithmetic shown.
+
+Nothing is loaded but the model's `config.json`. Parameters are counted exactly for dense decoder-only transformers.
+Floating point operations: 2 a token and parameter forward, 4 backward (Kaplan et al. 2020, arXiv 2001.08361, section
+2.1); LoRA needs no gradients of the base's weights, which saves 2 of the 4. Activations after Korthikanti et al. 2022
+(arXiv 2205.05198, table 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backends.training import TrainSettings
+
+if TYPE_CHECKING:
+    from society.planning.dry_run import PlannedTurn
+    from society.scenario.expand import Society
+
+GPUS = (1, 4, 8)
+PEAK, UTILISATION, HBM = 989e12, 0.4, 80e9
+"""An H100's bfloat16 operations a second (data sheet, dense) and bytes; the share that training reaches, assumed."""
+LAYER_BYTES = 34
+"""Bytes of activations a layer keeps for each token and hidden unit, in 16 bits, attention not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """Sizes of a decoder-only transformer with gated feed-forward layers, as its `config.json` gives them."""
+
+    hidden: int
+    layers: int
+    feed_forward: int
+    heads: int
+    key_value_heads: int
+    head: int
+    vocabulary: int
+    tied: bool
+
+    @property
+    def per_layer(self) -> int:
+        """Parameters of the linear layers of one layer."""
+        attention = self.hidden * self.head * (2 * self.heads + 2 * self.key_value_heads)
+        return attention + 3 * self.hidden * self.feed_forward
+
+    @property
+    def parameters(self) -> int:
+        """All parameters: embeddings, layers with their two norms each, the last norm."""
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.layers * (self.per_layer + 2 * self.hidden) + self.hidden
+
+    def lora(self, rank: int) -> int:
+        """Parameters of LoRA matrices of that rank on all linear layers but the output's."""
+        width, kv = self.heads * self.head, self.key_value_heads * self.head
+        shapes = [(self.hidden, width), (self.hidden, kv), (self.hidden, kv), (width, self.hidden),
+                  (self.hidden, self.feed_forward), (self.hidden, self.feed_forward),
+                  (self.feed_forward, self.hidden)]  # fmt: skip
+        return self.layers * rank * sum(a + b for a, b in shapes)
+
+
+def read_sizes(config: Mapping[str, Any]) -> ModelSizes | None:
+    """The sizes in a `config.json`; None where it is of another family than this arithmetic holds for."""
+    try:
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        if config.get("num_experts") or config.get("num_local_experts"):
+            return None
+        return ModelSizes(
+            hidden, config["num_hidden_layers"], config["intermediate_size"], heads,
+            config.get("num_key_value_heads") or heads, config.get("head_dim") or hidden // heads,
+            config["vocab_size"], bool(config.get("tie_word_embeddings", False)),
+        )  # fmt: skip
+    except KeyError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes on each GPU, and seconds, of one finetuning; `lines` is the arithmetic."""
+
+    gpus: int
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    seconds: float
+    lines: tuple[str, ...]
+
+    @property
+    def total(self) -> float:
+        """Bytes in all."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+    @property
+    def fits(self) -> bool:
+        """Whether that is less than nine tenths of the GPU: the rest is for what this leaves out."""
+        return self.total < 0.9 * HBM
+
+
+def estimate(sizes: ModelSizes, settings: TrainSettings, tokens: int, gpus: int) -> Footprint:
+    """One finetuning on that many tokens (all epochs together), sharded over `gpus` (FSDP)."""
+    count, full = sizes.parameters, settings.method == "full"
+    trained = count if full else sizes.lora(settings.rank)
+    share = gpus if full else 1  # LoRA matrices are held whole by every process
+    per_weight = {"full": 4, "lora": 2, "qlora": 0.5}[settings.method]
+    weights = count * per_weight / gpus + (0 if full else trained * 4)
+    gradients, optimizer = trained * 4 / share, trained * 8 / share
+    layer = sizes.per_layer * per_weight if gpus > 1 else 0  # gathered while it is computed
+    batch = settings.batch_size * settings.max_length
+    kept = 2 if settings.gradient_checkpointing else LAYER_BYTES
+    activations = batch * sizes.hidden * (sizes.layers * kept + (LAYER_BYTES if kept == 2 else 0)) + layer
+    factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
+    seconds = factor * count * tokens / (gpus * PEAK * UTILISATION)
+    lines = (
+        f"weights     {_g(count)} parameters x {per_weight:g} bytes / {gpus}"
+        + ("" if full else f" + {_g(trained)} LoRA x 4") + f" = {_gb(weights)}",
+        f"gradients   {_g(trained)} x 4 bytes / {share} = {_gb(gradients)}",
+        f"optimizer   {_g(trained)} x 8 bytes (two moments) / {share} = {_gb(optimizer)}",
+        f"activations {batch:,} tokens x {sizes.hidden} x ({sizes.layers} layers x {kept} bytes"
+        + (f" + {LAYER_BYTES}" if kept == 2 else "") + ")" + (f" + a gathered layer {_gb(layer)}" if layer else "")
+        + f" = {_gb(activations)}",
+        f"time        {factor} x {_g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
+        f"{UTILISATION:.0%} assumed) = {seconds:,.0f} s",
+    )  # fmt: skip
+    return Footprint(gpus, weights, gradients, optimizer, activations, seconds, lines)
+
+
+def generation_memory(sizes: ModelSizes, sequences: int, tokens: int) -> tuple[float, float, str]:
+    """Bytes of 16-bit weights and of the key-value cache of so many sequences of that length, and the arithmetic."""
+    per_token = 2 * sizes.layers * sizes.key_value_heads * sizes.head * 2
+    cache = float(sequences * tokens * per_token)
+    line = (
+        f"generation  weights {_g(sizes.parameters)} x 2 bytes = {_gb(sizes.parameters * 2)}; cache {sequences} x "
+        f"{tokens} tokens x (2 x {sizes.layers} layers x {sizes.key_value_heads} heads x {sizes.head} x 2 bytes = "
+        f"{per_token:,}) = {_gb(cache)}"
+    )
+    return sizes.parameters * 2.0, cache, line
+
+
+def launch_command(processes: int) -> tuple[str, ...]:
+    """How such a training is started: by the run itself, and the same processes by hand."""
+    return (
+        f"society run SCENARIO --set 'train.parallel={{kind: fsdp, processes: {processes}}}'",
+        f"  which starts {processes} x `python -m backends.hf.sharded FOLDER`; by hand, with the same folder: "
+        f"accelerate launch --multi_gpu --num_processes {processes} --num_machines 1 --mixed_precision no "
+        "--dynamo_backend no -m backends.hf.sharded FOLDER",
+    )
+
+
+def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[str]:
+    """For people: what each learner's finetuning takes at most on 1, 4 and 8 GPUs, and how it is started. Nothing where
+    the sizes of its model are not known on this machine."""
+    spec = society.scenario.train
+    if spec is None:
+        return []
+    lines: list[str] = []
+    for name, learner in spec.learners.items():
+        turns = [turn for turn in worst if turn.phase in learner.phases]
+        config = society.scenario.backends[turns[0].backend].read_config() if turns else None
+        sizes = read_sizes(config) if config else None
+        if sizes is None:
+            continue
+        longest = min(max(turn.prompt + turn.answer for turn in turns), spec.settings.max_length)
+        rows = spec.questions * society.scenario.samples
+        tokens = rows * longest * spec.settings.epochs
+        lines.append(
+            f"Finetuning {name!r} once ({spec.settings.method}), at most: {rows:,} rows x {longest:,} tokens x "
+            f"{spec.settings.epochs} epochs = {tokens:,} tokens; on GPUs of {_gb(HBM)}:"
+        )
+        for gpus in GPUS:
+            found = estimate(sizes, spec.settings, tokens, gpus)
+            verdict = "fits" if found.fits else "does not fit"
+            lines.append(f"  {gpus} GPU{'s' if gpus > 1 else ''}: {_gb(found.total)} each, {verdict}")
+            lines += [f"    {line}" for line in found.lines]
+        lines.append("  " + generation_memory(sizes, society.scenario.concurrency, longest)[2])
+    return [*lines, *launch_command(spec.parallel.processes if spec.parallel else GPUS[-1])] if lines else []
+
+
+def _g(count: float) -> str:
+    return f"{count / 1e9:.3f} G" if count >= 1e8 else f"{count / 1e6:.2f} M"
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
