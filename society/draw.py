@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.durable import appearing
 from society.errors import InputError, MissingExtraError
 from society.layouts import Positions, place
 from society.marks import LINE, MOST_NAMES, STYLES, TEXT, draw_panel, font, label_edge, role_of, shorten
@@ -55,7 +56,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks
         figure = compose(panels)
         try:
-            figure.savefig(path, format=kind, dpi=200, metadata=undated[kind])
+            with appearing(path) as part:
+                figure.savefig(part, format=kind, dpi=200, metadata=undated[kind])
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
 

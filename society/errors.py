@@ -14,7 +14,7 @@ SocietyError                 a message for people: the cause, then the remedy; p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from society.scenario.problems import Problem
@@ -27,6 +27,14 @@ class SocietyError(Exception):
         self.cause = cause
         self.remedy = remedy
         super().__init__(f"{cause}\n  {remedy}" if remedy else cause)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes, whatever their constructor takes."""
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyError:
+    return cls.__new__(cls, *arguments)
 
 
 class InputError(SocietyError):
@@ -69,7 +77,12 @@ class ContextOverflowError(BackendError):
 
 
 class TransientError(BackendError):
-    """A failure that may pass: the engine tries again with back-off."""
+    """A failure that may pass: the engine tries again with back-off, not before `after` seconds where they are known
+    (a server's "retry after", say)."""
+
+    def __init__(self, cause: str, remedy: str = "", after: float | None = None) -> None:
+        self.after = after
+        super().__init__(cause, remedy)
 
 
 class StoreError(SocietyError):

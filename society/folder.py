@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 import society
 from society.errors import RunFolderError
-from society.identity import fingerprint
+from society.identity import fingerprint, hash_path
 from society.scenario.models import Scenario
 from society.store import Store
 
@@ -84,6 +85,7 @@ class RunFolder:
         store.set_meta({
             "scenario": self._scenario.model_dump_json(exclude_unset=True),
             "fingerprint": fingerprint(defining(self._scenario)),
+            "files": json.dumps(_contents(self._scenario)),
             "models": json.dumps(known | models),
             "versions": json.dumps(_versions()),
         })  # fmt: skip
@@ -97,19 +99,50 @@ class RunFolder:
             return
         if meta["fingerprint"] != fingerprint(defining(self._scenario)):
             before = defining(Scenario.model_validate_json(meta["scenario"], context={"folders": [Path("/")]}))
-            raise RunFolderError(
-                f"{self.path} holds a run of another scenario: {_difference(before, defining(self._scenario))}.",
-                "Choose another folder with --out, or run the scenario that it belongs to.",
-            )
+            self._refuse(_difference(before, defining(self._scenario)))
+        known = json.loads(meta.get("files", "{}"))
+        changed = [where for where, contents in _contents(self._scenario).items() if known.get(where) != contents]
+        if changed:
+            self._refuse(f"the contents of {', '.join(changed)} are not those that it began with")
         if not self._resume:
             raise RunFolderError(
                 f"{self.path} holds this scenario's run already.", "Go on with it by --resume, or choose another --out."
             )
 
+    def _refuse(self, difference: str) -> NoReturn:
+        raise RunFolderError(
+            f"{self.path} holds a run of another scenario: {difference}.",
+            "Choose another folder with --out, or run the scenario that it belongs to.",
+        )
+
 
 def defining(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as plain data without what only tunes speed: what two runs must share to be one."""
+    """The scenario as plain data without what only tunes speed: what two runs must share to be one.
+
+    Files go by their names alone: a run may go on elsewhere, on files of the same contents.
+    """
     return _plain(scenario)  # type: ignore[no-any-return]  # a model becomes a dict
+
+
+def _contents(scenario: Scenario) -> dict[str, str]:
+    """A hash of each file or folder that the scenario names, by its place in the scenario; "" where there is none."""
+    found = {}
+    for where, path in _paths(scenario):
+        found[where] = hash_path(path) if path.is_file() or any(path.rglob("*")) else ""
+    return found
+
+
+def _paths(value: Any, where: str = "") -> Iterator[tuple[str, Path]]:
+    if isinstance(value, Path):
+        yield where, value
+        return
+    inner: Iterable[tuple[object, Any]] = ()
+    if isinstance(value, BaseModel | dict):
+        inner = value if isinstance(value, BaseModel) else value.items()
+    elif isinstance(value, tuple | list):
+        inner = enumerate(value)
+    for key, item in inner:
+        yield from _paths(item, f"{where}.{key}".lstrip("."))
 
 
 def _plain(value: Any) -> Any:
@@ -120,7 +153,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return value.name if isinstance(value, Path) else value
 
 
 def _tuning(extra: object) -> bool:

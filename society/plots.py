@@ -6,7 +6,6 @@ read_curves  the numbers behind the pictures
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from society.draw import PALETTE
+from society.durable import appearing
 from society.errors import InputError, MissingExtraError
 from society.metrics.comparison import latest, name_runs
 from society.metrics.diversity import Mean
@@ -97,12 +97,8 @@ def choose(curves: Sequence[Curves]) -> dict[str, Callable[[Sequence[Curves]], F
 
 
 def _save(figure: Figure, path: Path, form: Format) -> Path:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with appearing(path) as part:
         figure.savefig(part, format=form, dpi=200, metadata=UNDATED[form])
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -28,6 +28,7 @@ BUILT_IN: Mapping[str, str] = {
     "gate": "society.gates:GATES",
     "controller": "society.controllers:CONTROLLERS",
     "selector": "society.selectors:SELECTORS",
+    "executor": "society.executors:EXECUTORS",
 }
 """Each noun, and the table of its built-in kinds."""
 BARE = "(kind alone)"
@@ -41,7 +42,13 @@ def _load(path: str) -> Any:
 
 @cache
 def _plugins(noun: str) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=f"society.{noun}"))
+    return tuple(_installed().select(group=f"society.{noun}"))
+
+
+@cache
+def _installed() -> Any:  # Python 3.11 and 3.12 call it differently
+    """Every entry point there is: looking through all packages takes long, so once for all nouns."""
+    return entry_points()
 
 
 @cache

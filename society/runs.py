@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from society.errors import RunFolderError
 from society.folder import find_store
 from society.scenario.expand import expand
 from society.scenario.models import Scenario
@@ -24,8 +25,14 @@ class Run:
     @property
     def scenario(self) -> Scenario:
         """The resolved scenario, as it was run."""
-        with self._store() as store:
-            return Scenario.model_validate_json(store.meta()["scenario"], context={"folders": [Path("/")]})
+        text = self.meta().get("scenario", "")
+        try:
+            return Scenario.model_validate_json(text, context={"folders": [Path("/")]})
+        except (ValueError, RecursionError) as error:
+            raise RunFolderError(
+                f"The scenario in the run {self.folder} cannot be read: {error!s:.300}.",
+                "Install what it was made with: its plugins, and the version of society in its store.",
+            ) from error
 
     def meta(self) -> dict[str, str]:
         """Versions, model hashes and the resolved scenario as JSON, by name."""

@@ -11,11 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from society.errors import BackendError
+from society.executors.base import Executor, Needs
 from society.folder import RunFolder, find_store
+from society.interrupt import Interruption
 from society.metrics.records import DebateRecord, load_records
+from society.planning.demand import fit_backends
 from society.runs import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
+from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
@@ -66,10 +70,16 @@ def run(
     `resume` goes on with an unfinished run: everything stored is found again, only what is missing or failed is
     generated. `reuse` names other runs whose equal turns are taken over.
 
+    Ctrl-C or SIGTERM once: the replies that are being made are finished and stored, then it raises `Interrupted` (a
+    `KeyboardInterrupt`); twice: at once. Where the caller has handlers of its own for these signals, they stay.
+
     Raises `InputError` for input that cannot be used, `BackendError` and `StoreError` when it cannot go on; what
     was stored until then is safe.
     """
-    return asyncio.run(run_async(scenario, out, resume=resume, reuse=reuse, watcher=watcher))
+    with Interruption() as interruption:
+        return asyncio.run(
+            run_async(scenario, out, resume=resume, reuse=reuse, watcher=watcher, interruption=interruption)
+        )
 
 
 async def run_async(
@@ -79,32 +89,45 @@ async def run_async(
     resume: bool = False,
     reuse: Sequence[Path] = (),
     watcher: Watcher | None = None,
+    interruption: Interruption | None = None,
+    executor: Executor | None = None,
 ) -> Run:
-    """`run` for callers that have an event loop."""
-    watcher = watcher or Watcher()
+    """`run` for callers that have an event loop. It takes no signals; cancelling it stops it at once. Of an `executor`
+    that is open already, runs side by side share what it has."""
+    watcher, interruption = watcher or Watcher(), interruption or Interruption()
     society = expand(scenario)
-    with RunFolder(scenario, out, resume) as folder, watcher:
-        async with open_backends(society) as (backends, adapters):
+    with interruption.stops_me(), RunFolder(scenario, out, resume) as folder, watcher:
+        items = load_items(society)
+        fitted = await asyncio.to_thread(fit_backends, society, items.every)
+        async with open_backends(fitted, executor) as (backends, adapters):
             with Store(folder.store, [find_store(path) for path in reuse]) as store:
                 folder.record(store, {name: backend.model_hash for name, backend in backends.items()})
-                speaker = Speaker(backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn)
+                speaker = Speaker(
+                    backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn, scenario.timeout,
+                    interruption=interruption,
+                )  # fmt: skip
                 stage = _Stage(speaker, store, watcher, folder.path)
-                await _play(society, stage, backends, adapters, folder.path)
+                await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
 
 
 async def _play(
-    society: Society, stage: _Stage, backends: Mapping[str, Backend], adapters: dict[str, str], folder: Path
+    society: Society,
+    items: Items,
+    stage: _Stage,
+    backends: Mapping[str, Backend],
+    adapters: dict[str, str],
+    folder: Path,
 ) -> None:
     """Debate the task's questions, or go through all iterations of a finetuning."""
     spec = society.scenario.train
     if spec is None:
-        await stage.debate(society, society.scenario.task.load(society.scenario.seed), 0, "evaluation")
+        await stage.debate(society, items.evaluation, 0, "evaluation")
         return
     from society.training.loop import TrainingLoop
 
     step = stage.watcher.training
-    await TrainingLoop(society, spec, backends, stage.store, folder, adapters, stage.debate, step).run()
+    await TrainingLoop(society, spec, items, backends, stage.store, folder, adapters, stage.debate, step).run()
 
 
 @dataclass
@@ -140,14 +163,32 @@ def _row(result: DebateResult, split: str) -> ResultRow:
 
 
 @asynccontextmanager
-async def open_backends(society: Society) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
-    """The backends that the society uses, loaded, and the content hash of each adapter that its agents name."""
+async def open_backends(
+    society: Society, executor: Executor | None = None
+) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
+    """The backends that the society uses, loaded, and the content hash of each adapter that its agents name.
+
+    They are where the scenario's executor has them, or an open one that is given.
+    """
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     async with AsyncExitStack() as stack:
+        place = executor
+        if place is None:
+            place = await stack.enter_async_context(society.scenario.executor.open())
+        needs = find_needs(society)
+        place.check(needs)
         backends: dict[str, Backend] = {}
-        for name in dict.fromkeys(plan.backend for plan in plans):
-            backends[name] = await stack.enter_async_context(society.scenario.backends[name].open())
+        for name, config in needs.backends.items():
+            backends[name] = await stack.enter_async_context(place.backend(name, config))
         yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+
+
+def find_needs(society: Society) -> Needs:
+    """What the society asks of an executor."""
+    names = dict.fromkeys(plan.backend for phase in society.phases for plan in phase.agents.values())
+    train = society.scenario.train
+    used = {name: society.scenario.backends[name] for name in names}
+    return Needs(used, train is not None, train.parallel if train else None)
 
 
 async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str, str]]) -> dict[str, str]:

@@ -5,7 +5,6 @@ In a scenario `stop:` lists rules, any of which ends the phase; a list inside th
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,7 +14,7 @@ from pydantic import Field, model_validator
 
 from society.answers import group
 from society.component import Component
-from society.text import Pattern
+from society.text import Pattern, search
 from society.types import RoundState, Turn
 
 STOPS = {
@@ -92,13 +91,20 @@ class Verdict(StopRule):
     agent: str
     """Whose turn is looked at."""
     says: Pattern | None = None
-    """A regular expression, case ignored; without it any readable answer is a verdict."""
+    """A regular expression, case ignored; without it any readable answer is a verdict. A text in which the search
+    takes too long is none."""
 
     def reached(self, state: RoundState) -> bool:
         turn = state.latest.get(self.agent)
         if turn is None:
             return False
-        return turn.answer is not None if self.says is None else bool(re.search(self.says, turn.text, re.I))
+        return turn.answer is not None if self.says is None else self._said(turn.text)
+
+    def _said(self, text: str) -> bool:
+        try:
+            return search(str(self.says), text, ignore_case=True) is not None
+        except TimeoutError:
+            return False
 
 
 def _variation(before: Mapping[str, Turn], after: Mapping[str, Turn], state: RoundState) -> float:

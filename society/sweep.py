@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from society.errors import InputError
 from society.folder import STORE
+from society.gather import gather
 from society.runs import Run
 from society.scenario import load_scenario
-from society.session import Watcher, run
+from society.scenario.expand import expand
+from society.scenario.models import Scenario
+from society.session import Watcher, find_needs, run, run_async
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +72,54 @@ def sweep(
 ) -> list[Variant]:
     """Run the whole grid below `out`, one folder a variant; a sweep that was interrupted goes on where it was.
 
-    All variants are checked before the first runs. Raises what `load_scenario` and `run` raise.
+    All variants are checked before the first runs. With an executor that they share, the first runs alone, then all
+    others side by side, unwatched; each takes over from the first. Raises what `load_scenario` and `run` raise.
     """
     grid = expand_grid(vary)
     loaded = [load_scenario(scenario, (*overrides, *changes), allow) for changes in grid]
+    points = [
+        _Point(changes, variant, out / folder_name(changes), watch)
+        for changes, variant in zip(grid, loaded, strict=True)
+    ]
+    executor = loaded[0].executor
+    if executor.shares_runs and all(variant.executor == executor for variant in loaded):
+        return asyncio.run(_side_by_side(points))
     done: list[Variant] = []
-    for changes, variant in zip(grid, loaded, strict=True):
-        folder = out / folder_name(changes)
-        reuse = [other.run.folder for other in done]
-        watcher = watch(changes) if watch else None
-        exists = (folder / STORE).exists()
-        done.append(Variant(changes, run(variant, folder, resume=exists, reuse=reuse, watcher=watcher)))
+    for point in points:
+        done.append(Variant(point.changes, run(point.scenario, **point.options(done))))
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A variant that is to be run."""
+
+    changes: tuple[str, ...]
+    scenario: Scenario
+    folder: Path
+    watch: Callable[[tuple[str, ...]], Watcher] | None
+
+    def options(self, before: Sequence[Variant], alone: bool = True) -> dict[str, Any]:
+        """For `run`, which takes over what these have in common with it; watched where it runs alone."""
+        reuse = [variant.run.folder for variant in before]
+        exists = (self.folder / STORE).exists()
+        watcher = self.watch(self.changes) if self.watch and alone else None
+        return {"out": self.folder, "resume": exists, "reuse": reuse, "watcher": watcher}
+
+
+async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:
+    """The runs on one open executor. What each takes over is the first's, however fast the others are."""
+    first, *others = points
+    async with first.scenario.executor.open() as executor:
+        done = Variant(first.changes, await run_async(first.scenario, **first.options([]), executor=executor))
+        free = asyncio.Semaphore(executor.count_runs(find_needs(expand(first.scenario))))
+
+        async def play(point: _Point) -> Variant:
+            async with free:
+                options = point.options([done], alone=False)
+                return Variant(point.changes, await run_async(point.scenario, **options, executor=executor))
+
+        return [done, *await gather(play(point) for point in others)]
 
 
 def folder_name(changes: Sequence[str]) -> str:

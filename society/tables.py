@@ -8,11 +8,11 @@ write_tables     all of them into a folder, as Parquet, JSON lines or CSV
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from society.durable import appearing
 from society.errors import InputError, MissingExtraError
 from society.metrics.records import DebateRecord, load_records
 from society.types import Turn, TurnId
@@ -128,17 +128,14 @@ def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]
 
 
 def _write(table: pd.DataFrame, path: Path, form: Format) -> Path:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if form == "parquet":
-            table.to_parquet(part, index=False, engine="pyarrow")
-        elif form == "jsonl":
-            table.to_json(part, orient="records", lines=True, force_ascii=False)
-        else:
-            table.to_csv(part, index=False, lineterminator="\n")
-        part.replace(path)
+        with appearing(path) as part:
+            if form == "parquet":
+                table.to_parquet(part, index=False, engine="pyarrow")
+            elif form == "jsonl":
+                table.to_json(part, orient="records", lines=True, force_ascii=False)
+            else:
+                table.to_csv(part, index=False, lineterminator="\n")
     except ImportError as error:
         raise MissingExtraError("Parquet", "pyarrow", "tables") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path

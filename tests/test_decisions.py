@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,59 @@ def test_random_ties_are_seeded_and_reach_every_answer() -> None:
 def test_missing_answers_follow_the_policy(policy: str, answer: str | None) -> None:
     votes = ballot(["x", None, None], history={"a-1": ["x"], "a-2": ["y", None], "a-3": ["y", None]})
     assert Majority(unparsed=policy).decide(votes).answer == answer  # type: ignore[arg-type]
+
+
+def with_failures(votes: Ballot, *agents: str) -> Ballot:
+    return replace(votes, votes=[replace(vote, failed=vote.agent in agents) for vote in votes.votes])
+
+
+@pytest.mark.parametrize(
+    ("failed", "answer", "support"),
+    [
+        (None, "x", 2 / 6),
+        ("abstain", "x", 2 / 6),
+        ("earlier", "y", 3 / 6),
+        ("veto", None, 0),
+        ("exclude", "x", 2 / 3),
+    ],
+)
+def test_failed_turns_follow_a_policy_of_their_own(failed: str | None, answer: str | None, support: float) -> None:
+    """Two say x, three said y before their last turns failed, one cannot be read."""
+    gone = {f"a-{i}": ["y", None] for i in (3, 4, 5)}
+    votes = ballot(["x", "x", *[None] * 4], history={"a-1": ["x"], "a-2": ["x"], **gone, "a-6": ["z", None]})
+    decision = Majority(failed=failed).decide(with_failures(votes, *gone))  # type: ignore[arg-type]
+    assert decision.answer == answer
+    assert decision.support == pytest.approx(support)
+
+
+@pytest.mark.parametrize(
+    "rule", [Majority(failed="exclude"), Trajectory(failed="exclude"), Unanimity(unparsed="exclude")]
+)
+def test_when_all_are_excluded_nobody_decides(rule: DecisionRule) -> None:
+    decision = rule.decide(with_failures(ballot([None, None]), "a-1", "a-2"))
+    assert decision.answer is None
+    assert decision.reason
+
+
+def test_the_unanimity_of_those_who_could_speak() -> None:
+    votes = with_failures(ballot(["x", "x", None]), "a-3")
+    assert Unanimity(failed="exclude").decide(votes).answer == "x"
+    assert Unanimity().decide(votes).answer is None
+
+
+@pytest.mark.parametrize(("failed", "support"), [("abstain", 2 / 3), ("exclude", 1), ("veto", 0)])
+def test_failed_voters_leave_a_vote_on_candidates(failed: str, support: float) -> None:
+    votes = ballot([], papers=["", "B", "B, A"], candidates=["x", "y", "z"])
+    decision = Approval(failed=failed).decide(with_failures(votes, "a-1"))  # type: ignore[arg-type]
+    assert (decision.answer, decision.support) == ("y" if support else None, pytest.approx(support))
+
+
+def test_an_earlier_paper_of_the_same_phase_counts_where_the_policy_says_so() -> None:
+    votes = ballot([], papers=["?", "A"], candidates=["x", "y"])
+    history = {"a-1": [_turn("a-1", 1, "B", None), _turn("a-1", 2, "", None)], "a-2": votes.history["a-2"]}
+    failed = with_failures(replace(votes, history=history), "a-1")
+    assert Approval(failed="earlier").decide(failed).tied == ("x", "y")
+    assert Approval().decide(failed).answer == "x"
 
 
 def test_nobody_answers() -> None:

@@ -158,9 +158,9 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
     scenario: Callable[..., Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite's page limit makes the store full as a disk would; without it the run goes on from there."""
-    from society.store import store
+    from society.store import opening
 
-    connect = store._connect
+    connect = opening._connect
 
     def small(path: Path, read_only: bool) -> sqlite3.Connection:
         db = connect(path, read_only)
@@ -169,7 +169,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
 
     loaded = scenario(TEXT)
     whole = rows(run(loaded, tmp_path / "whole"))
-    monkeypatch.setattr(store, "_connect", small)
+    monkeypatch.setattr(opening, "_connect", small)
     with pytest.raises(StoreError, match="full") as error:
         run(loaded, tmp_path / "run")
     assert "--resume" in error.value.remedy

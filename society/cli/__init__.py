@@ -39,16 +39,17 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    """Run a command; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted (143 if by SIGTERM)."""
     try:
         society.check_siblings()
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("Interrupted. What is done is stored: run again with --resume to go on.", err=True)
-        return INTERRUPTED
+        cause = error.__cause__ if isinstance(error, click.Abort) else error
+        return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
         click.echo(f"society: {error}", err=True)
         return 2 if isinstance(error, InputError) else 1

@@ -6,7 +6,7 @@ import click
 
 NOUNS = {
     "topologies": "topology", "backends": "backend", "tasks": "task", "decisions": "decision", "stops": "stop",
-    "gates": "gate", "controllers": "controller", "selectors": "selector",
+    "gates": "gate", "controllers": "controller", "selectors": "selector", "executors": "executor",
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def command(
     from rich.console import Console
 
     from society.planning.plan import make_plan
+    from society.planning.training import describe_training
     from society.scenario import load_scenario
     from society.scenario.expand import expand
 
@@ -54,6 +55,8 @@ def command(
         _print_scenario(console, society.scenario.model_dump_json(indent=1, exclude_defaults=True))
         _print_turns(console, plan)
         _print_costs(console, plan)
+        for line in describe_training(society, plan.worst):
+            console.print(line, markup=False, soft_wrap=True)
     return 2 if plan.too_long else 0
 
 

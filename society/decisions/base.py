@@ -22,6 +22,10 @@ class Tally:
     voters: int
 
 
+Missing = Literal["abstain", "earlier", "veto", "exclude"]
+"""What becomes of a voter without an answer."""
+
+
 class DecisionRule(Component, ABC):
     """The `decision:` of a scenario."""
 
@@ -29,9 +33,11 @@ class DecisionRule(Component, ABC):
     """Agents or groups whose answers count; by default whoever spoke in the last phase."""
     ties: Literal["abstain", "first", "random"] = "abstain"
     """Between equally supported answers: no decision, the one first given in agent order, or a seeded draw."""
-    unparsed: Literal["abstain", "earlier", "veto"] = "abstain"
+    unparsed: Missing = "abstain"
     """A voter without a readable answer: casts no vote (but counts in the support's denominator), counts with
-    its last readable answer, or makes the society abstain."""
+    its last readable answer, makes the society abstain, or is no voter at all."""
+    failed: Missing | None = None
+    """The same of a voter whose last turn failed, the backend having given no reply; by default as `unparsed`."""
 
     def electorate(self) -> tuple[str, ...]:
         """The agents or groups whose answers count; empty: whoever spoke in the last phase."""
@@ -39,16 +45,24 @@ class DecisionRule(Component, ABC):
 
     def decide(self, ballot: Ballot) -> Decision:
         """The society's answer. None of the votes is dropped: a missing one follows the policy `unparsed`."""
-        votes = [self._settle(vote, ballot) for vote in ballot.votes]
-        missing = sum(vote.answer is None for vote in votes)
-        if missing and self.unparsed == "veto":
-            return Decision(None, reason=f"{missing} of {len(votes)} voters without an answer")
-        if missing == len(votes):
+        votes = [self._settle(vote, ballot) for vote in self.present(ballot)]
+        missing = [vote for vote in votes if vote.answer is None]
+        if any(self.policy(vote) == "veto" for vote in missing):
+            return Decision(None, reason=f"{len(missing)} of {len(votes)} voters without an answer")
+        if len(missing) == len(votes):
             return Decision(None, reason="no voter gave a readable answer")
         return self.count(replace(ballot, votes=votes))
 
+    def policy(self, vote: Vote) -> Missing:
+        """What becomes of this vote if it has no answer."""
+        return self.failed if vote.failed and self.failed is not None else self.unparsed
+
+    def present(self, ballot: Ballot) -> list[Vote]:
+        """The votes without those that are excluded for want of an answer."""
+        return [vote for vote in ballot.votes if vote.answer is not None or self.policy(vote) != "exclude"]
+
     def _settle(self, vote: Vote, ballot: Ballot) -> Vote:
-        if vote.answer is not None or self.unparsed != "earlier":
+        if vote.answer is not None or self.policy(vote) != "earlier":
             return vote
         earlier = [turn.answer for turn in ballot.history.get(vote.agent, ()) if turn.answer is not None]
         return replace(vote, answer=earlier[-1]) if earlier else vote

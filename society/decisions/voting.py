@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from society.decisions.base import DecisionRule, Tally
-from society.types import Ballot, Decision
+from society.types import Ballot, Decision, Vote
 
 _LETTERS = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
 
@@ -30,13 +31,21 @@ class _Voting(DecisionRule):
     """Reads each voter's last turn as a vote on the candidates."""
 
     def decide(self, ballot: Ballot) -> Decision:
-        n = len(ballot.candidates)
-        last = [turns[-1].text if (turns := ballot.history.get(v.agent)) else "" for v in ballot.votes]
-        papers = [read_letters(text, n) for text in last]
-        missing = sum(not paper for paper in papers)
-        if missing == len(papers) or (missing and self.unparsed == "veto"):
-            return Decision(None, reason=f"{missing} of {len(papers)} voters without a readable vote")
-        return self.elect([paper for paper in papers if paper], ballot)
+        papers = {vote: self._paper(vote, ballot) for vote in ballot.votes}
+        blank = [vote for vote, paper in papers.items() if not paper]
+        if len(blank) == len(papers) or any(self.policy(vote) == "veto" for vote in blank):
+            return Decision(None, reason=f"{len(blank)} of {len(papers)} voters without a readable vote")
+        voters = [vote for vote, paper in papers.items() if paper or self.policy(vote) != "exclude"]
+        return self.elect([papers[vote] for vote in voters if papers[vote]], replace(ballot, votes=voters))
+
+    def _paper(self, vote: Vote, ballot: Ballot) -> list[int]:
+        """The candidates that the voter's last turn names; `earlier`: the last turn of that phase that names any."""
+        turns = ballot.history.get(vote.agent, ())
+        voting = [turn for turn in reversed(turns) if turn.id.phase == turns[-1].id.phase]
+        papers = [read_letters(turn.text, len(ballot.candidates)) for turn in voting]
+        if self.policy(vote) == "earlier":
+            return next(filter(None, papers), [])
+        return papers[0] if papers else []
 
     def count(self, ballot: Ballot) -> Decision:
         return self.decide(ballot)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.durable import appearing
 from society.errors import InputError
 from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.encoders import load_encoder
@@ -54,9 +54,13 @@ def measure_diversity(
     Raises `InputError` where a backend lacks the ability, or voters have different backends.
     """
     found = asyncio.run(_measure(run, encoder, likelihood, turn, limit))
-    part = run.folder / f".{FILE}.{os.getpid()}"
-    part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
-    part.replace(run.folder / FILE)
+    try:
+        with appearing(run.folder / FILE) as part:
+            part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
+    except OSError as error:
+        raise InputError(
+            f"{run.folder / FILE} cannot be written: {error.strerror}.", "Copy the run to where there is room to write."
+        ) from error
     return found
 
 

@@ -80,6 +80,11 @@ def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps)
         config.check_training(spec.settings)
     except InputError as error:
         yield ("train", "settings"), f"{error.cause} {error.remedy}", {}
+    if spec.parallel is not None:
+        try:
+            config.check_parallel(spec.parallel, spec.settings)
+        except InputError as error:
+            yield ("train", "parallel"), f"{error.cause} {error.remedy}", {}
 
 
 def _plans(scenario: Scenario, learner: LearnerSpec) -> Iterator[tuple[str, AgentPlan]]:

@@ -22,6 +22,8 @@ from society.component import Component
 from society.controllers import Controller
 from society.decisions.base import DecisionRule
 from society.decisions.counting import Majority
+from society.executors.base import ExecutorConfig
+from society.executors.local import Local
 from society.gates import Gate
 from society.paths import ReadablePath
 from society.registry import Registered
@@ -40,6 +42,7 @@ AnyDecision = Annotated[DecisionRule, Registered("decision")]
 AnyStop = Annotated[StopRule, Registered("stop")]
 AnyGate = Annotated[Gate, Registered("gate")]
 AnyController = Annotated[Controller, Registered("controller")]
+AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
 
 
 class SamplingSpec(Component):
@@ -194,3 +197,8 @@ class Scenario(Component):
     """Independent debates of each question."""
     concurrency: int = Field(128, ge=1, json_schema_extra={"tuning": True})
     """Debates under way at once."""
+    executor: AnyExecutor = Field(Local(), json_schema_extra={"tuning": True})
+    """Where the models run: in this process, or on a Ray cluster."""
+    timeout: float | None = Field(None, gt=0, json_schema_extra={"tuning": True})
+    """Seconds that a backend may take for one reply, its wait for a place in a batch included; then it is asked again,
+    and in the end the turn has failed. By default as long as it likes."""

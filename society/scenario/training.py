@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backends.training import TrainSettings
+from backends.training import Parallel, TrainSettings
 from society.component import Component
 from society.registry import Registered
 from society.selectors import Agrees, Selector
@@ -35,8 +35,9 @@ class LearnerSpec(Component):
 class TrainSpec(Component):
     """Debate, select, finetune; and again."""
 
-    iterations: int = Field(1, ge=1, le=1000)
-    """How often the society is finetuned; it is evaluated before the first time and after each."""
+    iterations: int = Field(1, ge=1, le=1000, json_schema_extra={"tuning": True})
+    """How often the society is finetuned; it is evaluated before the first time and after each. A run that has ended
+    can be resumed for more."""
     questions: int = Field(500, ge=1)
     """How many questions to debate for training data in each iteration. They follow those of the evaluation in the
     task's order, so no question is in both."""
@@ -50,3 +51,5 @@ class TrainSpec(Component):
     """An agent with nothing to learn from keeps its weights, or the run stops."""
     learners: dict[str, LearnerSpec] = Field(min_length=1)
     settings: TrainSettings = TrainSettings()
+    parallel: Parallel | None = Field(None, json_schema_extra={"tuning": True})
+    """Spread each finetuning over several processes, a GPU each, for weights that one GPU cannot train."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -121,6 +121,10 @@ class Said:
     def of(self, agent: str) -> list[Turn]:
         """All turns of an agent, failed ones included."""
         return [turn for _, _, turn in self.turns.get(agent, ())]
+
+    def ids(self) -> Iterator[TurnId]:
+        """Every turn of the debate, failed ones included."""
+        return (turn.id for spoken in self.turns.values() for _, _, turn in spoken)
 
     def latest(self, agent: str) -> Turn | None:
         """The agent's latest turn, failed or not."""

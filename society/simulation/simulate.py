@@ -56,7 +56,7 @@ async def simulate(
             debate = Debate(society, task, speaker, item, iteration, sample, plans)
             decision = await debate.run()
             on_result(DebateResult(iteration, item, sample, decision, _verdicts(debate, decision)))
-            speaker.store.forget(iteration, item.id, sample)
+            speaker.store.forget(iteration, item.id, sample, debate.said.ids())
 
     with _collecting_seldom():
         try:

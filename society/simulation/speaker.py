@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from society.errors import BackendError, ContextOverflowError, InputError, TransientError
+from society.errors import BackendError, ContextOverflowError, InputError
 from society.identity import request_key, turn_seed
+from society.interrupt import Interruption
 from society.scenario.expand import AgentPlan
+from society.simulation.attempts import ask, describe, storable
 from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 
 if TYPE_CHECKING:
     from backends.base import Backend
     from society.store import Store
 
-TRIES = 4
-"""Attempts at a turn whose failure may pass; the waits between them double from `FIRST_WAIT` seconds."""
-FIRST_WAIT = 0.5
+log = logging.getLogger(__name__)
+
 HOPELESS = 25
 """So many turns failing in a row end the run: something is broken for good."""
 
@@ -37,7 +38,9 @@ class Speaker:
     seed: int
     parse: Callable[[str, Item], str | None]
     on_turn: Callable[[Turn, bool], None]
+    timeout: float | None = None  # seconds that a backend may take for one reply
     failures_in_a_row: int = 0
+    interruption: Interruption = field(default_factory=Interruption)
 
     async def speak(
         self,
@@ -59,6 +62,8 @@ class Speaker:
         stored = self.store.find(turn, key)
         if stored is not None:
             done = replace(stored, messages=chat, reads=tuple(reads))
+            if done.reads != stored.reads:
+                self.store.correct_reads(done)
             self.on_turn(done, True)
             return done
         borrowed = self.store.borrow(turn, key)
@@ -68,8 +73,9 @@ class Speaker:
             self.on_turn(done, True)
             return done
         finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
-        done = await self._generate(backend, request, agent, item, finish)
-        await self.store.add(done)
+        async with self.interruption.held():
+            done = await self._generate(backend, request, agent, item, finish)
+            await self.store.add(done)
         self.on_turn(done, False)
         return done
 
@@ -79,39 +85,37 @@ class Speaker:
         """`finish` makes the turn out of what comes back."""
         started = time.perf_counter()
         try:
-            output = await _with_retries(backend, request)
+            output = await ask(backend, request, self.timeout)
         except ContextOverflowError as error:
             i = finish("", None).id
             who = f"Agent {i.agent!r} in phase {i.phase!r}, round {i.round}, on {i.item!r}"
             raise InputError(f"{who}: {error.cause}", error.remedy) from error
         except BackendError as error:
-            self.failures_in_a_row += 1
-            if self.failures_in_a_row >= HOPELESS:
-                raise BackendError(
-                    f"{HOPELESS} turns in a row failed, the last with: {error.cause}",
-                    f"{error.remedy}\n  What is done is stored: mend the cause and run again with --resume.".strip(),
-                ) from error
-            return finish("", None, status="failed", error=error.cause, usage=_spent(started))
+            self._count_failure(error)
+            return finish("", None, status="failed", error=storable(error.cause), usage=_spent(started))
         self.failures_in_a_row = 0
-        return finish(
-            text=output.text,
-            answer=self.parse(output.text, item),
-            finish_reason=output.finish_reason,
-            usage=output.usage,
-            logprob=output.logprob,
-            confidence=_confidence(agent, output),
-        )
+        return self._read(output, agent, item, finish)
 
+    def _count_failure(self, error: BackendError) -> None:
+        """Raise `BackendError` when so many turns in a row have failed that nothing works any more."""
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= HOPELESS:
+            if error.__cause__ is not None:  # a fault in somebody's code: they will want to see where
+                log.error("The last of %s failures in a row", HOPELESS, exc_info=error.__cause__)
+            raise BackendError(
+                f"{HOPELESS} turns in a row failed, the last with: {error.cause}",
+                f"{error.remedy}\n  What is done is stored: mend the cause and run again with --resume.".strip(),
+            ) from error
 
-async def _with_retries(backend: Backend, request: GenerateRequest) -> GenerateOutput:
-    for attempt in range(TRIES):
+    def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:
+        """The turn that a reply makes. One that the task breaks on has failed, with its text."""
+        said = partial(finish, finish_reason=output.finish_reason, usage=output.usage, logprob=output.logprob)
         try:
-            return await backend.generate(request)
-        except TransientError:
-            if attempt == TRIES - 1:
-                raise
-            await asyncio.sleep(FIRST_WAIT * 2**attempt)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+            answer = self.parse(output.text, item)
+        except Exception as error:
+            log.debug("A task broke", exc_info=True)
+            return said(output.text, None, status="failed", error=f"The task broke on the reply: {describe(error)}.")
+        return said(output.text, answer, confidence=_confidence(agent, output))
 
 
 def _spent(started: float) -> Usage:
@@ -128,7 +132,7 @@ def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:
     if agent.role.confidence == "stated":
         return stated_confidence(said.text)
     if agent.role.confidence == "logprob" and said.logprob is not None and said.usage.generated_tokens:
-        return math.exp(said.logprob / said.usage.generated_tokens)
+        return math.exp(min(said.logprob / said.usage.generated_tokens, 0.0))
     return None
 
 

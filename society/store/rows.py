@@ -38,13 +38,17 @@ def turn_row(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]
     """The values of `TURN_COLUMNS`; `keys` names the text of each message of its chat."""
     i, u = turn.id, turn.usage
     chat = _encode([[m.role, key.hex()] for m, key in zip(turn.messages, keys, strict=True)])
-    reads = _encode([[r.phase, r.round, r.agent] for r in turn.reads])
     return (
         i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.key, turn.status, turn.error, chat,
         _storable(turn.text), turn.answer and _storable(turn.answer), turn.finish_reason, turn.logprob,
-        turn.confidence, turn.adapter, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds, reads,
-        int(reused),
+        turn.confidence, turn.adapter, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds,
+        reads_value(turn), int(reused),
     )  # fmt: skip
+
+
+def reads_value(turn: Turn) -> str:
+    """The turns that it was shown, which are of the same debate, as stored."""
+    return _encode([[r.phase, r.round, r.agent] for r in turn.reads])
 
 
 def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,18 +26,22 @@ from society.store.adapters import (
     read_adapter,
     read_example,
 )
+from society.store.opening import open_database
 from society.store.rows import (
     TURN_COLUMNS,
     ResultRow,
     read_result,
     read_turn,
+    reads_value,
     result_row,
     turn_row,
 )
 from society.types import Turn, TurnId
 
-VERSION = "1"
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
+_PLACE = "iteration=? AND item=? AND sample=? AND phase=? AND round=? AND agent=?"
+_UPDATE_READS = f"UPDATE turns SET reads=? WHERE {_PLACE}"
+_DELETE_TURN = f"DELETE FROM turns WHERE {_PLACE}"
 _INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 12)})"
 _INSERT_ADAPTER = f"INSERT OR REPLACE INTO adapters VALUES ({', '.join('?' * 11)})"
 _INSERT_EXAMPLE = f"INSERT OR REPLACE INTO examples VALUES ({', '.join('?' * 10)})"
@@ -60,18 +64,18 @@ class Store:
         self._debates: dict[tuple[int, str, int], dict[TurnId, Turn]] = {}
 
     def __enter__(self) -> Self:
-        existed = self._path.exists()
-        if self._read_only and not existed:
+        if self._read_only and not self._path.exists():
             raise RunFolderError(f"{self._path.parent} holds no run.", "Name the folder of a run (see `--out`).")
+        self._opened = ExitStack()
         try:
-            self._db = _connect(self._path, self._read_only)
-            if not existed:
-                self._create()
-            self._check()
+            self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))
+            self._others = [self._opened.enter_context(closing(open_database(p, True))) for p in self._reuse_paths]
             self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise self._trouble(error) from error
-        self._others = [_connect(path, read_only=True) for path in self._reuse_paths]
+        except BaseException as error:
+            self._opened.close()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise self._trouble(error) from error
+            raise
         return self
 
     def __exit__(
@@ -81,8 +85,7 @@ class Store:
             if exc_type is None or not issubclass(exc_type, StoreError):
                 self._write()
         finally:
-            for db in (self._db, *self._others):
-                db.close()
+            self._opened.close()
 
     # -- writing
 
@@ -108,7 +111,9 @@ class Store:
         """Store a finished training and where its rows come from, at once."""
         self._pending.append((_INSERT_ADAPTER, adapter_values(adapter)))
         self._pending += [(_INSERT_EXAMPLE, example_values(row)) for row in examples]
+        self._db.execute("PRAGMA synchronous=FULL")  # not even a power cut may cost a training, which took long
         self._write()
+        self._db.execute("PRAGMA synchronous=NORMAL")
 
     def set_meta(self, values: dict[str, str]) -> None:
         """Store facts about the run, at once."""
@@ -169,9 +174,19 @@ class Store:
         found = self._debates[debate].get(turn)
         return found if found and found.status == "ok" and found.key == key else None
 
-    def forget(self, iteration: int, item: str, sample: int) -> None:
-        """Free what `find` keeps in memory of a debate that is over."""
-        self._debates.pop((iteration, item, sample), None)
+    def forget(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
+        """Free what `find` keeps in memory of a debate that is over, and drop what is stored of it but was not `spoken`
+        this time: once failed turns are mended, a debate may take another course and end earlier."""
+        stored = self._debates.pop((iteration, item, sample), {})
+        for turn in stored.keys() - set(spoken) if stored else ():
+            place = (iteration, item, sample, turn.phase, turn.round, turn.agent)
+            self._pending.append((_DELETE_TURN, place))
+
+    def correct_reads(self, turn: Turn) -> None:
+        """Store what a turn found here was shown this time: other turns may have been shown to say the same."""
+        i = turn.id
+        place = (i.iteration, i.item, i.sample, i.phase, i.round, i.agent)
+        self._pending.append((_UPDATE_READS, (reads_value(turn), *place)))
 
     def borrow(self, turn: TurnId, key: str) -> Turn | None:
         """A turn of another run that was shaped by exactly the same things, as this run's own."""
@@ -227,19 +242,7 @@ class Store:
         row: dict[str, Any] | None = self._db.execute(query).fetchone()
         return next(iter(row.values())) if row else None
 
-    # -- opening
-
-    def _create(self) -> None:
-        self._db.executescript((files("society.store") / "schema.sql").read_text())
-        self._db.execute("INSERT INTO meta VALUES ('store_version', ?)", (VERSION,))
-
-    def _check(self) -> None:
-        version = self.meta().get("store_version")
-        if version != VERSION:
-            raise RunFolderError(
-                f"{self._path} is a run store of version {version}; this program reads version {VERSION}.",
-                "Open it with the version of society that wrote it (its meta table says which).",
-            )
+    # -- trouble
 
     def _trouble(self, error: Exception) -> StoreError | RunFolderError:
         if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
@@ -248,16 +251,3 @@ class Store:
             f"The run store {self._path} cannot be used: {error}.",
             "Check free space and permissions, then run again with --resume: what was stored is safe.",
         )
-
-
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    else:
-        db = sqlite3.connect(path, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-    db.row_factory = lambda cursor, row: {
-        column[0]: value for column, value in zip(cursor.description, row, strict=True)
-    }
-    return db

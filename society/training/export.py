@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.durable import appearing
 from society.errors import InputError
 from society.runs import Run
 from society.scenario.expand import Society, expand
@@ -172,15 +173,9 @@ class TrainingExport:
     def _put(self, name: str, write: Callable[[Path], object]) -> None:
         """Let `write` make a file or folder beside its place, then put it there in one step."""
         path = self.folder / name
-        part = path.with_name(f".part-{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with appearing(path) as part:
             write(part)
-            if path.is_dir():
-                shutil.rmtree(path)
-            part.replace(path)
-        finally:
-            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
         self.written.append(path)
 
 

@@ -6,16 +6,18 @@ training questions, trains every learner's adapters on what was said, and lets t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from society.errors import BackendError, InputError
+from society.gather import gather
 from society.identity import derive_seed
 from society.metrics.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.members import agents_of
+from society.scenario.questions import Items
 from society.scenario.training import LearnerSpec, TrainSpec
 from society.store.adapters import SHARED, AdapterRow, ExampleRow
 from society.training.selection import TrainingSet, select_examples
@@ -59,6 +61,7 @@ class TrainingLoop:
 
     society: Society
     spec: TrainSpec
+    items: Items
     backends: Mapping[str, Backend]
     store: Store
     folder: Path
@@ -69,17 +72,28 @@ class TrainingLoop:
 
     async def run(self) -> None:
         """Everything, from the untrained society to the last evaluation."""
-        evaluation, training = split_items(self.society)
         done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
         for iteration in range(self.spec.iterations + 1):
             society = with_adapters(self.society, self._spoken())
-            await self.debate(society, evaluation, iteration, "evaluation")
+            await self.debate(society, self.items.evaluation, iteration, "evaluation")
             if iteration < self.spec.iterations:
-                records = await self.debate(society, training, iteration, "training")
-                for learner in learners(self.society, self.spec):
-                    row = done.get((iteration, learner.name, learner.agent))
-                    if row is None or not await self._take_up(learner, row):
-                        await self._train(learner, iteration, records)
+                records = await self.debate(society, self.items.training, iteration, "training")
+                missing = [
+                    learner for learner in learners(self.society, self.spec)
+                    if (row := done.get((iteration, learner.name, learner.agent))) is None
+                    or not await self._take_up(learner, row)
+                ]  # fmt: skip
+                await self._train_all(missing, iteration, records)
+
+    async def _train_all(self, missing: Sequence[Learner], iteration: int, records: Sequence[DebateRecord]) -> None:
+        """Train these learners, as many side by side as the executor allows; in their order where that is one."""
+        waiting = iter(missing)
+
+        async def worker(shared: Iterator[Learner]) -> None:
+            for learner in shared:
+                await self._train(learner, iteration, records)
+
+        await gather(worker(waiting) for _ in range(self.society.scenario.executor.side_by_side))
 
     def _spoken(self) -> dict[tuple[str, str], str]:
         """The path of what each agent last learned, by phase and agent."""
@@ -138,7 +152,8 @@ class TrainingLoop:
         def tell(step: int, steps: int, loss: float, tokens: int) -> None:
             self.on_step(learner.name, learner.agent, step, steps, loss)
 
-        return await trainer.train(chosen.examples, self.spec.settings, start, place, seed=seed, on_step=tell)
+        spread: dict[str, Any] = {} if self.spec.parallel is None else {"parallel": self.spec.parallel}
+        return await trainer.train(chosen.examples, self.spec.settings, start, place, seed=seed, on_step=tell, **spread)
 
     def _nothing_to_learn(self, learner: Learner, iteration: int, chosen: TrainingSet) -> None:
         why = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items() if count) or "no turns"
@@ -170,33 +185,6 @@ def backend_of(society: Society, learner: Learner) -> str:
     """The name of the backend that trains this learner and speaks with what it learned."""
     phase = next(p for p in society.phases if p.name in learner.spec.phases)
     return phase.agents[learner.speakers[0]].backend
-
-
-def split_items(society: Society) -> tuple[list[Item], list[Item]]:
-    """The evaluation and the training questions of a scenario that trains.
-
-    Raises `InputError` when a question is in both: the splits of one task never share one, another task might.
-    """
-    scenario = society.scenario
-    assert scenario.train is not None
-    evaluation = scenario.task.load(scenario.seed)
-    if scenario.train.task is not None:
-        training = scenario.train.task.load(scenario.seed)
-    else:
-        after = scenario.task.offset + len(evaluation)
-        questions = {"offset": after, "limit": scenario.train.questions}
-        training = scenario.task.model_copy(update=questions).load(scenario.seed)
-    shared = {_normal(item.question) for item in evaluation} & {_normal(item.question) for item in training}
-    if shared:
-        raise InputError(
-            f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
-            "Choose other slices (offset, limit) or another train.task: a model must not learn what it is tested on.",
-        )
-    return evaluation, training
-
-
-def _normal(question: str) -> str:
-    return " ".join(question.casefold().split())
 
 
 def with_adapters(society: Society, paths: Mapping[tuple[str, str], str]) -> Society:

@@ -1,0 +1,96 @@
+"""How a store's file is opened: made if need be, its version checked before anything else is done with it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+
+from society.durable import appearing
+from society.errors import RunFolderError
+from society.store.validate import validate
+
+VERSION = "1"
+
+
+def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
+    """A connection to a store of this version, made if it may be written and is not there yet.
+
+    Nothing is written to a file that is refused. Raises `RunFolderError` for what is no store that this program
+    reads, and what sqlite3 raises.
+    """
+    if not read_only and not path.exists():
+        _create(path)
+    db = _connect(path, read_only)
+    try:
+        check_version(path, _version_of(path, db))
+        validate(db, path)
+        if not read_only:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def check_version(path: Path, version: str) -> None:
+    """Raise `RunFolderError` unless this program reads stores of that version."""
+    if version == VERSION:
+        return
+    if version.isdecimal() and int(version) > int(VERSION):
+        raise RunFolderError(
+            f"{path} is a run store of version {version}; this program reads version {VERSION}.",
+            "A newer society wrote it: update with `pip install --upgrade society`.",
+        )
+    raise RunFolderError(
+        f"{path} is a run store of version {version}; this program reads version {VERSION}.",
+        "An older society wrote it: read it with that one (its meta table says which), or run the scenario again.",
+    )
+
+
+def _version_of(path: Path, db: sqlite3.Connection) -> str:
+    """The version that the store says it has."""
+    has = db.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name='meta'").fetchone()
+    row = has and db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
+    if not row:
+        raise RunFolderError(f"{path} is no run store: it says no version.", "Name another folder with --out.")
+    return str(row["value"])
+
+
+def _create(path: Path) -> None:
+    """Make an empty store, whole or not at all: who is killed on the way leaves nothing that is half a store."""
+    schema = (files("society.store") / "schema.sql").read_text()
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(f"{schema} INSERT INTO meta VALUES ('store_version', '{VERSION}');")
+        db.commit()
+        data = bytearray(db.serialize())
+    data[18:20] = b"\2\2"  # "uses a WAL", in the header of SQLite's file format
+    with appearing(path) as part:
+        part.write_bytes(data)
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    db = _connect_read_only(path) if read_only else sqlite3.connect(path, isolation_level=None)
+    db.row_factory = lambda cursor, row: {
+        column[0]: value for column, value in zip(cursor.description, row, strict=True)
+    }
+    db.execute("PRAGMA trusted_schema=OFF")
+    return db
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing. Where even SQLite's index of the WAL cannot be written (a folder mounted
+    read-only), the file is read by itself, if it is whole without one."""
+    place = path.resolve()
+    db = sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        if place.with_name(place.name + "-wal").exists() or os.access(place.parent, os.W_OK):
+            return db
+        db.close()
+        return sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return db
