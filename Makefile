@@ -7,14 +7,24 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 
-.PHONY: demo test lint browser clean
+.PHONY: demo lab paper test torture lint browser audit fuzz clean
 
 demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real model.
 	rm -rf $(DEMO_OUT)
 	$(BIN)/society run scenarios/debate.yaml --out $(DEMO_OUT)
 
+lab: $(DEV)  ## The lab's small model: pretrained once, in a quarter of an hour, then kept.
+	$(BIN)/python -m benchmarks.lab.model
+
+paper: lab  ## What is missing of the paper's experiment on the lab model (hours; resumable), then tables and figure.
+	$(BIN)/python -m benchmarks.lab.paper
+	$(BIN)/python -m benchmarks.lab.table
+
 test: $(DEV) browser  ## Set everything up and run all tests, those on the real model too.
 	$(BIN)/pytest
+
+torture: $(DEV)  ## Kill runs at hundreds of random moments, and cut their power; about an hour.
+	$(BIN)/python -m tests.torture
 
 lint: $(DEV)  ## Formatting, lint and types.
 	$(BIN)/ruff format --check .
@@ -41,6 +51,15 @@ browser:  ## Chromium, for the tests of pages; installed where apt-get can, else
 	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$SOCIETY_NO_BROWSER" = 1 || \
 	  { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
 	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || true
+
+audit: $(DEV)  ## Known vulnerabilities of what is installed; says so and passes where the service cannot be asked.
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install -qq --disable-pip-version-check pip-audit || true
+	$(BIN)/python tests/audit.py $(VENV)/audit/bin/pip-audit
+
+fuzz: $(DEV)  ## Ten minutes for each reader of untrusted bytes; Linux only.
+	$(PIP) --editable '.[fuzz]'
+	for target in scenario answers gguf; do $(BIN)/python -m tests.fuzz $$target 600 || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -4,5 +4,6 @@ BACKENDS = {
     "scripted": "backends.scripted:Scripted",
     "llama_cpp": "backends.llama_cpp:LlamaCpp",
     "hf": "backends.hf:HuggingFace",
+    "openai": "backends.openai:OpenAI",
 }
 """The built-in backends by kind; each is imported when a scenario is read."""

@@ -1,6 +1,7 @@
 """The seam between the engine and whatever generates text or trains.
 
     BackendConfig      the scenario's `backends:` entry; cheap to make; `open()` gives the backend
+    Demand, Memory     what a scenario asks of a backend, and what that takes
     Backend            an async context manager; entering loads the weights; `generate` answers a request
     Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer
                        optional abilities: attributes of the backend that are objects, or None
@@ -13,17 +14,30 @@ the engine asks for abilities, never for classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self
 
-from backends.training import OnStep, Training, TrainSettings
+from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.component import Component
+from society.errors import InputError
 from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
+
+
+Count = Callable[[Sequence[ChatMessage]], int]
+"""Tokens of the prompt that these messages make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a scenario asks of a backend: tokens of its longest prompt with the answer, requests at the same time."""
+
+    tokens: int
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +47,12 @@ class Memory:
     weights: int
     contexts: int
     adapters: int
+    buffers: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.contexts + self.adapters
+        return self.weights + self.contexts + self.adapters + self.buffers
 
 
 class Tokenizer(Protocol):
@@ -85,9 +100,11 @@ class Trainer(Protocol):
         *,
         seed: int,
         on_step: OnStep | None = None,
+        parallel: Parallel | None = None,
     ) -> Training:
         """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
 
+        `parallel` is given only where the scenario says so and `BackendConfig.check_parallel` let it pass.
         `on_step` is called in the event loop after every optimiser step. Raises `InputError` when there is
         nothing to train on and `BackendError` when the loss is not finite or memory runs out.
         """
@@ -160,6 +177,14 @@ class BackendConfig(Component, ABC):
         """How many tokens a prompt and its answer may have together; None where only the opened model knows."""
         return None
 
+    def fitted(self, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> Self:
+        """This configuration with the sizes that it leaves open set to what a scenario asks for.
+
+        `demand` finds that out with the model's own count of tokens; nothing is loaded for it but the vocabulary.
+        Raises `InputError` when the scenario cannot fit into memory, with what would fit.
+        """
+        return self
+
     def memory(self, adapters: Sequence[Path]) -> Memory | None:
         """What opening it will take with these adapters beside the base; None where it cannot be known."""
         return None
@@ -171,3 +196,16 @@ class BackendConfig(Component, ABC):
     def check_training(self, settings: TrainSettings) -> None:
         """Raise `InputError` when the backend cannot train that way; asked before anything loads."""
         return
+
+    def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:
+        """Raise `InputError` when the backend cannot spread such a training over processes; asked before anything
+        loads, and perhaps on another machine than it will run on."""
+        raise InputError("This backend trains in one process.", "Take out train.parallel.")
+
+    def check_devices(self, parallel: Parallel) -> None:
+        """Raise `InputError` when this machine lacks the devices for that; asked before anything loads."""
+        return
+
+    def read_config(self) -> Mapping[str, object] | None:
+        """The model's sizes as its `config.json` names them, where this machine has that; for estimates."""
+        return None

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.durable import put
 from society.errors import InputError
 
 if TYPE_CHECKING:
@@ -204,4 +205,4 @@ def _write(writer: Any, out: Path) -> Path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return part.replace(out)
+    return put(part, out)

@@ -9,23 +9,16 @@ import re
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from backends.arithmetic import find_value, show
 from society.component import Component
 from society.errors import BackendError, ContextOverflowError, TransientError
+from society.text import MATCH_SECONDS, Pattern, compile_pattern
 
 _REFERENCE = re.compile(r"\\(\d)")
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
-    return pattern
 
 
 def _has_answer(template: str) -> str:
@@ -34,7 +27,6 @@ def _has_answer(template: str) -> str:
     return template
 
 
-Regex = Annotated[str, AfterValidator(_compiles)]
 Template = Annotated[str, AfterValidator(_has_answer)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
@@ -44,7 +36,7 @@ class Asked:
     """What a rule sees: the user's messages, the match of its `when`, and the request's own randomness."""
 
     users: list[str]
-    match: re.Match[str] | None
+    match: Any
     random: Random
     failures: int
 
@@ -52,6 +44,13 @@ class Asked:
     def last(self) -> str:
         """The last message of the user."""
         return self.users[-1] if self.users else ""
+
+
+def too_slow(what: str) -> BackendError:
+    """The failure of a turn whose text a pattern took too long to search."""
+    return BackendError(
+        f"The search for {what} took longer than {MATCH_SECONDS} s.", "Give it a pattern that backtracks less."
+    )
 
 
 class Calculate(Component):
@@ -84,15 +83,19 @@ class Average(Component):
     """With no number to read, the opinion is uniform between `low` and `high`."""
     high: float = 1.0
     """See `low`."""
-    numbers: Regex = r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
+    numbers: Pattern = r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
     """What counts as a number to read; where it has a group, the first group is the number."""
     say: Template = "{answer}"
     """The reply, with {answer} in it."""
 
     def reply(self, asked: Asked) -> str | None:
         """The mean, written so that reading it back gives the same double."""
+        pattern = compile_pattern(self.numbers)
         try:
-            read = [float(m[m.re.groups and 1]) for m in re.finditer(self.numbers, asked.last)]
+            found = pattern.finditer(asked.last, timeout=MATCH_SECONDS)
+            read = [float(match[pattern.groups and 1]) for match in found]
+        except TimeoutError:
+            raise too_slow("average.numbers") from None
         except ValueError as error:
             raise BackendError(f"average.numbers matches what is no number: {error}.", "Narrow the pattern.") from error
         mean = fmean(read) if read else asked.random.uniform(self.low, self.high)
@@ -126,9 +129,9 @@ class Fail(Component):
 class Rule(Component):
     """One rule: it applies where `when` and `system` match, and does exactly one thing."""
 
-    when: Regex | None = None
+    when: Pattern | None = None
     """A regular expression searched in the user's last message; always, if left out."""
-    system: Regex | None = None
+    system: Pattern | None = None
     r"""A regular expression searched in the system message, so that roles differ."""
     say: str | None = None
     r"""Reply with this text; \1 to \9 are the groups of `when`."""
@@ -150,7 +153,7 @@ class Rule(Component):
             raise ValueError("a rule needs exactly one of say, choose, calculate, average and fail")
         if self.weights is not None and (len(self.weights) != len(self.choose or ()) or sum(self.weights) <= 0):
             raise ValueError("weights need one number for each text of choose, not all 0")
-        groups = re.compile(self.when or "").groups
+        groups = compile_pattern(self.when or "").groups
         for text in (self.say or "", *(self.choose or ())):
             if any(int(number) > groups for number in _REFERENCE.findall(text)):
                 raise ValueError(f"{text!r} refers to a group that `when` does not have: it has {groups}")

@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig
-from backends.rules import Asked, Rule
+from backends.rules import Asked, Rule, too_slow
 from society.errors import BackendError, ContextOverflowError, TransientError
 from society.identity import hash_path
+from society.text import MATCH_SECONDS, compile_pattern
 from society.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
 
 DEFAULT_REPLY = "I have nothing to say about this."
@@ -133,9 +134,9 @@ class ScriptedBackend(Backend):
         system = next((message.content for message in request.messages if message.role == "system"), "")
         asked = Asked(users, None, random, self._failures[request] if self._failures else 0)
         for when, role, rule in self._rules:
-            if role is not None and not role.search(system):
+            if role is not None and _search(role, system) is None:
                 continue
-            asked.match = when.search(asked.last) if when is not None else None
+            asked.match = _search(when, asked.last) if when is not None else None
             if when is not None and asked.match is None:
                 continue
             text = rule.reply(asked)
@@ -144,8 +145,16 @@ class ScriptedBackend(Backend):
         return DEFAULT_REPLY
 
 
-def _pattern(pattern: str | None) -> re.Pattern[str] | None:
-    return None if pattern is None else re.compile(pattern)
+def _pattern(pattern: str | None) -> Any:
+    return None if pattern is None else compile_pattern(pattern)
+
+
+def _search(pattern: Any, text: str) -> Any:
+    """The first match or None. Raises `BackendError` where the search takes too long."""
+    try:
+        return pattern.search(text, timeout=MATCH_SECONDS)
+    except TimeoutError:
+        raise too_slow(f"{pattern.pattern!r:.80}") from None
 
 
 def _cut(text: str, stops: Sequence[str], max_tokens: int) -> tuple[str, FinishReason]:

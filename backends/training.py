@@ -1,6 +1,7 @@
 """How weights are trained, and what training gives back. No heavy imports: scenarios are read with this.
 
 TrainSettings   what a scenario may say about finetuning, with the values of the paper as defaults
+Parallel        over how many processes one finetuning is spread
 Training        what a trainer hands back: the adapter, the loss of every step, and what it cost
 OnStep          called after every optimiser step
 """
@@ -81,6 +82,15 @@ class TrainSettings(Component):
         if self.method == "full" and ignored:
             raise ValueError(f"method: full has no LoRA matrices; take out {', '.join(sorted(ignored))}")
         return self
+
+
+class Parallel(Component):
+    """One finetuning spread over processes of one machine, a GPU each (or on the CPU): weights, gradients and optimiser
+    states are sharded (FSDP2, Zhao et al. 2023, arXiv 2304.11277). It learns what one process would."""
+
+    kind: Literal["fsdp"] = "fsdp"
+    processes: int = Field(ge=2, le=64)
+    """How many. They share the batches of a step, so `settings.accumulation` must be a multiple of it."""
 
 
 @dataclass(frozen=True, slots=True)
