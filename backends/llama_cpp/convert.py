@@ -1,7 +1,7 @@
 """The one-time conversion of weights to a type for which this processor has fast kernels.
 
 Measured on two cores with AVX-512, 72 replies at a time: Q4_1 220 tokens/s, Q8_0 540, BF16 660 where the processor
-multiplies bfloat16 itself. Neither loses anything that shows: see `docs/speed.md`.
+multiplies bfloat16 itself (one reply at a time, Q8_0 is faster: 131 against 101).
 """
 
 from __future__ import annotations
