@@ -23,7 +23,7 @@ paper: lab  ## What is missing of the paper's experiment on the lab model (hours
 test: $(DEV) browser  ## Set everything up and run all tests, those on the real model too.
 	$(BIN)/pytest
 
-torture: $(DEV)  ## Kill runs at hundreds of random moments, and cut their power; about an hour.
+torture: $(DEV)  ## Kill runs at hundreds of random moments, and cut their power; half an hour or so.
 	$(BIN)/python -m tests.torture
 
 lint: $(DEV)  ## Formatting, lint and types.

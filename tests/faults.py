@@ -113,6 +113,7 @@ class Nursery:
     def __init__(self) -> None:
         library = preload()
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        environment["OMP_NUM_THREADS"] = "1"  # torch's sums must be in one order
         environment |= {"LD_PRELOAD": str(library)} if library else {}
         self._process = subprocess.Popen(
             [sys.executable, "-c", NURSERY], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
