@@ -4,6 +4,8 @@
 
 A local cluster of two nodes on 127.0.0.1, a replica on each; four agents read one another for two rounds. Wall time and
 the processor time of this process (the engine, the store, Ray's client) a turn; every turn is in the store once.
+These agents answer at once, so many requests travel together. "one by one" is the other end: one agent, one question at
+a time, so that each request travels alone, as they do to a model that takes long for each.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from society.scenario import load_scenario
 from society.session import run
 
 RESULTS = Path(__file__).parent / "results" / "ray_turns.md"
-AGENTS, ROUNDS, QUESTIONS = 4, 2, 250
+AGENTS, ROUNDS, QUESTIONS, ALONE = 4, 2, 250, 10_000
 TEXT = """
 version: 1
 name: turns
@@ -33,17 +35,17 @@ task: {kind: arithmetic, form: a+b, limit: 250}
 samples: SAMPLES
 backends: {scripted: {kind: scripted, rules: [{calculate: {skill: 0.6, wrong: spread}}]}}
 roles: {solver: {prompt: "{{ question }} {% for m in heard %}{{ m.text }} {% endfor %} {{ question }}"}}
-agents: {solver: {count: 4}}
+agents: {solver: {count: AGENTS}}
 phases: [{name: debate, topology: complete, rounds: 2}]
 """
 THERE = "executor={kind: ray, address: auto, generate: {replicas: 2, cpus: 0.5}}"
 
 
-def measure(folder: Path, turns: int, *overrides: str) -> dict[str, Any]:
+def measure(folder: Path, turns: int, *overrides: str, agents: int = AGENTS) -> dict[str, Any]:
     """One run: seconds of the clock and of this process a turn, and bytes of the store."""
-    path = folder / "turns.yaml"
-    path.write_text(TEXT.replace("SAMPLES", str(turns // (AGENTS * ROUNDS * QUESTIONS))))
-    scenario, out = load_scenario(path, overrides), folder / f"run-{turns}-{len(overrides)}"
+    path, samples = folder / "turns.yaml", turns // (agents * ROUNDS * QUESTIONS)
+    path.write_text(TEXT.replace("SAMPLES", str(samples)).replace("AGENTS", str(agents)))
+    scenario, out = load_scenario(path, overrides), folder / "run"
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     run(scenario, out)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
@@ -69,20 +71,25 @@ def main(sizes: list[int]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix="ray"))
     (temporary / "ray").mkdir()
     os.environ["RAY_TMPDIR"] = str(temporary)
-    lines = []
+    lines: list[tuple[int, str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory() as name:
-        for turns in sizes:
-            lines.append((turns, "one process", measure(Path(name), turns)))
+
+        def note(turns: int, how: str, *overrides: str, agents: int = AGENTS) -> None:
+            lines.append((turns, how, measure(Path(name), turns, *overrides, agents=agents)))
             print(lines[-1], os.getloadavg(), file=sys.stderr, flush=True)
+
+        for turns in sizes:
+            note(turns, "one process")
+        note(ALONE, "one process, one by one", "concurrency=1", agents=1)
         node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         cluster.add_node(**node)
         ray.init(address=cluster.address, log_to_driver=False, configure_logging=False, _node_ip_address="127.0.0.1")
         try:
             for turns in sizes:
-                lines.append((turns, "Ray, two nodes", measure(Path(name), turns, THERE)))
-                print(lines[-1], os.getloadavg(), file=sys.stderr, flush=True)
-                RESULTS.write_text(describe(lines), "utf-8")
+                note(turns, "Ray, two nodes", THERE)
+            note(ALONE, "Ray, two nodes, one by one", THERE, "concurrency=1", agents=1)
+            RESULTS.write_text(describe(lines), "utf-8")
         finally:
             ray.shutdown()
             cluster.shutdown()
@@ -99,14 +106,15 @@ def describe(lines: list[tuple[int, str, dict[str, Any]]]) -> str:
     return f"""# Turns on the Ray executor
 
 {AGENTS} scripted agents, {ROUNDS} rounds, complete graph; every turn committed and, as counted afterwards, stored once.
-Ray: two nodes on 127.0.0.1, one replica each. {os.cpu_count()} cores, reniced by 10, load average at the end
-{os.getloadavg()[0]:.1f} (other work kept the machine busy). Single runs, opening and closing included.
+Ray: two nodes on 127.0.0.1, one replica each. One by one: one agent and one question at a time, so that each request
+travels alone. {os.cpu_count()} cores, load average at the end {os.getloadavg()[0]:.1f} (the benchmark itself makes up
+to 3). Single runs, opening and closing included. The peak is the process's so far, in MB.
 
-| turns | how | s | µs a turn | µs of this process a turn | bytes of store a turn | peak MB |
+| turns | how | s | µs a turn | µs of this process a turn | bytes of store a turn | peak |
 |---|---|---|---|---|---|---|
 {rows}
 """
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or [10_000, 100_000])
+    main([int(size) for size in sys.argv[1:]] or [10_000, 100_000, 1_000_000])

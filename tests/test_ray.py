@@ -30,7 +30,7 @@ from tests.tiny_hf import make_model, one_thread
 # Ray would find out this machine's outward address and use that; read when it is imported, here and in its processes.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-ray = pytest.importorskip("ray")
+import ray
 
 # Ray's own: sockets and files that its processes leave to the interpreter's end, and what it plans to change.
 pytestmark = [

@@ -8,6 +8,8 @@ backends are opened, where finetunings happen, and how many of them, and of a sw
     cluster     the scenario's words for Ray, and the check of what the cluster has
     remote      a backend whose work is done elsewhere
     pool        replicas of one backend: asked evenly, replaced when they die
+    mail        requests and answers on their way to and from one replica, many together
+    calls       Ray's calls awaited, its errors told apart
     replica     one of them, in its Ray worker
     finetune    a training, as a Ray task and as its caller sees it
     parcels     files on their way between machines

@@ -26,8 +26,8 @@ from society.executors.pool import Pool
 from society.executors.remote import RemoteBackend
 from society.executors.replica import Replica
 
-REQUESTS = 4096
-"""Requests that a replica has in hand at most; its backend batches them."""
+CALLS = 64
+"""Calls to a replica at the same time, each of which may carry many requests."""
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -189,7 +189,7 @@ class RayExecutor(Executor):
     def _starter(self, config: BackendConfig, place: Replicas) -> Callable[[], Any]:
         import ray
 
-        options = {**place.options(), "scheduling_strategy": "SPREAD", "max_concurrency": REQUESTS, "max_restarts": 0}
+        options = {**place.options(), "scheduling_strategy": "SPREAD", "max_concurrency": CALLS, "max_restarts": 0}
         actor: Any = ray.remote(Replica)
 
         def start() -> Any:

@@ -19,8 +19,8 @@ from typing import Any
 from backends.base import BackendConfig
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.errors import BackendError, SocietyError
+from society.executors.calls import call, dead, first_line, put
 from society.executors.parcels import Digest, Piece, Unpacking, pack
-from society.executors.pool import call, dead, first_line, put
 from society.executors.replica import told
 from society.types import Adapter, Example
 

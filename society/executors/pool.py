@@ -6,28 +6,36 @@ A request may be asked twice but is answered once: the caller stores the one ans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from society.errors import BackendError, SocietyError, TransientError
-from society.executors.parcels import pack
+from society.executors.calls import call, dead, first_line, put
+from society.executors.mail import Line
 from society.executors.replica import Missing, Opened
 from society.types import Adapter
 
 
 @dataclass(eq=False)
+class _Live:
+    """A replica that is open, and the adapters on their way to it."""
+
+    line: Line
+    loading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
 class _Slot:
-    """The place of one replica, and what its present one is doing."""
+    """The place of one replica: the one that is open there, or being started."""
 
     actor: Any = None
-    ready: bool = False
+    live: _Live | None = None
     lost: bool = False  # for good
     busy: int = 0
     starting: asyncio.Task[None] | None = None
-    loading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
 
 class Pool:
@@ -52,12 +60,12 @@ class Pool:
     async def ask(self, method: str, *arguments: Any) -> Any:
         """What a replica answers. Raises `BackendError` when none is left, or the request ends every one it gets."""
         for _ in range(self._retries + 1):
-            slot = await self._free()
+            slot, live = await self._free()
             slot.busy += 1
             try:
-                answer = await self._ask(slot, method, *arguments)
+                answer = await self._ask(live, method, *arguments)
             except dead() as error:
-                self._replace(slot)
+                self._replace(slot, live)
                 last = error
                 continue
             finally:
@@ -74,7 +82,7 @@ class Pool:
         """As `ask`, while the caller waits: for questions that are seldom and quick."""
         import ray
 
-        for slot in [slot for slot in self._slots if slot.ready]:
+        for slot in [slot for slot in self._slots if slot.live]:
             try:
                 answer = ray.get(getattr(slot.actor, method).remote(*arguments))
             except dead():
@@ -86,28 +94,27 @@ class Pool:
 
     async def try_adapter(self, adapter: Adapter) -> None:
         """Load an adapter into a replica now, if one is there, to find out whether it fits."""
-        for slot in [slot for slot in self._slots if slot.ready][:1]:
+        for live in [slot.live for slot in self._slots if slot.live][:1]:
             with suppress(*dead()):  # whoever asks for it next will load it elsewhere
-                refused = await self._load(slot, adapter.hash)
+                refused = await self._load(live, adapter.hash)
                 if refused is not None:
                     raise refused
 
-    async def _ask(self, slot: _Slot, method: str, *arguments: Any) -> Any:
-        actor = slot.actor
-        answer = await call(getattr(actor, method).remote(*arguments))
+    async def _ask(self, live: _Live, method: str, *arguments: Any) -> Any:
+        answer = await live.line.ask(method, *arguments)
         if isinstance(answer, Missing):
-            refused = await self._load(slot, answer.hash)
-            return refused or await call(getattr(actor, method).remote(*arguments))
+            refused = await self._load(live, answer.hash)
+            return refused or await live.line.ask(method, *arguments)
         return answer
 
-    async def _load(self, slot: _Slot, name: str) -> SocietyError | None:
+    async def _load(self, live: _Live, name: str) -> SocietyError | None:
         """Bring an adapter to this replica, once however many ask for it."""
         if name not in self.adapters:
             return BackendError(f"No adapter {name[:12]} is loaded.", "Call `adapters.load` with it first.")
-        if name not in slot.loading:
-            slot.loading[name] = asyncio.ensure_future(self._ship(slot.actor, self.adapters[name]))
+        if name not in live.loading:
+            live.loading[name] = asyncio.ensure_future(self._ship(live.line.actor, self.adapters[name]))
         try:
-            await asyncio.shield(slot.loading[name])
+            await asyncio.shield(live.loading[name])
         except SocietyError as error:
             return error
         return None
@@ -117,17 +124,17 @@ class Pool:
         if isinstance(refused, SocietyError):
             raise refused
 
-    async def _free(self) -> _Slot:
-        """The least busy replica that is ready; waits for one, starting those that are not there."""
+    async def _free(self) -> tuple[_Slot, _Live]:
+        """The least busy replica that is open; waits for one, starting those that are not there."""
         while True:
             if self._failure is not None:
                 raise self._failure
             for slot in self._slots:
-                if not slot.ready and not slot.lost and slot.starting is None:
+                if slot.live is None and not slot.lost and slot.starting is None:
                     slot.starting = asyncio.ensure_future(self._bring_up(slot))
-            ready = [slot for slot in self._slots if slot.ready]
-            if ready:
-                return min(ready, key=lambda slot: slot.busy)
+            open_ones = [(slot, slot.live) for slot in self._slots if slot.live]
+            if open_ones:
+                return min(open_ones, key=lambda pair: pair[0].busy)
             self._changed.clear()
             await self._changed.wait()
 
@@ -135,18 +142,20 @@ class Pool:
         """Start a replica, again if it dies before it is open; the last one to fail is the pool's failure."""
         for _ in range(self._retries + 1):
             try:
-                slot.actor, slot.loading = self._start(), {}
+                slot.actor = self._start()
                 expected = self.opened.model_hash if self.opened else ""
                 answer = await call(slot.actor.open.remote(expected))
             except dead() as error:
                 failure: SocietyError = _gone(error)
                 continue
+            except Exception as error:  # whoever waits for this replica must be told, whatever it is
+                answer = _gone(error)
             if isinstance(answer, Opened) and self.opened and answer.model_hash != self.opened.model_hash:
                 answer = BackendError("Replicas hold different weights.", "Put the same model files on every machine.")
             if isinstance(answer, SocietyError):
                 self._failure = answer
             else:
-                self.opened, slot.ready = self.opened or answer, True
+                self.opened, slot.live = self.opened or answer, _Live(Line(slot.actor))
             slot.starting = None
             self._changed.set()
             return
@@ -155,10 +164,10 @@ class Pool:
             self._failure = failure
         self._changed.set()
 
-    def _replace(self, slot: _Slot) -> None:
-        """This replica is gone: the next request starts another in its place."""
-        slot.ready = False
-        if slot.starting is None:
+    def _replace(self, slot: _Slot, live: _Live) -> None:
+        """This replica is gone: another is started in its place, by the first who finds out."""
+        if slot.live is live:
+            slot.live, slot.actor = None, None
             slot.starting = asyncio.ensure_future(self._bring_up(slot))
 
     async def close(self) -> None:
@@ -166,44 +175,20 @@ class Pool:
         import ray
 
         for slot in self._slots:
-            for task in (slot.starting, *slot.loading.values()):
-                if task is not None and not task.done():
-                    task.cancel()
-                    with suppress(asyncio.CancelledError, Exception):
-                        await task
+            live, starting = slot.live, slot.starting
+            slot.live, slot.starting = None, None
+            if live is not None:
+                await live.line.close()
+            await _end([task for task in (starting, *(live.loading.values() if live else ())) if task is not None])
             if slot.actor is not None:
                 ray.kill(slot.actor)
-            slot.actor, slot.ready, slot.starting, slot.loading = None, False, None, {}
+                slot.actor = None
 
 
-def put(path: Path) -> list[Any]:
-    """A file or folder in Ray's object store, as references to its pieces."""
-    import ray
-
-    return [ray.put(piece) for piece in pack(path)]
-
-
-def call(reference: Any) -> Coroutine[Any, Any, Any]:
-    """The value of a reference; cancelling the wait cancels the work."""
-
-    async def wait() -> Any:
-        try:
-            return await reference
-        except asyncio.CancelledError:
-            import ray
-
-            with suppress(Exception):  # a second cause would hide the first
-                ray.cancel(reference)
-            raise
-
-    return wait()
-
-
-def dead() -> tuple[type[Exception], ...]:
-    """What Ray raises when a worker, its machine or what it held is gone: worth trying elsewhere."""
-    from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, WorkerCrashedError
-
-    return (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _gone(error: Exception) -> BackendError:
@@ -211,8 +196,3 @@ def _gone(error: Exception) -> BackendError:
         f"No replica could be started: {first_line(error)}",
         "Look at Ray's logs for the cause; every machine needs the same packages and the model's files.",
     )
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in short."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from backends.base import Backend, Trainer
 from society.errors import InputError
-from society.executors.pool import Pool, put
+from society.executors.calls import put
+from society.executors.pool import Pool
 from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
 
 

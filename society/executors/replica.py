@@ -1,6 +1,7 @@
 """One copy of a backend, in a Ray worker. It imports no Ray: `pool` makes an actor of it.
 
-What a backend refuses is an answer here, not an exception: so it arrives as it was raised.
+What a backend refuses is an answer here, not an exception: so it arrives as it was raised. `take` and `give` carry
+the requests of many turns; the other methods are called one by one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from backends.base import Backend, BackendConfig
 from society.errors import BackendError, SocietyError
+from society.executors.mail import Letter, Mailbox
 from society.executors.parcels import Digest, Unpacking
 from society.types import Adapter, ChatMessage, GenerateRequest
 
@@ -40,6 +42,7 @@ class Replica:
         self._config = config
         self._backend: Backend | None = None
         self._loaded: set[str] = set()
+        self._mailbox = Mailbox(self)
         self._folder = tempfile.TemporaryDirectory(prefix="society-replica-")
 
     async def open(self, expected: str) -> Opened | SocietyError:
@@ -64,6 +67,14 @@ class Replica:
         if self._backend is None:
             raise BackendError("This replica is not open.", "Ask it to open first.")
         return self._backend
+
+    async def take(self, letters: Sequence[Letter], dropped: Sequence[int]) -> None:
+        """Begin what these letters ask for, and give up what is dropped."""
+        self._mailbox.take(letters, dropped)
+
+    async def give(self) -> list[Letter]:
+        """All answers there are; waits for the first."""
+        return await self._mailbox.give()
 
     async def generate(self, request: GenerateRequest) -> Any:
         """The output, `Missing` or an error."""
