@@ -6,8 +6,9 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo lab paper test torture lint browser audit fuzz clean
+.PHONY: demo lab paper vote test torture lint browser audit fuzz clean
 
 demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real model.
 	rm -rf $(DEMO_OUT)
@@ -16,14 +17,17 @@ demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real m
 lab: $(DEV)  ## The lab's small model: pretrained once, in a quarter of an hour, then kept.
 	$(BIN)/python -m benchmarks.lab.model
 
-paper: lab  ## What is missing of the paper's experiment on the lab model (hours; resumable), then tables and figure.
-	$(BIN)/python -m benchmarks.lab.paper
+paper: lab  ## What is missing of the paper's experiment on the lab model (hours; resumable), a seed a core; then tables.
+	seq 5 | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) $(BIN)/python -m benchmarks.lab.paper --seeds
 	$(BIN)/python -m benchmarks.lab.table
+
+vote: lab  ## Ten topologies against voting with the same tokens, on the lab model and the 135M model; then a table.
+	$(BIN)/python -m benchmarks.debate_or_vote
 
 test: $(DEV) browser  ## Set everything up and run all tests, those on the real model too.
 	$(BIN)/pytest
 
-torture: $(DEV)  ## Kill runs at hundreds of random moments, and cut their power; half an hour or so.
+torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks; half an hour or so.
 	$(BIN)/python -m tests.torture
 
 lint: $(DEV)  ## Formatting, lint and types.

@@ -36,7 +36,7 @@ def test_the_scenarios_can_run_and_are_short(path: Path) -> None:
 
 
 def test_every_arm_loads_and_its_changes_change_something() -> None:
-    assert {arm.file for arm in plan.ARMS.values()} == {path.stem for path in FILES}
+    assert {arm.file for arm in plan.ARMS.values()} == {path.stem for path in FILES if load_scenario(path).train}
     loaded = [arm.load(1, 1) for arm in plan.ARMS.values()]
     assert len({scenario.model_dump_json() for scenario in loaded}) == len(plan.ARMS)
     assert len({scenario.task.model_dump_json() for scenario in loaded}) == 1  # all on the same questions
@@ -238,8 +238,8 @@ def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
     better[3]["iterations"][10] = better[3]["iterations"][10] | {"right": "0011"}
     worse = {seed: made_up(["0011"] * 13) for seed in (1, 2, 3)}
     text = table.write_results({"multiagent": better, "union": worse})
-    assert "2 of 55" not in text
-    assert "6 of 55 runs" in text
+    assert "2 of 43" not in text
+    assert "6 of 43 runs" in text
     assert "do not compare" not in text
     [line] = [line for line in text.splitlines() if line.startswith("| multiagent less union, after 10")]
     assert "| 3 | +16.7% |" in line  # 3, 3 and 2 right of four against 2

@@ -47,9 +47,9 @@ class Recipe:
     heads: int = 4
     inner: int = 384
     context: int = 512
-    alone: int = 7000
-    debated: int = 3500
-    summarised: int = 700
+    alone: int = 10000
+    debated: int = 4000
+    summarised: int = 800
     noise: float = 0.12
     rate: float = 2e-3
     epochs: int = 1

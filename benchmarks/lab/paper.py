@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.lab.plan import ARMS, CHUNK, ROOT, SEEDS
+from benchmarks.lab.plan import ARMS, CHUNK, METHOD, ROOT, SEEDS
 from benchmarks.lab.summary import read, write
 from society.errors import InputError
 from society.runs import Run
@@ -44,8 +44,16 @@ def advance(arm: str, seed: int, wanted: int) -> None:
     reached = done(arm, seed)
     while reached < wanted:
         reached = min(wanted, (reached // CHUNK + 1) * CHUNK if reached > 0 else CHUNK)
-        finished = run(ARMS[arm].load(seed, reached), folder, resume=folder.exists(), watcher=Clock())
+        finished = run(
+            ARMS[arm].load(seed, reached), folder, resume=folder.exists(), reuse=alike(arm, seed), watcher=Clock()
+        )
         write(finished, arm, seed)
+
+
+def alike(arm: str, seed: int) -> list[Path]:
+    """The run with which all others of a seed have the base's debates in common, once it is there."""
+    first = RUNS / f"{METHOD}-{seed}"
+    return [first] if arm != METHOD and (first / "store.sqlite").exists() else []
 
 
 def salvage(arm: str, seed: int) -> None:
@@ -58,7 +66,7 @@ def salvage(arm: str, seed: int) -> None:
 def chosen(arms: list[str], seeds: list[int], limit: int | None) -> Iterator[tuple[str, int, int]]:
     """Arm, seed and iterations wanted: every arm of the first seed, then of the next."""
     for seed in seeds:
-        for arm in arms:
+        for arm in (name for name in arms if seed in ARMS[name].seeds):
             yield arm, seed, min(limit or ARMS[arm].iterations, ARMS[arm].iterations)
 
 

@@ -16,6 +16,8 @@ SEEDS = (1, 2, 3, 4, 5)
 """A seed decides questions and sampling; seed 0 is for trying things out, and none of its questions count."""
 CHUNK = 5
 """After so many iterations a run's summary is written."""
+SHOWN = (0, 1, 2, 5, 10, 20, 30)
+"""Iterations with a column in the tables, and whose responses are shown to models."""
 METHOD, CONTROL = "multiagent", "union"
 
 
@@ -26,6 +28,7 @@ class Arm:
     file: str
     iterations: int = 10
     changes: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = SEEDS
 
     def load(self, seed: int, iterations: int) -> Scenario:
         """The scenario, ready to run from the project's folder."""
@@ -33,16 +36,18 @@ class Arm:
         return load_scenario(SCENARIOS / f"{self.file}.yaml", settings)
 
 
+FEW = SEEDS[:3]
+"""The seeds of the ablations: a machine's hours go to the main question first."""
 ARMS = {
     METHOD: Arm("multiagent", 30),
     CONTROL: Arm("union", 30),
     "single_agent": Arm("single_agent"),
     "majority_ft": Arm("majority_ft"),
     "star": Arm("star"),
-    "without_critic": Arm("without_critic"),
-    "with_summary": Arm("with_summary"),
-    "without_debate": Arm("without_debate"),
-    "critic_w_0": Arm("multiagent", changes=("train.learners.critic.select.w=0",)),
-    "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",)),
-    "from_base": Arm("multiagent", changes=("train.start=base",)),
+    "without_critic": Arm("without_critic", seeds=FEW),
+    "with_summary": Arm("with_summary", seeds=FEW),
+    "without_debate": Arm("without_debate", seeds=FEW),
+    "critic_w_0": Arm("multiagent", changes=("train.learners.critic.select.w=0",), seeds=FEW),
+    "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",), seeds=FEW),
+    "from_base": Arm("multiagent", changes=("train.start=base",), seeds=FEW),
 }

@@ -1,7 +1,8 @@
 """What is kept of a run of the experiment: one JSON file, from which tables and figures are made on any machine.
 
 Per iteration: accuracy with its interval, right or wrong for every held-out question, first-round accuracy, labels,
-diversity, tokens, seconds. With it the hashes of scenario and model, versions, and the processor.
+diversity of texts, tokens, seconds; of some iterations, what models make of the responses. With it the hashes of
+scenario and model, versions, and the processor.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab.plan import RESULTS
+from benchmarks.lab.plan import RESULTS, SHOWN
 from society.folder import defining
 from society.identity import fingerprint
 from society.metrics.diversity import mean_of
 from society.metrics.iterations import run_iterations
-from society.metrics.measure import ModelDiversity, measure_diversity
+from society.metrics.measure import measure_diversity
 from society.metrics.plain import to_plain
 from society.metrics.records import DebateRecord, by_iteration, load_records
 from society.runs import Run
@@ -61,7 +62,7 @@ def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
         "models": json.loads(meta["models"]),
         "versions": json.loads(meta["versions"]),
         "machine": {"processor": processor(), "system": platform.platform(terse=True)},
-        "iterations": iterations(run, scenario.task.limit or 0),
+        "iterations": iterations(run, scenario.task.limit or 0, read(arm, seed)),
     }
 
 
@@ -72,11 +73,12 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def iterations(run: Run, questions: int) -> list[dict[str, Any]]:
-    """One mapping for each complete iteration."""
+def iterations(run: Run, questions: int, before: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One mapping for each complete iteration; what models said of it is taken over from the summary before."""
     records = {i: group for i, group in by_iteration(load_records(run)).items() if len(group) == questions}
     scores = {score.iteration: score for score in run_iterations(run)}
-    models = {turn: _measure(run, turn) for turn in ("first", "last")}
+    known = {one["iteration"]: one["first_turns"] for one in before.get("iterations", ()) if one["first_turns"]}
+    found = known | _measure(run, [i for i in records if i in SHOWN and i not in known])
     seconds = _training_seconds(run)
     voters = expand(run.scenario).voters
     return [
@@ -85,7 +87,7 @@ def iterations(run: Run, questions: int) -> list[dict[str, Any]]:
             "right": "".join("01"[record.result.correct] for record in group),
             "unlike": to_plain(unlike_share(group, voters)),
             "trained_seconds": seconds.get(i, 0.0),
-            **{f"{turn}_turns": to_plain(found.get(i)) for turn, found in models.items()},
+            "first_turns": found.get(i),
         }
         for i, group in records.items()
     ]
@@ -97,9 +99,12 @@ def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:
     return mean_of([len(set(texts)) / len(texts) for texts in told if len(texts) > 1])
 
 
-def _measure(run: Run, turn: Any) -> Mapping[int, ModelDiversity]:
-    found = measure_diversity(run, ENCODER, likelihood=True, turn=turn, limit=MEASURED)
-    return {score.iteration: score for score in found}
+def _measure(run: Run, missing: Sequence[int]) -> dict[int, Any]:
+    """Vectors and likelihoods of the first answers in these iterations."""
+    if not missing:
+        return {}
+    found = measure_diversity(run, ENCODER, likelihood=True, turn="first", limit=MEASURED, iterations=missing)
+    return {score.iteration: to_plain(score) for score in found}
 
 
 def _training_seconds(run: Run) -> dict[int, float]:

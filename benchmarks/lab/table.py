@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab.compare import ABLATIONS, BASELINES, contrast, differences
-from benchmarks.lab.plan import ARMS, CONTROL, METHOD, RESULTS, ROOT, SEEDS
+from benchmarks.lab.plan import ARMS, CONTROL, METHOD, RESULTS, ROOT, SHOWN
 from benchmarks.lab.summary import read
 from society.metrics.diversity import Mean, TextDiversity, mean_of
 from society.metrics.iterations import IterationScore
@@ -20,15 +20,13 @@ from society.types import Usage
 PAGE = ROOT / "docs" / "results.md"
 FIGURE = ROOT / "docs" / "results.svg"
 START, END = "<!-- results -->", "<!-- end of results -->"
-SHOWN = (0, 1, 2, 5, 10, 20, 30)
-"""Iterations with a column."""
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 """By arm and seed."""
 
 
 def collect() -> dict[str, dict[int, dict[str, Any]]]:
     """Every summary that is there and has been finetuned at least once."""
-    found = {arm: {seed: read(arm, seed) for seed in SEEDS} for arm in ARMS}
+    found = {name: {seed: read(name, seed) for seed in arm.seeds} for name, arm in ARMS.items()}
     some = {arm: {seed: one for seed, one in seeds.items() if reach(one) > 0} for arm, seeds in found.items()}
     return {arm: seeds for arm, seeds in some.items() if seeds}
 
@@ -74,8 +72,9 @@ def describe(summaries: Summaries) -> str:
     models = {hash_ for run in runs for hash_ in run["models"].values()}
     machines = sorted({run["machine"]["processor"] for run in runs})
     warning = "" if len(models) == 1 else " **Not all runs are of the same model; do not compare them.**"
+    planned = sum(len(arm.seeds) for arm in ARMS.values())
     return (
-        f"{len(runs)} of {len(ARMS) * len(SEEDS)} runs are there in part or whole, on {', '.join(machines)}; "
+        f"{len(runs)} of {planned} runs are there in part or whole, on {', '.join(machines)}; "
         f"weights {', '.join(sorted(model[:12] for model in models))}.{warning}\n"
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,16 +44,22 @@ class ModelDiversity:
 
 
 def measure_diversity(
-    run: Run, encoder: str = "base", likelihood: bool = False, turn: Which = "last", limit: int | None = None
+    run: Run,
+    encoder: str = "base",
+    likelihood: bool = False,
+    turn: Which = "last",
+    limit: int | None = None,
+    iterations: Collection[int] | None = None,
 ) -> list[ModelDiversity]:
-    """Measure every iteration on the first `limit` questions (all by default), and keep it in the run's folder.
+    """Measure these iterations (all by default) on the first `limit` questions (all by default), and keep it in the
+    run's folder.
 
     `encoder` is "base" for the voters' own backend, or a name that `load_encoder` knows. Likelihoods cost one pass
     over every matching response for each agent's model and the base.
 
     Raises `InputError` where a backend lacks the ability, or voters have different backends.
     """
-    found = asyncio.run(_measure(run, encoder, likelihood, turn, limit))
+    found = asyncio.run(_measure(run, encoder, likelihood, turn, limit, iterations))
     try:
         with appearing(run.folder / FILE) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
@@ -71,11 +77,14 @@ def read_diversity(run: Run) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text())) if path.is_file() else []
 
 
-async def _measure(run: Run, encoder: str, likelihood: bool, turn: Which, limit: int | None) -> list[ModelDiversity]:
+async def _measure(
+    run: Run, encoder: str, likelihood: bool, turn: Which, limit: int | None, iterations: Collection[int] | None
+) -> list[ModelDiversity]:
     from society.session import open_backends
 
     society = expand(run.scenario)
-    records = by_iteration(load_records(run))
+    every = by_iteration(load_records(run))
+    records = {number: found for number, found in every.items() if iterations is None or number in iterations}
     if encoder != "base" and not likelihood:
         embed = load_encoder(encoder)
         return [await _score(society, r[:limit], turn, encoder, embed, None) for r in records.values()]
