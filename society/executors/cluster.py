@@ -7,10 +7,6 @@ worker or a machine that dies takes nothing with it that was said.
 from __future__ import annotations
 
 import importlib.util
-import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -22,6 +18,7 @@ from society.component import Component
 from society.errors import InputError, MissingExtraError
 from society.executors.base import Executor, ExecutorConfig, Needs
 from society.executors.finetune import Order, RemoteTrainer, finetune
+from society.executors.joining import Membership
 from society.executors.pool import Pool
 from society.executors.remote import RemoteBackend
 from society.executors.replica import Replica
@@ -106,51 +103,18 @@ class RayExecutor(Executor):
 
     def __init__(self, config: Ray) -> None:
         self.config = config
-        self._folder: str | None = None  # of a Ray that was started here
-        self._joined = False
+        self._membership = Membership(config.address)
         self._yields = False  # replicas make room for finetunings
         self._pools: list[tuple[BackendConfig, Replicas, Pool]] = []
 
     async def __aenter__(self) -> Self:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if self.config.address == "local":
-            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's way to stay on the loopback device
-        import ray
-
-        if not ray.is_initialized():
-            try:
-                ray.init(**self._options())
-            except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-                self._clear()
-                raise InputError(
-                    f"There is no Ray cluster at executor.address {self.config.address!r}: {error}",
-                    "Start one (`ray start --head`), correct the address, or set executor.address: local.",
-                ) from error
-            self._joined = True
+        self._membership.join()
         return self
-
-    def _options(self) -> dict[str, Any]:
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-        if self.config.address != "local":
-            return {"address": self.config.address, **quiet}
-        self._folder = tempfile.mkdtemp(prefix="ray-")  # short: paths of sockets must be
-        return {
-            "address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": self._folder,
-            **quiet,
-        }  # fmt: skip
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import ray
-
-        if self._joined:
-            ray.shutdown()
-            self._clear()
-
-    def _clear(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._membership.leave()
 
     def check(self, needs: Needs) -> None:
         """Raise `InputError` when the cluster does not have what the run asks for, whatever else it is doing."""

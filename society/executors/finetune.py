@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from society.errors import BackendError, SocietyError
 from society.executors.calls import call, dead, first_line, put
 from society.executors.parcels import Digest, Piece, Unpacking, pack
 from society.executors.replica import told
+from society.executors.scratch import Scratch
 from society.types import Adapter, Example
 
 Step = tuple[int, int, float, int]
@@ -51,10 +51,10 @@ class Done:
 def finetune(order: Order) -> Iterator[Step | Piece | Done | SocietyError]:
     """The Ray task. Steps first, then the adapter's files and `Done`; or an error."""
     said: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="society-finetune-") as folder:
+    with Scratch() as scratch:
 
         def work() -> None:
-            said.put(asyncio.run(told(_train, order, Path(folder), lambda *step: said.put(step))))
+            said.put(asyncio.run(told(_train, order, scratch.path, lambda *step: said.put(step))))
 
         threading.Thread(target=work, daemon=True).start()
         while isinstance(item := said.get(), tuple):

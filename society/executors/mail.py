@@ -110,6 +110,11 @@ class Mailbox:
         except Exception as error:  # it has to reach the one who asked, whatever it is
             return write(BackendError(f"{type(error).__name__}: {error}", "This is a fault of the backend's code."))
 
+    def close(self) -> None:
+        """Give up everything."""
+        for task in self._working.values():
+            task.cancel()
+
     def _finish(self, number: int, task: asyncio.Task[bytes]) -> None:
         del self._working[number]
         if not task.cancelled():

@@ -18,6 +18,9 @@ from society.executors.mail import Line
 from society.executors.replica import Missing, Opened
 from society.types import Adapter
 
+CLOSING = 5
+"""Seconds that a replica has to close its backend."""
+
 
 @dataclass(eq=False)
 class _Live:
@@ -172,17 +175,21 @@ class Pool:
 
     async def close(self) -> None:
         """End all replicas and free what they hold. They start again when one is asked."""
-        import ray
+        await asyncio.gather(*(_clear(slot) for slot in self._slots))
 
-        for slot in self._slots:
-            live, starting = slot.live, slot.starting
-            slot.live, slot.starting = None, None
-            if live is not None:
-                await live.line.close()
-            await _end([task for task in (starting, *(live.loading.values() if live else ())) if task is not None])
-            if slot.actor is not None:
-                ray.kill(slot.actor)
-                slot.actor = None
+
+async def _clear(slot: _Slot) -> None:
+    import ray
+
+    live, starting, actor = slot.live, slot.starting, slot.actor
+    slot.live, slot.starting, slot.actor = None, None, None
+    if live is not None:
+        await live.line.close()
+    await _end([task for task in (starting, *(live.loading.values() if live else ())) if task is not None])
+    if actor is not None:
+        with suppress(Exception):  # it is killed all the same
+            await asyncio.wait_for(actor.close.remote(), CLOSING)
+        ray.kill(actor)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

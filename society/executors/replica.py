@@ -7,9 +7,9 @@ the requests of many turns; the other methods are called one by one.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from backends.base import Backend, BackendConfig
 from society.errors import BackendError, SocietyError
 from society.executors.mail import Letter, Mailbox
 from society.executors.parcels import Digest, Unpacking
+from society.executors.scratch import Scratch
 from society.types import Adapter, ChatMessage, GenerateRequest
 
 
@@ -43,7 +44,8 @@ class Replica:
         self._backend: Backend | None = None
         self._loaded: set[str] = set()
         self._mailbox = Mailbox(self)
-        self._folder = tempfile.TemporaryDirectory(prefix="society-replica-")
+        self._arrivals = count()
+        self._scratch = Scratch()
 
     async def open(self, expected: str) -> Opened | SocietyError:
         """Load the weights; an error if they are not those whose hash is `expected` (any, if that is "")."""
@@ -60,6 +62,13 @@ class Replica:
         self._backend = backend
         names = ("tokenizer", "likelihood", "embeddings", "adapters", "trainer")
         return Opened(backend.model_hash, frozenset(name for name in names if getattr(backend, name) is not None))
+
+    async def close(self) -> None:
+        """Give up what is asked, close the backend, and leave no files."""
+        self._scratch.close()
+        self._mailbox.close()
+        if self._backend is not None:
+            await self._backend.__aexit__(None, None, None)
 
     @property
     def backend(self) -> Any:
@@ -122,7 +131,7 @@ class Replica:
         self._loaded.add(adapter.hash)
 
     async def _unpack(self, pieces: Sequence[Any]) -> Path:
-        place = Unpacking(Path(self._folder.name) / str(len(list(Path(self._folder.name).iterdir()))))
+        place = Unpacking(self._scratch.path / str(next(self._arrivals)))
         digest = Digest()
         for reference in pieces:
             place.add(next(digest.follow([await reference])))
