@@ -22,7 +22,9 @@ from tests.tiny_hf import make_model
 
 torch = pytest.importorskip("torch")
 
+from backends.hf import attention  # noqa: E402
 from backends.hf.adapters import hash_adapter  # noqa: E402
+from backends.hf.attention import fast_attention  # noqa: E402
 from backends.hf.chat import Chat  # noqa: E402
 from backends.hf.examples import encode, fit  # noqa: E402
 from backends.hf.loading import load_model, load_tokenizer  # noqa: E402
@@ -208,6 +210,51 @@ def test_bfloat16_learns_as_well(config, trained, tmp_path):
     again = train(config, tmp_path / "a", FAST.model_copy(update={"precision": "bfloat16"}))
     assert again.losses[-1] == pytest.approx(trained.losses[-1], abs=0.1)
     assert again.losses != trained.losses
+
+
+def test_short_batches_in_bfloat16_are_computed_by_plain_products(model, chat):
+    inner = load_model(model, torch.float32, "cpu")
+    inputs = collate(encode(chat, COPIES, FAST).rows)
+    parameters = [p for p in inner.parameters() if p.requires_grad]
+
+    def learn() -> tuple[float, list[torch.Tensor]]:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, labels = learned_logits(inner, inner, inputs)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        return float(loss.detach()), torch.autograd.grad(loss, parameters)
+
+    loss, gradients = learn()
+    with fast_attention(inner, torch.bfloat16) as fit_attention:
+        fit_attention(inputs["input_ids"].shape[1])
+        assert inner.config._attn_implementation == "eager"
+        other, others = learn()
+        fit_attention(attention.SHORT + 1)
+        assert inner.config._attn_implementation == "sdpa"
+        fit_attention(1)
+    assert inner.config._attn_implementation == "sdpa"
+    assert other == pytest.approx(loss, abs=0.01)
+    for one, two in zip(gradients, others, strict=True):
+        assert torch.nn.functional.cosine_similarity(one.flatten(), two.flatten(), dim=0) > 0.99
+
+
+def test_float32_and_other_attentions_are_left_alone(model):
+    inner = load_model(model, torch.float32, "cpu")
+    with fast_attention(inner, None) as fit_attention:
+        fit_attention(1)
+        assert inner.config._attn_implementation == "sdpa"
+    inner.set_attn_implementation("eager")
+    with fast_attention(inner, torch.bfloat16) as fit_attention:
+        fit_attention(attention.SHORT + 1)
+        assert inner.config._attn_implementation == "eager"
+
+
+def test_attention_changes_between_batches_under_gradient_checkpointing(config, tmp_path, monkeypatch):
+    rows = COPIES[:3] + [example("the cat sat on a mat and the dog ran far ?", "cat")] * 3
+    settings = FAST.model_copy(update={"precision": "bfloat16", "epochs": 2, "accumulation": 2})
+    monkeypatch.setattr(attention, "SHORT", 20)
+    whole = train(config, tmp_path / "a", settings, rows)
+    again = train(config, tmp_path / "b", settings.model_copy(update={"gradient_checkpointing": True}), rows)
+    assert again.losses == pytest.approx(whole.losses, abs=0.01)
 
 
 # Seeds, and going on from before

@@ -12,6 +12,7 @@
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks
     batches      which examples each optimiser step sees, and which process takes them
+    attention    which attention a batch is trained with on a CPU
     train        finetuning on the transformers Trainer
     launch       starts and follows the processes of a sharded training (FSDP)
     sharded      one of those processes

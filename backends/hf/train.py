@@ -22,6 +22,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers import Trainer as HubTrainer
 
 from backends.hf.adapters import hash_adapter, is_lora, normalise_config, write_folder
+from backends.hf.attention import fast_attention
 from backends.hf.batches import Batches, collate_share
 from backends.hf.chat import Chat
 from backends.hf.examples import Rows, encode
@@ -167,6 +168,7 @@ def check_full(start: Adapter | None) -> None:
 def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     """The training loop on `model`: the transformers model itself, or PEFT's wrapper round it."""
     inner, settings = job.weights.model, job.settings
+    dtype = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
     gc.freeze()  # the Trainer collects garbage: among a million objects of the libraries that takes half a second
     loop = _Loop(
         model=model,
@@ -176,13 +178,14 @@ def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     )
     loop.inner, loop.watch = inner, job.watch
     loop.batches = Batches([len(ids) for ids, _ in rows.rows], settings, job.seed, job.rank, job.processes)
-    loop.autocast_to = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
+    loop.autocast_to = dtype
     loop.model_accepts_loss_kwargs = True  # or the Trainer would average our sums once more
     loop.remove_callback(PrinterCallback)
     if settings.gradient_checkpointing:
         inner.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        loop.train()
+        with fast_attention(inner, dtype) as loop.fit_attention:
+            loop.train()
     finally:
         if settings.gradient_checkpointing:
             inner.activation_checkpointing_disable()
@@ -199,6 +202,7 @@ class _Loop(HubTrainer):
     watch: Watch
     batches: Batches
     autocast_to: torch.dtype | None
+    fit_attention: Callable[[int], None]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Our batches in our order; not prepared by accelerate, which would share them out once more."""
@@ -214,6 +218,7 @@ class _Loop(HubTrainer):
     ) -> torch.Tensor:
         """This batch's part of the mean loss over the learned tokens of the whole step."""
         device = inputs["input_ids"].device.type
+        self.fit_attention(inputs["input_ids"].shape[1])
         with torch.autocast(device, self.autocast_to or torch.bfloat16, enabled=self.autocast_to is not None):
             logits, labels = learned_logits(self.inner, model, inputs)
         count = labels.numel() if num_items_in_batch is None else num_items_in_batch
