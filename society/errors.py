@@ -4,6 +4,7 @@ SocietyError                 a message for people: the cause, then the remedy; p
 ├── InputError               the user's input is at fault: exit status 2
 │   ├── ScenarioError        a scenario file; carries every problem found, each with its place
 │   ├── MissingExtraError    a library that comes with an extra is not installed
+│   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
 │   └── RunFolderError       a run folder is another scenario's, in use, or not readable
 ├── BackendError             a model could not be opened, or could not answer
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
@@ -54,6 +55,16 @@ class MissingExtraError(InputError):
 
     def __init__(self, needed_by: str, library: str, extra: str) -> None:
         super().__init__(f"{needed_by} needs {library}, which is not installed.", f"pip install 'society[{extra}]'")
+
+
+class SlowPatternError(InputError):
+    """The search for a regular expression was given up after `seconds`."""
+
+    def __init__(self, pattern: str, seconds: float) -> None:
+        super().__init__(
+            f"The search for {pattern!r:.80} was given up after {seconds:g} s.",
+            "Write the pattern so that it has one way to match: no repeats of repeats.",
+        )
 
 
 class RunFolderError(InputError):

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from society.answers import group
 from society.component import Component
+from society.errors import SlowPatternError
 from society.text import Pattern, search
 from society.types import RoundState, Turn
 
@@ -92,18 +93,19 @@ class Verdict(StopRule):
     """Whose turn is looked at."""
     says: Pattern | None = None
     """A regular expression, case ignored; without it any readable answer is a verdict. A text in which the search
-    takes too long is none."""
+    takes too long is none, and the run says so."""
 
     def reached(self, state: RoundState) -> bool:
         turn = state.latest.get(self.agent)
         if turn is None:
             return False
-        return turn.answer is not None if self.says is None else self._said(turn.text)
+        return turn.answer is not None if self.says is None else self._said(turn, state)
 
-    def _said(self, text: str) -> bool:
+    def _said(self, turn: Turn, state: RoundState) -> bool:
         try:
-            return search(str(self.says), text, ignore_case=True) is not None
-        except TimeoutError:
+            return search(str(self.says), turn.text, ignore_case=True) is not None
+        except SlowPatternError as error:
+            state.remark(turn.id, f"No verdict could be looked for: {error.cause}")
             return False
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import jinja2
 from pydantic import AfterValidator
 
-from society.errors import SocietyError
+from society.errors import SlowPatternError, SocietyError
 from society.sandbox import Sandbox, compile_source, fill
 
 LONGEST_PROMPT = 1_000_000
@@ -70,11 +70,14 @@ def compile_pattern(pattern: str, flags: int = 0) -> Any:
 def search(pattern: str, text: str, ignore_case: bool = False) -> Any:
     """The first match of a scenario's pattern in `text`, or None.
 
-    Raises `TimeoutError` after `MATCH_SECONDS`: a pattern may backtrack for ages in a text that a model wrote.
+    Raises `SlowPatternError` after `MATCH_SECONDS`: a pattern may backtrack for ages in a text that a model wrote.
     """
     import regex
 
-    return _compiled(pattern, regex.IGNORECASE if ignore_case else 0).search(text, timeout=MATCH_SECONDS)
+    try:
+        return _compiled(pattern, regex.IGNORECASE if ignore_case else 0).search(text, timeout=MATCH_SECONDS)
+    except TimeoutError:
+        raise SlowPatternError(pattern, MATCH_SECONDS) from None
 
 
 _compiled = lru_cache(maxsize=256)(compile_pattern)

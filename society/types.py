@@ -132,7 +132,8 @@ class TurnId:
 class Turn:
     """A finished turn. `answer` is what was parsed from the text, None if nothing could be.
 
-    `key` is a hash of everything that shaped the turn: messages, sampling, seed, model and adapter.
+    `key` is a hash of everything that shaped the turn: messages, sampling, seed, model and adapter. `error` says why
+    it failed; of a turn that did not, what could not be looked for in its text.
     """
 
     id: TurnId
@@ -203,12 +204,13 @@ class Ballot:
 class RoundState:
     """What stop rules and controllers see after a round: this phase's turns by round and agent, and the
     tokens (`usage`) and number of turns that the whole debate has cost so far. An agent that was silent in a
-    round stands there with what it said last."""
+    round stands there with what it said last. `remark` stores with a turn what could not be made of it."""
 
     rounds: Sequence[Mapping[str, Turn]]
     usage: Usage
     turns: int
     same: Same
+    remark: Callable[[TurnId, str], None] = lambda turn, text: None
 
     @property
     def latest(self) -> Mapping[str, Turn]:

@@ -60,6 +60,30 @@ def test_a_schema_that_is_not_ours_is_refused(sound: Path, tmp_path: Path, state
 
 
 @pytest.mark.parametrize(
+    "meta",
+    [
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT AS ('9'))",
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT AS (zeroblob(99000000)))",
+        "CREATE VIRTUAL TABLE meta USING fts5(name, value)",
+    ],
+)
+def test_not_even_the_version_is_read_from_a_table_that_is_not_ours(sound: Path, tmp_path: Path, meta: str) -> None:
+    """Else a column that is computed when it is read would be."""
+    run = change(sound, tmp_path, f"DROP TABLE meta; {meta}; INSERT INTO meta (name) VALUES ('store_version')")
+    with pytest.raises(RunFolderError, match="says no version"):
+        run.turns()
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "\x1b[2J", "x" * 10_000])
+def test_a_version_that_is_none_is_shown_short_and_harmless(sound: Path, tmp_path: Path, version: str) -> None:
+    run = change(sound, tmp_path, f"UPDATE meta SET value = '{version}' WHERE name = 'store_version'")
+    with pytest.raises(RunFolderError, match="of version '") as refused:
+        run.turns()
+    assert len(str(refused.value)) < 1000
+    assert "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "UPDATE turns SET iteration = 'x'",

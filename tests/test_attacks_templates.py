@@ -17,9 +17,14 @@ from hypothesis import strategies as st
 from backends.chat_templates import compile_chat_template, fill_chat_template
 from backends.scripted import Scripted
 from society import sandbox
-from society.errors import BackendError, InputError, SocietyError
+from society.cli import main
+from society.errors import BackendError, InputError, SlowPatternError, SocietyError
+from society.metrics.records import load_records
+from society.report.verdict import find_trouble
 from society.scenario import check_scenario
-from society.stops import Verdict
+from society.scenario.expand import expand
+from society.scenario.models import Scenario
+from society.session import run
 from society.text import LONGEST_PROMPT, TemplateError, compile_pattern, render, search
 from society.types import ChatMessage, GenerateRequest, Message, Sampling, TurnId
 
@@ -231,7 +236,7 @@ TEXT = "a" * 60 + "!"
 
 
 def test_a_search_that_backtracks_for_ages_is_given_up() -> None:
-    with pytest.raises(TimeoutError):
+    with pytest.raises(SlowPatternError, match=r"was given up after 0\.5 s"):
         search(SLOW, TEXT)
     assert search("(?i)PARIS|rome", "in Paris")
 
@@ -251,7 +256,7 @@ def test_ordinary_patterns_are_taken(pattern: str) -> None:
 
 @pytest.mark.parametrize("rule", [{"when": SLOW, "say": "x"}, {"average": {"numbers": "(?:1|1)+$"}}])
 def test_a_scripted_rule_that_searches_for_ages_fails_its_turn(rule: dict[str, object]) -> None:
-    from backends.contract import run
+    from backends.contract import run as ask
 
     request = GenerateRequest((ChatMessage("user", TEXT.replace("a", "1") + TEXT),), Sampling(), seed=1)
 
@@ -259,10 +264,44 @@ def test_a_scripted_rule_that_searches_for_ages_fails_its_turn(rule: dict[str, o
         return await backend.generate(request)
 
     with pytest.raises(BackendError, match="took longer"):
-        run(Scripted.model_validate({"kind": "scripted", "rules": [rule]}), use)
+        ask(Scripted.model_validate({"kind": "scripted", "rules": [rule]}), use)
 
 
-def test_a_verdict_that_cannot_be_searched_is_none() -> None:
-    rule = Verdict.model_validate({"kind": "verdict", "agent": "judge", "says": SLOW})
-    assert not rule._said(TEXT)
-    assert rule._said("aaa")
+UNREADABLE = f"""
+version: 1
+name: slow
+task: {{kind: arithmetic, limit: 1, answer: {{extract: [{{regex: "answer (.)"}}, {{regex: "{SLOW}"}}, text]}}}}
+backends: {{scripted: {{kind: scripted, rules: [{{when: judge, say: "{TEXT}"}}, {{say: "answer 3"}}]}}}}
+roles: {{solver: {{prompt: solver}}, judge: {{prompt: judge}}}}
+agents: {{solver: {{role: solver}}, judge: {{role: judge}}}}
+phases:
+  - {{name: debate, topology: complete, rounds: 2, stop: [{{kind: verdict, agent: judge, says: "{SLOW}"}}]}}
+decision: {{kind: judge, agent: solver}}
+"""
+
+
+def test_a_text_that_no_pattern_gets_through_is_told_of_everywhere(
+    scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has no answer, not even by the next extractor, and is no verdict; the debate goes on."""
+    loaded = scenario(UNREADABLE)
+    done = run(loaded, tmp_path / "run")
+    judged = [turn for turn in done.turns() if turn.id.agent == "judge"]
+    assert [(turn.status, turn.answer) for turn in judged] == [("ok", None)] * 2
+    assert all(turn.error.startswith("No verdict could be looked for: The search for '(?:a|a)+$'") for turn in judged)
+    assert main(["run", str(tmp_path / "scenario.yaml"), "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert "2 replies: a pattern of the scenario takes too long in them" in capsys.readouterr().out
+    assert main(["show", str(done.folder), "--item", "1"]) == 0
+    assert "No verdict could be looked for" in capsys.readouterr().out
+    [trouble] = find_trouble(expand(loaded), load_records(done), 1)
+    assert (trouble["question"], trouble["answer"]) == ("Could every reply be looked through?", "No")
+
+
+def test_a_reply_whose_answer_no_pattern_finds_in_time_says_so(
+    scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    done = run(scenario(UNREADABLE, "phases.debate.stop=[]"), tmp_path / "run")
+    judged = [turn for turn in done.turns() if turn.id.agent == "judge"]
+    assert len(judged) == 2
+    assert all(turn.error.startswith("No answer could be looked for: The search for") for turn in judged)
+    assert not any(turn.error for turn in done.turns() if turn.id.agent != "judge")

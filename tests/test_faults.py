@@ -267,7 +267,7 @@ def test_a_store_of_another_version_is_refused_and_stays_as_it_was(
         lambda: Store(folder / "store.sqlite").__enter__(),
         lambda: run(load_scenario(path), tmp_path / "new", reuse=[folder]),
     ):
-        with pytest.raises(RunFolderError, match=f"of version {version}") as refused:
+        with pytest.raises(RunFolderError, match=f"of version '{version}'") as refused:
             attempt()
         assert remedy in refused.value.remedy
     assert (folder / "store.sqlite").read_bytes() == before

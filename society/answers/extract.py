@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from society.component import Component
+from society.errors import SlowPatternError
 
 MAX_TEXT = 100_000
 """Characters. Only this much of the end of a longer text is looked at."""
@@ -54,7 +55,10 @@ Extractor = Named | Regex
 
 
 def extract(text: str, extractors: Sequence[Extractor], candidates: Candidates | None = None) -> str | None:
-    """What the first of `extractors` that finds something finds, stripped; None if none does."""
+    """What the first of `extractors` that finds something finds, stripped; None if none does.
+
+    Raises `SlowPatternError` for a text in which a regular expression takes too long.
+    """
     text = text[-MAX_TEXT:]
     for extractor in extractors:
         if extractor == "candidates":
@@ -138,7 +142,7 @@ def find_line(text: str) -> str | None:
 
 
 def find_regex(text: str, pattern: str) -> str | None:
-    """The first group (all, if there is none) of the last match; None also when it takes too long."""
+    """The first group (all, if there is none) of the last match. Raises `SlowPatternError` when it takes too long."""
     import regex
 
     last = None
@@ -146,7 +150,7 @@ def find_regex(text: str, pattern: str) -> str | None:
         for match in regex.finditer(pattern, text, timeout=REGEX_SECONDS):
             last = match
     except TimeoutError:
-        return None
+        raise SlowPatternError(pattern, REGEX_SECONDS) from None
     if last is None:
         return None
     found = last[1] if last.re.groups else last[0]

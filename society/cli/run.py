@@ -81,6 +81,8 @@ def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], second
         ))  # fmt: skip
     lost = f"{s.undecided} undecided, {s.unparsed} unreadable answers, {s.failed} failed turns"
     rows.append(("counted as wrong", lost))
+    if s.given_up:
+        rows.append(("not looked through", f"{s.given_up} replies: a pattern of the scenario takes too long in them"))
     used = s.usage
     cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
     rows.append(("cost", f"{s.turns:,} turns, {used.generated_tokens:,} tokens generated, "

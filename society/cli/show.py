@@ -135,6 +135,7 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
         head.append(f"failed: {turn.error}", style="red")
     else:
         head.append(turn.answer or "no readable answer", style=_colour(record, turn))
+        head.append(f"   {turn.error}" if turn.error else "", style="red")
     head.append(_flip(record, before, turn), style="yellow")
     if turn.reads:
         head.append(f"   read {', '.join(source.agent for source in turn.reads)}", style="dim")

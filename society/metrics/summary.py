@@ -32,8 +32,8 @@ class Flips:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A run in short. `alone` is the accuracy of single first answers; `before` that of a majority vote over
-    them; `after` that of the society's decisions. `undecided` debates count as wrong. Intervals take answers to
-    one question as belonging together."""
+    them; `after` that of the society's decisions. `undecided` debates count as wrong; in `given_up`
+    turns a pattern of the scenario took too long. Intervals take answers to one question as belonging together."""
 
     debates: int
     alone: Proportion
@@ -42,6 +42,7 @@ class Summary:
     undecided: int
     unparsed: int
     failed: int
+    given_up: int
     turns: int
     flips: Flips
     usage: Usage
@@ -59,6 +60,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         undecided=sum(record.result.decision.answer is None for record in records),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
         failed=sum(turn.status == "failed" for turn in turns),
+        given_up=sum(turn.status == "ok" and turn.error != "" for turn in turns),
         turns=len(turns),
         flips=count_flips(society, records),
         usage=total_usage(records),

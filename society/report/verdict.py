@@ -215,9 +215,11 @@ def count(number: int, noun: str) -> str:
 
 def find_trouble(society: Society, records: Sequence[DebateRecord], expected: int | None) -> list[dict[str, Any]]:
     """What to know before believing the rest, of the last iteration so far: debates or iterations that are missing,
-    turns that failed. Empty if all is well."""
+    turns that failed or could not be looked through. Empty if all is well."""
     reached, wanted = records[0].result.iteration, society.scenario.train.iterations if society.scenario.train else 0
-    failed = [turn for record in records for turn in record.turns if turn.status == "failed"]
+    turns = [turn for record in records for turn in record.turns]
+    failed = [turn for turn in turns if turn.status == "failed"]
+    given_up = [turn for turn in turns if turn.status == "ok" and turn.error]
     missing = expected is not None and len(records) < expected
     found = []
     if missing or reached < wanted:
@@ -226,9 +228,12 @@ def find_trouble(society: Society, records: Sequence[DebateRecord], expected: in
         detail = f"It stands {where}, and what is said here is of these. Go on with: society run --resume."
         found.append(Finding("Is the run finished?", "No", detail))
     if failed:
-        turns = count(sum(len(record.turns) for record in records), "turn")
-        detail = f"{len(failed):,} of {turns} failed, and count as wrong. The first said: {_shorten(failed[0].error)}"
+        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed, and count as wrong. "
+        detail += f"The first said: {_shorten(failed[0].error)}"
         found.append(Finding("Did every turn succeed?", "No", detail))
+    if given_up:
+        detail = f"In {len(given_up):,} of {count(len(turns), 'turn')} not. {_shorten(given_up[0].error)}"
+        found.append(Finding("Could every reply be looked through?", "No", detail))
     return [asdict(finding) for finding in found]
 
 

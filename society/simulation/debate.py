@@ -201,7 +201,7 @@ class Debate:
         return {name: turn for name in names if (turn := self.said.latest(name)) is not None}
 
     def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
-        return RoundState(rounds, self.usage, self.spoken, self.task.same)
+        return RoundState(rounds, self.usage, self.spoken, self.task.same, self.speaker.store.remark)
 
     def _id(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
         return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from society.errors import BackendError, ContextOverflowError, InputError
+from society.errors import BackendError, ContextOverflowError, InputError, SlowPatternError
 from society.identity import request_key, turn_seed
 from society.interrupt import Interruption
 from society.scenario.expand import AgentPlan
@@ -112,6 +112,8 @@ class Speaker:
         said = partial(finish, finish_reason=output.finish_reason, usage=output.usage, logprob=output.logprob)
         try:
             answer = self.parse(output.text, item)
+        except SlowPatternError as error:
+            return said(output.text, None, error=f"No answer could be looked for: {error.cause}")
         except Exception as error:
             log.debug("A task broke", exc_info=True)
             return said(output.text, None, status="failed", error=f"The task broke on the reply: {describe(error)}.")

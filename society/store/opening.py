@@ -1,4 +1,4 @@
-"""How a store's file is opened: made if need be, its version checked before anything else is done with it."""
+"""How a store's file is opened: made if need be, and distrusted until its version and then all of it are checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from society.durable import appearing
 from society.errors import RunFolderError
-from society.store.validate import validate
+from society.store.validate import distrust, is_ours, validate
 
 VERSION = "1"
 
@@ -25,6 +25,7 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
         _create(path)
     db = _connect(path, read_only)
     try:
+        distrust(db)
         check_version(path, _version_of(path, db))
         validate(db, path)
         if not read_only:
@@ -40,21 +41,18 @@ def check_version(path: Path, version: str) -> None:
     """Raise `RunFolderError` unless this program reads stores of that version."""
     if version == VERSION:
         return
-    if version.isdecimal() and int(version) > int(VERSION):
-        raise RunFolderError(
-            f"{path} is a run store of version {version}; this program reads version {VERSION}.",
-            "A newer society wrote it: update with `pip install --upgrade society`.",
-        )
+    newer = version.isdecimal() and len(version) < 10 and int(version) > int(VERSION)
     raise RunFolderError(
-        f"{path} is a run store of version {version}; this program reads version {VERSION}.",
-        "An older society wrote it: read it with that one (its meta table says which), or run the scenario again.",
+        f"{path} is a run store of version {version!r:.20}; this program reads version {VERSION!r}.",
+        "A newer society wrote it: update with `pip install --upgrade society`."
+        if newer
+        else "An older society wrote it: read it with that one (its meta table says which), or run the scenario again.",
     )
 
 
 def _version_of(path: Path, db: sqlite3.Connection) -> str:
-    """The version that the store says it has."""
-    has = db.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name='meta'").fetchone()
-    row = has and db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
+    """The version that the store says it has, in the table that every version has alike."""
+    row = is_ours(db, "meta") and db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
     if not row:
         raise RunFolderError(f"{path} is no run store: it says no version.", "Name another folder with --out.")
     return str(row["value"])
@@ -77,7 +75,6 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     db.row_factory = lambda cursor, row: {
         column[0]: value for column, value in zip(cursor.description, row, strict=True)
     }
-    db.execute("PRAGMA trusted_schema=OFF")
     return db
 
 

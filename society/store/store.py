@@ -41,6 +41,7 @@ from society.types import Turn, TurnId
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
 _PLACE = "iteration=? AND item=? AND sample=? AND phase=? AND round=? AND agent=?"
 _UPDATE_READS = f"UPDATE turns SET reads=? WHERE {_PLACE}"
+_UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {_PLACE}"
 _DELETE_TURN = f"DELETE FROM turns WHERE {_PLACE}"
 _INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 12)})"
 _INSERT_ADAPTER = f"INSERT OR REPLACE INTO adapters VALUES ({', '.join('?' * 11)})"
@@ -48,6 +49,11 @@ _INSERT_EXAMPLE = f"INSERT OR REPLACE INTO examples VALUES ({', '.join('?' * 10)
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _KNOWN_TEXTS = 200_000
 """So many text keys are remembered as written, to save writing them again."""
+
+
+def _place(turn: TurnId) -> tuple[int, str, int, str, int, str]:
+    """The values of `_PLACE`."""
+    return turn.iteration, turn.item, turn.sample, turn.phase, turn.round, turn.agent
 
 
 class Store:
@@ -179,14 +185,15 @@ class Store:
         this time: once failed turns are mended, a debate may take another course and end earlier."""
         stored = self._debates.pop((iteration, item, sample), {})
         for turn in stored.keys() - set(spoken) if stored else ():
-            place = (iteration, item, sample, turn.phase, turn.round, turn.agent)
-            self._pending.append((_DELETE_TURN, place))
+            self._pending.append((_DELETE_TURN, _place(turn)))
 
     def correct_reads(self, turn: Turn) -> None:
         """Store what a turn found here was shown this time: other turns may have been shown to say the same."""
-        i = turn.id
-        place = (i.iteration, i.item, i.sample, i.phase, i.round, i.agent)
-        self._pending.append((_UPDATE_READS, (reads_value(turn), *place)))
+        self._pending.append((_UPDATE_READS, (reads_value(turn), *_place(turn.id))))
+
+    def remark(self, turn: TurnId, text: str) -> None:
+        """Store with a turn that did not fail what could not be made of it; committed with the next turns."""
+        self._pending.append((_UPDATE_ERROR, (text, *_place(turn))))
 
     def borrow(self, turn: TurnId, key: str) -> Turn | None:
         """A turn of another run that was shaped by exactly the same things, as this run's own."""

@@ -59,14 +59,24 @@ _RULES = {
 _seen: set[tuple[str, int, int]] = set()
 
 
-def validate(db: sqlite3.Connection, path: Path) -> None:
-    """Make `db` distrust its file, and look through the file if this process sees it for the first time.
-
-    Raises `RunFolderError`, saying what is wrong, for a file that this program did not write.
-    """
+def distrust(db: sqlite3.Connection) -> None:
+    """Let the schema of the file call nothing that is not harmless, and no value be huge; to be done first."""
     db.execute("PRAGMA trusted_schema=OFF")
     db.execute("PRAGMA cell_size_check=ON")
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LONGEST_VALUE)
+
+
+def is_ours(db: sqlite3.Connection, table: str) -> bool:
+    """Whether the file has this table and has it as our schema does: no view, nothing that is computed when read."""
+    found = _plain(db, f"SELECT type, name, sql FROM sqlite_master WHERE name = '{table}'")
+    return [(kind, _bare(str(sql))) for kind, _, sql in found] == [("table", _schema()["table", table])]
+
+
+def validate(db: sqlite3.Connection, path: Path) -> None:
+    """Look through the file if this process sees it for the first time.
+
+    Raises `RunFolderError`, saying what is wrong, for a file that this program did not write.
+    """
     status = path.stat()
     place = (str(path.resolve()), status.st_dev, status.st_ino)
     if place in _seen:
