@@ -239,6 +239,14 @@ def _query(folder: Path, query: str) -> list[tuple[Any, ...]]:
         db.close()
 
 
+def execute(folder: Path, statement: str) -> None:
+    """Change the store of a run."""
+    db = sqlite3.connect(folder / "store.sqlite")
+    with db:
+        db.execute(statement)
+    db.close()
+
+
 def contents(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table but measured durations, in an order of its own."""
     found = {}

@@ -20,7 +20,7 @@ from society.runs import Run
 from society.scenario import load_scenario
 from society.session import run
 from society.store import Store
-from tests.faults import CHECKPOINTS, DRIVER, Counter, Recorded, Trial, check, contents, preload, restore
+from tests.faults import CHECKPOINTS, DRIVER, Counter, Recorded, Trial, check, contents, execute, preload, restore
 
 TEXT = """
 version: 1
@@ -194,16 +194,9 @@ def test_a_clock_that_goes_backwards_changes_nothing(
     monkeypatch.setattr(time, "time_ns", lambda: int(back() * 1e9))
     folder = run(load_scenario(path, ["task.limit=12"]), tmp_path / "run").folder
     for name in ("turns", "results"):
-        _execute(folder, f"DELETE FROM {name} WHERE item IN (SELECT item FROM {name} ORDER BY item LIMIT 40)")
+        execute(folder, f"DELETE FROM {name} WHERE item IN (SELECT item FROM {name} ORDER BY item LIMIT 40)")
     run(load_scenario(path), folder, resume=True)
     assert contents(folder) == contents(whole)
-
-
-def _execute(folder: Path, statement: str) -> None:
-    db = sqlite3.connect(folder / "store.sqlite")
-    with db:
-        db.execute(statement)
-    db.close()
 
 
 JSONL = """
@@ -230,8 +223,8 @@ def test_a_run_that_was_copied_goes_on_and_is_read_elsewhere(tmp_path: Path) -> 
     here = _write_sums(tmp_path / "here")
     folder = run(load_scenario(here), tmp_path / "run").folder
     expected = contents(folder)
-    _execute(folder, "DELETE FROM results")
-    _execute(folder, "DELETE FROM turns WHERE round = 2")
+    execute(folder, "DELETE FROM results")
+    execute(folder, "DELETE FROM turns WHERE round = 2")
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "copy")
     shutil.rmtree(folder)
     shutil.rmtree(here.parent)
@@ -258,8 +251,8 @@ def test_a_store_of_another_version_is_refused_and_stays_as_it_was(
     folder = tmp_path / "run"
     folder.mkdir()
     shutil.copy(whole / "store.sqlite", folder)
-    _execute(folder, f"UPDATE meta SET value='{version}' WHERE name='store_version'")
-    _execute(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
+    execute(folder, f"UPDATE meta SET value='{version}' WHERE name='store_version'")
+    execute(folder, "PRAGMA wal_checkpoint(TRUNCATE)")
     before = (folder / "store.sqlite").read_bytes()
     for attempt in (
         lambda: run(load_scenario(path), folder, resume=True),

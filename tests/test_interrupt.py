@@ -110,14 +110,14 @@ def test_twice_ends_at_once(speaking: subprocess.Popen[str], path: Path, tmp_pat
 
 
 class AfterTurns(Watcher):
-    """Sends this process a signal after so many turns."""
+    """Sends this process a signal after so many turns, or two of them."""
 
-    def __init__(self, turns: int, number: int = signal.SIGINT) -> None:
-        self.left, self.number = turns, number
+    def __init__(self, turns: int, number: int = signal.SIGINT, times: int = 1) -> None:
+        self.left, self.number, self.times = turns, number, times
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         self.left -= 1
-        if self.left == 0:
+        for _ in range(self.times if self.left == 0 else 0):
             os.kill(os.getpid(), self.number)
 
 
