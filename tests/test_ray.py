@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -191,6 +192,17 @@ def test_a_backend_that_nobody_uses(cluster, scenario, tmp_path):
         run(scenario(TEXT, "executor={kind: ray, address: auto, backends: {other: {}}}"), tmp_path / "run")
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"])
+def test_no_cluster_at_the_address(scenario, tmp_path, address):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and nobody listens
+        there = address.format(port=free.getsockname()[1])
+        with pytest.raises(InputError, match=f"No Ray cluster can be joined at executor.address '{there}'") as caught:
+            run(scenario(TEXT, f"executor={{kind: ray, address: '{there}'}}"), tmp_path / "run")
+    assert "ray start --head" in caught.value.remedy
+    assert not (tmp_path / "run").exists()
+
+
 # Training
 
 COLOURS = """
@@ -341,7 +353,7 @@ def test_scripts_for_clusters_are_whole():
     folder = Path(__file__).parent.parent / "docs" / "cluster"
     script = (folder / "slurm.sh").read_text("utf-8")
     subprocess.run(["bash", "-n", str(folder / "slurm.sh")], check=True)
-    for said in ("ray start --head", "ray start --address", "society run", "executor.address=", "--resume"):
+    for said in ("ray start", "--head", "--address=", "society run", "executor.address=", "--resume"):
         assert said in script
     job = yaml.safe_load((folder / "kubernetes.yaml").read_text("utf-8"))
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")

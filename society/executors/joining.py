@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -15,6 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from society.errors import InputError
+
+SECONDS = 5
+"""How long a cluster has to answer."""
 
 
 class Membership:
@@ -30,6 +34,10 @@ class Membership:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address == "local":
             keep_to_oneself()
+        else:
+            os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # else it tries for minutes what cannot be
+            if self.address != "auto":
+                reach(self.address)
         with handlers_kept():
             import ray
 
@@ -38,10 +46,7 @@ class Membership:
                     ray.init(**self._options())
                 except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                     self._clear()
-                    raise InputError(
-                        f"There is no Ray cluster at executor.address {self.address!r}: {error}",
-                        "Start one (`ray start --head`), correct the address, or set executor.address: local.",
-                    ) from error
+                    raise absent(self.address, error) from error
                 self._joined = True
 
     def _options(self) -> dict[str, Any]:
@@ -65,6 +70,24 @@ class Membership:
     def _clear(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def reach(address: str) -> None:
+    """Raise `InputError` unless something listens at HOST:PORT. Ray would try for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise absent(address, error) from error
+
+
+def absent(address: str, error: Exception) -> InputError:
+    """What to say where no cluster can be joined."""
+    return InputError(
+        f"No Ray cluster can be joined at executor.address {address!r}: {error}",
+        "Start one (`ray start --head`), correct the address, or set executor.address: local. A cluster with a "
+        "secret admits who has it in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token.",
+    )
 
 
 def keep_to_oneself() -> None:
