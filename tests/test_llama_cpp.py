@@ -22,7 +22,7 @@ from backends.llama_cpp.backend import LlamaCppBackend
 from backends.llama_cpp.cache import Kept, Shelf, common_prefix
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.models import find_in_package, find_model
-from backends.llama_cpp.sampling import Choices, Sampler, log_probabilities
+from backends.llama_cpp.sampling import Choices, Sampler, _leading, _weigh, log_probabilities
 from backends.llama_cpp.text import TextStream
 from society.errors import BackendError, ContextOverflowError, InputError
 from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest, Sampling
@@ -451,6 +451,33 @@ def test_a_seed_fixes_the_draws_over_a_large_vocabulary(seed: int, size: int) ->
     first = [Sampler(Sampling(), seed, []).draw(logits) for _ in range(2)]
     assert first[0] == first[1]
     assert 0 <= first[0][0] < size
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0, 1, 5, 40, 400]),
+    st.sampled_from([1.0, 0.95, 0.3]),
+    st.sampled_from([0.0, 0.01, 0.5]),
+    st.sampled_from([0.3, 1.0, 2.0]),
+    st.sampled_from([0.1, 1.0, 6.0]),
+)
+def test_what_the_rules_leave_is_what_sorting_everything_would(
+    seed: int, top_k: int, top_p: float, min_p: float, temperature: float, spread: float
+) -> None:
+    """Peaked and flat distributions: in a peaked one hardly any token is above the floor that is looked at first."""
+    rules = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    logits = (np.random.default_rng(seed).standard_normal(300) * spread).astype(np.float32)
+    tokens, weights = _leading(logits, float(logits.max()), rules)
+    every = _weigh(logits, float(logits.max()), rules).astype(np.float64)
+    order = np.argsort(-every, kind="stable")[: top_k or None]
+    if top_p < 1:
+        order = order[: int(np.searchsorted(np.cumsum(every[order]), top_p * every[order].sum() * (1 - 1e-5))) + 1]
+    order = order[every[order] >= max(min_p, 1e-30)]
+    # Where a sum meets the limit to the last digit, one token more or less is right.
+    assert abs(len(tokens) - len(order)) <= (top_p < 1)
+    shorter = min(len(tokens), len(order))
+    assert tokens[:shorter].tolist() == order[:shorter].tolist()
+    assert weights[:shorter] == pytest.approx(every[order[:shorter]])
 
 
 def test_choices_guide_to_one_of_them() -> None:

@@ -1,8 +1,8 @@
 """Logits to the next token, in numpy: one request's rules, its own random numbers, its log-probability.
 
 The order of the rules is the one transformers has: repeat penalty (over prompt and reply), temperature,
-top_k, top_p, min_p. Nothing sorts a whole vocabulary: with top_p, say, the few tokens above a small
-probability are taken first, and more only if these do not hold enough of the mass: the result is exact.
+top_k, top_p, min_p. Nothing sorts a whole vocabulary: the few tokens above a small probability are taken
+first, and more only if these are fewer than top_k or hold less of the mass than top_p: the result is exact.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backends.llama_cpp.native import Logits, Tokens
 from society.types import Sampling
 
-_FLOORS = (1e-3, 1e-6, -1.0)
+_Places = NDArray[np.intp]
+_FLOORS = (1e-5, 1e-8)
+_NOTHING = 1e-30  # the weight of a token that is never drawn
+_ROUNDING = 1e-3  # a logit's floor lies so much below that of its weight
 _BLOCK = 512
 
 
@@ -35,25 +39,23 @@ class Sampler:
         `logits` has shape [vocabulary] and is not changed.
         """
         top = float(logits.max())
-        weights = np.exp(logits - np.float32(top))
-        log_total = top + math.log(float(weights.sum()))
-        token = self._choose(logits, weights, top, allowed)
+        log_total = top + math.log(float(np.exp(logits - np.float32(top)).sum()))
+        token = self._choose(logits, top, allowed)
         if self._seen is not None:
             self._seen.add(token)
         return token, float(logits[token]) - log_total
 
-    def _choose(self, logits: Logits, weights: Logits, top: float, allowed: Tokens | None) -> int:
-        """`weights` are the exponentials of `logits - top`."""
+    def _choose(self, logits: Logits, top: float, allowed: Tokens | None) -> int:
+        """`top` is the largest of `logits`."""
         rules = self._rules
-        changed = self._seen or allowed is not None
-        if changed:
+        if self._seen or allowed is not None:
             logits = self._adjust(logits, allowed)
             top = float(logits.max())
         if rules.temperature <= 0:
             return int(logits.argmax())
-        if changed or rules.temperature != 1.0:
-            weights = np.exp((logits - np.float32(top)) * np.float32(1 / rules.temperature))
-        return self._pick(weights)
+        if rules.top_k <= 0 and rules.top_p >= 1 and rules.min_p <= 0:
+            return self._pick_any(_weigh(logits, top, rules))
+        return self._pick(*_leading(logits, top, rules))
 
     def _adjust(self, logits: Logits, allowed: Tokens | None) -> Logits:
         """The logits after the repeat penalty (Keskar et al. 2019, 4.1), all but `allowed` ruled out."""
@@ -68,18 +70,14 @@ class Sampler:
             logits = masked
         return logits
 
-    def _pick(self, weights: Logits) -> int:
-        """A token drawn in proportion to its weight (the largest is 1) among those that the rules leave."""
-        rules = self._rules
-        if rules.top_k <= 0 and rules.top_p >= 1 and rules.min_p <= 0:
-            return self._pick_any(weights)
-        tokens = _leading(weights, rules)
-        sums = np.cumsum(weights[tokens], dtype=np.float64)
+    def _pick(self, tokens: Tokens, weights: Logits) -> int:
+        """One of these tokens, drawn in proportion to its weight."""
+        sums = np.cumsum(weights, dtype=np.float64)
         at = int(np.searchsorted(sums, self._random() * sums[-1], side="right"))
         return int(tokens[min(at, len(tokens) - 1)])
 
     def _pick_any(self, weights: Logits) -> int:
-        """The same without rules: first a block of tokens, then one in it; much cheaper than one long sum."""
+        """The same over a whole vocabulary: first a block of tokens, then one in it; much cheaper than one long sum."""
         sums = np.cumsum(np.add.reduceat(weights, np.arange(0, len(weights), _BLOCK)), dtype=np.float64)
         point = self._random() * sums[-1]
         block = min(int(np.searchsorted(sums, point, side="right")), len(sums) - 1)
@@ -89,22 +87,52 @@ class Sampler:
         return block * _BLOCK + (at if at < len(inside) else int(inside.argmax()))
 
 
-def _leading(weights: Logits, rules: Sampling) -> Tokens:
-    """The tokens that top_k, top_p and min_p leave, likeliest first."""
-    total = float(weights.sum()) if rules.top_p < 1 and rules.top_k <= 0 else 0.0
-    for floor in (max(rules.min_p, -1.0),) if rules.top_k <= 0 and rules.top_p >= 1 else _FLOORS:
-        tokens = np.flatnonzero(weights >= floor)
-        enough = len(tokens) >= rules.top_k if rules.top_k > 0 else float(weights[tokens].sum()) >= rules.top_p * total
-        if enough:
-            break
-    tokens = tokens[np.argsort(-weights[tokens], kind="stable")]
+def _weigh(logits: Logits, top: float, rules: Sampling) -> Logits:
+    """Probabilities at the temperature, all divided by that of the likeliest token, whose logit is `top`."""
+    weights: Logits = np.exp((logits - np.float32(top)) * np.float32(1 / rules.temperature))
+    return weights
+
+
+def _leading(logits: Logits, top: float, rules: Sampling) -> tuple[Tokens, Logits]:
+    """The tokens that top_k, top_p and min_p leave, likeliest first, and their weights."""
     if rules.top_k > 0:
-        tokens = tokens[: rules.top_k]
+        tokens = _largest(logits, top, rules)
+        weights = _weigh(logits[tokens], top, rules)
+        whole = 0.0
+    else:
+        tokens, weights, whole = _nucleus(logits, top, rules)
+    order = np.argsort(-weights, kind="stable")[: rules.top_k or None]
     if rules.top_p < 1:
-        sums = np.cumsum(weights[tokens], dtype=np.float64)
-        whole = sums[-1] if rules.top_k > 0 else total
-        tokens = tokens[: int(np.searchsorted(sums, rules.top_p * whole)) + 1]
-    return tokens[weights[tokens] >= rules.min_p].astype(np.int32)
+        sums = np.cumsum(weights[order], dtype=np.float64)
+        order = order[: int(np.searchsorted(sums, rules.top_p * (whole or sums[-1]))) + 1]
+    order = order[weights[order] >= max(rules.min_p, _NOTHING)]
+    return tokens[order].astype(np.int32), weights[order]
+
+
+def _largest(logits: Logits, top: float, rules: Sampling) -> _Places:
+    """At least the `top_k` likeliest tokens, in ascending order."""
+    tokens = _above(logits, top, rules, _FLOORS[0])
+    if len(tokens) < rules.top_k < len(logits):
+        tokens = np.sort(np.argpartition(logits, -rules.top_k)[-rules.top_k :])
+    return tokens if len(tokens) >= rules.top_k else np.arange(len(logits))
+
+
+def _nucleus(logits: Logits, top: float, rules: Sampling) -> tuple[_Places, Logits, float]:
+    """At least the tokens that top_p and min_p leave, their weights, and the weight of the whole vocabulary."""
+    whole = float(_weigh(logits, top, rules).sum()) if rules.top_p < 1 else 0.0
+    for floor in (*_FLOORS, 0.0) if rules.top_p < 1 else (rules.min_p,):
+        tokens = _above(logits, top, rules, floor)
+        weights = _weigh(logits[tokens], top, rules)
+        if float(weights.sum()) >= rules.top_p * whole:
+            break
+    return tokens, weights, whole
+
+
+def _above(logits: Logits, top: float, rules: Sampling, floor: float) -> _Places:
+    """The tokens of at least this weight: a comparison costs a third of an exponential, and sorting far more."""
+    if floor <= 0:
+        return np.arange(len(logits))
+    return np.flatnonzero(logits >= np.float32(top + rules.temperature * math.log(floor) - _ROUNDING))
 
 
 def log_probabilities(logits: Logits, tokens: Sequence[int] | Tokens) -> float:
