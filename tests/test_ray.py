@@ -360,6 +360,7 @@ def test_scripts_for_clusters_are_whole():
     assert job["spec"]["entrypoint"].startswith("society run ")
     cluster = job["spec"]["rayClusterSpec"]
     pins = (folder.parent.parent / "constraints.txt").read_text("utf-8")
+    assert cluster["authOptions"] == {"mode": "token"}
     assert f"ray=={cluster['rayVersion']}\n" in pins
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for group in groups:
