@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Component(BaseModel):
-    """A strict, immutable piece of a scenario. Subclasses add `kind: Literal["name"] = "name"` and fields."""
+    """A strict, immutable piece of a scenario. Subclasses add `kind: Literal["name"] = "name"` and fields.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    A text below a field says what it means; `society.scenario.descriptions` reads it when somebody asks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     def model_post_init(self, context: object) -> None:
         """Count `kind` as said even where it is the default, so that a component written with what was said alone

@@ -20,7 +20,9 @@ def scenario_schema() -> dict[str, Any]:
 
     A file that `extends` another need not be whole at the top; what it has must be right by itself.
     """
-    schema = Scenario.model_json_schema()
+    from society.scenario.descriptions import Described
+
+    schema = Scenario.model_json_schema(schema_generator=Described)
     for definition in (schema, *schema["$defs"].values()):
         _name_kind(definition)
         for field in definition.get("properties", {}).values():
