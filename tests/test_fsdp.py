@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from backends.contract import run
 from backends.hf import HuggingFace
+from backends.hf.batches import Batches
+from backends.hf.launch import make_environment
 from backends.training import Parallel, Training, TrainSettings
 from society.errors import BackendError, InputError, ScenarioError
 from society.scenario.models import Scenario
 from society.types import Adapter, ChatMessage, Example, TurnId
 from tests.tiny_hf import make_model, one_thread
-
-torch = pytest.importorskip("torch")
-
-from safetensors.torch import load_file  # noqa: E402
-
-from backends.hf.batches import Batches  # noqa: E402
-from backends.hf.launch import make_environment  # noqa: E402
 
 TWO = Parallel(processes=2)
 LORA = TrainSettings(
@@ -73,14 +70,46 @@ def distance(a: Adapter, b: Adapter) -> float:
     return max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
+def clip_some(config: HuggingFace, folder: Path, settings: TrainSettings) -> TrainSettings:
+    """The settings with a limit that clips the gradients of some steps and not of others.
+
+    Adam forgives gradients that are all too large or all too small, and so does clipping, unless it clips only some.
+    """
+    norms, real = [], Accelerator.clip_grad_norm_
+
+    def clip(self: Accelerator, *arguments: Any, **options: Any) -> Any:
+        norm = real(self, *arguments, **options)
+        norms.append(float(norm))
+        return norm
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accelerator, "clip_grad_norm_", clip)
+        train(config, folder, settings.model_copy(update={"clip": 1e9}))
+    middle = sorted(norms)[len(norms) // 2]
+    assert min(norms) < 0.95 * middle < 1.05 * middle < max(norms)
+    return settings.model_copy(update={"clip": middle})
+
+
+def check_sensitive(config: HuggingFace, folder: Path, settings: TrainSettings, right: Training) -> None:
+    """Raise `AssertionError` unless gradients of half and twice the size would give other weights."""
+    for factor in (0.5, 2):
+        other = settings.model_copy(update={"clip": settings.clip / factor})  # which is the same to Adam
+        assert distance(train(config, folder / str(factor), other).adapter, right.adapter) > 1e-4
+
+
 @pytest.fixture(scope="module")
-def one(config: HuggingFace, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    return train(config, tmp_path_factory.mktemp("one") / "lora", LORA)
+def lora(config: HuggingFace, tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
+    return clip_some(config, tmp_path_factory.mktemp("norms") / "lora", LORA)
 
 
-def test_lora_over_two_processes(config, one, tmp_path):
+@pytest.fixture(scope="module")
+def one(config: HuggingFace, lora: TrainSettings, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    return train(config, tmp_path_factory.mktemp("one") / "lora", lora)
+
+
+def test_lora_over_two_processes(config, lora, one, tmp_path):
     told: list[tuple[int, int, float, int]] = []
-    two = train(config, tmp_path / "two", LORA, parallel=TWO, on_step=lambda *step: told.append(step))
+    two = train(config, tmp_path / "two", lora, parallel=TWO, on_step=lambda *step: told.append(step))
     assert two.losses == pytest.approx(one.losses, abs=1e-5)
     assert len(two.losses) == 6  # ceil(ceil(9 / 2) / 2) an epoch
     assert distance(two.adapter, one.adapter) < 1e-5
@@ -90,6 +119,7 @@ def test_lora_over_two_processes(config, one, tmp_path):
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(
         p.name for p in Path(one.adapter.path).iterdir()
     )
+    check_sensitive(config, tmp_path, lora, one)
 
 
 def test_going_on_from_an_adapter(config, one, tmp_path):
@@ -100,11 +130,13 @@ def test_going_on_from_an_adapter(config, one, tmp_path):
 
 
 def test_full_finetuning_over_two_processes(config, tmp_path):
-    alone = train(config, tmp_path / "alone", FULL)
-    shared = train(config, tmp_path / "shared", FULL, parallel=TWO)
+    full = clip_some(config, tmp_path / "norms", FULL)
+    alone = train(config, tmp_path / "alone", full)
+    shared = train(config, tmp_path / "shared", full, parallel=TWO)
     assert shared.losses == pytest.approx(alone.losses, abs=1e-5)
     assert distance(shared.adapter, alone.adapter) < 1e-5
     assert shared.losses[-1] < 0.95 * shared.losses[0]
+    check_sensitive(config, tmp_path, full, alone)
 
     async def speak(backend):
         await backend.adapters.load(shared.adapter)
@@ -204,13 +236,6 @@ def test_processes_meet_on_the_loopback_device_alone():
     environment = make_environment(1, 2)
     assert environment["MASTER_ADDR"] == "127.0.0.1"
     assert environment["GLOO_SOCKET_IFNAME"] == environment["NCCL_SOCKET_IFNAME"] in ("lo", "lo0")
-
-
-def test_a_process_alone_says_what_is_missing(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "backends.hf.sharded", str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode != 0
 
 
 # In a scenario
