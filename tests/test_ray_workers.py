@@ -13,10 +13,17 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from society.errors import BackendError
+from society.executors.calls import cause
 from society.executors.pool import Pool
 from society.executors.scratch import LOCK, PREFIX, Scratch
 
-HOLD = "import sys; from society.executors.scratch import Scratch; s = Scratch(); print(s.path, flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from society.executors.scratch import Scratch
+held = Scratch()
+print(held.path, flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -82,3 +89,20 @@ def test_replicas_that_do_not_start_are_told_and_not_waited_for(error: Exception
 
     asyncio.run(play())
     assert times <= len(started) <= 2 * times
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "The actor died because of an error in its creation task, \x1b[36mray::Replica\x1b[39m (pid=1)\n  File x\n"
+            "ModuleNotFoundError: No module named 'mine'\n",
+            "ModuleNotFoundError: No module named 'mine'",
+        ),
+        ("The actor died unexpectedly.\n\tnode: 1", "The actor died unexpectedly."),
+        ("", "RuntimeError"),
+        ("long " * 99, ("long " * 99)[:300]),
+    ],
+)
+def test_what_ray_says_is_told_in_short(said: str, told: str) -> None:
+    assert cause(RuntimeError(said)) == told

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from society.executors.parcels import pack
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt): ")
 
 
 def put(path: Path) -> list[Any]:
@@ -41,6 +45,8 @@ def dead() -> tuple[type[Exception], ...]:
     return (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError, Lost)
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in short."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+def cause(error: BaseException) -> str:
+    """What an error says, in short: Ray puts the exception of a worker at the end of a page of its own words."""
+    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return (raised[-1] if raised else lines[0] if lines else type(error).__name__)[:300]

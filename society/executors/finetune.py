@@ -18,7 +18,7 @@ from typing import Any
 from backends.base import BackendConfig
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.errors import BackendError, SocietyError
-from society.executors.calls import call, dead, first_line, put
+from society.executors.calls import call, cause, dead, put
 from society.executors.parcels import Digest, Piece, Unpacking, pack
 from society.executors.replica import told
 from society.executors.scratch import Scratch
@@ -112,7 +112,7 @@ class RemoteTrainer:
             finally:
                 place.drop()
         raise BackendError(
-            f"A finetuning died {self._retries + 1} times: {first_line(last)}",
+            f"A finetuning died {self._retries + 1} times: {cause(last)}",
             "Look at Ray's logs for the cause; often it is a lack of memory: lower train.settings.batch_size.",
         )
 

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from society.errors import BackendError
-from society.executors.calls import Lost, call, dead, first_line
+from society.executors.calls import Lost, call, cause, dead
 
 Letter = tuple[int, bytes]
 """A number that both ends know it by, and a pickle. Each has one of its own: one that is broken harms no other."""
@@ -68,7 +68,7 @@ class Line:
         try:
             await work
         except Exception as error:
-            self._fail(error if isinstance(error, dead()) else Lost(first_line(error)))
+            self._fail(error if isinstance(error, dead()) else Lost(cause(error)))
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error
@@ -140,5 +140,5 @@ def read(letter: bytes) -> Any:
         return pickle.loads(letter)
     except Exception as error:
         return BackendError(
-            f"A replica's answer cannot be read: {first_line(error)}", "Install the same versions on every machine."
+            f"A replica's answer cannot be read: {cause(error)}", "Install the same versions on every machine."
         )

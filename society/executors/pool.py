@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from society.errors import BackendError, SocietyError, TransientError
-from society.executors.calls import call, dead, first_line, put
+from society.executors.calls import call, cause, dead, put
 from society.executors.mail import Line
 from society.executors.replica import Missing, Opened
 from society.types import Adapter
@@ -77,7 +77,7 @@ class Pool:
                 raise answer
             return answer
         raise BackendError(
-            f"{self._retries + 1} replicas in a row died at one request: {first_line(last)}",
+            f"{self._retries + 1} replicas in a row died at one request: {cause(last)}",
             "Look at Ray's logs for the cause; often it is a lack of memory.",
         )
 
@@ -200,6 +200,6 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 def _gone(error: Exception) -> BackendError:
     return BackendError(
-        f"No replica could be started: {first_line(error)}",
+        f"No replica could be started: {cause(error)}",
         "Look at Ray's logs for the cause; every machine needs the same packages and the model's files.",
     )
