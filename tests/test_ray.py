@@ -26,6 +26,7 @@ from society.session import Watcher, run
 from society.sweep import sweep
 from society.types import Turn
 from tests.conftest import rows
+from tests.processes import descendants
 from tests.tiny_hf import make_model, one_thread
 
 # Ray would find out this machine's outward address and use that; read when it is imported, here and in its processes.
@@ -89,15 +90,11 @@ class Disaster(Watcher):
 
 
 def kill_workers(name: str = "Replica", most: int = 100) -> None:
-    """End this machine's Ray workers that run that, without a word."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (path / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if line.startswith(f"ray::{name}".encode()) and most:
-            os.kill(int(path.name), signal.SIGKILL)
-            most -= 1
+    """End this cluster's workers that run that, without a word."""
+    workers = [pid for pid, line in descendants(os.getpid()).items() if line.startswith(f"ray::{name}")]
+    assert workers
+    for pid in workers[:most]:
+        os.kill(pid, signal.SIGKILL)
 
 
 def untimed(done: Run) -> list[dict[str, Any]]:

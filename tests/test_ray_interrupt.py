@@ -19,6 +19,7 @@ from society.executors.joining import handlers_kept, keep_to_oneself
 from society.scenario import load_scenario
 from society.session import run
 from tests.faults import Counter, contents
+from tests.processes import command, descendants
 
 TEXT = """
 version: 1
@@ -97,23 +98,6 @@ def wait(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("it never came")
-
-
-def command(pid: int) -> str | None:
-    """The command line of a process that runs, None if there is none."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() or None
-    except OSError:
-        return None
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """The command lines of a process's children, theirs, and so on."""
-    found: dict[int, str] = {}
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            found |= {child: command(child) or ""} | descendants(child)
-    return found
 
 
 @pytest.fixture
