@@ -40,6 +40,7 @@ _SETTINGS = (
     "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
 )  # fmt: skip
 _LARGEST_SETTING = 1 << 27  # the longest context that a model claims is 10 million tokens
+_MOST_LAYERS = 512  # llama.cpp's limit
 _KEPT_ELEMENTS = 64  # longer arrays (the vocabulary) are checked but not kept
 
 
@@ -285,6 +286,11 @@ def _check_settings(metadata: Mapping[str, Any], architecture: str) -> None:
         sound = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= _LARGEST_SETTING for n in numbers)
         if not sound or not any(numbers):
             raise _FormatError(f"its {architecture}.{name} is {str(value)[:60]}")
+    if metadata.get(f"{architecture}.block_count", 1) not in range(1, _MOST_LAYERS + 1):
+        raise _FormatError(f"it has more than {_MOST_LAYERS} layers")
+    for name, value in metadata.items():
+        if name.endswith("epsilon") and not (isinstance(value, float) and 0 <= value < math.inf):
+            raise _FormatError(f"its {name} is {str(value)[:60]}")
 
 
 def _quantisation(file_type: Any) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.llama_cpp.pace import Pace
+from backends.llama_cpp.probe import check_loads
 from backends.llama_cpp.sizes import LARGEST_BATCH
 from society.errors import BackendError, InputError, MissingExtraError
 
@@ -54,6 +55,7 @@ def _log_callback(lib: Any) -> Any:
 
 def requantize(source: Path, target: Path, kind: str, threads: int) -> bool:
     """Convert the model `source` to weights of this kind in `target`; whether it succeeded."""
+    check_loads(source)
     lib = library()
     options = lib.llama_model_quantize_default_params()
     options.ftype, options.allow_requantize, options.nthread = _FILE_TYPES[kind], True, threads
@@ -106,7 +108,9 @@ class Model:
     """The weights in memory, once, with the adapters loaded on them."""
 
     def __init__(self, path: Path, gpu_layers: int, vocabulary_only: bool = False) -> None:
+        """Raises `InputError` for a file that llama.cpp crashes on, `BackendError` for one that it refuses."""
         self.lib = library()
+        check_loads(path)
         options = self.lib.llama_model_default_params()
         options.n_gpu_layers, options.vocab_only = gpu_layers, vocabulary_only
         self.pointer = self.lib.llama_model_load_from_file(bytes(path), options)
