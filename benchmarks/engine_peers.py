@@ -2,15 +2,13 @@
 
 The same exchange everywhere: agents on a ring, each reading what the one before it said in the round before and
 saying a short text in turn. Each measurement is a process of its own, interleaved and repeated. The peers live in an
-environment of their own: `pip install autogen-core langgraph mesa` there, then
-`python benchmarks/engine_peers.py --peers THAT/bin/python`; it writes `results/engine_peers.md`.
+environment of their own, made by `python -m venv THAT` and `THAT/bin/pip install autogen-core langgraph mesa` (as
+`make bench` does); then `python benchmarks/engine_peers.py --peers THAT/bin/python`.
 """
 
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +18,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict
+
+from chart import record
+from machine import describe_machine
 
 SIZES = (100, 300)
 ROUNDS = 20
@@ -222,6 +223,19 @@ def versions(peers: str) -> str:
     return out.strip()
 
 
+def divide(theirs: Spent, mine: Spent) -> Spent:
+    """How many times ours theirs is."""
+    return theirs[0] / mine[0], theirs[1] / mine[1]
+
+
+def worst_ratio(found: Found, name: str) -> float:
+    """A peer's time to ours on the wall, at the size where that is least."""
+    mine = next(iter(WAYS))
+    return min(
+        statistics.median(a / b for (_, a), (_, b) in zip(found[name, n], found[mine, n], strict=True)) for n in SIZES
+    )
+
+
 def report(found: Found, peers: str, repetitions: int) -> str:
     """The result, in Markdown."""
     lines = []
@@ -229,17 +243,16 @@ def report(found: Found, peers: str, repetitions: int) -> str:
         cells = []
         for agents in SIZES:
             mine, theirs = found[next(iter(WAYS)), agents], found[name, agents]
-            ratio = statistics.median(a / b for (a, _), (b, _) in zip(theirs, mine, strict=True))
-            processor, wall = (statistics.median(column) for column in zip(*theirs, strict=True))
-            cells.append(f"{processor:.1f} ({ratio:.2g}x) | {wall:.1f}")
+            ratios = [statistics.median(column) for column in zip(*map(divide, theirs, mine), strict=True)]
+            times = [statistics.median(column) for column in zip(*theirs, strict=True)]
+            cells += [f"{time:.1f} ({ratio:.2g}x)" for time, ratio in zip(times, ratios, strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    machine = f"{os.cpu_count()}-core {platform.machine()}, Python {platform.python_version()}"
     return "\n".join([
         "# The engine beside others",
         "",
         f"Agents on a directed ring pass a short text for {ROUNDS} rounds. Microseconds a turn, medians of "
         f"{repetitions} interleaved repetitions, each in a process of its own; in brackets the median ratio to ours in "
-        "the same repetition. Processor time is what to compare: the machine is shared. Ours is the whole of "
+        "the same repetition. Ours is the whole of "
         "`society.run`: prompts rendered, seeds and keys derived, each turn committed to SQLite before it is read. Of "
         "the others, setting up (registering, compiling) is not counted.",
         "",
@@ -247,7 +260,7 @@ def report(found: Found, peers: str, repetitions: int) -> str:
         "|---|" + "---|---|" * len(SIZES),
         *lines,
         "",
-        f"{versions(peers)}. {machine}. Load average at the end: {os.getloadavg()[0]:.1f} (the machine is shared).",
+        f"{versions(peers)}. {describe_machine()}",
         "",
     ])  # fmt: skip
 
@@ -264,7 +277,12 @@ def main() -> None:
     elif options.one:
         print(json.dumps(WAYS[options.one[0]](int(options.one[1]))))
     else:
-        text = report(collect(options.peers, options.repetitions), options.peers, options.repetitions)
+        found = collect(options.peers, options.repetitions)
+        peers = [name for name in WAYS if name.startswith(("AutoGen", "LangGraph"))]
+        record(
+            "engine_peers.py", {f"a turn's time in {name}, to ours": (worst_ratio(found, name), 1.0) for name in peers}
+        )
+        text = report(found, options.peers, options.repetitions)
         (Path(__file__).parent / "results" / "engine_peers.md").write_text(text, encoding="utf-8")
         print(text)
 

@@ -9,7 +9,6 @@ one as for the other. Both draw at temperature 0.8; tokens are those generated, 
 from __future__ import annotations
 
 import asyncio
-import platform
 import statistics
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chart import record
+from machine import describe_machine
 
 from backends.hf import HuggingFace
 from society.types import ChatMessage, GenerateRequest, Sampling
@@ -92,13 +92,13 @@ def main() -> None:
     text = f"""# hf backend: batch against one at a time
 
 SmolLM2-135M-Instruct, {QUESTIONS} questions to {AGENTS} agents, {TOKENS} new tokens each, temperature 0.8.
-{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}. Tokens/s of each repetition,
-interleaved; ratio of medians, at least {LEAST:g} claimed.
+Tokens/s of each repetition, interleaved; ratio of medians, at least {LEAST:g} claimed.
 
 | dtype | one at a time | in a batch | ratio | claim |
 |---|---|---|---|---|
 """
-    RESULT.write_text(text + "\n".join(rows) + "\n", "utf-8")
+    tail = f"{torch.get_num_threads()} threads, torch {torch.__version__}. {describe_machine()}"
+    RESULT.write_text("\n".join([text + "\n".join(rows), "", tail, ""]), "utf-8")
     print(RESULT.read_text("utf-8"))
 
 

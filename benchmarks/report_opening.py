@@ -8,7 +8,6 @@ From the start of the navigation to the first debate drawn, the median of five; 
 
 from __future__ import annotations
 
-import platform
 import random
 import statistics
 import tempfile
@@ -16,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from chart import record
+from machine import describe_machine
 from playwright.sync_api import Page
 
 from society.report.page import write_report
@@ -113,8 +114,7 @@ def main() -> None:
     opened, frames = statistics.median(found["open"]), sorted(found["frames"])
     text = f"""# Opening a report
 
-2,000 debates of 3 agents and 3 rounds (18,000 turns, replies of 80 to 160 words) in headless Chromium on a 2-core
-{platform.machine()}, without a GPU, shared with other work.
+2,000 debates of 3 agents and 3 rounds (18,000 turns, replies of 80 to 160 words) in headless Chromium.
 
 | what | figure |
 |---|---|
@@ -124,7 +124,10 @@ def main() -> None:
 | scrolling the list, a frame: median / 95th percentile / longest | {statistics.median(frames):.0f} / \
 {frames[int(0.95 * len(frames))]:.0f} / {frames[-1]:.0f} ms |
 | first search through all replies | {found["search"]:.2f} s |
+
+{describe_machine()}
 """
+    record("report_opening.py", {f"{LIMIT:g} s, to opening a report of {DEBATES:,} debates": (LIMIT / opened, 1.0)})
     RESULT.write_text(text)
     print(text)
     if opened > LIMIT:
