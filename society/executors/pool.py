@@ -187,8 +187,9 @@ async def _clear(slot: _Slot) -> None:
         await live.line.close()
     await _end([task for task in (starting, *(live.loading.values() if live else ())) if task is not None])
     if actor is not None:
-        with suppress(Exception):  # it is killed all the same
-            await asyncio.wait_for(actor.close.remote(), CLOSING)
+        if live is not None:  # one that is only starting has nothing to close, and would be waited for
+            with suppress(Exception):  # it is killed all the same
+                await asyncio.wait_for(actor.close.remote(), CLOSING)
         ray.kill(actor)
 
 
