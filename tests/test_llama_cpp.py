@@ -22,7 +22,9 @@ from backends.llama_cpp.backend import LlamaCppBackend
 from backends.llama_cpp.cache import Kept, Shelf, common_prefix
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.models import find_in_package, find_model
+from backends.llama_cpp.native import Context
 from backends.llama_cpp.sampling import Choices, Sampler, _leading, _weigh, log_probabilities
+from backends.llama_cpp.sizes import CHUNK
 from backends.llama_cpp.text import TextStream
 from society.errors import BackendError, ContextOverflowError, InputError
 from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest, Sampling
@@ -152,6 +154,21 @@ def test_adapters_are_kept_apart(adapters: tuple[Adapter, Adapter]) -> None:
 
 
 @needs_model
+def test_workers_side_by_side_say_what_one_says(adapters: tuple[Adapter, Adapter]) -> None:
+    async def work(**size: int) -> list[str]:
+        async with LlamaCpp(**{**SMALL, **size}, reproducible=True).open() as backend:
+            assert backend.adapters is not None
+            plain = [asyncio.ensure_future(backend.generate(ask(f"Tell me of {c}.", 1))) for c in COUNTRIES]
+            await asyncio.sleep(0)  # adapters come while the workers are busy
+            for adapter in adapters:
+                await backend.adapters.load(adapter)
+            asked = [ask(f"Tell me of {c}.", 1, adapter.hash) for c in COUNTRIES[:4] for adapter in adapters]
+            return [output.text for output in (*await asyncio.gather(*plain), *await together(backend, asked))]
+
+    assert run(work(slots=64, threads=2)) == run(work(slots=16, threads=1))
+
+
+@needs_model
 def test_an_adapter_changes_the_likelihood(backend: LlamaCppBackend, adapters: tuple[Adapter, Adapter]) -> None:
     async def work() -> list[tuple[float, int]]:
         assert backend.adapters is not None
@@ -206,6 +223,26 @@ def test_reproducible_results_depend_on_the_request_alone(adapters: tuple[Adapte
 
 
 @needs_model
+def test_reproducible_results_do_not_depend_on_the_number_of_threads() -> None:
+    """Also where the last piece of a long prompt, or of a scored reply, is one token: it is summed up in parts."""
+
+    async def work(threads: int) -> list[Any]:
+        config = LlamaCpp(context=512, slots=16, threads=threads, reproducible=True)
+        async with config.open() as backend:
+            assert backend.tokenizer is not None
+            assert backend.likelihood is not None
+            lengths = {backend.tokenizer.count(ask("word " * n).messages): n for n in range(250, 350)}
+            last_piece = {(length - 1) % CHUNK: n for length, n in lengths.items()}
+            output = await backend.generate(ask("word " * last_piece[1], max_tokens=2))
+            message = ask("word " * last_piece[5]).messages
+            scores = [await backend.likelihood.logprob(message, "word " * n) for n in range(60, 67)]
+            assert {count % CHUNK for _, count in scores} >= {0, 1, 2}
+            return [output.text, output.logprob, *scores]
+
+    assert run(work(1)) == run(work(2))
+
+
+@needs_model
 def test_overflow_says_all_three_lengths(backend: LlamaCppBackend) -> None:
     with pytest.raises(ContextOverflowError) as caught:
         run(backend.generate(ask("word " * 250, max_tokens=100)))
@@ -245,7 +282,7 @@ def test_a_crash_fails_all_that_wait_and_all_that_follow(monkeypatch: pytest.Mon
 
     async def work() -> list[Any]:
         async with LlamaCpp(**SMALL).open() as opened:
-            monkeypatch.setattr(opened._opened._context, "decode", crash)
+            monkeypatch.setattr(Context, "decode", crash)
             waiting = [opened.generate(ask(f"Question {i}?")) for i in range(20)]
             first = await asyncio.gather(*waiting, return_exceptions=True)
             return [*first, *await asyncio.gather(opened.generate(ask("Late?")), return_exceptions=True)]

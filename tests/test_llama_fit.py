@@ -105,7 +105,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_what_would(
 
 
 def test_what_fits_says_slots_first_then_tokens() -> None:
-    sizes = Sizes(length=1024, slots=8, token_bytes=1000, buffer_bytes=0)
+    sizes = Sizes(length=1024, workers=1, rows=8, token_bytes=1000, buffer_bytes=0)
     assert _what_fits(sizes, 3_200_000) == "Set slots: 3."
     assert "context: 512" in _what_fits(sizes, 600_000)
     assert "smaller model" in _what_fits(sizes, 1000)

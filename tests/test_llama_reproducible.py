@@ -54,6 +54,7 @@ def test_whole_interrupted_and_longer_runs_say_the_same(scenario: Callable[..., 
     with pytest.raises(InterruptedHereError):
         run(scenario(TEXT), tmp_path / "interrupted", watcher=InterruptsAfter(9))
     assert texts(run(scenario(TEXT), tmp_path / "interrupted", resume=True)) == whole
-    # Other company in every batch, more slots, other lengths of the longest prompt.
-    longer = texts(run(scenario(TEXT, "task.limit=11", "sampling.max_tokens=12"), tmp_path / "longer"))
+    # Other company in every batch, two workers side by side, other lengths of the longest prompt.
+    changes = ("task.limit=11", "backends.local.slots=64", "backends.local.threads=2")
+    longer = texts(run(scenario(TEXT, *changes), tmp_path / "longer"))
     assert {turn: said for turn, said in longer.items() if turn in whole} == whole

@@ -11,7 +11,8 @@ text.py        tokens to text: stop strings, characters split over tokens
 native.py      the only file that calls the library: model, context, adapters
 cache.py       which prompt prefixes need not be computed again
 jobs.py        one request on its way: what it waits for, what it has so far
-scheduler.py   the worker thread: continuous batching
+scheduler.py   a worker thread: continuous batching
+team.py        several workers side by side, and which of them gets a request
 backend.py     the asyncio side: `generate`, likelihood, adapters
 """
 

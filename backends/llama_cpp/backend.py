@@ -22,7 +22,8 @@ from backends.llama_cpp.native import Context, Model
 from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.sampling import Choices, Sampler
 from backends.llama_cpp.scheduler import Scheduler
-from backends.llama_cpp.sizes import find_sizes
+from backends.llama_cpp.sizes import Sizes, find_sizes
+from backends.llama_cpp.team import Team
 from backends.llama_cpp.text import TextStream
 from society.errors import BackendError, ContextOverflowError, InputError
 from society.identity import hash_path
@@ -58,7 +59,7 @@ class LlamaCppBackend(Backend):
 
 
 class _Opened:
-    """The loaded model with its scheduler: also the tokenizer, likelihood and adapters abilities."""
+    """The loaded model with its workers: also the tokenizer, likelihood and adapters abilities."""
 
     def __init__(self, config: LlamaCpp) -> None:
         threads = config.threads or os.cpu_count() or 1
@@ -74,19 +75,23 @@ class _Opened:
         self._model = Model(path, config.gpu_layers)
         try:
             self._chat = Chat(template, self._model.vocabulary, path.name)
-            pace = Pace(threads, adapt=config.threads is None)
-            self._context = Context(self._model, sizes.slots, sizes.length, pace, config.gpu_layers != 0)
+            self._contexts = _make_contexts(self._model, sizes, config, threads)
         except BaseException:
             self._model.close()
             raise
-        self._scheduler = Scheduler(
-            self._model, self._context, sizes.slots, sizes.length, config.cache_mb << 20, config.reproducible
+        shelf = (config.cache_mb << 20) // sizes.workers
+        self._team = Team(
+            [
+                Scheduler(self._model, context, sizes.rows, sizes.length, shelf, config.reproducible)
+                for context in self._contexts
+            ]
         )
 
     def close(self) -> None:
-        """Stop the worker and free everything."""
-        self._scheduler.close()
-        self._context.close()
+        """Stop the workers and free everything."""
+        self._team.close()
+        for context in self._contexts:
+            context.close()
         self._model.close()
 
     async def write(self, request: GenerateRequest) -> GenerateOutput:
@@ -123,18 +128,18 @@ class _Opened:
 
     async def load(self, adapter: Adapter) -> None:
         """Make `adapter.hash` usable in requests. `adapter.path` is a LoRA for this model, in GGUF."""
-        if self._scheduler.knows(adapter.hash):
+        if self._team.knows(adapter.hash):
             return
         path = Path(adapter.path)
         check_lora(check_gguf(path), self._info, path)
-        await asyncio.wrap_future(self._scheduler.call(lambda: self._add(adapter.hash, path)))
+        await asyncio.wrap_future(self._team.call(lambda: self._add(adapter.hash, path)))
 
     def _add(self, name: str, path: Path) -> None:
-        if not self._scheduler.knows(name):
-            self._scheduler.add_adapter(name, self._model.load_adapter(path))
+        if not self._team.knows(name):
+            self._team.add_adapter(name, self._model.load_adapter(path))
 
     async def _run(self, job: Job) -> Any:
-        self._scheduler.submit(job)
+        self._team.submit(job)
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -148,9 +153,24 @@ class _Opened:
         return Choices.of(tokens, self._chat.end_of_turn)
 
     def _require(self, adapter: str | None) -> None:
-        if not self._scheduler.knows(adapter):
+        if not self._team.knows(adapter):
             raise BackendError(f"The adapter {adapter} is not loaded.", "Load it first, with `adapters.load`.")
 
     def _require_room(self, prompt: int, answer: int) -> None:
         if prompt + answer > self._length:
             raise ContextOverflowError(prompt, answer, self._length)
+
+
+def _make_contexts(model: Model, sizes: Sizes, config: LlamaCpp, threads: int) -> list[Context]:
+    """One for each worker, which share the threads as evenly as they can."""
+    contexts: list[Context] = []
+    try:
+        for number in range(sizes.workers):
+            share = max(1, (threads + number) // sizes.workers)
+            pace = Pace(share, adapt=config.threads is None)
+            contexts.append(Context(model, sizes.rows, sizes.length, pace, config.gpu_layers != 0))
+    except BaseException:
+        for context in contexts:
+            context.close()
+        raise
+    return contexts

@@ -33,9 +33,10 @@ class LlamaCpp(BackendConfig):
     reproducible: bool = False
     """Whether results must not depend on what else runs at the same time; costs some speed."""
     slots: int | None = Field(default=None, ge=1, le=256, json_schema_extra={"tuning": True})
-    """Replies decoded together; by default as many as the scenario has use for and memory allows, at most 72."""
+    """Replies decoded together; by default as many as the scenario has use for and memory allows, at most 144."""
     threads: int | None = Field(default=None, ge=1, json_schema_extra={"tuning": True})
-    """CPU threads; by default one for each core, fewer while other programs use the cores."""
+    """CPU threads; by default one for each core, fewer while other programs use the cores. Where there are replies
+    enough, the threads work on batches of their own."""
     gpu_layers: int = Field(default=0, ge=-1, json_schema_extra={"tuning": True})
     """Layers computed on the GPU, where llama.cpp was built for one; -1 for all."""
     cache_mb: int = Field(default=512, ge=0, json_schema_extra={"tuning": True})

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.probe import check_loads
-from backends.llama_cpp.sizes import LARGEST_BATCH
+from backends.llama_cpp.sizes import LARGEST_BATCH, most_logits
 from society.errors import BackendError, InputError, MissingExtraError
 
 Tokens = NDArray[np.int32]
@@ -145,6 +145,7 @@ class Context:
         options = lib.llama_context_default_params()
         options.n_ctx, options.n_seq_max, options.kv_unified = slots * length, slots, False
         options.n_batch = options.n_ubatch = self._batch.room
+        options.n_outputs_max = most_logits(slots)
         options.n_threads = options.n_threads_batch = pace.threads
         self._pace, self._threads = pace, pace.threads
         options.offload_kqv = options.op_offload = on_gpu

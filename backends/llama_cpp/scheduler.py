@@ -9,8 +9,8 @@ weights), so a job takes the slot next to those of its adapter and is moved ther
 changes of adapter (each costs some milliseconds), so an adapter keeps its turn for a few steps.
 
 With `reproducible`, a result may depend on nothing but its request. Prompts are computed in chunks that end
-at fixed positions and only whole chunks (or whole prompts) are reused; every batch has exactly `BLOCK` rows,
-the free ones filled with a token that is forgotten afterwards.
+at fixed positions and only whole chunks (or whole prompts) are reused; every batch of replies has exactly `BLOCK`
+rows, the free ones filled with a token that is forgotten afterwards; and no batch is a single token.
 """
 
 from __future__ import annotations
@@ -30,13 +30,11 @@ from backends.llama_cpp.cache import Kept, Shelf, Slot, common_prefix
 from backends.llama_cpp.jobs import Job, Scoring, Writing
 from backends.llama_cpp.native import Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
-from backends.llama_cpp.sizes import BLOCK, LARGEST_BATCH
+from backends.llama_cpp.sizes import BLOCK, CHUNK, LARGEST_BATCH
 from society.errors import BackendError, SocietyError
 
 log = logging.getLogger(__name__)
 
-CHUNK = 64
-"""Tokens of a prompt computed in one go in reproducible mode, and of a reply that is scored."""
 TURN = 8
 """Steps that an adapter keeps its turn for, if others wait."""
 WORTHWHILE = 8
@@ -68,7 +66,7 @@ class Scheduler:
         """Hand in a job; its future is resolved on its own loop."""
         self._send(job)
 
-    def call(self, function: Callable[[], None]) -> Future[None]:
+    def call(self, function: Callable[[], object]) -> Future[None]:
         """Run `function` on the worker's thread, between two steps."""
         future: Future[None] = Future()
 
@@ -246,9 +244,24 @@ class Scheduler:
     def _compute(self, slot: Slot, tokens: Tokens, wanted: bool) -> Any:
         """Compute tokens of one slot; their logits [tokens, vocabulary] if `wanted`."""
         count = len(tokens)
+        if self._reproducible and count == 1:
+            return self._compute_beside(slot, tokens, wanted)
         positions = np.arange(slot.length, slot.length + count)
         logits = self._context.decode(tokens, positions, np.full(count, slot.index), np.full(count, wanted))
         slot.append(tokens, count)
+        return logits
+
+    def _compute_beside(self, slot: Slot, token: Tokens, wanted: bool) -> Any:
+        """The same for one token, with one of a neighbour, who forgets it, beside it. Alone, llama.cpp would sum up its
+        attention in as many parts as there are threads, and the result would depend on their number."""
+        neighbours = [other for other in self._slots if abs(other.index - slot.index) == 1]
+        other = min(neighbours, key=lambda other: other.job is not None)
+        pair = sorted((slot, other), key=lambda one: one.index)
+        positions, rows = [one.length for one in pair], [one.index for one in pair]
+        mine = [one is slot for one in pair]
+        logits = self._context.decode(np.where(mine, token, 0), positions, rows, np.logical_and(mine, wanted))
+        slot.append(token, 1)
+        self._forget_last(other)
         return logits
 
     def _score(self, slot: Slot, job: Scoring) -> None:

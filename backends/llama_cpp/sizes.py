@@ -14,26 +14,37 @@ from backends.llama_cpp.convert import weights_size
 
 DEFAULT_CONTEXT = 2048
 """Tokens of a slot where no scenario says what it needs."""
-MOST_SLOTS = 72
+MOST_SLOTS = 144
+FEWEST_ROWS = 32
+"""Slots that a worker has at least, where there are several: smaller batches cost more than waiting threads."""
 BLOCK = 16
-"""Rows of every batch in reproducible mode: slots come in whole blocks."""
+"""Rows of every batch in reproducible mode: a worker's slots come in whole blocks."""
 STEP = 256
 """llama.cpp makes slots in multiples of so many tokens."""
 LARGEST_BATCH = 512
 """Tokens of prompts that are computed in one go."""
 USUAL_VOCABULARY = 1 << 17
 """Words of a model whose header does not say how many there are."""
+CHUNK = 64
+"""Tokens of a prompt computed in one go in reproducible mode, and of a reply that is scored."""
 _SHARE = 3  # of the free memory, one part in so many is for the slots
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens a slot holds, the number of slots, bytes of one token's keys and values, and of all that is computed."""
+    """Tokens a slot holds, the number of workers and of slots of each, bytes of one token's keys and values, and of
+    all that is computed."""
 
     length: int
-    slots: int
+    workers: int
+    rows: int
     token_bytes: int
     buffer_bytes: int
+
+    @property
+    def slots(self) -> int:
+        """Slots of all workers together."""
+        return self.workers * self.rows
 
     @property
     def context_bytes(self) -> int:
@@ -46,9 +57,9 @@ def find_sizes(config: LlamaCpp, info: GGUFInfo) -> Sizes:
     length = round_up(config.context or min(DEFAULT_CONTEXT, info.context_length or DEFAULT_CONTEXT), STEP)
     token_bytes = _token_bytes(info)
     slots = config.slots or _affordable(length * token_bytes)
-    if config.reproducible:
-        slots = round_up(slots, BLOCK)
-    return Sizes(length, slots, token_bytes, _buffer_bytes(info))
+    workers = _workers(config, slots)
+    rows = round_up(-(-slots // workers), BLOCK if config.reproducible else 1)
+    return Sizes(length, workers, rows, token_bytes, workers * _buffer_bytes(info, rows))
 
 
 def find_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) -> Memory:
@@ -72,11 +83,23 @@ def _token_bytes(info: GGUFInfo) -> int:
     return max(1, 2 * numbers)
 
 
-def _buffer_bytes(info: GGUFInfo) -> int:
-    """What one batch takes while it is computed: above all the logits of every row, 4 bytes each."""
+def _workers(config: LlamaCpp, slots: int) -> int:
+    """How many batches are computed side by side: on a GPU one, else as many as have threads and rows enough."""
+    if config.gpu_layers:
+        return 1
+    return max(1, min(config.threads or os.cpu_count() or 1, slots // FEWEST_ROWS))
+
+
+def most_logits(rows: int) -> int:
+    """Tokens of a batch whose logits may be wanted."""
+    return max(rows, CHUNK)
+
+
+def _buffer_bytes(info: GGUFInfo, rows: int) -> int:
+    """What a worker's batch takes while it is computed, 4 bytes a number: activations, and logits computed and kept."""
     vocabulary = info.number("vocab_size") or USUAL_VOCABULARY
     widest = max(info.number("feed_forward_length"), info.number("embedding_length"))
-    return LARGEST_BATCH * 4 * (vocabulary + 4 * widest)
+    return 4 * (2 * most_logits(rows) * vocabulary + 4 * LARGEST_BATCH * widest)
 
 
 def free_memory() -> int | None:
