@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo lab paper vote test torture lint browser audit fuzz clean
+.PHONY: demo bench lab paper vote test torture lint browser audit fuzz clean
 
 demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real model.
 	rm -rf $(DEMO_OUT)
@@ -23,6 +23,14 @@ paper: lab  ## What is missing of the paper's experiment on the lab model (hours
 
 vote: lab  ## Ten topologies against voting with the same tokens, on the lab model and the 135M model; then a table.
 	$(BIN)/python -m benchmarks.debate_or_vote
+
+bench: $(DEV) $(VENV)/peers/.done  ## Every benchmark again, and their chart; hours. BENCH_DATA names a folder of data sets.
+	BENCH_PEERS=$${BENCH_PEERS:-$(VENV)/peers/bin/python} $(BIN)/python benchmarks/bench.py $(BENCHES)
+
+$(VENV)/peers/.done: benchmarks/peers.txt
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
+	touch $@
 
 test: $(DEV) browser  ## Set everything up and run all tests, those on the real model too.
 	$(BIN)/pytest
@@ -64,6 +72,7 @@ audit: $(DEV)  ## Known vulnerabilities of what is installed; says so and passes
 fuzz: $(DEV)  ## Ten minutes for each reader of untrusted bytes; Linux only.
 	$(PIP) --editable '.[fuzz]'
 	for target in scenario answers gguf; do $(BIN)/python -m tests.fuzz $$target 600 || exit 1; done
+	$(BIN)/python -m tests.fuzz.native --seconds 600
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -17,7 +17,7 @@ def record(script: str, ratios: dict[str, tuple[float, float]]) -> None:
 
 
 def draw() -> Path:
-    """A bar for each ratio, a mark where it should be at least."""
+    """A bar for each ratio, a mark where it should be at least; paler where it is not."""
     from matplotlib.figure import Figure
 
     known = json.loads(RATIOS.read_text())
@@ -25,7 +25,8 @@ def draw() -> Path:
     figure = Figure(figsize=(10, 0.9 + 0.34 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows))
-    axes.barh(places, [ratio for _, ratio, _ in rows], color="#4878a8", height=0.6)
+    colours = ["#4878a8" if ratio >= least else "#c8a0a0" for _, ratio, least in rows]
+    axes.barh(places, [ratio for _, ratio, _ in rows], color=colours, height=0.6)
     axes.plot([least for _, _, least in rows], places, "|", color="#c04040", markersize=14, markeredgewidth=2)
     for place, (_, ratio, _) in zip(places, rows, strict=True):
         axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=8)

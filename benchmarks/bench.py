@@ -1,0 +1,116 @@
+"""Reruns every benchmark, one after the other, and draws their ratios: what `make bench` does. Some hours.
+
+    python benchmarks/bench.py [SCRIPT ...]        # without names, all of them
+    python benchmarks/bench.py --list              # what there is, and what each lacks here
+
+Questions of GSM8K and the like are not part of the project: BENCH_DATA names a folder with gsm8k/, math/, mmlu_stem/
+and mawps/, each with the JSONL files as they are published. BENCH_PEERS names a Python that has autogen-core, langgraph
+and mesa; `make bench` makes one. A script that lacks something here is skipped with a line that says what. The
+experiments of docs/results.md are not among these: `make paper` and `make vote` rerun them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A script, its arguments ($NAME is a variable of the environment), and the modules that it needs."""
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    def filled(self) -> list[str]:
+        """The arguments with what the environment says."""
+        return [os.path.expandvars(argument) for argument in self.arguments]
+
+    def lacks(self) -> str:
+        """What is missing here for it to run; nothing if it can."""
+        for argument, filled in zip(self.arguments, self.filled(), strict=True):
+            if filled.startswith("$"):
+                return f"{filled.partition('/')[0].removeprefix('$')} is not set"
+            if argument.startswith("$") and not Path(filled).exists():
+                return f"there is no {filled}"
+        return ", ".join(f"no module {name}" for name in self.modules if importlib.util.find_spec(name) is None)
+
+
+BENCHES = (
+    Bench("startup.py"),
+    Bench("engine_scale.py"),
+    Bench("engine_peers.py", ("--peers", "$BENCH_PEERS")),
+    Bench("engine_load.py"),
+    Bench("ray_turns.py", modules=("ray",)),
+    Bench("ray_rates.py", modules=("ray",)),
+    Bench("answers.py", ("$BENCH_DATA",)),
+    Bench("report_opening.py", modules=("playwright",)),
+    Bench("llama_batching.py", modules=("llama_cpp",)),
+    Bench("llama_debate.py", ("$BENCH_DATA/gsm8k/test.jsonl",), ("llama_cpp", "xllamacpp")),
+    Bench("llama_memory.py", modules=("llama_cpp",)),
+    Bench("hf_batching.py", modules=("torch", "peft")),
+    Bench("hf_training.py", modules=("torch", "peft")),
+    Bench("hf_profile.py", modules=("torch", "peft")),
+    Bench("hf_bandwidth.py", modules=("torch", "peft")),
+)
+
+
+def run(bench: Bench) -> int:
+    """Run it with the project's root on its path; its exit status."""
+    started = time.perf_counter()
+    path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, str(HERE / bench.script), *bench.filled()]
+    status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
+    say(bench, f"{'done' if status == 0 else f'FAILED with status {status}'}, {time.perf_counter() - started:.0f} s")
+    return status
+
+
+def say(bench: Bench, what: str) -> None:
+    """One line about it, for people."""
+    print(f"bench: {bench.script}: {what}", file=sys.stderr, flush=True)
+
+
+def run_all(benches: Sequence[Bench]) -> list[str]:
+    """Run what can be run here; the names of those that failed."""
+    failed = []
+    for bench in benches:
+        if lacking := bench.lacks():
+            say(bench, f"skipped: {lacking}")
+        elif run(bench):
+            failed.append(bench.script)
+    return failed
+
+
+def main() -> None:
+    """Run, draw, and fail if a script did."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help="only these")
+    parser.add_argument("--list", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    if unknown := set(options.scripts) - {bench.script for bench in BENCHES}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    chosen = [bench for bench in BENCHES if not options.scripts or bench.script in options.scripts]
+    if options.list:
+        for bench in chosen:
+            say(bench, bench.lacks() or "can run")
+        return
+    failed = run_all(chosen)
+    from chart import draw
+
+    print(draw())
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
