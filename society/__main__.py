@@ -4,7 +4,7 @@ import gc
 import sys
 
 COLLECT_AFTER = 50_000
-"""New objects until Python looks for cyclic garbage: what is made at start-up stays, and looking takes a fifth of it."""
+"""New objects until Python collects cyclic garbage: what is made at start-up stays, and looking takes a fifth of it."""
 
 
 def run() -> None:

@@ -47,13 +47,13 @@ class Recipe:
     heads: int = 4
     inner: int = 384
     context: int = 512
-    alone: int = 10000
-    debated: int = 4000
-    summarised: int = 800
-    noise: float = 0.12
+    alone: int = 14000
+    debated: int = 7000
+    summarised: int = 1000
+    noise: float = 0.08
     rate: float = 2e-3
     epochs: int = 1
-    batch: int = 32
+    batch: int = 16
     seed: int = 1000
 
     def scaled(self, share: float) -> dict[str, int]:
