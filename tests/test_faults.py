@@ -48,7 +48,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(path: Path) -> Path:
     """The folder of a run that nothing happened to."""
-    return run(load_scenario(path), path.with_name("whole")).folder
+    folder = run(load_scenario(path), path.with_name("whole")).folder
+    assert len(contents(folder)["turns"]) == TURNS
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ import pytest
 from backends.hf.decode import Batch
 from backends.llama_cpp.native import Context
 from society.interrupt import Interrupted
+from society.runs import Run
 from society.scenario import load_scenario
 from society.scenario.models import Scenario
 from society.session import run
-from tests.faults import Counter, check, contents, execute, texts
+from tests.faults import Counter, check, contents, execute, restore, texts
 from tests.test_faults import needs_preload
 from tests.test_interrupt import AfterTurns
 from tests.torture import cut, fill, kill, llama, training
@@ -33,6 +35,18 @@ def test_killed_in_a_finetuning_and_resumed_equals_uninterrupted() -> None:
 def test_a_power_cut_in_a_finetuning_leaves_every_adapter_that_the_store_knows() -> None:
     """Whole, with the weights that the store says, however little of what was not synced has reached the disk."""
     assert cut("training", 12, 0, print)["finished"] == 2
+
+
+@needs_preload
+def test_no_finished_training_is_lost_to_a_power_cut(tmp_path: Path) -> None:
+    """At the moment when an adapter gets its name, the store has all that were trained before it on the disk."""
+    recorded = training(tmp_path).record(tmp_path / "log")
+    named = [i for i, c in enumerate(recorded.changes) if c.kind == "r" and "/adapters/" in c.path]
+    named = [i for i in named if not Path(recorded.changes[i].path).name.startswith((".", "adapter"))]
+    assert len(named) > 6
+    for before, cut_at in enumerate(named):
+        folder = restore(recorded.disk(cut_at, Random(0), 0.0), tmp_path / str(cut_at))
+        assert len([row for row in Run(folder).adapters() if row.hash]) == before
 
 
 @needs_preload

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,10 @@ from society.errors import RunFolderError, StoreError
 from society.folder import RunFolder
 from society.runs import Run
 from society.scenario import load_scenario
+from society.scenario.expand import Society
 from society.scenario.models import Scenario
 from society.session import Watcher, run
-from society.types import Turn
+from society.types import Item, Turn
 from tests.conftest import rows
 
 TEXT = """
@@ -91,6 +92,27 @@ def test_killed_and_resumed_equals_uninterrupted(
 def test_twice_the_same_run_is_bit_for_bit_equal(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
     loaded = scenario(TEXT)
     assert rows(run(loaded, tmp_path / "one")) == rows(run(loaded, tmp_path / "two"))
+
+
+class Committed(Watcher):
+    """Counts turns that are announced before another process could read them."""
+
+    early = heard = 0
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        self.db = sqlite3.connect(f"file:{folder / 'store.sqlite'}?mode=ro", uri=True)
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        i, query = turn.id, "SELECT 1 FROM turns WHERE item=? AND round=? AND agent=? AND text=?"
+        self.early += not self.db.execute(query, (i.item, i.round, i.agent, turn.text)).fetchall()
+        self.heard += 1
+
+
+def test_a_turn_is_committed_before_anybody_hears_of_it(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    watcher = Committed()
+    run(scenario(TEXT, "concurrency=12"), tmp_path / "run", watcher=watcher)
+    watcher.db.close()
+    assert (watcher.early, watcher.heard) == (0, TURNS)
 
 
 def test_concurrency_changes_nothing(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
