@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -59,3 +60,11 @@ def rows(run_folder: Path | Run) -> list[dict[str, Any]]:
     for row in found:
         row.pop("seconds", None)
     return sorted(found, key=repr)
+
+
+@pytest.fixture
+def _heeds_interrupts() -> Iterator[None]:
+    """A process started in the background ignores Ctrl-C until it is told otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -160,14 +160,6 @@ def test_training_and_evaluation_questions_are_disjoint(whole: Run) -> None:
     assert not split["training"] & split["evaluation"]
 
 
-@pytest.fixture
-def _heeds_interrupts() -> Iterator[None]:
-    """A process started in the background ignores Ctrl-C until it is told otherwise."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize("at", [1, 4, 9])
 def test_interrupted_in_an_adapter_and_resumed(
