@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from society.errors import InputError
+from society.scenario.descriptions import Described
 from topologies import TOPOLOGIES
 from topologies.base import Topology
 from topologies.cliques import Barbell, Bipartite, Groups
@@ -388,7 +389,7 @@ def test_other_seeds_give_other_graphs(topology: Topology) -> None:
 def test_registry_schema_and_description(name: str) -> None:
     module, _, label = TOPOLOGIES[name].partition(":")
     topology = getattr(import_module(module), label)
-    schema = json.loads(json.dumps(topology.model_json_schema()))
+    schema = json.loads(json.dumps(topology.model_json_schema(schema_generator=Described)))
     assert schema["properties"]["kind"]["const"] == name
     described = schema["properties"].items()
     assert all(key == "kind" or entry.get("description") for key, entry in described)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from society.durable import appearing
-from society.errors import InputError
+from society.errors import InputError, StoreError
 from society.runs import Run
 from society.scenario.expand import Society, expand
 from society.store.adapters import AdapterRow
@@ -59,9 +59,11 @@ class TrainingExport:
             places = self._write_adapters()
             self._write_rows()
             self._write_scenario(places)
-        except OSError as error:
+        except (OSError, StoreError) as error:
+            why = error.__cause__ if isinstance(error, StoreError) else error
             raise InputError(
-                f"{self.folder} cannot be written: {error.strerror or error}.", "Choose another place with --to."
+                f"{self.folder} cannot be written: {getattr(why, 'strerror', None) or why}.",
+                "Choose another place with --to.",
             ) from error
         return self.written
 
