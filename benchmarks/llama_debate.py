@@ -21,7 +21,6 @@ import json
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,8 @@ from typing import Any
 
 import numpy as np
 from chart import record
-from llama_rivals import Naive, Server, write_random_lora
+from llama_rivals import Clock, Naive, Server, write_random_lora
+from machine import describe_machine
 
 from backends.base import Backend
 from backends.gguf_file import check_gguf
@@ -105,43 +105,6 @@ class Cost:
         self.fresh_fresh += fresh * fresh
         self.fresh_cached += fresh * used.cached_tokens
         self.drawn_depth += used.generated_tokens * (used.prompt_tokens + used.generated_tokens / 2)
-
-
-class Clock:
-    """Adds up the time spent inside some methods, over all threads."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._threads: set[int] = set()
-        self._lock = threading.Lock()
-
-    def watch(self, owner: type, method: str, name: str) -> None:
-        """Count the time inside `owner.method` under `name`."""
-        inner = getattr(owner, method)
-
-        def timed(*args: Any, **options: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return inner(*args, **options)
-            finally:
-                self._add(name, time.perf_counter() - start)
-
-        setattr(owner, method, timed)
-
-    def _add(self, name: str, seconds: float) -> None:
-        with self._lock:
-            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-            if name == "decode":
-                self._threads.add(threading.get_ident())
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self.seconds.clear()
-        self._threads.clear()
-
-    def shares(self, seconds: float) -> dict[str, float]:
-        """What part of this time each method took of each worker, on average."""
-        return {name: spent / seconds / len(self._threads) for name, spent in sorted(self.seconds.items())}
 
 
 CLOCK = Clock()
@@ -324,8 +287,8 @@ def save(work: str, kind: str, repetition: int, rows: dict[str, Cost], options: 
     """Add one repetition to the raw results, in place of an earlier one."""
     known = json.loads(RAW.read_text()) if RAW.exists() else {}
     ways = {f"{kind}: {name}": asdict(cost) for name, cost in rows.items()}
-    settings = {name: getattr(options, name) for name in ("debates", "naive", "slots", "threads", "tokens", "machine")}
-    known[f"{work} / {kind} / {repetition}"] = {"settings": settings, "load": os.getloadavg()[0], "ways": ways}
+    settings = {name: getattr(options, name) for name in ("debates", "naive", "slots", "threads", "tokens")}
+    known[f"{work} / {kind} / {repetition}"] = {"settings": settings, "machine": describe_machine(), "ways": ways}
     RAW.write_text(json.dumps(known, indent=1) + "\n")
     for name, cost in rows.items():
         print(f"{work}, {repetition}, {kind}, {name}: {cost.speed:.0f} tokens/s", flush=True)
@@ -416,7 +379,6 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--works", nargs="*", default=WORKS)
     parser.add_argument("--weights", nargs="*", default=["bf16"])
-    parser.add_argument("--machine", default=f"{os.cpu_count()} CPU cores.")
     options = parser.parse_args()
     measure(options)
     report = write_report()
@@ -427,9 +389,8 @@ def main() -> None:
 def write_report() -> str:
     """Everything measured so far, in Markdown; its ratios are recorded."""
     found = load_results()
-    every = list(json.loads(RAW.read_text()).values())
-    settings = every[-1]["settings"]
-    loads = sorted(one["load"] for one in every)
+    known = json.loads(RAW.read_text())
+    settings = list(known.values())[-1]["settings"]
     record("llama_debate.py", {claim: pair for work, costs in found.items() for claim, pair in claims(work, costs)})
     head = [
         "# Whole debates over llama.cpp", "",
@@ -437,7 +398,7 @@ def write_report() -> str:
         f"agents, 2 rounds, at most {settings['tokens']} tokens a reply, SmolLM2-135M-Instruct, at most "
         f"{settings['slots']} slots, {settings['threads']} threads. Every way in each repetition; ratios are medians "
         "of the ratios within a repetition. Loading is not counted.", "",
-        f"Machine: {settings['machine']} Load average at the end of each: {loads[0]:.1f} to {loads[-1]:.1f}.", "",
+        *(f"- {name}: {one['machine']}" for name, one in known.items()), "",
     ]  # fmt: skip
     return "\n".join([*head, *(line for work, costs in found.items() for line in table(work, costs))])
 

@@ -1,6 +1,7 @@
 """What our llama.cpp backend is measured against: the naive loop, and llama.cpp's own server.
 
-Both over our seam, so that the same engine plays the same debates with all of them. And an adapter of the usual size.
+Both over our seam, so that the same engine plays the same debates with all of them. And an adapter of the usual size,
+and a clock.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import gguf
 import httpx
@@ -121,3 +125,40 @@ def write_random_lora(path: Path, model: Path, rank: int, seed: int) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+class Clock:
+    """Adds up the time spent inside some methods, over all threads."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._threads: set[int] = set()
+        self._lock = threading.Lock()
+
+    def watch(self, owner: type, method: str, name: str) -> None:
+        """Count the time inside `owner.method` under `name`."""
+        inner = getattr(owner, method)
+
+        def timed(*args: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return inner(*args, **options)
+            finally:
+                self._add(name, time.perf_counter() - start)
+
+        setattr(owner, method, timed)
+
+    def _add(self, name: str, seconds: float) -> None:
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            if name == "decode":
+                self._threads.add(threading.get_ident())
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.seconds.clear()
+        self._threads.clear()
+
+    def shares(self, seconds: float) -> dict[str, float]:
+        """What part of this time each method took of each worker, on average."""
+        return {name: spent / seconds / len(self._threads) for name, spent in sorted(self.seconds.items())}
