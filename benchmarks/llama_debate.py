@@ -288,7 +288,8 @@ def save(work: str, kind: str, repetition: int, rows: dict[str, Cost], options: 
     known = json.loads(RAW.read_text()) if RAW.exists() else {}
     ways = {f"{kind}: {name}": asdict(cost) for name, cost in rows.items()}
     settings = {name: getattr(options, name) for name in ("debates", "naive", "slots", "threads", "tokens")}
-    known[f"{work} / {kind} / {repetition}"] = {"settings": settings, "machine": describe_machine(), "ways": ways}
+    name = f"{work}, {options.debates} questions / {kind} / {repetition}"
+    known[name] = {"settings": settings, "machine": describe_machine(), "ways": ways}
     RAW.write_text(json.dumps(known, indent=1) + "\n")
     for name, cost in rows.items():
         print(f"{work}, {repetition}, {kind}, {name}: {cost.speed:.0f} tokens/s", flush=True)
@@ -311,12 +312,12 @@ def one_run(bench: Bench, repetition: int, everything: bool, options: argparse.N
 
 
 def load_results() -> dict[str, dict[str, list[Cost]]]:
-    """Costs by work and way, one a repetition."""
+    """Costs by work with its number of questions, and by way; one a repetition."""
     found: dict[str, dict[str, list[Cost]]] = {}
     for name, one in json.loads(RAW.read_text()).items():
         for way, cost in one["ways"].items():
             found.setdefault(name.partition(" / ")[0], {}).setdefault(way, []).append(Cost(**cost))
-    return {work: found[work] for work in WORKS if work in found}
+    return {work: found[work] for work in sorted(found, key=lambda work: WORKS.index(work.partition(",")[0]))}
 
 
 def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
@@ -356,7 +357,7 @@ def claims(work: str, found: dict[str, list[Cost]]) -> list[tuple[str, tuple[flo
         return statistics.median(o.speed / c.speed for o, c in zip(ours, found[name], strict=True))
 
     rows = [
-        (f"debate {work}, to the naive loop", (to(f"{kind}: naive loop"), 3.0 if work == WORKS[2] else 4.5)),
+        (f"debate {work}, to the naive loop", (to(f"{kind}: naive loop"), 3.0 if work.startswith(WORKS[2]) else 4.5)),
         (f"debate {work}, to the library's limit", (to(f"{kind}: limit of the library"), 0.85)),
     ]
     share = statistics.median(c.shares["sample"] + c.shares["tokenize"] for c in ours)
@@ -394,7 +395,7 @@ def write_report() -> str:
     record("llama_debate.py", {claim: pair for work, costs in found.items() for claim, pair in claims(work, costs)})
     head = [
         "# Whole debates over llama.cpp", "",
-        f"{settings['debates']} GSM8K questions at once (the naive loop: {settings['naive']}, one by one), {AGENTS} "
+        f"GSM8K questions, all at once (the naive loop: {settings['naive']} of them, one by one), {AGENTS} "
         f"agents, 2 rounds, at most {settings['tokens']} tokens a reply, SmolLM2-135M-Instruct, at most "
         f"{settings['slots']} slots, {settings['threads']} threads. Every way in each repetition; ratios are medians "
         "of the ratios within a repetition. Loading is not counted.", "",
