@@ -61,6 +61,7 @@ def write_results(summaries: Summaries) -> str:
         "### Inside\n",
         inside_table(summaries),
         "### Cost of one iteration\n",
+        "Seconds are on the wall, whatever else the machine did.\n",
         cost_table(summaries),
     ]
     return "\n".join(parts)
@@ -69,10 +70,12 @@ def write_results(summaries: Summaries) -> str:
 def describe(summaries: Summaries) -> str:
     """What there is, and whether it was all made of the same things."""
     runs = [summary for seeds in summaries.values() for summary in seeds.values()]
+    planned = sum(len(arm.seeds) for arm in ARMS.values())
     models = {hash_ for run in runs for hash_ in run["models"].values()}
     machines = sorted({run["machine"]["processor"] for run in runs})
     warning = "" if len(models) == 1 else " **Not all runs are of the same model; do not compare them.**"
-    planned = sum(len(arm.seeds) for arm in ARMS.values())
+    if len(runs) < planned:
+        warning += " **Until all are there in whole, no difference below is a result.**"
     return (
         f"{len(runs)} of {planned} runs are there in part or whole, on {', '.join(machines)}; "
         f"weights {', '.join(sorted(model[:12] for model in models))}.{warning}\n"
@@ -135,7 +138,7 @@ def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
     seen = [one["first_turns"] for one in found if one.get("first_turns")]
     return [
         f"{alone.share:.1%}",
-        f"{labels.share:.1%} of {labels.n}",
+        f"{labels.share:.1%} of {labels.n}" if labels.n else "-",
         number(one["diversity"]["consensus"]["value"] for one in found),
         number(one["diversity"]["entropy"]["value"] for one in found),
         number(one["unlike"]["value"] for one in found),
