@@ -37,6 +37,7 @@ def command(
     from society.planning.training import describe_training
     from society.scenario import load_scenario
     from society.scenario.expand import expand
+    from society.scenario.write import to_yaml
 
     society = expand(load_scenario(scenario, overrides, allow))
     plan = make_plan(society, calibrate)
@@ -52,21 +53,13 @@ def command(
         click.echo(json.dumps(dataclasses.asdict(plan) | {"scenario": society.scenario.model_dump(mode="json")}))
     else:
         console = Console(highlight=False)
-        _print_scenario(console, society.scenario.model_dump_json(indent=1, exclude_defaults=True))
+        console.print("[bold]Resolved scenario[/bold]")
+        console.print(to_yaml(society.scenario.model_dump(mode="json", exclude_unset=True)), markup=False)
         _print_turns(console, plan)
         _print_costs(console, plan)
         for line in describe_training(society, plan.worst):
             console.print(line, markup=False, soft_wrap=True)
     return 2 if plan.too_long else 0
-
-
-def _print_scenario(console: Console, resolved: str) -> None:
-    import json
-
-    import yaml
-
-    console.print("[bold]Resolved scenario[/bold]")
-    console.print(yaml.safe_dump(json.loads(resolved), sort_keys=False, allow_unicode=True, width=110), markup=False)
 
 
 def _print_turns(console: Console, plan: Plan) -> None:

@@ -24,6 +24,7 @@ from society.durable import appearing
 from society.errors import InputError, StoreError
 from society.runs import Run
 from society.scenario.expand import Society, expand
+from society.scenario.write import to_yaml
 from society.store.adapters import AdapterRow
 from society.training.loop import Learner, backend_of, learners
 from society.training.selection import make_example
@@ -126,7 +127,7 @@ class TrainingExport:
         data = self._scenario(places)
 
         def write(part: Path) -> None:
-            part.write_text(_to_yaml(data, self._head()), "utf-8")
+            part.write_text(self._head() + to_yaml(data), "utf-8")
             load_scenario(part)  # what cannot be run is not put there
 
         self._put("scenario.yaml", write)
@@ -214,19 +215,3 @@ def _bind(data: dict[str, Any], phase: str, agent: str, adapter: str) -> None:
     spec = next(spec for spec in data["phases"] if spec["name"] == phase)
     bound = spec.setdefault("bind", {})
     bound[agent] = {**bound.get(agent, {}), "adapter": adapter}
-
-
-def _to_yaml(data: dict[str, Any], head: str) -> str:
-    """YAML with texts of several lines as blocks."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Writes no aliases, which the scenario language does not have."""
-
-        def ignore_aliases(self, data: object) -> bool:
-            return True
-
-    Dumper.add_representer(
-        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None)
-    )
-    return head + yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
