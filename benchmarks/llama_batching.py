@@ -171,7 +171,8 @@ def write(speeds: dict[str, list[float]], shares: dict[str, float], options: arg
             f"{len(COUNTRIES)} questions x {AGENTS} agents, {TOKENS} tokens at most, temperature {TEMPERATURE}, "
             f"SmolLM2-135M-Instruct; {options.slots} slots, {options.threads} threads; the naive loops ran over the "
             f"first {options.naive} questions. {options.repetitions} repetitions, interleaved; ratios are medians of "
-            f"each repetition's ratio to the naive loop over the same weights ({options.kind}). Loading is not counted.",
+            f"each repetition's ratio to the naive loop over the same weights ({options.kind}). "
+            "Loading is not counted.",
             "",
             f"Machine: {describe_machine()}",
             "",
