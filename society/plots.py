@@ -236,6 +236,8 @@ def _band(
     style: str,
     alpha: float = 0.15,
 ) -> None:
+    known = [(x, share) for x, share in zip(at, shares, strict=True) if share.n]
+    at, shares = [x for x, _ in known], [share for _, share in known]
     axes.plot(at, [share.share for share in shares], style, color=colour, ms=4.5, lw=1.5, label=label)
     low, high = [share.low for share in shares], [share.high for share in shares]
     if len(at) == 1:
@@ -245,7 +247,9 @@ def _band(
 
 
 def _mean_band(axes: Axes, at: Sequence[int], means: Sequence[Mean], colour: str) -> None:
-    """1.96 standard errors either way."""
+    """1.96 standard errors either way, where there is a mean."""
+    known = [(x, mean) for x, mean in zip(at, means, strict=True) if mean.n]
+    at, means = [x for x, _ in known], [mean for _, mean in known]
     low, high = ([m.value + side * m.error for m in means] for side in (-1.96, 1.96))
     axes.plot(at, [mean.value for mean in means], "-o", color=colour, ms=4.5, lw=1.5)
     axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)

@@ -36,7 +36,7 @@ class Rows:
         rows = [row.flatten().tolist() for row in new]
         if self.truth:
             columns = max(self.layer.held[0].shape[2], new.shape[2])
-            self.layer.join(new, -new, columns)
+            self.layer.join(new, -new, columns, self.draw.randint(0, 20))
         else:
             self.layer = RoomyLayer()
             self.layer.update(new, -new)

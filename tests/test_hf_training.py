@@ -29,6 +29,7 @@ from backends.hf.chat import Chat  # noqa: E402
 from backends.hf.examples import encode, fit  # noqa: E402
 from backends.hf.loading import load_model, load_tokenizer  # noqa: E402
 from backends.hf.scoring import collate, learned_logits  # noqa: E402
+from backends.hf.weights import BASE  # noqa: E402
 
 COLOURS = ("red", "green", "blue", "one", "two", "three", "four", "cat", "dog")
 FAST = TrainSettings(epochs=16, batch_size=3, accumulation=1, learning_rate=2e-2, rank=4, precision="float32")
@@ -321,13 +322,43 @@ def test_adapters_mixed_in_a_batch_say_what_each_says_alone(config, trained, tmp
         with torch.inference_mode():
             alone = torch.cat([weights.forward([name], input_ids=ids).logits for name in names])
             mixed = weights.forward(names, input_ids=ids.expand(5, -1)).logits
-        return alone, mixed
+            theirs = weights.peft(adapter_names=[name or BASE for name in names], input_ids=ids.expand(5, -1)).logits
+        return alone, mixed, theirs
 
-    alone, mixed = run(config, use)
+    alone, mixed, theirs = run(config, use)
     assert torch.allclose(alone, mixed, atol=1e-4)
+    assert torch.allclose(theirs, mixed, atol=1e-4)
     assert not torch.allclose(mixed[0], mixed[1], atol=1e-1)
     assert not torch.allclose(mixed[1], mixed[2], atol=1e-1)
     assert torch.equal(mixed[0], mixed[4])
+
+
+def test_an_adapter_that_is_more_than_two_matrices_is_left_to_peft(config, trained, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(load_model(Path(config.model), torch.float32, "cpu"), LoraConfig(r=2, use_dora=True))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    model.save_pretrained(tmp_path / "dora")
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        expected = model(input_ids=ids).logits
+
+    async def use(backend):
+        dora = backend.adapters.identify(tmp_path / "dora")
+        for adapter in (dora, trained.adapter):
+            await backend.adapters.load(adapter)
+        weights = backend._batcher.batch.weights
+        with torch.inference_mode():
+            before, after = (weights.forward([dora.hash], input_ids=ids).logits for _ in range(2))
+            other = weights.forward([trained.adapter.hash], input_ids=ids).logits
+        return before, other, after
+
+    before, other, after = run(config, use)
+    assert torch.allclose(before, expected, atol=1e-4)
+    assert torch.equal(before, after)
+    assert not torch.allclose(other, before, atol=1e-1)
 
 
 def test_the_folder_holds_the_adapter_and_no_trace_of_the_machine(trained):

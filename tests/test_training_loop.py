@@ -16,8 +16,12 @@ import pytest
 
 from society.cli.run import _print_summary
 from society.errors import InputError
+from society.metrics.iterations import run_iterations
 from society.metrics.records import by_iteration, load_records
 from society.metrics.summary import Summary, summarize
+from society.planning.plan import count_debates
+from society.plots import plot_runs
+from society.report.page import write_report
 from society.runs import Run
 from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
@@ -233,6 +237,24 @@ def test_a_shared_adapter_learns_from_everyone(colours: Callable[..., Scenario],
     assert {example.source.agent for example in done.examples()} == {"painter-1", "painter-2", "painter-3"}
     last = {turn.adapter for turn in done.turns() if turn.id.iteration == 1 and turn.id.phase == "propose"}
     assert last == {row.hash for row in done.adapters() if row.learner == "generator"}
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "at"), [("2", [0, 2, 3]), ("[1]", [0, 1, 3]), ("[]", [0, 3]), ("1", [0, 1, 2, 3])]
+)
+def test_held_out_questions_are_asked_after_these_iterations(
+    colours: Callable[..., Scenario], tmp_path: Path, evaluate: str, at: list[int]
+) -> None:
+    scenario = colours("train.iterations=3", f"train.evaluate={evaluate}")
+    done = run(scenario, tmp_path / "some")
+    assert list(by_iteration(load_records(done))) == at
+    assert count_debates(expand(scenario), 6) == len(done.results()) == 6 * len(at) + 10 * 3
+    scores = run_iterations(done)
+    assert [score.iteration for score in scores] == [0, 1, 2, 3]
+    assert [score.iteration for score in scores if score.accuracy.n] == at
+    assert all(score.labels.n + score.unlabelled == 10 for score in scores[:3])
+    write_report([done], tmp_path / "report.html")
+    assert "iterations" in {picture.stem for picture in plot_runs([done], tmp_path)}
 
 
 def test_a_leak_between_the_splits_is_an_error(colours: Callable[..., Scenario], tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
             self.put(key_states[:, :, :0], value_states[:, :, :0])
         rows, _, more, _ = key_states.shape
         if self.end + more > self.room[0].shape[2]:
-            self._grow(rows, self.held[0].shape[2], max(more, ROOM))
+            self._grow(max(rows, len(self.room[0])), self.held[0].shape[2], max(more, ROOM))  # for rows to join, too
         start, end = self.end, self.end + more
         for states, new in zip(self.room, (key_states, value_states), strict=True):
             states[:rows, :, start:end] = new
@@ -68,11 +68,12 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
                 states[places] = states[[kept[i] for i in places]]
         self._look(len(kept), self.begin + first, self.end)
 
-    def join(self, keys: torch.Tensor, values: torch.Tensor, columns: int) -> None:
-        """Put rows under those that are here, the newest columns aligned; `columns` are then in use."""
+    def join(self, keys: torch.Tensor, values: torch.Tensor, columns: int, expected: int) -> None:
+        """Put rows under those that are here, the newest columns aligned; `columns` are then in use. Of all that join
+        now, so many rows are `expected` in the end."""
         rows = len(self.held[0])
         if rows + len(keys) > len(self.room[0]) or columns > self.end:
-            self._grow(rows + len(keys), columns, ROOM)
+            self._grow(max(rows + len(keys), expected, len(self.room[0])), columns, ROOM)
         for states, new in zip(self.room, (keys, values), strict=True):
             start = self.end - new.shape[2]
             states[rows : rows + len(new), :, start : self.end] = new
@@ -120,8 +121,8 @@ class Batch:
         present = list(self.rows)
         if present:
             self._step()
-        for part in portion(range(len(joining)), [len(row.prompt) for row in joining]):
-            self._join([joining[i] for i in part])
+        for part in reversed(portion(range(len(joining)), [len(row.prompt) for row in joining])):  # the longest first
+            self._join([joining[i] for i in part], len(present) + len(joining))
         share = (time.perf_counter() - started) / max(len(present) + len(joining), 1)
         for row in (*present, *joining):
             row.seconds += share
@@ -136,8 +137,8 @@ class Batch:
         logits = self._forward(self.rows, last, self.mask, self.mask.sum(1, keepdim=True) - 1, self.cache)
         self._draw(logits, self.rows)
 
-    def _join(self, rows: Sequence[Row]) -> None:
-        """Compute the prompts of new rows, draw their first tokens, and put them under the others.
+    def _join(self, rows: Sequence[Row], expected: int) -> None:
+        """Compute the prompts of new rows, draw their first tokens, and put them under the others, `expected` in all.
 
         Agents with the same weights often read the same prompt: it is computed once.
         """
@@ -156,7 +157,7 @@ class Batch:
             columns = max(self.columns, ids.shape[1])
             self.mask = torch.cat([widen(self.mask, columns), widen(mask, columns)])
             for old, new in zip(layers_of(self.cache), layers_of(cache), strict=True):
-                old.join(*new.held, columns)
+                old.join(*new.held, columns, expected)
         else:
             self.mask, self.cache = mask, cache
         self.rows = [*self.rows, *rows]
@@ -177,7 +178,9 @@ class Batch:
             "position_ids": positions,
             "past_key_values": cache,
         }
-        out = self.weights.forward(names, **inputs, use_cache=True, logits_to_keep=1)
+        # By its index, not as "the last 1": of a slice, torch copies the output layer's weights for every row.
+        last = torch.tensor([ids.shape[1] - 1], device=ids.device)
+        out = self.weights.forward(names, **inputs, use_cache=True, logits_to_keep=last)
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
 
     @staticmethod

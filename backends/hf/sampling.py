@@ -21,10 +21,13 @@ def sample(logits: torch.Tensor, rows: Sequence[Row]) -> tuple[list[int], list[f
     `logits` is float32 of shape (rows, vocabulary).
     """
     scores = restrict(logits, rows)
-    best = scores.argmax(-1)
+    best = logits.new_empty(len(rows), dtype=torch.long)
     warm = [i for i, row in enumerate(rows) if row.request.sampling.temperature > 0]
+    cold = [i for i, row in enumerate(rows) if row.request.sampling.temperature == 0]
+    if cold:
+        best[cold] = scores[cold].argmax(-1)
     if warm:
-        best[warm] = draw(scores[warm], [rows[i] for i in warm])
+        best[warm] = draw(scores[warm] if cold else scores, [rows[i] for i in warm])
     logprobs = logits.gather(1, best[:, None])[:, 0] - logits.logsumexp(-1)
     return best.tolist(), logprobs.tolist()
 
@@ -34,6 +37,8 @@ def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 
     The penalty is on every token of prompt and reply.
     """
+    if not any(row.request.sampling.repeat_penalty != 1.0 or row.options for row in rows):
+        return logits
     scores = logits.clone()
     for i, row in enumerate(rows):
         penalty = row.request.sampling.repeat_penalty
@@ -49,7 +54,19 @@ def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 
 
 def draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """Draw one token a row by inverting its cumulative distribution at one uniform number of its own."""
+    """Draw one token a row by inverting its cumulative distribution at one uniform number of its own.
+
+    Where every row has a top_k, nothing but the likeliest tokens is looked at.
+    """
+    widest = max(row.request.sampling.top_k or scores.shape[1] for row in rows)
+    if widest <= HEAD:
+        scores, tokens = scores.topk(min(widest, scores.shape[1]), sorted=True)
+        return tokens.gather(1, _draw(scores, rows)[:, None])[:, 0]
+    return _draw(scores, rows)
+
+
+def _draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
+    """One column a row."""
     heat = torch.tensor([row.request.sampling.temperature for row in rows], device=scores.device)
     probs = (scores / heat[:, None]).softmax(-1)
     floor = truncate(probs, [row.request.sampling for row in rows])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from backends.hf.adapters import check_adapter, check_shapes, is_lora
+from backends.hf.mixing import Stack, can_stack
 from society.errors import BackendError
 from society.types import Adapter
 
@@ -32,6 +33,8 @@ class Weights:
     def __init__(self, model: Any, folder: Path, model_hash: str) -> None:
         self.model, self.folder, self.hash = model, folder, model_hash
         self.peft: Any = None
+        self.stack: Stack | None = None
+        """The LoRA adapters of the last batch that had any."""
         self.lora: dict[str, Path] = {}
         self.full: dict[str, Path] = {}
         self.here: str | None = None
@@ -85,11 +88,27 @@ class Weights:
         if self.peft is None:
             return self.model(**inputs)
         adapters = [name if name in self.lora else BASE for name in names]
-        if len(set(adapters)) > 1 or adapters[0] == BASE:
+        stack = self._stacked(sorted(set(adapters) - {BASE}))
+        if stack is not None:
+            with stack.on(adapters):
+                return self.peft(adapter_names=[BASE] * len(adapters), **inputs)
+        if len(set(adapters)) > 1:
             return self.peft(adapter_names=adapters, **inputs)
         if self.peft.active_adapter != adapters[0]:
             self.peft.set_adapter(adapters[0], inference_mode=True)
         return self.peft(**inputs)
+
+    def _stacked(self, names: Sequence[str]) -> Stack | None:
+        """A stack that has these adapters: the last one, where it has them all. None where they are not for stacks."""
+        if self.stack is None or not self.stack.ranks.keys() >= set(names):
+            self._unstack()
+            self.stack = Stack(self.peft, names) if can_stack(self.peft, names) else None
+        return self.stack
+
+    def _unstack(self) -> None:
+        if self.stack is not None:
+            self.stack.remove()
+        self.stack = None
 
     def switch(self, name: str | None) -> None:
         """Put full weights, or with None the base, in place; reads them from disk if they are not there."""
@@ -120,6 +139,7 @@ class Weights:
         """The model without any LoRA layers on it, while its own weights are trained. They are back afterwards,
         and so are the base's weights."""
         dtype = self.model.dtype
+        self._unstack()
         self.model = self.peft.unload() if self.peft is not None else self.model
         self.peft = None
         try:
@@ -135,6 +155,7 @@ class Weights:
         """Take a LoRA adapter off the model."""
         if self.peft is None or name not in self.peft.peft_config:
             return
+        self._unstack()
         if len(self.peft.peft_config) == 1:
             self.model, self.peft = self.peft.unload(), None
         else:

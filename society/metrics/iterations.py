@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IterationScore:
-    """One iteration. `accuracy` is of decisions, `alone` of single first answers, on the evaluation's questions, both
-    with undecided and unread as wrong. `labels`: of the debates on training questions (on the evaluation's, where
-    nothing is trained) that decided without breaking a tie, the share that is right: the quality of pseudo-labels;
-    `unlabelled` debates gave none. `usage` is the evaluation's, `training_usage` that of the training debates;
-    `examples` the training rows by "learner/agent", `trained_tokens` the tokens of all training steps."""
+    """One iteration. `accuracy` is of decisions, `alone` of single first answers, on the evaluation's questions (none
+    where it was not evaluated), both with undecided and unread as wrong. `labels`: of the debates on training questions
+    (on the evaluation's, where nothing is trained) that decided without breaking a tie, the share that is right: the
+    quality of pseudo-labels; `unlabelled` debates gave none. `usage` is the evaluation's, `training_usage` that of the
+    training debates; `examples` the training rows by "learner/agent", `trained_tokens` the tokens of all training
+    steps."""
 
     iteration: int
     debates: int
@@ -39,7 +40,7 @@ class IterationScore:
 
 
 def run_iterations(run: Run) -> list[IterationScore]:
-    """A score for each iteration of a run that has evaluation debates, in order."""
+    """A score for each iteration of a run that has debates, in order."""
     from society.scenario.expand import expand
 
     society = expand(run.scenario)
@@ -52,15 +53,15 @@ def score_iterations(
     training: Sequence[DebateRecord] = (),
     adapters: Sequence[AdapterRow] = (),
 ) -> list[IterationScore]:
-    """A score for each iteration of these evaluation debates, in order, with the training debates and the adapters
-    that came of them."""
-    learned = by_iteration(training)
+    """A score for each iteration of these evaluation debates and training debates, in order, with the adapters that
+    came of them. Not every iteration need be evaluated."""
+    judged, learned = by_iteration(records), by_iteration(training)
     return [
         _score(
-            society, number, group, learned.get(number, []) if training else group, bool(training),
+            society, number, judged.get(number, []), (learned if training else judged).get(number, []), bool(training),
             [row for row in adapters if row.iteration == number],
         )
-        for number, group in by_iteration(records).items()
+        for number in sorted(judged | learned)
     ]  # fmt: skip
 
 

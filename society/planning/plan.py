@@ -168,8 +168,10 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
 def count_debates(society: Society, items: int) -> int:
     """Debates of the whole run: every evaluation, and the training questions of every iteration."""
     train = society.scenario.train
-    total = items if train is None else items * (train.iterations + 1) + train.questions * train.iterations
-    return total * society.scenario.samples
+    if train is None:
+        return items * society.scenario.samples
+    evaluations = sum(map(train.evaluates, range(train.iterations + 1)))
+    return (items * evaluations + train.questions * train.iterations) * society.scenario.samples
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:

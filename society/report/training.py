@@ -106,10 +106,11 @@ def diversity_figure(scores: Sequence[IterationScore], measured: Sequence[Mappin
     means["different meaning"] = [vectors.get(score.iteration, unknown) for score in scores]
     means = {name: found for name, found in means.items() if any(mean.n for mean in found)}
     encoder = f" Different meaning: 1 - cosine similarity of responses ({measured[-1]['encoder']})." if vectors else ""
+    entropy = next((score.diversity.entropy for score in reversed(scores) if score.debates), unknown)
     note = (
         "Share of voters that agree in the end (lower is more diverse), and of different words and word pairs among "
         f"responses that match the consensus (higher is more diverse), with two standard errors.{encoder} "
-        f"Entropy of the answers: {scores[-1].diversity.entropy.value:.2f} bits."
+        f"Entropy of the answers: {entropy.value:.2f} bits."
     )
     if len(scores) > 1:
         series = [mean_series(name, found, 0.0, 1.0) for name, found in means.items()]

@@ -36,8 +36,12 @@ class TrainSpec(Component):
     """Debate, select, finetune; and again."""
 
     iterations: int = Field(1, ge=1, le=1000, json_schema_extra={"tuning": True})
-    """How often the society is finetuned; it is evaluated before the first time and after each. A run that has ended
-    can be resumed for more."""
+    """How often the society is finetuned. A run that has ended can be resumed for more."""
+    evaluate: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        1, json_schema_extra={"tuning": True}
+    )
+    """After which iterations the evaluation's questions are debated: a number for every so many, or a list of them.
+    Before the first and after the last they always are."""
     questions: int = Field(500, ge=1)
     """How many questions to debate for training data in each iteration. They follow those of the evaluation in the
     task's order, so no question is in both."""
@@ -53,3 +57,9 @@ class TrainSpec(Component):
     settings: TrainSettings = TrainSettings()
     parallel: Parallel | None = Field(None, json_schema_extra={"tuning": True})
     """Spread each finetuning over several processes, a GPU each, for weights that one GPU cannot train."""
+
+    def evaluates(self, iteration: int) -> bool:
+        """Whether the society is evaluated after so many iterations; 0: before the first."""
+        if iteration in (0, self.iterations):
+            return True
+        return iteration % self.evaluate == 0 if isinstance(self.evaluate, int) else iteration in self.evaluate

@@ -1,7 +1,8 @@
 """Debate, evaluate, select, finetune; and again: the method of "Multiagent Finetuning" (arXiv 2501.05707).
 
-Before the first iteration and after each, the society debates the evaluation questions. An iteration debates the
-training questions, trains every learner's adapters on what was said, and lets the agents speak with them from then on.
+Before the first iteration and after each, or some, the society debates the evaluation questions. An iteration debates
+the training questions, trains every learner's adapters on what was said, and lets the agents speak with them from then
+on.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class TrainingLoop:
         done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
         for iteration in range(self.spec.iterations + 1):
             society = with_adapters(self.society, self._spoken())
-            await self.debate(society, self.items.evaluation, iteration, "evaluation")
+            if self.spec.evaluates(iteration):
+                await self.debate(society, self.items.evaluation, iteration, "evaluation")
             if iteration < self.spec.iterations:
                 records = await self.debate(society, self.items.training, iteration, "training")
                 missing = [
