@@ -34,7 +34,7 @@ class Clock(Watcher):
 
 
 def done(arm: str, seed: int) -> int:
-    """Iterations of finetuning that are summarised; -1 where not even the base is."""
+    """The last iteration of finetuning that is summarised; -1 where not even the base is."""
     return len(read(arm, seed).get("iterations", ())) - 1
 
 

@@ -14,10 +14,11 @@ RESULTS = ROOT / "benchmarks" / "results" / "paper"
 """One summary for each arm and seed."""
 SEEDS = (1, 2, 3, 4, 5)
 """A seed decides questions and sampling; seed 0 is for trying things out, and none of its questions count."""
-CHUNK = 5
+CHUNK = 10
 """After so many iterations a run's summary is written."""
 SHOWN = (0, 1, 2, 5, 10, 20, 30)
-"""Iterations with a column in the tables, and whose responses are shown to models."""
+"""Iterations after which the held-out questions are asked, and responses shown to models. Asking them after every
+iteration would take a third of all time."""
 METHOD, CONTROL = "multiagent", "union"
 
 
@@ -32,7 +33,8 @@ class Arm:
 
     def load(self, seed: int, iterations: int) -> Scenario:
         """The scenario, ready to run from the project's folder."""
-        settings = [f"seed={seed}", f"train.iterations={iterations}", *self.changes]
+        evaluated = f"train.evaluate={list(SHOWN)}"
+        settings = [f"seed={seed}", f"train.iterations={iterations}", evaluated, *self.changes]
         return load_scenario(SCENARIOS / f"{self.file}.yaml", settings)
 
 

@@ -1,8 +1,8 @@
 """What is kept of a run of the experiment: one JSON file, from which tables and figures are made on any machine.
 
-Per iteration: accuracy with its interval, right or wrong for every held-out question, first-round accuracy, labels,
-diversity of texts, tokens, seconds; of some iterations, what models make of the responses. With it the hashes of
-scenario and model, versions, and the processor.
+Per iteration: labels, tokens, seconds; where it was evaluated, accuracy with its interval, right or wrong for every
+held-out question, first-round accuracy, diversity of texts; of some iterations, what models make of the responses. With
+it the hashes of scenario and model, versions, and the processor.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read(arm: str, seed: int) -> dict[str, Any]:
 
 
 def write(run: Run, arm: str, seed: int) -> None:
-    """Write what there is of the run: iterations whose evaluation is complete."""
+    """Write what there is of the run, up to the last iteration whose evaluation is complete."""
     place = place_of(arm, seed)
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_suffix(".part")
@@ -74,7 +74,8 @@ def processor() -> str:
 
 
 def iterations(run: Run, questions: int, before: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One mapping for each complete iteration; what models said of it is taken over from the summary before."""
+    """One mapping for each iteration up to the last that is evaluated in whole; what models said of it is taken over
+    from the summary before."""
     records = {i: group for i, group in by_iteration(load_records(run)).items() if len(group) == questions}
     scores = {score.iteration: score for score in run_iterations(run)}
     known = {one["iteration"]: one["first_turns"] for one in before.get("iterations", ()) if one["first_turns"]}
@@ -84,12 +85,12 @@ def iterations(run: Run, questions: int, before: Mapping[str, Any]) -> list[dict
     return [
         to_plain(scores[i])
         | {
-            "right": "".join("01"[record.result.correct] for record in group),
-            "unlike": to_plain(unlike_share(group, voters)),
+            "right": "".join("01"[record.result.correct] for record in records.get(i, ())),
+            "unlike": to_plain(unlike_share(records.get(i, ()), voters)),
             "trained_seconds": seconds.get(i, 0.0),
             "first_turns": found.get(i),
         }
-        for i, group in records.items()
+        for i in range(max(records, default=-1) + 1)
     ]
 
 

@@ -161,21 +161,18 @@ def number(values: Iterable[float | None]) -> str:
 
 
 def cost_table(summaries: Summaries) -> str:
-    """Means over every iteration that trained."""
+    """Means over every iteration that trained; evaluations are no part of it."""
     rows = []
     for arm, seeds in summaries.items():
         trained = [one for summary in seeds.values() for one in summary["iterations"] if one["trained_tokens"]]
-        parts = [[one["usage"], one["training_usage"]] for one in trained]
-        generated, prompts = (
-            mean(sum(part[what] for part in both) for both in parts) for what in ("generated_tokens", "prompt_tokens")
+        generated, prompts, debating = (
+            mean(one["training_usage"][what] for one in trained)
+            for what in ("generated_tokens", "prompt_tokens", "seconds")
         )
-        seconds = (mean(one["usage"]["seconds"] for one in trained),
-                   mean(one["training_usage"]["seconds"] for one in trained),
-                   mean(one["trained_seconds"] for one in trained))  # fmt: skip
+        seconds = (debating, mean(one["trained_seconds"] for one in trained))
         rows.append([arm, f"{generated:,.0f}", f"{prompts:,.0f}", f"{mean(o['trained_tokens'] for o in trained):,.0f}",
                      *(f"{s:.0f}" for s in seconds)])  # fmt: skip
-    head = ["arm", "tokens generated", "prompt tokens", "tokens trained on", "s evaluating", "s debating for labels",
-            "s finetuning"]  # fmt: skip
+    head = ["arm", "tokens generated", "prompt tokens", "tokens trained on", "s debating for labels", "s finetuning"]
     return table(head, rows)
 
 
