@@ -36,11 +36,10 @@ def choose_type(requantize: Requantize, info: GGUFInfo) -> str | None:
 
 
 def _multiplies_bf16() -> bool:
-    """Whether the processor, and llama.cpp as it was built, multiply bfloat16 (and nothing better: AMX)."""
+    """Whether the processor, and llama.cpp as it was built, multiply bfloat16."""
     from backends.llama_cpp.native import library
 
-    features = library().llama_print_system_info().decode()
-    return "AVX512_BF16 = 1" in features and "AMX_INT8 = 1" not in features
+    return b"AVX512_BF16 = 1" in library().llama_print_system_info()
 
 
 def weights_size(requantize: Requantize, info: GGUFInfo) -> int:

@@ -113,6 +113,8 @@ class Model:
         check_loads(path)
         options = self.lib.llama_model_default_params()
         options.n_gpu_layers, options.vocab_only = gpu_layers, vocabulary_only
+        # llama.cpp's products on AMX tiles crash where the compiler drops their configuration (its issue 20824).
+        options.use_extra_bufts &= b"AMX_INT8 = 1" not in self.lib.llama_print_system_info()
         self.pointer = self.lib.llama_model_load_from_file(bytes(path), options)
         if not self.pointer:
             raise BackendError(f"llama.cpp cannot load {path}.", "It may be of an architecture newer than the library.")
