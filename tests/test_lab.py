@@ -37,9 +37,12 @@ def test_the_scenarios_can_run_and_are_short(path: Path) -> None:
 
 def test_every_arm_loads_and_its_changes_change_something() -> None:
     assert {arm.file for arm in plan.ARMS.values()} == {path.stem for path in FILES if load_scenario(path).train}
-    loaded = [arm.load(1, 1) for arm in plan.ARMS.values()]
-    assert len({scenario.model_dump_json() for scenario in loaded}) == len(plan.ARMS)
-    assert len({scenario.task.model_dump_json() for scenario in loaded}) == 1  # all on the same questions
+    assert len(plan.ARMS) == sum(len(suite.arms) for suite in plan.SUITES)
+    for suite in plan.SUITES:
+        loaded = [arm.load(1, 1) for arm in suite.arms.values()]
+        assert len({scenario.model_dump_json() for scenario in loaded}) == len(suite.arms)
+        assert len({scenario.task.model_dump_json() for scenario in loaded}) == 1  # all on the same questions
+        assert all({*rivals} < {*suite.arms} for _, rivals in suite.looks)
 
 
 def test_chains_are_right_without_noise_whatever_the_order() -> None:
@@ -173,6 +176,7 @@ def experiment(made: Path, tmp_path, monkeypatch):
     changes = (*SMALL, f"backends.local.model={made / 'model'}")
     arms = {"multiagent": plan.Arm("multiagent", 2, changes), "union": plan.Arm("union", 1, changes)}
     monkeypatch.setattr(paper, "ARMS", arms)
+    monkeypatch.setattr(summary, "ARMS", arms)
     monkeypatch.setattr(paper, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(paper, "CHUNK", 1)
     monkeypatch.setattr(summary, "RESULTS", tmp_path / "results")
@@ -237,17 +241,17 @@ def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
     better = {seed: made_up(["0011"] + ["0" * (4 - n) + "1" * n for n in (3, 4, 3)] * 4) for seed in (1, 2, 3)}
     better[3]["iterations"][10] = better[3]["iterations"][10] | {"right": "0011"}
     worse = {seed: made_up(["0011"] * 13) for seed in (1, 2, 3)}
-    text = table.write_results({"multiagent": better, "union": worse})
-    assert "2 of 43" not in text
-    assert "6 of 43 runs" in text
+    text = table.write_results(plan.LAB, {"multiagent": better, "union": worse})
+    assert "6 runs" in text
+    assert "planned iterations have not been run" in text
     assert "do not compare" not in text
     [line] = [line for line in text.splitlines() if line.startswith("| multiagent less union, after 10")]
     assert "| 3 | +16.7% |" in line  # 3, 3 and 2 right of four against 2
     worse[1]["models"] = {"local": "b" * 40}
-    assert "do not compare" in table.write_results({"multiagent": better, "union": worse})
+    assert "do not compare" in table.write_results(plan.LAB, {"multiagent": better, "union": worse})
     table.draw({"multiagent": better, "union": worse}, tmp_path / "figure.svg")
     assert "multiagent: society" in (tmp_path / "figure.svg").read_text()
-    assert "make paper" in table.write_results({})
+    assert "make paper" in table.write_results(plan.LAB, {})
 
 
 def test_seeds_are_the_unit_of_the_test() -> None:

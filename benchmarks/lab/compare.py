@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.lab.plan import ARMS, CONTROL, METHOD
 from society.metrics.statistics import Difference, compare_outcomes, holm
 
-BASELINES = ("single_agent", "majority_ft", "star")
-ABLATIONS = tuple(arm for arm in ARMS if arm not in (METHOD, CONTROL, *BASELINES))
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 
 

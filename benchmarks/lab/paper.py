@@ -1,4 +1,4 @@
-"""Runs the paper's experiment on the lab model: what is missing of it, one arm and seed after another.
+"""Runs the paper's experiment: what is missing of it, one arm and seed after another.
 
     python -m benchmarks.lab.paper                              # everything; hours
     python -m benchmarks.lab.paper --arms multiagent union --seeds 1 --iterations 10
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.lab.plan import ARMS, CHUNK, METHOD, ROOT, SEEDS
+from benchmarks.lab.plan import ARMS, CHUNK, ROOT, SEEDS, suite_of
 from benchmarks.lab.summary import read, write
 from society.errors import InputError
 from society.runs import Run
@@ -52,8 +52,9 @@ def advance(arm: str, seed: int, wanted: int) -> None:
 
 def alike(arm: str, seed: int) -> list[Path]:
     """The run with which all others of a seed have the base's debates in common, once it is there."""
-    first = RUNS / f"{METHOD}-{seed}"
-    return [first] if arm != METHOD and (first / "store.sqlite").exists() else []
+    first = suite_of(arm).method
+    store = RUNS / f"{first}-{seed}"
+    return [store] if arm != first and (store / "store.sqlite").exists() else []
 
 
 def salvage(arm: str, seed: int) -> None:

@@ -1,7 +1,8 @@
-"""The plan of the experiment, fixed before anything was run: docs/results.md says what is asked of it and how."""
+"""The plan of the experiments, fixed before anything was run: docs/results.md says what is asked of them and how."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,13 @@ RESULTS = ROOT / "benchmarks" / "results" / "paper"
 """One summary for each arm and seed."""
 SEEDS = (1, 2, 3, 4, 5)
 """A seed decides questions and sampling; seed 0 is for trying things out, and none of its questions count."""
+FEW = SEEDS[:3]
+"""The seeds of the ablations: a machine's hours go to the main question first."""
 CHUNK = 10
 """After so many iterations a run's summary is written."""
 SHOWN = (0, 1, 2, 5, 10, 20, 30)
-"""Iterations after which the held-out questions are asked, and responses shown to models. Asking them after every
-iteration would take a third of all time."""
-METHOD, CONTROL = "multiagent", "union"
+"""Iterations after which the held-out questions are asked, and responses shown to models; an arm's last is another.
+Asking them after every iteration would take a third of all time."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +33,67 @@ class Arm:
     changes: tuple[str, ...] = ()
     seeds: tuple[int, ...] = SEEDS
 
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The iterations of this arm that are looked at."""
+        return (*(i for i in SHOWN if i < self.iterations), self.iterations)
+
     def load(self, seed: int, iterations: int) -> Scenario:
         """The scenario, ready to run from the project's folder."""
-        evaluated = f"train.evaluate={list(SHOWN)}"
-        settings = [f"seed={seed}", f"train.iterations={iterations}", evaluated, *self.changes]
+        evaluate = f"train.evaluate={list(self.shown)}"
+        settings = [f"seed={seed}", f"train.iterations={iterations}", evaluate, *self.changes]
         return load_scenario(SCENARIOS / f"{self.file}.yaml", settings)
 
 
-FEW = SEEDS[:3]
-"""The seeds of the ablations: a machine's hours go to the main question first."""
-ARMS = {
-    METHOD: Arm("multiagent", 30),
-    CONTROL: Arm("union", 30),
-    "single_agent": Arm("single_agent"),
-    "majority_ft": Arm("majority_ft"),
-    "star": Arm("star"),
-    "without_critic": Arm("without_critic", seeds=FEW),
-    "with_summary": Arm("with_summary", seeds=FEW),
-    "without_debate": Arm("without_debate", seeds=FEW),
-    "critic_w_0": Arm("multiagent", changes=("train.learners.critic.select.w=0",), seeds=FEW),
-    "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",), seeds=FEW),
-    "from_base": Arm("multiagent", changes=("train.start=base",), seeds=FEW),
-}
+@dataclass(frozen=True)
+class Suite:
+    """Arms on one model and the same questions. `looks` are the planned comparisons with the first arm: after so many
+    iterations, with these arms, over which p is adjusted together."""
+
+    title: str
+    arms: Mapping[str, Arm]
+    looks: tuple[tuple[int, tuple[str, ...]], ...]
+
+    @property
+    def method(self) -> str:
+        """The arm that all others are compared with, and from which they take the base's debates."""
+        return next(iter(self.arms))
+
+
+LAB = Suite(
+    "The lab model, arithmetic",
+    {
+        "multiagent": Arm("multiagent", 30),
+        "union": Arm("union", 30),
+        "single_agent": Arm("single_agent"),
+        "majority_ft": Arm("majority_ft"),
+        "star": Arm("star"),
+        "without_critic": Arm("without_critic", seeds=FEW),
+        "with_summary": Arm("with_summary", seeds=FEW),
+        "without_debate": Arm("without_debate", seeds=FEW),
+        "critic_w_0": Arm("multiagent", changes=("train.learners.critic.select.w=0",), seeds=FEW),
+        "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",), seeds=FEW),
+        "from_base": Arm("multiagent", changes=("train.start=base",), seeds=FEW),
+    },
+    (
+        (10, ("union",)),
+        (30, ("union",)),
+        (10, ("single_agent", "majority_ft", "star")),
+        (10, ("without_critic", "with_summary", "without_debate", "critic_w_0", "critic_w_1", "from_base")),
+    ),
+)
+CAPITALS = Suite(
+    "SmolLM2-135M-Instruct, capitals",
+    {
+        "capitals": Arm("capitals", 4, seeds=FEW),
+        "capitals_union": Arm("capitals_union", 4, seeds=FEW),
+    },
+    ((4, ("capitals_union",)),),
+)
+SUITES = (LAB, CAPITALS)
+ARMS = {name: arm for suite in SUITES for name, arm in suite.arms.items()}
+
+
+def suite_of(arm: str) -> Suite:
+    """The suite that has this arm."""
+    return next(suite for suite in SUITES if arm in suite.arms)

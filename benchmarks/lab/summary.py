@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab.plan import RESULTS, SHOWN
+from benchmarks.lab.plan import ARMS, RESULTS
 from society.folder import defining
 from society.identity import fingerprint
 from society.metrics.diversity import mean_of
@@ -62,7 +62,7 @@ def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
         "models": json.loads(meta["models"]),
         "versions": json.loads(meta["versions"]),
         "machine": {"processor": processor(), "system": platform.platform(terse=True)},
-        "iterations": iterations(run, scenario.task.limit or 0, read(arm, seed)),
+        "iterations": iterations(run, ARMS[arm].shown, read(arm, seed)),
     }
 
 
@@ -73,13 +73,14 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def iterations(run: Run, questions: int, before: Mapping[str, Any]) -> list[dict[str, Any]]:
+def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping for each iteration up to the last that is evaluated in whole; what models said of it is taken over
     from the summary before."""
+    questions = run.scenario.task.limit or 0
     records = {i: group for i, group in by_iteration(load_records(run)).items() if len(group) == questions}
     scores = {score.iteration: score for score in run_iterations(run)}
     known = {one["iteration"]: one["first_turns"] for one in before.get("iterations", ()) if one["first_turns"]}
-    found = known | _measure(run, [i for i in records if i in SHOWN and i not in known])
+    found = known | _measure(run, [i for i in records if i in shown and i not in known])
     seconds = _training_seconds(run)
     voters = expand(run.scenario).voters
     return [

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab.compare import ABLATIONS, BASELINES, contrast, differences
-from benchmarks.lab.plan import ARMS, CONTROL, METHOD, RESULTS, ROOT, SHOWN
+from benchmarks.lab.compare import contrast, differences
+from benchmarks.lab.plan import ARMS, LAB, RESULTS, ROOT, SUITES, Suite
 from benchmarks.lab.summary import read
 from society.metrics.diversity import Mean, TextDiversity, mean_of
 from society.metrics.iterations import IterationScore
@@ -24,9 +24,9 @@ Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 """By arm and seed."""
 
 
-def collect() -> dict[str, dict[int, dict[str, Any]]]:
+def collect(suite: Suite) -> dict[str, dict[int, dict[str, Any]]]:
     """Every summary that is there and has been finetuned at least once."""
-    found = {name: {seed: read(name, seed) for seed in arm.seeds} for name, arm in ARMS.items()}
+    found = {name: {seed: read(name, seed) for seed in arm.seeds} for name, arm in suite.arms.items()}
     some = {arm: {seed: one for seed, one in seeds.items() if reach(one) > 0} for arm, seeds in found.items()}
     return {arm: seeds for arm, seeds in some.items() if seeds}
 
@@ -47,38 +47,42 @@ def pooled(found: Iterable[Mapping[str, Any]], what: str = "accuracy") -> Propor
     return proportion(sum(s["successes"] for s in shares), sum(s["n"] for s in shares))
 
 
-def write_results(summaries: Summaries) -> str:
-    """All tables as Markdown."""
+def write_results(suite: Suite, summaries: Summaries) -> str:
+    """All tables of a suite as Markdown."""
+    parts = [f"### {suite.title}\n"]
     if not summaries:
-        return "Nothing has been run yet: `make paper`.\n"
-    parts = [
-        describe(summaries),
-        "### Accuracy of the vote on held-out questions\n",
+        return "\n".join([*parts, "Nothing has been run yet: `make paper`.\n"])
+    if suite is LAB:
+        parts.append(f"![Accuracy, agreement and entropy by iteration]({FIGURE.name})\n")
+    parts += [
+        describe(suite, summaries),
+        "#### Accuracy of the vote on held-out questions\n",
         accuracy_table(summaries),
-        f"![Accuracy, agreement and entropy by iteration]({FIGURE.name})\n",
-        "### Differences\n",
-        difference_table(summaries),
-        "### Inside\n",
+        "#### Differences\n",
+        difference_table(suite, summaries),
+        "#### Inside\n",
         inside_table(summaries),
-        "### Cost of one iteration\n",
-        "Seconds are on the wall, whatever else the machine did.\n",
+        "#### Cost of one iteration\n",
+        "Without evaluations. Seconds are on the wall, whatever else the machine did.\n",
         cost_table(summaries),
     ]
     return "\n".join(parts)
 
 
-def describe(summaries: Summaries) -> str:
+def describe(suite: Suite, summaries: Summaries) -> str:
     """What there is, and whether it was all made of the same things."""
     runs = [summary for seeds in summaries.values() for summary in seeds.values()]
-    planned = sum(len(arm.seeds) for arm in ARMS.values())
+    missing = sum(arm.iterations - max(0, reach(summaries.get(name, {}).get(seed, {})))
+                  for name, arm in suite.arms.items() for seed in arm.seeds)  # fmt: skip
+    planned = sum(arm.iterations * len(arm.seeds) for arm in suite.arms.values())
     models = {hash_ for run in runs for hash_ in run["models"].values()}
     machines = sorted({run["machine"]["processor"] for run in runs})
     warning = "" if len(models) == 1 else " **Not all runs are of the same model; do not compare them.**"
-    if len(runs) < planned:
-        warning += " **Until all are there in whole, no difference below is a result.**"
+    if missing:
+        warning += f" **{missing} of {planned} planned iterations have not been run.**"
     return (
-        f"{len(runs)} of {planned} runs are there in part or whole, on {', '.join(machines)}; "
-        f"weights {', '.join(sorted(model[:12] for model in models))}.{warning}\n"
+        f"{len(runs)} runs, on {', '.join(machines)}; weights {', '.join(sorted(model[:12] for model in models))}."
+        f"{warning}\n"
     )
 
 
@@ -98,35 +102,37 @@ def accuracy_table(summaries: Summaries) -> str:
         share = pooled(found)
         return f"{share.share:.1%} [{share.low:.1%}, {share.high:.1%}] (n = {share.n})"
 
-    shown = [i for i in SHOWN if any(at(seeds, i) for seeds in summaries.values())]
+    shown = sorted({i for arm in summaries for i in ARMS[arm].shown})
+    shown = [i for i in shown if any(at(seeds, i) for seeds in summaries.values())]
     rows = [[arm, str(len(seeds)), *(cell(seeds, i) for i in shown)] for arm, seeds in summaries.items()]
     return table(["arm", "seeds", *(f"after {i}" for i in shown)], rows)
 
 
-def difference_table(summaries: Summaries) -> str:
+def difference_table(suite: Suite, summaries: Summaries) -> str:
     """The method against each other arm, seed by seed, where both have come equally far."""
     rows = []
-    for iteration, rivals in ((10, (CONTROL,)), (30, (CONTROL,)), (10, BASELINES), (10, ABLATIONS)):
-        rows += contrast(summaries, METHOD, rivals, iteration)
-    if not rows:  # nothing planned is there yet: as far as both have come, and said to be early
-        for rival in summaries:
-            common = [min(reach(one), reach(summaries[rival][seed])) for seed, one in summaries.get(METHOD, {}).items()
-                      if seed in summaries[rival]]  # fmt: skip
-            if rival != METHOD and common:
-                rows += contrast(summaries, METHOD, (rival,), min(common), early=True)
-    rows += [row for arm in (METHOD, CONTROL) for row in differences(summaries, arm)]
+    for iteration, rivals in suite.looks:
+        rows += contrast(summaries, suite.method, rivals, iteration)
+    for arm, (early, late) in grown(suite):
+        rows += differences(summaries, arm, early, late)
     head = ["difference", "seeds", "mean", "95 % interval", "p", "p, Holm", "effect size", "exact McNemar by seed"]
     return table(head, rows) if rows else "None of the planned differences can be taken yet.\n"
+
+
+def grown(suite: Suite) -> list[tuple[str, tuple[int, int]]]:
+    """The arms that are looked at twice, and when."""
+    times = sorted({iteration for iteration, _ in suite.looks})
+    arms = [name for name, arm in suite.arms.items() if arm.iterations == times[-1]]
+    return [(arm, (times[0], times[-1])) for arm in arms] if len(times) > 1 else []
 
 
 def inside_table(summaries: Summaries) -> str:
     """Labels and diversity of every arm, over seeds."""
     rows = []
     for arm, seeds in summaries.items():
-        last = max(map(reach, seeds.values()))
-        for iteration in [i for i in SHOWN if i < last] + [last]:
-            found = at(seeds, iteration)
-            rows.append([arm, str(iteration), *inside(found)])
+        for iteration in ARMS[arm].shown:
+            if found := at(seeds, iteration):
+                rows.append([arm, str(iteration), *inside(found)])
     head = ["arm", "after", "first answers right", "labels right", "consensus", "entropy (bits)", "unlike firsts",
             "dissimilarity", "KL to base (nats)", "KL to each other (nats)"]  # fmt: skip
     return table(head, rows)
@@ -215,14 +221,16 @@ def _mean(means: Iterable[Mapping[str, Any]]) -> Mean:
 
 def main() -> None:
     """Write the results into the page."""
-    summaries = collect()
+    found = {suite.title: collect(suite) for suite in SUITES}
+    tables = "\n".join(write_results(suite, found[suite.title]) for suite in SUITES)
     page = PAGE.read_text("utf-8")
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{write_results(summaries)}{END}{after}", "utf-8")
-    if summaries:
-        draw(summaries, FIGURE)
-    print(f"{PAGE.relative_to(ROOT)} has {sum(map(len, summaries.values()))} runs of {RESULTS.relative_to(ROOT)}")
+    PAGE.write_text(f"{before}{START}\n{tables}{END}{after}", "utf-8")
+    if found[LAB.title]:
+        draw(found[LAB.title], FIGURE)
+    runs = sum(len(seeds) for summaries in found.values() for seeds in summaries.values())
+    print(f"{PAGE.relative_to(ROOT)} has {runs} runs of {RESULTS.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
