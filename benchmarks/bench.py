@@ -59,6 +59,7 @@ BENCHES = (
     Bench("llama_debate.py", ("$BENCH_DATA/gsm8k/test.jsonl",), ("llama_cpp", "xllamacpp")),
     Bench("llama_memory.py", modules=("llama_cpp",)),
     Bench("hf_batching.py", modules=("torch", "peft")),
+    Bench("hf_adapters.py", modules=("torch", "peft")),
     Bench("hf_training.py", modules=("torch", "peft")),
     Bench("hf_profile.py", modules=("torch", "peft")),
     Bench("hf_bandwidth.py", modules=("torch", "peft")),

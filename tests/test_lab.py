@@ -202,6 +202,7 @@ def test_the_experiment_goes_on_where_it_was_and_repeats_nothing(experiment, cap
     for one in longer["iterations"]:
         assert len(one["right"]) == one["accuracy"]["n"] == 4
         assert one["right"].count("1") == one["accuracy"]["successes"]
+        assert one["first_vote"]["n"] == 4
     place_of("multiagent", 1).unlink()
     experiment.salvage("multiagent", 1)
     assert read("multiagent", 1)["iterations"][2]["right"] == longer["iterations"][2]["right"]
@@ -217,6 +218,9 @@ def test_arms_of_a_seed_begin_alike(experiment) -> None:
     assert ours["labels"] == theirs["labels"]
 
 
+SHARES = ("accuracy", "alone", "first_vote", "labels")
+
+
 def made_up(right: list[str], seconds: float = 1.0) -> dict:
     """A summary with these outcomes, one string for each iteration."""
     usage = {"generated_tokens": 10, "prompt_tokens": 20, "cached_tokens": 0, "seconds": seconds}
@@ -228,7 +232,7 @@ def made_up(right: list[str], seconds: float = 1.0) -> dict:
             "iteration": i, "debates": len(bits), "right": bits, "unlabelled": 1, "diversity": spread, "usage": usage,
             "training_usage": usage, "trained_tokens": 100, "trained_seconds": 2.0, "unlike": spread["entropy"],
             "first_turns": None,
-            **{what: {"successes": bits.count("1"), "n": len(bits)} for what in ("accuracy", "alone", "labels")},
+            **{what: {"successes": bits.count("1"), "n": len(bits)} for what in SHARES},
         }
         for i, bits in enumerate(right)
     ]  # fmt: skip

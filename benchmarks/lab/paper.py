@@ -3,6 +3,7 @@
     python -m benchmarks.lab.paper                              # everything; hours
     python -m benchmarks.lab.paper --arms multiagent union --seeds 1 --iterations 10
     python -m benchmarks.lab.paper --list                       # what is there
+    python -m benchmarks.lab.paper --summarise                  # the summaries again, of runs whose folders are there
 
 A summary in benchmarks/results/paper/ is written after every few iterations; what it has is not run again, here or on
 another machine. An interrupted run is resumed where its folder is still there.
@@ -58,7 +59,7 @@ def alike(arm: str, seed: int) -> list[Path]:
 
 
 def salvage(arm: str, seed: int) -> None:
-    """Summarise the whole iterations of a run that was interrupted."""
+    """Summarise the whole iterations of a run that was interrupted, or once more those of a finished one."""
     folder = RUNS / f"{arm}-{seed}"
     if (folder / "store.sqlite").exists():
         write(Run(folder), arm, seed)
@@ -78,10 +79,14 @@ def main() -> None:
     options.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     options.add_argument("--iterations", type=int, help="stop earlier than the plan says; a later call goes on")
     options.add_argument("--list", action="store_true", help="only say what is there")
+    options.add_argument("--summarise", action="store_true", help="only summarise again")
     asked = options.parse_args()
     for arm, seed, wanted in chosen(asked.arms, asked.seeds, asked.iterations):
         if asked.list:
             print(f"{arm:<16} seed {seed}: {max(done(arm, seed), 0)} of {wanted} iterations")
+            continue
+        if asked.summarise:
+            salvage(arm, seed)
             continue
         try:
             advance(arm, seed, wanted)

@@ -20,9 +20,17 @@ from society.metrics.diversity import mean_of
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
 from society.metrics.plain import to_plain
-from society.metrics.records import DebateRecord, by_iteration, load_records
+from society.metrics.proportion import Proportion
+from society.metrics.records import (
+    DebateRecord,
+    by_iteration,
+    load_records,
+    sameness,
+    share_right,
+    vote_is_right,
+)
 from society.runs import Run
-from society.scenario.expand import expand
+from society.scenario.expand import Society, expand
 
 MEASURED = 100
 """Questions on which vectors and likelihoods are measured: every response is scored under every model."""
@@ -82,17 +90,24 @@ def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> lis
     known = {one["iteration"]: one["first_turns"] for one in before.get("iterations", ()) if one["first_turns"]}
     found = known | _measure(run, [i for i in records if i in shown and i not in known])
     seconds = _training_seconds(run)
-    voters = expand(run.scenario).voters
+    society = expand(run.scenario)
     return [
         to_plain(scores[i])
         | {
             "right": "".join("01"[record.result.correct] for record in records.get(i, ())),
-            "unlike": to_plain(unlike_share(records.get(i, ()), voters)),
+            "first_vote": to_plain(first_vote(society, records.get(i, ()))),
+            "unlike": to_plain(unlike_share(records.get(i, ()), society.voters)),
             "trained_seconds": seconds.get(i, 0.0),
             "first_turns": found.get(i),
         }
         for i in range(max(records, default=-1) + 1)
     ]
+
+
+def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
+    """How often a vote of the first answers would have been right: what the debate is worth."""
+    same = sameness(society)
+    return share_right(records, lambda record: [vote_is_right(society, record, record.first(society.voters), same)])
 
 
 def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:

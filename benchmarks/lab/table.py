@@ -133,17 +133,18 @@ def inside_table(summaries: Summaries) -> str:
         for iteration in ARMS[arm].shown:
             if found := at(seeds, iteration):
                 rows.append([arm, str(iteration), *inside(found)])
-    head = ["arm", "after", "first answers right", "labels right", "consensus", "entropy (bits)", "unlike firsts",
-            "dissimilarity", "KL to base (nats)", "KL to each other (nats)"]  # fmt: skip
+    head = ["arm", "after", "first answers right", "their vote right", "labels right", "consensus", "entropy (bits)",
+            "unlike firsts", "dissimilarity", "KL to base (nats)", "KL to each other (nats)"]  # fmt: skip
     return table(head, rows)
 
 
 def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """The cells of one arm and iteration: means over seeds."""
-    alone, labels = pooled(found, "alone"), pooled(found, "labels")
+    alone, first, labels = (pooled(found, what) for what in ("alone", "first_vote", "labels"))
     seen = [one["first_turns"] for one in found if one.get("first_turns")]
     return [
         f"{alone.share:.1%}",
+        f"{first.share:.1%}",
         f"{labels.share:.1%} of {labels.n}" if labels.n else "-",
         number(one["diversity"]["consensus"]["value"] for one in found),
         number(one["diversity"]["entropy"]["value"] for one in found),

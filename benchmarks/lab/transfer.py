@@ -1,0 +1,122 @@
+"""Does what was learned about capitals help with other questions? The trained societies are asked for continents.
+
+    python -m benchmarks.lab.transfer            # after `make paper`; some minutes
+
+Each society of the capitals suite is exported after its last iteration and debates, on llama.cpp, on which continent
+each country is: 183 questions of another kind, made of the project's own table. So does the society that was never
+trained. Differences are paired by question.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.lab.compare import test
+from benchmarks.lab.paper import RUNS
+from benchmarks.lab.plan import CAPITALS, ROOT
+from society.metrics.records import DebateRecord, accuracy, load_records
+from society.metrics.statistics import Difference, compare_outcomes
+from society.runs import Run
+from society.scenario import load_scenario
+from society.scenario.models import Binding
+from society.session import run
+from society.training.export import TrainingExport
+
+FOLDER = ROOT / "runs" / "transfer"
+RESULT = ROOT / "benchmarks" / "results" / "transfer.md"
+CONTINENTS = "North America|South America|Africa|Asia|Europe|Oceania"
+UNTRAINED = "untrained"
+
+
+def write_questions(path: Path) -> Path:
+    """A JSONL file that asks for each country's continent."""
+    table = files("society.tasks").joinpath("capitals.tsv").read_text(encoding="utf-8")
+    rows = csv.DictReader(table.splitlines(), delimiter="\t")
+    lines = [
+        json.dumps({"question": f"On which continent is {row['country']}?", "answer": row["continent"]}) for row in rows
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
+    """What the society of a finished run, or the same before any training, says of the continents."""
+    out = FOLDER / (trained.name if adapters else f"{UNTRAINED}-{seed}")
+    exported = FOLDER / f"{trained.name}-exported"
+    if not (exported / "scenario.yaml").exists():
+        TrainingExport(Run(trained), exported).write()
+    task = {
+        "kind": "jsonl", "path": str(write_questions(FOLDER / "continents.jsonl")),
+        "answer": {"extract": [{"regex": CONTINENTS}], "equal": "exact"},
+    }  # fmt: skip
+    changes = [f"task={json.dumps(task)}", f"seed={seed}"]
+    scenario = load_scenario(exported / "scenario.yaml", changes)
+    if not adapters:
+        phases = tuple(phase.model_copy(update={"bind": _without(phase.bind)}) for phase in scenario.phases)
+        scenario = scenario.model_copy(update={"phases": phases})
+    return load_records(run(scenario, out, resume=out.exists()))
+
+
+def _without(bind: Mapping[str, Binding]) -> dict[str, Binding]:
+    return {agent: bound.model_copy(update={"adapter": None}) for agent, bound in bind.items()}
+
+
+def outcomes(records: Sequence[DebateRecord]) -> dict[str, list[float]]:
+    """Right or wrong by question."""
+    return {record.result.question: [float(record.result.correct)] for record in records}
+
+
+def table(found: Mapping[str, Mapping[int, list[DebateRecord]]]) -> list[str]:
+    """One line for each arm: accuracy, and what it is ahead of the untrained society, seed by seed."""
+    lines = [
+        "| society | seeds | right | ahead of the untrained one, points | p | exact McNemar by seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    base = {seed: outcomes(records) for seed, records in found[UNTRAINED].items()}
+    for name, seeds in found.items():
+        share = accuracy([record for records in seeds.values() for record in records])
+        pairs = {seed: compare_outcomes(base[seed], outcomes(records)) for seed, records in seeds.items()}
+        told = ["", "", ""] if name == UNTRAINED else tell(pairs)
+        lines.append(
+            f"| {name} | {len(seeds)} | {share.share:.1%} [{share.low:.1%}, {share.high:.1%}] | {' | '.join(told)} |"
+        )
+    return lines
+
+
+def tell(pairs: Mapping[int, Difference]) -> list[str]:
+    """Mean difference over seeds with the interval of a t-test where there are several, its p, and each seed's own."""
+    low, high, p, _ = test([pair.value for pair in pairs.values()])
+    mean = f"{100 * fmean(pair.value for pair in pairs.values()):+.1f}"
+    within = "" if low != low else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    each = "; ".join(f"{seed}: {100 * pair.value:+.1f}, p = {pair.p:.2g}" for seed, pair in pairs.items())
+    return [mean + within, "" if low != low else f"{p:.2g}", each]
+
+
+def main() -> None:
+    """Ask every trained society that is there, and write the table."""
+    found: dict[str, dict[int, list[DebateRecord]]] = {UNTRAINED: {}}
+    for name, arm in CAPITALS.arms.items():
+        for seed in arm.seeds:
+            trained = RUNS / f"{name}-{seed}"
+            if not (trained / "store.sqlite").exists() or not Run(trained).adapters():
+                continue
+            print(trained.name, file=sys.stderr, flush=True)
+            found.setdefault(name, {})[seed] = ask(trained, seed, adapters=True)
+            if seed not in found[UNTRAINED]:
+                found[UNTRAINED][seed] = ask(trained, seed, adapters=False)
+    if not found[UNTRAINED]:
+        raise SystemExit("Nothing is trained yet: make paper")
+    said = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
+    RESULT.write_text("\n".join(["# Transfer", "", said, "", *table(found), ""]), "utf-8")
+    print(RESULT)
+
+
+if __name__ == "__main__":
+    main()
