@@ -203,6 +203,7 @@ def test_the_experiment_goes_on_where_it_was_and_repeats_nothing(experiment, cap
         assert len(one["right"]) == one["accuracy"]["n"] == 4
         assert one["right"].count("1") == one["accuracy"]["successes"]
         assert one["first_vote"]["n"] == 4
+        assert sum(share["n"] for share in one["rows_right"].values()) == sum(one["examples"].values())
     place_of("multiagent", 1).unlink()
     experiment.salvage("multiagent", 1)
     assert read("multiagent", 1)["iterations"][2]["right"] == longer["iterations"][2]["right"]
@@ -231,7 +232,7 @@ def made_up(right: list[str], seconds: float = 1.0) -> dict:
         {
             "iteration": i, "debates": len(bits), "right": bits, "unlabelled": 1, "diversity": spread, "usage": usage,
             "training_usage": usage, "trained_tokens": 100, "trained_seconds": 2.0, "unlike": spread["entropy"],
-            "first_turns": None,
+            "first_turns": None, "rows_right": {},
             **{what: {"successes": bits.count("1"), "n": len(bits)} for what in SHARES},
         }
         for i, bits in enumerate(right)

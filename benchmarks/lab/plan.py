@@ -71,7 +71,7 @@ LAB = Suite(
         "without_critic": Arm("without_critic", seeds=FEW),
         "with_summary": Arm("with_summary", seeds=FEW),
         "without_debate": Arm("without_debate", seeds=FEW),
-        "critic_w_0": Arm("multiagent", changes=("train.learners.critic.select.w=0",), seeds=FEW),
+        "critic_w_0": Arm("multiagent", 20, ("train.learners.critic.select.w=0",), FEW),
         "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",), seeds=FEW),
         "from_base": Arm("multiagent", changes=("train.start=base",), seeds=FEW),
     },

@@ -62,6 +62,8 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
         difference_table(suite, summaries),
         "#### Inside\n",
         inside_table(summaries),
+        "#### Training rows that teach a right answer\n",
+        rows_table(summaries),
         "#### Cost of one iteration\n",
         "Without evaluations. Seconds are on the wall, whatever else the machine did.\n",
         cost_table(summaries),
@@ -155,6 +157,29 @@ def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+RULES = ("agrees", "stayed right", "corrected")
+"""Of the selectors: generators' rows (all rows, where an arm has no critics), and the two kinds of critics' rows."""
+
+
+def rows_table(summaries: Summaries) -> str:
+    """How often what is learned is right, by rule: over seeds, in iterations that are looked at."""
+    rows = []
+    for arm, seeds in summaries.items():
+        for iteration in ARMS[arm].shown[:-1]:
+            found = [one["rows_right"] for one in at(seeds, iteration) if one["rows_right"]]
+            if found:
+                rows.append(
+                    [arm, str(iteration), *(_told([one[rule] for one in found if rule in one]) for rule in RULES)]
+                )
+    return table(["arm", "in iteration", *RULES], rows)
+
+
+def _told(shares: Sequence[Mapping[str, Any]]) -> str:
+    """One share over all seeds, and of how many."""
+    share = pooled([{"rows": one} for one in shares], "rows")
+    return f"{share.share:.1%} of {share.n}" if share.n else "-"
+
+
 def divergences(measured: Mapping[str, Any], base: bool) -> list[float | None]:
     """KL(agent || base), or KL(agent || other agent), of all agents."""
     rows = (measured.get("likelihood") or {}).get("kl", {})
@@ -200,9 +225,10 @@ def draw(summaries: Summaries, out: Path) -> None:
 
 
 def scores(seeds: Mapping[int, dict[str, Any]]) -> list[IterationScore]:
-    """One score for each iteration that every seed has, over all seeds."""
-    last = min(map(reach, seeds.values()))
-    return [_score(i, at(seeds, i)) for i in range(last + 1)]
+    """One score for each iteration, over the seeds that have come furthest: the same ones all along."""
+    last = max(map(reach, seeds.values()))
+    furthest = {seed: summary for seed, summary in seeds.items() if reach(summary) == last}
+    return [_score(i, at(furthest, i)) for i in range(last + 1)]
 
 
 def _score(iteration: int, found: Sequence[Mapping[str, Any]]) -> IterationScore:
