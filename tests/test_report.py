@@ -175,7 +175,9 @@ def test_a_trained_run_shows_what_it_learned_from(trained: Run) -> None:
     assert first["tokens trained on"] == scores[0].trained_tokens > 0
     assert first["labels"] + first["no label"] == 10
     assert first["generator rows"].startswith(str(sum(scores[0].examples[f"generator/painter-{i}"] for i in (1, 2, 3))))
-    assert last["tokens trained on"] == last["labels"] == "-"
+    assert first["agrees: right"] == f"{scores[0].rows_right['agrees'].share:.1%}"
+    assert sum(share.n for share in scores[0].rows_right.values()) == sum(scores[0].examples.values())
+    assert last["tokens trained on"] == last["labels"] == last["agrees: right"] == "-"
 
 
 def test_measured_diversity_is_shown_by_iteration(trained: Run, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from society.metrics.diversity import mean_of
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
 from society.metrics.plain import to_plain
-from society.metrics.proportion import Proportion, proportion
+from society.metrics.proportion import Proportion
 from society.metrics.records import (
     DebateRecord,
     by_iteration,
@@ -89,7 +89,7 @@ def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> lis
     scores = {score.iteration: score for score in run_iterations(run)}
     known = {one["iteration"]: one["first_turns"] for one in before.get("iterations", ()) if one["first_turns"]}
     found = known | _measure(run, [i for i in records if i in shown and i not in known])
-    seconds, rows = _training_seconds(run), rows_right(run)
+    seconds = _training_seconds(run)
     society = expand(run.scenario)
     return [
         to_plain(scores[i])
@@ -97,7 +97,6 @@ def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> lis
             "right": "".join("01"[record.result.correct] for record in records.get(i, ())),
             "first_vote": to_plain(first_vote(society, records.get(i, ()))),
             "unlike": to_plain(unlike_share(records.get(i, ()), society.voters)),
-            "rows_right": rows.get(i, {}),
             "trained_seconds": seconds.get(i, 0.0),
             "first_turns": found.get(i),
         }
@@ -109,17 +108,6 @@ def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
     """How often a vote of the first answers would have been right: what the debate is worth."""
     same = sameness(society)
     return share_right(records, lambda record: [vote_is_right(society, record, record.first(society.voters), same)])
-
-
-def rows_right(run: Run) -> dict[int, dict[str, Any]]:
-    """By iteration and by the rule that took them: how many training rows teach a right answer."""
-    counts: dict[int, dict[str, list[int]]] = {}
-    turns = {turn.id: record.right(turn) for record in load_records(run, split="training") for turn in record.turns}
-    for example in run.examples():
-        count = counts.setdefault(example.iteration, {}).setdefault(example.rule, [0, 0])
-        count[0] += turns[example.source]
-        count[1] += 1
-    return {i: {rule: to_plain(proportion(*count)) for rule, count in found.items()} for i, found in counts.items()}
 
 
 def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:

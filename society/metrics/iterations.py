@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 
 from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
-from society.metrics.records import DebateRecord, accuracy, by_iteration, load_records, share_right, total_usage
+from society.metrics.records import (
+    DebateRecord,
+    Question,
+    accuracy,
+    by_iteration,
+    load_records,
+    share_right,
+    share_true,
+    total_usage,
+)
 from society.scenario.expand import Society
-from society.store.adapters import AdapterRow
+from society.store.adapters import AdapterRow, ExampleRow
 from society.types import Usage
 
 if TYPE_CHECKING:
@@ -23,8 +32,8 @@ class IterationScore:
     where it was not evaluated), both with undecided and unread as wrong. `labels`: of the debates on training questions
     (on the evaluation's, where nothing is trained) that decided without breaking a tie, the share that is right: the
     quality of pseudo-labels; `unlabelled` debates gave none. `usage` is the evaluation's, `training_usage` that of the
-    training debates; `examples` the training rows by "learner/agent", `trained_tokens` the tokens of all training
-    steps."""
+    training debates; `examples` the training rows by "learner/agent", `rows_right` the share of them that teach a right
+    answer, by the rule that took them; `trained_tokens` the tokens of all training steps."""
 
     iteration: int
     debates: int
@@ -36,6 +45,7 @@ class IterationScore:
     usage: Usage
     training_usage: Usage = field(default_factory=Usage)
     examples: Mapping[str, int] = field(default_factory=dict)
+    rows_right: Mapping[str, Proportion] = field(default_factory=dict)
     trained_tokens: int = 0
 
 
@@ -44,7 +54,8 @@ def run_iterations(run: Run) -> list[IterationScore]:
     from society.scenario.expand import expand
 
     society = expand(run.scenario)
-    return score_iterations(society, load_records(run), load_records(run, split="training"), run.adapters())
+    training = load_records(run, split="training")
+    return score_iterations(society, load_records(run), training, run.adapters(), run.examples())
 
 
 def score_iterations(
@@ -52,14 +63,15 @@ def score_iterations(
     records: Sequence[DebateRecord],
     training: Sequence[DebateRecord] = (),
     adapters: Sequence[AdapterRow] = (),
+    examples: Sequence[ExampleRow] = (),
 ) -> list[IterationScore]:
-    """A score for each iteration of these evaluation debates and training debates, in order, with the adapters that
-    came of them. Not every iteration need be evaluated."""
+    """A score for each iteration of these evaluation debates and training debates, in order, with the adapters and
+    training rows that came of them. Not every iteration need be evaluated."""
     judged, learned = by_iteration(records), by_iteration(training)
     return [
         _score(
             society, number, judged.get(number, []), (learned if training else judged).get(number, []), bool(training),
-            [row for row in adapters if row.iteration == number],
+            [row for row in adapters if row.iteration == number], [row for row in examples if row.iteration == number],
         )
         for number in sorted(judged | learned)
     ]  # fmt: skip
@@ -72,6 +84,7 @@ def _score(
     labelling: Sequence[DebateRecord],
     trains: bool,
     adapters: Sequence[AdapterRow],
+    examples: Sequence[ExampleRow],
 ) -> IterationScore:
     labelled = [record for record in labelling if is_label(record)]
     return IterationScore(
@@ -85,8 +98,18 @@ def _score(
         usage=total_usage(records),
         training_usage=total_usage(labelling) if trains else Usage(),
         examples={f"{row.learner}/{row.agent}": row.examples for row in adapters},
+        rows_right=_rows_right(labelling, examples),
         trained_tokens=sum(row.tokens for row in adapters),
     )
+
+
+def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow]) -> dict[str, Proportion]:
+    right = {turn.id: record.right(turn) for record in labelling for turn in record.turns} if examples else {}
+    rules: dict[str, list[tuple[Question, list[bool]]]] = {}
+    for row in examples:
+        question = (row.source.item, "")
+        rules.setdefault(row.rule, []).append((question, [right[row.source]]))
+    return {rule: share_true(verdicts) for rule, verdicts in rules.items()}
 
 
 def is_label(record: DebateRecord) -> bool:

@@ -60,7 +60,9 @@ def _read(run: Run, name: str) -> RunData:
     maker = RowMaker(society, sameness(society))
     return RunData(
         name, society, run.meta(), records, [maker.row(record) for record in records],
-        iterations=score_iterations(society, records, load_records(run, split="training"), run.adapters()),
+        iterations=score_iterations(
+            society, records, load_records(run, split="training"), run.adapters(), run.examples()
+        ),
         measured=read_diversity(run), expected=count_expected(run),
     )  # fmt: skip
 

@@ -66,12 +66,13 @@ def _sizes(score: IterationScore, learner: str) -> list[int]:
 
 
 def _steps(scores: Sequence[IterationScore]) -> Json:
-    learners = _learners(scores)
+    learners, rules = _learners(scores), list(dict.fromkeys(rule for score in scores for rule in score.rows_right))
     rows = [
         [
             f"{s.iteration}", _share(s.accuracy), _share(s.labels),
             s.labels.n if s.labels.n or s.unlabelled else "-", s.unlabelled if s.labels.n or s.unlabelled else "-",
             *[_spread(_sizes(s, learner)) for learner in learners],
+            *[_share(s.rows_right[rule]) if rule in s.rows_right else "-" for rule in rules],
             s.trained_tokens or "-", s.training_usage.generated_tokens or "-",
         ]
         for s in scores
@@ -79,9 +80,10 @@ def _steps(scores: Sequence[IterationScore]) -> Json:
     return {
         "kind": "table", "id": "training", "title": "Iteration by iteration", "rows": rows,
         "columns": ["iteration", "accuracy", "labels right", "labels", "no label", *[f"{n} rows" for n in learners],
-                    "tokens trained on", "tokens debated"],
+                    *[f"{rule}: right" for rule in rules], "tokens trained on", "tokens debated"],
         "note": "Labels are the society's own decisions on training questions, without the true answers; a tie gives "
-                "none. Rows: all agents together, and the fewest and most of one. Tokens trained on count every epoch.",
+                "none. Rows: all agents together, and the fewest and most of one; by the rule that took them, the "
+                "share that teaches a right answer. Tokens trained on count every epoch.",
     }  # fmt: skip
 
 
