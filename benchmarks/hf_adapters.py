@@ -28,7 +28,7 @@ from backends.training import TrainSettings
 from society.types import GenerateRequest
 
 RESULT = Path(__file__).parent / "results" / "hf_adapters.md"
-REPETITIONS, ADAPTERS, LEAST = 3, 3, 1.5
+REPETITIONS, ADAPTERS, LEAST = 3, 3, 1.3
 Way = Callable[[Any, list[GenerateRequest]], Any]
 
 

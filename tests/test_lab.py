@@ -43,6 +43,7 @@ def test_every_arm_loads_and_its_changes_change_something() -> None:
         assert len({scenario.model_dump_json() for scenario in loaded}) == len(suite.arms)
         assert len({scenario.task.model_dump_json() for scenario in loaded}) == 1  # all on the same questions
         assert all({*rivals} < {*suite.arms} for _, rivals in suite.looks)
+        assert all({one, other} <= {*suite.arms} for one, other, _ in suite.afterthoughts)
 
 
 def test_chains_are_right_without_noise_whatever_the_order() -> None:

@@ -11,7 +11,7 @@ Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 
 
 def contrast(
-    summaries: Summaries, method: str, rivals: Sequence[str], iteration: int, early: bool = False
+    summaries: Summaries, method: str, rivals: Sequence[str], iteration: int, planned: bool = True
 ) -> list[list[str]]:
     """A row of cells for each rival that has come to this iteration in a seed that the method has, too.
 
@@ -21,7 +21,7 @@ def contrast(
     known = {rival: found for rival, found in pairs.items() if found}
     tests = {rival: test([one.value for one in found.values()]) for rival, found in known.items()}
     adjusted = dict(zip(tests, holm([found[2] for found in tests.values()]), strict=True))
-    name = f"after {iteration}" + (" (early, not planned)" if early else "")
+    name = f"after {iteration}" + ("" if planned else " (not planned)")
     return [
         cells(f"{method} less {rival}, {name}", found, tests[rival], adjusted[rival]) for rival, found in known.items()
     ]

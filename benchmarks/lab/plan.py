@@ -53,6 +53,8 @@ class Suite:
     title: str
     arms: Mapping[str, Arm]
     looks: tuple[tuple[int, tuple[str, ...]], ...]
+    afterthoughts: tuple[tuple[str, str, int], ...] = ()
+    """Two arms and an iteration each: comparisons that the results themselves suggested."""
 
     @property
     def method(self) -> str:
@@ -74,6 +76,7 @@ LAB = Suite(
         "critic_w_0": Arm("multiagent", 20, ("train.learners.critic.select.w=0",), FEW),
         "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",), seeds=FEW),
         "from_base": Arm("multiagent", changes=("train.start=base",), seeds=FEW),
+        "union_w_0": Arm("union", changes=("train.learners.critic.select.w=0",), seeds=FEW),
     },
     (
         (10, ("union",)),
@@ -81,6 +84,7 @@ LAB = Suite(
         (10, ("single_agent", "majority_ft", "star")),
         (10, ("without_critic", "with_summary", "without_debate", "critic_w_0", "critic_w_1", "from_base")),
     ),
+    (("critic_w_0", "union_w_0", 10), ("union_w_0", "union", 10), ("critic_w_0", "multiagent", 20)),
 )
 CAPITALS = Suite(
     "SmolLM2-135M-Instruct, capitals",

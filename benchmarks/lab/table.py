@@ -115,6 +115,8 @@ def difference_table(suite: Suite, summaries: Summaries) -> str:
     rows = []
     for iteration, rivals in suite.looks:
         rows += contrast(summaries, suite.method, rivals, iteration)
+    for arm, rival, iteration in suite.afterthoughts:
+        rows += contrast(summaries, arm, (rival,), iteration, planned=False)
     for arm, (early, late) in grown(suite):
         rows += differences(summaries, arm, early, late)
     head = ["difference", "seeds", "mean", "95 % interval", "p", "p, Holm", "effect size", "exact McNemar by seed"]
