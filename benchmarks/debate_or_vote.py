@@ -33,9 +33,13 @@ RUNS = ROOT / "runs" / "vote"
 RESULT = Path(__file__).parent / "results" / "debate_or_vote.md"
 MODELS = {"six_capitals": "SmolLM2-135M-Instruct, capitals", "six_arithmetic": "the lab model, arithmetic"}
 """What the scenarios in scenarios/lab have speak, and about what."""
+NOTES = {
+    "six_arithmetic": " The model was pretrained on debates of three: agents that read more than two others read what "
+    "it never saw."
+}
 TOPOLOGIES = (
     "complete", "ring", "star", "chain", "tree", "grid", "bipartite", "barbell", "{kind: k_regular, k: 3}",
-    "{kind: small_world, k: 2, p: 0.3}",
+    "{kind: small_world, k: 4, p: 0.3}",
 )  # fmt: skip
 POOL = 18
 """Independent answers to each question: more than the tokens of a debate's twelve turns buy."""
@@ -91,8 +95,8 @@ def main() -> None:
     for scenario in asked.models:
         found = compare(scenario, asked.set)
         questions = next(iter(found.values()))[0].n
-        lines += [f"## {MODELS[scenario][0].upper()}{MODELS[scenario][1:]}", "", f"{questions} questions, seed {SEED}.",
-                  "", *table(found), ""]  # fmt: skip
+        lines += [f"## {MODELS[scenario][0].upper()}{MODELS[scenario][1:]}", "", f"{questions} questions, seed {SEED}."
+                  + NOTES.get(scenario, ""), "", *table(found), ""]  # fmt: skip
     lines.append(f"{os.cpu_count()}-core {platform.machine()}, Python {platform.python_version()}.")
     asked.out.write_text("\n".join(lines) + "\n", "utf-8")
     print(asked.out)

@@ -55,6 +55,8 @@ class Suite:
     looks: tuple[tuple[int, tuple[str, ...]], ...]
     afterthoughts: tuple[tuple[str, str, int], ...] = ()
     """Two arms and an iteration each: comparisons that the results themselves suggested."""
+    growth: tuple[tuple[int, int], ...] = ()
+    """Between which iterations the longest arms are looked at."""
 
     @property
     def method(self) -> str:
@@ -85,6 +87,7 @@ LAB = Suite(
         (10, ("without_critic", "with_summary", "without_debate", "critic_w_0", "critic_w_1", "from_base")),
     ),
     (("critic_w_0", "union_w_0", 10), ("union_w_0", "union", 10), ("critic_w_0", "multiagent", 20)),
+    ((5, 10), (10, 30)),
 )
 CAPITALS = Suite(
     "SmolLM2-135M-Instruct, capitals",

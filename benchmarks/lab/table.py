@@ -117,17 +117,12 @@ def difference_table(suite: Suite, summaries: Summaries) -> str:
         rows += contrast(summaries, suite.method, rivals, iteration)
     for arm, rival, iteration in suite.afterthoughts:
         rows += contrast(summaries, arm, (rival,), iteration, planned=False)
-    for arm, (early, late) in grown(suite):
-        rows += differences(summaries, arm, early, late)
+    longest = max(arm.iterations for arm in suite.arms.values())
+    for early, late in suite.growth:
+        for arm in (name for name, arm in suite.arms.items() if arm.iterations == longest):
+            rows += differences(summaries, arm, early, late)
     head = ["difference", "seeds", "mean", "95 % interval", "p", "p, Holm", "effect size", "exact McNemar by seed"]
     return table(head, rows) if rows else "None of the planned differences can be taken yet.\n"
-
-
-def grown(suite: Suite) -> list[tuple[str, tuple[int, int]]]:
-    """The arms that are looked at twice, and when."""
-    times = sorted({iteration for iteration, _ in suite.looks})
-    arms = [name for name, arm in suite.arms.items() if arm.iterations == times[-1]]
-    return [(arm, (times[0], times[-1])) for arm in arms] if len(times) > 1 else []
 
 
 def inside_table(summaries: Summaries) -> str:

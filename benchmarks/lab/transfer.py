@@ -53,7 +53,7 @@ def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
     if not (exported / "scenario.yaml").exists():
         TrainingExport(Run(trained), exported).write()
     task = {
-        "kind": "jsonl", "path": str(write_questions(FOLDER / "continents.jsonl")),
+        "kind": "jsonl", "path": str(write_questions(exported / "continents.jsonl")),
         "answer": {"extract": [{"regex": CONTINENTS}], "equal": "exact"},
     }  # fmt: skip
     changes = [f"task={json.dumps(task)}", f"seed={seed}"]
