@@ -97,9 +97,18 @@ def llama_cpp_python(model: str, port: int, context: int = 256, logits_all: bool
 
     warnings.simplefilter("ignore")
     import uvicorn
+    from llama_cpp import llama_cpp as bindings
     from llama_cpp.server.app import create_app
     from llama_cpp.server.settings import ModelSettings, ServerSettings
 
+    defaults = bindings.llama_model_default_params
+
+    def without_tiles() -> Any:
+        params = defaults()
+        params.use_extra_bufts = False  # backends/llama_cpp/native.py says why
+        return params
+
+    bindings.llama_model_default_params = without_tiles
     model_settings = ModelSettings(
         model=model, model_alias="smol", n_ctx=context, n_threads=1, n_threads_batch=1, logits_all=logits_all
     )

@@ -159,16 +159,18 @@ RULES = ("agrees", "stayed right", "corrected")
 
 
 def rows_table(summaries: Summaries) -> str:
-    """How often what is learned is right, by rule: over seeds, in iterations that are looked at."""
+    """How often what is learned is right, by rule: over seeds, in the last iteration before each look; beside it the
+    labels of that iteration."""
     rows = []
     for arm, seeds in summaries.items():
-        for iteration in ARMS[arm].shown[:-1]:
-            found = [one["rows_right"] for one in at(seeds, iteration) if one["rows_right"]]
+        for iteration in (look - 1 for look in ARMS[arm].shown if look):
+            found = [one for one in at(seeds, iteration) if one["rows_right"]]
             if found:
-                rows.append(
-                    [arm, str(iteration), *(_told([one[rule] for one in found if rule in one]) for rule in RULES)]
-                )
-    return table(["arm", "in iteration", *RULES], rows)
+                told = [
+                    _told([one["rows_right"][rule] for one in found if rule in one["rows_right"]]) for rule in RULES
+                ]
+                rows.append([arm, str(len(found)), str(iteration + 1), _told([one["labels"] for one in found]), *told])
+    return table(["arm", "seeds", "in iteration", "labels", *RULES], rows)
 
 
 def _told(shares: Sequence[Mapping[str, Any]]) -> str:
