@@ -56,13 +56,18 @@ def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 def draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
     """Draw one token a row by inverting its cumulative distribution at one uniform number of its own.
 
-    Where every row has a top_k, nothing but the likeliest tokens is looked at.
+    Of rows with a top_k, nothing but the likeliest tokens is looked at.
     """
-    widest = max(row.request.sampling.top_k or scores.shape[1] for row in rows)
-    if widest <= HEAD:
-        scores, tokens = scores.topk(min(widest, scores.shape[1]), sorted=True)
-        return tokens.gather(1, _draw(scores, rows)[:, None])[:, 0]
-    return _draw(scores, rows)
+    limits = {i: k for i, row in enumerate(rows) if 0 < (k := row.request.sampling.top_k) <= HEAD}
+    if not limits:
+        return _draw(scores, rows)
+    few, rest = list(limits), [i for i in range(len(rows)) if i not in limits]
+    found = torch.empty(len(rows), dtype=torch.long, device=scores.device)
+    likeliest, tokens = (scores[few] if rest else scores).topk(min(max(limits.values()), scores.shape[1]), sorted=True)
+    found[few] = tokens.gather(1, _draw(likeliest, [rows[i] for i in few])[:, None])[:, 0]
+    if rest:
+        found[rest] = _draw(scores[rest], [rows[i] for i in rest])
+    return found
 
 
 def _draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
