@@ -1,4 +1,6 @@
-"""The plan of the experiments, fixed before anything was run: docs/results.md says what is asked of them and how."""
+"""The plan of the experiments; docs/results.md says what is asked of them and how, and what was added to it later: the
+afterthoughts, the arm `union_w_0`, and the second ten iterations of `critic_w_0`.
+"""
 
 from __future__ import annotations
 
