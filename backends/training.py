@@ -62,6 +62,8 @@ class TrainSettings(Component):
     """Compute activations twice to hold fewer: about a third slower."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the arithmetic; weights being trained stay in float32. `auto`: bfloat16 where the hardware has it."""
+    compile: bool = Field(default=False, json_schema_extra={"tuning": True})
+    """Compile the training step first: up to a minute, and then faster steps. Needs a C++ compiler."""
     group_by_length: bool = True
     """Batch examples of like length, so that little is padding."""
 

@@ -263,6 +263,8 @@ def test_steps_that_cannot_be_shared_are_refused(scenario: Callable[..., Scenari
 def test_a_backend_in_one_process_is_refused(scenario: Callable[..., Scenario]):
     with pytest.raises(ScenarioError, match="four bits"):
         scenario(TEXT, "train.settings.accumulation=8", "backends.tiny.quantize=nf4")
+    with pytest.raises(ScenarioError, match="not compiled"):
+        scenario(TEXT, "train.settings.accumulation=8", "train.settings.compile=true")
 
 
 def test_too_few_gpus_are_told_before_any_work(config, monkeypatch):

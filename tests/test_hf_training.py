@@ -35,6 +35,12 @@ COLOURS = ("red", "green", "blue", "one", "two", "three", "four", "cat", "dog")
 FAST = TrainSettings(epochs=16, batch_size=3, accumulation=1, learning_rate=2e-2, rank=4, precision="float32")
 
 
+def compiler(test):
+    """Marks a test that compiles; what compiles uses what torch itself deprecates."""
+    skip = pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
+    return skip(pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")(test))
+
+
 def example(question: str, *replies: str) -> Example:
     """A row in which every reply is said; the last one is learned."""
     messages = [ChatMessage("user", question)]
@@ -205,6 +211,33 @@ def test_accumulation_gives_the_loss_of_the_whole_step(config, tmp_path):
 def test_gradient_checkpointing_changes_memory_alone(config, trained, tmp_path):
     again = train(config, tmp_path / "a", FAST.model_copy(update={"gradient_checkpointing": True}))
     assert again.losses == pytest.approx(trained.losses, abs=1e-4)
+
+
+@compiler
+def test_compiled_steps_learn_the_same_and_are_compiled_once(config, trained, tmp_path):
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    quick = FAST.model_copy(update={"compile": True})
+    assert train(config, tmp_path / "a", quick).losses == pytest.approx(trained.losses, abs=1e-4)
+    compiled = counters["stats"]["unique_graphs"]
+    assert compiled
+    train(config, tmp_path / "b", quick, COPIES[:5])
+    assert counters["stats"]["unique_graphs"] == compiled
+
+
+@compiler
+def test_compiling_without_a_compiler_says_what_is_missing(config, tmp_path, monkeypatch):
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def search() -> str:
+        raise InvalidCxxCompiler
+
+    torch._dynamo.reset()
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", search)
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    with pytest.raises(BackendError, match="Install a C"):
+        train(config, tmp_path / "a", FAST.model_copy(update={"compile": True}))
 
 
 def test_bfloat16_learns_as_well(config, trained, tmp_path):

@@ -101,6 +101,10 @@ class HuggingFace(BackendConfig):
                 "Weights held in four bits are not sharded over processes.",
                 "Take out train.parallel, or set quantize: none and method: lora.",
             )
+        if settings.compile:
+            raise InputError(
+                "Sharded training steps are not compiled.", "Take out compile: true of the settings, or train.parallel."
+            )
         if settings.accumulation % parallel.processes:
             raise InputError(
                 f"A step of accumulation: {settings.accumulation} batches cannot be shared evenly by "

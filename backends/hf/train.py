@@ -25,6 +25,7 @@ from backends.hf.adapters import hash_adapter, is_lora, normalise_config, write_
 from backends.hf.attention import fast_attention
 from backends.hf.batches import Batches, collate_share
 from backends.hf.chat import Chat
+from backends.hf.compiling import compiled
 from backends.hf.examples import Rows, encode
 from backends.hf.launch import train_sharded
 from backends.hf.scoring import learned_logits
@@ -184,7 +185,7 @@ def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     if settings.gradient_checkpointing:
         inner.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        with fast_attention(inner, dtype) as loop.fit_attention:
+        with compiled(inner, settings.compile), fast_attention(inner, dtype) as loop.fit_attention:
             loop.train()
     finally:
         if settings.gradient_checkpointing:

@@ -43,7 +43,8 @@ class Arm:
     def load(self, seed: int, iterations: int) -> Scenario:
         """The scenario, ready to run from the project's folder."""
         evaluate = f"train.evaluate={list(self.shown)}"
-        settings = [f"seed={seed}", f"train.iterations={iterations}", evaluate, *self.changes]
+        quick = "train.settings.compile=true"
+        settings = [f"seed={seed}", f"train.iterations={iterations}", evaluate, quick, *self.changes]
         return load_scenario(SCENARIOS / f"{self.file}.yaml", settings)
 
 
