@@ -1,6 +1,7 @@
 """Makes the lab model: a Llama of a million parameters, pretrained on the lab's debates. Once; then it is kept.
 
     python -m benchmarks.lab.model            # the model in build/lab/model and build/lab/model.gguf
+    python -m benchmarks.lab.model --orders 1 --to build/lab/one_order    # of less diverse text
 
 The project's own trainer trains it, on one thread: the same recipe gives the same weights on the same machine and
 library versions. What is made lies in the cache folder under a hash of the recipe and of the text that it begins with.
@@ -26,7 +27,7 @@ from backends.llama_cpp.models import cache_folder
 from backends.training import TrainSettings
 from benchmarks.lab.gguf import write_gguf
 from benchmarks.lab.plan import SCENARIOS, SEEDS
-from benchmarks.lab.teacher import hear, used_questions
+from benchmarks.lab.teacher import ORDERS, hear, used_questions
 from benchmarks.lab.tokenizer import make_tokenizer
 from society.scenario import load_scenario
 from society.types import Example
@@ -50,6 +51,7 @@ class Recipe:
     alone: int = 14000
     debated: int = 7000
     summarised: int = 1000
+    orders: int = len(ORDERS)
     noise: float = 0.08
     rate: float = 2e-3
     epochs: int = 1
@@ -69,7 +71,7 @@ def hear_all(recipe: Recipe, share: float = 1.0) -> list[Example]:
     return [
         example
         for number, (name, questions) in enumerate(parts)
-        for example in hear(name, questions, recipe.noise, recipe.seed + number, reserved)
+        for example in hear(name, questions, recipe.noise, recipe.seed + number, reserved, recipe.orders)
     ]
 
 
@@ -173,10 +175,11 @@ def main() -> None:
     """Make the model and put it where the scenarios look for it."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--to", type=Path, default=HERE, help="where to put it (default: %(default)s)")
-    to = options.parse_args().to
-    made = make(Recipe())
-    shutil.copytree(made, to, dirs_exist_ok=True)
-    print((to / "made.json").read_text("utf-8"))
+    options.add_argument("--orders", type=int, default=Recipe.orders, help="of reasoning steps (default: %(default)s)")
+    asked = options.parse_args()
+    made = make(Recipe(orders=asked.orders))
+    shutil.copytree(made, asked.to, dirs_exist_ok=True)
+    print((asked.to / "made.json").read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The plan of the experiments; docs/results.md says what is asked of them and how, and what was added to it later: the
-afterthoughts, the arm `union_w_0`, and the second ten iterations of `critic_w_0`.
+afterthoughts, the arm `union_w_0`, the second ten iterations of `critic_w_0`, and the attempts at an explanation.
 """
 
 from __future__ import annotations
@@ -100,7 +100,34 @@ CAPITALS = Suite(
     },
     ((4, ("capitals_union",)),),
 )
-SUITES = (LAB, CAPITALS)
+
+
+def _attempts(changes: Mapping[str, str]) -> dict[str, Arm]:
+    """The method and its control with each of these changes, in one seed."""
+    return {
+        f"{arm}_{name}": Arm(arm, changes=(change,), seeds=SEEDS[:1])
+        for name, change in changes.items()
+        for arm in ("multiagent", "union")
+    }
+
+
+def _pairs(*names: str) -> tuple[tuple[str, str, int], ...]:
+    return tuple((f"multiagent_{name}", f"union_{name}", 10) for name in names)
+
+
+ATTEMPTS = Suite(
+    "Attempts at an explanation, the lab model",
+    _attempts({"cool": "sampling.temperature=0.7", "five": "agents.agent.count=5", "few": "train.questions=150"}),
+    (),
+    _pairs("cool", "five", "few"),
+)
+ONE_ORDER = Suite(
+    "Less diverse pretraining: a lab model that knows one order of steps",
+    _attempts({"one_order": "backends.local.model=build/lab/one_order/model"}),
+    (),
+    _pairs("one_order"),
+)
+SUITES = (LAB, ATTEMPTS, ONE_ORDER, CAPITALS)
 ARMS = {name: arm for suite in SUITES for name, arm in suite.arms.items()}
 
 

@@ -1,7 +1,8 @@
 """What the lab model is pretrained on: the lab's own debates, spoken by a teacher that sometimes errs.
 
 The teacher is a backend, so the engine itself writes every prompt, just as in the experiment. Asked for the value of
-a+b*c+d-e*f it takes the steps in one of four orders, equally often; each step goes wrong with the same chance.
+a+b*c+d-e*f it takes the steps in one of four orders or of fewer, equally often; each step goes wrong with the same
+chance.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ SLIPS = (-10, -2, -1, 1, 2, 10)
 """By how much a step that goes wrong is off."""
 
 
-def write_chain(numbers: Iterable[int], draw: random.Random, noise: float) -> str:
-    """The steps from a, b, c, d, e, f to the value, as in `4*5=20 3+20=23 ...`; what follows an error uses it."""
+def write_chain(numbers: Iterable[int], draw: random.Random, noise: float, orders: int = len(ORDERS)) -> str:
+    """The steps from a, b, c, d, e, f to the value, as in `4*5=20 3+20=23 ...`, in one of the first so many orders;
+    what follows an error uses it."""
     values = dict(zip("abcdef", numbers, strict=True))
     steps = []
-    for name, left, operator, right in re.findall(r"(\w)=(\w)(\W)(\w)", draw.choice(ORDERS)):
+    for name, left, operator, right in re.findall(r"(\w)=(\w)(\W)(\w)", draw.choice(ORDERS[:orders])):
         x, y = values[left], values[right]
         result = x * y if operator == "*" else x + y if operator == "+" else x - y
         values[name] = result + (draw.choice(SLIPS) if draw.random() < noise else 0)
@@ -51,13 +53,13 @@ def answer_of(chain: str) -> str:
     return chain.rpartition("=")[2]
 
 
-def reply(messages: Iterable[ChatMessage], draw: random.Random, noise: float) -> str:
+def reply(messages: Iterable[ChatMessage], draw: random.Random, noise: float, orders: int = len(ORDERS)) -> str:
     """What the teacher says: a summary where one is asked for, else a chain of steps for the first question."""
     asked = [message.content for message in messages if message.role == "user"]
     if "Summarise" in asked[-1]:
         return summarise(re.findall(r"answered: (.*)", asked[-1]))
     [expression] = re.findall(r"value of (.*)\?", asked[0])
-    return write_chain(map(int, re.findall(r"\d+", expression)), draw, noise)
+    return write_chain(map(int, re.findall(r"\d+", expression)), draw, noise, orders)
 
 
 def summarise(chains: Iterable[str]) -> str:
@@ -70,18 +72,25 @@ class Teacher(Backend):
 
     model_hash = "teacher"
 
-    def __init__(self, noise: float) -> None:
-        self.noise = noise
+    def __init__(self, noise: float, orders: int) -> None:
+        self.noise, self.orders = noise, orders
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        return GenerateOutput(reply(request.messages, random.Random(request.seed), self.noise))
+        return GenerateOutput(reply(request.messages, random.Random(request.seed), self.noise, self.orders))
 
 
-def hear(name: str, questions: int, noise: float, seed: int, reserved: frozenset[str] = frozenset()) -> list[Example]:
+def hear(
+    name: str,
+    questions: int,
+    noise: float,
+    seed: int,
+    reserved: frozenset[str] = frozenset(),
+    orders: int = len(ORDERS),
+) -> list[Example]:
     """Every turn of a lab scenario on so many questions, as examples; questions that are `reserved` are left out."""
     scenario = load_scenario(SCENARIOS / f"{name}.yaml", ["train=null", f"task.limit={questions}", f"seed={seed}"])
     items = [item for item in scenario.task.load(seed) if item.id not in reserved]
-    turns = sorted(asyncio.run(_debate(scenario, items, Teacher(noise))), key=lambda turn: turn.id)
+    turns = sorted(asyncio.run(_debate(scenario, items, Teacher(noise, orders))), key=lambda turn: turn.id)
     return [Example((*t.messages, ChatMessage("assistant", t.text)), t.id, "teacher") for t in turns]
 
 
