@@ -18,7 +18,7 @@ lab: $(DEV)  ## The lab's small model: pretrained once, in a quarter of an hour,
 	$(BIN)/python -m benchmarks.lab.model
 
 paper: lab  ## What is missing of the paper's experiment on the lab model (hours; resumable), a seed a core; then tables.
-	$(BIN)/python -m benchmarks.lab.model --orders 1 --to build/lab/one_order
+	$(BIN)/python -m benchmarks.lab.model one_order heeding
 	seq 5 | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) $(BIN)/python -m benchmarks.lab.paper --seeds
 	$(BIN)/python -m benchmarks.lab.table
 

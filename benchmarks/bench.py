@@ -60,6 +60,7 @@ BENCHES = (
     Bench("llama_memory.py", modules=("llama_cpp",)),
     Bench("hf_batching.py", modules=("torch", "peft")),
     Bench("hf_adapters.py", modules=("torch", "peft")),
+    Bench("hf_compiling.py", modules=("torch", "peft")),
     Bench("hf_training.py", modules=("torch", "peft")),
     Bench("hf_profile.py", modules=("torch", "peft")),
     Bench("hf_bandwidth.py", modules=("torch", "peft")),

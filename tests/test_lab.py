@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.lab import plan
-from benchmarks.lab.teacher import ORDERS, answer_of, hear, summarise, used_questions, write_chain
+from benchmarks.lab.teacher import ORDERS, Manner, answer_of, hear, summarise, used_questions, write_chain
 from society.scenario import check_scenario, load_scenario
 from society.types import ChatMessage
 from tests.tiny_hf import one_thread
@@ -67,8 +67,8 @@ def test_a_summary_says_each_answer_once() -> None:
 
 
 def test_the_teacher_speaks_in_the_scenarios_own_debates() -> None:
-    heard = hear("with_summary", 3, 0.3, seed=7)
-    assert heard == hear("with_summary", 3, 0.3, seed=7)
+    heard = hear("with_summary", 3, Manner(0.3), seed=7)
+    assert heard == hear("with_summary", 3, Manner(0.3), seed=7)
     assert len(heard) == 3 * (3 + 3 + 3)
     critics = [e for e in heard if e.source.phase == "debate" and e.source.agent.startswith("agent")]
     for example in critics:
@@ -78,13 +78,25 @@ def test_the_teacher_speaks_in_the_scenarios_own_debates() -> None:
         assert first.count("=") == second.count("=") == 5
 
 
+def test_a_teacher_that_heeds_agrees_with_what_it_can_derive() -> None:
+    def share(answers: str, tries: int) -> float:
+        said = [ChatMessage("user", "What is the value of 1+2*3+4-5*1?"), ChatMessage("assistant", "... 9-5=4")]
+        read = ChatMessage("user", "\n".join(f"Another agent answered: {answer}" for answer in answers.split()))
+        draws = [Manner(0.1, tries=tries).reply([*said, read], random.Random(seed)) for seed in range(300)]
+        return float(np.mean([answer_of(chain) == answers.split()[0] for chain in draws]))
+
+    assert 0.5 < share("6 6", tries=1) < 0.7  # right by itself
+    assert share("6 6", tries=8) > 0.95
+    assert share("99 99", tries=8) == 0  # which no chain comes to
+
+
 def test_what_the_experiment_asks_is_not_in_the_text() -> None:
     scenario = load_scenario(plan.SCENARIOS / "multiagent.yaml")
     used = used_questions(scenario, plan.SEEDS)
     assert len(used) > 4500
-    some = hear("without_debate", 20, 0.1, seed=1)
+    some = hear("without_debate", 20, Manner(0.1), seed=1)
     assert {example.source.item for example in some} <= used  # the same seed: the experiment's own questions
-    assert hear("without_debate", 20, 0.1, seed=1, reserved=used) == []
+    assert hear("without_debate", 20, Manner(0.1), seed=1, reserved=used) == []
 
 
 @pytest.fixture(scope="module")

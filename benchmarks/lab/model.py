@@ -1,7 +1,7 @@
 """Makes the lab model: a Llama of a million parameters, pretrained on the lab's debates. Once; then it is kept.
 
     python -m benchmarks.lab.model            # the model in build/lab/model and build/lab/model.gguf
-    python -m benchmarks.lab.model --orders 1 --to build/lab/one_order    # of less diverse text
+    python -m benchmarks.lab.model one_order heeding    # others, in folders of their names beside it
 
 The project's own trainer trains it, on one thread: the same recipe gives the same weights on the same machine and
 library versions. What is made lies in the cache folder under a hash of the recipe and of the text that it begins with.
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,18 @@ from backends.llama_cpp.models import cache_folder
 from backends.training import TrainSettings
 from benchmarks.lab.gguf import write_gguf
 from benchmarks.lab.plan import SCENARIOS, SEEDS
-from benchmarks.lab.teacher import ORDERS, hear, used_questions
+from benchmarks.lab.teacher import Manner, hear, used_questions
 from benchmarks.lab.tokenizer import make_tokenizer
 from society.scenario import load_scenario
 from society.types import Example
 
 HERE = Path("build") / "lab"
-"""Where the scenarios of the lab look for the model, from the folder of the project."""
+"""Where the scenarios of the lab look for the model, from the folder of the project; others have folders in it."""
 SAMPLE = 50
 """Questions whose debates stand for all text when it is hashed, and give the tokenizer its words."""
+
+
+USUAL = Manner(noise=0.08)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,7 @@ class Recipe:
     alone: int = 14000
     debated: int = 7000
     summarised: int = 1000
-    orders: int = len(ORDERS)
-    noise: float = 0.08
+    manner: Manner = USUAL
     rate: float = 2e-3
     epochs: int = 1
     batch: int = 16
@@ -71,7 +73,7 @@ def hear_all(recipe: Recipe, share: float = 1.0) -> list[Example]:
     return [
         example
         for number, (name, questions) in enumerate(parts)
-        for example in hear(name, questions, recipe.noise, recipe.seed + number, reserved, recipe.orders)
+        for example in hear(name, questions, recipe.manner, recipe.seed + number, reserved)
     ]
 
 
@@ -171,15 +173,21 @@ def count_parameters(folder: Path) -> int:
         return sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118 - the file is no mapping
 
 
+OTHERS = {
+    "one_order": Recipe(manner=replace(USUAL, orders=1)),
+    "heeding": Recipe(manner=replace(USUAL, tries=8)),
+}
+"""Pretrained on less diverse text; on debaters that agree with what they read if they can derive it."""
+
+
 def main() -> None:
-    """Make the model and put it where the scenarios look for it."""
+    """Make the models and put them where the scenarios look for them."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--to", type=Path, default=HERE, help="where to put it (default: %(default)s)")
-    options.add_argument("--orders", type=int, default=Recipe.orders, help="of reasoning steps (default: %(default)s)")
-    asked = options.parse_args()
-    made = make(Recipe(orders=asked.orders))
-    shutil.copytree(made, asked.to, dirs_exist_ok=True)
-    print((asked.to / "made.json").read_text("utf-8"))
+    options.add_argument("others", nargs="*", choices=[*OTHERS, []], help="models to make instead of the usual one")
+    wanted = {HERE / name: OTHERS[name] for name in options.parse_args().others}
+    for place, recipe in (wanted or {HERE: Recipe()}).items():
+        shutil.copytree(make(recipe), place, dirs_exist_ok=True)
+        print((place / "made.json").read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -122,12 +122,18 @@ ATTEMPTS = Suite(
     _pairs("cool", "five", "few"),
 )
 ONE_ORDER = Suite(
-    "Less diverse pretraining: a lab model that knows one order of steps",
+    "A lab model pretrained on one order of steps",
     _attempts({"one_order": "backends.local.model=build/lab/one_order/model"}),
     (),
     _pairs("one_order"),
 )
-SUITES = (LAB, ATTEMPTS, ONE_ORDER, CAPITALS)
+HEEDING = Suite(
+    "A lab model pretrained on debaters that heed what they read",
+    _attempts({"heeding": "backends.local.model=build/lab/heeding/model"}),
+    (),
+    _pairs("heeding"),
+)
+SUITES = (LAB, ATTEMPTS, ONE_ORDER, HEEDING, CAPITALS)
 ARMS = {name: arm for suite in SUITES for name, arm in suite.arms.items()}
 
 

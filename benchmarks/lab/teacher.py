@@ -11,7 +11,9 @@ import asyncio
 import random
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from backends.base import Backend
@@ -53,13 +55,31 @@ def answer_of(chain: str) -> str:
     return chain.rpartition("=")[2]
 
 
-def reply(messages: Iterable[ChatMessage], draw: random.Random, noise: float, orders: int = len(ORDERS)) -> str:
-    """What the teacher says: a summary where one is asked for, else a chain of steps for the first question."""
-    asked = [message.content for message in messages if message.role == "user"]
-    if "Summarise" in asked[-1]:
-        return summarise(re.findall(r"answered: (.*)", asked[-1]))
-    [expression] = re.findall(r"value of (.*)\?", asked[0])
-    return write_chain(map(int, re.findall(r"\d+", expression)), draw, noise, orders)
+@dataclass(frozen=True)
+class Manner:
+    """How the teacher speaks: in how many orders of steps, how often a step goes wrong, and whether it heeds others."""
+
+    noise: float
+    orders: int = len(ORDERS)
+    tries: int = 1
+    """Chains that a debater writes at most until one comes to the most frequent answer before it, its own included:
+    with one it does not heed what it reads, with several it agrees with what it can derive."""
+
+    def reply(self, messages: Sequence[ChatMessage], draw: random.Random) -> str:
+        """A summary where one is asked for, else a chain of steps for the first question."""
+        asked = [message.content for message in messages if message.role == "user"]
+        others = re.findall(r"answered: (.*)", asked[-1])
+        if "Summarise" in asked[-1]:
+            return summarise(others)
+        [expression] = re.findall(r"value of (.*)\?", asked[0])
+        numbers = [int(digits) for digits in re.findall(r"\d+", expression)]
+        own = [message.content for message in messages if message.role == "assistant"]
+        wanted = Counter(map(answer_of, [*own, *others])).most_common(1)
+        for _ in range(self.tries):
+            chain = write_chain(numbers, draw, self.noise, self.orders)
+            if not wanted or answer_of(chain) == wanted[0][0]:
+                break
+        return chain
 
 
 def summarise(chains: Iterable[str]) -> str:
@@ -72,25 +92,18 @@ class Teacher(Backend):
 
     model_hash = "teacher"
 
-    def __init__(self, noise: float, orders: int) -> None:
-        self.noise, self.orders = noise, orders
+    def __init__(self, manner: Manner) -> None:
+        self.manner = manner
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        return GenerateOutput(reply(request.messages, random.Random(request.seed), self.noise, self.orders))
+        return GenerateOutput(self.manner.reply(request.messages, random.Random(request.seed)))
 
 
-def hear(
-    name: str,
-    questions: int,
-    noise: float,
-    seed: int,
-    reserved: frozenset[str] = frozenset(),
-    orders: int = len(ORDERS),
-) -> list[Example]:
+def hear(name: str, questions: int, manner: Manner, seed: int, reserved: frozenset[str] = frozenset()) -> list[Example]:
     """Every turn of a lab scenario on so many questions, as examples; questions that are `reserved` are left out."""
     scenario = load_scenario(SCENARIOS / f"{name}.yaml", ["train=null", f"task.limit={questions}", f"seed={seed}"])
     items = [item for item in scenario.task.load(seed) if item.id not in reserved]
-    turns = sorted(asyncio.run(_debate(scenario, items, Teacher(noise, orders))), key=lambda turn: turn.id)
+    turns = sorted(asyncio.run(_debate(scenario, items, Teacher(manner))), key=lambda turn: turn.id)
     return [Example((*t.messages, ChatMessage("assistant", t.text)), t.id, "teacher") for t in turns]
 
 
