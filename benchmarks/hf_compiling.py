@@ -15,17 +15,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from chart import record
-from hf_training import make_examples
-from machine import describe_machine
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # for the lab
 
-from backends.hf import HuggingFace
-from backends.training import Training, TrainSettings
-from benchmarks.lab.model import Recipe, make_blank
-from benchmarks.lab.teacher import hear
-from benchmarks.lab.tokenizer import make_tokenizer
-from society.types import Example
+import torch  # noqa: E402
+from chart import record  # noqa: E402
+from hf_training import make_examples  # noqa: E402
+from machine import describe_machine  # noqa: E402
+
+from backends.hf import HuggingFace  # noqa: E402
+from backends.training import Training, TrainSettings  # noqa: E402
+from benchmarks.lab.model import Recipe, make_blank  # noqa: E402
+from benchmarks.lab.teacher import hear  # noqa: E402
+from benchmarks.lab.tokenizer import make_tokenizer  # noqa: E402
+from society.types import Example  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "hf_compiling.md"
 REPETITIONS, LEAST = 3, 1.3
