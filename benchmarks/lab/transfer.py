@@ -2,9 +2,9 @@
 
     python -m benchmarks.lab.transfer            # after `make paper`; some minutes
 
-Each society of the capitals suite is exported after its last iteration and debates, on llama.cpp, on which continent
-each country is: 183 questions of another kind, made of the project's own table. So does the society that was never
-trained. Differences are paired by question.
+Each society of the capitals suite is exported after its last iteration and debates on which continent each country is:
+questions of another kind, made of the project's own table. So does the society that was never trained. Differences are
+paired by question.
 """
 
 from __future__ import annotations
@@ -58,14 +58,20 @@ def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
     }  # fmt: skip
     changes = [f"task={json.dumps(task)}", f"seed={seed}"]
     scenario = load_scenario(exported / "scenario.yaml", changes)
-    if not adapters:
-        phases = tuple(phase.model_copy(update={"bind": _without(phase.bind)}) for phase in scenario.phases)
-        scenario = scenario.model_copy(update={"phases": phases})
+    phases = tuple(phase.model_copy(update={"bind": _bound(phase.bind, adapters)}) for phase in scenario.phases)
+    backends = Run(trained).scenario.backends  # on which the society was trained: faster than llama.cpp with AMX
+    scenario = scenario.model_copy(update={"phases": phases, "backends": backends})
     return load_records(run(scenario, out, resume=out.exists()))
 
 
-def _without(bind: Mapping[str, Binding]) -> dict[str, Binding]:
-    return {agent: bound.model_copy(update={"adapter": None}) for agent, bound in bind.items()}
+def _bound(bind: Mapping[str, Binding], adapters: bool) -> dict[str, Binding]:
+    """Each agent's adapter as PEFT's folder, which lies beside the GGUF; or none."""
+    return {
+        agent: bound.model_copy(
+            update={"adapter": bound.adapter.with_suffix("") if adapters and bound.adapter else None}
+        )
+        for agent, bound in bind.items()
+    }
 
 
 def outcomes(records: Sequence[DebateRecord]) -> dict[str, list[float]]:
