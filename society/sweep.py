@@ -126,5 +126,9 @@ def folder_name(changes: Sequence[str]) -> str:
     """A folder's name that says what was varied; a digest keeps long ones apart."""
     from society.identity import fingerprint
 
-    label = "+".join(re.sub(r"[^A-Za-z0-9._=-]+", "_", change.rsplit(".", 1)[-1]).strip("_") for change in changes)
+    def short(change: str) -> str:
+        name, equals, value = change.partition("=")
+        return re.sub(r"[^A-Za-z0-9._=-]+", "_", name.rsplit(".", 1)[-1] + equals + value).strip("_")
+
+    label = "+".join(map(short, changes))
     return f"{label[:80]}-{fingerprint(list(changes))[:6]}"

@@ -13,7 +13,7 @@ from society.planning.plan import make_plan
 from society.scenario.expand import expand
 from society.scenario.models import Scenario
 from society.session import Watcher, run
-from society.sweep import expand_grid, split_values, sweep
+from society.sweep import expand_grid, folder_name, split_values, sweep
 from society.types import Turn
 from tests.conftest import rows
 
@@ -73,6 +73,20 @@ def test_values_split_at_outer_commas_only() -> None:
     for bad in ("a", "a=", "=1", "a=1,,2"):
         with pytest.raises(InputError):
             expand_grid([bad])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (["sampling.temperature=0.7"], "temperature=0.7"),
+        (["phases.debate.topology={kind: small_world, k: 4, p: 0.3}"], "topology=_kind_small_world_k_4_p_0.3"),
+        (["seed=1", "backends.local.model=models/a.gguf"], "seed=1+model=models_a.gguf"),
+    ],
+)
+def test_a_folder_is_named_after_what_varies_and_its_value(changes: list[str], name: str) -> None:
+    folder, _, digest = folder_name(changes).rpartition("-")
+    assert folder == name
+    assert len(digest) == 6
 
 
 def test_a_plan_foresees_calls_and_tokens(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
