@@ -102,6 +102,7 @@ CAPITALS = Suite(
         "capitals_union": Arm("capitals_union", 4, seeds=FEW, compiled=False),
     },
     ((4, ("capitals_union",)),),
+    growth=((0, 4), (2, 4)),
 )
 
 
