@@ -48,18 +48,11 @@ def prepare(name: str, folder: Path) -> tuple[HuggingFace, list[Example]]:
     return HuggingFace(model=str(folder), device="cpu"), examples
 
 
-async def compare(name: str) -> tuple[str, float]:
+def compare(name: str) -> tuple[str, float]:
     """One row of the table, and its ratio."""
-    found: dict[bool, list[Training]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as scratch:
         config, examples = prepare(name, Path(scratch, "model"))
-        async with config.open() as backend:
-            assert backend.trainer is not None
-            for number in range(REPETITIONS + 1):
-                for way, done in found.items():
-                    settings = STEPS[name].model_copy(update={"compile": way})
-                    out = Path(scratch, f"{way}-{number}")
-                    done.append(await backend.trainer.train(examples, settings, None, out, seed=1))
+        found = asyncio.run(train_in_turn(config, examples, STEPS[name], Path(scratch)))
     first = {way: done.pop(0) for way, done in found.items()}  # it compiles; without, it warms up
     ratio = speed(found[True]) / speed(found[False])
     waited = first[True].seconds - statistics.median(done.seconds for done in found[True])
@@ -70,6 +63,20 @@ async def compare(name: str) -> tuple[str, float]:
     return row, ratio
 
 
+async def train_in_turn(
+    config: HuggingFace, examples: Sequence[Example], settings: TrainSettings, folder: Path
+) -> dict[bool, list[Training]]:
+    """The same training again and again, compiled and not."""
+    found: dict[bool, list[Training]] = {True: [], False: []}
+    async with config.open() as backend:
+        assert backend.trainer is not None
+        for number in range(REPETITIONS + 1):
+            for way, done in found.items():
+                chosen = settings.model_copy(update={"compile": way})
+                done.append(await backend.trainer.train(examples, chosen, None, folder / f"{way}-{number}", seed=1))
+    return found
+
+
 def speed(done: Sequence[Training]) -> float:
     """The median, in tokens per second."""
     return statistics.median(one.tokens / one.seconds for one in done)
@@ -78,7 +85,7 @@ def speed(done: Sequence[Training]) -> float:
 def main() -> None:
     """Measure, and write the result."""
     torch.set_num_threads(1)
-    measured = {name: asyncio.run(compare(name)) for name in sys.argv[1:] or list(STEPS)}
+    measured = {name: compare(name) for name in sys.argv[1:] or list(STEPS)}
     record("hf_compiling.py", {f"compiled steps, {WORDS[name]}": (r, LEAST) for name, (_, r) in measured.items()})
     lines = [
         "# hf trainer: compiled steps",
