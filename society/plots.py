@@ -217,7 +217,7 @@ def draw_iterations(curves: Sequence[Curves]) -> Figure:
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _percent(panels[0], "accuracy")
-    _percent(panels[1], "agents behind the most frequent answer")
+    _percent(panels[1], "agents behind the\nmost frequent answer")
     panels[2].set_ylabel("entropy of answers (bits)")
     _legend(figure)
     return figure

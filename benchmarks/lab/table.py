@@ -19,6 +19,8 @@ from society.types import Usage
 
 PAGE = ROOT / "docs" / "results.md"
 FIGURE = ROOT / "docs" / "results.svg"
+DRAWN = ("multiagent", "union", "critic_w_0", "single_agent", "majority_ft", "star")
+"""Arms in the figure: more than these cannot be told apart."""
 START, END = "<!-- results -->", "<!-- end of results -->"
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 """By arm and seed."""
@@ -213,12 +215,12 @@ def mean(values: Iterable[float]) -> float:
 
 
 def draw(summaries: Summaries, out: Path) -> None:
-    """The arms by iteration over all seeds, as `society plot` draws runs."""
+    """Some arms by iteration over all seeds, as `society plot` draws runs."""
     import matplotlib
 
     from society.plots import STYLE, UNDATED, Curves, draw_iterations
 
-    curves = [Curves(arm, [], [], scores(seeds)) for arm, seeds in summaries.items()]
+    curves = [Curves(arm, [], [], scores(summaries[arm])) for arm in DRAWN if arm in summaries]
     with matplotlib.rc_context(STYLE):
         draw_iterations(curves).savefig(out, format="svg", metadata=UNDATED["svg"])
 
