@@ -56,6 +56,7 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
         return "\n".join([*parts, "Nothing has been run yet: `make paper`.\n"])
     if suite is LAB:
         parts.append(f"![Accuracy, agreement and entropy by iteration]({FIGURE.name})\n")
+        parts.append("Lines are over the seeds that have come furthest; labels are those of the training questions.\n")
     parts += [
         describe(suite, summaries),
         "#### Accuracy of the vote on held-out questions\n",
