@@ -63,7 +63,7 @@ class TrainSettings(Component):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the arithmetic; weights being trained stay in float32. `auto`: bfloat16 where the hardware has it."""
     compile: bool = Field(default=False, json_schema_extra={"tuning": True})
-    """Compile the training step first: up to a minute, and then faster steps. Needs a C++ compiler."""
+    """Compile the training step first: half a minute to several, and then faster steps. Needs a C++ compiler."""
     group_by_length: bool = True
     """Batch examples of like length, so that little is padding."""
 
