@@ -246,6 +246,16 @@ def test_bfloat16_learns_as_well(config, trained, tmp_path):
     assert again.losses != trained.losses
 
 
+def test_small_steps_in_bfloat16_are_not_rounded_away(config, tmp_path):
+    small = FAST.model_copy(update={"epochs": 6, "batch_size": len(COPIES), "learning_rate": 1e-4})
+
+    def gain(precision: str) -> float:
+        losses = train(config, tmp_path / precision, small.model_copy(update={"precision": precision})).losses
+        return losses[0] - losses[-1]
+
+    assert gain("bfloat16") > gain("float32") / 2 > 0
+
+
 def test_short_batches_in_bfloat16_are_computed_by_plain_products(model, chat):
     inner = load_model(model, torch.float32, "cpu")
     inputs = collate(encode(chat, COPIES, FAST).rows)

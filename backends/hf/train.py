@@ -28,6 +28,7 @@ from backends.hf.chat import Chat
 from backends.hf.compiling import compiled
 from backends.hf.examples import Rows, encode
 from backends.hf.launch import train_sharded
+from backends.hf.rounding import unrounded_sums
 from backends.hf.scoring import learned_logits
 from backends.hf.weights import Weights
 from backends.training import OnStep, Parallel, Training, TrainSettings
@@ -185,7 +186,8 @@ def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     if settings.gradient_checkpointing:
         inner.activation_checkpointing_enable({"use_reentrant": False})
     try:
-        with compiled(inner, settings.compile), fast_attention(inner, dtype) as loop.fit_attention:
+        unrounded, compiling = unrounded_sums(inner, dtype), compiled(inner, settings.compile)
+        with unrounded, compiling, fast_attention(inner, dtype) as loop.fit_attention:
             loop.train()
     finally:
         if settings.gradient_checkpointing:
