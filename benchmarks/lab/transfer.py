@@ -10,6 +10,7 @@ paired by question.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,8 +49,9 @@ def write_questions(path: Path) -> Path:
 
 def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
     """What the society of a finished run, or the same before any training, says of the continents."""
-    out = FOLDER / (trained.name if adapters else f"{UNTRAINED}-{seed}")
-    exported = FOLDER / f"{trained.name}-exported"
+    learned = f"{trained.name}-{_digest(trained)}"
+    out = FOLDER / (learned if adapters else f"{UNTRAINED}-{seed}")
+    exported = FOLDER / f"{learned}-exported"
     if not (exported / "scenario.yaml").exists():
         TrainingExport(Run(trained), exported).write()
     task = {
@@ -62,6 +64,12 @@ def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
     backends = Run(trained).scenario.backends  # on which the society was trained: faster than llama.cpp with AMX
     scenario = scenario.model_copy(update={"phases": phases, "backends": backends})
     return load_records(run(scenario, out, resume=out.exists()))
+
+
+def _digest(trained: Path) -> str:
+    """What names the adapters of a run: one that was made anew is asked anew."""
+    hashes = "".join(sorted(str(row.hash) for row in Run(trained).adapters()))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:8]
 
 
 def _bound(bind: Mapping[str, Binding], adapters: bool) -> dict[str, Binding]:
