@@ -123,7 +123,8 @@ def describe_speed(found: dict[str, list[tuple[float, list[float]]]], padding: f
 SmolLM2-135M-Instruct, LoRA rank 16 on all linear layers, {EXAMPLES} debate-like examples, batches of {BATCH}.
 Tokens/s of each repetition (interleaved), ratio of medians to the plain Trainer, loss of each step. "Alike" computes
 in float32 on the same batches as the plain Trainer; the default computes in bfloat16 where the processor can. So few
-examples are not yet grouped by length, and all see the same batches. At least {LEAST} claimed for the default: {verdict}.
+examples are not yet grouped by length, and all see the same batches. At least {LEAST} claimed for the default:
+{verdict}.
 Padding in length-grouped batches: {padding:.1%}, at most {MOST_PADDING:.0%} claimed.
 
 | how | tokens/s | ratio | losses |
