@@ -1,5 +1,6 @@
 """The plan of the experiments; docs/results.md says what is asked of them and how, and what was added to it later: the
-afterthoughts, the arm `union_w_0`, the second ten iterations of `critic_w_0`, and the attempts at an explanation.
+afterthoughts, the arms `union_w_0` and `capitals_w_0`, the second ten iterations of `critic_w_0`, the fifth to tenth of
+capitals, and the attempts at an explanation.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ class Arm:
     seeds: tuple[int, ...] = SEEDS
     compiled: bool = True
     """Whether its training steps are: what many small operations wait for."""
+    also_shown: tuple[int, ...] = ()
 
     @property
     def shown(self) -> tuple[int, ...]:
         """The iterations of this arm that are looked at."""
-        return (*(i for i in SHOWN if i < self.iterations), self.iterations)
+        return tuple(sorted({*(i for i in SHOWN if i < self.iterations), *self.also_shown, self.iterations}))
 
     def load(self, seed: int, iterations: int) -> Scenario:
         """The scenario, ready to run from the project's folder."""
@@ -63,6 +65,10 @@ class Suite:
     """Two arms and an iteration each: comparisons that the results themselves suggested."""
     growth: tuple[tuple[int, int], ...] = ()
     """Between which iterations the longest arms are looked at."""
+    figure: str = ""
+    """Its file in docs, if it has one."""
+    drawn: tuple[str, ...] = ()
+    """Arms in the figure: more than six cannot be told apart."""
 
     @property
     def method(self) -> str:
@@ -94,15 +100,23 @@ LAB = Suite(
     ),
     (("critic_w_0", "union_w_0", 10), ("union_w_0", "union", 10), ("critic_w_0", "multiagent", 20)),
     ((5, 10), (10, 30)),
+    "results.svg",
+    ("multiagent", "union", "critic_w_0", "single_agent", "majority_ft", "star"),
 )
 CAPITALS = Suite(
     "SmolLM2-135M-Instruct, capitals",
     {
-        "capitals": Arm("capitals", 4, seeds=FEW, compiled=False),
-        "capitals_union": Arm("capitals_union", 4, seeds=FEW, compiled=False),
+        "capitals": Arm("capitals", 10, seeds=FEW, compiled=False, also_shown=(4,)),
+        "capitals_union": Arm("capitals_union", 10, seeds=FEW, compiled=False, also_shown=(4,)),
+        "capitals_w_0": Arm(
+            "capitals", 10, ("train.learners.critic.select.w=0",), FEW, compiled=False, also_shown=(4,)
+        ),
     },
-    ((4, ("capitals_union",)),),
-    growth=((0, 4), (2, 4)),
+    ((4, ("capitals_union",)), (10, ("capitals_union",))),
+    (("capitals_w_0", "capitals", 4), ("capitals_w_0", "capitals", 10)),
+    ((0, 4), (2, 4), (0, 10), (4, 10)),
+    "results_capitals.svg",
+    ("capitals", "capitals_union", "capitals_w_0"),
 )
 
 

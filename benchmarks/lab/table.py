@@ -1,4 +1,4 @@
-"""What the experiment has shown so far: tables and a figure out of the summaries, written into docs/results.md.
+"""What the experiment has shown so far: tables and figures out of the summaries, written into docs/results.md.
 
 python -m benchmarks.lab.table
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab.compare import contrast, differences
-from benchmarks.lab.plan import ARMS, LAB, RESULTS, ROOT, SUITES, Suite
+from benchmarks.lab.plan import ARMS, RESULTS, ROOT, SUITES, Suite
 from benchmarks.lab.summary import read
 from society.metrics.diversity import Mean, TextDiversity, mean_of
 from society.metrics.iterations import IterationScore
@@ -18,9 +18,6 @@ from society.metrics.proportion import Proportion, proportion
 from society.types import Usage
 
 PAGE = ROOT / "docs" / "results.md"
-FIGURE = ROOT / "docs" / "results.svg"
-DRAWN = ("multiagent", "union", "critic_w_0", "single_agent", "majority_ft", "star")
-"""Arms in the figure: more than these cannot be told apart."""
 START, END = "<!-- results -->", "<!-- end of results -->"
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 """By arm and seed."""
@@ -54,8 +51,8 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
     parts = [f"### {suite.title}\n"]
     if not summaries:
         return "\n".join([*parts, "Nothing has been run yet: `make paper`.\n"])
-    if suite is LAB:
-        parts.append(f"![Accuracy, agreement and entropy by iteration]({FIGURE.name})\n")
+    if suite.figure:
+        parts.append(f"![Accuracy, agreement and entropy by iteration]({suite.figure})\n")
         parts.append("Lines are over the seeds that have come furthest; labels are those of the training questions.\n")
     parts += [
         describe(suite, summaries),
@@ -215,13 +212,13 @@ def mean(values: Iterable[float]) -> float:
     return mean_of(list(values)).value
 
 
-def draw(summaries: Summaries, out: Path) -> None:
-    """Some arms by iteration over all seeds, as `society plot` draws runs."""
+def draw(suite: Suite, summaries: Summaries, out: Path) -> None:
+    """The suite's arms by iteration over all seeds, as `society plot` draws runs."""
     import matplotlib
 
     from society.plots import STYLE, UNDATED, Curves, draw_iterations
 
-    curves = [Curves(arm, [], [], scores(summaries[arm])) for arm in DRAWN if arm in summaries]
+    curves = [Curves(arm, [], [], scores(summaries[arm])) for arm in suite.drawn if arm in summaries]
     with matplotlib.rc_context(STYLE):
         draw_iterations(curves).savefig(out, format="svg", metadata=UNDATED["svg"])
 
@@ -250,15 +247,16 @@ def _mean(means: Iterable[Mapping[str, Any]]) -> Mean:
 
 def main() -> None:
     """Write the results into the page."""
-    found = {suite.title: collect(suite) for suite in SUITES}
-    tables = "\n".join(write_results(suite, found[suite.title]) for suite in SUITES)
+    found = [(suite, collect(suite)) for suite in SUITES]
+    tables = "\n".join(write_results(suite, summaries) for suite, summaries in found)
     page = PAGE.read_text("utf-8")
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{START}\n{tables}{END}{after}", "utf-8")
-    if found[LAB.title]:
-        draw(found[LAB.title], FIGURE)
-    runs = sum(len(seeds) for summaries in found.values() for seeds in summaries.values())
+    for suite, summaries in found:
+        if suite.figure and summaries:
+            draw(suite, summaries, PAGE.with_name(suite.figure))
+    runs = sum(len(seeds) for _, summaries in found for seeds in summaries.values())
     print(f"{PAGE.relative_to(ROOT)} has {runs} runs of {RESULTS.relative_to(ROOT)}")
 
 
