@@ -136,15 +136,20 @@ Padding in length-grouped batches: {padding:.1%}, at most {MOST_PADDING:.0%} cla
 
 
 async def train_several(adapters: int) -> int:
-    """Peak resident memory, in MB, of training that many adapters and holding all of them."""
+    """Peak resident memory, in MB, of training that many adapters and asking all of them."""
     async with HuggingFace().open() as backend:
         assert backend.trainer is not None
         assert backend.adapters is not None
+        assert backend.likelihood is not None
+        trained = []
         with tempfile.TemporaryDirectory() as folder:
             for seed in range(adapters):
                 path = Path(folder, str(seed))
                 done = await backend.trainer.train(make_examples()[:BATCH], AUTO, None, path, seed=seed)
                 await backend.adapters.load(done.adapter)
+                trained.append(done.adapter.hash)
+            for name in trained:
+                await backend.likelihood.logprob((ChatMessage("user", "France?"),), "Paris", name)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
@@ -161,7 +166,7 @@ def compare_memory() -> str:
     return f"""# hf trainer: memory
 
 Peak resident memory of training adapters of rank 16 on SmolLM2-135M-Instruct (float32, batches of {BATCH}), one after
-another, all of them loaded beside the base: one {one} MB, four {four} MB, ratio {four / one:.2f}.
+another, then asking all of them, beside the base: one {one} MB, four {four} MB, ratio {four / one:.2f}.
 Medians of {REPETITIONS} processes each. At most {MOST_MEMORY} claimed: {verdict}.
 
 {describe_machine()}

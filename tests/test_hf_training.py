@@ -23,6 +23,7 @@ from tests.tiny_hf import make_model
 torch = pytest.importorskip("torch")
 
 from backends.hf import attention  # noqa: E402
+from backends.hf import train as training  # noqa: E402
 from backends.hf.adapters import hash_adapter  # noqa: E402
 from backends.hf.attention import fast_attention  # noqa: E402
 from backends.hf.chat import Chat  # noqa: E402
@@ -309,6 +310,31 @@ def test_same_seed_same_adapter(config, trained, tmp_path):
     other = train(config, tmp_path / "other", seed=2)
     assert again.adapter.hash == trained.adapter.hash == hash_adapter(tmp_path / "elsewhere")
     assert other.adapter.hash != trained.adapter.hash
+
+
+def test_training_has_the_model_for_itself_whatever_was_asked_before(config, trained, tmp_path, monkeypatch):
+    other = train(config, tmp_path / "other", FAST.model_copy(update={"rank": 2, "epochs": 1}))
+    question, during = (ChatMessage("user", "blue ?"),), []
+
+    def watched(job, *others, loop=training.run):
+        during.append(len(job.weights.peft.peft_config))
+        loop(job, *others)
+
+    async def use(backend):
+        weights, score = backend._batcher.batch.weights, backend.likelihood.logprob
+        for adapter in (trained.adapter, other.adapter):
+            await backend.adapters.load(adapter)
+        before = [await score(question, "blue", one.adapter.hash) for one in (trained, other)]
+        again = await backend.trainer.train(COPIES, FAST, None, tmp_path / "again", seed=1)
+        after = [await score(question, "blue", one.adapter.hash) for one in (trained, other)]
+        return before, again, after, set(weights.peft.peft_config)
+
+    monkeypatch.setattr(training, "run", watched)
+    before, again, after, on_the_model = run(config, use)
+    assert during == [1]
+    assert again.adapter.hash == trained.adapter.hash
+    assert after == before
+    assert on_the_model == {trained.adapter.hash, other.adapter.hash}
 
 
 def test_training_goes_on_from_an_adapter(config, trained, tmp_path):

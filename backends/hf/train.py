@@ -89,20 +89,24 @@ def train(
 
 
 def _train_lora(job: Job, rows: Rows, part: Path) -> None:
-    """Train a LoRA adapter beside the others, write it as a PEFT folder, and take it off the model."""
+    """Train a LoRA adapter, alone on the model, and write it as a PEFT folder.
+
+    The adapters of a society's iterations add up, and every step goes through all modules several times.
+    """
     weights = job.weights
+    weights.strip()
     weights.switch(None)
     try:
         attach_new(weights, job.settings, job.start)
         run(job, weights.peft, rows, part)
         write_lora(weights.peft, part)
     finally:
-        weights.drop(NAME)
+        weights.strip()
         weights.model.eval()
 
 
 def attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None) -> None:
-    """Put the adapter to train on the model: a copy of `start`, or a new one that changes nothing yet."""
+    """Put the adapter to train on the bare model: a copy of `start`, or a new one that changes nothing yet."""
     from peft import LoraConfig, get_peft_model
 
     if start is not None:
@@ -124,10 +128,7 @@ def attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None)
             task_type="CAUSAL_LM",
         )
         try:
-            if weights.peft is None:
-                weights.peft = get_peft_model(weights.model, config, NAME)
-            else:
-                weights.peft.add_adapter(NAME, config)
+            weights.peft = get_peft_model(weights.model, config, NAME)
         except ValueError as error:
             raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
     weights.peft.set_adapter(NAME)

@@ -36,6 +36,7 @@ class Weights:
         self.stack: Stack | None = None
         """The LoRA adapters of the last batch that had any."""
         self.lora: dict[str, Path] = {}
+        """All that can be asked for; those that are on the model, `peft` knows."""
         self.full: dict[str, Path] = {}
         self.here: str | None = None
         """The full weights in memory, None the base."""
@@ -47,13 +48,12 @@ class Weights:
         return torch.device(self.model.device)
 
     def add(self, adapter: Adapter) -> None:
-        """Make an adapter usable under its hash. Full weights are only noted: they are read when needed."""
+        """Make an adapter usable under its hash: it is checked and noted, and read when a batch needs it."""
         if adapter.hash in self.lora or adapter.hash in self.full:
             return
         folder = check_adapter(adapter, self.hash)
         if is_lora(folder):
             check_shapes(folder, self._sizes)
-            self.attach(folder, adapter.hash)
             self.lora[adapter.hash] = folder
         else:
             self.full[adapter.hash] = folder
@@ -85,6 +85,10 @@ class Weights:
     def forward(self, names: Sequence[str | None], **inputs: Any) -> Any:
         """The model's output for a batch whose row i uses the adapter `names[i]`. All of one group."""
         self.switch(self.group(names[0]))
+        for name in sorted({name for name in names if name in self.lora}):
+            if self.peft is None or name not in self.peft.peft_config:
+                with torch.inference_mode(False):
+                    self.attach(self.lora[name], name)
         if self.peft is None:
             return self.model(**inputs)
         adapters = [name if name in self.lora else BASE for name in names]
@@ -136,28 +140,18 @@ class Weights:
 
     @contextmanager
     def bare(self) -> Iterator[Any]:
-        """The model without any LoRA layers on it, while its own weights are trained. They are back afterwards,
-        and so are the base's weights."""
+        """The model without LoRA layers, while its own weights are trained; the base's are back afterwards."""
         dtype = self.model.dtype
-        self._unstack()
-        self.model = self.peft.unload() if self.peft is not None else self.model
-        self.peft = None
+        self.strip()
         try:
             yield self.model
         finally:
             self.model.to(dtype).eval().requires_grad_(False)
             self.here = "?"
             self.switch(None)
-            for name, folder in self.lora.items():
-                self.attach(folder, name)
 
-    def drop(self, name: str) -> None:
-        """Take a LoRA adapter off the model."""
-        if self.peft is None or name not in self.peft.peft_config:
-            return
+    def strip(self) -> None:
+        """Take all LoRA adapters off the model; a batch that needs one puts it back."""
         self._unstack()
-        if len(self.peft.peft_config) == 1:
+        if self.peft is not None:
             self.model, self.peft = self.peft.unload(), None
-        else:
-            self.peft.set_adapter(next(n for n in self.peft.peft_config if n != name), inference_mode=True)
-            self.peft.delete_adapter(name)
