@@ -108,12 +108,10 @@ CAPITALS = Suite(
     {
         "capitals": Arm("capitals", 10, seeds=FEW, compiled=False, also_shown=(4,)),
         "capitals_union": Arm("capitals_union", 10, seeds=FEW, compiled=False, also_shown=(4,)),
-        "capitals_w_0": Arm(
-            "capitals", 10, ("train.learners.critic.select.w=0",), FEW, compiled=False, also_shown=(4,)
-        ),
+        "capitals_w_0": Arm("capitals", 4, ("train.learners.critic.select.w=0",), SEEDS[:1], compiled=False),
     },
     ((4, ("capitals_union",)), (10, ("capitals_union",))),
-    (("capitals_w_0", "capitals", 4), ("capitals_w_0", "capitals", 10)),
+    (("capitals_w_0", "capitals", 4),),
     ((0, 4), (2, 4), (0, 10), (4, 10)),
     "results_capitals.svg",
     ("capitals", "capitals_union", "capitals_w_0"),
