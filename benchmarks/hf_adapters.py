@@ -3,7 +3,8 @@
     python benchmarks/hf_adapters.py [float32|bfloat16] ...
 
 The same requests each time, spread over three adapters; three interleaved repetitions, ratio of medians of seconds per
-token. Beside it the same without adapters: what they cost.
+token. Beside it the same without adapters: what they cost. Last, what rounding makes of an adapter: how far its next
+words in bfloat16 are from those in float32.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from machine import describe_machine
 import backends.hf.weights as weights
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
-from society.types import GenerateRequest
+from society.types import Adapter, GenerateRequest
 
 RESULT = Path(__file__).parent / "results" / "hf_adapters.md"
 REPETITIONS, ADAPTERS, LEAST = 3, 3, 1.3
@@ -42,14 +44,23 @@ async def train_some(backend: Any, folder: Path) -> list[str]:
     return hashes
 
 
-async def measure_peft(backend: Any, requests: list[GenerateRequest]) -> float:
-    """Tokens per second where PEFT computes one adapter after another."""
-    ours, weights.can_stack = weights.can_stack, lambda peft, names: False
-    backend._batcher.batch.weights._unstack()
+@contextmanager
+def apart(model: weights.Weights, stacked: bool = False) -> Iterator[None]:
+    """Within, PEFT computes adapters, one after another, unless they are to be stacked."""
+    ours = weights.can_stack
+    if not stacked:
+        model._unstack()
+        weights.can_stack = lambda peft, names: False
     try:
-        return await measure_batch(backend, requests)
+        yield
     finally:
         weights.can_stack = ours
+
+
+async def measure_peft(backend: Any, requests: list[GenerateRequest]) -> float:
+    """Tokens per second where PEFT computes one adapter after another."""
+    with apart(backend._batcher.batch.weights):
+        return await measure_batch(backend, requests)
 
 
 async def compare(dtype: str) -> tuple[str, float]:
@@ -73,6 +84,47 @@ async def compare(dtype: str) -> tuple[str, float]:
     return row, ratio
 
 
+async def next_words(dtype: str, adapter: Adapter | None, stacked: bool = True) -> list[Any]:
+    """Log-probabilities, (tokens, vocabulary), along every example of the training, under an adapter."""
+    import torch
+
+    found = []
+    async with HuggingFace.model_validate({"dtype": dtype}).open() as backend:
+        model: Any = backend._batcher.batch.weights  # type: ignore[attr-defined]
+        if adapter is not None:
+            await backend.adapters.load(adapter)  # type: ignore[union-attr]
+        with apart(model, stacked), torch.inference_mode():
+            for example in make_examples():
+                ids = torch.tensor([backend.tokenizer.prompt_ids(example.messages)])  # type: ignore[union-attr]
+                logits = model.forward([adapter.hash if adapter else None], input_ids=ids).logits
+                found.append(logits[0].double().log_softmax(-1))
+    return found
+
+
+async def measure_rounding() -> list[str]:
+    """Mean KL divergence of the next word in bfloat16 from that in float32, as rows: without an adapter, and under a
+    young one, side by side and by PEFT; and how far the adapter itself has come from the base."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrainSettings(epochs=1, batch_size=4, accumulation=1)
+        async with HuggingFace().open() as backend:
+            assert backend.trainer is not None
+            done = await backend.trainer.train(make_examples(), settings, None, Path(folder, "young"), seed=1)
+        base, young = await next_words("float32", None), await next_words("float32", done.adapter)
+        rows = {
+            "no adapter": (base, await next_words("bfloat16", None)),
+            "one of four steps, PEFT": (young, await next_words("bfloat16", done.adapter, stacked=False)),
+            "one of four steps, side by side": (young, await next_words("bfloat16", done.adapter)),
+            "for comparison, the base in float32": (young, base),
+        }
+    return [f"| {name} | {divergence(exact, other):.5f} |" for name, (exact, other) in rows.items()]
+
+
+def divergence(exact: list[Any], others: list[Any]) -> float:
+    """Mean KL(exact || other) over texts, in nats for a word."""
+    means = [float((p.exp() * (p - q)).sum(-1).mean()) for p, q in zip(exact, others, strict=True)]
+    return statistics.fmean(means)
+
+
 def main() -> None:
     """Measure, and write the result."""
     measured = {dtype: asyncio.run(compare(dtype)) for dtype in sys.argv[1:] or ["float32", "bfloat16"]}
@@ -86,6 +138,12 @@ def main() -> None:
         "| dtype | no adapter | PEFT, one after another | side by side | against PEFT | against no adapter |",
         "|---|---|---|---|---|---|",
         *[row for row, _ in measured.values()],
+        "",
+        "What bfloat16 makes of an adapter: mean KL divergence of the next word from that in float32, in nats.",
+        "",
+        "| adapter | divergence |",
+        "|---|---|",
+        *asyncio.run(measure_rounding()),
         "",
         describe_machine(),
         "",

@@ -29,6 +29,7 @@ from backends.hf.attention import fast_attention  # noqa: E402
 from backends.hf.chat import Chat  # noqa: E402
 from backends.hf.examples import encode, fit  # noqa: E402
 from backends.hf.loading import load_model, load_tokenizer  # noqa: E402
+from backends.hf.mixing import Stack  # noqa: E402
 from backends.hf.scoring import collate, learned_logits  # noqa: E402
 from backends.hf.weights import BASE  # noqa: E402
 
@@ -428,6 +429,29 @@ def test_an_adapter_that_is_more_than_two_matrices_is_left_to_peft(config, train
     assert torch.allclose(before, expected, atol=1e-4)
     assert torch.equal(before, after)
     assert not torch.allclose(other, before, atol=1e-1)
+
+
+def test_what_a_young_adapter_adds_is_said_in_bfloat16_too():
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import LoraLayer
+
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(256, 256)).bfloat16()
+    peft = get_peft_model(model, LoraConfig(r=4, target_modules=["0"], init_lora_weights=False), "young")
+    (layer,) = (module for module in peft.modules() if isinstance(module, LoraLayer))
+    layer.lora_B["young"].weight.data *= 1e-3
+    stack = Stack(peft, ["young"])
+    inputs = torch.randn(2, 500, 256).bfloat16()
+    with torch.no_grad():
+        added = layer.lora_B["young"](layer.lora_A["young"](inputs.float())) * layer.scaling["young"]
+        plain = layer.base_layer(inputs).float()
+        with stack.on(["young", "nobody"]):
+            gained = layer.base_layer(inputs).float() - plain
+        stack.remove()
+        assert torch.equal(layer.base_layer(inputs).float(), plain)
+    assert float(added.abs().mean()) < float(plain.abs().mean()) / 512
+    assert float((gained[0] * added[0]).sum() / added[0].square().sum()) == pytest.approx(1, abs=0.1)
+    assert torch.equal(gained[1], torch.zeros_like(gained[1]))
 
 
 def test_the_folder_holds_the_adapter_and_no_trace_of_the_machine(trained):
