@@ -267,7 +267,7 @@ def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
     assert "| 3 | +16.7% |" in line  # 3, 3 and 2 right of four against 2
     worse[1]["models"] = {"local": "b" * 40}
     assert "do not compare" in table.write_results(plan.LAB, {"multiagent": better, "union": worse})
-    table.draw({"multiagent": better, "union": worse}, tmp_path / "figure.svg")
+    table.draw(plan.LAB, {"multiagent": better, "union": worse}, tmp_path / "figure.svg")
     assert "multiagent: society" in (tmp_path / "figure.svg").read_text()
     assert "make paper" in table.write_results(plan.LAB, {})
 
