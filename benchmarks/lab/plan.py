@@ -38,6 +38,7 @@ class Arm:
     compiled: bool = True
     """Whether its training steps are: what many small operations wait for."""
     also_shown: tuple[int, ...] = ()
+    """Iterations to look at besides those of all arms."""
 
     @property
     def shown(self) -> tuple[int, ...]:
