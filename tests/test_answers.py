@@ -17,7 +17,8 @@ from society.answers.equal import EQUALITIES, Equality, same_choice, same_exact,
 from society.answers.extract import MAX_TEXT, Extractor, Named, Regex, extract, find_candidate
 from society.answers.format import ENDINGS, AnswerFormat
 from society.answers.mathematics import _verify, is_tame, same_math
-from society.answers.numbers import find_last_number, parse_number
+from society.answers.number_finder import find_last_number
+from society.answers.numbers import parse_number
 from society.errors import SlowPatternError
 
 GENEROUS_SECONDS = 5.0  # the promise is one second; a busy machine must not fail the test

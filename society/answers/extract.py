@@ -201,7 +201,7 @@ def fold_accents(text: str) -> str:
 
 
 def _last_number(text: str) -> str | None:
-    from society.answers.numbers import find_last_number
+    from society.answers.number_finder import find_last_number
 
     return find_last_number(text)
 
