@@ -263,6 +263,7 @@ def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
     assert "6 runs" in text
     assert "planned iterations have not been run" in text
     assert "do not compare" not in text
+    assert all(text.count(taint) == text.count("\n#### ") == 5 for taint in plan.LAB.taints)  # beside each table
     [line] = [line for line in text.splitlines() if line.startswith("| multiagent less union, after 10")]
     assert "| 3 | +16.7% |" in line  # 3, 3 and 2 right of four against 2
     worse[1]["models"] = {"local": "b" * 40}

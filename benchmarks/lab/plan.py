@@ -25,6 +25,23 @@ CHUNK = 10
 SHOWN = (0, 1, 2, 5, 10, 20, 30)
 """Iterations after which the held-out questions are asked, and responses shown to models; an arm's last is another.
 Asking them after every iteration would take a third of all time."""
+UNMATCHED = (
+    "**Tainted (control):** the `union` arms are not matched in compute. Their shared critic kept more rows of the same "
+    "debates, and in later iterations they had more labels: `union` trained on 31 % more tokens than `multiagent`, "
+    "`capitals_union` on 31 % more than `capitals`, `union_w_0` on 8 % more than `critic_w_0`."
+)
+READER = (
+    "**Tainted (reader):** the reader of `capitals` knew only names of capitals. A reply that named another city counted "
+    "as an abstention, so a lone vote could decide, and consensus labels rest on the same reading."
+)
+GOLD_LABELS = (
+    '**Tainted (labels of `star`):** its "labels right" is the share of its decisions that are right. It learned from the '
+    "true answers."
+)
+LONE_CRITIC = (
+    "**Tainted (critics without one kind of row):** where no row was corrected, the critic took all rows that stayed "
+    "right, and the other way round."
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,8 @@ class Suite:
     """Its file in docs, if it has one."""
     drawn: tuple[str, ...] = ()
     """Arms in the figure: more than six cannot be told apart."""
+    taints: tuple[str, ...] = (UNMATCHED,)
+    """Known faults of every table of this suite, until it has been run again."""
 
     @property
     def method(self) -> str:
@@ -103,6 +122,7 @@ LAB = Suite(
     ((5, 10), (10, 30)),
     "results.svg",
     ("multiagent", "union", "critic_w_0", "single_agent", "majority_ft", "star"),
+    (UNMATCHED, GOLD_LABELS),
 )
 CAPITALS = Suite(
     "SmolLM2-135M-Instruct, capitals",
@@ -116,6 +136,7 @@ CAPITALS = Suite(
     ((0, 4), (2, 4), (0, 10), (4, 10)),
     "results_capitals.svg",
     ("capitals", "capitals_union", "capitals_w_0"),
+    (READER, UNMATCHED, LONE_CRITIC),
 )
 
 

@@ -54,20 +54,17 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
     if suite.figure:
         parts.append(f"![Accuracy, agreement and entropy by iteration]({suite.figure})\n")
         parts.append("Lines are over the seeds that have come furthest; labels are those of the training questions.\n")
-    parts += [
-        describe(suite, summaries),
-        "#### Accuracy of the vote on held-out questions\n",
-        accuracy_table(summaries),
-        "#### Differences\n",
-        difference_table(suite, summaries),
-        "#### Inside\n",
-        inside_table(summaries),
-        "#### Training rows that teach a right answer\n",
-        rows_table(summaries),
-        "#### Cost of one iteration\n",
-        "Without evaluations. Seconds are on the wall, whatever else the machine did.\n",
-        cost_table(summaries),
-    ]
+    cost = "Without evaluations. Seconds are on the wall, whatever else the machine did.\n\n"
+    tables = {
+        "Accuracy of the vote on held-out questions": accuracy_table(summaries),
+        "Differences": difference_table(suite, summaries),
+        "Inside": inside_table(summaries),
+        "Training rows that teach a right answer": rows_table(summaries),
+        "Cost of one iteration": cost + cost_table(summaries),
+    }
+    parts.append(describe(suite, summaries))
+    for title, written in tables.items():
+        parts += [f"#### {title}\n", *(f"{taint}\n" for taint in suite.taints), written]
     return "\n".join(parts)
 
 
