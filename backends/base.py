@@ -66,9 +66,17 @@ class Likelihood(Protocol):
     """Scores given text."""
 
     async def logprob(
-        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        reply: str,
+        adapter: str | None = None,
+        tokens: Sequence[int] | None = None,
     ) -> tuple[float, int]:
-        """Sum of the natural log-probabilities of `reply`'s tokens (end-of-turn included), and their number."""
+        """Return the sum of the natural log-probabilities of a reply's tokens, and their number.
+
+        `tokens` are the drawn token ids of the reply; they are scored as they are. Without them, `reply` is tokenized
+        and the end of the turn is scored after it. Raises `BackendError` for ids outside the vocabulary.
+        """
 
 
 class Embeddings(Protocol):

@@ -21,7 +21,7 @@ import pytest
 
 from backends.base import Ability, Backend, BackendConfig
 from society.errors import BackendError, ContextOverflowError
-from society.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling
+from society.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Sampling
 
 LONG_QUESTION = "Count from one to one hundred, all numbers in words, separated by commas."
 
@@ -40,6 +40,14 @@ def run(config: BackendConfig, use: Callable[[Backend], Coroutine[Any, Any, Any]
             return await use(backend)
 
     return asyncio.run(opened())
+
+
+async def score(backend: Backend, request: GenerateRequest) -> tuple[GenerateOutput, tuple[float, int] | None]:
+    """The reply, and what its drawn tokens score where the backend can score."""
+    output = await backend.generate(request)
+    if backend.likelihood is None or output.tokens is None:
+        return output, None
+    return output, await backend.likelihood.logprob(request.messages, output.text, request.adapter, output.tokens)
 
 
 class BackendContract:
@@ -61,7 +69,7 @@ class BackendContract:
     def test_answers_with_text_and_usage(self, config: BackendConfig) -> None:
         output: GenerateOutput = run(config, lambda backend: backend.generate(ask("Say hello to me.")))
         assert isinstance(output.text, str)
-        assert output.finish_reason in ("stop", "length")
+        assert output.finish_reason in get_args(FinishReason)
         assert output.usage.prompt_tokens > 0
         assert 0 <= output.usage.generated_tokens <= 8
         assert 0 <= output.usage.cached_tokens <= output.usage.prompt_tokens
@@ -111,7 +119,21 @@ class BackendContract:
         request = ask(LONG_QUESTION, max_tokens=16, stop=(" ", "e"))
         output: GenerateOutput = run(config, lambda backend: backend.generate(request))
         assert not {" ", "e"} & set(output.text)
-        assert output.finish_reason == "stop"
+        assert output.finish_reason == "stop_text"
+
+    def test_tokens_are_those_that_were_drawn(self, config: BackendConfig) -> None:
+        sampled = [ask(LONG_QUESTION, seed=i, max_tokens=12, temperature=1.5) for i in range(4)]
+        stopped = ask(LONG_QUESTION, max_tokens=16, stop=("e",))
+
+        async def use(backend: Backend) -> list[tuple[GenerateOutput, tuple[float, int] | None]]:
+            return [await score(backend, request) for request in (*sampled, stopped)]
+
+        for output, scored in run(config, use):
+            if output.tokens is None:
+                continue
+            assert len(output.tokens) == output.usage.generated_tokens
+            if scored is not None and output.logprob is not None:
+                assert scored == (pytest.approx(output.logprob, rel=0.02, abs=0.05), len(output.tokens))
 
     @pytest.mark.parametrize("seconds", [0.0, 0.05])
     def test_cancelling_leaves_it_usable(self, config: BackendConfig, seconds: float) -> None:

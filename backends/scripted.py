@@ -162,4 +162,6 @@ def _cut(text: str, stops: Sequence[str], max_tokens: int) -> tuple[str, FinishR
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     text = text[: min(ends)] if ends else text
     words = list(_WORD.finditer(text)) if len(text) > max_tokens else []  # no text has more words than letters
-    return (text[: words[max_tokens - 1].end()], "length") if len(words) > max_tokens else (text, "stop")
+    if len(words) > max_tokens:
+        return text[: words[max_tokens - 1].end()], "length"
+    return text, "stop_text" if ends else "stop"

@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ChatRole = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "stop_text", "length"]
+"""How a reply ended: the model ended its turn (`stop`), a stop text of the sampling appeared, or may have where a
+server does not say which (`stop_text`), or `max_tokens` were drawn (`length`)."""
 TurnStatus = Literal["ok", "failed"]
 
 
@@ -81,13 +83,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class GenerateOutput:
-    """A backend's answer. `logprob` is the sum of the generated tokens' natural log-probabilities under the
-    model itself (temperature 1, no truncation), or None where the backend does not know it."""
+    """A backend's reply to one request.
+
+    `logprob` is the sum of the generated tokens' natural log-probabilities under the model itself (temperature 1, no
+    truncation), or None where the backend does not know it. `tokens` are the ids of the drawn tokens in their order,
+    the stop token or the tokens of the stop text that ended the reply included, or None where the backend does not
+    know them. With `choices` they are the whole choice with the end of the turn, though its last tokens are certain.
+    """
 
     text: str
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
     logprob: float | None = None
+    tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,8 @@ class Turn:
     """A finished turn. `answer` is what was parsed from the text, None if nothing could be.
 
     `key` is a hash of everything that shaped the turn: messages, sampling, seed, model and adapter. `error` says why
-    it failed; of a turn that did not, what could not be looked for in its text.
+    it failed; of a turn that did not, what could not be looked for in its text. `tokens` are the drawn token ids of
+    the reply, as in `GenerateOutput`.
     """
 
     id: TurnId
@@ -149,6 +158,7 @@ class Turn:
     status: TurnStatus = "ok"
     error: str = ""
     reads: tuple[TurnId, ...] = ()  # the turns whose messages this one was shown
+    tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +234,14 @@ class Example:
 
     Only that last message is learned; earlier assistant turns are context. `source` is the turn it comes from
     and `rule` the selection rule that took it, so a row can be traced to the transcript.
+
+    `tokens` are the drawn token ids of that last message in the vocabulary of the model that learns them: they are
+    learned exactly as they are, and no end of the turn is added. Where they are None, the text of the message is
+    tokenized, and the end of the turn is learned only if `finish_reason` is "stop".
     """
 
     messages: tuple[ChatMessage, ...]
     source: TurnId
     rule: str
+    tokens: tuple[int, ...] | None = None
+    finish_reason: FinishReason = "stop"

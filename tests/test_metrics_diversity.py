@@ -83,7 +83,7 @@ def said(agent: str, text: str) -> Turn:
 
 
 def model(**logprobs: float) -> Score:
-    async def score(messages: Sequence[ChatMessage], reply: str) -> tuple[float, int]:
+    async def score(messages: Sequence[ChatMessage], reply: str, tokens: object) -> tuple[float, int]:
         assert messages[0].content == "hello"
         return logprobs[reply], len(reply)
 
@@ -111,7 +111,7 @@ def test_failed_turns_are_not_scored() -> None:
 
 
 def test_models_with_other_tokens_cannot_be_compared() -> None:
-    async def longer(messages: Sequence[ChatMessage], reply: str) -> tuple[float, int]:
+    async def longer(messages: Sequence[ChatMessage], reply: str, tokens: object) -> tuple[float, int]:
         return -1.0, 99
 
     with pytest.raises(BackendError, match="tokens"):

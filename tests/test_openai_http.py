@@ -97,7 +97,7 @@ def test_a_stranger_is_sent_the_standard_and_what_is_on() -> None:
             "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u \ud83d ☀"}],
             "temperature": 0.5, "top_p": 0.9, "seed": 12, "max_tokens": 7, "min_p": 0.1, "stop": ["x"],
         }  # fmt: skip
-    assert (output.text, output.finish_reason, output.logprob) == ("It is Paris.", "stop", None)
+    assert (output.text, output.finish_reason, output.logprob) == ("It is Paris.", "stop_text", None)
     usage = output.usage
     assert (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens) == (9, 4, 3)
     assert usage.seconds > 0

@@ -120,12 +120,18 @@ class HubLikelihood:
         self.loaded, self.gatherer = loaded, gatherer
 
     async def logprob(
-        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        reply: str,
+        adapter: str | None = None,
+        tokens: Sequence[int] | None = None,
     ) -> tuple[float, int]:
-        """Sum of the natural log-probabilities of `reply`'s tokens (end of turn included), and their number."""
+        """Return the sum of the natural log-probabilities of a reply's tokens, and their number; see `Likelihood`."""
         from backends.hf.scoring import Scored
 
         ids, start = self.loaded.chat.row_ids([*messages, ChatMessage("assistant", reply)])
+        if tokens is not None:
+            ids = [*ids[:start], *tokens]
         if len(ids) > self.loaded.context:
             raise ContextOverflowError(start, len(ids) - start, self.loaded.context)
         return await self.gatherer.ask(Scored(ids, start, adapter))

@@ -108,15 +108,24 @@ class _Opened:
         return output
 
     async def logprob(
-        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        reply: str,
+        adapter: str | None = None,
+        tokens: Sequence[int] | None = None,
     ) -> tuple[float, int]:
-        """Log-probability of `reply` with the end of the turn, and its number of tokens; see `Likelihood`."""
+        """Return the log-probability of a reply, and its number of tokens; see `Likelihood`."""
         self._require(adapter)
         prompt = self._chat.tokens(messages)
-        tokens = [*self._model.vocabulary.tokenize(reply, special=False), self._chat.end_of_turn]
-        self._require_room(len(prompt), len(tokens))
-        score: tuple[float, int] = await self._run(Scoring(prompt, adapter, tokens))
+        scored = self._reply_tokens(reply) if tokens is None else list(tokens)
+        self._require_known(scored)
+        self._require_room(len(prompt), len(scored))
+        score: tuple[float, int] = await self._run(Scoring(prompt, adapter, scored))
         return score
+
+    def _reply_tokens(self, reply: str) -> list[int]:
+        """The tokens of a text as a reply, with the end of the turn."""
+        return [*self._model.vocabulary.tokenize(reply, special=False), self._chat.end_of_turn]
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
         """Tokens of the prompt these messages make, generation prompt included."""
@@ -155,6 +164,14 @@ class _Opened:
     def _require(self, adapter: str | None) -> None:
         if not self._team.knows(adapter):
             raise BackendError(f"The adapter {adapter} is not loaded.", "Load it first, with `adapters.load`.")
+
+    def _require_known(self, tokens: Sequence[int]) -> None:
+        size = self._model.vocabulary.size
+        if not all(0 <= token < size for token in tokens):
+            raise BackendError(
+                f"A reply has token ids that the model does not have: its vocabulary has {size} tokens.",
+                "Score a reply with the model that gave it, or without its token ids.",
+            )
 
     def _require_room(self, prompt: int, answer: int) -> None:
         if prompt + answer > self._length:

@@ -47,7 +47,7 @@ class Writing(Job):
         super().__init__(prompt, adapter)
         self.next = prompt[-1]  # the token to compute next
         self._sampler, self._text, self._limit, self._choices = sampler, text, limit, choices
-        self._count = 0
+        self._drawn: list[int] = []
         self._logprob = 0.0
         self._reason: FinishReason = "stop"
 
@@ -55,7 +55,7 @@ class Writing(Job):
         """Draw the next token from `logits` [vocabulary]; whether the reply is complete."""
         token, logprob = self._sampler.draw(logits, self._choices.allowed if self._choices else None)
         self.next = token
-        self._count += 1
+        self._drawn.append(token)
         self._logprob += logprob
         if token in ends:
             return True
@@ -63,8 +63,9 @@ class Writing(Job):
         if self._choices:
             return self._choices.advance(token)
         if self._text.stopped:
+            self._reason = "stop_text"
             return True
-        if self._count >= self._limit:
+        if len(self._drawn) >= self._limit:
             self._reason = "length"
             return True
         return False
@@ -72,8 +73,9 @@ class Writing(Job):
     def result(self) -> GenerateOutput:
         """The reply."""
         seconds = time.perf_counter() - self.started
-        usage = Usage(len(self.prompt), self._count, self.cached, seconds)
-        return GenerateOutput(self._text.text, self._reason, usage, self._logprob)
+        usage = Usage(len(self.prompt), len(self._drawn), self.cached, seconds)
+        rest = self._choices.rest if self._choices else ()
+        return GenerateOutput(self._text.text, self._reason, usage, self._logprob, (*self._drawn, *rest))
 
 
 class Scoring(Job):

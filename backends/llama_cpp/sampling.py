@@ -170,6 +170,11 @@ class Choices:
         """The tokens that may come next."""
         return np.array(sorted(self._node), np.int32)
 
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """The tokens of a complete choice that were not drawn, because nothing else could follow."""
+        return tuple(self._node)
+
     def advance(self, token: int) -> bool:
         """Take one of the allowed tokens; whether the choice is complete."""
         self._node = self._node[token]

@@ -19,7 +19,7 @@ from backends.openai.limit import Limit
 from backends.openai.opening import Served, find_server, look
 from backends.openai.wire import Choice, Completion
 from society.errors import BackendError, ContextOverflowError
-from society.types import GenerateOutput, GenerateRequest, Usage
+from society.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 
 class OpenAIBackend(Backend):
@@ -112,7 +112,7 @@ class _Connection:
         text = choice.message.content or choice.message.refusal or ""
         if request.choices:
             text = self._chosen(text, request.choices)
-        return GenerateOutput(text, "length" if cut and not request.choices else "stop", usage, _logprob(choice))
+        return GenerateOutput(text, _finish(choice, request), usage, _logprob(choice))
 
     def _require_room(self, usage: Usage, limit: int) -> None:
         """Raise the error of a reply that ends because the context is full: llama.cpp's server gives it as one."""
@@ -128,6 +128,15 @@ class _Connection:
                 "Use a server with structured output, or let the agents vote in their own words.",
             )
         return chosen
+
+
+def _finish(choice: Choice, request: GenerateRequest) -> FinishReason:
+    """How the reply ended. Servers that do not tell a stop text from the end of the turn may have met the former."""
+    if request.choices:
+        return "stop"
+    if choice.finish_reason == "length":
+        return "length"
+    return "stop_text" if request.sampling.stop else "stop"
 
 
 def _usage(said: Completion, seconds: float) -> Usage:

@@ -73,10 +73,14 @@ class RemoteLikelihood:
         self.pool = pool
 
     async def logprob(
-        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        reply: str,
+        adapter: str | None = None,
+        tokens: Sequence[int] | None = None,
     ) -> tuple[float, int]:
-        """Sum of the natural log-probabilities of `reply`'s tokens (end-of-turn included), and their number."""
-        scored: tuple[float, int] = await self.pool.ask("logprob", messages, reply, adapter)
+        """Return the sum of the natural log-probabilities of the reply's tokens, and their number."""
+        scored: tuple[float, int] = await self.pool.ask("logprob", messages, reply, adapter, tokens)
         return scored
 
 

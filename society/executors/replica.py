@@ -91,11 +91,13 @@ class Replica:
             return Missing(request.adapter)
         return await told(self.backend.generate, request)
 
-    async def logprob(self, messages: Sequence[ChatMessage], reply: str, adapter: str | None) -> Any:
-        """The sum and the number of tokens, `Missing` or an error."""
+    async def logprob(
+        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None, tokens: Sequence[int] | None
+    ) -> Any:
+        """Return the sum and the number of tokens, `Missing` or an error."""
         if adapter is not None and adapter not in self._loaded:
             return Missing(adapter)
-        return await told(self.backend.likelihood.logprob, messages, reply, adapter)
+        return await told(self.backend.likelihood.logprob, messages, reply, adapter, tokens)
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """The vectors, or an error."""

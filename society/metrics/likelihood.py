@@ -16,8 +16,9 @@ from society.types import ChatMessage, Turn
 if TYPE_CHECKING:
     from backends.base import Backend
 
-Score = Callable[[Sequence[ChatMessage], str], Awaitable[tuple[float, int]]]
-"""The sum of natural log-probabilities of a reply to these messages under one model, and its number of tokens."""
+Score = Callable[[Sequence[ChatMessage], str, Sequence[int] | None], Awaitable[tuple[float, int]]]
+"""Returns the sum of natural log-probabilities of a reply to these messages under one model, and its number of tokens.
+The reply is given as text and, where they are known, as its drawn token ids, which are then what is scored."""
 BASE = "base"
 """The name of the model without any adapter, where agents have adapters."""
 
@@ -42,15 +43,16 @@ class CrossLikelihood:
 
 
 async def score_responses(turns: Sequence[Turn], models: Mapping[str, Score]) -> list[Scored]:
-    """Score every turn's text, as the reply to what its agent was given, under every model.
+    """Score every turn's drawn tokens, as the reply to what its agent was given, under every model.
 
-    Models are asked together: batching is the backend's work. Failed turns are left out. Raises `BackendError` where
-    two models split a response into different numbers of tokens, so that they cannot be compared.
+    The models must share a vocabulary with those that spoke. The text of a turn without token ids is tokenized, and
+    the end of the turn is scored after it. Models are asked together: batching is the backend's work. Failed turns are
+    left out. Raises `BackendError` where two models split a response into different numbers of tokens.
     """
     import asyncio
 
     spoken = [turn for turn in turns if turn.status == "ok"]
-    asked = [[score(turn.messages, turn.text) for score in models.values()] for turn in spoken]
+    asked = [[score(turn.messages, turn.text, turn.tokens) for score in models.values()] for turn in spoken]
     answers = await asyncio.gather(*(asyncio.gather(*row) for row in asked))
     return [_scored(turn, dict(zip(models, row, strict=True))) for turn, row in zip(spoken, answers, strict=True)]
 
@@ -96,7 +98,9 @@ def scorer(name: str, backend: Backend, adapter: str | None) -> Score:
     if likelihood is None:
         raise InputError(f"The backend {name!r} cannot score given text.", "Use llama_cpp or hf for likelihoods.")
 
-    async def score(messages: Sequence[ChatMessage], reply: str) -> tuple[float, int]:
-        return await likelihood.logprob(messages, reply, adapter)
+    async def score(
+        messages: Sequence[ChatMessage], reply: str, tokens: Sequence[int] | None = None
+    ) -> tuple[float, int]:
+        return await likelihood.logprob(messages, reply, adapter, tokens)
 
     return score

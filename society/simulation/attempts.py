@@ -18,11 +18,11 @@ import math
 import re
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from society.errors import BackendError, SocietyError, TransientError
 from society.identity import derive_seed
-from society.types import GenerateOutput, GenerateRequest, Usage
+from society.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -37,6 +37,7 @@ LONGEST_WAIT = 600.0
 """Seconds: a server that asks for a longer wait than this is not waited for."""
 LONGEST = 10_000_000
 """Characters of the longest reply that is taken for one."""
+FINISH_REASONS = get_args(FinishReason)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -115,8 +116,10 @@ def checked(output: GenerateOutput) -> GenerateOutput:
         raise _broken(f"it gave {what}, not a GenerateOutput with text")
     if len(output.text) > LONGEST:
         raise _broken(f"its reply has {len(output.text):,} characters, more than {LONGEST:,}")
-    if output.finish_reason not in ("stop", "length") or not _is_usage(output.usage):
+    if output.finish_reason not in FINISH_REASONS or not _is_usage(output.usage):
         raise _broken(f"its finish_reason or usage is none: {output.finish_reason!r:.80}, {output.usage!r:.200}")
+    if not _are_tokens(output.tokens):
+        raise _broken("its tokens are no tuple of whole numbers from 0 to 2**31 - 1")
     if (text := storable(output.text)) != output.text:
         output = replace(output, text=text)
     if output.logprob is not None and not math.isfinite(output.logprob):
@@ -129,6 +132,12 @@ def _is_usage(usage: object) -> bool:
         return False
     counts = (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens)
     return all(type(count) is int and count >= 0 for count in counts)
+
+
+def _are_tokens(tokens: object) -> bool:
+    if tokens is None:
+        return True
+    return isinstance(tokens, tuple) and all(type(token) is int and 0 <= token < 2**31 for token in tokens)
 
 
 def _broken(how: str) -> BackendError:

@@ -109,7 +109,13 @@ class Speaker:
 
     def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:
         """The turn that a reply makes. One that the task breaks on has failed, with its text."""
-        said = partial(finish, finish_reason=output.finish_reason, usage=output.usage, logprob=output.logprob)
+        said = partial(
+            finish,
+            finish_reason=output.finish_reason,
+            usage=output.usage,
+            logprob=output.logprob,
+            tokens=output.tokens,
+        )
         try:
             answer = self.parse(output.text, item)
         except SlowPatternError as error:

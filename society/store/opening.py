@@ -12,7 +12,7 @@ from society.durable import appearing
 from society.errors import RunFolderError
 from society.store.validate import distrust, is_ours, validate
 
-VERSION = "1"
+VERSION = "2"
 
 
 def open_database(path: Path, read_only: bool) -> sqlite3.Connection:

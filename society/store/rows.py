@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from society.store.tokens import pack_tokens, unpack_tokens
 from society.types import ChatMessage, Decision, Turn, TurnId, Usage
 
 TURN_COLUMNS = (
     "iteration", "item", "sample", "phase", "round", "agent", "key", "status", "error", "chat", "text", "answer",
     "finish_reason", "logprob", "confidence", "adapter", "prompt_tokens", "generated_tokens", "cached_tokens",
-    "seconds", "reads", "reused",
+    "seconds", "reads", "reused", "tokens",
 )  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -42,7 +43,7 @@ def turn_row(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]
         i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.key, turn.status, turn.error, chat,
         _storable(turn.text), turn.answer and _storable(turn.answer), turn.finish_reason, turn.logprob,
         turn.confidence, turn.adapter, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds,
-        reads_value(turn), int(reused),
+        reads_value(turn), int(reused), pack_tokens(turn.tokens),
     )  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:
             TurnId(i.iteration, i.item, phase, number, agent, i.sample)
             for phase, number, agent in json.loads(row["reads"])
         ),
+        tokens=unpack_tokens(row["tokens"]),
     )
 
 

@@ -1,4 +1,4 @@
--- A run store, version 1. Texts are stored once each; a turn's chat is a list of [role, text key in hex].
+-- A run store, version 2. Texts are stored once each; a turn's chat is a list of [role, text key in hex].
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE texts (key BLOB PRIMARY KEY, text TEXT NOT NULL);
@@ -16,6 +16,7 @@ CREATE TABLE turns (
   seconds REAL NOT NULL,
   reads TEXT NOT NULL,             -- the turns it was shown: [[phase, round, agent], ...]
   reused INTEGER NOT NULL,         -- 1 if taken over from another run's store
+  tokens BLOB,                     -- drawn token ids of the reply, as `society.store.tokens` packs them
   PRIMARY KEY (iteration, item, sample, phase, round, agent)
 );
 

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from society.errors import RunFolderError
+from society.store.tokens import RULE as TOKENS_RULE
 
 LONGEST_VALUE = 50_000_000
 """Bytes of one text in a store."""
@@ -39,6 +40,7 @@ _FLOATS = {"turns": ("logprob", "confidence", "seconds"), "results": ("support",
 _RULES = {
     "texts": ["typeof(key) = 'blob'"],
     "turns": [
+        TOKENS_RULE,
         "status IN ('ok', 'failed')",
         "json_type(chat) = 'array'",
         "NOT EXISTS (SELECT 1 FROM json_each(chat) AS m WHERE m.type != 'array' OR json_array_length(m.value) != 2"

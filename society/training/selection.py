@@ -49,7 +49,8 @@ def select_examples(
 
 def make_example(turn: Turn, rule: str) -> Example:
     """The row that teaches this turn: the chat as the model saw it, then what it said."""
-    return Example((*turn.messages, ChatMessage("assistant", turn.text)), turn.id, rule)
+    chat = (*turn.messages, ChatMessage("assistant", turn.text))
+    return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason)
 
 
 def label_of(record: DebateRecord, label: Literal["consensus", "gold"]) -> str | None:
