@@ -1,4 +1,4 @@
-"""A Llama-architecture model of some 50,000 random weights with a word tokenizer, made in a second."""
+"""Models of some 50,000 random weights with a word tokenizer, made in a second."""
 
 from __future__ import annotations
 
@@ -13,6 +13,32 @@ TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|> {{ message.content }} <|end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|> {% endif %}"
 )
+EXPERTS = {
+    "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1,
+    "n_group": 1, "topk_group": 1, "n_shared_experts": 1,
+}  # fmt: skip
+LATENT = {
+    "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "qk_nope_head_dim": 8,
+    "num_key_value_heads": 4,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+LONG_ROPE = {
+    "rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
+    "original_max_position_embeddings": 32,
+}  # fmt: skip
+ARCHITECTURES: dict[str, dict[str, object]] = {
+    "llama": {},
+    "qwen3": {"head_dim": 8},
+    "gemma3_text": {
+        "head_dim": 8, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16,
+        "query_pre_attn_scalar": 8,
+    },
+    "phi3": {"rope_parameters": LONG_ROPE, "original_max_position_embeddings": 32, "tie_word_embeddings": False},
+    "deepseek_v3": EXPERTS | LATENT,
+    "mixtral": {"num_local_experts": 4, "tie_word_embeddings": False},
+}  # fmt: skip
+"""What the tiny models of each kind differ in. Gemma 3 has two tables of rotary frequencies, Phi-3 one that depends on
+the length, DeepSeek a stored buffer in float32, Mixtral weights that transformers joins when it loads them."""
 CONTROLS = ["<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 
 
@@ -29,10 +55,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def make_model(folder: Path, seed: int = 0, **overrides: object) -> Path:
+def make_model(folder: Path, seed: int = 0, kind: str = "llama", **overrides: object) -> Path:
     """Write the model folder: safetensors, configuration, tokenizer with a chat template."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = make_tokenizer()
     settings = {
@@ -40,10 +66,10 @@ def make_model(folder: Path, seed: int = 0, **overrides: object) -> Path:
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
         "tie_word_embeddings": True, "initializer_range": 0.3,
         "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 0,
-    } | overrides  # fmt: skip
+    } | ARCHITECTURES[kind] | overrides  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(LlamaConfig(**settings))
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -58,12 +58,22 @@ def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
         "model": str(weights.folder),
         "hash": weights.hash,
         "dtype": str(weights.model.dtype).removeprefix("torch."),
+        "others": _other_dtypes(weights.model),
         "device": weights.device.type,
         "settings": job.settings.model_dump(mode="json", exclude_unset=True),
         "start": None if job.start is None else asdict(job.start),
         "seed": job.seed,
         "rows": rows.rows,
         "part": str(part),
+    }
+
+
+def _other_dtypes(model: Any) -> dict[str, str]:
+    """Return the dtypes of those weights and stored buffers of the base that have another one than the model."""
+    return {
+        name.replace(".base_layer", ""): str(tensor.dtype).removeprefix("torch.")
+        for name, tensor in model.state_dict().items()
+        if tensor.dtype != model.dtype and ".lora_" not in name
     }
 
 

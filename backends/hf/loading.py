@@ -20,7 +20,7 @@ from backends.llama_cpp.models import cache_folder, digest_of, find_model
 from society.errors import BackendError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from backends.hf import HuggingFace
 
@@ -73,6 +73,8 @@ def find_folder(model: str) -> Path:
             f"{model} holds no .safetensors file.",
             "Pickled weights (.bin, .pt) can run code and are refused: convert them to safetensors.",
         )
+    if (folder / "adapter_config.json").exists():  # transformers would load another model and put this on it
+        raise BackendError(f"{model} is an adapter, not a model.", "Give the base here, and the adapter to an agent.")
     return folder
 
 
@@ -152,11 +154,35 @@ def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "n
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
         options["device_map"] = {"": device}
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, **options
-    )
-    _check_layers(model.config)
+    auto: Any = AutoModelForCausalLM
+    model, found = auto.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+        output_loading_info=True, **options,
+    )  # fmt: skip
+    _check_complete(folder, found)
+    _check_layers(model.config, bool(getattr(model, "_is_stateful", False)))
     return (model if options else model.to(device)).eval()
+
+
+def read_names(folder: Path) -> set[str]:
+    """Return the names of all tensors in a folder's safetensors."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            names |= set(file.keys())
+    return names
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every tensor of a folder's safetensors with its name."""
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name)
 
 
 def pick_device(device: str) -> str:
@@ -185,12 +211,24 @@ def _eos_ids(folder: Path) -> list[int]:
     return list(eos) if isinstance(eos, list) else [] if eos is None else [eos]
 
 
-def _check_layers(config: Any) -> None:
+def _check_complete(folder: Path, found: Mapping[str, Any]) -> None:
+    """Refuse a folder that lacks weights: transformers would draw them at random and only warn."""
+    wrong = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))
+    if wrong:
+        raise BackendError(
+            f"The model in {folder} is incomplete: no weights that fit {', '.join(wrong[:3])} "
+            f"({len(wrong)} tensors in all).",
+            "Restore the folder, or give the config.json that belongs to its weights.",
+        )
+
+
+def _check_layers(config: Any, stateful: bool = False) -> None:
     """Refuse recurrent layers: their state cannot be padded, so rows of unequal length cannot share a batch."""
     other = set(getattr(config, "layer_types", None) or ()) - ATTENTION
-    if other:
+    if other or stateful:
+        kinds = ", ".join(sorted(other)) or str(config.model_type)
         raise BackendError(
-            f"The model has layers of kind {', '.join(sorted(other))}, which this backend cannot batch.",
+            f"The model has layers of kind {kinds}, which this backend cannot batch: they keep a recurrent state.",
             "Use a model with attention layers alone, or the llama_cpp backend.",
         )
 

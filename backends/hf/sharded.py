@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from backends.hf.casting import cast_parameters, cast_shards
 from backends.hf.examples import Rows
 from backends.hf.launch import ORDER, STEP, STORE
 from backends.hf.loading import load_model
@@ -68,7 +69,10 @@ def _train(order: dict[str, Any], rank: int) -> None:
         place = part if rank == 0 else Path(scratch)
         watch = SharedWatch(rank)
         job = Job(weights, settings, start, order["seed"], watch, rank, dist.get_world_size())
-        (_train_full if settings.method == "full" else _train_lora)(job, rows, place, order["dtype"])
+        if settings.method == "full":
+            _train_full(job, rows, place, order["dtype"], order["others"])
+        else:
+            _train_lora(job, rows, place)
 
 
 def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None) -> Weights:
@@ -77,11 +81,13 @@ def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None)
     if full:
         check_full(start)
     folder = Path(start.path) if full and start is not None else Path(order["model"])
-    dtype, shards = torch.float32 if full else getattr(torch, order["dtype"]), dist.get_world_size()
+    dtype = getattr(torch, order["dtype"])
     if full and has_tied_embeddings(folder):
-        model = shard(load_model(folder, dtype, "cpu"), order["device"])
+        model = shard(cast_parameters(load_model(folder, dtype, "cpu"), torch.float32), order["device"])
     else:
-        model = load_model(folder, dtype, order["device"], shards=shards)
+        model = load_model(folder, dtype, order["device"], shards=dist.get_world_size())
+        if full:
+            cast_shards(model, torch.float32)
     return Weights(model, folder, order["hash"])
 
 
@@ -113,32 +119,37 @@ def shard(model: Any, device: str) -> Any:
     return model
 
 
-def _train_lora(job: Job, rows: Rows, place: Path, dtype: str) -> None:
+def _train_lora(job: Job, rows: Rows, place: Path) -> None:
     attach_new(job.weights, job.settings, job.start)
     run(job, job.weights.peft, rows, place)
     write_lora(job.weights.peft, place)
 
 
-def _train_full(job: Job, rows: Rows, place: Path, dtype: str) -> None:
-    """Train all weights in float32; the first process gathers them and writes them in the base's precision."""
+def _train_full(job: Job, rows: Rows, place: Path, dtype: str, others: Mapping[str, str]) -> None:
+    """Train all weights in float32; the first process gathers them and writes them in the base's precision.
+
+    `others` has the dtypes of those weights and buffers that the base does not hold in `dtype`.
+    """
     from transformers.distributed.utils import gather_full_state_dict
 
     model = job.weights.model
     run(job, model.requires_grad_(True), rows, place)
     whole = gather_full_state_dict(model)
     if job.rank == 0:
-        write_model(model, {name: tensor.to(getattr(torch, dtype)) for name, tensor in whole.items()}, place)
+        dtypes = {name: getattr(torch, others.get(name, dtype)) for name in whole}
+        state = {name: tensor.to(dtypes[name]) for name, tensor in whole.items()}
+        write_model(model, state, getattr(torch, dtype), place)
 
 
-def write_model(model: Any, state: dict[str, torch.Tensor], place: Path) -> None:
-    """Write a sharded model's gathered weights as a plain model folder."""
+def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, place: Path) -> None:
+    """Write a sharded model's gathered weights as a plain model folder whose configuration names `dtype`."""
     from transformers import AutoModelForCausalLM
 
     config = type(model.config).from_dict(model.config.to_dict())
     config.distributed_config = None
     with torch.device("meta"):
         auto: Any = AutoModelForCausalLM
-        whole = auto.from_config(config, dtype=next(iter(state.values())).dtype)
+        whole = auto.from_config(config, dtype=dtype)
     whole.load_state_dict(state, assign=True)
     whole.tie_weights()
     whole.generation_config = model.generation_config

@@ -24,6 +24,7 @@ from transformers import Trainer as HubTrainer
 from backends.hf.adapters import hash_adapter, is_lora, normalise_config, write_folder
 from backends.hf.attention import fast_attention
 from backends.hf.batches import Batches, collate_share
+from backends.hf.casting import Precision, cast_parameters
 from backends.hf.chat import Chat
 from backends.hf.compiling import compiled
 from backends.hf.examples import Rows, encode
@@ -154,11 +155,12 @@ def _train_full(job: Job, rows: Rows, part: Path) -> None:
     check_full(start)
     if start is not None:
         weights.add(start)
-    dtype = weights.model.dtype
     with weights.bare() as model:
         weights.switch(start.hash if start else None)
-        run(job, model.float().requires_grad_(True), rows, part)
-        model.to(dtype).save_pretrained(part)
+        precision = Precision.of(model)
+        run(job, cast_parameters(model, torch.float32).requires_grad_(True), rows, part)
+        precision.restore()
+        model.save_pretrained(part)
 
 
 def check_full(start: Adapter | None) -> None:

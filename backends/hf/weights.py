@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from backends.hf.adapters import check_adapter, check_shapes, is_lora
+from backends.hf.casting import Buffers, Precision
+from backends.hf.loading import load_model, read_names, read_tensors
 from backends.hf.mixing import Stack, can_stack
 from society.errors import BackendError
 from society.types import Adapter
@@ -123,30 +125,34 @@ class Weights:
         self.here = name
 
     def _read(self, folder: Path) -> None:
-        """Copy a folder's safetensors into the model's parameters, whose names PEFT may have lengthened."""
-        from safetensors import safe_open
-
+        """Copy the weights of a folder into the model's own, whose names PEFT may have lengthened."""
         own = {n.replace(".base_layer", ""): p for n, p in self.model.state_dict(keep_vars=True).items()}
-        for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, "pt") as file, torch.no_grad():
-                for name in file.keys():  # noqa: SIM118 - the file is no mapping
-                    tensor = file.get_tensor(name)
-                    if name not in own or own[name].shape != tensor.shape:
-                        raise BackendError(
-                            f"The weights in {folder} do not fit this model: {name}.",
-                            "Open the model that they were trained from.",
-                        )
-                    own[name].copy_(tensor)
+        names = read_names(folder)
+        with torch.no_grad():
+            if names <= own.keys() and {id(own[name]) for name in names} == {id(tensor) for tensor in own.values()}:
+                misfit = _copy_all(read_tensors(folder), own)
+            else:  # transformers stores these weights under other names, or in other parts
+                misfit = _copy_all(load_model(folder, self.model.dtype, "cpu").state_dict().items(), own)
+        if misfit:
+            raise BackendError(
+                f"The weights in {folder} do not fit this model: {misfit}.",
+                "Open the model that they were trained from.",
+            )
 
     @contextmanager
     def bare(self) -> Iterator[Any]:
-        """The model without LoRA layers, while its own weights are trained; the base's are back afterwards."""
-        dtype = self.model.dtype
+        """Yield the model without LoRA layers, so that its own weights can be trained.
+
+        Afterwards the base's weights, all buffers and each parameter's dtype are what they were.
+        """
         self.strip()
+        precision, buffers = Precision.of(self.model), Buffers(self.model)
         try:
             yield self.model
         finally:
-            self.model.to(dtype).eval().requires_grad_(False)
+            precision.restore()
+            buffers.restore()
+            self.model.eval().requires_grad_(False)
             self.here = "?"
             self.switch(None)
 
@@ -155,3 +161,12 @@ class Weights:
         self._unstack()
         if self.peft is not None:
             self.model, self.peft = self.peft.unload(), None
+
+
+def _copy_all(tensors: Iterable[tuple[str, torch.Tensor]], own: Mapping[str, torch.Tensor]) -> str:
+    """Copy tensors into those of the same names; return the name of the first that does not fit, or ""."""
+    for name, tensor in tensors:
+        if name not in own or own[name].shape != tensor.shape:
+            return name
+        own[name].copy_(tensor)
+    return ""
