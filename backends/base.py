@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.component import Component
@@ -60,6 +60,14 @@ class Tokenizer(Protocol):
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
         """Tokens of the prompt these messages make, generation prompt included."""
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What the tokenizer of a backend also is if the backend's replies have `tokens`."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of drawn tokens: that of the reply, up to a stop text. Control tokens are left out."""
 
 
 class Likelihood(Protocol):

@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 import pytest
 
-from backends.base import Ability, Backend, BackendConfig
+from backends.base import Ability, Backend, BackendConfig, Decoder
 from society.errors import BackendError, ContextOverflowError
 from society.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Sampling
 
@@ -48,6 +48,12 @@ async def score(backend: Backend, request: GenerateRequest) -> tuple[GenerateOut
     if backend.likelihood is None or output.tokens is None:
         return output, None
     return output, await backend.likelihood.logprob(request.messages, output.text, request.adapter, output.tokens)
+
+
+def decode(backend: Backend, output: GenerateOutput) -> str:
+    """Return the text of the reply's drawn tokens, as the backend's tokenizer has it."""
+    assert isinstance(backend.tokenizer, Decoder), "a tokenizer of replies with tokens needs `decode`"
+    return backend.tokenizer.decode(output.tokens or ())
 
 
 class BackendContract:
@@ -134,6 +140,36 @@ class BackendContract:
             assert len(output.tokens) == output.usage.generated_tokens
             if scored is not None and output.logprob is not None:
                 assert scored == (pytest.approx(output.logprob, rel=0.02, abs=0.05), len(output.tokens))
+
+    def test_drawn_tokens_are_the_text(self, config: BackendConfig) -> None:
+        need(config, "tokenizer")
+        hot = [ask(LONG_QUESTION, seed=i, max_tokens=12, temperature=1.5) for i in range(4)]
+        stopped = [ask(LONG_QUESTION, seed=i, max_tokens=16, temperature=1.5, stop=("e", " a", "\n")) for i in range(4)]
+
+        async def use(backend: Backend) -> list[tuple[GenerateOutput, str]]:
+            outputs = await asyncio.gather(*map(backend.generate, [*hot, *stopped]))
+            return [(output, decode(backend, output)) for output in outputs if output.tokens is not None]
+
+        for output, text in run(config, use):
+            if output.finish_reason == "stop_text":
+                assert text.startswith(output.text)
+                assert any(stop in text for stop in stopped[0].sampling.stop)
+            else:
+                assert text == output.text
+
+    def test_tokens_of_a_choice_are_the_whole_choice(self, config: BackendConfig) -> None:
+        need(config, "choices")
+        need(config, "tokenizer")
+        message, choices = (ChatMessage("user", "Choose one."),), ("no", "no doubt", "nobody else", "yes")
+        requests = [GenerateRequest(message, Sampling(3.0, max_tokens=9), i, choices=choices) for i in range(12)]
+
+        async def use(backend: Backend) -> list[tuple[GenerateOutput, str]]:
+            outputs = await asyncio.gather(*map(backend.generate, requests))
+            return [(output, decode(backend, output)) for output in outputs if output.tokens is not None]
+
+        found = run(config, use)
+        assert all(text == output.text in choices for output, text in found)
+        assert len({output.tokens[-1] for output, _ in found}) <= 1  # the end of the turn
 
     @pytest.mark.parametrize("seconds", [0.0, 0.05])
     def test_cancelling_leaves_it_usable(self, config: BackendConfig, seconds: float) -> None:

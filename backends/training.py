@@ -109,4 +109,6 @@ class Training:
     """Examples left out because they were too long."""
     cut: int = 0
     """Examples whose context was shortened."""
+    retokenized: int = 0
+    """Examples whose reply was tokenized from its text, since its drawn tokens are not known."""
     seconds: float = 0.0

@@ -129,9 +129,7 @@ class HubLikelihood:
         """Return the sum of the natural log-probabilities of a reply's tokens, and their number; see `Likelihood`."""
         from backends.hf.scoring import Scored
 
-        ids, start = self.loaded.chat.row_ids([*messages, ChatMessage("assistant", reply)])
-        if tokens is not None:
-            ids = [*ids[:start], *tokens]
+        ids, start = self.loaded.chat.row_ids([*messages, ChatMessage("assistant", reply)], tokens)
         if len(ids) > self.loaded.context:
             raise ContextOverflowError(start, len(ids) - start, self.loaded.context)
         return await self.gatherer.ask(Scored(ids, start, adapter))

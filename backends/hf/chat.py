@@ -23,8 +23,10 @@ class Chat:
     `end` is the token a reply ends with in training; any token of `stops` ends one in generation.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, eos: Sequence[int]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, eos: Sequence[int], vocabulary: int = 0) -> None:
+        """`vocabulary` is the model's number of tokens; by default the tokenizer's, which may be smaller."""
         self.tokenizer = tokenizer
+        self.vocabulary = vocabulary or len(tokenizer)
         if not tokenizer.chat_template:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
         source = str(tokenizer.get_chat_template())
@@ -49,24 +51,45 @@ class Chat:
             raise BackendError("A request without messages has nothing to answer.", "Give it a user message.")
         return self._tokens(messages, add_generation_prompt=True)
 
-    def reply_ids(self, reply: str) -> list[int]:
-        """The tokens of what an assistant said, the end of its turn included."""
-        ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return [*ids, self.end]
+    def reply_ids(self, reply: str, ended: bool = True) -> list[int]:
+        """Tokenize the text of an assistant's reply; where the reply `ended` its turn, add the end of the turn.
 
-    def row_ids(self, messages: Sequence[ChatMessage]) -> tuple[list[int], int]:
-        """The tokens of a chat that ends with an assistant message, and where that message starts in them."""
+        A text has several tokenizations: these need not be the tokens that a model drew.
+        """
+        ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [*ids, *([self.end] if ended else [])]
+
+    def row_ids(
+        self, messages: Sequence[ChatMessage], tokens: Sequence[int] | None = None, ended: bool = True
+    ) -> tuple[list[int], int]:
+        """Return the tokens of a chat that ends with an assistant's reply, and where the reply starts in them.
+
+        `tokens` are the reply's drawn tokens, taken as they are. Without them the reply's text is tokenized. Raises
+        `BackendError` for tokens that are not in the vocabulary.
+        """
         if not messages or messages[-1].role != "assistant":
             raise InputError("A training example must end with an assistant message: that is what is learned.")
         prompt = self.prompt_ids(messages[:-1])
-        return prompt + self.reply_ids(messages[-1].content), len(prompt)
+        if tokens is None:
+            return prompt + self.reply_ids(messages[-1].content, ended), len(prompt)
+        if not all(0 <= token < self.vocabulary for token in tokens):
+            raise BackendError(
+                f"A reply has token ids that the model does not have: its vocabulary has {self.vocabulary} tokens.",
+                "Use the model that gave the reply, or the reply without its token ids.",
+            )
+        return [*prompt, *tokens], len(prompt)
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
         """Tokens of the prompt these messages make (the backend's `tokenizer` ability)."""
         return len(self.prompt_ids(messages))
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of drawn tokens, without control tokens and without the token that ended the turn."""
+        ids = list(tokens)
+        return self.text(ids[:-1] if ids and ids[-1] in self.stops else ids)
+
     def text(self, ids: Sequence[int]) -> str:
-        """The text of generated tokens, without control tokens."""
+        """Return the text of tokens, without control tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def pieces(self, ids: Sequence[int]) -> Iterator[tuple[str, int]]:

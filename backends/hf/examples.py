@@ -15,11 +15,13 @@ LEAST_CONTEXT = 4  # tokens of the prompt that a cut must leave at either end
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Examples as tokens. Of each row the tokens from its `start` on are learned: the reply and its end."""
+    """Examples as tokens. The tokens of a row from its `start` on are learned: the reply as it was drawn."""
 
     rows: list[tuple[list[int], int]]
     dropped: int = 0
     cut: int = 0
+    retokenized: int = 0
+    """Rows whose reply is tokenized from its text, since the drawn tokens are not known."""
 
     @property
     def tokens(self) -> int:
@@ -28,10 +30,13 @@ class Rows:
 
 
 def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> Rows:
-    """The examples as tokens, exactly those of inference. Raises `InputError` when nothing is left to learn."""
+    """Return the examples as tokens: the prompts as in inference, the replies as drawn where that is known.
+
+    Raises `InputError` when nothing is left to learn.
+    """
     if not examples:
         raise InputError("There are no examples to train on.", "Loosen the selection, or let the scenario go on.")
-    whole = [chat.row_ids(example.messages) for example in examples]
+    whole = [row_of(chat, example) for example in examples]
     fitting = [fit(ids, start, settings) for ids, start in whole]
     rows = [row for row in fitting if row is not None]
     if not rows:
@@ -42,12 +47,18 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
             "Raise train.max_length, or set too_long: cut.",
         )
     cut = sum(new is not None and new[0] != old[0] for new, old in zip(fitting, whole, strict=True))
-    return Rows(rows, dropped=len(whole) - len(rows), cut=cut)
+    guessed = sum(row is not None and e.tokens is None for row, e in zip(fitting, examples, strict=True))
+    return Rows(rows, dropped=len(whole) - len(rows), cut=cut, retokenized=guessed)
+
+
+def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:
+    """Return an example's tokens and where its reply starts. No end of the turn is learned that was not drawn."""
+    return chat.row_ids(example.messages, example.tokens, example.finish_reason == "stop")
 
 
 def render(chat: Chat, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
     """The row of an example as training sees it: the text of its tokens, and whether each is learned."""
-    ids, start = chat.row_ids(example.messages)
+    ids, start = row_of(chat, example)
     row = fit(ids, start, settings)
     ids, start = row or (ids, len(ids))
     pieces: list[tuple[str, bool]] = []

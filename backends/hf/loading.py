@@ -125,7 +125,11 @@ def _convert(gguf: Path, part: Path) -> None:
 
 def load_chat(folder: Path, template: str | None) -> Chat:
     """How chats become tokens for this model, with another chat template if one is given."""
-    return Chat(load_tokenizer(folder, template), _eos_ids(folder))
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    vocabulary = int(getattr(config.get_text_config(), "vocab_size", None) or 0)
+    return Chat(load_tokenizer(folder, template), _eos_ids(folder), vocabulary)
 
 
 def load_tokenizer(folder: Path, template: str | None) -> Any:

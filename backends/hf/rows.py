@@ -20,6 +20,8 @@ class Row:
     options: dict[tuple[int, ...], str] = field(default_factory=dict)
     """With choices: the tokens of each, end of turn included, and its text."""
     ids: list[int] = field(default_factory=list)
+    certain: tuple[int, ...] = ()
+    """With choices: the tokens that follow those in `ids`, since no other choice is left."""
     logprob: float = 0.0
     seconds: float = 0.0
     """This row's share of the time of every step that it was in."""
@@ -56,9 +58,10 @@ class Row:
 
     def _end_choice(self) -> None:
         """End as soon as one choice is left: what remains of it is certain."""
-        left = [text for ids, text in self.options.items() if ids[: len(self.ids)] == tuple(self.ids)]
+        left = [ids for ids in self.options if ids[: len(self.ids)] == tuple(self.ids)]
         if len(left) == 1:
-            self._end(left[0], "stop")
+            self.certain = left[0][len(self.ids) :]
+            self._end(self.options[left[0]], "stop")
 
     def _end_text(self) -> None:
         """End at a stop string, which is not part of the text, or at the limit."""
@@ -66,7 +69,7 @@ class Row:
         text = self.chat.text(self.ids) if sampling.stop else ""
         cuts = [text.find(stop) for stop in sampling.stop if stop in text]
         if cuts:
-            self._end(text[: min(cuts)], "stop")
+            self._end(text[: min(cuts)], "stop_text")
         elif len(self.ids) >= sampling.max_tokens:
             self._end(self.chat.text(self.ids), "length")
 
@@ -74,6 +77,7 @@ class Row:
         self.text, self.finish = text, finish
 
     def output(self) -> GenerateOutput:
-        """The finished row as the engine wants it."""
+        """Return the finished row as the engine wants it."""
         usage = Usage(len(self.prompt), len(self.ids), 0, self.seconds)
-        return GenerateOutput(self.text, self.finish or "length", usage, self.logprob)
+        drawn = (*self.ids, *self.certain)
+        return GenerateOutput(self.text, self.finish or "length", usage, self.logprob, drawn)

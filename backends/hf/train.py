@@ -85,6 +85,7 @@ def train(
         examples=len(rows.rows),
         dropped=rows.dropped,
         cut=rows.cut,
+        retokenized=rows.retokenized,
         seconds=time.perf_counter() - started,
     )
 

@@ -131,6 +131,13 @@ class _Opened:
         """Tokens of the prompt these messages make, generation prompt included."""
         return len(self._chat.tokens(messages))
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of drawn tokens; see `Decoder`."""
+        text, vocabulary = TextStream(), self._model.vocabulary
+        for token in tokens[:-1] if tokens and tokens[-1] in vocabulary.ends else tokens:
+            text.add(vocabulary.piece(token))
+        return text.text
+
     def identify(self, path: Path) -> Adapter:
         """The LoRA in a GGUF file. The file does not say which weights it was trained on."""
         return Adapter(hash_path(path), str(path), "")

@@ -57,11 +57,13 @@ class Writing(Job):
         self.next = token
         self._drawn.append(token)
         self._logprob += logprob
+        if self._choices:
+            if token not in ends:
+                self._text.add(piece(token))
+            return self._choices.advance(token)
         if token in ends:
             return True
         self._text.add(piece(token))
-        if self._choices:
-            return self._choices.advance(token)
         if self._text.stopped:
             self._reason = "stop_text"
             return True

@@ -65,6 +65,10 @@ class RemoteTokenizer:
         """Tokens of the prompt these messages make, generation prompt included."""
         return int(self.pool.ask_now("count", messages))
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of drawn tokens; see `Decoder`."""
+        return str(self.pool.ask_now("decode", tokens))
+
 
 class RemoteLikelihood:
     """Scores given text."""

@@ -107,6 +107,10 @@ class Replica:
         """Tokens of the prompt."""
         return int(self.backend.tokenizer.count(messages))
 
+    async def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of drawn tokens."""
+        return str(self.backend.tokenizer.decode(tokens))
+
     async def identify(self, pieces: Sequence[Any]) -> Any:
         """The adapter in these files (references to pieces), its path here; or an error."""
         return await told(self._identify, pieces)
