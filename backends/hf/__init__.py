@@ -5,6 +5,7 @@
     loading      a model's folder: found, checked, dequantised from GGUF, hashed and loaded
     chat         messages to tokens, for inference and training alike
     weights      one base model, its LoRA adapters side by side, or full weights in its place
+    casting      casts of parameters that leave buffers as they are
     rows         what is being generated: tokens, limits, allowed choices
     sampling     logits to tokens, each row with its own random numbers
     decode       the batch: rows join, step together and leave, on one key-value cache
