@@ -185,7 +185,10 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, autoescape=False, optimized=False, finalize=_show, **options
+            autoescape=False,
+            optimized=False,
+            finalize=_show,
+            **{"trim_blocks": True, "lstrip_blocks": True, **options},
         )
         self._verdicts: dict[tuple[type, str], bool] = {}
         for name in _NO_FILTERS:

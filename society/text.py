@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 
 from society.errors import SlowPatternError, SocietyError
 from society.sandbox import Sandbox, compile_source, fill
+from society.tag_lines import TagLineLexer
 
 LONGEST_PROMPT = 1_000_000
 """Characters that a template may produce; more is a mistake or an attack."""
@@ -25,7 +26,20 @@ class TemplateError(SocietyError):
     """A prompt template failed while it was filled in."""
 
 
-_ENVIRONMENT = Sandbox(undefined=jinja2.StrictUndefined)
+class _Prompts(Sandbox):
+    """The environment of prompt templates: a name without a value is an error, lines that hold only tags vanish."""
+
+    def __init__(self) -> None:
+        super().__init__(undefined=jinja2.StrictUndefined, trim_blocks=False, lstrip_blocks=False)
+        self._lexer = TagLineLexer(self)
+
+    @property
+    def lexer(self) -> TagLineLexer:
+        """What splits a template into tokens."""
+        return self._lexer
+
+
+_ENVIRONMENT = _Prompts()
 
 
 @lru_cache(maxsize=1024)
