@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from typing import Literal
 
 from pydantic import Field
 
 from society.component import Component
+from society.redundancy import differ_in_meaning, similarity
 from society.types import Same, Turn
 
 GATES = {
@@ -62,19 +60,24 @@ class Confident(Gate):
 
 
 class Similarity(Gate):
-    """Only texts unlike the reader's own: cosine similarity of word counts below `below` (as S2-MAD's filter of
-    redundant views, with word counts in place of a sentence encoder)."""
+    """Only texts unlike the reader's own: cosine similarity below `below` (as S2-MAD's filter of redundant views,
+    with counts of words and pairs of neighbouring words in place of a sentence encoder).
+
+    A message with another answer than the reader's always passes, as does one with an answer where the reader has
+    none. Where no answers can be compared, so does a text with other numbers, signs or negations, or with the same
+    words in another order.
+    """
 
     kind: Literal["similarity"] = "similarity"
     below: float = Field(0.9, gt=0, le=1)
     """Only a similarity below this passes; 1 lets through all but equal texts."""
 
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
-        return reader is None or cosine(sender.text, reader.text) < self.below
-
-
-def cosine(one: str, other: str) -> float:
-    """Cosine similarity of two texts' word counts, in [0, 1]; 0 if either has no words."""
-    a, b = (Counter(re.findall(r"\w+", text.lower())) for text in (one, other))
-    norm = math.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
-    return sum(count * b[word] for word, count in a.items()) / norm if norm else 0.0
+        if reader is None:
+            return True
+        if sender.answer is not None and (reader.answer is None or not same(sender.answer, reader.answer)):
+            return True
+        comparable = sender.answer is not None
+        if not comparable and differ_in_meaning(sender.text, reader.text):
+            return True
+        return similarity(sender.text, reader.text) < self.below
