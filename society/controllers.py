@@ -28,8 +28,9 @@ CONTROLLERS = {
 @dataclass(frozen=True, slots=True)
 class ControlContext:
     """What a controller has to work with before a round: the rounds so far (None before the first), the round
-    about to start, the phase's declared graph, a seed of its own, the phase's topology drawn anew with a seed,
-    and an agent's turn about the latest messages (`ask`)."""
+    about to start, the phase's graph as it was last drawn (`declared`: without what controllers left out), a seed of
+    its own, a function that draws the phase's topology anew with a seed, and one that asks an agent for a turn about
+    the latest messages (`ask`)."""
 
     state: RoundState | None
     round: int
@@ -48,16 +49,18 @@ class Controller(Component, ABC):
 
 
 class Resample(Controller):
-    """Draws the phase's random topology anew for every round."""
+    """Draws the phase's random topology anew for every round; agents that were pruned stay silent."""
 
     kind: Literal["resample"] = "resample"
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
-        return context.redraw(context.seed)
+        drawn = context.redraw(context.seed)
+        drawn.remove_nodes_from([name for name in drawn if name not in graph])
+        return drawn
 
 
 class Drop(Controller):
-    """Leaves out each declared edge with probability `p`, anew for every round."""
+    """Leaves out each edge of the phase's graph with probability `p`, anew for every round."""
 
     kind: Literal["drop"] = "drop"
     p: float = Field(ge=0, le=1)

@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, pairwise
 
-MINUS = dict.fromkeys(map(ord, "\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FULLWIDTH HYPHEN-MINUS}"), "-")
+MINUS = dict.fromkeys(
+    map(ord, "\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FULLWIDTH HYPHEN-MINUS}"), "-"
+)
 APOSTROPHES = dict.fromkeys(map(ord, "\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}"), "'")
 _TOKEN = re.compile(
     r"(?:(?<![\w.])\.)?\d+(?:[.,'\u00a0\u202f]\d+)*!*"  # a number with its separators: 1.5, .5, 1,000, 5!
@@ -24,7 +26,24 @@ _BULLET = re.compile(r"^[^\S\n]*[-*+•]\s+(?=[^\s\d])", re.MULTILINE)
 _LIGHT = frozenset(".,;:!?\"'`*_#«»“”„…—")
 """Signs that punctuate or format a text without changing what it says."""
 _NEGATIONS = frozenset(
-    "no not none never neither nor nobody nothing nowhere cannot without incorrect false wrong untrue impossible".split()
+    {
+        "no",
+        "not",
+        "none",
+        "never",
+        "neither",
+        "nor",
+        "nobody",
+        "nothing",
+        "nowhere",
+        "cannot",
+        "without",
+        "incorrect",
+        "false",
+        "wrong",
+        "untrue",
+        "impossible",
+    }
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from topologies.base import Topology
+from topologies.base import Agents, Members, RandomTopology, Topology
 from topologies.ties import connect, require
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ class DagMesh(Topology):
         return connect(n, combinations(range(n), 2))
 
 
-class DagRandom(Topology):
+class DagRandom(RandomTopology):
     """Each reads each agent before it with probability p: a random acyclic graph."""
 
     kind: Literal["dag_random"] = "dag_random"
     p: float = Field(0.5, ge=0, le=1)
     """Probability of each edge, independently: 0 is nobody, 1 the complete acyclic graph."""
+
+    def is_random(self, agents: Agents, groups: Members) -> bool:
+        return len(agents) > 1 and 0 < self.p < 1
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         random = Random(seed)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from society.errors import InputError
 from society.paths import ReadablePath
-from topologies.base import Topology
+from topologies.base import RandomTopology, Topology
 from topologies.ties import connect, require
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ Number = int | float
 Value = bool | Number | list[Number] | list[list[Number]]
 
 
-class Generated(Topology):
+class Generated(RandomTopology):
     """Who reads whom from a generator of networkx, by its name: an edge u -> v says that v reads u."""
 
     kind: Literal["networkx"] = "networkx"
@@ -185,6 +185,8 @@ class Generated(Topology):
     def _arguments(self, function: Any, n: int, seed: int) -> dict[str, Any]:
         """The keyword arguments, checked against the signature and against sizes that would never end."""
         own, known = GENERATORS[self.generator], inspect.signature(function).parameters
+        if self.seed is not None and "seed" not in known:
+            raise InputError(f"{self.generator} is not random, so `seed` changes nothing.", "Leave `seed` out.")
         allowed = [name for name in known if name not in OBJECTS | {own, "seed"}]
         for name in self.params:
             if name not in allowed:

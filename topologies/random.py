@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from topologies.base import Topology
+from topologies.base import Agents, Members, RandomTopology
 from topologies.ties import connect, one_way, require
 
 if TYPE_CHECKING:
     import networkx as nx
 
 
-class KRegular(Topology):
+class KRegular(RandomTopology):
     """Each reads exactly k others: the nearest on a ring, or others drawn at random."""
 
     kind: Literal["k_regular"] = "k_regular"
@@ -24,6 +24,15 @@ class KRegular(Topology):
     """Draw the graph from all k-regular ones; otherwise the k nearest on a ring are read (a circulant)."""
     directed: bool = False
     """Reading is not mutual: each reads the k before it, or k others drawn at random."""
+
+    @model_validator(mode="after")
+    def _is_drawn(self) -> Self:
+        if self.seed is not None and not self.random:
+            raise ValueError("`seed` needs `random: true`: the k nearest on a ring are not drawn")
+        return self
+
+    def is_random(self, agents: Agents, groups: Members) -> bool:
+        return self.random and 0 < self.k < len(agents) - 1
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         even = self.directed or n * self.k % 2 == 0
@@ -47,7 +56,7 @@ class KRegular(Topology):
         return [(u, v) for v in range(n) for u in random.sample([i for i in range(n) if i != v], self.k)]
 
 
-class SmallWorld(Topology):
+class SmallWorld(RandomTopology):
     """Each reads its k nearest on a ring, but some ties are rewired to anybody (Watts and Strogatz, 1998)."""
 
     kind: Literal["small_world"] = "small_world"
@@ -57,6 +66,10 @@ class SmallWorld(Topology):
     """Probability that a tie is rewired: 0 is the ring lattice, 1 nearly random. Ties keep their number."""
     directed: bool = False
     """Each tie is read one way only, in a direction drawn at random."""
+
+    def is_random(self, agents: Agents, groups: Members) -> bool:
+        n = len(agents)
+        return (self.directed and n > 1) or (self.p > 0 and n > 2 and self.k < n - 1)
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         import networkx as nx
@@ -68,7 +81,7 @@ class SmallWorld(Topology):
         return connect(n, oriented, one_way(self.directed))
 
 
-class ScaleFree(Topology):
+class ScaleFree(RandomTopology):
     """Newcomers tie themselves to m earlier agents, preferring well-read ones (Barabasi and Albert, 1999)."""
 
     kind: Literal["scale_free"] = "scale_free"
@@ -76,6 +89,9 @@ class ScaleFree(Topology):
     """Ties of each newcomer, below the number of agents; m * (agents - m) ties in all."""
     directed: bool = False
     """Newcomers read the earlier agents and are not read by them: an acyclic graph."""
+
+    def is_random(self, agents: Agents, groups: Members) -> bool:
+        return len(agents) > self.m + 1
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         import networkx as nx
@@ -86,7 +102,7 @@ class ScaleFree(Topology):
         return connect(n, ((min(tie), max(tie)) for tie in ties), one_way(self.directed))
 
 
-class ErdosRenyi(Topology):
+class ErdosRenyi(RandomTopology):
     """Any two read each other with probability p, independently (the random graph of Gilbert, 1959)."""
 
     kind: Literal["erdos_renyi"] = "erdos_renyi"
@@ -94,6 +110,9 @@ class ErdosRenyi(Topology):
     """Probability of each tie, or of each edge when directed."""
     directed: bool = False
     """Draw for each ordered pair by itself, so that reading need not be mutual."""
+
+    def is_random(self, agents: Agents, groups: Members) -> bool:
+        return len(agents) > 1 and 0 < self.p < 1
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         import networkx as nx

@@ -83,6 +83,8 @@ def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], second
     rows.append(("counted as wrong", lost))
     if s.given_up:
         rows.append(("not looked through", f"{s.given_up} replies: a pattern of the scenario takes too long in them"))
+    if s.unclear:
+        rows.append(("moderator unclear", f"{s.unclear} replies name no speaker, or several; then agents took turns"))
     used = s.usage
     cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
     rows.append(("cost", f"{s.turns:,} turns, {used.generated_tokens:,} tokens generated, "

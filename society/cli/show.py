@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--item", help="Show this debate whole: its number in the list, or its item's id.")
+@click.option("--item", metavar="ID", help="Show the debate on the item with this id whole.")
+@click.option("--number", type=click.IntRange(min=1), metavar="N", help="Show the debate with this number in the list.")
 @click.option("--prompts", is_flag=True, help="Show what each model was given, too.")
 @click.option(
     "--training-row",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 def command(
     run: Path,
     item: str | None,
+    number: int | None,
     prompts: bool,
     row: int | None,
     learner: str | None,
@@ -41,6 +43,7 @@ def command(
     iteration: int | None,
 ) -> None:
     """List the debates of RUN, or show one of them, or what was learned from them."""
+    from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.cli.terminal import Terminal
     from society.metrics.records import load_records
@@ -51,23 +54,13 @@ def command(
         Rows(Run(run), console, learner, agent, iteration).show(row)
         return
     records = load_records(Run(run))
-    if item is None:
+    if item is None and number is None:
         _list(console, records, run)
     else:
-        _debate(console, _find(records, item), prompts)
-
-
-def _find(records: list[DebateRecord], item: str) -> DebateRecord:
-    from society.errors import InputError
-
-    if item.isdecimal() and 1 <= int(item) <= len(records):
-        return records[int(item) - 1]
-    found = [record for record in records if record.result.item == item]
-    if not found:
-        raise InputError(
-            f"There is no debate {item!r} in this run.", f"Give a number from 1 to {len(records)}, or an item's id."
-        )
-    return found[0]
+        found, note = find_debate([record.result.item for record in records], item, number)
+        if note:
+            console.print(note, style="dim", markup=False, soft_wrap=True)
+        _debate(console, records[found], prompts)
 
 
 def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
@@ -85,7 +78,7 @@ def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
         )  # fmt: skip
     console.print(table)
     if records:
-        console.print(f"\nOne debate whole: society show {run} --item 1", style="dim")
+        console.print(f"\nOne debate whole: society show {run} --number 1, or --item with an item's id", style="dim")
 
 
 def _trails(record: DebateRecord) -> Text:

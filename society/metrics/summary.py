@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from society.metrics.proportion import Proportion
 from society.metrics.records import DebateRecord, accuracy, sameness, share_right, total_usage, vote_is_right
 from society.scenario.expand import Society
+from society.simulation.names import UNCLEAR
 from society.types import Same, Turn, Usage
 
 
@@ -33,7 +34,8 @@ class Flips:
 class Summary:
     """A run in short. `alone` is the accuracy of single first answers; `before` that of a majority vote over
     them; `after` that of the society's decisions. `undecided` debates count as wrong; in `given_up`
-    turns a pattern of the scenario took too long. Intervals take answers to one question as belonging together."""
+    turns a pattern of the scenario took too long; `unclear` turns of a moderator do not name one speaker.
+    Intervals take answers to one question as belonging together."""
 
     debates: int
     alone: Proportion
@@ -43,6 +45,7 @@ class Summary:
     unparsed: int
     failed: int
     given_up: int
+    unclear: int
     turns: int
     flips: Flips
     usage: Usage
@@ -60,7 +63,8 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         undecided=sum(record.result.decision.answer is None for record in records),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
         failed=sum(turn.status == "failed" for turn in turns),
-        given_up=sum(turn.status == "ok" and turn.error != "" for turn in turns),
+        given_up=sum(bool(turn.error) and not is_unclear(turn) for turn in turns if turn.status == "ok"),
+        unclear=sum(map(is_unclear, turns)),
         turns=len(turns),
         flips=count_flips(society, records),
         usage=total_usage(records),
@@ -89,3 +93,8 @@ def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
     if was != now:
         return "wrong_to_right" if now else "right_to_wrong"
     return "kept_wrong" if same(before.answer, after.answer) else "wrong_to_wrong"
+
+
+def is_unclear(turn: Turn) -> bool:
+    """Whether this is a moderator's turn that names no speaker, or several."""
+    return turn.status == "ok" and turn.error.startswith(UNCLEAR)

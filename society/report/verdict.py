@@ -10,7 +10,7 @@ from typing import Any
 from society.metrics.budget import BudgetVerdict
 from society.metrics.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
-from society.metrics.summary import Summary, flip
+from society.metrics.summary import Summary, flip, is_unclear
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.scenario.expand import Society
 
@@ -219,7 +219,8 @@ def find_trouble(society: Society, records: Sequence[DebateRecord], expected: in
     reached, wanted = records[0].result.iteration, society.scenario.train.iterations if society.scenario.train else 0
     turns = [turn for record in records for turn in record.turns]
     failed = [turn for turn in turns if turn.status == "failed"]
-    given_up = [turn for turn in turns if turn.status == "ok" and turn.error]
+    unclear = [turn for turn in turns if is_unclear(turn)]
+    given_up = [turn for turn in turns if turn.status == "ok" and turn.error and turn not in unclear]
     missing = expected is not None and len(records) < expected
     found = []
     if missing or reached < wanted:
@@ -234,6 +235,9 @@ def find_trouble(society: Society, records: Sequence[DebateRecord], expected: in
     if given_up:
         detail = f"In {len(given_up):,} of {count(len(turns), 'turn')} not. {_shorten(given_up[0].error)}"
         found.append(Finding("Could every reply be looked through?", "No", detail))
+    if unclear:
+        detail = f"In {count(len(unclear), 'turn')} not; then agents took turns. {_shorten(unclear[0].error)}"
+        found.append(Finding("Did the moderator always name one speaker?", "No", detail))
     return [asdict(finding) for finding in found]
 
 

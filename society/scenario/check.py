@@ -139,10 +139,22 @@ class _Checker:
             )
         if phase.schedule != "moderated" and phase.moderator:
             self.warn(("phases", i, "moderator"), "is not used: the schedule is not moderated")
+        self._check_helpers(i, phase, set(speaking))
         for name in phase.bind:
             if name in self.known and not self.involved[i].intersection(self.known[name]):
                 self.warn(("phases", i, "bind", name), "has no say in this phase", key=True)
         self._check_abilities(i, phase)
+
+    def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
+        """A moderator or a ranker that also speaks would have two turns in one round."""
+        named: list[tuple[Steps, str]] = [(("moderator",), phase.moderator)] if phase.schedule == "moderated" else []
+        named += [(("controllers", j, "ranker"), getattr(c, "ranker", "")) for j, c in enumerate(phase.controllers)]
+        for below, name in named:
+            if speaking.intersection(self.known.get(name, ())):
+                self.add(
+                    ("phases", i, *below),
+                    f"{show(name)} speaks in this phase, too; take it out of `agents`, or name an agent of its own",
+                )
 
     def _check_speakers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
         seen: set[str] = set()

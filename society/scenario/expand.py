@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from society.identity import derive_seed
 from society.scenario.members import agents_of, members, speakers
 from society.scenario.models import AgentSpec, PhaseSpec, RoleSpec, Scenario
 from society.types import Sampling
@@ -46,6 +45,7 @@ class PhasePlan:
     agents: Mapping[str, AgentPlan]
     members: Mapping[str, tuple[str, ...]]
     seed: int
+    """The scenario's seed, from which the topologies draw theirs."""
 
     @property
     def name(self) -> str:
@@ -54,14 +54,16 @@ class PhasePlan:
     def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
         """Who reads whom: the topology over the speakers, and the outsiders that all of them read.
 
-        Edges of `within` have the attribute `within=True`. `seed` redraws a random topology.
+        Edges of `within` have the attribute `within=True`. A random topology is drawn once for the run: equal ones
+        over equally many speakers have the same graph in every phase. `seed` draws another.
         """
         seed = self.seed if seed is None else seed
-        graph = self.spec.topology.graph(self.speakers, self.members, seed)
+        topology, within = self.spec.topology, self.spec.within
+        graph = topology.graph(self.speakers, self.members, topology.graph_seed(seed))
         graph.add_nodes_from(self.speakers)
         graph.add_edges_from((outsider, speaker) for outsider in self.reads for speaker in self.speakers)
-        if self.spec.within is not None:
-            inner = self.spec.within.graph(self.speakers, self.members, seed)
+        if within is not None:
+            inner = within.graph(self.speakers, self.members, within.graph_seed(seed))
             graph.add_edges_from((u, v, {**data, "within": True}) for u, v, data in inner.edges(data=True))
         return graph
 
@@ -100,8 +102,7 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]])
     involved = dict.fromkeys([*speaking, *agents_of(called, known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
     bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
-    seed = derive_seed(scenario.seed, "graph", spec.name)
-    return PhasePlan(index, spec, speaking, agents_of(spec.reads, known), bound, known, seed)
+    return PhasePlan(index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed)
 
 
 def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:

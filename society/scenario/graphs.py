@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from society.errors import InputError
-from society.identity import derive_seed
 from society.scenario.members import Members, members, speakers
 from society.scenario.models import EdgeView, PhaseSpec, Scenario
 from society.scenario.problems import Problem, find_near, make_problem, show
@@ -44,7 +43,7 @@ class _Phase:
         self.known, self.root, self.agents = known, root, scenario.agents
         self.speakers = speakers(scenario, index, known)
         self.complete = all(name in known for name in self.spec.agents)  # no unknown names were passed over
-        self.seed = derive_seed(scenario.seed, "graph", self.spec.name)
+        self.seed = scenario.seed
 
     def check(self) -> Iterator[Problem]:
         shows: set[str] = {self.spec.edges.show}
@@ -57,7 +56,7 @@ class _Phase:
             if problems or not self.complete or not 0 < len(self.speakers) <= LARGEST:
                 continue
             try:
-                graph = topology.graph(self.speakers, self.known, self.seed)
+                graph = topology.graph(self.speakers, self.known, topology.graph_seed(self.seed))
             except InputError as error:
                 yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
                 continue

@@ -16,6 +16,7 @@ from society.controllers import ControlContext
 from society.identity import derive_seed
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
+from society.simulation.names import UNCLEAR, find_names
 from society.simulation.reading import Delivery, RoundPlan, Said, check_round, deliver, everything, plan_round
 from society.simulation.speaker import Speaker
 from society.stops import StopRule
@@ -48,12 +49,17 @@ class Debate:
     async def run(self) -> Decision:
         """Play every phase and decide."""
         for phase in self.society.phases:
-            latest = [self.said.latest(name) for name in self.society.agents]
-            self._candidates = prompts.candidates(latest, self.task.same) if phase.index else ()
+            answers = [self.said.stand(name) for name in self._speakers(phase.index)]
+            self._candidates = prompts.candidates(answers, self.task.same)
             self._waiting.clear()
             self._finished.clear()
             await self._play(phase)
         return self._decide()
+
+    def _speakers(self, before: int) -> list[str]:
+        """The agents that speak in a phase before this one; not those that only help."""
+        spoken = {name for phase in self.society.phases[:before] for name in phase.speakers}
+        return [name for name in self.society.agents if name in spoken]
 
     async def _play(self, phase: PhasePlan) -> None:
         if phase.spec.schedule == "moderated":
@@ -109,7 +115,7 @@ class Debate:
         """The agent's turn of this round; its latest one where it has nothing to read and the phase lets it rest."""
         turn = self._id(phase, number, name)
         delivery = deliver(plan.edges[name], self.said, phase, turn, self.task.same, self.society.scenario.seed)
-        latest = self.said.latest(name)
+        latest = self.said.stand(name)
         if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
             return latest
         summary, reads = "", delivery.sources
@@ -123,7 +129,7 @@ class Debate:
         agent = phase.agents[phase.spec.summarizer]
         turn = self._id(phase, reader.round, f"{agent.name}/{reader.agent}")
         heard = Delivery(delivery.to_summarize, ())
-        return await self._speak(phase, turn, agent, heard, heard.sources, own=[])
+        return await self._speak(phase, turn, agent, heard, heard.sources, own=[], helping=True)
 
     async def _speak(
         self,
@@ -135,8 +141,10 @@ class Debate:
         choices: tuple[str, ...] = (),
         summary: str = "",
         own: list[Turn] | None = None,
+        helping: bool = False,
     ) -> Turn:
-        own = self.said.of(turn.agent) if own is None else own
+        if own is None:
+            own = [earlier for earlier in self.said.of(turn.agent) if earlier.status == "ok"]
         values = prompts.variables(
             turn, agent, phase, self.item, self.task.instruction, delivery,
             summary=summary, own=own, candidates=prompts.lettered(self._candidates),
@@ -145,7 +153,7 @@ class Debate:
             values["choices"] = choices
         chat = prompts.build_chat(agent, values, own)
         done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
-        self.said.add(phase.index, turn.round, done)
+        self.said.add(phase.index, turn.round, done, helping)
         self.usage += done.usage
         self.spoken += 1
         return done
@@ -158,20 +166,27 @@ class Debate:
                 graph = await self._controlled(phase, graph, number, rounds)
             plan = self._plan(phase, number, graph)
             await self._rounds(phase, {number: plan})
-            rounds.append(self._latest(plan.speakers))
+            rounds.append(self._latest(plan.reading))
             if stops(phase, self._state(rounds)):
                 return
 
     async def _controlled(
         self, phase: PhasePlan, graph: nx.DiGraph[str], number: int, rounds: list[dict[str, Turn]]
     ) -> nx.DiGraph[str]:
+        """The graph of this round: each controller in turn changes what the one before it has left."""
+        drawn = [phase.graph()]
+
+        def redraw(seed: int) -> nx.DiGraph[str]:
+            drawn.append(phase.graph(seed))
+            return drawn[-1].copy()
+
         for i, controller in enumerate(phase.spec.controllers):
             context = ControlContext(
                 state=self._state(rounds) if rounds else None,
                 round=number,
-                declared=phase.graph(),
+                declared=drawn[-1],
                 seed=self._seed(phase, number, f"controller {i}"),
-                redraw=phase.graph,
+                redraw=redraw,
                 ask=partial(self._ask, phase, max(number - 1, 1), tuple(rounds[-1]) if rounds else ()),
             )
             graph = await controller.next_graph(graph, context)
@@ -180,7 +195,8 @@ class Debate:
     async def _ask(self, phase: PhasePlan, number: int, about: tuple[str, ...], name: str) -> Turn:
         """A helper's turn about what these agents said last."""
         heard = everything(self.said, about)
-        return await self._speak(phase, self._id(phase, number, name), phase.agents[name], heard, heard.sources)
+        turn = self._id(phase, number, name)
+        return await self._speak(phase, turn, phase.agents[name], heard, heard.sources, helping=True)
 
     async def _moderated(self, phase: PhasePlan) -> None:
         """Each round the moderator, who has read everything, names the one who speaks."""
@@ -189,16 +205,27 @@ class Debate:
         for number in range(1, phase.spec.rounds + 1):
             heard = everything(self.said, phase.speakers)
             turn = self._id(phase, number, chair.name)
-            choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers)
-            chosen = _named(choice.text, phase.speakers) or phase.speakers[(number - 1) % len(phase.speakers)]
-            await self._turn(phase, number, chosen, self._plan(phase, number))
+            choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers, helping=True)
+            await self._turn(phase, number, self._chosen(choice, phase.speakers), self._plan(phase, number))
             rounds.append(self._latest(phase.speakers))
             if stops(phase, self._state(rounds)):
                 return
 
+    def _chosen(self, choice: Turn, speakers: tuple[str, ...]) -> str:
+        """The speaker that the moderator names. Where it names none or several, the speakers take turns, and the
+        moderator's turn is stored with a remark that says so."""
+        named = find_names(choice.text, speakers)
+        if len(named) == 1:
+            return named[0]
+        chosen = speakers[(choice.id.round - 1) % len(speakers)]
+        if choice.status == "ok":
+            several = f" but {', '.join(named)}" if named else ""
+            self.speaker.store.remark(choice.id, f"{UNCLEAR}{several}: {chosen} speaks, as it is its turn.")
+        return chosen
+
     def _latest(self, names: Iterable[str]) -> dict[str, Turn]:
         """Where these agents stand: what each said last, in this round or before it."""
-        return {name: turn for name in names if (turn := self.said.latest(name)) is not None}
+        return {name: turn for name in names if (turn := self.said.stand(name)) is not None}
 
     def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
         return RoundState(rounds, self.usage, self.spoken, self.task.same, self.speaker.store.remark)
@@ -213,8 +240,8 @@ class Debate:
     def _decide(self) -> Decision:
         voters = self.society.voters
         ballot = Ballot(
-            votes=[vote_of(name, self.said.latest(name)) for name in voters],
-            history={name: self.said.of(name) for name in voters},
+            votes=[vote_of(name, self.said.stand(name)) for name in voters],
+            history={name: self.said.stands(name) for name in voters},
             candidates=self._candidates,
             same=self.task.same,
             seed=self._seed(self.society.phases[-1], 0, "decision"),
@@ -235,11 +262,3 @@ def stops(phase: PhasePlan, state: RoundState) -> bool:
         rule.reached(state) if isinstance(rule, StopRule) else all(part.reached(state) for part in rule)
         for rule in phase.spec.stop
     )
-
-
-def _named(text: str, names: tuple[str, ...]) -> str | None:
-    """The speaker that a moderator's reply names: exactly, or as the only one mentioned."""
-    if text.strip() in names:
-        return text.strip()
-    mentioned = [name for name in names if name.lower() in text.lower()]
-    return mentioned[0] if len(mentioned) == 1 else None

@@ -38,39 +38,47 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class RoundPlan:
-    """One round: who speaks, in order, and each speaker's edges in reading order."""
+    """One round: its speakers in the order in which they speak and in the order in which they are read, and each
+    speaker's edges in reading order."""
 
     speakers: tuple[str, ...]
+    reading: tuple[str, ...]
     edges: Mapping[str, tuple[Edge, ...]]
 
 
 def plan_round(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> RoundPlan:
     """What the schedule makes of the graph in round `number` of the phase."""
-    order = _order(phase, graph, number, seed)
-    place = {name: i for i, name in enumerate(order)}
+    reading = _reading_order(phase, graph, number, seed)
+    speaking = _speaking_order(phase, graph, reading)
+    spoken, read = ({name: i for i, name in enumerate(order)} for order in (speaking, reading))
     edges: dict[str, tuple[Edge, ...]] = {}
-    for reader in order:
+    for reader in speaking:
         found = [
-            Edge(u, _view(phase, data), _in_same_round(phase, u, reader, data, place))
+            Edge(u, _view(phase, data), _in_same_round(phase, u, reader, data, spoken))
             for u, _, data in graph.in_edges(reader, data=True)
         ]
-        edges[reader] = tuple(sorted(found, key=lambda edge: place.get(edge.sender, -1)))
-    return RoundPlan(order, edges)
+        edges[reader] = tuple(sorted(found, key=lambda edge: read.get(edge.sender, -1)))
+    return RoundPlan(speaking, reading, edges)
 
 
-def _order(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> tuple[str, ...]:
+def _reading_order(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> tuple[str, ...]:
+    """The speakers of the round as the phase's `order` has them: what readers and helpers are shown follows it."""
     present = [name for name in phase.speakers if name in graph]
-    if phase.spec.schedule == "topological":
-        import networkx as nx
-
-        place = {name: i for i, name in enumerate(present)}
-        inner = graph.subgraph(present)
-        return tuple(nx.lexicographical_topological_sort(inner, key=place.__getitem__))
     if phase.spec.order == "reversed":
         present.reverse()
     if phase.spec.order == "shuffled":
         random.Random(derive_seed(seed, phase.name, number, "order")).shuffle(present)
     return tuple(present)
+
+
+def _speaking_order(phase: PhasePlan, graph: nx.DiGraph[str], reading: tuple[str, ...]) -> tuple[str, ...]:
+    """The same speakers; in a topological phase each after those that it reads."""
+    if phase.spec.schedule != "topological":
+        return reading
+    import networkx as nx
+
+    place = {name: i for i, name in enumerate(reading)}
+    return tuple(nx.lexicographical_topological_sort(graph.subgraph(reading), key=place.__getitem__))
 
 
 def _in_same_round(
@@ -102,10 +110,14 @@ class Said:
     """Everything said in one debate: each agent's turns in the order spoken, with their place in time."""
 
     turns: dict[str, list[tuple[int, int, Turn]]] = field(default_factory=dict)
+    _stands: dict[str, list[Turn]] = field(default_factory=dict)
 
-    def add(self, phase: int, number: int, turn: Turn) -> None:
-        """Record a turn of `phase` (its index), round `number`."""
+    def add(self, phase: int, number: int, turn: Turn, helping: bool = False) -> None:
+        """Record a turn of `phase` (its index), round `number`. `helping`: the agent spoke as the phase's moderator,
+        ranker or summarizer, so the turn is no answer to the question."""
         self.turns.setdefault(turn.id.agent, []).append((phase, number, turn))
+        if not helping:
+            self._stands.setdefault(turn.id.agent, []).append(turn)
 
     def until(self, agent: str, phase: int, number: int, window: int) -> list[Turn]:
         """The agent's latest `window` turns that did not fail, spoken at or before this phase and round."""
@@ -125,6 +137,15 @@ class Said:
     def ids(self) -> Iterator[TurnId]:
         """Every turn of the debate, failed ones included."""
         return (turn.id for spoken in self.turns.values() for _, _, turn in spoken)
+
+    def stands(self, agent: str) -> list[Turn]:
+        """The agent's turns as a speaker, failed ones included: where it stands. All its turns if it only helped."""
+        return self._stands.get(agent) or self.of(agent)
+
+    def stand(self, agent: str) -> Turn | None:
+        """The latest of `stands`."""
+        turns = self.stands(agent)
+        return turns[-1] if turns else None
 
     def latest(self, agent: str) -> Turn | None:
         """The agent's latest turn, failed or not."""
@@ -147,7 +168,7 @@ class Delivery:
 
 def deliver(edges: Iterable[Edge], said: Said, phase: PhasePlan, reader: TurnId, same: Same, seed: int) -> Delivery:
     """What the reader is shown at its turn: windows, gates and the cap applied, in reading order."""
-    own = said.latest(reader.agent)
+    own = said.stand(reader.agent)
     arrived = [
         (edge, turn)
         for edge in edges

@@ -1,0 +1,61 @@
+"""Which of a run's debates `society show` means: by the id of its item, or by its number in the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from society.errors import InputError
+
+LISTED = 6
+"""Maximum number of numbers, and of ids, that a note lists."""
+
+
+def find_debate(items: Sequence[str], item: str | None, number: int | None) -> tuple[int, str]:
+    """The index of a debate among those on `items`, and a note where another could have been meant, else "".
+
+    `item` is an id and `number` counts from 1. Where no item has a number as its id, `item` may be a number of the
+    list, too. Raises `InputError` where there is no such debate, or the two options lead to different ones.
+    """
+    if item is None:
+        return _by_number(items, number), ""
+    found = [i for i, known in enumerate(items) if known == item]
+    if number is not None:
+        if _by_number(items, number) not in found:
+            raise InputError(
+                f"The debate with the number {number} is not on the item {item!r}.", "Give --item or --number alone."
+            )
+        return number - 1, ""
+    if found:
+        return found[0], _note(items, item, found)
+    if item.isdecimal() and not any(known.isdecimal() for known in items):
+        if 1 <= int(item) <= len(items):
+            note = (
+                f"{item} is taken as the number of a debate, as no item has it as its id: the same as --number {item}."
+            )
+            return int(item) - 1, note
+        raise InputError(f"There is no debate {item!r} in this run.", _remedy(items))
+    raise InputError(f"There is no item {item!r} in this run.", _remedy(items))
+
+
+def _by_number(items: Sequence[str], number: int | None) -> int:
+    if number is None or not 1 <= number <= len(items):
+        raise InputError(f"There is no debate with the number {number} in this run.", _remedy(items))
+    return number - 1
+
+
+def _note(items: Sequence[str], item: str, found: Sequence[int]) -> str:
+    """What else this id could have meant."""
+    if len(found) > 1:
+        numbers = ", ".join(str(i + 1) for i in found[:LISTED]) + (", ..." if len(found) > LISTED else "")
+        return f"{len(found)} debates are on the item {item!r}: this is the first. The others: --number {numbers}."
+    place = int(item) if item.isdecimal() else 0
+    if 1 <= place <= len(items) and items[place - 1] != item:
+        return f"This is the item with the id {item!r}. The debate number {place} of the list: --number {place}."
+    return ""
+
+
+def _remedy(items: Sequence[str]) -> str:
+    if not items:
+        return "No debate of this run is finished."
+    ids = ", ".join(dict.fromkeys(items[: 2 * LISTED])) + (", ..." if len(items) > 2 * LISTED else "")
+    return f"Give --number from 1 to {len(items)}, or --item with an id ({ids})."
