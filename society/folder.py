@@ -74,12 +74,13 @@ class RunFolder:
                 self.path.rmdir()
 
     def record(self, store: Store, models: dict[str, str]) -> None:
-        """Write into the store what the run is made of, and refuse weights other than those it began with."""
+        """Write into the store what the run is made of, and refuse models other than those it began with."""
         known = json.loads(store.meta().get("models", "{}"))
         for name, model_hash in models.items():
             if known.get(name, model_hash) != model_hash:
                 raise RunFolderError(
-                    f"The weights of the backend {name!r} are not those that the run in {self.path} began with.",
+                    f"The model of the backend {name!r} is not the one that the run in {self.path} began with: "
+                    f"{_changed(known[name], model_hash)}.",
                     "Give it the same model, or start a new run with another --out.",
                 )
         store.set_meta({
@@ -171,6 +172,14 @@ def _difference(before: Any, now: Any, where: str = "") -> str:
             if b != n:
                 return _difference(b, n, f"{where}.{i}")
     return f"{where} was {before!r:.80} and is {now!r:.80}"
+
+
+def _changed(before: str, now: str) -> str:
+    """Say which part of a model's hash differs: the model itself, or the options after it."""
+    (old, _, was), (new, _, options) = before.partition("-"), now.partition("-")
+    if old == new:
+        return f"it ran as {was!r} and runs as {options!r}"
+    return "its weights, configuration, tokenizer or chat template have changed"
 
 
 def _default(name: str, resume: bool) -> Path:

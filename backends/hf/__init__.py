@@ -2,7 +2,8 @@
 
     __init__     HuggingFace, the `backends:` entry of a scenario (this file imports nothing heavy)
     backend      the opened backend: one worker thread that owns the model, and the abilities around it
-    loading      a model's folder: found, checked, dequantised from GGUF, hashed and loaded
+    loading      a model's folder: found, checked, dequantised from GGUF and loaded
+    hashing      names a model by everything that decides what it says
     chat         messages to tokens, for inference and training alike
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are

@@ -68,7 +68,7 @@ def check_adapter(adapter: Adapter, model_hash: str) -> Path:
 
 
 def base_of(model_hash: str) -> str:
-    """The part of a model hash that names weights and template; what follows it is the precision."""
+    """Return the part of a model hash that names the base; device, attention and precision follow it."""
     return model_hash.partition("-")[0]
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from backends.gguf_file import check_gguf
-from backends.hf.adapters import hash_files, write_folder
+from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
+from backends.hf.hashing import hash_base
 from backends.llama_cpp.models import cache_folder, digest_of, find_model
 from society.errors import BackendError, InputError
 
@@ -30,7 +31,7 @@ ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory and what belongs to it. `hash` names weights, chat template and precision."""
+    """A model in memory and what belongs to it. `hash` names the base, device, attention and precision."""
 
     model: Any
     chat: Chat
@@ -51,15 +52,15 @@ def load(config: HuggingFace) -> Loaded:
     with _told(config.model):
         chat = load_chat(folder, config.chat_template)
         model = load_model(folder, dtype, device, config.quantize)
-    precision = "nf4" if config.quantize == "nf4" else str(dtype).removeprefix("torch.")
     trained = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
-    name = f"{hash_base(folder, chat)}-{precision}"
+    name = name_model(hash_base(folder, chat), model, dtype, config.quantize)
     return Loaded(model, chat, folder, name, min(config.context or trained, trained))
 
 
-def hash_base(folder: Path, chat: Chat) -> str:
-    """What names a base: the contents of its weights, and its chat template."""
-    return hash_files(sorted(folder.glob("*.safetensors")), str(chat.tokenizer.chat_template))
+def name_model(base: str, model: Any, dtype: torch.dtype, quantize: str) -> str:
+    """Return a model's hash: that of its base, then each option that changes what the same base says."""
+    precision = str(dtype).removeprefix("torch.") + ("" if quantize == "none" else f"-{quantize}")
+    return f"{base}-{torch.device(model.device).type}-{model.config._attn_implementation}-{precision}"
 
 
 def find_folder(model: str) -> Path:

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from society.errors import BackendError, InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
+_SETTLED_NS = 3_000_000_000
+"""Nanoseconds after which two changes of a file have different times on every usual file system."""
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 
@@ -174,15 +177,28 @@ def hash_file(path: Path) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file's contents, remembered in the cache by path, size and time of change."""
-    state = path.stat()
-    identity = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
-    folder = cache_folder() / "digests"
-    folder.mkdir(exist_ok=True)
-    memo = folder / hashlib.sha256(identity.encode()).hexdigest()[:32]
-    if memo.exists():
-        return memo.read_text()
+    """Return the SHA-256 of a file's contents, from the cache where the file has not changed since it was hashed.
+
+    A file is taken for unchanged if path, size, inode and both times of change are equal. Where the last change is too
+    recent to tell it from another one, or the cache cannot be written, the file is hashed every time.
+    """
+    state, now = path.stat(), time.time_ns()
+    memo = cache_folder() / "digests" / _identify(path, state)
+    with contextlib.suppress(OSError):
+        known = memo.read_text("ascii", "replace")
+        if re.fullmatch("[0-9a-f]{64}", known):
+            return known
     digest = hash_file(path)
-    with replacing(memo) as temporary:
-        temporary.write_text(digest)
+    settled = now - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS
+    if settled and _identify(path, path.stat()) == memo.name:
+        with contextlib.suppress(OSError, BackendError):
+            memo.parent.mkdir(exist_ok=True)
+            with replacing(memo) as temporary:
+                temporary.write_text(digest)
     return digest
+
+
+def _identify(path: Path, state: os.stat_result) -> str:
+    """Name a file and its state; `touch` can set the time of modification back, but not the other one."""
+    parts = (path.resolve(), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]

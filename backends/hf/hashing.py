@@ -1,0 +1,55 @@
+"""Names a model by everything in its folder that decides what it says.
+
+Weights, configuration, generation configuration, tokenizer and chat templates are hashed. Large files are hashed once
+and then known by their path, size, inode and times (`digest_of`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from backends.hf.chat import Chat
+from backends.llama_cpp.models import digest_of
+
+SHAPING = {".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken"}
+"""Suffixes of the files that transformers reads from a model's folder, or may read."""
+TEMPLATES = "additional_chat_templates"
+"""Folder of further chat templates in a model's folder."""
+PLACES = ("_name_or_path", "name_or_path")
+"""Keys of a configuration that say where it was loaded from, which decides nothing."""
+
+
+def hash_base(folder: Path, chat: Chat) -> str:
+    """Return the SHA-256 (hex) of a base: the files of its folder, and the chat template in use."""
+    digest = hashlib.sha256()
+    for name, value in sorted(hash_parts(folder).items()):
+        digest.update(f"{name}\0{value}\0".encode())
+    digest.update(str(chat.tokenizer.chat_template).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def hash_parts(folder: Path) -> dict[str, str]:
+    """Return a hash of each file of a model's folder that can shape what the model says, by its name."""
+    files = [path for path in folder.iterdir() if path.suffix in SHAPING and path.is_file()]
+    files += [path for path in folder.glob(f"{TEMPLATES}/*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): _hash(path) for path in files}
+
+
+def _hash(path: Path) -> str:
+    if path.name.endswith("config.json"):
+        return hashlib.sha256(_plain(path.read_bytes())).hexdigest()
+    return digest_of(path)
+
+
+def _plain(raw: bytes) -> bytes:
+    """Return a configuration without the order of its keys, its spacing and the place where it lay."""
+    try:
+        read = json.loads(raw)
+    except ValueError:
+        return raw
+    if not isinstance(read, dict):
+        return raw
+    kept = {key: value for key, value in read.items() if key not in PLACES}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
