@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
 
 import society
+from society.definition import contents, defining, difference
 from society.errors import RunFolderError
-from society.identity import fingerprint, hash_path
+from society.identity import fingerprint
 from society.scenario.models import Scenario
 from society.store import Store
 
@@ -74,35 +74,49 @@ class RunFolder:
                 self.path.rmdir()
 
     def record(self, store: Store, models: dict[str, str]) -> None:
-        """Write into the store what the run is made of, and refuse models other than those it began with."""
-        known = json.loads(store.meta().get("models", "{}"))
+        """Store what the run is made of, and refuse models other than those it began with.
+
+        The versions of the libraries that began the run stay; those that go on with it are listed beside them.
+        """
+        meta = store.meta()
+        known = json.loads(meta.get("models", "{}"))
         for name, model_hash in models.items():
             if known.get(name, model_hash) != model_hash:
                 raise RunFolderError(
                     f"The model of the backend {name!r} is not the one that the run in {self.path} began with: "
                     f"{_changed(known[name], model_hash)}.",
-                    "Give it the same model, or start a new run with another --out.",
+                    "Give it the same model and options, or start a new run with another --out.",
                 )
-        store.set_meta({
-            "scenario": self._scenario.model_dump_json(exclude_unset=True),
-            "fingerprint": fingerprint(defining(self._scenario)),
-            "files": json.dumps(_contents(self._scenario)),
-            "models": json.dumps(known | models),
-            "versions": json.dumps(_versions()),
-        })  # fmt: skip
+        definition = defining(self._scenario)
+        first, now = json.loads(meta.get("versions", "{}")), _versions()
+        later = json.loads(meta.get("later_versions", "[]"))
+        if first and now not in (first, *later):
+            later.append(now)
+        store.set_meta(
+            {
+                "scenario": self._scenario.model_dump_json(exclude_unset=True),
+                "definition": json.dumps(definition),
+                "fingerprint": fingerprint(definition),
+                "files": json.dumps(contents(self._scenario)),
+                "models": json.dumps(known | models),
+                "versions": json.dumps(first or now),
+                "later_versions": json.dumps(later),
+            }
+        )
 
     def _check(self) -> None:
         if not self.store.exists():
             return
         with Store(self.store, read_only=True) as store:
+            store.require_present()
             meta = store.meta()
         if not meta.get("scenario"):
             return
-        if meta["fingerprint"] != fingerprint(defining(self._scenario)):
-            before = defining(Scenario.model_validate_json(meta["scenario"], context={"folders": [Path("/")]}))
-            self._refuse(_difference(before, defining(self._scenario)))
+        changes = self._difference(meta)
+        if changes:
+            self._refuse(changes)
         known = json.loads(meta.get("files", "{}"))
-        changed = [where for where, contents in _contents(self._scenario).items() if known.get(where) != contents]
+        changed = [where for where, hashed in contents(self._scenario).items() if known.get(where) != hashed]
         if changed:
             self._refuse(f"the contents of {', '.join(changed)} are not those that it began with")
         if not self._resume:
@@ -110,68 +124,27 @@ class RunFolder:
                 f"{self.path} holds this scenario's run already.", "Go on with it by --resume, or choose another --out."
             )
 
+    def _difference(self, meta: Mapping[str, str]) -> str | None:
+        """Return how the scenario differs from the one that the folder's run began with, or None.
+
+        The stored scenario is compared as this society understands it. So an option that a newer society has added
+        does not count where both leave it out. A default that has changed since counts.
+        """
+        now = defining(self._scenario)
+        stored = json.loads(meta["definition"])
+        if stored == now:
+            return None
+        try:
+            before = defining(Scenario.model_validate_json(meta["scenario"], context={"folders": [Path("/")]}))
+        except (ValueError, RecursionError):
+            return difference(stored, now)
+        return difference(before, now) or difference(stored, now, added=False)
+
     def _refuse(self, difference: str) -> NoReturn:
         raise RunFolderError(
             f"{self.path} holds a run of another scenario: {difference}.",
             "Choose another folder with --out, or run the scenario that it belongs to.",
         )
-
-
-def defining(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as plain data without what only tunes speed: what two runs must share to be one.
-
-    Files go by their names alone: a run may go on elsewhere, on files of the same contents.
-    """
-    return _plain(scenario)  # type: ignore[no-any-return]  # a model becomes a dict
-
-
-def _contents(scenario: Scenario) -> dict[str, str]:
-    """A hash of each file or folder that the scenario names, by its place in the scenario; "" where there is none."""
-    found = {}
-    for where, path in _paths(scenario):
-        found[where] = hash_path(path) if path.is_file() or any(path.rglob("*")) else ""
-    return found
-
-
-def _paths(value: Any, where: str = "") -> Iterator[tuple[str, Path]]:
-    if isinstance(value, Path):
-        yield where, value
-        return
-    inner: Iterable[tuple[object, Any]] = ()
-    if isinstance(value, BaseModel | dict):
-        inner = value if isinstance(value, BaseModel) else value.items()
-    elif isinstance(value, tuple | list):
-        inner = enumerate(value)
-    for key, item in inner:
-        yield from _paths(item, f"{where}.{key}".lstrip("."))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        return {n: _plain(getattr(value, n)) for n, f in fields.items() if not _tuning(f.json_schema_extra)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value.name if isinstance(value, Path) else value
-
-
-def _tuning(extra: object) -> bool:
-    return isinstance(extra, dict) and bool(extra.get("tuning"))
-
-
-def _difference(before: Any, now: Any, where: str = "") -> str:
-    """The first place where two plain data differ, in words."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *now]:
-            if before.get(key) != now.get(key):
-                return _difference(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, (b, n) in enumerate(zip(before, now, strict=True)):
-            if b != n:
-                return _difference(b, n, f"{where}.{i}")
-    return f"{where} was {before!r:.80} and is {now!r:.80}"
 
 
 def _changed(before: str, now: str) -> str:

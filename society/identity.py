@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 
 from society.errors import InputError
-from society.types import GenerateRequest, TurnId
+from society.types import GenerateRequest, Sampling, TurnId
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one in every call
 _encode_unicode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -25,10 +27,10 @@ def turn_seed(seed: int, turn: TurnId) -> int:
 
 
 def request_key(request: GenerateRequest, model_hash: str) -> str:
-    """32 hex digits over everything that shapes a turn: messages, sampling, seed, choices, model and adapter."""
+    """Return 32 hex digits over everything that shapes a text: messages, sampling, seed, choices, model, adapter."""
     parts = (
         [(m.role, m.content) for m in request.messages],
-        _sampling_parts(request),
+        _sampling_parts(request.sampling),
         request.seed,
         request.adapter,
         request.choices,
@@ -38,9 +40,8 @@ def request_key(request: GenerateRequest, model_hash: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _sampling_parts(request: GenerateRequest) -> list[object]:
-    s = request.sampling
-    return [s.temperature, s.top_p, s.top_k, s.min_p, s.repeat_penalty, s.max_tokens, s.stop]
+_sampling_parts = attrgetter(*(field.name for field in fields(Sampling)))
+"""Every option of a sampling, so that a new one cannot be forgotten."""
 
 
 def text_key(text: str) -> bytes:

@@ -138,11 +138,12 @@ class TurnId:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A finished turn. `answer` is what was parsed from the text, None if nothing could be.
+    """A finished turn: what was asked, the reply to it, and what this run reads in the reply.
 
-    `key` is a hash of everything that shaped the turn: messages, sampling, seed, model and adapter. `error` says why
-    it failed; of a turn that did not, what could not be looked for in its text. `tokens` are the drawn token ids of
-    the reply, as in `GenerateOutput`.
+    `key` is a hash of everything that shaped the text: messages, sampling, seed, model and adapter. `text`, `tokens`,
+    `finish_reason`, `usage` and `logprob` are the reply as the backend gave it; `replied` is False where it gave none.
+    `answer` (None if nothing could be parsed), `confidence`, `status` and `error` are derived from the reply, by every
+    run for itself. `error` says why the turn failed; of a turn that did not, what could not be looked for in its text.
     """
 
     id: TurnId
@@ -159,6 +160,14 @@ class Turn:
     error: str = ""
     reads: tuple[TurnId, ...] = ()  # the turns whose messages this one was shown
     tokens: tuple[int, ...] | None = None
+    replied: bool = True
+
+    @property
+    def reply(self) -> GenerateOutput | None:
+        """The reply as the backend gave it: what another run may take over. None where it gave none."""
+        if not self.replied:
+            return None
+        return GenerateOutput(self.text, self.finish_reason, self.usage, self.logprob, self.tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../other", "a/../../b", "C:\\x", "..\\x"])
 def test_adapters_stay_in_the_runs_folder(sound: Path, tmp_path: Path, path: str) -> None:
-    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, NaN]', 1, 0.5"
+    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, NaN]', 1, 0.5, ''"
     run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
     with pytest.raises(RunFolderError, match="leads out of the run"):
         run.adapters()

@@ -125,7 +125,7 @@ def test_resume_retries_failed_turns_only(scenario: Callable[..., Scenario], tmp
     loaded = scenario(TEXT.replace("rounds: 4", "rounds: 1"))
     done = run(loaded, tmp_path / "run")
     with sqlite3.connect(tmp_path / "run" / "store.sqlite") as db:
-        db.execute("UPDATE turns SET status='failed', text='', answer=NULL WHERE agent='solver-2'")
+        db.execute("UPDATE turns SET status='failed', text='', answer=NULL, replied=0 WHERE agent='solver-2'")
     db.close()
     counter = Counter()
     before = rows(run(loaded, tmp_path / "whole"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab.plan import ARMS, RESULTS
-from society.folder import defining
+from society.definition import defining
 from society.identity import fingerprint
 from society.metrics.diversity import mean_of
 from society.metrics.iterations import run_iterations

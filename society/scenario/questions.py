@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from society.errors import InputError
 from society.scenario.expand import Society
+from society.tasks.base import Task
+from society.tasks.normal import normal_question
 from society.types import Item
 
 
@@ -23,10 +25,11 @@ class Items:
 
 
 def load_items(society: Society) -> Items:
-    """The evaluation and the training questions of a scenario.
+    """Return the evaluation and the training questions of a scenario.
 
-    Raises `InputError` when they cannot be had, or a question is in both: the splits of one task never share one,
-    another task might.
+    No question is in both, in whatever way it is written (see `normal_question`). Where both come from one task,
+    questions of the evaluation are passed over. Raises `InputError` when there are too few questions, or when a
+    training task of its own has one of the evaluation.
     """
     scenario = society.scenario
     evaluation = scenario.task.load(scenario.seed)
@@ -35,10 +38,9 @@ def load_items(society: Society) -> Items:
     if scenario.train.task is not None:
         training = scenario.train.task.load(scenario.seed)
     else:
-        after = scenario.task.offset + len(evaluation)
-        questions = {"offset": after, "limit": scenario.train.questions}
-        training = scenario.task.model_copy(update=questions).load(scenario.seed)
-    shared = {_normal(item.question) for item in evaluation} & {_normal(item.question) for item in training}
+        training = _follow(scenario.task, scenario.train.questions, evaluation, scenario.seed)
+    tested = {normal_question(item.question) for item in evaluation}
+    shared = [item.question for item in training if normal_question(item.question) in tested]
     if shared:
         raise InputError(
             f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
@@ -47,5 +49,14 @@ def load_items(society: Society) -> Items:
     return Items(evaluation, training)
 
 
-def _normal(question: str) -> str:
-    return " ".join(question.casefold().split())
+def _follow(task: Task, count: int, evaluation: list[Item], seed: int) -> list[Item]:
+    """Return the next `count` questions of a task that are not questions of the evaluation, written otherwise."""
+    tested = {normal_question(item.question) for item in evaluation}
+    offset = task.offset + len(evaluation)
+    limit = count
+    while True:
+        found = task.model_copy(update={"offset": offset, "limit": limit}).load(seed)
+        new = [item for item in found if normal_question(item.question) not in tested]
+        if len(new) >= count:
+            return new[:count]
+        limit += count - len(new)

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -59,20 +59,17 @@ class Speaker:
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
         request = GenerateRequest(chat, agent.sampling, turn_seed(self.seed, turn), adapter, choices)
         key = request_key(request, backend.model_hash)
-        stored = self.store.find(turn, key)
-        if stored is not None:
-            done = replace(stored, messages=chat, reads=tuple(reads))
-            if done.reads != stored.reads:
-                self.store.correct_reads(done)
+        finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
+        if (found := self.store.find(turn, key)) is not None:
+            done = self._read(found, agent, item, finish)
+            self.store.renew(done)
             self.on_turn(done, True)
             return done
-        borrowed = self.store.borrow(turn, key)
-        if borrowed is not None:
-            done = replace(borrowed, messages=chat, reads=tuple(reads))
+        if (borrowed := self.store.borrow(key)) is not None:
+            done = self._read(borrowed, agent, item, finish)
             await self.store.add(done, reused=True)
             self.on_turn(done, True)
             return done
-        finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
         async with self.interruption.held():
             done = await self._generate(backend, request, agent, item, finish)
             await self.store.add(done)
@@ -92,7 +89,8 @@ class Speaker:
             raise InputError(f"{who}: {error.cause}", error.remedy) from error
         except BackendError as error:
             self._count_failure(error)
-            return finish("", None, status="failed", error=storable(error.cause), usage=_spent(started))
+            cause, spent = storable(error.cause), _spent(started)
+            return finish("", None, status="failed", error=cause, usage=spent, replied=False)
         self.failures_in_a_row = 0
         return self._read(output, agent, item, finish)
 
@@ -108,7 +106,8 @@ class Speaker:
             ) from error
 
     def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:
-        """The turn that a reply makes. One that the task breaks on has failed, with its text."""
+        """Return the turn that a reply makes, be it new, stored or of another run: here alone are answer and
+        confidence derived. A turn that the task breaks on has failed, with its text."""
         said = partial(
             finish,
             finish_reason=output.finish_reason,

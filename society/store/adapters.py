@@ -16,7 +16,8 @@ SHARED = "*"
 @dataclass(frozen=True, slots=True)
 class AdapterRow:
     """One adapter, trained after the debates of `iteration`. `hash` is None if there was nothing to learn from;
-    `path` is within the run's folder; `losses` has one value per optimiser step."""
+    `path` is within the run's folder; `losses` has one value per optimiser step; `trained_on` is a hash of everything
+    that shaped the adapter: rows, settings, seed, model and the adapter that it started from."""
 
     iteration: int
     learner: str
@@ -29,6 +30,7 @@ class AdapterRow:
     losses: Sequence[float]
     tokens: int
     seconds: float
+    trained_on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def adapter_values(row: AdapterRow) -> tuple[Any, ...]:
     """The values of the table `adapters`, in its order."""
     return (
         row.iteration, row.learner, row.agent, row.hash, row.path, row.base, row.examples,
-        json.dumps(dict(row.left_out)), json.dumps(list(row.losses)), row.tokens, row.seconds,
+        json.dumps(dict(row.left_out)), json.dumps(list(row.losses)), row.tokens, row.seconds, row.trained_on,
     )  # fmt: skip
 
 

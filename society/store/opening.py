@@ -10,24 +10,28 @@ from pathlib import Path
 
 from society.durable import appearing
 from society.errors import RunFolderError
+from society.store.migrate import READABLE, VERSION, schema_file, show_as_present
 from society.store.validate import distrust, is_ours, validate
 
-VERSION = "2"
 
+def open_database(path: Path, read_only: bool, older: bool = True) -> sqlite3.Connection:
+    """Open a store, made if it may be written and is not there yet; one of an older version is shown as the present.
 
-def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
-    """A connection to a store of this version, made if it may be written and is not there yet.
-
-    Nothing is written to a file that is refused. Raises `RunFolderError` for what is no store that this program
-    reads, and what sqlite3 raises.
+    Nothing is written to a file that is refused, or that is of an older version. Raises `RunFolderError` for what is
+    no store that this program reads, for an older version where it is to be written or not `older`, and what sqlite3
+    raises.
     """
     if not read_only and not path.exists():
         _create(path)
     db = _connect(path, read_only)
     try:
         distrust(db)
-        check_version(path, _version_of(path, db))
-        validate(db, path)
+        version = _version_of(path, db)
+        check_version(path, version)
+        validate(db, path, version)
+        if version != VERSION and (not older or not read_only):
+            raise outdated(path, version)
+        show_as_present(db, version)
         if not read_only:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
@@ -39,7 +43,7 @@ def open_database(path: Path, read_only: bool) -> sqlite3.Connection:
 
 def check_version(path: Path, version: str) -> None:
     """Raise `RunFolderError` unless this program reads stores of that version."""
-    if version == VERSION:
+    if version in READABLE:
         return
     newer = version.isdecimal() and len(version) < 10 and int(version) > int(VERSION)
     raise RunFolderError(
@@ -47,6 +51,16 @@ def check_version(path: Path, version: str) -> None:
         "A newer society wrote it: update with `pip install --upgrade society`."
         if newer
         else "An older society wrote it: read it with that one (its meta table says which), or run the scenario again.",
+    )
+
+
+def outdated(path: Path, version: str) -> RunFolderError:
+    """Return the refusal to go on with, or to take turns from, a store of an older version."""
+    return RunFolderError(
+        f"{path} is a run store of version {version}, which an older society wrote. It can be read, but no run can go "
+        "on with it or take turns from it: what its turns are named by has changed.",
+        "Run the scenario again in a new folder (--out). `society show`, `report`, `compare` and `export` still read "
+        "the old one.",
     )
 
 
@@ -60,7 +74,7 @@ def _version_of(path: Path, db: sqlite3.Connection) -> str:
 
 def _create(path: Path) -> None:
     """Make an empty store, whole or not at all: who is killed on the way leaves nothing that is half a store."""
-    schema = (files("society.store") / "schema.sql").read_text()
+    schema = (files("society.store") / schema_file(VERSION)).read_text()
     with closing(sqlite3.connect(":memory:")) as db:
         db.executescript(f"{schema} INSERT INTO meta VALUES ('store_version', '{VERSION}');")
         db.commit()

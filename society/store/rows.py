@@ -13,7 +13,7 @@ from society.types import ChatMessage, Decision, Turn, TurnId, Usage
 TURN_COLUMNS = (
     "iteration", "item", "sample", "phase", "round", "agent", "key", "status", "error", "chat", "text", "answer",
     "finish_reason", "logprob", "confidence", "adapter", "prompt_tokens", "generated_tokens", "cached_tokens",
-    "seconds", "reads", "reused", "tokens",
+    "seconds", "reads", "reused", "tokens", "replied",
 )  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -43,12 +43,22 @@ def turn_row(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]
         i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.key, turn.status, turn.error, chat,
         _storable(turn.text), turn.answer and _storable(turn.answer), turn.finish_reason, turn.logprob,
         turn.confidence, turn.adapter, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds,
-        reads_value(turn), int(reused), pack_tokens(turn.tokens),
+        reads_value(turn), int(reused), pack_tokens(turn.tokens), int(turn.replied),
     )  # fmt: skip
 
 
+DERIVED_COLUMNS = ("reads", "answer", "confidence", "status", "error")
+"""Columns that every run fills by itself, also where it takes over the reply."""
+
+
+def derived_values(turn: Turn) -> tuple[Any, ...]:
+    """Return the values of `DERIVED_COLUMNS`."""
+    answer = turn.answer and _storable(turn.answer)
+    return reads_value(turn), answer, turn.confidence, turn.status, turn.error
+
+
 def reads_value(turn: Turn) -> str:
-    """The turns that it was shown, which are of the same debate, as stored."""
+    """Return the turns that this one was shown, which are of the same debate, as stored."""
     return _encode([[r.phase, r.round, r.agent] for r in turn.reads])
 
 
@@ -73,6 +83,7 @@ def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:
             for phase, number, agent in json.loads(row["reads"])
         ),
         tokens=unpack_tokens(row["tokens"]),
+        replied=bool(row["replied"]),
     )
 
 

@@ -6,8 +6,8 @@ CREATE TABLE texts (key BLOB PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE turns (
   iteration INTEGER NOT NULL, item TEXT NOT NULL, sample INTEGER NOT NULL,
   phase TEXT NOT NULL, round INTEGER NOT NULL, agent TEXT NOT NULL,
-  key TEXT NOT NULL,               -- hash of everything that shaped the turn
-  status TEXT NOT NULL,            -- ok or failed
+  key TEXT NOT NULL,               -- hash of everything that shaped the text
+  status TEXT NOT NULL,            -- ok or failed; like error, answer and confidence derived from the reply
   error TEXT NOT NULL,
   chat TEXT NOT NULL,              -- what the model was given
   text TEXT NOT NULL, answer TEXT, finish_reason TEXT NOT NULL,
@@ -17,6 +17,7 @@ CREATE TABLE turns (
   reads TEXT NOT NULL,             -- the turns it was shown: [[phase, round, agent], ...]
   reused INTEGER NOT NULL,         -- 1 if taken over from another run's store
   tokens BLOB,                     -- drawn token ids of the reply, as `society.store.tokens` packs them
+  replied INTEGER NOT NULL,        -- 0 if the backend gave no reply
   PRIMARY KEY (iteration, item, sample, phase, round, agent)
 );
 
@@ -38,6 +39,7 @@ CREATE TABLE adapters (
   hash TEXT, path TEXT NOT NULL, base TEXT NOT NULL,  -- path: within the run's folder
   examples INTEGER NOT NULL, left_out TEXT NOT NULL, losses TEXT NOT NULL,
   tokens INTEGER NOT NULL, seconds REAL NOT NULL,
+  trained_on TEXT NOT NULL,        -- hash of everything that shaped it: rows, settings, seed, model, start
   PRIMARY KEY (iteration, learner, agent)
 ) WITHOUT ROWID;
 

@@ -10,7 +10,6 @@ import asyncio
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -26,29 +25,37 @@ from society.store.adapters import (
     read_adapter,
     read_example,
 )
-from society.store.opening import open_database
+from society.store.migrate import VERSION
+from society.store.opening import open_database, outdated
 from society.store.rows import (
+    DERIVED_COLUMNS,
     TURN_COLUMNS,
     ResultRow,
+    derived_values,
     read_result,
     read_turn,
-    reads_value,
     result_row,
     turn_row,
 )
-from society.types import Turn, TurnId
+from society.types import GenerateOutput, Turn, TurnId
 
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
 _PLACE = "iteration=? AND item=? AND sample=? AND phase=? AND round=? AND agent=?"
-_UPDATE_READS = f"UPDATE turns SET reads=? WHERE {_PLACE}"
+_UPDATE_DERIVED = f"UPDATE turns SET {', '.join(f'{column}=?' for column in DERIVED_COLUMNS)} WHERE {_PLACE}"
 _UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {_PLACE}"
 _DELETE_TURN = f"DELETE FROM turns WHERE {_PLACE}"
 _INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 12)})"
-_INSERT_ADAPTER = f"INSERT OR REPLACE INTO adapters VALUES ({', '.join('?' * 11)})"
+_INSERT_ADAPTER = f"INSERT OR REPLACE INTO adapters VALUES ({', '.join('?' * 12)})"
+_DELETE_EXAMPLES = "DELETE FROM examples WHERE iteration=? AND learner=? AND agent=?"
 _INSERT_EXAMPLE = f"INSERT OR REPLACE INTO examples VALUES ({', '.join('?' * 10)})"
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _KNOWN_TEXTS = 200_000
 """So many text keys are remembered as written, to save writing them again."""
+
+
+def _lender(path: Path) -> sqlite3.Connection:
+    """Open another run's store to take replies from."""
+    return open_database(path, read_only=True, older=False)
 
 
 def _place(turn: TurnId) -> tuple[int, str, int, str, int, str]:
@@ -60,7 +67,7 @@ class Store:
     """One run's turns and results. Use it as a context manager; writing needs a running event loop."""
 
     def __init__(self, path: Path, reuse: Sequence[Path] = (), read_only: bool = False) -> None:
-        """`reuse` names other runs' stores whose turns are taken over where everything that shaped them is equal."""
+        """`reuse` names other runs' stores whose replies are taken over where everything that shaped them is equal."""
         self._path = path
         self._reuse_paths = reuse
         self._read_only = read_only
@@ -75,7 +82,7 @@ class Store:
         self._opened = ExitStack()
         try:
             self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))
-            self._others = [self._opened.enter_context(closing(open_database(p, True))) for p in self._reuse_paths]
+            self._others = [self._opened.enter_context(closing(_lender(path))) for path in self._reuse_paths]
             self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
         except BaseException as error:
             self._opened.close()
@@ -92,6 +99,12 @@ class Store:
                 self._write()
         finally:
             self._opened.close()
+
+    def require_present(self) -> None:
+        """Raise `RunFolderError` if an older society wrote this store, so that no run can go on with it."""
+        version = self.meta()["store_version"]
+        if version != VERSION:
+            raise outdated(self._path, version)
 
     # -- writing
 
@@ -114,8 +127,9 @@ class Store:
         self._pending.append((_INSERT_RESULT, result_row(result)))
 
     def add_training(self, adapter: AdapterRow, examples: Sequence[ExampleRow]) -> None:
-        """Store a finished training and where its rows come from, at once."""
+        """Store a finished training and where its rows come from, at once, in place of an earlier one."""
         self._pending.append((_INSERT_ADAPTER, adapter_values(adapter)))
+        self._pending.append((_DELETE_EXAMPLES, (adapter.iteration, adapter.learner, adapter.agent)))
         self._pending += [(_INSERT_EXAMPLE, example_values(row)) for row in examples]
         self._db.execute("PRAGMA synchronous=FULL")  # not even a power cut may cost a training, which took long
         self._write()
@@ -169,8 +183,11 @@ class Store:
 
     # -- what is there already
 
-    def find(self, turn: TurnId, key: str) -> Turn | None:
-        """The turn, if it is stored, did not fail, and was shaped by the same things. Its chat is not read."""
+    def find(self, turn: TurnId, key: str) -> GenerateOutput | None:
+        """Return the reply of this turn, if it is stored and was shaped by the same things.
+
+        What was read in the reply is left behind: whoever takes it over reads it again.
+        """
         if not self._resuming:
             return None
         debate = (turn.iteration, turn.item, turn.sample)
@@ -178,7 +195,7 @@ class Store:
             rows = self._db.execute("SELECT * FROM turns WHERE iteration=? AND item=? AND sample=?", debate)
             self._debates[debate] = {t.id: t for t in (read_turn({**row, "chat": "[]"}, str) for row in rows)}
         found = self._debates[debate].get(turn)
-        return found if found and found.status == "ok" and found.key == key else None
+        return found.reply if found and found.key == key else None
 
     def forget(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
         """Free what `find` keeps in memory of a debate that is over, and drop what is stored of it but was not `spoken`
@@ -187,20 +204,23 @@ class Store:
         for turn in stored.keys() - set(spoken) if stored else ():
             self._pending.append((_DELETE_TURN, _place(turn)))
 
-    def correct_reads(self, turn: Turn) -> None:
-        """Store what a turn found here was shown this time: other turns may have been shown to say the same."""
-        self._pending.append((_UPDATE_READS, (reads_value(turn), *_place(turn.id))))
+    def renew(self, turn: Turn) -> None:
+        """Store what this run reads in a reply that `find` returned, and what it was shown, where that has changed."""
+        i = turn.id
+        values = derived_values(turn)
+        if values != derived_values(self._debates[i.iteration, i.item, i.sample][i]):
+            self._pending.append((_UPDATE_DERIVED, (*values, *_place(i))))
 
     def remark(self, turn: TurnId, text: str) -> None:
         """Store with a turn that did not fail what could not be made of it; committed with the next turns."""
         self._pending.append((_UPDATE_ERROR, (text, *_place(turn))))
 
-    def borrow(self, turn: TurnId, key: str) -> Turn | None:
-        """A turn of another run that was shaped by exactly the same things, as this run's own."""
+    def borrow(self, key: str) -> GenerateOutput | None:
+        """Return the reply of a turn of another run that was shaped by exactly the same things."""
         for other in self._others:
-            row = other.execute("SELECT * FROM turns WHERE key=? AND status='ok' LIMIT 1", (key,)).fetchone()
+            row = other.execute("SELECT * FROM turns WHERE key=? AND replied=1 LIMIT 1", (key,)).fetchone()
             if row is not None:
-                return replace(read_turn({**row, "chat": "[]", "reads": "[]"}, str), id=turn)
+                return read_turn({**row, "chat": "[]", "reads": "[]"}, str).reply
         return None
 
     # -- reading

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from society.errors import RunFolderError
+from society.store.migrate import VERSION, schema_file
 from society.store.tokens import RULE as TOKENS_RULE
 
 LONGEST_VALUE = 50_000_000
@@ -26,12 +27,21 @@ _TEXTS = {
     "texts": ("text",),
     "turns": ("item", "phase", "agent", "key", "status", "error", "chat", "text", "finish_reason", "reads"),
     "results": ("item", "split", "question", "gold", "reason", "tied", "verdicts"),
-    "adapters": ("learner", "agent", "path", "base", "left_out", "losses"),
+    "adapters": ("learner", "agent", "path", "base", "left_out", "losses", "trained_on"),
     "examples": ("learner", "agent", "item", "phase", "speaker", "rule"),
 }
 _MAYBE_TEXTS = {"turns": ("answer", "adapter"), "results": ("answer",), "adapters": ("hash",)}
 _NUMBERS = {
-    "turns": ("iteration", "sample", "round", "prompt_tokens", "generated_tokens", "cached_tokens", "reused"),
+    "turns": (
+        "iteration",
+        "sample",
+        "round",
+        "prompt_tokens",
+        "generated_tokens",
+        "cached_tokens",
+        "reused",
+        "replied",
+    ),
     "results": ("iteration", "sample", "correct"),
     "adapters": ("iteration", "examples", "tokens"),
     "examples": ("iteration", "number", "sample", "round"),
@@ -40,7 +50,6 @@ _FLOATS = {"turns": ("logprob", "confidence", "seconds"), "results": ("support",
 _RULES = {
     "texts": ["typeof(key) = 'blob'"],
     "turns": [
-        TOKENS_RULE,
         "status IN ('ok', 'failed')",
         "json_type(chat) = 'array'",
         "NOT EXISTS (SELECT 1 FROM json_each(chat) AS m WHERE m.type != 'array' OR json_array_length(m.value) != 2"
@@ -58,6 +67,7 @@ _RULES = {
         "NOT EXISTS (SELECT 1 FROM json_each(verdicts) AS v WHERE v.type NOT IN ('true', 'false'))",
     ],
 }
+_BLOBS = {"turns": (("tokens", TOKENS_RULE),)}
 _seen: set[tuple[str, int, int]] = set()
 
 
@@ -74,8 +84,8 @@ def is_ours(db: sqlite3.Connection, table: str) -> bool:
     return [(kind, _bare(str(sql))) for kind, _, sql in found] == [("table", _schema()["table", table])]
 
 
-def validate(db: sqlite3.Connection, path: Path) -> None:
-    """Look through the file if this process sees it for the first time.
+def validate(db: sqlite3.Connection, path: Path, version: str = VERSION) -> None:
+    """Look through a file of this version if this process sees it for the first time.
 
     Raises `RunFolderError`, saying what is wrong, for a file that this program did not write.
     """
@@ -83,7 +93,7 @@ def validate(db: sqlite3.Connection, path: Path) -> None:
     place = (str(path.resolve()), status.st_dev, status.st_ino)
     if place in _seen:
         return
-    tables = _check_schema(db, path)
+    tables = _check_schema(db, path, version)
     if not tables:  # just made
         return
     try:
@@ -104,13 +114,13 @@ def _refusal(path: Path, fault: str) -> RunFolderError:
     )
 
 
-def _check_schema(db: sqlite3.Connection, path: Path) -> list[str]:
+def _check_schema(db: sqlite3.Connection, path: Path, version: str) -> list[str]:
     """The names of the tables. A table may be missing, which whoever reads it will say; nothing may be added."""
     tables = []
     for kind, name, sql in _plain(db, "SELECT type, name, sql FROM sqlite_master"):
         if str(name).startswith("sqlite_autoindex_") and sql is None:
             continue
-        if _schema().get((kind, name)) != _bare(str(sql)):
+        if _schema(version).get((kind, name)) != _bare(str(sql)):
             raise _refusal(path, f"it has the {kind!s:.20} {str(name)!r:.60}, which is not ours")
         if kind == "table":
             tables.append(str(name))
@@ -118,10 +128,10 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> list[str]:
 
 
 @cache
-def _schema() -> dict[tuple[object, object], str]:
-    """Every object of our schema, by type and name."""
+def _schema(version: str = VERSION) -> dict[tuple[object, object], str]:
+    """Return the SQL of every object of our schema of this version, by type and name."""
     ours = sqlite3.connect(":memory:")
-    ours.executescript((files("society.store") / "schema.sql").read_text())
+    ours.executescript((files("society.store") / schema_file(version)).read_text())
     rows = ours.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     ours.close()
     return {(kind, name): _bare(sql) for kind, name, sql in rows}
@@ -160,6 +170,7 @@ def _column_rules(table: str) -> list[tuple[str, str]]:
         *((c, f"typeof({c}) = 'text' AND {small.format(c)}") for c in _TEXTS.get(table, ())),
         *((c, f"typeof({c}) IN ('null', 'text') AND {small.format(c)} IS NOT 0") for c in _MAYBE_TEXTS.get(table, ())),
         *((c, f"typeof({c}) = 'integer' AND {c} BETWEEN {_COUNTS}") for c in _NUMBERS.get(table, ())),
+        *_BLOBS.get(table, ()),
         *((c, f"typeof({c}) IN ('null', 'real') AND abs({c}) < 1e300 IS NOT 0") for c in _FLOATS.get(table, ())),
     ]
 

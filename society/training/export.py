@@ -26,7 +26,7 @@ from society.runs import Run
 from society.scenario.expand import Society, expand
 from society.scenario.write import to_yaml
 from society.store.adapters import AdapterRow
-from society.training.loop import Learner, backend_of, learners
+from society.training.loop import Learner, backend_of, learners, with_own_tokens
 from society.training.selection import make_example
 from society.types import Adapter, Example
 
@@ -184,11 +184,16 @@ class TrainingExport:
 
 def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
     """Every training row, rebuilt from the transcript as it was trained on, with its adapter and its number."""
+    society, models = expand(run.scenario), json.loads(run.meta()["models"])
+    spec = society.scenario.train
+    backends = {(one.name, one.agent): backend_of(society, one) for one in (learners(society, spec) if spec else [])}
     turns = {turn.id: turn for turn in run.turns()}
     adapters = {(row.iteration, row.learner, row.agent): row for row in run.adapters()}
-    for example in run.examples():
-        adapter = adapters[example.iteration, example.learner, example.agent]
-        yield adapter, example.number, make_example(turns[example.source], example.rule)
+    for row in run.examples():
+        adapter = adapters[row.iteration, row.learner, row.agent]
+        example = make_example(turns[row.source], row.rule)
+        [example] = with_own_tokens(society, models, backends[row.learner, row.agent], [example])
+        yield adapter, row.number, example
 
 
 def training_rows(run: Run) -> Iterator[dict[str, Any]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from society.errors import BackendError, InputError
 from society.gather import gather
-from society.identity import derive_seed
+from society.identity import derive_seed, fingerprint
 from society.metrics.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.members import agents_of
@@ -22,7 +23,7 @@ from society.scenario.questions import Items
 from society.scenario.training import LearnerSpec, TrainSpec
 from society.store.adapters import SHARED, AdapterRow, ExampleRow
 from society.training.selection import TrainingSet, select_examples
-from society.types import Adapter, Item
+from society.types import Adapter, Example, Item
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Debates = Callable[[Society, Sequence[Item], int, str], Awaitable[list[DebateRecord]]]
 """Debates these items with this society in this iteration, for "evaluation" or "training"."""
+TOO_LONG = "too long"
+"""Why the trainer left rows out."""
 OnStep = Callable[[str, str, int, int, float], None]
 """Called after an optimiser step with learner, agent, step, steps and loss."""
 
@@ -54,6 +57,47 @@ class Learner:
     def folder(self) -> Path:
         """Where its adapter lies, within a folder of adapters."""
         return Path(self.name) / self.agent.replace(SHARED, "shared")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One finetuning to be: who learns, from which rows, with which seed and from which adapter on (None: the base).
+    `model` is the hash of the base."""
+
+    iteration: int
+    learner: Learner
+    chosen: TrainingSet
+    seed: int
+    start: Adapter | None
+    model: str
+    spec: TrainSpec
+
+    @property
+    def place(self) -> tuple[int, str, str]:
+        """Iteration, learner and agent: where the store has what came of it."""
+        return self.iteration, self.learner.name, self.learner.agent
+
+    @property
+    def sources(self) -> list[ExampleRow]:
+        """Where the rows come from, in the order trained on."""
+        return [
+            ExampleRow(*self.place, number, example.source, example.rule)
+            for number, example in enumerate(self.chosen.examples)
+        ]
+
+    @cached_property
+    def trained_on(self) -> str:
+        """A hash of everything that shapes the adapter."""
+        rows = [
+            [[(m.role, m.content) for m in example.messages], example.tokens, example.finish_reason]
+            for example in self.chosen.examples
+        ]
+        start = self.start.hash if self.start else None
+        options = [
+            option and option.model_dump(mode="json", exclude_defaults=True)  # as it was before an option was added
+            for option in (self.spec.settings, self.spec.parallel)
+        ]
+        return fingerprint([rows, options, self.seed, self.model, start])
 
 
 @dataclass
@@ -80,20 +124,17 @@ class TrainingLoop:
                 await self.debate(society, self.items.evaluation, iteration, "evaluation")
             if iteration < self.spec.iterations:
                 records = await self.debate(society, self.items.training, iteration, "training")
-                missing = [
-                    learner for learner in learners(self.society, self.spec)
-                    if (row := done.get((iteration, learner.name, learner.agent))) is None
-                    or not await self._take_up(learner, row)
-                ]  # fmt: skip
-                await self._train_all(missing, iteration, records)
+                lessons = [self._lesson(learner, iteration, records) for learner in learners(self.society, self.spec)]
+                missing = [lesson for lesson in lessons if not await self._take_up(lesson, done.get(lesson.place))]
+                await self._train_all(missing)
 
-    async def _train_all(self, missing: Sequence[Learner], iteration: int, records: Sequence[DebateRecord]) -> None:
+    async def _train_all(self, missing: Sequence[Lesson]) -> None:
         """Train these learners, as many side by side as the executor allows; in their order where that is one."""
         waiting = iter(missing)
 
-        async def worker(shared: Iterator[Learner]) -> None:
-            for learner in shared:
-                await self._train(learner, iteration, records)
+        async def worker(shared: Iterator[Lesson]) -> None:
+            for lesson in shared:
+                await self._train(lesson)
 
         await gather(worker(waiting) for _ in range(self.society.scenario.executor.side_by_side))
 
@@ -106,15 +147,33 @@ class TrainingLoop:
                 paths |= dict.fromkeys(learner.places, adapter.path)
         return paths
 
-    async def _take_up(self, learner: Learner, row: AdapterRow) -> bool:
-        """Use a training that a run before this one finished; False if its files are gone."""
-        if row.hash is None:
-            return True
-        path = self.folder / row.path
-        if not path.exists():
+    async def _take_up(self, lesson: Lesson, row: AdapterRow | None) -> bool:
+        """Use a training that a run before this one finished; False if it learned from other rows, or in another way,
+        than this one would, or if its files are gone."""
+        if row is None or row.trained_on != lesson.trained_on:
             return False
-        await self._speak_with(learner, Adapter(row.hash, str(path), row.base))
+        if row.hash is not None:
+            path = self.folder / row.path
+            if not path.exists():
+                return False
+            await self._speak_with(lesson.learner, Adapter(row.hash, str(path), row.base))
+        too_long = {TOO_LONG: row.left_out[TOO_LONG]} if TOO_LONG in row.left_out else {}
+        now = replace(row, left_out={**lesson.chosen.left_out, **too_long})
+        sources = self.store.examples("iteration=? AND learner=? AND agent=?", lesson.place)
+        if now != row or sources != lesson.sources:
+            self.store.add_training(now, lesson.sources)
         return True
+
+    def _lesson(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> Lesson:
+        """Select what a learner learns in this iteration, and say what it starts from."""
+        seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
+        same = self.society.scenario.task.same
+        chosen = select_examples(learner.spec, learner.teachers, records, self.spec.label, same, seed)
+        model = backend_of(self.society, learner)
+        hashes = {name: backend.model_hash for name, backend in self.backends.items()}
+        chosen.examples = with_own_tokens(self.society, hashes, model, chosen.examples)
+        start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
+        return Lesson(iteration, learner, chosen, seed, start, hashes[model], self.spec)
 
     async def _speak_with(self, learner: Learner, adapter: Adapter) -> None:
         self.current[learner.name, learner.agent] = adapter
@@ -123,49 +182,58 @@ class TrainingLoop:
         if backend.adapters is not None:
             await backend.adapters.load(adapter)
 
-    async def _train(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> None:
-        """Select, finetune, and store what came of it; the adapter's folder appears whole or not at all."""
-        seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
-        same = self.society.scenario.task.same
-        chosen = select_examples(learner.spec, learner.teachers, records, self.spec.label, same, seed)
-        place = Path("adapters") / f"{iteration + 1}" / learner.folder
+    async def _train(self, lesson: Lesson) -> None:
+        """Finetune, and store what came of it; the adapter's folder appears whole or not at all."""
+        learner, chosen = lesson.learner, lesson.chosen
+        place = Path("adapters") / f"{lesson.iteration + 1}" / learner.folder
         if not chosen.examples:
-            self._nothing_to_learn(learner, iteration, chosen)
+            self._nothing_to_learn(lesson)
             return
-        trained = await self._finetune(learner, chosen, seed, self.folder / place)
+        trained = await self._finetune(lesson, self.folder / place)
+        left_out = {**chosen.left_out, TOO_LONG: trained.dropped}
         row = AdapterRow(
-            iteration, learner.name, learner.agent, trained.adapter.hash, str(place), trained.adapter.base,
-            trained.examples, {**chosen.left_out, "too long": trained.dropped}, trained.losses, trained.tokens,
+            lesson.iteration,
+            learner.name,
+            learner.agent,
+            trained.adapter.hash,
+            str(place),
+            trained.adapter.base,
+            trained.examples,
+            left_out,
+            trained.losses,
+            trained.tokens,
             trained.seconds,
-        )  # fmt: skip
-        self.store.add_training(row, [
-            ExampleRow(iteration, learner.name, learner.agent, number, example.source, example.rule)
-            for number, example in enumerate(chosen.examples)
-        ])  # fmt: skip
+            lesson.trained_on,
+        )
+        self.store.add_training(row, lesson.sources)
         await self._speak_with(learner, replace(trained.adapter, path=str(self.folder / place)))
 
-    async def _finetune(self, learner: Learner, chosen: TrainingSet, seed: int, place: Path) -> Training:
+    async def _finetune(self, lesson: Lesson, place: Path) -> Training:
+        learner = lesson.learner
         trainer = self.backends[backend_of(self.society, learner)].trainer
         if trainer is None:
             raise BackendError(f"The backend of learner {learner.name!r} cannot train.", "Use the backend hf.")
-        start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
         place.parent.mkdir(parents=True, exist_ok=True)
 
         def tell(step: int, steps: int, loss: float, tokens: int) -> None:
             self.on_step(learner.name, learner.agent, step, steps, loss)
 
         spread: dict[str, Any] = {} if self.spec.parallel is None else {"parallel": self.spec.parallel}
-        return await trainer.train(chosen.examples, self.spec.settings, start, place, seed=seed, on_step=tell, **spread)
+        examples, settings = lesson.chosen.examples, self.spec.settings
+        return await trainer.train(examples, settings, lesson.start, place, seed=lesson.seed, on_step=tell, **spread)
 
-    def _nothing_to_learn(self, learner: Learner, iteration: int, chosen: TrainingSet) -> None:
-        why = ", ".join(f"{count} {reason}" for reason, count in chosen.left_out.items() if count) or "no turns"
-        who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {iteration}"
+    def _nothing_to_learn(self, lesson: Lesson) -> None:
+        learner, left_out = lesson.learner, lesson.chosen.left_out
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count) or "no turns"
+        who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {lesson.iteration}"
         if self.spec.on_empty == "stop":
             raise InputError(
                 f"There is nothing to learn from for {who}: {why}.",
                 "Debate more questions (train.questions), select otherwise, or set train.on_empty: keep.",
             )
-        row = AdapterRow(iteration, learner.name, learner.agent, None, "", "", 0, chosen.left_out, (), 0, 0.0)
+        row = AdapterRow(
+            lesson.iteration, learner.name, learner.agent, None, "", "", 0, left_out, (), 0, 0.0, lesson.trained_on
+        )
         self.store.add_training(row, ())
 
 
@@ -187,6 +255,23 @@ def backend_of(society: Society, learner: Learner) -> str:
     """The name of the backend that trains this learner and speaks with what it learned."""
     phase = next(p for p in society.phases if p.name in learner.spec.phases)
     return phase.agents[learner.speakers[0]].backend
+
+
+def with_own_tokens(
+    society: Society, models: Mapping[str, str], backend: str, examples: Sequence[Example]
+) -> list[Example]:
+    """Return the examples with the token ids only of those that were drawn by the model of this backend: those of
+    another model mean nothing to it. `models` has the hash of each backend's model."""
+    own = {
+        (phase.name, agent)
+        for phase in society.phases
+        for agent, plan in phase.agents.items()
+        if models.get(plan.backend) == models[backend]
+    }
+    return [
+        example if (example.source.phase, example.source.agent) in own else replace(example, tokens=None)
+        for example in examples
+    ]
 
 
 def with_adapters(society: Society, paths: Mapping[tuple[str, str], str]) -> Society:
