@@ -112,8 +112,7 @@ class ScriptedBackend(Backend):
             text = text if text in request.choices else random.choice(request.choices)
         else:
             text, finish = _cut(text, request.sampling.stop, request.sampling.max_tokens)
-        usage = Usage(prompt, len(text.split()), seconds=self.config.delay)
-        return GenerateOutput(text, finish, usage)
+        return GenerateOutput(text, finish, Usage(prompt, len(text.split())))
 
     def _check(self, request: GenerateRequest) -> int:
         """The words of the prompt. Raises `BackendError` for a request that cannot be answered."""

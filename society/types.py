@@ -65,7 +65,12 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and seconds. `cached_tokens` of the `prompt_tokens` were in the cache and not computed again."""
+    """Tokens and seconds. `cached_tokens` of the `prompt_tokens` were in the cache and not computed again.
+
+    `seconds` is a turn's share of the time in which its backend was at work: while n replies are made together, each is
+    charged one n-th of what the clock shows. So the sum over turns is the time that the backend was busy. The engine
+    measures it; backends need not.
+    """
 
     prompt_tokens: int = 0
     generated_tokens: int = 0

@@ -100,7 +100,6 @@ def test_a_stranger_is_sent_the_standard_and_what_is_on() -> None:
     assert (output.text, output.finish_reason, output.logprob) == ("It is Paris.", "stop_text", None)
     usage = output.usage
     assert (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens) == (9, 4, 3)
-    assert usage.seconds > 0
 
 
 @pytest.mark.parametrize(
@@ -397,7 +396,7 @@ def test_a_run_may_move_to_another_address_but_not_to_another_model(tmp_path: Pa
         before = rows(run_scenario(scenario(first), tmp_path / "run"))
         assert rows(run_scenario(scenario(second), tmp_path / "run", resume=True)) == before
         assert [len(server.chats) for server in (first, second)] == [1 + 8, 1]  # each probed, no turn asked for twice
-        with pytest.raises(RunFolderError, match="not those"):
+        with pytest.raises(RunFolderError, match="is not the one"):
             run_scenario(scenario(other), tmp_path / "run", resume=True)
 
 

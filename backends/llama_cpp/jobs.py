@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -25,7 +24,6 @@ class Job(ABC):
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.cancelled = False  # set by the awaiting side, read by the worker
         self.cached = 0
-        self.started = time.perf_counter()
 
     @abstractmethod
     def result(self) -> Any:
@@ -74,8 +72,7 @@ class Writing(Job):
 
     def result(self) -> GenerateOutput:
         """The reply."""
-        seconds = time.perf_counter() - self.started
-        usage = Usage(len(self.prompt), len(self._drawn), self.cached, seconds)
+        usage = Usage(len(self.prompt), len(self._drawn), self.cached)
         rest = self._choices.rest if self._choices else ()
         return GenerateOutput(self._text.text, self._reason, usage, self._logprob, (*self._drawn, *rest))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -76,13 +75,12 @@ class _Connection:
         async with self._limit.place():
             await self._recognise()
             body |= self.adapters.fields(request.adapter)
-            started = time.perf_counter()
             try:
                 said = await self._client.post(f"{self._client.url}/chat/completions", body, Completion)
             except UnreachableError:
                 self._known.clear()
                 raise
-        return self._read(said, request, time.perf_counter() - started)
+        return self._read(said, request)
 
     async def _recognise(self) -> None:
         """After the server was gone: that it has the same model, and the adapters. Raises a `BackendError` if not."""
@@ -101,9 +99,9 @@ class _Connection:
             await self.adapters.serve(self._served)
             self._known.set()
 
-    def _read(self, said: Completion, request: GenerateRequest, seconds: float) -> GenerateOutput:
+    def _read(self, said: Completion, request: GenerateRequest) -> GenerateOutput:
         """The output that an answer is. Raises a `BackendError` for one that is no reply."""
-        choice, usage = said.choices[0], _usage(said, seconds)
+        choice, usage = said.choices[0], _usage(said)
         if choice.finish_reason == "content_filter":
             raise BackendError("The server's content filter stopped the reply.", "Change the prompt, or the model.")
         cut = choice.finish_reason == "length"
@@ -139,13 +137,13 @@ def _finish(choice: Choice, request: GenerateRequest) -> FinishReason:
     return "stop_text" if request.sampling.stop else "stop"
 
 
-def _usage(said: Completion, seconds: float) -> Usage:
-    """Tokens as the server counted them; none where it does not."""
+def _usage(said: Completion) -> Usage:
+    """Return the tokens as the server counted them; none where it does not."""
     if said.usage is None:
-        return Usage(seconds=seconds)
+        return Usage()
     details, prompt = said.usage.prompt_tokens_details, said.usage.prompt_tokens
     cached = (details.cached_tokens if details else None) or 0
-    return Usage(prompt, said.usage.completion_tokens, min(cached, prompt), seconds)
+    return Usage(prompt, said.usage.completion_tokens, min(cached, prompt))
 
 
 def _logprob(choice: Choice) -> float | None:

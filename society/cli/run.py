@@ -87,8 +87,9 @@ def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], second
         rows.append(("moderator unclear", f"{s.unclear} replies name no speaker, or several; then agents took turns"))
     used = s.usage
     cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
-    rows.append(("cost", f"{s.turns:,} turns, {used.generated_tokens:,} tokens generated, "
-                 f"{used.prompt_tokens:,} read{cached}, {seconds:.1f} s"))  # fmt: skip
+    tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} read{cached}"
+    rows.append(("cost", f"{s.turns:,} turns, {tokens}"))
+    rows.append(("time", f"the backend worked {used.seconds:.1f} s; the whole run took {seconds:.1f} s"))
     trained = [(f"after {i} finetunings", str(earlier.after)) for i, earlier in enumerate(summaries)]
     rows += trained if len(summaries) > 1 else []
     rows += [("stored in", str(folder)), ("next", f"society show {folder}")]

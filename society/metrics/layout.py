@@ -19,7 +19,7 @@ def run_rows(found: Comparison) -> Rows:
     """A line for each run: accuracy with its 95 % interval, what counts as wrong beside wrong answers, and cost."""
     titles = ["run", "accuracy", INTERVAL, "questions", "debates", "undecided", "unreadable", "failed",
               "generated tokens", "prompt tokens", "of these cached",
-              "seconds, summed over turns", "right per 1,000 tokens"]  # fmt: skip
+              "backend seconds", "right per 1,000 tokens"]  # fmt: skip
     return [titles, *map(_run_row, found.runs)]
 
 

@@ -79,7 +79,7 @@ def _debate(turn: Turn) -> tuple[int, str, int]:
 
 
 def total_usage(records: Sequence[DebateRecord]) -> Usage:
-    """What all these debates cost together; seconds are summed over turns, which overlap."""
+    """Return what all these debates cost together; the seconds are those in which their backends were at work."""
     return sum((record.usage for record in records), Usage())
 
 

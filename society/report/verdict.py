@@ -176,7 +176,7 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     first = [turn.usage.generated_tokens for pool in first_answers(records).values() for _, turn in pool]
     times = used.generated_tokens / sum(first) if sum(first) else 0.0
     detail = f"{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} read"
-    detail += f" in {used.seconds:,.0f} s of model time." if used.seconds >= 1 else "."
+    detail += f"; the backend was at work for {used.seconds:,.0f} s." if used.seconds >= 1 else "."
     if times > 1:
         detail += f" That is {times:.1f} times the tokens of the first answers alone."
     return Finding("What did it cost?", f"{each:,.0f} tokens a question", detail)

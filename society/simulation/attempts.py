@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, get_args
 
 from society.errors import BackendError, SocietyError, TransientError
 from society.identity import derive_seed
+from society.simulation.clock import Stopwatch
 from society.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 if TYPE_CHECKING:
@@ -41,14 +42,18 @@ FINISH_REASONS = get_args(FinishReason)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-async def ask(backend: Backend, request: GenerateRequest, timeout: float | None) -> GenerateOutput:
-    """The backend's reply, fit to be stored. `timeout` is in seconds, for each attempt.
+async def ask(backend: Backend, request: GenerateRequest, timeout: float | None, watch: Stopwatch) -> GenerateOutput:
+    """Return the backend's reply, fit to be stored. `timeout` is in seconds, for each attempt.
 
-    Raises `BackendError` when there is none, other errors of ours as they are.
+    The seconds of its usage are those that `watch` has charged for all attempts, whatever the backend has measured.
+    Raises `BackendError` when there is no reply, other errors of ours as they are.
     """
     for attempt in range(TRIES):
         try:
-            return checked(await _attempt(backend, request, timeout))
+            with watch.running():
+                output = await _attempt(backend, request, timeout)
+            output = checked(output)
+            return replace(output, usage=replace(output.usage, seconds=watch.seconds))
         except TransientError as error:
             after = max(0.0, error.after or 0.0)
             if attempt == TRIES - 1 or after > LONGEST_WAIT:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from society.identity import request_key, turn_seed
 from society.interrupt import Interruption
 from society.scenario.expand import AgentPlan
 from society.simulation.attempts import ask, describe, storable
+from society.simulation.clock import FairClock, Stopwatch
 from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Speaker:
     timeout: float | None = None  # seconds that a backend may take for one reply
     failures_in_a_row: int = 0
     interruption: Interruption = field(default_factory=Interruption)
+    clocks: dict[str, FairClock] = field(default_factory=dict)  # by the name of the backend
 
     async def speak(
         self,
@@ -80,16 +81,16 @@ class Speaker:
         self, backend: Backend, request: GenerateRequest, agent: AgentPlan, item: Item, finish: partial[Turn]
     ) -> Turn:
         """`finish` makes the turn out of what comes back."""
-        started = time.perf_counter()
+        watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
         try:
-            output = await ask(backend, request, self.timeout)
+            output = await ask(backend, request, self.timeout, watch)
         except ContextOverflowError as error:
             i = finish("", None).id
             who = f"Agent {i.agent!r} in phase {i.phase!r}, round {i.round}, on {i.item!r}"
             raise InputError(f"{who}: {error.cause}", error.remedy) from error
         except BackendError as error:
             self._count_failure(error)
-            cause, spent = storable(error.cause), _spent(started)
+            cause, spent = storable(error.cause), Usage(seconds=watch.seconds)
             return finish("", None, status="failed", error=cause, usage=spent, replied=False)
         self.failures_in_a_row = 0
         return self._read(output, agent, item, finish)
@@ -123,10 +124,6 @@ class Speaker:
             log.debug("A task broke", exc_info=True)
             return said(output.text, None, status="failed", error=f"The task broke on the reply: {describe(error)}.")
         return said(output.text, answer, confidence=_confidence(agent, output))
-
-
-def _spent(started: float) -> Usage:
-    return Usage(seconds=time.perf_counter() - started)
 
 
 _STATED = re.compile(
