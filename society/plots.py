@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -165,25 +165,29 @@ def _draw_points(axes: Axes, points: Sequence[Point], colour: str, marker: str, 
 
 
 def _moves(score: RoundScore) -> int:
-    return score.flips.wrong_to_right + score.flips.right_to_wrong + score.lost
+    return score.flips.gained + score.flips.lost
 
 
-def _turned(score: RoundScore) -> tuple[float, float, float]:
-    """Shares of the answers of agents that had spoken before: wrong to right, right to wrong, right to unreadable."""
-    answers = sum(astuple(score.flips))
-    return score.flips.wrong_to_right / answers, score.flips.right_to_wrong / answers, score.lost / answers
+def _turned(score: RoundScore) -> tuple[float, float, float, float]:
+    """Return shares of the answers of agents that had spoken before: wrong to right, unreadable to right, right to
+    wrong, right to unreadable."""
+    flips, answers = score.flips, score.flips.total
+    counts = (flips.wrong_to_right, flips.unread_to_right, flips.right_to_wrong, flips.right_to_unread)
+    better, found, worse, lost = (number / answers for number in counts)
+    return better, found, worse, lost
 
 
 def draw_flips(curves: Sequence[Curves]) -> Figure:
-    """Shares of answers that turned right (up) and from right to wrong or unreadable (down) in each round."""
-    again = {run.name: [score for score in run.rounds if any(astuple(score.flips))] for run in curves}
+    """Draw the shares of answers that turned right (up) and that were right before (down) in each round."""
+    again = {run.name: [score for score in run.rounds if score.flips.total] for run in curves}
     shown = {name: rounds for name, rounds in again.items() if rounds}
     most = max(map(len, shown.values()))
     figure, panels = _figure(max(4.0, (1.2 + 0.8 * most) * len(shown)), 3.2, len(shown))
     for axes, (name, rounds) in zip(panels, shown.items(), strict=True):
         for i, score in enumerate(rounds):
-            better, worse, lost = _turned(score)
+            better, found, worse, lost = _turned(score)
             axes.bar(i, better, 0.6, color=PALETTE[2], label="wrong to right")
+            axes.bar(i, found, 0.6, bottom=better, color=PALETTE[1], label="unreadable to right")
             axes.bar(i, -worse, 0.6, color=PALETTE[6], label="right to wrong")
             axes.bar(i, -lost, 0.6, bottom=-worse, color=PALETTE[7], label="right to unreadable")
         axes.axhline(0, color=TEXT, lw=0.8)
@@ -193,7 +197,7 @@ def draw_flips(curves: Sequence[Curves]) -> Figure:
         if len(curves) > 1:
             axes.set_title(name, fontsize=9)
     turned = [_turned(score) for rounds in shown.values() for score in rounds]
-    reach = 1.1 * max(max(better, worse + lost) for better, worse, lost in turned)
+    reach = 1.1 * max(max(better + found, worse + lost) for better, found, worse, lost in turned)
     for axes in panels:
         axes.set_ylim(-reach, reach)
     panels[0].set_ylabel("share of answers given again")

@@ -41,11 +41,15 @@ class Consensus(StopRule):
     kind: Literal["consensus"] = "consensus"
     share: float = Field(1.0, gt=0, le=1)
     """Share of the round's speakers; one without a readable answer agrees with nobody."""
+    quorum: int = Field(2, ge=1)
+    """Smallest number of speakers that must agree, so that one answer among unreadable ones is no consensus. In a round
+    of fewer speakers, all of them."""
 
     def reached(self, state: RoundState) -> bool:
         answers = [turn.answer for turn in state.latest.values() if turn.answer is not None]
         largest = max((len(members) for members in group(answers, state.same)), default=0)
-        return largest >= self.share * len(state.latest) - 1e-9
+        least = max(self.share * len(state.latest), min(self.quorum, len(state.latest)))
+        return largest >= max(least, 1) - 1e-9
 
 
 class Stability(StopRule):

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from society.contracts import make_state
 from society.decisions.base import DecisionRule
 from society.decisions.counting import Majority, Supermajority, Unanimity, Weighted
 from society.decisions.single import Judge
 from society.decisions.trajectory import Trajectory
 from society.decisions.voting import Approval, Borda, Ranked, read_letters
+from society.stops import Consensus
 from society.types import Ballot, ChatMessage, Turn, TurnId, Vote
 
 
@@ -191,3 +193,71 @@ def test_no_rule_invents_an_answer(answers: list[str | None], rule: DecisionRule
     assert 0 <= decision.support <= 1
     if decision.answer is None:
         assert decision.reason
+
+
+# Quorum
+
+
+RULES = [Majority, Supermajority, Unanimity, Weighted, Trajectory]
+
+
+@pytest.mark.parametrize("kind", RULES)
+@given(answers=st.lists(st.sampled_from(["x", "y", None]), min_size=1, max_size=6), quorum=st.integers(1, 7))
+def test_no_decision_stands_on_fewer_voters_than_its_quorum(
+    kind: type[DecisionRule], answers: list[str | None], quorum: int
+) -> None:
+    """With enough voters behind it a decision is the one without a quorum."""
+    votes = ballot(answers)
+    free, bound = kind().decide(votes), kind(quorum=quorum).decide(votes)
+    assert kind().quorum == 1  # as it was before there was a quorum
+    if free.answer is None or answers.count(free.answer) >= quorum or quorum == 1:
+        assert bound == free
+    else:
+        assert bound.answer is None
+        assert bound.reason == f"{answers.count(free.answer)} of {len(answers)} voters agree, " + (
+            f"fewer than the quorum of {quorum}"
+        )
+        assert bound.support == free.support
+
+
+@pytest.mark.parametrize("kind", [Approval, Borda, Ranked])
+def test_votes_on_candidates_have_a_quorum_too(kind: type[Approval] | type[Borda] | type[Ranked]) -> None:
+    lone = ballot([], papers=["B", "?", "?"], candidates=["x", "y"])
+    assert kind().decide(lone).answer == "y"
+    refused = kind(quorum=2).decide(lone)
+    assert refused.answer is None
+    assert "1 of 3 voters agree" in refused.reason
+    assert kind(quorum=2).decide(ballot([], papers=["B", "B", "?"], candidates=["x", "y"])).answer == "y"
+    left = kind(quorum=2, unparsed="exclude").decide(lone)
+    assert (left.answer, left.support) == (None, 1.0)
+
+
+def test_backers_are_counted_as_the_rule_counts_them() -> None:
+    history = {"a-1": ["x"], "a-2": ["x", None], "a-3": ["y"]}
+    votes = ballot(["x", None, "y"], history=history)  # type: ignore[arg-type]
+    for rule, backers in ((Majority(ties="first"), 1), (Majority(unparsed="earlier"), 2)):
+        assert rule.backers(rule.decide(votes), votes) == backers
+    split = ballot(["x", "y"])
+    assert Majority().backers(Majority().decide(split), split) == 0
+    judged = ballot(["x"])
+    assert Judge(agent="a-1").backers(Judge(agent="a-1").decide(judged), judged) == 1
+    papers = ballot([], papers=["A, B", "B", "?"], candidates=["x", "y"])
+    assert Approval().backers(Approval().decide(papers), papers) == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "share", "reached"),
+    [
+        (("x", None, None), 0.3, False),  # one answer among unreadable ones
+        (("x", "x", None), 0.5, True),
+        (("x", None, None), 1.0, False),
+        (("x",), 1.0, True),  # a round of one speaker
+        ((None,), 1.0, False),
+        (("x", "x", "x"), 1.0, True),
+    ],
+)
+def test_a_lone_answer_is_no_consensus_that_ends_a_phase(
+    answers: Sequence[str | None], share: float, reached: bool
+) -> None:
+    assert Consensus(share=share).reached(make_state([answers])) is reached
+    assert Consensus(share=0.3, quorum=1).reached(make_state([("x", None, None)]))

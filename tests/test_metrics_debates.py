@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from society.metrics.budget import weigh_debating
+from society.metrics.flips import Flips, describe_flips
 from society.metrics.influence import count_flows, measure_conformity, rank_influence
 from society.metrics.iterations import score_iterations
 from society.metrics.records import DebateRecord, by_iteration
 from society.metrics.rounds import find_agreement, list_stages, score_rounds
-from society.metrics.summary import Flips, summarize
+from society.metrics.summary import describe_lone, summarize
 from society.metrics.tradeoff import (
     Point,
     first_answers,
@@ -26,6 +30,8 @@ from society.metrics.tradeoff import (
     vote_chances,
     vote_point,
 )
+from society.metrics.votes import Support, count_support, rebuild_ballot
+from society.report.verdict import count_agent_flips
 from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
 from society.store.rows import ResultRow
@@ -86,7 +92,7 @@ def test_accuracy_round_by_round(society: Society) -> None:
     fallen = debate(("42", "42", "7"), (None, "42", None), item="fallen")
     assert [score.lost for score in score_rounds(society, [CONVINCED, fallen])] == [0, 1]
     assert first.flips == Flips()
-    assert second.flips == Flips(kept_right=2, kept_wrong=2, right_to_wrong=2, wrong_to_right=2, unread=1)
+    assert second.flips == Flips(kept_right=2, kept_wrong=2, right_to_wrong=2, wrong_to_right=2, unread_to_wrong=1)
 
 
 def test_a_debate_that_stops_early_stays_in_later_rounds(society: Society) -> None:
@@ -275,3 +281,106 @@ def test_the_summary_takes_answers_to_one_question_together(society: Society) ->
     found = summarize(society, alike)
     assert (found.alone.successes, found.alone.n) == (60, 120)
     assert found.alone.high - found.alone.low == pytest.approx(found.after.high - found.after.low, abs=0.03)
+
+
+# What changed adds up
+
+
+def decided(society: Society, *rounds: Sequence[str | None], item: str) -> DebateRecord:
+    """A debate that the scenario's own rule decides; an answer "failed" is a failed turn."""
+    made = debate(*[[None if x == "failed" else x for x in answers] for answers in rounds], item=item)
+    said = [answer for answers in rounds for answer in answers]
+    turns = tuple(
+        replace(turn, status="failed", text="") if answer == "failed" else turn
+        for turn, answer in zip(made.turns, said, strict=True)
+    )
+    ballot = rebuild_ballot(society, DebateRecord(made.result, turns), str.__eq__)
+    decision = society.scenario.decision.decide(ballot)
+    return DebateRecord(replace(made.result, decision=decision, correct=decision.answer == GOLD), turns)
+
+
+def make_society(**decision: object) -> Society:
+    rule = {"kind": "majority", **decision}
+    return expand(
+        Scenario.model_validate_json(json.dumps({
+            "version": 1, "name": "test", "task": {"kind": "arithmetic", "form": "a+b", "limit": 1},
+            "backends": {"scripted": {"kind": "scripted"}}, "roles": {"solver": {"prompt": "{{ question }}"}},
+            "agents": {"a": {}, "b": {}, "c": {}}, "decision": rule,
+            "phases": [{"name": "talk", "topology": "complete", "rounds": 3}],
+        }))
+    )  # fmt: skip
+
+
+SAID = st.tuples(*[st.sampled_from([GOLD, "7", "9", None, "failed"])] * 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(SAID, min_size=1, max_size=3), min_size=1, max_size=5),
+    st.sampled_from(["abstain", "first"]), st.integers(1, 3),
+)  # fmt: skip
+def test_what_changed_adds_up_to_the_change_in_accuracy(
+    debates_: list[list[tuple[str | None, ...]]], ties: str, quorum: int
+) -> None:
+    """For answers and for votes, whatever is unreadable, failed, tied or without a quorum."""
+    society = make_society(ties=ties, quorum=quorum)
+    records = [decided(society, *rounds, item=f"q{i}") for i, rounds in enumerate(debates_)]
+    found = summarize(society, records)
+    assert found.alone.n == found.last.n == 3 * len(records)
+    assert found.flips.gained - found.flips.lost == found.last.successes - found.alone.successes
+    assert found.moved.gained - found.moved.lost == found.after.successes - found.before.successes
+    assert found.moved.total == found.before.n == found.after.n == len(records)
+    assert found.flips.total == 3 * sum(len(rounds) > 1 for rounds in debates_)
+    for flips, missing in ((found.flips, "unreadable"), (found.moved, "undecided")):
+        said = describe_flips(flips, missing)
+        parts = {words: int(number) for number, words in re.findall(r"(\d+) (\w+ to \w+)", said)}
+        assert sum(parts.values()) == flips.changed
+        gained = sum(number for words, number in parts.items() if words.endswith("to right"))
+        lost = sum(number for words, number in parts.items() if words.startswith("right to"))
+        net = gained - lost
+        assert said.endswith(f"in all {abs(net)} {'more' if net > 0 else 'fewer'} right" if net else "as many right")
+    flips_by_agent = count_agent_flips(society, records).values()
+    assert sum(moved.gained - moved.lost for moved in flips_by_agent) == found.flips.gained - found.flips.lost
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(SAID, min_size=2, max_size=3), min_size=1, max_size=4))
+def test_rounds_add_up_too(debates_: list[list[tuple[str | None, ...]]]) -> None:
+    society = make_society()
+    records = [decided(society, *rounds, item=f"q{i}") for i, rounds in enumerate(debates_)]
+    scores = score_rounds(society, records)
+    for before, after in itertools.pairwise(scores):
+        assert after.flips.gained - after.flips.lost == after.answers.successes - before.answers.successes
+        assert (after.lost, after.found) == (after.flips.right_to_unread, after.flips.unread_to_right)
+
+
+# A lone vote
+
+
+def test_decisions_that_rest_on_one_vote_are_counted() -> None:
+    """ "Lahore | Karachi | Islamabad", read as abstentions but for the right one, decides Islamabad."""
+    society = make_society()
+    lone = decided(society, (GOLD, GOLD, "7"), (GOLD, None, "failed"), item="lone")
+    wrong = decided(society, ("7", None, None), ("7", None, None), item="wrong")
+    sure = decided(society, (GOLD, GOLD, "7"), (GOLD, GOLD, None), item="sure")
+    none = decided(society, (None, None, None), (None, None, None), item="none")
+    found = summarize(society, [lone, wrong, sure, none])
+    assert (found.lone, found.lone_right, found.lone_before, found.lone_right_before) == (2, 1, 1, 0)
+    assert describe_lone(found) == "2 of 3 decisions, 1 of 2 right ones; before debating 0 of 2 right ones"
+    assert count_support(society, lone, str.__eq__) == Support(1, 2, 3)
+    strict = make_society(quorum=2)
+    refused = [
+        decided(strict, *rounds, item="q")
+        for rounds in (((GOLD, None, None),), ((GOLD, GOLD, None),), ((GOLD, "7", None),))
+    ]
+    assert [record.result.decision.answer for record in refused] == [None, GOLD, None]
+    assert summarize(strict, refused).lone == 0
+    [before] = [score.vote for score in score_rounds(strict, refused[:1])]
+    assert before.successes == 0  # votes before debating follow the same quorum
+
+
+def test_votes_over_independent_answers_follow_the_quorum_too() -> None:
+    lone = [decided(make_society(), (GOLD, None, None), item="q")]
+    assert vote_chances(make_society(), lone, 3) == {("q", "What is q?"): 1.0}
+    assert vote_chances(make_society(quorum=2), lone, 3) == {("q", "What is q?"): 0.0}
+    assert vote_chances(make_society(quorum=2), lone, 1) == {("q", "What is q?"): pytest.approx(1 / 3)}

@@ -100,7 +100,7 @@ def test_the_words_answer_the_four_questions(tmp_path: Path) -> None:
     answers = {found["question"]: found for found in index_of(done)["runs"][0]["findings"]}
     assert list(answers) == [
         "Did debating help?", "Whom did it hurt?", "What did it cost?", "Better than voting for as many tokens?",
-        "Would more questions change the verdict?",
+        "Would more questions change the verdict?", "Does any decision rest on one vote?",
     ]  # fmt: skip
     assert "points (95% interval" in answers["Did debating help?"]["detail"]
     assert answers["What did it cost?"]["answer"].endswith("tokens a question")

@@ -26,17 +26,17 @@ SHOWN = (0, 1, 2, 5, 10, 20, 30)
 """Iterations after which the held-out questions are asked, and responses shown to models; an arm's last is another.
 Asking them after every iteration would take a third of all time."""
 UNMATCHED = (
-    "**Tainted (control):** the `union` arms are not matched in compute. Their shared critic kept more rows of the same "
-    "debates, and in later iterations they had more labels: `union` trained on 31 % more tokens than `multiagent`, "
-    "`capitals_union` on 31 % more than `capitals`, `union_w_0` on 8 % more than `critic_w_0`."
+    "**Tainted (control):** the `union` arms are not matched in compute. Their shared critic kept more rows of the "
+    "same debates, and in later iterations they had more labels: `union` trained on 31 % more tokens than "
+    "`multiagent`, `capitals_union` on 31 % more than `capitals`, `union_w_0` on 8 % more than `critic_w_0`."
 )
 READER = (
-    "**Tainted (reader):** the reader of `capitals` knew only names of capitals. A reply that named another city counted "
-    "as an abstention, so a lone vote could decide, and consensus labels rest on the same reading."
+    "**Tainted (reader):** the reader of `capitals` knew only names of capitals. A reply that named another city "
+    "counted as an abstention, so a lone vote could decide, and consensus labels rest on the same reading."
 )
 GOLD_LABELS = (
-    '**Tainted (labels of `star`):** its "labels right" is the share of its decisions that are right. It learned from the '
-    "true answers."
+    '**Tainted (labels of `star`):** its "labels right" is the share of its decisions that are right. It learned from '
+    "the true answers."
 )
 LONE_CRITIC = (
     "**Tainted (critics without one kind of row):** where no row was corrected, the critic took all rows that stayed "

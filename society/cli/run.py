@@ -53,7 +53,7 @@ def command(
     if as_json:
         _print_json(done.folder, summaries, progress.seconds)
     else:
-        _print_summary(loaded.name, done.folder, summaries, progress.seconds)
+        _print_summary(loaded.name, done.folder, summaries, progress.seconds, len(society.voters) > 1)
     return 1 if any(summary.failed for summary in summaries) else 0
 
 
@@ -68,19 +68,27 @@ def _print_json(folder: Path, summaries: Sequence[Summary], seconds: float) -> N
     click.echo(json.dumps(data, indent=2))
 
 
-def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], seconds: float) -> None:
-    s, flips = summaries[-1], summaries[-1].flips
-    debated = flips != type(flips)()
-    rows = [("one agent alone", str(s.alone)), ("vote before debating", str(s.before) if debated else "")]
-    rows.append(("vote after debating" if debated else "society's answer", str(s.after)))
-    if debated:
-        rows.append((
-            "answers that changed",
-            f"{flips.changed}: {flips.wrong_to_right} wrong to right, {flips.right_to_wrong} right to wrong, "
-            f"{flips.wrong_to_wrong} wrong to wrong",
-        ))  # fmt: skip
-    lost = f"{s.undecided} undecided, {s.unparsed} unreadable answers, {s.failed} failed turns"
-    rows.append(("counted as wrong", lost))
+def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], seconds: float, several: bool = True) -> None:
+    from society.metrics.flips import describe_flips
+    from society.metrics.summary import describe_lone, describe_lost
+
+    s = summaries[-1]
+    rows = [("one agent alone", str(s.alone))]
+    if s.flips.total:
+        rows += [
+            ("one agent at the end", str(s.last)),
+            ("answers that changed", describe_flips(s.flips)),
+            ("vote before debating", str(s.before)),
+            ("vote after debating", str(s.after)),
+            ("votes that changed", describe_flips(s.moved, "undecided")),
+        ]
+    else:
+        rows.append(("society's answer", str(s.after)))
+    if several:
+        rows.append(("rest on one vote", describe_lone(s)))
+    rows.append(("counted as wrong", describe_lost(s)))
+    if s.ties_broken:
+        rows.append(("ties broken", f"{s.ties_broken:,} decisions"))
     if s.given_up:
         rows.append(("not looked through", f"{s.given_up} replies: a pattern of the scenario takes too long in them"))
     if s.unclear:

@@ -143,10 +143,17 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
 
 
 def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:
-    if before is None or before.answer is None or after.answer is None or before.answer == after.answer:
+    """How the answer moved from the agent's turn before, to and from unreadable included; "" where it did not."""
+    if before is None or before.answer == after.answer:
         return ""
-    word = {True: "right", False: "wrong"}
-    return f"   {word[record.right(before)]} → {word[record.right(after)]} (was {before.answer})"
+    was = "" if before.answer is None else f" (was {before.answer})"
+    return f"   {_verdict(record, before)} → {_verdict(record, after)}{was}"
+
+
+def _verdict(record: DebateRecord, turn: Turn) -> str:
+    if turn.answer is None:
+        return "unreadable"
+    return "right" if record.right(turn) else "wrong"
 
 
 def _colour(record: DebateRecord, turn: Turn) -> str:

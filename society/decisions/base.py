@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import Field
+
 from society.answers import group
 from society.component import Component
-from society.types import Ballot, Decision, Vote
+from society.types import Ballot, Decision, Turn, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,43 @@ class DecisionRule(Component, ABC):
     its last readable answer, makes the society abstain, or is no voter at all."""
     failed: Missing | None = None
     """The same of a voter whose last turn failed, the backend having given no reply; by default as `unparsed`."""
+    quorum: int = Field(1, ge=1)
+    """Smallest number of voters that must stand behind the answer. With fewer the society does not decide. By default
+    one vote among abstentions decides, and the results count such decisions."""
 
     def electorate(self) -> tuple[str, ...]:
         """The agents or groups whose answers count; empty: whoever spoke in the last phase."""
         return self.voters
 
     def decide(self, ballot: Ballot) -> Decision:
-        """The society's answer. None of the votes is dropped: a missing one follows the policy `unparsed`."""
-        votes = [self._settle(vote, ballot) for vote in self.present(ballot)]
+        """Return the society's answer. No vote is dropped: a missing one follows the policy `unparsed`."""
+        votes = self.settle(ballot)
         missing = [vote for vote in votes if vote.answer is None]
         if any(self.policy(vote) == "veto" for vote in missing):
             return Decision(None, reason=f"{len(missing)} of {len(votes)} voters without an answer")
         if len(missing) == len(votes):
             return Decision(None, reason="no voter gave a readable answer")
-        return self.count(replace(ballot, votes=votes))
+        settled = replace(ballot, votes=votes)
+        decision = self.count(settled)
+        return self.require_quorum(decision, self.backers(decision, ballot), len(votes))
+
+    def settle(self, ballot: Ballot) -> list[Vote]:
+        """Return the votes that are counted, after the policies on missing answers."""
+        return [self._settle(vote, ballot) for vote in self.present(ballot)]
+
+    def backers(self, decision: Decision, ballot: Ballot) -> int:
+        """Return how many voters of this ballot gave the answer that was decided; 0 without one."""
+        if decision.answer is None:
+            return 0
+        given = (vote.answer for vote in self.settle(ballot))
+        return sum(answer is not None and ballot.same(answer, decision.answer) for answer in given)
+
+    def require_quorum(self, decision: Decision, backers: int, voters: int) -> Decision:
+        """Return the decision, or none where fewer voters than the quorum stand behind it."""
+        if decision.answer is None or self.quorum == 1 or backers >= self.quorum:
+            return decision
+        reason = f"{backers} of {voters} voters agree, fewer than the quorum of {self.quorum}"
+        return Decision(None, decision.support, reason, decision.tied)
 
     def policy(self, vote: Vote) -> Missing:
         """What becomes of this vote if it has no answer."""
@@ -91,3 +116,10 @@ def tally(ballot: Ballot, weights: Sequence[float] | None = None) -> list[Tally]
         Tally(answers[members[0]], sum(cast[i][1] for i in members), len(members))
         for members in group(answers, ballot.same)
     ]
+
+
+def vote_of(agent: str, turn: Turn | None) -> Vote:
+    """Return what an agent's last turn counts as."""
+    if turn is None or turn.status == "failed":
+        return Vote(agent, None, failed=True)
+    return Vote(agent, turn.answer, turn.confidence)

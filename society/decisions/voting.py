@@ -36,7 +36,15 @@ class _Voting(DecisionRule):
         if len(blank) == len(papers) or any(self.policy(vote) == "veto" for vote in blank):
             return Decision(None, reason=f"{len(blank)} of {len(papers)} voters without a readable vote")
         voters = [vote for vote, paper in papers.items() if paper or self.policy(vote) != "exclude"]
-        return self.elect([papers[vote] for vote in voters if papers[vote]], replace(ballot, votes=voters))
+        decision = self.elect([papers[vote] for vote in voters if papers[vote]], replace(ballot, votes=voters))
+        return self.require_quorum(decision, round(decision.support * len(voters)), len(voters))
+
+    def backers(self, decision: Decision, ballot: Ballot) -> int:
+        """Return how many voters' papers stand behind the answer, as its support counts them; 0 without one."""
+        if decision.answer is None:
+            return 0
+        voters = [vote for vote in ballot.votes if self._paper(vote, ballot) or self.policy(vote) != "exclude"]
+        return round(decision.support * len(voters))
 
     def _paper(self, vote: Vote, ballot: Ballot) -> list[int]:
         """The candidates that the voter's last turn names; `earlier`: the last turn of that phase that names any."""

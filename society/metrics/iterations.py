@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,12 +15,14 @@ from society.metrics.records import (
     accuracy,
     by_iteration,
     load_records,
+    sameness,
     share_right,
     share_true,
     total_usage,
 )
 from society.scenario.expand import Society
 from society.store.adapters import AdapterRow, ExampleRow
+from society.training.labels import Labels, consensus_labels, open_labels
 from society.types import Usage
 
 if TYPE_CHECKING:
@@ -29,11 +32,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class IterationScore:
     """One iteration. `accuracy` is of decisions, `alone` of single first answers, on the evaluation's questions (none
-    where it was not evaluated), both with undecided and unread as wrong. `labels`: of the debates on training questions
-    (on the evaluation's, where nothing is trained) that decided without breaking a tie, the share that is right: the
-    quality of pseudo-labels; `unlabelled` debates gave none. `usage` is the evaluation's, `training_usage` that of the
-    training debates; `examples` the training rows by "learner/agent", `rows_right` the share of them that teach a right
-    answer, by the rule that took them; `trained_tokens` the tokens of all training steps."""
+    where it was not evaluated), both with undecided and unread as wrong.
+
+    `labels` is the share of right ones among the labels that the training debates gave, by the rule of `train.label`
+    and `train.quorum`; where nothing is trained, among the decisions of the evaluation that could be such labels.
+    `unlabelled` debates gave none, `reasons` says why. `usage` is the evaluation's, `training_usage` that of the
+    `training_turns` of the training debates. `examples` counts the training rows by "learner/agent", `repeated` of them
+    are repetitions, and `left_out` counts the turns that are no rows, by learner and reason. `rows_right` is the share
+    of rows that teach a right answer, by the rule that took them. `trained_tokens` and `trained_seconds` are those of
+    all training steps."""
 
     iteration: int
     debates: int
@@ -47,6 +54,11 @@ class IterationScore:
     examples: Mapping[str, int] = field(default_factory=dict)
     rows_right: Mapping[str, Proportion] = field(default_factory=dict)
     trained_tokens: int = 0
+    training_turns: int = 0
+    trained_seconds: float = 0.0
+    repeated: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def run_iterations(run: Run) -> list[IterationScore]:
@@ -86,13 +98,15 @@ def _score(
     adapters: Sequence[AdapterRow],
     examples: Sequence[ExampleRow],
 ) -> IterationScore:
-    labelled = [record for record in labelling if is_label(record)]
+    rule = labels_of(society)
+    reasons = Counter(rule.explain(record) for record in labelling)
+    labelled = [record for record in labelling if not rule.explain(record)]
     return IterationScore(
         iteration=number,
         debates=len(records),
         accuracy=accuracy(records),
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(society.voters)]),
-        labels=accuracy(labelled),
+        labels=share_right(labelled, lambda record: [rule.is_right(record)]),
         unlabelled=len(labelling) - len(labelled),
         diversity=measure_texts(society, records),
         usage=total_usage(records),
@@ -100,7 +114,20 @@ def _score(
         examples={f"{row.learner}/{row.agent}": row.examples for row in adapters},
         rows_right=_rows_right(labelling, examples),
         trained_tokens=sum(row.tokens for row in adapters),
+        training_turns=sum(len(record.turns) for record in labelling) if trains else 0,
+        trained_seconds=sum(row.seconds for row in adapters),
+        repeated=len(examples) - len({(row.learner, row.agent, row.source) for row in examples}),
+        reasons={reason: number for reason, number in reasons.items() if reason},
+        left_out=_left_out(adapters),
     )
+
+
+def _left_out(adapters: Sequence[AdapterRow]) -> dict[str, dict[str, int]]:
+    """The turns that no learner took, by learner and reason."""
+    found: dict[str, Counter[str]] = {}
+    for row in adapters:
+        found.setdefault(row.learner, Counter()).update(row.left_out)
+    return {learner: {reason: n for reason, n in reasons.items() if n} for learner, reasons in found.items()}
 
 
 def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow]) -> dict[str, Proportion]:
@@ -112,6 +139,9 @@ def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow
     return {rule: share_true(verdicts) for rule, verdicts in rules.items()}
 
 
-def is_label(record: DebateRecord) -> bool:
-    """Whether the decision may serve as a pseudo-label: there is one, and no tie was broken for it."""
-    return record.result.decision.answer is not None and not record.result.decision.tied
+def labels_of(society: Society) -> Labels:
+    """Return the rule that makes labels here; for a society that is not trained, that of consensus labels."""
+    spec = society.scenario.train
+    if spec is not None:
+        return open_labels(society, spec)
+    return consensus_labels(society, sameness(society))

@@ -8,10 +8,11 @@ from functools import cache, cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from society.decisions.base import vote_of
 from society.decisions.counting import Majority
 from society.metrics.proportion import Proportion, clustered
 from society.store.rows import ResultRow
-from society.types import Ballot, Same, Turn, Usage, Vote
+from society.types import Ballot, Decision, Same, Turn, Usage
 
 if TYPE_CHECKING:
     from society.runs import Run
@@ -120,19 +121,36 @@ def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Propo
 
 
 def sameness(society: Society) -> Same:
-    """The task's `same`, asked once for each pair of answers."""
-    task = society.scenario.task
+    """Return the task's `same`, asked once for each pair of answers."""
+    return cache_same(society.scenario.task.same)
+
+
+def training_sameness(society: Society) -> Same:
+    """Return the `same` of the task that training questions come from, asked once for each pair of answers."""
+    spec = society.scenario.train
+    task = spec.task if spec is not None and spec.task is not None else society.scenario.task
+    return cache_same(task.same)
+
+
+def cache_same(compare: Same) -> Same:
+    """Return the same comparison, which remembers each pair of answers."""
 
     @cache
     def same(a: str, b: str) -> bool:
-        return a == b or task.same(a, b)
+        return a == b or compare(a, b)
 
     return same
 
 
+def vote_on(society: Society, turns: Sequence[Turn], same: Same) -> Decision:
+    """Return the majority vote over these turns, with the scenario's policies on ties, missing answers and quorum."""
+    rule = society.scenario.decision
+    majority = Majority(ties=rule.ties, unparsed=rule.unparsed, failed=rule.failed, quorum=rule.quorum)
+    votes = [vote_of(turn.id.agent, turn) for turn in turns]
+    return majority.decide(Ballot(votes, {}, (), same, seed=0)) if votes else Decision(None, reason="nobody spoke")
+
+
 def vote_is_right(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> bool:
     """Whether a majority vote over these turns would have been right; ties (by policy) and silence are not."""
-    votes = [Vote(turn.id.agent, turn.answer, failed=turn.status == "failed") for turn in turns]
-    rule = Majority(ties=society.scenario.decision.ties)
-    answer = rule.decide(Ballot(votes, {}, (), same, seed=0)).answer if votes else None
+    answer = vote_on(society, turns, same).answer
     return answer is not None and record.result.verdicts.get(answer, False)

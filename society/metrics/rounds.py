@@ -6,14 +6,15 @@ stops early, or in which only one agent speaks at a time, stays in the figures o
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from society.answers import group
+from society.metrics.flips import Flips, count_names
 from society.metrics.proportion import Proportion
 from society.metrics.records import DebateRecord, Question, sameness, share_true, vote_is_right
-from society.metrics.summary import Flips, flip
+from society.metrics.summary import flip
 from society.scenario.expand import Society
 from society.types import Same, Turn
 
@@ -27,7 +28,8 @@ class RoundScore:
     `agents`: the same for each agent; `vote`: accuracy of a majority vote over them. `tokens` are generated tokens
     a debate until then, `spent` in this round alone (means over all debates). `flips`: from each agent's answer
     before to its answer in this round. `unread` and `failed` turns of this round count as wrong; `lost`
-    of them followed a right answer."""
+    of them followed a right answer, and `found` right answers followed an unreadable or failed turn. `cut_off` replies
+    ended at the token limit."""
 
     phase: str
     round: int
@@ -40,7 +42,17 @@ class RoundScore:
     turns: int
     unread: int
     failed: int
-    lost: int = 0
+    cut_off: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Right answers that became unreadable or failed in this round."""
+        return self.flips.right_to_unread
+
+    @property
+    def found(self) -> int:
+        """Right answers in this round of agents that had no readable answer before."""
+        return self.flips.unread_to_right
 
     @property
     def name(self) -> str:
@@ -112,23 +124,20 @@ def _score(society: Society, moments: Sequence[Moment], so_far: float, same: Sam
     turns = [turn for moment in moments for turn in moment.turns]
     spent = sum(turn.usage.generated_tokens for turn in turns) / len(moments)
     speaking = [(m, turn) for m in moments for turn in m.turns if m.standing.get(turn.id.agent) is turn]
-    flips = Counter(flip(m.record, m.before[t.id.agent], t, same) for m, t in speaking if t.id.agent in m.before)
-    lost = [
-        t for m, t in speaking if t.answer is None and t.id.agent in m.before and m.record.right(m.before[t.id.agent])
-    ]
+    again = [(m.record, m.before[t.id.agent], t) for m, t in speaking if t.id.agent in m.before]
     return RoundScore(
         phase=moments[0].stage[0],
         round=moments[0].stage[1],
         answers=share_true((r.question, [r.right(turn) for turn in stand.values()]) for r, stand in stands),
         vote=share_true((r.question, [vote_is_right(society, r, [*stand.values()], same)]) for r, stand in stands),
         agents=_score_agents(society, stands),
-        flips=Flips(**flips),
+        flips=count_names(flip(record, before, turn, same) for record, before, turn in again),
         tokens=so_far + spent,
         spent=spent,
         turns=len(turns),
         unread=sum(turn.answer is None and turn.status == "ok" for _, turn in speaking),
         failed=sum(turn.status == "failed" for turn in turns),
-        lost=len(lost),
+        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
     )
 
 

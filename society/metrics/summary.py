@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.proportion import Proportion
-from society.metrics.records import DebateRecord, accuracy, sameness, share_right, total_usage, vote_is_right
+from society.metrics.records import (
+    DebateRecord,
+    accuracy,
+    sameness,
+    share_right,
+    share_true,
+    total_usage,
+    vote_on,
+)
+from society.metrics.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.names import UNCLEAR
 from society.types import Same, Turn, Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Flips:
-    """How answers moved between two turns of an agent; `unread` has at least one that was not readable."""
-
-    kept_right: int = 0
-    kept_wrong: int = 0
-    right_to_wrong: int = 0
-    wrong_to_right: int = 0
-    wrong_to_wrong: int = 0
-    unread: int = 0
-
-    @property
-    def changed(self) -> int:
-        """Answers that changed, whatever the direction."""
-        return self.right_to_wrong + self.wrong_to_right + self.wrong_to_wrong
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in short. `alone` is the accuracy of single first answers; `before` that of a majority vote over
-    them; `after` that of the society's decisions. `undecided` debates count as wrong; in `given_up`
-    turns a pattern of the scenario took too long; `unclear` turns of a moderator do not name one speaker.
-    Intervals take answers to one question as belonging together."""
+    """A run in short. Intervals take answers to one question as belonging together.
+
+    `alone` is the accuracy of the voters' first answers, `last` that of their last ones; `before` that of a majority
+    vote over the first answers, `after` that of the society's decisions. `flips` counts how single answers moved from
+    first to last, `moved` how votes moved from before to after (no answer: undecided).
+
+    `undecided` debates count as wrong; `tied` of them ended in a tie, and `ties_broken` decisions broke one. `lone`
+    decisions rest on the vote of one of several voters, `lone_right` of them are right; `lone_before` and
+    `lone_right_before` say the same of the votes before debating. `unparsed` counts the voters' unreadable turns,
+    `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
+    scenario took too long, and `unclear` turns of a moderator do not name one speaker.
+    """
 
     debates: int
     alone: Proportion
@@ -49,18 +49,48 @@ class Summary:
     turns: int
     flips: Flips
     usage: Usage
+    last: Proportion
+    moved: Flips
+    tied: int = 0
+    ties_broken: int = 0
+    cut_off: int = 0
+    lone: int = 0
+    lone_right: int = 0
+    lone_before: int = 0
+    lone_right_before: int = 0
+
+
+def describe_lone(summary: Summary) -> str:
+    """Return in words how many decisions rest on one vote among several voters, and how many of the right ones."""
+    decided = summary.debates - summary.undecided
+    now = f"{summary.lone:,} of {decided:,} decisions, {summary.lone_right:,} of {summary.after.successes:,} right ones"
+    if not summary.flips.total:
+        return now
+    return f"{now}; before debating {summary.lone_right_before:,} of {summary.before.successes:,} right ones"
+
+
+def describe_lost(summary: Summary) -> str:
+    """Return in words what counts as wrong beside wrong answers: undecided, unreadable, failed."""
+    ties = f" ({summary.tied:,} by a tie)" if summary.tied else ""
+    cut = f", {summary.cut_off:,} replies cut off at max_tokens" if summary.cut_off else ""
+    unread = f"{summary.unparsed:,} unreadable answers, {summary.failed:,} failed turns"
+    return f"{summary.undecided:,} undecided{ties}, {unread}{cut}"
 
 
 def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
-    """The summary of these debates."""
+    """Return the summary of these debates."""
     same, voters = sameness(society), society.voters
     turns = [turn for record in records for turn in record.turns]
+    decisions = [record.result.decision for record in records]
+    rested = [record for record in records if count_support(society, record, same).lone]
+    opening = [_open(society, record, same) for record in records]
+    lone_before = [vote for vote in opening if is_lone(vote.record.first(voters), vote.answer, same)]
     return Summary(
         debates=len(records),
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(voters)]),
-        before=share_right(records, lambda r: [vote_is_right(society, r, r.first(voters), same)]),
+        before=share_true((vote.record.question, [vote.right]) for vote in opening),
         after=accuracy(records),
-        undecided=sum(record.result.decision.answer is None for record in records),
+        undecided=sum(decision.answer is None for decision in decisions),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
         failed=sum(turn.status == "failed" for turn in turns),
         given_up=sum(bool(turn.error) and not is_unclear(turn) for turn in turns if turn.status == "ok"),
@@ -68,33 +98,49 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         turns=len(turns),
         flips=count_flips(society, records),
         usage=total_usage(records),
+        last=share_right(records, lambda r: [r.right(turn) for turn in r.last(voters)]),
+        moved=count_names(vote.flip(same) for vote in opening),
+        tied=sum(decision.answer is None and bool(decision.tied) for decision in decisions),
+        ties_broken=sum(decision.answer is not None and bool(decision.tied) for decision in decisions),
+        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
+        lone=len(rested),
+        lone_right=sum(record.result.correct for record in rested),
+        lone_before=len(lone_before),
+        lone_right_before=sum(vote.right for vote in lone_before),
     )
 
 
 def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:
-    """How each voter's answer moved from its first to its last turn in each debate."""
+    """Count how each voter's answer moved from its first to its last turn in each debate in which it spoke twice."""
     same = sameness(society)
-    kinds: Counter[str] = Counter()
-    for record in records:
-        for agent in society.voters:
-            spoken = record.of(agent)
-            if len(spoken) > 1:
-                kinds[flip(record, spoken[0], spoken[-1], same)] += 1
-    return Flips(**kinds)
+    spoken = [(record, record.of(agent)) for record in records for agent in society.voters]
+    return count_names(flip(record, turns[0], turns[-1], same) for record, turns in spoken if len(turns) > 1)
 
 
 def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
-    """Which field of `Flips` two turns of an agent belong to."""
-    if before.answer is None or after.answer is None:
-        return "unread"
-    was, now = record.right(before), record.right(after)
-    if was and now:
-        return "kept_right"
-    if was != now:
-        return "wrong_to_right" if now else "right_to_wrong"
-    return "kept_wrong" if same(before.answer, after.answer) else "wrong_to_wrong"
+    """Return the field of `Flips` that two turns of an agent belong to."""
+    return name_flip(before.answer, after.answer, (record.right(before), record.right(after)), same)
 
 
 def is_unclear(turn: Turn) -> bool:
     """Whether this is a moderator's turn that names no speaker, or several."""
     return turn.status == "ok" and turn.error.startswith(UNCLEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The vote over the first answers of a debate, and whether it is right."""
+
+    record: DebateRecord
+    answer: str | None
+    right: bool
+
+    def flip(self, same: Same) -> str:
+        """The field of `Flips` for this vote and the debate's decision."""
+        result = self.record.result
+        return name_flip(self.answer, result.decision.answer, (self.right, result.correct), same)
+
+
+def _open(society: Society, record: DebateRecord, same: Same) -> _Opening:
+    answer = vote_on(society, record.first(society.voters), same).answer
+    return _Opening(record, answer, answer is not None and record.result.verdicts.get(answer, False))

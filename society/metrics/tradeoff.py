@@ -84,30 +84,33 @@ def mean_tokens(records: Sequence[DebateRecord]) -> float:
 
 def vote_chances(society: Society, records: Sequence[DebateRecord], k: int) -> dict[tuple[str, str], float]:
     """For each question with at least k independent first answers, the chance that a vote over k of them is right."""
-    same, ties = sameness(society), society.scenario.decision.ties
+    same, rule = sameness(society), society.scenario.decision
     pools = first_answers(records)
-    return {q: _chance(pool, k, same, ties) for q, pool in pools.items() if len(pool) >= k}
+    return {q: _chance(pool, k, same, rule.ties, rule.quorum) for q, pool in pools.items() if len(pool) >= k}
 
 
-def _chance(pool: Sequence[tuple[DebateRecord, Turn]], k: int, same: Same, ties: Ties) -> float:
+def _chance(pool: Sequence[tuple[DebateRecord, Turn]], k: int, same: Same, ties: Ties, quorum: int) -> float:
     read = [(record, turn.answer) for record, turn in pool if turn.answer is not None]
     classes = group([answer for _, answer in read], same)
     right = [read[members[0]][0].result.verdicts.get(read[members[0]][1], False) for members in classes]
-    return plurality_chance([len(members) for members in classes], right, len(pool) - len(read), k, ties)
+    return plurality_chance([len(members) for members in classes], right, len(pool) - len(read), k, ties, quorum)
 
 
-def plurality_chance(sizes: Sequence[int], right: Sequence[bool], silent: int, k: int, ties: Ties = "abstain") -> float:
+def plurality_chance(
+    sizes: Sequence[int], right: Sequence[bool], silent: int, k: int, ties: Ties = "abstain", quorum: int = 1
+) -> float:
     """The exact chance that a plurality vote over k answers, drawn without replacement, elects a right one.
 
     The answers are of classes of these `sizes`, of which some are `right`, and `silent` ones cast no vote. The
     multivariate hypergeometric distribution, summed class by class as a product of polynomials (the number of
     answers taken, and of rivals that tie), not draw by draw. A tie is no answer, or with the policies "first" and
-    "random" a fair draw among the tied (a random order makes each of them the first equally often).
+    "random" a fair draw among the tied (a random order makes each of them the first equally often). An answer with
+    fewer votes than `quorum` is not elected; of k answers fewer than the quorum, all must agree.
     """
     won = 0.0
     for i, size in enumerate(sizes):
         rivals = [*sizes[:i], *sizes[i + 1 :]]
-        for votes in range(1, min(size, k) + 1) if right[i] else ():
+        for votes in range(min(quorum, k), min(size, k) + 1) if right[i] else ():
             for tied, ways in _rival_ways(rivals, silent, votes, k - votes).items():
                 share = 1.0 if tied == 0 else 0.0 if ties == "abstain" else 1 / (tied + 1)
                 won += share * (comb(size, votes) * ways / comb(sum(sizes) + silent, k))

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from typing import Any
 
 from society.metrics.budget import BudgetVerdict
+from society.metrics.flips import Flips, describe_flips
 from society.metrics.influence import count_flows, measure_conformity
 from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion
 from society.metrics.records import DebateRecord
 from society.metrics.rounds import RoundScore, find_agreement, score_rounds
-from society.metrics.summary import Summary
+from society.metrics.summary import Summary, count_flips, describe_lost
 from society.metrics.tradeoff import Point, front, list_points
 from society.report.training import (
     accuracy_figure,
@@ -28,7 +28,7 @@ from society.report.training import (
     training_figures,
     trains,
 )
-from society.report.verdict import FOUND, LOST, count_agent_flips
+from society.report.verdict import count_agent_flips
 from society.scenario.expand import Society
 from society.types import Turn
 
@@ -67,7 +67,8 @@ def _accuracy(society: Society, summary: Summary, budget: BudgetVerdict, iterati
     """The headline: alone, before and after debating, and a vote of equal cost where the run allows to say."""
     one = len(society.voters) == 1
     rows = [] if one else [_row("one agent alone", summary.alone)]
-    if summary.flips != type(summary.flips)():
+    if summary.flips.total:
+        rows += [] if one else [_row("one agent after debating", summary.last)]
         before, after = ("first answer", "last answer") if one else ("vote before debating", "after debating")
         rows += [_row(before, summary.before), _row(after, summary.after, True)]
     else:
@@ -77,10 +78,11 @@ def _accuracy(society: Society, summary: Summary, budget: BudgetVerdict, iterati
             {"name": f"vote of {budget.votes}, equal tokens", "value": budget.voting, "low": None, "high": None}
         )
     when = f", iteration {iterations[-1].iteration}" if len(iterations) > 1 else ""
-    lost = f"{summary.undecided} undecided, {summary.unparsed} unreadable, {summary.failed} failed"
+    broken = f" {summary.ties_broken:,} decisions broke a tie." if summary.ties_broken else ""
     return {
         "kind": "forest", "id": "accuracy", "title": f"Accuracy{when}", "rows": rows,
-        "note": f"Share of questions answered rightly, with 95% intervals. Counted as wrong: {lost}.",
+        "note": "Share of questions answered rightly, with 95% intervals. "
+                f"Counted as wrong: {describe_lost(summary)}.{broken}",
     }  # fmt: skip
 
 
@@ -125,7 +127,8 @@ def _flips(society: Society, records: Sequence[DebateRecord]) -> Json:
     return {
         "kind": "matrix", "id": "flips", "title": "Minds changed", "rows": [f"was {was}" for was in shown],
         "columns": [f"is {now}" for now in columns], "cells": cells,
-        "note": "Each voter's first answer against its last. Click a coloured number to list its debates.",
+        "note": f"Each voter's first answer against its last: {describe_flips(count_flips(society, records))}. "
+                "Click a coloured number to list its debates.",
     }  # fmt: skip
 
 
@@ -135,18 +138,20 @@ def _state(record: DebateRecord, turn: Turn) -> str:
 
 def _changes(scores: Sequence[RoundScore]) -> Json:
     """What each round did to the answers that stood before it."""
-    if not any(any(astuple(score.flips)) for score in scores):
+    if not any(score.flips.total for score in scores):
         return {}
     rows = [
-        [s.name, _percent(s.vote), s.flips.wrong_to_right, s.flips.right_to_wrong, s.lost, s.unread, s.failed,
-         round(s.spent)]
+        [s.name, _percent(s.vote), s.flips.wrong_to_right, s.flips.right_to_wrong, s.lost, s.found, s.unread, s.failed,
+         s.cut_off, round(s.spent)]
         for s in scores
     ]  # fmt: skip
     return {
         "kind": "table", "id": "changes", "title": "What each round changed", "rows": rows,
-        "columns": ["after", "vote right", "mended", "spoiled", "lost", "unreadable", "failed", "tokens a debate"],
+        "columns": ["after", "vote right", "mended", "spoiled", "lost", "found", "unreadable", "failed", "cut off",
+                    "tokens a debate"],
         "note": "Against each agent's answer before. Mended: wrong, then right. Spoiled: right, then wrong. Lost: "
-                "right, then unreadable or failed. Unreadable and failed turns count as wrong.",
+                "right, then unreadable or failed. Found: the other way. Mended and found less spoiled and lost is the "
+                "change in right answers. Unreadable and failed turns count as wrong; cut off: ended at max_tokens.",
     }  # fmt: skip
 
 
@@ -189,10 +194,10 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
     rows: list[list[Any]] = []
     for name, turns in spent.items():
         seen = [score.agents[name] for score in scores if name in score.agents]
-        kinds = flips.get(name, Counter())
+        moved = flips.get(name, Flips())
         rows.append([
             name, _percent(seen[0]) if seen else "", _percent(seen[-1]) if seen else "",
-            kinds["wrong_to_right"], kinds["right_to_wrong"], kinds[LOST], kinds[FOUND],
+            moved.wrong_to_right, moved.right_to_wrong, moved.right_to_unread, moved.unread_to_right,
             sum(t.answer is None and t.status == "ok" for t in turns), sum(t.status == "failed" for t in turns),
             sum(t.usage.generated_tokens for t in turns),
         ])  # fmt: skip
@@ -204,7 +209,7 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
         "Mended: first answer wrong, last one right. Spoiled: the other way. Lost: right at first, unreadable at last. "
         "Found: the other way."
     )
-    if not any(flips.values()):  # nobody spoke twice
+    if not any(moved.total for moved in flips.values()):  # nobody spoke twice
         columns = ["agent", "right", *columns[7:]]
         rows, note = [[*row[:2], *row[7:]] for row in rows], "Unreadable and failed turns count as wrong."
     return {

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from society.metrics.budget import BudgetVerdict
+from society.metrics.flips import Flips, count_names, describe_flips
 from society.metrics.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
-from society.metrics.summary import Summary, flip, is_unclear
+from society.metrics.summary import Summary, describe_lone, flip, is_unclear
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.scenario.expand import Society
 
-LOST, FOUND = "lost", "found"
-"""From a right first answer to a last turn without a readable one, and the other way."""
 POINTS = 0.05
 """The difference to plan for where none was seen."""
 
@@ -51,6 +49,8 @@ def judge(
     if change is not None:
         found.insert(1, _hurt(society, records, change.difference, deed))
         found += [_fair(budget), _enough(change.difference, deed)]
+    if len(society.voters) > 1 and summary.debates > summary.undecided:
+        found.append(_rests(summary))
     if trained is not None:
         found.insert(0, _finetuned(trained))
     return [asdict(finding) for finding in found]
@@ -94,20 +94,15 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
     return Change(f"A vote over {who}", share, compare_outcomes(before, after))
 
 
-def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Counter[str]]:
-    """For each speaker, how often its answer went which way between its first and its last turn (see `Flips`), and
-    how many were `LOST` and `FOUND`."""
+def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Flips]:
+    """Count for each speaker how its answer moved from its first to its last turn, where it spoke twice."""
     same = sameness(society)
     speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
-    kinds: dict[str, Counter[str]] = {agent: Counter() for agent in speakers}
-    for record in records:
-        for agent in speakers:
-            spoken = record.of(agent)
-            if len(spoken) > 1:
-                kinds[agent][flip(record, spoken[0], spoken[-1], same)] += 1
-                kinds[agent][LOST] += record.right(spoken[0]) and spoken[-1].answer is None
-                kinds[agent][FOUND] += spoken[0].answer is None and record.right(spoken[-1])
-    return kinds
+    spoken = {agent: [(record, record.of(agent)) for record in records] for agent in speakers}
+    return {
+        agent: count_names(flip(record, turns[0], turns[-1], same) for record, turns in found if len(turns) > 1)
+        for agent, found in spoken.items()
+    }
 
 
 def _finetuned(trained: Difference) -> Finding:
@@ -142,6 +137,8 @@ def _helped(society: Society, summary: Summary, change: Change | None, deed: str
         f"{what} is right on {change.before:.1%} of the questions, the society after {deed} on {after}: "
         f"{points(change.difference)}, p = {change.difference.p:.2g} ({change.difference.test})."
     )
+    if summary.flips.total:
+        detail += f" Votes that changed: {describe_flips(summary.moved, 'undecided')}."
     return Finding(ask, _verdict(change.difference, "No, it harmed"), detail)
 
 
@@ -153,21 +150,31 @@ def points(change: Difference) -> str:
 def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference, deed: str) -> Finding:
     ask = "Whom did it hurt?"
     flips = count_agent_flips(society, records)
-    hurt = {agent: n for agent, kinds in flips.items() if (n := kinds["right_to_wrong"] + kinds[LOST])}
+    hurt = {agent: moved.lost for agent, moved in flips.items() if moved.lost}
     if not hurt and not change.lost:
         return Finding(ask, "Nobody", "No question and no agent went from right to wrong.")
     detail = f"{deed.capitalize()} did better on {count(change.gained, 'question')} and worse on {change.lost}."
     if hurt:
         worst = max(hurt, key=lambda agent: hurt[agent])
-        kinds = flips[worst]
-        unread = f", {kinds[LOST]:,} made unreadable" if kinds[LOST] else ""
+        moved = flips[worst]
+        unread = f", {moved.right_to_unread:,} made unreadable" if moved.right_to_unread else ""
         most = f" Of {count(len(flips), 'agent')}, {worst} lost most:" if len(flips) > 1 else ""
-        detail += (
-            f"{most} {count(kinds['right_to_wrong'], 'right answer')} given up{unread}, "
-            f"{kinds['wrong_to_right'] + kinds[FOUND]:,} gained."
-        )
+        detail += f"{most} {count(moved.right_to_wrong, 'right answer')} given up{unread}, {moved.gained:,} gained."
     answers = f"No question, {count(sum(hurt.values()), 'answer')}"
     return Finding(ask, count(change.lost, "question") if change.lost else answers, detail)
+
+
+def _rests(summary: Summary) -> Finding:
+    """Whether decisions rest on one vote among abstentions, and what they are worth without these."""
+    ask = "Does any decision rest on one vote?"
+    if not summary.lone:
+        return Finding(ask, "No", "At least two voters stand behind every decision.")
+    without = (summary.after.successes - summary.lone_right) / summary.after.n
+    detail = (
+        f"One voter alone stands behind {describe_lone(summary)}. With such decisions counted as undecided "
+        f"(decision.quorum: 2) the society is right on {without:.1%} instead of {summary.after.share:.1%}."
+    )
+    return Finding(ask, f"{summary.lone:,} of {summary.debates - summary.undecided:,}", detail)
 
 
 def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:

@@ -17,6 +17,7 @@ from society.scenario.learners import check_training
 from society.scenario.members import agents_of, members, speakers
 from society.scenario.models import AgentSpec, Binding, PhaseSpec, Scenario
 from society.scenario.problems import SHOWN, Problem, find_near, make_problem, show
+from society.scenario.quorums import check_quorums
 from society.scenario.source import Node
 from society.scenario.templates import check_templates
 from society.scenario.tree import Steps, find_place, write_path
@@ -35,7 +36,7 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
     for i, phase in enumerate(scenario.phases):
         checker.check_phase(i, phase)
     checker.check_unused()
-    named = [] if checker.strangers else check_training(scenario, root)
+    named = [] if checker.strangers else [*check_training(scenario, root), *check_quorums(scenario, root)]
     return [*checker.problems, *check_templates(scenario, root), *check_graphs(scenario, root), *named]
 
 

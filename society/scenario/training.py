@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backends.training import Parallel, TrainSettings
 from society.component import Component
@@ -30,6 +30,20 @@ class LearnerSpec(Component):
     """Whether an agent learns from its own turns, or from those of all learning agents."""
     adapter: Literal["agent", "shared"] = "agent"
     """Whether each agent has an adapter, or all share one (its data is then everyone's)."""
+    rows: int | None = Field(None, ge=1)
+    """Maximum number of rows that each source agent gives in an iteration. Of more, a random part is taken."""
+    tokens: int | None = Field(None, ge=1)
+    """Tokens, prompts and replies, that the rows of each source agent may have in an iteration. Rows are drawn at
+    random until their total is as near to it as it can be."""
+    repeat: bool = False
+    """Repeat rows where a source agent has fewer than `rows` or `tokens` allow, so that two arms with the same limits
+    are equal in compute. An agent without any row still gives none."""
+
+    @model_validator(mode="after")
+    def _check_repeat(self) -> LearnerSpec:
+        if self.repeat and self.rows is None and self.tokens is None:
+            raise ValueError("repeat needs `rows` or `tokens`: how far rows are repeated")
+        return self
 
 
 class TrainSpec(Component):
@@ -49,6 +63,10 @@ class TrainSpec(Component):
     """Where the training questions come from, if not from the scenario's task."""
     label: Literal["consensus", "gold"] = "consensus"
     """What counts as right: the society's own decision (a tie is no label), or the true answer."""
+    quorum: int = Field(2, ge=1)
+    """Smallest number of voters that must agree on an answer for it to be a label (`label: consensus`)."""
+    majority: float = Field(0.5, ge=0, lt=1)
+    """A label needs more than this share of the voters that gave any reply. One without a readable answer counts."""
     start: Literal["previous", "base"] = "previous"
     """Whether an iteration goes on from the last one's weights or trains anew from the base."""
     on_empty: Literal["keep", "stop"] = "keep"

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from society.controllers import ControlContext
+from society.decisions.base import vote_of
 from society.identity import derive_seed
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
@@ -20,7 +21,7 @@ from society.simulation.names import UNCLEAR, find_names
 from society.simulation.reading import Delivery, RoundPlan, Said, check_round, deliver, everything, plan_round
 from society.simulation.speaker import Speaker
 from society.stops import StopRule
-from society.types import Ballot, Decision, Item, RoundState, Turn, TurnId, Usage, Vote
+from society.types import Ballot, Decision, Item, RoundState, Turn, TurnId, Usage
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -247,13 +248,6 @@ class Debate:
             seed=self._seed(self.society.phases[-1], 0, "decision"),
         )
         return self.society.scenario.decision.decide(ballot)
-
-
-def vote_of(agent: str, turn: Turn | None) -> Vote:
-    """What an agent's last turn counts as."""
-    if turn is None or turn.status == "failed":
-        return Vote(agent, None, failed=True)
-    return Vote(agent, turn.answer, turn.confidence)
 
 
 def stops(phase: PhasePlan, state: RoundState) -> bool:

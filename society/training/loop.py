@@ -22,6 +22,7 @@ from society.scenario.members import agents_of
 from society.scenario.questions import Items
 from society.scenario.training import LearnerSpec, TrainSpec
 from society.store.adapters import SHARED, AdapterRow, ExampleRow
+from society.training.labels import Labels, open_labels
 from society.training.selection import TrainingSet, select_examples
 from society.types import Adapter, Example, Item
 
@@ -167,13 +168,18 @@ class TrainingLoop:
     def _lesson(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> Lesson:
         """Select what a learner learns in this iteration, and say what it starts from."""
         seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
-        same = self.society.scenario.task.same
-        chosen = select_examples(learner.spec, learner.teachers, records, self.spec.label, same, seed)
+        # The draw of rows does not depend on who shares an adapter, so a control takes the society's rows.
+        draw = derive_seed(self.society.scenario.seed, "select", iteration, learner.name)
+        chosen = select_examples(learner.spec, learner.teachers, records, self._labels, draw)
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
         chosen.examples = with_own_tokens(self.society, hashes, model, chosen.examples)
         start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
         return Lesson(iteration, learner, chosen, seed, start, hashes[model], self.spec)
+
+    @cached_property
+    def _labels(self) -> Labels:
+        return open_labels(self.society, self.spec)
 
     async def _speak_with(self, learner: Learner, adapter: Adapter) -> None:
         self.current[learner.name, learner.agent] = adapter

@@ -1,4 +1,4 @@
-"""From finished debates to training rows: each traceable to a turn and a rule, and what was left out counted."""
+"""Turns finished debates into training rows: each is traced to a turn and a rule, and what is left out is counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Literal
 from society.metrics.records import DebateRecord
 from society.scenario.training import LearnerSpec
 from society.selectors import Case
-from society.types import ChatMessage, Example, Same, Turn
+from society.training.labels import Labels
+from society.training.limits import limit_rows
+from society.types import ChatMessage, Example, Turn
+
+OVER_LIMIT = "beyond the learner's limit"
+"""Why rows are left out that the selector took."""
 
 
 @dataclass
@@ -22,68 +27,64 @@ class TrainingSet:
 
 
 def select_examples(
-    learner: LearnerSpec,
-    agents: Sequence[str],
-    records: Sequence[DebateRecord],
-    label: Literal["consensus", "gold"],
-    same: Same,
-    seed: int,
+    learner: LearnerSpec, agents: Sequence[str], records: Sequence[DebateRecord], labels: Labels, seed: int
 ) -> TrainingSet:
-    """What these agents' turns in these debates give to learn from."""
+    """Return what these agents' turns in these debates give to learn from.
+
+    Each source agent's rows are drawn with a seed of their own. So a learner of all agents takes the rows that the
+    agents' own learners would take.
+    """
     found = TrainingSet()
     cases: list[Case] = []
     for record in records:
+        reason = labels.explain(record)
         for agent in agents:
             turns = [turn for turn in record.of(agent) if turn.id.phase in learner.phases]
             for turn in _which(turns, learner.turn):
-                reason = _unusable(turn, record, label)
-                if reason:
-                    found.left_out[reason] += 1
+                unusable = _unusable(turn) or reason
+                if unusable:
+                    found.left_out[unusable] += 1
                 else:
-                    cases.append(_case(turn, record.of(agent)[0], record, label, same))
+                    cases.append(_case(turn, record.of(agent)[0], record, labels))
     chosen = learner.select.choose(cases, seed)
-    found.left_out["not selected"] = len(cases) - len(chosen)
-    found.examples = [make_example(case.turn, rule) for case, rule in chosen]
+    found.left_out += learner.select.explain(cases, seed)
+    limited = limit_rows(learner, chosen, seed)
+    found.left_out[OVER_LIMIT] += len(chosen) - len({id(case) for case, _ in limited})
+    found.examples = [make_example(case.turn, rule) for case, rule in limited]
+    found.left_out = +found.left_out
     return found
 
 
 def make_example(turn: Turn, rule: str) -> Example:
-    """The row that teaches this turn: the chat as the model saw it, then what it said."""
+    """Return the row that teaches this turn: the chat as the model saw it, then what it said."""
     chat = (*turn.messages, ChatMessage("assistant", turn.text))
     return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason)
 
 
-def label_of(record: DebateRecord, label: Literal["consensus", "gold"]) -> str | None:
-    """What counts as right in this debate. A consensus that was not reached, or only by breaking a tie, is none."""
-    if label == "gold":
-        return record.result.gold or None
-    return None if record.result.decision.tied else record.result.decision.answer
-
-
 def _which(turns: list[Turn], which: Literal["first", "last", "every"]) -> list[Turn]:
-    return turns if which == "every" else turns[:1] if which == "first" else turns[-1:]
+    if which == "every":
+        return turns
+    return turns[:1] if which == "first" else turns[-1:]
 
 
-def _unusable(turn: Turn, record: DebateRecord, label: Literal["consensus", "gold"]) -> str:
-    """Why a turn cannot be learned, or ""."""
+def _unusable(turn: Turn) -> str:
+    """Why a turn cannot be learned, whatever the label is, or ""."""
     if turn.status == "failed":
         return "failed"
     if not turn.text.strip():
         return "empty"
     if turn.finish_reason == "length":
         return "cut off at max_tokens"  # learning it would teach to stop in the middle of a sentence
-    if label_of(record, label) is None:
-        return "no consensus" if label == "consensus" else "no true answer"
     return ""
 
 
-def _case(turn: Turn, first: Turn, record: DebateRecord, label: Literal["consensus", "gold"], same: Same) -> Case:
-    if label == "gold":
-        agrees, agreed_first = record.right(turn), record.right(first)
-        return Case(turn, agrees, agreed_first, record.result.correct)
-    target = label_of(record, label)
+def _case(turn: Turn, first: Turn, record: DebateRecord, labels: Labels) -> Case:
+    read = first.answer is not None
+    if labels.kind == "gold":
+        return Case(turn, record.right(turn), record.right(first), record.result.correct, read)
+    target = labels.find(record)
 
     def is_label(said: Turn) -> bool:
-        return said.answer is not None and target is not None and same(said.answer, target)
+        return said.answer is not None and target is not None and labels.same(said.answer, target)
 
-    return Case(turn, is_label(turn), is_label(first), True)
+    return Case(turn, is_label(turn), is_label(first), True, read)

@@ -1,0 +1,65 @@
+"""The votes behind a decision: how many voters stand behind it, and whether it rests on one vote among abstentions.
+
+A store keeps how a debate was decided. Who voted for what is read from its turns again, by the scenario's own rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from society.answers import group
+from society.decisions.base import DecisionRule, vote_of
+from society.metrics.records import DebateRecord
+from society.scenario.expand import Society
+from society.types import Ballot, Same, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The voters of one debate: `backers` stand behind its decision, `spoke` gave a reply or an answer that counts."""
+
+    backers: int
+    spoke: int
+    voters: int
+
+    @property
+    def lone(self) -> bool:
+        """Whether one of several voters alone stands behind the decision."""
+        return self.backers == 1 < self.voters
+
+
+def count_support(society: Society, record: DebateRecord, same: Same) -> Support:
+    """Count the votes behind the decision of this debate, as the scenario's decision rule counts them."""
+    return count_votes(society.scenario.decision, rebuild_ballot(society, record, same), record)
+
+
+def count_votes(rule: DecisionRule, ballot: Ballot, record: DebateRecord) -> Support:
+    """Count the votes behind the decision of this record on its ballot."""
+    answered = {vote.agent for vote in rule.settle(ballot) if vote.answer is not None}
+    replied = {vote.agent for vote in ballot.votes if not vote.failed}
+    return Support(rule.backers(record.result.decision, ballot), len(answered | replied), len(ballot.votes))
+
+
+def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
+    """Return the ballot on which this debate was decided. Its seed is not known: ties cannot be drawn again."""
+    history = {name: record.of(name) for name in society.voters}
+    votes = [vote_of(name, turns[-1] if turns else None) for name, turns in history.items()]
+    return Ballot(votes, history, _candidates(society, record, same), same, seed=0)
+
+
+def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str, ...]:
+    """The distinct answers that stood before the last phase, in the order first given."""
+    last = society.phases[-1]
+    if not last.index:
+        return ()
+    before = {turn.id.agent: turn for turn in record.turns if turn.id.phase != last.name}
+    latest = [before[name] for name in society.agents if name in before]
+    answers = [turn.answer for turn in latest if turn.answer is not None]
+    return tuple(answers[members[0]] for members in group(answers, same))
+
+
+def is_lone(turns: Sequence[Turn], answer: str | None, same: Same) -> bool:
+    """Whether exactly one of several turns gives this answer."""
+    given = [turn for turn in turns if answer is not None and turn.answer is not None and same(turn.answer, answer)]
+    return len(given) == 1 < len(turns)
