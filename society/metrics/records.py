@@ -24,10 +24,15 @@ Question = tuple[str, str]
 
 @dataclass(frozen=True)
 class DebateRecord:
-    """One finished debate: how it ended and every turn in it, in the order of phase, round and agent."""
+    """One finished debate: how it ended and every turn in it, in the order of phase, round and agent.
+
+    `helping` names the phases and agents in which an agent moderates, ranks or summarises. What it says there is no
+    answer of its own.
+    """
 
     result: ResultRow
     turns: tuple[Turn, ...]
+    helping: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def question(self) -> Question:
@@ -39,7 +44,12 @@ class DebateRecord:
         return turn.answer is not None and self.result.verdicts.get(turn.answer, False)
 
     def of(self, agent: str) -> list[Turn]:
-        """An agent's turns, in order."""
+        """Return an agent's turns as a speaker, in order; all its turns if it only helped."""
+        turns = self.every(agent)
+        return [turn for turn in turns if (turn.id.phase, agent) not in self.helping] or turns
+
+    def every(self, agent: str) -> list[Turn]:
+        """Return all turns of an agent, those as a helper included, in order."""
         return list(self._by_agent.get(agent, ()))
 
     @cached_property
@@ -66,13 +76,23 @@ class DebateRecord:
 def load_records(run: Run, iteration: int | None = None, split: str = "evaluation") -> list[DebateRecord]:
     """Every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
     iteration, item and sample."""
+    from society.scenario.expand import expand
+
     stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
     turns = {key: tuple(group) for key, group in groupby(stored, key=_debate)}
+    helping = helpers_of(expand(run.scenario))
     return [
-        DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()))
+        DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()), helping)
         for r in run.results()
         if r.split == split and iteration in (None, r.iteration)
     ]
+
+
+def helpers_of(society: Society) -> frozenset[tuple[str, str]]:
+    """Return the phases and agents in which an agent helps and does not speak."""
+    return frozenset(
+        (phase.name, name) for phase in society.phases for name in phase.agents if name not in phase.speakers
+    )
 
 
 def _debate(turn: Turn) -> tuple[int, str, int]:

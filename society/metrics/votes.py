@@ -50,10 +50,9 @@ def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot
 
 def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str, ...]:
     """The distinct answers that stood before the last phase, in the order first given."""
-    last = society.phases[-1]
-    if not last.index:
-        return ()
-    before = {turn.id.agent: turn for turn in record.turns if turn.id.phase != last.name}
+    last = society.phases[-1].name
+    speakers = {name for phase in society.phases[:-1] for name in phase.speakers}
+    before = {turn.id.agent: turn for name in speakers for turn in record.of(name) if turn.id.phase != last}
     latest = [before[name] for name in society.agents if name in before]
     answers = [turn.answer for turn in latest if turn.answer is not None]
     return tuple(answers[members[0]] for members in group(answers, same))

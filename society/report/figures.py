@@ -190,7 +190,7 @@ def scatter_figure(title: str, points: Sequence[Point]) -> Json:
 
 def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> Json:
     flips = count_agent_flips(society, records)
-    spent = {name: [t for r in records for t in r.of(name)] for name in society.agents}
+    spent = {name: [t for r in records for t in r.every(name)] for name in society.agents}
     rows: list[list[Any]] = []
     for name, turns in spent.items():
         seen = [score.agents[name] for score in scores if name in score.agents]

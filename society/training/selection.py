@@ -39,7 +39,7 @@ def select_examples(
     for record in records:
         reason = labels.explain(record)
         for agent in agents:
-            turns = [turn for turn in record.of(agent) if turn.id.phase in learner.phases]
+            turns = [turn for turn in record.every(agent) if turn.id.phase in learner.phases]
             for turn in _which(turns, learner.turn):
                 unusable = _unusable(turn) or reason
                 if unusable:

@@ -12,7 +12,7 @@ from threading import Lock
 
 from society.errors import InputError, RunFolderError
 from society.folder import find_store
-from society.metrics.records import DebateRecord, sameness
+from society.metrics.records import DebateRecord, helpers_of, sameness
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
 from society.runs import Run
@@ -42,6 +42,7 @@ class Follower:
         self._items = _load_items(self._society)
         self._phases = {phase.name: phase.index for phase in self._society.phases}
         self._agents = {name: i for i, name in enumerate(self._society.agents)}
+        self._helping = helpers_of(self._society)
         self._maker = RowMaker(self._society, sameness(self._society))
         self._turns: dict[Debate, dict[TurnId, Turn]] = {}
         self._results: dict[Debate, ResultRow] = {}
@@ -122,7 +123,8 @@ class Follower:
         result = self._results.get(debate) or self._pending(debate)
         if result is None:
             return
-        record = DebateRecord(result, tuple(sorted(self._turns.get(debate, {}).values(), key=self._place)))
+        turns = tuple(sorted(self._turns.get(debate, {}).values(), key=self._place))
+        record = DebateRecord(result, turns, self._helping)
         self._records[debate] = record
         self._rows[debate] = self._maker.row(record, pending=debate not in self._results)
 
