@@ -28,7 +28,9 @@ backends:
   scripted:
     kind: scripted
     rules: [{when: VOTE, choose: ["A", "B", "B, A", "nothing", "C > A"]}, {choose: ["four", "five", "six"]}]
-roles: {talker: {prompt: "{{ question }}"}, voter: {prompt: "VOTE {% for c in candidates %}{{ c.letter }} {% endfor %}"}}
+roles:
+  talker: {prompt: "{{ question }}"}
+  voter: {prompt: "VOTE {% for c in candidates %}{{ c.letter }} {% endfor %}"}
 agents: {t: {count: 3, role: talker}}
 phases: [{name: talk}, {name: vote, bind: {t: {role: voter}}}]
 decision: {kind: KIND}
