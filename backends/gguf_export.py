@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.lora_config import find_fault, find_shared, is_tied, quiet_peft, read_config
 from society.durable import put
 from society.errors import InputError
 
@@ -35,8 +36,10 @@ FAMILIES = {
 }
 """Of each model_type of transformers: its architecture in GGUF. Only LLAMA is permuted."""
 
-PLAIN = {"use_dora", "use_rslora", "lora_bias", "fan_in_fan_out", "alpha_pattern", "modules_to_save"}
-"""Options of a PEFT configuration that a GGUF adapter cannot express."""
+HEAD = "lm_head.weight"
+"""Weights of the output layer, as transformers calls them."""
+PLAIN = {"use_dora", "use_rslora", "fan_in_fan_out", "alpha_pattern"}
+"""Options of a PEFT configuration that can be loaded here, but that a GGUF adapter cannot express."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def export_gguf_adapter(peft_folder: Path, base: Path, out: Path) -> Path:
     from gguf.constants import Keys
 
     names, config = Names.of(base), read_lora(peft_folder)
+    tied = is_tied(base)
     writer = GGUFWriter(None, names.in_gguf)
     writer.add_type("adapter")
     writer.add_string(Keys.Adapter.TYPE, "lora")
@@ -115,22 +119,27 @@ def export_gguf_adapter(peft_folder: Path, base: Path, out: Path) -> Path:
         weight, side = f"{weight}.weight", matrix.partition(".")[0].lower()
         if side not in ("a", "b"):
             raise InputError(f"{key} is no matrix of a plain LoRA.", "Export the PEFT folder, or the merged model.")
+        if tied and weight == HEAD:
+            raise InputError(
+                f"A GGUF of this base has no weights for {HEAD}: they are those of the input embeddings.",
+                "Train other layers.",
+            )
         rows = names.reorder(weight, tensor) if side == "b" else tensor
         writer.add_tensor(f"{names.translate(weight)}.lora_{side}", rows)
     return _write(writer, out)
 
 
 def read_lora(peft_folder: Path) -> dict[str, Any]:
-    """The configuration of a plain LoRA adapter; raises `InputError` if it is anything more."""
-    path = peft_folder / "adapter_config.json"
-    if not path.exists():
+    """Return the configuration of a plain LoRA adapter; raise `InputError` if it is anything more."""
+    if not (peft_folder / "adapter_config.json").exists():
         raise InputError(f"{peft_folder} is no PEFT folder.", "Full weights are exported with export_gguf_model.")
-    config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    config = read_config(peft_folder)
+    if fault := find_fault(config):
+        raise InputError(f"A GGUF adapter cannot express this adapter: {fault[0]}.", fault[1])
     special = sorted(name for name in PLAIN if config.get(name))
-    if config.get("peft_type") != "LORA" or special:
+    if special:
         raise InputError(
-            f"A GGUF adapter cannot express this adapter: {', '.join(special) or config.get('peft_type')}.",
-            "Export the merged model instead.",
+            f"A GGUF adapter cannot express this adapter: {', '.join(special)}.", "Export the merged model instead."
         )
     return config
 
@@ -146,14 +155,32 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def export_merged(base: Path, peft_folder: Path, out: Path) -> Path:
-    """Write base and adapter as one model folder of safetensors, in the base's precision."""
+    """Write base and adapter as one model folder of safetensors, in the base's precision.
+
+    Raises `InputError` for an adapter that is more than matrices beside the base's, or that is on tied weights.
+    """
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from backends.hf.adapters import write_folder
 
     model: Any = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, local_files_only=True, dtype="auto")
-    merged: Any = PeftModel.from_pretrained(model, str(peft_folder)).merge_and_unload()
+    if fault := find_fault(read_config(peft_folder)):
+        raise InputError(f"The adapter in {peft_folder} cannot be merged: {fault[0]}.", fault[1])
+    with quiet_peft():
+        peft: Any = PeftModel.from_pretrained(model, str(peft_folder))
+    if shared := find_shared(peft):
+        raise InputError(
+            f"The adapter in {peft_folder} cannot be merged: the weights of {shared[0]} are those of another layer, "
+            "which would change, too.",
+            "Use the adapter beside its base, or train other layers.",
+        )
+    try:
+        merged: Any = peft.merge_and_unload()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"The adapter in {peft_folder} cannot be merged: {error}", "Use it beside its base."
+        ) from error
     tokenizer: Any = AutoTokenizer.from_pretrained(base, local_files_only=True)
 
     def write(part: Path) -> None:

@@ -28,6 +28,8 @@ def write_gguf(path: Path, tensors: dict[str, tuple[int, ...]], kind: str = "mod
     if kind == "adapter":
         writer.add_string("adapter.type", more.pop("type", "lora"))
         writer.add_float32("adapter.lora.alpha", more.pop("alpha", 4.0))
+        if "invocation" in more:
+            writer.add_array("adapter.alora.invocation_tokens", more.pop("invocation"))
     for name, value in more.items():
         writer.add_uint32(f"llama.{name}", value)
     for name, shape in tensors.items():
@@ -57,6 +59,7 @@ def test_an_adapter_that_fits_is_taken(tmp_path: Path) -> None:
     ("tensors", "more", "says"),
     [
         (lora("blk.0.attn_q.weight", (2, 17), (8, 2)), {}, "has shape"),
+        (lora("blk.0.attn_q.weight", (2, 16), (8, 2)), {"invocation": [5, 6]}, "activated LoRA"),
         (lora("blk.0.attn_q.weight", (2, 16), (9, 2)), {}, "has shape"),
         (lora("blk.0.attn_q.weight", (2, 16), (8, 3)), {}, "has shape"),
         (lora("blk.0.attn_q.weight", (2, 2, 16), (8, 2)), {}, "two matrices"),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from backends.lora_config import find_fault, read_config
 from society.durable import put
 from society.errors import BackendError, StoreError
 from society.types import Adapter
@@ -53,6 +54,8 @@ def check_adapter(adapter: Adapter, model_hash: str) -> Path:
         )
     if not (is_lora(folder) or (folder / "config.json").exists()):
         raise BackendError(f"{folder} has neither adapter_config.json nor config.json.", "Give an adapter's folder.")
+    if is_lora(folder) and (fault := find_fault(read_config(folder))):
+        raise BackendError(f"The adapter in {folder} cannot be used: {fault[0]}.", fault[1])
     if base_of(adapter.base) != base_of(model_hash):
         raise BackendError(
             f"The adapter {adapter.hash[:12]} was trained on the base {adapter.base[:12]}, "

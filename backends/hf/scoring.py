@@ -36,18 +36,25 @@ def picked_logits(model: Any, mask: torch.Tensor) -> Iterator[None]:
         hook.remove()
 
 
-def learned_logits(model: Any, forward: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, Any]:
-    """Float32 logits (n, vocabulary) where the next token has a label, and those n labels.
+def learned_logits(
+    model: Any, forward: Callable[..., Any], inputs: dict[str, Any], early: bool = True
+) -> tuple[Any, Any]:
+    """Return float32 logits (n, vocabulary) where the next token has a label, and those n labels.
 
     `inputs` holds input_ids, attention_mask and labels, all (rows, columns); labels as in transformers: that of a
-    position is its own token, or -100.
+    position is its own token, or -100. With `early` the output layer computes these n positions alone; it must then
+    compute all rows alike.
     """
     following = inputs["labels"][:, 1:]
     mask = torch.zeros_like(inputs["labels"], dtype=torch.bool)
     mask[:, :-1] = following != LEARNED_NOT
-    with picked_logits(model, mask):
-        out = forward(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
-    return out.logits.float(), following[mask[:, :-1]]
+    given = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "use_cache": False}
+    if early:
+        with picked_logits(model, mask):
+            logits = forward(**given).logits
+    else:
+        logits = forward(**given).logits[mask]
+    return logits.float(), following[mask[:, :-1]]
 
 
 def collate(rows: Sequence[tuple[list[int], int]], device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -84,8 +91,9 @@ class Scorer:
     def _score(self, questions: Sequence[Scored]) -> list[float]:
         inputs = collate([(question.ids, question.start) for question in questions], self.weights.device)
         names = [question.adapter for question in questions]
-        model = self.weights.model
-        logits, labels = learned_logits(model, lambda **kw: self.weights.forward(names, **kw), inputs)
+        self.weights.prepare(names)
+        model, early = self.weights.model, not self.weights.adapts_head
+        logits, labels = learned_logits(model, lambda **kw: self.weights.forward(names, **kw), inputs, early)
         logprobs = logits.gather(1, labels[:, None])[:, 0] - logits.logsumexp(-1)
         counts = [len(question.ids) - question.start for question in questions]
         return [float(part.double().sum()) for part in logprobs.split(counts)]

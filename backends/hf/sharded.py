@@ -28,6 +28,7 @@ from backends.hf.launch import ORDER, STEP, STORE
 from backends.hf.loading import load_model
 from backends.hf.train import Job, Watch, attach_new, check_full, memory_told, run, seeded, write_lora
 from backends.hf.weights import Weights
+from backends.lora_config import is_tied
 from backends.training import TrainSettings
 from society.errors import SocietyError
 from society.types import Adapter
@@ -82,21 +83,13 @@ def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None)
         check_full(start)
     folder = Path(start.path) if full and start is not None else Path(order["model"])
     dtype = getattr(torch, order["dtype"])
-    if full and has_tied_embeddings(folder):
+    if full and is_tied(folder):
         model = shard(cast_parameters(load_model(folder, dtype, "cpu"), torch.float32), order["device"])
     else:
         model = load_model(folder, dtype, order["device"], shards=dist.get_world_size())
         if full:
             cast_shards(model, torch.float32)
     return Weights(model, folder, order["hash"])
-
-
-def has_tied_embeddings(folder: Path) -> bool:
-    """Whether the model reads and writes tokens with one matrix."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return bool(config.get_text_config().tie_word_embeddings)
 
 
 def shard(model: Any, device: str) -> Any:

@@ -32,6 +32,7 @@ from backends.hf.launch import train_sharded
 from backends.hf.rounding import unrounded_sums
 from backends.hf.scoring import learned_logits
 from backends.hf.weights import Weights
+from backends.lora_config import find_shared, quiet_peft
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.errors import BackendError, InputError
 from society.types import Adapter, Example
@@ -130,12 +131,32 @@ def attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None)
             task_type="CAUSAL_LM",
         )
         try:
-            weights.peft = get_peft_model(weights.model, config, NAME)
+            with quiet_peft():
+                weights.peft = get_peft_model(weights.model, config, NAME)
         except ValueError as error:
             raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
+        _check_targets(weights.peft)
     weights.peft.set_adapter(NAME)
     for name, parameter in weights.peft.named_parameters():
         parameter.requires_grad_(f".{NAME}." in name)
+
+
+def _check_targets(peft: Any) -> None:
+    """Raise `InputError` for layers whose adapters could be neither exported nor merged."""
+    from peft.tuners.lora import LoraLayer
+
+    odd = [name for name, layer in peft.named_modules() if isinstance(layer, LoraLayer) and layer.lora_embedding_A]
+    if odd:
+        raise InputError(
+            f"{odd[0].removeprefix('base_model.model.')} is no linear layer, but an embedding.",
+            "Name linear layers in train.settings.targets, or leave it out.",
+        )
+    if shared := find_shared(peft):
+        raise InputError(
+            f"The weights of {shared[0]} are those of the input embeddings, too: an adapter on it could be neither "
+            "exported to GGUF nor merged.",
+            f"Take {shared[0].rpartition('.')[2]} out of train.settings.targets.",
+        )
 
 
 def write_lora(peft: Any, part: Path) -> None:

@@ -14,6 +14,7 @@ from backends.hf.adapters import check_adapter, check_shapes, is_lora
 from backends.hf.casting import Buffers, Precision
 from backends.hf.loading import load_model, read_names, read_tensors
 from backends.hf.mixing import Stack, can_stack
+from backends.lora_config import is_alone, quiet_peft, read_config
 from society.errors import BackendError
 from society.types import Adapter
 
@@ -39,6 +40,8 @@ class Weights:
         """The LoRA adapters of the last batch that had any."""
         self.lora: dict[str, Path] = {}
         """All that can be asked for; those that are on the model, `peft` knows."""
+        self.alone: set[str] = set()
+        """Those of `lora` that share no batch with others."""
         self.full: dict[str, Path] = {}
         self.here: str | None = None
         """The full weights in memory, None the base."""
@@ -56,41 +59,79 @@ class Weights:
         folder = check_adapter(adapter, self.hash)
         if is_lora(folder):
             check_shapes(folder, self._sizes)
+            self._check_base(folder)
+            if is_alone(read_config(folder)):
+                self.alone.add(adapter.hash)
             self.lora[adapter.hash] = folder
         else:
             self.full[adapter.hash] = folder
+
+    def _check_base(self, folder: Path) -> None:
+        """Raise `BackendError` if an adapter's folder has weights for the base that are not the base's own.
+
+        PEFT saves embeddings beside an adapter on the output layer, and would write them into the base.
+        """
+        names = [name for name in read_names(folder) if ".lora_" not in name]
+        if not names:
+            return
+        self.switch(None)
+        own = self._own()
+        for name, tensor in read_tensors(folder):
+            known = own.get(name.removeprefix("base_model.model.").replace(".base_layer", ""))
+            if name not in names or (known is not None and torch.equal(known.cpu(), tensor.to(known.dtype))):
+                continue
+            raise BackendError(
+                f"The adapter in {folder} cannot be used: {name} would replace weights of the base for every agent.",
+                "Save the adapter with save_embedding_layers=False, or merge it into its base and use that as the "
+                "model.",
+            )
+
+    def _own(self) -> dict[str, torch.Tensor]:
+        """Return the base's weights and stored buffers by the names they have without PEFT."""
+        return {name.replace(".base_layer", ""): p for name, p in self.model.state_dict(keep_vars=True).items()}
 
     def attach(self, folder: Path, name: str, trainable: bool = False) -> None:
         """Put the LoRA adapter of a PEFT folder beside the base weights."""
         from peft import PeftModel
 
         try:
-            if self.peft is None:
-                self.peft = PeftModel.from_pretrained(self.model, str(folder), name, is_trainable=trainable)
-            else:
-                self.peft.load_adapter(str(folder), name, is_trainable=trainable)
+            with quiet_peft():
+                if self.peft is None:
+                    self.peft = PeftModel.from_pretrained(self.model, str(folder), name, is_trainable=trainable)
+                else:
+                    self.peft.load_adapter(str(folder), name, is_trainable=trainable)
         except (RuntimeError, ValueError, KeyError) as error:
             raise BackendError(
                 f"The adapter in {folder} does not fit this model: {str(error)[:300]}",
                 "Open the model that it was trained on.",
             ) from error
         self.peft.eval()
+        self._check_attached(folder, name)
+
+    def _check_attached(self, folder: Path, name: str) -> None:
+        """Raise `BackendError` unless the adapter on the model has the folder's matrices, no more and no fewer."""
+        from peft import get_peft_model_state_dict
+
+        state = get_peft_model_state_dict(self.peft, adapter_name=name, save_embedding_layers=False)
+        odd = sorted(state.keys() ^ {name for name in read_names(folder) if ".lora_" in name})
+        if odd:
+            self.strip()
+            raise BackendError(
+                f"The adapter in {folder} is not what its adapter_config.json says: {', '.join(odd[:3])}.",
+                "Restore the folder from a copy, or train the adapter again.",
+            )
 
     def group(self, name: str | None) -> str | None:
-        """Which weights must be in place for this adapter: rows of one group can share a batch."""
+        """Return the group of an adapter: rows of one group can share a batch."""
+        if name in self.full or name in self.alone:
+            return name
         if name is None or name in self.lora:
             return None
-        if name in self.full:
-            return name
         raise BackendError(f"The adapter {name[:12]} is not loaded.", "Load it before asking for it.")
 
     def forward(self, names: Sequence[str | None], **inputs: Any) -> Any:
-        """The model's output for a batch whose row i uses the adapter `names[i]`. All of one group."""
-        self.switch(self.group(names[0]))
-        for name in sorted({name for name in names if name in self.lora}):
-            if self.peft is None or name not in self.peft.peft_config:
-                with torch.inference_mode(False):
-                    self.attach(self.lora[name], name)
+        """Return the model's output for a batch whose row i uses the adapter `names[i]`. All are of one group."""
+        self.prepare(names)
         if self.peft is None:
             return self.model(**inputs)
         adapters = [name if name in self.lora else BASE for name in names]
@@ -103,6 +144,20 @@ class Weights:
         if self.peft.active_adapter != adapters[0]:
             self.peft.set_adapter(adapters[0], inference_mode=True)
         return self.peft(**inputs)
+
+    def prepare(self, names: Sequence[str | None]) -> None:
+        """Put in place what a batch with these adapters needs. Raises `BackendError` for one that is not loaded."""
+        group = self.group(names[0])
+        self.switch(group if group in self.full else None)
+        for name in sorted({name for name in names if name in self.lora}):
+            if self.peft is None or name not in self.peft.peft_config:
+                with torch.inference_mode(False):
+                    self.attach(self.lora[name], name)
+
+    @property
+    def adapts_head(self) -> bool:
+        """Return whether any adapter in place is on the output layer: PEFT then wants every row of a batch there."""
+        return hasattr(self.model.get_output_embeddings(), "lora_A")
 
     def _stacked(self, names: Sequence[str]) -> Stack | None:
         """A stack that has these adapters: the last one, where it has them all. None where they are not for stacks."""
@@ -126,7 +181,7 @@ class Weights:
 
     def _read(self, folder: Path) -> None:
         """Copy the weights of a folder into the model's own, whose names PEFT may have lengthened."""
-        own = {n.replace(".base_layer", ""): p for n, p in self.model.state_dict(keep_vars=True).items()}
+        own = self._own()
         names = read_names(folder)
         with torch.no_grad():
             if names <= own.keys() and {id(own[name]) for name in names} == {id(tensor) for tensor in own.values()}:

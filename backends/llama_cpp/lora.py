@@ -28,6 +28,8 @@ def _find_fault(adapter: GGUFInfo, model: GGUFInfo) -> str:
     alpha = adapter.metadata.get("adapter.lora.alpha")
     if adapter.metadata.get("adapter.type") != "lora":
         return "it is no LoRA"
+    if any(key.startswith("adapter.alora.") for key in adapter.metadata):
+        return "it is an activated LoRA, which counts only from its invocation tokens on"
     if not isinstance(alpha, float) or not math.isfinite(alpha):
         return f"its alpha is {str(alpha)[:40]}"
     if not adapter.shapes:

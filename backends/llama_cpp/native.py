@@ -125,6 +125,8 @@ class Model:
         adapter = self.lib.llama_adapter_lora_init(self.pointer, bytes(path))
         if not adapter:
             raise InputError(f"The adapter {path} does not fit this model.", "Train it on this model, or on its base.")
+        if self.lib.llama_adapter_get_alora_n_invocation_tokens(adapter):
+            raise InputError(f"{path} is an activated LoRA, which would always be on here.", "Train a plain LoRA.")
         return adapter
 
     def close(self) -> None:
