@@ -53,6 +53,118 @@ def test_a_scenario_alone_sends_no_key_abroad(key: str, monkeypatch: pytest.Monk
     assert find_key(config) == key
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.openai.com/v1",
+        "http://api.openai.com:443/v1",
+        "https://api.openai.com:8443/v1",
+        "https://API.OPENAI.COM:8443/v1",
+        "http://elsewhere.example/v1",
+        "https://elsewhere.example:8443/v1",
+        "https://elsewhere.example:80/v1",
+        "https://elsewhere.example./v1",
+        "https://www.elsewhere.example/v1",
+        "https://elsewhere.example.evil.example/v1",
+        "http://0.0.0.0:8080/v1",
+        "http://127.1:8080/v1",
+        "http://2130706433/v1",
+        "http://0x7f.1/v1",
+        "http://localhost./v1",
+        "http://localhost.example/v1",
+        "http://127.0.0.1.example/v1",
+        "http://127.0.0.1.:8080/v1",
+        "http://[::]:8080/v1",
+        "http://[::ffff:10.0.0.1]/v1",
+        "https://xn--elsewhere-ja3d.example/v1",
+    ],
+)
+def test_a_key_goes_to_its_own_scheme_host_and_port_alone(url: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example/v1")
+    with pytest.raises(InputError, match="OPENAI_API_KEY is not sent to") as caught:
+        find_key(OpenAI(url=url, key_env="OPENAI_API_KEY"))
+    assert key not in str(caught.value)
+
+
+def test_no_word_of_the_environment_sends_a_key_in_the_clear(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_BASE_URL", "http://elsewhere.example/v1")
+    with pytest.raises(InputError, match="not encrypted") as caught:
+        find_key(OpenAI(url="http://elsewhere.example/v1", key_env="OTHER_API_KEY"))
+    assert "https" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("https://Elsewhere.Example/v1", "https://elsewhere.example"),
+        ("https://elsewhere.example:443/v1", " https://elsewhere.example/v1/ "),
+        ("https://elsewhere.example:8443/v1", "https://ELSEWHERE.example:8443/other"),
+        ("https://[2001:db8::1]:8443/v1", "https://[2001:DB8::1]:8443/v1"),
+    ],
+)
+def test_the_same_server_written_otherwise_gets_its_key(
+    url: str, named: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTHER_BASE_URL", named)
+    assert find_key(OpenAI(url=url, key_env="OTHER_API_KEY")) == key
+
+
+@pytest.mark.parametrize(
+    "named", ["", "elsewhere.example", "https://", "https://elsewhere.example:x", "https://[", "\0"]
+)
+def test_an_address_of_the_environment_that_is_none_names_nothing(
+    named: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "OTHER_BASE_URL": named})
+    with pytest.raises(InputError, match="nothing but the scenario"):
+        find_key(OpenAI(url="https://elsewhere.example/v1", key_env="OTHER_API_KEY"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.openai.com@evil.example/v1",
+        "https://user:word@evil.example/v1",
+        "https://@evil.example/v1",
+        "https://evil.example\\@api.openai.com/v1",
+        "https://api.openai.com\\.evil.example/v1",
+        "https://evil.example#@api.openai.com/v1",
+        "https://evil.example?@api.openai.com/v1",
+        "https://evil.example?",
+        "https://evil.example#",
+        "https://api.openai.com\t.evil.example/v1",
+        "https://api.openai.com\n/v1",
+        "https://api\uff0eopenai.com/v1",
+        "https://\u24d0pi.openai.com/v1",
+        "https://\u0430pi.openai.com/v1",
+        "https://evil.example:99999/v1",
+        "https://evil.example:x/v1",
+        "https://evil.example:443:80/v1",
+        "https://[::1",
+        "https://[::1%25eth0]/v1",
+        "https://evil%2eexample/v1",
+        "https://",
+        "//evil.example/v1",
+        "file:///etc/passwd",
+        "HTTPS:evil.example",
+    ],
+)
+def test_an_address_that_two_libraries_may_read_differently_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        OpenAI(url=url)
+
+
+def test_a_redirect_takes_no_key_elsewhere(key: str) -> None:
+    with Fake() as other:
+
+        def elsewhere(request: Request) -> bytes:
+            return reply({}, 307, Location=f"{other.url}/chat/completions")
+
+        with Fake(elsewhere) as server, pytest.raises(BackendError, match="307"):
+            say(OpenAI(url=server.url, key_env="OTHER_API_KEY"))
+        assert other.requests == []
+
+
 @pytest.mark.parametrize("name", ["HOME", "AWS_SECRET_ACCESS_KEY", "sk-123", "_API_KEY", KEY])
 def test_only_names_of_keys_may_be_given(name: str) -> None:
     with pytest.raises(ValidationError):

@@ -12,12 +12,13 @@ from pydantic import Field
 from society.errors import InputError
 from society.paths import ReadablePath
 from topologies.base import RandomTopology, Topology
+from topologies.graph_files import read_graph
+from topologies.graph_reader import FileGraph
 from topologies.ties import connect, require
 
 if TYPE_CHECKING:
     import networkx as nx
 
-LARGEST_FILE = 20_000_000  # bytes: a graph of more agents than can be simulated, or not a graph
 BOOKKEEPING = {
     "id",
     "label",
@@ -35,7 +36,7 @@ class GraphFile(Topology):
     path: ReadablePath
     """A .graphml or .gexf file whose nodes are named like the agents, or 0 to n-1. Undirected: both ways.
 
-    Edge attributes other than id, label, weight and key are kept: they may be those of an edge view.
+    Edge attributes that an edge view has (`show`, `window`, ...) override the phase's; others mean nothing here.
     """
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
@@ -49,46 +50,33 @@ class GraphFile(Topology):
         """The graph over these agents. Raises `InputError` when the file's nodes are not these agents."""
         import networkx as nx
 
-        read: nx.DiGraph[Any] = nx.DiGraph(self._read())  # an undirected edge becomes two
+        read = read_graph(self.path, len(agents))
         names = self._names(read, agents)
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(agents)
-        for u, v, attributes in read.edges(data=True):
+        for (u, v), attributes in read.edges.items():
             if u != v:
                 kept = {key: value for key, value in attributes.items() if key not in BOOKKEEPING}
                 graph.add_edge(names[u], names[v], **kept)
         return graph
 
-    def _read(self) -> nx.Graph[Any]:
-        import networkx as nx
+    def is_random(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]]) -> bool:
+        """Return False: a file has one graph."""
+        return False
 
-        readers: dict[str, Any] = {".graphml": nx.read_graphml, ".gexf": nx.read_gexf}
-        reader = readers.get(self.path.suffix.lower())
-        if reader is None:
-            raise InputError(f"{self.path.name} is not a graph file.", "Give a .graphml or a .gexf file.")
-        try:
-            if self.path.stat().st_size > LARGEST_FILE:
-                raise InputError(f"{self.path} is larger than {LARGEST_FILE:,} bytes.", "Give a smaller graph.")
-            return cast("nx.Graph[Any]", reader(self.path))
-        except OSError as error:
-            raise InputError(f"The graph {self.path} cannot be read: {error.strerror}.", "Check the path.") from error
-        except (nx.NetworkXError, SyntaxError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{self.path} is not valid: {error}.", "Export the graph again.") from error
-
-    def _names(self, read: nx.DiGraph[Any], agents: Sequence[str]) -> dict[Any, str]:
+    def _names(self, read: FileGraph, agents: Sequence[str]) -> dict[str, str]:
         """Each node of the file with the agent it stands for, by its id, its label, or its number."""
         numbers = {str(i): name for i, name in enumerate(agents)}
-        ids = {node: str(node) for node in read}
-        labels = {node: str(data.get("label", node)) for node, data in read.nodes(data=True)}
+        ids = {node: node for node in read.labels}
         for known in ({name: name for name in agents}, numbers):
-            for found in (ids, labels):
-                if sorted(found.values()) == sorted(known):
+            for found in (ids, read.labels):
+                if read.count == len(agents) and sorted(found.values()) == sorted(known):
                     return {node: known[name] for node, name in found.items()}
-        strange = sorted(set(ids.values()) - set(agents))[:5]
-        missing = sorted(set(agents) - set(ids.values()))[:5]
+        strange = sorted(set(ids) - set(agents))[:5]
+        missing = sorted(set(agents) - set(ids))[:5]
         raise InputError(
             f"The nodes of {self.path.name} are not the agents: "
-            f"{len(ids)} nodes for {len(agents)} agents; no agent is called {strange}, no node {missing}.",
+            f"{read.count} nodes for {len(agents)} agents; no agent is called {strange}, no node {missing}.",
             f"Name the nodes like the agents, or 0 to {len(agents) - 1}.",
         )
 

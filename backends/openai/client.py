@@ -117,8 +117,9 @@ class Client:
 
 
 def settings(config: OpenAI, key: str | None) -> dict[str, Any]:
-    """What every connection to the server has: the key, and no proxy between this machine and itself."""
-    return {"headers": {"Authorization": f"Bearer {key}"} if key else {}, "trust_env": not is_local(config.url)}
+    """Return what every connection has: the key, no redirects, and no proxy between this machine and itself."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return {"headers": headers, "trust_env": not is_local(config.url), "follow_redirects": False}
 
 
 def root_of(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -10,15 +11,26 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from backends.base import Ability, Backend, BackendConfig, Count, Demand
+from backends.openai.keys import origin
+
+_HOST = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[A-Za-z0-9_.-]+(:[0-9]+)?")
 
 
 def _address(url: str) -> str:
-    """The URL without a slash at its end; one that could carry a secret or leads nowhere is refused."""
+    """Return the URL without a slash at its end. Raises `ValueError` where it could carry a secret or leads nowhere.
+
+    Only plain characters are allowed, so that every library takes the same part of the URL to be the host.
+    """
+    if not url.isascii() or not url.isprintable() or set(url) & set(" \\"):
+        raise ValueError(
+            "must hold no spaces, backslashes or letters beyond ASCII; write an international host as xn--..."
+        )
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be http://HOST... or https://HOST...")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    origin(url)  # the scheme, the host and the port are usable
+    if "@" in parts.netloc or "?" in url or "#" in url:
         raise ValueError("must hold no name, password or query: keys come from the environment")
+    if not _HOST.fullmatch(parts.netloc):
+        raise ValueError("must be http://HOST... or https://HOST...")
     return url.rstrip("/")
 
 
@@ -35,8 +47,8 @@ class OpenAI(BackendConfig):
     model: str | None = Field(default=None, min_length=1)
     """The model's name on the server; by default the only one that the server has."""
     key_env: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*_API_KEY$")
-    """The environment variable that holds the key, never the key. For api.openai.com OPENAI_API_KEY, else none. To
-    another host than this machine it goes only if NAME_BASE_URL (for NAME_API_KEY) names that host."""
+    """The environment variable that holds the key, never the key. For https://api.openai.com OPENAI_API_KEY, else none.
+    Another machine gets it over https alone, and only if NAME_BASE_URL (for NAME_API_KEY) names its host and port."""
     context: int | None = Field(default=None, ge=16, json_schema_extra={"tuning": True})
     """Tokens of a prompt and its reply together; by default what the server says."""
     logprobs: bool = True

@@ -1,7 +1,8 @@
-"""Which key goes to which host. A scenario is a stranger's text: it may name a key, but not send it anywhere it likes.
+"""Which key goes to which server. A scenario is a stranger's text: it may name a key, but not where the key goes.
 
-A key goes to this machine, to the host that it is known to belong to, and to the host that the user's environment
-names beside it: NAME_BASE_URL for NAME_API_KEY, as the official clients have it.
+A key goes to this machine, to the server that it is known to belong to, and to the server that the user's environment
+names beside it: NAME_BASE_URL for NAME_API_KEY, as the official clients have it. A server is a scheme, a host and a
+port: all three must agree. To another machine a key goes over https alone.
 """
 
 from __future__ import annotations
@@ -16,35 +17,68 @@ from society.errors import InputError
 if TYPE_CHECKING:
     from backends.openai.config import OpenAI
 
-HOMES = {"OPENAI_API_KEY": "api.openai.com"}
-"""Hosts that need no word in the environment, by the name of their key."""
+HOMES = {"OPENAI_API_KEY": "https://api.openai.com"}
+"""Servers that need no word in the environment, by the name of their key."""
+PORTS = {"http": 80, "https": 443}
+Origin = tuple[str, str, int]
+"""Scheme, host and port of a server."""
 
 
 def find_key(config: OpenAI) -> str | None:
-    """The key for the server of this configuration, None where it takes none.
+    """Return the key for the server of this configuration, None where it takes none.
 
-    Raises `InputError` when the variable is not set, or when nothing says that its key belongs to this host.
+    Raises `InputError` when the variable is not set, when the connection is not encrypted, or when nothing says that
+    the key belongs to this server.
     """
     host = urlsplit(config.url).hostname or ""
-    name = config.key_env or next((name for name, home in HOMES.items() if home == host), None)
+    name = config.key_env or next((name for name, home in HOMES.items() if urlsplit(home).hostname == host), None)
     if name is None:
         return None
     key = os.environ.get(name, "").strip()
     if not key:
         raise InputError(f"The key for {host} is missing: the environment has no {name}.", f"export {name}=...")
     if not key.isascii() or not key.isprintable():
-        raise InputError(f"What {name} holds is no key: it has characters that no header may have.", f"Set {name}.")
-    base = name.removesuffix("_API_KEY") + "_BASE_URL"
-    if not is_local(config.url) and host not in (HOMES.get(name), urlsplit(os.environ.get(base, "")).hostname):
-        raise InputError(
-            f"The key in {name} is not sent to {host}: nothing but the scenario says that it belongs there.",
-            f"If it does: export {base}={config.url}",
-        )
+        raise InputError(f"The value of {name} is no key: it has characters that no header may have.", f"Set {name}.")
+    if not is_local(config.url):
+        _check_server(config.url, name)
     return key
 
 
+def _check_server(url: str, name: str) -> None:
+    """Raise `InputError` unless the key of this name may go to the server at `url`, which is another machine."""
+    base = f"{name.removesuffix('_API_KEY')}_BASE_URL"
+    server = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
+    if urlsplit(url).scheme != "https":
+        raise InputError(
+            f"The key in {name} is not sent to {server}: http is not encrypted.",
+            "Give an https:// address as `url`, or reach the server through a tunnel to this machine (ssh -L).",
+        )
+    if origin(url) not in (_known_origin(HOMES.get(name)), _known_origin(os.environ.get(base))):
+        raise InputError(
+            f"The key in {name} is not sent to {urlsplit(url).netloc}: nothing but the scenario says that it belongs "
+            "there.",
+            f"If it does: export {base}={url}",
+        )
+
+
+def origin(url: str) -> Origin:
+    """Return scheme, host (in lower case) and port of an address. Raises `ValueError` where it has none."""
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ValueError("must be http://HOST... or https://HOST...")
+    return parts.scheme, parts.hostname, parts.port if parts.port is not None else PORTS[parts.scheme]
+
+
+def _known_origin(url: str | None) -> Origin | None:
+    """Return the origin of an address of the user's; None where there is no such address, or none that can be used."""
+    try:
+        return origin(url.strip()) if url else None
+    except ValueError:
+        return None
+
+
 def is_local(url: str) -> bool:
-    """Whether the address is this machine's own."""
+    """Return whether the address is this machine's own: `localhost`, or a loopback address written in full."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from society.errors import InputError
 from society.scenario.members import Members, members, speakers
 from society.scenario.models import EdgeView, PhaseSpec, Scenario
-from society.scenario.problems import Problem, find_near, make_problem, show
+from society.scenario.problems import SHOWN, Problem, find_near, make_problem, show
 from society.scenario.source import Node
 from society.scenario.tree import Steps, find_place, write_path
 from topologies.base import Topology
 from topologies.explicit import Edges
+from topologies.library import GraphFile
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -117,11 +118,30 @@ class _Phase:
             )
 
     def _check_graph(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
+        topology = getattr(self.spec, field)
         distinct = {json.dumps(data, sort_keys=True, default=str): data for _, _, data in graph.edges(data=True)}
-        for attributes in () if isinstance(getattr(self.spec, field), Edges) else distinct.values():
+        views = [] if isinstance(topology, Edges) else [*distinct.values()]
+        if isinstance(topology, GraphFile):
+            yield from self._note_foreign({key for attributes in views for key in attributes}, (field,))
+            views = [{k: v for k, v in attributes.items() if k in EdgeView.model_fields} for attributes in views]
+        for attributes in views:
             yield from self._check_view(attributes, (field,))
         if field == "within" or self.spec.schedule == "topological":
             yield from self._check_acyclic(graph, field)
+
+    def _note_foreign(self, names: set[str], below: Steps) -> Iterator[Problem]:
+        """Say once which attributes of a graph file have no meaning: other programs' bookkeeping, or misspelt ones."""
+        foreign = sorted(names - set(EdgeView.model_fields))
+        if foreign:
+            shown = ", ".join(map(show, foreign[:SHOWN])) + (" ..." if len(foreign) > SHOWN else "")
+            near = next(filter(None, (find_near(name, EdgeView.model_fields) for name in foreign)), "")
+            yield self._problem(
+                below,
+                f"the file's edges have attributes that mean nothing here: {shown}",
+                level="warning",
+                allowed=tuple(EdgeView.model_fields),
+                suggestion=near,
+            )
 
     def _check_acyclic(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
         import networkx as nx
