@@ -2,6 +2,7 @@
 
 defining     a scenario, or any part of one, without what only tunes speed
 contents     a hash of every file that a scenario names
+named_paths  every file that a scenario names
 difference   the first place where two definitions differ, in words
 """
 
@@ -41,12 +42,13 @@ def is_tuning(extra: object) -> bool:
 def contents(scenario: BaseModel) -> dict[str, str]:
     """Return a hash of each file or folder that a scenario names, by its place in the scenario; "" where it is gone."""
     found = {}
-    for where, path in _paths(scenario):
+    for where, path in named_paths(scenario):
         found[where] = hash_path(path) if path.is_file() or any(path.rglob("*")) else ""
     return found
 
 
-def _paths(value: Any, where: str = "") -> Iterator[tuple[str, Path]]:
+def named_paths(value: Any, where: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield each path that a scenario, or a part of one, names: its place in the scenario, and the path."""
     if isinstance(value, Path):
         yield where, value
         return
@@ -56,7 +58,7 @@ def _paths(value: Any, where: str = "") -> Iterator[tuple[str, Path]]:
     elif isinstance(value, tuple | list):
         inner = enumerate(value)
     for key, item in inner:
-        yield from _paths(item, f"{where}.{key}".lstrip("."))
+        yield from named_paths(item, f"{where}.{key}".lstrip("."))
 
 
 def difference(before: Any, now: Any, added: bool = True, where: str = "") -> str | None:

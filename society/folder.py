@@ -18,17 +18,22 @@ import society
 from society.definition import contents, defining, difference
 from society.errors import RunFolderError
 from society.identity import fingerprint
+from society.paths import stored_in
+from society.run_files import check_folder
 from society.scenario.models import Scenario
 from society.store import Store
 
 STORE = "store.sqlite"
 LOCK = ".lock"
+FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
+"""Files of a run's folder that are opened by their names, by this program or by SQLite."""
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
 
 
 def find_store(folder: Path) -> Path:
     """The store of a run folder. Raises `RunFolderError` if there is none."""
     path = Path(folder) / STORE
+    check_folder(Path(folder), FILES)
     if not path.is_file():
         raise RunFolderError(f"{folder} holds no run (it has no {STORE}).", "Name the folder of a run.")
     return path
@@ -47,6 +52,7 @@ class RunFolder:
         """Raises `RunFolderError` if the folder is in use, not writable, or another scenario's."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            check_folder(self.path, FILES)
             self._lock = FileLock(self.path / LOCK)
             self._lock.acquire(blocking=False)
         except Timeout:
@@ -135,7 +141,7 @@ class RunFolder:
         if stored == now:
             return None
         try:
-            before = defining(Scenario.model_validate_json(meta["scenario"], context={"folders": [Path("/")]}))
+            before = defining(Scenario.model_validate_json(meta["scenario"], context=stored_in(None)))
         except (ValueError, RecursionError):
             return difference(stored, now)
         return difference(before, now) or difference(stored, now, added=False)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from society.errors import RunFolderError
 from society.folder import find_store
+from society.run_files import own_tree, read_json, read_questions
 from society.scenario.expand import expand
 from society.scenario.models import Scenario
+from society.scenario.stored import open_stored, read_stored
 from society.store import Store
 from society.store.adapters import AdapterRow, ExampleRow
 from society.store.rows import ResultRow
-from society.types import Turn
+from society.types import Adapter, Item, Turn
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,25 @@ class Run:
 
     @property
     def scenario(self) -> Scenario:
-        """The resolved scenario, as it was run."""
-        text = self.meta().get("scenario", "")
-        try:
-            return Scenario.model_validate_json(text, context={"folders": [Path("/")]})
-        except (ValueError, RecursionError) as error:
-            raise RunFolderError(
-                f"The scenario in the run {self.folder} cannot be read: {error!s:.300}.",
-                "Install what it was made with: its plugins, and the version of society in its store.",
-            ) from error
+        """The resolved scenario, as it was run. The paths in it lead into the run's folder: nothing else is read."""
+        return read_stored(self.meta().get("scenario", ""), self.folder)
+
+    def open_scenario(self, allow: Sequence[Path] = (), files: bool = False) -> Scenario:
+        """The scenario with paths to its models, to run them; with `files` to every file that it names, unchanged.
+
+        They may lie in the run's folder and in those of `allow`. Raises `InputError` for others.
+        """
+        meta = self.meta()
+        hashes = read_json(meta, "files") if files else None
+        return open_stored(meta.get("scenario", ""), self.folder, allow, hashes)
+
+    def open_adapter(self, row: AdapterRow) -> Adapter:
+        """The adapter that a training left in the run's folder. Raises `RunFolderError` where a link leads out."""
+        return Adapter(str(row.hash), str(own_tree(self.folder, row.path)), row.base)
+
+    def questions(self) -> list[Item] | None:
+        """The evaluation's questions, in order; None for a run of an older version, which kept none."""
+        return read_questions(self.folder)
 
     def meta(self) -> dict[str, str]:
         """Versions, model hashes and the resolved scenario as JSON, by name."""

@@ -16,6 +16,7 @@ from society.folder import RunFolder, find_store
 from society.interrupt import Interruption
 from society.metrics.records import DebateRecord, load_records
 from society.planning.demand import fit_backends
+from society.run_files import keep_inputs
 from society.runs import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
@@ -102,6 +103,7 @@ async def run_async(
         async with open_backends(fitted, executor) as (backends, adapters):
             with Store(folder.store, [find_store(path) for path in reuse]) as store:
                 folder.record(store, {name: backend.model_hash for name, backend in backends.items()})
+                keep_inputs(folder.path, scenario, items.evaluation)
                 speaker = Speaker(
                     backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn, scenario.timeout,
                     interruption=interruption,

@@ -164,7 +164,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_models_that_learned_apart_diverge(trained: Run) -> None:
     """Before training all are one model; after it each is further from the base."""
-    before, after = measure_diversity(trained, likelihood=True)
+    before, after = measure_diversity(trained, likelihood=True, allow=[trained.folder.parent])
     assert before.likelihood is not None
     assert after.likelihood is not None
     assert set(before.likelihood.nll) == {"painter-1", "painter-2", "painter-3"}
@@ -194,7 +194,10 @@ def test_the_command_measures_and_keeps(trained: Run, capsys: pytest.CaptureFixt
     said = json.loads(capsys.readouterr().out)
     assert said == read_diversity(trained)
     assert [score["likelihood"] for score in said] == [None, None]
-    assert main(["diversity", folder, "--likelihood", "--turn", "first"]) == 0
+    assert main(["diversity", folder, "--likelihood", "--turn", "first"]) == 2
+    assert f"--allow {trained.folder.parent}" in capsys.readouterr().err
+    allow = ("--allow", str(trained.folder.parent))
+    assert main(["diversity", folder, "--likelihood", "--turn", "first", *allow]) == 0
     assert "KL(painter-1 || base) in nats" in capsys.readouterr().out
 
 

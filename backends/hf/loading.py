@@ -68,7 +68,8 @@ def find_folder(model: str) -> Path:
     if model.startswith("pypi:") or model.endswith(".gguf"):
         return dequantise(find_model(model))
     path = Path(model).expanduser()
-    folder = path if path.is_dir() else _fetch(model.removeprefix("hf:"))
+    local = path.is_absolute() and path.is_dir()  # a relative name is the hub's: see `society.paths.HubModel`
+    folder = path if local else _fetch(model.removeprefix("hf:"))
     if not any(folder.glob("*.safetensors")):
         raise BackendError(
             f"{model} holds no .safetensors file.",

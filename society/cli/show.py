@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from society.cli.options import allow_option
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--learner", help="Count only this learner's rows.")
 @click.option("--agent", help="Count only this agent's rows.")
 @click.option("--iteration", type=click.IntRange(min=0), help="Count only this iteration's rows.")
+@allow_option
 def command(
     run: Path,
     item: str | None,
@@ -41,6 +44,7 @@ def command(
     learner: str | None,
     agent: str | None,
     iteration: int | None,
+    allow: tuple[Path, ...],
 ) -> None:
     """List the debates of RUN, or show one of them, or what was learned from them."""
     from society.cli.debates import find_debate
@@ -51,7 +55,7 @@ def command(
 
     console = Terminal(highlight=False)
     if row is not None:
-        Rows(Run(run), console, learner, agent, iteration).show(row)
+        Rows(Run(run), console, learner, agent, iteration, allow).show(row)
         return
     records = load_records(Run(run))
     if item is None and number is None:

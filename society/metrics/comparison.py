@@ -23,8 +23,8 @@ INTERESTING = 0.05
 
 @dataclass(frozen=True, slots=True)
 class RunScore:
-    """One run's figures in its latest `iteration`. `expected` debates are those it should have (None if its task
-    cannot be read here); undecided debates, unreadable answers and failed turns count as wrong. `per_thousand` is
+    """One run's figures in its latest `iteration`. `expected` debates are those it should have (None if the run
+    does not say); undecided debates, unreadable answers and failed turns count as wrong. `per_thousand` is
     accuracy per 1,000 generated tokens of a debate: right decisions per 1,000 tokens."""
 
     name: str
@@ -141,12 +141,10 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
 
 
 def count_expected(run: Run) -> int | None:
-    """How many debates an iteration should have; None where the task's questions are not to be had here."""
-    scenario = run.scenario
-    try:
-        return len(scenario.task.load(scenario.seed)) * scenario.samples
-    except InputError:
-        return None
+    """Return how many debates an iteration should have; None where the run does not say. No task is opened for it."""
+    scenario, questions = run.scenario, run.questions()
+    count = scenario.task.limit if questions is None else len(questions)  # a task gives `limit` questions, or fails
+    return None if count is None else count * scenario.samples
 
 
 def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[DebateRecord]]) -> tuple[Pair, ...]:

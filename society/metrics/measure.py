@@ -11,23 +11,24 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from society.durable import appearing
 from society.errors import InputError
 from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.encoders import load_encoder
+from society.metrics.kept import FILE, read_diversity
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.plain import to_plain
 from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
 from society.scenario.expand import Society, expand
-from society.types import Adapter, Turn
+from society.types import Turn
 
 if TYPE_CHECKING:
     from backends.base import Backend
     from society.runs import Run
 
-FILE = "diversity.json"
+__all__ = ["ModelDiversity", "measure_diversity", "read_diversity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,18 @@ def measure_diversity(
     turn: Which = "last",
     limit: int | None = None,
     iterations: Collection[int] | None = None,
+    allow: Sequence[Path] = (),
 ) -> list[ModelDiversity]:
     """Measure these iterations (all by default) on the first `limit` questions (all by default), and keep it in the
     run's folder.
 
     `encoder` is "base" for the voters' own backend, or a name that `load_encoder` knows. Likelihoods cost one pass
-    over every matching response for each agent's model and the base.
+    over every matching response for each agent's model and the base. Models and adapters that the run names are opened
+    in its folder and in those of `allow`.
 
     Raises `InputError` where a backend lacks the ability, or voters have different backends.
     """
-    found = asyncio.run(_measure(run, encoder, likelihood, turn, limit, iterations))
+    found = asyncio.run(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
         with appearing(run.folder / FILE) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
@@ -70,15 +73,14 @@ def measure_diversity(
     return found
 
 
-def read_diversity(run: Run) -> list[dict[str, Any]]:
-    """What `measure_diversity` kept, one mapping for each iteration with the fields of `ModelDiversity`; empty if
-    nothing was measured."""
-    path = run.folder / FILE
-    return list(json.loads(path.read_text())) if path.is_file() else []
-
-
 async def _measure(
-    run: Run, encoder: str, likelihood: bool, turn: Which, limit: int | None, iterations: Collection[int] | None
+    run: Run,
+    encoder: str,
+    likelihood: bool,
+    turn: Which,
+    limit: int | None,
+    iterations: Collection[int] | None,
+    allow: Sequence[Path],
 ) -> list[ModelDiversity]:
     from society.session import open_backends
 
@@ -88,7 +90,7 @@ async def _measure(
     if encoder != "base" and not likelihood:
         embed = load_encoder(encoder)
         return [await _score(society, r[:limit], turn, encoder, embed, None) for r in records.values()]
-    async with open_backends(society) as (backends, _):
+    async with open_backends(expand(run.open_scenario(allow))) as (backends, _):
         name, backend = _only_backend(society, backends)
         embed = _embedder(name, backend) if encoder == "base" else load_encoder(encoder)
         if likelihood:
@@ -150,4 +152,4 @@ async def _load_adapters(run: Run, backend: Backend) -> None:
     """What the run trained, beside what its scenario names."""
     for row in run.adapters():
         if row.hash is not None and backend.adapters is not None:
-            await backend.adapters.load(Adapter(row.hash, str(Path(run.folder) / row.path), row.base))
+            await backend.adapters.load(run.open_adapter(row))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from society.layouts import Positions, place
 from society.scenario.expand import PhasePlan, Society
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 MOST_EDGES = 2000
-"""Of a denser graph only the reading that took place is drawn."""
+"""Maximum number of edges; of a denser graph only the reading that took place is drawn."""
+MOST_SPEAKERS = 1000
+"""Maximum number of speakers whose graph is built; a complete graph of many more does not fit into memory."""
 
 
 def describe_phases(society: Society) -> list[dict[str, Any]]:
@@ -17,7 +22,7 @@ def describe_phases(society: Society) -> list[dict[str, Any]]:
 
 
 def _describe(phase: PhasePlan) -> dict[str, Any]:
-    graph = phase.graph()
+    graph = phase.graph() if len(phase.speakers) <= MOST_SPEAKERS else _bare(phase)
     kind = getattr(phase.spec.topology, "kind", "")
     nodes = _fit(place(graph, kind))
     edges = [[u, v] for u, v in graph.edges] if graph.number_of_edges() <= MOST_EDGES else []
@@ -25,6 +30,15 @@ def _describe(phase: PhasePlan) -> dict[str, Any]:
         "name": phase.name, "topology": kind, "schedule": phase.spec.schedule, "rounds": phase.spec.rounds,
         "nodes": nodes, "edges": edges,
     }  # fmt: skip
+
+
+def _bare(phase: PhasePlan) -> nx.DiGraph[str]:
+    """Return the speakers without edges."""
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(phase.speakers)
+    return graph
 
 
 def _fit(placed: Positions) -> Positions:

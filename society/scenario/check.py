@@ -40,6 +40,24 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
     return [*checker.problems, *check_templates(scenario, root), *check_graphs(scenario, root), *named]
 
 
+def check_names(scenario: Scenario, root: Node) -> list[Problem]:
+    """Return the errors without which the scenario can be expanded: unknown and clashing names, phases of nobody."""
+    checker = _Checker(scenario, root)
+    checker.check_names()
+    checker.check_agents()
+    for i, phase in enumerate(scenario.phases):
+        if not speakers(scenario, i, checker.known):
+            checker.add(("phases", i), "nobody speaks in it; list `agents`")
+        if phase.name in [other.name for other in scenario.phases[:i]]:
+            checker.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
+    learned = (
+        [phase for learner in scenario.train.learners.values() for phase in learner.phases] if scenario.train else []
+    )
+    for name in learned:
+        checker.refer(("train", "learners"), name, "phase", [phase.name for phase in scenario.phases])
+    return [problem for problem in checker.problems if problem.level == "error"]
+
+
 class _Checker:
     """Collects problems in the order of the checks; `load` sorts them by place."""
 

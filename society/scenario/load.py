@@ -21,8 +21,8 @@ from society.scenario.validate import Flaws, validate
 def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()) -> Scenario:
     """The scenario of a YAML file, `overrides` like `phases.debate.rounds=3` applied.
 
-    Paths in it may lead into its own folder, the current one and those of `allow`. Raises `ScenarioError`, with
-    every problem found, unless the scenario can run.
+    Paths in it, and in `overrides`, start at its own folder and may lead into it and those of `allow`. Raises
+    `ScenarioError`, with every problem found, unless the scenario can run.
     """
     scenario, problems = _load(Path(path), overrides, allow)
     errors = [problem for problem in problems if problem.level == "error"]
@@ -38,7 +38,7 @@ def check_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Seque
 
 def _load(path: Path, overrides: Sequence[str], allow: Sequence[Path]) -> tuple[Scenario | None, list[Problem]]:
     problems: list[Problem] = []
-    folders = [folder.resolve() for folder in (path.parent, Path.cwd(), *allow)]
+    folders = [Path(folder).resolve() for folder in (path.parent, *allow)]
     try:
         root = _read(path, overrides, folders, problems)
     except UnreadableError as error:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from os.path import isfile
 from pathlib import Path
 
+from society.paths import find_allowed
 from society.scenario.problems import Place, Problem, find_near, show
 from society.scenario.source import Node, UnreadableError, compose, read_text
 
@@ -41,12 +42,10 @@ def _find_base(path: Path, link: Node, folders: Sequence[Path]) -> Path:
     if not isinstance(link.value, str) or not link.value:
         raise UnreadableError(link.place, f"extends: should be the path of a scenario, not {show(link.value)}")
     base = path.parent / link.value
-    if "\0" in link.value or not any(base.resolve().is_relative_to(folder) for folder in folders):
-        raise UnreadableError(
-            link.place,
-            f"extends: {show(link.value)} is outside the folders that a scenario may read; "
-            "allow its folder with --allow",
-        )
+    try:
+        find_allowed(base.absolute(), folders)
+    except ValueError as error:
+        raise UnreadableError(link.place, f"extends: {show(link.value)} {error}") from None
     return base
 
 

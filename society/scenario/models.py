@@ -13,9 +13,9 @@ These are what people write; `society.scenario.expand` turns them into what the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backends.base import BackendConfig
 from society.component import Component
@@ -43,6 +43,10 @@ AnyStop = Annotated[StopRule, Registered("stop")]
 AnyGate = Annotated[Gate, Registered("gate")]
 AnyController = Annotated[Controller, Registered("controller")]
 AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
+
+
+MOST_PLACES = 300_000
+"""Maximum number of agents times the number of phases."""
 
 
 class SamplingSpec(Component):
@@ -202,3 +206,14 @@ class Scenario(Component):
     timeout: float | None = Field(None, gt=0, json_schema_extra={"tuning": True})
     """Seconds that a backend may take for one reply, its wait for a place in a batch included; then it is asked again,
     and in the end the turn has failed. By default as long as it likes."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        """Refuse societies that are too large to be told apart: each agent is looked at in each phase."""
+        agents = sum(spec.count for spec in self.agents.values())
+        if agents * len(self.phases) > MOST_PLACES:
+            raise ValueError(
+                f"{agents:,} agents in {len(self.phases):,} phases are more than {MOST_PLACES:,}: "
+                "lower `count`, or list fewer agents or phases"
+            )
+        return self

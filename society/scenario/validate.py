@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from society.paths import allow_folders
 from society.registry import kinds
 from society.scenario.models import Scenario
 from society.scenario.problems import Problem, find_near, make_problem, show
@@ -37,7 +38,7 @@ class Flaws:
 def validate(root: Node, folders: Sequence[Path]) -> Scenario | Flaws:
     """The scenario, or the flaws of its shape. Relative paths in it start at the first of `folders`."""
     try:
-        return Scenario.model_validate_json(json.dumps(root.plain()), context={"folders": folders})
+        return Scenario.model_validate_json(json.dumps(root.plain()), context=allow_folders(folders))
     except ValidationError as error:
         details = error.errors(include_url=False)[:MOST_PROBLEMS]
     found: dict[Steps, list[ErrorDetails]] = {}

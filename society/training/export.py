@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,12 @@ from society.durable import appearing
 from society.errors import InputError, StoreError
 from society.runs import Run
 from society.scenario.expand import Society, expand
+from society.scenario.models import Scenario
 from society.scenario.write import to_yaml
 from society.store.adapters import AdapterRow
 from society.training.loop import Learner, backend_of, learners, with_own_tokens
 from society.training.selection import make_example
-from society.types import Adapter, Example
+from society.types import Example
 
 if TYPE_CHECKING:
     from backends.base import Exporter
@@ -42,7 +43,8 @@ class TrainingExport:
     """One export of a run's training.
 
     `iteration` counts evaluations: the society of iteration 1 was finetuned once. The last one by default. `model`
-    is the base as GGUF, for the scenario, where the run's own model did not come from one.
+    is the base as GGUF, for the scenario, where the run's own model did not come from one. Files that the run names are
+    copied, and its models opened, where they lie in its folder or in those of `allow`.
     """
 
     run: Run
@@ -50,6 +52,7 @@ class TrainingExport:
     iteration: int | None = None
     model: str = ""
     merged: bool = False
+    allow: Sequence[Path] = ()
     written: list[Path] = field(default_factory=list)
     _copied: dict[Path, str] = field(default_factory=dict)
 
@@ -57,6 +60,7 @@ class TrainingExport:
         """Write everything, and give the paths. Raises `InputError` where there is nothing or no place to write,
         and where an adapter cannot be expressed in GGUF."""
         try:
+            _ = self.rows, self.scenario  # whatever may not be read is refused before anything is written
             places = self._write_adapters()
             self._write_rows()
             self._write_scenario(places)
@@ -69,9 +73,14 @@ class TrainingExport:
         return self.written
 
     @cached_property
+    def scenario(self) -> Scenario:
+        """The run's scenario, with paths to files that may be read."""
+        return self.run.open_scenario(self.allow, files=True)
+
+    @cached_property
     def society(self) -> Society:
         """The society as it was before any training."""
-        return expand(self.run.scenario)
+        return expand(self.scenario)
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], AdapterRow]:
@@ -105,7 +114,7 @@ class TrainingExport:
         for learner in self._learners():
             exporter = self.exporters[backend_of(self.society, learner)]
             row = self.rows[learner.name, learner.agent]
-            adapter = Adapter(str(row.hash), str(self.run.folder / row.path), row.base)
+            adapter = self.run.open_adapter(row)
             folder = self.folder / "adapters" / learner.folder
             gguf = exporter.write(adapter, folder)
             for lora, path in ((True, gguf), (False, folder)):
@@ -128,13 +137,13 @@ class TrainingExport:
 
         def write(part: Path) -> None:
             part.write_text(self._head() + to_yaml(data), "utf-8")
-            load_scenario(part)  # what cannot be run is not put there
+            load_scenario(part, allow=self.allow)  # what cannot be run is not put there
 
         self._put("scenario.yaml", write)
 
     def _scenario(self, places: Mapping[bool, Places]) -> dict[str, Any]:
         """The scenario without training, each agent bound to what it learned; on llama.cpp where that can be."""
-        scenario = self.run.scenario
+        scenario = self.scenario
         data: dict[str, Any] = self._local(scenario.model_dump(exclude_unset=True, exclude={"train"}))
         data["name"] = f"{scenario.name[:56]}-trained"
         given = {plan.backend for phase in self.society.phases for plan in phase.agents.values() if plan.adapter}

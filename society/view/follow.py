@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 
-from society.errors import InputError, RunFolderError
+from society.errors import RunFolderError
 from society.folder import find_store
 from society.metrics.records import DebateRecord, helpers_of, sameness
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
 from society.runs import Run
-from society.scenario.expand import Society, expand
+from society.scenario.expand import expand
 from society.store import Store
 from society.store.rows import ResultRow
 from society.types import Decision, Item, Turn, TurnId
@@ -39,7 +39,7 @@ class Follower:
             raise RunFolderError(f"The run in {folder} has not begun yet.", "Try again in a moment.")
         self._name = folder.resolve().name
         self._society = expand(run.scenario)
-        self._items = _load_items(self._society)
+        self._items: Mapping[str, Item] = {item.id: item for item in run.questions() or ()}
         self._phases = {phase.name: phase.index for phase in self._society.phases}
         self._agents = {name: i for i, name in enumerate(self._society.agents)}
         self._helping = helpers_of(self._society)
@@ -150,11 +150,3 @@ class Follower:
         if key not in self._verdicts:
             self._verdicts[key] = self._society.scenario.task.correct(answer, item)
         return self._verdicts[key]
-
-
-def _load_items(society: Society) -> Mapping[str, Item]:
-    """The questions by id; none where they are not to be had here: then only decided debates are shown."""
-    try:
-        return {item.id: item for item in society.scenario.task.load(society.scenario.seed)}
-    except InputError:
-        return {}

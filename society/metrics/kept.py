@@ -1,0 +1,73 @@
+"""The measurements that `society diversity` keeps in a run's folder, read back and distrusted: see `read_diversity`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from society.errors import RunFolderError
+from society.run_files import own_file, validate_file
+
+if TYPE_CHECKING:
+    from society.runs import Run
+
+FILE = "diversity.json"
+LARGEST = 20_000_000
+"""Maximum size of the file, in bytes."""
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Number = Annotated[float, Field(gt=-1e300, lt=1e300, allow_inf_nan=False)]
+
+
+class _Kept(BaseModel):
+    """Plain data with these fields and no others, each of its own type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class KeptMean(_Kept):
+    """A `Mean`; null stands for NaN, which a mean of something never is."""
+
+    value: Number | None
+    error: Number | None
+    n: Count
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.n and self.value is None:
+            raise ValueError("a mean of something has a value")
+        return self
+
+
+class KeptLikelihood(_Kept):
+    """A `CrossLikelihood`."""
+
+    nll: dict[str, dict[str, KeptMean]]
+    kl: dict[str, dict[str, KeptMean]]
+
+
+class KeptDiversity(_Kept):
+    """A `ModelDiversity`."""
+
+    iteration: Count
+    turn: Literal["first", "last"]
+    encoder: Annotated[str, Field(max_length=1000)]
+    embedding: KeptMean
+    likelihood: KeptLikelihood | None
+
+
+_MEASURED = TypeAdapter(list[KeptDiversity])
+
+
+def read_diversity(run: Run) -> list[dict[str, Any]]:
+    """Return what `measure_diversity` kept, one mapping for each iteration with the fields of `ModelDiversity`.
+
+    Empty if nothing was measured. Raises `RunFolderError` for a file that `measure_diversity` did not write.
+    """
+    path = own_file(run.folder, FILE)
+    if path is None:
+        return []
+    found = validate_file(path, _MEASURED, LARGEST)
+    if len({entry.iteration for entry in found}) < len(found):
+        raise RunFolderError(f"{path} has an iteration twice.", "Remove it and measure again: society diversity RUN.")
+    return [entry.model_dump() for entry in found]
