@@ -21,6 +21,7 @@ from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.proportion import Proportion
 from society.metrics.rounds import RoundScore, score_rounds
 from society.metrics.tradeoff import Point, front, list_points
+from society.visible import reveal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +55,14 @@ def read_curves(runs: Sequence[Run]) -> list[Curves]:
         society, records = expand(run.scenario), latest(run)
         rounds = score_rounds(society, records)
         points = list_points(society, records, rounds)
-        found.append(Curves(name, rounds, points, run_iterations(run)))
+        found.append(Curves(_label(name), rounds, points, run_iterations(run)))
     return found
+
+
+def _label(name: str) -> str:
+    """Return a run's name as one line of a picture. Legends leave out labels that begin with an underscore."""
+    line = reveal(" ".join(name.split()))
+    return f" {line}" if line.startswith("_") else line
 
 
 def plot_runs(runs: Sequence[Run], folder: Path, form: Format = "svg") -> list[Path]:

@@ -3,7 +3,8 @@
 turns_table      a row for each turn
 results_table    a row for each debate
 edges_table      a row for each time a turn read another
-write_tables     all of them into a folder, as Parquet, JSON lines or CSV
+write_tables     all of them into a folder, as Parquet, JSON lines or CSV (where no text is a formula:
+                 `society.spreadsheet` says how, and gives the text back)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from society.durable import appearing
 from society.errors import InputError, MissingExtraError
 from society.metrics.records import DebateRecord, load_records
+from society.spreadsheet import quote
 from society.types import Turn, TurnId
 
 if TYPE_CHECKING:
@@ -127,6 +129,12 @@ def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]
         raise InputError(f"{folder} cannot be written: {error.strerror}.", "Choose another place with --to.") from error
 
 
+def _quoted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with no text that a spreadsheet takes for a formula: see `society.spreadsheet`."""
+    texts = [name for name in table.columns if str(table[name].dtype) == "string"]
+    return table.assign(**{name: table[name].map(quote, na_action="ignore") for name in texts})
+
+
 def _write(table: pd.DataFrame, path: Path, form: Format) -> Path:
     try:
         with appearing(path) as part:
@@ -135,7 +143,7 @@ def _write(table: pd.DataFrame, path: Path, form: Format) -> Path:
             elif form == "jsonl":
                 table.to_json(part, orient="records", lines=True, force_ascii=False)
             else:
-                table.to_csv(part, index=False, lineterminator="\n")
+                _quoted(table).to_csv(part, index=False, lineterminator="\n")
     except ImportError as error:
         raise MissingExtraError("Parquet", "pyarrow", "tables") from error
     return path

@@ -9,9 +9,10 @@ import re
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]|\r(?!\n)"
+    "\U000e0000-\U000e007f\ud800-\udfff]|\r(?!\n)"
 )
-"""Control characters but tab and line end; marks of direction; zero-width ones but joiners, which scripts need."""
+"""Control characters but tab and line end; marks of direction; zero-width ones but joiners, which scripts need; halves
+of characters, which no file can hold."""
 
 
 def reveal(text: str) -> str:

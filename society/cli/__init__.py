@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import suppress
 
 import click
 
 import society
+from society.cli.streams import abandon, finish, say, settle
 from society.errors import InputError, SocietyError
+from society.visible import reveal
 
 INTERRUPTED = 130
 
@@ -40,20 +42,41 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted (143 if by SIGTERM)."""
+    settle()
+    try:
+        status = _run(arguments)
+        finish()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough
+        abandon()
+        return 1
+    except OSError as error:
+        abandon()
+        return _explain(error)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run a command and print what went wrong."""
     try:
         society.check_siblings()
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
+        vars(error)["message"] = reveal(error.message)  # it quotes what was given
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo("Interrupted. What is done is stored: run again with --resume to go on.", err=True)
+        say("Interrupted. What is done is stored: run again with --resume to go on.", err=True)
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
-        click.echo(f"society: {error}", err=True)
+        say(f"society: {error}", err=True)
         return 2 if isinstance(error, InputError) else 1
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
     return status if isinstance(status, int) else 0
+
+
+def _explain(error: OSError) -> int:
+    """Print what the system refused; without a file's name it was the standard output."""
+    what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
+    with suppress(OSError):
+        say(f"society: {what}: {error.strerror or error}.", err=True)
+    return 1

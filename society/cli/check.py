@@ -17,6 +17,7 @@ from society.cli.options import json_option
 @json_option
 def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tuple[Path, ...], as_json: bool) -> int:
     """Say everything that is wrong with SCENARIOS, each with file, line and column."""
+    from society.cli.streams import say
     from society.scenario import check_scenario
 
     problems = [problem for path in scenarios for problem in check_scenario(path, overrides, allow)]
@@ -27,7 +28,7 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
         click.echo(json.dumps({"problems": [dataclasses.asdict(p) for p in problems]}, indent=2, default=str))
     else:
         for problem in problems:
-            click.echo(str(problem))
+            say(problem)
         wrong = {problem.file for problem in problems if problem.level == "error"}
         fine = len(scenarios) - len(wrong)
         click.echo(f"{fine} of {len(scenarios)} scenarios can be run", err=True)

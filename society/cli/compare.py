@@ -46,18 +46,19 @@ def _print_json(found: Comparison) -> None:
 
 def _print_tables(found: Comparison, form: str) -> None:
     """Tables on stdout. Remarks follow in prose formats; beside CSV and LaTeX, they go to stderr."""
+    from society.cli.streams import say
     from society.metrics.layout import layout, pair_rows, run_rows, stand
 
     runs = run_rows(found)
-    click.echo(layout(runs if form == "csv" or len(runs) > WIDEST else stand(runs), form))
-    click.echo()
-    click.echo(layout(pair_rows(found), form))
+    say(layout(runs if form == "csv" or len(runs) > WIDEST else stand(runs), form))
+    say()
+    say(layout(pair_rows(found), form))
     budgets = [f"{name}: {verdict.sentence}" for name, verdict in found.budgets.items()]
     remarks = [*found.notes, *dict.fromkeys(_remark(found)), *budgets]
     if remarks:
-        click.echo(err=form in ("csv", "latex"))
+        say(err=form in ("csv", "latex"))
     for remark in remarks:
-        click.echo(remark, err=form in ("csv", "latex"))
+        say(remark, err=form in ("csv", "latex"))
 
 
 def _remark(found: Comparison) -> list[str]:

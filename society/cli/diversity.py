@@ -28,6 +28,7 @@ def command(
     """Measure RUN with its models, iteration by iteration, and keep the result in its folder."""
     import json
 
+    from society.cli.streams import say
     from society.metrics.measure import measure_diversity
     from society.metrics.plain import to_plain
     from society.runs import Run
@@ -37,9 +38,9 @@ def command(
         click.echo(json.dumps(to_plain(found), indent=2, allow_nan=False))
         return
     for score in found:
-        click.echo(f"iteration {score.iteration}")
+        say(f"iteration {score.iteration}")
         for line in _lines(score):
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def _lines(score: ModelDiversity) -> list[str]:

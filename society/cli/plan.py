@@ -31,8 +31,7 @@ def command(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Say who reads whom in SCENARIO, how long prompts get, and what a run costs."""
-    from rich.console import Console
-
+    from society.cli.terminal import Terminal
     from society.planning.plan import make_plan
     from society.planning.training import describe_training
     from society.scenario import load_scenario
@@ -52,13 +51,13 @@ def command(
 
         click.echo(json.dumps(dataclasses.asdict(plan) | {"scenario": society.scenario.model_dump(mode="json")}))
     else:
-        console = Console(highlight=False)
-        console.print("[bold]Resolved scenario[/bold]")
-        console.print(to_yaml(society.scenario.model_dump(mode="json", exclude_unset=True)), markup=False)
+        console = Terminal()
+        console.print("Resolved scenario", style="bold")
+        console.print(to_yaml(society.scenario.model_dump(mode="json", exclude_unset=True)))
         _print_turns(console, plan)
         _print_costs(console, plan)
         for line in describe_training(society, plan.worst):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     return 2 if plan.too_long else 0
 
 
@@ -92,7 +91,9 @@ def _print_turns(console: Console, plan: Plan) -> None:
 
 
 def _print_costs(console: Console, plan: Plan) -> None:
-    console.print(f"\n[bold]Cost[/bold] of {plan.debates:,} debates")
+    from rich.text import Text
+
+    console.print(Text.assemble("\n", ("Cost", "bold"), f" of {plan.debates:,} debates"))
     if plan.likely is not None:
         console.print(f"  likely    {_cost(plan.likely)} (from {plan.calibrated_on} real debates)")
     console.print(f"  at most   {_cost(plan.most)}")

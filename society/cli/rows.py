@@ -70,7 +70,7 @@ class Rows:
         adapter, _, example = rows[number - 1]
         turn = next(turn for turn in self.run.turns() if turn.id == example.source)
         for label, text in _origin(adapter, example, turn):
-            self.console.print(f"{label:<9}{text}", markup=False, soft_wrap=True)
+            self.console.print(f"{label:<9}{text}", soft_wrap=True)
         pieces = list(self._pieces(adapter, example))
         learned = sum(learns for _, learns in pieces)
         self.console.print(f"{'tokens':<9}{len(pieces)}, of which {learned} are learned\n" if learned else _NOTHING)
@@ -82,7 +82,7 @@ class Rows:
             with offline():
                 return self._tokens(adapter, example)
         except SocietyError as error:
-            self.console.print(f"The tokens are not shown. {error.cause}\n{error.remedy}\n", markup=False, style="dim")
+            self.console.print(f"The tokens are not shown. {error.cause}\n{error.remedy}\n", style="dim")
             return show_chat(example)
 
     def _tokens(self, adapter: AdapterRow, example: Example) -> Pieces:

@@ -53,7 +53,7 @@ def command(
     from society.metrics.records import load_records
     from society.runs import Run
 
-    console = Terminal(highlight=False)
+    console = Terminal()
     if row is not None:
         Rows(Run(run), console, learner, agent, iteration, allow).show(row)
         return

@@ -59,8 +59,9 @@ def _row(variant: Variant) -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]], folder: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from society.cli.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     table.add_column("variant", overflow="fold")
@@ -73,5 +74,5 @@ def _print(rows: list[dict[str, Any]], folder: Path) -> None:
             str(row["n"]), f"{row['turns']:,}", f"{row['reused_turns']:,}", f"{row['generated_tokens']:,}",
             f"{1000 * right / row['generated_tokens']:.2f} right" if row["generated_tokens"] else "-",
         )  # fmt: skip
-    Console(highlight=False).print(table)
+    Terminal().print(table)
     click.echo(f"\nPaired statistics: society compare {folder}/*")

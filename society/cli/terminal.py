@@ -1,4 +1,4 @@
-"""A console for texts of models and strangers: they cannot send commands to the terminal."""
+"""A console for texts of models and strangers: they cannot send commands to the terminal, and are never markup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from society.visible import reveal
 
 
 class Terminal(Console):
-    """As rich's, but hidden characters in any text are shown as numbers; the console's own styles still work."""
+    """As rich's, but text is no markup, and hidden characters in it are shown as numbers; styles still work."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of something, each made safe."""

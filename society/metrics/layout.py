@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 
 from society.metrics.comparison import Comparison, Pair, RunScore
+from society.spreadsheet import quote
+from society.visible import reveal
 
 Rows = list[list[str]]
 """A table: the titles first; the first column holds names, the others figures."""
@@ -77,6 +79,7 @@ def stand(rows: Rows) -> Rows:
 
 
 def _text(rows: Rows) -> str:
+    rows = _plain(rows)
     widths = [max(map(len, column)) for column in stand(rows)]
     return "\n".join(_aligned(row, widths) for row in rows)
 
@@ -87,30 +90,44 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _markdown(rows: Rows) -> str:
-    cells = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
+    cells = [[_MARKDOWN.sub(r"\\\g<0>", cell) for cell in row] for row in _plain(rows)]
     cells.insert(1, ["---", *["---:"] * (len(rows[0]) - 1)])
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
+_MARKDOWN = re.compile(r"[\\|`*\[\]~$]|<(?=[A-Za-z/!?])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What begins markup in a cell of a table. An underscore within a word begins none."""
+
+
+def _plain(rows: Rows) -> Rows:
+    """Each cell on one line, hidden characters shown."""
+    return [[reveal(" ".join(cell.split())) for cell in row] for row in rows]
+
+
 def _csv(rows: Rows) -> str:
-    """Numbers bare, so that other programs read them: 63.2 for 63.2 %, 1200 for 1,200, an interval in two columns."""
+    """Numbers bare, so that other programs read them: 63.2 for 63.2 %, 1200 for 1,200, an interval in two columns.
+
+    No text is a formula: see `society.spreadsheet`.
+    """
     out = io.StringIO()
     place = rows[0].index(INTERVAL)
     titles = [*rows[0][:place], "low", "high", *rows[0][place + 1 :]]
     bare = [[row[0], *(re.sub(r"(?<=\d) %|(?<=\d),(?=\d{3})", "", cell) for cell in row[1:])] for row in rows[1:]]
     split = [[*row[:place], *row[place].split(" to "), *row[place + 1 :]] for row in bare]
-    csv.writer(out, lineterminator="\n").writerows([titles, *split])
+    csv.writer(out, lineterminator="\n").writerows([quote(cell) for cell in row] for row in [titles, *split])
     return out.getvalue().rstrip("\n")
 
 
 _SPECIAL = str.maketrans({
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"$<$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$",
+    "[": "{[}", "]": "{]}", "*": "{*}", "`": "{`}", "'": "{'}", '"': r"\char34{}", "⟦": r"$\langle$", "⟧": r"$\rangle$",
 })  # fmt: skip
+"""Characters that are commands, that end or begin an argument of `\\\\`, or that fonts do not have."""
 
 
 def _latex(rows: Rows) -> str:
-    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in rows]
+    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in _plain(rows)]
     columns = "l" + "r" * (len(rows[0]) - 1)
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
                       r"\bottomrule", r"\end{tabular}"])  # fmt: skip
