@@ -9,9 +9,10 @@ write_tables     all of them into a folder, as Parquet, JSON lines or CSV (where
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from society.durable import appearing
 from society.errors import InputError, MissingExtraError
@@ -129,6 +130,16 @@ def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]
         raise InputError(f"{folder} cannot be written: {error.strerror}.", "Choose another place with --to.") from error
 
 
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain data, with None where nothing is known. Numbers keep every digit."""
+    plain = table.astype(object)
+    return cast("list[dict[str, Any]]", plain.where(plain.notna(), None).to_dict("records"))
+
+
+def _json_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
 def _quoted(table: pd.DataFrame) -> pd.DataFrame:
     """The table with no text that a spreadsheet takes for a formula: see `society.spreadsheet`."""
     texts = [name for name in table.columns if str(table[name].dtype) == "string"]
@@ -141,7 +152,7 @@ def _write(table: pd.DataFrame, path: Path, form: Format) -> Path:
             if form == "parquet":
                 table.to_parquet(part, index=False, engine="pyarrow")
             elif form == "jsonl":
-                table.to_json(part, orient="records", lines=True, force_ascii=False)
+                part.write_text("".join(map(_json_line, _records(table))), "utf-8")
             else:
                 _quoted(table).to_csv(part, index=False, lineterminator="\n")
     except ImportError as error:
