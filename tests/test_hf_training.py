@@ -210,6 +210,21 @@ def test_accumulation_gives_the_loss_of_the_whole_step(config, tmp_path):
     assert apart.losses == pytest.approx(together.losses, abs=1e-5)
 
 
+@pytest.mark.parametrize(("rows", "size", "accumulation"), [(10, 4, 2), (9, 1, 8), (9, 2, 4), (7, 8, 1)])
+def test_batches_of_a_step_give_the_weights_of_one_batch(config, tmp_path, rows, size, accumulation):
+    from safetensors.torch import load_file
+
+    examples = [example("the cat " * (i % 3 + 1), "red " * (i % 4 + 1)) for i in range(rows)]
+    whole = TrainSettings(epochs=2, batch_size=8, accumulation=1, rank=4, learning_rate=1e-3, precision="float32")
+    parts = whole.model_copy(update={"batch_size": size, "accumulation": accumulation})
+    together = train(config, tmp_path / "a", whole, examples)
+    apart = train(config, tmp_path / "b", parts, examples)
+    assert apart.losses == pytest.approx(together.losses, abs=1e-5)
+    one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("a", "b"))
+    assert one.keys() == two.keys()
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-4
+
+
 def test_gradient_checkpointing_changes_memory_alone(config, trained, tmp_path):
     again = train(config, tmp_path / "a", FAST.model_copy(update={"gradient_checkpointing": True}))
     assert again.losses == pytest.approx(trained.losses, abs=1e-4)

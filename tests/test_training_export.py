@@ -104,6 +104,7 @@ def test_rows_are_listed_and_shown(trained: Run, capsys: pytest.CaptureFixture[s
     assert main(["show", str(trained.folder), "--training-row"]) == 0
     listed = capsys.readouterr().out
     assert all(word in listed for word in ("generator", "painter-2", "critic", "→", "not selected"))
+    assert "From text:" not in listed  # every reply's tokens are known
     row = ("--training-row", "1", "--learner", "critic", "--iteration", "1")
     assert main(["show", str(trained.folder), *row]) == 0
     unopened = capsys.readouterr().out  # the model is not in the run's folder
@@ -118,6 +119,27 @@ def test_rows_are_listed_and_shown(trained: Run, capsys: pytest.CaptureFixture[s
     assert f"iteration 1, {said.id.item}, debate, round 1, {said.id.agent}" in shown
     assert f"adapter {said.adapter}" in shown
     assert "agrees" in shown
+    assert "tokens as drawn" in shown
+
+
+def test_rows_without_drawn_tokens_are_counted(
+    trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+    import sqlite3
+
+    copy = Path(shutil.copytree(trained.folder, tmp_path / "old"))
+    with sqlite3.connect(copy / "store.sqlite") as database:  # as a run of a version that kept no ids
+        database.execute("UPDATE turns SET tokens = NULL WHERE phase = 'debate'")
+    database.close()
+    main(["show", str(copy), "--training-row"])
+    listed = capsys.readouterr().out
+    assert "From text:" in listed
+    main(["show", str(copy), "--training-row", "1", "--learner", "critic"])
+    assert "tokenized from its text" in capsys.readouterr().out
+    rows = list(training_rows(Run(copy)))
+    assert {row["learner"] for row in rows if row["tokens"] is None} == {"critic"}
+    assert all(row["tokens"] for row in rows if row["learner"] == "generator")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -54,12 +55,24 @@ class Rows:
         table = Table(box=None, pad_edge=False)
         for title in ("iteration", "learner", "agent", "rows", "left out", "loss", "seconds"):
             table.add_column(title, overflow="fold")
+        guessed = self._count_retokenized()
         for row in trainings:
             loss = f"{row.losses[0]:.3f} → {row.losses[-1]:.3f}" if row.losses else "not trained"
-            cells = (row.iteration, row.learner, row.agent, row.examples, _counts(row.left_out), loss, row.seconds)
+            again = guessed[row.iteration, row.learner, row.agent]
+            rows = f"{row.examples} ({again} from text)" if again else row.examples
+            cells = (row.iteration, row.learner, row.agent, rows, _counts(row.left_out), loss, row.seconds)
             table.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells))
         self.console.print(table)
+        if guessed.total():
+            self.console.print(_FROM_TEXT, style="dim", soft_wrap=True)
         self.console.print(f"\nOne row: society show {self.run.folder} --training-row 1", style="dim")
+
+    def _count_retokenized(self) -> Counter[tuple[int, str, str]]:
+        """Count the rows whose drawn tokens are not known, by iteration, learner and agent."""
+        from society.training.export import training_examples
+
+        found = training_examples(self.run)
+        return Counter((a.iteration, a.learner, a.agent) for a, _, example in found if example.tokens is None)
 
     def _row(self, number: int) -> None:
         from society.training.export import training_examples
@@ -111,6 +124,10 @@ class Rows:
         return text
 
 
+_FROM_TEXT = (
+    "\nFrom text: rows whose reply was tokenized from its text, since its drawn tokens are not known to the model that "
+    "learns them; they may be other tokens than were drawn."
+)
 _NOTHING = "Nothing of it was learned: it is longer than train.settings.max_length.\n"
 
 
@@ -127,6 +144,7 @@ def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str
     return [
         ("source", f"iteration {s.iteration}, {s.item}{sample}, {s.phase}, round {s.round}, {s.agent}"),
         ("said by", f"adapter {turn.adapter}" if turn.adapter else "the base model"),
+        ("reply", "tokens as drawn" if example.tokens is not None else "tokenized from its text, perhaps not as drawn"),
         ("rule", example.rule),
         ("learner", f"{adapter.learner} of {who}: adapter {adapter.hash}"),
         ("rows", f"{adapter.examples} learned; left out: {_counts(adapter.left_out) or 'none'}"),

@@ -206,7 +206,8 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
 
 
 def training_rows(run: Run) -> Iterator[dict[str, Any]]:
-    """Every training row as plain data. `messages` ends with the assistant message that is learned."""
+    """Yield every training row as plain data. `messages` ends with the assistant message that is learned, `tokens` are
+    its drawn token ids, or None where it was tokenized from its text."""
     for adapter, number, example in training_examples(run):
         yield {
             "iteration": adapter.iteration,
@@ -217,6 +218,7 @@ def training_rows(run: Run) -> Iterator[dict[str, Any]]:
             "source": asdict(example.source),
             "messages": [asdict(message) for message in example.messages],
             "learned": example.messages[-1].content,
+            "tokens": None if example.tokens is None else list(example.tokens),
         }
 
 
