@@ -179,7 +179,8 @@ class BackendConfig(Component, ABC):
     """The `backends:` entry of a scenario. Subclasses add `kind` and their options.
 
     Options that change speed or memory but never text are marked `json_schema_extra={"tuning": True}`: a run
-    may be resumed with other values of these.
+    may be resumed with other values of these. So are options whose every effect on the text shows in the `model_hash`
+    of the opened backend, such as the place of the weights: a run goes on only with the same hash.
     """
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()

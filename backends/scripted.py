@@ -9,7 +9,6 @@ It knows nothing of debates.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -22,8 +21,9 @@ from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig
 from backends.rules import Asked, Rule, too_slow
+from society.definition import defining
 from society.errors import BackendError, ContextOverflowError, TransientError
-from society.identity import hash_path
+from society.identity import fingerprint, hash_path
 from society.text import MATCH_SECONDS, compile_pattern
 from society.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
 
@@ -81,8 +81,7 @@ class ScriptedBackend(Backend):
         self.config = config
         self.tokenizer: Words = Words()
         self.adapters: ScriptedAdapters = ScriptedAdapters()
-        said = config.model_dump_json(include={"kind", "rules", "context"})
-        self.model_hash = hashlib.sha256(said.encode()).hexdigest()
+        self.model_hash = fingerprint(defining(config))
         self._rules = [(_pattern(rule.when), _pattern(rule.system), rule) for rule in config.rules]
         self._failures: Counter[GenerateRequest] = Counter()
         self._open = False

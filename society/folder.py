@@ -136,21 +136,25 @@ class RunFolder:
         The stored scenario is compared as this society understands it. So an option that a newer society has added
         does not count where both leave it out. A default that has changed since counts.
         """
-        now = defining(self._scenario)
-        stored = json.loads(meta["definition"])
-        if stored == now:
-            return None
+        now, stored = defining(self._scenario), json.loads(meta["definition"])
         try:
-            before = defining(Scenario.model_validate_json(meta["scenario"], context=stored_in(None)))
+            before = Scenario.model_validate_json(meta["scenario"], context=stored_in(None))
         except (ValueError, RecursionError):
             return difference(stored, now)
-        return difference(before, now) or difference(stored, now, added=False)
+        done, wanted = _iterations(before), _iterations(self._scenario)
+        if wanted < done:
+            return f"train.iterations was {done} and is {wanted}, and a run goes on for more iterations, not for fewer"
+        return difference(defining(before), now) or difference(stored, now, added=False)
 
     def _refuse(self, difference: str) -> NoReturn:
         raise RunFolderError(
             f"{self.path} holds a run of another scenario: {difference}.",
             "Choose another folder with --out, or run the scenario that it belongs to.",
         )
+
+
+def _iterations(scenario: Scenario) -> int:
+    return scenario.train.iterations if scenario.train else 0
 
 
 def _changed(before: str, now: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 import backends.hf.backend as hf
-from society.errors import BackendError
+from society.errors import BackendError, InputError, RunFolderError
+from society.metrics.measure import measure_diversity
 from society.runs import Run
 from society.scenario import load_scenario
 from society.scenario.expand import expand
@@ -178,3 +181,23 @@ def test_token_ids_of_another_model_are_not_learned(colours: Callable[..., Scena
     assert [row.tokens for row in kept] == [(1, 2), None, (1, 2), (1, 2)]
     same = with_own_tokens(society, {"tiny": "a", "other": "a"}, "tiny", rows)
     assert [row.tokens for row in same] == [(1, 2)] * 4
+
+
+def test_a_run_goes_on_for_more_iterations_and_not_for_fewer(
+    colours: Callable[..., Scenario], whole: Run, tmp_path: Path
+) -> None:
+    done = run(colours("train.iterations=1"), tmp_path / "run")
+    assert trace(run(colours(), done.folder, resume=True)) == trace(whole)
+    with pytest.raises(RunFolderError, match=r"train.iterations was 2 and is 1"):
+        run(colours("train.iterations=1"), done.folder, resume=True)
+
+
+def test_responses_are_not_scored_by_another_model(whole: Run, tmp_path: Path) -> None:
+    assert measure_diversity(whole, likelihood=True)
+    copy = tmp_path / "copy"
+    shutil.copytree(whole.folder, copy)
+    with sqlite3.connect(copy / "store.sqlite") as db:
+        db.execute("UPDATE meta SET value = json_set(value, '$.tiny', 'another') WHERE name = 'models'")
+    db.close()
+    with pytest.raises(InputError, match="is not the one that the run"):
+        measure_diversity(Run(copy), likelihood=True)

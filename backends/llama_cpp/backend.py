@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Job, Scoring, Writing
 from backends.llama_cpp.lora import check_lora
-from backends.llama_cpp.models import digest_of, find_model
+from backends.llama_cpp.models import find_model
+from backends.llama_cpp.naming import name_model
 from backends.llama_cpp.native import Context, Model
 from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.sampling import Choices, Sampler
@@ -68,13 +68,14 @@ class _Opened:
         if info.is_adapter:
             raise InputError(f"{path} is an adapter, not a model.", "Give the base model here.")
         template = config.chat_template or info.chat_template
-        self.model_hash = hashlib.sha256(f"{digest_of(path)}\n{template}".encode()).hexdigest()
         sizes = find_sizes(config, info)
         self._length = sizes.length
         self._info = info
         self._model = Model(path, config.gpu_layers)
         try:
             self._chat = Chat(template, self._model.vocabulary, path.name)
+            gpu = bool(self._model.lib.llama_supports_gpu_offload())
+            self.model_hash = name_model(path, info, template, self._chat.arguments, config, sizes.length, gpu)
             self._contexts = _make_contexts(self._model, sizes, config, threads)
         except BaseException:
             self._model.close()

@@ -47,10 +47,11 @@ class Chat:
             )
         self._template = compile_chat_template(template, model)
         self._vocabulary = vocabulary
-        self._names = {
+        self.arguments: dict[str, object] = {
             "bos_token": vocabulary.name(vocabulary.bos),
             "eos_token": vocabulary.name(vocabulary.eos),
         }
+        """What the template is given beside the messages; part of the model's hash."""
         names = sorted((re.escape(name) for t in vocabulary.controls if len(name := vocabulary.name(t)) > 1), key=len)
         self._forged = re.compile("|".join(reversed(names)) or r"(?!)")
 
@@ -59,7 +60,7 @@ class Chat:
         if not messages:
             raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
         turns = [{"role": message.role, "content": self._defuse(message.content)} for message in messages]
-        return fill_chat_template(self._template, messages=turns, add_generation_prompt=True, **self._names)
+        return fill_chat_template(self._template, messages=turns, add_generation_prompt=True, **self.arguments)
 
     def tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The prompt as tokens; with the mark of the beginning once if the model wants one."""
@@ -72,7 +73,7 @@ class Chat:
     def end_of_turn(self) -> int:
         """The token that the template puts after an assistant's reply."""
         turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": _MARK}]
-        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=False, **self._names)
+        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=False, **self.arguments)
         after = self._vocabulary.tokenize(text.rpartition(_MARK)[2], special=True)
         return next((token for token in after if token in self._vocabulary.ends), self._vocabulary.eos)
 

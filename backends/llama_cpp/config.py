@@ -40,7 +40,7 @@ class LlamaCpp(BackendConfig):
     """CPU threads; by default one for each core, fewer while other programs use the cores. Where there are replies
     enough, the threads work on batches of their own."""
     gpu_layers: int = Field(default=0, ge=-1, json_schema_extra={"tuning": True})
-    """Layers computed on the GPU, where llama.cpp was built for one; -1 for all."""
+    """Layers computed on the GPU, where llama.cpp was built for one; -1 for all. A run goes on only with as many."""
     cache_mb: int = Field(default=512, ge=0, json_schema_extra={"tuning": True})
     """Megabytes of memory for computed prompts of which no slot holds a copy any more."""
 

@@ -42,8 +42,9 @@ class Served:
 
     @property
     def hash(self) -> str:
-        """All that is known of what decides the replies."""
-        return fingerprint([self.identity, self.build])
+        """All that is known of what decides the replies: the weights, the program that runs them, how requests are
+        written for it, and whether log-probabilities, which confidences may be made of, come with the replies."""
+        return fingerprint([self.identity, self.build, self.dialect.name, self.logprobs])
 
 
 async def find_server(client: Client, config: OpenAI) -> Served:
@@ -63,7 +64,9 @@ async def find_server(client: Client, config: OpenAI) -> Served:
 async def look(client: Client, config: OpenAI) -> Served:
     """The model that the scenario means, as the server describes it. Raises `InputError` where it has no such model."""
     entry = _choose(config, await _list_models(client, config))
-    served = Served(entry.id, fingerprint([entry.id]), find_dialect(entry.owned_by), entry.max_model_len)
+    weights_of = (entry.root or "").replace("\\", "/").rpartition("/")[2]  # the folder may be another elsewhere
+    identity = fingerprint([entry.id, weights_of])
+    served = Served(entry.id, identity, find_dialect(entry.owned_by), entry.max_model_len)
     if served.dialect is not LLAMA_CPP:
         return served
     props = await _patiently(partial(client.get, f"{client.root}/props", Props))

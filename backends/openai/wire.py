@@ -65,11 +65,13 @@ class Completion(Answer):
 
 
 class ModelEntry(Answer):
-    """A model that the server has. `meta` is llama.cpp's, `max_model_len` vLLM's and SGLang's."""
+    """A model that the server has. `meta` is llama.cpp's; `max_model_len`, and `root`, the name or folder of the
+    weights, are vLLM's and SGLang's."""
 
     id: str
     owned_by: str | None = None
     max_model_len: int | None = None
+    root: str | None = None
     meta: dict[str, Any] | None = None
 
 

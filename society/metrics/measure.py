@@ -22,6 +22,7 @@ from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likel
 from society.metrics.plain import to_plain
 from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
 from society.scenario.expand import Society, expand
+from society.store.migrate import VERSION
 from society.types import Turn
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ async def _measure(
         return [await _score(society, r[:limit], turn, encoder, embed, None) for r in records.values()]
     async with open_backends(expand(run.open_scenario(allow))) as (backends, _):
         name, backend = _only_backend(society, backends)
+        _require_same(run, name, backend)
         embed = _embedder(name, backend) if encoder == "base" else load_encoder(encoder)
         if likelihood:
             scorer(name, backend, None)  # refuses before anything is read
@@ -138,6 +140,19 @@ def _only_backend(society: Society, backends: Mapping[str, Backend]) -> tuple[st
         )
     [name] = names
     return name, backends[name]
+
+
+def _require_same(run: Run, name: str, backend: Backend) -> None:
+    """Raise `InputError` unless the opened model is the one that gave the run's replies: another model would score
+    token ids that mean other words to it."""
+    meta = run.meta()
+    if meta["store_version"] != VERSION:
+        return  # its hashes meant something else, and it has no token ids
+    if json.loads(meta["models"]).get(name) != backend.model_hash:
+        raise InputError(
+            f"The model of the backend {name!r} is not the one that the run in {run.folder} was made with.",
+            "Put the model back, or measure with a sentence encoder, without likelihoods.",
+        )
 
 
 def _embedder(name: str, backend: Backend) -> Embed:
