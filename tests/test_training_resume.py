@@ -193,11 +193,12 @@ def test_a_run_goes_on_for_more_iterations_and_not_for_fewer(
 
 
 def test_responses_are_not_scored_by_another_model(whole: Run, tmp_path: Path) -> None:
-    assert measure_diversity(whole, likelihood=True)
+    allow = [Path(whole.open_scenario([Path("/")]).backends["tiny"].model)]  # type: ignore[attr-defined]
+    assert measure_diversity(whole, likelihood=True, allow=allow)
     copy = tmp_path / "copy"
     shutil.copytree(whole.folder, copy)
     with sqlite3.connect(copy / "store.sqlite") as db:
         db.execute("UPDATE meta SET value = json_set(value, '$.tiny', 'another') WHERE name = 'models'")
     db.close()
     with pytest.raises(InputError, match="is not the one that the run"):
-        measure_diversity(Run(copy), likelihood=True)
+        measure_diversity(Run(copy), likelihood=True, allow=allow)

@@ -21,6 +21,7 @@ from society.metrics.kept import FILE, read_diversity
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.plain import to_plain
 from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
+from society.run_files import read_json
 from society.scenario.expand import Society, expand
 from society.store.migrate import VERSION
 from society.types import Turn
@@ -148,7 +149,7 @@ def _require_same(run: Run, name: str, backend: Backend) -> None:
     meta = run.meta()
     if meta["store_version"] != VERSION:
         return  # its hashes meant something else, and it has no token ids
-    if json.loads(meta["models"]).get(name) != backend.model_hash:
+    if read_json(meta, "models").get(name) != backend.model_hash:
         raise InputError(
             f"The model of the backend {name!r} is not the one that the run in {run.folder} was made with.",
             "Put the model back, or measure with a sentence encoder, without likelihoods.",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from society.durable import appearing
 from society.errors import InputError, StoreError
+from society.run_files import read_json
 from society.runs import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
@@ -193,7 +194,7 @@ class TrainingExport:
 
 def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
     """Every training row, rebuilt from the transcript as it was trained on, with its adapter and its number."""
-    society, models = expand(run.scenario), json.loads(run.meta()["models"])
+    society, models = expand(run.scenario), read_json(run.meta(), "models")
     spec = society.scenario.train
     backends = {(one.name, one.agent): backend_of(society, one) for one in (learners(society, spec) if spec else [])}
     turns = {turn.id: turn for turn in run.turns()}

@@ -272,7 +272,7 @@ def with_own_tokens(
         (phase.name, agent)
         for phase in society.phases
         for agent, plan in phase.agents.items()
-        if models.get(plan.backend) == models[backend]
+        if models.get(plan.backend) == models.get(backend)
     }
     return [
         example if (example.source.phase, example.source.agent) in own else replace(example, tokens=None)
