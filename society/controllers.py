@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from society.answers.message_numbers import read_numbers
 from society.component import Component
 from society.types import RoundState, Turn
 
@@ -95,8 +95,7 @@ class Prune(Controller):
         speakers = list(context.state.latest)
         shown = [name for name in speakers if context.state.latest[name].status == "ok"]
         turn = await context.ask(self.ranker)
-        named = [int(number) - 1 for number in re.findall(r"\d{1,6}", turn.text)]
-        ranked = list(dict.fromkeys(shown[i] for i in named if 0 <= i < len(shown)))
+        ranked = [shown[i] for i in read_numbers(turn.text, len(shown))]
         if not ranked:
             return graph
         kept = set([*ranked, *(s for s in speakers if s not in ranked)][: self.keep])

@@ -109,7 +109,8 @@ CITIES = {"Mexico City": "Mexico City", "Mexico": "Mexico", "Nice": "Nice", "Mal
     ("text", "found"),
     [
         ("It is Mexico City.", "Mexico City"),
-        ("Mexico City, not Kiev!", "Kyiv"),
+        ("Mexico City, not Kiev!", "Mexico City"),
+        ("First Nice, then Kiev.", "Kyiv"),
         ("a nice place", "Nice"),  # no capitals at all: cannot be told apart
         ("A nice male place", None),
         ("MALE.", "Malé"),

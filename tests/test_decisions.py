@@ -147,7 +147,7 @@ def test_the_judge_alone_decides() -> None:
 
 @pytest.mark.parametrize(
     ("text", "letters"),
-    [("B > A > C", [1, 0, 2]), ("I approve A and C.", [0, 2]), ("A\nB", [1]), ("none", []), ("D, B, B", [1])],
+    [("B > A > C", [1, 0, 2]), ("I approve A and C.", [0, 2]), ("A\nB", [0, 1]), ("none", []), ("D, B, B", [1])],
 )
 def test_letters_of_a_voting_paper(text: str, letters: list[int]) -> None:
     assert read_letters(text, 3) == letters

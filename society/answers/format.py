@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from society.answers.equal import EQUALITIES, Equality
-from society.answers.extract import Candidates, Extractor, Regex, extract
+from society.answers.extract import Extractor, Regex, extract
 from society.answers.mathematics import require_math_verify
+from society.answers.mentions import Candidates
 from society.component import Component
 
 ENDINGS = {

@@ -6,25 +6,14 @@ is read for letters: "A, C" approves two, "B > A > C" ranks three. Letters not o
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from society.answers.ballots import read_letters
 from society.decisions.base import DecisionRule, Tally
 from society.types import Ballot, Decision, Vote
-
-_LETTERS = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
-
-
-def read_letters(text: str, count: int) -> list[int]:
-    """Indices of the candidates named in the last line that names any, in order, each once."""
-    for line in reversed(text.splitlines()):
-        found = [ord(letter) - ord("A") for letter in _LETTERS.findall(line)]
-        if chosen := list(dict.fromkeys(i for i in found if i < count)):
-            return chosen
-    return []
 
 
 class _Voting(DecisionRule):

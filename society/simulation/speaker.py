@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from society.answers.confidence import stated_confidence
 from society.errors import BackendError, ContextOverflowError, InputError, SlowPatternError
 from society.identity import request_key, turn_seed
 from society.interrupt import Interruption
@@ -126,11 +126,6 @@ class Speaker:
         return said(output.text, answer, confidence=_confidence(agent, output))
 
 
-_STATED = re.compile(
-    r"confidence\W{0,12}(?:is|of|level|:|=|\W){0,4}\W{0,4}(\d{1,3}(?:\.\d{1,6})?)\s*(%|/\s*10\b)?", re.I
-)
-
-
 def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:
     """How sure the reply is, in [0, 1], as the role says; None if it does not say."""
     if agent.role.confidence == "stated":
@@ -138,13 +133,3 @@ def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:
     if agent.role.confidence == "logprob" and said.logprob is not None and said.usage.generated_tokens:
         return math.exp(min(said.logprob / said.usage.generated_tokens, 0.0))
     return None
-
-
-def stated_confidence(text: str) -> float | None:
-    """The last "confidence: 0.8", "confidence is 80%" or "confidence 8/10" in the text, in [0, 1]."""
-    found = _STATED.findall(text)
-    if not found:
-        return None
-    number, unit = float(found[-1][0]), found[-1][1]
-    scale = 100 if unit == "%" or (not unit and number > 10) else 10 if unit or number > 1 else 1
-    return min(number / scale, 1.0)

@@ -1,0 +1,86 @@
+"""Reads how sure a reply says that it is.
+
+A number is read on the scale that the reply states, as a share of its upper end: "85 %" and "Confidence (0-100): 85"
+are 0.85; "(1-10): 8", "8/10" and "4/5" are 0.8. Without a stated scale, a number up to 1 is a share, up to 10 tenths,
+up to 100 percent. A number outside its scale, and a range such as "80-90 %", is unreadable, never clamped. Words such
+as "high" have no number.
+"""
+
+from __future__ import annotations
+
+import re
+
+from society.answers.plain import plain
+from society.answers.stance import is_quoted
+from society.answers.thoughts import strip_thoughts
+
+MAX_TEXT = 20_000
+"""Characters. Only this much of the end of a longer text is looked at."""
+
+_NUMBER = r"[-+]?(?:\d{1,6}(?:[.,]\d{1,6})?|\.\d{1,6})"
+_CUE = r"\b(?:confidence|certainty|sureness|confident|certain|sure)\b"
+_SCALE = (
+    r"[(\[]?\s{0,2}(?:(?:on\s)?(?:a|the)?\s?(?:scale|range)?\s{0,2}(?:of|from|"
+    r"between)?\s{0,2})(?P<low>\d{1,4}(?:\.\d)?)\s?%?\s{0,2}"
+    r"(?:-|\u2013|\u2014|\.\.\.?|,|to|and|through)\s{0,2}(?P<high>\d{1,4}(?:\.\d)?)\s{0,2}(?P<scale_percent>%|"
+    r"percent)?(?:\s?scale)?\s{0,2}[)\]]?"
+    r"|[(\[]\s?(?:in\s)?(?P<percent_only>%|percent)\s?[)\]]|[(\[]?\s?(?:out\sof|max\.?)\s(?P<top>\d{1,4})\s?[)\]]?"
+)
+_STATED = re.compile(
+    rf"{_CUE}(?:\s{{1,2}}(?:level|score|rating|value|estimate|percentage|in|of|that|my|the|this|it|answer|"
+    rf"answers|response|final|correct|"
+    rf"is|as|being|at|a|an|here|overall|about|with|i|am|would|say|"
+    rf"state)\b){{0,8}}?[\s\"']{{0,3}}(?:(?:,\s?)?(?:{_SCALE}))?[\s\"']{{0,3}}"
+    r"(?:(?:is|was|are|would\sbe|stands\sat|equals|of|at|to\sbe|:|=|-(?=\s)|\u2013|\u2014)[\s\"']{0,4}){0,3}"
+    r"(?:(?:about|around|approximately|roughly|nearly|almost|only|over|at\sleast|at|above|perhaps|maybe|say|"
+    r"i'd\ssay)\s{1,2}|[~\u2248>]\s{0,2}){0,2}"
+    rf"[(\[]?(?P<number>{_NUMBER})(?![\d]|[.,]\d)",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(
+    rf"(?<![\d.,/-])(?P<number>{_NUMBER})\s{{0,2}}(?P<percent>%|percent|per\scent)\s{{0,2}}(?:sure|certain|"
+    rf"confident|confidence|certainty)\b",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(
+    r"\s{0,2}(?:(?P<percent>%|percent\b|per\scent\b)|(?:/|\(?out\s{1,2}of\b|"
+    r"of\b)\s{0,2}(?P<top>\d{1,4}(?:\.\d)?)(?![\d.]\d?)"
+    r"|[,(]?\s{0,2}(?:on\s)(?:a|the)\s(?:scale|range)\s(?:of|from|between)?\s{0,2}(?P<low>\d{1,4})\s{0,2}(?:-|"
+    r"\u2013|to|and)\s{0,2}(?P<high>\d{1,4}))",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"\s?%?\s?(?:-|\u2013|\u2014|to\b)\s?\d")
+
+
+def stated_confidence(text: str) -> float | None:
+    """Return the last confidence that the reply states as its own, in [0, 1]; None if none can be read."""
+    text = plain(strip_thoughts(text)[-MAX_TEXT:])
+    statements = [*_STATED.finditer(text), *_BEFORE.finditer(text)]
+    for match in sorted(statements, key=lambda found: -found.end("number")):
+        if not is_quoted(text, match.start("number"), match.end("number")):
+            return _share(text, match)
+    return None
+
+
+def _share(text: str, match: re.Match[str]) -> float | None:
+    """Return the stated number as a share of its scale; None outside the scale."""
+    number = float(match["number"].replace(",", "."))
+    unit = _UNIT.match(text, match.end("number"))
+    if _RANGE.match(text, match.end("number")):
+        return None
+    low, high = _scale(match.groupdict(), unit.groupdict() if unit else {}, number)
+    return number / high if high > 0 and low <= number <= high else None
+
+
+def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: float) -> tuple[float, float]:
+    """Return the lower and upper end of the scale: what stands at the number goes before what stands at the cue."""
+    if unit.get("percent") or stated.get("percent"):
+        return 0.0, 100.0
+    for found in (unit, stated):
+        if found.get("top"):
+            return 0.0, float(found["top"] or 0)
+        if found.get("high"):
+            return float(found.get("low") or 0), float(found["high"] or 0)
+    if stated.get("percent_only"):
+        return 0.0, 100.0
+    return 0.0, 1.0 if number <= 1 else 10.0 if number <= 10 else 100.0

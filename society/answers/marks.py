@@ -1,0 +1,89 @@
+r"""Finds answers that are marked as such: `<answer>` tags, `\boxed{...}`, `####`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from society.answers.stance import Stance, stance
+
+Marked = Literal["tag", "boxed", "hash"]
+MOST_MARKS = 300
+"""Marks that are weighed, from the end of the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A marked answer and where it stands."""
+
+    start: int
+    end: int
+    answer: str
+
+
+def find_marked(text: str, forms: Sequence[Marked]) -> str | None:
+    """Return the contents of the last mark of any of these forms that the reply stands behind.
+
+    Empty marks are passed over. A mark that quotes another agent or that the reply takes back does not count.
+    """
+    marks = sorted((mark for form in forms for mark in _MARKS[form](text)), key=lambda mark: mark.start)
+    superseded = None
+    for mark in [mark for mark in marks if mark.answer.strip()][: -MOST_MARKS - 1 : -1]:
+        how = stance(text, mark.start, mark.end)
+        if how is Stance.OWN:
+            return mark.answer
+        if how is Stance.SUPERSEDED and superseded is None:
+            superseded = mark.answer
+    return superseded
+
+
+_TAG = re.compile(r"<(?P<end>/?)answer>", re.IGNORECASE)
+
+
+def _find_tags(text: str) -> Iterator[Mark]:
+    """Yield what stands between each `<answer>` and the `</answer>` that closes it."""
+    opened: re.Match[str] | None = None
+    for tag in _TAG.finditer(text):
+        if not tag["end"]:
+            opened = tag
+        elif opened is not None:
+            yield Mark(opened.start(), tag.end(), text[opened.end() : tag.start()])
+            opened = None
+
+
+_BOX_TOKENS = re.compile(r"\\(?:boxed|fbox)\s*\{|\\boxed\s+([^\s{}$\\]+)|\\.|[{}]", re.DOTALL)
+
+
+def _find_boxes(text: str) -> Iterator[Mark]:
+    r"""Yield the contents of each balanced `\boxed{...}`, and of `\boxed 5`; of nested boxes the innermost."""
+    opened: list[tuple[int, int] | None] = []  # where each open brace's box and contents start; None without box
+    inner = -1  # where the last box that was closed starts: one around it is passed over
+    for token in _BOX_TOKENS.finditer(text):
+        if token[1]:
+            yield Mark(token.start(), token.end(), token[1])
+            inner = token.start()
+        elif token[0] == "{":
+            opened.append(None)
+        elif token[0].endswith("{") and len(token[0]) > 2:
+            opened.append((token.start(), token.end()))
+        elif token[0] == "}" and opened:
+            box = opened.pop()
+            if box is not None and box[0] > inner:
+                yield Mark(box[0], token.end(), text[box[1] : token.start()])
+                inner = box[0]
+
+
+_HASH = re.compile(r"####[ \t]*([^\s#][^\n]*)")
+_EMPHASIS = re.compile(r"[ \t]*(\*\*\*|\*\*|\*|__|_|`)(?P<inside>[^*_`\n]+)\1[ \t.]*")
+
+
+def _find_hashes(text: str) -> Iterator[Mark]:
+    """Yield what follows each `####`, to the end of its line, without emphasis around it."""
+    for match in _HASH.finditer(text):
+        whole = _EMPHASIS.fullmatch(match[1])
+        yield Mark(match.start(), match.end(), whole["inside"] if whole else match[1])
+
+
+_MARKS = {"tag": _find_tags, "boxed": _find_boxes, "hash": _find_hashes}

@@ -1,0 +1,195 @@
+"""Finds which of a task's possible answers a reply gives."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from society.answers.plain import plain
+from society.answers.stance import Stance, stance
+
+Candidates = Mapping[str, str]
+"""Each way to write a possible answer of a task, and the answer it stands for."""
+MOST_MENTIONS = 300
+"""Mentions that are weighed, from the end of the text."""
+FEW = 10
+"""A reply that mentions all of at most so many candidates, and declares none, chooses none."""
+
+_ORDINARY = (
+    r"A|An|The|Is|Are|Was|Be|Of|In|On|At|And|Or|But|It|Its|That|This|To|From|For|City|Capital|Called|Named|"
+    r"Answer|Yes|No|Not|"
+    r"So|Thus|Hence|Therefore|Maybe|Perhaps|Probably|Definitely|I|We|My|Our|Says?|Said|Option|Choice|Final|"
+    r"Correct|Then|"
+    r"By|With|As|If|When|Than|Country|Near|Like|Also|Actually|Surely|Today|Visit|Either|Both|Beautiful|Modern|"
+    r"Ancient|Famous"
+)
+"""Words that stand before a name, also in title case, without being part of it."""
+_BEFORE = re.compile(r"(?P<word>[A-Z][\w'.]{0,30})[ -]$")
+_AFTER = re.compile(r"-\w|[ ](?P<word>[A-Z][\w']{1,30})")
+_SENTENCE = re.compile(r"(?:^|[.!?:;\n\"'(\[*_>]\s{0,3})$")
+_DECLARED = re.compile(
+    r"(?:\b(?:is|are|was|be|it's|answer|named|called|as)\s{1,3}|[:=]\s{0,3})(?:(?:the|a|city|of|capital|indeed|"
+    r"actually|still|in|"
+    r"therefore|thus|probably|definitely)\s{1,3}){0,4}[\"'(\[*_`]{0,4}$",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(
+    r"[\"')\]*_]{0,3}\s{0,2}(?:,|,?\s?(?P<either>\bor\b)|(?P<slash>/))\s{0,2}(?:(?:maybe|perhaps|possibly|"
+    r"rather|even|in)\s)?[\"'(\[*_]{0,3}"
+)
+
+
+@dataclass(frozen=True)
+class Spellings:
+    """A pattern of all spellings, longest first, and what each stands for."""
+
+    pattern: re.Pattern[str]
+    answers: Mapping[str, str]
+
+    def match(self, text: str, place: int = 0) -> re.Match[str] | None:
+        """Match a spelling that begins at `place`, after quotes and brackets."""
+        return self.pattern.match(text, place)
+
+    def answer(self, match: re.Match[str]) -> str:
+        """Return what the matched spelling stands for."""
+        return self.answers[_key(match["spelling"])]
+
+
+def spelling_pattern(candidates: Candidates) -> Spellings | None:
+    """Return the pattern of options in plain text; None without candidates."""
+    return _spelling_pattern(tuple(candidates.items())) if candidates else None
+
+
+@lru_cache(maxsize=64)
+def _spelling_pattern(candidates: tuple[tuple[str, str], ...]) -> Spellings | None:
+    answers: dict[str, str] = {}
+    for spelling, answer in candidates:
+        if key := _key(plain(spelling)):
+            answers.setdefault(key, answer)
+    if not answers:
+        return None
+    spelled = "|".join(_flexible(key) for key in sorted(answers, key=len, reverse=True))
+    return Spellings(re.compile(rf"[\s\"'(\[]{{0,6}}(?P<spelling>{spelled})(?!\w)", re.IGNORECASE), answers)
+
+
+def _key(spelling: str) -> str:
+    return " ".join(spelling.split()).strip(" .").casefold()
+
+
+def _flexible(key: str) -> str:
+    return r"\s+".join(re.escape(word) for word in key.split())
+
+
+def find_candidate(text: str, candidates: Candidates) -> str | None:
+    """Return the answer that the last candidate stands for which the reply gives as its own; None if there is none.
+
+    Candidates are all possible answers of a task, so nothing here knows which is right. A declared candidate ("the
+    capital is Paris") goes before one that is only mentioned; quoted, denied and alternative ones ("Paris or Lyon") do
+    not count. Of two that start alike, the longer one counts, and a part of a longer name does not: "New Guinea" is not
+    Guinea. Accents do not matter. Capitals do, unless the text has none: "Nice" is a city, "nice" is not.
+    """
+    if not candidates:
+        return None
+    folded = fold_accents(text)
+    mentions = _mentions(folded, tuple(candidates.items()))
+    alternatives = _alternatives(folded, mentions)
+    best: tuple[Stance, bool] = (Stance.NOT_ITS_OWN, False)
+    chosen = None
+    for place in range(len(mentions) - 1, max(-1, len(mentions) - 1 - MOST_MENTIONS), -1):
+        start, end, answer = mentions[place]
+        how = stance(folded, start, end)
+        if how is Stance.NOT_ITS_OWN or place in alternatives:
+            continue
+        rank = (how, bool(_DECLARED.search(folded[max(0, start - 80) : start])))
+        if rank > best:
+            best, chosen = rank, answer
+    if not best[1] and _lists_all([answer for _, _, answer in mentions], set(candidates.values())):
+        return None
+    return chosen
+
+
+def _mentions(folded: str, candidates: tuple[tuple[str, str], ...]) -> list[tuple[int, int, str]]:
+    """Return start, end and answer of every candidate in the text that is not part of a longer name."""
+    pattern, answers = _candidate_pattern(candidates)
+    no_capitals = folded == folded.lower()
+    found = []
+    for match in pattern.finditer(folded):
+        answer, capital = answers[match[0].lower()]
+        named = no_capitals or not capital or match[0][0].isupper()
+        if named and not (capital and not no_capitals and is_part_of_name(folded, match.start(), match.end())):
+            found.append((match.start(), match.end(), answer))
+    return found
+
+
+def is_part_of_name(text: str, start: int, end: int) -> bool:
+    """Whether a capitalised word that belongs to the name stands right before or after `text[start:end]`."""
+    after = _AFTER.match(text, end)
+    if after and (after["word"] is None or not re.fullmatch(_ORDINARY, after["word"])):
+        return not text[start:end].isupper() or after["word"] is None or after["word"].isupper()
+    before = _BEFORE.search(text[max(0, start - 34) : start])
+    if before is None or re.fullmatch(_ORDINARY, before["word"], re.IGNORECASE):
+        return False
+    place = start - len(before[0])
+    return (
+        before[0].endswith("-")
+        or not _SENTENCE.search(text[max(0, place - 6) : place])
+        or bool(_COMPOUND.fullmatch(before["word"]))
+    )
+
+
+_COMPOUND = re.compile(
+    r"New|North|South|East|West|Northern|Southern|Eastern|Western|Upper|Lower|Greater|Equatorial|Papua|Saint|"
+    r"St\.?|Port|Fort|"
+    r"San|Santa|Santo|Little|Old"
+)
+"""Words that begin a name, also at the start of a sentence."""
+
+
+def _alternatives(text: str, mentions: list[tuple[int, int, str]]) -> set[int]:
+    """Return the places of mentions that are joined by "or" with another answer: "Faro, Lisbon or Porto"."""
+    found: set[int] = set()
+    run, is_choice = [0], False
+    for place in range(1, len(mentions) + 1):
+        joined = _joint(text, mentions, place) if place < len(mentions) else None
+        if joined is None:
+            found.update(run if is_choice and len({mentions[i][2] for i in run}) > 1 else ())
+            run, is_choice = [], False
+        else:
+            is_choice = is_choice or bool(joined["either"] or joined["slash"])
+        run.append(place)
+    return found
+
+
+def _joint(text: str, mentions: list[tuple[int, int, str]], place: int) -> re.Match[str] | None:
+    between = text[mentions[place - 1][1] : mentions[place][0]]
+    return _JOINED.fullmatch(between) if len(between) < 30 else None
+
+
+def _lists_all(mentioned: list[str], answers: set[str]) -> bool:
+    return 3 <= len(answers) <= FEW and set(mentioned) == answers
+
+
+@lru_cache(maxsize=64)
+def _candidate_pattern(
+    candidates: tuple[tuple[str, str], ...],
+) -> tuple[re.Pattern[str], dict[str, tuple[str, bool]]]:
+    """Return a pattern of all spellings, longest first, and for each its answer and whether it needs a capital."""
+    answers: dict[str, tuple[str, bool]] = {}
+    for spelling, answer in candidates:
+        folded = fold_accents(spelling)
+        answers.setdefault(folded.lower(), (answer, folded[:1].isupper()))
+    spellings = sorted(answers, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)", re.IGNORECASE), answers
+
+
+def fold_accents(text: str) -> str:
+    """Return `text` without accents, in compatibility form, with straight quotes and single spaces."""
+    decomposed = unicodedata.normalize(
+        "NFKD",
+        text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\N{MODIFIER LETTER TURNED COMMA}", "'"),
+    )
+    plain_text = "".join(char for char in decomposed if not unicodedata.combining(char))
+    return re.sub(r"\s+", " ", plain_text)

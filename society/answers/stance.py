@@ -1,0 +1,236 @@
+"""Decides whether a reply stands behind an answer that it mentions.
+
+A mention is not the reply's own answer where it is
+
+- quoted: "Agent 2 says the answer is C", "the answer is C, says Agent 2", "according to the others it is C";
+- denied: "the answer is not C", "C is wrong", "rather than C";
+- supposed: "if the answer is C", "whether it is C";
+- superseded: "I first thought that the answer is C", "Is the answer C?". Such a mention counts if there is no other.
+
+A quoted answer counts after all if the reply endorses it: "Agent 2 says the answer is C. I agree."
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+
+BEFORE, AFTER = 240, 120
+"""Characters around a mention that are looked at."""
+
+
+class Stance(IntEnum):
+    """How far a reply stands behind a mention."""
+
+    NOT_ITS_OWN = 0
+    SUPERSEDED = 1
+    OWN = 2
+
+
+_QUANTITY = (
+    r"(?:the\s+)?(?:(?:other|another|first|second|third|fourth|fifth|last|previous|one|each|every|some|most|many|all|"
+    r"both|two|three|four|several|my|our|fellow)\s+(?:of\s+)?(?:the\s+|my\s+)?){0,3}"
+)
+_WHO = (
+    r"(?:agent|solver|assistant|peer|participant|debater|expert|colleague|teammate|speaker|responder|bot|classmate|"
+    r"critic|panell?ist|debate\s+partner)"
+)
+_WHICH = (
+    r"(?:[\s-]{0,3}(?:#?\d{1,4}|(?-i:[A-Z])(?=\W)|one|two|three|four|five)\b)?"
+    rf"(?:\s{{0,3}}(?:,|and|&|,\s?and)\s{{0,3}}(?:{_WHO}\s{{0,3}})?#?\d{{1,4}}){{0,9}}"
+)
+_AGENT = (
+    rf"(?:\b{_QUANTITY}{_WHO}s?\b{_WHICH}|\b(?:the\s+)?others\b|"
+    r"\b(?:the|an)\s?other(?:\s+(?:response|solution|answer|reply|opinion))s?\b)"
+)
+_VAGUE = (
+    rf"\b(?:{_QUANTITY}(?:student|person|people|user|model|friend|member|judge|author)s?|some|most|many|they|s?he|"
+    r"the\s+majority|someone(?:\s+else)?|somebody(?:\s+else)?|everybody(?:\s+else)?|everyone(?:\s+else)?|another)\b"
+)
+_NAME = (
+    r"(?-i:\b(?!(?:I|It|This|That|These|Step|Theorem|Rule|Law|Option|Choice|Which|What|Who|We|Question|Text|Passage|"
+    r"Definition|Equation|Formula|The|There|Answer|So|And|But|First)\b)[A-Z][a-z]{1,30}(?:[-_ ]?\d{1,4})?)"
+)
+_SAYS = (
+    r"(?:sa(?:y|ys|id|ying)|stat(?:e|es|ed|ing)|claim(?:s|ed|ing)?|think(?:s|ing)?|thought|believ(?:e|es|ed)|"
+    r"argu(?:e|es|ed)|writ(?:e|es|ing)|wrote|answer(?:s|ed)?|respond(?:s|ed)?|repl(?:y|ies|ied)|propos(?:e|es|ed)|"
+    r"suggest(?:s|ed)?|conclud(?:e|es|ed)|insist(?:s|ed)?|maintain(?:s|ed)?|assert(?:s|ed)?|choos(?:e|es)|chose|"
+    r"chosen|pick(?:s|ed)?|vot(?:e|es|ed)|favou?r(?:s|ed)?|prefer(?:s|red)?)"
+)
+_REACHES = (
+    r"(?:h[eo]lds?|select(?:s|ed)?|got|gets?|f[io]und|finds|c[ao]mes?\s+up|arriv(?:e|es|ed)|report(?:s|ed)?|gave|"
+    r"gives?|has|have|had|offer(?:s|ed)?|went|goes|calculat(?:es?|ed)|comput(?:es?|ed)|obtain(?:s|ed)?|"
+    r"determin(?:es?|ed)|reach(?:es|ed)?|assum(?:es?|ed)|rank(?:s|ed)?)"
+)
+_SAYS_STRICTLY = r"(?:says|said|claims|claimed|thinks|thought|believes|argues|wrote|suggests|answered|insists|chose)"
+_ANSWER_OF = (
+    r"['\u2019]s?(?:[:,]?\s+\w+){0,4}?[:,]?\s+(?:answers?|choices?|options?|solutions?|responses?|results?|"
+    r"guess(?:es)?|"
+    r"picks?|votes?|views?|opinions?|claims?|rankings?|confidence|values?|numbers?|conclusions?|suggestions?|"
+    r"messages?)\b"
+)
+_BY_AGENT = (
+    rf"{_AGENT}\W{{0,3}}(?:\s*\w+){{0,3}}?\s+(?:{_SAYS}|{_REACHES})\b|{_AGENT}{_ANSWER_OF}|"
+    rf"\b(?:according\s+to|in\s+the\s+(?:view|opinion|words|eyes)\s+of)\s+{_AGENT}|"
+    rf"(?:^|\n)\W{{0,6}}{_AGENT}\W{{0,4}}:"
+)
+_QUOTED_BY_AGENT = re.compile(_BY_AGENT, re.IGNORECASE)
+_QUOTED = re.compile(
+    rf"{_BY_AGENT}|{_VAGUE}\s+(?:\w+\s+)?{_SAYS}\b|{_NAME}\s+{_SAYS_STRICTLY}\b|\baccording\s+to\s+{_NAME}",
+    re.IGNORECASE,
+)
+"""Somebody else, with a verb of saying or with an answer."""
+_ENDORSED = re.compile(
+    r"\bI\s+(?:\w+\s+){0,3}?(?:agree|concur)\b|\b(?:rightly|correctly)\s|\bas\s+(?:does|did|do)\b", re.IGNORECASE
+)
+_REFUSED = re.compile(r"\b(?:not|n't|cannot|never|dis)\s{0,2}(?:\w+\s+)?(?:agree|concur)|\bdisagree", re.IGNORECASE)
+_TURN = re.compile(
+    r"[,;]?\s+(?:but|however|whereas|while|yet|though|although|instead(?!\s+of)|nevertheless|still|actually|then)\b,?"
+    r"|(?<![\w'])(?:I|we|my|our)(?:['\u2019](?:m|d|ve|ll|re))?(?=\s)"
+    r"|\b(?:is|are|was|were|am|be|been|seems?|looks?)\s+(?:\w+\s+){0,2}?(?:wrong|incorrect|mistaken|false|"
+    r"flawed|right|correct)"
+    r"\b(?!\s+(?:to|in|about|when|that|answer|option|choice|solution|result|value|one)\b)",
+    re.IGNORECASE,
+)
+"""Where the reply itself takes over in a sentence."""
+_FIRST_PERSON = re.compile(r"\b(?:I|we)\b")
+_QUOTED_AFTER = re.compile(
+    rf"[\s\"',)\]*_\u2013\u2014-]{{0,6}}(?:(?:{_SAYS_STRICTLY}|according\s+to|(?:is|was)\s+what|"
+    rf"as\s+claimed\s+by)\s+(?:{_AGENT}|{_VAGUE}|{_NAME})|"
+    rf"(?:{_AGENT}|{_NAME})\s+{_SAYS_STRICTLY}\b)",
+    re.IGNORECASE,
+)
+_GAP = r"[\s'\"(\[{$*_:]+"
+_BETWEEN = (
+    rf"(?:(?:think|believe|say|agree|mean|the|a|an|is|be|was|it|that|this|to|answer|choice|options?|letter|"
+    rf"correct|right|"
+    rf"equals?|choose|pick|select|been|either|really|actually|likely|possibly|in|of|by|city|capital|with|at|"
+    rf"number|value|"
+    rf"result|as|would|should|called|named|my|your|located|for|just|simply|\w+,?\s(?:or|nor|and))\b{_GAP}){{0,7}}"
+)
+"""Words that may stand between a denial and what it denies."""
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|cannot|rather\s+than|instead\s+of|unlike|except(?:\s+for)?|excluding|other\s+than|"
+    r"reject(?:s|ed|ing)?|eliminat(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
+    r"dismiss(?:es|ed|ing)?|against|mistakenly|wrongly|incorrectly|erroneously|avoid)\b|n't\b)"
+    rf"{_GAP}{_BETWEEN}$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[\s)\]}.\"'*$]{0,4}(?:,?\s*(?:which|that)\s+)?(?:"
+    r"(?:is|are|was|were|seems?|looks?|would\s+be|must\s+be|has\s+to\s+be)\s+(?:\w+\s+){0,2}?"
+    r"(?:wrong|incorrect|not|false|eliminated|ruled\s+out|excluded|impossible|too|mistaken|invalid|untrue)\b|"
+    r"(?:is|was|does|do|did|would|could|can|will|has)(?:\s+not\b|n't\b|not\b))",
+    re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    rf"\b(?:if|whether|suppos(?:e|ing)|assum(?:e|es|ing)|unless|imagine|should|could|might)\b{_GAP}(?:(?:that|"
+    rf"the|it|we|i|you|one|"
+    rf"answer|correct|right|final|options?|choice|letter|is|was|were|to|choose|pick|select|say|had|go|with|"
+    rf"\w\s(?:or|and))\b{_GAP}){{0,8}}$",
+    re.IGNORECASE,
+)
+"""Something is supposed, not claimed. "Should be" and "could be" are claims: they are cues of their own."""
+_BELIEVED = (
+    r"(?:thought|said|held|chose|believed|answered|guessed|picked|was|had|assumed|considered|claimed|went|got|found)"
+)
+_SUPERSEDED = re.compile(
+    rf"\b(?:first|initially|originally|previously|earlier|beginning|before|formerly|"
+    rf"at\s+once)\b[^.;]{{0,60}}?\b{_BELIEVED}\b|"
+    rf"\bI\s+(?:had|have|'d)?\s*{_BELIEVED}\b[^.;]{{0,60}}?\b(?:first|initially|originally|previously|earlier|"
+    rf"before)\b|"
+    r"\bI\s+(?:had\s+|once\s+)?(?:thought|believed|assumed)\b[^.;]{0,40}?\b(?:was|were|would\s+be)\b|"
+    r"\b(?:first|initial|original|previous|earlier|old|former)\s+(?:answer|choice|guess|thought|pick|response|"
+    r"solution|instinct)\b",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(r"[.!?;](?=[\s\"')\]]|$)|[。\uff01\uff1f\uff1b]|\n")
+_LINE_LABEL = re.compile(r"\n[^\n]{0,40}$")
+
+
+def stance(text: str, start: int, end: int) -> Stance:
+    """Return how far the reply stands behind what `text[start:end]` mentions, by the sentence around it."""
+    following = text[end : end + AFTER]
+    if is_quoted(text, start, end) or _DENIED_AFTER.match(following):
+        return Stance.NOT_ITS_OWN
+    clause = _since_contrast(_sentence_before(text, start))
+    if _DENIED.search(clause) or _SUPPOSED.search(clause):
+        return Stance.NOT_ITS_OWN
+    if _SUPERSEDED.search(clause) or _ends_in_question(following):
+        return Stance.SUPERSEDED
+    return Stance.OWN
+
+
+def is_quoted(text: str, start: int, end: int, names: bool = True) -> bool:
+    """Whether the sentence says that somebody else answers so, and the reply does not endorse that.
+
+    Without `names`, only other agents can be quoted: in a word problem "Tom says" and "she thinks" quote nobody.
+    """
+    following = text[end : end + AFTER]
+    quoted = _quotation(_sentence_before(text, start), _QUOTED if names else _QUOTED_BY_AGENT)
+    if quoted is None and not (names and _QUOTED_AFTER.match(following)):
+        return False
+    return not _is_endorsed(following, quoted or "")
+
+
+def is_denied(text: str, start: int) -> bool:
+    """Whether the words right before `text[start]` deny it: "not 5", "instead of 5"."""
+    return _DENIED.search(_since_contrast(_sentence_before(text, start))) is not None
+
+
+def _quotation(context: str, pattern: re.Pattern[str]) -> str | None:
+    """Return the part of a sentence that names somebody else who answers, if nothing after it takes over."""
+    last = None
+    for match in pattern.finditer(context):
+        last = match
+    if last is None or _TURN.search(context, last.end()) or _FIRST_PERSON.search(last[0]):
+        return None
+    before = context[max(0, last.start() - 60) : last.start()]
+    if _ENDORSED.search(before + last[0]) and not _REFUSED.search(before):
+        return None
+    return last[0]
+
+
+_AGREES = re.compile(
+    r"\bI\s+(?:\w+\s+){0,3}?(?:agree|concur)\b(?:\s+with\s+(?P<whom>[^.,;\n]{1,40}))?|"
+    r"\b(?:which|that|this|it|they|he|she|both)\s+(?:is|are|was)\s+(?:\w+\s+)?(?:right|correct)\b",
+    re.IGNORECASE,
+)
+_AGREES_NOT = re.compile(r"\b(?:not|n't|cannot|never|partly|partially)\b", re.IGNORECASE)
+_DIGITS = re.compile(r"\d{1,4}")
+
+
+def _is_endorsed(following: str, who: str) -> bool:
+    """Whether the text right after a quoted answer agrees with it, and with nobody else by number."""
+    match = _AGREES.search(following)
+    if match is None or _AGREES_NOT.search(match[0]) or re.search(r"\bnot\b|n't", following[: match.start()][-24:]):
+        return False
+    whom = set(_DIGITS.findall(match["whom"] or ""))
+    return not whom or bool(whom & set(_DIGITS.findall(who)))
+
+
+def _sentence_before(text: str, place: int) -> str:
+    """The part of the sentence that stands before `place`; a label at the start of its line included."""
+    window = text[max(0, place - BEFORE) : place]
+    start = 0
+    for mark in _BREAK.finditer(window):
+        start = mark.start() if mark[0] == "\n" else mark.end()
+    return window[start:]
+
+
+_CONTRAST = re.compile(
+    r"\b(?:but|however|whereas|while|yet|though|although|instead(?!\s+of)|nevertheless|actually|now|then)\b",
+    re.IGNORECASE,
+)
+
+
+def _since_contrast(context: str) -> str:
+    last = None
+    for match in _CONTRAST.finditer(context):
+        last = match
+    return context[last.end() :] if last else context
+
+
+def _ends_in_question(following: str) -> bool:
+    end = _BREAK.search(following)
+    return end is not None and end[0] in "?\uff1f"
