@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -22,6 +22,7 @@ from society.paths import stored_in
 from society.run_files import check_folder
 from society.scenario.models import Scenario
 from society.store import Store
+from society.types import Item
 
 STORE = "store.sqlite"
 LOCK = ".lock"
@@ -79,8 +80,8 @@ class RunFolder:
                 (self.path / LOCK).unlink(missing_ok=True)
                 self.path.rmdir()
 
-    def record(self, store: Store, models: dict[str, str]) -> None:
-        """Store what the run is made of, and refuse models other than those it began with.
+    def record(self, store: Store, models: dict[str, str], items: Sequence[Item]) -> None:
+        """Store what the run is made of, and refuse models and questions other than those it began with.
 
         The versions of the libraries that began the run stay; those that go on with it are listed beside them.
         """
@@ -93,6 +94,14 @@ class RunFolder:
                     f"{_changed(known[name], model_hash)}.",
                     "Give it the same model and options, or start a new run with another --out.",
                 )
+        asked = fingerprint([[item.id, item.question, item.choices] for item in items])
+        if meta.get("questions", asked) != asked:
+            raise RunFolderError(
+                f"The questions are not those that the run in {self.path} began with: another version of society, or of "
+                "the library that the task takes them from, gives others.",
+                "Install the versions that the run began with (its store's meta table names them), or start a new run "
+                "with another --out.",
+            )
         definition = defining(self._scenario)
         first, now = json.loads(meta.get("versions", "{}")), _versions()
         later = json.loads(meta.get("later_versions", "[]"))
@@ -105,6 +114,7 @@ class RunFolder:
                 "fingerprint": fingerprint(definition),
                 "files": json.dumps(contents(self._scenario)),
                 "models": json.dumps(known | models),
+                "questions": asked,
                 "versions": json.dumps(first or now),
                 "later_versions": json.dumps(later),
             }

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ from society.errors import BackendError
 from society.executors.base import Executor, Needs
 from society.folder import RunFolder, find_store
 from society.interrupt import Interruption
+from society.metrics.kept import discard_diversity
 from society.metrics.records import DebateRecord, load_records
 from society.planning.demand import fit_backends
 from society.run_files import keep_inputs
@@ -101,8 +103,10 @@ async def run_async(
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            with Store(folder.store, [find_store(path) for path in reuse]) as store:
-                folder.record(store, {name: backend.model_hash for name, backend in backends.items()})
+            others, discard = [find_store(path) for path in reuse], partial(discard_diversity, folder.path)
+            with Store(folder.store, others, on_change=discard) as store:
+                hashes = {name: backend.model_hash for name, backend in backends.items()}
+                folder.record(store, hashes, items.every)
                 keep_inputs(folder.path, scenario, items.evaluation)
                 speaker = Speaker(
                     backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn, scenario.timeout,

@@ -26,6 +26,8 @@ from society.runs import Run
 from society.scenario.models import Scenario
 from society.scenario.training import TrainSpec
 from society.session import run
+from society.tasks.arithmetic import Arithmetic
+from society.types import Item
 from tests.conftest import rows
 
 CHANGES_NO_TEXT = {
@@ -202,3 +204,33 @@ def test_versions_that_began_a_run_stay_known(
         run(scenario(TEXT), done.folder, resume=True)
     assert json.loads(done.meta()["versions"]) == first
     assert json.loads(done.meta()["later_versions"]) == [{"society": "9"}]
+
+
+def test_other_questions_of_the_same_task_are_refused(
+    scenario: Callable[..., Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version of the library that makes the questions gives others under the same options."""
+    done = run(scenario(TEXT), tmp_path / "run")
+    before = rows(done)
+    questions = Arithmetic.questions
+
+    def others(self: Arithmetic, seed: int) -> Iterator[Item]:
+        return (replace(item, question=f"Now, {item.question}") for item in questions(self, seed))
+
+    monkeypatch.setattr(Arithmetic, "questions", others)
+    with pytest.raises(RunFolderError, match="The questions are not those"):
+        run(scenario(TEXT), done.folder, resume=True)
+    assert rows(done) == before
+
+
+def test_what_was_measured_is_forgotten_once_turns_change(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    done = run(scenario(TEXT), tmp_path / "run")
+    measured = done.folder / "diversity.json"
+    measured.write_text("[]")
+    run(scenario(TEXT), done.folder, resume=True)
+    assert measured.exists()
+    with sqlite3.connect(done.folder / "store.sqlite") as db:
+        db.execute("UPDATE turns SET status='failed', text='', answer=NULL, replied=0 WHERE agent='solver-2'")
+    db.close()
+    run(scenario(TEXT), done.folder, resume=True)
+    assert not measured.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -57,6 +58,11 @@ class KeptDiversity(_Kept):
 
 
 _MEASURED = TypeAdapter(list[KeptDiversity])
+
+
+def discard_diversity(folder: Path) -> None:
+    """Remove what was measured of a run whose turns are about to change."""
+    (folder / FILE).unlink(missing_ok=True)
 
 
 def read_diversity(run: Run) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache
 from pathlib import Path
@@ -66,9 +66,17 @@ def _place(turn: TurnId) -> tuple[int, str, int, str, int, str]:
 class Store:
     """One run's turns and results. Use it as a context manager; writing needs a running event loop."""
 
-    def __init__(self, path: Path, reuse: Sequence[Path] = (), read_only: bool = False) -> None:
-        """`reuse` names other runs' stores whose replies are taken over where everything that shaped them is equal."""
+    def __init__(
+        self,
+        path: Path,
+        reuse: Sequence[Path] = (),
+        read_only: bool = False,
+        on_change: Callable[[], object] | None = None,
+    ) -> None:
+        """`reuse` names other runs' stores whose replies are taken over where everything that shaped them is equal.
+        `on_change` is called before the first turn is added, or read otherwise than it was."""
         self._path = path
+        self._on_change = on_change
         self._reuse_paths = reuse
         self._read_only = read_only
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
@@ -113,6 +121,7 @@ class Store:
 
         Raises `StoreError` when it cannot be written; nothing written before is lost.
         """
+        self._change()
         keys = [self._add_text(message.content) for message in turn.messages]
         self._pending.append((_INSERT_TURN, turn_row(turn, keys, reused)))
         loop = asyncio.get_running_loop()
@@ -121,6 +130,11 @@ class Store:
         committed = loop.create_future()
         self._waiting.append(committed)
         await committed
+
+    def _change(self) -> None:
+        if self._on_change is not None:
+            on_change, self._on_change = self._on_change, None
+            on_change()
 
     def add_result(self, result: ResultRow) -> None:
         """Store how a debate ended; committed with the next turns, at the latest when the store is closed."""
@@ -209,6 +223,7 @@ class Store:
         i = turn.id
         values = derived_values(turn)
         if values != derived_values(self._debates[i.iteration, i.item, i.sample][i]):
+            self._change()
             self._pending.append((_UPDATE_DERIVED, (*values, *_place(i))))
 
     def remark(self, turn: TurnId, text: str) -> None:
