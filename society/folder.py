@@ -97,8 +97,8 @@ class RunFolder:
         asked = fingerprint([[item.id, item.question, item.choices] for item in items])
         if meta.get("questions", asked) != asked:
             raise RunFolderError(
-                f"The questions are not those that the run in {self.path} began with: another version of society, or of "
-                "the library that the task takes them from, gives others.",
+                f"The questions are not those that the run in {self.path} began with: another version of society, or "
+                "of the library that the task takes them from, gives others.",
                 "Install the versions that the run began with (its store's meta table names them), or start a new run "
                 "with another --out.",
             )
