@@ -6,12 +6,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from society.answers.message_numbers import read_numbers
 from society.component import Component
+from society.facts import PhaseFacts, Reasons
 from society.types import RoundState, Turn
 
 if TYPE_CHECKING:
@@ -43,20 +44,35 @@ class ControlContext:
 class Controller(Component, ABC):
     """An entry of a phase's `controllers:`; each is applied in turn before every round."""
 
+    redraws: ClassVar[bool] = False
+    """Whether the graph that it gives owes nothing to the one that it is given, but for who speaks."""
+
     @abstractmethod
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         """The graph of the round about to start, from the one so far. A node left out no longer speaks."""
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        """Why the controller can change nothing in this phase."""
+        return {}
 
 
 class Resample(Controller):
     """Draws the phase's random topology anew for every round; agents that were pruned stay silent."""
 
+    redraws: ClassVar[bool] = True
     kind: Literal["resample"] = "resample"
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         drawn = context.redraw(context.seed)
         drawn.remove_nodes_from([name for name in drawn if name not in graph])
         return drawn
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if facts.random or facts.changed:
+            return {}
+        return {
+            "": "changes nothing: every draw of this topology is the same graph; take a random one, or leave it out"
+        }
 
 
 class Drop(Controller):
@@ -72,6 +88,13 @@ class Drop(Controller):
         thinned.add_edges_from(e for e in context.declared.edges(data=True) if e[0] in graph and e[1] in graph)
         thinned.remove_edges_from([edge for edge in list(thinned.edges) if draw.random() < self.p])
         return thinned
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.p == 0:
+            return {"p": "0 leaves out nothing; raise it, or take the controller out"}
+        if facts.redrawn:
+            return {"": "changes nothing: a controller after it draws the graph anew; put this one last"}
+        return {}
 
 
 class Prune(Controller):
@@ -102,3 +125,11 @@ class Prune(Controller):
         pruned = graph.copy()
         pruned.remove_nodes_from([speaker for speaker in speakers if speaker not in kept])
         return pruned
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.after >= facts.rounds:
+            why = f"there is no round after round {self.after} in a phase of {facts.rounds}"
+            return {"after": f"nobody is pruned: {why}; lower it, or raise `rounds`"}
+        if self.keep >= len(facts.speakers):
+            return {"keep": f"nobody is pruned: {len(facts.speakers)} speak in this phase; lower it"}
+        return {}

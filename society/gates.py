@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from society.component import Component
+from society.facts import GateFacts, Reasons, listing
 from society.redundancy import differ_in_meaning, similarity
 from society.types import Same, Turn
 
@@ -26,6 +27,14 @@ class Gate(Component, ABC):
     @abstractmethod
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         """Whether the reader, whose own latest turn is `reader`, is shown the sender's turn."""
+
+    def idle(self, facts: GateFacts) -> Reasons:
+        """Why the gate lets everything through along these edges."""
+        return {}
+
+    def blocks(self, facts: GateFacts) -> Reasons:
+        """Why the gate lets nothing through along these edges."""
+        return {}
 
 
 class Answered(Gate):
@@ -47,6 +56,9 @@ class Differs(Gate):
             return True
         return not same(sender.answer, reader.answer)
 
+    def idle(self, facts: GateFacts) -> Reasons:
+        return compares_nothing(facts)
+
 
 class Confident(Gate):
     """Only turns whose confidence is at least `least`; one that states none does not pass."""
@@ -57,6 +69,17 @@ class Confident(Gate):
 
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         return sender.confidence is not None and sender.confidence >= self.least
+
+    def blocks(self, facts: GateFacts) -> Reasons:
+        if facts.confident:
+            return {}
+        return {"": "no sender has a confidence, so nobody is ever read; set `confidence: stated` in the senders' role"}
+
+    def idle(self, facts: GateFacts) -> Reasons:
+        silent = sorted(facts.senders - facts.confident)
+        if not silent or not facts.confident:
+            return {}
+        return {"": f"is never passed by {listing(silent)}; set `confidence: stated` in their role"}
 
 
 class Similarity(Gate):
@@ -81,3 +104,13 @@ class Similarity(Gate):
         if not comparable and differ_in_meaning(sender.text, reader.text):
             return True
         return similarity(sender.text, reader.text) < self.below
+
+    def idle(self, facts: GateFacts) -> Reasons:
+        return compares_nothing(facts)
+
+
+def compares_nothing(facts: GateFacts) -> Reasons:
+    """Why a gate that compares a message with the reader's own turn lets everything through."""
+    if facts.readers_spoke:
+        return {}
+    return {"": "holds nothing back: no reader has said anything before it reads; give the phase `rounds: 2`"}

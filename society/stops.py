@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from society.answers import group
 from society.component import Component
 from society.errors import SlowPatternError
+from society.facts import PhaseFacts, Reasons
 from society.text import Pattern, search
 from society.types import RoundState, Turn
 
@@ -34,6 +35,10 @@ class StopRule(Component, ABC):
     def reached(self, state: RoundState) -> bool:
         """Whether the phase ends after this round."""
 
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        """Why the rule can never end this phase before its last round, or always ends it after the first."""
+        return {}
+
 
 class Consensus(StopRule):
     """Enough of the round's speakers agree."""
@@ -51,6 +56,18 @@ class Consensus(StopRule):
         least = max(self.share * len(state.latest), min(self.quorum, len(state.latest)))
         return largest >= max(least, 1) - 1e-9
 
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        n = len(facts.speakers)
+        if n == 1:
+            return {"": "one speaker always agrees with itself, so the phase ends after its first round; leave it out"}
+        if self.share * n <= 1 + 1e-9:
+            why = f"a single readable answer of {n} is enough, so the phase ends after its first round"
+            return {"share": f"{why}; raise it above {1 / n:g}"}
+        if facts.moderated and len(facts.spoken_before) < 2:
+            why = "ends the phase after its first round: only one has spoken by then"
+            return {"": f"{why}; let all speak in a phase before this one"}
+        return {}
+
 
 class Stability(StopRule):
     """The distribution of answers has stopped moving: its total variation distance from the round before is at
@@ -67,6 +84,14 @@ class Stability(StopRule):
         return len(recent) > self.patience and all(
             _variation(before, after, state) <= self.distance + 1e-9 for before, after in pairwise(recent)
         )
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.patience + 1 >= facts.rounds:
+            why = f"needs {self.patience + 1} rounds, so it cannot end a phase of {facts.rounds} earlier"
+            return {"patience": f"{why}; raise `rounds`"}
+        if self.distance >= 1 - 1e-9:
+            return {"distance": "1 takes every change for no move; lower it"}
+        return {}
 
 
 class Budget(StopRule):
@@ -88,6 +113,18 @@ class Budget(StopRule):
         spent = self.tokens is not None and state.usage.generated_tokens >= self.tokens
         return spent or (self.turns is not None and state.turns >= self.turns)
 
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        reasons = {}
+        most = {"tokens": facts.most_tokens, "turns": facts.most_turns}
+        for field, limit in (("tokens", self.tokens), ("turns", self.turns)):
+            if limit is not None and limit > most[field]:
+                why = f"is never reached before the last round: the debate has at most {most[field]:,} {field} by then"
+                reasons[field] = f"{why}; lower it, or raise `rounds`"
+        if self.turns is not None and self.turns <= facts.least_turns:
+            why = f"is reached in the first round: the debate has {facts.least_turns:,} turns by then"
+            reasons["turns"] = f"{why}; raise it, or leave the rule out with `rounds: 1`"
+        return reasons
+
 
 class Verdict(StopRule):
     """An agent, usually a judge, says so: its turn of this round matches `says`, or has a readable answer."""
@@ -104,6 +141,11 @@ class Verdict(StopRule):
         if turn is None:
             return False
         return turn.answer is not None if self.says is None else self._said(turn, state)
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.agent in facts.speakers:
+            return {}
+        return {"agent": f"{self.agent!r} does not speak in this phase, so there is no verdict; add it to `agents`"}
 
     def _said(self, turn: Turn, state: RoundState) -> bool:
         try:

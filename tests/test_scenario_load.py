@@ -23,7 +23,7 @@ backends:
 roles:
   solver:
     prompt: |
-      {{ question }}
+      {{ question }} {{ heard }}
 agents:
   debater:
     count: 3
@@ -168,7 +168,7 @@ def test_a_folder_and_a_missing_file(write: Write, tmp_path: Path) -> None:
         ("topology: complete", "topology: 7", (16, 15), "phases.debate.topology", "should be a topology"),
         ("rounds: 2", "stop: [[{kind: consensus, shar: 1}]]", (17, 31), "phases.debate.stop.0.0.shar", "'share'"),
         ("rounds: 2", "stop: [budget]", (17, 12), "phases.debate.stop.0", "limit `tokens` or `turns`"),
-        ("    prompt: |\n      {{ question }}", "    system: x", (7, 3), "roles.solver.prompt", "is missing"),
+        ("prompt: |\n      {{ question }} {{ heard }}", "system: x", (7, 3), "roles.solver.prompt", "is missing"),
         ("  debater:\n", "  two words:\n", (11, 3), "agents.two words", "is no name"),
         ("count: 3", "persona: 3", (12, 14), "agents.debater.persona", "text or a list, or nothing"),
     ],
@@ -270,7 +270,7 @@ def test_what_no_model_sees(write: Write, old: str, new: str, says: str) -> None
 
 
 def test_a_role_must_be_said_where_there_are_several(write: Write) -> None:
-    text = BASE.replace("agents:\n", "  other: {prompt: x}\nagents:\n", 1)
+    text = BASE.replace("agents:\n", '  other: {prompt: "{{ heard }}"}\nagents:\n', 1)
     errors = [p for p in check_scenario(write(text)) if p.level == "error"]
     assert [(place(p), p.allowed) for p in errors] == [((12, 3), ("solver", "other"))]
     bound = text.replace("    rounds: 2", "    bind: {debater: {role: other}}").replace(
@@ -292,16 +292,17 @@ def test_a_backend_must_be_able_to_do_what_is_asked(
     write: Write, monkeypatch: pytest.MonkeyPatch, old: str, new: str, path: str, ability: str
 ) -> None:
     scenario = write(BASE.replace(old, new, 1))
-    assert check_scenario(scenario) == []
+    assert [p for p in check_scenario(scenario) if p.level == "error"] == []
     monkeypatch.setattr(Scripted, "abilities", frozenset())
-    problem = one(scenario)
+    [problem] = [p for p in check_scenario(scenario) if p.level == "error"]
     assert problem.path == path
     assert f"the agent 'debater' needs {ability}" in problem.message
     assert "scripted" not in problem.allowed
 
 
 def test_warnings_do_not_stop_a_scenario(write: Write) -> None:
-    path = write(BASE.replace("agents:\n", "  spare: {prompt: x}\nagents:\n", 1).replace("count: 3", "role: solver"))
+    text = BASE.replace("agents:\n", "  spare: {prompt: x}\nagents:\n", 1)
+    path = write(text.replace("count: 3", "role: solver\n    count: 3"))
     problem = one(path)
     assert (problem.level, problem.path, place(problem)) == ("warning", "roles.spare", (10, 3))
     assert load_scenario(path).name == "base"
@@ -310,7 +311,8 @@ def test_warnings_do_not_stop_a_scenario(write: Write) -> None:
 def test_every_variable_can_be_used(write: Write) -> None:
     used = " ".join(f"{{{{ {name} }}}}" for name in VARIABLES)
     local = "{% set x = 1 %}{{ x }}{% for m in heard %}{{ m.text }}{{ loop.index }}{% endfor %}{{ range(3) }}"
-    assert check_scenario(write(BASE.replace("{{ question }}", used + local))) == []
+    problems = check_scenario(write(BASE.replace("{{ question }}", used + local)))
+    assert [p for p in problems if p.level == "error"] == []
 
 
 # One file over another

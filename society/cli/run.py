@@ -39,12 +39,14 @@ def command(
     from society.cli.progress import Progress
     from society.metrics.records import by_iteration, load_records
     from society.metrics.summary import summarize
-    from society.scenario import load_scenario
+    from society.scenario import load_with_warnings
     from society.scenario.expand import expand
     from society.session import run
     from society.tracking import Several, Tracking, open_tracker
 
-    loaded = load_scenario(scenario, overrides, allow)
+    loaded, warnings = load_with_warnings(scenario, overrides, allow)
+    for warning in warnings:
+        click.echo(str(warning), err=True)
     progress = Progress()
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
     done = run(loaded, out, resume=resume, watcher=Several([progress, *logs]))

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from society.answers import group
 from society.component import Component
+from society.facts import DecisionFacts, Reasons
 from society.types import Ballot, Decision, Turn, Vote
 
 
@@ -95,6 +96,18 @@ class DecisionRule(Component, ABC):
     @abstractmethod
     def count(self, ballot: Ballot) -> Decision:
         """Decide among votes that already follow the policy on missing answers; at least one has an answer."""
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        """Why the rule, or one of its fields, can change nothing for these voters."""
+        return {}
+
+    def given(self, reasons: Reasons) -> Reasons:
+        """The reasons for those fields that the scenario gives."""
+        return {field: why for field, why in reasons.items() if field in self.model_fields_set}
+
+    def undecided(self, facts: DecisionFacts) -> Reasons:
+        """Why the rule can never decide anything for these voters."""
+        return {}
 
     def winner(self, tallies: Sequence[Tally], voters: int, seed: int) -> Decision:
         """The tally with the most weight, ties by policy. Tallies are in the order first given."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from society.decisions.base import DecisionRule, tally
+from society.facts import DecisionFacts, Reasons
 from society.types import Ballot, Decision
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,6 +35,10 @@ class Supermajority(DecisionRule):
             return decision
         return Decision(None, decision.support, f"no answer has {self.share:.0%} of the voters")
 
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        why = "changes nothing: of two answers with as many voters none has more than half; leave it out"
+        return self.given({"ties": why})
+
 
 class Unanimity(DecisionRule):
     """The answer that every voter gives, or none."""
@@ -46,6 +51,9 @@ class Unanimity(DecisionRule):
         if support < 1:
             return Decision(None, support, "not unanimous")
         return Decision(tallies[0].answer, 1.0)
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        return self.given({"ties": "changes nothing: where all agree there is no tie; leave it out"})
 
 
 class Weighted(DecisionRule):
@@ -63,6 +71,18 @@ class Weighted(DecisionRule):
         stated = [self.missing if vote.confidence is None else vote.confidence for vote in ballot.votes]
         weights = [self._weight(max(confidence, self.floor)) for confidence in stated]
         return self.winner(tally(ballot, weights), len(ballot.votes), ballot.seed)
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        if facts.confident:
+            return self.given(self._below_floor())
+        why = "no voter has a confidence, so all votes weigh the same"
+        return {"": f"{why}; set `confidence: stated` in the voters' role, or take `majority`"}
+
+    def _below_floor(self) -> Reasons:
+        """Steps that no confidence reaches, as it counts as the floor at least."""
+        reached = max((least for least, _ in self.steps if least <= self.floor), default=0.0)
+        lost = [least for least, _ in self.steps if least < reached]
+        return {"floor": f"leaves the step of {lost[0]:g} out of reach; lower it, or take the step out"} if lost else {}
 
     def _weight(self, confidence: float) -> float:
         if not self.steps:

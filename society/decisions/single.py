@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from society.decisions.base import DecisionRule
+from society.facts import DecisionFacts, Reasons
 from society.types import Ballot, Decision
 
 
@@ -18,6 +19,10 @@ class _OneAgent(DecisionRule):
     def count(self, ballot: Ballot) -> Decision:
         final = next(vote for vote in ballot.votes if vote.answer is not None)
         return Decision(final.answer, 1.0)
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        why = "changes nothing: one agent decides"
+        return self.given({"voters": f"{why}; leave it out, or take `majority`", "ties": f"{why}; leave it out"})
 
 
 class Judge(_OneAgent):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from society.decisions.base import DecisionRule, Tally
+from society.facts import DecisionFacts, Reasons
 from society.types import Ballot, Decision
 
 
@@ -41,6 +42,12 @@ class Trajectory(DecisionRule):
         support = {t.answer: _voters(t.answer, ballot) for t in scores}
         return self.winner([Tally(t.answer, t.weight, support[t.answer]) for t in scores],
                            len(ballot.votes), ballot.seed)  # fmt: skip
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        if any(turns > 1 for turns in facts.turns.values()):
+            return {}
+        why = "every voter speaks once, so there is no move to score"
+        return {"": f"{why}: it decides as `majority`; give the debate a second round or phase"}
 
 
 def _add(scores: list[Tally], answer: str, amount: float, ballot: Ballot) -> list[Tally]:

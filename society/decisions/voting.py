@@ -13,6 +13,7 @@ from typing import Literal
 
 from society.answers.ballots import read_letters
 from society.decisions.base import DecisionRule, Tally
+from society.facts import DecisionFacts, Reasons, listing
 from society.types import Ballot, Decision, Vote
 
 
@@ -46,6 +47,22 @@ class _Voting(DecisionRule):
 
     def count(self, ballot: Ballot) -> Decision:
         return self.decide(ballot)
+
+    def undecided(self, facts: DecisionFacts) -> Reasons:
+        if not facts.candidates:
+            why = "there are no candidates to vote on: nobody speaks before the last phase"
+            return {"": f"{why}; add a last phase in which agents vote"}
+        if not facts.last:
+            return {"voters": "no voter speaks in the last phase, where votes are read; let them vote there"}
+        return {}
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        if late := sorted(set(facts.turns) - facts.last):
+            return {"voters": f"{listing(late)} never votes: it does not speak in the last phase; let it vote there"}
+        if blind := sorted(facts.last - facts.shown_candidates):
+            why = f"reads letters, but the prompt of {listing(blind)} shows no `candidates`"
+            return {"": f"{why}; write {{% for c in candidates %}}{{{{ c.letter }}}}. {{{{ c.answer }}}} there"}
+        return {}
 
     @abstractmethod
     def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from society.scenario.check import check
+from society.scenario.effects import check_effects
 from society.scenario.merge import find_neighbour, override, read_tree
 from society.scenario.models import Scenario
 from society.scenario.problems import Place, Problem, make_error, sort_problems
@@ -24,11 +25,18 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequen
     Paths in it, and in `overrides`, start at its own folder and may lead into it and those of `allow`. Raises
     `ScenarioError`, with every problem found, unless the scenario can run.
     """
+    return load_with_warnings(path, overrides, allow)[0]
+
+
+def load_with_warnings(
+    path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()
+) -> tuple[Scenario, list[Problem]]:
+    """As `load_scenario`, with the warnings: what is likely a mistake, though the scenario runs."""
     scenario, problems = _load(Path(path), overrides, allow)
     errors = [problem for problem in problems if problem.level == "error"]
     if scenario is None or errors:
         raise make_error(errors)
-    return scenario
+    return scenario, problems
 
 
 def check_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()) -> list[Problem]:
@@ -45,7 +53,10 @@ def _load(path: Path, overrides: Sequence[str], allow: Sequence[Path]) -> tuple[
         return None, sort_problems([*problems, error.problem])
     found = validate(root, folders)
     if isinstance(found, Scenario):
-        return found, sort_problems([*problems, *check(found, root)])
+        problems += check(found, root)
+        if all(problem.level == "warning" for problem in problems):
+            problems += check_effects(found, root)
+        return found, sort_problems(problems)
     return None, sort_problems([*problems, *found.problems, *_check_rest(root, found, folders)])
 
 
