@@ -1,4 +1,4 @@
-"""When two answers are the same: exact, numeric, choice. Each is symmetric, and true of identical strings."""
+"""When two answers are the same: exact, numeric, choice, math. Each is symmetric, and true of identical strings."""
 
 from __future__ import annotations
 
@@ -9,38 +9,66 @@ from itertools import groupby
 from typing import Literal
 
 from society.answers.mathematics import same_math
-from society.answers.numbers import BENT, close, parse_number
+from society.answers.numbers import BENT
+from society.answers.quantities import read_quantity, same_quantity
 
 Equality = Literal["exact", "numeric", "choice", "math"]
 
 MAX_LENGTH = 10_000
 """Characters. Longer answers are compared as they stand, without any normalisation."""
 
-_SURROUNDING = " \t\n.,;:!?*_`\"'()[]{}<>~"
-_QUOTES = str.maketrans(
+_SIGNS = str.maketrans(
     {
         "\N{RIGHT SINGLE QUOTATION MARK}": "'",
         "\N{LEFT SINGLE QUOTATION MARK}": "'",
-        "“": '"',
-        "”": '"',
+        "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+        "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
         "\N{MODIFIER LETTER TURNED COMMA}": "'",
+        "\N{MINUS SIGN}": "-",
+        "\N{HYPHEN}": "-",
+        "\N{NON-BREAKING HYPHEN}": "-",
+        "\N{EN DASH}": "-",
     }
 )
-_ARTICLE = re.compile(r"(?:the|an?)\s+(?=\S)")
-_LETTER = re.compile(r"\W*(?:\\text\{)?\W*([A-Ja-j])\W*")
+_ARTICLE = re.compile(r"(?:the|an?)\s+(?=[^\W\d_]{2})(?!(?:and|or|is|in)\b)")
+_PAIRS = (("**", "**"), ("__", "__"), ("``", "``"), ("`", "`"), ("*", "*"), ("_", "_"), ('"', '"'), ("'", "'"))
+_MARKUP = tuple(
+    re.compile(rf"{re.escape(start)}(?=\S)((?:(?!{re.escape(end)}).)+){re.escape(end)}", re.DOTALL)
+    for start, end in _PAIRS
+)
+"""Markdown and quotation marks around the whole of a text, which must not occur inside it."""
+_BRACKETED_WORDS = re.compile(r"\(\s*([^\W_]+(?:[ '-][^\W_]+)*\.?)\s*\)")
+_FULL_STOP = re.compile(r"(?:(?<=[^\W\d_]{2})[.!?]+|(?<=[\w)\]}\"'%°])\.|[,;:])$")
+_HEADING = re.compile(r"#{1,6}\s+|[:;]\s+")
 
 
 def normalise(text: str) -> str:
-    """`text` without what does not matter: case, Unicode form, spaces, article, markup around it."""
-    plain = _compose(_compose(text.translate(_QUOTES)).casefold())
+    """Return `text` without what does not matter: case, Unicode form, spaces, article, markup around the whole of it.
+
+    Brackets, signs, decimal points and exclamation marks stay wherever they mean something: `.5`, `<5`, `5!`, `[0,1)`.
+    """
+    plain = _compose(_compose(text.translate(_SIGNS)).casefold()).translate(_SIGNS)
     plain = "".join(char for char in plain if unicodedata.category(char) != "Cf" or BENT.match(char))  # zero-width
     plain = " ".join(plain.split())
-    stripped = plain.lstrip("# ").strip(_SURROUNDING)
-    return _ARTICLE.sub("", stripped, count=1) if _ARTICLE.match(stripped) else stripped or plain
+    bare = _strip(plain)
+    return _ARTICLE.sub("", bare, count=1) if _ARTICLE.match(bare) else bare or plain
+
+
+def _strip(text: str) -> str:
+    """Return `text` without a heading's signs, markup, quotation marks and the full stop that enclose the whole of it."""
+    before = None
+    while text != before:
+        before = text
+        text = _HEADING.sub("", text, count=1) if _HEADING.match(text) else text
+        text = _FULL_STOP.sub("", text).strip() or text
+        for pattern in (*_MARKUP, _BRACKETED_WORDS):
+            if match := pattern.fullmatch(text):
+                text = match[1].strip() or text
+    return text
 
 
 def _compose(text: str) -> str:
-    """Compatibility form, but powers and indices stay what they are: 10\N{SUPERSCRIPT TWO} is not 102."""
+    """Return the compatibility form, in which powers, indices and fractions stay what they are: 10\N{SUPERSCRIPT TWO} is not 102."""
     return "".join(
         part if raised else unicodedata.normalize("NFKC", part)
         for raised, part in ((raised, "".join(letters)) for raised, letters in groupby(text, _is_raised))
@@ -48,32 +76,65 @@ def _compose(text: str) -> str:
 
 
 def _is_raised(char: str) -> bool:
-    return not char.isascii() and unicodedata.decomposition(char).startswith(("<super>", "<sub>"))
+    return not char.isascii() and unicodedata.decomposition(char).startswith(("<super>", "<sub>", "<fraction>"))
 
 
 def same_exact(a: str, b: str) -> bool:
-    """The same words, whatever their case, Unicode form, spacing, article, or the punctuation around them."""
+    """Return whether the words are the same, whatever their case, Unicode form, spacing, article and final full stop."""
     if a == b:
         return True
     return max(len(a), len(b)) <= MAX_LENGTH and normalise(a) == normalise(b)
 
 
 def same_numeric(a: str, b: str, tolerance: float) -> bool:
-    """The same number: whole numbers exactly, others if |a - b| <= tolerance * max(|a|, |b|)."""
+    """Return whether the numbers are the same, whatever words and units stand around them.
+
+    Whole numbers and fractions are compared exactly, others by |a - b| <= tolerance * max(|a|, |b|).
+    """
     if a == b:
         return True
-    left, right = parse_number(a), parse_number(b)
+    if BENT.search(a + b):
+        return False
+    left, right = read_quantity(a), read_quantity(b)
     if left is None or right is None:
         return left is right and same_exact(a, b)
-    return close(left, right, tolerance)
+    return same_quantity(left, right, tolerance)
+
+
+_WRAPPED_LETTER = re.compile(
+    r"\\(?:text|mathrm|mathbf|mathsf|mathit|textbf|textit|textrm|textsf|boxed|fbox|mbox|mathcal|mathtt|rm|bf)\s*\{(.*)\}"
+    r"|\$\$?(.+?)\$?\$|\\\((.+)\\\)|\\\[(.+)\\\]|\*\*(.+)\*\*|__(.+)__|\*(.+)\*|_(.+)_|`(.+)`|\"(.+)\"|'(.+)'"
+    r"|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;]|\((.+)|(.+)\\\\"
+    r"|(?:(?:the\s+)?(?:final\s+|correct\s+|best\s+)?(?:answer|option|choice)\s*(?:is|:)?\s*:?)\s*(\W*\w\W*|\\\w+\{.*\})",
+    re.DOTALL | re.IGNORECASE,
+)
+_LETTER = re.compile(r"[A-Za-z]")
+_LABELLED = re.compile(r"[\s*_(\[]*([A-Z])(?:[*_]*[.):\]][*_]*|\s*[-\N{EN DASH}:])\s+\S.*", re.DOTALL)
+_LATEX_LABELLED = re.compile(r"\\(?:text|math)[a-z]*\s*\{\s*\(?([A-Z])[).:]+\s*\}.+", re.DOTALL)
+MAX_CHOICE = 200
+"""Characters. A longer answer is no letter."""
+
+
+def read_choice(text: str) -> str | None:
+    r"""Return the letter that `text` chooses: `B`, `(b)`, `\mathbf{B}`, `B. Paris`; None if it is anything else."""
+    if len(text) > MAX_CHOICE or BENT.search(text):
+        return None
+    text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf").strip()
+    labelled = _LABELLED.fullmatch(text) or _LATEX_LABELLED.fullmatch(text)
+    while not _LETTER.fullmatch(text):
+        wrapped = _WRAPPED_LETTER.fullmatch(text)
+        if wrapped is None:
+            return labelled[1] if labelled else None
+        text = next(group for group in wrapped.groups() if group is not None).strip()
+    return text.upper()
 
 
 def same_choice(a: str, b: str) -> bool:
-    """The same letter, whatever its case and brackets."""
-    left, right = _LETTER.fullmatch(a[:40]), _LETTER.fullmatch(b[:40])
-    if left and right and not BENT.search(a + b):
-        return left[1].upper() == right[1].upper()
-    return same_exact(a, b)
+    """Return whether the chosen letters are the same, whatever their case, markup and brackets."""
+    if a == b:
+        return True
+    left, right = read_choice(a), read_choice(b)
+    return left == right if left and right else same_exact(a, b)
 
 
 EQUALITIES: Mapping[Equality, Callable[[str, str, float], bool]] = {

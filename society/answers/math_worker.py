@@ -1,31 +1,57 @@
-"""The child process that runs math-verify. Started by `society.answers.worker.Worker`, never imported.
+"""The child process that runs math-verify. Started by `society.answers.worker.Worker`, never imported by the engine.
 
-Only LaTeX is parsed, by a grammar: math-verify's parser of plain expressions goes through `eval`.
+Only LaTeX is parsed, by a grammar: math-verify's parser of plain expressions goes through `eval`. What SymPy can
+compare safely is compared by `society.answers.formulas`, the rest by math-verify's own `verify`.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from society.answers.worker import judge_in_time, serve
 
 
-def judge(a: str, b: str) -> bool:
-    """Whether math-verify holds `a` for `b` or `b` for `a`: its own comparison is not symmetric."""
+def judge(a: str, b: str, tolerance: float) -> bool:
+    """Return whether two answers are the same mathematics. Symmetric, unlike math-verify's own comparison."""
     from math_verify import verify
 
-    left, right = _parse(a), _parse(b)
-    return bool(left and right) and (
-        verify(left, right, timeout_seconds=None) or verify(right, left, timeout_seconds=None)
-    )
+    from society.answers.formulas import same
+
+    left, right = parse_answer(a), parse_answer(b)
+    if left is None or right is None:
+        return False
+    verdict = same(left, right, tolerance)
+    if verdict is None:
+        verdict = verify(left, right, timeout_seconds=None) or verify(right, left, timeout_seconds=None)
+    return bool(verdict)
 
 
-def _parse(answer: str) -> list[Any]:
+@lru_cache(maxsize=1000)
+def parse_answer(answer: str) -> Any:
+    """Return what math-verify reads in `answer`, or None if that is no mathematics."""
     from math_verify import LatexExtractionConfig, parse
 
-    return list(parse(f"${answer}$", [LatexExtractionConfig()], parsing_timeout=None))
+    found = parse(f"${answer}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
+    return with_imaginary_unit(found[0]) if found else None
+
+
+def with_imaginary_unit(answer: Any) -> Any:
+    """Return a parsed answer with the imaginary unit where math-verify reads a variable i."""
+    import sympy
+
+    if not isinstance(answer, sympy.Expr):
+        return answer
+    return answer.xreplace({symbol: sympy.I for symbol in answer.free_symbols if symbol.name == "i"})
+
+
+def forget() -> None:
+    """Empty the caches, so that the work of a comparison does not depend on those before it."""
+    from sympy.core.cache import clear_cache
+
+    parse_answer.cache_clear()
+    clear_cache()
 
 
 if __name__ == "__main__":
-    serve(partial(judge_in_time, judge), ("x^2+2x+1", "(x+1)^2"))
+    serve(partial(judge_in_time, judge, forget=forget), ("x^2+2x+1", "(x+1)^2", 1e-6))

@@ -3,6 +3,10 @@
 The parent side, `Worker`, asks one question at a time and kills the process when it overruns; it works in any
 thread. The child side, `serve`, has a memory limit, and `judge_in_time` gives up by timer signals. Requests and
 replies are lines of JSON. The hash seed is fixed: libraries that go by the order of a set repeat themselves.
+
+No verdict depends on the speed or the load of the machine. Loading the libraries has no limit. A question that is not
+answered quickly is asked again with its steps counted, and is undecided, which is neither true nor false, after
+`MAX_STEPS` of them; limits of time are far beyond that. A process that does not start is an error.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -23,15 +28,21 @@ from typing import Any
 
 from society.errors import SocietyError
 
-CPU_SECONDS = 0.3
-"""Processor time for one question, so that a busy machine changes no verdict; then the child gives up on it."""
-NATIVE_SECONDS = 0.6
-"""Processor time after which the system ends the child: native code does not heed handlers. The next takes a second
-or two to start."""
-WALL_SECONDS = 20.0
-"""Then the parent kills a child that uses no processor time at all."""
-START_SECONDS = 120.0
+QUICK_SECONDS = 0.2
+"""Seconds of processor time for a question before its steps are counted, which is slower. An ordinary one takes 0.01."""
+MAX_STEPS = 6_000_000
+"""Maximum number of calls and returns of functions for one question: some 3 seconds. Caches are emptied before."""
+CPU_SECONDS = 60.0
+"""Seconds of processor time for one question while its steps are counted; then the child gives up on it."""
+NATIVE_SECONDS = 80.0
+"""Seconds of processor time after which the system ends the child: native code does not heed handlers."""
+WALL_SECONDS = 600.0
+"""Seconds after which the parent kills a child that does not reply, because it was stopped, for instance."""
+START_SECONDS = 600.0
+"""Seconds that a child may take to load its libraries, on a machine where it hardly gets processor time."""
 MEMORY_BYTES = 4 << 30
+ATTEMPTS = 2
+"""Processes that a question may lose before it is undecided: the first may have been killed from outside."""
 
 
 class Overrun(BaseException):
@@ -41,33 +52,30 @@ class Overrun(BaseException):
 class Worker:
     """The parent's end. The process starts with the first question, and again after it was killed."""
 
-    def __init__(self, module: str, preparation: float = 0.0) -> None:
-        """`module` is run as a script and calls `serve`. `preparation`: seconds it may need beside judging."""
+    def __init__(self, module: str, preparation: float = 0.0, wall: float = WALL_SECONDS) -> None:
+        """Run `module` as a script that calls `serve`. `preparation`: seconds it may need beside judging."""
         self._module = module
-        self._seconds = WALL_SECONDS + preparation
+        self._seconds = wall + preparation
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # standard error of the processes, for a failed start
         self._ready = False
         atexit.register(self.close)
 
-    def ask(self, *question: str | int) -> Any:
-        """The child's reply; None where it overruns, fails or crashes.
+    def ask(self, *question: str | int | float) -> Any:
+        """Return the child's reply; None where it gives up, or where `ATTEMPTS` children in a row crash or hang.
 
         Raises `SocietyError` if the child cannot be started at all.
         """
         line = json.dumps(question).encode() + b"\n"
         with self._lock:
-            process = self._started()
-            assert process.stdin is not None
-            try:
-                process.stdin.write(line)
-                process.stdin.flush()
-                reply = _read_line(process, self._seconds)
-            except BrokenPipeError:
-                reply = None
-            if reply is None:
-                self._restart()
-            return None if reply is None else json.loads(reply)
+            for _ in range(ATTEMPTS):
+                reply = self._exchange(line)
+                if reply is not None:
+                    return json.loads(reply)
+                if self._restart() == -signal.SIGPROF:  # the question itself used all its time in native code
+                    break
+        return None
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -79,24 +87,54 @@ class Worker:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()  # type: ignore[union-attr]  # both are pipes
 
+    def _exchange(self, line: bytes) -> bytes | None:
+        """Return the reply to one question; None if the process ends or takes too long."""
+        process = self._started()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        return _read_line(process, self._seconds)
+
     def _started(self) -> subprocess.Popen[bytes]:
-        """The process, once it has said that it is ready."""
-        if self._process is None:
-            self._process = self._spawn()
-        if not self._ready:
-            if _read_line(self._process, START_SECONDS) is None:
-                self.close()
-                raise SocietyError(
-                    f"The process that judges answers ({self._module}) did not start.",
-                    f"Run `{sys.executable} -m {self._module}` to see why.",
-                )
-            self._ready = True
+        """Return the process, once it has said that it is ready. Raises `SocietyError` if it does not."""
+        for attempt in range(ATTEMPTS):
+            if self._process is None:
+                self._process = self._spawn()
+            if self._ready:
+                break
+            greeting = _read_line(self._process, START_SECONDS)
+            if greeting is not None and json.loads(greeting) == "ready":
+                self._ready = True
+                break
+            self.close()
+            if greeting is not None or attempt == ATTEMPTS - 1:
+                raise self._failed_to_start(greeting)
+        assert self._process is not None
         return self._process
 
-    def _restart(self) -> None:
-        """Kill the process and start the next one, which loads its libraries while the caller goes on."""
+    def _failed_to_start(self, greeting: bytes | None) -> SocietyError:
+        """Return the error that says why, from the child's greeting or the last line of its standard error."""
+        self._complaints.seek(max(0, self._complaints.seek(0, os.SEEK_END) - 2000))
+        written = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+        why = json.loads(greeting) if greeting else (written or ["it wrote nothing"])[-1]
+        return SocietyError(
+            f"The process that judges answers ({self._module}) did not start: {why}",
+            f"Run `{sys.executable} -m {self._module}` to see why. No answer was judged without it.",
+        )
+
+    def _restart(self) -> int | None:
+        """Kill the process and start the next one, which loads its libraries while the caller goes on.
+
+        Return the exit status of the old one, None if it was still running.
+        """
+        process = self._process
+        status = None if process is None else _exit_status(process)
         self.close()
         self._process = self._spawn()
+        return status
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
@@ -104,14 +142,21 @@ class Worker:
             [sys.executable, "-m", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the parent, which then closes it
         )
 
 
+def _exit_status(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the exit status of a process whose pipe has ended; None if it is still running."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(timeout=1.0)
+    return None
+
+
 def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """The next line that the process writes; None if it ends, or takes longer than `seconds`."""
+    """Return the next line that the process writes; None if it ends, or takes longer than `seconds`."""
     assert process.stdout is not None
     line, deadline = b"", time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -126,14 +171,18 @@ def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None
     return line
 
 
-def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...]) -> None:
-    """Reply to each line of stdin until it ends; null where `reply_to` fails. `warm_up` is its first question."""
+def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...], expected: object = True) -> None:
+    """Reply to each line of stdin until it ends; null where `reply_to` fails.
+
+    `warm_up` is the first question, asked without a limit of time: it loads the libraries. The process says that it
+    is ready only if the reply is the one `expected`.
+    """
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints must not look like a reply
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints must not look like a reply
     _limit_memory()
     signal.signal(signal.SIGVTALRM, _overrun)
-    reply_to(*warm_up)
-    print("ready", file=replies, flush=True)
+    print(json.dumps(_warm_up(reply_to, warm_up, expected)), file=replies, flush=True)
+    os.dup2(1, 2)  # and what it complains of from now on is of no use
     for line in sys.stdin:
         try:
             reply = reply_to(*json.loads(line))
@@ -142,19 +191,75 @@ def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...]) -> None:
         print(json.dumps(reply), file=replies, flush=True)
 
 
-def judge_in_time(judge: Callable[..., bool], *question: Any) -> bool:
-    """The verdict of `judge`; False if it fails or takes too long. For the child, whose handlers heed timers."""
+def _warm_up(reply_to: Callable[..., object], question: tuple[Any, ...], expected: object) -> str:
+    """Return "ready", or what went wrong with the first question."""
+    global _limited
+    _limited = False
     try:
-        # Again and again: a library may swallow the first one.
-        signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS, 0.05)
+        reply = reply_to(*question)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        _limited = True
+    return "ready" if reply == expected else f"it judges {question!r} as {reply!r}, not as {expected!r}"
+
+
+_limited = True
+"""Whether questions have a limit of time. The first one has none."""
+
+
+def judge_in_time(
+    judge: Callable[..., bool], *question: Any, forget: Callable[[], None] = lambda: None
+) -> bool | None:
+    """Return the verdict of `judge`; False where it fails on the question, None where it takes too much work or memory.
+
+    `forget` empties the caches of `judge`, so that its work depends on the question alone. For the child, whose
+    handlers heed timers. The first question of `serve` has no limit, and its failures are raised.
+    """
+    if not _limited:
+        return bool(judge(*question))
+    try:
         signal.setitimer(signal.ITIMER_PROF, NATIVE_SECONDS)  # nothing handles its signal: it ends the process
         try:
-            return bool(judge(*question))
+            return _within(QUICK_SECONDS, judge, *question)
+        except Overrun:
+            forget()
+            return _within(CPU_SECONDS, _counted, judge, *question)
         finally:
-            for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-                signal.setitimer(timer, 0)
-    except (Exception, Overrun):
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except (MemoryError, RecursionError, Overrun):
+        return None
+    except Exception:
         return False
+
+
+def _within(seconds: float, judge: Callable[..., bool], *question: Any) -> bool:
+    """Return the verdict of `judge`. Raises `Overrun` after so much processor time."""
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.05)  # again and again: a library may swallow the first one
+        return bool(judge(*question))
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _counted(judge: Callable[..., bool], *question: Any) -> bool:
+    """Return the verdict of `judge`. Raises `Overrun` after `MAX_STEPS` calls and returns of functions."""
+    left = MAX_STEPS
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Overrun
+
+    sys.setprofile(count)
+    try:
+        verdict = bool(judge(*question))
+    finally:
+        sys.setprofile(None)
+    if left < 0:  # a library swallowed the exception
+        raise Overrun
+    return verdict
 
 
 def _overrun(signum: int, frame: object) -> None:

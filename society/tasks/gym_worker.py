@@ -41,11 +41,17 @@ def make(dataset: str, params: str, seed: int, index: int) -> dict[str, str]:
 
 
 def reply_to(work: str, dataset: str, params: str, seed: int, index: int, answer: str = "") -> object:
-    """What `ReasoningGym` asks: `make` a question, or `judge` an answer. Only judging has a time limit."""
+    """Reply to what `ReasoningGym` asks: `make` a question, or `judge` an answer. Only judging has a limit of time."""
     if work == "make":
         return make(dataset, params, seed, index)
     generator = make_generator(dataset, params, seed)
-    return judge_in_time(judge, generator, generator[index], answer)
+    return judge_in_time(judge, generator, generator[index], answer, forget=clear_cache)
+
+
+def clear_cache() -> None:
+    """Empty SymPy's cache, so that the work of judging does not depend on the answers before."""
+    if "sympy" in sys.modules:
+        sys.modules["sympy"].core.cache.clear_cache()
 
 
 def judge(generator: Any, entry: dict[str, Any], answer: str) -> bool:
@@ -56,4 +62,4 @@ def judge(generator: Any, entry: dict[str, Any], answer: str) -> bool:
 
 
 if __name__ == "__main__":
-    serve(reply_to, ("judge", "chain_sum", "{}", 1, 0, "0"))
+    serve(reply_to, ("judge", "chain_sum", "{}", 1, 0, "0"), expected=False)

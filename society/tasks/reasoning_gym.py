@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from society.answers.format import AnswerFormat
+from society.answers.undecided import note
 from society.answers.worker import Worker
 from society.errors import InputError, MissingExtraError
 from society.tasks.base import Task
@@ -60,11 +61,17 @@ class ReasoningGym(Task):
         return (self._item(params, start, index) for index in range(SIZE))
 
     def correct(self, answer: str, item: Item) -> bool:
-        """Whether the generator's own verifier gives the answer full score."""
+        """Return whether the generator's own verifier gives the answer full score.
+
+        A verdict that it does not reach is False and noted as undecided.
+        """
         if not answer or len(answer) > MAX_ANSWER:
             return False
         start, index = item.data["seed"], item.data["index"]
-        return _worker().ask("judge", self.dataset, json.dumps(self.params), start, index, answer) is True
+        verdict = _worker().ask("judge", self.dataset, json.dumps(self.params), start, index, answer)
+        if verdict is None:
+            note(answer, item.gold)
+        return verdict is True
 
     def _item(self, params: str, start: int, index: int) -> Item:
         made = _worker().ask("make", self.dataset, params, start, index)

@@ -1,0 +1,235 @@
+r"""The outer form of an answer: words, a list, a set, a tuple or interval, a matrix, an equation, a time, a base.
+
+Everything here takes text as `society.answers.latex.simplify` returns it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+_OPENING = re.compile(r"\\\{|\\langle(?![a-zA-Z])|[(\[{]")
+_CLOSING = re.compile(r"\\\}|\\rangle(?![a-zA-Z])|[)\]}]")
+_BEGIN = re.compile(r"\\begin\{[^{}]*\}")
+_END = re.compile(r"\\end\{[^{}]*\}")
+_JOINT = re.compile(r",?\s*(?:\\text\{(?:and|or|and\s*/\s*or)\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*|[,;]\s*")
+_RELATION = re.compile(r"<|>|\\(?:le|ge|ne|in|subset|subseteq|equiv|sim|cup|cap|mid|to)(?![a-zA-Z])")
+
+Kind = Literal["list", "set", "tuple", "brackets", "half-open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Several answers in one: `1,2` (list), `\\{1,2\\}` (set), `(1,2)` (tuple), `[1,2]` (brackets), `[1,2)`."""
+
+    kind: Kind
+    brackets: str
+    items: tuple[str, ...]
+
+
+def split_top(text: str, separator: re.Pattern[str]) -> list[str]:
+    """Split `text` at each match of `separator` that stands outside brackets and environments."""
+    parts, start, place, depth = [], 0, 0, 0
+    while place < len(text):
+        if step := _nesting(text, place):
+            depth += step[0]
+            place = step[1]
+        elif depth == 0 and (found := separator.match(text, place)) and found.end() > place:
+            parts.append(text[start:place])
+            start = place = found.end()
+        else:
+            command = re.compile(r"\\(?:text\{[^{}]*\}|[a-zA-Z]+|.)").match(text, place)
+            place = command.end() if command else place + 1
+    return [*parts, text[start:]]
+
+
+def _nesting(text: str, place: int) -> tuple[int, int] | None:
+    """Return how a bracket at `place` changes the depth, and where it ends; None if there is no bracket."""
+    for pattern, step in ((_BEGIN, 1), (_END, -1), (_OPENING, 1), (_CLOSING, -1)):
+        if found := pattern.match(text, place):
+            return step, found.end()
+    return None
+
+
+def enclosed(text: str) -> tuple[str, str, str] | None:
+    """Return the outer brackets and what is between them, if one pair encloses the whole of `text`."""
+    opening = _OPENING.match(text)
+    if opening is None or opening[0] == "{":
+        return None
+    depth, place = 0, 0
+    while place < len(text):
+        step = _nesting(text, place)
+        depth += step[0] if step else 0
+        end = step[1] if step else place + 1
+        if step and depth == 0:
+            return (opening[0], text[opening.end() : place], text[place:end]) if end == len(text) else None
+        place = end
+    return None
+
+
+def read_collection(text: str) -> Collection | None:
+    """Return the list, set, tuple or interval that the whole of `text` is, or None."""
+    if outer := enclosed(text):
+        return _bracketed(*outer)
+    items = _items(text)
+    return Collection("list", "", items) if items and len(items) > 1 else None
+
+
+def _bracketed(opening: str, inner: str, closing: str) -> Collection | None:
+    items = _items(inner)
+    if items is None or re.search(r"\\mid(?![a-zA-Z])|(?<!\|)\|[^|]*$|:", inner):
+        return None
+    pair = opening + closing
+    if pair == r"\{\}":
+        return Collection("set", pair, items)
+    if pair in ("()", r"\langle\rangle"):
+        return Collection("tuple", "()", items) if len(items) > 1 else None
+    if pair == "[]":
+        return Collection("brackets", pair, items)
+    return Collection("half-open", pair, items) if len(items) == 2 and pair in ("[)", "(]") else None
+
+
+def _items(text: str) -> tuple[str, ...] | None:
+    """Return what stands between the commas of `text`, with each `\\pm` as two items; None if something is missing."""
+    items = [item.strip() for item in split_top(text, _JOINT)]
+    if not all(items):
+        return None
+    return tuple(spelled for item in items for spelled in spell_signs(item))
+
+
+def spell_signs(item: str) -> Iterator[str]:
+    r"""Yield the two values of an item with `\pm`; any other item as it is."""
+    if re.search(r"\\(?:pm|mp)(?![a-zA-Z])", item):
+        for plus, minus in (("+", "-"), ("-", "+")):
+            text = re.sub(r"\\mp(?![a-zA-Z])\s*", minus, re.sub(r"\\pm(?![a-zA-Z])\s*", plus, item))
+            yield re.sub(r"(^|[=(,])\+", r"\1", text)
+    else:
+        yield item
+
+
+_MATRIX = re.compile(
+    r"\\begin\{(?P<kind>[pbvBV]?(?:small)?matrix\*?|array)\}(?:(?<=array\})\{[^{}]*\})?(?P<body>.*)\\end\{(?P=kind)\}",
+    re.DOTALL,
+)
+
+
+def read_matrix(text: str) -> list[list[str]] | None:
+    """Return the rows of cells of the matrix that the whole of `text` is; None for a determinant or anything else."""
+    outer = enclosed(text)
+    match = _MATRIX.fullmatch(outer[1] if outer and outer[0] in "([" else text)
+    if match is None or match["kind"][0] in "vV" or "\\begin" in match["body"]:
+        return None
+    rows = [row.strip() for row in re.sub(r"\\hline", "", match["body"]).split(r"\\")]
+    return [[cell.strip() for cell in row.split("&")] for row in rows if row]
+
+
+_WORD = re.compile(r"[^\W\d_]+(?:[-'\N{RIGHT SINGLE QUOTATION MARK} ][^\W\d_]+)*")
+_VARIABLES = frozenset("abcdxyzkmnpqrstuvwh")
+
+
+def read_words(text: str) -> str | None:
+    """Return the words that the whole of `text` is, for comparison; None if it may be a formula.
+
+    Letters that are not marked as text are words if they spell one: `BAC` and `east` do, `xy` and `abc` are products.
+    """
+    marked = re.fullmatch(r"\\text\{([^{}]*)\}", text)
+    words = (marked[1] if marked else text).strip(" .!?'\"")
+    if not _WORD.fullmatch(words) or not (marked or _spells_words(words)):
+        return None
+    folded = re.sub(r"[- ]+", " ", words).casefold().strip()
+    return re.sub(r"^(?:the|an?) (?=..)", "", folded)
+
+
+def _spells_words(text: str) -> bool:
+    letters = re.findall(r"[^\W\d_]+", text)
+    return any(len(word) >= 2 for word in letters) and all(_spells_word(word) for word in letters)
+
+
+def _spells_word(word: str) -> bool:
+    if len(word) >= 4 or (len(word) == 3 and word.isupper()):
+        return True
+    vowels = set(word.lower()) & set("eiou") if word != "i" else set()
+    return len(word) == 1 or bool(vowels) or (len(word) == 3 and not set(word) <= set("abcdxyz") and "a" in word)
+
+
+_BASE = re.compile(
+    r"(?P<sign>-?)(?:\{|\()?(?P<digits>[0-9A-Za-z]*[0-9][0-9A-Za-z]*(?:\.[0-9A-Z]+)?)(?:\}|\))?"
+    r"(?:_\{?(?P<base>[0-9]{1,2}|\\text\{[a-z]+\}|[a-z]{3,})\}?|\s?\\text\{\(?(?:in )?base (?P<word>\w+)\)?\}|\s?\(?base (?P<plain>\w+)\)?)"
+)
+_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
+_BASES |= {"ten": "10", "twelve": "12", "sixteen": "16"}
+
+
+def read_based(text: str) -> tuple[str, str] | None:
+    """Return digits and base of a number such as `101_2`; None for anything else."""
+    match = _BASE.fullmatch(text)
+    if match is None:
+        return None
+    base = re.sub(r"\\text\{|\}", "", match["base"] or match["word"] or match["plain"])
+    return match["sign"] + (match["digits"].upper().lstrip("0") or "0"), _BASES.get(base, base)
+
+
+_TIME = re.compile(
+    r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?\s*(?:\\text\{\s?)?(?P<half>[ap]\.?m\.?)?\}?",
+    re.I,
+)
+
+
+def read_time(text: str) -> tuple[tuple[int, ...], str] | None:
+    """Return hour, minute and second, and "a", "p" or nothing for the half of the day; None if `text` is no time."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    parts = (int(match["hour"]), int(match["minute"]), int(match["second"] or 0))
+    return parts, (match["half"] or "")[:1].lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`label = value`: the answer is the value."""
+
+    label: str
+    value: str
+
+
+_LABEL = re.compile(
+    r"[a-zA-Z](?:_\{?\w+\}?)?'*|\\[a-zA-Z]+(?:_\{?\w+\}?)?|[a-zA-Z]\([a-z](?:,[a-z])*\)|\\text\{[^{}]*\}(?:\([^()]*\))?"
+    r"|[a-zA-Z]{2,}(?: [a-zA-Z]+)*|\\(?:angle|triangle|overline|widehat|vec)\s?\{?[a-zA-Z]+\}?|\|[a-zA-Z]+\|"
+    r"|\([a-zA-Z](?:_\{?\w\}?)?(?:,[a-zA-Z](?:_\{?\w\}?)?)*\)|[a-zA-Z]\\circ\s?[a-zA-Z]\([a-z]\)|[a-zA-Z]\([a-zA-Z]\)"
+)
+_EQUALS = re.compile(r"==?|\\approx(?![a-zA-Z])")
+
+
+def read_assignment(text: str) -> Assignment | None:
+    """Return label and value of `x=5`, `5=x` or `f(x)=2x`; None for a formula, another equation or an inequality."""
+    parts = [part.strip() for part in split_top(text, _EQUALS)]
+    if len(parts) < 2 or not all(parts) or any(_RELATION.search(part) for part in parts):
+        return None
+    if _LABEL.fullmatch(parts[0]) or not re.search(r"[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", parts[0])):
+        return Assignment(parts[0], parts[-1])
+    if len(parts) == 2 and _LABEL.fullmatch(parts[1]):
+        return Assignment(parts[1], parts[0])
+    return None
+
+
+def has_relation(text: str) -> bool:
+    """Return whether `text` holds an equation, an inequality or a relation of sets."""
+    return "=" in text or _RELATION.search(text) is not None
+
+
+_TRAILING_WORDS = re.compile(
+    r"(?P<body>.+?)\s*(?P<words>(?:/?\s*\\text\{[^{}]*\}(?:\^\{?[1-9]\}?)?\s*)+|(?<=[0-9)}\]i])°)", re.DOTALL
+)
+
+
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-zA-Z])")
+
+
+def split_unit(text: str) -> tuple[str, str] | None:
+    r"""Return formula and unit of `3\sqrt{2}\text{cm}`; None where no words follow a formula."""
+    match = _TRAILING_WORDS.fullmatch(text)
+    if match is None or (match["words"] == "°" and _TRIGONOMETRIC.search(match["body"])):
+        return None
+    return match["body"], re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match["words"]).strip()

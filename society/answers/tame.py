@@ -1,0 +1,41 @@
+"""Whether SymPy may be shown an answer: bounds every cost that a text can hide, by looking at the text alone."""
+
+from __future__ import annotations
+
+import re
+
+MAX_LENGTH = 400
+MAX_DEPTH = 12
+MAX_DIGITS = 40
+MAX_EXPONENT = 10_000
+
+_TOWER = re.compile(r"\^[\s({\[+-]*[0-9.]+[\s)}\]]*(?:\^|!)")
+_EXPONENT = re.compile(r"([)\]}])?\^[\s({\[+-]*([0-9]+)")
+_BIG_FACTORIAL = re.compile(r"[0-9]{4,}[\s)}\]]*!|[)\]}!]\s*!")
+_BIG_ARGUMENT = re.compile(r"\\(?:d|t)?(?:binom|Gamma|prod|sum|choose)|\\operatorname|\\int(?![a-z])")
+_FORBIDDEN = re.compile(r"__|\\(?:input|write|def|include|csname|catcode)|[`;@\"]|import|lambda")
+
+
+def is_tame(answer: str) -> bool:
+    """Return whether SymPy may be shown `answer`, as `society.answers.latex.simplify` returns it."""
+    if len(answer) > MAX_LENGTH or _depth(answer) > MAX_DEPTH or re.search(rf"[0-9]{{{MAX_DIGITS},}}", answer):
+        return False
+    if _TOWER.search(answer) or _BIG_FACTORIAL.search(answer) or _FORBIDDEN.search(answer):
+        return False
+    if _BIG_ARGUMENT.search(answer) and re.search(r"[0-9]{5,}", answer):
+        return False
+    product = 1
+    for bracket, exponent in _EXPONENT.findall(answer):
+        if int(exponent) > MAX_EXPONENT:
+            return False
+        product *= int(exponent) if bracket else 1
+    return product <= MAX_EXPONENT
+
+
+def _depth(answer: str) -> int:
+    """Return how deep brackets of any kind nest."""
+    depth = deepest = 0
+    for char in answer:
+        depth += (char in "([{") - (char in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
