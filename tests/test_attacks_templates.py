@@ -290,7 +290,7 @@ def test_a_text_that_no_pattern_gets_through_is_told_of_everywhere(
     assert [(turn.status, turn.answer) for turn in judged] == [("ok", None)] * 2
     assert all(turn.error.startswith("No verdict could be looked for: The search for '(?:a|a)+$'") for turn in judged)
     assert main(["run", str(tmp_path / "scenario.yaml"), "--out", str(tmp_path / "run"), "--resume"]) == 0
-    assert "2 replies: a pattern of the scenario takes too long in them" in capsys.readouterr().out
+    assert "2 replies: a pattern, or comparing their answers, takes too long" in capsys.readouterr().out
     assert main(["show", str(done.folder), "--item", "1"]) == 0
     assert "No verdict could be looked for" in capsys.readouterr().out
     [trouble] = find_trouble(expand(loaded), load_records(done), 1)

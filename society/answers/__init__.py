@@ -10,9 +10,16 @@ confidence       how sure a reply says that it is
 stance           whether a reply stands behind what it mentions: quotation, denial, correction
 thoughts, plain  a reply without its thoughts; without Markdown and LaTeX wrappers
 numbers          `parse_number(text)`: the exact value of a numeral
+units            what words around a number say of it
+quantities       numbers with units and words around them
 equal            `EQUALITIES`: exact, numeric and choice equality
-mathematics      equality of mathematics, by math-verify in a worker process
-worker           that process: time and memory limits, killed when it overruns
+latex            formulas in one spelling
+structures       words, lists, sets, intervals, matrices, assignments, times and bases
+mathematics      equality of mathematics, by those structures, or by SymPy in a worker process
+tame             what SymPy may be shown
+worker           that process: limits of work and memory, replaced when it dies
+math_worker      what runs in it; `formulas` compares SymPy's objects there
+undecided        comparisons that were given up
 format           `AnswerFormat`: what a scenario says about a task's answers
 grouping         `group(answers, same)`: the classes that a vote counts
 """

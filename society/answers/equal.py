@@ -55,7 +55,7 @@ def normalise(text: str) -> str:
 
 
 def _strip(text: str) -> str:
-    """Return `text` without a heading's signs, markup, quotation marks and the full stop that enclose the whole of it."""
+    """Return `text` without the heading signs, markup, quotation marks and full stop around the whole of it."""
     before = None
     while text != before:
         before = text
@@ -68,7 +68,7 @@ def _strip(text: str) -> str:
 
 
 def _compose(text: str) -> str:
-    """Return the compatibility form, in which powers, indices and fractions stay what they are: 10\N{SUPERSCRIPT TWO} is not 102."""
+    """Return the compatibility form, but with powers, indices and fractions: 10\N{SUPERSCRIPT TWO} is not 102."""
     return "".join(
         part if raised else unicodedata.normalize("NFKC", part)
         for raised, part in ((raised, "".join(letters)) for raised, letters in groupby(text, _is_raised))
@@ -80,7 +80,7 @@ def _is_raised(char: str) -> bool:
 
 
 def same_exact(a: str, b: str) -> bool:
-    """Return whether the words are the same, whatever their case, Unicode form, spacing, article and final full stop."""
+    """Return whether the words are the same, whatever their case, Unicode form, spacing, article and full stop."""
     if a == b:
         return True
     return max(len(a), len(b)) <= MAX_LENGTH and normalise(a) == normalise(b)

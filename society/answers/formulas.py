@@ -15,6 +15,8 @@ from sympy.core.relational import Relational
 
 DIGITS = 40
 """Significant decimal digits of each value."""
+MAX_DIGITS = 400
+"""Maximum precision, in decimal digits, at which the difference of two constants is held for zero."""
 MAX_SYMBOLS = 12
 EXACT = sympy.Float("1e-25", DIGITS)
 """Largest relative difference of equal values of formulas without decimal points."""
@@ -58,13 +60,27 @@ def same_formula(a: sympy.Expr, b: sympy.Expr, tolerance: float) -> bool | None:
         return True
     if any(infinite in (a, b) for infinite in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)):
         return False
+    if not _names(a, b) and not a.has(sympy.Float) and not b.has(sympy.Float):
+        return _same_constant(a, b)
     verdicts = []
     for verdict in _compared(a, b, tolerance):
         if not verdict:
             return False
         verdicts.append(verdict)
-    enough = 1 if not _names(a, b) else 3
+    enough = 3 if _names(a, b) else 1
     return True if len(verdicts) >= enough else None
+
+
+def _same_constant(a: sympy.Expr, b: sympy.Expr) -> bool | None:
+    """Return whether two exact constants are equal: to the last digit if rational, else to `MAX_DIGITS` digits."""
+    x, y = a.doit(), b.doit()
+    if x.is_Rational and y.is_Rational:
+        return bool(x == y)
+    difference = sympy.N(x - y, DIGITS, maxn=MAX_DIGITS)
+    if not isinstance(difference, sympy.Expr) or difference.has(sympy.nan, sympy.zoo, sympy.oo):
+        return None
+    parts = [_cleared(part) for part in difference.as_real_imag()]
+    return parts == [0, 0] if all(part.is_Number for part in parts) else None
 
 
 def _names(*objects: Any) -> list[str]:

@@ -15,14 +15,14 @@ MAX_LENGTH = 400
 
 _TEXT = r"\\(?:text|textbf|textrm|textit|textsf|textnormal|mathrm|mathbf|mathit|mathsf|mathnormal|boldsymbol|bm|mbox)"
 _SYMBOLS = {
-    "×": r"\cdot ",
+    "\N{MULTIPLICATION SIGN}": r"\cdot ",
     "·": r"\cdot ",
     "⋅": r"\cdot ",
     "∙": r"\cdot ",
     "÷": r"\div ",
     "π": r"\pi ",
     "θ": r"\theta ",
-    "α": r"\alpha ",
+    "\N{GREEK SMALL LETTER ALPHA}": r"\alpha ",
     "β": r"\beta ",
     "λ": r"\lambda ",
     "φ": r"\phi ",
@@ -32,15 +32,15 @@ _SYMBOLS = {
     "≠": r"\ne ",
     "±": r"\pm ",
     "∓": r"\mp ",
-    "∪": r"\cup ",
+    "\N{UNION}": r"\cup ",
     "∩": r"\cap ",
     "∈": r"\in ",
     "∅": r"\emptyset ",
-    "ℝ": r"\mathbb{R}",
-    "ℤ": r"\mathbb{Z}",
-    "ℕ": r"\mathbb{N}",
+    "\N{DOUBLE-STRUCK CAPITAL R}": r"\mathbb{R}",
+    "\N{DOUBLE-STRUCK CAPITAL Z}": r"\mathbb{Z}",
+    "\N{DOUBLE-STRUCK CAPITAL N}": r"\mathbb{N}",
     "…": r"\ldots ",
-    "′": "'",
+    "\N{PRIME}": "'",
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
     "≈": r"\approx ",
@@ -50,7 +50,9 @@ _SYMBOLS = {
 }
 _UNICODE = str.maketrans(_SYMBOLS)
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
-_SPACE = r"\\(?:[,;: ]|quad|qquad|thinspace|enspace|hspace\{[^{}]*\}|hfill)(?![a-zA-Z])|(?<!\\)~|[\u00a0\u2000-\u200a\u202f]"
+_SPACE = (
+    r"\\(?:[,;: ]|quad|qquad|thinspace|enspace|hspace\{[^{}]*\}|hfill)(?![a-zA-Z])|(?<!\\)~|[\u00a0\u2000-\u200a\u202f]"
+)
 _NO_LETTER = r"(?![a-zA-Z])"
 _Replacement = tuple[re.Pattern[str], str]
 

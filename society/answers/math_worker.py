@@ -30,9 +30,13 @@ def judge(a: str, b: str, tolerance: float) -> bool:
 @lru_cache(maxsize=1000)
 def parse_answer(answer: str) -> Any:
     """Return what math-verify reads in `answer`, or None if that is no mathematics."""
+    from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig, parse
 
-    found = parse(f"${answer}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
+    # Without its removal of units, which takes the t of 4+5t for tonnes: units were compared before.
+    spelling = NormalizationConfig(units=False, malformed_operators=True, nits=True)
+    configuration = [LatexExtractionConfig(normalization_config=spelling)]
+    found = parse(f"${answer}$", configuration, fallback_mode="no_fallback", parsing_timeout=None)
     return with_imaginary_unit(found[0]) if found else None
 
 

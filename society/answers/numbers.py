@@ -183,14 +183,14 @@ def _mixed(text: str) -> Fraction | None:
         below = _divide(part[1] or part[2], part[3] or part[4]) if part else None
     else:
         below = _divide(match[2], match[3])
-    return int(match[1]) + below if below is not None and below >= 0 else None
+    return Fraction(int(match[1])) + below if below is not None and below >= 0 else None
 
 
 def _decimal(text: str) -> Fraction | None:
     """Return the value of digits with separators: no sign, no power."""
     if repeating := _REPEATING.fullmatch(text):
         whole, start, period = repeating.groups()
-        digits = Fraction(int(period), 10 ** len(period) - 1) / 10 ** len(start)
+        digits: Fraction = Fraction(int(period), 10 ** len(period) - 1) / 10 ** len(start)
         return Fraction(f"{whole or '0'}.{start or '0'}") + digits
     text = re.sub(r"[\s'\N{RIGHT SINGLE QUOTATION MARK}]", "", text)
     if re.fullmatch(r"0,[0-9]+|[0-9.]+\.[0-9]{3},[0-9]+|[0-9]+,[0-9]{1,2}", text) or text.count(".") > 1:
@@ -219,4 +219,4 @@ def _raise(base: Fraction | None, exponent: str) -> Fraction | None:
     if base is None or abs(power) > MAX_EXPONENT or (not base and power <= 0):
         return None
     size = max(abs(base.numerator), base.denominator)
-    return base**power if size < 10**MAX_BASE_DIGITS else None
+    return Fraction(base**power) if size < 10**MAX_BASE_DIGITS else None

@@ -93,7 +93,7 @@ def _read_after(text: str, variables: bool) -> Unit | None:
     return read_unit(words, bare_letters=marked or text[:1].isspace())
 
 
-_ATTACHED = frozenset("cm mm km kg ft mph am pm ml hz".split())
+_ATTACHED = frozenset({"cm", "mm", "km", "kg", "ft", "mph", "am", "pm", "ml", "hz"})
 
 
 def _is_surely_unit(words: str) -> bool:

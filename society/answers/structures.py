@@ -156,7 +156,8 @@ def _spells_word(word: str) -> bool:
 
 _BASE = re.compile(
     r"(?P<sign>-?)(?:\{|\()?(?P<digits>[0-9A-Za-z]*[0-9][0-9A-Za-z]*(?:\.[0-9A-Z]+)?)(?:\}|\))?"
-    r"(?:_\{?(?P<base>[0-9]{1,2}|\\text\{[a-z]+\}|[a-z]{3,})\}?|\s?\\text\{\(?(?:in )?base (?P<word>\w+)\)?\}|\s?\(?base (?P<plain>\w+)\)?)"
+    r"(?:_\{?(?P<base>[0-9]{1,2}|\\text\{[a-z]+\}|[a-z]{3,})\}?"
+    r"|\s?\\text\{\(?(?:in )?base (?P<word>\w+)\)?\}|\s?\(?base (?P<plain>\w+)\)?)"
 )
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 _BASES |= {"ten": "10", "twelve": "12", "sixteen": "16"}

@@ -16,7 +16,9 @@ MAX_WORDS = 8
 MAX_LENGTH = 80
 """Characters of what may be read as a unit."""
 
-_LENGTH = "mm:1/1000 millimeter:1/1000 cm:1/100 centimeter:1/100 dm:1/10 decimeter:1/10 m:1 meter:1 km:1000 kilometer:1000"
+_LENGTH = (
+    "mm:1/1000 millimeter:1/1000 cm:1/100 centimeter:1/100 dm:1/10 decimeter:1/10 m:1 meter:1 km:1000 kilometer:1000"
+)
 _IMPERIAL = "in:127/5000 inch:127/5000 ft:381/1250 foot:381/1250 feet:381/1250 yd:1143/1250 yard:1143/1250"
 _MASS = "mg:1/1000000 milligram:1/1000000 g:1/1000 gm:1/1000 gram:1/1000 kg:1 kilogram:1 tonne:1000"
 _VOLUME = "ml:1/1000 milliliter:1/1000 cl:1/100 dl:1/10 l:1 liter:1 gal:473176473/125000000 gallon:473176473/125000000"
@@ -57,12 +59,14 @@ _SCALES = {
     "trillion": 10**12,
     "dozen": 12,
 }
-_CHANGING = frozenset(
-    "or and to if than plus minus negative times over below under above not squared cubed factorial half halves third "
-    "thirds quarter quarters fourth fourths fifth fifths tenth tenths except through until between least most up no "
-    "mod modulo base remainder sin cos tan log ln exp lim max gcd lcm sqrt root but nor vs versus either imaginary "
-    "infinity undefined unknown one two three four five six seven eight nine ten eleven twelve twenty".split()
-)
+_CHANGING_WORDS = """
+    or and to if than plus minus negative times over below under above not squared cubed factorial half halves
+    third thirds quarter quarters fourth fourths fifth fifths tenth tenths except through until between least
+    most up no mod modulo base remainder sin cos tan log ln exp lim max gcd lcm sqrt root but nor vs versus
+    either imaginary infinity undefined unknown one two three four five six seven eight nine ten eleven twelve
+    twenty
+"""
+_CHANGING = frozenset(_CHANGING_WORDS.split())
 """Words that change the number, or make it a part of something else."""
 
 
@@ -110,7 +114,8 @@ def _look_up(word: str) -> tuple[str, Fraction] | None:
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<per>/|\bper\b|\bp\b(?=/))|(?P<power>\^\s*\{?\s*(?P<exponent>-?[1-9])\s*\}?)"
-    r"|(?P<word>\\circ|°\s?[CFcf]\b|[°%$€£₹¥¢]|[^\W\d_]+(?:\.[^\W\d_]+)*(?:['\N{RIGHT SINGLE QUOTATION MARK}-][^\W\d_]+)*\.?))"
+    r"|(?P<word>\\circ|°\s?[CFcf]\b|[°%$€£₹¥¢]"
+    r"|[^\W\d_]+(?:\.[^\W\d_]+)*(?:['\N{RIGHT SINGLE QUOTATION MARK}-][^\W\d_]+)*\.?))"
 )
 _SHAPES = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
 _AFTER = {"squared": 2, "cubed": 3}

@@ -29,7 +29,7 @@ from typing import Any
 from society.errors import SocietyError
 
 QUICK_SECONDS = 0.2
-"""Seconds of processor time for a question before its steps are counted, which is slower. An ordinary one takes 0.01."""
+"""Seconds of processor time for a question before its steps are counted. An ordinary one takes 0.01."""
 MAX_STEPS = 6_000_000
 """Maximum number of calls and returns of functions for one question: some 3 seconds. Caches are emptied before."""
 CPU_SECONDS = 60.0
@@ -208,9 +208,7 @@ _limited = True
 """Whether questions have a limit of time. The first one has none."""
 
 
-def judge_in_time(
-    judge: Callable[..., bool], *question: Any, forget: Callable[[], None] = lambda: None
-) -> bool | None:
+def judge_in_time(judge: Callable[..., bool], *question: Any, forget: Callable[[], None] = lambda: None) -> bool | None:
     """Return the verdict of `judge`; False where it fails on the question, None where it takes too much work or memory.
 
     `forget` empties the caches of `judge`, so that its work depends on the question alone. For the child, whose

@@ -92,7 +92,9 @@ def _print_summary(name: str, folder: Path, summaries: Sequence[Summary], second
     if s.ties_broken:
         rows.append(("ties broken", f"{s.ties_broken:,} decisions"))
     if s.given_up:
-        rows.append(("not looked through", f"{s.given_up} replies: a pattern of the scenario takes too long in them"))
+        rows.append(
+            ("not looked through", f"{s.given_up} replies: a pattern, or comparing their answers, takes too long")
+        )
     if s.unclear:
         rows.append(("moderator unclear", f"{s.unclear} replies name no speaker, or several; then agents took turns"))
     used = s.usage

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+from society.answers.undecided import undecided_with
 from society.scenario.expand import Society
 from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
@@ -95,7 +96,23 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
 def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
     given: Iterable[str | None] = (t.answer for turns in debate.said.turns.values() for _, _, t in turns)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
-    return {answer: debate.task.correct(answer, debate.item) for answer in answers}
+    verdicts = {answer: debate.task.correct(answer, debate.item) for answer in answers}
+    _remark_undecided(debate, answers)
+    return verdicts
+
+
+def _remark_undecided(debate: Debate, answers: Sequence[str]) -> None:
+    """Store with each turn that comparing its answer with another one, or with the true one, was given up."""
+    others = (debate.item.gold, *debate.item.aliases, *answers)
+    undecided = {answer: found for answer in answers if (found := undecided_with(answer, others))}
+    for turns in debate.said.turns.values() if undecided else ():
+        for _, _, turn in turns:
+            if turn.status == "ok" and turn.answer in undecided:
+                other = undecided[turn.answer][0]
+                text = (
+                    f"Whether {turn.answer!r:.80} is {other!r:.80} takes too much work to decide: counted as different."
+                )
+                debate.speaker.store.remark(turn.id, text)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
