@@ -206,3 +206,22 @@ def test_the_sandbox_writes_a_chat_as_the_tokenizer_would(tmp_path: Path, text: 
         plain, add_generation_prompt=True, return_dict=False, sanitize_control_tokens=True
     )
     assert Chat(tokenizer, []).prompt_ids(messages) == list(wanted)
+
+
+@pytest.mark.parametrize("more", [{"tensors": {"rope_freqs.weight": (4,)}}, {"scaling": "linear"}])
+def test_a_gguf_whose_rotary_scaling_would_be_lost_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+    from backends.hf.loading import dequantise
+
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_type("model")
+    writer.add_string("llama.rope.scaling.type", more.get("scaling", "none"))
+    for name, shape in (MODEL | more.get("tensors", {})).items():
+        writer.add_tensor(name, np.ones(shape, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(BackendError, match="scales its rotary frequencies") as caught:
+        dequantise(path)
+    assert "llama_cpp" in caught.value.remedy

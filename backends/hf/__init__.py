@@ -16,6 +16,7 @@
     batches      which examples each optimiser step sees, and which process takes them
     attention    which attention a batch is trained with on a CPU
     train        finetuning on the transformers Trainer
+    lora         the adapter that is being trained: put on the model, and written
     launch       starts and follows the processes of a sharded training (FSDP)
     sharded      one of those processes
     adapters     adapter folders: written atomically, hashed, checked

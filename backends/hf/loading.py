@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from backends.gguf_file import check_gguf
+from backends.gguf_file import GGUFInfo, check_gguf
 from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
 from backends.hf.hashing import hash_base
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from backends.hf import HuggingFace
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+SCALES = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
+"""Tensors of a GGUF that scale rotary frequencies."""
+SCALED = {"gpt-oss"}
+"""Architectures whose scaling transformers reads from a GGUF."""
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
@@ -102,11 +106,22 @@ def _fetch(hub_id: str) -> Path:
 def dequantise(gguf: Path) -> Path:
     """The float32 model folder of a GGUF file, made once and kept under the hash of the file's contents."""
     folder = cache_folder() / "hf" / digest_of(gguf)[:32]
-    check_gguf(gguf)
+    _check_rotary(check_gguf(gguf), gguf)
     if (folder / "config.json").exists():
         return folder
     with _told(gguf.name):
         return write_folder(folder, lambda part: _convert(gguf, part))
+
+
+def _check_rotary(info: GGUFInfo, gguf: Path) -> None:
+    """Refuse a GGUF with scaled rotary frequencies: transformers reads its weights and forgets the scaling."""
+    kind = info.metadata.get(f"{info.architecture}.rope.scaling.type", "none")
+    if info.architecture not in SCALED and (kind != "none" or not SCALES.isdisjoint(info.shapes)):
+        raise BackendError(
+            f"{gguf} scales its rotary frequencies, which transformers does not read from a GGUF of the architecture "
+            f"{info.architecture}.",
+            "Give the model's own folder or hub id (safetensors), or use the llama_cpp backend.",
+        )
 
 
 def _convert(gguf: Path, part: Path) -> None:

@@ -26,7 +26,8 @@ from backends.hf.casting import cast_parameters, cast_shards
 from backends.hf.examples import Rows
 from backends.hf.launch import ORDER, STEP, STORE
 from backends.hf.loading import load_model
-from backends.hf.train import Job, Watch, attach_new, check_full, memory_told, run, seeded, write_lora
+from backends.hf.lora import attach_new, write_lora
+from backends.hf.train import Job, Watch, check_full, memory_told, run, seeded
 from backends.hf.weights import Weights
 from backends.lora_config import is_tied
 from backends.training import TrainSettings
