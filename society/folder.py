@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ STORE = "store.sqlite"
 LOCK = ".lock"
 FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
 """Files of a run's folder that are opened by their names, by this program or by SQLite."""
+PATIENCE = 0.5
+"""Seconds to wait for the lock of a run's folder: a live view may hold it for an instant."""
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
 
 
@@ -38,6 +41,30 @@ def find_store(folder: Path) -> Path:
     if not path.is_file():
         raise RunFolderError(f"{folder} holds no run (it has no {STORE}).", "Name the folder of a run.")
     return path
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process is working on the run in this folder now. Nothing is written. False where nobody can say.
+
+    The lock is taken for reading for an instant, as a run takes it for writing while it lasts.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return False
+    try:
+        opened = os.open(Path(folder) / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(opened)
+    return False
 
 
 class RunFolder:
@@ -55,7 +82,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             check_folder(self.path, FILES)
             self._lock = FileLock(self.path / LOCK)
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=PATIENCE, poll_interval=0.02)
         except Timeout:
             raise RunFolderError(
                 f"Another process is running in {self.path}.", "Wait for it, or choose another --out."

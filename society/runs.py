@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from society.folder import find_store
@@ -15,6 +17,12 @@ from society.store import Store
 from society.store.adapters import AdapterRow, ExampleRow
 from society.store.rows import ResultRow
 from society.types import Adapter, Item, Turn
+
+
+def natural_order(text: str) -> tuple[tuple[str, int], ...]:
+    """Return what sorts "trivia-2" before "trivia-10": words as text, numbers as numbers."""
+    parts = re.split(r"([0-9]{1,18})", text)
+    return tuple((words, int(number or 0)) for words, number in zip_longest(parts[::2], parts[1::2]))
 
 
 @dataclass(frozen=True)
@@ -51,22 +59,47 @@ class Run:
             return store.meta()
 
     def turns(self, where: str = "1", values: Sequence[object] = ()) -> list[Turn]:
-        """Turns in the order of iteration, item, sample, phase, round and agent; `where` is SQL over columns."""
+        """Return turns in the order of iteration, item (as in the task), sample, phase, round and agent.
+
+        `where` is SQL over the columns of turns.
+        """
         society = expand(self.scenario)
         phases = {phase.name: i for i, phase in enumerate(society.phases)}
         agents = {name: i for i, name in enumerate(society.agents)}
+        item = self._item_order()
 
         def place(turn: Turn) -> tuple[object, ...]:
             i = turn.id
-            return (i.iteration, i.item, i.sample, phases.get(i.phase, -1), i.round, agents.get(i.agent, -1), i.agent)
+            spoken = (phases.get(i.phase, -1), i.round, agents.get(i.agent, -1), i.agent)
+            return (i.iteration, item(i.item), i.sample, *spoken)
 
         with self._store() as store:
             return sorted(store.turns(where, values), key=place)
 
     def results(self) -> list[ResultRow]:
-        """How each debate ended, in the order of iteration, item and sample."""
+        """Return how each debate ended, in the order of iteration, item (as in the task) and sample."""
+        item = self._item_order()
         with self._store() as store:
-            return list(store.results())
+            return sorted(store.results(), key=lambda row: (row.iteration, item(row.item), row.sample))
+
+    def _item_order(self) -> Callable[[str], tuple[object, ...]]:
+        """What to sort items by: their place in the task; others by their ids, numbers in them as numbers."""
+        places = {item.id: place for place, item in enumerate(self.questions() or ())}
+
+        def order(item: str) -> tuple[object, ...]:
+            return (places.get(item, len(places)), natural_order(item), item)
+
+        return order
+
+    def count_turns(self) -> int:
+        """Return how many turns the run has, those of training debates and of unfinished ones included."""
+        with self._store() as store:
+            return store.count("1")
+
+    def count_failed(self) -> int:
+        """Return how many turns of the run failed, those of training debates included."""
+        with self._store() as store:
+            return store.count("status = 'failed'")
 
     def count_reused(self) -> int:
         """How many turns were taken over from other runs instead of generated."""

@@ -127,7 +127,7 @@ def test_votes_of_another_run_settle_whether_debating_pays(tmp_path: Path) -> No
     both = index_of(debate, votes)
     pays = [f for f in both["runs"][0]["findings"] if f["question"].startswith("Better")]
     assert pays[0]["answer"] in ("Yes", "No", "Not clearly")
-    assert {figure["id"] for figure in both["comparison"]["figures"]} == {"runs", "pairs", "run-costs"}
+    assert {figure["id"] for figure in both["comparison"]["figures"]} == {"runs", "pairs", "compute", "run-costs"}
     assert alone["comparison"] is None
 
 

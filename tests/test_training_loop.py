@@ -287,6 +287,6 @@ def test_the_command_line_tells_every_iteration_apart(whole: Run, capsys: pytest
     assert [line.split()[1] for line in said.splitlines() if "finetunings" in line] == ["0", "1", "2"]
 
 
-def _summaries(done: Run) -> list[Summary]:
+def _summaries(done: Run) -> dict[int, Summary]:
     society = expand(done.scenario)
-    return [summarize(society, records) for records in by_iteration(load_records(done)).values()]
+    return {i: summarize(society, records) for i, records in by_iteration(load_records(done)).items()}

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from society.metrics.comparison import Comparison
 
 
+MOST_PAIRS = 6
+"""Maximum number of pairs whose compute is compared in sentences."""
 WIDEST = 7
 """With so many runs and more, runs are lines of the table; below, they are its columns."""
 
@@ -54,11 +56,18 @@ def _print_tables(found: Comparison, form: str) -> None:
     say()
     say(layout(pair_rows(found), form))
     budgets = [f"{name}: {verdict.sentence}" for name, verdict in found.budgets.items()]
-    remarks = [*found.notes, *dict.fromkeys(_remark(found)), *budgets]
+    remarks = [*found.notes, *_compute(found), *dict.fromkeys(_remark(found)), *budgets]
     if remarks:
         say(err=form in ("csv", "latex"))
     for remark in remarks:
         say(remark, err=form in ("csv", "latex"))
+
+
+def _compute(found: Comparison) -> list[str]:
+    """Whether runs are matched in compute, pair by pair; of many pairs the table alone says so."""
+    if len(found.pairs) > MOST_PAIRS:
+        return []
+    return [pair.compute.sentence for pair in found.pairs if pair.compute is not None]
 
 
 def _remark(found: Comparison) -> list[str]:

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 
 from society.errors import InputError
 from society.metrics.budget import BudgetVerdict, weigh_against
+from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.proportion import Proportion
-from society.metrics.records import DebateRecord, accuracy, by_iteration, by_question, load_records, total_usage
+from society.metrics.records import (
+    DebateRecord,
+    accuracy,
+    by_iteration,
+    by_question,
+    load_records,
+    sameness,
+    total_usage,
+)
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
+from society.metrics.votes import count_support
 from society.types import Usage
 
 if TYPE_CHECKING:
@@ -24,8 +34,10 @@ INTERESTING = 0.05
 @dataclass(frozen=True, slots=True)
 class RunScore:
     """One run's figures in its latest `iteration`. `expected` debates are those it should have (None if the run
-    does not say); undecided debates, unreadable answers and failed turns count as wrong. `per_thousand` is
-    accuracy per 1,000 generated tokens of a debate: right decisions per 1,000 tokens."""
+    does not say); undecided debates, unreadable answers and failed turns count as wrong. `lone` decisions rest
+    on the vote of one of several voters, `lone_right` of them are right; `cut_off` replies ended at the token limit.
+    `usage` is that of the debates compared, `compute` what it took to get there. `per_thousand` is accuracy per 1,000
+    generated tokens of a debate: right decisions per 1,000 tokens."""
 
     name: str
     folder: str
@@ -40,6 +52,10 @@ class RunScore:
     turns: int
     usage: Usage
     per_thousand: float
+    compute: Compute
+    lone: int = 0
+    lone_right: int = 0
+    cut_off: int = 0
 
     @property
     def finished(self) -> bool:
@@ -51,7 +67,7 @@ class RunScore:
 class Pair:
     """Two runs on the same questions: `difference` is second minus first; `p_holm` its p among all pairs compared
     (Holm 1979). `needed`: questions that would show `INTERESTING` with a chance of 80 % at the discordance
-    seen; None where that cannot be said or attained."""
+    seen; None where that cannot be said or attained. `compute` says whether the runs are matched in compute."""
 
     first: str
     second: str
@@ -59,6 +75,7 @@ class Pair:
     p_holm: float
     needed: int | None
     sentence: str
+    compute: ComputeMatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +97,12 @@ def compare(runs: Sequence[Run]) -> Comparison:
     records = [latest(run) for run in runs]
     names = name_runs(runs)
     scores = tuple(score_run(run, n, r) for run, n, r in zip(runs, names, records, strict=True))
-    pairs = compare_records(dict(zip(names, records, strict=True)))
-    notes = (*_unfinished(scores), *_unpaired(pairs))
+    spent = {score.name: score.compute for score in scores}
+    pairs = tuple(
+        replace(pair, compute=match_compute((pair.first, pair.second), spent[pair.first], spent[pair.second]))
+        for pair in compare_records(dict(zip(names, records, strict=True)))
+    )
+    notes = (*_unfinished(scores), *_unlike(scores), *_unpaired(pairs))
     return Comparison(scores, pairs, notes, _weigh(runs, names, records))
 
 
@@ -122,7 +143,8 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
 
     society = expand(run.scenario)
     turns = [turn for record in records for turn in record.turns]
-    usage, right = total_usage(records), accuracy(records)
+    usage, right, same = total_usage(records), accuracy(records), sameness(society)
+    rested = [record for record in records if count_support(society, record, same).lone]
     return RunScore(
         name=name,
         folder=str(run.folder),
@@ -137,6 +159,10 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         turns=len(turns),
         usage=usage,
         per_thousand=1000 * right.successes / usage.generated_tokens if usage.generated_tokens else float("nan"),
+        compute=measure_compute(records, load_records(run, split="training"), run.adapters()),
+        lone=len(rested),
+        lone_right=sum(record.result.correct for record in rested),
+        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
     )
 
 
@@ -184,6 +210,14 @@ def _power_sentence(difference: Difference, needed: int | None) -> str:
 def _unfinished(scores: Sequence[RunScore]) -> list[str]:
     notes = [f"{s.name} is unfinished: {s.debates} of {s.expected} debates." for s in scores if not s.finished]
     return notes + [f"{s.name}: {s.failed} failed turns, counted as wrong." for s in scores if s.failed]
+
+
+def _unlike(scores: Sequence[RunScore]) -> list[str]:
+    """Say so where runs are compared after different numbers of finetunings."""
+    if len({score.iteration for score in scores}) == 1:
+        return []
+    reached = ", ".join(f"{score.name} after {score.iteration}" for score in scores)
+    return [f"The runs are compared after different numbers of finetunings: {reached}."]
 
 
 def _unpaired(pairs: Sequence[Pair]) -> list[str]:

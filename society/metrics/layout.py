@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 
 from society.metrics.comparison import Comparison, Pair, RunScore
+from society.metrics.compute import ComputeMatch
 from society.spreadsheet import quote
 from society.visible import reveal
 
@@ -18,28 +19,55 @@ INTERVAL = "95 % interval"
 
 
 def run_rows(found: Comparison) -> Rows:
-    """A line for each run: accuracy with its 95 % interval, what counts as wrong beside wrong answers, and cost."""
-    titles = ["run", "accuracy", INTERVAL, "questions", "debates", "undecided", "unreadable", "failed",
-              "generated tokens", "prompt tokens", "of these cached",
-              "backend seconds", "right per 1,000 tokens"]  # fmt: skip
-    return [titles, *map(_run_row, found.runs)]
+    """Return a line for each run: accuracy with its 95 % interval, what counts as wrong beside wrong answers, and cost.
+
+    What was trained on is shown where any run was finetuned.
+    """
+    trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
+    columns = [*_COLUMNS, *(_TRAINED if trained else ())]
+    return [[title for title, _ in columns], *([tell(run) for _, tell in columns] for run in found.runs)]
 
 
-def _run_row(run: RunScore) -> list[str]:
-    right, used = run.accuracy, run.usage
-    debates = f"{run.debates:,}" if run.finished else f"{run.debates:,} of {run.expected:,}"
-    return [
-        run.name, _percent(right.share), f"{_percent(right.low)} to {_percent(right.high)}", f"{run.questions:,}",
-        debates, f"{run.undecided:,}", f"{run.unparsed:,}", f"{run.failed:,}", f"{used.generated_tokens:,}",
-        f"{used.prompt_tokens:,}", f"{used.cached_tokens:,}", f"{used.seconds:,.1f}", _number(run.per_thousand),
-    ]  # fmt: skip
+Column = tuple[str, Callable[[RunScore], str]]
+
+
+def _debates(run: RunScore) -> str:
+    return f"{run.debates:,}" if run.finished else f"{run.debates:,} of {run.expected:,}"
+
+
+_COLUMNS: Sequence[Column] = (
+    ("run", lambda run: run.name),
+    ("accuracy", lambda run: _percent(run.accuracy.share)),
+    (INTERVAL, lambda run: f"{_percent(run.accuracy.low)} to {_percent(run.accuracy.high)}"),
+    ("questions", lambda run: f"{run.questions:,}"),
+    ("debates", _debates),
+    ("undecided", lambda run: f"{run.undecided:,}"),
+    ("unreadable", lambda run: f"{run.unparsed:,}"),
+    ("failed", lambda run: f"{run.failed:,}"),
+    ("cut off", lambda run: f"{run.cut_off:,}"),
+    ("decided by one vote", lambda run: f"{run.lone:,}"),
+    ("of these right", lambda run: f"{run.lone_right:,}"),
+    ("generated tokens", lambda run: f"{run.usage.generated_tokens:,}"),
+    ("prompt tokens", lambda run: f"{run.usage.prompt_tokens:,}"),
+    ("of these cached", lambda run: f"{run.usage.cached_tokens:,}"),
+    ("backend seconds", lambda run: f"{run.usage.seconds:,.1f}"),
+    ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
+)
+_TRAINED: Sequence[Column] = (
+    ("finetunings", lambda run: f"{run.iteration:,}"),
+    ("rows trained on", lambda run: f"{run.compute.rows:,}"),
+    ("tokens trained on", lambda run: f"{run.compute.trained_tokens:,}"),
+    ("generated for training", lambda run: f"{run.compute.training.generated_tokens:,}"),
+    ("prompts for training", lambda run: f"{run.compute.training.prompt_tokens:,}"),
+    ("finetuning seconds", lambda run: f"{run.compute.seconds:,.1f}"),
+)
 
 
 def pair_rows(found: Comparison) -> Rows:
     """A line for each pair, second minus first; with more than one pair, p values that hold together."""
     several = len(found.pairs) > 1
     titles = ["difference", "points", INTERVAL, "p", *(["p (Holm)"] if several else []), "better", "worse",
-              "questions", "test"]  # fmt: skip
+              "questions", "compute-matched", "test"]  # fmt: skip
     return [titles, *(_pair_row(pair, several) for pair in found.pairs)]
 
 
@@ -47,8 +75,15 @@ def _pair_row(pair: Pair, several: bool) -> list[str]:
     d = pair.difference
     return [
         f"{pair.second} - {pair.first}", _points(d.value), f"{_points(d.low)} to {_points(d.high)}", _p(d.p),
-        *([_p(pair.p_holm)] if several else []), f"{d.gained:,}", f"{d.lost:,}", f"{d.questions:,}", d.test,
+        *([_p(pair.p_holm)] if several else []), f"{d.gained:,}", f"{d.lost:,}", f"{d.questions:,}",
+        _matched(pair.compute), d.test,
     ]  # fmt: skip
+
+
+def _matched(compute: ComputeMatch | None) -> str:
+    if compute is None or not compute.known:
+        return "not known"
+    return f"within {_percent(compute.within)}" if compute.matched else "no"
 
 
 def _percent(share: float) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from society.errors import InputError
+from society.folder import is_running
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.comparison import Comparison, compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
@@ -19,9 +20,12 @@ from society.metrics.tradeoff import Point
 from society.report.figures import list_figures, scatter_figure
 from society.report.graphs import describe_phases
 from society.report.rows import CHUNK, TAGS, Json, RowMaker, list_stages, prompt_texts, reply_texts
-from society.report.verdict import count, find_trouble, judge, weigh_training
+from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
 from society.runs import Run
 from society.scenario.expand import Society, expand
+
+MOST_PAIRS = 6
+"""Maximum number of pairs whose compute is compared in sentences."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class RunData:
     iterations: Sequence[IterationScore] = ()  # with what was learned; made of the debates alone where not given
     measured: Sequence[Mapping[str, Any]] = ()  # diversity that models were asked for, one for each iteration
     expected: int | None = None  # how many debates an iteration should have, where that is known
+    turns: int | None = None  # how many turns the store has, where that is known
+    running: bool = False  # whether a process is working on the run now
 
     @property
     def finished(self) -> list[DebateRecord]:
@@ -63,7 +69,8 @@ def _read(run: Run, name: str) -> RunData:
         iterations=score_iterations(
             society, records, load_records(run, split="training"), run.adapters(), run.examples()
         ),
-        measured=read_diversity(run), expected=count_expected(run),
+        measured=read_diversity(run), expected=count_expected(run), turns=run.count_turns(),
+        running=is_running(run.folder),
     )  # fmt: skip
 
 
@@ -96,8 +103,9 @@ def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
     iterations = run.iterations or score_iterations(run.society, finished)
     return {
         "findings": [
-            *find_trouble(run.society, latest, run.expected),
+            *find_trouble(run.society, latest, run.expected, run.running),
             *judge(run.society, latest, summary, budget, weigh_training(finished)),
+            *weigh_cost(iterations, run.turns),
         ],
         "figures": list_figures(run.society, latest, summary, budget, iterations, run.measured),
     }
@@ -139,6 +147,7 @@ def _comparison(found: Comparison) -> Json:
         {"kind": "forest", "id": "runs", "title": "Accuracy of each run", "rows": rows,
          "note": "Of the society's decisions, with 95% intervals."},
         _pairs(found),
+        _compute(found),
         _run_costs(found),
     ]}  # fmt: skip
 
@@ -157,6 +166,21 @@ def _pairs(found: Comparison) -> Json:
         "kind": "table", "id": "pairs", "title": "Question by question", "rows": rows,
         "columns": ["difference", "points", "95% interval", "p (Holm)", "better", "worse", "questions"],
         "note": f"Paired on the same questions; p by {found.pairs[0].difference.test}. {sentences}",
+    }  # fmt: skip
+
+
+def _compute(found: Comparison) -> Json:
+    """What each run spent, and which pairs are matched in compute."""
+    rows = [
+        [s.name, s.iteration, s.compute.rows, *s.compute.counts.values(), round(s.compute.seconds, 1)]
+        for s in found.runs
+    ]
+    told = " ".join(pair.compute.sentence for pair in found.pairs[:MOST_PAIRS] if pair.compute is not None)
+    return {
+        "kind": "table", "id": "compute", "title": "Compute", "rows": rows,
+        "columns": ["run", "finetunings", "rows trained on", *found.runs[0].compute.counts, "seconds of finetuning"],
+        "note": "Tokens generated and prompt tokens: of the training debates and of the debates that are compared. "
+                f"Tokens trained on count every epoch. {told}",
     }  # fmt: skip
 
 

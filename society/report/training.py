@@ -6,6 +6,7 @@ Diversity of words is known of every run; that of vectors and likelihoods only w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -35,7 +36,7 @@ def accuracy_figure(scores: Sequence[IterationScore], alone: bool, labels: bool)
 
 def training_figures(scores: Sequence[IterationScore]) -> list[Json]:
     """What each iteration labelled and learned from, as curves and in numbers; nothing before the first did."""
-    return [figure for figure in (_sets(scores), _steps(scores)) if figure] if trains(scores) else []
+    return [figure for figure in (_sets(scores), _steps(scores), _left_out(scores)) if figure] if trains(scores) else []
 
 
 def trains(scores: Sequence[IterationScore]) -> bool:
@@ -67,23 +68,61 @@ def _sizes(score: IterationScore, learner: str) -> list[int]:
 
 def _steps(scores: Sequence[IterationScore]) -> Json:
     learners, rules = _learners(scores), list(dict.fromkeys(rule for score in scores for rule in score.rows_right))
-    rows = [
-        [
-            f"{s.iteration}", _share(s.accuracy), _share(s.labels),
-            s.labels.n if s.labels.n or s.unlabelled else "-", s.unlabelled if s.labels.n or s.unlabelled else "-",
-            *[_spread(_sizes(s, learner)) for learner in learners],
-            *[_share(s.rows_right[rule]) if rule in s.rows_right else "-" for rule in rules],
-            s.trained_tokens or "-", s.training_usage.generated_tokens or "-",
-        ]
-        for s in scores
-    ]  # fmt: skip
     return {
-        "kind": "table", "id": "training", "title": "Iteration by iteration", "rows": rows,
+        "kind": "table", "id": "training", "title": "Iteration by iteration",
+        "rows": [_step(score, learners, rules) for score in scores],
         "columns": ["iteration", "accuracy", "labels right", "labels", "no label", *[f"{n} rows" for n in learners],
-                    *[f"{rule}: right" for rule in rules], "tokens trained on", "tokens debated"],
-        "note": "Labels are the society's own decisions on training questions, without the true answers; a tie gives "
-                "none. Rows: all agents together, and the fewest and most of one; by the rule that took them, the "
-                "share that teaches a right answer. Tokens trained on count every epoch.",
+                    *[f"{rule}: right" for rule in rules], "repeated rows", "tokens trained on", "s of finetuning",
+                    "turns debated", "tokens debated", "prompt tokens"],
+        "note": "Labels are those that training used (`train.label`, `train.quorum`). A tie gives none, nor does a "
+                "decision that too few voters back. Rows: all agents together, and the fewest and most of one; by the "
+                "rule that took them, the share that teaches a right answer. Tokens trained on count every epoch. "
+                f"Turns and tokens debated are those of the training debates. {_tell_reasons(scores)}",
+    }  # fmt: skip
+
+
+def _step(score: IterationScore, learners: Sequence[str], rules: Sequence[str]) -> list[Any]:
+    """The cells of one iteration."""
+    debated = bool(score.labels.n or score.unlabelled)
+    return [
+        f"{score.iteration}",
+        _share(score.accuracy),
+        _share(score.labels),
+        score.labels.n if debated else "-",
+        score.unlabelled if debated else "-",
+        *[_spread(_sizes(score, learner)) for learner in learners],
+        *[_share(score.rows_right[rule]) if rule in score.rows_right else "-" for rule in rules],
+        score.repeated or "-",
+        score.trained_tokens or "-",
+        round(score.trained_seconds, 1) or "-",
+        score.training_turns or "-",
+        score.training_usage.generated_tokens or "-",
+        score.training_usage.prompt_tokens or "-",
+    ]
+
+
+def _tell_reasons(scores: Sequence[IterationScore]) -> str:
+    """Why debates gave no label, over all iterations, in words."""
+    total = sum((Counter(score.reasons) for score in scores), Counter[str]())
+    told = ", ".join(f"{number:,} {reason}" for reason, number in total.items())
+    return f"Debates without a label: {told}." if told else "Every debate gave a label."
+
+
+def _left_out(scores: Sequence[IterationScore]) -> Json:
+    """The turns that no learner learned from, by learner and reason, over all iterations."""
+    total: dict[tuple[str, str], int] = {}
+    for score in scores:
+        for learner, reasons in score.left_out.items():
+            for reason, number in reasons.items():
+                total[learner, reason] = total.get((learner, reason), 0) + number
+    if not total:
+        return {}
+    return {
+        "kind": "table", "id": "left-out", "title": "What nobody learned from",
+        "columns": ["learner", "why", "turns"],
+        "rows": [[learner, reason, number] for (learner, reason), number in total.items()],
+        "note": "Turns of the training debates that became no training row, over all iterations. With "
+                "`data: everyone` a turn is counted for each agent that could have learned it.",
     }  # fmt: skip
 
 

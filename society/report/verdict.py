@@ -8,11 +8,13 @@ from typing import Any
 
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import Flips, count_names, describe_flips
+from society.metrics.iterations import IterationScore
 from society.metrics.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
 from society.metrics.summary import Summary, describe_lone, flip, is_unclear
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.scenario.expand import Society
+from society.types import Usage
 
 POINTS = 0.05
 """The difference to plan for where none was seen."""
@@ -105,6 +107,25 @@ def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict
     }
 
 
+def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -> list[dict[str, Any]]:
+    """Return the finding on what training cost, as JSON, if anything was trained; `turns`: those of the whole run."""
+    usage = sum((score.training_usage for score in iterations), Usage())
+    tokens, debated = (
+        sum(getattr(score, name) for score in iterations) for name in ("trained_tokens", "training_turns")
+    )
+    if not tokens and not debated:
+        return []
+    rows = sum(sum(score.examples.values()) for score in iterations)
+    seconds = sum(score.trained_seconds for score in iterations)
+    detail = (
+        f"{rows:,} rows were learned in {seconds:,.1f} s of finetuning. The training debates took {debated:,} turns, "
+        f"{usage.generated_tokens:,} tokens generated and {usage.prompt_tokens:,} read, in {usage.seconds:,.1f} s."
+    )
+    if turns is not None:
+        detail += f" The whole run, evaluations included, has {turns:,} turns."
+    return [asdict(Finding("What did training cost?", f"{tokens:,} tokens trained on", detail))]
+
+
 def _finetuned(trained: Difference) -> Finding:
     detail = (
         f"The society's accuracy changed by {points(trained)} from the first iteration to the last, "
@@ -182,7 +203,10 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     each = used.generated_tokens / len(records)
     first = [turn.usage.generated_tokens for pool in first_answers(records).values() for _, turn in pool]
     times = used.generated_tokens / sum(first) if sum(first) else 0.0
-    detail = f"{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} read"
+    last = "" if not records[0].result.iteration else "The last evaluation took "
+    detail = (
+        f"{last}{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} read"
+    )
     detail += f"; the backend was at work for {used.seconds:,.0f} s." if used.seconds >= 1 else "."
     if times > 1:
         detail += f" That is {times:.1f} times the tokens of the first answers alone."
@@ -220,7 +244,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def find_trouble(society: Society, records: Sequence[DebateRecord], expected: int | None) -> list[dict[str, Any]]:
+def find_trouble(
+    society: Society, records: Sequence[DebateRecord], expected: int | None, running: bool = False
+) -> list[dict[str, Any]]:
     """What to know before believing the rest, of the last iteration so far: debates or iterations that are missing,
     turns that failed or could not be looked through. Empty if all is well."""
     reached, wanted = records[0].result.iteration, society.scenario.train.iterations if society.scenario.train else 0
@@ -233,8 +259,9 @@ def find_trouble(society: Society, records: Sequence[DebateRecord], expected: in
     if missing or reached < wanted:
         done = f"{len(records):,} of {count(expected or len(records), 'debate')}"
         where = f"in iteration {reached} of {wanted}, with {done} of it" if wanted else f"at {done}"
-        detail = f"It stands {where}, and what is said here is of these. Go on with: society run --resume."
-        found.append(Finding("Is the run finished?", "No", detail))
+        detail = f"It stands {where}, and what is said here is of these. "
+        detail += "A process is working on it now." if running else "Go on with: society run --resume."
+        found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
     if failed:
         detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed, and count as wrong. "
         detail += f"The first said: {_shorten(failed[0].error)}"

@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 
 from society.errors import RunFolderError
-from society.folder import find_store
+from society.folder import find_store, is_running
+from society.metrics.iterations import IterationScore
 from society.metrics.records import DebateRecord, helpers_of, sameness
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
@@ -20,6 +21,7 @@ from society.scenario.expand import expand
 from society.store import Store
 from society.store.rows import ResultRow
 from society.types import Decision, Item, Turn, TurnId
+from society.view.lessons import Lessons
 
 PATIENCE = 4
 """Statistics take at most one part in so many of the time: the more there is to count, the rarer it is done."""
@@ -51,8 +53,11 @@ class Follower:
         self._verdicts: dict[tuple[str, str], bool] = {}
         self._cursor = (0, 0)
         self._version = 0
+        self._iterations: list[IterationScore] = []
         self._said: Json = {"findings": [], "figures": []}
         self._stale, self._due = False, 0.0
+        self._folder, self._running = folder, is_running(folder)
+        self._lessons = Lessons(self._society)
         self._lock = Lock()
 
     def index(self, cursor: str = "") -> Json | None:
@@ -72,18 +77,34 @@ class Follower:
 
     def _data(self) -> RunData:
         records, rows = list(self._records.values()), list(self._rows.values())
-        return RunData(self._name, self._society, self._meta, records, rows, {"text": self._progress()}, self._said)
+        return RunData(
+            self._name, self._society, self._meta, records, rows, {"text": self._progress()}, self._said,
+            self._iterations, expected=self._expected or None, turns=sum(map(len, self._turns.values())),
+            running=self._running,
+        )  # fmt: skip
+
+    @property
+    def _expected(self) -> int:
+        """How many debates an evaluation has; 0 where the questions are not to be had here."""
+        return len(self._items) * self._society.scenario.samples
 
     def _progress(self) -> str:
         turns = sum(map(len, self._turns.values()))
-        training = self._society.scenario.train is not None
-        expected = len(self._items) * self._society.scenario.samples
-        total = f" of {expected:,}" if expected and not training else ""
-        ended = "finished: " if total and len(self._results) >= expected else ""
-        return f"{ended}{len(self._results):,}{total} debates, {turns:,} turns"
+        spec, latest = self._society.scenario.train, max((debate[0] for debate in self._results), default=0)
+        decided = sum(debate[0] == latest for debate in self._results)
+        total = f" of {self._expected:,}" if self._expected else ""
+        whole = bool(total) and decided >= self._expected and (spec is None or latest >= spec.iterations)
+        debated = f"{decided:,}{total} debates"
+        if spec is not None:
+            debated = f"{self._lessons.describe(latest)}; {decided:,}{total} debates of evaluation {latest:,}"
+        running = "running: " if self._running else ""
+        return f"{'finished: ' if whole else running}{debated}, {turns:,} turns"
 
     def _conclude(self) -> None:
         started = time.monotonic()
+        if self._society.scenario.train is not None:
+            decided = [self._records[debate] for debate in self._records if debate in self._results]
+            self._iterations = self._lessons.score(decided, self._record)
         self._said = conclude(self._data())
         self._stale = False
         self._due = time.monotonic() + PATIENCE * (time.monotonic() - started)
@@ -94,10 +115,18 @@ class Follower:
         with Store(self._store, read_only=True) as store:
             position = store.position()
             turns = list(store.turns("rowid >= ?", (self._cursor[0],)))
-            results = list(store.results("rowid >= ? AND split = 'evaluation'", (self._cursor[1],)))
-        found = [*map(self._add_turn, turns), *map(self._add_result, results)]
+            results = list(store.results("rowid >= ?", (self._cursor[1],)))
+            learned = self._lessons.read(store)
+        lessons = [self._lessons.add(result) for result in results if result.split == "training"]
+        learned |= any(lessons)
+        evaluated = [result for result in results if result.split == "evaluation"]
+        found = [*map(self._add_turn, turns), *map(self._add_result, evaluated)]
         changed = dict.fromkeys(debate for debate in found if debate is not None)
         self._cursor = position
+        before, self._running = self._running, is_running(self._folder)
+        if learned or before != self._running:
+            self._stale = True
+            self._version += 1
         for debate in changed:
             self._update(debate)
         self._version += bool(changed)
@@ -123,10 +152,13 @@ class Follower:
         result = self._results.get(debate) or self._pending(debate)
         if result is None:
             return
-        turns = tuple(sorted(self._turns.get(debate, {}).values(), key=self._place))
-        record = DebateRecord(result, turns, self._helping)
+        record = self._record(debate, result)
         self._records[debate] = record
         self._rows[debate] = self._maker.row(record, pending=debate not in self._results)
+
+    def _record(self, debate: Debate, result: ResultRow) -> DebateRecord:
+        turns = tuple(sorted(self._turns.get(debate, {}).values(), key=self._place))
+        return DebateRecord(result, turns, self._helping)
 
     def _place(self, turn: Turn) -> tuple[int, int, int, str]:
         i = turn.id

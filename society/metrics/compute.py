@@ -1,0 +1,125 @@
+"""What a run cost to get to an iteration, and whether two runs are matched in compute.
+
+Matched means: tokens trained on, tokens generated and prompt tokens are within 2 % of each other. Generated and prompt
+tokens are those of the training debates and of the debates that are compared. Evaluations in between only measure, so
+they are no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from society.metrics.records import DebateRecord, total_usage
+from society.store.adapters import AdapterRow
+from society.types import Usage
+
+TOLERANCE = 0.02
+"""Largest relative difference of two counts that are called matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """What one run spent: on the debates that are compared, and in finetuning before them.
+
+    `rows` and `trained_tokens` are those of every finetuning (tokens count every epoch), `seconds` its time. `training`
+    is the usage of the `turns` of the training debates, `answering` that of the debates that are compared.
+    """
+
+    rows: int
+    trained_tokens: int
+    seconds: float
+    turns: int
+    training: Usage
+    answering: Usage
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts that have to match, by name."""
+        return {
+            "tokens trained on": self.trained_tokens,
+            "tokens generated": self.training.generated_tokens + self.answering.generated_tokens,
+            "prompt tokens": self.training.prompt_tokens + self.answering.prompt_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeMatch:
+    """Whether two runs are matched in compute. `within` is the largest relative difference of their counts (inf where
+    one of them is 0); `apart` names the counts that differ by more than `TOLERANCE`. `known` is False where a run
+    counted no tokens."""
+
+    known: bool
+    within: float
+    apart: tuple[str, ...]
+    sentence: str
+
+    @property
+    def matched(self) -> bool:
+        """Whether the two runs may be called compute-matched."""
+        return self.known and not self.apart
+
+
+def measure_compute(
+    compared: Sequence[DebateRecord], training: Sequence[DebateRecord], adapters: Sequence[AdapterRow]
+) -> Compute:
+    """Return what these debates cost with the training before their iteration."""
+    reached = compared[0].result.iteration
+    before = [record for record in training if record.result.iteration < reached]
+    trained = [row for row in adapters if row.iteration < reached]
+    return Compute(
+        rows=sum(row.examples for row in trained),
+        trained_tokens=sum(row.tokens for row in trained),
+        seconds=sum(row.seconds for row in trained),
+        turns=sum(len(record.turns) for record in before),
+        training=total_usage(before),
+        answering=total_usage(compared),
+    )
+
+
+def match_compute(names: tuple[str, str], first: Compute, second: Compute) -> ComputeMatch:
+    """Compare what two runs of these names spent."""
+    one, other = names
+    if not first.answering.generated_tokens or not second.answering.generated_tokens:
+        silent = one if not first.answering.generated_tokens else other
+        sentence = f"It cannot be said whether {other} and {one} are compute-matched: {silent} counted no tokens."
+        return ComputeMatch(False, inf, (), sentence)
+    shares = {name: _difference(first.counts[name], count) for name, count in second.counts.items()}
+    apart = tuple(name for name, share in shares.items() if share > TOLERANCE)
+    within = max(shares.values())
+    if not apart:
+        told = ", ".join(_tell(names, first, second))
+        sentence = f"{other} and {one} are compute-matched within {_percent(within)}: {told}."
+    else:
+        told = ", ".join(_tell(names, first, second, apart))
+        sentence = f"{other} and {one} are not compute-matched: {told}."
+    return ComputeMatch(True, within, apart, sentence)
+
+
+def _difference(one: int, other: int) -> float:
+    """How much larger the larger count is than the smaller."""
+    least, most = sorted((one, other))
+    if least == most:
+        return 0.0
+    return most / least - 1 if least else inf
+
+
+def _tell(names: tuple[str, str], first: Compute, second: Compute, apart: Sequence[str] | None = None) -> Iterator[str]:
+    """The counts of two runs in words: all that are not 0, or those apart with their difference."""
+    for name, count in second.counts.items():
+        base = first.counts[name]
+        if apart is None and (count or base):
+            yield f"{count:,} and {base:,} {name}"
+        elif apart is not None and name in apart:
+            yield f"{count:,} {name} against {base:,} ({_relative(base, count)})"
+
+
+def _relative(base: int, count: int) -> str:
+    if not base or not count:
+        return "one of them has none"
+    return f"{100 * (count / base - 1):+.1f} %"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,61 @@
+"""The training of a run that is followed: its debates, what was learned from them, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from society.metrics.iterations import IterationScore, score_iterations
+from society.metrics.records import DebateRecord
+from society.scenario.expand import Society
+from society.store import Store
+from society.store.adapters import AdapterRow, ExampleRow
+from society.store.rows import ResultRow
+from society.training.loop import learners
+
+Debate = tuple[int, str, int]
+
+
+@dataclass
+class Lessons:
+    """What is known of a run's training."""
+
+    society: Society
+    results: dict[Debate, ResultRow] = field(default_factory=dict)
+    adapters: list[AdapterRow] = field(default_factory=list)
+    examples: list[ExampleRow] = field(default_factory=list)
+
+    def add(self, result: ResultRow) -> bool:
+        """Take in how a training debate ended; return whether that is new."""
+        debate = (result.iteration, result.item, result.sample)
+        known = self.results.get(debate) == result
+        self.results[debate] = result
+        return not known
+
+    def read(self, store: Store) -> bool:
+        """Take in the trainings of the store; return whether there are others than before."""
+        adapters = store.adapters()
+        if adapters == self.adapters:
+            return False
+        self.adapters, self.examples = adapters, store.examples()
+        return True
+
+    def score(
+        self, evaluated: Sequence[DebateRecord], record: Callable[[Debate, ResultRow], DebateRecord]
+    ) -> list[IterationScore]:
+        """Return the iterations so far; `record` makes the record of a training debate."""
+        debated = [record(debate, result) for debate, result in sorted(self.results.items())]
+        return score_iterations(self.society, evaluated, debated, self.adapters, self.examples)
+
+    def describe(self, iteration: int) -> str:
+        """Return how far the training has come; `iteration` is the last that was evaluated, even in part."""
+        spec = self.society.scenario.train
+        assert spec is not None  # only a run that trains has lessons
+        reached = max([iteration, *(debate[0] for debate in self.results)])
+        if reached >= spec.iterations:
+            return f"iteration {reached:,} of {spec.iterations:,}"
+        debated = sum(debate[0] == reached for debate in self.results)
+        asked = spec.questions * self.society.scenario.samples
+        trained = sum(row.iteration == reached for row in self.adapters)
+        finetunings = f"{trained:,} of {len(learners(self.society, spec)):,} finetunings"
+        return f"iteration {reached:,} of {spec.iterations:,}, {debated:,} of {asked:,} training debates, {finetunings}"
