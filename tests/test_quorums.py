@@ -19,7 +19,7 @@ PAPER = Path(__file__).parent.parent / "scenarios" / "paper"
         (["train.quorum=4"], "train.quorum: no decision can be a label: there are 3 voters"),
         (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
         (["decision={kind: judge, agent: agent-1}"], "Lower `train.quorum`, or set `train.label: gold`"),
-        (["train.learners.critic.repeat=true"], "repeat needs `rows` or `tokens`"),
+        (["train.learners.critic.rows=null"], "repeat needs `rows` or `tokens`"),
     ],
 )
 def test_what_can_never_be_reached_is_an_error(changes: list[str], says: str) -> None:
@@ -34,7 +34,8 @@ def test_what_can_never_be_reached_is_an_error(changes: list[str], says: str) ->
         ["decision.quorum=3", "train.quorum=3"],
         ["agents.agent.count=1", "train.quorum=1"],
         ["agents.agent.count=1", "train.label=gold"],
-        ["train.learners.critic.rows=10", "train.learners.critic.repeat=true"],
+        ["train.learners.critic.rows=10"],
+        ["train.learners.critic.rows=null", "train.learners.critic.tokens=100"],
     ],
 )
 def test_what_can_be_reached_is_none(changes: list[str]) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backends.training import TrainSettings
+from society.scenario.training import LearnerSpec, TrainSpec
+from society.training.loop import learners
 
 if TYPE_CHECKING:
     from society.planning.dry_run import PlannedTurn
@@ -161,10 +163,10 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
         if sizes is None:
             continue
         longest = min(max(turn.prompt + turn.answer for turn in turns), spec.settings.max_length)
-        rows = spec.questions * society.scenario.samples
-        tokens = rows * longest * spec.settings.epochs
+        sources = max(len(one.teachers) for one in learners(society, spec) if one.name == name)
+        size, tokens = _most_tokens(learner, spec, spec.questions * society.scenario.samples, sources, longest)
         lines.append(
-            f"Finetuning {name!r} once ({spec.settings.method}), at most: {rows:,} rows x {longest:,} tokens x "
+            f"Finetuning {name!r} once ({spec.settings.method}), at most: {size} x "
             f"{spec.settings.epochs} epochs = {tokens:,} tokens; on GPUs of {_gb(HBM)}:"
         )
         for gpus in GPUS:
@@ -174,6 +176,18 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
             lines += [f"    {line}" for line in found.lines]
         lines.append("  " + generation_memory(sizes, society.scenario.concurrency, longest)[2])
     return [*lines, *launch_command(spec.parallel.processes if spec.parallel else GPUS[-1])] if lines else []
+
+
+def _most_tokens(
+    learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int
+) -> tuple[str, int]:
+    """The most that one finetuning takes, in words, and its tokens; `sources`: agents whose turns it learns."""
+    limit = learner.most_rows(debates) or debates
+    rows = sources * (limit if learner.repeat else min(limit, debates))
+    whole = rows * longest
+    if learner.tokens is not None and (sources * learner.tokens < whole or (learner.repeat and learner.rows is None)):
+        return f"{sources * learner.tokens:,} tokens", sources * learner.tokens * spec.settings.epochs
+    return f"{rows:,} rows x {longest:,} tokens", whole * spec.settings.epochs
 
 
 def _g(count: float) -> str:

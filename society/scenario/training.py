@@ -30,14 +30,19 @@ class LearnerSpec(Component):
     """Whether an agent learns from its own turns, or from those of all learning agents."""
     adapter: Literal["agent", "shared"] = "agent"
     """Whether each agent has an adapter, or all share one (its data is then everyone's)."""
-    rows: int | None = Field(None, ge=1)
-    """Maximum number of rows that each source agent gives in an iteration. Of more, a random part is taken."""
+    rows: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Maximum number of rows that each source agent gives in an iteration: a number from 1, or below 1 a share of the
+    training debates. Of more rows, a random part is taken."""
     tokens: int | None = Field(None, ge=1)
     """Tokens, prompts and replies, that the rows of each source agent may have in an iteration. Rows are drawn at
     random until their total is as near to it as it can be."""
     repeat: bool = False
     """Repeat rows where a source agent has fewer than `rows` or `tokens` allow, so that two arms with the same limits
     are equal in compute. An agent without any row still gives none."""
+
+    def most_rows(self, debates: int) -> int | None:
+        """Return the maximum number of rows of a source agent in an iteration of this many training debates."""
+        return max(1, round(self.rows * debates)) if isinstance(self.rows, float) else self.rows
 
     @model_validator(mode="after")
     def _check_repeat(self) -> LearnerSpec:

@@ -17,25 +17,29 @@ from society.selectors import Case, Chosen
 Row = tuple[Case, str]
 
 
-def limit_rows(learner: LearnerSpec, chosen: Chosen, seed: int) -> Chosen:
-    """Return the rows within the learner's limits, source agent by source agent, rules in the shares that they had."""
+def limit_rows(learner: LearnerSpec, chosen: Chosen, debates: int, seed: int) -> Chosen:
+    """Return the rows within the learner's limits, source agent by source agent, rules in the shares that they had.
+
+    `debates` is the number of debates that the rows were taken from.
+    """
     if learner.rows is None and learner.tokens is None:
         return chosen
     agents = dict.fromkeys(case.turn.id.agent for case, _ in chosen)
-    parts = [_limit(learner, [row for row in chosen if row[0].turn.id.agent == agent], seed) for agent in agents]
+    most = learner.most_rows(debates)
+    parts = [_limit(learner, most, [row for row in chosen if row[0].turn.id.agent == agent], seed) for agent in agents]
     place = {id(row): i for i, row in enumerate(chosen)}
     return sorted(chain.from_iterable(parts), key=lambda row: place[id(row)])
 
 
-def _limit(learner: LearnerSpec, rows: Sequence[Row], seed: int) -> list[Row]:
-    """The rows of one source agent: drawn until there are `rows`, or their tokens are as near to `tokens` as can be."""
+def _limit(learner: LearnerSpec, most: int | None, rows: Sequence[Row], seed: int) -> list[Row]:
+    """The rows of one source agent: drawn until there are `most`, or their tokens are as near to `tokens` as can be."""
     draw = random.Random(derive_seed(seed, "limit", rows[0][0].turn.id.agent))
     taken: list[Row] = []
     tokens = 0
-    endless = learner.rows is None and not any(count_tokens(case) for case, _ in rows)
+    endless = most is None and not any(count_tokens(case) for case, _ in rows)
     for row in _passes(rows, draw, learner.repeat and not endless):
         size = count_tokens(row[0])
-        if learner.rows is not None and len(taken) == learner.rows:
+        if len(taken) == most:
             break
         if learner.tokens is not None and tokens + size / 2 > learner.tokens:
             break  # without this row the total is nearer to the limit

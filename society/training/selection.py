@@ -48,7 +48,7 @@ def select_examples(
                     cases.append(_case(turn, record.of(agent)[0], record, labels))
     chosen = learner.select.choose(cases, seed)
     found.left_out += learner.select.explain(cases, seed)
-    limited = limit_rows(learner, chosen, seed)
+    limited = limit_rows(learner, chosen, len(records), seed)
     found.left_out[OVER_LIMIT] += len(chosen) - len({id(case) for case, _ in limited})
     found.examples = [make_example(case.turn, rule) for case, rule in limited]
     found.left_out = +found.left_out
