@@ -1,0 +1,183 @@
+"""Controls of equal compute: equal by their limits, measured, and called so only where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from society.cli import main
+from society.metrics.comparison import compare
+from society.metrics.compute import Compute, match_compute
+from society.report.data import build_index, read_runs
+from society.runs import Run
+from society.scenario import load_scenario
+from society.session import run
+from society.types import Usage
+from tests.test_training_loop import TEXT
+from tests.tiny_hf import make_model, one_thread
+
+COUNTS = st.integers(1, 10**6)
+
+
+def spent(trained: int, generated: int, prompt: int) -> Compute:
+    return Compute(10, trained, 1.0, 9, Usage(prompt, 0), Usage(0, generated))
+
+
+@given(st.tuples(COUNTS, COUNTS, COUNTS), st.tuples(*[st.floats(-0.05, 0.05)] * 3))
+def test_only_what_is_within_two_per_cent_is_called_matched(
+    counts: tuple[int, int, int], changes: tuple[float, float, float]
+) -> None:
+    others = [max(1, round(count * (1 + change))) for count, change in zip(counts, changes, strict=True)]
+    found = match_compute(("a", "b"), spent(*counts), spent(*others))
+    differences = [max(one, two) / min(one, two) - 1 for one, two in zip(counts, others, strict=True)]
+    names = ("tokens trained on", "tokens generated", "prompt tokens")
+    assert found.within == pytest.approx(max(differences))
+    assert found.apart == tuple(n for n, share in zip(names, differences, strict=True) if share > 0.02)
+    assert found.matched == (max(differences) <= 0.02)
+    assert ("are compute-matched within" in found.sentence) == found.matched
+    for name, one, two in zip(names, counts, others, strict=True):
+        if found.matched or name in found.apart:
+            assert name in found.sentence
+            assert f"{one:,}" in found.sentence
+            assert f"{two:,}" in found.sentence
+    assert match_compute(("a", "b"), spent(*others), spent(*counts)).matched == found.matched
+
+
+def test_what_cannot_be_said_is_not_said() -> None:
+    found = match_compute(("a", "b"), spent(0, 5, 5), spent(0, 0, 5))
+    assert (found.matched, found.sentence) == (
+        False, "It cannot be said whether b and a are compute-matched: b counted no tokens."
+    )  # fmt: skip
+    trained = match_compute(("a", "b"), spent(0, 5, 5), spent(9, 5, 5))
+    assert trained.sentence == (
+        "b and a are not compute-matched: 9 tokens trained on against 0 (one of them has none)."
+    )
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
+    """Finetunes the society of `test_training_loop`, changed, twice, and keeps each run."""
+    folder = tmp_path_factory.mktemp("arms")
+    questions = [
+        f"the {a} {b} is" for a in ("cat", "dog", "mat", "far") for b in ("one", "two", "three", "four", "five")
+    ]
+    lines = (json.dumps({"question": q, "answer": ["red", "green", "blue"][i % 3]}) for i, q in enumerate(questions))
+    (folder / "colours.jsonl").write_text("\n".join(lines))
+    made: dict[tuple[str, ...], Run] = {}
+
+    def play(name: str, *changes: str) -> Run:
+        if changes not in made:
+            overrides = ["train.questions=14", *changes]
+            made[changes] = run(load_scenario(folder / "colours.yaml", overrides), folder / name)
+        return made[changes]
+
+    with one_thread():
+        (folder / "colours.yaml").write_text(TEXT.format(model=make_model(folder / "tiny")))
+        yield play
+
+
+SHARED = ("train.learners.generator.adapter=shared", "train.learners.critic.adapter=shared")
+LIMITS = tuple(
+    f"train.learners.{name}.{key}" for name in ("generator", "critic") for key in ("rows=0.5", "repeat=true")
+)
+
+
+def sizes(done: Run) -> dict[tuple[int, str], int]:
+    rows: dict[tuple[int, str], int] = {}
+    for row in done.adapters():
+        rows[row.iteration, row.learner] = rows.get((row.iteration, row.learner), 0) + row.examples
+    return rows
+
+
+def test_the_same_debates_give_both_arms_the_same_rows(arm: Callable[..., Run]) -> None:
+    """In the first iteration the base debates in both arms, so the rows are the same one by one."""
+
+    def rows(done: Run) -> list[tuple[object, ...]]:
+        return sorted((row.learner, row.source, row.rule) for row in done.examples() if row.iteration == 0)
+
+    assert rows(arm("free")) == rows(arm("pooled", *SHARED))
+
+
+def test_arms_with_limits_are_equal_in_every_iteration(arm: Callable[..., Run]) -> None:
+    society, control = arm("society", *LIMITS), arm("control", *LIMITS, *SHARED)
+    spoke = {row.source.agent for done in (society, control) for row in done.examples()}
+    assert len(spoke) == 3
+    seven = {key: 7 * len({r.source.agent for r in society.examples() if (r.iteration, r.learner) == key})
+             for key in sizes(society)}  # fmt: skip
+    assert sizes(society) == seven  # of 14 debates, half for each agent that has any row
+    assert sizes(control)[0, "generator"] == sizes(society)[0, "generator"]
+    found = compare([society, control])
+    [pair], (ours, theirs) = found.pairs, found.runs
+    assert pair.compute is not None
+    assert ours.compute.trained_tokens == sum(row.tokens for row in society.adapters())
+    if ours.compute.rows == theirs.compute.rows:
+        assert abs(ours.compute.trained_tokens / theirs.compute.trained_tokens - 1) < 0.02
+        assert pair.compute.matched
+
+
+def test_what_is_compared_is_what_was_spent(arm: Callable[..., Run]) -> None:
+    """Tokens trained on are those of the rows as the backend counted them in the debates, once for each epoch."""
+    done = arm("society", *LIMITS)
+    turns = {turn.id: turn.usage for turn in done.turns()}
+    rows = done.examples()
+    read = sum(turns[row.source].prompt_tokens + turns[row.source].generated_tokens for row in rows)
+    trained = sum(row.tokens for row in done.adapters())
+    assert trained == pytest.approx(2 * read, rel=0.02)
+    [score, _] = compare([done, arm("control", *LIMITS, *SHARED)]).runs
+    debated = [row for row in done.results() if row.split == "training"]
+    items = {(row.iteration, row.item) for row in debated}
+    mine = [turn for turn in done.turns() if (turn.id.iteration, turn.id.item) in items]
+    assert score.compute.turns == len(mine) == 2 * 14 * 6
+    assert score.compute.training.generated_tokens == sum(turn.usage.generated_tokens for turn in mine)
+
+
+def test_the_command_line_and_the_report_say_whether_they_match(
+    arm: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    society, free = arm("society", *LIMITS), arm("free")
+    folders = [str(society.folder), str(free.folder)]
+    assert main(["compare", *folders]) == 0
+    said = capsys.readouterr().out
+    assert "free and society are not compute-matched: " in said
+    assert "tokens trained on against" in said
+    assert "tokens trained on" in said.split("not compute-matched")[0]
+    assert main(["compare", "--json", *folders]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["pairs"][0]["compute"]["apart"]
+    figures = build_index(read_runs([society, free]), [society, free])["comparison"]["figures"]
+    [table] = [figure for figure in figures if figure["id"] == "compute"]
+    trained = table["columns"].index("tokens trained on")
+    assert [row[trained] for row in table["rows"]] == [
+        sum(row.tokens for row in done.adapters()) for done in (society, free)
+    ]
+    assert "free and society are not compute-matched" in table["note"]
+
+
+def test_a_report_counts_all_turns_and_what_training_cost(arm: Callable[..., Run]) -> None:
+    done = arm("society", *LIMITS)
+    [index] = build_index(read_runs([done]))["runs"]
+    findings = {finding["question"]: finding for finding in index["findings"]}
+    assert set(findings) >= {"What did it cost?", "What did training cost?"}
+    cost = findings["What did training cost?"]
+    assert cost["answer"] == f"{sum(row.tokens for row in done.adapters()):,} tokens trained on"
+    assert f"has {len(done.turns()):,} turns" in cost["detail"]
+    assert "The last evaluation took 36 turns" in findings["What did it cost?"]["detail"]
+    figures = {figure["id"]: figure for figure in index["figures"]}
+    table = [dict(zip(figures["training"]["columns"], row, strict=True)) for row in figures["training"]["rows"]]
+    assert [row["turns debated"] for row in table] == [84, 84, "-"]
+    left = {(learner, why): n for learner, why, n in figures["left-out"]["rows"]}
+    total = {(row.learner, why): 0 for row in done.adapters() for why, n in row.left_out.items() if n}
+    for row in done.adapters():
+        for why, n in row.left_out.items():
+            if n:
+                total[row.learner, why] += n
+    assert left == total
+
+
+def test_runs_after_different_numbers_of_finetunings_are_told_apart(arm: Callable[..., Run]) -> None:
+    notes = compare([arm("society", *LIMITS), arm("once", "train.iterations=1")]).notes
+    assert "The runs are compared after different numbers of finetunings: society after 2, once after 1." in notes
