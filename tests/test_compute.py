@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from society.cli import main
+from society.folder import RunFolder, is_running
 from society.metrics.comparison import compare
 from society.metrics.compute import Compute, match_compute
 from society.report.data import build_index, read_runs
 from society.runs import Run
 from society.scenario import load_scenario
+from society.selectors import Case
 from society.session import run
+from society.training.limits import count_tokens
 from society.types import Usage
+from society.view.follow import Follower
 from tests.test_training_loop import TEXT
 from tests.tiny_hf import make_model, one_thread
 
@@ -122,11 +130,9 @@ def test_arms_with_limits_are_equal_in_every_iteration(arm: Callable[..., Run]) 
 def test_what_is_compared_is_what_was_spent(arm: Callable[..., Run]) -> None:
     """Tokens trained on are those of the rows as the backend counted them in the debates, once for each epoch."""
     done = arm("society", *LIMITS)
-    turns = {turn.id: turn.usage for turn in done.turns()}
-    rows = done.examples()
-    read = sum(turns[row.source].prompt_tokens + turns[row.source].generated_tokens for row in rows)
-    trained = sum(row.tokens for row in done.adapters())
-    assert trained == pytest.approx(2 * read, rel=0.02)
+    turns = {turn.id: turn for turn in done.turns()}
+    rows = [Case(turns[row.source], True, True, True) for row in done.examples()]
+    assert sum(row.tokens for row in done.adapters()) == 2 * sum(map(count_tokens, rows))
     [score, _] = compare([done, arm("control", *LIMITS, *SHARED)]).runs
     debated = [row for row in done.results() if row.split == "training"]
     items = {(row.iteration, row.item) for row in debated}
@@ -181,3 +187,63 @@ def test_a_report_counts_all_turns_and_what_training_cost(arm: Callable[..., Run
 def test_runs_after_different_numbers_of_finetunings_are_told_apart(arm: Callable[..., Run]) -> None:
     notes = compare([arm("society", *LIMITS), arm("once", "train.iterations=1")]).notes
     assert "The runs are compared after different numbers of finetunings: society after 2, once after 1." in notes
+
+
+# The live view of a training
+
+
+def cut_back(done: Run, folder: Path) -> Path:
+    """The run's folder as it was while the critics of the second iteration were trained."""
+    shutil.copytree(done.folder, folder)
+    db = sqlite3.connect(folder / "store.sqlite")
+    with db:
+        db.execute("DELETE FROM results WHERE iteration = 2")
+        db.execute("DELETE FROM turns WHERE iteration = 2")
+        db.execute("DELETE FROM adapters WHERE iteration = 1 AND learner = 'critic'")
+        db.execute("DELETE FROM examples WHERE iteration = 1 AND learner = 'critic'")
+    db.close()
+    return folder
+
+
+def test_the_live_view_of_a_training_says_that_it_is_running(arm: Callable[..., Run], tmp_path: Path) -> None:
+    folder = cut_back(arm("society", *LIMITS), tmp_path / "running")
+    follower = Follower(folder)
+    stopped = follower.index()
+    assert stopped is not None
+    [finding] = [f for f in stopped["runs"][0]["findings"] if f["question"] == "Is the run finished?"]
+    assert finding["answer"] == "No"
+    assert "society run --resume" in finding["detail"]
+    with FileLock(folder / ".lock"):  # as a run under way holds it
+        running = follower.index(stopped["cursor"])
+    assert running is not None
+    [finding] = [f for f in running["runs"][0]["findings"] if f["question"] == "Is the run finished?"]
+    assert finding["answer"] == "It is running"
+    assert "--resume" not in finding["detail"]
+    said = running["runs"][0]["progress"]["text"]
+    assert said == (
+        "running: iteration 1 of 2, 14 of 14 training debates, 3 of 6 finetunings; 6 of 6 debates of evaluation 1, "
+        "240 turns"
+    )
+    figures = {figure["id"]: figure for figure in running["runs"][0]["figures"]}
+    assert [row[0] for row in figures["training"]["rows"]] == ["0", "1"]
+
+
+def test_a_finished_training_is_finished(arm: Callable[..., Run]) -> None:
+    done = arm("society", *LIMITS)
+    found = Follower(done.folder).index()
+    assert found is not None
+    [index] = build_index(read_runs([done]))["runs"]
+    assert found["runs"][0]["figures"] == index["figures"]
+    assert found["runs"][0]["findings"] == index["findings"]
+    assert found["runs"][0]["progress"]["text"].startswith("finished: iteration 2 of 2; 6 of 6 debates")
+
+
+def test_a_run_under_way_holds_its_folder_and_a_look_at_it_does_not(tmp_path: Path, arm: Callable[..., Run]) -> None:
+    scenario = arm("society", *LIMITS).open_scenario(allow=[Path("/")])
+    assert not is_running(tmp_path / "new")
+    with RunFolder(scenario, tmp_path / "new", resume=False) as folder:
+        assert is_running(folder.path)
+    assert not is_running(tmp_path / "new")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / ".lock").symlink_to(tmp_path / "nowhere")
+    assert not is_running(tmp_path / "link")

@@ -178,9 +178,7 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
     return [*lines, *launch_command(spec.parallel.processes if spec.parallel else GPUS[-1])] if lines else []
 
 
-def _most_tokens(
-    learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int
-) -> tuple[str, int]:
+def _most_tokens(learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int) -> tuple[str, int]:
     """The most that one finetuning takes, in words, and its tokens; `sources`: agents whose turns it learns."""
     limit = learner.most_rows(debates) or debates
     rows = sources * (limit if learner.repeat else min(limit, debates))

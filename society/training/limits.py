@@ -67,5 +67,7 @@ def _mixed(rows: Sequence[Row], draw: random.Random) -> list[Row]:
 
 
 def count_tokens(case: Case) -> int:
-    """The tokens of a row: what the model read and what it wrote, as the backend counted them."""
-    return case.turn.usage.prompt_tokens + case.turn.usage.generated_tokens
+    """Return the tokens of a row: what the model read, and what it wrote as far as that was stored, else as counted."""
+    turn = case.turn
+    written = turn.usage.generated_tokens if turn.tokens is None else len(turn.tokens)
+    return turn.usage.prompt_tokens + written

@@ -127,6 +127,8 @@ class Follower:
         if learned or before != self._running:
             self._stale = True
             self._version += 1
+        if before != self._running:
+            self._due = 0.0  # what is said of a run that stops, or goes on, must not wait
         for debate in changed:
             self._update(debate)
         self._version += bool(changed)
