@@ -227,7 +227,7 @@ def test_interrupted_in_selection_and_resumed(
 def _assert_same(resumed: Run, whole: Run) -> None:
     """The same turns, results, adapters, origins of every training row, and figures."""
     assert contents(resumed.folder) == contents(whole.folder)
-    assert _summaries(resumed) == [replace(s, usage=ANY) for s in _summaries(whole)]
+    assert _summaries(resumed) == {i: replace(s, usage=ANY) for i, s in _summaries(whole).items()}
 
 
 def test_a_shared_adapter_learns_from_everyone(colours: Callable[..., Scenario], tmp_path: Path) -> None:
