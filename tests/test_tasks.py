@@ -102,7 +102,8 @@ def test_a_wrong_capital_is_read_and_wrong() -> None:
     answer = task.parse("I think that it is Lyon, no: London.", france)
     assert answer == "London"
     assert not task.correct(answer, france)
-    assert task.parse("It is Lyon.", france) is None
+    assert task.parse("It is Lyon.", france) == "Lyon"
+    assert task.parse("France is a country in Europe.", france) is None
 
 
 def test_capitals_can_be_narrowed() -> None:

@@ -13,6 +13,8 @@ from typing import ClassVar, Literal
 
 from society.answers.format import AnswerFormat
 from society.tasks.base import Task
+from society.tasks.capital_patterns import OTHER_REGIONS
+from society.tasks.capital_reader import CapitalReader, place_key
 from society.types import Item
 
 Continent = Literal["Africa", "Asia", "Europe", "North America", "Oceania", "South America"]
@@ -35,6 +37,15 @@ class Capitals(Task):
             fits = self.continent in (None, row["continent"])
             if fits and (row["well_known"] == "yes" or not self.well_known):
                 yield _item(row)
+
+    def parse(self, text: str, item: Item) -> str | None:
+        """Return the place that the reply names as the capital, right or wrong; None if it names none.
+
+        Where the scenario gives its own extractors, these read the reply.
+        """
+        if self.format.extract != self.standard.extract:
+            return super().parse(text, item)
+        return _reader().read(text, item.question.removeprefix("What is the capital of ").removesuffix("?"))
 
     def candidates(self, item: Item) -> Mapping[str, str]:
         """Every capital of the whole table in all its spellings, whatever the question."""
@@ -63,3 +74,8 @@ def _table() -> tuple[dict[str, str], ...]:
 @cache
 def _spellings() -> Mapping[str, str]:
     return {spelling: row["capital"] for row in _table() for spelling in (row["capital"], *_aliases(row))}
+
+
+@cache
+def _reader() -> CapitalReader:
+    return CapitalReader(_spellings(), frozenset(place_key(row["country"]) for row in _table()) | OTHER_REGIONS)

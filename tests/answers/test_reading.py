@@ -23,6 +23,8 @@ from society.answers.marks import find_marked
 from society.answers.message_numbers import read_numbers
 from society.answers.numbers import parse_number
 from society.answers.thoughts import strip_thoughts
+from society.tasks.capitals import Capitals
+from society.types import Item
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent
@@ -174,4 +176,5 @@ def test_every_reader_takes_linear_time(unit: str) -> None:
     read_letters(text, 9)
     read_numbers(text, 9)
     stated_confidence(text)
+    Capitals().parse(text, Item("1", "What is the capital of Canada?", "Ottawa"))
     assert time.process_time() - started < GENEROUS_SECONDS
