@@ -48,7 +48,7 @@ def check_version(path: Path, version: str) -> None:
     newer = version.isdecimal() and len(version) < 10 and int(version) > int(VERSION)
     raise RunFolderError(
         f"{path} is a run store of version {version!r:.20}; this program reads version {VERSION!r}.",
-        "A newer society wrote it: update with `pip install --upgrade society`."
+        "A newer society wrote it: update society from where you installed it."
         if newer
         else "An older society wrote it: read it with that one (its meta table says which), or run the scenario again.",
     )
