@@ -44,7 +44,7 @@ class Echo(Backend):
         if request.choices:
             return GenerateOutput(request.choices[drawn % len(request.choices)], usage=Usage(1, 1))
         text = f"It is {drawn % 3}. confidence: {drawn % 101}%" if drawn % 5 else f"Hm {drawn % 7}"
-        return GenerateOutput(text, usage=Usage(1, drawn % 20))
+        return GenerateOutput(text, usage=Usage(1, min(drawn % 20, request.sampling.max_tokens)))
 
 
 PROMPTS = [

@@ -53,6 +53,8 @@ class PhaseFlow:
     """Most turns that each agent can have had before the phase, as a speaker or a helper."""
     spoke: Mapping[str, int]
     """The same as a speaker alone."""
+    surely: frozenset[str]
+    """Those who have spoken before the phase for sure."""
     debate: int
     """Most turns that the debate can have had before the phase."""
     least: int
@@ -108,7 +110,7 @@ class PhaseFlow:
     def _tie(self, sender: str, reader: str, view: EdgeView, data: Mapping[str, object], same_round: bool) -> Tie:
         outside = sender not in self.plan.speakers
         now = same_round or (self.spec.schedule == "sequential" and self.spec.order == "shuffled")
-        here = 0 if outside else self.spec.rounds - (0 if now else 1)
+        here = self.helpers.get(sender, 0) if outside else self.spec.rounds - (0 if now else 1)
         own = frozenset(data) & frozenset(EdgeView.model_fields)
         return Tie(sender, reader, view, own, self.before.get(sender, 0) + here, outside)
 
@@ -190,10 +192,12 @@ def follow(scenario: Scenario) -> Flow:
     before: Counter[str] = Counter()
     spoke: Counter[str] = Counter()
     found: list[PhaseFlow] = []
+    surely: frozenset[str] = frozenset()
     debate = least = tokens = 0
     for plan in society.phases:
-        phase = PhaseFlow(plan, dict(before), dict(spoke), debate, least, tokens)
+        phase = PhaseFlow(plan, dict(before), dict(spoke), surely, debate, least, tokens)
         found.append(phase)
+        surely |= frozenset(() if phase.moderated or plan.spec.controllers else plan.speakers)
         own = dict.fromkeys(plan.speakers, plan.spec.rounds)
         spoke.update(own)
         before.update(own)

@@ -115,8 +115,15 @@ class _Reading:
         """Whether every speaker has something to read whenever it speaks again: no gate can hold a message back."""
         if self.spec.controllers or self.phase.moderated:
             return False
-        fed = {tie.reader for tie in self.arriving if not tie.view.gate}
+        fed = {tie.reader for tie in self.arriving if not tie.view.gate and self._is_sure(tie)}
         return fed >= set(self.phase.plan.speakers)
+
+    def _is_sure(self, tie: Tie) -> bool:
+        """Whether the sender has spoken for sure whenever the reader may rest: before the phase, or in a first round
+        in which the reader cannot rest, as it has not spoken either."""
+        if tie.sender in self.phase.surely:
+            return True
+        return not tie.outside and not self.phase.spoke.get(tie.reader)
 
     def _check_edges(self, silent: bool) -> Iterator[Finding]:
         view = self.spec.edges
