@@ -135,6 +135,17 @@ def test_check_reports_every_file(path: str, tmp_path: Path, capsys: pytest.Capt
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
 
 
+def test_check_counts_scenarios_and_not_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a scenario extends is no scenario of its own, and its problems are listed once."""
+    (tmp_path / "base.yaml").write_text("version: 2\nname: base\n")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(f"extends: base.yaml\nname: {name}\nsead: 3\n")
+    assert main(["check", str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml")]) == 2
+    said = capsys.readouterr()
+    assert "0 of 2 scenarios can be run" in said.err
+    assert said.out.count("base.yaml:1:10:") == 1
+
+
 def test_plan_draw_and_sweep(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", path, "--picture", str(tmp_path / "plan.svg")]) == 0
     assert "30 calls" in capsys.readouterr().out

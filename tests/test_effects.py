@@ -249,12 +249,14 @@ FOUND: list[tuple[str, list[Change], str]] = [
      "learns from everyone"),
     ("train.learners.l.select", [HF, put("train", {"learners": {"l": {"phases": ["one"], "select": "critic"}}})],
      "nobody who corrected itself"),
+    ("train.learners.l.agents.0", [HF, put("train.learners.l", {"phases": ["two"], "agents": ["a-9"]})],
+     "there is no agent 'a-9'"),
     ("train.learners.l.agents.1", [HF, *HELPER, put("phases.one.agents", ["a"]), phase(agents=["h"], reads=["a"]),
      put("phases.two.agents", ["a"]), put("decision", {"kind": "majority", "voters": ["a"]}),
      put("train", {"learners": {"l": {"phases": ["two"], "agents": ["a", "h"]}}})],
      "'h' does not speak in 'two'"),
 ]  # fmt: skip
-ERRORS = ("nobody is ever read", "no candidates", "no voter speaks in the last phase")
+ERRORS = ("there is no agent", "nobody is ever read", "no candidates", "no voter speaks in the last phase")
 
 
 @pytest.mark.parametrize(("path", "changes", "says"), FOUND, ids=[f"{path}-{i}" for i, (path, *_) in enumerate(FOUND)])

@@ -20,7 +20,8 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
     from society.cli.streams import say
     from society.scenario import check_scenario
 
-    problems = [problem for path in scenarios for problem in check_scenario(path, overrides, allow)]
+    found = {path: check_scenario(path, overrides, allow) for path in scenarios}
+    problems = list(dict.fromkeys(problem for listed in found.values() for problem in listed))
     if as_json:
         import dataclasses
         import json
@@ -29,7 +30,6 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
     else:
         for problem in problems:
             say(problem)
-        wrong = {problem.file for problem in problems if problem.level == "error"}
-        fine = len(scenarios) - len(wrong)
-        click.echo(f"{fine} of {len(scenarios)} scenarios can be run", err=True)
+        fine = sum(all(problem.level == "warning" for problem in listed) for listed in found.values())
+        click.echo(f"{fine} of {len(found)} scenarios can be run", err=True)
     return 2 if any(problem.level == "error" for problem in problems) else 0

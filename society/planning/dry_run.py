@@ -8,16 +8,20 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backends.base import Backend, Count
-from society.scenario.expand import Society, expand
+from society.scenario.expand import PhasePlan, Society, expand
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
 from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 CHARACTERS_PER_TOKEN = 4
 """A rough figure for English text, where no tokenizer is at hand."""
@@ -81,7 +85,23 @@ def _at_its_longest(society: Society) -> Society:
         phase.model_copy(update={**always, "edges": phase.edges.model_copy(update={"gate": ()})})
         for phase in society.scenario.phases
     )
-    return expand(society.scenario.model_copy(update={"phases": phases}))
+    longest = expand(society.scenario.model_copy(update={"phases": phases}))
+    return replace(longest, phases=tuple(map(_without_gates, longest.phases)))
+
+
+class _Ungated(PhasePlan):
+    """A phase whose edges have no gates of their own."""
+
+    def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
+        """The phase's graph, without its edges' gates."""
+        graph = super().graph(seed)
+        for _, _, data in graph.edges(data=True):
+            data.pop("gate", None)
+        return graph
+
+
+def _without_gates(phase: PhasePlan) -> PhasePlan:
+    return _Ungated(**{field.name: getattr(phase, field.name) for field in fields(phase)})
 
 
 def rough_count(messages: Sequence[ChatMessage]) -> int:
@@ -99,8 +119,11 @@ class _Longest(Backend):
         sample = "word " * 200
         per_word = (counted([ChatMessage("user", sample)]) - counted([ChatMessage("user", "")])) / 200
         self._words_per_token = 1 / max(per_word, 0.1)
+        self._chosen = count()
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         words = max(round(request.sampling.max_tokens * self._words_per_token), 1)
-        text = request.choices[0] if request.choices else ("word " * words).strip()
+        text = ("word " * words).strip()
+        if request.choices:  # one after the other, so that a moderator calls upon as many agents as it can
+            text = request.choices[next(self._chosen) % len(request.choices)]
         return GenerateOutput(text, "length", Usage(self._count(request.messages), request.sampling.max_tokens))

@@ -114,6 +114,8 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
     spoken = {agent for phase in flow.phases if phase.plan.name in learner.phases for agent in phase.plan.speakers}
     for i, name in enumerate(learner.agents):
         members = agents_of([name], flow.society.members)
+        if not members:
+            yield Finding((*steps, "agents", i), f"there is no agent {name!r}; name one that the scenario has", "error")
         if silent := [agent for agent in members if agent not in spoken]:
             left = any(agent in spoken for agent in agents_of(learner.agents, flow.society.members))
             says = f"{listing(silent)} does not speak in {listing(learner.phases)}, so it learns nothing; take it out"
