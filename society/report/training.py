@@ -36,7 +36,9 @@ def accuracy_figure(scores: Sequence[IterationScore], alone: bool, labels: bool)
 
 def training_figures(scores: Sequence[IterationScore]) -> list[Json]:
     """What each iteration labelled and learned from, as curves and in numbers; nothing before the first did."""
-    return [figure for figure in (_sets(scores), _steps(scores), _left_out(scores)) if figure] if trains(scores) else []
+    if not trains(scores):
+        return []
+    return [figure for figure in (_sets(scores), _steps(scores), _costs(scores), _left_out(scores)) if figure]
 
 
 def trains(scores: Sequence[IterationScore]) -> bool:
@@ -72,12 +74,11 @@ def _steps(scores: Sequence[IterationScore]) -> Json:
         "kind": "table", "id": "training", "title": "Iteration by iteration",
         "rows": [_step(score, learners, rules) for score in scores],
         "columns": ["iteration", "accuracy", "labels right", "labels", "no label", *[f"{n} rows" for n in learners],
-                    *[f"{rule}: right" for rule in rules], "repeated rows", "tokens trained on", "s of finetuning",
-                    "turns debated", "tokens debated", "prompt tokens"],
+                    *[f"{rule}: right" for rule in rules], "repeated rows", "tokens trained on"],
         "note": "Labels are those that training used (`train.label`, `train.quorum`). A tie gives none, nor does a "
                 "decision that too few voters back. Rows: all agents together, and the fewest and most of one; by the "
-                "rule that took them, the share that teaches a right answer. Tokens trained on count every epoch. "
-                f"Turns and tokens debated are those of the training debates. {_tell_reasons(scores)}",
+                "rule that took them, the share that teaches a right answer. "
+                f"{_tell_reasons(scores)}",
     }  # fmt: skip
 
 
@@ -94,11 +95,29 @@ def _step(score: IterationScore, learners: Sequence[str], rules: Sequence[str]) 
         *[_share(score.rows_right[rule]) if rule in score.rows_right else "-" for rule in rules],
         score.repeated or "-",
         score.trained_tokens or "-",
-        round(score.trained_seconds, 1) or "-",
-        score.training_turns or "-",
-        score.training_usage.generated_tokens or "-",
-        score.training_usage.prompt_tokens or "-",
     ]
+
+
+def _costs(scores: Sequence[IterationScore]) -> Json:
+    """What each iteration's training debates and finetunings cost."""
+    rows = [
+        [
+            f"{score.iteration}",
+            score.training_turns,
+            score.training_usage.generated_tokens,
+            score.training_usage.prompt_tokens,
+            score.trained_tokens,
+            round(score.trained_seconds, 1),
+        ]
+        for score in scores
+        if score.training_turns or score.trained_tokens
+    ]
+    return {
+        "kind": "table", "id": "training-cost", "title": "What training cost", "rows": rows,
+        "columns": ["iteration", "turns", "generated", "read", "trained on", "seconds"],
+        "note": "Turns, tokens generated and prompt tokens read of the training debates; tokens trained on, each epoch "
+                "counted, and seconds of finetuning.",
+    }  # fmt: skip
 
 
 def _tell_reasons(scores: Sequence[IterationScore]) -> str:
