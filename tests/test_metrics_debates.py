@@ -384,3 +384,44 @@ def test_votes_over_independent_answers_follow_the_quorum_too() -> None:
     assert vote_chances(make_society(), lone, 3) == {("q", "What is q?"): 1.0}
     assert vote_chances(make_society(quorum=2), lone, 3) == {("q", "What is q?"): 0.0}
     assert vote_chances(make_society(quorum=2), lone, 1) == {("q", "What is q?"): pytest.approx(1 / 3)}
+
+
+def test_who_moves_whom_counts_what_is_unreadable(society: Society) -> None:
+    """Every reading is in exactly one place: nothing is dropped from a denominator unseen."""
+    records = [
+        debate((GOLD, "7", None), (None, "7", "7"), item="a"),
+        debate((None, None, None), (GOLD, None, "7"), item="b"),
+        debate((GOLD, GOLD, "7"), (GOLD, None, None), item="c"),
+    ]
+    flows = count_flows(society, records)
+    for flow in flows:
+        assert flow.read + flow.silent == len(records)
+        assert flow.adopted + flow.muted <= flow.differed <= flow.read
+    assert sum(flow.muted for flow in flows) == 4  # a from b; b from c; c from a and b
+    found = measure_conformity(society, records)
+    readings = 3 * len(records)
+    told = found.undecided + found.silent
+    assert told <= readings
+    assert found.towards.n == 2  # c became unreadable after reading a majority, and a after reading b alone
+    assert found.towards.successes == 0
+
+
+def train_society(label: str) -> Society:
+    scenario = make_society().scenario
+    plain = json.loads(scenario.model_dump_json(exclude_unset=True))
+    plain["train"] = {"label": label, "learners": {"g": {"phases": ["talk"]}}}
+    return expand(Scenario.model_validate_json(json.dumps(plain)))
+
+
+def test_the_quality_of_labels_is_that_of_the_labels_used() -> None:
+    """With true answers every label is right, whatever the society decides; a lone vote is no consensus label."""
+    wrong = decided(make_society(), ("7", "7", GOLD), item="wrong")
+    lone = decided(make_society(), (GOLD, None, None), item="lone")
+    right = decided(make_society(), (GOLD, GOLD, "9"), item="right")
+    tie = decided(make_society(), (GOLD, "7", "9"), item="tie")
+    debated = [wrong, lone, right, tie]
+    [gold] = score_iterations(train_society("gold"), [], debated)
+    assert (gold.labels.successes, gold.labels.n, gold.unlabelled) == (4, 4, 0)
+    [vote] = score_iterations(train_society("consensus"), [], debated)
+    assert (vote.labels.successes, vote.labels.n, vote.unlabelled) == (1, 2, 2)
+    assert vote.reasons == {"no quorum": 1, "no consensus": 1}

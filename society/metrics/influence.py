@@ -18,7 +18,9 @@ Verdict = tuple[Question, list[bool]]
 class Flow:
     """What passed from `sender` to `reader`. `read`: readable turns of the sender that the reader read having a
     readable answer of its own; `differed`: those with another answer; `adopted`: after which the reader's answer
-    was the sender's. Of these `helped` went from wrong to right, `harmed` from right to wrong."""
+    was the sender's. Of these `helped` went from wrong to right, `harmed` from right to wrong. `silent` readings are
+    those in which the sender or the reader had no readable answer, so that nothing could be adopted or kept. After
+    `muted` of those that differed, the reader's new answer was unreadable."""
 
     sender: str
     reader: str
@@ -27,6 +29,8 @@ class Flow:
     adopted: int = 0
     helped: int = 0
     harmed: int = 0
+    silent: int = 0
+    muted: int = 0
 
     def __add__(self, other: Flow) -> Flow:
         return replace(
@@ -36,6 +40,8 @@ class Flow:
             adopted=self.adopted + other.adopted,
             helped=self.helped + other.helped,
             harmed=self.harmed + other.harmed,
+            silent=self.silent + other.silent,
+            muted=self.muted + other.muted,
         )
 
 
@@ -55,15 +61,19 @@ class Influence:
 class Conformity:
     """How agents follow the majority that they read: the most frequent answer there, if one alone is.
 
-    `towards`: of the answers that changed after reading a majority, those that changed to it (in the way of Asch
-    1956). `followed`: of the turns that read a majority for another answer than the agent's own, those that went
-    over to it; `followed_right` and `followed_wrong` split these by whether that majority was right.
+    `towards`: of the answers that changed after reading a majority, to unreadable ones too, those that changed to it
+    (in the way of Asch 1956). `followed`: of the turns that read a majority for another answer than the agent's own,
+    those that went over to it; `followed_right` and `followed_wrong` split these by whether that majority was right.
+    `undecided` turns read no majority (a tie, or nothing readable), and `silent` ones had no readable answer before:
+    both are no part of the shares.
     """
 
     towards: Proportion
     followed: Proportion
     followed_right: Proportion
     followed_wrong: Proportion
+    undecided: int = 0
+    silent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +122,12 @@ def count_flows(society: Society, records: Sequence[DebateRecord]) -> list[Flow]
 def _flow(reading: Reading, source: Turn, same: Same) -> Flow:
     flow = Flow(source.id.agent, reading.after.id.agent)
     if source.answer is None or reading.before.answer is None:
-        return flow
+        return replace(flow, silent=1)
     if same(source.answer, reading.before.answer):
         return replace(flow, read=1)
-    if reading.after.answer is None or not same(source.answer, reading.after.answer):
+    if reading.after.answer is None:
+        return replace(flow, read=1, differed=1, muted=1)
+    if not same(source.answer, reading.after.answer):
         return replace(flow, read=1, differed=1)
     was, now = reading.record.right(reading.before), reading.record.right(reading.after)
     return replace(flow, read=1, differed=1, adopted=1, helped=int(now and not was), harmed=int(was and not now))
@@ -131,24 +143,34 @@ def rank_influence(flows: Sequence[Flow]) -> list[Influence]:
 
 
 def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Conformity:
-    """Conformity over all turns with a readable answer before that read a majority. Unreadable new answers do not
-    follow."""
+    """Return conformity over all turns with a readable answer before that read a majority. An unreadable new answer
+    has changed, and follows nobody."""
     same = sameness(society)
     changed: list[Verdict] = []
+    undecided = silent = 0
     followed: dict[bool, list[Verdict]] = {True: [], False: []}
     for reading in list_readings(records):
         majority = read_majority(reading.sources, same)
+        undecided += majority is None
+        silent += majority is not None and reading.before.answer is None
         if majority is None or reading.before.answer is None:
             continue
         own, new = reading.before.answer, reading.after.answer
         went = new is not None and same(new, majority)
-        if new is not None and not same(new, own):
+        if new is None or not same(new, own):
             changed.append((reading.record.question, [went]))
         if not same(own, majority):
             was_right = reading.record.result.verdicts.get(majority, False)
             followed[was_right].append((reading.record.question, [went]))
     both = followed[True] + followed[False]
-    return Conformity(*(share_true(verdicts) for verdicts in (changed, both, followed[True], followed[False])))
+    return Conformity(
+        share_true(changed),
+        share_true(both),
+        share_true(followed[True]),
+        share_true(followed[False]),
+        undecided,
+        silent,
+    )
 
 
 def read_majority(sources: Sequence[Turn], same: Same) -> str | None:

@@ -228,9 +228,13 @@ def _edges(society: Society, records: Sequence[DebateRecord]) -> Json:
     more = f" The {MOST_EDGES} strongest of {len(flows)}." if len(flows) > MOST_EDGES else ""
     return {
         "kind": "table", "id": "edges", "title": "Who moves whom",
-        "columns": ["who to whom", "differed", "adopted", "mended", "spoiled"],
-        "rows": [[f"{f.sender} → {f.reader}", f.differed, f.adopted, f.helped, f.harmed] for f in flows[:MOST_EDGES]],
-        "note": f"How often a reader that thought otherwise took over what it read.{more}",
+        "columns": ["who to whom", "differed", "adopted", "mended", "spoiled", "unreadable"],
+        "rows": [
+            [f"{f.sender} → {f.reader}", f.differed, f.adopted, f.helped, f.harmed, f.silent + f.muted]
+            for f in flows[:MOST_EDGES]
+        ],
+        "note": "How often a reader that thought otherwise took over what it read. Unreadable: the sender's answer, or "
+                f"the reader's before or after.{more}",
     }  # fmt: skip
 
 
@@ -245,5 +249,6 @@ def _conformity(society: Society, records: Sequence[DebateRecord]) -> Json:
     return {
         "kind": "forest", "id": "conformity", "title": "Conformity", "rows": rows,
         "note": "Of the agents that read a majority for another answer than their own, those that went over to it; "
-                "and of all changed answers, those that became the majority's.",
+                "and of all changed answers, to unreadable ones too, those that became the majority's. Left out: "
+                f"{found.undecided:,} turns that read no majority, {found.silent:,} without a readable answer before.",
     } if rows else {}  # fmt: skip
