@@ -131,6 +131,8 @@ def _finetuned(trained: Difference) -> Finding:
         f"The society's accuracy changed by {points(trained)} from the first iteration to the last, "
         f"p = {trained.p:.2g} ({trained.test})."
     )
+    if alone := trained.only_first + trained.only_second:
+        detail += f" {count(alone, 'question')} of one of these iterations alone are left out."
     return Finding("Did finetuning help?", _verdict(trained, "No, it harmed"), detail)
 
 
@@ -189,7 +191,7 @@ def _rests(summary: Summary) -> Finding:
     """Whether decisions rest on one vote among abstentions, and what they are worth without these."""
     ask = "Does any decision rest on one vote?"
     if not summary.lone:
-        return Finding(ask, "No", "At least two voters stand behind every decision.")
+        return Finding(ask, "No", "No decision rests on the vote of one voter alone.")
     without = (summary.after.successes - summary.lone_right) / summary.after.n
     detail = (
         f"One voter alone stands behind {describe_lone(summary)}. With such decisions counted as undecided "
