@@ -52,7 +52,7 @@ class Controller(Component, ABC):
         """The graph of the round about to start, from the one so far. A node left out no longer speaks."""
 
     def idle(self, facts: PhaseFacts) -> Reasons:
-        """Why the controller can change nothing in this phase."""
+        """Return why the controller can change nothing in this phase."""
         return {}
 
 

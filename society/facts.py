@@ -1,4 +1,4 @@
-"""What is known of a scenario before it runs, for rules that say when they can change nothing.
+"""Facts that are known of a scenario before it runs, for rules that say when they can change nothing.
 
 PhaseFacts      of a phase: given to its stop rules and controllers
 GateFacts       of the edges that have a gate
@@ -59,6 +59,6 @@ class DecisionFacts:
 
 
 def listing(names: Iterable[str], most: int = 4) -> str:
-    """Names for a message: at most `most` of them, quoted."""
+    """Write names for a message: at most `most` of them, quoted."""
     known = [repr(name) for name in names]
     return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")

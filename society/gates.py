@@ -29,11 +29,11 @@ class Gate(Component, ABC):
         """Whether the reader, whose own latest turn is `reader`, is shown the sender's turn."""
 
     def idle(self, facts: GateFacts) -> Reasons:
-        """Why the gate lets everything through along these edges."""
+        """Return why the gate lets everything through along these edges."""
         return {}
 
     def blocks(self, facts: GateFacts) -> Reasons:
-        """Why the gate lets nothing through along these edges."""
+        """Return why the gate lets nothing through along these edges."""
         return {}
 
 
@@ -110,7 +110,7 @@ class Similarity(Gate):
 
 
 def compares_nothing(facts: GateFacts) -> Reasons:
-    """Why a gate that compares a message with the reader's own turn lets everything through."""
+    """Return why a gate that compares a message with the reader's own turn lets everything through."""
     if facts.readers_spoke:
         return {}
     return {"": "holds nothing back: no reader has said anything before it reads; give the phase `rounds: 2`"}

@@ -48,7 +48,7 @@ _NEGATIONS = frozenset(
 
 
 def similarity(one: str, other: str) -> float:
-    """The cosine similarity of two texts' counts of words and of pairs of neighbouring words, in [0, 1].
+    """Return the cosine similarity of two texts' counts of words and of pairs of neighbouring words, in [0, 1].
 
     It is 1 exactly where the texts have the same words, numbers and signs in the same order, and 0 where they share
     none.
@@ -63,7 +63,7 @@ def similarity(one: str, other: str) -> float:
 
 
 def differ_in_meaning(one: str, other: str) -> bool:
-    """Whether two texts have other numbers, signs or negations, or words that both have in another order."""
+    """Return whether two texts have other numbers, signs or negations, or words that both have in another order."""
     a, b = tokens(one), tokens(other)
     return [token for token in a if _is_decisive(token)] != [token for token in b if _is_decisive(token)] or (
         _common(a, b) != _common(b, a)
@@ -71,7 +71,7 @@ def differ_in_meaning(one: str, other: str) -> bool:
 
 
 def tokens(text: str) -> list[str]:
-    """The words, numbers and signs of a text in their order; without case, list bullets and light punctuation."""
+    """Return the words, numbers and signs of a text in order; without case, list bullets and light punctuation."""
     plain = unicodedata.normalize("NFC", text).translate(MINUS | APOSTROPHES).casefold()
     found = _TOKEN.findall(_BULLET.sub("", plain))
     return [token for token in found if token not in _LIGHT]
@@ -84,7 +84,7 @@ def _is_decisive(token: str) -> bool:
 
 
 def _common(these: list[str], those: list[str]) -> list[str]:
-    """The words of `these` that both texts have once, in their order."""
+    """Return the words of `these` that both texts have once, in their order."""
     once, others = Counter(these), Counter(those)
     return [token for token in these if once[token] == others[token] == 1]
 

@@ -36,7 +36,7 @@ class StopRule(Component, ABC):
         """Whether the phase ends after this round."""
 
     def idle(self, facts: PhaseFacts) -> Reasons:
-        """Why the rule can never end this phase before its last round, or always ends it after the first."""
+        """Return why the rule can never end this phase before its last round, or always ends it after the first."""
         return {}
 
 

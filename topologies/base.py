@@ -49,11 +49,11 @@ class Topology(Component, ABC):
         return cast("nx.DiGraph[str]", nx.relabel_nodes(self.build(len(agents), seed), dict(enumerate(agents))))
 
     def graph_seed(self, seed: int) -> int:
-        """The seed of the one graph that this topology has in a scenario with this seed."""
+        """Return the seed of the one graph that this topology has in a scenario with this seed."""
         return derive_seed(seed, "graph")
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
-        """Whether the graph over these agents depends on the seed. Unless a subclass knows, some graphs are compared.
+        """Return whether the graph over these agents depends on the seed. By default some graphs are compared.
 
         Raises `InputError` when there is no such graph over these agents.
         """

@@ -11,7 +11,7 @@ LISTED = 6
 
 
 def find_debate(items: Sequence[str], item: str | None, number: int | None) -> tuple[int, str]:
-    """The index of a debate among those on `items`, and a note where another could have been meant, else "".
+    """Return the index of a debate among those on `items`, and a note if another could have been meant, else "".
 
     `item` is an id and `number` counts from 1. Where no item has a number as its id, `item` may be a number of the
     list, too. Raises `InputError` where there is no such debate, or the two options lead to different ones.
@@ -44,7 +44,7 @@ def _by_number(items: Sequence[str], number: int | None) -> int:
 
 
 def _note(items: Sequence[str], item: str, found: Sequence[int]) -> str:
-    """What else this id could have meant."""
+    """Say what else this id could have meant."""
     if len(found) > 1:
         numbers = ", ".join(str(i + 1) for i in found[:LISTED]) + (", ..." if len(found) > LISTED else "")
         return f"{len(found)} debates are on the item {item!r}: this is the first. The others: --number {numbers}."

@@ -31,7 +31,7 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequen
 def load_with_warnings(
     path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()
 ) -> tuple[Scenario, list[Problem]]:
-    """As `load_scenario`, with the warnings: what is likely a mistake, though the scenario runs."""
+    """Load a scenario as `load_scenario` does, with its warnings: what is likely a mistake, though it runs."""
     scenario, problems = _load(Path(path), overrides, allow)
     errors = [problem for problem in problems if problem.level == "error"]
     if scenario is None or errors:

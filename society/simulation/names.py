@@ -11,7 +11,7 @@ UNCLEAR = "No single speaker is named"
 
 
 def find_names(text: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the text mentions as whole words, each once, in the order of the text.
+    """Return the names that the text mentions as whole words, each once, in the order of the text.
 
     A text that is a name, but for blanks, names that agent alone. Letter case decides only between names that differ
     in nothing else.
@@ -30,6 +30,6 @@ def find_names(text: str, names: Sequence[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Any of the names, the longest first; what surrounds it cannot belong to a longer name."""
+    """Compile any of the names, the longest first; what surrounds it cannot belong to a longer name."""
     longest_first = sorted(names, key=len, reverse=True)
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w]|-\w)", re.IGNORECASE)

@@ -24,7 +24,7 @@ MOST_AGENTS = 10_000
 
 
 def check_effects(scenario: Scenario, root: Node) -> list[Problem]:
-    """The problems of a scenario that is right otherwise: what in it has no effect."""
+    """Return what has no effect in a scenario that is right otherwise."""
     if sum(spec.count for spec in scenario.agents.values()) > MOST_AGENTS:
         return []
     flow = follow(scenario)

@@ -17,7 +17,7 @@ from society.stops import StopRule
 
 
 def check_agents(flow: Flow) -> Iterator[Finding]:
-    """What roles and agents are given in vain."""
+    """Yield what roles and agents are given in vain."""
     yield from _check_personas(flow)
     for name, role in flow.scenario.roles.items():
         plans = [(phase, plan) for phase, plan in flow.plans() if plan.role_name == name]
@@ -54,19 +54,19 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
 
 
 def _earlier(phase: PhaseFlow, agent: str) -> int:
-    """Most turns of its own that an agent can have in its chat in this phase. A summary is made without any."""
+    """Return how many turns of its own an agent can have in its chat in this phase. A summary is made without any."""
     if agent in phase.plan.speakers or (phase.moderated and agent == phase.spec.moderator):
         return phase.before.get(agent, 0) + phase.spec.rounds - 1
     return phase.before.get(agent, 0) if agent in phase.helpers else 0
 
 
 def _may_read_summary(phase: PhaseFlow, agent: str) -> bool:
-    """Whether an edge may show this agent a summary in this phase; unknown where the graph is too large."""
+    """Return whether an edge may show this agent a summary in this phase; true where the graph is too large."""
     return phase.ties is None or any(tie.reader == agent and tie.view.show == "summary" for tie in phase.ties)
 
 
 def _uses_confidence(flow: Flow) -> bool:
-    """Whether anything may look at confidences. Rules of plugins may."""
+    """Return whether anything may look at confidences. Rules of plugins may."""
     if any(find_use(plan.role).shows("confidence") for _, plan in flow.plans()):
         return True
     return any(isinstance(rule, Weighted | Confident) or not _is_ours(rule) for rule in _rules(flow))
@@ -103,7 +103,7 @@ def _check_personas(flow: Flow) -> Iterator[Finding]:
 
 
 def _check_repeats(flow: Flow) -> Iterator[Finding]:
-    """Debates or agents that can only repeat one another: every token is the likeliest."""
+    """Yield debates or agents that can only repeat one another: every token is the likeliest."""
     plans = flow.plans()
     backends = {plan.backend for _, plan in plans}
     greedy = all(plan.sampling.temperature == 0 for _, plan in plans)

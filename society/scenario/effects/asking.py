@@ -19,7 +19,7 @@ from society.tasks.jsonl import Jsonl
 
 
 def check_task(flow: Flow) -> Iterator[Finding]:
-    """The task of the scenario, and that of its training."""
+    """Yield fields of the task, and of that of the training, that change nothing."""
     yield from _check_task(flow.scenario.task, ("task",))
     yield from _check_options(flow)
     if flow.scenario.train is not None and flow.scenario.train.task is not None:
@@ -41,7 +41,7 @@ def _check_task(task: Task, steps: Steps) -> Iterator[Finding]:
 
 
 def _check_options(flow: Flow) -> Iterator[Finding]:
-    """Options of multiple-choice questions that no agent sees."""
+    """Yield options of multiple-choice questions that no agent sees."""
     task = flow.scenario.task
     if not isinstance(task, Jsonl) or task.choices is None or "{" not in task.question:
         return
@@ -64,7 +64,7 @@ def _check_extract(task: Task, steps: Steps) -> Iterator[Finding]:
 
 
 def check_backends(flow: Flow) -> Iterator[Finding]:
-    """Rules of scripted backends that are never tried."""
+    """Yield rules of scripted backends that are never tried."""
     for name, config in flow.scenario.backends.items():
         for i, rule in enumerate(config.rules if isinstance(config, Scripted) else ()):
             steps: Steps = ("backends", name, "rules", i)
@@ -78,14 +78,14 @@ def check_backends(flow: Flow) -> Iterator[Finding]:
 
 
 def _always_answers(rule: Rule) -> bool:
-    """Whether a rule applies to every request and always has something to say."""
+    """Return whether a rule applies to every request and always has something to say."""
     if rule.when is not None or rule.system is not None or rule.calculate is not None:
         return False
     return rule.fail is None or (rule.fail.rate == 1 and rule.fail.times is None)
 
 
 def check_training(flow: Flow) -> Iterator[Finding]:
-    """Fields of `train:` that others leave without effect."""
+    """Yield fields of `train:` that others leave without effect."""
     spec = flow.scenario.train
     if spec is None:
         return
@@ -129,7 +129,7 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
 
 
 def _may_correct(flow: Flow, learner: LearnerSpec) -> bool:
-    """Whether a turn that is learned may come after another turn of the same agent."""
+    """Return whether a turn that is learned may come after another turn of the same agent."""
     agents = agents_of(learner.agents, flow.society.members)
     for phase in flow.phases:
         if phase.plan.name in learner.phases:

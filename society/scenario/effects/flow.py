@@ -1,4 +1,4 @@
-"""Who can have said what before whom: every phase's edges, and how many turns a reader can be shown along each.
+"""Follows who can have said what before whom: the edges of each phase, and how many turns a reader can be shown.
 
 All counts are upper bounds: as if no rule ended a phase early and every agent spoke whenever it may.
 """
@@ -40,7 +40,7 @@ class Tie:
 
     @property
     def arrives(self) -> bool:
-        """Whether a message can ever arrive along it."""
+        """Return whether a message can ever arrive along it."""
         return self.turns > 0 and self.view.show != "nothing"
 
 
@@ -76,7 +76,7 @@ class PhaseFlow:
 
     @cached_property
     def ties(self) -> tuple[Tie, ...] | None:
-        """Every edge that a reader may have in the phase; None where the graph is too large, or not known."""
+        """Return every edge that a reader may have in the phase; None where the graph is too large, or not known."""
         from society.simulation.reading import plan_round
 
         graph = self._graph()
@@ -90,7 +90,7 @@ class PhaseFlow:
         )
 
     def _graph(self) -> nx.DiGraph[str] | None:
-        """The phase's graph; every possible edge where a controller may draw others."""
+        """Return the phase's graph; every possible edge where a controller may draw others."""
         import networkx as nx
 
         if len(self.plan.speakers) > LARGEST:
@@ -116,16 +116,16 @@ class PhaseFlow:
 
     @property
     def arriving(self) -> tuple[Tie, ...]:
-        """The edges along which a message can arrive."""
+        """Return the edges along which a message can arrive."""
         return tuple(tie for tie in self.ties or () if tie.arrives)
 
     def use(self, agent: str) -> Use:
-        """What the templates of an agent's role in this phase use."""
+        """Return what the templates of an agent's role in this phase use."""
         return find_use(self.plan.agents[agent].role)
 
     @property
     def helpers(self) -> dict[str, int]:
-        """Those that only help in this phase, and how often each can be asked. Summaries are kept apart."""
+        """Return those that only help in this phase, and how often each can be asked. Summaries are kept apart."""
         asked: Counter[str] = Counter()
         if self.moderated:
             asked[self.spec.moderator] += self.spec.rounds
@@ -135,17 +135,17 @@ class PhaseFlow:
 
     @property
     def summaries(self) -> int:
-        """How many summaries can be made in a round."""
+        """Return how many summaries can be made in a round."""
         return len({tie.reader for tie in self.arriving if tie.view.show == "summary"})
 
     @property
     def a_round(self) -> int:
-        """Most turns of a round, rankers' aside."""
+        """Return the largest number of turns of a round, rankers' aside."""
         return (2 if self.moderated else len(self.plan.speakers)) + self.summaries
 
     @property
     def most_tokens_a_turn(self) -> int:
-        """The most tokens that one reply of the phase may have."""
+        """Return the largest number of tokens that one reply of the phase may have."""
         return max((plan.sampling.max_tokens for plan in self.plan.agents.values()), default=0)
 
 
@@ -158,7 +158,7 @@ class Flow:
     phases: tuple[PhaseFlow, ...]
 
     def plans(self, agents: Iterable[str] | None = None) -> list[tuple[PhaseFlow, AgentPlan]]:
-        """Every agent in every phase in which it may speak; of these agents if they are given."""
+        """Return every agent in every phase in which it may speak; of these agents if they are given."""
         chosen = None if agents is None else frozenset(agents)
         return [
             (phase, plan)
@@ -168,14 +168,14 @@ class Flow:
         ]
 
     def spoken(self, agent: str) -> int:
-        """Most turns of an agent in a debate, as a speaker; of one that never speaks, as a helper."""
+        """Return the largest number of turns that an agent can have as a speaker; as a helper if it never speaks."""
         speaks = sum(phase.spec.rounds for phase in self.phases if agent in phase.plan.speakers)
         return speaks or sum(phase.helpers.get(agent, 0) for phase in self.phases)
 
 
 def own_views(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[str, ...], list[Tie]]]:
-    """Each edge of the scenario with a view of its own: where it stands in the phase, its fields, and the edges of the
-    graph that have them."""
+    """Yield each edge of the scenario with a view of its own: where it stands in the phase, its fields, and the edges
+    of the graph that have them."""
     for where in ("topology", "within"):
         topology = getattr(phase.spec, where)
         for j, edge in enumerate(topology.edges if isinstance(topology, Edges) else ()):
@@ -210,7 +210,7 @@ def follow(scenario: Scenario) -> Flow:
 
 
 def least_of(phase: PhaseFlow) -> int:
-    """Fewest turns of a phase's first round: those that may rest do."""
+    """Return the smallest number of turns in a phase's first round: those that may rest do."""
     if phase.moderated:
         return 1
     if phase.spec.speak == "heard" or phase.spec.controllers:

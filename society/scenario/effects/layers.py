@@ -22,7 +22,7 @@ OWN = ("role", "backend", "adapter", "persona")
 
 
 def check_layers(flow: Flow) -> Iterator[Finding]:
-    """Sampling, and what bindings change."""
+    """Yield settings of sampling and bindings that change nothing."""
     plans = _distinct(flow)
     yield from _check_overridden([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
     yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
@@ -31,7 +31,7 @@ def check_layers(flow: Flow) -> Iterator[Finding]:
 
 
 def _distinct(flow: Flow) -> list[tuple[PhaseFlow, AgentPlan]]:
-    """One agent of those that nothing tells apart, for each phase."""
+    """Return one agent of those that nothing tells apart, for each phase."""
     found: dict[tuple[int, str, str], tuple[PhaseFlow, AgentPlan]] = {}
     for phase, plan in flow.plans():
         single = plan.name if plan.name in phase.spec.bind else ""
@@ -40,18 +40,18 @@ def _distinct(flow: Flow) -> list[tuple[PhaseFlow, AgentPlan]]:
 
 
 def _bindings(phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """The bindings of an agent in a phase: its group's, then its own."""
+    """Return the bindings of an agent in a phase: its group's, then its own."""
     keys = [key for key in dict.fromkeys((plan.group, plan.name)) if key in phase.spec.bind]
     return [(("phases", phase.index, "bind", key), phase.spec.bind[key]) for key in keys]
 
 
 def _own_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """What decides an agent's role, backend, adapter and persona, the strongest last."""
+    """Return what decides an agent's role, backend, adapter and persona, the strongest last."""
     return [(("agents", plan.group), flow.scenario.agents[plan.group]), *_bindings(phase, plan)]
 
 
 def _sampling_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """What decides an agent's sampling, the strongest last."""
+    """Return what decides an agent's sampling, the strongest last."""
     scenario = flow.scenario
     role, agent = scenario.roles[plan.role_name], scenario.agents[plan.group]
     above: list[Level] = [
@@ -63,13 +63,13 @@ def _sampling_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Leve
 
 
 def _given(level: BaseModel) -> list[str]:
-    """The fields that a level gives."""
+    """Return the fields that a level gives."""
     fields = SamplingSpec.model_fields if isinstance(level, SamplingSpec) else OWN
     return [field for field in fields if getattr(level, field, None) not in (None, "")]
 
 
 def _winners(levels: list[Level]) -> dict[str, Steps]:
-    """The level from which each field comes."""
+    """Return the level from which each field comes."""
     return {field: steps for steps, level in levels for field in _given(level)}
 
 
@@ -87,7 +87,7 @@ def _check_overridden(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Fi
 
 
 def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
-    """Truncations where every token is the likeliest anyway."""
+    """Yield truncations of agents whose temperature is 0."""
     greedy: dict[tuple[Steps, str], list[bool]] = defaultdict(list)
     for plan, levels in found:
         for field, steps in _winners(levels).items():
@@ -111,7 +111,7 @@ def _check_bindings(flow: Flow) -> Iterator[Finding]:
 
 
 def _above(flow: Flow, phase: PhaseFlow, name: str) -> list[AgentSpec]:
-    """What a binding overrides: the specs of its agents, unless their group has a binding of its own."""
+    """Return what a binding overrides: the specs of its agents, unless their group has a binding of its own."""
     groups = dict.fromkeys(plan.group for plan in phase.plan.agents.values() if name in (plan.name, plan.group))
     own = name in flow.scenario.agents or not any(group in phase.spec.bind for group in groups)
     return [flow.scenario.agents[group] for group in groups] if own else []

@@ -1,4 +1,4 @@
-"""What the templates of a role use: variables, and the parts of messages."""
+"""Finds what the templates of a role use: variables, and the parts of messages."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Use:
     """Whether a message is shown, or handed on, as a whole."""
 
     def shows(self, part: str) -> bool:
-        """Whether a part of messages, such as `sender`, may be shown."""
+        """Return whether a part of messages, such as `sender`, may be shown."""
         return self.whole or part in self.parts
 
 
 @lru_cache(maxsize=1024)
 def find_use(role: RoleSpec) -> Use:
-    """What the role's `system` and `prompt` use; they are valid templates."""
+    """Return what the role's `system` and `prompt` use; they are valid templates."""
     trees = [parse_template(source) for source in (role.system, role.prompt) if source]
     variables = frozenset(name for tree in trees for name in meta.find_undeclared_variables(tree))
     tested = frozenset(name for tree in trees for name in _tested(tree))
@@ -41,7 +41,7 @@ def find_use(role: RoleSpec) -> Use:
 
 
 def _tested(tree: nodes.Template) -> Iterator[str]:
-    """Names in the conditions of a template: what stands in `if name`."""
+    """Yield the names in the conditions of a template: `if name`."""
     tests = [branch.test for branch in tree.find_all(nodes.If)]
     tests += [branch.test for branch in tree.find_all(nodes.CondExpr)]
     for test in tests:
@@ -49,7 +49,7 @@ def _tested(tree: nodes.Template) -> Iterator[str]:
 
 
 def _parts(tree: nodes.Template) -> Iterator[str]:
-    """Attributes, and texts that may name attributes: `message.sender`, `map(attribute="sender")`."""
+    """Yield attributes, and texts that may name attributes: `message.sender`, `map(attribute="sender")`."""
     yield from (node.attr for node in tree.find_all(nodes.Getattr))
     for constant in tree.find_all(nodes.Const):
         if isinstance(constant.value, str):
@@ -57,7 +57,7 @@ def _parts(tree: nodes.Template) -> Iterator[str]:
 
 
 def _is_whole(tree: nodes.Template) -> bool:
-    """Whether a message, or a list of them, is used otherwise than by its parts, in a loop or in a condition."""
+    """Return whether a message is used otherwise than by its parts, in a loop or in a condition."""
     messages = set(LISTS)
     for loop in tree.find_all(nodes.For):
         messages |= _names(loop.target) if _names(loop.iter) & messages else set()
@@ -74,7 +74,7 @@ def _names(node: nodes.Node) -> set[str]:
 
 
 def _shows_whole(node: nodes.Node, messages: set[str]) -> bool:
-    """Whether an expression that is written into the text has one of these names without an attribute around it."""
+    """Return whether an expression in the text has one of these names without an attribute around it."""
     if isinstance(node, nodes.Name):
         return node.name in messages
     if isinstance(node, nodes.Getattr) or (isinstance(node, nodes.Filter) and node.name in ("length", "count", "map")):

@@ -16,7 +16,7 @@ LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
 
 
 def check_reading(flow: Flow) -> Iterator[Finding]:
-    """What is wrong with who reads what, phase by phase."""
+    """Yield what is wrong with who reads what, phase by phase."""
     for phase in flow.phases:
         yield from _Reading(phase).check()
 
@@ -56,7 +56,7 @@ class _Reading:
                 yield self._at("reads", j, says=says)
 
     def _check_topology(self) -> Iterator[Finding]:
-        """A graph without edges, or one along which nothing can arrive."""
+        """Yield a graph without edges, or one along which nothing can arrive."""
         inside = [tie for tie in self.ties if not tie.outside]
         speaking = len(self.phase.plan.speakers)
         for field in ("topology", "within"):
@@ -73,7 +73,7 @@ class _Reading:
                 )
 
     def _check_draws(self) -> Iterator[Finding]:
-        """Random topologies of which there is only one over so many agents."""
+        """Yield random topologies of which there is only one over so many agents."""
         for field in ("topology", "within"):
             topology = getattr(self.spec, field)
             if not isinstance(topology, RandomTopology) or not (
@@ -112,15 +112,15 @@ class _Reading:
             yield self._at("speak", says="changes nothing: there is always something to read; give `edges` a `gate`")
 
     def _always_reads(self) -> bool:
-        """Whether every speaker has something to read whenever it speaks again: no gate can hold a message back."""
+        """Return whether every speaker has something to read whenever it speaks again: no gate can hold it back."""
         if self.spec.controllers or self.phase.moderated:
             return False
         fed = {tie.reader for tie in self.arriving if not tie.view.gate and self._is_sure(tie)}
         return fed >= set(self.phase.plan.speakers)
 
     def _is_sure(self, tie: Tie) -> bool:
-        """Whether the sender has spoken for sure whenever the reader may rest: before the phase, or in a first round
-        in which the reader cannot rest, as it has not spoken either."""
+        """Return whether the sender has spoken for sure whenever the reader may rest: before the phase, or in a first
+        round in which the reader cannot rest, as it has not spoken either."""
         if tie.sender in self.phase.surely:
             return True
         return not tie.outside and not self.phase.spoke.get(tie.reader)
@@ -175,7 +175,7 @@ class _Reading:
             yield self._at("cap", says=f"changes nothing: at most {number} at a turn; lower it, or leave it out")
 
     def _check_prompts(self) -> Iterator[Finding]:
-        """Roles that are sent something and do not show it."""
+        """Yield roles that are sent something and do not show it."""
         full = [tie.reader for tie in self.arriving if tie.view.show in ("full", "answer")]
         summed = [tie.reader for tie in self.arriving if tie.view.show == "summary"]
         helpers = [*self.phase.helpers, *([self.spec.summarizer] if summed else [])]

@@ -17,7 +17,7 @@ from society.stops import StopRule
 
 
 def check_rules(flow: Flow) -> Iterator[Finding]:
-    """Every rule of the scenario that has no effect."""
+    """Yield every rule of the scenario that has no effect."""
     for phase in flow.phases:
         facts = _phase_facts(phase)
         yield from _check_gates(flow, phase)
@@ -27,14 +27,14 @@ def check_rules(flow: Flow) -> Iterator[Finding]:
 
 
 def explain(steps: Steps, rule: Component, reasons: Reasons, *, error: bool = False) -> Iterator[Finding]:
-    """A finding for each reason, at the field that is to blame where the scenario gives it."""
+    """Yield a finding for each reason, at the field that is to blame where the scenario gives it."""
     for field, why in reasons.items():
         at = (*steps, field) if field in rule.model_fields_set else steps
         yield Finding(at, why, "error" if error else "warning")
 
 
 def has_confidence(flow: Flow, agents: Iterable[str]) -> frozenset[str]:
-    """Those of these agents whose role gives a confidence in some phase."""
+    """Return those of these agents whose role gives a confidence in some phase."""
     sure = {plan.name for _, plan in flow.plans() if plan.role.confidence != "none"}
     return frozenset(agents) & sure
 
@@ -51,7 +51,7 @@ def _check_gates(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
 
 
 def _gated(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[Gate, ...], list[Tie]]]:
-    """Where gates are given, and the edges that have them."""
+    """Yield each place where gates are given, the gates, and the edges that have them."""
     gates = phase.spec.edges.gate
     if gates:
         yield ("phases", phase.index, "edges", "gate"), gates, [t for t in phase.ties or () if "gate" not in t.own]
@@ -77,7 +77,7 @@ def _phase_facts(phase: PhaseFlow) -> PhaseFacts:
 
 
 def _is_random(phase: PhaseFlow) -> bool:
-    """Whether the phase's graph may be another when it is drawn anew."""
+    """Return whether the phase's graph may be another when it is drawn anew."""
     drawn = [topology for topology in (phase.spec.topology, phase.spec.within) if topology is not None]
     try:
         return any(topology.is_random(phase.plan.speakers, phase.plan.members) for topology in drawn)
@@ -131,7 +131,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
 
 
 def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
-    """Voters that never speak. They are errors where nobody is left to vote."""
+    """Yield voters that never speak. They are errors if nobody is left to vote."""
     decision = flow.scenario.decision
     left = len(silent) < len(flow.society.voters)
     for j, name in enumerate(decision.electorate()):
