@@ -20,7 +20,7 @@ from society.definition import contents, defining, difference
 from society.errors import RunFolderError
 from society.identity import fingerprint
 from society.paths import stored_in
-from society.run_files import check_folder
+from society.run_files import check_folder, read_json, read_list, read_object
 from society.scenario.models import Scenario
 from society.store import Store
 from society.types import Item
@@ -113,7 +113,7 @@ class RunFolder:
         The versions of the libraries that began the run stay; those that go on with it are listed beside them.
         """
         meta = store.meta()
-        known = json.loads(meta.get("models", "{}"))
+        known = read_json(meta, "models")
         for name, model_hash in models.items():
             if known.get(name, model_hash) != model_hash:
                 raise RunFolderError(
@@ -130,8 +130,8 @@ class RunFolder:
                 "with another --out.",
             )
         definition = defining(self._scenario)
-        first, now = json.loads(meta.get("versions", "{}")), _versions()
-        later = json.loads(meta.get("later_versions", "[]"))
+        first, now = read_json(meta, "versions"), _versions()
+        later = read_list(meta, "later_versions")
         if first and now not in (first, *later):
             later.append(now)
         store.set_meta(
@@ -158,7 +158,7 @@ class RunFolder:
         changes = self._difference(meta)
         if changes:
             self._refuse(changes)
-        known = json.loads(meta.get("files", "{}"))
+        known = read_json(meta, "files")
         changed = [where for where, hashed in contents(self._scenario).items() if known.get(where) != hashed]
         if changed:
             self._refuse(f"the contents of {', '.join(changed)} are not those that it began with")
@@ -173,7 +173,7 @@ class RunFolder:
         The stored scenario is compared as this society understands it. So an option that a newer society has added
         does not count where both leave it out. A default that has changed since counts.
         """
-        now, stored = defining(self._scenario), json.loads(meta["definition"])
+        now, stored = defining(self._scenario), read_object(meta, "definition")
         try:
             before = Scenario.model_validate_json(meta["scenario"], context=stored_in(None))
         except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +34,8 @@ LARGEST_COPY = 20_000_000
 """Maximum size of a file that is copied into a run's folder, in bytes: as large as a graph file may be."""
 _ITEMS = TypeAdapter(list[Item])
 _TEXTS = TypeAdapter(dict[str, str])
+_LISTS = TypeAdapter(list[dict[str, str]])
+_OBJECT = TypeAdapter(dict[str, Any])
 Kept = TypeVar("Kept")
 
 
@@ -118,6 +120,8 @@ def own_tree(folder: Path, name: str) -> Path:
     path = root / name
     if not path.resolve().is_relative_to(root) or path.resolve() != path:
         raise _refusal(folder / name, "leads through a link")
+    if path.exists():
+        _check(path, path.lstat())
     for place, folders, files in os.walk(path):
         for entry in (Path(place, inner) for inner in (*folders, *files)):
             _check(entry, entry.lstat())
@@ -151,10 +155,27 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
 
 def read_json(meta: Mapping[str, str], name: str) -> dict[str, str]:
     """Return a mapping of texts that a store holds as JSON; empty where there is none. Raises `RunFolderError`."""
+    found: dict[str, str] = _fact(meta, name, _TEXTS, "{}")
+    return found
+
+
+def read_list(meta: Mapping[str, str], name: str) -> list[dict[str, str]]:
+    """Return a list of such mappings. Raises `RunFolderError`."""
+    found: list[dict[str, str]] = _fact(meta, name, _LISTS, "[]")
+    return found
+
+
+def read_object(meta: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Return a mapping of anything. Raises `RunFolderError`."""
+    found: dict[str, Any] = _fact(meta, name, _OBJECT, "")
+    return found
+
+
+def _fact(meta: Mapping[str, str], name: str, kind: TypeAdapter[Any], absent: str) -> Any:
     try:
-        return _TEXTS.validate_json(meta.get(name, "{}"), strict=True)
+        return kind.validate_json(meta.get(name, absent), strict=True)
     except ValidationError:
         raise RunFolderError(
-            f"What the run's store says of its {name} is no mapping of texts.",
+            f"What the run's store says of its {name} is not what society writes there.",
             "Society did not write it. If the run is your own, restore its folder from a copy.",
         ) from None

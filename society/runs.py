@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from society.errors import RunFolderError
 from society.folder import find_store
 from society.run_files import own_tree, read_json, read_questions
 from society.scenario.expand import expand
@@ -70,17 +71,33 @@ class Run:
 
         def place(turn: Turn) -> tuple[object, ...]:
             i = turn.id
-            spoken = (phases.get(i.phase, -1), i.round, agents.get(i.agent, -1), i.agent)
+            agent = agents.get(i.agent.partition("/")[0])  # a helper's turn is named after its reader, too
+            if i.phase not in phases or agent is None:
+                raise RunFolderError(
+                    f"The run in {self.folder} has a turn of {i.agent!r:.90} in the phase {i.phase!r:.90}, which its "
+                    "scenario does not have.",
+                    "Society did not write it. If the run is your own, restore its folder from a copy.",
+                )
+            spoken = (phases[i.phase], i.round, agents.get(i.agent, -1), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
         with self._store() as store:
             return sorted(store.turns(where, values), key=place)
 
-    def results(self) -> list[ResultRow]:
-        """Return how each debate ended, in the order of iteration, item (as in the task) and sample."""
+    def results(self, where: str = "1", values: Sequence[object] = ()) -> list[ResultRow]:
+        """Return how each debate ended, in the order of iteration, item (as in the task) and sample.
+
+        `where` is SQL over the columns.
+        """
         item = self._item_order()
         with self._store() as store:
-            return sorted(store.results(), key=lambda row: (row.iteration, item(row.item), row.sample))
+            return sorted(store.results(where, values), key=lambda row: (row.iteration, item(row.item), row.sample))
+
+    def debates(self, split: str = "evaluation") -> list[tuple[int, str, int]]:
+        """Return iteration, item and sample of each debate of a split that has ended, in the order of `results`."""
+        item = self._item_order()
+        with self._store() as store:
+            return sorted(store.debates(split), key=lambda debate: (debate[0], item(debate[1]), debate[2]))
 
     def _item_order(self) -> Callable[[str], tuple[object, ...]]:
         """What to sort items by: their place in the task; others by their ids, numbers in them as numbers."""

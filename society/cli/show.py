@@ -50,21 +50,21 @@ def command(
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.cli.terminal import Terminal
-    from society.metrics.records import load_records
+    from society.metrics.records import load_record, load_records
     from society.runs import Run
 
     console = Terminal()
     if row is not None:
         Rows(Run(run), console, learner, agent, iteration, allow).show(row)
         return
-    records = load_records(Run(run))
     if item is None and number is None:
-        _list(console, records, run)
-    else:
-        found, note = find_debate([record.result.item for record in records], item, number)
-        if note:
-            console.print(note, style="dim", markup=False, soft_wrap=True)
-        _debate(console, records[found], prompts)
+        _list(console, load_records(Run(run)), run)
+        return
+    debates = Run(run).debates()
+    found, note = find_debate([name for _, name, _ in debates], item, number)
+    if note:
+        console.print(note, style="dim", soft_wrap=True)
+    _debate(console, load_record(Run(run), debates[found]), prompts)
 
 
 def _list(console: Console, records: list[DebateRecord], run: Path) -> None:

@@ -88,6 +88,15 @@ def load_records(run: Run, iteration: int | None = None, split: str = "evaluatio
     ]
 
 
+def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
+    """Return one finished debate, by iteration, item and sample; nothing else of the run is read."""
+    from society.scenario.expand import expand
+
+    where = "iteration = ? AND item = ? AND sample = ?"
+    [result] = run.results(where, debate)
+    return DebateRecord(result, tuple(run.turns(where, debate)), helpers_of(expand(run.scenario)))
+
+
 def helpers_of(society: Society) -> frozenset[tuple[str, str]]:
     """Return the phases and agents in which an agent helps and does not speak."""
     return frozenset(

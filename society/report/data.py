@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from society.report.figures import list_figures, scatter_figure
 from society.report.graphs import describe_phases
 from society.report.rows import CHUNK, TAGS, Json, RowMaker, list_stages, prompt_texts, reply_texts
 from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
+from society.run_files import read_json
 from society.runs import Run
 from society.scenario.expand import Society, expand
 
@@ -124,7 +124,7 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
     """What the run is made of, as label and text."""
     scenario = run.society.scenario
     shape = [f"{p.name}: {_kind(p.spec.topology)}, {count(p.spec.rounds, 'round')}" for p in run.society.phases]
-    versions = json.loads(run.meta.get("versions", "{}"))
+    versions = read_json(run.meta, "versions")
     return [
         ("task", _kind(scenario.task)), ("agents", f"{len(run.society.agents)}"), ("phases", "; ".join(shape)),
         ("decision", _kind(scenario.decision)), ("seed", str(scenario.seed)),

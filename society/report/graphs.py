@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from society.errors import InputError
 from society.layouts import Positions, place
 from society.scenario.expand import PhasePlan, Society
 
@@ -22,7 +24,7 @@ def describe_phases(society: Society) -> list[dict[str, Any]]:
 
 
 def _describe(phase: PhasePlan) -> dict[str, Any]:
-    graph = phase.graph() if len(phase.speakers) <= MOST_SPEAKERS else _bare(phase)
+    graph = _graph(phase)
     kind = getattr(phase.spec.topology, "kind", "")
     nodes = _fit(place(graph, kind))
     edges = [[u, v] for u, v in graph.edges] if graph.number_of_edges() <= MOST_EDGES else []
@@ -32,8 +34,11 @@ def _describe(phase: PhasePlan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _bare(phase: PhasePlan) -> nx.DiGraph[str]:
-    """Return the speakers without edges."""
+def _graph(phase: PhasePlan) -> nx.DiGraph[str]:
+    """Return who may read whom; nobody where there are too many, or the run kept no copy of a graph file."""
+    if len(phase.speakers) <= MOST_SPEAKERS:
+        with suppress(InputError):
+            return phase.graph()
     import networkx as nx
 
     graph: nx.DiGraph[str] = nx.DiGraph()

@@ -14,9 +14,10 @@ from society.store.migrate import READABLE, VERSION, schema_file, show_as_presen
 from society.store.validate import distrust, is_ours, validate
 
 
-def open_database(path: Path, read_only: bool, older: bool = True) -> sqlite3.Connection:
+def open_database(path: Path, read_only: bool, older: bool = True, whole: bool = True) -> sqlite3.Connection:
     """Open a store, made if it may be written and is not there yet; one of an older version is shown as the present.
 
+    Unless `whole`, turns and texts are not looked through: whoever reads some of them checks these (see `Store.turns`).
     Nothing is written to a file that is refused, or that is of an older version. Raises `RunFolderError` for what is
     no store that this program reads, for an older version where it is to be written or not `older`, and what sqlite3
     raises.
@@ -28,7 +29,7 @@ def open_database(path: Path, read_only: bool, older: bool = True) -> sqlite3.Co
         distrust(db)
         version = _version_of(path, db)
         check_version(path, version)
-        validate(db, path, version)
+        validate(db, path, version, whole)
         if version != VERSION and (not older or not read_only):
             raise outdated(path, version)
         show_as_present(db, version)

@@ -37,6 +37,7 @@ from society.store.rows import (
     result_row,
     turn_row,
 )
+from society.store.validate import refuse_row, sound
 from society.types import GenerateOutput, Turn, TurnId
 
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
@@ -89,7 +90,7 @@ class Store:
             raise RunFolderError(f"{self._path.parent} holds no run.", "Name the folder of a run (see `--out`).")
         self._opened = ExitStack()
         try:
-            self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))
+            self._db = self._opened.enter_context(closing(self._open()))
             self._others = [self._opened.enter_context(closing(_lender(path))) for path in self._reuse_paths]
             self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
         except BaseException as error:
@@ -107,6 +108,9 @@ class Store:
                 self._write()
         finally:
             self._opened.close()
+
+    def _open(self) -> sqlite3.Connection:
+        return open_database(self._path, self._read_only, whole=not self._read_only)
 
     def require_present(self) -> None:
         """Raise `RunFolderError` if an older society wrote this store, so that no run can go on with it."""
@@ -243,8 +247,8 @@ class Store:
     def turns(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Turn]:
         """Turns, in the order of iteration, item, sample and then as committed; `where` is SQL over the columns."""
         text_of = lru_cache(maxsize=10_000)(self._text)
-        query = f"SELECT * FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
-        return (read_turn(row, text_of) for row in self._rows(query, values))
+        query = f"SELECT *, {sound('turns')} AS sound FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
+        return (read_turn(row, text_of) for row in self._sound_rows("turns", query, values))
 
     def count(self, where: str = "1") -> int:
         """How many turns there are; `where` is SQL over the columns."""
@@ -273,11 +277,29 @@ class Store:
         """Facts about the run: resolved scenario, versions, model hashes."""
         return {row["name"]: row["value"] for row in self._rows("SELECT * FROM meta")}
 
+    def debates(self, split: str) -> list[tuple[int, str, int]]:
+        """Iteration, item and sample of each debate of a split that has ended, in the order of `results`."""
+        query = "SELECT iteration, item, sample FROM results WHERE split=? ORDER BY iteration, item, sample"
+        return [(row["iteration"], row["item"], row["sample"]) for row in self._rows(query, (split,))]
+
+    def _sound_rows(self, table: str, query: str, values: Sequence[object]) -> Iterator[dict[str, Any]]:
+        """The rows of a query with a column `sound`. Raises `RunFolderError` at one that is not."""
+        try:
+            for row in self._rows(query, values):
+                if not row["sound"]:
+                    raise refuse_row(self._db, self._path, table)
+                yield row
+        except sqlite3.Error as error:
+            if "malformed JSON" in str(error) or isinstance(error, sqlite3.DataError):
+                raise refuse_row(self._db, self._path, table) from error
+            raise self._trouble(error) from error
+
     def _rows(self, query: str, values: Sequence[object] = ()) -> Iterable[dict[str, Any]]:
         return self._db.execute(query, values)
 
     def _text(self, key: bytes) -> str:
-        row = self._db.execute("SELECT text FROM texts WHERE key=?", (key,)).fetchone()
+        query = f"SELECT text, {sound('texts')} AS sound FROM texts WHERE key=?"
+        row = next(self._sound_rows("texts", query, (key,)), None)
         return str(row["text"]) if row else "(this text is missing from the store)"
 
     def _one(self, query: str) -> object:

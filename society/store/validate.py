@@ -2,8 +2,9 @@
 
 A SQLite file can hold triggers, views and functions that run when it is read or written, text where numbers belong,
 and damage made to crash its reader. So its schema must be ours, its pages sound, and every value of the kind, size
-and shape that this program writes. A file is looked at whole when it is first opened; that takes about as long as
-reading it once.
+and shape that this program writes. A file that a run writes to, or takes turns from, is looked at whole when it is
+first opened; that takes about as long as reading it once. Whoever reads a few turns has each of them checked as it is
+read.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ _RULES = {
     ],
 }
 _BLOBS = {"turns": (("tokens", TOKENS_RULE),)}
-_seen: set[tuple[str, int, int]] = set()
+ROWWISE = ("turns", "texts")
+"""Tables of which readers check each row that they read."""
+_seen: set[tuple[str, int, int, bool]] = set()
 
 
 def distrust(db: sqlite3.Connection) -> None:
@@ -84,14 +87,15 @@ def is_ours(db: sqlite3.Connection, table: str) -> bool:
     return [(kind, _bare(str(sql))) for kind, _, sql in found] == [("table", _schema()["table", table])]
 
 
-def validate(db: sqlite3.Connection, path: Path, version: str = VERSION) -> None:
-    """Look through a file of this version if this process sees it for the first time.
+def validate(db: sqlite3.Connection, path: Path, version: str = VERSION, whole: bool = True) -> None:
+    """Look through a file of this version if this process sees it for the first time; unless `whole`, not its turns
+    and texts.
 
     Raises `RunFolderError`, saying what is wrong, for a file that this program did not write.
     """
     status = path.stat()
     place = (str(path.resolve()), status.st_dev, status.st_ino)
-    if place in _seen:
+    if (*place, True) in _seen or (*place, whole) in _seen:
         return
     tables = _check_schema(db, path, version)
     if not tables:  # just made
@@ -99,12 +103,13 @@ def validate(db: sqlite3.Connection, path: Path, version: str = VERSION) -> None
     try:
         _check_pages(db, path)
         for table in tables:
-            _check_values(db, path, table)
+            if whole or table not in ROWWISE:
+                _check_values(db, path, table)
     except (sqlite3.DataError, sqlite3.OperationalError) as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed JSON" not in str(error):
             raise  # locked, or the disk
         raise _refusal(path, f"it holds values that cannot be read: {error}") from error
-    _seen.add(place)
+    _seen.add((*place, whole))
 
 
 def _refusal(path: Path, fault: str) -> RunFolderError:
@@ -156,6 +161,24 @@ def _check_values(db: sqlite3.Connection, path: Path, table: str) -> None:
         raise _refusal(path, f"a row of {table} breaks the rule: {broken.split(' AS ')[0]:.90}")
     if table == "adapters":
         _check_adapters(db, path)
+
+
+@cache
+def sound(table: str) -> str:
+    """Return SQL that is 1 for each row of this table whose values are as this program writes them, else 0."""
+    rules = [rule for _, rule in _column_rules(table)] + _RULES.get(table, [])
+    return " AND ".join(f"({rule}) IS 1" for rule in rules)
+
+
+def refuse_row(db: sqlite3.Connection, path: Path, table: str) -> RunFolderError:
+    """Return the error for a table with a row that is not `sound`: which rule it breaks."""
+    try:
+        _check_values(db, path, table)
+    except RunFolderError as error:
+        return error
+    except sqlite3.Error as error:
+        return _refusal(path, f"it holds values that cannot be read: {error}")
+    return _refusal(path, f"a row of {table} is not as it should be")
 
 
 def _hold(db: sqlite3.Connection, table: str, *rules: str) -> bool:
