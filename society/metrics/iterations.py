@@ -135,7 +135,8 @@ def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow
     rules: dict[str, list[tuple[Question, list[bool]]]] = {}
     for row in examples:
         question = (row.source.item, "")
-        rules.setdefault(row.rule, []).append((question, [right[row.source]]))
+        if row.source in right:  # else its debate has no result
+            rules.setdefault(row.rule, []).append((question, [right[row.source]]))
     return {rule: share_true(verdicts) for rule, verdicts in rules.items()}
 
 

@@ -20,6 +20,8 @@ from society.scenario.models import Scenario
 from society.scenario.problems import Place
 from society.scenario.source import Node
 
+LARGEST = 10_000_000
+"""Maximum length of a stored scenario, in characters."""
 _NOWHERE = Place("the stored scenario")
 
 
@@ -28,6 +30,8 @@ def read_stored(text: str, folder: Path) -> Scenario:
 
     Raises `RunFolderError` where the text is no scenario of this program, or names agents that it does not have.
     """
+    if len(text) > LARGEST:
+        raise _refusal(folder, f"it is longer than {LARGEST:,} characters")
     try:
         scenario = Scenario.model_validate_json(text, context=stored_in(folder))
     except (ValueError, RecursionError) as error:

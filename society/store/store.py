@@ -37,7 +37,7 @@ from society.store.rows import (
     result_row,
     turn_row,
 )
-from society.store.validate import refuse_row, sound
+from society.store.validate import check_examples, refuse_row, sound
 from society.types import GenerateOutput, Turn, TurnId
 
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
@@ -270,6 +270,7 @@ class Store:
 
     def examples(self, where: str = "1", values: Sequence[object] = ()) -> list[ExampleRow]:
         """Where training rows come from, in the order of iteration, learner, agent and number."""
+        check_examples(self._db, self._path)
         query = f"SELECT * FROM examples WHERE {where} ORDER BY iteration, learner, agent, number"
         return [read_example(row) for row in self._rows(query, values)]
 

@@ -181,6 +181,22 @@ def refuse_row(db: sqlite3.Connection, path: Path, table: str) -> RunFolderError
     return _refusal(path, f"a row of {table} is not as it should be")
 
 
+_ORPHANS = """
+SELECT 1 FROM examples AS e WHERE NOT EXISTS (
+  SELECT 1 FROM turns AS t WHERE t.iteration = e.iteration AND t.item = e.item AND t.sample = e.sample
+  AND t.phase = e.phase AND t.round = e.round AND t.agent = e.speaker
+) OR NOT EXISTS (
+  SELECT 1 FROM adapters AS a WHERE a.iteration = e.iteration AND a.learner = e.learner AND a.agent = e.agent
+) LIMIT 1
+"""
+
+
+def check_examples(db: sqlite3.Connection, path: Path) -> None:
+    """Raise `RunFolderError` for a training row without the turn that it comes from, or without its adapter."""
+    if _plain(db, _ORPHANS):
+        raise _refusal(path, "a training row has no turn that it comes from, or no adapter that learned it")
+
+
 def _hold(db: sqlite3.Connection, table: str, *rules: str) -> bool:
     """Whether all rules hold of every row."""
     all_of = " AND ".join(f"({rule}) IS 1" for rule in rules)
