@@ -37,7 +37,7 @@ from society.store.rows import (
     result_row,
     turn_row,
 )
-from society.store.validate import check_examples, refuse_row, sound
+from society.store.validate import check_examples, check_table, refuse_row, sound
 from society.types import GenerateOutput, Turn, TurnId
 
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
@@ -80,6 +80,7 @@ class Store:
         self._on_change = on_change
         self._reuse_paths = reuse
         self._read_only = read_only
+        self._sought = False  # a text was missing, and all of them have been checked
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._known: dict[bytes, None] = {}
@@ -301,6 +302,9 @@ class Store:
     def _text(self, key: bytes) -> str:
         query = f"SELECT text, {sound('texts')} AS sound FROM texts WHERE key=?"
         row = next(self._sound_rows("texts", query, (key,)), None)
+        if row is None and not self._sought:
+            self._sought = True
+            check_table(self._db, self._path, "texts")  # its key may be of another kind
         return str(row["text"]) if row else "(this text is missing from the store)"
 
     def _one(self, query: str) -> object:

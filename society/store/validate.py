@@ -104,7 +104,7 @@ def validate(db: sqlite3.Connection, path: Path, version: str = VERSION, whole: 
         _check_pages(db, path)
         for table in tables:
             if whole or table not in ROWWISE:
-                _check_values(db, path, table)
+                check_table(db, path, table)
     except (sqlite3.DataError, sqlite3.OperationalError) as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed JSON" not in str(error):
             raise  # locked, or the disk
@@ -153,7 +153,8 @@ def _check_pages(db: sqlite3.Connection, path: Path) -> None:
         raise _refusal(path, f"it is damaged: {str(found[0][0])!r:.200}")
 
 
-def _check_values(db: sqlite3.Connection, path: Path, table: str) -> None:
+def check_table(db: sqlite3.Connection, path: Path, table: str) -> None:
+    """Raise `RunFolderError` for the first row of a table that breaks a rule."""
     columns = {str(row[1]) for row in _plain(db, f"PRAGMA table_info({table})")}
     rules = [rule for column, rule in _column_rules(table) if column in columns] + _RULES.get(table, [])
     if rules and not _hold(db, table, *rules):
@@ -173,7 +174,7 @@ def sound(table: str) -> str:
 def refuse_row(db: sqlite3.Connection, path: Path, table: str) -> RunFolderError:
     """Return the error for a table with a row that is not `sound`: which rule it breaks."""
     try:
-        _check_values(db, path, table)
+        check_table(db, path, table)
     except RunFolderError as error:
         return error
     except sqlite3.Error as error:
