@@ -12,7 +12,7 @@ from society.answers.mathematics import same_math
 from society.answers.numbers import BENT
 from society.answers.quantities import read_quantity, same_quantity
 
-Equality = Literal["exact", "numeric", "choice", "math"]
+Equality = Literal["exact", "words", "numeric", "choice", "math"]
 
 MAX_LENGTH = 10_000
 """Characters. Longer answers are compared as they stand, without any normalisation."""
@@ -137,8 +137,15 @@ def same_choice(a: str, b: str) -> bool:
     return left == right if left and right else same_exact(a, b)
 
 
+def _same_words(a: str, b: str, _: float) -> bool:
+    from society.answers.phrases import same_words
+
+    return same_words(a, b)
+
+
 EQUALITIES: Mapping[Equality, Callable[[str, str, float], bool]] = {
     "exact": lambda a, b, _: same_exact(a, b),
+    "words": _same_words,
     "numeric": same_numeric,
     "choice": lambda a, b, _: same_choice(a, b),
     "math": lambda a, b, tolerance: same_math(a, b, tolerance),

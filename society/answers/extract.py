@@ -22,7 +22,7 @@ Thoughts of a reasoning model are left out first. What the reply quotes from oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Annotated, Literal, get_args
 
@@ -32,6 +32,7 @@ from society.answers.choice import find_choice
 from society.answers.marks import Marked, find_marked
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
+from society.answers.statements import find_statement
 from society.answers.thoughts import strip_thoughts
 from society.component import Component
 from society.errors import SlowPatternError
@@ -56,19 +57,23 @@ class Regex(Component):
     """A regular expression. Its first group, or all it matches if it has none, is the answer."""
 
 
-Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "line", "text"]
+Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "statement", "line", "text"]
 Extractor = Named | Regex
 _MARKS = frozenset(get_args(Marked))
 
 
-def extract(text: str, extractors: Sequence[Extractor], candidates: Candidates | None = None) -> str | None:
+def extract(
+    text: str, extractors: Sequence[Extractor], candidates: Candidates | None = None, question: str = ""
+) -> str | None:
     """Return what the first of `extractors` that finds something finds, stripped; None if none does.
+
+    `candidates` are the possible answers of the task; `question` helps `statement` to leave out what was asked.
 
     Raises `SlowPatternError` for a text in which a regular expression takes too long.
     """
     text = strip_thoughts(text)[-MAX_TEXT:]
     for step in _steps(extractors):
-        found = _find(text, step, extractors, candidates or {})
+        found = _find(text, step, extractors, candidates or {}, question)
         if found and found.strip():
             return found.strip()
     return None
@@ -83,17 +88,26 @@ def _steps(extractors: Sequence[Extractor]) -> Iterator[tuple[Extractor, ...]]:
             yield from ((extractor,) for extractor in group)
 
 
-def _find(text: str, step: Sequence[Extractor], extractors: Sequence[Extractor], candidates: Candidates) -> str | None:
-    extractor = step[0]
-    if extractor in _MARKS:
-        return find_marked(text, [mark for mark in get_args(Marked) if mark in step])
-    if isinstance(extractor, Regex):
-        return find_regex(text, extractor.regex)
-    if extractor == "candidates":
-        return find_candidate(text, candidates)
-    if extractor == "choice":
-        return find_choice(text, candidates if "candidates" in extractors else None)
-    return _FINDERS[extractor](text)
+def _find(
+    text: str, step: Sequence[Extractor], extractors: Sequence[Extractor], candidates: Candidates, question: str
+) -> str | None:
+    match step[0]:
+        case "tag" | "boxed" | "hash":
+            return find_marked(text, [mark for mark in get_args(Marked) if mark in step])
+        case Regex(regex=pattern):
+            return find_regex(text, pattern)
+        case "candidates":
+            return find_candidate(text, candidates)
+        case "choice":
+            return find_choice(text, candidates if "candidates" in extractors else None)
+        case "statement":
+            return find_statement(text, question)
+        case "last_number":
+            return find_last_number(text)
+        case "line":
+            return find_line(text)
+        case "text":
+            return text
 
 
 def find_line(text: str) -> str | None:
@@ -118,14 +132,3 @@ def find_regex(text: str, pattern: str) -> str | None:
         return None
     found = last[1] if last.re.groups else last[0]
     return None if found is None else str(found)
-
-
-def _text(text: str) -> str | None:
-    return text
-
-
-_FINDERS: Mapping[str, Callable[[str], str | None]] = {
-    "last_number": find_last_number,
-    "line": find_line,
-    "text": _text,
-}

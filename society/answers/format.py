@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from society.answers.equal import EQUALITIES, Equality
+from society.answers.equal import EQUALITIES, Equality, read_choice
 from society.answers.extract import Extractor, Regex, extract
 from society.answers.mathematics import require_math_verify
 from society.answers.mentions import Candidates
+from society.answers.phrases import contains_answer
+from society.answers.quantities import read_quantity
 from society.component import Component
 
 ENDINGS = {
@@ -19,10 +22,15 @@ ENDINGS = {
     "last_number": "End with the final answer as a number.",
     "choice": "End with: The answer is (X), where X is the letter of your choice.",
     "candidates": "Answer in one short sentence.",
+    "statement": "Answer in one short sentence.",
     "line": "Give the final answer alone on the last line.",
     "text": "Reply with the final answer alone.",
 }
 """What to tell a model so that each extractor finds its answer."""
+
+
+MORE_WORDS = 3
+"""Words that an answer may have beyond twice those of the true one and still be taken for a short answer."""
 
 
 class AnswerFormat(Component):
@@ -30,10 +38,11 @@ class AnswerFormat(Component):
 
     # A list in YAML.
     extract: Annotated[tuple[Extractor, ...], Field(strict=False, min_length=1)] = ("boxed", "hash", "line")
-    """Extractors in the order in which they are tried: boxed, hash, tag, last_number, choice, candidates,
-    line, text, or {regex: "..."}."""
+    """Extractors in the order in which they are tried: boxed, hash, tag, last_number, choice, candidates, statement,
+    line, text, or {regex: "..."}. The last of neighbouring boxed, hash and tag in a reply counts, whatever its form."""
     equal: Equality = "exact"
-    """When two answers are the same: exact, numeric, choice or math."""
+    """When two answers are the same: exact, words (as exact, and "eight" is 8), numeric, choice or math. With words, an
+    answer that holds the true one as it stands is right too: "the planet Jupiter"."""
     tolerance: float = Field(1e-6, ge=0, lt=1)
     """Largest relative difference of equal numbers (numeric and math); whole numbers are exact."""
 
@@ -43,9 +52,26 @@ class AnswerFormat(Component):
         named = [extractor for extractor in self.extract if not isinstance(extractor, Regex)]
         return ENDINGS[named[0]] if named else ""
 
-    def find(self, text: str, candidates: Candidates | None = None) -> str | None:
-        """The final answer in `text`, or None."""
-        return extract(text, self.extract, candidates)
+    def find(self, text: str, candidates: Candidates | None = None, question: str = "") -> str | None:
+        """Return the final answer in `text`, or None."""
+        return extract(text, self.extract, candidates, question)
+
+    def matches(self, answer: str, true: str) -> bool:
+        """Whether an answer gives the true one: it is the same, or a phrase that holds it (`words` alone)."""
+        return self.same(answer, true) or (self.equal == "words" and contains_answer(answer, true))
+
+    def has_form(self, answer: str, true: Sequence[str]) -> bool:
+        """Whether an answer has the form of the true ones: a number, a letter, a phrase that is not much longer."""
+        match self.equal:
+            case "numeric":
+                return read_quantity(answer) is not None
+            case "choice":
+                return read_choice(answer) is not None
+            case "exact" | "words":
+                longest = max((len(text.split()) for text in true), default=0)
+                return len(answer.split()) <= 2 * longest + MORE_WORDS or any(self.matches(answer, t) for t in true)
+            case "math":
+                return True
 
     def same(self, a: str, b: str) -> bool:
         """Whether two answers are the same. Symmetric; identical strings always are."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from society.metrics.matching import LEAST, Matching, by_id, first_phase
 from society.session import Watcher
 from society.types import Item, Turn
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from society.scenario.expand import Society
     from society.simulation.simulate import DebateResult
+    from society.tasks.base import Task
 
 REFRESH = 4
 """Redraws per second."""
@@ -34,6 +36,11 @@ class Progress(Watcher):
         self._live: Live | None = None
         self._started = time.monotonic()
         self._stage = ""
+        self._society: Society | None = None
+        self._task: Task | None = None
+        self._items: Mapping[str, Item] = {}
+        self._matching = Matching()
+        self._warned = False
         self._reset(0)
 
     def _reset(self, debates: int) -> None:
@@ -67,13 +74,34 @@ class Progress(Watcher):
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
         self._reset(len(items) * society.scenario.samples)
+        train = society.scenario.train
+        self._society, self._items = society, by_id(items)
+        self._task = train.task if train is not None and split == "training" else None
         self._stage = f"iteration {iteration}, {split}" if society.scenario.train else ""
         if self._live is None:
             what = f"{self._stage}: " if self._stage else ""
             agents = f"{len(society.agents)} agents" if len(society.agents) > 1 else "one agent"
             print(f"{society.scenario.name}: {what}{self._debates} debates of {agents}, in {folder}", file=sys.stderr)
 
+    def _match(self, turn: Turn) -> None:
+        """Warn once, while the run goes on, when most replies cannot be matched with a true answer."""
+        if self._society is None or turn.id.item not in self._items:
+            return
+        for counted in first_phase(self._society, [turn]):
+            self._matching.add(counted, self._task or self._society.scenario.task, self._items[turn.id.item])
+        if not self._warned and self._matching.replies >= LEAST and self._matching.most:
+            self._warned = True
+            self._say(f"warning: {self._matching.describe()}")
+
+    def _say(self, text: str) -> None:
+        """Print a line above the live panel, or on stderr."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr)
+
     def turn(self, turn: Turn, replayed: bool) -> None:
+        self._match(turn)
         self._turns[f"{turn.id.phase} {turn.id.round}"] += 1
         self._agents[turn.id.agent.partition("/")[0]] += 1
         self._failed += turn.status == "failed"

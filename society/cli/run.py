@@ -133,6 +133,8 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
 
     rows = [("rest on one vote", describe_lone(s))] if several else []
     rows.append(("counted as wrong", describe_lost(s)))
+    if s.unmatched:
+        rows.append(("cannot be matched", s.unmatched))
     if s.ties_broken:
         rows.append(("ties broken", f"{s.ties_broken:,} decisions"))
     if s.given_up:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from society.metrics.flips import Flips, count_names, name_flip
+from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
 from society.metrics.records import (
     DebateRecord,
@@ -35,6 +36,7 @@ class Summary:
     `lone_right_before` say the same of the votes before debating. `unparsed` counts the voters' unreadable turns,
     `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
     scenario took too long, and `unclear` turns of a moderator do not name one speaker.
+    `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
     """
 
     debates: int
@@ -58,6 +60,7 @@ class Summary:
     lone_right: int = 0
     lone_before: int = 0
     lone_right_before: int = 0
+    unmatched: str = ""
 
 
 def describe_lone(summary: Summary) -> str:
@@ -80,6 +83,7 @@ def describe_lost(summary: Summary) -> str:
 def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
     """Return the summary of these debates."""
     same, voters = sameness(society), society.voters
+    matching = match_records(society, records)
     turns = [turn for record in records for turn in record.turns]
     decisions = [record.result.decision for record in records]
     rested = [record for record in records if count_support(society, record, same).lone]
@@ -107,6 +111,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         lone_right=sum(record.result.correct for record in rested),
         lone_before=len(lone_before),
         lone_right_before=sum(vote.right for vote in lone_before),
+        unmatched=matching.describe() if matching.most else "",
     )
 
 

@@ -55,6 +55,8 @@ def judge(
         found.append(_rests(summary))
     if trained is not None:
         found.insert(0, _finetuned(trained))
+    if summary.unmatched:
+        found.insert(0, Finding("Can the replies be matched with the true answers?", "Mostly not", summary.unmatched))
     return [asdict(finding) for finding in found]
 
 

@@ -95,7 +95,7 @@ class Task(Component, ABC):
 
     def parse(self, text: str, item: Item) -> str | None:
         """The final answer in a model's text, or None if there is none."""
-        return self.format.find(text, self.candidates(item))
+        return self.format.find(text, self.candidates(item), item.question)
 
     def same(self, a: str, b: str) -> bool:
         """Whether two parsed answers are the same answer. Symmetric; knows nothing of what is right."""
@@ -103,7 +103,11 @@ class Task(Component, ABC):
 
     def correct(self, answer: str, item: Item) -> bool:
         """Whether a parsed answer is right: the same as the gold answer or an alias of it."""
-        return any(self.same(answer, right) for right in (item.gold, *item.aliases))
+        return any(self.format.matches(answer, right) for right in (item.gold, *item.aliases))
+
+    def has_form(self, answer: str, item: Item) -> bool:
+        """Whether a parsed answer has the form of the true one, so that it could be right."""
+        return self.format.has_form(answer, (item.gold, *item.aliases))
 
 
 def distinct(items: Iterable[Item]) -> Iterator[Item]:

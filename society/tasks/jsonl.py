@@ -2,19 +2,24 @@
 
 {kind: jsonl, path: gsm8k.jsonl, question: question, gold: answer, gold_extract: [hash]}
 {kind: jsonl, path: mmlu.jsonl, question: question, choices: choices, gold: answer}
+{kind: jsonl, path: trivia.jsonl}
+
+By default an answer is read from an ordinary sentence and compared by its words. `answer.equal` says where answers are
+numbers, mathematics or choices, which are read as such.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from society.answers.equal import Equality
 from society.answers.extract import Extractor, extract
 from society.answers.format import AnswerFormat
 from society.errors import InputError
@@ -27,6 +32,12 @@ Row = dict[str, Any]
 
 CHOICE = AnswerFormat(extract=("choice", "boxed", "candidates"), equal="choice")
 LETTERS = "ABCDEFGHIJ"
+_EXTRACTORS: Mapping[Equality, tuple[Extractor, ...]] = {
+    "numeric": ("boxed", "hash", "last_number"),
+    "math": ("boxed", "hash", "line"),
+    "choice": ("choice", "boxed"),
+}
+"""How answers are found that are compared in this way, unless the scenario says otherwise."""
 
 
 class Jsonl(Task):
@@ -38,7 +49,7 @@ class Jsonl(Task):
     question: str = "question"
     """The field with the question, or a template of fields such as "{context} {question}"."""
     gold: str = "answer"
-    """The field with the true answer."""
+    """The field with the true answer, or a list of equally true ones."""
     gold_extract: Annotated[tuple[Extractor, ...], Field(strict=False)] = ()
     """How to find the true answer in its field (hash for GSM8K, boxed for MATH); all of it if not given."""
     choices: str | None = None
@@ -48,14 +59,16 @@ class Jsonl(Task):
     where: dict[str, Plain | list[Plain]] = Field(default_factory=dict)
     """Only rows whose fields have this value, or one of these."""
 
-    standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "line"), equal="exact")
+    standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "statement"), equal="words")
 
     @cached_property
     def format(self) -> AnswerFormat:
-        """Letters for multiple choice, else boxed or marked text; with what the scenario changes."""
+        """Letters for multiple choice, else what the equality compares; with what the scenario changes."""
         if self.choices is not None:
             return CHOICE.override(self.answer)
-        return self.standard.override(self.answer)
+        extract = _EXTRACTORS.get(self.answer.equal) if "equal" in self.answer.model_fields_set else None
+        standard = self.standard.model_copy(update={"extract": extract}) if extract else self.standard
+        return standard.override(self.answer)
 
     def questions(self, seed: int) -> Iterable[Item]:
         """The rows that fit `where`, in the order of the file.
@@ -90,7 +103,8 @@ class Jsonl(Task):
         if options and not re.search(r"\{.*\}", self.question):
             question += "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
         identity = f"{self.path.stem}-{line}" if self.id is None else str(self._field(row, self.id, line))
-        return Item(id=identity, question=question, gold=self._gold(row, options, line), choices=options)
+        gold, *aliases = self._golds(row, options, line)
+        return Item(id=identity, question=question, gold=gold, aliases=tuple(aliases), choices=options)
 
     def _fill(self, row: Row, line: int) -> str:
         """The question: a field, or a template. In a template a list is shown as lettered options."""
@@ -106,8 +120,13 @@ class Jsonl(Task):
             raise self._error(line, f"has no list of 2 to 10 options in {self.choices!r}", "Correct the row.")
         return tuple(str(option) for option in options)
 
-    def _gold(self, row: Row, options: tuple[str, ...], line: int) -> str:
+    def _golds(self, row: Row, options: tuple[str, ...], line: int) -> list[str]:
+        """Return the true answers of a row: the first is shown as the true one, all are right."""
         value = self._field(row, self.gold, line)
+        values = value if isinstance(value, list) and value else [value]
+        return list(dict.fromkeys(self._gold(value, options, line) for value in values))
+
+    def _gold(self, value: Any, options: tuple[str, ...], line: int) -> str:
         if options:
             return self._letter(value, options, line)
         text = f"{value:g}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else str(value)

@@ -20,7 +20,7 @@ from society.errors import InputError
 from society.scenario import check_scenario
 
 CORPUS = Path(__file__).parent / "corpus"
-NAMED: tuple[Named, ...] = ("tag", "boxed", "hash", "last_number", "choice", "candidates", "line", "text")
+NAMED: tuple[Named, ...] = ("tag", "boxed", "hash", "last_number", "choice", "candidates", "statement", "line", "text")
 CANDIDATES = {"Paris": "Paris", "São Tomé": "São Tomé", "the Hague": "The Hague", "N'Djamena": "N'Djamena"}
 
 

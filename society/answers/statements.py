@@ -1,0 +1,160 @@
+"""Reads a short answer from an ordinary sentence: what it says about the question, without the question's own words.
+
+"The largest planet is Jupiter." and "Jupiter is the largest planet." both answer Jupiter to "What is the largest
+planet?". Nothing here knows which answer is right.
+"""
+
+from __future__ import annotations
+
+import re
+
+from society.answers.cues import CUE
+from society.answers.mentions import fold_accents
+from society.answers.plain import BOX, END, plain
+from society.answers.stance import Stance, stance
+
+MAX_TEXT = 8_000
+"""Characters. Only this much of the end of a longer text is looked at."""
+MOST_CUES = 50
+
+_CUE = re.compile(CUE, re.IGNORECASE)
+_YES_OR_NO = re.compile(
+    r"(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may|must|am)\b", re.IGNORECASE
+)
+_AGREED = re.compile(r"[\W_]{0,4}(yes|no|true|false)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]?\s+(?=[\"'(\[]?[^\Wa-z_])|\n+")
+_ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Mt|Prof|Jr|Sr|vs|approx|e\.g|i\.e|[A-Z])\.$")
+_LINK = re.compile(
+    r"\s(?:is|are|was|were|equals|=|would\s+be|must\s+be|should\s+be|will\s+be|became|remains|means)\s"
+    r"(?:(?:also|indeed|actually|simply|just|called|named|known\s+as|now|still|therefore|thus|in\s+fact|probably|likely)\s)*",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(
+    r"(?:(?:so|yes|no|well|sure|ok|okay|thus|hence|therefore|in\s+conclusion|finally|indeed|actually|of\s+course)\b[\s,!:]+|"
+    r"(?:i|we)\s+(?:would\s+|'d\s+)?(?:think|believe|say|guess|know|conclude|am\s+(?:\w+\s)?(?:sure|certain|confident))\s+(?:that\s+)?|"
+    r"it(?:\s+is|'s|\s+was)\s+|that(?:\s+is|'s)\s+|(?:they|he|she|these|those)(?:\s+are|\s+is|\s+was|\s+were)\s+)+",
+    re.IGNORECASE,
+)
+_REST = re.compile(
+    r"[.!?]+(?:\s|$)|\s[-\u2013\u2014]\s|;|\s\(|,?\s(?:which|who|whose|where|because|since|although|while|but|than)\s|"
+    r",\s(?:a|an|the|as|so|not|located|known|also|with|it|and\s+(?:it|is|was|he|she|they)|in|by|from|having|making|due)\s",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"^(?:(?:written|painted|composed|discovered|invented|founded|created|made|built|located|situated|found|directed|born|held|"
+    r"sung|played|designed|developed|given|said|considered|believed|thought|based)\s)?"
+    r"(?:by|in|on|at|from|to|as|of|for|called|named|about|around|approximately|between)\s(?=\S)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_COMMON = re.compile(
+    r"the|an?|is|are|was|were|be|of|in|on|at|to|by|for|and|or|what|which|who|whom|whose|where|when|why|how|do|does|did|"
+    r"has|have|had|its?|this|that|there|name|give|many|much|with|from|as|can|could|would|should|will|please|answer",
+    re.IGNORECASE,
+)
+
+
+def find_statement(text: str, question: str = "") -> str | None:
+    """Return what the reply answers to `question`, in as few words as its sentence allows; None for an empty reply.
+
+    A declared answer ("the answer is ...") goes first; then the last sentence that shares most words with the
+    question; then the last line. A sentence that the reply does not stand behind, or that is a question, has no answer.
+    """
+    text = plain(text[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ").strip()
+    asked = _content(question)
+    if (agreed := _AGREED.match(text)) and _YES_OR_NO.match(question.strip()):
+        return agreed[1].lower()
+    declared = _declared(text)
+    if declared is not None:
+        return declared
+    sentences = [(place, sentence) for place, sentence in _sentences(text) if not sentence.rstrip("\"' ").endswith("?")]
+    if not sentences:
+        return None
+    place, sentence = max(sentences, key=lambda found: (len(asked & _content(found[1])), found[0]))
+    if stance(text, place, place + len(sentence)) is Stance.NOT_ITS_OWN:
+        return None
+    return _complement(sentence, asked)
+
+
+def _declared(text: str) -> str | None:
+    """Return what follows the last cue such as "the answer is" that the reply stands behind."""
+    for cue in [*_CUE.finditer(text)][: -MOST_CUES - 1 : -1]:
+        rest = text[cue.end() :].split("\n", 1)[0]
+        found = _trim(rest)
+        if found and stance(text, cue.start(), cue.end()) is Stance.OWN:
+            return None if re.match(r"not\b", found, re.IGNORECASE) else found
+    return None
+
+
+def _sentences(text: str) -> list[tuple[int, str]]:
+    """Return each sentence of the text and where it begins."""
+    found, start = [], 0
+    for gap in [*_SENTENCE.finditer(text), None]:
+        end = gap.start() if gap else len(text)
+        if gap and "\n" not in gap[0] and _ABBREVIATION.search(text[max(0, end - 8) : end]):
+            continue
+        if text[start:end].strip():
+            found.append((start, text[start:end].strip()))
+        start = gap.end() if gap else end
+    return found
+
+
+def _content(text: str) -> frozenset[str]:
+    """Return the stems of the words that carry meaning."""
+    words = (word.casefold() for word in _WORD.findall(fold_accents(text)))
+    return frozenset(word[:5].removesuffix("s") for word in words if not _COMMON.fullmatch(word))
+
+
+def _complement(sentence: str, asked: frozenset[str]) -> str | None:
+    """Return the side of a sentence that the question does not hold: "Jupiter" in "Jupiter is the largest planet"."""
+    opened = _OPENING.match(sentence)
+    sentence = sentence[opened.end() :] if opened else sentence
+    link = _LINK.search(sentence)
+    left, right = (sentence[: link.start()], sentence[link.end() :]) if link else ("", sentence)
+    if _DENIED.match(right):
+        instead = re.search(r"\bbut\s+(?:rather\s+)?(.+)", right)
+        return _trim(instead[1]) if instead else None
+    if link is None:
+        return _without_question(sentence, asked)
+    if _EMPTY_SUBJECT.fullmatch(left):
+        return _trim(right)
+    if len(asked & _content(right)) > len(asked & _content(left)) or _SUPERLATIVE.fullmatch(right.strip(" .!")):
+        return _trim(left)
+    return _trim(right)
+
+
+_DENIED = re.compile(r"(?:not\b|n't)", re.IGNORECASE)
+_EMPTY_SUBJECT = re.compile(r"\W*(?:there|it|this|that|he|she|they|these|those|here|the\s+answer)\W*", re.IGNORECASE)
+_SUPERLATIVE = re.compile(r"(?:the\s+)?(?:most\s\w+|\w+est|best|answer|one)", re.IGNORECASE)
+
+
+def _without_question(sentence: str, asked: frozenset[str]) -> str | None:
+    """Return the part of a sentence without a linking verb that holds most words which the question does not."""
+    words = [*_WORD.finditer(sentence)]
+    echoes = [word.span() for word in words if _content(word[0]) & asked]
+    if not echoes:
+        return _trim(sentence)
+    starts, ends = [0, *(end for _, end in echoes)], [*(start for start, _ in echoes), len(sentence)]
+    parts = [_bare(sentence[start:end]) for start, end in zip(starts, ends, strict=True)]
+    kept = max(reversed(parts), key=lambda part: len(_content(part)))
+    return _trim(kept) or _trim(sentence)
+
+
+def _bare(part: str) -> str:
+    """Return a part of a sentence without the common words at its ends."""
+    words = [word for word in _WORD.finditer(part) if not _COMMON.fullmatch(word[0])]
+    return part[words[0].start() : words[-1].end()] if words else ""
+
+
+def _trim(phrase: str) -> str | None:
+    """Return a phrase up to where an explanation begins, without a preposition before it."""
+    phrase = phrase.strip(" \t\"'")
+    for end in _REST.finditer(phrase):
+        if not _ABBREVIATION.search(phrase[: end.end()].rstrip()):
+            return _tidy(phrase[: end.start()])
+    return _tidy(phrase)
+
+
+def _tidy(phrase: str) -> str | None:
+    phrase = _LEAD.sub("", phrase.strip(" \t\"'.,;:!?()[]"), count=1)
+    return phrase.strip(" \t\"'.,;:!?") or None
