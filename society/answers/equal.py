@@ -31,7 +31,17 @@ _SIGNS = str.maketrans(
     }
 )
 _ARTICLE = re.compile(r"(?:the|an?)\s+(?=[^\W\d_]{2})(?!(?:and|or|is|in)\b)")
-_PAIRS = (("**", "**"), ("__", "__"), ("``", "``"), ("`", "`"), ("*", "*"), ("_", "_"), ('"', '"'), ("'", "'"))
+_PAIRS = (
+    ("***", "***"),
+    ("**", "**"),
+    ("__", "__"),
+    ("``", "``"),
+    ("`", "`"),
+    ("*", "*"),
+    ("_", "_"),
+    ('"', '"'),
+    ("'", "'"),
+)
 _MARKUP = tuple(
     re.compile(rf"{re.escape(start)}(?=\S)((?:(?!{re.escape(end)}).)+){re.escape(end)}", re.DOTALL)
     for start, end in _PAIRS
@@ -101,7 +111,18 @@ def same_numeric(a: str, b: str, tolerance: float) -> bool:
     return same_quantity(left, right, tolerance)
 
 
+_COMMANDS = r"\\(?:text[a-z]*|math[a-z]+|boxed|fbox|mbox|rm|bf|it|sf|tt)"
+_LABELS = (
+    r"(?:the\s+)?(?:final\s+|correct\s+|best\s+)?(?:answer|ans\.?|option|choice|letter)\s*(?:is|:)?\s*:?|答案|选项|选"
+)
 _WRAPPED_LETTER = re.compile(
+    _COMMANDS + r"\s*\{(.*)\}|" + _COMMANDS + r"\s*([A-Za-z])"
+    r"|\$\$?(.+?)\$?\$|\\\((.+)\\\)|\\\[(.+)\\\]|\*\*\*?(.+?)\*?\*\*|__(.+)__|\*(.+)\*|_(.+)_|`+(.+?)`+"
+    r"|\"(.+)\"|'(.+)'|[“‘「『【〔](.+)[”’」』】〕]|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;。、]|\((.+)|(.+)\\\\"
+    rf"|(?:{_LABELS})\s*:?\s*(\W*\w\W*|\\\w+\s*\{{.*\}})",
+    re.DOTALL | re.IGNORECASE,
+)
+_LETTER = re.compile(
     r"\\(?:text|mathrm|mathbf|mathsf|mathit|textbf|textit|textrm|textsf|boxed|fbox|mbox|mathcal|mathtt|rm|bf)\s*\{(.*)\}"
     r"|\$\$?(.+?)\$?\$|\\\((.+)\\\)|\\\[(.+)\\\]|\*\*(.+)\*\*|__(.+)__|\*(.+)\*|_(.+)_|`(.+)`|\"(.+)\"|'(.+)'"
     r"|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;]|\((.+)|(.+)\\\\"

@@ -107,6 +107,8 @@ def _compared(a: sympy.Expr, b: sympy.Expr, tolerance: float) -> Iterator[bool]:
 
 def _value(expression: Any, point: dict[str, str]) -> Any:
     """Return the value at a point, to `DIGITS` digits; None if it has none."""
+    if expression.has(sympy.Derivative):
+        expression = expression.doit()
     at = {symbol: sympy.Rational(point[symbol.name]) for symbol in expression.free_symbols}
     value = sympy.N(expression.xreplace(at), DIGITS)
     if not isinstance(value, sympy.Expr) or not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):

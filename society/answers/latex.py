@@ -94,8 +94,9 @@ _LOOKS = _rules(
     (r"(?<![0-9a-zA-Z)}\]])\+(?=\\infty)", ""),
     (r"\\?\$|\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]", ""),
 )
-_SQUEEZE = _rules((r"\s+(?=[^\w\s])|(?<=[^\w\s])\s+", ""), (r"\s+", " "))
+_SQUEEZE = _rules((r"\s+(?=[^\w\s])|(?<=[^\w\s])\s+", ""), (r"\s+", " "), (r"(\\[a-zA-Z]+) (?![a-zA-Z])", r"\1"))
 _MARKED = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
+_MARKDOWN = re.compile(r"^\s*(\*\*|__|``|`|\*)(?=\S)((?:(?!\*\*|__|`).)+)(?<=\S)\1([.,;]?)\s*$", re.DOTALL)
 _ROW_END = re.compile(r"\\\\(?:\s*\[[0-9.a-z]*\])?")
 _ROW = "\uf8ff"
 """Stands for the end of a matrix row while spaces are looked for."""
@@ -109,7 +110,7 @@ def simplify(answer: str) -> str:
     """
     if len(answer) > MAX_LENGTH or _ROW in answer:
         return answer
-    text = _ROW_END.sub(_ROW, answer.translate(PLAIN))
+    text = _ROW_END.sub(_ROW, _MARKDOWN.sub(r"\2", answer.translate(PLAIN)))
     text = re.sub(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+", lambda raised: "^{" + raised[0].translate(_RAISED) + "}", text)
     text = re.sub(r"\\!\s*", "", re.sub(_SPACE, " ", text.translate(_UNICODE)))
     text = _MARKED.sub(_mark, text)
@@ -125,7 +126,7 @@ def simplify(answer: str) -> str:
 def _mark(text: re.Match[str]) -> str:
     """Mark words as text; letters, numbers and formulas that are marked lose their mark."""
     content = " ".join(text[1].split())
-    if not re.search(r"[^\W\d_]{2}", content) or re.search(r"[\\,;=<>]", content):
+    if not re.search(r"[^\W\d_]{2}", content) or re.search(r"[\\,;=<>0-9]", content):
         return f" {content} " if content else " "
     return r"\text{" + content + "}"
 

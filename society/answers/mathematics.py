@@ -81,7 +81,7 @@ class _Comparison:
 
     def same(self, a: str, b: str, left: str, right: str) -> bool:
         """Return whether two answers or parts are equal; `left` and `right` are their simplified spellings."""
-        left, right = _MEMBERSHIP.sub("", left), _MEMBERSHIP.sub("", right)
+        left, right = _LABEL.sub("", left), _LABEL.sub("", right)
         if left == right:
             return True
         if not left or not right:
@@ -105,8 +105,14 @@ class _Comparison:
             self._depth -= 1
 
     def _words(self, a: str, b: str) -> bool | None:
+        """Compare words, and single letters, whatever their case: `(b)` is the choice `B`."""
         first, second = read_words(a), read_words(b)
-        return first == second if first is not None and second is not None else None
+        if first is not None and second is not None:
+            return first == second
+        letters = _LETTER.fullmatch(a), _LETTER.fullmatch(b)
+        if letters[0] and letters[1] and "(" in a + b:
+            return letters[0][1].upper() == letters[1][1].upper()
+        return True if _has_word(a) and _folded(a) == _folded(b) else None
 
     def _bases(self, a: str, b: str) -> bool | None:
         """Compare numbers of a base: digits and base must be the same; base ten may be left out."""
@@ -230,9 +236,22 @@ class _Comparison:
         return bool(verdict)
 
 
+_LETTER = re.compile(r"\(?([A-Za-z])\)?")
+
+
+def _has_word(text: str) -> bool:
+    return re.search(r"(?<![a-zA-Z\\])[a-zA-Z]{3}", text) is not None
+
+
+def _folded(text: str) -> str:
+    """Return `text` without marks of words, spaces and case."""
+    return re.sub(r"\s", "", re.sub(r"\\text\{([^{}]*)\}", r"\1", text)).casefold()
+
+
 _DROPPED = re.compile(r"\\ldots|\\text\{|(?<![a-zA-Z_^{])[0-9.]+ [0-9]")
 """What math-verify's parser leaves out or misreads: ellipses, words, and numbers with only a space between."""
-_MEMBERSHIP = re.compile(r"^[a-zA-Z](?:_\{?\w\}?)?\\in(?![a-zA-Z])\s*")
+_LABEL = re.compile(r"^(?:\\text\{[^{}]*:\}|[a-zA-Z](?:_\{?\w\}?)?\\in(?![a-zA-Z])\s*)")
+"""A label in words, or the variable of `x\\in`, before an answer."""
 
 
 def _has_both_cases(text: str) -> bool:

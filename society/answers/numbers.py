@@ -130,17 +130,21 @@ def _spell_fraction(sign: re.Match[str]) -> str:
 
 _WRAPPED = re.compile(
     r"\$\$?(?P<dollars>[^$]+)\$?\$|\\\((?P<inline>.+)\\\)|\\\[(?P<display>.+)\\\]|\*\*(?P<bold>[^*]+)\*\*"
+    r"|__(?P<underlined>[^_]+)__|\*(?P<italic>[^*]+)\*|`+(?P<code>[^`]+)`+|\"(?P<quoted>[^\"]+)\""
     r"|\\(?:boxed|fbox|text|mathrm|mathbf|textbf|mathit|mathsf|textit|textrm|mbox|bf|rm)\s*\{(?P<command>[^{}]*)\}"
     r"|\{(?P<braces>[^{},]*)\}|\((?P<round>[^(),]*)\)",
     re.DOTALL,
 )
 
 
+_AFTER_WRAPPING = re.compile(r"(?<=[*_`\"$)\]}])[.,;:]+$")
+
+
 def unwrap(text: str) -> str:
     """Return `text` without the delimiters, markup and brackets that enclose the whole of it."""
-    text = text.strip()
+    text = _AFTER_WRAPPING.sub("", text.strip())
     while wrapped := _WRAPPED.fullmatch(text):
-        text = str(wrapped[wrapped.lastgroup or 0]).strip()
+        text = _AFTER_WRAPPING.sub("", str(wrapped[wrapped.lastgroup or 0]).strip())
     return text
 
 

@@ -22,7 +22,7 @@ class Quantity:
 
 
 _WORD_LABEL = r"[^=<>0-9]*[:\N{FULLWIDTH COLON}]|[^=<>0-9:,;]*\b(?:is|are|equals|of|be)\b"
-_LABEL = re.compile(rf"(?:[^=<>]*[^=<>!:\\]=|{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
+_LABEL = re.compile(rf"(?:(?:[^=<>]*[^=<>!:\\])?=|{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
 _LABEL_WITHOUT_EQUATION = re.compile(rf"(?:{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
 _NEGATION = re.compile(r"\b(?:not|isn't|never|no|least|most|than|between|or|half|third|quarter)\b", re.I)
 _ABOUT = re.compile(
@@ -90,7 +90,7 @@ def _read_after(text: str, variables: bool) -> Unit | None:
         return read_unit("$")
     if variables and not marked and not _is_surely_unit(words):
         return None
-    return read_unit(words, bare_letters=marked or text[:1].isspace())
+    return read_unit(words, bare_letters=marked or not variables or text[:1].isspace())
 
 
 _ATTACHED = frozenset({"cm", "mm", "km", "kg", "ft", "mph", "am", "pm", "ml", "hz"})

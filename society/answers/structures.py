@@ -196,7 +196,7 @@ class Assignment:
 
 
 _LABEL = re.compile(
-    r"[a-zA-Z](?:_\{?\w+\}?)?'*|\\[a-zA-Z]+(?:_\{?\w+\}?)?|[a-zA-Z]\([a-z](?:,[a-z])*\)|\\text\{[^{}]*\}(?:\([^()]*\))?"
+    r"[a-zA-Z](?:_\{?\w+\}?)?'*|\\[a-zA-Z]+(?:_\{?\w+\}?)?|[a-zA-Z](?:\^\{?-1\}?)?'*\([a-z](?:,[a-z])*\)|\\text\{[^{}]*\}(?:\([^()]*\))?"
     r"|[a-zA-Z]{2,}(?: [a-zA-Z]+)*|\\(?:angle|triangle|overline|widehat|vec)\s?\{?[a-zA-Z]+\}?|\|[a-zA-Z]+\|"
     r"|\([a-zA-Z](?:_\{?\w\}?)?(?:,[a-zA-Z](?:_\{?\w\}?)?)*\)|[a-zA-Z]\\circ\s?[a-zA-Z]\([a-z]\)|[a-zA-Z]\([a-zA-Z]\)"
 )

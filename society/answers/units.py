@@ -49,7 +49,7 @@ _TABLE = {
     "morning": "am:1 a.m:1",
     "afternoon": "pm:1 p.m:1",
 }
-_SINGLE = frozenset("mgshljwv")
+_SINGLE = frozenset("mgshlLJWV")
 """Letters that are units if they follow a number and a space; any other single letter is a variable."""
 _SCALES = {
     "hundred": 100,
@@ -192,13 +192,14 @@ class _Reading:
             self._raise(_AFTER[lower])
         elif lower in ("c", "f") and self._powers == {"angle": 1}:
             self._multiply(_look_up(f"°{lower}"), sign)
-        elif lower in _CHANGING or (len(lower) == 1 and not self._may_be_unit(lower)):
+        elif lower in _CHANGING or (len(word) == 1 and not self._may_be_unit(word)):
             return False
         else:
             self._multiply(_look_up(lower), sign)
         return True
 
     def _may_be_unit(self, letter: str) -> bool:
+        """Return whether a sign or letter is a unit: 5 m are metres, but 5 M may be millions."""
         return not letter.isalpha() or (self._bare_letters and letter in _SINGLE)
 
     def _multiply(self, found: tuple[str, Fraction] | None, sign: int) -> None:
