@@ -54,6 +54,7 @@ BENCHES = (
     Bench("ray_turns.py", modules=("ray",)),
     Bench("ray_rates.py", modules=("ray",)),
     Bench("answers.py", ("$BENCH_DATA",)),
+    Bench("graders.py", ("$BENCH_DATA",), ("math_verify",)),
     Bench("report_opening.py", modules=("playwright",)),
     Bench("llama_batching.py", modules=("llama_cpp",)),
     Bench("llama_debate.py", ("$BENCH_DATA/gsm8k/test.jsonl",), ("llama_cpp", "xllamacpp")),

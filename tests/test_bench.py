@@ -10,7 +10,15 @@ from types import ModuleType
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-OTHERS = {"bench.py", "chart.py", "debate_or_vote.py", "llama_rivals.py", "machine.py"}
+OTHERS = {
+    "grader_data.py",
+    "grader_pairs.py",
+    "bench.py",
+    "chart.py",
+    "debate_or_vote.py",
+    "llama_rivals.py",
+    "machine.py",
+}
 """What is no benchmark: helpers, and experiments that have a make target of their own."""
 
 

@@ -118,7 +118,7 @@ _LABELS = (
 _WRAPPED_LETTER = re.compile(
     _COMMANDS + r"\s*\{(.*)\}|" + _COMMANDS + r"\s*([A-Za-z])"
     r"|\$\$?(.+?)\$?\$|\\\((.+)\\\)|\\\[(.+)\\\]|\*\*\*?(.+?)\*?\*\*|__(.+)__|\*(.+)\*|_(.+)_|`+(.+?)`+"
-    r"|\"(.+)\"|'(.+)'|[“‘「『【〔](.+)[”’」』】〕]|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;。、]|\((.+)|(.+)\\\\"
+    r"|\"(.+)\"|'(.+)'|[「『【](.+)[」』】]|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;。、]|\((.+)|(.+)\\\\"
     rf"|(?:{_LABELS})\s*:?\s*(\W*\w\W*|\\\w+\s*\{{.*\}})",
     re.DOTALL | re.IGNORECASE,
 )
@@ -140,7 +140,8 @@ def read_choice(text: str) -> str | None:
     r"""Return the letter that `text` chooses: `B`, `(b)`, `\mathbf{B}`, `B. Paris`; None if it is anything else."""
     if len(text) > MAX_CHOICE or BENT.search(text):
         return None
-    text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf").strip()
+    text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+    text = text.translate(_SIGNS).strip()
     labelled = _LABELLED.fullmatch(text) or _LATEX_LABELLED.fullmatch(text)
     while not _LETTER.fullmatch(text):
         wrapped = _WRAPPED_LETTER.fullmatch(text)
