@@ -97,6 +97,7 @@ _LOOKS = _rules(
 _SQUEEZE = _rules((r"\s+(?=[^\w\s])|(?<=[^\w\s])\s+", ""), (r"\s+", " "), (r"(\\[a-zA-Z]+) (?![a-zA-Z])", r"\1"))
 _MARKED = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
 _MARKDOWN = re.compile(r"^\s*(\*\*|__|``|`|\*)(?=\S)((?:(?!\*\*|__|`).)+)(?<=\S)\1([.,;]?)\s*$", re.DOTALL)
+_DOLLARS = re.compile(r"^(?<!\\)\$\$?([^$]+?)(?<!\\)\$\$?$", re.DOTALL)
 _ROW_END = re.compile(r"\\\\(?:\s*\[[0-9.a-z]*\])?")
 _ROW = "\uf8ff"
 """Stands for the end of a matrix row while spaces are looked for."""
@@ -110,7 +111,7 @@ def simplify(answer: str) -> str:
     """
     if len(answer) > MAX_LENGTH or _ROW in answer:
         return answer
-    text = _ROW_END.sub(_ROW, _MARKDOWN.sub(r"\2", answer.translate(PLAIN)))
+    text = _ROW_END.sub(_ROW, _undress(answer.translate(PLAIN)))
     text = re.sub(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+", lambda raised: "^{" + raised[0].translate(_RAISED) + "}", text)
     text = re.sub(r"\\!\s*", "", re.sub(_SPACE, " ", text.translate(_UNICODE)))
     text = _MARKED.sub(_mark, text)
@@ -121,6 +122,15 @@ def simplify(answer: str) -> str:
         text = pattern.sub(replacement, text)
     text = _strip_end(_unbox(text.strip()))
     return text.replace(_ROW, r"\\")
+
+
+def _undress(text: str) -> str:
+    """Remove dollars, boxes and Markdown around the whole of an answer."""
+    before = None
+    while text != before:
+        before = text
+        text = _unbox(_MARKDOWN.sub(r"\2", _DOLLARS.sub(r"\1", text.strip())))
+    return text
 
 
 def _mark(text: re.Match[str]) -> str:
