@@ -78,7 +78,7 @@ def test_every_answer_equals_itself(name: str, text: str) -> None:
         # Where a reader sees another number than the last one that is read, there is none.
         ("it is 10\N{SUPERSCRIPT TWO}", None),
         ("it is 5\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT ONE}", None),
-        ("it is 3\N{VULGAR FRACTION ONE HALF}", None),
+        ("it is 3\N{VULGAR FRACTION ONE HALF}", "3 1/2"),
         ("not 5 but \N{ARABIC-INDIC DIGIT THREE}", None),
         (f"it is 1{OVERRIDE}32", None),
         (f"not 5 but {OVERRIDE}6", None),

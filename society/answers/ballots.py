@@ -46,8 +46,17 @@ _ENTRY = re.compile(
     re.IGNORECASE,
 )
 _INLINE_ENTRY = re.compile(
-    rf"(?<!\w)(?:(?P<place>\d{{1,2}})\s?[.):]|\b(?:first|second|third|fourth|fifth)\b\s?[:,]?){_ITEM}", re.IGNORECASE
+    r"(?<!\w)(?:(?P<place>\d{1,2})\s?(?:[.):]|(?:st|nd|rd|th)\b\s?(?:choice|place|preference|rank)?\s?[:,=]?)|"
+    rf"\b(?:first|second|third|fourth|fifth)\b\s?(?:choice|place|preference)?\s?[:,]?){_ITEM}",
+    re.IGNORECASE,
 )
+_PLACED = re.compile(rf"{_LETTER}[)\]\"']?\s?(?:[:=]|is|comes)\s?(?P<place>\d{{1,2}})(?:st|nd|rd|th)\b")
+_REJECTED = re.compile(
+    r"\b(?:reject|disapprove(?:\s+of)?|oppose|against)\b\s?:?\s?[(\[]?[A-Z]\b[)\]]?(?:\s?(?:,|&|and|or)\s?[(\[]?[A-Z]\b[)\]]?)*",
+    re.IGNORECASE,
+)
+_ASCENDS = re.compile(rf"{_LETTER}\s?(?:<|&lt;)\s?[A-Za-z]\b(?!\s?>)")
+_INSTEAD = re.compile(r"[,;.]\s(?:but|however|now|after)\b", re.IGNORECASE)
 _BARE = re.compile(rf"^\W{{0,6}}{_LETTER}\W{{0,6}}$")
 _TITLED = re.compile(rf"^[\s\"']{{0,4}}[(\[]?{_LETTER}[.):\]]+\s+\S.*$")
 _MENTION = re.compile(rf"{_LETTER}")
@@ -73,6 +82,7 @@ def read_letters(text: str, count: int) -> list[int]:
     `count`: number of candidates, lettered from A. Other letters are no candidates.
     """
     text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
+    text = _REJECTED.sub(lambda match: " " * len(match[0]), text)
     papers = [paper for paper in _papers(text, count) if paper.chosen]
     if not papers:
         return []
@@ -88,7 +98,7 @@ def _papers(text: str, count: int) -> Iterator[_Paper]:
             continue
         for rank, chosen in (
             (4, _read_chain(line, count)),
-            (4, _read_inline(line, count)),
+            (4, _read_placed(line, count) or _read_inline(line, count)),
             (3, _read_list(line, count)),
         ):
             yield _Paper(rank, place, chosen)
@@ -116,6 +126,10 @@ def _unique(letters: Sequence[str], count: int) -> tuple[int, ...]:
 
 def _read_chain(line: str, count: int) -> tuple[int, ...]:
     """Read "My ranking: C > A. Rome > B": the last letter before the first sign, the first letter after each other."""
+    pieces = [piece for piece in _INSTEAD.split(line) if _PREFERS.search(piece.lstrip(" >"))]
+    line = pieces[-1] if len(pieces) > 1 else line  # "A > B at first, but now B > A"
+    if ">" not in line and _ASCENDS.search(line):
+        line = " > ".join(reversed(re.split("<|&lt;", line.rpartition(":")[2])))
     if not _PREFERS.search(line.lstrip(" >")):
         return ()
     parts = [part for part in _OVER.split(line.lstrip(" >")) if part.strip()]
@@ -142,6 +156,12 @@ def _read_inline(line: str, count: int) -> tuple[int, ...]:
         return ()
     chosen = _unique([letter for _, letter in sorted(found, key=lambda entry: entry[0])], count)
     return chosen if len(chosen) > 1 else ()
+
+
+def _read_placed(line: str, count: int) -> tuple[int, ...]:
+    """Read "A: 3rd, B: 1st, C: 2nd"."""
+    found = [(int(match["place"]), match["letter"]) for match in _PLACED.finditer(line)]
+    return _unique([letter for _, letter in sorted(found)], count) if len(found) > 1 else ()
 
 
 def _read_list(line: str, count: int) -> tuple[int, ...]:
@@ -221,7 +241,8 @@ def _read_mentions(text: str, place: int, line: str, count: int) -> tuple[int, .
         letter, marked = match["letter"], line[max(0, match.start() - 1) : match.start()] in ("(", "[")
         if not _is_candidate(letter, count) or not (letter.isupper() or marked):
             continue
-        if letter in "AI" and not (marked or _is_apart(line, match)):
+        inside = letter == "A" and re.search(r"[a-z] \Z", line[: match.start()])  # no article has a capital there
+        if letter in "AI" and not (marked or inside or _is_apart(line, match)):
             continue
         if stance(text, place + match.start(), place + match.end()) is not Stance.NOT_ITS_OWN:
             chosen.append(letter)
@@ -230,4 +251,7 @@ def _read_mentions(text: str, place: int, line: str, count: int) -> tuple[int, .
 
 def _is_apart(line: str, match: re.Match[str]) -> bool:
     """Whether an A or I cannot be a word: it ends the line or clause, or another letter follows."""
-    return re.match(r"\s*(?:$|[.,;:)>&/]|\band\s+[A-Z]\b|\bor\s+[A-Z]\b)", line[match.end() :]) is not None
+    return (
+        re.match(r"\s*(?:$|[.,;:)>&/]|\band\s+[A-Z]\b|\bor\s+[A-Z]\b|beats\b|wins\b|over\b)", line[match.end() :])
+        is not None
+    )

@@ -74,7 +74,7 @@ _RIGHT = re.compile(
     r"\s{1,3}(?:is|would\s+be|must\s+be|should\s+be|seems(?:\s+to\s+be)?|looks|appears(?:\s+to\s+be)?|has\s+to\s+be)\s+"
     r"(?:(?:the|my|our|indeed|clearly|therefore|thus|also|still|definitely|only|most|more|likely|final|single|"
     r"one)\s+){0,4}"
-    r"(?:correct|right|best|answer|true|accurate|appropriate|choice|favou?rite|winner)\b",
+    r"(?:correct|right|best|better|preferable|answer|true|accurate|appropriate|choice|favou?rite|winner)\b",
     re.IGNORECASE,
 )
 _BOXED = re.compile(rf"{BOX}(?P<inside>[^{BOX}{END}\n]{{0,400}})(?:{END}|$)", re.MULTILINE)
@@ -91,7 +91,7 @@ _ALONE = re.compile(
 )
 _HEADED = re.compile(
     rf"^[ \t\"'>#•\-]{{0,16}}(?:(?:option|choice)\s)?(?:[(\[]{_LETTER}[)\]]:?|"
-    rf"{_LETTER.replace('letter', 'bare')}\s?[.):\]])(?=\s|$)",
+    rf"{_LETTER.replace('letter', 'bare')}(?:\s?[.):\]]|,(?=\s(?:because|since|as)\b)))(?=\s|$)",
     re.MULTILINE,
 )
 _MENTIONED = re.compile(
@@ -145,21 +145,34 @@ def _declared(text: str, candidates: Mapping[str, str]) -> Iterator[Sign]:
     for pattern in (_CUE, _CHOOSES, _CONCLUDES):
         for cue in pattern.finditer(text):
             found = _AT.match(text, cue.end())
-            if found and (pattern is not _CONCLUDES or _ENDS.match(text, found.end())):
-                yield from _letter_sign(text, found, Kind.DECLARED)
-            elif spelled and (option := spelled.match(text, cue.end())):
+            option = spelled.match(text, cue.end()) if spelled else None
+            if spelled and option and (not found or option.end() > found.end()):
                 yield Sign(Kind.DECLARED, option.start("spelling"), option.end(), spelled.answer(option))
+            elif found and (pattern is not _CONCLUDES or _ENDS.match(text, found.end())):
+                yield from _letter_sign(text, found, Kind.DECLARED)
     for box in _BOXED.finditer(text):
         found = _INSIDE.match(box["inside"])
-        if found:
-            yield Sign(Kind.DECLARED, box.start(), box.end(), found["letter"].upper())
-        elif spelled and (option := spelled.match(box["inside"].strip(" .\"'"))):
+        option = spelled.match(box["inside"].strip(" .\"'")) if spelled else None
+        if (
+            spelled
+            and option
+            and (not found or (len(option["spelling"]) > 1 and option.start("spelling") <= found.start("letter")))
+        ):
             yield Sign(Kind.DECLARED, box.start(), box.end(), spelled.answer(option))
+        elif found:
+            yield Sign(Kind.DECLARED, box.start(), box.end(), found["letter"].upper())
     for match in _ALONE.finditer(text):
         yield from _letter_sign(text, match, Kind.DECLARED)
-    for match in _RIGHT.finditer(text):
+    yield from _called_right(text)
+
+
+def _called_right(text: str) -> Iterator[Sign]:
+    """Yield each letter that is called right: in "A is wrong, B is right" the second."""
+    place = 0
+    while match := _RIGHT.search(text, place):
         if _is_marked(match):
             yield Sign(Kind.DECLARED, match.start(), match.end(), match["letter"].upper())
+        place = match.end() if _is_marked(match) else match.end("letter")
 
 
 def _written(text: str) -> Iterator[Sign]:

@@ -27,7 +27,9 @@ _SCALE = (
     r"|[(\[]\s?(?:in\s)?(?P<percent_only>%|percent)\s?[)\]]|[(\[]?\s?(?:out\sof|max\.?)\s(?P<top>\d{1,4})\s?[)\]]?"
 )
 _STATED = re.compile(
-    rf"{_CUE}(?:\s{{1,2}}(?:level|score|rating|value|estimate|percentage|in|of|that|my|the|this|it|answer|"
+    rf"{_CUE}(?:\s{{1,2}}(?:in|that|for)\s{{1,2}}(?:(?:the|my)\s)?(?:answer\s)?[-+]?\d{{1,9}}(?:[.,]\d{{1,9}})?"
+    r"(?:\s(?:is|being)\s(?:right|correct))?(?=\s?(?:is\b|[:=])))?"
+    rf"(?:\s{{1,2}}(?:level|score|rating|value|estimate|percentage|in|of|that|my|the|this|it|answer|"
     rf"answers|response|final|correct|"
     rf"is|as|being|at|a|an|here|overall|about|with|i|am|would|say|"
     rf"state)\b){{0,8}}?[\s\"']{{0,3}}(?:(?:,\s?)?(?:{_SCALE}))?[\s\"']{{0,3}}"
@@ -39,9 +41,14 @@ _STATED = re.compile(
 )
 _BEFORE = re.compile(
     rf"(?<![\d.,/-])(?P<number>{_NUMBER})\s{{0,2}}(?P<percent>%|percent|per\scent)\s{{0,2}}(?:sure|certain|"
-    rf"confident|confidence|certainty)\b",
+    rf"confident|confidence|certainty)\b(?!\s+(?:interval|limit|bound|band|region)s?\b)",
     re.IGNORECASE,
 )
+_SURE = re.compile(r"(?:confident|certain|sure)\b", re.IGNORECASE)
+_ABOUT_THE_ANSWER = re.compile(
+    r"\b(?:answer|it|this|that|result|value)(?:\s+(?:is|equals)|'s)\s*\Z|\b(?:it's|that|of)\s*\Z", re.IGNORECASE
+)
+_NOT_SO_SURE = re.compile(r"\b(?:not|never|isn't|n't|less\s+than|under|below)\s{1,2}\Z", re.IGNORECASE)
 _UNIT = re.compile(
     r"\s{0,2}(?:(?P<percent>%|percent\b|per\scent\b)|(?:/|\(?out\s{1,2}of\b|"
     r"of\b)\s{0,2}(?P<top>\d{1,4}(?:\.\d)?)(?![\d.]\d?)"
@@ -66,6 +73,8 @@ def _share(text: str, match: re.Match[str]) -> float | None:
     """Return the stated number as a share of its scale; None outside the scale."""
     number = float(match["number"].replace(",", "."))
     unit = _UNIT.match(text, match.end("number"))
+    if _is_about_something_else(text, match, has_scale=unit is not None or match.groupdict().get("high") is not None):
+        return None
     if _RANGE.match(text, match.end("number")):
         return None
     low, high = _scale(match.groupdict(), unit.groupdict() if unit else {}, number)
@@ -84,3 +93,13 @@ def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: f
     if stated.get("percent_only"):
         return 0.0, 100.0
     return 0.0, 1.0 if number <= 1 else 10.0 if number <= 10 else 100.0
+
+
+def _is_about_something_else(text: str, match: re.Match[str], has_scale: bool) -> bool:
+    """Whether the number is no confidence: "I am sure the answer is 14", "I am not 80% sure"."""
+    if _NOT_SO_SURE.search(text[max(0, match.start() - 12) : match.start()]) and match.re is _BEFORE:
+        return True
+    if match.re is _BEFORE or not _SURE.match(match[0]):
+        return False
+    between = text[match.start() : match.start("number")]
+    return not has_scale or _ABOUT_THE_ANSWER.search(between) is not None

@@ -17,13 +17,14 @@ reads the tag that the prompt asked for, even if prose follows it, and prose whe
 boxes, cues, letters alone on a line and options in words, and takes the last of them, whatever its form.
 
 Thoughts of a reasoning model are left out first. What the reply quotes from others, denies or supposes is no answer
-(see `society.answers.stance`). All take time linear in the text, except a regex, which has a time limit.
+(see `society.answers.stance`), nor is a Markdown block quote ("> The answer is B.") above the reply's own
+answer. All take time linear in the text, except a regex, which has a time limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -32,6 +33,7 @@ from society.answers.choice import find_choice
 from society.answers.marks import Marked, find_marked
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
+from society.answers.stance import after_quotes
 from society.answers.statements import find_statement
 from society.answers.thoughts import strip_thoughts
 from society.component import Component
@@ -60,6 +62,8 @@ class Regex(Component):
 Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "statement", "line", "text"]
 Extractor = Named | Regex
 _MARKS = frozenset(get_args(Marked))
+_FINDS_ANYTHING = ("statement", "line", "text")
+"""Extractors that find something in every text."""
 
 
 def extract(
@@ -72,8 +76,11 @@ def extract(
     Raises `SlowPatternError` for a text in which a regular expression takes too long.
     """
     text = strip_thoughts(text)[-MAX_TEXT:]
-    for step in _steps(extractors):
-        found = _find(text, step, extractors, candidates or {}, question)
+    steps = [*_steps(extractors)]
+    own = after_quotes(text)  # answers below a block quote go first
+    choosy = [*takewhile(lambda step: step[0] not in _FINDS_ANYTHING, steps)] if own != text else []
+    for part, step in [*((own, step) for step in choosy), *((text, step) for step in steps)]:
+        found = _find(part, step, extractors, candidates or {}, question)
         if found and found.strip():
             return found.strip()
     return None

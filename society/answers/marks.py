@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from society.answers.stance import Stance, stance
+from society.answers.stance import Stance, is_about_somebody, stance
 
 Marked = Literal["tag", "boxed", "hash"]
 MOST_MARKS = 300
@@ -26,17 +26,18 @@ class Mark:
 def find_marked(text: str, forms: Sequence[Marked]) -> str | None:
     """Return the contents of the last mark of any of these forms that the reply stands behind.
 
-    Empty marks are passed over. A mark that quotes another agent or that the reply takes back does not count.
+    Empty marks are passed over. A mark that quotes another agent or that the reply takes back does not count. One in a
+    sentence about somebody ("Frank answered \\boxed{56} questions") counts if there is no other.
     """
     marks = sorted((mark for form in forms for mark in _MARKS[form](text)), key=lambda mark: mark.start)
-    superseded = None
+    second_best = None
     for mark in [mark for mark in marks if mark.answer.strip()][: -MOST_MARKS - 1 : -1]:
         how = stance(text, mark.start, mark.end)
         if how is Stance.OWN:
             return mark.answer
-        if how is Stance.SUPERSEDED and superseded is None:
-            superseded = mark.answer
-    return superseded
+        if second_best is None and (how is Stance.SUPERSEDED or is_about_somebody(text, mark.start, mark.end)):
+            second_best = mark.answer
+    return second_best
 
 
 _TAG = re.compile(r"<(?P<end>/?)answer>", re.IGNORECASE)
@@ -53,7 +54,7 @@ def _find_tags(text: str) -> Iterator[Mark]:
             opened = None
 
 
-_BOX_TOKENS = re.compile(r"\\(?:boxed|fbox)\s*\{|\\boxed\s+([^\s{}$\\]+)|\\.|[{}]", re.DOTALL)
+_BOX_TOKENS = re.compile(r"\\(?:boxed|fbox)\s*\{|\\boxed\s+([^\s{}$\\*]+)|\\.|[{}]", re.DOTALL)
 
 
 def _find_boxes(text: str) -> Iterator[Mark]:

@@ -48,6 +48,8 @@ class Spellings:
 
     pattern: re.Pattern[str]
     answers: Mapping[str, str]
+    exact: Mapping[str, str]
+    """Options that differ only in their capitals, as they are written."""
 
     def match(self, text: str, place: int = 0) -> re.Match[str] | None:
         """Match a spelling that begins at `place`, after quotes and brackets."""
@@ -55,6 +57,8 @@ class Spellings:
 
     def answer(self, match: re.Match[str]) -> str:
         """Return what the matched spelling stands for."""
+        if (written := " ".join(match["spelling"].split())) in self.exact:
+            return self.exact[written]
         return self.answers[_key(match["spelling"])]
 
 
@@ -66,13 +70,15 @@ def spelling_pattern(candidates: Candidates) -> Spellings | None:
 @lru_cache(maxsize=64)
 def _spelling_pattern(candidates: tuple[tuple[str, str], ...]) -> Spellings | None:
     answers: dict[str, str] = {}
+    exact: dict[str, str] = {}
     for spelling, answer in candidates:
         if key := _key(plain(spelling)):
             answers.setdefault(key, answer)
+            exact.setdefault(" ".join(plain(spelling).split()).strip(" ."), answer)
     if not answers:
         return None
     spelled = "|".join(_flexible(key) for key in sorted(answers, key=len, reverse=True))
-    return Spellings(re.compile(rf"[\s\"'(\[]{{0,6}}(?P<spelling>{spelled})(?!\w)", re.IGNORECASE), answers)
+    return Spellings(re.compile(rf"[\s\"'(\[]{{0,6}}(?P<spelling>{spelled})(?!\w)", re.IGNORECASE), answers, exact)
 
 
 def _key(spelling: str) -> str:
@@ -117,7 +123,7 @@ def _mentions(folded: str, candidates: tuple[tuple[str, str], ...]) -> list[tupl
     no_capitals = folded == folded.lower()
     found = []
     for match in pattern.finditer(folded):
-        answer, capital = answers[match[0].lower()]
+        answer, capital = answers.get(match[0]) or answers[match[0].lower()]
         named = no_capitals or not capital or match[0][0].isupper()
         if named and not (capital and not no_capitals and is_part_of_name(folded, match.start(), match.end())):
             found.append((match.start(), match.end(), answer))
@@ -182,14 +188,22 @@ def _candidate_pattern(
         folded = fold_accents(spelling)
         answers.setdefault(folded.lower(), (answer, folded[:1].isupper()))
     spellings = sorted(answers, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)", re.IGNORECASE), answers
+    exact = {
+        fold_accents(spelling): (answer, fold_accents(spelling)[:1].isupper())
+        for spelling, answer in reversed(candidates)
+    }
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)", re.IGNORECASE), answers | exact
 
 
 def fold_accents(text: str) -> str:
-    """Return `text` without accents, in compatibility form, with straight quotes and single spaces."""
-    decomposed = unicodedata.normalize(
-        "NFKD",
-        text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\N{MODIFIER LETTER TURNED COMMA}", "'"),
+    """Return `text` without accents, in compatibility form, with straight quotes, single spaces and single newlines."""
+    straight = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\N{MODIFIER LETTER TURNED COMMA}", "'")
+    decomposed = "".join(
+        char if unicodedata.category(char) == "Sm" else unicodedata.normalize("NFKD", char) for char in straight
     )
     plain_text = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return re.sub(r"\s+", " ", plain_text)
+    return re.sub(r"\s+", _one_space, plain_text)
+
+
+def _one_space(space: re.Match[str]) -> str:
+    return "\n" if "\n" in space[0] else " "

@@ -38,12 +38,13 @@ _COMMA = (  # 3,5: no entry of a list, of a pair or of a set
 _EXPONENT = r"(?:\s?\^\s?|\*\*)(?:\{\s?\(?|\()?(?P<NAME>[-+]?[0-9]{1,9}(?:\.[0-9]+)?)\s?\)?\}?"
 _TIMES = r"(?:\N{MULTIPLICATION SIGN}|\N{MIDDLE DOT}|\N{DOT OPERATOR}|\N{BULLET OPERATOR}|x|X|\*|\\times|\\cdot)"
 _NUMBER = re.compile(
-    r"(?P<mixed>(?<![\w.)])[-+]?[0-9]+\s[0-9]+/[0-9]+(?![0-9/]))"
+    r"(?P<mixed>(?<![\w.)])[-+]?[0-9]+[^\S\n]{1,3}[0-9]+/[0-9]+(?![0-9/]))"
     r"|(?P<latex>(?P<whole>[0-9]*)\s?\\[dtc]?frac\s?(?:\{\s?(?P<above>-?[0-9][0-9,]*(?:\.[0-9]+)?)\s?\}|"
     r"(?P<above1>[0-9]))\s?"
     r"(?:\{\s?(?P<below>-?[0-9][0-9,]*(?:\.[0-9]+)?)\s?\}|(?P<below1>[0-9])))"
     rf"|(?P<digits>{_COMMA}|{_DIGITS})"
-    rf"(?:(?P<e>[eE][-+]?[0-9]+(?![0-9.]))|(?P<times>\s?{_TIMES}\s?10){_EXPONENT.replace('NAME', 'ten')}|"
+    rf"(?:(?P<e>[eE][-+]?[0-9]+(?![0-9.]))"
+    rf"|(?P<times>[^\S\n]{{0,3}}{_TIMES}[^\S\n]{{0,3}}10){_EXPONENT.replace('NAME', 'ten')}|"
     rf"{_EXPONENT.replace('NAME', 'power')}"
     rf"|(?P<over>\s?/\s?(?P<under>{_DIGITS})))?"
 )
@@ -65,30 +66,62 @@ _LABEL = re.compile(
 """What a number names, not counts: "Agent 2" holds no 2."""
 _BULLET = re.compile(r"^[ \t]*[-*+•]\s", re.MULTILINE)
 _ALONE = re.compile(r"[^\nA-Za-z]*$", re.MULTILINE)
-_SCALE = re.compile(r"\s?(?P<word>hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_SCALE = re.compile(r"[^\S\n]{0,3}(?P<word>hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _ROOT = re.compile(r"\\sqrt\s?(?:\[[^\]]{0,9}\]\s?)?\{?\s?[-+]?$|√\s?\(?$")
 _CUT_AFTER = re.compile(r"\s?\\sqrt|√|:[0-9]|\.?\\(?:overline|bar|dot|dddot)\b|_\{?[0-9]|\.[0-9]")
-_CUT_BEFORE = re.compile(r"[0-9]:$|[0-9]\.$|\\(?:overline|bar|dot)\{?$")
+_CUT_BEFORE = re.compile(r"[0-9]:\Z|[0-9]\.\Z|\\(?:overline|bar|dot)\{?\Z")
+_SURE_BEFORE = re.compile(
+    r"\b(?:confidence|certainty)"
+    r"(?:[ \t](?:level|score|rating|estimate|in[ \t](?:this|my|the)[ \t](?:final[ \t])?answer)\b)?"
+    r"(?:[^\w\n]{0,3}\([^()\n]{1,20}\))?[^\w\n]{0,8}(?:(?:is|of|at|as)\b[^\w\n]{0,4})?"
+    r"(?:(?:about|around|roughly|approximately|only)[ \t])?(?:[0-9.]{1,5}[ \t]?(?:/|(?:out[ \t])?of)[ \t]?)?\Z",
+    re.IGNORECASE,
+)
+_SURE_AFTER = re.compile(
+    r"[ \t]?(?:\\?%|percent\b|per[ \t]cent\b)[ \t]?(?:sure|certain|confident|confidence|certainty)\b"
+    r"(?![ \t](?:interval|level|limit|band))",
+    re.IGNORECASE,
+)
+"""Words around a number that say how sure the reply is."""
+_WRONG_AFTER = re.compile(
+    r"[)\]*_$\"']{0,4}\s(?:is|was|seems)\s(?:\w{1,12}\s)?(?:wrong|incorrect|mistaken|false)\b", re.IGNORECASE
+)
+_VULGAR = re.compile(r"(?:(?<=[0-9])(?P<gap>[^\S\n]?))?(?P<sign>[\u00bc-\u00be\u2150-\u215e])")
+"""A fraction in one character, such as ½, and the space before it in a mixed number."""
 _RAISED = ("\N{SUPERSCRIPT MINUS}", "\N{SUPERSCRIPT PLUS SIGN}", "\N{SUPERSCRIPT LEFT PARENTHESIS}")
 
 
 def find_last_number(text: str) -> str | None:
     """Return the last number in `text`, in a form that `parse_number` reads; None if there is none.
 
-    Separators, currency and percent signs are left out. Numbers that are denied ("not 20") or quoted from another agent
-    do not count.
+    Separators, currency and percent signs are left out. Numbers that are denied ("not 20", "20 is wrong") or quoted
+    from another agent do not count, nor do stated confidences ("confidence: 80%", "I am 95% sure").
 
     None also where a reader may see another number: a power or fraction sign follows it, digits of another script do,
     or characters that change the order of letters.
     """
-    text = text.translate(PLAIN)
+    text = _VULGAR.sub(_spell_out, text).translate(PLAIN)
     numbers = [*_numbers(text)]
     for number in numbers[: -MOST_NUMBERS - 1 : -1]:
         if is_denied(text, number.start()) or is_quoted(text, number.start(), number.end(), names=False):
             continue
+        if _is_confidence(text, number) or _WRONG_AFTER.match(text, number.end()):
+            continue
         return None if _is_doubtful(text, number) else _written(text, number)
     return None
+
+
+def _is_confidence(text: str, number: re.Match[str]) -> bool:
+    """Whether the number says how sure the reply is."""
+    before = text[max(0, number.start() - 100) : number.start()]
+    return _SURE_BEFORE.search(before) is not None or _SURE_AFTER.match(text, number.end()) is not None
+
+
+def _spell_out(match: re.Match[str]) -> str:
+    """Return "1/2" for ½, after a whole number " 1/2"."""
+    spelled = unicodedata.normalize("NFKD", match["sign"])
+    return spelled if match["gap"] is None else " " + spelled
 
 
 def _numbers(text: str) -> Iterator[re.Match[str]]:
@@ -108,7 +141,7 @@ def _is_cjk(char: str) -> bool:
 
 def _is_product(before: str) -> bool:
     """Whether `**` in front of a number is emphasis: it follows no base."""
-    return before.rstrip("-+ ").endswith("**") and not re.search(r"[\w)\]}]\*\*\s?[-+]?$", before)
+    return before.rstrip("-+ ({").endswith("**") and not re.search(r"[\w)\]}]\*\*\s?[{(]{0,2}[-+]?$", before)
 
 
 def _is_doubtful(text: str, number: re.Match[str]) -> bool:
@@ -156,7 +189,7 @@ def _is_negative(text: str, start: int) -> bool:
     if match["minus"]:
         return True
     if close:
-        return not re.search(r"[\w)\]}%]$", earlier) and not re.search(r"[0-9)]\s$", earlier)
+        return not re.search(r"[\w)\]}%]\Z|[0-9)][^\S\n]\Z", earlier)
     if not earlier.rpartition("\n")[2].strip():
         return len(_BULLET.findall(text)) < 2 and _ALONE.match(text, start) is not None
     return _MINUS_BEFORE.search(earlier) is not None

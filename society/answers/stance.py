@@ -104,20 +104,23 @@ _GAP = r"[\s'\"(\[{$*_:]+"
 _BETWEEN = (
     rf"(?:(?:think|believe|say|agree|mean|the|a|an|is|be|was|it|that|this|to|answer|choice|options?|letter|"
     rf"correct|right|"
-    rf"equals?|choose|pick|select|been|either|really|actually|likely|possibly|in|of|by|city|capital|with|at|"
+    rf"equals?|choose|pick|select|approve|vote|support|accept|recommend|been|either|really|actually|likely|possibly|in|of|by|city|capital|with|at|"
     rf"number|value|"
     rf"result|as|would|should|called|named|my|your|located|for|just|simply|\w+,?\s(?:or|nor|and))\b{_GAP}){{0,7}}"
 )
 """Words that may stand between a denial and what it denies."""
 _DENIED = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|rather\s+than|instead\s+of|unlike|except(?:\s+for)?|excluding|other\s+than|"
-    r"reject(?:s|ed|ing)?|eliminat(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
-    r"dismiss(?:es|ed|ing)?|against|mistakenly|wrongly|incorrectly|erroneously|avoid)\b|n't\b)"
+    r"(?<!\bthe\s)(?:reject(?:s|ed|ing)?|eliminat(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
+    r"dismiss(?:es|ed|ing)?)|against|mistakenly|wrongly|incorrectly|erroneously|avoid)\b|n't\b)"
     rf"{_GAP}{_BETWEEN}$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"[\s)\]}.\"'*$]{0,4}(?:,?\s*(?:which|that)\s+)?(?:"
+    r"[\s)\]}.\"'*$]{0,4}(?:,?\s*(?:which|that)\s+(?:is|are|was|were|can|could)(?:not|\s+not|n't)\s+(?:be\s+)?(?:the\s+)?"
+    r"(?:right|correct|true|answer|solution|possible|valid)\b|"
+    r",?\s*(?:which|that)\s+(?:is|are|was|were|seems?|looks?)\s+(?!not\b)(?:\w+\s+)?(?:wrong|incorrect|false|impossible|"
+    r"mistaken|invalid|untrue)\b|"
     r"(?:is|are|was|were|seems?|looks?|would\s+be|must\s+be|has\s+to\s+be)\s+(?:\w+\s+){0,2}?"
     r"(?:wrong|incorrect|not|false|eliminated|ruled\s+out|excluded|impossible|too|mistaken|invalid|untrue)\b|"
     r"(?:is|was|does|do|did|would|could|can|will|has)(?:\s+not\b|n't\b|not\b))",
@@ -151,14 +154,18 @@ _LINE_LABEL = re.compile(r"\n[^\n]{0,40}$")
 def stance(text: str, start: int, end: int) -> Stance:
     """Return how far the reply stands behind what `text[start:end]` mentions, by the sentence around it."""
     following = text[end : end + AFTER]
-    if is_quoted(text, start, end) or _DENIED_AFTER.match(following):
+    if is_quoted(text, start, end) or not _is_own(text, start, following):
         return Stance.NOT_ITS_OWN
     clause = _since_contrast(_sentence_before(text, start))
-    if _DENIED.search(clause) or _SUPPOSED.search(clause):
-        return Stance.NOT_ITS_OWN
     if _SUPERSEDED.search(clause) or _ends_in_question(following):
         return Stance.SUPERSEDED
     return Stance.OWN
+
+
+def _is_own(text: str, start: int, following: str) -> bool:
+    """Whether the reply neither denies nor supposes what starts there."""
+    clause = _since_contrast(_sentence_before(text, start))
+    return not (_DENIED_AFTER.match(following) or _DENIED.search(clause) or _SUPPOSED.search(clause))
 
 
 def is_quoted(text: str, start: int, end: int, names: bool = True) -> bool:
@@ -171,6 +178,28 @@ def is_quoted(text: str, start: int, end: int, names: bool = True) -> bool:
     if quoted is None and not (names and _QUOTED_AFTER.match(following)):
         return False
     return not _is_endorsed(following, quoted or "")
+
+
+def is_about_somebody(text: str, start: int, end: int) -> bool:
+    """Whether all that speaks against a marked answer is a verb of choosing about somebody in a word problem.
+
+    "Frank answered \\boxed{56} questions" and "she can choose 2 in \\boxed{6} ways" are results. "Alice answered
+    \\boxed{56}." is a quotation, and so is everything that an agent says.
+    """
+    context = _sentence_before(text, start)
+    if not is_quoted(text, start, end) or is_quoted(text, start, end, names=False) or _TELLS.search(context):
+        return False
+    return _is_own(text, start, text[end : end + AFTER]) and (
+        re.match(r"[\s$]{1,3}[a-z]", text[end : end + 4]) is not None or not _RIGHT_AFTER_VERB.search(context)
+    )
+
+
+_TELLS = re.compile(
+    rf"\b(?:says|said|stat(?:es|ed)|claim(?:s|ed)|think(?:s)?|thought|believ(?:es?|ed)|argu(?:es?|ed)|wr(?:ites?|ote)|suggest(?:s|ed)|"
+    rf"insist(?:s|ed)|conclud(?:es?|ed)|according\s+to)\b|{_SAYS}\s*(?:that\b|[:,\"]|it\b|the\s+(?:final\s+)?answer\b)",
+    re.IGNORECASE,
+)
+_RIGHT_AFTER_VERB = re.compile(rf"{_SAYS}\W*\Z", re.IGNORECASE)
 
 
 def is_denied(text: str, start: int) -> bool:
@@ -234,3 +263,17 @@ def _since_contrast(context: str) -> str:
 def _ends_in_question(following: str) -> bool:
     end = _BREAK.search(following)
     return end is not None and end[0] in "?\uff1f"
+
+
+_BLOCK_QUOTE = re.compile(r"^[ \t]{0,3}>[^\n]*\n(?=[ \t]*\n|[ \t]{0,3}>|[^\n]*\S)", re.MULTILINE)
+
+
+def after_quotes(text: str) -> str:
+    """Return what follows the last Markdown block quote ("> The answer is B."): a reply that quotes answers below.
+
+    Return the whole text if nothing follows the last one, or there is none.
+    """
+    place = 0
+    for match in _BLOCK_QUOTE.finditer(text):
+        place = match.end()
+    return text[place:] if text[place:].strip() else text
