@@ -22,7 +22,29 @@ _YES_OR_NO = re.compile(
     r"(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may|must|am)\b", re.IGNORECASE
 )
 _AGREED = re.compile(r"[\W_]{0,4}(yes|no|true|false)\b", re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]?\s+(?=[\"'(\[]?[^\Wa-z_])|\n+")
+_SENTENCE = re.compile(
+    r"(?<=[.!?])[\"')\]]?\s+(?=[\"'(\[]?[^\Wa-z_])|\n+|[,;]\s+(?=(?:so|therefore|thus|hence)\s+(?!that\b|much\b|many\b|far\b))"
+)
+_ASIDE = re.compile(
+    r"(?:\W*(?:I\s+(?:really\s+)?hope\s+(?:this|that|it|I)\b|let\s+me\s+know\b|(?:please\s+)?feel\s+free\b|thanks?\b(?:\s+you)?|"
+    r"good\s+luck\b|have\s+a\s+(?:nice|great|good|wonderful)\s+day|you(?:'re|\s+are)\s+welcome|"
+    r"if\s+you\s+have\s+(?:any|more|further)\b|"
+    r"(?:my\s+)?(?:confidence|certainty)(?:\s+(?:level|score|rating))?(?:\s*\([^()]{1,20}\))?\s*(?:[:=]|is\b|of\b)\s*[\d.~]|"
+    r"I(?:\s+am|'m)\s+(?:\w+\s+)?\d{1,3}\s?%)|.*\?[\"' ]*\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Sentences without an answer: courtesies, stated confidences and questions."""
+_REFUSAL = re.compile(
+    r"(?:\W*(?:(?:I(?:'m|\s+am)\s+)?(?:very\s+)?sorry|unfortunately|well|as\s+an?\s+(?:AI|language)[^,.]{0,40}|(?:I(?:'m|\s+am)\s+)?afraid|"
+    r"honestly|hm+)(?:,?\s+but)?,?\s+)?(?:(?:that\s+)?I\s+(?:really\s+|just\s+|honestly\s+)?"
+    r"(?:do\s+not|don't|cannot|can\s+not|can't|could\s+not|couldn't|am\s+unable\s+to|'m\s+unable\s+to)\s+(?:really\s+)?"
+    r"(?:know|answer|help|assist|determine|say|tell|be\s+(?:sure|certain)|provide|decide|remember|recall|find)\b|"
+    r"I(?:\s+am|'m)\s+(?:really\s+)?(?:not\s+(?:\w+\s+)?(?:sure|certain)|unsure|uncertain|unable\b)|(?:I\s+have\s+)?no\s+(?:idea|clue|answer)\b|"
+    r"I\s+(?:\w+\s+)?(?:dis)?agree\b(?!.*\bthat\b)|(?:it|this|that)(?:\s+is|'s)\s+(?:impossible|not\s+possible|unclear|hard|difficult)\s+to\s+(?:say|tell|know|determine))"
+    r"[^,;:]{0,80}",
+    re.IGNORECASE,
+)
+"""Whole sentences that say that the reply has no answer of its own."""
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Mt|Prof|Jr|Sr|vs|approx|e\.g|i\.e|[A-Z])\.$")
 _LINK = re.compile(
     r"\s(?:is|are|was|were|equals|=|would\s+be|must\s+be|should\s+be|will\s+be|became|remains|means)\s"
@@ -64,16 +86,26 @@ def find_statement(text: str, question: str = "") -> str | None:
     asked = _content(question)
     if (agreed := _AGREED.match(text)) and _YES_OR_NO.match(question.strip()):
         return agreed[1].lower()
+    text = _without_refusals(text)
     declared = _declared(text)
     if declared is not None:
         return declared
-    sentences = [(place, sentence) for place, sentence in _sentences(text) if not sentence.rstrip("\"' ").endswith("?")]
+    sentences = [(place, sentence) for place, sentence in _sentences(text) if not _ASIDE.match(sentence)]
     if not sentences:
         return None
     place, sentence = max(sentences, key=lambda found: (len(asked & _content(found[1])), found[0]))
     if stance(text, place, place + len(sentence)) is Stance.NOT_ITS_OWN:
         return None
     return _complement(sentence, asked)
+
+
+def _without_refusals(text: str) -> str:
+    """Return the text with each sentence that only refuses to answer replaced by spaces, so that places stay."""
+    for place, sentence in _sentences(text):
+        if _REFUSAL.fullmatch(sentence.rstrip(".!\"' ")):
+            start = text.index(sentence, place)
+            text = text[:start] + " " * len(sentence) + text[start + len(sentence) :]
+    return text
 
 
 def _declared(text: str) -> str | None:
@@ -156,5 +188,6 @@ def _trim(phrase: str) -> str | None:
 
 
 def _tidy(phrase: str) -> str | None:
-    phrase = _LEAD.sub("", phrase.strip(" \t\"'.,;:!?()[]"), count=1)
-    return phrase.strip(" \t\"'.,;:!?") or None
+    phrase = re.sub(r"^\.(?!\d)", "", phrase.strip(" \t\"',;:!?()[]")).rstrip(" \t\"'.,;:!?()[]")
+    phrase = _LEAD.sub("", phrase, count=1)
+    return phrase.strip(" \t\"',;:!?").rstrip(" .") or None

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from society.answers.extract import extract
 from society.answers.phrases import contains_answer, read_words, same_words
 from society.answers.statements import find_statement
 from society.cli import main
@@ -179,3 +180,21 @@ def test_a_run_whose_replies_are_readable_does_not_warn(run: Callable[..., tuple
     assert "matched" not in out + err
     out, err = run("I would say it is five of them.", ", answer: {equal: numeric}")
     assert "cannot be matched" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "I don't know.",
+            "I am not sure.",
+            "Sorry, I can't help with that.",
+            "As an AI, I cannot answer.",
+            "No idea.",
+        ),
+        *("I agree with Agent 1.", "I'm sorry, but I don't know what the largest planet is.", "Thank you!"),
+        *("I cannot determine the largest planet.", "I hope this helps!", "Confidence: 80%"),
+    ],
+)
+def test_a_reply_without_an_answer_is_unreadable(text: str) -> None:
+    assert extract(text, ["boxed", "hash", "statement"], question="What is the largest planet?") is None
