@@ -269,14 +269,15 @@ def test_a_store_of_another_version_is_refused_and_stays_as_it_was(
 
 
 def test_two_processes_on_one_folder(path: Path, whole: Path, tmp_path: Path) -> None:
-    """The second is refused, the first goes on as if nothing were."""
-    first = Trial(path, tmp_path / "run", overrides=("backends.scripted.delay=0.01",)).start()
+    """The second is refused, the first goes on as if nothing were. Each reply takes long enough for a busy machine."""
+    second = load_scenario(path)
+    first = Trial(path, tmp_path / "run", overrides=("backends.scripted.delay=2",)).start()
     try:
         while not _turns(tmp_path / "run"):
             assert first.poll() is None
             time.sleep(0.01)
         with pytest.raises(RunFolderError, match="Another process"):
-            run(load_scenario(path), tmp_path / "run", resume=True)
+            run(second, tmp_path / "run", resume=True)
         _, said = first.communicate(timeout=120)
     finally:
         first.kill()

@@ -21,7 +21,7 @@ version: 1
 name: x
 task: {{kind: capitals, limit: 1}}
 backends: {{b: {{kind: scripted}}}}
-roles: {{r: {{prompt: "{{{{ question }}}}"}}}}
+roles: {{r: {{prompt: "{{{{ question }}}} {{% for m in heard %}}{{{{ m.text }}}}{{% endfor %}}"}}}}
 agents: {{a: {{}}, b: {{}}, c: {{}}}}
 phases: [{{name: p, topology: {{kind: file, path: {path}}}, rounds: 2}}]
 """
