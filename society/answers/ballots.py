@@ -51,6 +51,11 @@ _INLINE_ENTRY = re.compile(
     re.IGNORECASE,
 )
 _PLACED = re.compile(rf"{_LETTER}[)\]\"']?\s?(?:[:=]|is|comes)\s?(?P<place>\d{{1,2}})(?:st|nd|rd|th)\b")
+_ORDINAL = re.compile(
+    rf"{_LETTER}\s(?:(?:as|in|is)\s)?(?:the\s|my\s)?(?P<place>first|second|third|fourth|fifth|sixth|last)\b",
+    re.IGNORECASE,
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "last")
 _REJECTED = re.compile(
     r"\b(?:reject|disapprove(?:\s+of)?|oppose|against)\b\s?:?\s?[(\[]?[A-Z]\b[)\]]?(?:\s?(?:,|&|and|or)\s?[(\[]?[A-Z]\b[)\]]?)*",
     re.IGNORECASE,
@@ -150,8 +155,10 @@ def _is_candidate(letter: str, count: int) -> bool:
 
 
 def _read_inline(line: str, count: int) -> tuple[int, ...]:
-    """Read "1. C 2. A 3. B" or "first C, second A"."""
+    """Read "1. C 2. A 3. B", "first C, second A" or "C first, A second"."""
     found = [(int(match["place"] or 0), match["letter"]) for match in _INLINE_ENTRY.finditer(line)]
+    if len(found) < 2:
+        found = [(_ORDINALS.index(match["place"].casefold()), match["letter"]) for match in _ORDINAL.finditer(line)]
     if len(found) < 2:
         return ()
     chosen = _unique([letter for _, letter in sorted(found, key=lambda entry: entry[0])], count)

@@ -91,7 +91,8 @@ _ALONE = re.compile(
 )
 _HEADED = re.compile(
     rf"^[ \t\"'>#•\-]{{0,16}}(?:(?:option|choice)\s)?(?:[(\[]{_LETTER}[)\]]:?|"
-    rf"{_LETTER.replace('letter', 'bare')}(?:\s?[.):\]]|,(?=\s(?:because|since|as)\b)))(?=\s|$)",
+    rf"{_LETTER.replace('letter', 'bare')}"
+    r"(?:\s?[.):\]]|\s[-\u2013\u2014]|(?<=[B-H]),|,(?=\s(?:because|since|as)\b)))(?=\s|$)",
     re.MULTILINE,
 )
 _MENTIONED = re.compile(
@@ -148,6 +149,8 @@ def _declared(text: str, candidates: Mapping[str, str]) -> Iterator[Sign]:
             option = spelled.match(text, cue.end()) if spelled else None
             if spelled and option and (not found or option.end() > found.end()):
                 yield Sign(Kind.DECLARED, option.start("spelling"), option.end(), spelled.answer(option))
+            elif found and found["letter"] == "a" and _is_cut_off(text, cue, found):
+                continue
             elif found and (pattern is not _CONCLUDES or _ENDS.match(text, found.end())):
                 yield from _letter_sign(text, found, Kind.DECLARED)
     for box in _BOXED.finditer(text):
@@ -172,7 +175,15 @@ def _called_right(text: str) -> Iterator[Sign]:
     while match := _RIGHT.search(text, place):
         if _is_marked(match):
             yield Sign(Kind.DECLARED, match.start(), match.end(), match["letter"].upper())
-        place = match.end() if _is_marked(match) else match.end("letter")
+        place = match.end("letter")  # in "B. Between C and D, D is right" the last letter is called right
+
+
+_NAMES_CHOICE = re.compile(r"\W*(?:answer|option|choice|letter|ans)|.*[:=]\s*$", re.IGNORECASE | re.DOTALL)
+
+
+def _is_cut_off(text: str, cue: re.Match[str], found: re.Match[str]) -> bool:
+    """Whether a small "a" at the very end may be the article of a sentence that was cut off: "the solution is a"."""
+    return not text[found.end() :].strip() and not _NAMES_CHOICE.match(cue[0])
 
 
 def _written(text: str) -> Iterator[Sign]:
@@ -212,9 +223,10 @@ def reads_as_letter(text: str, end: int, letter: str) -> bool:
             return bool(re.match(r"[\s)\]]*(?:,\s?)?and\b", following)) and _is_about_others(
                 following[joined.end() :], after
             )
-    word = re.match(r"[)\]\"'}]?\s+([a-z.]+)", following)
-    closed = following[:1] in ")]\"'.,:;!}"
-    if word is None or (closed and following[:1] in ")].:"):
+    word = re.match(r"[)\]\"'}]?\s+([^\W\d_][\w.]*)", following)
+    if word is None or following[:1] in ")].:":
+        return True
+    if not word[1][0].islower() and letter.isupper():
         return True
     return _AFTERWARDS.fullmatch(word[1].rstrip(".")) is not None
 

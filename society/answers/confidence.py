@@ -32,7 +32,7 @@ _STATED = re.compile(
     rf"(?:\s{{1,2}}(?:level|score|rating|value|estimate|percentage|in|of|that|my|the|this|it|answer|"
     rf"answers|response|final|correct|"
     rf"is|as|being|at|a|an|here|overall|about|with|i|am|would|say|"
-    rf"state)\b){{0,8}}?[\s\"']{{0,3}}(?:(?:,\s?)?(?:{_SCALE}))?[\s\"']{{0,3}}"
+    rf"state|very|fairly|quite|high|low|moderate|medium)\b){{0,8}}?[\s\"']{{0,3}}(?:(?:,\s?)?(?:{_SCALE}))?[\s\"']{{0,3}}"
     r"(?:(?:is|was|are|would\sbe|stands\sat|equals|of|at|to\sbe|:|=|-(?=\s)|\u2013|\u2014)[\s\"']{0,4}){0,3}"
     r"(?:(?:about|around|approximately|roughly|nearly|almost|only|over|at\sleast|at|above|perhaps|maybe|say|"
     r"i'd\ssay)\s{1,2}|[~\u2248>]\s{0,2}){0,2}"
@@ -65,7 +65,8 @@ def stated_confidence(text: str) -> float | None:
     statements = [*_STATED.finditer(text), *_BEFORE.finditer(text)]
     for match in sorted(statements, key=lambda found: -found.end("number")):
         if not is_quoted(text, match.start("number"), match.end("number")):
-            return _share(text, match)
+            denied = re.search(r"\bnot\s{0,2}$|n't\s{0,2}$", text[max(0, match.start() - 12) : match.start()])
+            return None if denied else _share(text, match)
     return None
 
 

@@ -27,6 +27,8 @@ _ENGLISH = (
     rf"\b{_NOUN}(?:[\s,]{{1,3}}[\w'\u2019()/]{{1,24}}){{0,8}}?[\s,]{{1,3}}{_BE}[\s:,]{{1,6}}{_FILLER}"
     rf"|\b{_NOUN}(?:[ \t]{{1,3}}[\w'\u2019()/]{{1,24}}){{0,5}}?[ \t]{{0,3}}[)\"']?[ \t]{{0,3}}"
     rf"{_COLON}\s{{0,6}}{_FILLER}"
+    r"|\b(?:chang|revis|updat|switch)(?:e|es|ed|ing)\b[^.\n:]{0,12}?"
+    r"(?:\b(?:answer|choice|vote|response|selection|option)\b[^.\n:]{0,24}?|from\s[A-J]\s)\bto\s{1,3}(?:option\s|choice\s)?|\bans\.\s{1,3}"
     r"|\b(?:answer|ANSWER|ans)\s{1,3}(?=[(\[\"']{0,2}(?-i:[A-J])\b)"
 )
 _NOUNS_ELSEWHERE = (
@@ -45,7 +47,8 @@ _ELSEWHERE = (
     rf"(?:{_NOUNS_ELSEWHERE})(?:\s{{1,2}}(?!{_NOT_ELSEWHERE}\b)[^\W\d]{{1,15}}){{0,3}}?\s{{0,3}}(?:{_BE_ELSEWHERE}\s{{0,3}}[:\uff1a]?|[:\uff1a=\u2014\u2013-]|ঃ)\s{{0,4}}"
     r"(?:(?:选项|選項|Option|option|opci[óo]n|die|la|le|el|the)\s{0,2}){0,2}"
     r"|(?:故|应|應|因此|所以|我|应该|應該)?(?:选择|選擇|选|選)(?:项|項|的是)?\s{0,2}[:\uff1a]?\s{0,2}"
-    r"|(?:答案|正解|정답|答え|解答)\s{0,2}"
+    r"|(?:答案|正解|정답|答え|解答)\]?\s{0,2}"
+    rf"|(?:{_NOUNS_ELSEWHERE})[\])]?\s{{1,2}}(?=[(\[\"']{{0,2}}(?-i:[A-J])\b)"
 )
 CUE = rf"(?:{_ENGLISH}|{_ELSEWHERE})"
 """Up to where the answer itself begins."""
@@ -60,6 +63,8 @@ CHOOSES = (
     r"(?:\s+(?:that\s+)?it(?:\s+is|['\u2019]s|\s+must\s+be|\s+should\s+be))?|"
     r"(?:leads?|points?)\s+(?:me\s+|us\s+)?to|(?:corresponds?|matches|agrees)\s+(?:to|with)|matches|"
     r"it(?:\s+is|['\u2019]s|\s+must\s+be|\s+has\s+to\s+be|\s+should\s+be|\s+would\s+be)|"
+    r"(?:(?:I|we)(?:\s+\w{1,15}){0,4}?\s+(?:get|got|find|found)|(?:obtain|arrive\s+at|end\s+up\s+with)(?:ed|s)?)"
+    r"(?=[\s(\[{\"']{1,4}(?-i:[A-J])\b)|"
     r"not\s+(?:option\s+|choice\s+)?[(\[]?[A-J][)\]]?,?\s+but(?:\s+rather|\s+instead)?)"
     r"[\s:,]{1,4}(?:(?:the|answer|option|choice|letter|still|clearly|therefore|definitely|probably|"
     r"to)\b[\s:]{1,3}){0,3}"

@@ -93,6 +93,10 @@ _TURN = re.compile(
     re.IGNORECASE,
 )
 """Where the reply itself takes over in a sentence."""
+_CONCEDES = re.compile(
+    r"[\s\W]*(?:while|although|though|even\s+(?:though|if)|whereas|despite|unlike|contrary\s+to|in\s+contrast\s+to)\b",
+    re.IGNORECASE,
+)
 _FIRST_PERSON = re.compile(r"\b(?:I|we)\b")
 _QUOTED_AFTER = re.compile(
     rf"[\s\"',)\]*_\u2013\u2014-]{{0,6}}(?:(?:{_SAYS_STRICTLY}|according\s+to|(?:is|was)\s+what|"
@@ -106,7 +110,7 @@ _BETWEEN = (
     rf"correct|right|"
     rf"equals?|choose|pick|select|approve|vote|support|accept|recommend|been|either|really|actually|likely|possibly|in|of|by|city|capital|with|at|"
     rf"number|value|"
-    rf"result|as|would|should|called|named|my|your|located|for|just|simply|\w+,?\s(?:or|nor|and))\b{_GAP}){{0,7}}"
+    rf"result|as|would|should|called|named|my|your|located|for|just|simply|\w+\s(?:or|nor|and))\b{_GAP}){{0,7}}"
 )
 """Words that may stand between a denial and what it denies."""
 _DENIED = re.compile(
@@ -214,6 +218,8 @@ def _quotation(context: str, pattern: re.Pattern[str]) -> str | None:
         last = match
     if last is None or _TURN.search(context, last.end()) or _FIRST_PERSON.search(last[0]):
         return None
+    if _CONCEDES.match(context) and "," in context[last.end() :]:
+        return None  # "While the others chose A, the answer is B"
     before = context[max(0, last.start() - 60) : last.start()]
     if _ENDORSED.search(before + last[0]) and not _REFUSED.search(before):
         return None
