@@ -1,0 +1,136 @@
+"""Scenarios written, run and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from society.metrics.records import by_iteration, load_records
+from society.metrics.summary import summarize
+from society.runs import Run
+from society.scenario import load_scenario
+from society.scenario.expand import expand
+from society.scenario.models import Scenario
+from society.session import Watcher, run_async
+from society.types import Turn
+from tests.metamorphic.speakers import Manner, speaking
+from tests.virtual_time import run_in_virtual_time
+
+Spec = Mapping[str, Any]
+"""A scenario as plain data, as it stands in YAML."""
+QUESTIONS = [
+    {"id": f"q{i}", "question": f"What is {i} + {i + 1}?", "answer": i % 3, "options": ["1", "3", "7"], "topic": i % 2}
+    for i in range(8)
+]
+GRAPH = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">
+<node id="0"/><node id="1"/><node id="2"/><edge source="{0}" target="{1}"/><edge source="1" target="2"/>
+</graph></graphml>"""
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A new folder that holds every file that scenarios of these tests may name."""
+    with tempfile.TemporaryDirectory(prefix="metamorphic-") as name:
+        folder = Path(name)
+        write_questions(folder / "questions.jsonl", QUESTIONS)
+        write_questions(folder / "others.jsonl", QUESTIONS[4:])
+        (folder / "one.graphml").write_text(GRAPH.format(0, 1))
+        (folder / "two.graphml").write_text(GRAPH.format(2, 1))
+        for adapter in ("first", "second"):
+            (folder / adapter).mkdir()
+            (folder / adapter / "weights").write_text(adapter)
+        yield folder
+
+
+def write_questions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows of questions as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def load(spec: Spec, folder: Path, *overrides: str, name: str = "scenario.yaml") -> Scenario:
+    """The scenario, by way of a file in the folder: JSON is YAML too."""
+    path = folder / name
+    path.write_text(json.dumps(spec, indent=1))
+    return load_scenario(path, overrides)
+
+
+def play(
+    scenario: Scenario,
+    folder: Path,
+    manner: Manner = Manner(),  # noqa: B008 - it is frozen
+    *,
+    resume: bool = False,
+    reuse: Sequence[Path] = (),
+    watcher: Watcher | None = None,
+) -> Run:
+    """Run a scenario, in virtual time, and give its run."""
+    with speaking(manner):
+        return run_in_virtual_time(run_async(scenario, folder, resume=resume, reuse=reuse, watcher=watcher))[0]
+
+
+def timeless(turn: Turn) -> Turn:
+    """The turn without the seconds that it took."""
+    return replace(turn, usage=replace(turn.usage, seconds=0.0))
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    """Everything that a run found out, by name and place: what two equal runs share."""
+    found: dict[str, Any] = {f"turn {turn.id}": timeless(turn) for turn in run.turns()}
+    found |= {f"result {r.iteration} {r.item} {r.sample}": r for r in run.results()}
+    society = expand(run.scenario)
+    for split in ("evaluation", "training"):
+        for iteration, records in by_iteration(load_records(run, split=split)).items():
+            summary = summarize(society, records)
+            found[f"summary {split} {iteration}"] = replace(summary, usage=replace(summary.usage, seconds=0.0))
+    found |= {f"adapter {a.iteration} {a.learner} {a.agent}": replace(a, seconds=0.0) for a in run.adapters()}
+    found |= {f"example {e.iteration} {e.learner} {e.agent} {e.number}": e for e in run.examples()}
+    return found
+
+
+def differences(one: Run | Mapping[str, Any], other: Run | Mapping[str, Any], most: int = 3) -> list[str]:
+    """The first few places where two outcomes differ; empty where they are equal."""
+    a = outcome(one) if isinstance(one, Run) else one
+    b = outcome(other) if isinstance(other, Run) else other
+    found = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+    return [f"{key}:\n  {a.get(key)}\n  {b.get(key)}" for key in found[:most]]
+
+
+class Snapshots(Watcher):
+    """Copies the run's folder as soon as so many turns are committed: what a process that is killed then leaves."""
+
+    def __init__(self, moments: Iterable[int], folder: Path) -> None:
+        self.moments, self.folder = set(moments), folder
+        self.turns = 0
+        self.source = Path()
+        self.taken: list[Path] = []
+
+    def started(self, society: Any, items: Any, folder: Path, iteration: int, split: str) -> None:
+        self.source = folder
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.turns += 1
+        if self.turns in self.moments:
+            self.take()
+
+    def take(self) -> None:
+        """Copy the folder now."""
+        copy = self.folder / f"killed-{len(self.taken)}"
+        shutil.copytree(self.source, copy)
+        self.taken.append(copy)
+
+
+class Counter(Watcher):
+    """Counts turns that were generated and turns that were found."""
+
+    def __init__(self) -> None:
+        self.fresh = self.replayed = 0
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.replayed += replayed
+        self.fresh += not replayed
