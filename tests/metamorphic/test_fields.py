@@ -1,0 +1,79 @@
+"""Every field of the language: another value makes another run, or changes nothing.
+
+A field that is marked `tuning` changes no text, answer or number: a run may be resumed with another value. Any other
+field is part of what a run is: with another value it is refused as a continuation, and what is taken over from the
+other run is the same as what would have been made.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from society.errors import RunFolderError
+from society.folder import RunFolder, defining
+from society.identity import fingerprint
+from society.scenario.models import Scenario
+from tests.metamorphic.fields import Setting, find_fields, settings
+from tests.metamorphic.field_values import PLACES, VALUES, values_of
+from tests.metamorphic.relation import counted
+from tests.metamorphic.runs import Snapshots, Spec, differences, load, play, workplace
+from tests.metamorphic.speakers import Manner
+
+SETTINGS = list(settings())
+SILENT = {"Scenario.name", "Scenario.source", "Scenario.description", "Arithmetic.shuffle", "Fail.times"}
+"""Fields that are part of what a run is although they change nothing here that a scripted society says."""
+
+
+def test_every_field_has_another_value_here() -> None:
+    """A new field fails this until tests/metamorphic/field_values.py has a value for it."""
+    missing = [f"{cls.__name__}.{name}" for cls, name in find_fields() if not values_of(cls, name)]
+    assert missing == [], "give another valid value of these fields in VALUES"
+    homeless = {cls.__name__ for cls, _ in find_fields()} - set(PLACES)
+    assert homeless == set(), "give these models a place in PLACES"
+
+
+def test_no_value_is_for_a_field_that_is_gone() -> None:
+    known = {f"{base.__name__}.{name}" for cls, name in find_fields() for base in cls.__mro__}
+    assert sorted(set(VALUES) - known) == []
+
+
+def is_scripted(spec: Spec) -> bool:
+    """Whether the scenario can be run here without a model."""
+    local = spec.get("executor", {"kind": "local"})["kind"] == "local"
+    scripted = all(backend["kind"] == "scripted" for backend in spec["backends"].values())
+    return local and scripted and "train" not in spec and spec["task"]["kind"] != "reasoning_gym"
+
+
+def name_of(setting: Setting) -> str:
+    return setting.name
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=name_of)
+@counted
+def test_a_field_is_part_of_what_a_run_is_unless_it_is_tuning(setting: Setting) -> None:
+    with workplace() as folder:
+        base, changed = load(setting.base, folder), load(setting.changed, folder)
+        assert (mark(base) == mark(changed)) == setting.tuning
+
+
+def mark(scenario: Scenario) -> str:
+    return fingerprint(defining(scenario))
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if is_scripted(s.changed) and not s.repeated], ids=name_of)
+@counted
+def test_a_run_with_another_value_is_resumed_or_refused_and_reused_rightly(setting: Setting) -> None:
+    with workplace() as folder:
+        base, changed = load(setting.base, folder), load(setting.changed, folder)
+        copies = Snapshots([3], folder / "copies")
+        before = play(base, folder / "before", watcher=copies)
+        alone = play(changed, folder / "alone")
+        assert not differences(alone, play(changed, folder / "reusing", reuse=[before.folder]))
+        [left] = copies.taken
+        if setting.tuning:
+            assert not differences(before, alone)
+            assert not differences(before, play(changed, left, Manner(tempo=1), resume=True))
+            return
+        assert setting.name in SILENT or differences(before, alone), "a field that has no say here tests nothing"
+        with pytest.raises(RunFolderError, match="another scenario"), RunFolder(changed, left, resume=True):
+            pass
