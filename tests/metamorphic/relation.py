@@ -8,10 +8,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 FACTOR = int(os.environ.get("METAMORPHIC", "1"))
 """Multiplies the number of examples. Above 1 they are drawn at random, else they are the same at each call."""
+PHASES = [Phase.generate] if os.environ.get("METAMORPHIC_SHRINK") == "0" else [Phase.generate, Phase.shrink]
+"""Whether an example that fails is made smaller, which takes minutes."""
 EXAMPLES: Counter[str] = Counter()
 """Examples run so far, by the name of the test."""
 
@@ -36,6 +38,7 @@ def relation(examples: int, **drawn: Any) -> Callable[[Callable[..., None]], Cal
             derandomize=FACTOR == 1,
             deadline=None,
             database=None,
+            phases=PHASES,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )
         return limits(given(**drawn)(counted(test)))

@@ -26,6 +26,7 @@ class Writer:
 
     luck: Random
     anchored: list[tuple[str, Any]] = field(default_factory=list)
+    names: int = 0
 
     def write(self, spec: Spec) -> str:
         """The whole document."""
@@ -38,7 +39,7 @@ class Writer:
         if path[-1:] not in [(name,) for name in ORDERED]:
             self.luck.shuffle(keys)
         if not block or not keys:
-            return "{" + ", ".join(f"{self._key(key)}: {self._flow(value[key])}" for key in keys) + "}\n"
+            return "{" + ", ".join(f"{self._key(key)}: {self._flow(value[key], (*path, key))}" for key in keys) + "}\n"
         indent = "  " * depth
         return "".join(
             f"{self._remark(depth)}{indent}{self._key(key)}:{self._value(value[key], depth + 1, (*path, key))}"
@@ -47,17 +48,16 @@ class Writer:
 
     def _value(self, value: Any, depth: int, path: tuple[str, ...]) -> str:
         """What stands after a key or a dash, with the line's end."""
-        anchor = ""
         if isinstance(value, dict | list) and value:
             for name, known in self.anchored:
                 if same(known, value) and self.luck.random() < 0.8:
                     return f" *{name}\n"
             if self.luck.random() < 0.5:
-                name = f"a{len(self.anchored)}"
-                anchor = f" &{name}"
-                value, text = value, self._body(value, depth, path)
-                self.anchored.append((name, value))
-                return anchor + text
+                self.names += 1
+                name = f"a{self.names}"
+                text = self._body(value, depth, path)
+                self.anchored.append((name, value))  # an alias may stand only after what it stands for
+                return f" &{name}{text}"
         return self._body(value, depth, path)
 
     def _body(self, value: Any, depth: int, path: tuple[str, ...]) -> str:
@@ -71,18 +71,18 @@ class Writer:
         if isinstance(value, str) and value and not value.endswith("\n") and self._in_block(value):
             lines = value.split("\n")
             return " |-\n" + "".join(f"{'  ' * depth}{line}\n" for line in lines)
-        return f" {self._flow(value)}{self._end()}"
+        return f" {self._flow(value, path)}{self._end()}"
 
     def _in_block(self, value: str) -> bool:
         """Whether to write a text as block text: it then may not begin with a space or hold control characters."""
         return value[0].isprintable() and value[0] != " " and "\n " not in value and self.luck.random() < 0.3
 
-    def _flow(self, value: Any) -> str:
+    def _flow(self, value: Any, path: tuple[str, ...]) -> str:
         """The value on one line."""
         if isinstance(value, dict):
-            return self._mapping(value, 0, (), block=False).rstrip()
+            return self._mapping(value, 0, path, block=False).rstrip()
         if isinstance(value, list):
-            return "[" + ", ".join(map(self._flow, value)) + "]"
+            return "[" + ", ".join(self._flow(item, path) for item in value) + "]"
         return self._scalar(value)
 
     def _scalar(self, value: Any) -> str:
