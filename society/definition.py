@@ -22,11 +22,14 @@ _ABSENT = object()
 def defining(value: Any) -> Any:
     """Return a scenario, or any part of one, as plain data without the options that only tune speed.
 
-    A path goes by its name alone: a run may go on elsewhere, on files of the same contents.
+    A path goes by its name alone: a run may go on elsewhere, on files of the same contents. The order of a mapping's
+    keys counts only in fields that are marked `ordered`.
     """
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        return {n: defining(getattr(value, n)) for n, f in fields.items() if not is_tuning(f.json_schema_extra)}
+        found = {n: defining(getattr(value, n)) for n, f in fields.items() if not is_tuning(f.json_schema_extra)}
+        ordered = [n for n, f in fields.items() if _is_marked("ordered", f.json_schema_extra)]
+        return found | {f"order of {name}": list(getattr(value, name)) for name in ordered}
     if isinstance(value, dict):
         return {key: defining(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -36,7 +39,11 @@ def defining(value: Any) -> Any:
 
 def is_tuning(extra: object) -> bool:
     """Return whether the `json_schema_extra` of a field marks an option that changes speed or memory, never text."""
-    return isinstance(extra, dict) and bool(extra.get("tuning"))
+    return _is_marked("tuning", extra)
+
+
+def _is_marked(mark: str, extra: object) -> bool:
+    return isinstance(extra, dict) and bool(extra.get(mark))
 
 
 def contents(scenario: BaseModel) -> dict[str, str]:

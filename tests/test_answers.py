@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from society.answers import group
 from society.answers.equal import EQUALITIES, Equality, same_choice, same_exact, same_numeric
 from society.answers.extract import MAX_TEXT, Extractor, Named, Regex, extract, find_candidate
-from society.answers.format import ENDINGS, AnswerFormat
+from society.answers.format import ENDINGS, AnswerFormat, AnswerOptions
 from society.answers.mathematics import _verify, is_tame, same_math
 from society.answers.number_finder import find_last_number
 from society.answers.numbers import parse_number
@@ -297,7 +297,7 @@ def test_groups_are_a_partition(given_answers: list[str]) -> None:
 
 def test_a_format_overrides_only_what_is_given() -> None:
     standard = AnswerFormat(extract=("last_number",), equal="numeric")
-    changed = standard.override(AnswerFormat.model_validate({"equal": "math"}))
+    changed = standard.override(AnswerOptions.model_validate({"equal": "math"}))
     assert changed.extract == ("last_number",)
     assert changed.equal == "math"
     assert "number" in changed.ending

@@ -21,7 +21,7 @@ tame             what SymPy may be shown
 worker           that process: limits of work and memory, replaced when it dies
 math_worker      what runs in it; `formulas` compares SymPy's objects there
 undecided        comparisons that were given up
-format           `AnswerFormat`: what a scenario says about a task's answers
+format           `AnswerFormat`: how a task finds and compares answers; `AnswerOptions`: what a scenario changes
 grouping         `group(answers, same)`: the classes that a vote counts
 """
 

@@ -29,22 +29,31 @@ ENDINGS = {
 """What to tell a model so that each extractor finds its answer."""
 
 
+Extractors = Annotated[tuple[Extractor, ...], Field(strict=False, min_length=1)]  # not strict: YAML gives a list
+Tolerance = Annotated[float, Field(ge=0, lt=1)]
 MORE_WORDS = 3
 """Words that an answer may have beyond twice those of the true one and still be taken for a short answer."""
 
 
-class AnswerFormat(Component):
+class AnswerOptions(Component):
     """How answers are found and compared. What is not given is as the task has it."""
 
-    # A list in YAML.
-    extract: Annotated[tuple[Extractor, ...], Field(strict=False, min_length=1)] = ("boxed", "hash", "line")
+    extract: Extractors | None = None
     """Extractors in the order in which they are tried: boxed, hash, tag, last_number, choice, candidates, statement,
     line, text, or {regex: "..."}. The last of neighbouring boxed, hash and tag in a reply counts, whatever its form."""
-    equal: Equality = "exact"
+    equal: Equality | None = None
     """When two answers are the same: exact, words (as exact, and "eight" is 8), numeric, choice or math. With words, an
     answer that holds the true one as it stands is right too: "the planet Jupiter"."""
-    tolerance: float = Field(1e-6, ge=0, lt=1)
-    """Largest relative difference of equal numbers (numeric and math); whole numbers are exact."""
+    tolerance: Tolerance | None = None
+    """Largest relative difference of equal numbers (numeric and math), usually 1e-6; whole numbers are exact."""
+
+
+class AnswerFormat(Component):
+    """A task's own way to find and compare answers. The fields mean what they mean in `AnswerOptions`."""
+
+    extract: Extractors = ("boxed", "hash", "line")
+    equal: Equality = "exact"
+    tolerance: Tolerance = 1e-6
 
     @property
     def ending(self) -> str:
@@ -82,6 +91,6 @@ class AnswerFormat(Component):
         if self.equal == "math":
             require_math_verify()
 
-    def override(self, other: AnswerFormat) -> AnswerFormat:
-        """This format, with what `other` was explicitly given."""
-        return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
+    def override(self, options: AnswerOptions) -> AnswerFormat:
+        """Return this format with the options that are given."""
+        return self.model_copy(update={name: value for name, value in options if value is not None})

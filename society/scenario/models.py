@@ -187,7 +187,7 @@ class Scenario(Component):
     """What generates text, by names of your own; agents may have different ones."""
     roles: dict[Name, RoleSpec] = Field(min_length=1)
     """What agents are told, by names of your own."""
-    agents: dict[Name, AgentSpec] = Field(min_length=1)
+    agents: dict[Name, AgentSpec] = Field(min_length=1, json_schema_extra={"ordered": True})
     """Who there is, by names of your own; the order is that of speaking and reading."""
     phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
     """What happens, one after the other; an agent remembers and reads across phases."""

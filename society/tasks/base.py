@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from society.answers.format import AnswerFormat
+from society.answers.format import AnswerFormat, AnswerOptions
 from society.component import Component
 from society.errors import InputError
 from society.types import Item
@@ -42,7 +42,7 @@ class Task(Component, ABC):
     """How many questions of the order to skip first."""
     shuffle: bool = False
     """Whether to put the questions in a random order (fixed by the seed) before the slice is cut."""
-    answer: AnswerFormat = AnswerFormat()
+    answer: AnswerOptions = AnswerOptions()
     """How answers are found and compared, where it should differ from the task's own way."""
 
     @abstractmethod

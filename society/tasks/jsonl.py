@@ -66,7 +66,7 @@ class Jsonl(Task):
         """Letters for multiple choice, else what the equality compares; with what the scenario changes."""
         if self.choices is not None:
             return CHOICE.override(self.answer)
-        extract = _EXTRACTORS.get(self.answer.equal) if "equal" in self.answer.model_fields_set else None
+        extract = _EXTRACTORS.get(self.answer.equal) if self.answer.equal is not None else None
         standard = self.standard.model_copy(update={"extract": extract}) if extract else self.standard
         return standard.override(self.answer)
 

@@ -93,6 +93,11 @@ def talk(**changes: Any) -> Spec:
     return {**BASE, "phases": [{**first, **changes}, last]}
 
 
+def _spelling(*replies: str) -> Spec:
+    """The base with an agent that writes equal answers in several ways."""
+    return {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": [{"choose": [*replies]}]}}}
+
+
 def _topology(kind: str, schedule: str = "simultaneous", agents: int = 4, **fields: Any) -> Place:
     spec = talk(schedule=schedule, rounds=2)
     spec = {**spec, "agents": {**spec["agents"], "ann": {**spec["agents"]["ann"], "count": agents}}}
@@ -161,7 +166,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Binding": (at("phases", 0, "bind", "ann"),),
     "PhaseSpec": (at("phases", 0),),
     "EdgeView": (VIEW,),
-    "AnswerFormat": (at("task", "answer"),),
+    "AnswerOptions": (at("task", "answer"),),
     "Regex": (at("task", "answer", "extract", 0, regex="(\\d)"),),
     "Arithmetic": (_task("arithmetic", limit=3),),
     "Capitals": (_task("capitals", limit=3),),
@@ -324,9 +329,9 @@ VALUES: dict[str, list[Any]] = {
     "EdgeView.window": [2],
     "EdgeView.anonymous": [True],
     "EdgeView.gate": [["answered"], ["differs"]],
-    "AnswerFormat.extract": [["last_number"], ["boxed", "hash", "line"]],
-    "AnswerFormat.equal": ["exact", "choice"],
-    "AnswerFormat.tolerance": [0.9],
+    "AnswerOptions.extract": [["last_number"], ["boxed", "hash", "line"]],
+    "AnswerOptions.equal": [In(at("task", "answer", spec=_spelling("3", "3.0", "4")), "exact")],
+    "AnswerOptions.tolerance": [0.9],
     "Regex.regex": ["but really (\\d)"],
     "Task.limit": [2],
     "Task.offset": [1],
@@ -351,6 +356,8 @@ VALUES: dict[str, list[Any]] = {
     "TrainSpec.questions": [4],
     "TrainSpec.task": [{"kind": "capitals", "limit": 3}],
     "TrainSpec.label": ["gold"],
+    "TrainSpec.quorum": [3],
+    "TrainSpec.majority": [0.9],
     "TrainSpec.start": ["base"],
     "TrainSpec.on_empty": ["stop"],
     "TrainSpec.learners": [{"some": {"phases": ["talk"], "agents": ["ann"]}}],
@@ -362,7 +369,11 @@ VALUES: dict[str, list[Any]] = {
     "LearnerSpec.select": ["all", "success"],
     "LearnerSpec.data": ["everyone"],
     "LearnerSpec.adapter": ["shared"],
+    "LearnerSpec.rows": [2],
+    "LearnerSpec.tokens": [900],
+    "LearnerSpec.repeat": [In(_learner(phases=["talk"], agents=["ann"], rows=2), True)],
     "Critic.w": [0.9],
+    "Critic.unmixed": ["take"],
     "TrainSettings.method": [_full],
     "TrainSettings.rank": [4],
     "TrainSettings.alpha": [1.5],
@@ -457,25 +468,32 @@ VALUES: dict[str, list[Any]] = {
     "KRegular.k": [1],
     "KRegular.random": [True],
     "KRegular.directed": [True],
+    "KRegular.seed": [In(_topology("k_regular", agents=6, k=2, random=True), 3)],
     "SmallWorld.k": [4],
     "SmallWorld.p": [1.0],
     "SmallWorld.directed": [True],
+    "SmallWorld.seed": [3],
     "ScaleFree.m": [2],
     "ScaleFree.directed": [True],
+    "ScaleFree.seed": [3],
     "ErdosRenyi.p": [0.9],
     "ErdosRenyi.directed": [True],
+    "ErdosRenyi.seed": [3],
     "Layered.layers": [[1, 3]],
     "DagRandom.p": [1.0],
+    "DagRandom.seed": [3],
     "Edges.edges": [[["ann-1", "ann-3"]], [["ann-1", "ann-2", {"show": "answer"}]]],
     "Edges.directed": [False],
     "Matrix.rows": [[[0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]],
     "GraphFile.path": ["two.graphml"],
     "Generated.generator": ["path_graph"],
+    "Generated.seed": [In(_topology("networkx", generator="gnp_random_graph", params={"p": 0.5}), 3)],
     "Generated.params": [In(_topology("networkx", generator="gnp_random_graph", params={"p": 0.3}), {"p": 0.9})],
     "DecisionRule.voters": [["ann-1", "ann-2"]],
     "DecisionRule.ties": ["first", "random"],
     "DecisionRule.unparsed": ["earlier", "veto", "exclude"],
     "DecisionRule.failed": ["exclude"],
+    "DecisionRule.quorum": [3],
     "Supermajority.share": [1.0],
     "Weighted.missing": [0.9],
     "Weighted.floor": [0.95],
@@ -486,6 +504,7 @@ VALUES: dict[str, list[Any]] = {
     "Trajectory.changed": [900.0],
     "Trajectory.dropped": [1.0],
     "Consensus.share": [0.3],
+    "Consensus.quorum": [In(_stop("consensus", share=0.3), 3)],
     "Stability.distance": [0.0],
     "Stability.patience": [2],
     "Budget.turns": [4],
@@ -502,9 +521,13 @@ VALUES: dict[str, list[Any]] = {
 """Other valid values of each field, by its model (or the base that declares it) and name. A function changes more."""
 
 
+ONE_VALUE = {"Judge.quorum": "there is one voter", "Aggregator.quorum": "there is one voter"}
+"""Inherited fields that have one valid value only, and why."""
+
+
 def values_of(cls: type[BaseModel], name: str) -> list[Any]:
     """Other values of a field; empty if nobody has thought of one."""
-    for base in cls.__mro__:
+    for base in cls.__mro__ if f"{cls.__name__}.{name}" not in ONE_VALUE else ():
         if f"{base.__name__}.{name}" in VALUES:
             return VALUES[f"{base.__name__}.{name}"]
     return []

@@ -24,8 +24,8 @@ class Manner:
     """How the scripted backend speaks in a run.
 
     With `traced`, a reply begins with a digest of the request and the model, so that whatever shapes one reply shapes
-    all that read it. `seeded`: replies depend on the request's seed; otherwise on all the rest of it. `tempo` decides how long each reply takes, in
-    virtual time. Requests of the kinds in `broken` fail.
+    all that read it. With `seeded`, replies depend on the request's seed; otherwise on all the rest of it. `tempo`
+    decides how long each reply takes, in virtual time. Requests of the kinds in `broken` fail.
     """
 
     traced: bool = True

@@ -13,8 +13,8 @@ from society.errors import RunFolderError
 from society.folder import RunFolder, defining
 from society.identity import fingerprint
 from society.scenario.models import Scenario
+from tests.metamorphic.field_values import ONE_VALUE, PLACES, VALUES, values_of
 from tests.metamorphic.fields import Setting, find_fields, settings
-from tests.metamorphic.field_values import PLACES, VALUES, values_of
 from tests.metamorphic.relation import counted
 from tests.metamorphic.runs import Snapshots, Spec, differences, load, play, workplace
 from tests.metamorphic.speakers import Manner
@@ -26,8 +26,8 @@ SILENT = {"Scenario.name", "Scenario.source", "Scenario.description", "Arithmeti
 
 def test_every_field_has_another_value_here() -> None:
     """A new field fails this until tests/metamorphic/field_values.py has a value for it."""
-    missing = [f"{cls.__name__}.{name}" for cls, name in find_fields() if not values_of(cls, name)]
-    assert missing == [], "give another valid value of these fields in VALUES"
+    missing = {f"{cls.__name__}.{name}" for cls, name in find_fields() if not values_of(cls, name)}
+    assert missing - set(ONE_VALUE) == set(), "give another valid value of these fields in VALUES"
     homeless = {cls.__name__ for cls, _ in find_fields()} - set(PLACES)
     assert homeless == set(), "give these models a place in PLACES"
 

@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 
 from society.errors import BackendError, RunFolderError
@@ -61,21 +63,16 @@ def suffer(scenario: Scenario, folder: Path, mishap: Mishap) -> None:
         interrupted(scenario, folder, manner, resume, mishap.interrupt)
         return
     copies = Snapshots([mishap.kill], folder.parent / f"{folder.name}-copies")
-    try:
+    with suppress(BackendError):  # so many turns failed in a row that the run was given up
         play(scenario, folder, manner, resume=resume, watcher=copies)
-    except BackendError:  # so many turns failed in a row that the run was given up
-        pass
     if copies.taken:
         shutil.rmtree(folder)
         copies.taken[0].rename(folder)
 
 
 def interrupted(scenario: Scenario, folder: Path, manner: Manner, resume: bool, turns: int) -> None:
-    try:
-        with speaking(manner):
-            run(scenario, folder, resume=resume, watcher=Interrupt(turns))
-    except Interrupted:
-        pass
+    with suppress(Interrupted), speaking(manner):
+        run(scenario, folder, resume=resume, watcher=Interrupt(turns))
 
 
 @relation(60, spec=worlds(faults=True), happened=mishaps(), tempo=st.integers(0, 3))
@@ -130,7 +127,5 @@ def test_a_finished_run_that_is_resumed_generates_nothing_but_what_failed(spec: 
         again = play(scenario, folder / "again", resume=True, watcher=counter)
         assert not differences(whole, again)
         assert counter.fresh == sum(turn.status == "failed" for turn in whole.turns())
-        try:
+        with pytest.raises(RunFolderError, match="already"):
             play(scenario, folder / "again")
-        except RunFolderError as error:
-            assert "--resume" in error.remedy

@@ -1,4 +1,4 @@
-"""A scenario that is written otherwise is the same run: same fingerprint, same results, and either goes on with the other."""
+"""A scenario that is written otherwise is the same run: one fingerprint, equal results, each resumed with the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One scenario written in many ways: comments, styles, quotes, key order, anchors, defaults, files that extend others."""
+"""One scenario written in many ways: comments, styles, quotes, key order, anchors, defaults, `extends`."""
 
 from __future__ import annotations
 
