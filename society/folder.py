@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -210,7 +211,9 @@ def _default(name: str, resume: bool) -> Path:
     return Path("runs") / (name if number == 1 else f"{name}-{number}")
 
 
+@cache
 def _versions() -> dict[str, str]:
+    """Return the versions of this program and its libraries, which do not change while it runs."""
     found = {"society": society.__version__, "python": platform.python_version()}
     for library in _LIBRARIES:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from society.metrics.records import by_iteration, load_records
-from society.metrics.summary import summarize
+from society.metrics.records import DebateRecord, by_iteration, load_records
+from society.metrics.summary import Summary, summarize
 from society.runs import Run
 from society.scenario import load_scenario
-from society.scenario.expand import expand
+from society.scenario.expand import Society, expand
 from society.scenario.models import Scenario
 from society.session import Watcher, run_async
 from society.types import Turn
@@ -24,6 +25,8 @@ from tests.virtual_time import run_in_virtual_time
 
 Spec = Mapping[str, Any]
 """A scenario as plain data, as it stands in YAML."""
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""A folder for thousands of short runs: in memory where the system has one, as a disk takes most of their time."""
 QUESTIONS = [
     {
         "id": f"q{i}", "question": f"What is {i} + {i + 1}?", "answer": i % 3, "solution": f"So it is {i % 3}.",
@@ -39,7 +42,7 @@ GRAPH = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedef
 @contextmanager
 def workplace() -> Iterator[Path]:
     """A new folder that holds every file that scenarios of these tests may name."""
-    with tempfile.TemporaryDirectory(prefix="metamorphic-") as name:
+    with tempfile.TemporaryDirectory(prefix="metamorphic-", dir=IN_MEMORY) as name:
         folder = Path(name)
         write_questions(folder / "questions.jsonl", QUESTIONS)
         write_questions(folder / "others.jsonl", QUESTIONS[4:])
@@ -84,16 +87,26 @@ def timeless(turn: Turn) -> Turn:
 
 def outcome(run: Run) -> dict[str, Any]:
     """Everything that a run found out, by name and place: what two equal runs share."""
-    found: dict[str, Any] = {f"turn {turn.id}": timeless(turn) for turn in run.turns()}
-    found |= {f"result {r.iteration} {r.item} {r.sample}": r for r in run.results()}
-    society = expand(run.scenario)
-    for split in ("evaluation", "training"):
-        for iteration, records in by_iteration(load_records(run, split=split)).items():
-            summary = summarize(society, records)
-            found[f"summary {split} {iteration}"] = replace(summary, usage=replace(summary.usage, seconds=0.0))
-    found |= {f"adapter {a.iteration} {a.learner} {a.agent}": replace(a, seconds=0.0) for a in run.adapters()}
-    found |= {f"example {e.iteration} {e.learner} {e.agent} {e.number}": e for e in run.examples()}
+    found: dict[str, Any] = {}
+    scenario = run.scenario
+    society, trains = expand(scenario), scenario.train is not None
+    for split in ("evaluation", "training") if trains else ("evaluation",):
+        records = load_records(run, split=split)
+        found |= {f"turn {turn.id}": timeless(turn) for record in records for turn in record.turns}
+        for r in (record.result for record in records):
+            found[f"result {r.iteration} {r.item} {r.sample}"] = r
+        for iteration, some in by_iteration(records).items():
+            found[f"summary {split} {iteration}"] = summary(society, some)
+    if trains:
+        found |= {f"adapter {a.iteration} {a.learner} {a.agent}": replace(a, seconds=0.0) for a in run.adapters()}
+        found |= {f"example {e.iteration} {e.learner} {e.agent} {e.number}": e for e in run.examples()}
     return found
+
+
+def summary(society: Society, records: Sequence[DebateRecord]) -> Summary:
+    """The summary of these debates, without seconds."""
+    made = summarize(society, records)
+    return replace(made, usage=replace(made.usage, seconds=0.0))
 
 
 def differences(one: Run | Mapping[str, Any], other: Run | Mapping[str, Any], most: int = 3) -> list[str]:

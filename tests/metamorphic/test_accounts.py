@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from society.metrics.records import DebateRecord, load_records
+from society.metrics.records import load_records
 from society.metrics.statistics import compare_outcomes
-from society.metrics.summary import summarize
 from society.report.page import write_report
 from society.runs import Run
 from society.scenario.expand import expand
 from tests.metamorphic.relation import relation
-from tests.metamorphic.runs import Spec, load, outcome, play, workplace
+from tests.metamorphic.runs import Spec, load, outcome, play, summary, workplace
 from tests.metamorphic.worlds import worlds
 
 Scores = dict[int, list[float]]
 """Scores by question, one for each debate."""
-
-
-def summary(run: Run, records: Sequence[DebateRecord]) -> Any:
-    """The summary of these debates, without seconds."""
-    found = summarize(expand(run.scenario), records)
-    return replace(found, usage=replace(found.usage, seconds=0.0))
 
 
 @relation(20, spec=worlds(faults=True), luck=st.integers(0, 99).map(Random))
@@ -37,8 +27,8 @@ def test_the_order_of_debates_changes_no_number(spec: Spec, luck: Random) -> Non
     with workplace() as folder:
         run = play(load({**spec, "samples": 2}, folder), folder / "run")
         records = load_records(run)
-        turned = luck.sample(records, len(records))
-        assert summary(run, records) == summary(run, turned)
+        society = expand(run.scenario)
+        assert summary(society, records) == summary(society, luck.sample(records, len(records)))
 
 
 @relation(20, spec=worlds(faults=True))
