@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backends.rules import Rule
 from backends.scripted import Scripted
+from society.answers.extract import Extractor
 from society.facts import listing
 from society.scenario.effects.findings import Finding
 from society.scenario.effects.flow import Flow
@@ -29,12 +30,12 @@ def check_task(flow: Flow) -> Iterator[Finding]:
 def _check_task(task: Task, steps: Steps) -> Iterator[Finding]:
     if task.shuffle and task.generated:
         yield Finding((*steps, "shuffle"), "changes nothing: generated questions come in random order; leave it out")
-    given, equal = task.answer.model_fields_set, task.format.equal
-    if "tolerance" in given and equal in ("exact", "choice"):
+    equal = task.format.equal
+    if task.answer.tolerance is not None and equal in ("exact", "choice"):
         says = f"changes nothing: answers are compared as `{equal}`, not as numbers; set `equal: numeric`"
         yield Finding((*steps, "answer", "tolerance"), says)
-    if "extract" in given:
-        yield from _check_extract(task, (*steps, "answer", "extract"))
+    if task.answer.extract is not None:
+        yield from _check_extract(task, task.answer.extract, (*steps, "answer", "extract"))
     if isinstance(task, Jsonl) and task.choices is not None and task.gold_extract:
         says = "changes nothing: of a question with `choices` the true answer is an index, a letter or an option"
         yield Finding((*steps, "gold_extract"), f"{says}; leave it out")
@@ -53,13 +54,13 @@ def _check_options(flow: Flow) -> Iterator[Finding]:
         yield Finding(("task", "choices"), says)
 
 
-def _check_extract(task: Task, steps: Steps) -> Iterator[Finding]:
+def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> Iterator[Finding]:
     has_candidates = type(task).candidates is not Task.candidates or getattr(task, "choices", None) is not None
-    for i, extractor in enumerate(task.answer.extract):
+    for i, extractor in enumerate(extract):
         if extractor == "candidates" and not has_candidates:
             says = "finds nothing: the questions of this task have no list of possible answers; leave it out"
             yield Finding((*steps, i), says)
-        if extractor in task.answer.extract[:i]:
+        if extractor in extract[:i]:
             yield Finding((*steps, i), "changes nothing: it is in the list before; leave it out")
 
 
