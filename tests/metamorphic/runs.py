@@ -104,9 +104,10 @@ def outcome(run: Run) -> dict[str, Any]:
 
 
 def summary(society: Society, records: Sequence[DebateRecord]) -> Summary:
-    """The summary of these debates, without seconds."""
+    """The summary of these debates, without seconds; of replies that cannot be matched it names no example."""
     made = summarize(society, records)
-    return replace(made, usage=replace(made.usage, seconds=0.0))
+    unmatched = made.unmatched.partition(", such as")[0]
+    return replace(made, usage=replace(made.usage, seconds=0.0), unmatched=unmatched)
 
 
 def differences(one: Run | Mapping[str, Any], other: Run | Mapping[str, Any], most: int = 3) -> list[str]:
