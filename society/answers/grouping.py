@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 
 
 def group(answers: Sequence[str], same: Callable[[str, str], bool]) -> list[list[int]]:
-    """Indices of `answers`, one list per class, in the order in which classes were first seen.
+    """Return the indices of `answers`, one list per class, in the order in which classes were first seen.
 
-    Each answer is compared with the first of each class so far and joins the first that it equals. That is
-    deterministic even where `same` is not transitive (a tolerance, say).
+    `same` must be symmetric; it need not be transitive ("5 cm" and "$5" both equal "5"). Classes are its connected
+    components, so who is in a class with whom does not depend on the order of the answers.
     """
-    classes: list[list[int]] = []
+    classes: list[list[str]] = []
+    for text in dict.fromkeys(answers):
+        joined = [members for members in classes if any(same(member, text) for member in members)]
+        apart = [members for members in classes if members not in joined]
+        classes = [*apart, [*(member for members in joined for member in members), text]]
+    places = {text: number for number, members in enumerate(classes) for text in members}
+    indices: dict[int, list[int]] = {}
     for index, answer in enumerate(answers):
-        found = next((members for members in classes if same(answers[members[0]], answer)), None)
-        if found is None:
-            classes.append([index])
-        else:
-            found.append(index)
-    return classes
+        indices.setdefault(places[answer], []).append(index)
+    return list(indices.values())
