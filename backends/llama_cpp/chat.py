@@ -1,7 +1,7 @@
 """Messages to prompt tokens, by the chat template that the model carries or the user gives.
 
-Templates come with models and are untrusted (see `backends.chat_templates`). So are message contents: the name of
-a control token in one (say, the mark that ends a turn) is broken up by an invisible character, so that nobody can
+Templates come with models and are untrusted (see `backends.chat_templates`). So are message contents: the name
+of a control token in one (say, the mark that ends a turn) is broken up by an invisible character, so that nobody can
 write a turn in another's name.
 """
 
