@@ -30,7 +30,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from society.answers.choice import find_choice
-from society.answers.marks import Marked, find_marked
+from society.answers.marks import Marked, find_last_mark, find_marked
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
 from society.answers.stance import after_quotes
@@ -81,6 +81,19 @@ def extract(
     choosy = [*takewhile(lambda step: step[0] not in _FINDS_ANYTHING, steps)] if own != text else []
     for part, step in [*((own, step) for step in choosy), *((text, step) for step in steps)]:
         found = _find(part, step, extractors, candidates or {}, question)
+        if found and found.strip():
+            return found.strip()
+    return None
+
+
+def extract_gold(solution: str, extractors: Sequence[Extractor]) -> str | None:
+    """Return the answer of a data set's own solution, stripped; None if there is none.
+
+    A solution quotes no other agent: its last mark is its answer, whoever the sentence around it is about.
+    """
+    for step in _steps(extractors):
+        marks = [mark for mark in get_args(Marked) if mark in step]
+        found = find_last_mark(solution, marks) if marks else extract(solution, step)
         if found and found.strip():
             return found.strip()
     return None

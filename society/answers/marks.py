@@ -29,15 +29,26 @@ def find_marked(text: str, forms: Sequence[Marked]) -> str | None:
     Empty marks are passed over. A mark that quotes another agent or that the reply takes back does not count. One in a
     sentence about somebody ("Frank answered \\boxed{56} questions") counts if there is no other.
     """
-    marks = sorted((mark for form in forms for mark in _MARKS[form](text)), key=lambda mark: mark.start)
     second_best = None
-    for mark in [mark for mark in marks if mark.answer.strip()][: -MOST_MARKS - 1 : -1]:
+    for mark in _marks(text, forms)[: -MOST_MARKS - 1 : -1]:
         how = stance(text, mark.start, mark.end)
         if how is Stance.OWN:
             return mark.answer
         if second_best is None and (how is Stance.SUPERSEDED or is_about_somebody(text, mark.start, mark.end)):
             second_best = mark.answer
     return second_best
+
+
+def find_last_mark(text: str, forms: Sequence[Marked]) -> str | None:
+    """Return the contents of the last mark of any of these forms, wherever it stands."""
+    marks = _marks(text, forms)
+    return marks[-1].answer if marks else None
+
+
+def _marks(text: str, forms: Sequence[Marked]) -> list[Mark]:
+    """Return the marks that are not empty, in the order of the text."""
+    marks = sorted((mark for form in forms for mark in _MARKS[form](text)), key=lambda mark: mark.start)
+    return [mark for mark in marks if mark.answer.strip()]
 
 
 _TAG = re.compile(r"<(?P<end>/?)answer>", re.IGNORECASE)

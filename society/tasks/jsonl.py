@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from society.answers.equal import Equality
-from society.answers.extract import Extractor, extract
+from society.answers.extract import Extractor, extract_gold
 from society.answers.format import AnswerFormat
 from society.errors import InputError
 from society.paths import ReadablePath
@@ -130,7 +130,7 @@ class Jsonl(Task):
         if options:
             return self._letter(value, options, line)
         text = f"{value:g}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else str(value)
-        found = extract(text, self.gold_extract) if self.gold_extract else text.strip()
+        found = extract_gold(text, self.gold_extract) if self.gold_extract else text.strip()
         if not found:
             raise self._error(
                 line,

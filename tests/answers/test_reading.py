@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from society.answers.ballots import read_letters
 from society.answers.choice import find_choice
 from society.answers.confidence import stated_confidence
-from society.answers.extract import Named, extract
+from society.answers.extract import Named, extract, extract_gold
 from society.answers.format import ENDINGS
 from society.answers.marks import find_marked
 from society.answers.message_numbers import read_numbers
@@ -178,3 +178,10 @@ def test_every_reader_takes_linear_time(unit: str) -> None:
     stated_confidence(text)
     Capitals().parse(text, Item("1", "What is the capital of Canada?", "Ottawa"))
     assert time.process_time() - started < GENEROUS_SECONDS
+
+
+def test_a_data_sets_solution_is_read_by_its_last_mark() -> None:
+    solution = r"We see that Ezekiel wrote $\boxed{12}$ numbers. Will Ezekiel end up with $n$ numbers?"
+    assert extract_gold(solution, ["boxed"]) == "12"
+    assert extract_gold("Natalia sold 72 clips.\n#### 72", ["hash"]) == "72"
+    assert extract_gold("There is no mark.", ["boxed", "line"]) == "There is no mark."
