@@ -53,6 +53,20 @@ def test_failed_turns_make_the_exit_status_1(path: str, tmp_path: Path, capsys: 
     assert "failed turns" in capsys.readouterr().out
 
 
+def test_the_time_of_a_resumed_run_is_that_of_this_call(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", path, "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    assert "the whole run took" in capsys.readouterr().out
+    assert main([*command, "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert "this call took" in said
+    assert "the whole run" not in said
+    assert main([*command, "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] is True
+
+
 def test_a_backend_that_never_answers_ends_the_run(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,17 @@ def test_an_unfinished_run_is_said_to_be(make: Make) -> None:
     assert found.notes[0] == "part is unfinished: 30 of 60 debates."
 
 
+def test_a_failed_turn_gives_no_answer_and_is_not_said_to_count_as_wrong(make: Make) -> None:
+    whole, part = make("whole", 0.7), make("part", 0.5)
+    with sqlite3.connect(part.folder / "store.sqlite") as db:
+        db.execute("UPDATE turns SET status = 'failed', answer = NULL WHERE rowid = 1")
+    db.close()
+    [note] = compare([whole, part]).notes
+    assert note.startswith("part: 1 failed turns. A failed turn gives no answer.")
+    assert "decision.failed" in note
+    assert "counted as wrong" not in note
+
+
 def test_other_questions_cannot_be_compared(make: Make) -> None:
     with pytest.raises(InputError, match="low and high have no question in common") as caught:
         compare([make("low", 0.5, limit=5), make("high", 0.5, limit=5, seed=77)])

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_what_cannot_be_said_is_not_said() -> None:
     )
 
 
+@pytest.mark.parametrize(("one", "other"), [(True, True), (True, False), (False, True)])
+def test_runs_that_trained_nothing_are_not_called_matched(one: bool, other: bool) -> None:
+    found = match_compute(("a", "b"), replace(spent(0, 5, 5), trains=one), replace(spent(0, 5, 5), trains=other))
+    assert (found.matched, found.known, found.apart) == (False, False, ())
+    assert "neither trained on any token" in found.sentence
+
+
+def test_runs_without_train_may_be_matched_without_training() -> None:
+    found = match_compute(("a", "b"), spent(0, 5, 5), spent(0, 5, 5))
+    assert found.sentence.startswith("b and a are compute-matched within 0.0 %")
+
+
 @pytest.fixture(scope="module")
 def arm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
     """Finetunes the society of `test_training_loop`, changed, twice, and keeps each run."""
@@ -121,6 +134,8 @@ def test_arms_with_limits_are_equal_in_every_iteration(arm: Callable[..., Run]) 
     found = compare([society, control])
     [pair], (ours, theirs) = found.pairs, found.runs
     assert pair.compute is not None
+    assert ours.compute.trains
+    assert theirs.compute.trains
     assert ours.compute.trained_tokens == sum(row.tokens for row in society.adapters())
     if ours.compute.rows == theirs.compute.rows:
         assert abs(ours.compute.trained_tokens / theirs.compute.trained_tokens - 1) < 0.02

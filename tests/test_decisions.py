@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -143,6 +144,14 @@ def test_confidence_outweighs_numbers() -> None:
 def test_the_judge_alone_decides() -> None:
     assert Judge(agent="judge").electorate() == ("judge",)
     assert Judge(agent="judge").decide(ballot(["z"])).answer == "z"
+
+
+@pytest.mark.parametrize(("unparsed", "answer"), [("abstain", None), ("earlier", "z"), ("veto", None)])
+def test_a_judge_without_a_readable_last_answer_decides_only_where_earlier_answers_count(
+    unparsed: Literal["abstain", "earlier", "veto"], answer: str | None
+) -> None:
+    votes = ballot([None], history={"a-1": ["z", None]})
+    assert Judge(agent="a-1", unparsed=unparsed).decide(votes).answer == answer
 
 
 @pytest.mark.parametrize(

@@ -56,22 +56,31 @@ def command(
     summaries = {i: summarize(society, records) for i, records in by_iteration(load_records(done)).items()}
     iterations = run_iterations(done) if loaded.train is not None else []
     if as_json:
-        _print_json(done.folder, summaries, progress.seconds, iterations)
+        _print_json(done.folder, summaries, progress.seconds, iterations, resume)
     else:
-        _print_summary(loaded.name, done.folder, summaries, progress.seconds, len(society.voters) > 1, iterations)
+        _print_summary(
+            loaded.name, done.folder, summaries, progress.seconds, len(society.voters) > 1, iterations, resume
+        )
     return 1 if done.count_failed() else 0
 
 
 def _print_json(
-    folder: Path, summaries: Mapping[int, Summary], seconds: float, iterations: Sequence[IterationScore] = ()
+    folder: Path,
+    summaries: Mapping[int, Summary],
+    seconds: float,
+    iterations: Sequence[IterationScore] = (),
+    resumed: bool = False,
 ) -> None:
-    """Print the last iteration's summary; of a finetuning, the accuracy and the cost of every iteration too."""
+    """Print the last iteration's summary; of a finetuning, the accuracy and the cost of every iteration too.
+
+    `seconds` is the time of this call; `resumed` says whether earlier calls did a part of the run.
+    """
     import json
 
     from society.metrics.plain import to_plain
 
     last = max(summaries)
-    data = to_plain(summaries[last]) | {"run": str(folder), "seconds": round(seconds, 3)}
+    data = to_plain(summaries[last]) | {"run": str(folder), "seconds": round(seconds, 3), "resumed": resumed}
     if len(summaries) > 1:
         data["iterations"] = [to_plain(summary.after) for summary in summaries.values()]
         data["evaluated"] = list(summaries)
@@ -96,9 +105,10 @@ def _print_summary(
     seconds: float,
     several: bool = True,
     iterations: Sequence[IterationScore] = (),
+    resumed: bool = False,
 ) -> None:
     s = summaries[max(summaries)]
-    rows = [*_accuracy_rows(s), *_lost_rows(s, several), *_cost_rows(s, seconds)]
+    rows = [*_accuracy_rows(s), *_lost_rows(s, several), *_cost_rows(s, seconds, resumed)]
     if len(summaries) > 1:
         rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in summaries.items()]
     rows += [*_training_rows(iterations), ("stored in", str(folder)), ("next", f"society show {folder}")]
@@ -146,13 +156,15 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     return rows
 
 
-def _cost_rows(s: Summary, seconds: float) -> Rows:
+def _cost_rows(s: Summary, seconds: float, resumed: bool) -> Rows:
+    """Return the tokens and the time. `seconds` is the time of this call, which is not that of a resumed run."""
     used = s.usage
     cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
     tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} read{cached}"
+    timed = "this call" if resumed else "the whole run"
     return [
         ("cost", f"{s.turns:,} turns, {tokens}"),
-        ("time", f"the backend worked {used.seconds:.1f} s; the whole run took {seconds:.1f} s"),
+        ("time", f"the backend worked {used.seconds:.1f} s; {timed} took {seconds:.1f} s"),
     ]
 
 

@@ -11,7 +11,8 @@ from society.types import Ballot, Decision
 
 class _OneAgent(DecisionRule):
     agent: str
-    """Whose last readable answer decides."""
+    """The agent whose last turn decides. If that turn has no readable answer, `unparsed` or `failed` applies; by
+    default the society does not decide."""
 
     def electorate(self) -> tuple[str, ...]:
         return (self.agent,)

@@ -34,7 +34,8 @@ INTERESTING = 0.05
 @dataclass(frozen=True, slots=True)
 class RunScore:
     """One run's figures in its latest `iteration`. `expected` debates are those it should have (None if the run
-    does not say); undecided debates, unreadable answers and failed turns count as wrong. `lone` decisions rest
+    does not say); undecided debates count as wrong. An unreadable answer or a failed turn gives no answer; the
+    decision rule says what becomes of its vote. `lone` decisions rest
     on the vote of one of several voters, `lone_right` of them are right; `cut_off` replies ended at the token limit.
     `usage` is that of the debates compared, `compute` what it took to get there. `per_thousand` is accuracy per 1,000
     generated tokens of a debate: right decisions per 1,000 tokens."""
@@ -159,7 +160,9 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         turns=len(turns),
         usage=usage,
         per_thousand=1000 * right.successes / usage.generated_tokens if usage.generated_tokens else float("nan"),
-        compute=measure_compute(records, load_records(run, split="training"), run.adapters()),
+        compute=measure_compute(
+            records, load_records(run, split="training"), run.adapters(), run.scenario.train is not None
+        ),
         lone=len(rested),
         lone_right=sum(record.result.correct for record in rested),
         cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
@@ -207,9 +210,15 @@ def _power_sentence(difference: Difference, needed: int | None) -> str:
     return f"To see a difference of {points}, about {needed:,} questions are needed; {have}."
 
 
+_FAILED = (
+    "A failed turn gives no answer. Where it is a voter's last turn, the policy `decision.failed` applies (by default "
+    "that of `decision.unparsed`, which is to cast no vote)."
+)
+
+
 def _unfinished(scores: Sequence[RunScore]) -> list[str]:
     notes = [f"{s.name} is unfinished: {s.debates} of {s.expected} debates." for s in scores if not s.finished]
-    return notes + [f"{s.name}: {s.failed} failed turns, counted as wrong." for s in scores if s.failed]
+    return notes + [f"{s.name}: {s.failed} failed turns. {_FAILED}" for s in scores if s.failed]
 
 
 def _unlike(scores: Sequence[RunScore]) -> list[str]:

@@ -24,7 +24,8 @@ class Compute:
     """What one run spent: on the debates that are compared, and in finetuning before them.
 
     `rows` and `trained_tokens` are those of every finetuning (tokens count every epoch), `seconds` its time. `training`
-    is the usage of the `turns` of the training debates, `answering` that of the debates that are compared.
+    is the usage of the `turns` of the training debates, `answering` that of the debates that are compared. `trains`
+    says whether the scenario has `train:`.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Compute:
     turns: int
     training: Usage
     answering: Usage
+    trains: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -48,7 +50,7 @@ class Compute:
 class ComputeMatch:
     """Whether two runs are matched in compute. `within` is the largest relative difference of their counts (inf where
     one of them is 0); `apart` names the counts that differ by more than `TOLERANCE`. `known` is False where a run
-    counted no tokens."""
+    counted no tokens, or where runs with `train:` trained nothing."""
 
     known: bool
     within: float
@@ -62,7 +64,10 @@ class ComputeMatch:
 
 
 def measure_compute(
-    compared: Sequence[DebateRecord], training: Sequence[DebateRecord], adapters: Sequence[AdapterRow]
+    compared: Sequence[DebateRecord],
+    training: Sequence[DebateRecord],
+    adapters: Sequence[AdapterRow],
+    trains: bool = False,
 ) -> Compute:
     """Return what these debates cost with the training before their iteration."""
     reached = compared[0].result.iteration
@@ -75,6 +80,7 @@ def measure_compute(
         turns=sum(len(record.turns) for record in before),
         training=total_usage(before),
         answering=total_usage(compared),
+        trains=trains,
     )
 
 
@@ -84,6 +90,12 @@ def match_compute(names: tuple[str, str], first: Compute, second: Compute) -> Co
     if not first.answering.generated_tokens or not second.answering.generated_tokens:
         silent = one if not first.answering.generated_tokens else other
         sentence = f"It cannot be said whether {other} and {one} are compute-matched: {silent} counted no tokens."
+        return ComputeMatch(False, inf, (), sentence)
+    if (first.trains or second.trains) and not first.trained_tokens and not second.trained_tokens:
+        sentence = (
+            f"{other} and {one} cannot be called compute-matched: neither trained on any token before the debates that "
+            "are compared, and a scenario of theirs has `train:`."
+        )
         return ComputeMatch(False, inf, (), sentence)
     shares = {name: _difference(first.counts[name], count) for name, count in second.counts.items()}
     apart = tuple(name for name, share in shares.items() if share > TOLERANCE)
