@@ -158,7 +158,7 @@ class _Stage:
 
         await simulate(society, task, items, replace(self.speaker, parse=task.parse), keep, iteration)
         self.store.commit()
-        return load_records(Run(self.folder), iteration, split) if split == "training" else []
+        return load_records(Run(self.folder), iteration, split, raw=True) if split == "training" else []
 
 
 def _row(result: DebateResult, split: str) -> ResultRow:

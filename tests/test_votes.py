@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from society.answers.ballots import read_letters
 from society.metrics.records import DebateRecord, sameness
 from society.metrics.summary import summarize
 from society.metrics.votes import count_support, rebuild_ballot
@@ -64,3 +65,28 @@ def test_a_decision_can_be_made_again_from_its_record(
     assert found.flips.gained - found.flips.lost == found.last.successes - found.alone.successes
     assert found.moved.gained - found.moved.lost == found.after.successes - found.before.successes
     assert found.alone.n == 3 * len(records)
+
+
+@pytest.mark.parametrize("kind", ["borda", "ranked", "approval"])
+def test_ballots_are_answers_in_the_figures(
+    scenario: Callable[..., Scenario], debates: Callable[..., list[DebateRecord]], kind: str
+) -> None:
+    text = VOTES.replace("KIND", kind)
+    records, society = debates(text), expand(scenario(text))
+    same = sameness(society)
+    unread = 0
+    for record in records:
+        candidates = rebuild_ballot(society, record, same).candidates
+        for turn in record.turns:
+            if turn.id.phase != "vote":
+                continue
+            named = [candidates[i] for i in read_letters(turn.text, len(candidates))]
+            decided = record.result.decision.answer
+            first = named[0] if named else None
+            assert turn.answer == (decided if kind == "approval" and decided in named else first)
+            unread += not named
+    found = summarize(society, records)
+    assert 0 < unread < 24
+    assert found.unparsed == unread
+    assert found.flips.total == 24
+    assert found.ballots

@@ -143,6 +143,8 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
 
     rows = [("rest on one vote", describe_lone(s))] if several else []
     rows.append(("counted as wrong", describe_lost(s)))
+    if s.ballots:
+        rows.append(("ballots count as", s.ballots))
     if s.unmatched:
         rows.append(("cannot be matched", s.unmatched))
     if s.ties_broken:

@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ Missing = Literal["abstain", "earlier", "veto", "exclude"]
 class DecisionRule(Component, ABC):
     """The `decision:` of a scenario."""
 
+    ballots_count_as: ClassVar[str] = ""
+
     voters: tuple[str, ...] = ()
     """Agents or groups whose answers count; by default whoever spoke in the last phase."""
     ties: Literal["abstain", "first", "random"] = "abstain"
@@ -44,6 +46,10 @@ class DecisionRule(Component, ABC):
     quorum: int = Field(1, ge=1)
     """Smallest number of voters that must stand behind the answer. With fewer the society does not decide. By default
     one vote among abstentions decides, and the results count such decisions."""
+
+    def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
+        """Return the answer that a voter's turn of the last phase stands for, in a debate with this decision."""
+        return turn.answer
 
     def electorate(self) -> tuple[str, ...]:
         """The agents or groups whose answers count; empty: whoever spoke in the last phase."""

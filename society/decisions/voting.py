@@ -9,16 +9,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from society.answers.ballots import read_letters
 from society.decisions.base import DecisionRule, Tally
 from society.facts import DecisionFacts, Reasons, listing
-from society.types import Ballot, Decision, Vote
+from society.types import Ballot, Decision, Turn, Vote
 
 
 class _Voting(DecisionRule):
     """Reads each voter's last turn as a vote on the candidates."""
+
+    ballots_count_as: ClassVar[str] = "their first choice"
 
     def decide(self, ballot: Ballot) -> Decision:
         papers = {vote: self._paper(vote, ballot) for vote in ballot.votes}
@@ -35,6 +37,17 @@ class _Voting(DecisionRule):
             return 0
         voters = [vote for vote in ballot.votes if self._paper(vote, ballot) or self.policy(vote) != "exclude"]
         return round(decision.support * len(voters))
+
+    def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
+        """Return the first choice of the ballot in this turn; None where no ballot can be read."""
+        if not candidates:
+            return turn.answer
+        paper = [] if turn.status == "failed" else read_letters(turn.text, len(candidates))
+        return self.choice([candidates[i] for i in paper], decided) if paper else None
+
+    def choice(self, named: Sequence[str], decided: str | None) -> str:
+        """Return the one answer that a ballot naming these candidates, in order, counts as."""
+        return named[0]
 
     def _paper(self, vote: Vote, ballot: Ballot) -> list[int]:
         """The candidates that the voter's last turn names; `earlier`: the last turn of that phase that names any."""
@@ -75,9 +88,18 @@ class _Voting(DecisionRule):
 
 
 class Approval(_Voting):
-    """The candidate that most voters approve; a voter may approve several."""
+    """The candidate that most voters approve; a voter may approve several.
+
+    In figures about single answers, a ballot counts as the decided answer if it approves that answer, and otherwise as
+    the first answer that it names.
+    """
+
+    ballots_count_as: ClassVar[str] = "the decided answer if they approve it, otherwise the first answer that they name"
 
     kind: Literal["approval"] = "approval"
+
+    def choice(self, named: Sequence[str], decided: str | None) -> str:
+        return decided if decided in named and decided is not None else named[0]
 
     def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:
         approvals = [sum(i in paper for paper in papers) for i in range(len(ballot.candidates))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from society.decisions.base import vote_of
 from society.decisions.counting import Majority
 from society.metrics.proportion import Proportion, clustered
+from society.metrics.votes import read_ballots
 from society.store.rows import ResultRow
 from society.types import Ballot, Decision, Same, Turn, Usage
 
@@ -73,19 +74,24 @@ class DebateRecord:
         return sum((turn.usage for turn in self.turns), Usage())
 
 
-def load_records(run: Run, iteration: int | None = None, split: str = "evaluation") -> list[DebateRecord]:
+def load_records(
+    run: Run, iteration: int | None = None, split: str = "evaluation", raw: bool = False
+) -> list[DebateRecord]:
     """Every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
-    iteration, item and sample."""
+    iteration, item and sample. Ballots in the last phase count as the answer that they put first, unless `raw`."""
     from society.scenario.expand import expand
 
     stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
     turns = {key: tuple(group) for key, group in groupby(stored, key=_debate)}
-    helping = helpers_of(expand(run.scenario))
-    return [
+    society = expand(run.scenario)
+    helping = helpers_of(society)
+    same = training_sameness(society) if split == "training" else sameness(society)
+    found = [
         DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()), helping)
         for r in run.results()
         if r.split == split and iteration in (None, r.iteration)
     ]
+    return found if raw else [read_ballots(society, record, same) for record in found]
 
 
 def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
@@ -94,7 +100,9 @@ def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
 
     where = "iteration = ? AND item = ? AND sample = ?"
     [result] = run.results(where, debate)
-    return DebateRecord(result, tuple(run.turns(where, debate)), helpers_of(expand(run.scenario)))
+    society = expand(run.scenario)
+    same = training_sameness(society) if result.split == "training" else sameness(society)
+    return read_ballots(society, DebateRecord(result, tuple(run.turns(where, debate)), helpers_of(society)), same)
 
 
 def helpers_of(society: Society) -> frozenset[tuple[str, str]]:

@@ -37,6 +37,7 @@ class Summary:
     `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
     scenario took too long, and `unclear` turns of a moderator do not name one speaker.
     `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
+    `ballots` says as which answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
     """
 
     debates: int
@@ -61,6 +62,7 @@ class Summary:
     lone_before: int = 0
     lone_right_before: int = 0
     unmatched: str = ""
+    ballots: str = ""
 
 
 def describe_lone(summary: Summary) -> str:
@@ -112,6 +114,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         lone_before=len(lone_before),
         lone_right_before=sum(vote.right for vote in lone_before),
         unmatched=matching.describe() if matching.most else "",
+        ballots=society.scenario.decision.ballots_count_as,
     )
 
 

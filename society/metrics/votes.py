@@ -6,13 +6,16 @@ A store keeps how a debate was decided. Who voted for what is read from its turn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from society.answers import group
 from society.decisions.base import DecisionRule, vote_of
-from society.metrics.records import DebateRecord
-from society.scenario.expand import Society
 from society.types import Ballot, Same, Turn
+
+if TYPE_CHECKING:
+    from society.metrics.records import DebateRecord
+    from society.scenario.expand import Society
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,25 @@ def count_votes(rule: DecisionRule, ballot: Ballot, record: DebateRecord) -> Sup
     answered = {vote.agent for vote in rule.settle(ballot) if vote.answer is not None}
     replied = {vote.agent for vote in ballot.votes if not vote.failed}
     return Support(rule.backers(record.result.decision, ballot), len(answered | replied), len(ballot.votes))
+
+
+def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRecord:
+    """Return the record with each voter's turn of the last phase read as the decision rule reads it.
+
+    A ballot such as "B > C" thus counts as the answer that it puts first, in all figures about single answers.
+    """
+    rule, last, voters = society.scenario.decision, society.phases[-1], frozenset(society.voters)
+    if type(rule).read_answer is DecisionRule.read_answer:
+        return record
+    candidates, decided = _candidates(society, record, same), record.result.decision.answer
+    voting = voters & frozenset(last.speakers)
+    turns = tuple(
+        replace(turn, answer=rule.read_answer(turn, candidates, decided))
+        if turn.id.phase == last.name and turn.id.agent in voting
+        else turn
+        for turn in record.turns
+    )
+    return replace(record, turns=turns)
 
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:

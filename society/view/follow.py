@@ -13,7 +13,8 @@ from threading import Lock
 from society.errors import RunFolderError
 from society.folder import find_store, is_running
 from society.metrics.iterations import IterationScore
-from society.metrics.records import DebateRecord, helpers_of, sameness
+from society.metrics.records import DebateRecord, helpers_of, sameness, training_sameness
+from society.metrics.votes import read_ballots
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
 from society.runs import Run
@@ -45,7 +46,9 @@ class Follower:
         self._phases = {phase.name: phase.index for phase in self._society.phases}
         self._agents = {name: i for i, name in enumerate(self._society.agents)}
         self._helping = helpers_of(self._society)
-        self._maker = RowMaker(self._society, sameness(self._society))
+        self._same = sameness(self._society)
+        self._training_same = training_sameness(self._society)
+        self._maker = RowMaker(self._society, self._same)
         self._turns: dict[Debate, dict[TurnId, Turn]] = {}
         self._results: dict[Debate, ResultRow] = {}
         self._records: dict[Debate, DebateRecord] = {}
@@ -160,7 +163,8 @@ class Follower:
 
     def _record(self, debate: Debate, result: ResultRow) -> DebateRecord:
         turns = tuple(sorted(self._turns.get(debate, {}).values(), key=self._place))
-        return DebateRecord(result, turns, self._helping)
+        same = self._training_same if result.split == "training" else self._same
+        return read_ballots(self._society, DebateRecord(result, turns, self._helping), same)
 
     def _place(self, turn: Turn) -> tuple[int, int, int, str]:
         i = turn.id
