@@ -1,4 +1,4 @@
-"""Reads how sure a reply says that it is.
+"""Reads how sure a reply says that it is, and takes such statements off an answer on the same line.
 
 A number is read on the scale that the reply states, as a share of its upper end: "85 %" and "Confidence (0-100): 85"
 are 0.85; "(1-10): 8", "8/10" and "4/5" are 0.8. Without a stated scale, a number up to 1 is a share, up to 10 tenths,
@@ -56,6 +56,35 @@ _UNIT = re.compile(
     r"\u2013|to|and)\s{0,2}(?P<high>\d{1,4}))",
     re.IGNORECASE,
 )
+_AMOUNT = (
+    r"(?:(?:about|around|roughly|nearly|only|over)\s|[~\u2248]\s?)?(?:\d{1,3}(?:[.,]\d{1,4})?|\.\d{1,4})"
+    r"\s?(?:%|percent\b|per\scent\b)?(?:\s?(?:/|out\sof\b|of\b)\s?\d{1,4})?"
+)
+_DEGREE = r"(?:(?:very|fairly|quite|moderately|extremely)\s)?(?:high|low|medium|moderate)\b"
+_NAMED = (
+    r"(?:(?:with|at|and|my|the|an?|our|overall|final|estimated|stated|answer|own)\s){0,4}"
+    r"(?:confidence|certainty)(?:\s(?:level|score|rating|estimate|percentage|in\s(?:this|the|my)\sanswer)){0,2}"
+    r"(?:\s?\([^()\n]{1,20}\))?"
+)
+_IS_SURE = (
+    r"(?:sure|certain|confident)(?:\s(?:of|about|in)\s(?:it|this|that|(?:my|the|this)\sanswer)|"
+    r"\s(?:that\s)?(?:it|this|that)(?:\sis|'s)\s(?:right|correct))?"
+)
+_I_AM = r"(?:(?:and|but)\s)?(?:I(?:\sam|['\u2019]m)|we\sare)\s"
+_CLAUSE = re.compile(
+    r"(?:^|[\s,;|.(\[{}*_\u2013\u2014-])\s?"
+    rf"(?:{_NAMED}\s?[*_]{{0,3}}\s?(?:(?:[:=\u2013\u2014-]|is\b|of\b|at\b)[*_]{{0,3}}\s?)?(?:{_AMOUNT}|{_DEGREE})"
+    rf"|{_I_AM}(?:{_AMOUNT}\s|(?:very|quite|fairly|pretty|absolutely|rather)\s)?{_IS_SURE}"
+    rf"|(?:(?<=[,;|(\[\u2013\u2014-])|(?<=[,;|(\[\u2013\u2014-]\s))(?:with\s)?{_AMOUNT}\s(?:{_IS_SURE}|confidence|certainty)"
+    rf"|(?:with|at)\s(?:an?\s)?{_AMOUNT}\s(?:confidence|certainty))"
+    r"[\s.!)\]}*_]{0,6}\Z",
+    re.IGNORECASE,
+)
+"""A stated confidence at the end of a line, with what separates it from the answer."""
+MAX_CLAUSE = 120
+"""Characters. Only this much of the end of a line is searched for a stated confidence."""
+MOST_CLAUSES = 3
+
 _RANGE = re.compile(r"\s?%?\s?(?:-|\u2013|\u2014|to\b)\s?\d")
 
 
@@ -68,6 +97,21 @@ def stated_confidence(text: str) -> float | None:
             denied = re.search(r"\bnot\s{0,2}$|n't\s{0,2}$", text[max(0, match.start() - 12) : match.start()])
             return None if denied else _share(text, match)
     return None
+
+
+def without_confidence(line: str) -> str:
+    """Return a line without the confidence that it ends with: "31" of "31, I am 80% sure".
+
+    Return an empty string if the line states a confidence and nothing else.
+    """
+    for _ in range(MOST_CLAUSES):
+        start = max(0, len(line) - MAX_CLAUSE)
+        clause = _CLAUSE.search(line, start)
+        if clause is None or clause.start() == start > 0:
+            break
+        bold = "**" if line[: clause.start()].count("**") % 2 and clause[0].rstrip(" .!").endswith("**") else ""
+        line = line[: clause.start()].rstrip(" \t,;|.([{-\u2013\u2014") + bold
+    return line
 
 
 def _share(text: str, match: re.Match[str]) -> float | None:

@@ -18,7 +18,10 @@ boxes, cues, letters alone on a line and options in words, and takes the last of
 
 Thoughts of a reasoning model are left out first. What the reply quotes from others, denies or supposes is no answer
 (see `society.answers.stance`), nor is a Markdown block quote ("> The answer is B.") above the reply's own
-answer. All take time linear in the text, except a regex, which has a time limit.
+answer; if nothing but "I don't know" stands below it, the reply has no answer. A confidence that is stated on the same
+line ("#### 31, I am 80% sure") is no part of the answer.
+
+All take time linear in the text, except a regex, which has a time limit.
 """
 
 from __future__ import annotations
@@ -30,11 +33,12 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from society.answers.choice import find_choice
+from society.answers.confidence import without_confidence
 from society.answers.marks import Marked, find_last_mark, find_marked
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
 from society.answers.stance import after_quotes
-from society.answers.statements import find_statement
+from society.answers.statements import find_statement, only_refuses
 from society.answers.thoughts import strip_thoughts
 from society.component import Component
 from society.errors import SlowPatternError
@@ -78,6 +82,8 @@ def extract(
     text = strip_thoughts(text)[-MAX_TEXT:]
     steps = [*_steps(extractors)]
     own = after_quotes(text)  # answers below a block quote go first
+    if own != text and only_refuses(own):
+        text = own
     choosy = [*takewhile(lambda step: step[0] not in _FINDS_ANYTHING, steps)] if own != text else []
     for part, step in [*((own, step) for step in choosy), *((text, step) for step in steps)]:
         found = _find(part, step, extractors, candidates or {}, question)
@@ -113,7 +119,8 @@ def _find(
 ) -> str | None:
     match step[0]:
         case "tag" | "boxed" | "hash":
-            return find_marked(text, [mark for mark in get_args(Marked) if mark in step])
+            marked = find_marked(text, [mark for mark in get_args(Marked) if mark in step])
+            return marked and (without_confidence(marked) or marked)
         case Regex(regex=pattern):
             return find_regex(text, pattern)
         case "candidates":
@@ -131,8 +138,13 @@ def _find(
 
 
 def find_line(text: str) -> str | None:
-    """Return the last line that is not empty."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), None)
+    """Return the last line that is not empty, without a stated confidence.
+
+    Lines that state nothing but a confidence are passed over unless there is no other.
+    """
+    lines = [line for line in reversed(text.splitlines()) if line.strip()]
+    answers = (without_confidence(line) for line in lines)
+    return next((answer for answer in answers if answer.strip()), lines[0] if lines else None)
 
 
 def find_regex(text: str, pattern: str) -> str | None:

@@ -39,7 +39,7 @@ _WHICH = (
     r"(?:[\s-]{0,3}(?:#?\d{1,4}|(?-i:[A-Z])(?=\W)|one|two|three|four|five)\b)?"
     rf"(?:\s{{0,3}}(?:,|and|&|,\s?and)\s{{0,3}}(?:{_WHO}\s{{0,3}})?#?\d{{1,4}}){{0,9}}"
 )
-_AGENT = (
+AGENT = (
     rf"(?:\b{_QUANTITY}{_WHO}s?\b{_WHICH}|\b(?:the\s+)?others\b|"
     r"\b(?:the|an)\s?other(?:\s+(?:response|solution|answer|reply|opinion))s?\b)"
 )
@@ -70,9 +70,9 @@ _ANSWER_OF = (
     r"messages?)\b"
 )
 _BY_AGENT = (
-    rf"{_AGENT}\W{{0,3}}(?:\s*\w+){{0,3}}?\s+(?:{_SAYS}|{_REACHES})\b|{_AGENT}{_ANSWER_OF}|"
-    rf"\b(?:according\s+to|in\s+the\s+(?:view|opinion|words|eyes)\s+of)\s+{_AGENT}|"
-    rf"(?:^|\n)\W{{0,6}}{_AGENT}\W{{0,4}}:"
+    rf"{AGENT}\W{{0,3}}(?:\s*\w+){{0,3}}?\s+(?:{_SAYS}|{_REACHES})\b|{AGENT}{_ANSWER_OF}|"
+    rf"\b(?:according\s+to|in\s+the\s+(?:view|opinion|words|eyes)\s+of)\s+{AGENT}|"
+    rf"(?:^|\n)\W{{0,6}}{AGENT}\W{{0,4}}:"
 )
 _QUOTED_BY_AGENT = re.compile(_BY_AGENT, re.IGNORECASE)
 _QUOTED = re.compile(
@@ -100,8 +100,8 @@ _CONCEDES = re.compile(
 _FIRST_PERSON = re.compile(r"\b(?:I|we)\b")
 _QUOTED_AFTER = re.compile(
     rf"[\s\"',)\]*_\u2013\u2014-]{{0,6}}(?:(?:{_SAYS_STRICTLY}|according\s+to|(?:is|was)\s+what|"
-    rf"as\s+claimed\s+by)\s+(?:{_AGENT}|{_VAGUE}|{_NAME})|"
-    rf"(?:{_AGENT}|{_NAME})\s+{_SAYS_STRICTLY}\b)",
+    rf"as\s+claimed\s+by)\s+(?:{AGENT}|{_VAGUE}|{_NAME})|"
+    rf"(?:{AGENT}|{_NAME})\s+{_SAYS_STRICTLY}\b)",
     re.IGNORECASE,
 )
 _GAP = r"[\s'\"(\[{$*_:]+"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 
+from society.answers.confidence import without_confidence
 from society.answers.cues import CUE
 from society.answers.mentions import fold_accents
+from society.answers.phrases import read_words
 from society.answers.plain import BOX, END, plain
-from society.answers.stance import Stance, stance
+from society.answers.stance import AGENT, Stance, stance
 
 MAX_TEXT = 8_000
 """Characters. Only this much of the end of a longer text is looked at."""
@@ -29,7 +31,8 @@ _ASIDE = re.compile(
     r"(?:\W*(?:I\s+(?:really\s+)?hope\s+(?:this|that|it|I)\b|let\s+me\s+know\b|(?:please\s+)?feel\s+free\b|thanks?\b(?:\s+you)?|"
     r"good\s+luck\b|have\s+a\s+(?:nice|great|good|wonderful)\s+day|you(?:'re|\s+are)\s+welcome|"
     r"if\s+you\s+have\s+(?:any|more|further)\b|"
-    r"(?:my\s+)?(?:confidence|certainty)(?:\s+(?:level|score|rating))?(?:\s*\([^()]{1,20}\))?\s*(?:[:=]|is\b|of\b)\s*[\d.~]|"
+    r"(?:my\s+)?(?:confidence|certainty)(?:\s+(?:level|score|rating))?(?:\s*\([^()]{1,20}\))?\s*"
+    r"(?:[:=]|is\b|of\b)\s*(?:[\d.~]|(?:very\s+)?(?:high|low|medium|moderate)\b)|"
     r"I(?:\s+am|'m)\s+(?:\w+\s+)?\d{1,3}\s?%)|.*\?[\"' ]*\Z)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -40,11 +43,40 @@ _REFUSAL = re.compile(
     r"(?:do\s+not|don't|cannot|can\s+not|can't|could\s+not|couldn't|am\s+unable\s+to|'m\s+unable\s+to)\s+(?:really\s+)?"
     r"(?:know|answer|help|assist|determine|say|tell|be\s+(?:sure|certain)|provide|decide|remember|recall|find)\b|"
     r"I(?:\s+am|'m)\s+(?:really\s+)?(?:not\s+(?:\w+\s+)?(?:sure|certain)|unsure|uncertain|unable\b)|(?:I\s+have\s+)?no\s+(?:idea|clue|answer)\b|"
+    r"not\s+(?:\w+\s+)?(?:sure|certain)\b|(?:I(?:'ve|\s+have)\s+)?(?:got\s+)?"
+    r"(?:no|not\s+the\s+(?:faintest|slightest|foggiest))\s+(?:idea|clue)\b|who\s+knows\b|beats\s+me\b|"
+    r"hard\s+to\s+(?:say|tell|know)\b|your\s+guess\s+is\s+as\s+good\s+as\s+mine\b|"
     r"I\s+(?:\w+\s+)?(?:dis)?agree\b(?!.*\bthat\b)|(?:it|this|that)(?:\s+is|'s)\s+(?:impossible|not\s+possible|unclear|hard|difficult)\s+to\s+(?:say|tell|know|determine))"
     r"[^,;:]{0,80}",
     re.IGNORECASE,
 )
 """Whole sentences that say that the reply has no answer of its own."""
+_JUDGED = re.compile(r"\b(?:right|correct|wrong|incorrect|mistaken|true|false)\b", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"(?:\W*(?:yes|no|well|so|ok(?:ay)?|indeed|also)\b[\s,]+)?"
+    r"(?:(?:I|we)\s+(?:\w+\s+)?(?:think|believe|say|guess|conclude)\s+(?:that\s+)?)?"
+    rf"(?:{AGENT}|you|they|both(?:\s+of\s+them)?|all(?:\s+of\s+them)?|everyone|everybody|nobody|that|this|neither)"
+    r"(?:'s?\s+(?:\w+\s+){0,2}?(?:answer|reply|response|solution|reasoning|argument|claim|conclusion)s?)?"
+    r"(?:\s+(?:is|are|was|were|seems?|looks?|sounds?)|'s|'re)\s+"
+    r"(?:(?:all|both|indeed|clearly|absolutely|completely|also|probably|not|to\s+be)\s+)*"
+    r"(?:right|correct|wrong|incorrect|mistaken)(?:,?\s+(?:too|as\s+well|again|here|about\s+(?:that|this|it)|i\s+think|"
+    r"(?:because|since)\b[^;:]{0,200}))?",
+    re.IGNORECASE,
+)
+"""Whole sentences that call somebody right or wrong and name no answer: "Agent 1 is right"."""
+_HEDGE = re.compile(
+    r",\s*(?:(?:I|we)(?:'d|\s+would|\s+do|\s+must|\s+should)?\s+(?:\w+\s+)?"
+    r"(?:say|think|believe|guess|suppose|reckon|assume|imagine|suspect|know)|"
+    r"(?:most\s+)?(?:probably|likely|certainly|definitely)|perhaps|maybe|of\s+course|for\s+sure|"
+    r"without\s+(?:a\s+)?doubt|to\s+my\s+knowledge|if\s+(?:I|my)\s[^,.;:]{1,60}|"
+    r"as\s+far\s+as\s+I\s+(?:know|remember|recall)|(?:in|to)\s+my\s+(?:opinion|view|mind))"
+    r"\s*(?:,|(?=[\s.!]*(?:$|\n)))",
+    re.IGNORECASE,
+)
+"""Words beside an answer that only say how it is held: "Quicksilver, I would say"."""
+_DETAIL = re.compile(r"\s(?:in|on|at|for|per|from|within|during|to|of)\s", re.IGNORECASE)
+_AGREES = re.compile(r"\bagree", re.IGNORECASE)
+_CONFIDENCE = re.compile(r"\b(?:confiden|certain|sure)", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Mt|Prof|Jr|Sr|vs|approx|e\.g|i\.e|[A-Z])\.$")
 _LINK = re.compile(
     r"\s(?:is|are|was|were|equals|=|would\s+be|must\s+be|should\s+be|will\s+be|became|remains|means)\s"
@@ -86,7 +118,9 @@ def find_statement(text: str, question: str = "") -> str | None:
     asked = _content(question)
     if (agreed := _AGREED.match(text)) and _YES_OR_NO.match(question.strip()):
         return agreed[1].lower()
-    text = _without_refusals(text)
+    text = _without_refusals(text, verdicts=not _JUDGED.search(question))
+    if not _CONFIDENCE.search(question):
+        text = "\n".join(without_confidence(line) or line for line in text.split("\n"))
     declared = _declared(text)
     if declared is not None:
         return declared
@@ -96,13 +130,25 @@ def find_statement(text: str, question: str = "") -> str | None:
     place, sentence = max(sentences, key=lambda found: (len(asked & _content(found[1])), found[0]))
     if stance(text, place, place + len(sentence)) is Stance.NOT_ITS_OWN:
         return None
-    return _complement(sentence, asked)
+    return _complement(sentence, asked, question)
 
 
-def _without_refusals(text: str) -> str:
-    """Return the text with each sentence that only refuses to answer replaced by spaces, so that places stay."""
+def only_refuses(text: str) -> bool:
+    """Return whether a text says that it has no answer, and nothing else. Agreement is no refusal."""
+    text = plain(text[-MAX_TEXT:])
+    sentences = [sentence for _, sentence in _sentences(text) if not _ASIDE.match(sentence)]
+    refusals = [s for s in sentences if _REFUSAL.fullmatch(s.rstrip(".!\"' ")) and not _AGREES.search(s)]
+    return bool(sentences) and len(refusals) == len(sentences)
+
+
+def _without_refusals(text: str, verdicts: bool) -> str:
+    """Return the text with each sentence that only refuses to answer replaced by spaces, so that places stay.
+
+    With `verdicts`, also each sentence that only calls somebody right or wrong.
+    """
     for place, sentence in _sentences(text):
-        if _REFUSAL.fullmatch(sentence.rstrip(".!\"' ")):
+        bare = sentence.rstrip(".!\"' ")
+        if _REFUSAL.fullmatch(bare) or (verdicts and _VERDICT.fullmatch(bare)):
             start = text.index(sentence, place)
             text = text[:start] + " " * len(sentence) + text[start + len(sentence) :]
     return text
@@ -112,7 +158,7 @@ def _declared(text: str) -> str | None:
     """Return what follows the last cue such as "the answer is" that the reply stands behind."""
     for cue in [*_CUE.finditer(text)][: -MOST_CUES - 1 : -1]:
         rest = text[cue.end() :].split("\n", 1)[0]
-        found = _trim(rest)
+        found = _trim(_HEDGE.sub(" ", rest))
         if found and stance(text, cue.start(), cue.end()) is Stance.OWN:
             return None if re.match(r"not\b", found, re.IGNORECASE) else found
     return None
@@ -137,10 +183,10 @@ def _content(text: str) -> frozenset[str]:
     return frozenset(word[:5].removesuffix("s") for word in words if not _COMMON.fullmatch(word))
 
 
-def _complement(sentence: str, asked: frozenset[str]) -> str | None:
+def _complement(sentence: str, asked: frozenset[str], question: str) -> str | None:
     """Return the side of a sentence that the question does not hold: "Jupiter" in "Jupiter is the largest planet"."""
     opened = _OPENING.match(sentence)
-    sentence = sentence[opened.end() :] if opened else sentence
+    sentence = _HEDGE.sub(" ", sentence[opened.end() :] if opened else sentence)
     link = _LINK.search(sentence)
     left, right = (sentence[: link.start()], sentence[link.end() :]) if link else ("", sentence)
     if _DENIED.match(right):
@@ -149,7 +195,7 @@ def _complement(sentence: str, asked: frozenset[str]) -> str | None:
     if link is None:
         return _without_question(sentence, asked)
     if _EMPTY_SUBJECT.fullmatch(left):
-        return _trim(right)
+        return _trim(_without_detail(right, question))
     if len(asked & _content(right)) > len(asked & _content(left)) or _SUPERLATIVE.fullmatch(right.strip(" .!")):
         return _trim(left)
     return _trim(right)
@@ -170,6 +216,16 @@ def _without_question(sentence: str, asked: frozenset[str]) -> str | None:
     parts = [_bare(sentence[start:end]) for start, end in zip(starts, ends, strict=True)]
     kept = max(reversed(parts), key=lambda part: len(_content(part)))
     return _trim(kept) or _trim(sentence)
+
+
+def _without_detail(phrase: str, question: str) -> str:
+    """Return a phrase without a detail of the question at its end: "120 minutes" of "120 minutes in two hours"."""
+    asked = _content(" ".join(read_words(question)))  # numbers in digits
+    for detail in _DETAIL.finditer(phrase):
+        named = _content(" ".join(read_words(phrase[detail.end() :])))
+        if named and named <= asked and _content(phrase[: detail.start()]):
+            return phrase[: detail.start()]
+    return phrase
 
 
 def _bare(part: str) -> str:

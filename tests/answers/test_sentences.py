@@ -194,6 +194,9 @@ def test_a_run_whose_replies_are_readable_does_not_warn(run: Callable[..., tuple
         ),
         *("I agree with Agent 1.", "I'm sorry, but I don't know what the largest planet is.", "Thank you!"),
         *("I cannot determine the largest planet.", "I hope this helps!", "Confidence: 80%"),
+        *("I do not know.", "No idea at all.", "Not sure.", "Hard to say.", "I have no clue.", "Confidence: high"),
+        *("Agent 1 is right.", "I think Agent 1 is correct.", "Agents 1 and 2 are right.", "Both are wrong."),
+        *("Agent 1's answer is right.", "That is right.", "The others are mistaken."),
     ],
 )
 def test_a_reply_without_an_answer_is_unreadable(text: str) -> None:
