@@ -48,7 +48,9 @@ _MARKUP = tuple(
 )
 """Markdown and quotation marks around the whole of a text, which must not occur inside it."""
 _BRACKETED_WORDS = re.compile(r"\(\s*([^\W_]+(?:[ '-][^\W_]+)*\.?)\s*\)")
-_FULL_STOP = re.compile(r"(?:(?<=[^\W\d_]{2})[.!?]+|(?<=[\w)\]}\"'%°])\.|[,;:])$")
+_END_SIGNS, _SENTENCE_ENDS = ",;:", ".!?"
+_TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
+_BEFORE_FULL_STOP = re.compile(r"[\w)\]}\"'%°]")
 _HEADING = re.compile(r"#{1,6}\s+|[:;]\s+")
 
 
@@ -67,14 +69,50 @@ def normalise(text: str) -> str:
 def _strip(text: str) -> str:
     """Return `text` without the heading signs, markup, quotation marks and full stop around the whole of it."""
     before = None
-    while text != before:
+    while text != before:  # each pair of markup signs can be removed once, so this ends after a few passes
         before = text
-        text = _HEADING.sub("", text, count=1) if _HEADING.match(text) else text
-        text = _FULL_STOP.sub("", text).strip() or text
+        start, end = _trim_signs(text)
+        text = text[start:end]
         for pattern in (*_MARKUP, _BRACKETED_WORDS):
             if match := pattern.fullmatch(text):
                 text = match[1].strip() or text
     return text
+
+
+def _trim_signs(text: str) -> tuple[int, int]:
+    """Return where `text` starts and ends without its heading signs and final punctuation, in linear time."""
+    start, end = 0, len(text)
+    ends = True
+    while True:
+        heading = _HEADING.match(text, start, end)
+        start = heading.end() if heading else start
+        shorter = _before_stop(text, start, end) if ends else end
+        ends = start < shorter < end  # what is no final punctuation now is none after another heading
+        end = shorter if ends else end
+        if not heading and not ends:
+            return start, end
+
+
+def _before_stop(text: str, start: int, end: int) -> int:
+    """Return the end of `text[start:end]` without one final sign or full stop and the spaces before it."""
+    stop = end
+    if text[start:end] and text[end - 1] in _END_SIGNS:
+        stop = end - 1
+    else:
+        while stop > start and text[stop - 1] in _SENTENCE_ENDS:
+            stop -= 1
+        if not _ends_sentence(text[max(start, stop - 2) : stop], text[stop : stop + 2] if stop < end else ""):
+            return end
+    while stop > start and text[stop - 1].isspace():
+        stop -= 1
+    return stop
+
+
+def _ends_sentence(before: str, signs: str) -> bool:
+    """Return whether final signs are punctuation: any after two letters, and one full stop after a closed value."""
+    if signs and _TWO_LETTERS.fullmatch(before):
+        return True
+    return signs == "." and _BEFORE_FULL_STOP.fullmatch(before[-1:]) is not None
 
 
 def _compose(text: str) -> str:
