@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from society.cli import main
 from society.errors import RunFolderError, SocietyError
-from society.metrics.records import load_records
+from society.metrics.records import load_record, load_records
 from society.report.page import write_report
 from society.runs import Run
 from society.store import Store
@@ -94,6 +95,16 @@ def test_a_version_that_is_none_is_shown_short_and_harmless(sound: Path, tmp_pat
         "UPDATE turns SET seconds = 9e999",
         "UPDATE turns SET seconds = 'soon'",
         "UPDATE turns SET confidence = x'01'",
+        "UPDATE turns SET confidence = -0.1",
+        "UPDATE turns SET confidence = 1.5",
+        "UPDATE turns SET logprob = 0.5",
+        "UPDATE turns SET seconds = -1.0",
+        "UPDATE turns SET seconds = 1e13",
+        "UPDATE turns SET reused = 2",
+        "UPDATE turns SET replied = 7",
+        "UPDATE results SET correct = 7",
+        "UPDATE results SET support = 1.5",
+        "UPDATE results SET support = -0.5",
         "UPDATE turns SET status = 'splendid'",
         "UPDATE turns SET chat = 'no JSON'",
         "UPDATE turns SET chat = '{}'",
@@ -116,6 +127,33 @@ def test_values_of_another_kind_are_refused(sound: Path, tmp_path: Path, stateme
     run = change(sound, tmp_path, statement)
     with pytest.raises(RunFolderError, match="no run store that society wrote"):
         load_records(run)
+
+
+@pytest.mark.parametrize(
+    ("statement", "count"),
+    [
+        ("DELETE FROM turns", "4 results have"),
+        ("DELETE FROM turns WHERE item = (SELECT min(item) FROM results)", "1 result has"),
+    ],
+)
+def test_results_without_turns_are_refused(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], statement: str, count: str
+) -> None:
+    folder = change(sound, tmp_path, statement).folder
+    page = tmp_path / "r.html"
+    commands = (["show", str(folder)], ["report", str(folder), "-o", str(page)], ["compare", str(sound), str(folder)])
+    for command in commands:
+        assert main(command) == 2, command
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"{count} no turns in the run" in said
+        assert "the store is incomplete" in said
+    assert not page.exists()
+
+
+def test_a_debate_shown_alone_needs_its_turns(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "DELETE FROM turns")
+    with pytest.raises(RunFolderError, match="1 result has no turns"):
+        load_record(run, run.debates()[0])
 
 
 def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path) -> None:

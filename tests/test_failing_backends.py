@@ -171,6 +171,12 @@ def test_replies_that_are_empty_or_cut_are_replies(play: Play) -> None:
         assert {result.decision.support for result in done.results()} == {2 / 3}
 
 
+@pytest.mark.parametrize(("given", "stored"), [(1e-7, 0.0), (5.0, None), (-1e301, None), (-2.5, -2.5)])
+def test_a_logprob_is_stored_as_the_store_is_read(play: Play, given: float, stored: float | None) -> None:
+    done, _, _ = play(lambda: replace(ANSWERED, logprob=given))
+    assert {turn.logprob for turn in done.turns() if turn.id.agent == "solver-2"} == {stored}
+
+
 def test_what_cannot_be_stored_is_replaced_before_anybody_reads_it(play: Play) -> None:
     """Else the chat of a reader would be another one after resuming."""
     odd = replace(ANSWERED, text="It is \ud83d 7\x00.\n", logprob=float("nan"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from society.decisions.base import vote_of
 from society.decisions.counting import Majority
+from society.errors import RunFolderError
 from society.metrics.proportion import Proportion, clustered
 from society.metrics.votes import read_ballots
 from society.store.rows import ResultRow
@@ -81,16 +82,15 @@ def load_records(
     iteration, item and sample. Ballots in the last phase count as the answer that they put first, unless `raw`."""
     from society.scenario.expand import expand
 
+    # Results first: a debate that ends between the two reads has its turns stored by then.
+    results = [r for r in run.results() if r.split == split and iteration in (None, r.iteration)]
     stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
     turns = {key: tuple(group) for key, group in groupby(stored, key=_debate)}
     society = expand(run.scenario)
     helping = helpers_of(society)
     same = training_sameness(society) if split == "training" else sameness(society)
-    found = [
-        DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()), helping)
-        for r in run.results()
-        if r.split == split and iteration in (None, r.iteration)
-    ]
+    found = [DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()), helping) for r in results]
+    _require_turns(run, found)
     return found if raw else [read_ballots(society, record, same) for record in found]
 
 
@@ -102,7 +102,21 @@ def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
     [result] = run.results(where, debate)
     society = expand(run.scenario)
     same = training_sameness(society) if result.split == "training" else sameness(society)
-    return read_ballots(society, DebateRecord(result, tuple(run.turns(where, debate)), helpers_of(society)), same)
+    record = DebateRecord(result, tuple(run.turns(where, debate)), helpers_of(society))
+    _require_turns(run, [record])
+    return read_ballots(society, record, same)
+
+
+def _require_turns(run: Run, records: Sequence[DebateRecord]) -> None:
+    """Raise `RunFolderError` for results without turns: a run stores the turns of a debate before its result."""
+    silent = sum(not record.turns for record in records)
+    if not silent:
+        return
+    count = "1 result has" if silent == 1 else f"{silent} results have"
+    raise RunFolderError(
+        f"{count} no turns in the run in {run.folder}: the store is incomplete.",
+        "Restore the folder from a copy, or run the scenario again in a new folder (--out).",
+    )
 
 
 def helpers_of(society: Society) -> frozenset[tuple[str, str]]:

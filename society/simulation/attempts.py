@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import re
 import traceback
 from dataclasses import replace
@@ -38,6 +37,10 @@ LONGEST_WAIT = 600.0
 """Seconds: a server that asks for a longer wait than this is not waited for."""
 LONGEST = 10_000_000
 """Characters of the longest reply that is taken for one."""
+MAX_ROUNDING = 1e-3
+"""Maximum amount by which rounding may lift the sum of log-probabilities above 0."""
+MAX_LOGPROB = 1e300
+"""Maximum absolute value of a log-probability that a store holds."""
 FINISH_REASONS = get_args(FinishReason)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -127,9 +130,14 @@ def checked(output: GenerateOutput) -> GenerateOutput:
         raise _broken("its tokens are no tuple of whole numbers from 0 to 2**31 - 1")
     if (text := storable(output.text)) != output.text:
         output = replace(output, text=text)
-    if output.logprob is not None and not math.isfinite(output.logprob):
-        output = replace(output, logprob=None)
-    return output
+    return replace(output, logprob=_clean_logprob(output.logprob))
+
+
+def _clean_logprob(logprob: float | None) -> float | None:
+    """Return the log-probability, without a rounding error above 0; None where it is no log-probability."""
+    if logprob is None or not -MAX_LOGPROB <= logprob <= MAX_ROUNDING:  # NaN fails both
+        return None
+    return min(logprob, 0.0)
 
 
 def _is_usage(usage: object) -> bool:

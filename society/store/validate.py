@@ -40,14 +40,19 @@ _NUMBERS = {
         "prompt_tokens",
         "generated_tokens",
         "cached_tokens",
-        "reused",
-        "replied",
     ),
-    "results": ("iteration", "sample", "correct"),
+    "results": ("iteration", "sample"),
     "adapters": ("iteration", "examples", "tokens"),
     "examples": ("iteration", "number", "sample", "round"),
 }
-_FLOATS = {"turns": ("logprob", "confidence", "seconds"), "results": ("support",), "adapters": ("seconds",)}
+_FLAGS = {"turns": ("reused", "replied"), "results": ("correct",)}
+_LEAST, _MOST = "-1e300", "1e12"
+_FLOATS = {
+    "turns": (("logprob", _LEAST, "0"), ("confidence", "0", "1"), ("seconds", "0", _MOST)),
+    "results": (("support", "0", "1"),),
+    "adapters": (("seconds", "0", _MOST),),
+}
+"""Columns of real numbers, with the lowest and the highest value of each."""
 _RULES = {
     "texts": ["typeof(key) = 'blob'"],
     "turns": [
@@ -211,8 +216,15 @@ def _column_rules(table: str) -> list[tuple[str, str]]:
         *((c, f"typeof({c}) IN ('null', 'text') AND {small.format(c)} IS NOT 0") for c in _MAYBE_TEXTS.get(table, ())),
         *((c, f"typeof({c}) = 'integer' AND {c} BETWEEN {_COUNTS}") for c in _NUMBERS.get(table, ())),
         *_BLOBS.get(table, ()),
-        *((c, f"typeof({c}) IN ('null', 'real') AND abs({c}) < 1e300 IS NOT 0") for c in _FLOATS.get(table, ())),
+        *((c, f"typeof({c}) = 'integer' AND {c} IN (0, 1)") for c in _FLAGS.get(table, ())),
+        *_float_rules(table),
     ]
+
+
+def _float_rules(table: str) -> list[tuple[str, str]]:
+    """Return one rule for each column of real numbers; a missing number is left to the schema."""
+    kind = "typeof({0}) IN ('null', 'real') AND ({0} BETWEEN {1} AND {2}) IS NOT 0"
+    return [(column, kind.format(column, low, high)) for column, low, high in _FLOATS.get(table, ())]
 
 
 def _check_adapters(db: sqlite3.Connection, path: Path) -> None:
