@@ -22,7 +22,7 @@ Scores = dict[int, list[float]]
 """Scores by question, one for each debate."""
 
 
-@relation(20, spec=worlds(faults=True), luck=st.integers(0, 99).map(Random))
+@relation(15, spec=worlds(faults=True), luck=st.integers(0, 99).map(Random))
 def test_the_order_of_debates_changes_no_number(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
         run = play(load({**spec, "samples": 2}, folder), folder / "run")
@@ -31,7 +31,7 @@ def test_the_order_of_debates_changes_no_number(spec: Spec, luck: Random) -> Non
         assert summary(society, records) == summary(society, luck.sample(records, len(records)))
 
 
-@relation(20, spec=worlds(faults=True))
+@relation(12, spec=worlds(faults=True))
 def test_looking_at_a_run_changes_nothing(spec: Spec) -> None:
     """Two reports of a run are the same bytes, and the run afterwards is what it was."""
     with workplace() as folder:

@@ -75,7 +75,7 @@ def interrupted(scenario: Scenario, folder: Path, manner: Manner, resume: bool, 
         run(scenario, folder, resume=resume, watcher=Interrupt(turns))
 
 
-@relation(60, spec=worlds(faults=True), happened=mishaps(), tempo=st.integers(0, 3))
+@relation(40, spec=worlds(faults=True), happened=mishaps(), tempo=st.integers(0, 3))
 def test_whatever_befell_a_run_it_ends_as_one_that_nothing_happened_to(
     spec: Spec, happened: Sequence[Mishap], tempo: int
 ) -> None:
@@ -88,7 +88,7 @@ def test_whatever_befell_a_run_it_ends_as_one_that_nothing_happened_to(
         assert not differences(whole, resumed)
 
 
-@relation(25, spec=worlds(), moments=st.sets(st.integers(1, 40), min_size=2, max_size=3))
+@relation(12, spec=worlds(), moments=st.sets(st.integers(1, 40), min_size=2, max_size=3))
 def test_killed_at_a_turn_nothing_is_lost_and_nothing_is_made_twice(spec: Spec, moments: set[int]) -> None:
     with workplace() as folder:
         scenario = load(spec, folder)
@@ -103,7 +103,7 @@ def test_killed_at_a_turn_nothing_is_lost_and_nothing_is_made_twice(spec: Spec, 
             assert (counter.replayed, counter.fresh) == (kept, turns - kept)
 
 
-@relation(20, spec=worlds(), tuned=st.fixed_dictionaries({
+@relation(12, spec=worlds(), tuned=st.fixed_dictionaries({
     "concurrency": st.integers(1, 9), "timeout": st.sampled_from([50, 1000.5]), "delay": st.sampled_from([0.0, 3.5]),
 }))  # fmt: skip
 def test_a_resumed_run_may_be_tuned_otherwise(spec: Spec, tuned: dict[str, float]) -> None:

@@ -19,7 +19,7 @@ def debates(found: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not key.startswith("summary")}
 
 
-@relation(50, spec=worlds(faults=True), concurrency=st.integers(1, 12), tempo=st.integers(1, 5))
+@relation(40, spec=worlds(faults=True), concurrency=st.integers(1, 12), tempo=st.integers(1, 5))
 def test_concurrency_and_the_time_that_replies_take_change_nothing(spec: Spec, concurrency: int, tempo: int) -> None:
     with workplace() as folder:
         one = play(load(spec, folder, "concurrency=1"), folder / "one")

@@ -84,7 +84,7 @@ def swept(spec: Spec, vary: list[str], folder: Path, manner: Manner) -> list[Var
         return []
 
 
-@relation(60, spec=worlds(), vary=grids(), manner=st.sampled_from(MANNERS))
+@relation(40, spec=worlds(), vary=grids(), manner=st.sampled_from(MANNERS))
 def test_a_variant_is_the_same_run_as_its_scenario_alone(spec: Spec, vary: list[str], manner: Manner) -> None:
     with workplace() as folder:
         for i, variant in enumerate(swept(spec, vary, folder, manner)):
@@ -93,7 +93,7 @@ def test_a_variant_is_the_same_run_as_its_scenario_alone(spec: Spec, vary: list[
             assert not differences(alone, variant.run), variant.overrides
 
 
-@relation(15, spec=worlds(), vary=grids())
+@relation(8, spec=worlds(), vary=grids())
 def test_the_order_of_a_sweeps_variants_changes_none_of_them(spec: Spec, vary: list[str]) -> None:
     with workplace() as one, workplace() as other:
         forward = {v.overrides: outcome(v.run) for v in swept(spec, vary, one, MANNERS[0])}
@@ -110,7 +110,7 @@ def turned(entry: str) -> str:
     return f"{key}={','.join(reversed(split_values(values)))}"
 
 
-@relation(20, specs=st.tuples(worlds(), worlds()))
+@relation(15, specs=st.tuples(worlds(), worlds()))
 def test_another_run_to_reuse_changes_nothing(specs: tuple[Spec, Spec]) -> None:
     with workplace() as folder:
         before = play(load(specs[0], folder), folder / "before")

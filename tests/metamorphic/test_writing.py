@@ -37,7 +37,7 @@ def check_same_run(scenario: Scenario, other: Scenario, folder: Path) -> None:
         assert not differences(one, play(other, copy, resume=True))
 
 
-@relation(50, spec=worlds(), luck=luck)
+@relation(30, spec=worlds(), luck=luck)
 def test_comments_styles_anchors_and_key_order_mean_nothing(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
         scenario = load(spec, folder)
@@ -46,14 +46,14 @@ def test_comments_styles_anchors_and_key_order_mean_nothing(spec: Spec, luck: Ra
         check_same_run(scenario, other, folder)
 
 
-@relation(40, spec=worlds(), luck=luck)
+@relation(25, spec=worlds(), luck=luck)
 def test_defaults_that_are_written_out_mean_nothing(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
         scenario = load(spec, folder)
         check_same_run(scenario, load(spelled_out(spec, scenario, luck), folder), folder)
 
 
-@relation(40, spec=worlds(), luck=luck)
+@relation(25, spec=worlds(), luck=luck)
 def test_a_scenario_that_extends_another_is_the_same_as_both_in_one(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
         scenario = load(spec, folder)
@@ -64,7 +64,7 @@ def test_a_scenario_that_extends_another_is_the_same_as_both_in_one(spec: Spec, 
         check_same_run(scenario, other, folder)
 
 
-@relation(25, spec=worlds(), luck=luck)
+@relation(15, spec=worlds(), luck=luck)
 def test_what_the_command_line_sets_is_as_if_it_was_written(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
         scenario = load(spec, folder)
@@ -72,7 +72,7 @@ def test_what_the_command_line_sets_is_as_if_it_was_written(spec: Spec, luck: Ra
         check_same_run(scenario, load(changed, folder, *settings), folder)
 
 
-@relation(15, spec=worlds(), luck=luck)
+@relation(8, spec=worlds(), luck=luck)
 def test_the_folder_and_the_name_of_the_file_mean_nothing(spec: Spec, luck: Random) -> None:
     with workplace() as folder, workplace() as elsewhere:
         other = load(spec, elsewhere, name=f"{luck.choice(['a', 'b c'])}.yml")
