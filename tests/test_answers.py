@@ -307,3 +307,23 @@ def test_a_format_overrides_only_what_is_given() -> None:
 def test_a_wrong_format_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AnswerFormat.model_validate(wrong)
+
+
+@pytest.mark.parametrize("answer", [r"\sum_{n=1}^{10} n", r"\prod_{k=1}^{100} k", r"\binom{52}{5}", r"\int_0^1 x^2 dx"])
+def test_short_sums_products_and_integrals_are_tame(answer: str) -> None:
+    assert is_tame(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"\sum_{n=1}^{9999} \frac{1}{n^{7}}",
+        r"\prod_{n=1}^{5000} n",
+        r"\binom{9999}{4999}",
+        r"\int_0^{\infty} e^{-x^{x^{x}}} dx",
+    ],
+)
+def test_long_sums_and_towers_under_an_integral_are_not_shown_to_sympy(answer: str) -> None:
+    assert not is_tame(answer)
+    assert same_math(answer, answer)
+    assert not same_math(answer, answer + "+1")

@@ -13,6 +13,7 @@ _TOWER = re.compile(r"\^[\s({\[+-]*[0-9.]+[\s)}\]]*(?:\^|!)")
 _EXPONENT = re.compile(r"([)\]}])?\^[\s({\[+-]*([0-9]+)")
 _BIG_FACTORIAL = re.compile(r"[0-9]{4,}[\s)}\]]*!|[)\]}!]\s*!")
 _BIG_ARGUMENT = re.compile(r"\\(?:d|t)?(?:binom|Gamma|prod|sum|choose)|\\operatorname|\\int(?![a-z])")
+_NESTED_POWER = re.compile(r"\^\s*\{[^{}]*\^")
 _FORBIDDEN = re.compile(r"__|\\(?:input|write|def|include|csname|catcode)|[`;@\"]|import|lambda")
 
 
@@ -22,7 +23,8 @@ def is_tame(answer: str) -> bool:
         return False
     if _TOWER.search(answer) or _BIG_FACTORIAL.search(answer) or _FORBIDDEN.search(answer):
         return False
-    if _BIG_ARGUMENT.search(answer) and re.search(r"[0-9]{5,}", answer):
+    # SymPy adds up a sum term by term with exact fractions, and integrates by trying: both outlast any count of calls.
+    if _BIG_ARGUMENT.search(answer) and (re.search(r"[0-9]{4,}", answer) or _NESTED_POWER.search(answer)):
         return False
     product = 1
     for bracket, exponent in _EXPONENT.findall(answer):
