@@ -331,7 +331,7 @@ VALUES: dict[str, list[Any]] = {
     "EdgeView.gate": [["answered"], ["differs"]],
     "AnswerOptions.extract": [["last_number"], ["boxed", "hash", "line"]],
     "AnswerOptions.equal": [In(at("task", "answer", spec=_spelling("3", "3.0", "4")), "exact")],
-    "AnswerOptions.tolerance": [0.9],
+    "AnswerOptions.tolerance": [In(at("task", "answer", spec=_spelling("3.5", "3.6", "9.5")), 0.9)],
     "Regex.regex": ["but really (\\d)"],
     "Task.limit": [2],
     "Task.offset": [1],
