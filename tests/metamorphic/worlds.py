@@ -135,7 +135,7 @@ def worlds(draw: st.DrawFn, faults: bool = False) -> Spec:
         played.append(draw(phases("close", named)))
     backends = {"one": {"kind": "scripted", "rules": draw(rules(faults))}}
     if draw(kinds([False, False, True])):
-        backends["two"] = {"kind": "scripted", "rules": draw(rules(faults)), "delay": draw(kinds([0.0, 0.5]))}
+        backends["two"] = {"kind": "scripted", "rules": draw(rules(faults)), "delay": draw(kinds([0.0, 0.01]))}
     asked = {f"role{i}": draw(roles()) for i in range(draw(st.integers(1, 2)))}
     for spec in society.values():
         spec["role"], spec["backend"] = draw(kinds(list(asked))), draw(kinds(list(backends)))
