@@ -253,7 +253,8 @@ def test_light_and_dark(browser: Browser, reports: dict[str, str]) -> None:
 
 def test_two_runs_side_by_side(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["two"]) as page:
-        assert page.locator("#comparison figure").count() == 3
+        assert page.locator("#comparison figure").count() == 4
+        assert "Compute" in page.inner_text("#comparison")
         page.click("[data-tag=runs]")
         apart = shown(page)
         assert 0 < apart < 30
