@@ -25,6 +25,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """The virtual time."""
         return self.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Join the threads without a limit: since Python 3.12 the runner sets one, and virtual seconds pass at once."""
+        await super().shutdown_default_executor()
+
 
 class _Jumping(selectors.DefaultSelector):
     def __init__(self, loop: VirtualTimeLoop) -> None:
