@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.definition import is_tuning
 from society.errors import BackendError, InputError
 from society.gather import gather
 from society.identity import derive_seed, fingerprint
@@ -88,16 +89,16 @@ class Lesson:
 
     @cached_property
     def trained_on(self) -> str:
-        """A hash of everything that shapes the adapter."""
+        """A hash of everything that shapes the adapter. Options that only tune speed are not in it."""
         rows = [
             [[(m.role, m.content) for m in example.messages], example.tokens, example.finish_reason]
             for example in self.chosen.examples
         ]
         start = self.start.hash if self.start else None
-        options = [
-            option and option.model_dump(mode="json", exclude_defaults=True)  # as it was before an option was added
-            for option in (self.spec.settings, self.spec.parallel)
-        ]
+        settings = self.spec.settings
+        tuning = {name for name, info in type(settings).model_fields.items() if is_tuning(info.json_schema_extra)}
+        # Defaults are left out, so that the hash stays when an option is added.
+        options = settings.model_dump(mode="json", exclude_defaults=True, exclude=tuning)
         return fingerprint([rows, options, self.seed, self.model, start])
 
 

@@ -88,6 +88,28 @@ def test_whatever_befell_a_run_it_ends_as_one_that_nothing_happened_to(
         assert not differences(whole, resumed)
 
 
+@relation(
+    25,
+    spec=worlds(),
+    broken=st.frozensets(st.integers(0, KINDS - 1), min_size=1, max_size=4),
+    stop=st.sampled_from([["consensus"], ["stability"], [{"kind": "consensus", "share": 0.6}]]),
+)
+def test_turns_of_a_course_that_a_debate_did_not_take_are_gone(
+    spec: Spec, broken: frozenset[int], stop: list[object]
+) -> None:
+    """Where failed turns are made up for, a debate may end earlier than it did without them."""
+    usual = {"rounds": 3, "topology": "complete", "schedule": "simultaneous", "stop": stop}
+    phases = [{"name": phase["name"], **usual} for phase in spec["phases"]]
+    backends = {key: {"kind": "scripted", "rules": [{"choose": ["3", "It is 3.", "7"]}]} for key in spec["backends"]}
+    task = {"kind": "arithmetic", "limit": 2}
+    with workplace() as folder:
+        spec = {**spec, "task": task, "phases": phases, "backends": backends, "sampling": {}}
+        scenario = load(spec, folder)
+        whole = play(scenario, folder / "whole")
+        suffer(scenario, folder / "run", Mishap(broken=broken))
+        assert not differences(whole, play(scenario, folder / "run", resume=True))
+
+
 @relation(12, spec=worlds(), moments=st.sets(st.integers(1, 40), min_size=2, max_size=3))
 def test_killed_at_a_turn_nothing_is_lost_and_nothing_is_made_twice(spec: Spec, moments: set[int]) -> None:
     with workplace() as folder:

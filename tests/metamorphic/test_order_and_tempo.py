@@ -51,6 +51,16 @@ def test_more_questions_and_samples_change_no_debate(spec: Spec, more: int, shuf
         assert not differences(expected, {key: found[key] for key in expected})
 
 
+@relation(15, spec=worlds(), samples=st.integers(1, 3))
+def test_every_turn_draws_for_itself(spec: Spec, samples: int) -> None:
+    """Equal prompts of other agents, rounds, samples or questions are answered with seeds of their own."""
+    role = {"prompt": "What do you think?"}
+    spec = {**spec, "roles": dict.fromkeys(spec["roles"], role), "samples": samples}
+    with workplace() as folder:
+        turns = play(load(spec, folder), folder / "run").turns()
+        assert len({turn.key for turn in turns}) == len(turns)
+
+
 @relation(20, spec=worlds(), offset=st.integers(1, 2))
 def test_a_slice_of_the_questions_is_debated_as_they_are_in_the_whole(spec: Spec, offset: int) -> None:
     with workplace() as folder:

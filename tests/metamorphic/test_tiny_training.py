@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from backends.training import Parallel, TrainSettings
+from society.definition import is_tuning
 from society.errors import BackendError
 from society.scenario.models import Scenario
-from society.session import run
+from society.session import Watcher, run
 from tests.metamorphic.relation import counted, relation
 from tests.metamorphic.runs import Snapshots, Spec, differences, load, outcome, workplace
 from tests.metamorphic.speakers import KINDS
@@ -27,13 +29,6 @@ LEARNERS: dict[str, tuple[Spec, Spec]] = {
     "one adapter, always from the base": ({"turn": "every", "adapter": "shared"}, {"iterations": 2, "start": "base"}),
 }
 """Options of the learner, and of the training."""
-
-
-class Steps(Snapshots):
-    """Copies the folder in the middle of a finetuning, too."""
-
-    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
-        self.take()
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         write_colours(folder)
         learner, options = LEARNERS[request.param]
         scenario = load(training(model, learner, **options), folder)
-        watcher = Steps(range(1, 500, 9), folder / "copies")
+        watcher = Snapshots(range(1, 500, 5), folder / "copies")  # in a training, another thread writes
         done = run(scenario, folder / "whole", watcher=watcher)
         assert sum(row.hash is not None for row in done.adapters()) >= 2
         yield Whole(scenario, folder, spoken(done), watcher.taken)
@@ -96,3 +91,31 @@ def test_more_iterations_go_on_from_fewer(whole: Whole) -> None:
         key: value for key, value in first.items() if key.startswith("adapter")
     }
     assert not differences(whole.outcome, spoken(run(whole.scenario, place, resume=True)))
+
+
+class Trained(Watcher):
+    """Notes each optimiser step."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        self.steps += 1
+
+
+@pytest.mark.parametrize("option", ["compile", "parallel"])
+@counted
+def test_a_finetuning_that_is_tuned_otherwise_trains_nothing_again(whole: Whole, option: str) -> None:
+    """No option of a finetuning that is marked `tuning` makes its weights others."""
+    spec = whole.scenario.train
+    assert spec is not None
+    tuned = [name for name, info in TrainSettings.model_fields.items() if is_tuning(info.json_schema_extra)]
+    assert tuned == ["compile"]
+    settings = spec.settings.model_copy(update={"compile": option == "compile"})
+    parallel = Parallel(processes=2) if option == "parallel" else None
+    train = spec.model_copy(update={"settings": settings, "parallel": parallel})
+    place, watcher = whole.folder / option, Trained()
+    shutil.copytree(whole.folder / "whole", place)
+    resumed = run(whole.scenario.model_copy(update={"train": train}), place, resume=True, watcher=watcher)
+    assert watcher.steps == 0
+    assert not differences(whole.outcome, spoken(resumed))
