@@ -19,6 +19,7 @@ from society.answers.format import ENDINGS, AnswerFormat, AnswerOptions
 from society.answers.mathematics import _verify, is_tame, same_math
 from society.answers.number_finder import find_last_number
 from society.answers.numbers import parse_number
+from society.answers.undecided import undecided_with
 from society.errors import SlowPatternError
 
 GENEROUS_SECONDS = 60.0  # the promise is a bounded number of steps, some seconds; a busy machine must not fail the test
@@ -327,3 +328,4 @@ def test_long_sums_and_towers_under_an_integral_are_not_shown_to_sympy(answer: s
     assert not is_tame(answer)
     assert same_math(answer, answer)
     assert not same_math(answer, answer + "+1")
+    assert undecided_with(answer, [answer + "+1"]) == [answer + "+1"]  # false, but not silently

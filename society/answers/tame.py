@@ -19,9 +19,19 @@ _FORBIDDEN = re.compile(r"__|\\(?:input|write|def|include|csname|catcode)|[`;@\"
 
 def is_tame(answer: str) -> bool:
     """Return whether SymPy may be shown `answer`, as `society.answers.latex.simplify` returns it."""
-    if len(answer) > MAX_LENGTH or _depth(answer) > MAX_DEPTH or re.search(rf"[0-9]{{{MAX_DIGITS},}}", answer):
+    return is_formula(answer) and _is_cheap(answer)
+
+
+def is_formula(answer: str) -> bool:
+    """Return whether `answer` may be mathematics: what is too long, too deep or like code is text."""
+    if len(answer) > MAX_LENGTH or _depth(answer) > MAX_DEPTH:
         return False
-    if _TOWER.search(answer) or _BIG_FACTORIAL.search(answer) or _FORBIDDEN.search(answer):
+    return not _FORBIDDEN.search(answer)
+
+
+def _is_cheap(answer: str) -> bool:
+    """Return whether SymPy computes `answer` in bounded time."""
+    if re.search(rf"[0-9]{{{MAX_DIGITS},}}", answer) or _TOWER.search(answer) or _BIG_FACTORIAL.search(answer):
         return False
     # SymPy adds up a sum term by term with exact fractions, and integrates by trying: both outlast any count of calls.
     if _BIG_ARGUMENT.search(answer) and (re.search(r"[0-9]{4,}", answer) or _NESTED_POWER.search(answer)):
