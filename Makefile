@@ -37,7 +37,7 @@ test: $(DEV) browser  ## Set everything up and run all tests, those on the real 
 	$(BIN)/pytest
 
 torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks; half an hour or so.
-	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.faults.torture
 
 lint: $(DEV)  ## Formatting, lint and types.
 	$(BIN)/ruff format --check .
@@ -68,7 +68,7 @@ browser:  ## Chromium, for the tests of pages; installed where apt-get can, else
 audit: $(DEV)  ## Known vulnerabilities of what is installed; says so and passes where the service cannot be asked.
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install -qq --disable-pip-version-check pip-audit || true
-	$(BIN)/python tests/audit.py $(VENV)/audit/bin/pip-audit
+	$(BIN)/python tests/project/audit.py $(VENV)/audit/bin/pip-audit
 
 fuzz: $(DEV)  ## Ten minutes for each reader of untrusted bytes; Linux only.
 	$(PIP) --editable '.[fuzz]'

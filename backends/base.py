@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from society.component import Component
-from society.errors import InputError
-from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
+from society.core.component import Component
+from society.core.errors import InputError
+from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
 

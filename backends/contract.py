@@ -20,8 +20,8 @@ from typing import Any, get_args
 import pytest
 
 from backends.base import Ability, Backend, BackendConfig, Decoder
-from society.errors import BackendError, ContextOverflowError
-from society.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Sampling
+from society.core.errors import BackendError, ContextOverflowError
+from society.core.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Sampling
 
 LONG_QUESTION = "Count from one to one hundred, all numbers in words, separated by commas."
 

@@ -14,8 +14,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from society.component import Component
-from society.types import Adapter
+from society.core.component import Component
+from society.core.types import Adapter
 
 OnStep = Callable[[int, int, float, int], None]
 """Called with (step from 1, steps in all, mean loss per learned token, tokens trained on so far)."""

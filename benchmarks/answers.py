@@ -20,8 +20,8 @@ from chart import record
 from machine import describe_machine
 
 from society.answers.mathematics import _verify, _worker, is_tame, same_math, simplify
+from society.core.types import Item
 from society.tasks.jsonl import Jsonl
-from society.types import Item
 
 HOSTILE = {
     "10**10**10": "10**10**10",

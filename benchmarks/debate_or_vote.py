@@ -21,12 +21,12 @@ from pathlib import Path
 
 from society.metrics.budget import BudgetVerdict, weigh_debating
 from society.metrics.proportion import Proportion
-from society.metrics.records import accuracy, load_records
 from society.metrics.statistics import holm
+from society.runner.sweep import sweep
+from society.runs.records import accuracy, load_records
 from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.session import run
-from society.sweep import sweep
 
 ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs" / "vote"

@@ -129,7 +129,7 @@ def measure(case: Case) -> dict[str, Any]:
     """One run in this process."""
     from society.scenario import load_scenario
     from society.session import run_async
-    from tests.virtual_time import run_in_virtual_time
+    from tests.simulation.virtual_time import run_in_virtual_time
 
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -47,8 +47,8 @@ Row = dict[str, float]
 
 def measure(agents: int, questions: int) -> Row:
     """One run in this process: seconds of each part, of processor time in the engine, and memory in MiB."""
-    from society.metrics.records import load_records
     from society.metrics.summary import summarize
+    from society.runs.records import load_records
     from society.scenario import load_scenario
     from society.scenario.expand import expand
     from society.session import run

@@ -27,7 +27,7 @@ from machine import describe_machine
 import backends.hf.weights as weights
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
-from society.types import Adapter, GenerateRequest
+from society.core.types import Adapter, GenerateRequest
 
 RESULT = Path(__file__).parent / "results" / "hf_adapters.md"
 REPETITIONS, ADAPTERS, LEAST = 3, 3, 1.3

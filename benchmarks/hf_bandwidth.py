@@ -24,7 +24,7 @@ from machine import describe_machine
 
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
-from society.types import ChatMessage, Example, GenerateRequest, Sampling, TurnId
+from society.core.types import ChatMessage, Example, GenerateRequest, Sampling, TurnId
 
 RESULT = Path(__file__).parent / "results" / "hf_bandwidth.md"
 REPETITIONS, ADAPTERS, RANK, LARGE = 3, 3, 16, 1 << 28

@@ -19,7 +19,7 @@ from chart import record
 from machine import describe_machine
 
 from backends.hf import HuggingFace
-from society.types import ChatMessage, GenerateRequest, Sampling
+from society.core.types import ChatMessage, GenerateRequest, Sampling
 
 RESULT = Path(__file__).parent / "results" / "hf_batching.md"
 TOPICS = ["the sea", "bread", "a storm", "the moon", "a railway", "salt", "a garden", "winter"]

@@ -28,7 +28,7 @@ from backends.training import Training, TrainSettings  # noqa: E402
 from benchmarks.lab.model import Recipe, make_blank  # noqa: E402
 from benchmarks.lab.teacher import hear  # noqa: E402
 from benchmarks.lab.tokenizer import make_tokenizer  # noqa: E402
-from society.types import Example  # noqa: E402
+from society.core.types import Example  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "hf_compiling.md"
 REPETITIONS, LEAST = 3, 1.3

@@ -27,7 +27,7 @@ from machine import describe_machine
 
 from backends.hf import HuggingFace
 from backends.training import Training, TrainSettings
-from society.types import Example
+from society.core.types import Example
 
 RESULT = Path(__file__).parent / "results" / "hf_profile.md"
 REPETITIONS = 3

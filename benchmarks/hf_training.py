@@ -25,7 +25,7 @@ from machine import describe_machine
 
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
-from society.types import ChatMessage, Example, TurnId
+from society.core.types import ChatMessage, Example, TurnId
 
 RESULTS = Path(__file__).parent / "results"
 REPETITIONS, EXAMPLES, BATCH, LEAST, MOST_MEMORY, MOST_PADDING = 3, 16, 4, 1.3, 1.15, 0.05

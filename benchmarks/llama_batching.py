@@ -20,13 +20,13 @@ import numpy as np
 from llama_rivals import Clock
 from machine import describe_machine
 
-from backends.gguf_file import check_gguf
 from backends.llama_cpp import LlamaCpp, native
 from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Writing
-from backends.llama_cpp.models import find_model
-from backends.llama_cpp.pace import Pace
-from society.types import ChatMessage, GenerateRequest, Sampling
+from backends.llama_cpp.threads import Pace
+from backends.models.find import find_model
+from backends.models.gguf_file import check_gguf
+from society.core.types import ChatMessage, GenerateRequest, Sampling
 
 COUNTRIES = (
     "France",

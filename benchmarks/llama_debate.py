@@ -34,12 +34,13 @@ from llama_rivals import Clock, Naive, Server, write_random_lora
 from machine import describe_machine
 
 from backends.base import Backend
-from backends.gguf_file import check_gguf
 from backends.llama_cpp import native
 from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Writing
-from backends.llama_cpp.models import find_model
-from backends.llama_cpp.pace import Pace
+from backends.llama_cpp.threads import Pace
+from backends.models.find import find_model
+from backends.models.gguf_file import check_gguf
+from society.core.types import Item, Turn
 from society.planning.demand import fit_backends
 from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
@@ -47,7 +48,6 @@ from society.session import open_backends
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.types import Item, Turn
 
 SCENARIO = """
 version: 1

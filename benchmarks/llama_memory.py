@@ -16,9 +16,9 @@ from pathlib import Path
 from chart import record
 from llama_rivals import write_random_lora
 
-from backends.gguf_file import check_gguf
 from backends.llama_cpp.convert import prepare_weights
-from backends.llama_cpp.models import find_model
+from backends.models.find import find_model
+from backends.models.gguf_file import check_gguf
 from society.planning.plan import make_plan
 from society.scenario import load_scenario
 from society.scenario.expand import expand

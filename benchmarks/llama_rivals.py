@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 
 from backends.base import Backend
-from society.types import GenerateOutput, GenerateRequest, Usage
+from society.core.types import GenerateOutput, GenerateRequest, Usage
 
 SERVER = """
 import signal, sys, xllamacpp as xlc

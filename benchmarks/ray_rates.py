@@ -24,11 +24,11 @@ from typing import Any
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # stay on the loopback device
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from backends.scripted import Scripted, ScriptedBackend
-from society.executors import mail
+from backends.scripted.backend import Scripted, ScriptedBackend
+from society.core.types import GenerateOutput, GenerateRequest, Turn
+from society.executors import request_batches as mail
 from society.scenario import load_scenario
 from society.session import Watcher, run
-from society.types import GenerateOutput, GenerateRequest, Turn
 
 RESULTS = Path(__file__).parent / "results" / "ray_rates.md"
 AGENTS, ROUNDS, REPLICAS, DELAY, SECONDS = 4, 2, 8, 1.0, 18

@@ -20,10 +20,10 @@ from machine import describe_machine
 from playwright.sync_api import Page
 
 from society.report.page import write_report
-from society.runs import Run
+from society.runs.run import Run
 from society.scenario import load_scenario
 from society.session import run
-from tests.browser import READY, open_browser
+from tests.report.browser import READY, open_browser
 
 RESULT = Path(__file__).parent / "results" / "report_opening.md"
 DEBATES, REPETITIONS, LIMIT = 2000, 5, 2.0

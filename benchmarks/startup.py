@@ -3,7 +3,7 @@
     python benchmarks/startup.py
 
 Each command is a process of its own, interleaved with the others, from its start to its end as a clock on the wall
-shows it. Python alone stands beside them. `tests/test_startup.py` holds what they import.
+shows it. Python alone stands beside them. `tests/cli/test_startup.py` holds what they import.
 """
 
 from __future__ import annotations

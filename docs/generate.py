@@ -14,11 +14,11 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from society.core.types import Item
 from society.planning.dry_run import dry_run, rough_count
 from society.scenario import load_scenario, scenario_schema
 from society.scenario.expand import Society, expand
-from society.scenario.reference import write_reference
-from society.types import Item
+from society.scenario.schema.reference import write_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "docs" / "scenario.schema.json"

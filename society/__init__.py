@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from society.runs import Run as Run
+    from society.runs.run import Run as Run
     from society.scenario import load_scenario as load_scenario
     from society.session import run as run
 
 __version__ = "0.1.0"
 
-_HOMES = {"load_scenario": "society.scenario", "run": "society.session", "Run": "society.runs"}
+_HOMES = {"load_scenario": "society.scenario", "run": "society.session", "Run": "society.runs.run"}
 
 
 def __getattr__(name: str) -> Any:
@@ -38,7 +38,7 @@ def check_siblings() -> None:
     from importlib.util import find_spec
     from pathlib import Path
 
-    from society.errors import InputError
+    from society.core.errors import InputError
 
     for name in ("backends", "topologies"):
         spec = find_spec(name)

@@ -11,23 +11,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from society.errors import BackendError
+from society.core.errors import BackendError
+from society.core.interrupt import Interruption
+from society.core.types import Item, Turn
 from society.executors.base import Executor, Needs
-from society.folder import RunFolder, find_store
-from society.interrupt import Interruption
 from society.metrics.kept import discard_diversity
-from society.metrics.records import DebateRecord, load_records
 from society.planning.demand import fit_backends
-from society.run_files import keep_inputs
-from society.runs import Run
+from society.runs.files import keep_inputs
+from society.runs.folder import RunFolder, find_store
+from society.runs.records import DebateRecord, load_records
+from society.runs.run import Run
 from society.scenario.expand import Society, expand
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
 from society.store.rows import ResultRow
-from society.types import Item, Turn
 
 if TYPE_CHECKING:
     from backends.base import Backend

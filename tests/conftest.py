@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from society.metrics.records import DebateRecord, load_records
-from society.runs import Run
+from society.runs.records import DebateRecord, load_records
+from society.runs.run import Run
 from society.scenario import load_scenario
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from society.session import run
 
 HEAD = """

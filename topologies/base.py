@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
 
-from society.component import Component
-from society.identity import derive_seed
+from society.core.component import Component
+from society.core.identity import derive_seed
 
 if TYPE_CHECKING:
     import networkx as nx

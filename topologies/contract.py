@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from society.errors import InputError
+from society.core.errors import InputError
 from topologies.base import Topology
 
 SIZES = range(1, 26)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from society.errors import InputError
+from society.core.errors import InputError
 from topologies.base import Topology
 from topologies.ties import connect, require
 

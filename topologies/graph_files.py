@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.parsers import expat
 
-from society.errors import InputError
+from society.core.errors import InputError
 from topologies.graph_reader import FileGraph, GraphFormatError, GraphReader, Key, needed
 
 LARGEST_FILE = 20_000_000

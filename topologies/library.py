@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
-from society.errors import InputError
-from society.paths import ReadablePath
+from society.core.errors import InputError
+from society.core.paths import ReadablePath
 from topologies.base import RandomTopology, Topology
 from topologies.graph_files import read_graph
 from topologies.graph_reader import FileGraph

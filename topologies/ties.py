@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from society.errors import InputError
+from society.core.errors import InputError
 
 if TYPE_CHECKING:
     import networkx as nx

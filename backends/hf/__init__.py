@@ -38,8 +38,8 @@ from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig, Exporter
 from backends.training import Parallel, TrainSettings
-from society.errors import InputError
-from society.paths import HubModel
+from society.core.errors import InputError
+from society.core.paths import HubModel
 
 
 class HuggingFace(BackendConfig):

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from backends.lora_config import find_fault, read_config
-from society.durable import put
-from society.errors import BackendError, StoreError
-from society.types import Adapter
+from backends.models.lora_config import find_fault, read_config
+from society.core.atomic import put
+from society.core.errors import BackendError, StoreError
+from society.core.types import Adapter
 
 CHUNK = 1 << 22
 

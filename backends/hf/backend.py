@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from backends.base import Backend
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from society.errors import BackendError, ContextOverflowError, InputError, MissingExtraError
-from society.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
+from society.core.errors import BackendError, ContextOverflowError, InputError, MissingExtraError
+from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace

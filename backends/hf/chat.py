@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from backends.chat_templates import chat_environment, compile_chat_template, fill_chat_template
-from society.errors import BackendError, InputError
-from society.types import ChatMessage
+from backends.models.chat_templates import chat_environment, compile_chat_template, fill_chat_template
+from society.core.errors import BackendError, InputError
+from society.core.types import ChatMessage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

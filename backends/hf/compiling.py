@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from society.errors import BackendError
+from society.core.errors import BackendError
 
 
 @contextmanager

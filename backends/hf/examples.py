@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from backends.hf.chat import Chat
 from backends.training import TrainSettings
-from society.errors import InputError
-from society.types import Example
+from society.core.errors import InputError
+from society.core.types import Example
 
 LEAST_CONTEXT = 4  # tokens of the prompt that a cut must leave at either end
 

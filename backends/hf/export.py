@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.base import BackendConfig
-from backends.gguf_export import export_gguf_adapter, export_merged
 from backends.hf.adapters import check_adapter, is_lora, write_folder
 from backends.hf.examples import render
 from backends.hf.hashing import hash_base
 from backends.hf.loading import find_folder, load_chat
 from backends.llama_cpp.config import LlamaCpp
+from backends.models.gguf_export import export_gguf_adapter, export_merged
 from backends.training import TrainSettings
-from society.types import Adapter, Example
+from society.core.types import Adapter, Example
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace

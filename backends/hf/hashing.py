@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from backends.hf.chat import Chat
-from backends.llama_cpp.models import digest_of
+from backends.models.find import digest_of
 
 SHAPING = {".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken"}
 """Suffixes of the files that transformers reads from a model's folder, or may read."""

@@ -22,7 +22,7 @@ import torch
 
 from backends.hf.adapters import check_adapter
 from backends.training import Parallel
-from society.errors import BackendError
+from society.core.errors import BackendError
 
 if TYPE_CHECKING:
     from backends.hf.examples import Rows

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from backends.gguf_file import GGUFInfo, check_gguf
 from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
 from backends.hf.hashing import hash_base
-from backends.llama_cpp.models import cache_folder, digest_of, find_model
-from society.errors import BackendError, InputError
+from backends.models.find import cache_folder, digest_of, find_model
+from backends.models.gguf_file import GGUFInfo, check_gguf
+from society.core.errors import BackendError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +72,7 @@ def find_folder(model: str) -> Path:
     if model.startswith("pypi:") or model.endswith(".gguf"):
         return dequantise(find_model(model))
     path = Path(model).expanduser()
-    local = path.is_absolute() and path.is_dir()  # a relative name is the hub's: see `society.paths.HubModel`
+    local = path.is_absolute() and path.is_dir()  # a relative name is the hub's: see `society.core.paths.HubModel`
     folder = path if local else _fetch(model.removeprefix("hf:"))
     if not any(folder.glob("*.safetensors")):
         raise BackendError(

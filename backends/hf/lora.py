@@ -7,10 +7,10 @@ from typing import Any
 
 from backends.hf.adapters import is_lora, normalise_config
 from backends.hf.weights import Weights
-from backends.lora_config import find_shared, quiet_peft
+from backends.models.lora_config import find_shared, quiet_peft
 from backends.training import TrainSettings
-from society.errors import InputError
-from society.types import Adapter
+from society.core.errors import InputError
+from society.core.types import Adapter
 
 NAME = "in_training"
 """Name of the adapter being trained, among those that are loaded."""

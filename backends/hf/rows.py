@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from backends.hf.chat import Chat
-from society.types import FinishReason, GenerateOutput, GenerateRequest, Usage
+from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from backends.hf.rows import Row
-from society.types import Sampling
+from society.core.types import Sampling
 
 HEAD = 1024  # truncation looks at this many likeliest tokens first: sorting the vocabulary costs ten times that
 

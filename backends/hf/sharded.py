@@ -29,10 +29,10 @@ from backends.hf.loading import load_model
 from backends.hf.lora import attach_new, write_lora
 from backends.hf.train import Job, Watch, check_full, memory_told, run, seeded
 from backends.hf.weights import Weights
-from backends.lora_config import is_tied
+from backends.models.lora_config import is_tied
 from backends.training import TrainSettings
-from society.errors import SocietyError
-from society.types import Adapter
+from society.core.errors import SocietyError
+from society.core.types import Adapter
 
 
 def main(folder: Path) -> int:

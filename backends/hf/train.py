@@ -34,8 +34,8 @@ from backends.hf.rounding import unrounded_sums
 from backends.hf.scoring import learned_logits
 from backends.hf.weights import Weights
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from society.errors import BackendError, InputError
-from society.types import Adapter, Example
+from society.core.errors import BackendError, InputError
+from society.core.types import Adapter, Example
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from backends.hf.adapters import check_adapter, check_shapes, is_lora
 from backends.hf.casting import Buffers, Precision
 from backends.hf.loading import load_model, read_names, read_tensors
 from backends.hf.mixing import Stack, can_stack
-from backends.lora_config import is_alone, quiet_peft, read_config
-from society.errors import BackendError
-from society.types import Adapter
+from backends.models.lora_config import is_alone, quiet_peft, read_config
+from society.core.errors import BackendError
+from society.core.types import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

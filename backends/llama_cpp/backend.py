@@ -10,24 +10,24 @@ from types import TracebackType
 from typing import Any, Self
 
 from backends.base import Backend
-from backends.gguf_file import check_gguf
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Job, Scoring, Writing
 from backends.llama_cpp.lora import check_lora
-from backends.llama_cpp.models import find_model
 from backends.llama_cpp.naming import name_model
 from backends.llama_cpp.native import Context, Model
-from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.sampling import Choices, Sampler
 from backends.llama_cpp.scheduler import Scheduler
 from backends.llama_cpp.sizes import Sizes, find_sizes
-from backends.llama_cpp.team import Team
 from backends.llama_cpp.text import TextStream
-from society.errors import BackendError, ContextOverflowError, InputError
-from society.identity import hash_path
-from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
+from backends.llama_cpp.threads import Pace
+from backends.llama_cpp.workers import Team
+from backends.models.find import find_model
+from backends.models.gguf_file import check_gguf
+from society.core.errors import BackendError, ContextOverflowError, InputError
+from society.core.identity import hash_path
+from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
 
 
 class LlamaCppBackend(Backend):

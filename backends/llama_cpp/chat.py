@@ -1,6 +1,6 @@
 """Messages to prompt tokens, by the chat template that the model carries or the user gives.
 
-Templates come with models and are untrusted (see `backends.chat_templates`). So are message contents: the name
+Templates come with models and are untrusted (see `backends.models.chat_templates`). So are message contents: the name
 of a control token in one (say, the mark that ends a turn) is broken up by an invisible character, so that nobody can
 write a turn in another's name.
 """
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
-from backends.chat_templates import compile_chat_template, fill_chat_template
-from society.errors import BackendError, InputError
-from society.types import ChatMessage
+from backends.models.chat_templates import compile_chat_template, fill_chat_template
+from society.core.errors import BackendError, InputError
+from society.core.types import ChatMessage
 
 _BREAK = "\u200b"  # a zero-width space
 _MARK = "REPLY"

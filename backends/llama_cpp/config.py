@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig, Count, Demand, Memory
-from society.paths import ModelPath
+from society.core.paths import ModelPath
 
 if TYPE_CHECKING:
-    from backends.gguf_file import GGUFInfo
+    from backends.models.gguf_file import GGUFInfo
 
 
 class LlamaCpp(BackendConfig):
@@ -69,7 +69,7 @@ class LlamaCpp(BackendConfig):
         return find_memory(self, self._header(), adapters)
 
     def _header(self) -> GGUFInfo:
-        from backends.gguf_file import check_gguf
-        from backends.llama_cpp.models import find_model
+        from backends.models.find import find_model
+        from backends.models.gguf_file import check_gguf
 
         return check_gguf(find_model(self.model))

@@ -10,9 +10,9 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from backends.gguf_file import GGUFInfo, check_gguf
-from backends.llama_cpp.models import cache_folder, digest_of, replacing
-from society.errors import BackendError
+from backends.models.find import cache_folder, digest_of, replacing
+from backends.models.gguf_file import GGUFInfo, check_gguf
+from society.core.errors import BackendError
 
 log = logging.getLogger(__name__)
 

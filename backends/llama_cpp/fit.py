@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backends.base import Count, Demand
-from backends.gguf_file import GGUFInfo, check_gguf
 from backends.llama_cpp.config import LlamaCpp
-from backends.llama_cpp.models import find_model
 from backends.llama_cpp.sizes import STEP, Sizes, find_memory, find_sizes, free_memory, round_up
-from society.errors import InputError
+from backends.models.find import find_model
+from backends.models.gguf_file import GGUFInfo, check_gguf
+from society.core.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import numpy as np
 from backends.llama_cpp.native import Logits, Tokens
 from backends.llama_cpp.sampling import Choices, Sampler
 from backends.llama_cpp.text import TextStream
-from society.types import FinishReason, GenerateOutput, Usage
+from society.core.types import FinishReason, GenerateOutput, Usage
 
 
 class Job(ABC):

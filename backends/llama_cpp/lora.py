@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from backends.gguf_file import GGUFInfo
-from society.errors import InputError
+from backends.models.gguf_file import GGUFInfo
+from society.core.errors import InputError
 
 _SIDES = (".lora_a", ".lora_b")
 

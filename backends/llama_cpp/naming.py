@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from backends.gguf_file import GGUFInfo
 from backends.llama_cpp.config import LlamaCpp
-from backends.llama_cpp.models import digest_of
+from backends.models.find import digest_of
+from backends.models.gguf_file import GGUFInfo
 
 
 def name_model(

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.llama_cpp.pace import Pace
 from backends.llama_cpp.probe import check_loads
 from backends.llama_cpp.sizes import LARGEST_BATCH, most_logits
-from society.errors import BackendError, InputError, MissingExtraError
+from backends.llama_cpp.threads import Pace
+from society.core.errors import BackendError, InputError, MissingExtraError
 
 Tokens = NDArray[np.int32]
 Logits = NDArray[np.float32]

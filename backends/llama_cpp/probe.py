@@ -18,8 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.llama_cpp.models import cache_folder, digest_of, replacing
-from society.errors import InputError
+from backends.models.find import cache_folder, digest_of, replacing
+from society.core.errors import InputError
 
 if TYPE_CHECKING:
     from backends.llama_cpp.native import Model
@@ -95,7 +95,7 @@ def _compute(model: Model) -> None:
     import numpy as np
 
     from backends.llama_cpp.native import Context
-    from backends.llama_cpp.pace import Pace
+    from backends.llama_cpp.threads import Pace
 
     context = Context(model, 2, LENGTH, Pace(1, adapt=False), on_gpu=False)
     tokens = np.linspace(0, model.vocabulary.size - 1, 2 * LENGTH).astype(np.int32)

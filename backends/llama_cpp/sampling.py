@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.llama_cpp.native import Logits, Tokens
-from society.types import Sampling
+from society.core.types import Sampling
 
 _Places = NDArray[np.intp]
 _FLOORS = (1e-5, 1e-8)

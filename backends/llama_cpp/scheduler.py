@@ -31,7 +31,7 @@ from backends.llama_cpp.jobs import Job, Scoring, Writing
 from backends.llama_cpp.native import Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
 from backends.llama_cpp.sizes import BLOCK, CHUNK, LARGEST_BATCH
-from society.errors import BackendError, SocietyError
+from society.core.errors import BackendError, SocietyError
 
 log = logging.getLogger(__name__)
 

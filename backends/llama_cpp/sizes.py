@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.base import Memory
-from backends.gguf_file import GGUFInfo
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import weights_size
+from backends.models.gguf_file import GGUFInfo
 
 DEFAULT_CONTEXT = 2048
 """Tokens of a slot where no scenario says what it needs."""

@@ -17,9 +17,9 @@ from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, VLLM
 from backends.openai.opening import Served
 from backends.openai.wire import ModelList
-from society.errors import BackendError, InputError
-from society.identity import hash_path
-from society.types import Adapter
+from society.core.errors import BackendError, InputError
+from society.core.identity import hash_path
+from society.core.types import Adapter
 
 
 class ServerAdapters:

@@ -17,8 +17,8 @@ from backends.openai.dialects import read_choice, write_body
 from backends.openai.limit import Limit
 from backends.openai.opening import Served, find_server, look
 from backends.openai.wire import Choice, Completion
-from society.errors import BackendError, ContextOverflowError
-from society.types import FinishReason, GenerateOutput, GenerateRequest, Usage
+from society.core.errors import BackendError, ContextOverflowError
+from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 
 class OpenAIBackend(Backend):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from backends.openai.config import OpenAI
 from backends.openai.failures import NoAnswerError, failure
 from backends.openai.keys import find_key, is_local
-from society.errors import MissingExtraError, TransientError
+from society.core.errors import MissingExtraError, TransientError
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 4.0

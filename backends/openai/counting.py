@@ -15,8 +15,8 @@ from backends.openai.config import OpenAI
 from backends.openai.dialects import LLAMA_CPP, VLLM
 from backends.openai.keys import find_key
 from backends.openai.opening import Served, look
-from society.errors import BackendError, InputError, SocietyError
-from society.types import ChatMessage
+from society.core.errors import BackendError, InputError, SocietyError
+from society.core.types import ChatMessage
 
 
 def fit(config: OpenAI, demand: Callable[[Count], Demand]) -> OpenAI:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from society.errors import BackendError
-from society.types import GenerateRequest, Sampling
+from society.core.errors import BackendError
+from society.core.types import GenerateRequest, Sampling
 
 LimitName = Literal["max_tokens", "max_completion_tokens"]
 Fields = dict[str, Any]

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backends.openai.wire import Problem
-from society.errors import BackendError, ContextOverflowError, TransientError
+from society.core.errors import BackendError, ContextOverflowError, TransientError
 
 SHOWN = 300
 """Characters of a server's own words that an error repeats."""

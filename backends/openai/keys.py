@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from society.errors import InputError
+from society.core.errors import InputError
 
 if TYPE_CHECKING:
     from backends.openai.config import OpenAI

@@ -14,9 +14,9 @@ from backends.openai.config import OpenAI
 from backends.openai.dialects import LLAMA_CPP, Dialect, LimitName, find_dialect, write_body
 from backends.openai.failures import NoAnswerError
 from backends.openai.wire import Completion, LoraList, ModelEntry, ModelList, Props
-from society.errors import BackendError, InputError, TransientError
-from society.identity import fingerprint
-from society.types import ChatMessage, GenerateRequest, Sampling
+from society.core.errors import BackendError, InputError, TransientError
+from society.core.identity import fingerprint
+from society.core.types import ChatMessage, GenerateRequest, Sampling
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks at a server that is busy, or still loads its model. The engine retries turns, not openings."""

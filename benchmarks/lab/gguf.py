@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backends.gguf_export import Names, read_tensors
-from backends.llama_cpp.models import replacing
+from backends.models.find import replacing
+from backends.models.gguf_export import Names, read_tensors
 
 PRE = "smollm"
 """llama.cpp's name for byte-level BPE whose digits stand alone."""

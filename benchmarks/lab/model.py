@@ -23,14 +23,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from backends.llama_cpp.models import cache_folder
+from backends.models.find import cache_folder
 from backends.training import TrainSettings
 from benchmarks.lab.gguf import write_gguf
 from benchmarks.lab.plan import SCENARIOS, SEEDS
 from benchmarks.lab.teacher import Manner, hear, used_questions
 from benchmarks.lab.tokenizer import make_tokenizer
+from society.core.types import Example
 from society.scenario import load_scenario
-from society.types import Example
 
 HERE = Path("build") / "lab"
 """Where the scenarios of the lab look for the model, from the folder of the project; others have folders in it."""

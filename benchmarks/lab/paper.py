@@ -19,10 +19,10 @@ from pathlib import Path
 
 from benchmarks.lab.plan import ARMS, CHUNK, ROOT, SEEDS, suite_of
 from benchmarks.lab.summary import read, write
-from society.errors import InputError
-from society.runs import Run
+from society.core.errors import InputError
+from society.core.types import Item
+from society.runs.run import Run
 from society.session import Watcher, run
-from society.types import Item
 
 RUNS = ROOT / "runs" / "paper"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from society.scenario import load_scenario
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 
 ROOT = Path(__file__).parent.parent.parent
 SCENARIOS = ROOT / "scenarios" / "lab"

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab.plan import ARMS, RESULTS
-from society.definition import defining
-from society.identity import fingerprint
+from society.core.definition import defining
+from society.core.identity import fingerprint
 from society.metrics.diversity import mean_of
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
 from society.metrics.plain import to_plain
 from society.metrics.proportion import Proportion
-from society.metrics.records import (
+from society.runs.records import (
     DebateRecord,
     by_iteration,
     load_records,
@@ -29,7 +29,7 @@ from society.metrics.records import (
     share_right,
     vote_is_right,
 )
-from society.runs import Run
+from society.runs.run import Run
 from society.scenario.expand import Society, expand
 
 MEASURED = 100

@@ -12,10 +12,10 @@ from typing import Any
 from benchmarks.lab.compare import contrast, differences
 from benchmarks.lab.plan import ARMS, RESULTS, ROOT, SUITES, Suite
 from benchmarks.lab.summary import read
+from society.core.types import Usage
 from society.metrics.diversity import Mean, TextDiversity, mean_of
 from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion, proportion
-from society.types import Usage
 
 PAGE = ROOT / "docs" / "results.md"
 START, END = "<!-- results -->", "<!-- end of results -->"
@@ -213,7 +213,7 @@ def draw(suite: Suite, summaries: Summaries, out: Path) -> None:
     """The suite's arms by iteration over all seeds, as `society plot` draws runs."""
     import matplotlib
 
-    from society.plots import STYLE, UNDATED, Curves, draw_iterations
+    from society.pictures.curves import STYLE, UNDATED, Curves, draw_iterations
 
     curves = [Curves(arm, [], [], scores(summaries[arm])) for arm in suite.drawn if arm in summaries]
     with matplotlib.rc_context(STYLE):

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from backends.base import Backend
 from benchmarks.lab.plan import SCENARIOS
+from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, Item, Turn
 from society.scenario import load_scenario
 from society.scenario.expand import expand
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.types import ChatMessage, Example, GenerateOutput, GenerateRequest, Item, Turn
 
 ORDERS = (
     "p=b*c q=e*f s=a+p t=s+d r=t-q",

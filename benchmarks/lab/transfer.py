@@ -21,11 +21,11 @@ from statistics import fmean
 from benchmarks.lab.compare import test
 from benchmarks.lab.paper import RUNS
 from benchmarks.lab.plan import CAPITALS, ROOT
-from society.metrics.records import DebateRecord, accuracy, load_records
 from society.metrics.statistics import Difference, compare_outcomes
-from society.runs import Run
+from society.runs.records import DebateRecord, accuracy, load_records
+from society.runs.run import Run
 from society.scenario import load_scenario
-from society.scenario.models import Binding
+from society.scenario.models.scenario import Binding
 from society.session import run
 from society.training.export import TrainingExport
 

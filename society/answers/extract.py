@@ -40,8 +40,8 @@ from society.answers.number_finder import find_last_number
 from society.answers.stance import after_quotes
 from society.answers.statements import find_statement, only_refuses
 from society.answers.thoughts import strip_thoughts
-from society.component import Component
-from society.errors import SlowPatternError
+from society.core.component import Component
+from society.core.errors import SlowPatternError
 
 MAX_TEXT = 100_000
 """Characters. Only this much of the end of a longer text is looked at."""
@@ -50,7 +50,7 @@ REGEX_SECONDS = 0.5
 
 
 def _check_regex(pattern: str) -> str:
-    from society.text import compile_pattern
+    from society.core.templating.prompts import compile_pattern
 
     compile_pattern(pattern)
     return pattern

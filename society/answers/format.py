@@ -13,7 +13,7 @@ from society.answers.mathematics import require_math_verify
 from society.answers.mentions import Candidates
 from society.answers.phrases import contains_answer
 from society.answers.quantities import read_quantity
-from society.component import Component
+from society.core.component import Component
 
 ENDINGS = {
     "tag": "Put your final answer between <answer> and </answer>.",

@@ -32,7 +32,7 @@ from society.answers.tame import is_formula, is_tame
 from society.answers.undecided import note
 from society.answers.units import read_unit
 from society.answers.worker import Worker
-from society.errors import MissingExtraError
+from society.core.errors import MissingExtraError
 
 __all__ = ["is_tame", "require_math_verify", "same_math", "simplify"]
 

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from society.errors import SocietyError
+from society.core.errors import SocietyError
 
 QUICK_SECONDS = 0.2
 """Seconds of processor time for a question before its steps are counted. An ordinary one takes 0.01."""

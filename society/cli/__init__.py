@@ -8,8 +8,8 @@ import click
 
 import society
 from society.cli.streams import abandon, finish, say, settle
-from society.errors import InputError, SocietyError
-from society.visible import reveal
+from society.core.errors import InputError, SocietyError
+from society.core.hidden_chars import reveal
 
 INTERRUPTED = 130
 

@@ -25,9 +25,9 @@ WIDEST = 7
 @json_option
 def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
     """Compare runs on the same questions: accuracy, paired differences, cost."""
-    from society.errors import InputError
+    from society.core.errors import InputError
     from society.metrics.comparison import compare
-    from society.runs import Run
+    from society.runs.run import Run
 
     if len(runs) < 2:
         raise InputError("There is one run, and nothing to compare it with.", "Name two runs or more.")
@@ -49,7 +49,7 @@ def _print_json(found: Comparison) -> None:
 def _print_tables(found: Comparison, form: str) -> None:
     """Tables on stdout. Remarks follow in prose formats; beside CSV and LaTeX, they go to stderr."""
     from society.cli.streams import say
-    from society.metrics.layout import layout, pair_rows, run_rows, stand
+    from society.metrics.comparison_tables import layout, pair_rows, run_rows, stand
 
     runs = run_rows(found)
     say(layout(runs if form == "csv" or len(runs) > WIDEST else stand(runs), form))

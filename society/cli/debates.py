@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from society.errors import InputError
+from society.core.errors import InputError
 
 LISTED = 6
 """Maximum number of numbers, and of ids, that a note lists."""

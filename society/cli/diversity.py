@@ -31,7 +31,7 @@ def command(
     from society.cli.streams import say
     from society.metrics.measure import measure_diversity
     from society.metrics.plain import to_plain
-    from society.runs import Run
+    from society.runs.run import Run
 
     found = measure_diversity(Run(run), encoder, likelihood, turn, limit, allow=allow)
     if as_json:

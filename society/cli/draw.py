@@ -14,8 +14,8 @@ from society.cli.options import scenario_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help=".svg, .png or .pdf")
 def command(scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], output: Path) -> None:
     """Draw who reads whom in SCENARIO, one panel for each phase."""
-    from society.draw import draw
-    from society.panels import panels
+    from society.pictures.panels import panels
+    from society.pictures.topology import draw
     from society.scenario import load_scenario
     from society.scenario.expand import expand
 

@@ -10,7 +10,7 @@ import click
 from society.cli.options import allow_option, offline
 
 if TYPE_CHECKING:
-    from society.tables import Format
+    from society.metrics.frames import Format
 
 
 @click.command("export")
@@ -36,8 +36,8 @@ def command(
 
     Adapters are written for PEFT and as GGUF, with what they learned from and a scenario that speaks with them.
     """
-    from society.runs import Run
-    from society.tables import write_tables
+    from society.metrics.frames import write_tables
+    from society.runs.run import Run
 
     for path in write_tables(Run(run), folder, form):
         click.echo(f"Wrote {path}")

@@ -17,7 +17,7 @@ def command(kind: str, as_json: bool) -> None:
     """What there is of KIND, one line each, with its fields."""
     import inspect
 
-    from society.registry import kinds
+    from society.components.registry import kinds
 
     found = {
         name: ((inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " "),

@@ -17,7 +17,7 @@ def command(name: str) -> None:
     import re
     from importlib.resources import files
 
-    from society.errors import InputError
+    from society.core.errors import InputError
     from society.scenario import scenario_schema
 
     stem = name.removesuffix(".yaml")

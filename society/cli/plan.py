@@ -41,8 +41,8 @@ def command(
     society = expand(load_scenario(scenario, overrides, allow))
     plan = make_plan(society, calibrate)
     if picture:
-        from society.draw import draw
-        from society.panels import round_panels
+        from society.pictures.panels import round_panels
+        from society.pictures.topology import draw
 
         draw(round_panels(society, plan.worst), picture)
     if as_json:

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from society.core.types import Item, Turn
 from society.metrics.matching import LEAST, Matching, by_id, first_phase
 from society.session import Watcher
-from society.types import Item, Turn
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,7 +13,7 @@ import click
 def command(runs: tuple[Path, ...], output: Path) -> None:
     """Write what RUNS say, with every debate in them, as a page that needs nothing else."""
     from society.report.page import write_report
-    from society.runs import Run
+    from society.runs.run import Run
 
     write_report([Run(run) for run in runs], output)
     click.echo(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")

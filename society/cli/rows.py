@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from society.cli.options import offline
-from society.errors import InputError, SocietyError
+from society.core.errors import InputError, SocietyError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from society.runs import Run
+    from society.core.types import Example, Turn
+    from society.runs.run import Run
     from society.store.adapters import AdapterRow
-    from society.types import Example, Turn
 
 OPEN, CLOSE = "⟦", "⟧"
 """What stands around learned text where there are no colours."""

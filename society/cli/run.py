@@ -39,12 +39,12 @@ def command(
     """Debate every question of SCENARIO, and say what came of it."""
     from society.cli.progress import Progress
     from society.metrics.iterations import run_iterations
-    from society.metrics.records import by_iteration, load_records
     from society.metrics.summary import summarize
+    from society.runner.tracking import Several, Tracking, open_tracker
+    from society.runs.records import by_iteration, load_records
     from society.scenario import load_with_warnings
     from society.scenario.expand import expand
     from society.session import run
-    from society.tracking import Several, Tracking, open_tracker
 
     loaded, warnings = load_with_warnings(scenario, overrides, allow)
     for warning in warnings:

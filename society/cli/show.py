@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from society.metrics.records import DebateRecord
-    from society.types import Turn
+    from society.core.types import Turn
+    from society.runs.records import DebateRecord
 
 
 @click.command("show")
@@ -50,8 +50,8 @@ def command(
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.cli.terminal import Terminal
-    from society.metrics.records import load_record, load_records
-    from society.runs import Run
+    from society.runs.records import load_record, load_records
+    from society.runs.run import Run
 
     console = Terminal()
     if row is not None:

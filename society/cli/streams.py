@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import click
 
-from society.visible import reveal
+from society.core.hidden_chars import reveal
 
 
 def say(text: object = "", err: bool = False) -> None:

@@ -10,7 +10,7 @@ import click
 from society.cli.options import json_option, scenario_options
 
 if TYPE_CHECKING:
-    from society.sweep import Variant
+    from society.runner.sweep import Variant
 
 
 @click.command("sweep")
@@ -25,7 +25,7 @@ def command(
 ) -> int:  # fmt: skip
     """Run SCENARIO once for each combination of values. Run again, it goes on where it was interrupted."""
     from society.cli.progress import Progress
-    from society.sweep import sweep
+    from society.runner.sweep import sweep
 
     def watch(changes: tuple[str, ...]) -> Progress:
         click.echo(f"\n{'  '.join(changes)}", err=True)
@@ -43,8 +43,8 @@ def command(
 
 
 def _row(variant: Variant) -> dict[str, Any]:
-    from society.metrics.records import load_records
     from society.metrics.summary import summarize
+    from society.runs.records import load_records
     from society.scenario.expand import expand
 
     run = variant.run

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from society.visible import reveal
+from society.core.hidden_chars import reveal
 
 
 class Terminal(Console):

@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 
 from backends.base import Backend, BackendConfig
 from backends.training import Parallel
-from society.component import Component
+from society.core.component import Component
 
 
 @dataclass(frozen=True, slots=True)

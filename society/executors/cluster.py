@@ -14,11 +14,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from backends.base import Backend, BackendConfig
-from society.component import Component
-from society.errors import InputError, MissingExtraError
+from society.core.component import Component
+from society.core.errors import InputError, MissingExtraError
 from society.executors.base import Executor, ExecutorConfig, Needs
+from society.executors.cluster_connection import Membership
 from society.executors.finetune import Order, RemoteTrainer, finetune
-from society.executors.joining import Membership
 from society.executors.pool import Pool
 from society.executors.remote import RemoteBackend
 from society.executors.replica import Replica

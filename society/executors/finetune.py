@@ -17,12 +17,12 @@ from typing import Any
 
 from backends.base import BackendConfig
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from society.errors import BackendError, SocietyError
-from society.executors.calls import call, cause, dead, put
-from society.executors.parcels import Digest, Piece, Unpacking, pack
+from society.core.errors import BackendError, SocietyError
+from society.core.types import Adapter, Example
+from society.executors.file_transfer import Digest, Piece, Unpacking, pack
+from society.executors.ray_calls import call, cause, dead, put
 from society.executors.replica import told
 from society.executors.scratch import Scratch
-from society.types import Adapter, Example
 
 Step = tuple[int, int, float, int]
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from society.errors import BackendError, SocietyError, TransientError
-from society.executors.calls import call, cause, dead, put
-from society.executors.mail import Line
+from society.core.errors import BackendError, SocietyError, TransientError
+from society.core.types import Adapter
+from society.executors.ray_calls import call, cause, dead, put
 from society.executors.replica import Missing, Opened
-from society.types import Adapter
+from society.executors.request_batches import Line
 
 CLOSING = 5
 """Seconds that a replica has to close its backend."""

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from backends.base import Backend, Trainer
-from society.errors import InputError
-from society.executors.calls import put
+from society.core.errors import InputError
+from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
 from society.executors.pool import Pool
-from society.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
+from society.executors.ray_calls import put
 
 
 class RemoteBackend(Backend):

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Backend, BackendConfig
-from society.errors import BackendError, SocietyError
-from society.executors.mail import Letter, Mailbox
-from society.executors.parcels import Digest, Unpacking
+from society.core.errors import BackendError, SocietyError
+from society.core.types import Adapter, ChatMessage, GenerateRequest
+from society.executors.file_transfer import Digest, Unpacking
+from society.executors.request_batches import Letter, Mailbox
 from society.executors.scratch import Scratch
-from society.types import Adapter, ChatMessage, GenerateRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from society.metrics.records import DebateRecord, by_question, total_usage
 from society.metrics.statistics import Difference, compare_outcomes
 from society.metrics.tradeoff import first_answers, mean_tokens, vote_chances
+from society.runs.records import DebateRecord, by_question, total_usage
 from society.scenario.expand import Society
 
 

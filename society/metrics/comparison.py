@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from society.errors import InputError
+from society.core.errors import InputError
+from society.core.types import Usage
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.proportion import Proportion
-from society.metrics.records import (
+from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
+from society.metrics.votes import count_support
+from society.runs.records import (
     DebateRecord,
     accuracy,
     by_iteration,
@@ -20,12 +23,9 @@ from society.metrics.records import (
     sameness,
     total_usage,
 )
-from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
-from society.metrics.votes import count_support
-from society.types import Usage
 
 if TYPE_CHECKING:
-    from society.runs import Run
+    from society.runs.run import Run
 
 INTERESTING = 0.05
 """The difference that the power sentence is about: five points."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from society.metrics.records import DebateRecord, total_usage
+from society.core.types import Usage
+from society.runs.records import DebateRecord, total_usage
 from society.store.adapters import AdapterRow
-from society.types import Usage
 
 TOLERANCE = 0.02
 """Largest relative difference of two counts that are called matched."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from society.answers import group
-from society.metrics.records import DebateRecord, sameness
+from society.core.types import Same, Turn
+from society.runs.records import DebateRecord, sameness
 from society.scenario.expand import Society
-from society.types import Same, Turn
 
 Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
 """Texts to vectors of one length: a backend's `embeddings.embed`, or `society.metrics.encoders.load_encoder`."""

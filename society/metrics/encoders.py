@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from society.errors import InputError, MissingExtraError
+from society.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from society.metrics.diversity import Embed

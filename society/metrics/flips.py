@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from society.types import Same
+from society.core.types import Same
 
 
 @dataclass(frozen=True, slots=True)

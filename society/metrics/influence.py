@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from society.answers import group
+from society.core.types import Same, Turn, TurnId
 from society.metrics.proportion import Proportion, proportion
-from society.metrics.records import DebateRecord, Question, sameness, share_true
+from society.runs.records import DebateRecord, Question, sameness, share_true
 from society.scenario.expand import Society
-from society.types import Same, Turn, TurnId
 
 Verdict = tuple[Question, list[bool]]
 

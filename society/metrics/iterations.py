@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from society.core.types import Usage
 from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
-from society.metrics.records import (
+from society.runs.records import (
     DebateRecord,
     Question,
     accuracy,
@@ -23,10 +24,9 @@ from society.metrics.records import (
 from society.scenario.expand import Society
 from society.store.adapters import AdapterRow, ExampleRow
 from society.training.labels import Labels, consensus_labels, open_labels
-from society.types import Usage
 
 if TYPE_CHECKING:
-    from society.runs import Run
+    from society.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from society.errors import RunFolderError
-from society.run_files import own_file, validate_file
+from society.core.errors import RunFolderError
+from society.runs.files import own_file, validate_file
 
 if TYPE_CHECKING:
-    from society.runs import Run
+    from society.runs.run import Run
 
 FILE = "diversity.json"
 LARGEST = 20_000_000

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from society.errors import BackendError, InputError
+from society.core.errors import BackendError, InputError
+from society.core.types import ChatMessage, Turn
 from society.metrics.diversity import Mean, mean_of
-from society.types import ChatMessage, Turn
 
 if TYPE_CHECKING:
     from backends.base import Backend

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from society.metrics.records import DebateRecord
+from society.core.types import Item, Turn
+from society.runs.records import DebateRecord
 from society.scenario.expand import Society
 from society.tasks.base import Task
-from society.types import Item, Turn
 
 LEAST = 12
 """Replies before a warning while a run goes on."""

@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.durable import appearing
-from society.errors import InputError
+from society.core.atomic import appearing
+from society.core.errors import InputError
+from society.core.types import Turn
 from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.encoders import load_encoder
 from society.metrics.kept import FILE, read_diversity
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.plain import to_plain
-from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
-from society.run_files import read_json
+from society.runs.files import read_json
+from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.scenario.expand import Society, expand
 from society.store.migrate import VERSION
-from society.types import Turn
 
 if TYPE_CHECKING:
     from backends.base import Backend
-    from society.runs import Run
+    from society.runs.run import Run
 
 __all__ = ["ModelDiversity", "measure_diversity", "read_diversity"]
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from society.answers import group
+from society.core.types import Same, Turn
 from society.metrics.flips import Flips, count_names
 from society.metrics.proportion import Proportion
-from society.metrics.records import DebateRecord, Question, sameness, share_true, vote_is_right
 from society.metrics.summary import flip
+from society.runs.records import DebateRecord, Question, sameness, share_true, vote_is_right
 from society.scenario.expand import Society
-from society.types import Same, Turn
 
 Stage = tuple[str, int]
 """A phase's name and a round of it, from 1."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, TypeVar
 
-from society.errors import InputError
+from society.core.errors import InputError
 from society.metrics.proportion import SEED, proportion
 
 if TYPE_CHECKING:

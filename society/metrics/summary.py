@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from society.core.types import Same, Turn, Usage
 from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
-from society.metrics.records import (
+from society.metrics.votes import count_support, is_lone
+from society.runs.records import (
     DebateRecord,
     accuracy,
     sameness,
@@ -17,10 +19,8 @@ from society.metrics.records import (
     total_usage,
     vote_on,
 )
-from society.metrics.votes import count_support, is_lone
 from society.scenario.expand import Society
-from society.simulation.names import UNCLEAR
-from society.types import Same, Turn, Usage
+from society.simulation.agent_names import UNCLEAR
 
 
 @dataclass(frozen=True, slots=True)

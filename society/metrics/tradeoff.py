@@ -9,11 +9,11 @@ from math import comb
 from typing import Literal
 
 from society.answers import group
-from society.metrics.records import DebateRecord, by_question, sameness
+from society.core.types import Same, Turn
 from society.metrics.rounds import RoundScore
 from society.metrics.statistics import mean_interval
+from society.runs.records import DebateRecord, by_question, sameness
 from society.scenario.expand import Society
-from society.types import Same, Turn
 
 Ties = Literal["abstain", "first", "random"]
 

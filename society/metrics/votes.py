@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from society.answers import group
-from society.decisions.base import DecisionRule, vote_of
-from society.types import Ballot, Same, Turn
+from society.components.decisions.base import DecisionRule, vote_of
+from society.core.types import Ballot, Same, Turn
 
 if TYPE_CHECKING:
-    from society.metrics.records import DebateRecord
+    from society.runs.records import DebateRecord
     from society.scenario.expand import Society
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from backends.base import BackendConfig, Count, Demand
+from society.core.types import ChatMessage, Item
 from society.planning.dry_run import dry_run, rough_count
 from society.scenario.expand import Society
-from society.types import ChatMessage, Item
 
 CANDIDATES = 32
 """So many of the questions with the most characters are counted, to find the one with the most tokens."""

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.base import Backend, Count
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 from society.scenario.expand import PhasePlan, Society, expand
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 
 if TYPE_CHECKING:
     import networkx as nx

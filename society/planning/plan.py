@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from backends.base import Backend, Count, Memory
+from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
 from society.scenario.expand import Society
@@ -20,7 +21,6 @@ from society.session import open_backends
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.types import Item, Turn, Usage
 
 BATCH = 8
 """Debates played at a time for the estimate."""

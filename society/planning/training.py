@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backends.training import TrainSettings
-from society.scenario.training import LearnerSpec, TrainSpec
+from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.training.loop import learners
 
 if TYPE_CHECKING:

@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from society.errors import InputError
-from society.folder import is_running
+from society.core.errors import InputError
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.comparison import Comparison, compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
 from society.metrics.measure import read_diversity
-from society.metrics.records import DebateRecord, by_iteration, load_records, sameness
 from society.metrics.summary import summarize
 from society.metrics.tradeoff import Point
 from society.report.figures import list_figures, scatter_figure
 from society.report.graphs import describe_phases
 from society.report.rows import CHUNK, TAGS, Json, RowMaker, list_stages, prompt_texts, reply_texts
 from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
-from society.run_files import read_json
-from society.runs import Run
+from society.runs.files import read_json
+from society.runs.folder import is_running
+from society.runs.records import DebateRecord, by_iteration, load_records, sameness
+from society.runs.run import Run
 from society.scenario.expand import Society, expand
 
 MOST_PAIRS = 6

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from society.core.types import Turn
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import Flips, describe_flips
 from society.metrics.influence import count_flows, measure_conformity
 from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion
-from society.metrics.records import DebateRecord
 from society.metrics.rounds import RoundScore, find_agreement, score_rounds
 from society.metrics.summary import Summary, count_flips, describe_lost
 from society.metrics.tradeoff import Point, front, list_points
@@ -29,8 +29,8 @@ from society.report.training import (
     trains,
 )
 from society.report.verdict import count_agent_flips
+from society.runs.records import DebateRecord
 from society.scenario.expand import Society
-from society.types import Turn
 
 Json = dict[str, Any]
 MOST_AGENTS = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from society.errors import InputError
-from society.layouts import Positions, place
+from society.core.errors import InputError
+from society.pictures.layouts import Positions, place
 from society.scenario.expand import PhasePlan, Society
 
 if TYPE_CHECKING:

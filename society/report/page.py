@@ -18,12 +18,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from society.durable import appearing
-from society.errors import InputError
+from society.core.atomic import appearing
+from society.core.errors import InputError
+from society.core.hidden_chars import reveal
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
 from society.report.rows import Json
-from society.runs import Run
-from society.visible import reveal
+from society.runs.run import Run
 
 SCRIPTS = (
     "visible.js",

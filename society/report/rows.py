@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from society.answers.grouping import group
-from society.metrics.records import DebateRecord
+from society.core.types import Same, Turn
+from society.runs.records import DebateRecord
 from society.scenario.expand import Society
-from society.types import Same, Turn
 
 TAGS = (
     "disagreed",

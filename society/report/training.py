@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from society.core.types import Usage
 from society.metrics.diversity import Mean
 from society.metrics.iterations import IterationScore
 from society.metrics.likelihood import BASE
 from society.metrics.proportion import Proportion
-from society.types import Usage
 
 Json = dict[str, Any]
 MOST_SERIES = 6

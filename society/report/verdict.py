@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from society.core.types import Usage
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import Flips, count_names, describe_flips
 from society.metrics.iterations import IterationScore
-from society.metrics.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
 from society.metrics.summary import Summary, describe_lone, flip, is_unclear
 from society.metrics.tradeoff import first_answers, vote_chances
+from society.runs.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.scenario.expand import Society
-from society.types import Usage
 
 POINTS = 0.05
 """The difference to plan for where none was seen."""

@@ -5,8 +5,8 @@
 `expand` makes of it what the engine runs.
 """
 
+from society.core.problems import Problem
 from society.scenario.load import check_scenario, load_scenario, load_with_warnings
-from society.scenario.problems import Problem
-from society.scenario.schema import scenario_schema
+from society.scenario.schema.json_schema import scenario_schema
 
 __all__ = ["Problem", "check_scenario", "load_scenario", "load_with_warnings", "scenario_schema"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from society.core.types import Sampling
 from society.scenario.members import agents_of, members, speakers
-from society.scenario.models import AgentSpec, PhaseSpec, RoleSpec, Scenario
-from society.types import Sampling
+from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from society.scenario.check import check
-from society.scenario.effects import check_effects
-from society.scenario.merge import find_neighbour, override, read_tree
-from society.scenario.models import Scenario
-from society.scenario.problems import Place, Problem, make_error, sort_problems
-from society.scenario.source import Node, UnreadableError
-from society.scenario.tree import remove
-from society.scenario.validate import Flaws, validate
+from society.core.problems import Place, Problem, make_error, sort_problems
+from society.scenario.checks.check import check
+from society.scenario.checks.effects import check_effects
+from society.scenario.models.scenario import Scenario
+from society.scenario.reading.merge import find_neighbour, override, read_tree
+from society.scenario.reading.source import Node, UnreadableError
+from society.scenario.reading.tree import remove
+from society.scenario.reading.validate import Flaws, validate
 
 
 def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()) -> Scenario:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 
 Members = Mapping[str, tuple[str, ...]]
 """From the name of an agent or group to the names of its agents."""

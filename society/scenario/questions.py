@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from society.errors import InputError
+from society.core.errors import InputError
+from society.core.types import Item
 from society.scenario.expand import Society
 from society.tasks.base import Task
 from society.tasks.normal import normal_question
-from society.types import Item
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from society.errors import BackendError, SocietyError, TransientError
-from society.identity import derive_seed
+from society.core.errors import BackendError, SocietyError, TransientError
+from society.core.identity import derive_seed
+from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 from society.simulation.clock import Stopwatch
-from society.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 if TYPE_CHECKING:
     from backends.base import Backend

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from society.controllers import ControlContext
-from society.decisions.base import vote_of
-from society.identity import derive_seed
+from society.components.controllers import ControlContext
+from society.components.decisions.base import vote_of
+from society.components.stops import StopRule
+from society.core.identity import derive_seed
+from society.core.types import Ballot, Decision, Item, RoundState, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
-from society.simulation.names import UNCLEAR, find_names
+from society.simulation.agent_names import UNCLEAR, find_names
 from society.simulation.reading import Delivery, RoundPlan, Said, check_round, deliver, everything, plan_round
 from society.simulation.speaker import Speaker
-from society.stops import StopRule
-from society.types import Ballot, Decision, Item, RoundState, Turn, TurnId, Usage
 
 if TYPE_CHECKING:
     import networkx as nx

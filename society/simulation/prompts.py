@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from society.answers import group
+from society.core.templating.prompts import render
+from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.expand import AgentPlan, PhasePlan
 from society.simulation.reading import Delivery
-from society.text import render
-from society.types import ChatMessage, Item, Same, Turn, TurnId
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

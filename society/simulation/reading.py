@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from society.errors import InputError
-from society.identity import derive_seed
+from society.core.errors import InputError
+from society.core.identity import derive_seed
+from society.core.types import Message, Same, Turn, TurnId
 from society.scenario.expand import PhasePlan
-from society.scenario.models import EdgeView
-from society.types import Message, Same, Turn, TurnId
+from society.scenario.models.scenario import EdgeView
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from society.answers.undecided import undecided_with
+from society.core.types import Decision, Item
 from society.scenario.expand import Society
 from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker
 from society.tasks.base import Task
-from society.types import Decision, Item
 
 COLLECT_AFTER = 50_000
 """New objects until Python looks for cyclic garbage among them, while debates run."""

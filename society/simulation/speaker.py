@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from society.answers.confidence import stated_confidence
-from society.errors import BackendError, ContextOverflowError, InputError, SlowPatternError
-from society.identity import request_key, turn_seed
-from society.interrupt import Interruption
+from society.core.errors import BackendError, ContextOverflowError, InputError, SlowPatternError
+from society.core.identity import request_key, turn_seed
+from society.core.interrupt import Interruption
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan
 from society.simulation.attempts import ask, describe, storable
 from society.simulation.clock import FairClock, Stopwatch
-from society.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 
 if TYPE_CHECKING:
     from backends.base import Backend

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from society.types import TurnId
+from society.core.types import TurnId
 
 SHARED = "*"
 """In place of an agent's name: the adapter is every agent's."""

@@ -8,8 +8,8 @@ from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
-from society.durable import appearing
-from society.errors import RunFolderError
+from society.core.atomic import appearing
+from society.core.errors import RunFolderError
 from society.store.migrate import READABLE, VERSION, schema_file, show_as_present
 from society.store.validate import distrust, is_ours, validate
 

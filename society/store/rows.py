@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from society.core.types import ChatMessage, Decision, Turn, TurnId, Usage
 from society.store.tokens import pack_tokens, unpack_tokens
-from society.types import ChatMessage, Decision, Turn, TurnId, Usage
 
 TURN_COLUMNS = (
     "iteration", "item", "sample", "phase", "round", "agent", "key", "status", "error", "chat", "text", "answer",

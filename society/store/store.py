@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from society.errors import RunFolderError, StoreError
-from society.identity import text_key
+from society.core.errors import RunFolderError, StoreError
+from society.core.identity import text_key
+from society.core.types import GenerateOutput, Turn, TurnId
 from society.store.adapters import (
     AdapterRow,
     ExampleRow,
@@ -38,7 +39,6 @@ from society.store.rows import (
     turn_row,
 )
 from society.store.validate import check_examples, check_table, refuse_row, sound
-from society.types import GenerateOutput, Turn, TurnId
 
 _INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
 _PLACE = "iteration=? AND item=? AND sample=? AND phase=? AND round=? AND agent=?"

@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from society.errors import RunFolderError
+from society.core.errors import RunFolderError
 from society.store.migrate import VERSION, schema_file
 from society.store.tokens import RULE as TOKENS_RULE
 

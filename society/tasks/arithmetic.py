@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from society.answers.format import AnswerFormat
+from society.core.types import Item
 from society.tasks.base import Task
-from society.types import Item
 
 BOUND = 1_000_000
 

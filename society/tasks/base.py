@@ -16,9 +16,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from society.answers.format import AnswerFormat, AnswerOptions
-from society.component import Component
-from society.errors import InputError
-from society.types import Item
+from society.core.component import Component
+from society.core.errors import InputError
+from society.core.types import Item
 
 PATIENCE = 10_000
 """So many repeated questions in a row, and a generator is held to have no new ones."""

@@ -12,10 +12,10 @@ from importlib.resources import files
 from typing import ClassVar, Literal
 
 from society.answers.format import AnswerFormat
+from society.core.types import Item
 from society.tasks.base import Task
 from society.tasks.capital_patterns import OTHER_REGIONS
 from society.tasks.capital_reader import CapitalReader, place_key
-from society.types import Item
 
 Continent = Literal["Africa", "Asia", "Europe", "North America", "Oceania", "South America"]
 

@@ -22,10 +22,10 @@ from pydantic import Field
 from society.answers.equal import Equality
 from society.answers.extract import Extractor, extract_gold
 from society.answers.format import AnswerFormat
-from society.errors import InputError
-from society.paths import ReadablePath
+from society.core.errors import InputError
+from society.core.paths import ReadablePath
+from society.core.types import Item
 from society.tasks.base import Task
-from society.types import Item
 
 Plain = str | int | float | bool | None
 Row = dict[str, Any]

@@ -20,9 +20,9 @@ from pydantic import Field
 from society.answers.format import AnswerFormat
 from society.answers.undecided import note
 from society.answers.worker import Worker
-from society.errors import InputError, MissingExtraError
+from society.core.errors import InputError, MissingExtraError
+from society.core.types import Item
 from society.tasks.base import Task
-from society.types import Item
 
 SIZE = 10_000
 """Questions of one generator and seed. Fixed: some generators make other questions when it changes."""

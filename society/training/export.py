@@ -20,17 +20,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from society.durable import appearing
-from society.errors import InputError, StoreError
-from society.run_files import read_json
-from society.runs import Run
+from society.core.atomic import appearing
+from society.core.errors import InputError, StoreError
+from society.core.types import Example
+from society.runs.files import read_json
+from society.runs.run import Run
 from society.scenario.expand import Society, expand
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from society.scenario.write import to_yaml
 from society.store.adapters import AdapterRow
 from society.training.loop import Learner, backend_of, learners, with_own_tokens
 from society.training.selection import make_example
-from society.types import Example
 
 if TYPE_CHECKING:
     from backends.base import Exporter

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from society.metrics.records import DebateRecord, training_sameness
+from society.core.types import Same
 from society.metrics.votes import Support, count_support
+from society.runs.records import DebateRecord, training_sameness
 from society.scenario.expand import Society
-from society.scenario.training import TrainSpec
-from society.types import Same
+from society.scenario.models.training import TrainSpec
 
 NO_CONSENSUS, NO_QUORUM, NO_GOLD = "no consensus", "no quorum", "no true answer"
 """Why a debate gives no label."""

@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from society.identity import derive_seed
-from society.scenario.training import LearnerSpec
-from society.selectors import Case, Chosen
+from society.components.selectors import Case, Chosen
+from society.core.identity import derive_seed
+from society.scenario.models.training import LearnerSpec
 
 Row = tuple[Case, str]
 

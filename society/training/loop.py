@@ -13,19 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from society.definition import is_tuning
-from society.errors import BackendError, InputError
-from society.gather import gather
-from society.identity import derive_seed, fingerprint
-from society.metrics.records import DebateRecord
+from society.core.concurrency import gather
+from society.core.definition import is_tuning
+from society.core.errors import BackendError, InputError
+from society.core.identity import derive_seed, fingerprint
+from society.core.types import Adapter, Example, Item
+from society.runs.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.members import agents_of
+from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.questions import Items
-from society.scenario.training import LearnerSpec, TrainSpec
 from society.store.adapters import SHARED, AdapterRow, ExampleRow
 from society.training.labels import Labels, open_labels
 from society.training.selection import TrainingSet, select_examples
-from society.types import Adapter, Example, Item
 
 if TYPE_CHECKING:
     from backends.base import Backend

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from society.metrics.records import DebateRecord
-from society.scenario.training import LearnerSpec
-from society.selectors import Case
+from society.components.selectors import Case
+from society.core.types import ChatMessage, Example, Turn
+from society.runs.records import DebateRecord
+from society.scenario.models.training import LearnerSpec
 from society.training.labels import Labels
 from society.training.limits import limit_rows
-from society.types import ChatMessage, Example, Turn
 
 OVER_LIMIT = "beyond the learner's limit"
 """Why rows are left out that the selector took."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from society.metrics.iterations import IterationScore, score_iterations
-from society.metrics.records import DebateRecord
+from society.runs.records import DebateRecord
 from society.scenario.expand import Society
 from society.store import Store
 from society.store.adapters import AdapterRow, ExampleRow

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.errors import InputError, MissingExtraError
+from society.core.errors import InputError, MissingExtraError
 from society.report.page import KINDS, build_page
 from society.view.follow import Follower
 

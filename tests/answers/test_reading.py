@@ -23,8 +23,8 @@ from society.answers.marks import find_marked
 from society.answers.message_numbers import read_numbers
 from society.answers.numbers import parse_number
 from society.answers.thoughts import strip_thoughts
+from society.core.types import Item
 from society.tasks.capitals import Capitals
-from society.types import Item
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent

@@ -10,10 +10,10 @@ import pytest
 from society import run
 from society.answers import mathematics
 from society.cli import main
-from society.metrics.records import load_records
 from society.report.verdict import find_trouble
+from society.runs.records import load_records
 from society.scenario.expand import expand
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 
 HARD = """
 version: 1

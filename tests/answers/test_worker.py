@@ -12,7 +12,7 @@ import pytest
 from society.answers import mathematics, undecided, worker
 from society.answers.mathematics import same_math
 from society.answers.worker import Worker
-from society.errors import SocietyError
+from society.core.errors import SocietyError
 
 
 @pytest.fixture

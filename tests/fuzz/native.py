@@ -27,8 +27,8 @@ from typing import Any
 
 from gguf.constants import GGML_QUANT_SIZES
 
-from backends.gguf_file import check_gguf
-from society.errors import InputError, SocietyError
+from backends.models.gguf_file import check_gguf
+from society.core.errors import InputError, SocietyError
 
 Entry = tuple[str, str, Any]
 Tensor = tuple[tuple[int, ...], int]
@@ -242,7 +242,7 @@ def use(path: Path) -> None:
     from backends.contract import ask, run
     from backends.llama_cpp import fit
     from backends.llama_cpp.config import LlamaCpp
-    from society.types import ChatMessage
+    from society.core.types import ChatMessage
 
     config = LlamaCpp(model=str(path), slots=2, threads=1, context=48, cache_mb=1)
     config.memory(())

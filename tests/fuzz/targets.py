@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from backends.gguf_file import check_gguf
+from backends.models.gguf_file import check_gguf
 from society.answers.equal import same_choice, same_exact, same_numeric
 from society.answers.extract import Named, Regex, extract
 from society.answers.mathematics import is_tame, simplify
 from society.answers.numbers import close, parse_number
-from society.errors import InputError
+from society.core.errors import InputError
 from society.scenario import check_scenario
 
 CORPUS = Path(__file__).parent / "corpus"

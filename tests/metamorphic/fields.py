@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from society.registry import BUILT_IN, kinds
-from society.scenario.models import Scenario
+from society.components.registry import BUILT_IN, kinds
+from society.scenario.models.scenario import Scenario
 from tests.metamorphic.field_values import PLACES, In, Place, values_of
 from tests.metamorphic.runs import Spec
 

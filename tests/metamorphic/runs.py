@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from society.metrics.records import DebateRecord, by_iteration, load_records
+from society.core.types import Turn
 from society.metrics.summary import Summary, summarize
-from society.runs import Run
+from society.runs.records import DebateRecord, by_iteration, load_records
+from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from society.session import Watcher, run_async
-from society.types import Turn
 from tests.metamorphic.speakers import Manner, speaking
-from tests.virtual_time import run_in_virtual_time
+from tests.simulation.virtual_time import run_in_virtual_time
 
 Spec = Mapping[str, Any]
 """A scenario as plain data, as it stands in YAML."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from backends.scripted import Scripted, ScriptedBackend
-from society.errors import BackendError
-from society.types import GenerateOutput, GenerateRequest
-from tests.virtual_time import VirtualTimeLoop
+from backends.scripted.backend import Scripted, ScriptedBackend
+from society.core.errors import BackendError
+from society.core.types import GenerateOutput, GenerateRequest
+from tests.simulation.virtual_time import VirtualTimeLoop
 
 KINDS = 12
 """Every request is one of so many kinds, some of which fail."""

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from society.metrics.records import load_records
 from society.metrics.statistics import compare_outcomes
 from society.report.page import write_report
-from society.runs import Run
+from society.runs.records import load_records
+from society.runs.run import Run
 from society.scenario.expand import expand
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Spec, load, outcome, play, summary, workplace

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 
 from society.session import run
+from tests.cluster.test_ray import ON_RAY, cluster, pytestmark  # noqa: F401 - a fixture, and what Ray leaves behind
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Spec, differences, load, workplace
 from tests.metamorphic.worlds import worlds
-from tests.test_ray import ON_RAY, cluster, pytestmark  # noqa: F401 - a fixture, and what Ray leaves behind
 
 
 @pytest.mark.usefixtures("cluster")

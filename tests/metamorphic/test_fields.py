@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from society.errors import RunFolderError
-from society.folder import RunFolder, defining
-from society.identity import fingerprint
-from society.scenario.models import Scenario
+from society.core.errors import RunFolderError
+from society.core.identity import fingerprint
+from society.runs.folder import RunFolder, defining
+from society.scenario.models.scenario import Scenario
 from tests.metamorphic.field_values import ONE_VALUE, PLACES, VALUES, values_of
 from tests.metamorphic.fields import Setting, find_fields, settings
 from tests.metamorphic.relation import counted

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from society.errors import BackendError, RunFolderError
-from society.interrupt import Interrupted
-from society.runs import Run
-from society.scenario.models import Scenario
+from society.core.errors import BackendError, RunFolderError
+from society.core.interrupt import Interrupted
+from society.core.types import Turn
+from society.runs.run import Run
+from society.scenario.models.scenario import Scenario
 from society.session import Watcher, run
-from society.types import Turn
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Counter, Snapshots, Spec, differences, load, play, workplace
 from tests.metamorphic.speakers import KINDS, Manner, speaking

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from backends.llama_cpp.config import LlamaCpp
-from society.definition import is_tuning
-from society.errors import RunFolderError
-from society.runs import Run
+from society.core.definition import is_tuning
+from society.core.errors import RunFolderError
+from society.runs.run import Run
 from society.session import run
 from tests.metamorphic.relation import counted
 from tests.metamorphic.runs import Spec, differences, load, workplace

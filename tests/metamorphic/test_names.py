@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from society.runs import Run
+from society.runs.run import Run
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Spec, differences, load, play, workplace
 from tests.metamorphic.speakers import Manner

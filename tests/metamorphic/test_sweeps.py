@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from society.errors import ScenarioError
+from society.core.errors import ScenarioError
+from society.runner.sweep import Variant, sweep
 from society.scenario import load_scenario
-from society.sweep import Variant, sweep
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Spec, differences, load, outcome, play, workplace
 from tests.metamorphic.speakers import Manner, speaking
@@ -104,7 +104,7 @@ def test_the_order_of_a_sweeps_variants_changes_none_of_them(spec: Spec, vary: l
 
 def turned(entry: str) -> str:
     """The entry of `--vary` with its values from last to first."""
-    from society.sweep import split_values
+    from society.runner.sweep import split_values
 
     key, _, values = entry.partition("=")
     return f"{key}={','.join(reversed(split_values(values)))}"

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import strategies as st
 
 from backends.hf import HuggingFace
-from society.definition import is_tuning
-from society.errors import RunFolderError
+from society.core.definition import is_tuning
+from society.core.errors import RunFolderError
 from society.session import run
+from tests.backends.hf.tiny import TEMPLATE, make_model, one_thread
 from tests.metamorphic.relation import counted, relation
 from tests.metamorphic.runs import differences, load, workplace
 from tests.metamorphic.tiny import debating, spoken, write_colours
-from tests.tiny_hf import TEMPLATE, make_model, one_thread
 
 pytest.importorskip("torch")
 Models = tuple[Path, Path]

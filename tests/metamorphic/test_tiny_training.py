@@ -13,15 +13,15 @@ import pytest
 from hypothesis import strategies as st
 
 from backends.training import Parallel, TrainSettings
-from society.definition import is_tuning
-from society.errors import BackendError
-from society.scenario.models import Scenario
+from society.core.definition import is_tuning
+from society.core.errors import BackendError
+from society.scenario.models.scenario import Scenario
 from society.session import Watcher, run
+from tests.backends.hf.tiny import make_model, one_thread
 from tests.metamorphic.relation import counted, relation
 from tests.metamorphic.runs import Snapshots, Spec, differences, load, outcome, workplace
 from tests.metamorphic.speakers import KINDS
 from tests.metamorphic.tiny import failing, spoken, training, write_colours
-from tests.tiny_hf import make_model, one_thread
 
 pytest.importorskip("torch")
 LEARNERS: dict[str, tuple[Spec, Spec]] = {

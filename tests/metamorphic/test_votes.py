@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from society.decisions.base import DecisionRule
-from society.registry import kinds
-from society.types import Ballot, Decision, Turn, TurnId, Vote
+from society.components.decisions.base import DecisionRule
+from society.components.registry import kinds
+from society.core.types import Ballot, Decision, Turn, TurnId, Vote
 from tests.metamorphic.relation import relation
 
 COUNTING = ("majority", "supermajority", "unanimity", "weighted", "trajectory")

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 
-from society.folder import defining
-from society.identity import fingerprint
+from society.core.identity import fingerprint
+from society.runs.folder import defining
 from society.scenario import load_scenario
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Snapshots, Spec, differences, load, play, workplace
 from tests.metamorphic.worlds import worlds

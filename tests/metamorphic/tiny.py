@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from society.errors import BackendError
-from society.runs import Run
-from society.types import GenerateOutput, GenerateRequest
+from society.core.errors import BackendError
+from society.core.types import GenerateOutput, GenerateRequest
+from society.runs.run import Run
 from tests.metamorphic.runs import Spec, outcome
 from tests.metamorphic.speakers import KINDS
 

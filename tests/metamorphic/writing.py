@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from society.scenario.models import Scenario
+from society.scenario.models.scenario import Scenario
 from tests.metamorphic.runs import Spec
 
 ORDERED = ("agents",)

@@ -5,11 +5,11 @@ import networkx as nx
 
 from backends.base import Backend, BackendConfig
 from society.answers.format import AnswerFormat
-from society.controllers import Controller
-from society.decisions.base import DecisionRule, tally
-from society.stops import StopRule
+from society.components.controllers import Controller
+from society.components.decisions.base import DecisionRule, tally
+from society.components.stops import StopRule
 from society.tasks.base import Task
-from society.types import GenerateOutput, Item
+from society.core.types import GenerateOutput, Item
 from topologies.base import Topology
 
 class Parrot(BackendConfig):

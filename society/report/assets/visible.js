@@ -1,5 +1,5 @@
 // What a text hides or pretends: characters that nobody sees but that change what is seen (the list of
-// society/visible.py), and what looks as if it spoke to other agents in another's name. Patterns, not verdicts.
+// society/core/hidden_chars.py), and what looks as if it spoke to other agents in another's name. Patterns, not verdicts.
 
 const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\r(?!\n)/gu;
 const nameHidden = (letter) => `U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;

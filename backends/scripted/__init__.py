@@ -1,0 +1,5 @@
+"""The scripted backend: replies by rules, without a model; for tests, theory and dry runs."""
+
+from backends.scripted.backend import Scripted, ScriptedBackend
+
+__all__ = ["Scripted", "ScriptedBackend"]

@@ -1,0 +1,165 @@
+"""The backend without a model: it answers by rules, and all that is random comes from the request's seed.
+
+    Scripted           the `backends:` entry: the rules (see `backends.scripted.rules`), tried in their order
+    ScriptedBackend    the opened backend; a word counts as a token
+
+It knows nothing of debates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from backends.base import Ability, Backend, BackendConfig
+from backends.scripted.rules import Asked, Rule, too_slow
+from society.core.definition import defining
+from society.core.errors import BackendError, ContextOverflowError, TransientError
+from society.core.identity import fingerprint, hash_path
+from society.core.templating.prompts import MATCH_SECONDS, compile_pattern
+from society.core.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
+
+DEFAULT_REPLY = "I have nothing to say about this."
+_WORD = re.compile(r"\S+")
+
+
+class Scripted(BackendConfig):
+    """Answers by rules instead of a model: for tests, theory and dry runs."""
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
+    kind: Literal["scripted"] = "scripted"
+    rules: list[Rule] = Field(default_factory=list)
+    """Tried in order; the first that applies and has something to say answers."""
+    delay: float = Field(0.0, ge=0, json_schema_extra={"tuning": True})
+    """Seconds until an answer comes."""
+    context: int | None = Field(None, ge=1)
+    """Words that prompt and answer may have together; unlimited by default."""
+
+    def context_tokens(self) -> int | None:
+        return self.context
+
+    def open(self) -> ScriptedBackend:
+        """The backend; its regular expressions are compiled here, once."""
+        return ScriptedBackend(self)
+
+
+class Words:
+    """Counts words as tokens."""
+
+    def count(self, messages: Sequence[ChatMessage]) -> int:
+        """The words of all messages."""
+        return sum(len(message.content.split()) for message in messages)
+
+
+class ScriptedAdapters:
+    """Remembers which adapters were loaded; they change nothing that is said."""
+
+    def __init__(self) -> None:
+        self.hashes: set[str] = set()
+
+    def identify(self, path: Path) -> Adapter:
+        """Any file or folder will do."""
+        return Adapter(hash_path(path), str(path), "")
+
+    async def load(self, adapter: Adapter) -> None:
+        """Make `adapter.hash` usable in requests."""
+        self.hashes.add(adapter.hash)
+
+
+class ScriptedBackend(Backend):
+    """Answers by the rules of its config. What it says depends on the request alone, its seed included."""
+
+    def __init__(self, config: Scripted) -> None:
+        self.config = config
+        self.tokenizer: Words = Words()
+        self.adapters: ScriptedAdapters = ScriptedAdapters()
+        self.model_hash = fingerprint(defining(config))
+        self._rules = [(_pattern(rule.when), _pattern(rule.system), rule) for rule in config.rules]
+        self._failures: Counter[GenerateRequest] = Counter()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        """Answer by the first rule that has something to say."""
+        prompt = self._check(request)
+        if self.config.delay:
+            await asyncio.sleep(self.config.delay)
+        random = Random(request.seed)
+        try:
+            text = self._reply(request, random)
+        except TransientError:
+            self._failures[request] += 1
+            raise
+        finish: FinishReason = "stop"
+        if request.choices:
+            text = text if text in request.choices else random.choice(request.choices)
+        else:
+            text, finish = _cut(text, request.sampling.stop, request.sampling.max_tokens)
+        return GenerateOutput(text, finish, Usage(prompt, len(text.split())))
+
+    def _check(self, request: GenerateRequest) -> int:
+        """The words of the prompt. Raises `BackendError` for a request that cannot be answered."""
+        if not self._open:
+            raise BackendError("The scripted backend is not open.", "Use it inside `async with config.open()`.")
+        if not request.messages:
+            raise BackendError("The request has no messages.", "Give at least one message of the user.")
+        if request.adapter is not None and request.adapter not in self.adapters.hashes:
+            raise BackendError(f"No adapter {request.adapter} is loaded.", "Call `adapters.load` with it first.")
+        prompt, limit = self.tokenizer.count(request.messages), request.sampling.max_tokens
+        context = self.config.context
+        if context is not None and prompt + limit > context:
+            raise ContextOverflowError(prompt, limit, context)
+        return prompt
+
+    def _reply(self, request: GenerateRequest, random: Random) -> str:
+        users = [message.content for message in request.messages if message.role == "user"]
+        system = next((message.content for message in request.messages if message.role == "system"), "")
+        asked = Asked(users, None, random, self._failures[request] if self._failures else 0)
+        for when, role, rule in self._rules:
+            if role is not None and _search(role, system) is None:
+                continue
+            asked.match = _search(when, asked.last) if when is not None else None
+            if when is not None and asked.match is None:
+                continue
+            text = rule.reply(asked)
+            if text is not None:
+                return text
+        return DEFAULT_REPLY
+
+
+def _pattern(pattern: str | None) -> Any:
+    return None if pattern is None else compile_pattern(pattern)
+
+
+def _search(pattern: Any, text: str) -> Any:
+    """The first match or None. Raises `BackendError` where the search takes too long."""
+    try:
+        return pattern.search(text, timeout=MATCH_SECONDS)
+    except TimeoutError:
+        raise too_slow(f"{pattern.pattern!r:.80}") from None
+
+
+def _cut(text: str, stops: Sequence[str], max_tokens: int) -> tuple[str, FinishReason]:
+    """The text up to the first stop string and the last allowed word, and why it ends there."""
+    ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
+    text = text[: min(ends)] if ends else text
+    words = list(_WORD.finditer(text)) if len(text) > max_tokens else []  # no text has more words than letters
+    if len(words) > max_tokens:
+        return text[: words[max_tokens - 1].end()], "length"
+    return text, "stop_text" if ends else "stop"

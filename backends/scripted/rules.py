@@ -1,0 +1,169 @@
+"""What a scripted agent may do: say, choose, calculate, average or fail. Used by `backends.scripted`.
+
+A rule sees a request's messages as a model would, and draws what is random from the request's own generator.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from random import Random
+from statistics import fmean
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from backends.scripted.arithmetic import find_value, show
+from society.core.component import Component
+from society.core.errors import BackendError, ContextOverflowError, TransientError
+from society.core.templating.prompts import MATCH_SECONDS, Pattern, compile_pattern
+
+_REFERENCE = re.compile(r"\\(\d)")
+
+
+def _has_answer(template: str) -> str:
+    if "{answer}" not in template:
+        raise ValueError("must contain {answer}, where the number goes")
+    return template
+
+
+Template = Annotated[str, AfterValidator(_has_answer)]
+Chance = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a rule sees: the user's messages, the match of its `when`, and the request's own randomness."""
+
+    users: list[str]
+    match: Any
+    random: Random
+    failures: int
+
+    @property
+    def last(self) -> str:
+        """The last message of the user."""
+        return self.users[-1] if self.users else ""
+
+
+def too_slow(what: str) -> BackendError:
+    """The failure of a turn whose text a pattern took too long to search."""
+    return BackendError(
+        f"The search for {what} took longer than {MATCH_SECONDS} s.", "Give it a pattern that backtracks less."
+    )
+
+
+class Calculate(Component):
+    """Work out the last arithmetic expression that the user wrote."""
+
+    skill: Chance = 1.0
+    """Probability of the right answer."""
+    wrong: Literal["same", "spread"] = "same"
+    """What a wrong answer is: always one too many, or off by -10 to 10 at random."""
+    say: Template = "The answer is {answer}."
+    """The reply, with {answer} in it."""
+
+    def reply(self, asked: Asked) -> str | None:
+        """The answer, right with probability `skill`; None when no message has an expression."""
+        value = next((found for text in reversed(asked.users) if (found := find_value(text)) is not None), None)
+        if value is None:
+            return None
+        if asked.random.random() >= self.skill:
+            spread = asked.random.choice((-1, 1)) * asked.random.randint(1, 10)
+            value += 1 if self.wrong == "same" else spread
+        return self.say.replace("{answer}", show(value))
+
+
+class Average(Component):
+    """Say the mean of all numbers in the user's last message, as an agent of DeGroot (1974) does."""
+
+    noise: float = Field(0.0, ge=0)
+    """Standard deviation of normal noise added to the mean."""
+    low: float = 0.0
+    """With no number to read, the opinion is uniform between `low` and `high`."""
+    high: float = 1.0
+    """See `low`."""
+    numbers: Pattern = r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
+    """What counts as a number to read; where it has a group, the first group is the number."""
+    say: Template = "{answer}"
+    """The reply, with {answer} in it."""
+
+    def reply(self, asked: Asked) -> str | None:
+        """The mean, written so that reading it back gives the same double."""
+        pattern = compile_pattern(self.numbers)
+        try:
+            found = pattern.finditer(asked.last, timeout=MATCH_SECONDS)
+            read = [float(match[pattern.groups and 1]) for match in found]
+        except TimeoutError:
+            raise too_slow("average.numbers") from None
+        except ValueError as error:
+            raise BackendError(f"average.numbers matches what is no number: {error}.", "Narrow the pattern.") from error
+        mean = fmean(read) if read else asked.random.uniform(self.low, self.high)
+        return self.say.replace("{answer}", repr(mean + asked.random.gauss(0.0, 1.0) * self.noise))
+
+
+class Fail(Component):
+    """Inject a fault; a request that is spared goes on to the next rule."""
+
+    kind: Literal["transient", "error", "empty", "overflow"] = "transient"
+    """A failure worth trying again, a final one, an empty reply, or a prompt too long for the context."""
+    rate: Chance = 1.0
+    """Probability that a request fails; the same request always fails or never."""
+    times: int | None = Field(None, ge=1)
+    """How often one and the same request fails before it is answered; for ever by default."""
+
+    def reply(self, asked: Asked) -> str | None:
+        """Raise the fault, or give the empty reply; None when the request is spared."""
+        if asked.random.random() >= self.rate or (self.times is not None and asked.failures >= self.times):
+            return None
+        if self.kind == "transient":
+            raise TransientError("A scripted transient failure.", "The scenario's `fail` rule asks for it.")
+        if self.kind == "error":
+            raise BackendError("A scripted failure.", "The scenario's `fail` rule asks for it.")
+        if self.kind == "overflow":
+            words = sum(len(text.split()) for text in asked.users)
+            raise ContextOverflowError(words, 0, max(words - 1, 0), "The scenario's `fail` rule asks for it.")
+        return ""
+
+
+class Rule(Component):
+    """One rule: it applies where `when` and `system` match, and does exactly one thing."""
+
+    when: Pattern | None = None
+    """A regular expression searched in the user's last message; always, if left out."""
+    system: Pattern | None = None
+    r"""A regular expression searched in the system message, so that roles differ."""
+    say: str | None = None
+    r"""Reply with this text; \1 to \9 are the groups of `when`."""
+    choose: list[str] | None = Field(None, min_length=1)
+    """Reply with one of these texts at random."""
+    weights: list[Annotated[float, Field(ge=0)]] | None = None
+    """Relative weights of the texts of `choose`; equal by default."""
+    calculate: Calculate | None = None
+    """Reply with the value of the user's arithmetic."""
+    average: Average | None = None
+    """Reply with the mean of the numbers that were read."""
+    fail: Fail | None = None
+    """Fail instead of replying."""
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        actions = (self.say, self.choose, self.calculate, self.average, self.fail)
+        if sum(action is not None for action in actions) != 1:
+            raise ValueError("a rule needs exactly one of say, choose, calculate, average and fail")
+        if self.weights is not None and (len(self.weights) != len(self.choose or ()) or sum(self.weights) <= 0):
+            raise ValueError("weights need one number for each text of choose, not all 0")
+        groups = compile_pattern(self.when or "").groups
+        for text in (self.say or "", *(self.choose or ())):
+            if any(int(number) > groups for number in _REFERENCE.findall(text)):
+                raise ValueError(f"{text!r} refers to a group that `when` does not have: it has {groups}")
+        return self
+
+    def reply(self, asked: Asked) -> str | None:
+        """The text, or None when the rule has nothing to say and the next one is tried."""
+        action = self.calculate or self.average or self.fail
+        if action is not None:
+            return action.reply(asked)
+        text = self.say if self.choose is None else asked.random.choices(self.choose, self.weights)[0]
+        match = asked.match
+        return _REFERENCE.sub(lambda found: match[int(found[1])] or "", text or "") if match else text

@@ -1,0 +1,125 @@
+"""What decisions, stop rules, gates and controllers promise, as tests that outside authors run on theirs.
+
+Subclass the one you need and give a fixture with your component: `rule`, `stop`, `gate` or `controller`. Backends,
+tasks and topologies have theirs in `backends.contract`, `society.tasks.contract` and `topologies.contract`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import networkx as nx
+
+from society.components.controllers import ControlContext, Controller
+from society.components.decisions.base import DecisionRule
+from society.components.gates import Gate
+from society.components.stops import StopRule
+from society.core.component import Component
+from society.core.types import Ballot, ChatMessage, RoundState, Turn, TurnId, Usage, Vote
+
+ANSWERS: Sequence[Sequence[str | None]] = (
+    ("x",), (None,), ("x", "x", "y"), ("x", "y", "z"), ("x", None, None), (None, None, None), ("x", "x", "y", "y"),
+)  # fmt: skip
+
+
+def make_turn(agent: str, answer: str | None, number: int = 1) -> Turn:
+    """A turn that says this answer, or nothing readable."""
+    said = f"It is {answer}." if answer else "Hm."
+    return Turn(TurnId(0, "item", "phase", number, agent), "key", (ChatMessage("user", "?"),), said, answer)
+
+
+def make_state(rounds: Sequence[Sequence[str | None]]) -> RoundState:
+    """A phase so far, in which agent-1, agent-2, ... gave these answers round by round."""
+    turns = [
+        {f"agent-{i}": make_turn(f"agent-{i}", answer, number) for i, answer in enumerate(answers, 1)}
+        for number, answers in enumerate(rounds, 1)
+    ]
+    spoken = sum(map(len, turns))
+    return RoundState(turns, Usage(prompt_tokens=10 * spoken, generated_tokens=5 * spoken), spoken, str.__eq__)
+
+
+def _is_plain_data(component: Component) -> bool:
+    return type(component).model_validate_json(component.model_dump_json(exclude_unset=True)) == component
+
+
+class DecisionContract:
+    """Fixture `rule`."""
+
+    def test_it_answers_with_what_was_said_or_says_why_not(self, rule: DecisionRule) -> None:
+        """No answer is invented, support is a share, and a decision can be repeated."""
+        for answers in ANSWERS:
+            turns = {f"agent-{i}": make_turn(f"agent-{i}", answer) for i, answer in enumerate(answers, 1)}
+            votes = [Vote(name, turn.answer) for name, turn in turns.items()]
+            given = tuple(dict.fromkeys(answer for answer in answers if answer is not None))
+            ballot = Ballot(votes, {name: [turn] for name, turn in turns.items()}, given, str.__eq__, seed=3)
+            decision = rule.decide(ballot)
+            assert decision.answer is None or decision.answer in given
+            assert decision.answer is not None or decision.reason
+            assert 0 <= decision.support <= 1
+            assert rule.decide(ballot) == decision
+
+    def test_it_is_plain_data(self, rule: DecisionRule) -> None:
+        """A run stores its scenario: what is written must be read back as the same."""
+        assert _is_plain_data(rule)
+
+
+class StopContract:
+    """Fixture `stop`."""
+
+    def test_it_decides_by_the_rounds_alone(self, stop: StopRule) -> None:
+        """Any history gives a plain yes or no, the same each time."""
+        for answers in ANSWERS:
+            for length in (1, 2, 3):
+                state = make_state([answers] * length)
+                reached = stop.reached(state)
+                assert isinstance(reached, bool)
+                assert stop.reached(state) is reached
+
+    def test_it_is_plain_data(self, stop: StopRule) -> None:
+        """A run stores its scenario: what is written must be read back as the same."""
+        assert _is_plain_data(stop)
+
+
+class GateContract:
+    """Fixture `gate`."""
+
+    def test_it_decides_by_the_two_turns_alone(self, gate: Gate) -> None:
+        """Any sender and reader, a reader that has not spoken too, give a plain yes or no."""
+        for sender in ("x", "y", None):
+            for reader in (make_turn("b", "x"), make_turn("b", None), None):
+                passes = gate.passes(make_turn("a", sender), reader, str.__eq__)
+                assert isinstance(passes, bool)
+                assert gate.passes(make_turn("a", sender), reader, str.__eq__) is passes
+
+    def test_it_is_plain_data(self, gate: Gate) -> None:
+        """A run stores its scenario: what is written must be read back as the same."""
+        assert _is_plain_data(gate)
+
+
+class ControllerContract:
+    """Fixture `controller`."""
+
+    def test_graphs_keep_to_the_agents_and_the_seed(self, controller: Controller) -> None:
+        """No agent is invented, the graph that was given is not changed, and the seed alone decides."""
+        agents = [f"agent-{i}" for i in range(1, 4)]
+        declared: nx.DiGraph[str] = nx.complete_graph(agents, nx.DiGraph())
+        for number in (1, 2, 3):
+            before = declared.copy()
+            drawn = [asyncio.run(controller.next_graph(before, _context(declared, number))) for _ in range(2)]
+            assert set(drawn[0]) <= set(agents)
+            assert not list(nx.selfloop_edges(drawn[0]))
+            assert nx.utils.graphs_equal(*drawn)
+            assert nx.utils.graphs_equal(before, declared)
+
+    def test_it_is_plain_data(self, controller: Controller) -> None:
+        """A run stores its scenario: what is written must be read back as the same."""
+        assert _is_plain_data(controller)
+
+
+def _context(declared: nx.DiGraph[str], number: int) -> ControlContext:
+    async def ask(agent: str) -> Turn:
+        return Turn(TurnId(0, "item", "phase", number, agent), "key", (), "3, 1, 2", None)
+
+    state = make_state([("x", "y", "z")] * (number - 1)) if number > 1 else None
+    return ControlContext(state, number, declared, 5, lambda seed: declared.copy(), ask)

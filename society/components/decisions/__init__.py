@@ -1,0 +1,15 @@
+"""How a society's last answers become one: `base` is the seam, each other file a family of rules."""
+
+DECISIONS = {
+    "majority": "society.components.decisions.counting:Majority",
+    "supermajority": "society.components.decisions.counting:Supermajority",
+    "unanimity": "society.components.decisions.counting:Unanimity",
+    "weighted": "society.components.decisions.counting:Weighted",
+    "approval": "society.components.decisions.voting:Approval",
+    "ranked": "society.components.decisions.voting:Ranked",
+    "borda": "society.components.decisions.voting:Borda",
+    "judge": "society.components.decisions.single:Judge",
+    "aggregator": "society.components.decisions.single:Aggregator",
+    "trajectory": "society.components.decisions.trajectory:Trajectory",
+}
+"""The built-in decision rules by kind."""

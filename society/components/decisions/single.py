@@ -1,0 +1,38 @@
+"""Rules in which one agent's last answer is the society's: a judge, an aggregator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from society.components.decisions.base import DecisionRule
+from society.components.facts import DecisionFacts, Reasons
+from society.core.types import Ballot, Decision
+
+
+class _OneAgent(DecisionRule):
+    agent: str
+    """The agent whose last turn decides. If that turn has no readable answer, `unparsed` or `failed` applies; by
+    default the society does not decide."""
+
+    def electorate(self) -> tuple[str, ...]:
+        return (self.agent,)
+
+    def count(self, ballot: Ballot) -> Decision:
+        final = next(vote for vote in ballot.votes if vote.answer is not None)
+        return Decision(final.answer, 1.0)
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        why = "changes nothing: one agent decides"
+        return self.given({"voters": f"{why}; leave it out, or take `majority`", "ties": f"{why}; leave it out"})
+
+
+class Judge(_OneAgent):
+    """What the judge answers."""
+
+    kind: Literal["judge"] = "judge"
+
+
+class Aggregator(_OneAgent):
+    """What the aggregator writes out of the others' answers (mixture of agents)."""
+
+    kind: Literal["aggregator"] = "aggregator"

@@ -1,0 +1,152 @@
+"""Which of an agent's turns it learns from.
+
+Source of the rules: Subramaniam et al. 2025 (arXiv 2501.05707), section 3 and algorithm 1; `success` is the rule of
+SiriuS (arXiv 2502.04780), section 3.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from society.core.component import Component
+from society.core.identity import derive_seed
+from society.core.types import Turn
+
+SELECTORS = {
+    "agrees": "society.components.selectors:Agrees",
+    "critic": "society.components.selectors:Critic",
+    "success": "society.components.selectors:Success",
+    "all": "society.components.selectors:All",
+}
+"""The built-in selectors by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A turn that could be learned. `agrees`: its answer is the label. `agreed_first`: the agent's first answer in this
+    debate is the label. `success`: the society's decision is the label. `first_read`: the agent's first turn has a
+    readable answer."""
+
+    turn: Turn
+    agrees: bool
+    agreed_first: bool
+    success: bool
+    first_read: bool = True
+
+
+Chosen = list[tuple[Case, str]]
+"""The cases to learn from, each with the name of the rule that took it."""
+NOT_SELECTED = "not selected"
+
+
+class Selector(Component, ABC):
+    """The `select:` of a learner."""
+
+    @abstractmethod
+    def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
+        """Return the cases to learn from, in the order given."""
+
+    def explain(self, cases: Sequence[Case], seed: int) -> Counter[str]:
+        """Return how many cases `choose` leaves out, by reason."""
+        return Counter({NOT_SELECTED: len(cases) - len(self.choose(cases, seed))})
+
+
+class Agrees(Selector):
+    """Turns whose answer is the label: the generators' set, and STaR's and majority finetuning's."""
+
+    kind: Literal["agrees"] = "agrees"
+
+    def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
+        return [(case, "agrees") for case in cases if case.agrees]
+
+
+class Critic(Selector):
+    """Final turns that are the label, of agents that corrected themselves (weight w) or stayed right (1 - w).
+
+    For each source agent by itself, the larger of the two sets is thinned at random until the shares are w and
+    1 - w. So one critic on everybody's data gets as many rows as the agents' own critics together. A turn after an
+    unreadable first answer is of neither kind. One kind never stands in for the other, unless `unmixed: take` says so.
+    """
+
+    kind: Literal["critic"] = "critic"
+    w: float = Field(0.5, ge=0, le=1)
+    """Share of rows in which the agent corrected itself."""
+    unmixed: Literal["skip", "take"] = "skip"
+    """With 0 < w < 1, what becomes of an agent's rows where it has rows of one kind alone: they are left out, or taken
+    whole (the rule of such rows is called "... unmixed")."""
+
+    def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
+        rules: dict[int, str] = {}
+        for agent in dict.fromkeys(case.turn.id.agent for case in cases):
+            own = [case for case in cases if case.turn.id.agent == agent]
+            rules |= self._choose(own, random.Random(derive_seed(seed, "critic", agent)))
+        return [(case, rules[id(case)]) for case in cases if id(case) in rules]
+
+    def _choose(self, cases: Sequence[Case], draw: random.Random) -> dict[int, str]:
+        """The rule that takes each of one agent's cases, by identity."""
+        corrected, stayed = split_cases(cases)
+        suffix = ""
+        if 0 < self.w < 1 and self.unmixed == "take" and not (corrected and stayed):
+            suffix = " unmixed"
+        else:
+            corrected, stayed = _mix(corrected, stayed, self.w, draw)
+        taken = {id(case): f"corrected{suffix}" for case in corrected}
+        return taken | {id(case): f"stayed right{suffix}" for case in stayed}
+
+    def explain(self, cases: Sequence[Case], seed: int) -> Counter[str]:
+        taken = {id(case) for case, _ in self.choose(cases, seed)}
+        found: Counter[str] = Counter()
+        for agent in dict.fromkeys(case.turn.id.agent for case in cases):
+            own = [case for case in cases if case.turn.id.agent == agent]
+            corrected, stayed = split_cases(own)
+            found += Counter(self._reason(case, bool(corrected), bool(stayed)) for case in own if id(case) not in taken)
+        return found
+
+    def _reason(self, case: Case, corrected: bool, stayed: bool) -> str:
+        """Why a case was left out; whether its agent has cases of either kind."""
+        if not case.agrees:
+            return NOT_SELECTED
+        if not case.first_read:
+            return "no readable first answer"
+        if self.w in (0, 1):
+            return f"{'stayed right' if case.agreed_first else 'corrected'}, with w = {self.w:g}"
+        if not (corrected and stayed):
+            return f"no {'stayed right' if corrected else 'corrected'} rows to mix with"
+        return "thinned to the share w"
+
+
+def split_cases(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Return the cases in which the agent corrected itself, and those in which it stayed right."""
+    label = [case for case in cases if case.agrees and case.first_read]
+    return [case for case in label if not case.agreed_first], [case for case in label if case.agreed_first]
+
+
+class Success(Selector):
+    """Every turn of a debate whose decision is the label, whatever the turn itself says (role chains)."""
+
+    kind: Literal["success"] = "success"
+
+    def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
+        return [(case, "success") for case in cases if case.success]
+
+
+class All(Selector):
+    """Every turn of a debate that has a label."""
+
+    kind: Literal["all"] = "all"
+
+    def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
+        return [(case, "all") for case in cases]
+
+
+def _mix(ones: list[Case], others: list[Case], w: float, draw: random.Random) -> tuple[list[Case], list[Case]]:
+    """Return the largest random parts of both with a share `w` of the first (rounded to whole cases)."""
+    total = min(len(ones) / w if w else float("inf"), len(others) / (1 - w) if w < 1 else float("inf"))
+    return draw.sample(ones, round(total * w)), draw.sample(others, round(total * (1 - w)))

@@ -1,0 +1,168 @@
+"""When a phase ends before its last round: rules looked at after every round.
+
+In a scenario `stop:` lists rules, any of which ends the phase; a list inside the list must hold altogether.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from society.answers import group
+from society.components.facts import PhaseFacts, Reasons
+from society.core.component import Component
+from society.core.errors import SlowPatternError
+from society.core.templating.prompts import Pattern, search
+from society.core.types import RoundState, Turn
+
+STOPS = {
+    "consensus": "society.components.stops:Consensus",
+    "stability": "society.components.stops:Stability",
+    "budget": "society.components.stops:Budget",
+    "verdict": "society.components.stops:Verdict",
+}
+"""The built-in stop rules by kind."""
+
+
+class StopRule(Component, ABC):
+    """An entry of a phase's `stop:`."""
+
+    @abstractmethod
+    def reached(self, state: RoundState) -> bool:
+        """Whether the phase ends after this round."""
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        """Return why the rule can never end this phase before its last round, or always ends it after the first."""
+        return {}
+
+
+class Consensus(StopRule):
+    """Enough of the round's speakers agree."""
+
+    kind: Literal["consensus"] = "consensus"
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the round's speakers; one without a readable answer agrees with nobody."""
+    quorum: int = Field(2, ge=1)
+    """Smallest number of speakers that must agree, so that one answer among unreadable ones is no consensus. In a round
+    of fewer speakers, all of them."""
+
+    def reached(self, state: RoundState) -> bool:
+        answers = [turn.answer for turn in state.latest.values() if turn.answer is not None]
+        largest = max((len(members) for members in group(answers, state.same)), default=0)
+        least = max(self.share * len(state.latest), min(self.quorum, len(state.latest)))
+        return largest >= max(least, 1) - 1e-9
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        n = len(facts.speakers)
+        if n == 1:
+            return {"": "one speaker always agrees with itself, so the phase ends after its first round; leave it out"}
+        if self.share * n <= 1 + 1e-9:
+            why = f"a single readable answer of {n} is enough, so the phase ends after its first round"
+            return {"share": f"{why}; raise it above {1 / n:g}"}
+        if facts.moderated and len(facts.spoken_before) < 2:
+            why = "ends the phase after its first round: only one has spoken by then"
+            return {"": f"{why}; let all speak in a phase before this one"}
+        return {}
+
+
+class Stability(StopRule):
+    """The distribution of answers has stopped moving: its total variation distance from the round before is at
+    most `distance` (0: nothing moved; 1: all did), `patience` rounds in a row."""
+
+    kind: Literal["stability"] = "stability"
+    distance: float = Field(0.0, ge=0, le=1)
+    """Largest total variation distance that counts as no move."""
+    patience: int = Field(1, ge=1)
+    """So many rounds in a row without a move."""
+
+    def reached(self, state: RoundState) -> bool:
+        recent = state.rounds[-self.patience - 1 :]
+        return len(recent) > self.patience and all(
+            _variation(before, after, state) <= self.distance + 1e-9 for before, after in pairwise(recent)
+        )
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.patience + 1 >= facts.rounds:
+            why = f"needs {self.patience + 1} rounds, so it cannot end a phase of {facts.rounds} earlier"
+            return {"patience": f"{why}; raise `rounds`"}
+        if self.distance >= 1 - 1e-9:
+            return {"distance": "1 takes every change for no move; lower it"}
+        return {}
+
+
+class Budget(StopRule):
+    """The debate on this question has cost this much. The round that crosses the line is finished."""
+
+    kind: Literal["budget"] = "budget"
+    tokens: int | None = Field(None, gt=0)
+    """Generated tokens."""
+    turns: int | None = Field(None, gt=0)
+    """Turns, those of helpers included."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Budget:
+        if self.tokens is None and self.turns is None:
+            raise ValueError("should limit `tokens` or `turns`")
+        return self
+
+    def reached(self, state: RoundState) -> bool:
+        spent = self.tokens is not None and state.usage.generated_tokens >= self.tokens
+        return spent or (self.turns is not None and state.turns >= self.turns)
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        reasons = {}
+        most = {"tokens": facts.most_tokens, "turns": facts.most_turns}
+        for field, limit in (("tokens", self.tokens), ("turns", self.turns)):
+            if limit is not None and limit > most[field]:
+                why = f"is never reached before the last round: the debate has at most {most[field]:,} {field} by then"
+                reasons[field] = f"{why}; lower it, or raise `rounds`"
+        if self.turns is not None and self.turns <= facts.least_turns:
+            why = f"is reached in the first round: the debate has {facts.least_turns:,} turns by then"
+            reasons["turns"] = f"{why}; raise it, or leave the rule out with `rounds: 1`"
+        return reasons
+
+
+class Verdict(StopRule):
+    """An agent, usually a judge, says so: its turn of this round matches `says`, or has a readable answer."""
+
+    kind: Literal["verdict"] = "verdict"
+    agent: str
+    """Whose turn is looked at."""
+    says: Pattern | None = None
+    """A regular expression, case ignored; without it any readable answer is a verdict. A text in which the search
+    takes too long is none, and the run says so."""
+
+    def reached(self, state: RoundState) -> bool:
+        turn = state.latest.get(self.agent)
+        if turn is None:
+            return False
+        return turn.answer is not None if self.says is None else self._said(turn, state)
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.agent in facts.speakers:
+            return {}
+        return {"agent": f"{self.agent!r} does not speak in this phase, so there is no verdict; add it to `agents`"}
+
+    def _said(self, turn: Turn, state: RoundState) -> bool:
+        try:
+            return search(str(self.says), turn.text, ignore_case=True) is not None
+        except SlowPatternError as error:
+            state.remark(turn.id, f"No verdict could be looked for: {error.cause}")
+            return False
+
+
+def _variation(before: Mapping[str, Turn], after: Mapping[str, Turn], state: RoundState) -> float:
+    """Total variation distance of two rounds' answer distributions; unreadable answers are one class."""
+    answers = [(turn.answer, side) for side, turns in ((0, before), (1, after)) for turn in turns.values()]
+    readable = [(answer, side) for answer, side in answers if answer is not None]
+    classes = [[readable[i][1] for i in members] for members in group([a for a, _ in readable], state.same)]
+    classes.append([side for answer, side in answers if answer is None])
+    return sum(abs(_share(sides, 0, before) - _share(sides, 1, after)) for sides in classes) / 2
+
+
+def _share(sides: Sequence[int], side: int, turns: Mapping[str, Turn]) -> float:
+    return sides.count(side) / max(len(turns), 1)

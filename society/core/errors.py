@@ -1,0 +1,100 @@
+"""Everything that can go wrong, as one tree.
+
+SocietyError                 a message for people: the cause, then the remedy; printed without traceback
+├── InputError               the user's input is at fault: exit status 2
+│   ├── ScenarioError        a scenario file; carries every problem found, each with its place
+│   ├── MissingExtraError    a library that comes with an extra is not installed
+│   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
+│   └── RunFolderError       a run folder is another scenario's, in use, or not readable
+├── BackendError             a model could not be opened, or could not answer
+│   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
+│   └── TransientError       worth trying again: a timeout, a busy server, a crashed worker
+└── StoreError               the run store could not be written or read (a full disk, say)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from society.core.problems import Problem
+
+
+class SocietyError(Exception):
+    """The base of every error meant for people: `cause` says what is wrong, `remedy` what to do."""
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(f"{cause}\n  {remedy}" if remedy else cause)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes, whatever their constructor takes."""
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyError:
+    return cls.__new__(cls, *arguments)
+
+
+class InputError(SocietyError):
+    """What the user gave cannot be used."""
+
+
+class ScenarioError(InputError):
+    """A scenario file with problems: one line each in the message, and `problems` as values."""
+
+    def __init__(self, cause: str, remedy: str = "", problems: Sequence[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__(cause, remedy)
+
+
+class MissingExtraError(InputError):
+    """A library is missing that one of the package's extras installs."""
+
+    def __init__(self, needed_by: str, library: str, extra: str) -> None:
+        super().__init__(f"{needed_by} needs {library}, which is not installed.", f"pip install 'society[{extra}]'")
+
+
+class SlowPatternError(InputError):
+    """The search for a regular expression was given up after `seconds`."""
+
+    def __init__(self, pattern: str, seconds: float) -> None:
+        super().__init__(
+            f"The search for {pattern!r:.80} was given up after {seconds:g} s.",
+            "Write the pattern so that it has one way to match: no repeats of repeats.",
+        )
+
+
+class RunFolderError(InputError):
+    """A run folder cannot be used for this run."""
+
+
+class BackendError(SocietyError):
+    """A backend cannot do what it was asked."""
+
+
+class ContextOverflowError(BackendError):
+    """The prompt and the longest allowed answer exceed the context; all three lengths are in tokens."""
+
+    def __init__(self, prompt: int, answer: int, context: int, remedy: str = "") -> None:
+        self.prompt, self.answer, self.context = prompt, answer, context
+        super().__init__(
+            f"The prompt has {prompt} tokens and the answer may have {answer}: "
+            f"{prompt + answer} in all, but the context holds {context}.",
+            remedy or "Give the backend a larger context, or lower sampling.max_tokens or the history window.",
+        )
+
+
+class TransientError(BackendError):
+    """A failure that may pass: the engine tries again with back-off, not before `after` seconds where they are known
+    (a server's "retry after", say)."""
+
+    def __init__(self, cause: str, remedy: str = "", after: float | None = None) -> None:
+        self.after = after
+        super().__init__(cause, remedy)
+
+
+class StoreError(SocietyError):
+    """The run store cannot be written or read."""

@@ -1,0 +1,70 @@
+"""Seeds and keys: every random draw and every stored turn is named by what it is, not by when it happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
+
+from society.core.errors import InputError
+from society.core.types import GenerateRequest, Sampling, TurnId
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one in every call
+_encode_unicode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def derive_seed(*identity: object) -> int:
+    """A seed in [0, 2**31) that depends on these values alone."""
+    text = _encode(identity)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def turn_seed(seed: int, turn: TurnId) -> int:
+    """The seed of one turn of a scenario with this seed."""
+    return derive_seed(seed, turn.iteration, turn.item, turn.phase, turn.round, turn.agent, turn.sample)
+
+
+def request_key(request: GenerateRequest, model_hash: str) -> str:
+    """Return 32 hex digits over everything that shapes a text: messages, sampling, seed, choices, model, adapter."""
+    parts = (
+        [(m.role, m.content) for m in request.messages],
+        _sampling_parts(request.sampling),
+        request.seed,
+        request.adapter,
+        request.choices,
+        model_hash,
+    )
+    text = _encode_unicode(parts)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+_sampling_parts = attrgetter(*(field.name for field in fields(Sampling)))
+"""Every option of a sampling, so that a new one cannot be forgotten."""
+
+
+def text_key(text: str) -> bytes:
+    """16 bytes that name a text by its contents."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def fingerprint(data: object) -> str:
+    """32 hex digits over plain JSON data, whatever the order of its keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def hash_path(path: Path) -> str:
+    """32 hex digits over the contents of a file, or of all files of a folder with their names.
+
+    Raises `InputError` when there is nothing at `path`.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise InputError(f"There is no adapter at {path}.", "Correct the path in the scenario.")
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,301 @@
+"""Jinja2 for templates from strangers: a sandbox in which every step is paid for, so none can run or grow for ever.
+
+A template has `FUEL`. What it does costs about as much as the work behind it: a pass of a loop or macro costs its
+nodes, and whatever takes time by the size of its operands (a filter, a method, a comparison, `~`, a slice, output)
+costs their size, before it is done. So the limit holds in any thread, without a clock, the same on every machine.
+
+    Sandbox          the environment; `compile_source` and `fill` are how it is used
+    compile_source   text -> template
+    fill             template and variables -> text
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
+from functools import wraps
+from itertools import chain
+from typing import Any
+
+import jinja2
+import jinja2.sandbox
+import jinja2.utils
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
+
+from society.core.templating.fuel import LETTERS, meter
+
+FUEL = 2_000_000
+"""Steps that one rendering may take; some seconds at worst."""
+LONGEST_SOURCE = 200_000
+"""Characters of a template; the longest that models come with have some 20,000."""
+LARGEST_NUMBER = 2**63
+FAULTS = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RuntimeError, MemoryError, SyntaxError)
+"""What Python raises for templates that ask for nonsense, or are nested too deeply; all become Jinja2's errors."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FREE_FILTERS = _words("_tick _weigh abs attr count d default first float int last length truncate")
+_LAZY_FILTERS = _words("batch items list map reject rejectattr reverse select selectattr slice sum")
+"""They look at a container's items, not into them; all others look as deep as it goes."""
+_NO_FILTERS = ("format", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
+"""Their cost does not follow from the size of what they are given, or every run would differ."""
+_FREE_TESTS = _words(
+    "boolean callable defined divisibleby escaped even false filter float integer iterable mapping none number odd "
+    "sameas sequence string test true undefined"
+)
+_GROWING = _words("center expandtabs format join ljust replace rjust zfill")
+_TEXT_METHODS = _words(
+    "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace "
+    "istitle isupper lower lstrip partition removeprefix removesuffix rfind rindex rpartition rsplit rstrip split "
+    "splitlines startswith strip swapcase title upper"
+)
+_METHODS: tuple[tuple[Any, frozenset[str]], ...] = (
+    (str, _TEXT_METHODS | _GROWING),
+    (dict, _words("copy get items keys values")),
+    ((list, tuple), _words("copy count index")),
+    ((int, float, complex, bytes, range, type), frozenset()),
+)
+"""What may be called on Python's own types; of other objects, what the sandbox of Jinja2 allows."""
+_WIDE = re.compile(r"[0-9]{4}|\{[^{}]*\{")
+"""In a format text: a width of thousands, or one that is filled in itself."""
+
+
+class _Tank(threading.local):
+    left = 0
+
+
+_TANK = _Tank()
+
+
+@contextmanager
+def _fuelled() -> Iterator[None]:
+    before, _TANK.left = _TANK.left, FUEL
+    try:
+        yield
+    finally:
+        _TANK.left = before
+
+
+def _spend(steps: int) -> bool:
+    if steps > _TANK.left:
+        raise SecurityError(f"it takes more than {FUEL:,} steps")
+    _TANK.left -= steps
+    return True
+
+
+def _weigh(value: Any) -> Any:
+    """Pay for a look at all of `value`, however deep; gives it back."""
+    if type(value) is str:
+        _spend(1 + len(value) // LETTERS)
+        return value
+    steps, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        steps += 1 + (len(item) // LETTERS if isinstance(item, str) else 0)
+        if steps > _TANK.left:
+            break
+        waiting.extend(_parts(item))
+    _spend(steps)
+    return value
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, str | int | float) or value is None:
+        return ()
+    if isinstance(value, list | tuple | range | set | frozenset | KeysView | ItemsView | ValuesView):
+        return value
+    if isinstance(value, dict):
+        return chain(value.keys(), value.values())
+    if isinstance(value, jinja2.utils.Namespace):
+        return _parts(object.__getattribute__(value, "_Namespace__attrs"))
+    return (getattr(value, name) for name in getattr(type(value), "__dataclass_fields__", ()))
+
+
+def _count(value: Any) -> int:
+    """Items of a container, or what a text of its length costs."""
+    if isinstance(value, str):
+        return 1 + len(value) // LETTERS
+    return 1 + len(value) if isinstance(value, list | tuple | dict | range | set | frozenset) else 1
+
+
+def _factor(arguments: Sequence[Any]) -> int:
+    """By how much arguments may multiply the work, or the size of the result."""
+    total = 1
+    for value in arguments:
+        if isinstance(value, int | float):
+            total += min(abs(int(value)), FUEL)
+        elif isinstance(value, str):
+            total += len(value)
+        else:
+            _weigh(value)
+            total += _count(value)
+    return total
+
+
+def _settle(value: Any) -> Any:
+    """What a lazy filter gave, as a list: its size must be known before it is used."""
+    return [item for item in value if _spend(1)] if isinstance(value, Iterator) else value
+
+
+def _paid_filter(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, paid for before it is done, and its result after."""
+    first = int(getattr(work, "jinja_pass_arg", None) is not None)
+
+    @wraps(work)
+    def filtered(*given: Any, **more: Any) -> Any:
+        before, value, others = given[:first], _settle(given[first]), given[first + 1 :]
+        if name in _LAZY_FILTERS:
+            _spend(_count(value) * _factor([*others, *more.values()]))
+        elif name not in _FREE_FILTERS:
+            left = _TANK.left
+            _weigh(value)
+            _spend((left - _TANK.left) * _factor([*others, *more.values()]))
+        result = work(*before, value, *others, **more)
+        _spend(_count(result))
+        return result
+
+    return filtered
+
+
+def _paid_test(work: Any) -> Any:
+    @wraps(work)
+    def tested(*given: Any) -> Any:
+        for value in given:
+            _weigh(value)
+        return work(*given)
+
+    return tested
+
+
+@jinja2.pass_context  # so that nothing is worked out while a template is compiled
+def _show(context: jinja2.runtime.Context, value: Any) -> Any:
+    return _weigh(value)
+
+
+class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Templates cannot reach Python, change what they are given, or use more than `FUEL`."""
+
+    intercepted_binops = _words("+ - * / // % **")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            autoescape=False,
+            optimized=False,
+            finalize=_show,
+            **{"trim_blocks": True, "lstrip_blocks": True, **options},
+        )
+        self._verdicts: dict[tuple[type, str], bool] = {}
+        for name in _NO_FILTERS:
+            del self.filters[name]
+        for name in ("lipsum", "cycler", "joiner"):
+            del self.globals[name]
+        self.globals["dict"] = lambda *given, **more: dict(*given, **more)  # the class has more to offer
+        add_numbers = self.filters["sum"]
+        self.filters["_tick"], self.filters["_weigh"] = _spend, _weigh
+        self.filters |= {name: _paid_filter(name, work) for name, work in self.filters.items() if name[0] != "_"}
+        self.tests |= {name: _paid_test(work) for name, work in self.tests.items() if name not in _FREE_TESTS}
+        self.filters["sum"] = _only_numbers(add_numbers)
+
+    def add_filter(self, name: str, work: Callable[..., Any]) -> None:
+        """Put a filter in that is paid for like the others."""
+        self.filters[name] = _paid_filter(name, work)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As the lists above say; asked once for each type and name, for it looks at nothing else."""
+        place = (type(obj), attr)
+        if (verdict := self._verdicts.get(place)) is None:
+            if len(self._verdicts) > 10_000:
+                self._verdicts.clear()
+            named = next((names for types, names in _METHODS if isinstance(obj, types)), None)
+            safe = super().is_safe_attribute(obj, attr, value)
+            verdict = self._verdicts[place] = safe and (named is None or attr in named)
+        return verdict
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`"...".format`, without widths that make huge texts."""
+        work, text = super().wrap_str_format(value), getattr(value, "__self__", "")
+        if work is None:
+            return None
+        if value.__name__ != "format" or _WIDE.search(text):
+            raise SecurityError("a format text with a width of thousands or of its own")
+
+        def fill_in(*given: Any, **more: Any) -> str:
+            _spend(_count(text) + (1 + text.count("{")) * _factor([*given, *more.values()]))
+            return work(*given, **more)
+
+        return fill_in
+
+    def call(self, context: jinja2.runtime.Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function, macro or method, paid for."""
+        owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
+        given = [_settle(value) for value in args]
+        if isinstance(owner, str | list | tuple | dict):
+            factor = _factor([*given, *kwargs.values()])
+            _spend(_count(owner) * (factor if name in _GROWING else 1))
+            if name in ("count", "index") and not isinstance(owner, str):
+                _weigh(owner)
+        else:
+            _weigh([*given, *kwargs.values()])
+        result = super().call(context, obj, *given, **kwargs)
+        _spend(_count(result))
+        return result
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        """Sums of numbers, texts and lists; everything else for small numbers only."""
+        if all(isinstance(side, int | float) and abs(side) < LARGEST_NUMBER for side in (left, right)):
+            if operator != "**":
+                return super().call_binop(context, operator, left, right)
+        elif operator == "+" and not isinstance(left, int | float) and not isinstance(right, int | float):
+            _spend(_count(left) + _count(right))
+            return super().call_binop(context, operator, left, right)
+        raise SecurityError(f"`{operator}` is for small numbers only")
+
+    def _generate(
+        self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
+    ) -> str:
+        return super()._generate(meter(source, self), name, filename, defer_init)
+
+
+def _only_numbers(work: Callable[..., Any]) -> Callable[..., Any]:
+    paid = _paid_filter("sum", work)
+
+    @wraps(paid)
+    def summed(environment: Any, value: Any, attribute: Any = None, start: Any = 0) -> Any:
+        if not isinstance(start, int | float):  # lists are added up in quadratic time
+            raise SecurityError("`sum` is for numbers")
+        return paid(environment, value, attribute, start)
+
+    return summed
+
+
+def compile_source(environment: Sandbox, source: str) -> jinja2.Template:
+    """The template. Raises `jinja2.TemplateError` for whatever is wrong with it."""
+    if len(source) > LONGEST_SOURCE:
+        raise jinja2.TemplateSyntaxError(f"it has more than {LONGEST_SOURCE:,} characters", 1)
+    try:
+        with _fuelled():
+            return environment.from_string(source)
+    except FAULTS as error:
+        raise jinja2.TemplateSyntaxError(f"it is nested too deeply, or cannot be compiled: {error}", 1) from error
+
+
+def fill(template: jinja2.Template, variables: Mapping[str, Any], longest: int) -> str:
+    """What the template makes of `variables`. Raises `jinja2.TemplateError` for whatever goes wrong."""
+    parts: list[str] = []
+    length = 0
+    try:
+        with _fuelled():
+            for part in template.generate(variables):
+                length += len(part)
+                if length > longest:
+                    raise SecurityError(f"it makes more than {longest:,} characters")
+                parts.append(part)
+    except FAULTS as error:
+        raise jinja2.TemplateRuntimeError(str(error) or type(error).__name__) from error
+    return "".join(parts)

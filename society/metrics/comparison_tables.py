@@ -1,0 +1,174 @@
+"""Comparisons as tables of text: for the terminal, Markdown, CSV and LaTeX (with booktabs)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+from society.core.hidden_chars import reveal
+from society.metrics.comparison import Comparison, Pair, RunScore
+from society.metrics.compute import ComputeMatch
+from society.metrics.spreadsheet import quote
+
+Rows = list[list[str]]
+"""A table: the titles first; the first column holds names, the others figures."""
+INTERVAL = "95 % interval"
+
+
+def run_rows(found: Comparison) -> Rows:
+    """Return a line for each run: accuracy with its 95 % interval, what counts as wrong beside wrong answers, and cost.
+
+    What was trained on is shown where any run was finetuned.
+    """
+    trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
+    columns = [*_COLUMNS, *(_TRAINED if trained else ())]
+    return [[title for title, _ in columns], *([tell(run) for _, tell in columns] for run in found.runs)]
+
+
+Column = tuple[str, Callable[[RunScore], str]]
+
+
+def _debates(run: RunScore) -> str:
+    return f"{run.debates:,}" if run.finished else f"{run.debates:,} of {run.expected:,}"
+
+
+_COLUMNS: Sequence[Column] = (
+    ("run", lambda run: run.name),
+    ("accuracy", lambda run: _percent(run.accuracy.share)),
+    (INTERVAL, lambda run: f"{_percent(run.accuracy.low)} to {_percent(run.accuracy.high)}"),
+    ("questions", lambda run: f"{run.questions:,}"),
+    ("debates", _debates),
+    ("undecided", lambda run: f"{run.undecided:,}"),
+    ("unreadable", lambda run: f"{run.unparsed:,}"),
+    ("failed", lambda run: f"{run.failed:,}"),
+    ("cut off", lambda run: f"{run.cut_off:,}"),
+    ("decided by one vote", lambda run: f"{run.lone:,}"),
+    ("of these right", lambda run: f"{run.lone_right:,}"),
+    ("generated tokens", lambda run: f"{run.usage.generated_tokens:,}"),
+    ("prompt tokens", lambda run: f"{run.usage.prompt_tokens:,}"),
+    ("of these cached", lambda run: f"{run.usage.cached_tokens:,}"),
+    ("backend seconds", lambda run: f"{run.usage.seconds:,.1f}"),
+    ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
+)
+_TRAINED: Sequence[Column] = (
+    ("finetunings", lambda run: f"{run.iteration:,}"),
+    ("rows trained on", lambda run: f"{run.compute.rows:,}"),
+    ("tokens trained on", lambda run: f"{run.compute.trained_tokens:,}"),
+    ("generated for training", lambda run: f"{run.compute.training.generated_tokens:,}"),
+    ("prompts for training", lambda run: f"{run.compute.training.prompt_tokens:,}"),
+    ("finetuning seconds", lambda run: f"{run.compute.seconds:,.1f}"),
+)
+
+
+def pair_rows(found: Comparison) -> Rows:
+    """A line for each pair, second minus first; with more than one pair, p values that hold together."""
+    several = len(found.pairs) > 1
+    titles = ["difference", "points", INTERVAL, "p", *(["p (Holm)"] if several else []), "better", "worse",
+              "questions", "compute-matched", "test"]  # fmt: skip
+    return [titles, *(_pair_row(pair, several) for pair in found.pairs)]
+
+
+def _pair_row(pair: Pair, several: bool) -> list[str]:
+    d = pair.difference
+    return [
+        f"{pair.second} - {pair.first}", _points(d.value), f"{_points(d.low)} to {_points(d.high)}", _p(d.p),
+        *([_p(pair.p_holm)] if several else []), f"{d.gained:,}", f"{d.lost:,}", f"{d.questions:,}",
+        _matched(pair.compute), d.test,
+    ]  # fmt: skip
+
+
+def _matched(compute: ComputeMatch | None) -> str:
+    if compute is None or not compute.known:
+        return "not known"
+    return f"within {_percent(compute.within)}" if compute.matched else "no"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if isfinite(share) else "-"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if isfinite(value) else "-"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def layout(rows: Rows, form: str) -> str:
+    """The table as "text", "markdown", "csv" or "latex"."""
+    forms: dict[str, Callable[[Rows], str]] = {"text": _text, "markdown": _markdown, "csv": _csv, "latex": _latex}
+    return forms[form](rows)
+
+
+def stand(rows: Rows) -> Rows:
+    """The table on its side, a line for each figure and a column for each name, as fits a page better."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _text(rows: Rows) -> str:
+    rows = _plain(rows)
+    widths = [max(map(len, column)) for column in stand(rows)]
+    return "\n".join(_aligned(row, widths) for row in rows)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+    return "  ".join(cells).rstrip()
+
+
+def _markdown(rows: Rows) -> str:
+    cells = [[_MARKDOWN.sub(r"\\\g<0>", cell) for cell in row] for row in _plain(rows)]
+    cells.insert(1, ["---", *["---:"] * (len(rows[0]) - 1)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+_MARKDOWN = re.compile(r"[\\|`*\[\]~$]|<(?=[A-Za-z/!?])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What begins markup in a cell of a table. An underscore within a word begins none."""
+
+
+def _plain(rows: Rows) -> Rows:
+    """Each cell on one line, hidden characters shown."""
+    return [[reveal(" ".join(cell.split())) for cell in row] for row in rows]
+
+
+def _csv(rows: Rows) -> str:
+    """Numbers bare, so that other programs read them: 63.2 for 63.2 %, 1200 for 1,200, an interval in two columns.
+
+    No text is a formula: see `society.metrics.spreadsheet`.
+    """
+    out = io.StringIO()
+    place = rows[0].index(INTERVAL)
+    titles = [*rows[0][:place], "low", "high", *rows[0][place + 1 :]]
+    bare = [[row[0], *(re.sub(r"(?<=\d) %|(?<=\d),(?=\d{3})", "", cell) for cell in row[1:])] for row in rows[1:]]
+    split = [[*row[:place], *row[place].split(" to "), *row[place + 1 :]] for row in bare]
+    csv.writer(out, lineterminator="\n").writerows([quote(cell) for cell in row] for row in [titles, *split])
+    return out.getvalue().rstrip("\n")
+
+
+_SPECIAL = str.maketrans({
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$",
+    "[": "{[}", "]": "{]}", "*": "{*}", "`": "{`}", "'": "{'}", '"': r"\char34{}", "⟦": r"$\langle$", "⟧": r"$\rangle$",
+})  # fmt: skip
+"""Characters that are commands, that end or begin an argument of `\\\\`, or that fonts do not have."""
+
+
+def _latex(rows: Rows) -> str:
+    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in _plain(rows)]
+    columns = "l" + "r" * (len(rows[0]) - 1)
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
+                      r"\bottomrule", r"\end{tabular}"])  # fmt: skip
+
+
+def _escape(cell: str) -> str:
+    """For LaTeX, with real minus signs and thin spaces before per cent."""
+    text = cell.translate(_SPECIAL).replace(r" \%", r"\,\%")
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", text)

@@ -1,0 +1,1 @@
+"""Pictures: `topology` draws who reads whom, `curves` draws metrics."""

@@ -1,0 +1,1 @@
+"""Several runs: `sweep` runs a grid of scenarios, `tracking` sends scalars to experiment trackers."""

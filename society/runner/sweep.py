@@ -1,0 +1,134 @@
+"""A grid of runs over one scenario: each takes over from the ones before it whatever is shaped by the same things."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from society.core.concurrency import gather
+from society.core.errors import InputError
+from society.runs.folder import STORE
+from society.runs.run import Run
+from society.scenario import load_scenario
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+from society.session import Watcher, find_needs, run, run_async
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One point of the grid: its overrides (`a.b=c`) and the run that it became."""
+
+    overrides: tuple[str, ...]
+    run: Run
+
+
+def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every combination of overrides. `vary` has entries `a.b=x,y,z`; commas inside brackets do not split.
+
+    Raises `InputError` for an entry without a key or without values.
+    """
+    axes: list[list[str]] = []
+    for entry in vary:
+        key, equals, values = entry.partition("=")
+        options = split_values(values)
+        if not equals or not key or not all(options):
+            raise InputError(f"--vary {entry!r} should be a key and values, such as phases.debate.rounds=1,2,3.")
+        axes.append([f"{key}={option}" for option in options])
+    return list(product(*axes))
+
+
+def split_values(text: str) -> list[str]:
+    """Split at commas that are not inside [], {} or quotes."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "[{":
+            depth += 1
+        elif char in "]}":
+            depth -= 1
+        if char == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts]
+
+
+def sweep(
+    scenario: Path,
+    vary: Sequence[str],
+    out: Path,
+    overrides: Sequence[str] = (),
+    allow: Sequence[Path] = (),
+    watch: Callable[[tuple[str, ...]], Watcher] | None = None,
+) -> list[Variant]:
+    """Run the whole grid below `out`, one folder a variant; a sweep that was interrupted goes on where it was.
+
+    All variants are checked before the first runs. With an executor that they share, the first runs alone, then all
+    others side by side, unwatched; each takes over from the first. Raises what `load_scenario` and `run` raise.
+    """
+    grid = expand_grid(vary)
+    loaded = [load_scenario(scenario, (*overrides, *changes), allow) for changes in grid]
+    points = [
+        _Point(changes, variant, out / folder_name(changes), watch)
+        for changes, variant in zip(grid, loaded, strict=True)
+    ]
+    executor = loaded[0].executor
+    if executor.shares_runs and all(variant.executor == executor for variant in loaded):
+        return asyncio.run(_side_by_side(points))
+    done: list[Variant] = []
+    for point in points:
+        done.append(Variant(point.changes, run(point.scenario, **point.options(done))))
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A variant that is to be run."""
+
+    changes: tuple[str, ...]
+    scenario: Scenario
+    folder: Path
+    watch: Callable[[tuple[str, ...]], Watcher] | None
+
+    def options(self, before: Sequence[Variant], alone: bool = True) -> dict[str, Any]:
+        """For `run`, which takes over what these have in common with it; watched where it runs alone."""
+        reuse = [variant.run.folder for variant in before]
+        exists = (self.folder / STORE).exists()
+        watcher = self.watch(self.changes) if self.watch and alone else None
+        return {"out": self.folder, "resume": exists, "reuse": reuse, "watcher": watcher}
+
+
+async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:
+    """The runs on one open executor. What each takes over is the first's, however fast the others are."""
+    first, *others = points
+    async with first.scenario.executor.open() as executor:
+        done = Variant(first.changes, await run_async(first.scenario, **first.options([]), executor=executor))
+        free = asyncio.Semaphore(executor.count_runs(find_needs(expand(first.scenario))))
+
+        async def play(point: _Point) -> Variant:
+            async with free:
+                options = point.options([done], alone=False)
+                return Variant(point.changes, await run_async(point.scenario, **options, executor=executor))
+
+        return [done, *await gather(play(point) for point in others)]
+
+
+def folder_name(changes: Sequence[str]) -> str:
+    """A folder's name that says what was varied; a digest keeps long ones apart."""
+    from society.core.identity import fingerprint
+
+    def short(change: str) -> str:
+        name, equals, value = change.partition("=")
+        return re.sub(r"[^A-Za-z0-9._=-]+", "_", name.rsplit(".", 1)[-1] + equals + value).strip("_")
+
+    label = "+".join(map(short, changes))
+    return f"{label[:80]}-{fingerprint(list(changes))[:6]}"

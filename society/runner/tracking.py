@@ -1,0 +1,197 @@
+"""Scalars of a run as it goes, for TensorBoard, MLflow, trackio or Weights & Biases, through one small seam.
+
+Tracker        takes numbers by name at a step: what a service must be able to do
+open_tracker   "tensorboard:DIR", "mlflow:URI", "trackio:PROJECT" or "wandb:PROJECT" -> a Tracker
+Tracking       follows a run and tells a tracker what it sees
+Several        lets several watchers follow one run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from society.core.errors import InputError, MissingExtraError
+from society.core.types import Item, Turn, Usage
+from society.session import Watcher
+
+if TYPE_CHECKING:
+    from society.scenario.expand import Society
+    from society.simulation.simulate import DebateResult
+
+
+class Tracker(Protocol):
+    """Where numbers go."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Keep these numbers as of this step; steps only grow."""
+
+    def close(self) -> None:
+        """Write what is left. Called once."""
+
+
+class Tracking(Watcher):
+    """Logs a run's figures after every debate and every optimiser step: each of these is a step here.
+
+    evaluation/accuracy: right among the debates of this iteration so far (training/accuracy: of those for training);
+    undecided: those without an answer; turns, failed, tokens: of the whole run so far; loss/LEARNER/AGENT: of an
+    optimiser step. Turns found in the store are counted like others.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._split, self._iteration = "evaluation", 0
+        self._right = self._undecided = self._debates = self._turns = self._failed = self._step = 0
+        self._usage = Usage()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tracker.close()
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        self._split, self._iteration = split, iteration
+        self._right = self._undecided = self._debates = 0
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self._turns += 1
+        self._failed += turn.status == "failed"
+        self._usage += turn.usage
+
+    def result(self, result: DebateResult) -> None:
+        self._debates += 1
+        self._right += result.correct
+        self._undecided += result.decision.answer is None
+        self._log({
+            "iteration": self._iteration,
+            f"{self._split}/accuracy": self._right / self._debates,
+            f"{self._split}/undecided": self._undecided,
+            "turns": self._turns,
+            "failed": self._failed,
+            "tokens/generated": self._usage.generated_tokens,
+            "tokens/prompt": self._usage.prompt_tokens,
+        })  # fmt: skip
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        self._log({f"loss/{learner}/{agent}": loss})
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        self._step += 1
+        self._tracker.log(values, self._step)
+
+
+class Several(Watcher):
+    """Tells each of several watchers everything, in their order."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = tuple(watchers)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for watcher in self._watchers:
+                stack.enter_context(watcher)
+            self._entered = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(exc_type, exc, traceback)
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        for watcher in self._watchers:
+            watcher.started(society, items, folder, iteration, split)
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        for watcher in self._watchers:
+            watcher.training(learner, agent, step, steps, loss)
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        for watcher in self._watchers:
+            watcher.turn(turn, replayed)
+
+    def result(self, result: DebateResult) -> None:
+        for watcher in self._watchers:
+            watcher.result(result)
+
+
+def open_tracker(where: str, name: str) -> Tracker:
+    """The tracker that `where` names, for a run of this name.
+
+    Raises `InputError` where it names none, `MissingExtraError` where its library is not installed.
+    """
+    service, _, target = where.partition(":")
+    if service not in SERVICES or not target:
+        raise InputError(
+            f"{where!r} names no place to log to.",
+            "Give tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
+        )
+    try:
+        return SERVICES[service](target, name)
+    except ImportError as error:
+        if service == "tensorboard":
+            raise MissingExtraError("--track tensorboard", service, "track") from error
+        raise InputError(
+            f"--track {service} needs {service}, which is not installed.", f"pip install {service}"
+        ) from error
+
+
+class _TensorBoard:
+    """Event files in a folder, with tensorboard alone (neither torch nor TensorFlow)."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        from tensorboard.summary import Writer
+
+        self._writer = Writer(str(Path(folder) / name))
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _MLflow:
+    """A run on an MLflow tracking server, or in its local store."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        import mlflow
+
+        self._mlflow: Any = mlflow
+        mlflow.set_tracking_uri(uri)
+        mlflow.start_run(run_name=name)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._mlflow.log_metrics(dict(values), step=step)
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+class _Logged:
+    """trackio and Weights & Biases, which have the same functions."""
+
+    def __init__(self, library: str, project: str, name: str) -> None:
+        from importlib import import_module
+
+        self._library: Any = import_module(library)
+        self._library.init(project=project, name=name)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._library.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self._library.finish()
+
+
+SERVICES: Mapping[str, Callable[[str, str], Tracker]] = {
+    "tensorboard": _TensorBoard,
+    "mlflow": _MLflow,
+    "trackio": lambda project, name: _Logged("trackio", project, name),
+    "wandb": lambda project, name: _Logged("wandb", project, name),
+}
+"""Each service, and what opens it for a target and the name of a run."""

@@ -1,0 +1,223 @@
+"""The folder of a run: made, locked, checked to be this scenario's, and labelled with what produced it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+from filelock import FileLock, Timeout
+
+import society
+from society.core.definition import contents, defining, difference
+from society.core.errors import RunFolderError
+from society.core.identity import fingerprint
+from society.core.paths import stored_in
+from society.core.types import Item
+from society.runs.files import check_folder, read_json, read_list, read_object
+from society.scenario.models.scenario import Scenario
+from society.store import Store
+
+STORE = "store.sqlite"
+LOCK = ".lock"
+FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
+"""Files of a run's folder that are opened by their names, by this program or by SQLite."""
+PATIENCE = 0.5
+"""Seconds to wait for the lock of a run's folder: a live view may hold it for an instant."""
+_LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
+
+
+def find_store(folder: Path) -> Path:
+    """The store of a run folder. Raises `RunFolderError` if there is none."""
+    path = Path(folder) / STORE
+    check_folder(Path(folder), FILES)
+    if not path.is_file():
+        raise RunFolderError(f"{folder} holds no run (it has no {STORE}).", "Name the folder of a run.")
+    return path
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process is working on the run in this folder now. Nothing is written. False where nobody can say.
+
+    The lock is taken for reading for an instant, as a run takes it for writing while it lasts.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return False
+    try:
+        opened = os.open(Path(folder) / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(opened)
+    return False
+
+
+class RunFolder:
+    """A run's folder while the run is under way; no second process can use it meanwhile."""
+
+    def __init__(self, scenario: Scenario, out: Path | str | None, resume: bool) -> None:
+        self._scenario = scenario
+        self._resume = resume
+        self.path = Path(out) if out is not None else _default(scenario.name, resume)
+        self.store = self.path / STORE
+
+    def __enter__(self) -> Self:
+        """Raises `RunFolderError` if the folder is in use, not writable, or another scenario's."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            check_folder(self.path, FILES)
+            self._lock = FileLock(self.path / LOCK)
+            self._lock.acquire(timeout=PATIENCE, poll_interval=0.02)
+        except Timeout:
+            raise RunFolderError(
+                f"Another process is running in {self.path}.", "Wait for it, or choose another --out."
+            ) from None
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be written: {error}.", "Choose another folder with --out."
+            ) from error
+        try:
+            self._check()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+        if not self.store.exists():  # nothing came of it: leave nothing behind
+            with suppress(OSError):
+                (self.path / LOCK).unlink(missing_ok=True)
+                self.path.rmdir()
+
+    def record(self, store: Store, models: dict[str, str], items: Sequence[Item]) -> None:
+        """Store what the run is made of, and refuse models and questions other than those it began with.
+
+        The versions of the libraries that began the run stay; those that go on with it are listed beside them.
+        """
+        meta = store.meta()
+        known = read_json(meta, "models")
+        for name, model_hash in models.items():
+            if known.get(name, model_hash) != model_hash:
+                raise RunFolderError(
+                    f"The model of the backend {name!r} is not the one that the run in {self.path} began with: "
+                    f"{_changed(known[name], model_hash)}.",
+                    "Give it the same model and options, or start a new run with another --out.",
+                )
+        asked = fingerprint([[item.id, item.question, item.choices] for item in items])
+        if meta.get("questions", asked) != asked:
+            raise RunFolderError(
+                f"The questions are not those that the run in {self.path} began with: another version of society, or "
+                "of the library that the task takes them from, gives others.",
+                "Install the versions that the run began with (its store's meta table names them), or start a new run "
+                "with another --out.",
+            )
+        definition = defining(self._scenario)
+        first, now = read_json(meta, "versions"), _versions()
+        later = read_list(meta, "later_versions")
+        if first and now not in (first, *later):
+            later.append(now)
+        store.set_meta(
+            {
+                "scenario": self._scenario.model_dump_json(exclude_unset=True),
+                "definition": json.dumps(definition),
+                "fingerprint": fingerprint(definition),
+                "files": json.dumps(contents(self._scenario)),
+                "models": json.dumps(known | models),
+                "questions": asked,
+                "versions": json.dumps(first or now),
+                "later_versions": json.dumps(later),
+            }
+        )
+
+    def _check(self) -> None:
+        if not self.store.exists():
+            return
+        with Store(self.store, read_only=True) as store:
+            store.require_present()
+            meta = store.meta()
+        if not meta.get("scenario"):
+            return
+        changes = self._difference(meta)
+        if changes:
+            self._refuse(changes)
+        known = read_json(meta, "files")
+        changed = [where for where, hashed in contents(self._scenario).items() if known.get(where) != hashed]
+        if changed:
+            self._refuse(f"the contents of {', '.join(changed)} are not those that it began with")
+        if not self._resume:
+            raise RunFolderError(
+                f"{self.path} holds this scenario's run already.", "Go on with it by --resume, or choose another --out."
+            )
+
+    def _difference(self, meta: Mapping[str, str]) -> str | None:
+        """Return how the scenario differs from the one that the folder's run began with, or None.
+
+        The stored scenario is compared as this society understands it. So an option that a newer society has added
+        does not count where both leave it out. A default that has changed since counts.
+        """
+        now, stored = defining(self._scenario), read_object(meta, "definition")
+        try:
+            before = Scenario.model_validate_json(meta["scenario"], context=stored_in(None))
+        except (ValueError, RecursionError):
+            return difference(stored, now)
+        done, wanted = _iterations(before), _iterations(self._scenario)
+        if wanted < done:
+            return f"train.iterations was {done} and is {wanted}, and a run goes on for more iterations, not for fewer"
+        return difference(defining(before), now) or difference(stored, now, added=False)
+
+    def _refuse(self, difference: str) -> NoReturn:
+        raise RunFolderError(
+            f"{self.path} holds a run of another scenario: {difference}.",
+            "Choose another folder with --out, or run the scenario that it belongs to.",
+        )
+
+
+def _iterations(scenario: Scenario) -> int:
+    return scenario.train.iterations if scenario.train else 0
+
+
+def _changed(before: str, now: str) -> str:
+    """Say which part of a model's hash differs: the model itself, or the options after it."""
+    (old, _, was), (new, _, options) = before.partition("-"), now.partition("-")
+    if old == new:
+        return f"it ran as {was!r} and runs as {options!r}"
+    return "its weights, configuration, tokenizer or chat template have changed"
+
+
+def _default(name: str, resume: bool) -> Path:
+    """runs/NAME, or with a number if that is taken; to resume, the latest of them."""
+    names = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in count(1))
+    free = next(i for i, path in enumerate(names, 1) if not path.exists())
+    number = max(free - 1, 1) if resume else free
+    return Path("runs") / (name if number == 1 else f"{name}-{number}")
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return the versions of this program and its libraries, which do not change while it runs."""
+    found = {"society": society.__version__, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,207 @@
+"""A run's debates as records: each result with its turns, and whether each turn is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from society.components.decisions.base import vote_of
+from society.components.decisions.counting import Majority
+from society.core.errors import RunFolderError
+from society.core.types import Ballot, Decision, Same, Turn, Usage
+from society.metrics.proportion import Proportion, clustered
+from society.metrics.votes import read_ballots
+from society.store.rows import ResultRow
+
+if TYPE_CHECKING:
+    from society.runs.run import Run
+    from society.scenario.expand import Society
+
+Question = tuple[str, str]
+"""What makes two runs' questions the same: the item's id and its text."""
+
+
+@dataclass(frozen=True)
+class DebateRecord:
+    """One finished debate: how it ended and every turn in it, in the order of phase, round and agent.
+
+    `helping` names the phases and agents in which an agent moderates, ranks or summarises. What it says there is no
+    answer of its own.
+    """
+
+    result: ResultRow
+    turns: tuple[Turn, ...]
+    helping: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def question(self) -> Question:
+        """The item's id and text."""
+        return (self.result.item, self.result.question)
+
+    def right(self, turn: Turn) -> bool:
+        """Whether the turn's answer is right; one that failed or could not be read is not."""
+        return turn.answer is not None and self.result.verdicts.get(turn.answer, False)
+
+    def of(self, agent: str) -> list[Turn]:
+        """Return an agent's turns as a speaker, in order; all its turns if it only helped."""
+        turns = self.every(agent)
+        return [turn for turn in turns if (turn.id.phase, agent) not in self.helping] or turns
+
+    def every(self, agent: str) -> list[Turn]:
+        """Return all turns of an agent, those as a helper included, in order."""
+        return list(self._by_agent.get(agent, ()))
+
+    @cached_property
+    def _by_agent(self) -> dict[str, list[Turn]]:
+        found: dict[str, list[Turn]] = {}
+        for turn in self.turns:
+            found.setdefault(turn.id.agent, []).append(turn)
+        return found
+
+    def first(self, agents: Iterable[str]) -> list[Turn]:
+        """The first turn of each of these agents that spoke."""
+        return [turns[0] for agent in agents if (turns := self.of(agent))]
+
+    def last(self, agents: Iterable[str]) -> list[Turn]:
+        """The last turn of each of these agents that spoke."""
+        return [turns[-1] for agent in agents if (turns := self.of(agent))]
+
+    @property
+    def usage(self) -> Usage:
+        """What the debate cost."""
+        return sum((turn.usage for turn in self.turns), Usage())
+
+
+def load_records(
+    run: Run, iteration: int | None = None, split: str = "evaluation", raw: bool = False
+) -> list[DebateRecord]:
+    """Every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
+    iteration, item and sample. Ballots in the last phase count as the answer that they put first, unless `raw`."""
+    from society.scenario.expand import expand
+
+    # Results first: a debate that ends between the two reads has its turns stored by then.
+    results = [r for r in run.results() if r.split == split and iteration in (None, r.iteration)]
+    stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
+    turns = {key: tuple(group) for key, group in groupby(stored, key=_debate)}
+    society = expand(run.scenario)
+    helping = helpers_of(society)
+    same = training_sameness(society) if split == "training" else sameness(society)
+    found = [DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()), helping) for r in results]
+    _require_turns(run, found)
+    return found if raw else [read_ballots(society, record, same) for record in found]
+
+
+def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
+    """Return one finished debate, by iteration, item and sample; nothing else of the run is read."""
+    from society.scenario.expand import expand
+
+    where = "iteration = ? AND item = ? AND sample = ?"
+    [result] = run.results(where, debate)
+    society = expand(run.scenario)
+    same = training_sameness(society) if result.split == "training" else sameness(society)
+    record = DebateRecord(result, tuple(run.turns(where, debate)), helpers_of(society))
+    _require_turns(run, [record])
+    return read_ballots(society, record, same)
+
+
+def _require_turns(run: Run, records: Sequence[DebateRecord]) -> None:
+    """Raise `RunFolderError` for results without turns: a run stores the turns of a debate before its result."""
+    silent = sum(not record.turns for record in records)
+    if not silent:
+        return
+    count = "1 result has" if silent == 1 else f"{silent} results have"
+    raise RunFolderError(
+        f"{count} no turns in the run in {run.folder}: the store is incomplete.",
+        "Restore the folder from a copy, or run the scenario again in a new folder (--out).",
+    )
+
+
+def helpers_of(society: Society) -> frozenset[tuple[str, str]]:
+    """Return the phases and agents in which an agent helps and does not speak."""
+    return frozenset(
+        (phase.name, name) for phase in society.phases for name in phase.agents if name not in phase.speakers
+    )
+
+
+def _debate(turn: Turn) -> tuple[int, str, int]:
+    return (turn.id.iteration, turn.id.item, turn.id.sample)
+
+
+def total_usage(records: Sequence[DebateRecord]) -> Usage:
+    """Return what all these debates cost together; the seconds are those in which their backends were at work."""
+    return sum((record.usage for record in records), Usage())
+
+
+def by_iteration(records: Iterable[DebateRecord]) -> dict[int, list[DebateRecord]]:
+    """The debates of each iteration, in order."""
+    found: dict[int, list[DebateRecord]] = {}
+    for record in records:
+        found.setdefault(record.result.iteration, []).append(record)
+    return dict(sorted(found.items()))
+
+
+def by_question(records: Iterable[DebateRecord]) -> dict[Question, list[DebateRecord]]:
+    """The debates of each question, in the order first met: its samples belong together."""
+    found: dict[Question, list[DebateRecord]] = {}
+    for record in records:
+        found.setdefault(record.question, []).append(record)
+    return found
+
+
+def share_right(
+    records: Sequence[DebateRecord], judge: Callable[[DebateRecord], Sequence[bool]], confidence: float = 0.95
+) -> Proportion:
+    """The share of true among what `judge` says of each debate, clustered by question."""
+    return share_true(((record.question, judge(record)) for record in records), confidence)
+
+
+def share_true(verdicts: Iterable[tuple[Question, Sequence[bool]]], confidence: float = 0.95) -> Proportion:
+    """The share of true among all these verdicts on questions, clustered by question."""
+    clusters: dict[Question, list[bool]] = {}
+    for question, found in verdicts:
+        clusters.setdefault(question, []).extend(found)
+    return clustered([(sum(found), len(found)) for found in clusters.values()], confidence)
+
+
+def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Proportion:
+    """The share of debates that were decided rightly; undecided ones are wrong."""
+    return share_right(records, lambda record: [record.result.correct], confidence)
+
+
+def sameness(society: Society) -> Same:
+    """Return the task's `same`, asked once for each pair of answers."""
+    return cache_same(society.scenario.task.same)
+
+
+def training_sameness(society: Society) -> Same:
+    """Return the `same` of the task that training questions come from, asked once for each pair of answers."""
+    spec = society.scenario.train
+    task = spec.task if spec is not None and spec.task is not None else society.scenario.task
+    return cache_same(task.same)
+
+
+def cache_same(compare: Same) -> Same:
+    """Return the same comparison, which remembers each pair of answers."""
+
+    @cache
+    def same(a: str, b: str) -> bool:
+        return a == b or compare(a, b)
+
+    return same
+
+
+def vote_on(society: Society, turns: Sequence[Turn], same: Same) -> Decision:
+    """Return the majority vote over these turns, with the scenario's policies on ties, missing answers and quorum."""
+    rule = society.scenario.decision
+    majority = Majority(ties=rule.ties, unparsed=rule.unparsed, failed=rule.failed, quorum=rule.quorum)
+    votes = [vote_of(turn.id.agent, turn) for turn in turns]
+    return majority.decide(Ballot(votes, {}, (), same, seed=0)) if votes else Decision(None, reason="nobody spoke")
+
+
+def vote_is_right(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> bool:
+    """Whether a majority vote over these turns would have been right; ties (by policy) and silence are not."""
+    answer = vote_on(society, turns, same).answer
+    return answer is not None and record.result.verdicts.get(answer, False)

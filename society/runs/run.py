@@ -1,0 +1,137 @@
+"""A run's folder, read: turns, results, adapters, and what the run was made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from society.core.errors import RunFolderError
+from society.core.types import Adapter, Item, Turn
+from society.runs.files import own_tree, read_json, read_questions
+from society.runs.folder import find_store
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+from society.scenario.reading.stored import open_stored, read_stored
+from society.store import Store
+from society.store.adapters import AdapterRow, ExampleRow
+from society.store.rows import ResultRow
+
+
+def natural_order(text: str) -> tuple[tuple[str, int], ...]:
+    """Return what sorts "trivia-2" before "trivia-10": words as text, numbers as numbers."""
+    parts = re.split(r"([0-9]{1,18})", text)
+    return tuple((words, int(number or 0)) for words, number in zip_longest(parts[::2], parts[1::2]))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read-only. Every method reads the store afresh, so a run under way can be followed."""
+
+    folder: Path
+
+    @property
+    def scenario(self) -> Scenario:
+        """The resolved scenario, as it was run. The paths in it lead into the run's folder: nothing else is read."""
+        return read_stored(self.meta().get("scenario", ""), self.folder)
+
+    def open_scenario(self, allow: Sequence[Path] = (), files: bool = False) -> Scenario:
+        """The scenario with paths to its models, to run them; with `files` to every file that it names, unchanged.
+
+        They may lie in the run's folder and in those of `allow`. Raises `InputError` for others.
+        """
+        meta = self.meta()
+        hashes = read_json(meta, "files") if files else None
+        return open_stored(meta.get("scenario", ""), self.folder, allow, hashes)
+
+    def open_adapter(self, row: AdapterRow) -> Adapter:
+        """The adapter that a training left in the run's folder. Raises `RunFolderError` where a link leads out."""
+        return Adapter(str(row.hash), str(own_tree(self.folder, row.path)), row.base)
+
+    def questions(self) -> list[Item] | None:
+        """The evaluation's questions, in order; None for a run of an older version, which kept none."""
+        return read_questions(self.folder)
+
+    def meta(self) -> dict[str, str]:
+        """Versions, model hashes and the resolved scenario as JSON, by name."""
+        with self._store() as store:
+            return store.meta()
+
+    def turns(self, where: str = "1", values: Sequence[object] = ()) -> list[Turn]:
+        """Return turns in the order of iteration, item (as in the task), sample, phase, round and agent.
+
+        `where` is SQL over the columns of turns.
+        """
+        society = expand(self.scenario)
+        phases = {phase.name: i for i, phase in enumerate(society.phases)}
+        agents = {name: i for i, name in enumerate(society.agents)}
+        item = self._item_order()
+
+        def place(turn: Turn) -> tuple[object, ...]:
+            i = turn.id
+            agent = agents.get(i.agent.partition("/")[0])  # a helper's turn is named after its reader, too
+            if i.phase not in phases or agent is None:
+                raise RunFolderError(
+                    f"The run in {self.folder} has a turn of {i.agent!r:.90} in the phase {i.phase!r:.90}, which its "
+                    "scenario does not have.",
+                    "Society did not write it. If the run is your own, restore its folder from a copy.",
+                )
+            spoken = (phases[i.phase], i.round, agents.get(i.agent, -1), i.agent)
+            return (i.iteration, item(i.item), i.sample, *spoken)
+
+        with self._store() as store:
+            return sorted(store.turns(where, values), key=place)
+
+    def results(self, where: str = "1", values: Sequence[object] = ()) -> list[ResultRow]:
+        """Return how each debate ended, in the order of iteration, item (as in the task) and sample.
+
+        `where` is SQL over the columns.
+        """
+        item = self._item_order()
+        with self._store() as store:
+            return sorted(store.results(where, values), key=lambda row: (row.iteration, item(row.item), row.sample))
+
+    def debates(self, split: str = "evaluation") -> list[tuple[int, str, int]]:
+        """Return iteration, item and sample of each debate of a split that has ended, in the order of `results`."""
+        item = self._item_order()
+        with self._store() as store:
+            return sorted(store.debates(split), key=lambda debate: (debate[0], item(debate[1]), debate[2]))
+
+    def _item_order(self) -> Callable[[str], tuple[object, ...]]:
+        """What to sort items by: their place in the task; others by their ids, numbers in them as numbers."""
+        places = {item.id: place for place, item in enumerate(self.questions() or ())}
+
+        def order(item: str) -> tuple[object, ...]:
+            return (places.get(item, len(places)), natural_order(item), item)
+
+        return order
+
+    def count_turns(self) -> int:
+        """Return how many turns the run has, those of training debates and of unfinished ones included."""
+        with self._store() as store:
+            return store.count("1")
+
+    def count_failed(self) -> int:
+        """Return how many turns of the run failed, those of training debates included."""
+        with self._store() as store:
+            return store.count("status = 'failed'")
+
+    def count_reused(self) -> int:
+        """How many turns were taken over from other runs instead of generated."""
+        with self._store() as store:
+            return store.count("reused = 1")
+
+    def adapters(self) -> list[AdapterRow]:
+        """Every training, in the order of iteration, learner and agent."""
+        with self._store() as store:
+            return store.adapters()
+
+    def examples(self) -> list[ExampleRow]:
+        """Where every training row comes from, in the order of iteration, learner, agent and number."""
+        with self._store() as store:
+            return store.examples()
+
+    def _store(self) -> Store:
+        return Store(find_store(self.folder), read_only=True)

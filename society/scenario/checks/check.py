@@ -1,0 +1,271 @@
+"""What no model can see: names that lead nowhere, settings that contradict each other, abilities that are missing.
+
+`templates` checks the prompts and `graphs` who reads whom; everything is collected, each at its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from pydantic import BaseModel
+
+from backends.base import Ability
+from society.components.registry import kinds
+from society.core.problems import SHOWN, Problem, find_near, make_problem, show
+from society.scenario.checks.graphs import check_graphs
+from society.scenario.checks.learners import check_training
+from society.scenario.checks.quorums import check_quorums
+from society.scenario.checks.templates import check_templates
+from society.scenario.members import agents_of, members, speakers
+from society.scenario.models.scenario import AgentSpec, Binding, PhaseSpec, Scenario
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_place, write_path
+
+ONE_AGENT = ("agent", "ranker", "moderator", "summarizer")
+"""Fields of any component or phase that name one agent."""
+SEVERAL_AGENTS = ("voters", "agents", "reads")
+"""Fields that list agents or groups."""
+
+
+def check(scenario: Scenario, root: Node) -> list[Problem]:
+    """Every problem of a scenario whose shape is right; `root` is the tree it was made from."""
+    checker = _Checker(scenario, root)
+    checker.check_names()
+    checker.check_agents()
+    for i, phase in enumerate(scenario.phases):
+        checker.check_phase(i, phase)
+    checker.check_unused()
+    named = [] if checker.strangers else [*check_training(scenario, root), *check_quorums(scenario, root)]
+    return [*checker.problems, *check_templates(scenario, root), *check_graphs(scenario, root), *named]
+
+
+def check_names(scenario: Scenario, root: Node) -> list[Problem]:
+    """Return the errors without which the scenario can be expanded: unknown and clashing names, phases of nobody."""
+    checker = _Checker(scenario, root)
+    checker.check_names()
+    checker.check_agents()
+    for i, phase in enumerate(scenario.phases):
+        if not speakers(scenario, i, checker.known):
+            checker.add(("phases", i), "nobody speaks in it; list `agents`")
+        if phase.name in [other.name for other in scenario.phases[:i]]:
+            checker.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
+    learned = (
+        [phase for learner in scenario.train.learners.values() for phase in learner.phases] if scenario.train else []
+    )
+    for name in learned:
+        checker.refer(("train", "learners"), name, "phase", [phase.name for phase in scenario.phases])
+    return [problem for problem in checker.problems if problem.level == "error"]
+
+
+class _Checker:
+    """Collects problems in the order of the checks; `load` sorts them by place."""
+
+    def __init__(self, scenario: Scenario, root: Node) -> None:
+        self.scenario, self.root = scenario, root
+        self.known = members(scenario)
+        self.problems: list[Problem] = []
+        self.first_phases: dict[str, int] = {}  # by name
+        self.named: set[tuple[str, str]] = set()  # nouns and names that the scenario uses
+        self.strangers: list[tuple[str, str, str, Steps]] = []  # noun, unknown name, the nearest known, where
+
+    def add(self, steps: Steps, message: str, *, key: bool = False, **details: object) -> None:
+        place = find_place(self.root, steps, key)
+        self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
+
+    def warn(self, steps: Steps, message: str, *, key: bool = False) -> None:
+        self.add(steps, message, key=key, level="warning")
+
+    def refer(self, steps: Steps, name: str, noun: str, known: Iterable[str], *, key: bool = False) -> None:
+        """A name that should be one of these."""
+        names = tuple(known)
+        self.named.add((noun, name))
+        if name not in names:
+            near = find_near(name, names)
+            self.strangers.append((noun, name, near, steps))
+            self.add(steps, f"there is no {noun} {show(name)}", key=key, value=name, allowed=names, suggestion=near)
+
+    def refer_agent(self, steps: Steps, name: str, *, single: bool = False, key: bool = False) -> None:
+        """A name of an agent or a group; with `single` of one agent."""
+        if name not in self.known:
+            self.refer(steps, name, "agent", self.scenario.agents, key=key)
+            return
+        self.named.add(("agent", name))
+        if single and len(self.known[name]) > 1:
+            self.add(steps, f"{show(name)} is a group; name one agent", value=name, allowed=self.known[name][:SHOWN])
+
+    def check_names(self) -> None:
+        """Agents and groups named anywhere in phases and decision; roles and backends."""
+        for steps, name, single in _agent_names(self.scenario):
+            self.refer_agent(steps, name, single=single)
+        for name, spec in self.scenario.agents.items():
+            self._check_binding(("agents", name), spec.role, spec.backend)
+        for i, phase in enumerate(self.scenario.phases):
+            for name, bound in phase.bind.items():
+                self.refer_agent(("phases", i, "bind", name), name, key=True)
+                self._check_binding(("phases", i, "bind", name), bound.role, bound.backend)
+
+    def _check_binding(self, steps: Steps, role: str | None, backend: str | None) -> None:
+        if role:
+            self.refer((*steps, "role"), role, "role", self.scenario.roles)
+        if backend:
+            self.refer((*steps, "backend"), backend, "backend", self.scenario.backends)
+
+    def check_agents(self) -> None:
+        """Names that clash, and roles or backends that are left open."""
+        for noun, offered in (
+            ("role", tuple(self.scenario.roles)),
+            ("backend", tuple(self.scenario.backends)),
+        ):
+            for name, spec in self.scenario.agents.items():
+                if len(offered) > 1 and not getattr(spec, noun) and not self._always_bound(name, noun):
+                    self.add(("agents", name), f"needs `{noun}`, as there are several", key=True, allowed=offered)
+        owners: dict[str, str] = {}
+        for name, spec in self.scenario.agents.items():
+            own = {name, *(f"{name}-{i}" for i in range(1, spec.count + 1) if spec.count > 1)}
+            if clash := next((member for member in sorted(own) if member in owners), None):
+                self.add(
+                    ("agents", name),
+                    f"{show(clash)} is also an agent of {owners[clash]!r}; rename one",
+                    key=True,
+                )
+            owners.update(dict.fromkeys(own, name))
+
+    def _always_bound(self, group: str, noun: str) -> bool:
+        agents = set(self.known.get(group, ()))
+        phases = [p for i, p in enumerate(self.scenario.phases) if agents & self.involved[i]]
+        return bool(phases) and all(group in p.bind and getattr(p.bind[group], noun) for p in phases)
+
+    @cached_property
+    def involved(self) -> list[set[str]]:
+        """Phase by phase, the agents that may speak, helpers included."""
+        return [
+            {*speakers(self.scenario, i, self.known), *agents_of(_helpers(phase), self.known)}
+            for i, phase in enumerate(self.scenario.phases)
+        ]
+
+    def check_phase(self, i: int, phase: PhaseSpec) -> None:
+        """One phase: its name, who speaks, who helps, and what the agents' backends must be able to do."""
+        if self.first_phases.setdefault(phase.name, i) < i:
+            self.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
+        speaking = speakers(self.scenario, i, self.known)
+        if not speaking and not phase.agents:
+            self.add(("phases", i), "nobody is left to speak; list `agents`")
+        self._check_speakers(i, phase, set(speaking))
+        if phase.schedule == "moderated" and not phase.moderator:
+            self.add(
+                ("phases", i, "schedule"), "a moderated phase needs a `moderator`", allowed=tuple(self.scenario.agents)
+            )
+        if phase.schedule != "moderated" and phase.moderator:
+            self.warn(("phases", i, "moderator"), "is not used: the schedule is not moderated")
+        self._check_helpers(i, phase, set(speaking))
+        for name in phase.bind:
+            if name in self.known and not self.involved[i].intersection(self.known[name]):
+                self.warn(("phases", i, "bind", name), "has no say in this phase", key=True)
+        self._check_abilities(i, phase)
+
+    def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
+        """A moderator or a ranker that also speaks would have two turns in one round."""
+        named: list[tuple[Steps, str]] = [(("moderator",), phase.moderator)] if phase.schedule == "moderated" else []
+        named += [(("controllers", j, "ranker"), getattr(c, "ranker", "")) for j, c in enumerate(phase.controllers)]
+        for below, name in named:
+            if speaking.intersection(self.known.get(name, ())):
+                self.add(
+                    ("phases", i, *below),
+                    f"{show(name)} speaks in this phase, too; take it out of `agents`, or name an agent of its own",
+                )
+
+    def _check_speakers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
+        seen: set[str] = set()
+        for j, name in enumerate(phase.agents):
+            if again := [agent for agent in self.known.get(name, ()) if agent in seen]:
+                self.add(("phases", i, "agents", j), f"{show(again[0])} is listed twice")
+            seen.update(self.known.get(name, ()))
+        for j, name in enumerate(phase.reads):
+            if speaking.intersection(self.known.get(name, ())):
+                self.add(
+                    ("phases", i, "reads", j),
+                    f"{show(name)} speaks in this phase; `reads` is for those who do not: "
+                    "the topology says who reads a speaker",
+                )
+
+    def _check_abilities(self, i: int, phase: PhaseSpec) -> None:
+        """Whether each agent's backend can do what its role and the phase ask for."""
+        for group, spec in self.scenario.agents.items():
+            own = (name for name in (*phase.bind, phase.moderator) if name in self.known[group])
+            for name in dict.fromkeys((group, *own)):
+                if not self.involved[i].intersection(self.known[name]):
+                    continue
+                layers: list[AgentSpec | Binding] = [
+                    *(phase.bind[key] for key in dict.fromkeys((name, group)) if key in phase.bind),
+                    spec,
+                ]
+                role = next((layer.role for layer in layers if layer.role), next(iter(self.scenario.roles)))
+                backend = next((layer.backend for layer in layers if layer.backend), next(iter(self.scenario.backends)))
+                if role in self.scenario.roles and self.scenario.roles[role].choices:
+                    self._need(group, backend, "choices", "its role has `choices`")
+                if phase.schedule == "moderated" and phase.moderator in (group, name):
+                    self._need(group, backend, "choices", f"it moderates the phase {phase.name!r}")
+                if any(layer.adapter for layer in layers):
+                    self._need(group, backend, "adapters", "it has an `adapter`")
+
+    def _need(self, agent: str, backend: str, ability: Ability, why: str) -> None:
+        config = self.scenario.backends.get(backend)
+        if config is None or ability in config.abilities:
+            return
+        able = tuple(kind for kind, cls in kinds("backend").items() if ability in getattr(cls, "abilities", ()))
+        self.add(
+            ("agents", agent, "backend"),
+            f"the agent {agent!r} needs {ability} ({why}), which its backend {backend!r} "
+            "cannot do; give it a backend of a kind that can",
+            value=backend,
+            allowed=able,
+        )
+
+    def check_unused(self) -> None:
+        """Roles, backends and agents that nothing uses: likely a mistake."""
+        active = set().union(*self.involved)
+        bound = [binding for phase in self.scenario.phases for binding in phase.bind.values()]
+        for noun, offered in (
+            ("role", tuple(self.scenario.roles)),
+            ("backend", tuple(self.scenario.backends)),
+        ):
+            used = {getattr(user, noun) for user in (*self.scenario.agents.values(), *bound)}
+            for name in offered if len(offered) > 1 else ():
+                if name not in used:
+                    self.warn((f"{noun}s", name), "is not used by any agent", key=True)
+        for noun, stranger, near, steps in self.strangers:
+            if near and (noun, near) not in self.named:
+                place = find_place(self.root, steps)
+                self.warn((f"{noun}s", near), f"is not named anywhere; {place} names {show(stranger)}", key=True)
+        for name in self.scenario.agents:
+            if not active.intersection(self.known[name]):
+                self.warn(("agents", name), "never speaks", key=True)
+
+
+def _helpers(phase: PhaseSpec) -> list[str]:
+    return [phase.summarizer, phase.moderator, *(getattr(c, "ranker", "") for c in phase.controllers)]
+
+
+def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
+    """Everywhere that an agent is named by a field: the steps, the name, and whether it must be one agent."""
+    yield from _named_by(scenario.decision, ("decision",))
+    for i, phase in enumerate(scenario.phases):
+        yield from _named_by(phase, ("phases", i))
+        for j, controller in enumerate(phase.controllers):
+            yield from _named_by(controller, ("phases", i, "controllers", j))
+        for j, rule in enumerate(phase.stop):
+            if isinstance(rule, tuple):
+                for k, part in enumerate(rule):
+                    yield from _named_by(part, ("phases", i, "stop", j, k))
+            else:
+                yield from _named_by(rule, ("phases", i, "stop", j))
+
+
+def _named_by(component: BaseModel, steps: Steps) -> Iterator[tuple[Steps, str, bool]]:
+    for field in ONE_AGENT:
+        if isinstance(name := getattr(component, field, None), str) and name:
+            yield (*steps, field), name, True
+    for field in SEVERAL_AGENTS:
+        for i, name in enumerate(getattr(component, field, ())):
+            yield (*steps, field, i), name, False

@@ -1,0 +1,117 @@
+"""Settings that levels share: one that every lower level overrides is never used, nor are some at temperature 0."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from society.scenario.checks.effects.findings import Finding
+from society.scenario.checks.effects.flow import Flow, PhaseFlow
+from society.scenario.expand import AgentPlan
+from society.scenario.models.scenario import AgentSpec, SamplingSpec
+from society.scenario.reading.tree import Steps
+
+Level = tuple[Steps, BaseModel]
+"""Where a level stands, and what it gives."""
+TRUNCATIONS = {"top_k": 0, "top_p": 1, "min_p": 0}
+"""Settings that leave out unlikely tokens, with the value that is off."""
+OWN = ("role", "backend", "adapter", "persona")
+"""What an agent has, and a binding may change."""
+
+
+def check_layers(flow: Flow) -> Iterator[Finding]:
+    """Yield settings of sampling and bindings that change nothing."""
+    plans = _distinct(flow)
+    yield from _check_overridden([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
+    yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
+    yield from _check_greedy([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
+    yield from _check_bindings(flow)
+
+
+def _distinct(flow: Flow) -> list[tuple[PhaseFlow, AgentPlan]]:
+    """Return one agent of those that nothing tells apart, for each phase."""
+    found: dict[tuple[int, str, str], tuple[PhaseFlow, AgentPlan]] = {}
+    for phase, plan in flow.plans():
+        single = plan.name if plan.name in phase.spec.bind else ""
+        found.setdefault((phase.index, plan.group, single), (phase, plan))
+    return list(found.values())
+
+
+def _bindings(phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
+    """Return the bindings of an agent in a phase: its group's, then its own."""
+    keys = [key for key in dict.fromkeys((plan.group, plan.name)) if key in phase.spec.bind]
+    return [(("phases", phase.index, "bind", key), phase.spec.bind[key]) for key in keys]
+
+
+def _own_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
+    """Return what decides an agent's role, backend, adapter and persona, the strongest last."""
+    return [(("agents", plan.group), flow.scenario.agents[plan.group]), *_bindings(phase, plan)]
+
+
+def _sampling_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
+    """Return what decides an agent's sampling, the strongest last."""
+    scenario = flow.scenario
+    role, agent = scenario.roles[plan.role_name], scenario.agents[plan.group]
+    above: list[Level] = [
+        (("sampling",), scenario.sampling),
+        (("roles", plan.role_name, "sampling"), role.sampling),
+        (("agents", plan.group, "sampling"), agent.sampling),
+    ]
+    return above + [((*steps, "sampling"), getattr(bound, "sampling")) for steps, bound in _bindings(phase, plan)]  # noqa: B009
+
+
+def _given(level: BaseModel) -> list[str]:
+    """Return the fields that a level gives."""
+    fields = SamplingSpec.model_fields if isinstance(level, SamplingSpec) else OWN
+    return [field for field in fields if getattr(level, field, None) not in (None, "")]
+
+
+def _winners(levels: list[Level]) -> dict[str, Steps]:
+    """Return the level from which each field comes."""
+    return {field: steps for steps, level in levels for field in _given(level)}
+
+
+def _check_overridden(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
+    reached: dict[tuple[Steps, str], bool] = {}
+    for _, levels in found:
+        winners = _winners(levels)
+        for steps, level in levels:
+            for field in _given(level):
+                reached[steps, field] = reached.get((steps, field), False) or winners[field] == steps
+    for (steps, field), used in reached.items():
+        if not used:
+            says = "changes nothing: all whom it is for have one of their own at a lower level; leave one out"
+            yield Finding((*steps, field), says)
+
+
+def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
+    """Yield truncations of agents whose temperature is 0."""
+    greedy: dict[tuple[Steps, str], list[bool]] = defaultdict(list)
+    for plan, levels in found:
+        for field, steps in _winners(levels).items():
+            if field in TRUNCATIONS and getattr(plan.sampling, field) != TRUNCATIONS[field]:
+                greedy[steps, field].append(plan.sampling.temperature == 0)
+    for (steps, field), all_greedy in greedy.items():
+        if all(all_greedy):
+            yield Finding((*steps, field), "changes nothing at temperature 0; leave it out, or raise `temperature`")
+
+
+def _check_bindings(flow: Flow) -> Iterator[Finding]:
+    for phase in flow.phases:
+        for name, bound in phase.spec.bind.items():
+            steps: Steps = ("phases", phase.index, "bind", name)
+            if not _given(bound) and not _given(bound.sampling):
+                yield Finding(steps, "changes nothing: it binds nothing; leave it out", key=True)
+            above = _above(flow, phase, name)
+            for field in ("role", "backend", "adapter"):
+                if above and getattr(bound, field) and all(getattr(bound, field) == getattr(a, field) for a in above):
+                    yield Finding((*steps, field), f"changes nothing: it is its {field} anyway; leave it out")
+
+
+def _above(flow: Flow, phase: PhaseFlow, name: str) -> list[AgentSpec]:
+    """Return what a binding overrides: the specs of its agents, unless their group has a binding of its own."""
+    groups = dict.fromkeys(plan.group for plan in phase.plan.agents.values() if name in (plan.name, plan.group))
+    own = name in flow.scenario.agents or not any(group in phase.spec.bind for group in groups)
+    return [flow.scenario.agents[group] for group in groups] if own else []

@@ -1,0 +1,84 @@
+"""Finds what the templates of a role use: variables, and the parts of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jinja2 import meta, nodes
+
+from society.core.templating.prompts import parse_template
+from society.scenario.models.scenario import RoleSpec
+
+LISTS = ("heard", "own")
+"""Variables that hold messages or turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Variables that a role's templates use, those that they only test, and the parts of messages that they show."""
+
+    variables: frozenset[str]
+    tested: frozenset[str]
+    parts: frozenset[str]
+    whole: bool
+    """Whether a message is shown, or handed on, as a whole."""
+
+    def shows(self, part: str) -> bool:
+        """Return whether a part of messages, such as `sender`, may be shown."""
+        return self.whole or part in self.parts
+
+
+@lru_cache(maxsize=1024)
+def find_use(role: RoleSpec) -> Use:
+    """Return what the role's `system` and `prompt` use; they are valid templates."""
+    trees = [parse_template(source) for source in (role.system, role.prompt) if source]
+    variables = frozenset(name for tree in trees for name in meta.find_undeclared_variables(tree))
+    tested = frozenset(name for tree in trees for name in _tested(tree))
+    parts = frozenset(part for tree in trees for part in _parts(tree))
+    return Use(variables, tested, parts, any(_is_whole(tree) for tree in trees))
+
+
+def _tested(tree: nodes.Template) -> Iterator[str]:
+    """Yield the names in the conditions of a template: `if name`."""
+    tests = [branch.test for branch in tree.find_all(nodes.If)]
+    tests += [branch.test for branch in tree.find_all(nodes.CondExpr)]
+    for test in tests:
+        yield from _names(test)
+
+
+def _parts(tree: nodes.Template) -> Iterator[str]:
+    """Yield attributes, and texts that may name attributes: `message.sender`, `map(attribute="sender")`."""
+    yield from (node.attr for node in tree.find_all(nodes.Getattr))
+    for constant in tree.find_all(nodes.Const):
+        if isinstance(constant.value, str):
+            yield from constant.value.replace(",", " ").split()
+
+
+def _is_whole(tree: nodes.Template) -> bool:
+    """Return whether a message is used otherwise than by its parts, in a loop or in a condition."""
+    messages = set(LISTS)
+    for loop in tree.find_all(nodes.For):
+        messages |= _names(loop.target) if _names(loop.iter) & messages else set()
+    for assigned in tree.find_all(nodes.Assign):
+        messages |= _names(assigned.target) if _names(assigned.node) & messages else set()
+    return any(
+        _shows_whole(expression, messages) for output in tree.find_all(nodes.Output) for expression in output.nodes
+    )
+
+
+def _names(node: nodes.Node) -> set[str]:
+    inner = {name.name for name in node.find_all(nodes.Name)}
+    return inner | ({node.name} if isinstance(node, nodes.Name) else set())
+
+
+def _shows_whole(node: nodes.Node, messages: set[str]) -> bool:
+    """Return whether an expression in the text has one of these names without an attribute around it."""
+    if isinstance(node, nodes.Name):
+        return node.name in messages
+    if isinstance(node, nodes.Getattr) or (isinstance(node, nodes.Filter) and node.name in ("length", "count", "map")):
+        return False
+    if isinstance(node, nodes.CondExpr):
+        return any(_shows_whole(part, messages) for part in (node.expr1, node.expr2) if part is not None)
+    return any(_shows_whole(child, messages) for child in node.iter_child_nodes())

@@ -1,0 +1,142 @@
+"""Gates, stop rules, controllers and the decision: each says itself where it can change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from society.components.facts import DecisionFacts, GateFacts, PhaseFacts, Reasons, listing
+from society.components.gates import Gate
+from society.components.stops import StopRule
+from society.core.component import Component
+from society.core.errors import InputError
+from society.scenario.checks.effects.findings import Finding
+from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, least_of, own_views
+from society.scenario.members import agents_of
+from society.scenario.reading.tree import Steps
+
+
+def check_rules(flow: Flow) -> Iterator[Finding]:
+    """Yield every rule of the scenario that has no effect."""
+    for phase in flow.phases:
+        facts = _phase_facts(phase)
+        yield from _check_gates(flow, phase)
+        yield from _check_stops(phase, facts)
+        yield from _check_controllers(phase, facts)
+    yield from _check_decision(flow)
+
+
+def explain(steps: Steps, rule: Component, reasons: Reasons, *, error: bool = False) -> Iterator[Finding]:
+    """Yield a finding for each reason, at the field that is to blame where the scenario gives it."""
+    for field, why in reasons.items():
+        at = (*steps, field) if field in rule.model_fields_set else steps
+        yield Finding(at, why, "error" if error else "warning")
+
+
+def has_confidence(flow: Flow, agents: Iterable[str]) -> frozenset[str]:
+    """Return those of these agents whose role gives a confidence in some phase."""
+    sure = {plan.name for _, plan in flow.plans() if plan.role.confidence != "none"}
+    return frozenset(agents) & sure
+
+
+def _check_gates(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
+    for steps, gates, ties in _gated(phase):
+        arriving = [tie for tie in ties if tie.arrives]
+        senders = frozenset(tie.sender for tie in arriving)
+        spoke = phase.spec.rounds > 1 or any(phase.spoke.get(tie.reader) for tie in arriving)
+        facts = GateFacts(senders, has_confidence(flow, senders), spoke)
+        for k, gate in enumerate(gates if arriving else ()):
+            yield from explain((*steps, k), gate, gate.blocks(facts), error=True)
+            yield from explain((*steps, k), gate, gate.idle(facts))
+
+
+def _gated(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[Gate, ...], list[Tie]]]:
+    """Yield each place where gates are given, the gates, and the edges that have them."""
+    gates = phase.spec.edges.gate
+    if gates:
+        yield ("phases", phase.index, "edges", "gate"), gates, [t for t in phase.ties or () if "gate" not in t.own]
+    for below, fields, own in own_views(phase):
+        if "gate" in fields:
+            yield ("phases", phase.index, *below, "gate"), own[0].view.gate, own
+
+
+def _phase_facts(phase: PhaseFlow) -> PhaseFacts:
+    rounds = phase.spec.rounds
+    turns = phase.debate + phase.a_round * (rounds - 1) + len(phase.helpers) * (not phase.moderated)
+    tokens = phase.tokens + (turns - phase.debate) * phase.most_tokens_a_turn
+    return PhaseFacts(
+        rounds=rounds,
+        speakers=phase.plan.speakers,
+        spoken_before=frozenset(name for name in phase.plan.speakers if phase.spoke.get(name)),
+        moderated=phase.moderated,
+        least_turns=phase.least + least_of(phase),
+        most_turns=turns,
+        most_tokens=tokens,
+        random=_is_random(phase),
+    )
+
+
+def _is_random(phase: PhaseFlow) -> bool:
+    """Return whether the phase's graph may be another when it is drawn anew."""
+    drawn = [topology for topology in (phase.spec.topology, phase.spec.within) if topology is not None]
+    try:
+        return any(topology.is_random(phase.plan.speakers, phase.plan.members) for topology in drawn)
+    except InputError:
+        return True
+
+
+def _check_stops(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
+    for j, rule in enumerate(phase.spec.stop):
+        steps: Steps = ("phases", phase.index, "stop", j)
+        if facts.rounds == 1:
+            yield Finding(steps, "changes nothing: the phase has one round; give it `rounds: 2` or more")
+        elif isinstance(rule, StopRule):
+            yield from explain(steps, rule, rule.idle(facts))
+        else:
+            for k, part in enumerate(rule):
+                yield from explain((*steps, k), part, part.idle(facts))
+
+
+def _check_controllers(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
+    controllers = phase.spec.controllers
+    for j, controller in enumerate(controllers):
+        steps: Steps = ("phases", phase.index, "controllers", j)
+        if phase.moderated:
+            yield Finding(steps, "is not used: a moderated phase keeps its graph; take another schedule")
+            continue
+        redrawn = any(later.redraws for later in controllers[j + 1 :])
+        yield from explain(steps, controller, controller.idle(replace(facts, changed=j > 0, redrawn=redrawn)))
+
+
+def _check_decision(flow: Flow) -> Iterator[Finding]:
+    decision, steps = flow.scenario.decision, ("decision",)
+    turns = {name: flow.spoken(name) for name in flow.society.voters}
+    if silent := [name for name, count in turns.items() if not count]:
+        yield from _check_silent(flow, silent)
+        turns = {name: count for name, count in turns.items() if count}
+    if not turns:
+        return
+    last = flow.phases[-1]
+    late = frozenset(turns).intersection(last.plan.speakers)
+    facts = DecisionFacts(
+        turns=turns,
+        confident=has_confidence(flow, frozenset(turns)),
+        last=late,
+        shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
+        candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
+    )
+    undecided = decision.undecided(facts)
+    yield from explain(steps, decision, undecided, error=True)
+    yield from explain(steps, decision, {} if undecided else decision.idle(facts))
+
+
+def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
+    """Yield voters that never speak. They are errors if nobody is left to vote."""
+    decision = flow.scenario.decision
+    left = len(silent) < len(flow.society.voters)
+    for j, name in enumerate(decision.electorate()):
+        never = [agent for agent in agents_of([name], flow.society.members) if agent in silent]
+        if never:
+            field: Steps = ("voters", j) if decision.voters else ("agent",)
+            says = f"{listing(never)} never answers the question, so it has no vote; let it speak in a phase"
+            yield Finding(("decision", *field), says, "warning" if left else "error")

@@ -1,0 +1,166 @@
+"""Who reads whom before anything runs: topologies that cannot be built, cycles, edges that show what nobody makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from society.core.errors import InputError
+from society.core.problems import SHOWN, Problem, find_near, make_problem, show
+from society.scenario.members import Members, members, speakers
+from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_place, write_path
+from topologies.base import Topology
+from topologies.explicit import Edges
+from topologies.library import GraphFile
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+LARGEST = 300
+"""Speakers up to which a graph is built for the check: a complete graph of more takes too long and too much memory.
+Beyond, the run itself says what is wrong with a topology, before anything is generated."""
+
+
+def check_graphs(scenario: Scenario, root: Node) -> list[Problem]:
+    """The problems of every phase's topology."""
+    known = members(scenario)
+    problems: list[Problem] = []
+    for i in range(len(scenario.phases)):
+        problems += _Phase(scenario, i, known, root).check()
+    return problems
+
+
+class _Phase:
+    """The graphs of one phase."""
+
+    def __init__(self, scenario: Scenario, index: int, known: Members, root: Node) -> None:
+        self.spec: PhaseSpec = scenario.phases[index]
+        self.steps: Steps = ("phases", index)
+        self.known, self.root, self.agents = known, root, scenario.agents
+        self.speakers = speakers(scenario, index, known)
+        self.complete = all(name in known for name in self.spec.agents)  # no unknown names were passed over
+        self.seed = scenario.seed
+
+    def check(self) -> Iterator[Problem]:
+        shows: set[str] = {self.spec.edges.show}
+        for field in ("topology", "within"):
+            topology: Topology | None = getattr(self.spec, field)
+            if topology is None:
+                continue
+            problems = list(self._check_edges(topology, field))
+            yield from problems
+            if problems or not self.complete or not 0 < len(self.speakers) <= LARGEST:
+                continue
+            try:
+                graph = topology.graph(self.speakers, self.known, topology.graph_seed(self.seed))
+            except InputError as error:
+                yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
+                continue
+            except Exception as error:  # a plugin's topology may raise anything
+                yield self._problem((field,), f"cannot be built: {type(error).__name__}: {error}")
+                continue
+            shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
+            yield from self._check_graph(graph, field)
+        yield from self._check_summaries(shows)
+
+    def _problem(self, below: Steps, message: str, **details: Any) -> Problem:
+        steps = (*self.steps, *below)
+        return make_problem(find_place(self.root, steps), write_path(self.root, steps), message, **details)
+
+    def _check_edges(self, topology: Topology, field: str) -> Iterator[Problem]:
+        """The names and attributes of edges that are written out, each at its own place."""
+        for j, edge in enumerate(topology.edges if isinstance(topology, Edges) else ()):
+            for k, name in enumerate(edge[:2]):
+                if name not in self.known:
+                    yield self._problem(
+                        (field, "edges", j, k),
+                        f"there is no agent {show(name)}",
+                        value=name,
+                        allowed=tuple(self.agents),
+                        suggestion=find_near(name, self.known),
+                    )
+                elif self.speakers and not set(self.known[name]) <= set(self.speakers):
+                    yield self._problem(
+                        (field, "edges", j, k),
+                        f"{show(name)} does not speak in this phase; to be read nevertheless, it goes into `reads`",
+                        value=name,
+                    )
+            for attributes in edge[2:]:
+                yield from self._check_view(attributes, (field, "edges", j, 2))
+
+    def _check_view(self, attributes: dict[str, Any], below: Steps) -> Iterator[Problem]:
+        """An edge's attributes should be fields of an edge view."""
+        fields = tuple(EdgeView.model_fields)
+        for key in attributes:
+            if key not in fields:
+                yield self._problem(
+                    below,
+                    f"an edge has no attribute {show(key)}",
+                    value=key,
+                    allowed=fields,
+                    suggestion=find_near(key, fields),
+                )
+        try:
+            EdgeView.model_validate_json(json.dumps({k: v for k, v in attributes.items() if k in fields}))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            allowed = first.get("ctx", {}).get("expected", "")
+            name = ".".join(map(str, first["loc"][:1]))
+            yield self._problem(
+                below,
+                f"the edge attribute {name!r} should not be {show(first['input'])}"
+                + (f", but {allowed}" if allowed else ""),
+            )
+
+    def _check_graph(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
+        topology = getattr(self.spec, field)
+        distinct = {json.dumps(data, sort_keys=True, default=str): data for _, _, data in graph.edges(data=True)}
+        views = [] if isinstance(topology, Edges) else [*distinct.values()]
+        if isinstance(topology, GraphFile):
+            yield from self._note_foreign({key for attributes in views for key in attributes}, (field,))
+            views = [{k: v for k, v in attributes.items() if k in EdgeView.model_fields} for attributes in views]
+        for attributes in views:
+            yield from self._check_view(attributes, (field,))
+        if field == "within" or self.spec.schedule == "topological":
+            yield from self._check_acyclic(graph, field)
+
+    def _note_foreign(self, names: set[str], below: Steps) -> Iterator[Problem]:
+        """Say once which attributes of a graph file have no meaning: other programs' bookkeeping, or misspelt ones."""
+        foreign = sorted(names - set(EdgeView.model_fields))
+        if foreign:
+            shown = ", ".join(map(show, foreign[:SHOWN])) + (" ..." if len(foreign) > SHOWN else "")
+            near = next(filter(None, (find_near(name, EdgeView.model_fields) for name in foreign)), "")
+            yield self._problem(
+                below,
+                f"the file's edges have attributes that mean nothing here: {shown}",
+                level="warning",
+                allowed=tuple(EdgeView.model_fields),
+                suggestion=near,
+            )
+
+    def _check_acyclic(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
+        import networkx as nx
+
+        if nx.is_directed_acyclic_graph(graph):
+            return
+        cycle = [u for u, *_ in nx.find_cycle(graph)]
+        shown = " -> ".join([*cycle[:8], *(["..."] if len(cycle) > 8 else []), cycle[0]])
+        needs = "`within` needs" if field == "within" else "the topological schedule needs"
+        yield self._problem(
+            (field,),
+            f"{needs} a graph without cycles, and this one has {shown}; try `directed: true`, a direction, or dag_mesh",
+        )
+
+    def _check_summaries(self, shows: set[str]) -> Iterator[Problem]:
+        if "summary" in shows and not self.spec.summarizer:
+            below = ("edges", "show") if self.spec.edges.show == "summary" else ("topology",)
+            yield self._problem(
+                below, "edges show a summary, so the phase needs a `summarizer`", allowed=tuple(self.agents)
+            )
+        if "summary" not in shows and self.spec.summarizer and len(self.speakers) <= LARGEST:
+            yield self._problem(("summarizer",), "is not used: no edge shows a summary", level="warning")

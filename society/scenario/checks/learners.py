@@ -1,0 +1,97 @@
+"""Checks of a scenario's `train:` block: who learns from which phases, and whether the backends can train so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from society.components.registry import kinds
+from society.core.errors import InputError
+from society.core.problems import Problem, find_near, make_problem, show
+from society.scenario.expand import AgentPlan, expand
+from society.scenario.members import agents_of
+from society.scenario.models.scenario import Scenario
+from society.scenario.models.training import LearnerSpec, TrainSpec
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_place, write_path
+
+
+def check_training(scenario: Scenario, root: Node) -> list[Problem]:
+    """Every problem of the `train:` block of a scenario whose names are otherwise right."""
+    if scenario.train is None:
+        return []
+    problems = [*_check_names(scenario, scenario.train), *_check_questions(scenario, scenario.train)]
+    if not problems:
+        problems = [*_check_speakers(scenario, scenario.train)]
+    return [
+        make_problem(find_place(root, steps), write_path(root, steps), message, **details)
+        for steps, message, details in problems
+    ]
+
+
+Found = Iterator[tuple[Steps, str, dict[str, object]]]
+
+
+def _check_names(scenario: Scenario, spec: TrainSpec) -> Found:
+    phases = tuple(phase.name for phase in scenario.phases)
+    known = tuple(scenario.agents)
+    for name, learner in spec.learners.items():
+        for i, phase in enumerate(learner.phases):
+            if phase not in phases:
+                details: dict[str, object] = {"value": phase, "allowed": phases, "suggestion": find_near(phase, phases)}
+                yield ("train", "learners", name, "phases", i), f"there is no phase {show(phase)}", details
+        for i, agent in enumerate(learner.agents):
+            if not any(agent == group or agent.startswith(f"{group}-") for group in known):
+                details = {"value": agent, "allowed": known, "suggestion": find_near(agent, known)}
+                yield ("train", "learners", name, "agents", i), f"there is no agent {show(agent)}", details
+
+
+def _check_questions(scenario: Scenario, spec: TrainSpec) -> Found:
+    if spec.task is None and scenario.task.limit is None:
+        message = "needs a limit, so that the training questions can follow the evaluation's"
+        yield ("task",), message, {}
+
+
+def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
+    """Who would speak with which learner's adapter, and what its backend would have to do."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, learner in spec.learners.items():
+        steps: Steps = ("train", "learners", name)
+        plans = list(_plans(scenario, learner))
+        for phase, plan in plans:
+            if taken.setdefault((phase, plan.name), name) != name:
+                other = taken[phase, plan.name]
+                yield steps, f"{show(plan.name)} already speaks with {other!r} in the phase {phase!r}", {}
+                return
+        if len({plan.backend for _, plan in plans}) > 1 and learner.adapter == "shared":
+            yield (*steps, "adapter"), "agents of different backends cannot share an adapter", {}
+        for backend in dict.fromkeys(plan.backend for _, plan in plans):
+            yield from _check_backend(scenario, spec, backend, steps)
+
+
+def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps) -> Found:
+    config = scenario.backends[name]
+    for ability in ("trainer", "adapters"):
+        if ability not in config.abilities:
+            able = tuple(kind for kind, cls in kinds("backend").items() if ability in getattr(cls, "abilities", ()))
+            message = f"needs {ability}, which the backend {name!r} cannot do; give these agents one that can"
+            yield steps, message, {"value": name, "allowed": able}
+            return
+    try:
+        config.check_training(spec.settings)
+    except InputError as error:
+        yield ("train", "settings"), f"{error.cause} {error.remedy}", {}
+    if spec.parallel is not None:
+        try:
+            config.check_parallel(spec.parallel, spec.settings)
+        except InputError as error:
+            yield ("train", "parallel"), f"{error.cause} {error.remedy}", {}
+
+
+def _plans(scenario: Scenario, learner: LearnerSpec) -> Iterator[tuple[str, AgentPlan]]:
+    """The phases and agents that would speak with this learner's adapters."""
+    society = expand(scenario)
+    for phase in society.phases:
+        if phase.name in learner.phases:
+            for agent in agents_of(learner.agents, society.members) or phase.speakers:
+                if agent in phase.agents:
+                    yield phase.name, phase.agents[agent]

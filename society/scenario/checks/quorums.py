@@ -1,0 +1,31 @@
+"""Checks of quorums: a decision or a label that asks for more voters than the society has can never be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from society.core.problems import Problem, make_problem
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_place, write_path
+
+
+def check_quorums(scenario: Scenario, root: Node) -> list[Problem]:
+    """Return every quorum that this society cannot reach; its names are otherwise right."""
+    voters = len(expand(scenario).voters)
+    return [
+        make_problem(find_place(root, steps), write_path(root, steps), message, value=value)
+        for steps, message, value in _beyond(scenario, voters)
+    ]
+
+
+def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, int]]:
+    have = "there is one voter" if voters == 1 else f"there are {voters} voters"
+    quorum = scenario.decision.quorum
+    if quorum > voters:
+        yield ("decision", "quorum"), f"can never be reached: {have}", quorum
+    spec = scenario.train
+    if spec is not None and spec.label == "consensus" and spec.quorum > voters:
+        message = f"no decision can be a label: {have}, and `quorum` asks for {spec.quorum} that agree. "
+        yield ("train", "quorum"), f"{message}Lower `train.quorum`, or set `train.label: gold`", spec.quorum

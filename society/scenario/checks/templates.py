@@ -1,0 +1,74 @@
+"""Prompt templates before anything runs: their syntax, and whether the variables that they use exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import jinja2
+from jinja2 import meta, nodes
+
+from society.core.problems import Place, Problem, find_near, make_problem, show
+from society.core.templating.prompts import parse_template
+from society.scenario.checks.variables import VARIABLES
+from society.scenario.models.scenario import Scenario
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_node, write_path
+
+
+def check_templates(scenario: Scenario, root: Node) -> list[Problem]:
+    """The problems of every role's templates, each at its own line of a block text."""
+    problems: list[Problem] = []
+    for name, role in scenario.roles.items():
+        for field in ("system", "prompt"):
+            if source := getattr(role, field):
+                problems += _check(source, root, ("roles", name, field))
+    return problems
+
+
+def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
+    node, path = find_node(root, steps), write_path(root, steps)
+    try:
+        tree = parse_template(source)
+    except jinja2.TemplateSyntaxError as error:
+        yield make_problem(_line(node, error.lineno), path, f"is no valid template: {error.message}")
+    except (
+        jinja2.TemplateError,
+        SyntaxError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+    ) as error:
+        yield make_problem(node.place, path, f"is no valid template: {error or 'it is nested too deeply'}")
+    else:
+        yield from _check_variables(tree, node, path)
+        for alone in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            yield make_problem(_line(node, alone.lineno), path, "templates stand alone: they cannot load others")
+
+
+def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
+    free = (
+        meta.find_undeclared_variables(tree)
+        - set(VARIABLES)
+        - set(tree.environment.globals if tree.environment else ())
+    )
+    seen: set[tuple[str, int]] = set()
+    for used in tree.find_all(nodes.Name):
+        if used.name in free and used.ctx == "load" and (used.name, used.lineno) not in seen:
+            seen.add((used.name, used.lineno))
+            yield make_problem(
+                _line(node, used.lineno),
+                path,
+                f"there is no variable {show(used.name)}",
+                value=used.name,
+                allowed=tuple(VARIABLES),
+                suggestion=find_near(used.name, VARIABLES),
+            )
+
+
+def _line(node: Node, number: int) -> Place:
+    """The place of a template's line: in literal block text its own line of the file, else where the text begins."""
+    if node.style != "|":
+        return node.place
+    return replace(node.place, line=node.place.line + number, column=1)

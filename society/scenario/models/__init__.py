@@ -1,0 +1,1 @@
+"""What a scenario may contain, as pydantic models with every default."""

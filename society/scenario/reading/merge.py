@@ -1,0 +1,157 @@
+"""One tree out of several: a scenario, the files it `extends`, and the overrides of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os.path import isfile
+from pathlib import Path
+
+from society.core.paths import find_allowed
+from society.core.problems import Place, Problem, find_near, show
+from society.scenario.reading.source import Node, UnreadableError, compose, read_text
+
+NAMED = ("agents", "roles", "backends")
+"""Keys of a scenario under which users choose the names: an override cannot reach into one that is not there."""
+
+
+def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...] = ()) -> Node:
+    """The tree of a file, merged over what it extends. Raises `UnreadableError`; lesser problems are added."""
+    root = compose(read_text(path), str(path), problems)
+    if not isinstance(root.value, dict):
+        raise UnreadableError(
+            root.place, f"should be a mapping with keys such as `name` and `agents`, not {show(root.value)}"
+        )
+    if "extends" not in root.value:
+        return root
+    entries = dict(root.value)
+    link = entries.pop("extends")
+    base = _find_base(path, link, folders)
+    if base.resolve() in (chain := (*seen, path.resolve())):
+        raise UnreadableError(link.place, f"extends: {show(link.value)} leads back to a file that extends this one")
+    try:
+        tree = read_tree(base, folders, problems, chain)
+    except UnreadableError as error:
+        if error.problem.file == str(base) and not isfile(base):  # noqa: PTH113 - Path raises on too long a name
+            raise UnreadableError(link.place, f"extends: there is no file {base}{_hint(base)}") from None
+        raise
+    return merge(tree, replace(root, value=entries))
+
+
+def _find_base(path: Path, link: Node, folders: Sequence[Path]) -> Path:
+    if not isinstance(link.value, str) or not link.value:
+        raise UnreadableError(link.place, f"extends: should be the path of a scenario, not {show(link.value)}")
+    base = path.parent / link.value
+    try:
+        find_allowed(base.absolute(), folders)
+    except ValueError as error:
+        raise UnreadableError(link.place, f"extends: {show(link.value)} {error}") from None
+    return base
+
+
+def _hint(path: Path) -> str:
+    return f"; did you mean {near!r}?" if (near := find_neighbour(path)) else ""
+
+
+def find_neighbour(path: Path) -> str:
+    """The name of the scenario in the same folder that is most like this missing one, or ""."""
+    return find_near(path.name, (entry.name for entry in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
+
+
+def merge(below: Node, above: Node) -> Node:
+    """`above` over `below`: mappings merge key by key, anything else replaces, null deletes.
+
+    Two mappings of different `kind` have nothing in common: the upper one replaces the lower.
+    """
+    if not (isinstance(below.value, dict) and isinstance(above.value, dict)) or _kind(below) != _kind(above, below):
+        return above
+    entries = dict(below.value)
+    for key, node in above.value.items():
+        if key in entries and node.value is None:
+            del entries[key]
+        else:
+            entries[key] = merge(entries[key], node) if key in entries else node
+    return replace(above, value=entries)
+
+
+def _kind(node: Node, default: Node | None = None) -> object:
+    if "kind" in node.value:
+        return node.value["kind"].value
+    return _kind(default) if default else None
+
+
+def override(root: Node, setting: str, problems: list[Problem]) -> Node:
+    """The tree with one `a.b=c` of the command line: c is YAML, list elements go by index or by their `name`.
+
+    Raises `UnreadableError` where the path leads nowhere.
+    """
+    path, equals, text = setting.partition("=")
+    place = Place(f"--set {path}")
+    if not equals or not all(path.split(".")):
+        raise UnreadableError(Place(f"--set {setting}"), "should be PATH=VALUE, for example phases.debate.rounds=3")
+    try:
+        value = compose(text, place.file, problems) if text.strip() else Node("", place, place)
+    except UnreadableError as error:
+        raise UnreadableError(place, f"the value {show(text)} {error.problem.message}") from None
+    return _put(root, path.split("."), _move(value, place), place, ())
+
+
+def _move(node: Node, place: Place) -> Node:
+    """The node and all in it, standing at `place`."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: _move(child, place) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [_move(child, place) for child in value]
+    return replace(node, value=value, place=place, key=place)
+
+
+def _put(node: Node, keys: Sequence[str], new: Node, place: Place, above: tuple[str, ...]) -> Node:
+    if not keys:
+        return new
+    key, rest = keys[0], keys[1:]
+    if isinstance(node.value, list):
+        i = _index(node, key, place, above)
+        items = [*node.value[:i], _put(node.value[i], rest, new, place, (*above, key)), *node.value[i + 1 :]]
+        return replace(node, value=items)
+    entries = _entries(node, place, above)
+    if not rest and new.value is None and key in entries:
+        return replace(node, value={name: child for name, child in entries.items() if name != key})
+    if rest and key not in entries and above in [(name,) for name in NAMED]:
+        raise UnreadableError(place, f"there is no {key!r} in {above[0]}{_suggest(key, entries)}")
+    child = entries.get(key, Node({}, place, place))
+    return replace(node, value=entries | {key: _put(child, rest, new, place, (*above, key))})
+
+
+def _entries(node: Node, place: Place, above: tuple[str, ...]) -> dict[str, Node]:
+    """The keys to descend into; a bare kind (`topology: ring`) opens up to its mapping."""
+    if isinstance(node.value, dict):
+        return node.value
+    if isinstance(node.value, str):
+        return {"kind": node}
+    if node.value is None:
+        return {}
+    raise UnreadableError(place, f"{'.'.join(above)} is {show(node.value)} and has no keys")
+
+
+def _index(node: Node, key: str, place: Place, above: tuple[str, ...]) -> int:
+    names = [
+        child.value["name"].value if isinstance(child.value, dict) and "name" in child.value else ""
+        for child in node.value
+    ]
+    if key in names:
+        return names.index(key)
+    if key.isascii() and key.isdigit() and len(key) < 7 and int(key) < len(names):
+        return int(key)
+    count = f"; {'.'.join(above)} has {len(names)} elements, counted from 0" if not any(names) else ""
+    raise UnreadableError(
+        place,
+        f"there is no {key!r} in {'.'.join(above)}{count}{_suggest(key, map(str, filter(None, names)))}",
+    )
+
+
+def _suggest(key: str, known: object) -> str:
+    names = list(known)  # type: ignore[call-overload]
+    near = find_near(key, names)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return hint + (f" (there are: {', '.join(names[:20])})" if names else "")

@@ -1,0 +1,259 @@
+"""YAML text as a tree of nodes that know where they stand.
+
+Only what YAML and JSON share in meaning is understood: mappings with text keys, lists, text, numbers, true, false
+and null (the core schema of YAML 1.2: `no`, `on` and dates are text). Tags, self-containing anchors, duplicate keys
+and several documents are refused; anchors, aliases and merge keys (`<<`) work, as far as they do not explode.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from society.core.problems import Place, Problem, make_problem, show
+
+LARGEST_FILE = 1 << 20  # bytes
+MOST_NODES = 100_000  # after aliases are expanded; a text counts more the longer it is
+DEEPEST = 64
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS = {"": None, "~": None} | {
+    spelling: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for spelling in (word, word.title(), word.upper())
+}
+REMEDIES = {
+    "simple key": "a key needs `: ` after it",
+    "quoted": "the quotation mark is never closed",
+    "flow": "the bracket is never closed, or a comma or value is missing",
+    "block mapping": "is it indented like the lines around it?",
+}
+"""By what the scanner was reading, what is usually wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value and where it stands; `key` is where its key stands in a mapping.
+
+    `size` counts nodes, aliases expanded.
+    """
+
+    value: Any  # None, bool, int, float, str, dict[str, Node] or list[Node]
+    place: Place
+    key: Place
+    size: int = 1
+    style: str = ""  # "|" or ">" for block text
+
+    def plain(self) -> Any:
+        """The value as JSON has it."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        return [node.plain() for node in self.value] if isinstance(self.value, list) else self.value
+
+
+class UnreadableError(Exception):
+    """Reading stops at this problem."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        self.problem = make_problem(place, "", message)
+        super().__init__(message)
+
+
+def read_text(path: Path) -> str:
+    """The text of a scenario file. Raises `UnreadableError` for what cannot be one."""
+    start = Place(str(path), 1, 1)
+    try:
+        if not path.is_file():
+            raise UnreadableError(start, "is not a file; give a scenario's .yaml file")
+        data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None
+    except OSError as error:
+        raise UnreadableError(start, f"cannot be read: {error.strerror}") from None
+    if data is None:
+        raise UnreadableError(
+            start, f"is larger than {LARGEST_FILE:,} bytes: no scenario is; keep data in files of its own"
+        )
+    return _decode(data, str(path))
+
+
+def _decode(data: bytes, file: str) -> str:
+    for mark, name in ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\0\0\xfe\xff", "UTF-32")):
+        if data.startswith(mark):
+            raise UnreadableError(Place(file, 1, 1), f"is {name} text; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        place = Place(file, before.count(b"\n") + 1, len(before) - before.rfind(b"\n"))
+        raise UnreadableError(
+            place, f"the byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def compose(text: str, file: str, problems: list[Problem]) -> Node:
+    """The tree of a YAML text. Lesser problems are added to `problems`; `UnreadableError` is raised for the others."""
+    import yaml
+
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the C parser is much faster where it is compiled in
+    try:
+        return _Composer(loader(text), file, problems).compose_document()
+    except yaml.MarkedYAMLError as error:
+        raise UnreadableError(*_explain(error, text, file)) from None
+    except yaml.reader.ReaderError as error:
+        before = text.encode()[: error.position].decode(errors="ignore")
+        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise UnreadableError(place, "a control character is not allowed in YAML; remove it") from None
+
+
+def _explain(error: Any, text: str, file: str) -> tuple[Place, str]:
+    """Where a syntax error is, in the reader's sense rather than the scanner's, and what to do about it."""
+    context, problem = error.context or "", error.problem or "is no valid YAML"
+    opened = "flow" in context or "quoted" in context or "simple key" in context
+    mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    rows = text.splitlines() or [""]
+    stopped = error.problem_mark.line if error.problem_mark else line
+    row = rows[min(stopped, len(rows) - 1)]
+    if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in problem:
+        return Place(file, stopped + 1, row.find("\t") + 1), "a tab cannot indent YAML; use spaces"
+    stray = rows[stopped - 1].strip() if 0 < stopped <= len(rows) else ""
+    if ("mapping values" in problem and stray and ":" not in stray) or stray == "...":
+        return Place(file, stopped, 1), f"is no valid YAML: {show(stray)} is neither a key nor a value"
+    hint = next((words for part, words in REMEDIES.items() if part in context), "")
+    return Place(file, line + 1, column + 1), f"is no valid YAML: {problem}" + (f"; {hint}" if hint else "")
+
+
+class _Composer:
+    """Turns a parser's events into nodes. Recursion is no deeper than `DEEPEST`."""
+
+    def __init__(self, parser: Any, file: str, problems: list[Problem]) -> None:
+        self.parser, self.file, self.problems = parser, file, problems
+        self.anchors: dict[str, Node | None] = {}  # None while its own value is being read
+        self.budget = MOST_NODES
+
+    def compose_document(self) -> Node:
+        import yaml
+
+        self.parser.get_event()  # the start of the stream
+        if self.parser.check_event(yaml.StreamEndEvent):
+            raise UnreadableError(
+                Place(self.file, 1, 1), "is empty; `society new NAME` writes a scenario to start from"
+            )
+        self.parser.get_event()  # the start of the document
+        node = self._compose(0)
+        self.parser.get_event()
+        if not self.parser.check_event(yaml.StreamEndEvent):
+            place = self._place(self.parser.get_event())
+            raise UnreadableError(place, "a second document starts here; a scenario is one document: remove the `---`")
+        return node
+
+    def _place(self, event: Any) -> Place:
+        return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _add(self, place: Place, message: str) -> None:
+        self.problems.append(make_problem(place, "", message))
+
+    def _compose(self, depth: int) -> Node:
+        import yaml
+
+        event = self.parser.get_event()
+        place = self._place(event)
+        if depth > DEEPEST:
+            raise UnreadableError(place, f"is nested more than {DEEPEST} deep")
+        if isinstance(event, yaml.AliasEvent):
+            return self._follow(event.anchor, place)
+        if event.tag is not None:
+            self._add(
+                place,
+                f"the tag {show(event.tag)} is not allowed; write plain text, numbers, lists or mappings",
+            )
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            node = self._scalar(event, place)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self._sequence(place, depth)
+        else:
+            node = self._mapping(place, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _count(self, size: int, place: Place) -> int:
+        self.budget -= size
+        if self.budget < 0:
+            raise UnreadableError(place, f"expands to more than {MOST_NODES:,} values; use fewer aliases")
+        return size
+
+    def _follow(self, anchor: str | None, place: Place) -> Node:
+        if anchor is None or anchor not in self.anchors:
+            raise UnreadableError(place, f"the alias *{anchor} has no anchor &{anchor} before it")
+        node = self.anchors[anchor]
+        if node is None:
+            raise UnreadableError(place, f"the anchor &{anchor} contains itself; write the inner value out")
+        self._count(node.size, place)
+        return replace(node, place=place, key=place)
+
+    def _scalar(self, event: Any, place: Place) -> Node:
+        plain = not event.style and event.tag is None
+        value = self._resolve(event.value, place) if plain else event.value
+        size = self._count(1 + len(event.value) // 100, place)
+        return Node(value, place, place, size, event.style if event.style in ("|", ">") else "")
+
+    def _resolve(self, text: str, place: Place) -> Any:
+        """What a plain scalar means."""
+        if text in _WORDS:
+            return _WORDS[text]
+        if len(text) <= 30 and _INT.fullmatch(text):
+            number = int(text, 0 if text.startswith(("0o", "0x")) else 10)
+            if -(2**63) <= number < 2**63:
+                return number
+        if not _FLOAT.fullmatch(text):
+            return text
+        if not _INT.fullmatch(text) and math.isfinite(float(text.replace(".inf", "inf").replace(".nan", "nan"))):
+            return float(text)
+        self._add(place, f"the number {show(text)} is not finite, or too large")
+        return text
+
+    def _sequence(self, place: Place, depth: int) -> Node:
+        import yaml
+
+        items: list[Node] = []
+        while not self.parser.check_event(yaml.SequenceEndEvent):
+            items.append(self._compose(depth + 1))
+        self.parser.get_event()
+        size = self._count(1, place) + sum(item.size for item in items)
+        return Node(items, place, place, size)
+
+    def _mapping(self, place: Place, depth: int) -> Node:
+        import yaml
+
+        entries: dict[str, Node] = {}
+        while not self.parser.check_event(yaml.MappingEndEvent):
+            key = self._compose(depth + 1)
+            value = self._compose(depth + 1)
+            if not isinstance(key.value, str):
+                self._add(key.place, f"the key {show(key.value)} is not text; put it in quotation marks")
+            elif key.value in entries:
+                first = entries[key.value].key.line
+                self._add(key.place, f"the key {show(key.value)} is given twice, first in line {first}; remove one")
+            else:
+                entries[key.value] = replace(value, key=key.place)
+        self.parser.get_event()
+        self._merge(entries)
+        size = self._count(1, place) + sum(node.size for node in entries.values())
+        return Node(entries, place, place, size)
+
+    def _merge(self, entries: dict[str, Node]) -> None:
+        """Resolve a merge key: what its mappings have and this one has not; of several, the first wins."""
+        if "<<" not in entries:
+            return
+        merged = entries.pop("<<")
+        for source in merged.value if isinstance(merged.value, list) else [merged]:
+            if not isinstance(source.value, dict):
+                self._add(source.place, "the merge key `<<` needs a mapping, or a list of mappings")
+                continue
+            for key, node in source.value.items():
+                entries.setdefault(key, node)

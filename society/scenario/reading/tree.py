@@ -1,0 +1,53 @@
+"""Finding one's way in a tree of nodes: from steps to the node, its place, and the path as people write it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from society.core.problems import Place
+from society.scenario.reading.source import Node
+
+Steps = tuple[str | int, ...]
+"""Keys and indices from the root."""
+
+
+def find_node(root: Node, steps: Steps) -> Node:
+    """The node at these steps, or the last one on the way that is there."""
+    node = root
+    for step in steps:
+        value = node.value
+        if isinstance(value, dict) and step in value:
+            node = value[str(step)]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            node = value[step]
+        else:
+            break
+    return node
+
+
+def find_place(root: Node, steps: Steps, key: bool = False) -> Place:
+    """Where the value at these steps stands, or its key."""
+    node = find_node(root, steps)
+    return node.key if key else node.place
+
+
+def remove(node: Node, steps: Steps) -> Node:
+    """The tree without the key that these steps lead to."""
+    step, rest = steps[0], steps[1:]
+    if isinstance(node.value, list):
+        return replace(node, value=[remove(item, rest) if i == step else item for i, item in enumerate(node.value)])
+    if rest:
+        return replace(node, value=node.value | {step: remove(node.value[step], rest)})
+    return replace(node, value={key: child for key, child in node.value.items() if key != step})
+
+
+def write_path(root: Node, steps: Steps) -> str:
+    """The path as `--set` takes it: `phases.debate.rounds`, with an index where an element has no name."""
+    return ".".join(_name(root, steps[:i], step) for i, step in enumerate(steps))
+
+
+def _name(root: Node, above: Steps, step: str | int) -> str:
+    if above != ("phases",):
+        return str(step)
+    name = find_node(root, (*above, step, "name")).value
+    return name if isinstance(name, str) and name else str(step)

@@ -1,0 +1,147 @@
+"""A tree against the models: a `Scenario`, or everything that is wrong with its shape, in plain words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from society.components.registry import kinds
+from society.core.paths import allow_folders
+from society.core.problems import Problem, find_near, make_problem, show
+from society.scenario.models.scenario import Scenario
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_node, find_place, write_path
+from society.scenario.schema.words import describe, find_schemas, list_keys, list_options
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+KEY = "[key]"
+"""What pydantic appends where a key itself is wrong."""
+MOST_PROBLEMS = 1000
+NAME_RULE = "letters, digits, - and _, at most 64, a letter first"
+
+
+@dataclass(frozen=True, slots=True)
+class Flaws:
+    """What is wrong with a tree's shape; `unknown` are the keys that no model has."""
+
+    problems: tuple[Problem, ...]
+    unknown: tuple[Steps, ...]
+
+
+def validate(root: Node, folders: Sequence[Path]) -> Scenario | Flaws:
+    """The scenario, or the flaws of its shape. Relative paths in it start at the first of `folders`."""
+    try:
+        return Scenario.model_validate_json(json.dumps(root.plain()), context=allow_folders(folders))
+    except ValidationError as error:
+        details = error.errors(include_url=False)[:MOST_PROBLEMS]
+    found: dict[Steps, list[ErrorDetails]] = {}
+    for detail in details:
+        found.setdefault(_find_steps(root, detail), []).append(detail)
+    # Of a union's branches the one that got furthest is the one that was meant.
+    above = {path[:i] for path in found for i in range(len(path))}
+    deepest = [path for path in found if path not in above]
+    unknown = (path for path in deepest if any(detail["type"] == "extra_forbidden" for detail in found[path]))
+    return Flaws(tuple(_explain(root, path, found[path]) for path in deepest), tuple(unknown))
+
+
+def _find_steps(root: Node, detail: ErrorDetails) -> Steps:
+    """Where pydantic's error is, without the steps that it adds for unions. A missing or unknown key stays last."""
+    node, steps, fresh = root, [], True
+    *inner, last = detail["loc"] or ("",)
+    for step in (*inner, last):
+        value = node.value
+        if fresh and isinstance(value, dict) and "kind" in value and value["kind"].value == step:
+            fresh = False  # the tag of the union, not a key of the same name
+        elif isinstance(value, dict) and step in value:
+            node, fresh = value[str(step)], True
+            steps.append(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            node, fresh = value[step], True
+            steps.append(step)
+    if detail["type"] == "missing" or last == KEY:
+        steps.append(last)
+    return tuple(steps)
+
+
+def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Problem:
+    """One problem for all that pydantic says of one place."""
+    path = write_path(root, steps)
+    known = {detail["type"]: detail for detail in details}
+    if "missing" in known:
+        expected = describe(find_schemas(root, steps))
+        return make_problem(find_place(root, steps[:-1], key=True), path, f"is missing; it should be {expected}")
+    node = find_node(root, steps)
+    if "extra_forbidden" in known:
+        allowed = list_keys(root, steps[:-1])
+        return make_problem(
+            node.key,
+            path,
+            f"unknown key {show(steps[-1])}",
+            value=steps[-1],
+            allowed=allowed,
+            suggestion=find_near(steps[-1], allowed),
+        )
+    if steps and steps[-1] == KEY:
+        return make_problem(
+            node.key, path.removesuffix(f".{KEY}"), f"{show(steps[-2])} is no name: {NAME_RULE}", value=steps[-2]
+        )
+    if "unknown_kind" in known and (problem := _explain_kind(node, path, known["unknown_kind"]["ctx"]["noun"])):
+        return problem
+    if "value_error" in known:
+        value = "" if isinstance(node.value, dict | list) else f"{show(node.value)} "
+        return make_problem(node.place, path, value + str(known["value_error"]["ctx"]["error"]), value=_scalar(node))
+    return _explain_value(root, steps, node, path)
+
+
+def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
+    schemas = find_schemas(root, steps)
+    if isinstance(node.value, str) and (options := list_options(schemas)):
+        return make_problem(
+            node.place,
+            path,
+            f"should not be {show(node.value)}",
+            value=node.value,
+            allowed=options,
+            suggestion=find_near(node.value, options),
+        )
+    message = f"should be {describe(schemas)}, not {show(node.value)}"
+    return make_problem(node.place, path, message, value=_scalar(node))
+
+
+def _explain_kind(node: Node, path: str, noun: str) -> Problem | None:
+    """Which kinds there are, if the kind is what is wrong."""
+    allowed = tuple(kinds(noun))
+    if isinstance(node.value, dict) and "kind" not in node.value:
+        if typo := next((key for key in node.value if find_near(key, ["kind"])), None):
+            return make_problem(
+                node.value[typo].key, f"{path}.{typo}", f"unknown key {show(typo)}", value=typo, suggestion="kind"
+            )
+        return make_problem(node.key, path, f"needs `kind`: which {noun}?", allowed=allowed)
+    kind = node.value["kind"] if isinstance(node.value, dict) else node
+    if not isinstance(kind.value, str):
+        return make_problem(
+            kind.place,
+            path,
+            f"should be a {noun}: its kind, or a mapping with `kind`, not {show(kind.value)}",
+            value=_scalar(kind),
+            allowed=allowed,
+        )
+    return make_problem(
+        kind.place,
+        path,
+        f"unknown {noun} {show(kind.value)}",
+        value=kind.value,
+        allowed=allowed,
+        suggestion=find_near(kind.value, allowed),
+    )
+
+
+def _scalar(node: Node) -> object:
+    return None if isinstance(node.value, dict | list) else node.value

@@ -1,0 +1,54 @@
+"""The JSON Schema of a scenario, for editors and for saying in an error what is allowed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from society.scenario.models.scenario import Scenario
+
+EXTENDS = {
+    "type": "string",
+    "title": "Extends",
+    "description": "Another scenario, relative to this file: mappings merge, anything else replaces, null deletes.",
+}
+
+
+@cache
+def scenario_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a scenario file, with every kind that is built in or installed.
+
+    A file that `extends` another need not be whole at the top; what it has must be right by itself.
+    """
+    from society.scenario.schema.descriptions import Described
+
+    schema = Scenario.model_json_schema(schema_generator=Described)
+    for definition in (schema, *schema["$defs"].values()):
+        _name_kind(definition)
+        for field in definition.get("properties", {}).values():
+            _tidy(field)
+    required = schema.pop("required")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "properties": {"extends": EXTENDS, **schema["properties"]},
+        "if": {"required": ["extends"]},
+        "else": {"required": required},
+    }
+
+
+def _name_kind(definition: dict[str, Any]) -> None:
+    """A component's mapping begins with its kind; requiring it lets an editor tell the kinds apart."""
+    properties = definition.get("properties", {})
+    if "const" in properties.get("kind", {}):
+        kind = {"const": properties.pop("kind")["const"], "description": definition.get("description", "")}
+        definition["properties"] = {"kind": kind, **properties}
+        definition["required"] = ["kind", *definition.get("required", [])]
+
+
+def _tidy(field: dict[str, Any]) -> None:
+    """Refuse names that do not fit; leave out of a default what is not set."""
+    if "patternProperties" in field:
+        field["additionalProperties"] = False
+    if isinstance(field.get("default"), dict):
+        field["default"] = {key: value for key, value in field["default"].items() if value is not None}

@@ -1,0 +1,130 @@
+"""The reference of the scenario language in Markdown, made from the same models that check a file.
+
+What a field means is said once, beside the field; this only lays it out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from society.components.registry import BUILT_IN, kinds
+from society.scenario.checks.variables import VARIABLES
+from society.scenario.schema.json_schema import scenario_schema
+from society.scenario.schema.words import describe
+
+Schema = Mapping[str, Any]
+
+
+def write_reference() -> str:
+    """Every mapping of a scenario, every kind of every noun and every template variable, as Markdown."""
+    schema = scenario_schema()
+    parts = ["### Scenario", schema["description"], _table(schema)]
+    for name in _plain(schema):
+        parts += [f"### {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
+    for noun in BUILT_IN:
+        parts.append(f"### {noun.capitalize()}")
+        parts.append(f"A {noun} is a mapping with its `kind`, or the kind alone where nothing else is required.")
+        for kind, name in _classes(noun):
+            parts += [f"#### `{kind}`", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
+    parts += ["### Template variables", "What a role's `system` and `prompt` may use.", _variables()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _classes(noun: str) -> Iterator[tuple[str, str]]:
+    return ((kind, cls.__name__) for kind, cls in kinds(noun).items())
+
+
+def _plain(schema: Schema) -> list[str]:
+    """The mappings without a kind, in the order in which a reader of the file meets them."""
+    components = {name for noun in BUILT_IN for _, name in _classes(noun)}
+    found: dict[str, None] = {}
+    waiting = [schema]
+    while waiting:
+        for name in _references(waiting.pop(0)):
+            if name not in found:
+                found[name] = None
+                waiting.append(schema["$defs"][name])
+    return [name for name in found if name not in components]
+
+
+def _references(schema: Schema) -> Iterator[str]:
+    """The names of the models that a model's own fields mention."""
+    for key, value in schema.items():
+        if key == "$ref":
+            yield _name(value)
+        elif key != "$defs":
+            for inner in value if isinstance(value, list) else [value]:
+                if isinstance(inner, dict):
+                    yield from _references(inner)
+
+
+def _name(reference: str) -> str:
+    return reference.rpartition("/")[2]
+
+
+def _paragraphs(model: Schema) -> str:
+    return "\n\n".join(" ".join(part.split()) for part in model.get("description", "").split("\n\n"))
+
+
+def _table(model: Schema) -> str:
+    """The fields of a model but its kind: name, what it may be, default, meaning."""
+    fields = {name: field for name, field in model.get("properties", {}).items() if name != "kind"}
+    if not fields:
+        return ""
+    rows = ["| field | value | default | |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        meaning = " ".join(field.get("description", "").split())
+        default = "required" if name in _required(model) else _default(field.get("default"))
+        rows.append(f"| `{name}` | {_cell(_words(field))} | {_cell(default)} | {_cell(meaning)} |")
+    return "\n".join(rows)
+
+
+def _required(model: Schema) -> list[str]:
+    return [*model.get("required", ()), *model.get("else", {}).get("required", ())]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _default(value: Any) -> str:
+    """A default as YAML has it; nothing for what is off, and for mappings, whose own tables say it."""
+    if isinstance(value, dict):
+        value = value.get("kind")
+    if value in (None, "", []):
+        return ""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _words(field: Schema) -> str:
+    """What a field may be, in words; models by a link to their section."""
+    if "$ref" in field:
+        return _link(_name(field["$ref"]))
+    if "anyOf" in field:
+        noun = field["anyOf"][0].get("title", "").removesuffix(", by its kind alone")
+        if noun in BUILT_IN:
+            return _link(noun.capitalize())
+        options = dict.fromkeys(_words(option) for option in field["anyOf"] if option.get("type") != "null")
+        return " or ".join(options)
+    if field.get("type") == "array":
+        return "a list of " + _words(field["items"]) if "items" in field else "a list"
+    if field.get("type") == "object":
+        return _mapping(field)
+    return describe([dict(field)]).replace(" that matches ^[A-Za-z][A-Za-z0-9_-]{0,63}$", "")
+
+
+def _mapping(field: Schema) -> str:
+    inner = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
+    named = next((part for part in inner if isinstance(part, dict) and part), None)
+    return f"a mapping from names to {_words(named)}" if named else "a mapping"
+
+
+def _link(name: str) -> str:
+    return f"[{name}](#{name.lower()})"
+
+
+def _variables() -> str:
+    rows = [f"| `{name}` | {_cell(text)} |" for name, text in VARIABLES.items()]
+    return "\n".join(["| variable | |", "|---|---|", *rows])

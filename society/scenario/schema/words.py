@@ -1,0 +1,101 @@
+"""What the JSON Schema allows at a place, in words for people who have never seen a schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_node
+from society.scenario.schema.json_schema import scenario_schema
+
+Schema = dict[str, Any]
+
+
+def find_schemas(root: Node, steps: Steps) -> list[Schema]:
+    """The schemas that the value at these steps may follow: several where alternatives remain open."""
+    found = _open(scenario_schema(), root)
+    for i, step in enumerate(steps):
+        node = find_node(root, steps[: i + 1])
+        found = [inner for schema in found for below in _below(schema, step) for inner in _open(below, node)]
+    return found
+
+
+def _open(schema: Schema, node: Node) -> list[Schema]:
+    """The alternatives of a schema, references followed; of components only the kind that the node names."""
+    if "$ref" in schema:
+        return _open(scenario_schema()["$defs"][schema["$ref"].rpartition("/")[2]] | _without_ref(schema), node)
+    options = [inner for part in schema.get("anyOf", ()) for inner in _open(part, node)] or [schema]
+    kind = node.value["kind"].value if isinstance(node.value, dict) and "kind" in node.value else None
+    named = [option for option in options if _kind(option) == kind]
+    return named if kind is not None and named else options
+
+
+def _without_ref(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key != "$ref"}
+
+
+def _kind(schema: Schema) -> Any:
+    return schema.get("properties", {}).get("kind", {}).get("const")
+
+
+def _below(schema: Schema, step: str | int) -> list[Schema]:
+    if isinstance(step, int):
+        fixed = schema.get("prefixItems", [])
+        return [fixed[step]] if step < len(fixed) else [schema["items"]] if "items" in schema else []
+    if step in schema.get("properties", {}):
+        return [schema["properties"][step]]
+    named = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
+    return [part for part in named if isinstance(part, dict)]
+
+
+def list_keys(root: Node, steps: Steps) -> tuple[str, ...]:
+    """The keys that the mapping at these steps may have."""
+    return tuple(dict.fromkeys(key for schema in find_schemas(root, steps) for key in schema.get("properties", ())))
+
+
+def list_options(schemas: list[Schema]) -> tuple[str, ...]:
+    """The texts that a value may be, where they can be counted."""
+    return tuple(str(option) for schema in schemas for option in schema.get("enum", ()))
+
+
+def describe(schemas: list[Schema]) -> str:
+    """What a value should be: "a whole number of at least 1, or nothing"."""
+    words = dict.fromkeys(_describe(schema) for schema in schemas)
+    given = " or ".join(word for word in words if word != "nothing") or "something else"
+    return given + (", or nothing" if "nothing" in words else "")
+
+
+def _describe(schema: Schema) -> str:
+    if "const" in schema or "enum" in schema:
+        options = [schema["const"]] if "const" in schema else schema["enum"]
+        return str(options[0]) if len(options) == 1 else "one of " + ", ".join(map(str, options))
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return ("a whole number" if kind == "integer" else "a number") + _bounds(schema)
+    if kind == "string":
+        return "text that is not empty" if schema.get("minLength") else "text" + _form(schema)
+    if kind == "array":
+        least = f" of at least {schema['minItems']}" if schema.get("minItems") else ""
+        return f"a list{least}"
+    named = _kind(schema)
+    plain = {"boolean": "true or false", "null": "nothing", "object": "a mapping"}
+    return f"a mapping with kind: {named}" if named else plain.get(str(kind), "something else")
+
+
+def _form(schema: Schema) -> str:
+    return f" that matches {schema['pattern']}" if "pattern" in schema else ""
+
+
+def _bounds(schema: Schema) -> str:
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    bounds = [
+        f"{word} {schema[key]:g}" if abs(schema[key]) < 1e6 else f"{word} {schema[key]}"
+        for key, word in words.items()
+        if key in schema
+    ]
+    return f" of {' and '.join(bounds)}" if bounds else ""

@@ -1,0 +1,197 @@
+"""Run stores from strangers: what this program did not write is refused before anything is read or run from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from society.cli import main
+from society.core.errors import RunFolderError, SocietyError
+from society.report.page import write_report
+from society.runs.records import load_record, load_records
+from society.runs.run import Run
+from society.store import Store
+from tests.report.reports import run_sums
+
+DEBATE = "[{name: debate, topology: complete, rounds: 2}]"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_sums(tmp_path_factory.mktemp("sound"), "sums", DEBATE, 3, 4).folder
+
+
+def change(sound: Path, tmp_path: Path, *statements: str) -> Run:
+    """A copy of the run in which `statements` were executed."""
+    folder = tmp_path / "stranger"
+    shutil.copytree(sound, folder)
+    db = sqlite3.connect(folder / "store.sqlite")
+    db.executescript("PRAGMA writable_schema=ON;" + ";".join(statements))
+    db.close()
+    return Run(folder)
+
+
+def test_a_sound_store_is_read(sound: Path, tmp_path: Path) -> None:
+    write_report([change(sound, tmp_path, "SELECT 1")], tmp_path / "r.html")
+    assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON turns BEGIN DELETE FROM results; END",
+        "CREATE VIEW meta2 AS SELECT load_extension('x')",
+        "ALTER TABLE texts RENAME TO hidden; CREATE VIEW texts AS SELECT key, text || 'x' AS text FROM hidden",
+        "CREATE TABLE more (a)",
+        "CREATE INDEX more ON turns (text)",
+        "ALTER TABLE turns ADD COLUMN more TEXT",
+        "DROP TABLE meta; CREATE TABLE meta (name, value)",
+        "UPDATE sqlite_master SET sql = replace(sql, 'text TEXT NOT NULL', 'text TEXT NOT NULL DEFAULT (random())')"
+        " WHERE name = 'texts'",
+    ],
+)
+def test_a_schema_that_is_not_ours_is_refused(sound: Path, tmp_path: Path, statement: str) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError, match=r"not ours|says no version"):
+        run.turns()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT AS ('9'))",
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT AS (zeroblob(99000000)))",
+        "CREATE VIRTUAL TABLE meta USING fts5(name, value)",
+    ],
+)
+def test_not_even_the_version_is_read_from_a_table_that_is_not_ours(sound: Path, tmp_path: Path, meta: str) -> None:
+    """Else a column that is computed when it is read would be."""
+    run = change(sound, tmp_path, f"DROP TABLE meta; {meta}; INSERT INTO meta (name) VALUES ('store_version')")
+    with pytest.raises(RunFolderError, match="says no version"):
+        run.turns()
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "\x1b[2J", "x" * 10_000])
+def test_a_version_that_is_none_is_shown_short_and_harmless(sound: Path, tmp_path: Path, version: str) -> None:
+    run = change(sound, tmp_path, f"UPDATE meta SET value = '{version}' WHERE name = 'store_version'")
+    with pytest.raises(RunFolderError, match="of version '") as refused:
+        run.turns()
+    assert len(str(refused.value)) < 1000
+    assert "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE turns SET iteration = 'x'",
+        "UPDATE turns SET round = -1 WHERE rowid = 1",
+        "UPDATE turns SET generated_tokens = 9223372036854775807",
+        "UPDATE turns SET text = x'ff00'",
+        "UPDATE turns SET answer = x'00'",
+        "UPDATE turns SET seconds = 9e999",
+        "UPDATE turns SET seconds = 'soon'",
+        "UPDATE turns SET confidence = x'01'",
+        "UPDATE turns SET confidence = -0.1",
+        "UPDATE turns SET confidence = 1.5",
+        "UPDATE turns SET logprob = 0.5",
+        "UPDATE turns SET seconds = -1.0",
+        "UPDATE turns SET seconds = 1e13",
+        "UPDATE turns SET reused = 2",
+        "UPDATE turns SET replied = 7",
+        "UPDATE results SET correct = 7",
+        "UPDATE results SET support = 1.5",
+        "UPDATE results SET support = -0.5",
+        "UPDATE turns SET status = 'splendid'",
+        "UPDATE turns SET chat = 'no JSON'",
+        "UPDATE turns SET chat = '{}'",
+        "UPDATE turns SET chat = '[[1, 2]]'",
+        'UPDATE turns SET chat = \'[["user", "../.."]]\'',
+        "UPDATE turns SET reads = '[[[], 1, \"a\"]]'",
+        f"UPDATE turns SET reads = '{'[' * 900 + ']' * 900}'",
+        f"UPDATE turns SET chat = '{'[' * 100_000 + ']' * 100_000}'",
+        "UPDATE results SET verdicts = '[]'",
+        "UPDATE results SET verdicts = '{\"a\": 3}'",
+        "UPDATE results SET tied = '[[1]]'",
+        "UPDATE results SET support = -9e999",
+        "UPDATE results SET gold = x'00'",
+        "UPDATE texts SET key = 'text' WHERE rowid = 1",
+        "UPDATE texts SET text = zeroblob(10)",
+        "UPDATE meta SET value = x'00' WHERE name = 'versions'",
+    ],
+)
+def test_values_of_another_kind_are_refused(sound: Path, tmp_path: Path, statement: str) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError, match="no run store that society wrote"):
+        load_records(run)
+
+
+@pytest.mark.parametrize(
+    ("statement", "count"),
+    [
+        ("DELETE FROM turns", "4 results have"),
+        ("DELETE FROM turns WHERE item = (SELECT min(item) FROM results)", "1 result has"),
+    ],
+)
+def test_results_without_turns_are_refused(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], statement: str, count: str
+) -> None:
+    folder = change(sound, tmp_path, statement).folder
+    page = tmp_path / "r.html"
+    commands = (["show", str(folder)], ["report", str(folder), "-o", str(page)], ["compare", str(sound), str(folder)])
+    for command in commands:
+        assert main(command) == 2, command
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"{count} no turns in the run" in said
+        assert "the store is incomplete" in said
+    assert not page.exists()
+
+
+def test_a_debate_shown_alone_needs_its_turns(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "DELETE FROM turns")
+    with pytest.raises(RunFolderError, match="1 result has no turns"):
+        load_record(run, run.debates()[0])
+
+
+def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "UPDATE turns SET text = CAST(zeroblob(60000000) AS TEXT) WHERE rowid = 1")
+    with pytest.raises(RunFolderError, match="no run store that society wrote"):
+        load_records(run)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../other", "a/../../b", "C:\\x", "..\\x"])
+def test_adapters_stay_in_the_runs_folder(sound: Path, tmp_path: Path, path: str) -> None:
+    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, NaN]', 1, 0.5, ''"
+    run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
+    with pytest.raises(RunFolderError, match="leads out of the run"):
+        run.adapters()
+
+
+def test_damaged_pages_are_found(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    path = run.folder / "store.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096:] = bytes(byte ^ 0x5A for byte in data[4096:])
+    path.write_bytes(data)
+    with pytest.raises(RunFolderError):
+        run.turns()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, json.dumps({"version": 1, "name": "x", "agents": 3}), "NaN"])
+def test_a_scenario_that_is_none_is_an_error_for_people(sound: Path, tmp_path: Path, text: str) -> None:
+    run = change(sound, tmp_path, f"UPDATE meta SET value = '{text}' WHERE name = 'scenario'")
+    with pytest.raises(RunFolderError, match="scenario"):
+        write_report([run], tmp_path / "r.html")
+
+
+def test_reading_changes_nothing(sound: Path, tmp_path: Path) -> None:
+    run = change(sound, tmp_path, "SELECT 1")
+    path = run.folder / "store.sqlite"
+    before = path.read_bytes()
+    write_report([run], tmp_path / "r.html")
+    with pytest.raises(SocietyError), Store(path, read_only=True) as store:
+        store.set_meta({"name": "value"})
+    assert path.read_bytes() == before

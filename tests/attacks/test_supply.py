@@ -1,0 +1,93 @@
+"""What is installed with the package: pinned, hashed, under licences that go with Apache-2.0, audited."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+import pytest
+
+from tests.project.audit import judge as judge_audit
+
+ROOT = Path(__file__).parents[2]
+FITTING = re.compile(
+    r"MIT|BSD|Apache|MPL|Mozilla|PSF|Python Software Foundation|ISC|Zlib|CC0|Unlicense|HPND|BSL-1\.0|LGPL|Lesser", re.I
+)
+"""Licences whose works may be installed beside, and imported by, a work under Apache-2.0."""
+UNFITTING = re.compile(
+    r"(?<!L)GPL|Affero|(?<!Lesser )General Public|Non-?Commercial|CC-BY-NC|Proprietary|SSPL|BUSL", re.I
+)
+
+
+def licence(found: Distribution) -> str:
+    """What a distribution says of its licence, in the newest of the ways to say it."""
+    said = found.metadata.get("License-Expression")
+    classifiers = [
+        c.rpartition("::")[2].strip() for c in found.metadata.get_all("Classifier") or [] if "License ::" in c
+    ]
+    files = [
+        path.read_text()[:2_000] for path in found.files or [] if re.search(r"(?i)licen[cs]e(\.txt|\.md)?$", str(path))
+    ]
+    return said or "; ".join(classifiers) or (found.metadata.get("License") or "")[:200] or " ".join(files)
+
+
+def judge(said: str) -> bool:
+    """Whether a licence fits; of several that one may choose from, one is enough."""
+    return any(FITTING.search(part) and not UNFITTING.search(part) for part in re.split(r"\bOR\b", said))
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        ("MIT", True), ("Apache-2.0 AND BSD-3-Clause", True), ("GPL-3.0-only OR MIT", True), ("LGPL-2.1", True),
+        ("GPL-3.0-only", False), ("GNU General Public License v3", False), ("AGPL-3.0 AND MIT", False),
+        ("Creative Commons BY-NC", False), ("", False), ("Proprietary", False),
+    ],
+)  # fmt: skip
+def test_licences_are_told_apart(said: str, fits: bool) -> None:
+    assert judge(said) is fits
+
+
+def test_every_installed_library_has_a_licence_that_fits() -> None:
+    wrong = {found.name: said[:90] for found in distributions() if not judge(said := licence(found))}
+    assert not wrong
+
+
+def pins(name: str) -> dict[str, str]:
+    return dict(re.findall(r"(?m)^([\w.-]+)==([^\s;\\]+)", (ROOT / name).read_text().replace("_", "-").lower()))
+
+
+def test_the_hashed_lock_agrees_with_the_constraints_and_hashes_everything() -> None:
+    text = (ROOT / "constraints-hashed.txt").read_text()
+    locked, pinned = pins("constraints-hashed.txt"), pins("constraints.txt")
+    assert {name: pinned.get(name) for name in locked} == locked
+    for block in re.split(r"\n(?=[a-z0-9])", text[text.index("annotated-types") :]):
+        assert "--hash=sha256:" in block, block[:60]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["llama"], *extras["math"], *extras["draw"]]
+    assert {re.split(r"[<>=\[ ]", want)[0].lower() for want in wanted} <= set(locked)
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-hashed.txt"])
+def test_constraints_name_no_place_of_their_own(name: str) -> None:
+    assert not re.search(r"https?://|file:|--(?:extra-)?index|--find-links|--trusted| @ ", (ROOT / name).read_text())
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}', 1),
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "x"}]}', 0),
+        ('{"dependencies": [{"name": "b", "skip_reason": "x"}]}', 0),
+        ("", 0),
+    ],
+)
+def test_a_vulnerability_that_was_found_fails_the_audit(
+    output: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judge_audit(output, "no route to host") == status
+    said = capsys.readouterr().out
+    assert ("NOT AUDITED" in said) == ('"vulns"' not in output)

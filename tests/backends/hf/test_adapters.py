@@ -1,0 +1,320 @@
+"""Adapters beside one another on one base: none changes the base or another, and each says what PEFT says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.contract import run
+from backends.hf import HuggingFace
+from backends.models.gguf_export import export_gguf_adapter, export_merged
+from backends.training import TrainSettings
+from society.core.errors import BackendError, InputError
+from society.core.types import ChatMessage, Example, GenerateRequest, Sampling, TurnId
+from tests.backends.hf.tiny import make_model, one_thread
+
+torch = pytest.importorskip("torch")
+
+from backends.hf.loading import load_chat, load_model  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`"),
+]
+QUESTION = (ChatMessage("user", "the cat ?"),)
+REPLY = "red green . blue"
+ROWS = [
+    Example((ChatMessage("user", f"{c} ?"), ChatMessage("assistant", c)), TurnId(0, "q", "debate", 1, "a"), "r")
+    for c in ("red", "green", "blue", "cat")
+]
+
+LOADED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "false": {"init_lora_weights": False},
+    "gaussian": {"init_lora_weights": "gaussian"},
+    "orthogonal": {"init_lora_weights": "orthogonal"},
+    "rslora": {"use_rslora": True},
+    "ranks": {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"k_proj": 3}},
+    "dora": {"use_dora": True},
+    "head": {"target_modules": ["q_proj", "lm_head"]},
+    "head alone": {"target_modules": ["lm_head"]},
+}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "pissa": ({"init_lora_weights": "pissa"}, "changes the weights of the base"),
+    "pissa_niter_4": ({"init_lora_weights": "pissa_niter_4"}, "changes the weights of the base"),
+    "olora": ({"init_lora_weights": "olora"}, "changes the weights of the base"),
+    "activated": ({"alora_invocation_tokens": [5, 6]}, "activated LoRA"),
+    "modules": ({"modules_to_save": ["lm_head"]}, "whole modules of its own"),
+    "tokens": ({"trainable_token_indices": [5, 6]}, "token embeddings of its own"),
+    "repeated": ({"layer_replication": [(0, 2), (1, 2)]}, "repeats layers"),
+    "parameters": ({"target_modules": [], "target_parameters": ["q_proj.weight"]}, "outside of linear layers"),
+}
+EDITED: dict[str, tuple[dict[str, Any], str]] = {
+    "loftq": ({"init_lora_weights": "loftq"}, "changes the weights of the base"),
+    "corda": ({"init_lora_weights": "corda"}, "changes the weights of the base"),
+    "own biases": ({"lora_bias": True}, "biases of its own"),
+    "base biases": ({"bias": "all"}, "replaces biases of the base"),
+    "another kind": ({"peft_type": "IA3"}, "not LORA"),
+    "another task": ({"task_type": "SEQ_CLS"}, "not for CAUSAL_LM"),
+    "the future": ({"use_something_new": True}, "use_something_new"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module", params=["tied", "untied"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    return make_model(folder, 1, tie_word_embeddings=request.param == "tied")
+
+
+def is_tied(model: Path) -> bool:
+    return model.parent.name.startswith("tied")
+
+
+def make_adapter(model: Path, folder: Path, **options: Any) -> Path:
+    """A PEFT folder with random matrices that matter."""
+    from peft import LoraConfig, get_peft_model
+
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "up_proj"], "task_type": "CAUSAL_LM"}
+    with torch.random.fork_rng():
+        torch.manual_seed(len(folder.name))
+        peft: Any = get_peft_model(load_model(model, torch.float32, "cpu"), LoraConfig(**settings | options))
+        for name, parameter in peft.named_parameters():
+            if ".lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.4)
+    peft.save_pretrained(folder)
+    return folder
+
+
+def peft_score(model: Path, adapter: Path | None) -> float:
+    """The log-probability of REPLY by PEFT alone."""
+    from peft import PeftModel
+
+    network: Any = load_model(model, torch.float32, "cpu")
+    if adapter is not None:
+        network = PeftModel.from_pretrained(network, str(adapter)).eval()
+    ids, start = load_chat(model, None).row_ids([*QUESTION, ChatMessage("assistant", REPLY)])
+    with torch.inference_mode():
+        logprobs = network(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    return sum(float(logprobs[i - 1, ids[i]]) for i in range(start, len(ids)))
+
+
+def refuse(model: Path, folder: Path, match: str) -> None:
+    """The folder is refused when loaded, the base is as before, and nothing of it is exported or merged."""
+
+    async def use(backend: Any) -> tuple[float, float]:
+        before = (await backend.likelihood.logprob(QUESTION, REPLY))[0]
+        with pytest.raises(BackendError, match=match) as caught:
+            await backend.adapters.load(backend.adapters.identify(folder))
+        assert caught.value.remedy
+        return before, (await backend.likelihood.logprob(QUESTION, REPLY))[0]
+
+    before, after = run(HuggingFace(model=str(model), device="cpu", dtype="float32"), use)
+    assert before == after
+    for write in (export_gguf_adapter, lambda lora, base, out: export_merged(base, lora, out)):
+        with pytest.raises(InputError, match=match) as caught:
+            write(folder, model, folder.parent / "out")
+        assert caught.value.remedy
+    assert not (folder.parent / "out").exists()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_adapters_that_are_more_than_matrices_are_refused(model, tmp_path, kind):
+    options, match = REFUSED[kind]
+    refuse(model, make_adapter(model, tmp_path / "adapter", **options), match)
+
+
+@pytest.mark.parametrize("kind", EDITED)
+def test_configurations_that_are_not_understood_are_refused(model, tmp_path, kind):
+    changes, match = EDITED[kind]
+    folder = make_adapter(model, tmp_path / "adapter")
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    refuse(model, folder, match)
+
+
+def test_every_adapter_says_what_peft_says_whoever_else_is_asked(model, tmp_path):
+    folders = {kind: make_adapter(model, tmp_path / kind, **options) for kind, options in LOADED.items()}
+    expected = {None: peft_score(model, None)} | {kind: peft_score(model, path) for kind, path in folders.items()}
+    assert len({round(score, 3) for score in expected.values()}) == len(expected)
+
+    async def use(backend: Any) -> Any:
+        hashes: dict[str | None, str | None] = {None: None}
+        for kind, path in folders.items():
+            adapter = backend.adapters.identify(path)
+            await backend.adapters.load(adapter)
+            hashes[kind] = adapter.hash
+
+        async def score(kind: str | None) -> float:
+            return (await backend.likelihood.logprob(QUESTION, REPLY, hashes[kind]))[0]
+
+        async def speak(kind: str | None) -> str:
+            request = GenerateRequest(QUESTION, Sampling(0.0, max_tokens=8), 1, hashes[kind])
+            return (await backend.generate(request)).text
+
+        twice = [*hashes, *hashes]
+        mixed = await asyncio.gather(*map(score, twice)), await asyncio.gather(*map(speak, twice))
+        alone = [await score(kind) for kind in twice], [await speak(kind) for kind in twice]
+        return twice, mixed, alone
+
+    kinds, (scores, texts), (scores_alone, texts_alone) = run(
+        HuggingFace(model=str(model), device="cpu", dtype="float32"), use
+    )
+    wanted = [pytest.approx(expected[kind], abs=1e-3) for kind in kinds]
+    assert scores == wanted
+    assert scores_alone == wanted
+    assert texts == texts_alone
+    assert len(set(texts)) > 3
+
+
+# Matrices that are not there, or too many
+
+
+def alter(folder: Path, change: Any) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def drop_pair(tensors: dict[str, Any]) -> None:
+    for name in [name for name in tensors if "layers.1.self_attn.q_proj" in name]:
+        del tensors[name]
+
+
+def add_pair(tensors: dict[str, Any]) -> None:
+    for name in [name for name in tensors if "q_proj" in name]:
+        tensors[name.replace("q_proj", "o_proj")] = tensors[name].clone()
+
+
+@pytest.mark.parametrize("change", [drop_pair, add_pair])
+def test_an_adapter_that_is_not_what_its_configuration_says_is_refused(model, tmp_path, change):
+    folder = make_adapter(model, tmp_path / "adapter")
+    alter(folder, change)
+
+    async def use(backend: Any) -> tuple[float, float]:
+        before = (await backend.likelihood.logprob(QUESTION, REPLY))[0]
+        adapter = backend.adapters.identify(folder)
+        await backend.adapters.load(adapter)
+        for _ in range(2):
+            with pytest.raises(BackendError, match="not what its adapter_config"):
+                await backend.likelihood.logprob(QUESTION, REPLY, adapter.hash)
+        return before, (await backend.likelihood.logprob(QUESTION, REPLY))[0]
+
+    before, after = run(HuggingFace(model=str(model), device="cpu", dtype="float32"), use)
+    assert before == after
+
+
+@pytest.mark.parametrize("name", ["model.norm.weight", "lm_head.base_layer.weight", "model.embed_tokens.weight"])
+def test_weights_of_the_base_in_an_adapter_must_be_the_bases_own(model, tmp_path, name):
+    folder = make_adapter(model, tmp_path / "adapter")
+    own = load_model(model, torch.float32, "cpu").state_dict()[name.replace(".base_layer", "")]
+
+    async def use(backend: Any) -> None:
+        before = await backend.likelihood.logprob(QUESTION, REPLY)
+        alter(folder, lambda tensors: tensors.update({f"base_model.model.{name}": own.clone()}))
+        same = backend.adapters.identify(folder)
+        await backend.adapters.load(same)
+        assert (await backend.likelihood.logprob(QUESTION, REPLY, same.hash))[0] == pytest.approx(expected, abs=1e-3)
+        alter(folder, lambda tensors: tensors.update({f"base_model.model.{name}": own * 1.01}))
+        with pytest.raises(BackendError, match="would replace weights of the base"):
+            await backend.adapters.load(backend.adapters.identify(folder))
+        assert await backend.likelihood.logprob(QUESTION, REPLY) == before
+
+    expected = peft_score(model, folder)
+    run(HuggingFace(model=str(model), device="cpu", dtype="float32"), use)
+
+
+# Trained, merged, exported
+
+HEAD = TrainSettings(
+    targets=("q_proj", "lm_head"), rank=4, epochs=8, batch_size=4, accumulation=1, learning_rate=2e-2
+)  # fmt: skip
+
+
+def train(model: Path, folder: Path, settings: TrainSettings) -> float:
+    """Train, and score REPLY with what was trained."""
+
+    async def use(backend: Any) -> float:
+        trained = await backend.trainer.train(ROWS, settings, None, folder, seed=1)
+        await backend.adapters.load(trained.adapter)
+        return (await backend.likelihood.logprob(QUESTION, REPLY, trained.adapter.hash))[0]
+
+    score: float = run(HuggingFace(model=str(model), device="cpu", dtype="float32"), use)
+    return score
+
+
+def test_an_adapter_on_the_output_layer(model, tmp_path):
+    if is_tied(model):
+        with pytest.raises(InputError, match=r"lm_head are those of the input embeddings") as caught:
+            train(model, tmp_path / "head", HEAD)
+        assert "targets" in caught.value.remedy
+        assert not (tmp_path / "head").exists()
+        return
+    score = train(model, tmp_path / "head", HEAD)
+    assert score == pytest.approx(peft_score(model, tmp_path / "head"), abs=1e-3)
+    assert score != pytest.approx(peft_score(model, None), abs=0.1)
+    assert peft_score(export_merged(model, tmp_path / "head", tmp_path / "merged"), None) == pytest.approx(
+        score, abs=1e-3
+    )
+    assert export_gguf_adapter(tmp_path / "head", model, tmp_path / "head.gguf").exists()
+
+
+def test_a_tied_output_layer_is_neither_merged_nor_exported(tmp_path):
+    model = make_model(tmp_path / "model", 1)
+    folder = make_adapter(model, tmp_path / "adapter", target_modules=["q_proj", "lm_head"])
+    with pytest.raises(InputError, match="lm_head"):
+        export_merged(model, folder, tmp_path / "merged")
+    with pytest.raises(InputError, match="lm_head"):
+        export_gguf_adapter(folder, model, tmp_path / "adapter.gguf")
+    assert not (tmp_path / "merged").exists()
+    assert not (tmp_path / "adapter.gguf").exists()
+
+
+@pytest.mark.parametrize("kind", ["plain", "rslora", "ranks", "dora"])
+def test_a_merged_model_says_what_the_adapter_says(model, tmp_path, kind):
+    folder = make_adapter(model, tmp_path / "adapter", **LOADED[kind])
+    merged = export_merged(model, folder, tmp_path / "merged")
+    assert peft_score(merged, None) == pytest.approx(peft_score(model, folder), abs=1e-3)
+
+
+def test_embeddings_are_not_trained_as_layers(model, tmp_path):
+    with pytest.raises(InputError, match="no linear layer"):
+        train(model, tmp_path / "a", HEAD.model_copy(update={"targets": ("embed_tokens",)}))
+
+
+@pytest.mark.parametrize("kind", ["rslora", "ranks", "dora"])
+def test_what_gguf_cannot_express_is_not_exported(model, tmp_path, kind):
+    folder = make_adapter(model, tmp_path / "adapter", **LOADED[kind])
+    with pytest.raises(InputError, match="cannot express"):
+        export_gguf_adapter(folder, model, tmp_path / "adapter.gguf")
+
+
+def test_training_goes_on_with_the_model_as_it_was_after_a_refusal(tmp_path):
+    model = make_model(tmp_path / "model", 1)
+    plain = HEAD.model_copy(update={"targets": "all-linear"})
+
+    async def use(backend: Any) -> str:
+        with pytest.raises(InputError):
+            await backend.trainer.train(ROWS, HEAD, None, tmp_path / "a", seed=1)
+        return (await backend.trainer.train(ROWS, plain, None, tmp_path / "b", seed=1)).adapter.hash
+
+    async def undisturbed(backend: Any) -> str:
+        return (await backend.trainer.train(ROWS, plain, None, tmp_path / "c", seed=1)).adapter.hash
+
+    config = HuggingFace(model=str(model), device="cpu", dtype="float32")
+    assert run(config, use) == run(config, undisturbed)
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,296 @@
+"""The transformers backend on a tiny random model: batching must change nothing but speed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.contract import BackendContract, ask, run
+from backends.hf import HuggingFace
+from backends.training import TrainSettings
+from society.core.errors import BackendError, InputError
+from society.core.types import ChatMessage, GenerateRequest, Sampling
+from tests.backends.hf.tiny import make_model
+
+torch = pytest.importorskip("torch")
+
+from backends.hf import sampling  # noqa: E402
+from backends.hf.chat import Chat  # noqa: E402
+from backends.hf.loading import find_folder, load_tokenizer  # noqa: E402
+from backends.hf.rows import Row  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)  # tiny matrices: more threads only wait for each other
+    return make_model(tmp_path_factory.mktemp("hf") / "model", seed=1)
+
+
+@pytest.fixture(scope="module")
+def chat(model: Path) -> Chat:
+    return Chat(load_tokenizer(model, None), [])
+
+
+class TestContract(BackendContract):
+    overflow_prompt = "x" * 300
+
+    @pytest.fixture
+    def config(self, model: Path) -> HuggingFace:
+        return HuggingFace(model=str(model))
+
+
+def together(config: HuggingFace, requests: list[GenerateRequest]) -> list[str]:
+    async def use(backend):
+        return await asyncio.gather(*map(backend.generate, requests))
+
+    return [output.text for output in run(config, use)]
+
+
+def one_by_one(config: HuggingFace, requests: list[GenerateRequest]) -> list[str]:
+    async def use(backend):
+        return [await backend.generate(request) for request in requests]
+
+    return [output.text for output in run(config, use)]
+
+
+def test_greedy_batch_says_what_plain_generate_says(model, chat):
+    from transformers import AutoModelForCausalLM
+
+    requests = [ask("the cat " * n, temperature=0.0, max_tokens=12) for n in (1, 9, 4, 2)]
+    plain = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    expected = []
+    for request in requests:
+        ids = torch.tensor([chat.prompt_ids(request.messages)])
+        out = plain.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
+        expected.append(chat.text(out[0, ids.shape[1] :]))
+    assert together(HuggingFace(model=str(model)), requests) == expected
+
+
+def test_rows_that_join_and_leave_say_what_they_say_alone(model):
+    requests = [ask("dog " * (i % 5 + 1), seed=i, max_tokens=3 + 5 * (i % 4), top_p=0.9) for i in range(11)]
+    config = HuggingFace(model=str(model), batch=4)
+    assert together(config, requests) == one_by_one(config, requests)
+
+
+def test_rows_that_share_a_prompt_say_what_they_say_alone(model):
+    requests = [ask("dog", seed=seed, max_tokens=9) for seed in range(4)] + [ask("the cat", seed=9)]
+    texts = together(HuggingFace(model=str(model)), requests)
+    assert texts == one_by_one(HuggingFace(model=str(model)), requests)
+    assert len(set(texts)) > 3
+
+
+def test_seeds_make_the_difference(model):
+    texts = together(HuggingFace(model=str(model)), [ask("red", seed=seed, max_tokens=12) for seed in (1, 1, 2)])
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_small_cache_only_makes_it_slower(model):
+    requests = [ask("cat " * (i + 1), seed=i) for i in range(6)]
+    small, large = (HuggingFace(model=str(model), cache_tokens=tokens) for tokens in (256, 65536))
+    assert together(small, requests) == together(large, requests)
+
+
+def test_logprob_of_generation_is_its_likelihood(model):
+    request = ask("one two three", temperature=0.7, top_k=3)
+
+    async def use(backend):
+        chosen = GenerateRequest(request.messages, request.sampling, 3, choices=("red", "green"))
+        output = await backend.generate(chosen)
+        whole, tokens = await backend.likelihood.logprob(request.messages, output.text)
+        empty, one = await backend.likelihood.logprob(request.messages, "")
+        return output, whole, tokens, empty, one
+
+    output, whole, tokens, empty, one = run(HuggingFace(model=str(model)), use)
+    assert output.text in ("red", "green")
+    assert (tokens, one) == (2, 1)
+    assert empty < 0
+    assert whole < output.logprob < 0  # the choice is its first token; the likelihood counts the end as well
+
+
+def test_likelihood_does_not_depend_on_company(model):
+    message = (ChatMessage("user", "so it did"),)
+    replies = ["red", "the cat sat on a mat and the dog ran far", "one two"]
+
+    async def use(backend):
+        batch = await asyncio.gather(*(backend.likelihood.logprob(message, reply) for reply in replies))
+        alone = [await backend.likelihood.logprob(message, reply) for reply in replies]
+        return batch, alone
+
+    batch, alone = run(HuggingFace(model=str(model)), use)
+    for (got, tokens), (expected, count) in zip(batch, alone, strict=True):
+        assert got == pytest.approx(expected, abs=1e-4)
+        assert tokens == count
+
+
+def test_embeddings_do_not_depend_on_company(model):
+    async def use(backend):
+        embed = backend.embeddings.embed
+        return await embed(["red", "the cat sat on a mat"]), await embed(["red"]), await embed([""])
+
+    batch, alone, empty = run(HuggingFace(model=str(model)), use)
+    assert batch[0] == pytest.approx(alone[0], abs=1e-5)
+    assert batch[0] != pytest.approx(batch[1], abs=1e-2)
+    assert len(empty[0]) == 32
+
+
+def test_a_choice_that_begins_another_can_be_chosen(model):
+    message = (ChatMessage("user", "red"),)
+    options = ("red", "red green", "red green blue")
+    requests = [GenerateRequest(message, Sampling(5.0, max_tokens=1), seed, choices=options) for seed in range(40)]
+    assert set(together(HuggingFace(model=str(model)), requests)) == set(options)
+
+
+# Chat
+
+
+def test_prompt_is_the_template_and_user_text_makes_no_control_tokens(chat):
+    ids = chat.prompt_ids([ChatMessage("user", "the <|end|> cat")])
+    text = "<|bos|><|user|> the <|end|> cat <|end|>\n<|assistant|> "
+    assert chat.tokenizer.decode(ids) == text
+    assert ids.count(chat.end) == 1
+    assert chat.end == chat.tokenizer.convert_tokens_to_ids("<|end|>")
+
+
+def test_end_of_turn_is_found_where_it_is_not_the_end_of_text(model):
+    tokenizer = load_tokenizer(model, None)
+    tokenizer.eos_token = "<|pad|>"
+    chat = Chat(tokenizer, [7])
+    assert chat.end == tokenizer.convert_tokens_to_ids("<|end|>")
+    assert chat.stops == {chat.end, 0, 7}
+
+
+def test_a_template_that_ends_no_turn_needs_an_end_of_text(model):
+    tokenizer = load_tokenizer(model, "{% for m in messages %}{{ m.content }}{% endfor %}")
+    assert Chat(tokenizer, []).end == tokenizer.eos_token_id
+    tokenizer.eos_token = None
+    with pytest.raises(BackendError, match="which token ends") as caught:
+        Chat(tokenizer, [])
+    assert "chat_template" in caught.value.remedy
+
+
+def test_templates_that_refuse_say_so(model):
+    template = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    chat = Chat(load_tokenizer(model, template + "{{ m.content }}<|end|>{% endfor %}"), [])
+    with pytest.raises(BackendError, match="no system"):
+        chat.prompt_ids([ChatMessage("system", "red")])
+    tokenizer = load_tokenizer(model, None)
+    tokenizer.chat_template = None
+    with pytest.raises(BackendError, match="no chat template"):
+        Chat(tokenizer, [])
+
+
+# Sampling
+
+PROBS = st.lists(st.integers(1, 1000), min_size=2, max_size=30, unique=True)
+
+
+@settings(max_examples=80, deadline=None)
+@given(PROBS, st.integers(0, 12), st.floats(0.05, 1.0), st.floats(0.0, 0.9), st.integers(1, 40))
+def test_truncation_keeps_what_sorting_keeps(weights, top_k, top_p, min_p, head):
+    probs = torch.tensor([weights], dtype=torch.float64)
+    probs = (probs / probs.sum()).float()
+    ranked = sorted(probs[0].tolist(), reverse=True)
+    ranked = ranked[: top_k or None]
+    total, before, kept = (sum(ranked) if top_k else 1.0), 0.0, []
+    for p in ranked:
+        if kept and (before >= top_p * total - 1e-6 or p < min_p * ranked[0]):
+            break
+        kept.append(p)
+        before += p
+    given_ = Sampling(top_k=top_k, top_p=top_p, min_p=min_p)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "HEAD", head)
+        floor = sampling.truncate(probs, [given_])
+    left = sorted((p for p in probs[0].tolist() if p >= floor), reverse=True)
+    assert left in (kept, kept[:-1], ranked[: len(kept) + 1])  # rounding may move a mass that is just on the edge
+    assert left
+
+
+def make_row(chat: Chat, **options) -> Row:
+    request = ask("red", seed=options.pop("seed", 1), **options)
+    return Row(request, chat.prompt_ids(request.messages), chat)
+
+
+def test_drawing_follows_the_distribution(chat):
+    probs = torch.tensor([0.5, 0.0, 0.3, 0.2])
+    rows = [make_row(chat, seed=seed) for seed in range(4000)]
+    drawn, logprobs = sampling.sample(probs.log().expand(4000, 4), rows)
+    shares = torch.bincount(torch.tensor(drawn), minlength=4) / 4000
+    assert shares[1] == 0
+    assert shares.tolist() == pytest.approx(probs.tolist(), abs=0.03)  # 3.8 standard errors
+    assert logprobs[0] == pytest.approx(probs[drawn[0]].log().item())
+
+
+def test_greedy_repeat_penalty_and_temperature(chat):
+    seen = chat.prompt_ids((ChatMessage("user", "red"),))[0]
+    logits = torch.zeros(1, len(chat.tokenizer))
+    logits[0, seen], logits[0, 2] = 3.0, 2.0
+    assert sampling.sample(logits, [make_row(chat, temperature=0.0)])[0] == [seen]
+    assert sampling.sample(logits, [make_row(chat, temperature=0.0, repeat_penalty=2.0)])[0] == [2]
+    cold = [sampling.sample(logits, [make_row(chat, temperature=0.02, seed=seed)])[0][0] for seed in range(20)]
+    assert set(cold) == {seen}
+
+
+# Bad input
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(BackendError, match=r"no \.safetensors"):
+        find_folder(str(tmp_path))
+
+
+def test_models_that_cannot_be_found(monkeypatch):
+    with pytest.raises(InputError, match="neither a folder"):
+        find_folder("no such folder/or model/anywhere")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BackendError, match="could not be fetched"):
+        find_folder("nobody/no-such-model")
+
+
+def test_unreadable_models_say_why(model, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "no_such_type"}')
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BackendError, match="could not be loaded"):
+        run(HuggingFace(model=str(tmp_path)), lambda backend: backend.generate(ask("red")))
+
+
+def test_recurrent_layers_are_refused():
+    from types import SimpleNamespace
+
+    from backends.hf.loading import _check_layers
+
+    _check_layers(SimpleNamespace(layer_types=["full_attention", "sliding_attention"]))
+    with pytest.raises(BackendError, match="linear_attention"):
+        _check_layers(SimpleNamespace(layer_types=["full_attention", "linear_attention"]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_four_bits_and_cuda_need_a_gpu(model):
+    with pytest.raises(InputError, match="CUDA"):
+        HuggingFace(quantize="nf4").open()
+    with pytest.raises(InputError, match="no GPU"):
+        run(HuggingFace(model=str(model), device="cuda"), lambda backend: backend.generate(ask("red")))
+
+
+def test_training_that_the_backend_cannot_do_is_known_before_loading():
+    with pytest.raises(InputError, match="four bits"):
+        HuggingFace().check_training(TrainSettings(method="qlora"))
+    with pytest.raises(InputError, match="in full"):
+        HuggingFace(quantize="nf4").check_training(TrainSettings(method="full"))
+    HuggingFace().check_training(TrainSettings())
+
+
+def test_precision_is_in_the_hash_and_the_base_is_not_confused(model):
+    async def use(backend):
+        return backend.model_hash
+
+    full, half = (run(HuggingFace(model=str(model), dtype=dtype), use) for dtype in ("float32", "bfloat16"))
+    assert full.endswith("-float32")
+    assert half.endswith("-bfloat16")
+    assert full.split("-")[0] == half.split("-")[0]

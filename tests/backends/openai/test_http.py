@@ -1,0 +1,411 @@
+"""The HTTP backend against scripted servers: what it sends, what it makes of every answer, and where its key goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from backends.base import Backend
+from backends.contract import ask, run
+from backends.openai import OpenAI
+from backends.openai.backend import OpenAIBackend
+from backends.openai.failures import BusyError, failure, retry_after
+from society.core.errors import (
+    BackendError,
+    ContextOverflowError,
+    InputError,
+    RunFolderError,
+    SocietyError,
+    TransientError,
+)  # fmt: skip
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling
+from society.scenario import load_scenario
+from society.scenario.models.scenario import Scenario
+from society.session import run as run_scenario
+from tests.conftest import rows
+from tests.faults.proxy import HttpServer, Request, reply
+
+Answer = Callable[[Request], bytes | None]
+
+
+def completion(text: str | None = "It is Paris.", finish: str = "stop", **more: Any) -> dict[str, Any]:
+    return {
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}},
+        **more,
+    }
+
+
+def models(*names: str, owner: str = "someone", **more: Any) -> bytes:
+    return reply({"object": "list", "data": [{"id": name, "owned_by": owner, **more} for name in names]})
+
+
+class Fake(HttpServer):
+    """A server with one model, `m`; `answer` has the first word on every chat that is not the backend's own probe."""
+
+    def __init__(self, answer: Answer | None = None, listed: Callable[[], bytes] = lambda: models("m")) -> None:
+        super().__init__(self._answer)
+        self.answer = answer
+        self.listed = listed
+
+    @property
+    def chats(self) -> list[Any]:
+        return [request.json for request in self.requests if request.path == "/v1/chat/completions"]
+
+    async def _answer(self, request: Request) -> bytes | None:
+        if request.path == "/v1/models":
+            return self.listed()
+        if self.answer and (request.path != "/v1/chat/completions" or not is_probe(request)):
+            return self.answer(request)
+        return reply(completion())
+
+
+def is_probe(request: Request) -> bool:
+    return bool(request.json["messages"] == [{"role": "user", "content": "Hello."}])
+
+
+def say(config: OpenAI, request: GenerateRequest | None = None) -> GenerateOutput:
+    output: GenerateOutput = run(config, lambda backend: backend.generate(request or ask("What?")))
+    return output
+
+
+def answered(*answers: bytes | None, config: dict[str, Any] | None = None) -> GenerateOutput:
+    """What the backend makes of the first of these answers to a chat."""
+    left = iter(answers)
+    with Fake(lambda request: next(left)) as server:
+        return say(OpenAI(url=server.url, **(config or {})))
+
+
+# What is sent, and what is read
+
+
+def test_a_stranger_is_sent_the_standard_and_what_is_on() -> None:
+    with Fake() as server:
+        request = GenerateRequest(
+            (ChatMessage("system", "s"), ChatMessage("user", "u \ud83d ☀")),
+            Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("x",), min_p=0.1), 12,
+        )  # fmt: skip
+        output = say(OpenAI(url=server.url), request)
+        assert server.chats[-1] == {
+            "model": "m",
+            "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u \ud83d ☀"}],
+            "temperature": 0.5, "top_p": 0.9, "seed": 12, "max_tokens": 7, "min_p": 0.1, "stop": ["x"],
+        }  # fmt: skip
+    assert (output.text, output.finish_reason, output.logprob) == ("It is Paris.", "stop_text", None)
+    usage = output.usage
+    assert (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens) == (9, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected"),
+    [
+        ("vllm", {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}),
+        ("sglang", {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}),
+        ("me", {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}),
+    ],
+)
+def test_servers_with_defaults_of_their_own_are_told_what_is_off(owner: str, expected: dict[str, float]) -> None:
+    with Fake(listed=lambda: models("m", owner=owner)) as server:
+        say(OpenAI(url=server.url))
+        assert expected.items() <= server.chats[-1].items()
+
+
+def test_an_option_that_would_be_ignored_is_refused() -> None:
+    with Fake(listed=lambda: models("m", owner="library")) as server:
+        assert say(OpenAI(url=server.url)).text
+        with pytest.raises(BackendError, match="Ollama takes no top_k") as caught:
+            say(OpenAI(url=server.url), ask("What?", top_k=40))
+    assert "sampling.top_k" in caught.value.remedy
+
+
+def test_choices_come_back_bare_or_the_reply_is_an_error() -> None:
+    request = GenerateRequest((ChatMessage("user", "Choose."),), Sampling(), 1, choices=("yes", "no"))
+    said = iter(['{"choice": "no"}', "yes", "maybe", "[1]"])
+
+    async def use(backend: Backend) -> None:
+        for expected in ("no", "yes"):
+            output = await backend.generate(request)
+            assert (output.text, output.finish_reason) == (expected, "stop")
+        for _ in range(2):
+            with pytest.raises(BackendError, match="does not keep a reply to the choices"):
+                await backend.generate(request)
+
+    with Fake(lambda request: reply(completion(next(said)))) as server:
+        run(OpenAI(url=server.url), use)
+        assert server.chats[-1]["response_format"]["json_schema"]["schema"]["properties"]["choice"]["enum"] == [
+            "yes",
+            "no",
+        ]
+
+
+def test_log_probabilities_are_summed_and_asked_for_while_there_are_any() -> None:
+    def with_logprobs(*values: float | None) -> bytes:
+        said = completion()
+        said["choices"][0]["logprobs"] = {"content": [{"token": "a", "logprob": value} for value in values]}
+        return reply(said)
+
+    left = iter([with_logprobs(-1.0, -0.5), with_logprobs(-1.0, None)])
+    with HttpServer(lambda r: _later(models("m") if "models" in r.path else
+                                     with_logprobs(-1.0) if is_probe(r) else next(left))) as server:  # fmt: skip
+        config = OpenAI(url=server.url)
+        assert say(config).logprob == -1.5
+        assert say(config).logprob is None  # one of them is not known
+        assert [r.json["logprobs"] for r in server.requests if r.method == "POST"] == [True] * 4
+
+
+async def _later(answer: bytes) -> bytes:
+    return answer
+
+
+def test_what_a_hosted_model_does_not_take_is_found_out_on_opening() -> None:
+    """Some refuse `max_tokens` by that name, some `logprobs`: with status 400 or 500."""
+
+    def picky(request: Request) -> bytes:
+        if "models" in request.path:
+            return models("m")
+        asked = request.json
+        if "max_tokens" in asked:
+            return reply({"error": {"message": "Use 'max_completion_tokens' instead of 'max_tokens'."}}, 400)
+        if asked.get("logprobs"):
+            return reply({"error": {"message": "Logprobs are not supported with this model."}}, 500)
+        return reply(completion())
+
+    with HttpServer(lambda request: _later(picky(request))) as server:
+        assert say(OpenAI(url=server.url)).text == "It is Paris."
+        last = server.requests[-1].json
+    assert last["max_completion_tokens"] == 8
+    assert not {"max_tokens", "logprobs"} & set(last)
+
+
+def test_a_reply_of_nothing_or_a_refusal_is_a_reply() -> None:
+    assert answered(reply(completion(None, "length"))).text == ""
+    refused = completion(None)
+    refused["choices"][0]["message"]["refusal"] = "I will not."
+    assert answered(reply(refused)).text == "I will not."
+    with pytest.raises(BackendError, match="content filter"):
+        answered(reply(completion("It", "content_filter")))
+    without = answered(reply({**completion(), "usage": None}))
+    assert (without.usage.prompt_tokens, without.usage.generated_tokens) == (0, 0)
+
+
+# Failures
+
+PASSING: dict[str, bytes | None] = {
+    "429": reply({"error": {"message": "slow down"}}, 429, Retry_After="7"),
+    "500": reply(b"oops", 500),
+    "502": reply(b"<html>Bad gateway</html>", 502),
+    "503": reply({"error": {"message": "Loading model"}}, 503),
+    "reset": None,
+    "html": reply(b"<html>Please log in</html>"),
+    "not UTF-8": reply(b'{"choices": "\xff'),
+    "half": reply(json.dumps(completion()).encode()[:40]),
+    "no choices": reply({"choices": []}),
+    "a list": reply([1, 2]),
+    "negative tokens": reply({**completion(), "usage": {"prompt_tokens": -1}}),
+    "short": reply(completion())[:-20],
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_may_pass_is_transient(name: str) -> None:
+    with pytest.raises(TransientError) as caught:
+        answered(PASSING[name])
+    assert caught.value.remedy
+    assert caught.value.after == (7 if name == "429" else None)
+    assert len(str(caught.value)) < 600
+    assert isinstance(caught.value, BusyError) == (name in ("429", "503"))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "remedy"),
+    [
+        (401, "bad key", "key_env"),
+        (403, "not yours", "key_env"),
+        (404, "The model `m` does not exist", "model"),
+        (422, "extra field `min_p`", "leave it out"),
+        (400, "unknown field top_k", "leave it out"),
+    ],
+)
+def test_what_will_not_pass_says_what_to_do(status: int, message: str, remedy: str) -> None:
+    with pytest.raises(BackendError, match=str(status)) as caught:
+        answered(reply({"error": {"message": message}}, status))
+    assert not isinstance(caught.value, TransientError)
+    assert message in caught.value.cause
+    assert remedy in caught.value.remedy
+
+
+def test_no_quota_is_no_busy_server_and_a_redirect_is_not_followed() -> None:
+    with pytest.raises(BackendError, match="out of money") as caught:
+        answered(reply({"error": {"message": "out of money", "code": "insufficient_quota"}}, 429))
+    assert not isinstance(caught.value, TransientError)
+    with pytest.raises(BackendError) as moved:
+        answered(reply(b"", 307, Location="http://elsewhere.example/v1"))
+    assert "elsewhere.example" in moved.value.remedy
+
+
+OVERFLOWS = [
+    # llama-cpp-python, vLLM
+    "This model's maximum context length is 4096 tokens. However, you requested 5008 tokens (5000 in the messages, "
+    "8 in the completion).",
+    # OpenAI
+    "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",
+    # vLLM
+    "'max_tokens' or 'max_completion_tokens' is too large: 8. This model's maximum context length is 4096 tokens and "
+    "your request has 5000 input tokens",
+    # SGLang
+    "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+    "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of 5008 "
+    "tokens: 5000 tokens from the input messages and 8 tokens for the completion.",
+]
+LLAMA_CPP = {"message": "too long", "type": "exceed_context_size_error", "n_prompt_tokens": 5000, "n_ctx": 4096}
+
+
+@pytest.mark.parametrize("said", [*({"message": text} for text in OVERFLOWS), LLAMA_CPP])
+def test_a_context_overflow_is_known_with_its_lengths(said: dict[str, Any]) -> None:
+    error = failure(400, {}, json.dumps({"error": said}).encode(), "POST x", 8)
+    assert isinstance(error, ContextOverflowError)
+    assert (error.prompt, error.answer, error.context) == (5000, 8, 4096)
+
+
+def test_an_overflow_without_lengths_makes_none_up() -> None:
+    error = failure(400, {}, b'{"error": {"message": "context length exceeded"}}', "POST x", 8)
+    assert not isinstance(error, ContextOverflowError | TransientError)
+
+
+def test_silence_ends_at_the_timeout() -> None:
+    async def never(request: Request) -> bytes | None:
+        if "models" in request.path:
+            return models("m")
+        if is_probe(request):
+            return reply(completion())
+        await asyncio.sleep(60)
+        return None
+
+    with HttpServer(never) as server, pytest.raises(BusyError, match=r"within 0\.3 s") as caught:
+        say(OpenAI(url=server.url, timeout=0.3))
+    assert "timeout" in caught.value.remedy
+
+
+def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.openai.client.LONGEST_BODY", 10_000)
+    with pytest.raises(TransientError, match="does not stop"):
+        answered(reply(b"a" * 20_000))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("0.25", 0.25), ("", None), ("soon", None), ("-3", None), ("9" * 30, None),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": value}) == seconds
+
+
+# Before any work
+
+
+def unused_url() -> str:
+    with Fake() as server:
+        return server.url
+
+
+def test_no_server_is_an_error_with_the_address() -> None:
+    url = unused_url()
+    with pytest.raises(InputError, match=url) as caught:
+        say(OpenAI(url=url))
+    assert "Start the server" in caught.value.remedy
+
+
+@pytest.mark.parametrize("names", [(), ("a", "b")])
+def test_a_scenario_must_name_one_of_several_models(names: tuple[str, ...]) -> None:
+    with Fake(listed=lambda: models(*names)) as server:
+        with pytest.raises(InputError, match=f"has {len(names)} models"):
+            say(OpenAI(url=server.url))
+        with pytest.raises(InputError, match="has no model 'c'"):
+            say(OpenAI(url=server.url, model="c"))
+
+
+def test_a_server_without_a_list_is_believed() -> None:
+    with Fake(listed=lambda: reply(b"not here", 404)) as server:
+        assert say(OpenAI(url=server.url, model="c")).text
+        with pytest.raises(InputError, match="404"):
+            say(OpenAI(url=server.url))
+
+
+def test_a_page_that_is_no_api_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.openai.opening.WAITS", (0.0,))
+    with (
+        Fake(listed=lambda: reply(b"<html>Welcome</html>")) as server,
+        pytest.raises(SocietyError, match="no ModelList"),
+    ):
+        say(OpenAI(url=server.url))
+
+
+def test_a_server_that_is_loading_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.openai.opening.WAITS", (0.0, 0.0))
+    answers = iter([reply(b"loading", 503), reply(b"loading", 503), models("m")])
+    with Fake(listed=lambda: next(answers)) as server:
+        assert say(OpenAI(url=server.url)).text
+
+
+@pytest.mark.parametrize("url", ["ftp://host/v1", "host/v1", "http://", "http://me:pw@host/v1", "http://host/v1?key=1"])
+def test_addresses_that_lead_nowhere_or_hold_secrets_are_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        OpenAI(url=url)
+
+
+def test_another_model_after_a_restart_is_not_believed() -> None:
+    """The server goes away in the middle of a run, and comes back, once as it was and once with another model."""
+    name = ["m"]
+
+    async def use(backend: OpenAIBackend, server: Fake) -> None:
+        assert backend._connection
+        client, url = backend._connection._client, backend._connection._client.url
+        for there in (True, False):
+            client.url = unused_url()
+            with pytest.raises(TransientError, match="No server answers"):
+                await backend.generate(ask("What?"))
+            client.url, name[0] = url, "m" if there else "n"
+            if there:
+                assert (await backend.generate(ask("What?"))).text
+        with pytest.raises(BackendError, match="another model"):
+            await backend.generate(ask("What?"))
+
+    async def go(server: Fake) -> None:
+        async with OpenAIBackend(OpenAI(url=server.url)) as backend:
+            await use(backend, server)
+
+    with Fake(listed=lambda: models(name[0])) as server:
+        asyncio.run(go(server))
+
+
+def test_a_run_may_move_to_another_address_but_not_to_another_model(tmp_path: Path) -> None:
+    def scenario(server: Fake) -> Scenario:
+        path = tmp_path / "moving.yaml"
+        path.write_text(MOVING.replace("URL", server.url))
+        return load_scenario(path)
+
+    with Fake() as first, Fake() as second, Fake(listed=lambda: models("n")) as other:
+        before = rows(run_scenario(scenario(first), tmp_path / "run"))
+        assert rows(run_scenario(scenario(second), tmp_path / "run", resume=True)) == before
+        assert [len(server.chats) for server in (first, second)] == [1 + 8, 1]  # each probed, no turn asked for twice
+        with pytest.raises(RunFolderError, match="is not the one"):
+            run_scenario(scenario(other), tmp_path / "run", resume=True)
+
+
+MOVING = """
+version: 1
+name: moving
+task: {kind: capitals, well_known: true, limit: 2}
+backends: {server: {kind: openai, url: "URL"}}
+roles: {debater: {prompt: "{{ question }}{% for m in heard %} {{ m.text }}{% endfor %}"}}
+agents: {debater: {count: 2}}
+phases: [{name: debate, topology: complete, rounds: 2}]
+"""

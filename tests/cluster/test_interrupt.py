@@ -1,0 +1,172 @@
+"""A real `society run` on a Ray of its own, asked to stop: what is being said is finished and stored, and Ray goes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from society.executors.cluster_connection import handlers_kept, keep_to_oneself
+from society.scenario import load_scenario
+from society.session import run
+from tests.faults.injection import Counter, contents
+from tests.processes import command, descendants
+
+TEXT = """
+version: 1
+name: stopped
+task: {kind: arithmetic, form: a+b, limit: 40}
+backends: {scripted: {kind: scripted, delay: 0.2, rules: [{calculate: {skill: 0.6, wrong: spread}}]}}
+roles: {solver: {prompt: "{{ question }} {% for m in heard %}{{ m.text }} {% endfor %} {{ question }}"}}
+agents: {solver: {count: 3}}
+phases: [{name: debate, topology: complete, rounds: 3}]
+concurrency: 2
+executor: {kind: ray, generate: {cpus: 0.5}}
+"""
+TURNS, AT_ONCE = 40 * 3 * 3, 2 * 3
+HERE = ["executor={kind: local}", "backends.scripted.delay=0"]
+# Each reply that is asked for leaves a file. When the run is asked to stop, it says how many turns are stored.
+DRIVER = """
+import itertools, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process may ignore it
+from society.cli import main
+from society.executors.remote import RemoteBackend
+from society.core.interrupt import Interruption
+from society.store import Store
+folder, count, stored = Path(sys.argv[-1]).parent, itertools.count(), itertools.count()
+async def generate(self, request, real=RemoteBackend.generate):
+    (folder / f"asked-{next(count)}").touch()
+    return await real(self, request)
+async def add(self, *arguments, real=Store.add, **options):
+    await real(self, *arguments, **options)
+    next(stored)
+def heed(self, times, real=Interruption._heed):
+    print("stored", next(stored), file=sys.stderr)
+    real(self, times)
+RemoteBackend.generate, Store.add, Interruption._heed = generate, add, heed
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class Speaking:
+    """The run, in a process group of its own, when its agents are in the middle of so many replies."""
+
+    def __init__(self, folder: Path, replies: int, *overrides: str) -> None:
+        self.folder, self.path, self.out = folder, folder / "scenario.yaml", folder / "run"
+        self.path.write_text(TEXT)
+        self.temporary = Path(tempfile.mkdtemp(prefix="r"))  # short: sockets' paths must be
+        changes = [part for override in overrides for part in ("--set", override)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, "run", str(self.path), *changes, "--out", str(self.out)],
+            env=os.environ | {"TMPDIR": str(self.temporary), "HOME": str(folder), "PYTHONPATH": str(Path.cwd())},
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        wait(lambda: self.process.poll() is not None or len(list(folder.glob("asked-*"))) >= replies)
+        self.family = descendants(self.process.pid)
+        assert any("raylet" in name for name in self.family.values())
+
+    def end(self) -> tuple[int, str]:
+        """How it ended and what it said; nothing of it is left."""
+        _, said = self.process.communicate(timeout=120)
+        wait(lambda: not [pid for pid, name in self.family.items() if command(pid) == name])
+        assert list(self.temporary.iterdir()) == []
+        assert not (self.folder / ".ray").exists()  # Ray would write a secret there that all can read
+        return self.process.returncode, said
+
+    def clear(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        for pid, name in self.family.items():
+            if command(pid) == name:
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    for _ in range(12_000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
+
+
+@pytest.fixture
+def speak(tmp_path: Path) -> Iterator[Callable[..., Speaking]]:
+    started: list[Speaking] = []
+
+    def start(replies: int, *overrides: str) -> Speaking:
+        started.append(Speaking(tmp_path, replies, *overrides))
+        return started[-1]
+
+    yield start
+    for speaking in started:
+        speaking.clear()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_once_finishes_what_is_being_said(speak: Callable[..., Speaking], number: int, status: int) -> None:
+    speaking = speak(3 * AT_ONCE)
+    if number == signal.SIGINT:
+        os.killpg(speaking.process.pid, number)  # as a terminal does it: Ray's processes get it too
+    else:
+        speaking.process.send_signal(number)
+    code, said = speaking.end()
+    assert (code, "--resume" in said) == (status, True)
+    found = re.search(r"stored (\d+)\nStopping: finishing (\d+) repl", said)
+    assert found, said
+    stored, replies = map(int, found.groups())
+    assert len(contents(speaking.out)["turns"]) == stored + replies < TURNS
+    counter = Counter()
+    resumed = run(load_scenario(speaking.path, HERE), speaking.out, resume=True, watcher=counter)
+    assert (counter.replayed, counter.fresh) == (stored + replies, TURNS - stored - replies)
+    whole = run(load_scenario(speaking.path, HERE), speaking.folder / "whole")
+    assert contents(resumed.folder) == contents(whole.folder)
+
+
+def test_twice_ends_at_once(speak: Callable[..., Speaking]) -> None:
+    """No reply would come for an hour."""
+    speaking = speak(AT_ONCE, "backends.scripted.delay=3600")
+    speaking.process.send_signal(signal.SIGINT)
+    assert speaking.process.stderr is not None
+    assert any("finishing 6 replies; Ctrl-C again stops at once" in line for line in speaking.process.stderr)
+    speaking.process.send_signal(signal.SIGINT)
+    code, said = speaking.end()
+    assert (code, "--resume" in said) == (130, True)
+    assert contents(speaking.out)["turns"] == []
+
+
+def test_who_had_sigterm_has_it_again() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with handlers_kept():
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_rays_secret_is_made_for_the_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    keep_to_oneself()
+    token = os.environ["RAY_AUTH_TOKEN"]
+    assert (os.environ["RAY_AUTH_MODE"], len(token)) == ("token", 64)
+    keep_to_oneself()
+    assert os.environ["RAY_AUTH_TOKEN"] == token  # Ray in this process remembers it
+
+
+@pytest.mark.parametrize(("name", "value"), [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN_PATH", "/secret")])
+def test_what_somebody_chose_for_rays_secret_stays(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setattr(os, "environ", {name: value})
+    keep_to_oneself()
+    assert os.environ[name] == value
+    assert "RAY_AUTH_TOKEN" not in os.environ

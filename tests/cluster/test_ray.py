@@ -1,0 +1,368 @@
+"""The Ray executor on a cluster of two nodes, all on 127.0.0.1: the same results as in one process, and nothing lost
+or doubled when workers and nodes die while it works."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.core.errors import BackendError, ContextOverflowError, InputError, MissingExtraError, ScenarioError
+from society.core.types import Turn
+from society.executors.cluster import Placement, Ray, check_all, check_one
+from society.executors.file_transfer import Digest, Piece, Unpacking, pack
+from society.runner.sweep import sweep
+from society.runs.run import Run
+from society.scenario.models.scenario import Scenario
+from society.session import Watcher, run
+from tests.backends.hf.tiny import make_model, one_thread
+from tests.conftest import rows
+from tests.processes import descendants
+
+# Ray would find out this machine's outward address and use that; read when it is imported, here and in its processes.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
+
+# Ray's own: sockets and files that its processes leave to the interpreter's end, and what it plans to change.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:ray.*"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*"),
+]
+
+TEXT = """
+task: {kind: arithmetic, form: a+b, limit: 30}
+backends: {scripted: {kind: scripted, rules: [{calculate: {skill: 0.6, wrong: spread}}]}}
+roles: {solver: {prompt: "{{ question }} {% for m in heard %}{{ m.text }} {% endfor %} {{ question }}"}}
+agents: {solver: {count: 4}}
+phases: [{name: debate, topology: complete, rounds: 3}]
+"""
+ON_RAY = "executor={kind: ray, address: auto, generate: {replicas: 2, cpus: 0.5}, train: {cpus: 1}, trainings: 2}"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A head without room for work, and a node for workers; this process is joined to it."""
+    from ray.cluster_utils import Cluster
+
+    patch = pytest.MonkeyPatch()
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets' paths must be
+    (folder / "ray").mkdir()
+    patch.setenv("RAY_TMPDIR", str(folder))
+    made = Cluster(initialize_head=True, head_node_args={
+        "num_cpus": 0, "node_ip_address": "127.0.0.1", "include_dashboard": False,
+        "object_store_memory": 80 << 20,
+    })  # fmt: skip
+    made.add_node(num_cpus=2, node_ip_address="127.0.0.1", object_store_memory=80 << 20)
+    ray.init(address=made.address, log_to_driver=False, configure_logging=False, _node_ip_address="127.0.0.1")
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+    patch.undo()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Disaster(Watcher):
+    """Does something terrible when so many turns are committed; counts how often each was told."""
+
+    def __init__(self, at: int, act: Callable[[], None]) -> None:
+        self.at, self.act = at, act
+        self.seen: list[Any] = []
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.seen.append(turn.id)
+        if len(self.seen) == self.at:
+            self.act()
+
+
+def kill_workers(name: str = "Replica", most: int = 100) -> None:
+    """End this cluster's workers that run that, without a word."""
+    workers = [pid for pid, line in descendants(os.getpid()).items() if line.startswith(f"ray::{name}")]
+    assert workers
+    for pid in workers[:most]:
+        os.kill(pid, signal.SIGKILL)
+
+
+def untimed(done: Run) -> list[dict[str, Any]]:
+    return rows(done)
+
+
+@pytest.fixture
+def here(scenario: Callable[..., Scenario], tmp_path: Path) -> Run:
+    """The scenario in one process."""
+    return run(scenario(TEXT), tmp_path / "here")
+
+
+def test_the_same_bit_for_bit(cluster, scenario, here, tmp_path):
+    there = run(scenario(TEXT, ON_RAY), tmp_path / "there")
+    assert untimed(there) == untimed(here)
+    assert len([turn.id for turn in there.turns()]) == 30 * 4 * 3
+
+
+def test_workers_that_die_lose_and_double_nothing(cluster, scenario, here, tmp_path):
+    disaster = Disaster(60, kill_workers)
+    there = run(scenario(TEXT, ON_RAY, "concurrency=4"), tmp_path / "there", watcher=disaster)
+    assert untimed(there) == untimed(here)
+    assert len(disaster.seen) == len(set(disaster.seen)) == 30 * 4 * 3
+
+
+def test_a_node_that_dies_loses_and_doubles_nothing(cluster, scenario, here, tmp_path):
+    extra = cluster.add_node(num_cpus=2, node_ip_address="127.0.0.1", object_store_memory=80 << 20)
+    cluster.wait_for_nodes()
+    disaster = Disaster(60, lambda: cluster.remove_node(extra, allow_graceful=False))
+    there = run(scenario(TEXT, ON_RAY, "concurrency=4"), tmp_path / "there", watcher=disaster)
+    assert untimed(there) == untimed(here)
+    assert len(disaster.seen) == len(set(disaster.seen))
+
+
+def test_a_run_begun_here_is_resumed_there(cluster, scenario, here, tmp_path):
+    """Where it runs is no part of what is run."""
+    done = run(scenario(TEXT, ON_RAY), here.folder, resume=True)
+    assert done.folder == here.folder
+
+
+def test_a_sweep_side_by_side(cluster, scenario, tmp_path, monkeypatch):
+    from society.executors import cluster as module
+
+    pools, real = [], module.Pool
+    monkeypatch.setattr(module, "Pool", lambda *options: pools.append(real(*options)) or pools[-1])
+    scenario(TEXT)
+    vary = ["phases.debate.topology=complete,ring,chain"]
+    there = sweep(tmp_path / "scenario.yaml", vary, tmp_path / "there", [ON_RAY])
+    for variant in there:
+        alone = run(variant.run.scenario.model_copy(update={"executor": scenario(TEXT).executor}),
+                    tmp_path / "alone" / variant.run.folder.name)  # fmt: skip
+        assert [{**r, "reused": 0} for r in rows(alone)] == [{**r, "reused": 0} for r in rows(variant.run)]
+    assert [variant.run.count_reused() > 0 for variant in there] == [False, True, True]
+    assert there[1].run.count_reused() >= 30 * 4
+    assert len(pools) == 1  # the runs share the weights
+
+
+def test_what_a_backend_refuses_arrives_as_it_was_raised(cluster, scenario):
+    from society.core.types import ChatMessage, GenerateRequest, Sampling
+
+    loaded = scenario(TEXT, ON_RAY, "backends.scripted.context=5")
+
+    async def ask() -> None:
+        async with loaded.executor.open() as executor, executor.backend("scripted", loaded.backends["scripted"]) as b:
+            assert b.tokenizer is not None
+            assert b.tokenizer.count([ChatMessage("user", "one two three")]) == 3
+            assert b.likelihood is None
+            with pytest.raises(ContextOverflowError) as caught:
+                await b.generate(GenerateRequest((ChatMessage("user", "one two three"),), Sampling(max_tokens=9), 1))
+            assert (caught.value.prompt, caught.value.answer, caught.value.context) == (3, 9, 5)
+            with pytest.raises(BackendError, match="No adapter abc is loaded"):
+                await b.generate(GenerateRequest((ChatMessage("user", "one"),), Sampling(max_tokens=1), 1, "abc"))
+
+    asyncio.run(ask())
+
+
+def test_a_cluster_without_the_gpus_asked_for(cluster, scenario, tmp_path):
+    loaded = scenario(TEXT, "executor={kind: ray, address: auto, generate: {gpus: 1}}")
+    with pytest.raises(InputError, match=r"1 GPU, 1 CPU for a replica .* no machine .* 2 CPU, 0 GPU") as caught:
+        run(loaded, tmp_path / "run")
+    assert "num-gpus" in caught.value.remedy
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_replicas_than_fit(cluster, scenario, tmp_path):
+    with pytest.raises(InputError, match=r"need 99 CPU in all, but the Ray cluster has \d CPU"):
+        run(scenario(TEXT, "executor={kind: ray, address: auto, generate: {replicas: 99}}"), tmp_path / "run")
+
+
+def test_a_backend_that_nobody_uses(cluster, scenario, tmp_path):
+    with pytest.raises(InputError, match="names 'other'"):
+        run(scenario(TEXT, "executor={kind: ray, address: auto, backends: {other: {}}}"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"])
+def test_no_cluster_at_the_address(scenario, tmp_path, address):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and nobody listens
+        there = address.format(port=free.getsockname()[1])
+        with pytest.raises(InputError, match=f"No Ray cluster can be joined at executor.address '{there}'") as caught:
+            run(scenario(TEXT, f"executor={{kind: ray, address: '{there}'}}"), tmp_path / "run")
+    assert "ray start --head" in caught.value.remedy
+    assert not (tmp_path / "run").exists()
+
+
+# Training
+
+COLOURS = """
+version: 1
+name: colours
+task: {{kind: jsonl, path: colours.jsonl, limit: 2, answer: {{extract: [text], equal: exact}}}}
+backends: {{tiny: {{kind: hf, model: "{model}", device: cpu, dtype: float32, context: 200}}}}
+roles: {{painter: {{prompt: "{{{{ question }}}}", choices: [red, green, blue]}}}}
+agents: {{painter: {{count: 2}}}}
+phases: [{{name: propose}}]
+train:
+  questions: 6
+  learners: {{painters: {{phases: [propose], select: all}}}}
+  settings: {{rank: 4, batch_size: 2, accumulation: 2, epochs: 2, learning_rate: 0.01, precision: float32}}
+"""
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("colours")
+    with one_thread():
+        model = make_model(folder / "tiny")
+    lines = (json.dumps({"question": f"the cat {n} is", "answer": "red"}) for n in ("one", "two", "three", "four") * 2)
+    questions = [json.loads(line) for line in lines]
+    for i, question in enumerate(questions):
+        question["question"] += " so" * i
+    (folder / "colours.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    (folder / "colours.yaml").write_text(COLOURS.format(model=model))
+    return folder / "colours.yaml"
+
+
+class KillAt(Watcher):
+    """Kills a finetuning in its second step, once."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int]] = []
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        self.steps.append((agent, step))
+        if len(self.steps) == 2:
+            kill_workers("finetune", 1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_finetunings_as_tasks_one_of_them_killed(colours, tmp_path):
+    from society.scenario import load_scenario
+
+    with one_thread():
+        here = run(load_scenario(colours), tmp_path / "here")
+    watcher = KillAt()
+    small = "executor={kind: ray, address: auto, generate: {cpus: 1}, train: {cpus: 1}, trainings: 2}"
+    there = run(load_scenario(colours, [small]), tmp_path / "there", watcher=watcher)
+    assert (
+        [row.agent for row in there.adapters()] == [row.agent for row in here.adapters()] == ["painter-1", "painter-2"]
+    )
+    for a, b in zip(there.adapters(), here.adapters(), strict=True):
+        assert a.losses == pytest.approx(b.losses, abs=1e-4)
+        assert a.base == b.base
+        assert (there.folder / a.path / "adapter_config.json").exists()
+    assert len(watcher.steps) > sum(len(row.losses) for row in there.adapters())  # one began anew
+    spoken = {turn.adapter for turn in there.turns() if turn.id.iteration == 1}
+    assert spoken == {row.hash for row in there.adapters()}
+    with sqlite3.connect(there.folder / "store.sqlite") as db:
+        assert db.execute("SELECT COUNT(*) FROM adapters").fetchone() == (2,)
+    db.close()
+    assert not list(there.folder.rglob("*.part"))
+
+
+# Without a cluster
+
+
+def test_names_and_shares_are_checked(scenario):
+    with pytest.raises(ScenarioError, match="whole"):
+        scenario(TEXT, "executor={kind: ray, generate: {gpus: 1.5}}")
+    with pytest.raises(ScenarioError, match="did you mean 'ray'"):
+        scenario(TEXT, "executor={kind: rai}")
+
+
+def test_without_ray(scenario, monkeypatch):
+    monkeypatch.setattr("society.executors.cluster.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"society\[ray\]"):
+        Ray().open()
+
+
+def test_demands_are_compared_with_machines():
+    machines = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}]
+    check_one("it", {"GPU": 2}, machines)
+    check_all({"GPU": 4}, machines)
+    with pytest.raises(InputError, match="no machine"):
+        check_one("it", {"GPU": 4}, machines)
+    with pytest.raises(InputError, match="need 5 GPU in all, but the Ray cluster has 4 GPU"):
+        check_all({"GPU": 5}, machines)
+    assert Placement(gpus=2, resources={"big": 1}).demand() == {"GPU": 2, "CPU": 1, "big": 1}
+
+
+def test_files_travel_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("society.executors.file_transfer.PIECE", 5)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").write_bytes(b"0123456789abc")
+    (tmp_path / "a" / "empty").write_bytes(b"")
+    digest = Digest()
+    pieces = list(digest.follow(pack(tmp_path / "a")))
+    assert [len(piece.data) for piece in pieces] == [5, 5, 3, 0]
+    place = Unpacking(tmp_path / "target")
+    for piece in pieces:
+        place.add(piece)
+    assert not (tmp_path / "target").exists()
+    arrived = place.finish(digest.value)
+    assert (arrived / "b" / "c").read_bytes() == b"0123456789abc"
+    assert (arrived / "empty").exists()
+    damaged = Unpacking(tmp_path / "damaged")
+    for piece in pieces[:-1]:
+        damaged.add(piece)
+    with pytest.raises(BackendError, match="damaged on their way"):
+        damaged.finish(digest.value)
+    damaged.drop()
+    assert not list(tmp_path.glob("damaged*"))
+    for name in ("/etc/x", "../x", "a/../../x"):
+        with pytest.raises(BackendError, match="one folder"):
+            damaged.add(Piece(name, b""))
+
+
+def test_errors_travel_as_they_are():
+    import pickle
+
+    from society.core.errors import TransientError
+
+    overflow = pickle.loads(pickle.dumps(ContextOverflowError(3, 9, 5)))
+    assert (type(overflow), overflow.prompt, str(overflow)) == (
+        ContextOverflowError,
+        3,
+        str(ContextOverflowError(3, 9, 5)),
+    )
+    missing = pickle.loads(pickle.dumps(MissingExtraError("It", "ray", "ray")))
+    assert (missing.cause, missing.remedy) == (
+        MissingExtraError("It", "ray", "ray").cause,
+        "pip install 'society[ray]'",
+    )
+    assert pickle.loads(pickle.dumps(TransientError("busy"))).cause == "busy"
+
+
+def test_scripts_for_clusters_are_whole():
+    """Shell and YAML that can be read, and name what society and Ray need."""
+    import subprocess
+
+    import yaml
+
+    folder = Path(__file__).parents[2] / "docs" / "cluster"
+    script = (folder / "slurm.sh").read_text("utf-8")
+    subprocess.run(["bash", "-n", str(folder / "slurm.sh")], check=True)
+    for said in ("ray start", "--head", "--address=", "society run", "executor.address=", "--resume"):
+        assert said in script
+    job = yaml.safe_load((folder / "kubernetes.yaml").read_text("utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert job["spec"]["entrypoint"].startswith("society run ")
+    cluster = job["spec"]["rayClusterSpec"]
+    pins = (folder.parent.parent / "constraints.txt").read_text("utf-8")
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert f"ray=={cluster['rayVersion']}\n" in pins
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        pod = group["template"]["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert container["resources"]["limits"] == container["resources"]["requests"]

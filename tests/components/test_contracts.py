@@ -1,0 +1,51 @@
+"""Our own pieces keep the promises that outside authors are asked to keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from society.components.contracts import ControllerContract, DecisionContract, GateContract, StopContract
+from society.components.controllers import Drop, Prune, Resample
+from society.components.decisions.base import DecisionRule
+from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
+from society.components.decisions.trajectory import Trajectory
+from society.components.decisions.voting import Approval, Borda, Ranked
+from society.components.gates import Answered, Confident, Differs, Similarity
+from society.components.registry import kinds
+from society.components.stops import Budget, Consensus, Stability, Verdict
+from topologies.base import Topology
+from topologies.contract import TopologyContract
+
+PLAIN = [kind for kind, cls in kinds("topology").items() if not any(f.is_required() for f in cls.model_fields.values())]
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+class TestTopologies(TopologyContract):
+    @pytest.fixture
+    def topology(self, kind: str) -> Topology:
+        return kinds("topology")[kind]()  # type: ignore[return-value]
+
+
+RULES = [Majority(), Majority(ties="random"), Supermajority(), Unanimity(), Weighted(), Approval(), Borda(), Ranked(),
+         Trajectory(), Majority(unparsed="veto")]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
+class TestDecisions(DecisionContract):
+    def test_there_is_one_of_each_kind_that_counts(self, rule: DecisionRule) -> None:
+        assert {r.kind for r in RULES} | {"judge", "aggregator"} == set(kinds("decision"))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("stop", [Consensus(), Stability(), Budget(turns=4), Verdict(agent="agent-1")])
+class TestStops(StopContract):
+    pass
+
+
+@pytest.mark.parametrize("gate", [Answered(), Differs(), Confident(), Similarity()])
+class TestGates(GateContract):
+    pass
+
+
+@pytest.mark.parametrize("controller", [Resample(), Drop(p=0.5), Prune(ranker="judge", keep=2)])
+class TestControllers(ControllerContract):
+    pass

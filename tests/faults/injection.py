@@ -1,0 +1,398 @@
+"""Runs that something goes wrong with: killed at any change to their folder, on a full disk, or cut off from power.
+
+preload     builds what stands between a process and the disk (faults.c)
+Trial       a command line on one folder: run whole, killed, on a full disk, or recorded
+contents    everything in a run's store but measured durations: what two equal runs share
+texts       what was said in it
+check       whatever can be seen of a run's folder is whole
+Recorded    what a process wrote, so that a disk can be made that lost power on the way
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from society.core.types import Turn
+from society.runs.run import Run
+from society.session import Watcher
+
+PATIENCE = 300
+"""Seconds that any process may take, at most."""
+SECTOR = 512
+"""Bytes that a disk writes whole or not at all."""
+DRIVER = """
+import sys
+from society.cli import main
+folder = sys.argv[-1]
+sys.exit(main([*sys.argv[1:-1], "--out", folder]) or main(["report", folder, "-o", folder + "/report.html"]))
+"""
+NURSERY = """
+import ctypes, importlib, json, os, sys, traceback
+import society.cli.report, society.cli.run, society.report.page, society.scenario.load, society.session
+import society.metrics.summary, society.cli.progress, backends.scripted, rich.console, scipy.stats
+from society.scenario.models.scenario import Scenario
+Scenario.model_json_schema()  # pydantic makes its models when they are first used
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+faults = ctypes.CDLL(os.environ["LD_PRELOAD"]) if "LD_PRELOAD" in os.environ else None
+print("ready", flush=True)
+
+def live(order):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(order["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.environ.update(order["faults"])
+    if faults:
+        faults.fault_start()
+    sys.argv = ["-c", *order["arguments"]]
+    try:
+        exec(order["driver"], {"__name__": "__main__"})
+    except SystemExit as end:
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    return 1
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        status = live(json.loads(line))
+        sys.stderr.flush()
+        os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""A process that has imported everything, and forks a child for each line that it is given: most of the time of a short
+run is Python's imports, and a kill among them would show nothing."""
+CHECKPOINTS = """
+from society.store import opening
+def connect(path, read_only, real=opening._connect):
+    db = real(path, read_only)
+    db.execute("PRAGMA wal_autocheckpoint=40")
+    return db
+opening._connect = connect
+"""
+"""Put before a driver: SQLite carries its log over into the database every 40 pages, not every 1,000, so that a short
+run meets what a long one does."""
+TABLES = {
+    "turns": "seconds", "texts": "", "results": "", "adapters": "seconds", "examples": "", "meta": "",
+}  # fmt: skip
+
+
+@cache
+def preload() -> Path | None:
+    """The compiled library; None where there is no C compiler, or no Linux to load it into."""
+    if sys.platform != "linux":
+        return None
+    library = Path(os.environ.get("TMPDIR", "/tmp")) / f"society-faults-{os.getuid()}-{os.getpid()}.so"
+    source = Path(__file__).with_name("injection.c")
+    try:
+        command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl", "-lpthread"]
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        return None
+    return library
+
+
+class Nursery:
+    """Where command lines are run, one at a time."""
+
+    def __init__(self, *modules: str) -> None:
+        """`modules` are what the command lines import besides."""
+        library = preload()
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        environment["OMP_NUM_THREADS"] = "1"  # torch's sums must be in one order
+        environment |= {"LD_PRELOAD": str(library)} if library else {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY, *modules],
+            env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        atexit.register(self.close)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def close(self) -> None:
+        """End it, and whatever it still runs."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=PATIENCE)
+        self._process.stdout.close()
+
+    def run(self, driver: str, arguments: list[str], faults: dict[str, str], seconds: float) -> tuple[int, str]:
+        """The exit status of such a child, negative for a signal, and what it said on stderr; it is killed when it
+        takes longer than that."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with tempfile.NamedTemporaryFile("r") as said:
+            order = {"driver": driver, "arguments": arguments, "faults": faults, "said": said.name}
+            print(json.dumps(order), file=self._process.stdin, flush=True)
+            child = int(self._process.stdout.readline())
+            timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+            timer.start()
+            try:
+                status = int(self._process.stdout.readline())
+            finally:
+                timer.cancel()
+                timer.join()
+            return status, said.read()
+
+
+@cache
+def nursery(*modules: str) -> Nursery:
+    """The one that all with these modules share."""
+    return Nursery(*modules)
+
+
+class Counter(Watcher):
+    """Counts turns that were generated, and those that were there."""
+
+    def __init__(self) -> None:
+        self.fresh = self.replayed = 0
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.replayed += replayed
+        self.fresh += not replayed
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`society run SCENARIO` into this folder, then its report."""
+
+    scenario: Path
+    folder: Path
+    overrides: tuple[str, ...] = ()
+    driver: str = DRIVER
+    modules: tuple[str, ...] = ()
+
+    def arguments(self, resume: bool = False) -> list[str]:
+        """What the driver is given."""
+        changes = [part for override in self.overrides for part in ("--set", override)]
+        return ["run", str(self.scenario), *changes, *(["--resume"] if resume else []), str(self.folder)]
+
+    def start(self, resume: bool = False) -> subprocess.Popen[str]:
+        """A process of its own, without faults."""
+        return subprocess.Popen(
+            [sys.executable, "-c", self.driver, *self.arguments(resume)],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, resume: bool = False, seconds: float = PATIENCE, **faults: object) -> tuple[int, str]:
+        """Its exit status and what it said to people, with the faults that faults.c knows; killed after `seconds`."""
+        named = {f"FAULT_{name.upper()}": str(value) for name, value in faults.items()}
+        if named:
+            named["FAULT_FOLDER"] = str(self.folder)
+        return nursery(*self.modules).run(self.driver, self.arguments(resume), named, seconds)
+
+    def record(self, log: Path) -> Recorded:
+        """What an uninterrupted run changes on the disk."""
+        status, said = self.run(log=log)
+        assert status == 0, said
+        return Recorded(log, self.folder)
+
+
+def torment(trial: Trial, kills: int, moments: Random, turns: int, changes: int, seconds: float) -> int:
+    """Kill the trial up to `kills` times, resuming in between, at moments of its own progress or of time; look at
+    what can be seen after each. Whole, it has so many turns and changes to the disk, and takes so long. Gives how many
+    kills there were; the trial has not been resumed after the last."""
+    done = 0
+    for _ in range(kills):
+        before = _stored(trial.folder)
+        left = moments.random() * (1 - len(before) / turns)
+        resume = (trial.folder / "store.sqlite").exists()
+        if moments.random() < 0.5:
+            status, said = trial.run(resume, kill=1 + int(left * changes))
+        else:
+            status, said = trial.run(resume, seconds=left * seconds)
+        assert status in (0, -signal.SIGKILL), said
+        done += status != 0
+        check(trial.folder)
+        assert before <= _stored(trial.folder), "a stored turn was lost or made again"
+    return done
+
+
+def _stored(folder: Path) -> set[tuple[Any, ...]]:
+    """Every turn with its place in the store and its measured duration: both change if it is made again."""
+    return set(_query(folder, "SELECT rowid, * FROM turns")) if (folder / "store.sqlite").exists() else set()
+
+
+def _query(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    db = sqlite3.connect(folder / "store.sqlite")
+    try:
+        return db.execute(query).fetchall()
+    finally:
+        db.close()
+
+
+def execute(folder: Path, statement: str) -> None:
+    """Change the store of a run."""
+    db = sqlite3.connect(folder / "store.sqlite")
+    with db:
+        db.execute(statement)
+    db.close()
+
+
+def contents(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table but measured durations, in an order of its own."""
+    found = {}
+    for table, measured in TABLES.items():
+        columns = [str(row[1]) for row in _query(folder, f"PRAGMA table_info({table})") if row[1] != measured]
+        found[table] = sorted(_query(folder, f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
+    return found
+
+
+def texts(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Of every turn what was said and what it was an answer to, and all results: not what was found in a cache."""
+    turns = _query(folder, "SELECT iteration, item, sample, phase, round, agent, key, status, text, answer FROM turns")
+    return {"turns": sorted(turns, key=repr), "results": contents(folder)["results"]}
+
+
+def restore(disk: dict[str, bytes], folder: Path) -> Path:
+    """Put these files of a run's folder, and nothing else, into another."""
+    folder.mkdir()
+    for name, data in disk.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def check(folder: Path) -> None:
+    """Raise `AssertionError` if anything that can be seen of the run is half-written."""
+    shown = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    for path in shown:
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".html":
+            assert path.read_text().rstrip().endswith("</html>"), path
+    for path in (path.parent for path in shown if path.name == "adapter_config.json"):
+        _check_adapter(path)
+    if (folder / "store.sqlite").exists():
+        assert _query(folder, "PRAGMA integrity_check") == [("ok",)]
+        _check_rows(folder)
+
+
+def _check_adapter(folder: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        assert [file.get_tensor(name).shape for name in file.keys()]  # noqa: SIM118 - the file is no mapping
+
+
+def _check_rows(folder: Path) -> None:
+    """What the store says was trained is there, with that content."""
+    rows = [row for row in Run(folder).adapters() if row.hash]
+    if rows:
+        from backends.hf.adapters import hash_adapter
+
+        assert [hash_adapter(folder / row.path) for row in rows] == [row.hash for row in rows]
+
+
+class Change(NamedTuple):
+    """One change to the disk: w(rite), t(runcate), u(nlink), r(ename) from the path in `data`, s(ync) of a file that
+    then holds `data`, or of a folder (d) that then has these names."""
+
+    kind: str
+    path: str
+    offset: int
+    data: bytes
+
+
+@dataclass
+class Recorded:
+    """What a process changed in `folder`, in order, as faults.c wrote it down."""
+
+    log: Path
+    folder: Path
+    changes: list[Change] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        data, at, head = self.log.read_bytes(), 0, struct.Struct("<qIIc")
+        while at < len(data):
+            offset, path, size, kind = head.unpack_from(data, at)
+            at += head.size
+            name, body = data[at : at + path].decode(), data[at + path : at + path + size]
+            self.changes.append(Change(kind.decode(), name, offset, body))
+            at += path + size
+
+    def disk(self, cut: int, luck: Random, share: float) -> dict[str, bytes]:
+        """The files, by their paths in the folder, after a power cut before change number `cut`: all that was synced,
+        and of the rest, in no order, about this share, sector by sector. Names are as the process last gave them (file
+        systems keep a journal of names); a file that was never synced may be there and empty."""
+        files: dict[str, _File] = {}
+        for change in self.changes[:cut]:
+            if change.kind == "r":
+                _rename(files, change.data.decode(), change.path)
+            elif change.kind == "u":
+                files.pop(change.path, None)
+            elif change.kind == "d":
+                _keep(files, change.path, change.data.decode().split("\0"))
+            elif change.kind == "s":
+                files[change.path] = _File(bytearray(change.data))
+            else:
+                files.setdefault(change.path, _File()).pending.append(change)
+        found = {os.path.relpath(path, self.folder): file.after(luck, share) for path, file in files.items()}
+        return {path: data for path, data in found.items() if not path.endswith("-shm")}
+
+
+def _rename(files: dict[str, _File], old: str, new: str) -> None:
+    """Give a file, or all that is in a folder, its new name."""
+    for path in [path for path in files if path == old or path.startswith(f"{old}/")]:
+        files[new + path.removeprefix(old)] = files.pop(path)
+
+
+def _keep(files: dict[str, _File], folder: str, names: list[str]) -> None:
+    """Forget the files of a folder that have other names by now."""
+    inside = len(folder) + 1
+    for path in [path for path in files if path.startswith(f"{folder}/") and path[inside:].count("/") == 0]:
+        if path[inside:] not in names:
+            del files[path]
+
+
+@dataclass
+class _File:
+    """What is on the disk of a file, and what the system has only in its memory."""
+
+    safe: bytearray = field(default_factory=bytearray)
+    pending: list[Change] = field(default_factory=list)
+
+    def after(self, luck: Random, share: float) -> bytes:
+        lost = bytearray(self.safe)
+        for change in self.pending:
+            for part in _sectors(change):
+                if luck.random() < share:
+                    _apply(lost, part)
+        return bytes(lost)
+
+
+def _sectors(change: Change) -> Iterator[Change]:
+    if change.kind == "t":
+        yield change
+    end = change.offset + len(change.data)
+    at = change.offset
+    while at < end:
+        until = min(end, at - at % SECTOR + SECTOR)
+        yield change._replace(offset=at, data=change.data[at - change.offset : until - change.offset])
+        at = until
+
+
+def _apply(file: bytearray, change: Change) -> None:
+    if change.kind == "t":
+        del file[change.offset :]
+        return
+    file.extend(bytes(max(0, change.offset - len(file))))
+    file[change.offset : change.offset + len(change.data)] = change.data

@@ -1,0 +1,41 @@
+"""The worst case of a plan: no gate holds a message back, and a moderator calls upon whom it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from society.core.types import Item
+from society.planning.dry_run import PlannedTurn, dry_run, rough_count
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+
+GATED = """
+task: {kind: arithmetic, limit: 1}
+roles: {talker: {confidence: stated, prompt: "{% for m in heard %}{{ m.text }}{% endfor %}"}}
+agents: {t: {count: 3}}
+phases:
+  - name: talk
+    rounds: 2
+    topology: {kind: edges, edges: [[t-1, t-2, {gate: [confident]}], [t-1, t-3]]}
+    edges: {gate: [confident]}
+"""
+MODERATED = """
+task: {kind: arithmetic, limit: 1}
+roles: {talker: {prompt: "{{ question }}"}, chair: {prompt: "{% for m in heard %}{{ m.text }}{% endfor %}"}}
+agents: {t: {count: 3, role: talker}, chair: {role: chair}}
+phases: [{name: talk, schedule: moderated, moderator: chair, rounds: 3}]
+"""
+
+
+def plan(scenario: Scenario) -> list[PlannedTurn]:
+    return dry_run(expand(scenario), Item("any", "Any?", ""), dict.fromkeys(scenario.backends, rough_count))
+
+
+def test_gates_of_single_edges_hold_nothing_back_in_a_plan(scenario: Callable[..., Scenario]) -> None:
+    second = {turn.agent: turn for turn in plan(scenario(GATED)) if turn.round == 2}
+    assert [len(second[f"t-{i}"].reads) for i in (1, 2, 3)] == [0, 1, 1]
+    assert second["t-2"].prompt == second["t-3"].prompt > second["t-1"].prompt
+
+
+def test_a_plan_has_every_agent_that_a_moderator_can_call_upon(scenario: Callable[..., Scenario]) -> None:
+    assert {turn.agent for turn in plan(scenario(MODERATED))} == {"t-1", "t-2", "t-3", "chair"}

@@ -1,0 +1,112 @@
+"""Estimates of training: against published sizes, and arithmetic done by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backends.training import TrainSettings
+from society.cli import main
+from society.planning.training import estimate, generation_memory, launch_command, read_sizes
+from society.scenario.models.scenario import Scenario
+
+LLAMA_2_7B = {
+    "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 11008, "num_attention_heads": 32,
+    "num_key_value_heads": 32, "vocab_size": 32000, "tie_word_embeddings": False,
+}  # fmt: skip
+LLAMA_3_8B = LLAMA_2_7B | {"intermediate_size": 14336, "num_key_value_heads": 8, "vocab_size": 128256}
+MISTRAL_7B = LLAMA_3_8B | {"vocab_size": 32000}
+
+
+@pytest.mark.parametrize(
+    ("config", "published"), [(LLAMA_2_7B, 6_738_415_616), (LLAMA_3_8B, 8_030_261_248), (MISTRAL_7B, 7_241_732_096)]
+)
+def test_parameters_as_published(config: dict[str, int], published: int) -> None:
+    sizes = read_sizes(config)
+    assert sizes is not None
+    assert sizes.parameters == published
+
+
+def test_lora_parameters_as_peft_counts_them() -> None:
+    """41,943,040 is what peft prints for rank 16 on all linear layers of Llama 3 8B."""
+    sizes = read_sizes(LLAMA_3_8B)
+    assert sizes is not None
+    assert sizes.lora(16) == 41_943_040
+
+
+def test_parameters_of_a_real_model(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=50, tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = transformers.LlamaForCausalLM(config)
+    sizes = read_sizes(config.to_dict())
+    assert sizes is not None
+    assert sizes.parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_full_finetuning_of_7b_by_hand() -> None:
+    """16 bytes a parameter: 107.8 GB on one GPU, an eighth of it on each of eight."""
+    sizes = read_sizes(LLAMA_2_7B)
+    assert sizes is not None
+    settings = TrainSettings(method="full", batch_size=8, max_length=2048, gradient_checkpointing=True)
+    one, four, eight = (estimate(sizes, settings, 10**6, gpus) for gpus in (1, 4, 8))
+    states = one.weights + one.gradients + one.optimizer
+    assert states == pytest.approx(6_738_415_616 * 16)
+    assert eight.weights + eight.gradients + eight.optimizer == pytest.approx(states / 8)
+    assert [one.fits, four.fits, eight.fits] == [False, True, True]
+    assert one.seconds == pytest.approx(8 * 6_738_415_616 * 10**6 / (989e12 * 0.4))  # 6, and 2 to compute twice
+    assert one.seconds / eight.seconds == pytest.approx(8)
+    assert one.activations == pytest.approx(8 * 2048 * 4096 * (32 * 2 + 34))
+
+
+def test_lora_holds_no_gradients_of_the_base() -> None:
+    sizes = read_sizes(LLAMA_2_7B)
+    assert sizes is not None
+    lora = estimate(sizes, TrainSettings(), 10**6, 1)
+    assert lora.gradients == sizes.lora(16) * 4
+    assert lora.weights == pytest.approx(6_738_415_616 * 2 + sizes.lora(16) * 4)
+    assert lora.seconds == pytest.approx(4 * 6_738_415_616 * 10**6 / (989e12 * 0.4))
+
+
+def test_the_arithmetic_shown_is_that_done() -> None:
+    sizes = read_sizes(LLAMA_2_7B)
+    assert sizes is not None
+    found = estimate(sizes, TrainSettings(method="full"), 10**6, 4)
+    assert found.lines[0] == "weights     6.738 G parameters x 4 bytes / 4 = 6.74 GB"
+    assert found.lines[2].endswith("= 13.48 GB")
+    _, cache, line = generation_memory(sizes, 64, 2048)
+    assert cache == 64 * 2048 * 2 * 32 * 32 * 128 * 2
+    assert line.endswith("= 68.72 GB")
+
+
+def test_other_families_are_not_guessed() -> None:
+    assert read_sizes({"model_type": "mamba", "hidden_size": 4}) is None
+    assert read_sizes(LLAMA_2_7B | {"num_local_experts": 8}) is None
+
+
+def test_the_plan_shows_it(
+    tmp_path: Path, scenario: Callable[..., Scenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(LLAMA_2_7B))
+    scenario(f"""
+task: {{kind: arithmetic, form: a+b, limit: 4}}
+backends: {{big: {{kind: hf, model: "{model}"}}}}
+roles: {{solver: {{prompt: "{{{{ question }}}}"}}}}
+agents: {{solver: {{count: 2}}}}
+phases: [{{name: debate}}]
+train: {{questions: 5, learners: {{all: {{phases: [debate]}}}}, settings: {{method: full}}}}
+""")
+    assert main(["plan", str(tmp_path / "scenario.yaml"), "--calibrate", "0"]) == 0
+    said = capsys.readouterr().out
+    for text in ("1 GPU:", "4 GPUs:", "8 GPUs:", "6.738 G parameters", "does not fit", "accelerate launch"):
+        assert text in said, text
+    assert launch_command(8)[0] in said

@@ -1,0 +1,155 @@
+"""What the documents show is run, and what is generated is up to date."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from society.cli.new import command as new
+from society.runs.records import DebateRecord, load_records
+from society.scenario import check_scenario, load_scenario
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+from society.session import run
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = (ROOT / "docs" / "scenarios.md").read_text()
+GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+NUMBERS = {"kind": "scripted", "rules": [{"average": {"numbers": "(?!)", "say": "I say {answer}."}}]}
+SETTINGS = [f"backends.local={json.dumps(NUMBERS)}", "task={kind: arithmetic, form: a+b, limit: 2}"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TUTORIAL, re.DOTALL)
+
+
+def name_of(block: str) -> str:
+    return str(re.findall(r"^name: (\w+)$", block, re.MULTILINE)[0])
+
+
+YAML = {name_of(block): block for block in blocks("yaml")}
+
+
+@pytest.fixture
+def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which a reader has followed the tutorial to its end."""
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(new, ["first"]).exit_code == 0
+    for name, block in YAML.items():
+        (tmp_path / f"{name}.yaml").write_text(block)
+    return tmp_path
+
+
+@pytest.fixture
+def play(tutorial: Path) -> Callable[[str], list[DebateRecord]]:
+    return lambda name: load_records(run(load_scenario(tutorial / f"{name}.yaml", SETTINGS), tutorial / f"run-{name}"))
+
+
+Play = Callable[[str], list[DebateRecord]]
+
+
+def reads(record: DebateRecord, phase: str, agent: str, number: int) -> set[tuple[str, int]]:
+    [turn] = [t for t in record.turns if (t.id.phase, t.id.agent, t.id.round) == (phase, agent, number)]
+    return {(source.agent, source.round) for source in turn.reads}
+
+
+def test_the_tutorial_has_what_it_promises() -> None:
+    assert len(YAML) == len(blocks("yaml")) == 12
+    assert len(blocks("python")) == len(blocks("toml")) == 1
+
+
+@pytest.mark.parametrize("name", ["first", *(name for name in YAML if name != "petersen")])
+def test_every_file_of_the_tutorial_is_right_and_runs(tutorial: Path, play: Play, name: str) -> None:
+    assert check_scenario(tutorial / f"{name}.yaml") == []
+    records = play(name)
+    assert len(records) == 2
+    assert all(turn.status == "ok" for record in records for turn in record.turns)
+
+
+def test_the_tutorial_tells_the_truth(play: Play) -> None:
+    """What its text says about who reads what, file by file."""
+    for record in play("ring"):
+        assert reads(record, "debate", "debater-1", 1) == set()
+        assert reads(record, "debate", "debater-1", 2) == {("debater-2", 1), ("debater-6", 1)}
+    for record in play("answers_only"):
+        [turn] = [t for t in record.turns if t.id.agent == "debater-1" and t.id.round == 2]
+        assert "Agent 1: " in turn.messages[-1].content
+        assert "I say" not in turn.messages[-1].content
+    for record in play("summaries"):
+        assert reads(record, "debate", "scribe/debater-1", 2) == {("debater-2", 1), ("debater-6", 1)}
+        assert reads(record, "debate", "debater-1", 2) == {("scribe/debater-1", 2)}
+    for record in play("pipeline"):
+        assert reads(record, "refine", "debater-4", 1) == {("debater-1", 1), ("debater-2", 1), ("debater-3", 1)}
+    for record in play("groups_then_plenum"):
+        assert reads(record, "groups", "debater-1", 2) == {("debater-2", 1), ("debater-3", 1)}
+        assert reads(record, "plenum", "debater-1", 1) == {("reporter", 1), *((f"debater-{i}", 2) for i in range(2, 7))}
+    for record in play("bridge"):
+        assert reads(record, "debate", "guest-1", 2) == {("guest-2", 1), ("guest-3", 1), ("debater-1", 1)}
+        assert {("guest-1", 1), ("guest-1", 2)} <= reads(record, "debate", "debater-1", 3)
+
+
+def test_the_plugin_of_the_tutorial_works(tutorial: Path) -> None:
+    """Installed as a wheel would be: the module, and a dist-info that names its entry point."""
+    project = tomllib.loads(blocks("toml")[0])["project"]
+    site = tutorial / "site"
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (site / "petersen.py").write_text(blocks("python")[0])
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    entries = [f"[{g}]\n" + "".join(f"{k} = {v}\n" for k, v in e.items()) for g, e in project["entry-points"].items()]
+    (info / "entry_points.txt").write_text("\n".join(entries))
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    command = [sys.executable, "-m", "society", "run", "petersen.yaml", *settings, "--out", "out"]
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    done = subprocess.run(command, cwd=tutorial, env=where, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    import sqlite3
+
+    with sqlite3.connect(tutorial / "out" / "store.sqlite") as db:
+        [(count,)] = db.execute("SELECT count(*) FROM turns")
+    db.close()
+    assert count == 2 * 10 * 2
+
+
+# What is generated
+
+
+def test_generated_files_are_up_to_date() -> None:
+    stale = [path.name for path, text in GENERATE["generate"]().items() if path.read_text() != text]
+    assert stale == [], "run: python docs/generate.py"
+
+
+def test_every_link_of_the_reference_has_a_target() -> None:
+    targets = {line.lstrip("# ").strip("`").lower() for line in TUTORIAL.splitlines() if line.startswith("#")}
+    assert set(re.findall(r"\]\(#(\w+)\)", TUTORIAL)) <= targets
+
+
+def test_the_reference_says_every_field_of_the_language() -> None:
+    def fields(model: dict[str, Any]) -> set[str]:
+        return {name for name in model.get("properties", {}) if name != "kind"}
+
+    schema = Scenario.model_json_schema()
+    said = set(re.findall(r"^\| `(\w+)` \|", TUTORIAL, re.MULTILINE))
+    assert set().union(*(fields(model) for model in (schema, *schema["$defs"].values()))) <= said
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)
+def test_calls_are_counted_as_they_are_made(path: Path, tmp_path: Path) -> None:
+    """With agents that never agree, the table's number of calls is the true one unless a rule saves some."""
+    scenario = load_scenario(path)
+    settings = [f"backends.{name}={json.dumps(NUMBERS)}" for name in scenario.backends]
+    [record] = load_records(run(load_scenario(path, [*settings, SETTINGS[1], "task.limit=1"]), tmp_path / "run"))
+    counted = GENERATE["count_calls"](expand(scenario))
+    saves = any(phase.controllers or phase.speak == "heard" for phase in scenario.phases)
+    assert len(record.turns) <= counted if saves else len(record.turns) == counted

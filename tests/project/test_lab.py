@@ -1,0 +1,286 @@
+"""The lab: its model is made the same twice and says the same in llama.cpp; its experiment goes on where it was."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.lab import plan
+from benchmarks.lab.teacher import ORDERS, Manner, answer_of, hear, summarise, used_questions, write_chain
+from society.core.types import ChatMessage
+from society.scenario import check_scenario, load_scenario
+from tests.backends.hf.tiny import one_thread
+
+FILES = sorted(plan.SCENARIOS.glob("*.yaml"))
+ODD = [
+    "12+3*4",
+    " 7",
+    "What is  the\n\nvalue of 90?",
+    "naïve café 東京 🙂",
+    "they're <|end|> '7's",
+    "\tx\u200by",
+    "٣٤",
+    "",
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_scenarios_can_run_and_are_short(path: Path) -> None:
+    assert check_scenario(path) == []
+    assert len(path.read_text().splitlines()) < 60
+
+
+def test_every_arm_loads_and_its_changes_change_something() -> None:
+    assert {arm.file for arm in plan.ARMS.values()} == {path.stem for path in FILES if load_scenario(path).train}
+    assert len(plan.ARMS) == sum(len(suite.arms) for suite in plan.SUITES)
+    for suite in plan.SUITES:
+        loaded = [arm.load(1, 1) for arm in suite.arms.values()]
+        assert len({scenario.model_dump_json() for scenario in loaded}) == len(suite.arms)
+        assert len({scenario.task.model_dump_json() for scenario in loaded}) == 1  # all on the same questions
+        assert all({*rivals} < {*suite.arms} for _, rivals in suite.looks)
+        assert all({one, other} <= {*suite.arms} for one, other, _ in suite.afterthoughts)
+
+
+def test_chains_are_right_without_noise_whatever_the_order() -> None:
+    draw = random.Random(1)
+    assert len({write_chain((1, 2, 3, 4, 5, 6), draw, noise=0) for _ in range(100)}) == len(ORDERS)
+    for _ in range(200):
+        a, b, c, d, e, f = numbers = [draw.randint(0, 9) for _ in range(6)]
+        chain = write_chain(numbers, draw, noise=0)
+        assert answer_of(chain) == str(a + b * c + d - e * f)
+        assert all(eval(left) == int(right) for left, right in re.findall(r"(\S+)=(\S+)", chain))
+
+
+def test_noise_makes_the_chains_wrong_as_often_as_it_says() -> None:
+    draw = random.Random(1)
+    right = [answer_of(write_chain((2, 3, 4, 5, 6, 7), draw, 0.12)) == "-23" for _ in range(2000)]
+    assert 0.50 < np.mean(right) < 0.58  # (1 - 0.12) ** 5, and two errors that cancel
+
+
+def test_a_summary_says_each_answer_once() -> None:
+    assert summarise(["1+1=2", "3-1=2", "5-2=3"]) == "They answered 2 and 3."
+
+
+def test_the_teacher_speaks_in_the_scenarios_own_debates() -> None:
+    heard = hear("with_summary", 3, Manner(0.3), seed=7)
+    assert heard == hear("with_summary", 3, Manner(0.3), seed=7)
+    assert len(heard) == 3 * (3 + 3 + 3)
+    critics = [e for e in heard if e.source.phase == "debate" and e.source.agent.startswith("agent")]
+    for example in critics:
+        question, first, asked, second = (message.content for message in example.messages)
+        assert question.startswith("What is the value of")
+        assert "Other agents: They answered" in asked
+        assert first.count("=") == second.count("=") == 5
+
+
+def test_a_teacher_that_heeds_agrees_with_what_it_can_derive() -> None:
+    def share(answers: str, tries: int) -> float:
+        said = [ChatMessage("user", "What is the value of 1+2*3+4-5*1?"), ChatMessage("assistant", "... 9-5=4")]
+        read = ChatMessage("user", "\n".join(f"Another agent answered: {answer}" for answer in answers.split()))
+        draws = [Manner(0.1, tries=tries).reply([*said, read], random.Random(seed)) for seed in range(300)]
+        return float(np.mean([answer_of(chain) == answers.split()[0] for chain in draws]))
+
+    assert 0.5 < share("6 6", tries=1) < 0.7  # right by itself
+    assert share("6 6", tries=8) > 0.95
+    assert share("99 99", tries=8) == 0  # which no chain comes to
+
+
+def test_what_the_experiment_asks_is_not_in_the_text() -> None:
+    scenario = load_scenario(plan.SCENARIOS / "multiagent.yaml")
+    used = used_questions(scenario, plan.SEEDS)
+    assert len(used) > 4500
+    some = hear("without_debate", 20, Manner(0.1), seed=1)
+    assert {example.source.item for example in some} <= used  # the same seed: the experiment's own questions
+    assert hear("without_debate", 20, Manner(0.1), seed=1, reserved=used) == []
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    from benchmarks.lab.model import Recipe
+
+    return Recipe(hidden=32, layers=2, heads=2, inner=64, alone=40, debated=20, summarised=10)
+
+
+@pytest.fixture(scope="module")
+def made(recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from benchmarks.lab.model import make
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOCIETY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = make(recipe)
+        before = (folder / "made.json").stat().st_mtime_ns
+        assert make(recipe) == folder  # found, not made again
+        assert (folder / "made.json").stat().st_mtime_ns == before
+        assert make(replace(recipe, alone=41)) != folder
+    return folder
+
+
+def test_the_same_recipe_makes_the_same_weights(made: Path, recipe, tmp_path, monkeypatch) -> None:
+    import json
+
+    from benchmarks.lab.model import make
+
+    def weights(folder: Path) -> str:
+        return str(json.loads((folder / "made.json").read_text())["weights"])
+
+    monkeypatch.setenv("SOCIETY_CACHE", str(tmp_path / "cache"))
+    assert weights(make(recipe)) == weights(made)
+    assert weights(make(replace(recipe, seed=5))) != weights(made)
+
+
+def test_llama_cpp_reads_the_same_tokens_and_gives_the_same_logits(made: Path) -> None:
+    import torch
+    from llama_cpp import Llama
+
+    from backends.hf.loading import load_chat, load_model
+
+    chat = load_chat(made / "model", None)
+    llama = Llama(str(made / "model.gguf"), n_ctx=256, n_threads=1, verbose=False, logits_all=True)
+    try:
+        turns = [ChatMessage("user", "What is the value of 3+4*5+6-2*7?")]
+        ids = chat.prompt_ids(turns)
+        text = "<|user|>What is the value of 3+4*5+6-2*7?<|end|><|assistant|>"
+        assert llama.tokenize(text.encode(), add_bos=False, special=True) == ids
+        for odd in [*ODD, text]:
+            plain = llama.tokenize(odd.encode(), add_bos=False, special=False)
+            assert plain == chat.reply_ids(odd)[:-1], odd
+        llama.eval(ids)
+        theirs = np.array(llama.scores[: len(ids)])
+    finally:
+        llama.close()
+    with torch.inference_mode():
+        ours = load_model(made / "model", torch.float32, "cpu")(torch.tensor([ids])).logits[0].numpy()
+    assert np.abs(ours - theirs).max() < 0.05
+    assert ours.std() > 0.1  # they say something
+
+
+def test_both_backends_run_it(made: Path, tmp_path) -> None:
+    from society.runs.records import load_records
+    from society.session import run
+
+    for kind, name in (("hf", "model"), ("llama_cpp", "model.gguf")):
+        settings = [
+            f"backends.local={{kind: {kind}, model: {made / name}, context: 512}}",
+            "train=null",
+            "task.limit=2",
+        ]
+        records = load_records(run(load_scenario(plan.SCENARIOS / "with_summary.yaml", settings), tmp_path / kind))
+        assert [turn.status for record in records for turn in record.turns] == ["ok"] * 2 * 9
+
+
+# The experiment
+
+
+SMALL = (
+    "task.limit=4", "train.questions=6", "train.settings.epochs=1", "sampling.max_tokens=24",
+)  # fmt: skip
+
+
+@pytest.fixture
+def experiment(made: Path, tmp_path, monkeypatch):
+    """The experiment with two small arms, its runs and summaries in a temporary folder."""
+    from benchmarks.lab import paper, summary
+
+    changes = (*SMALL, f"backends.local.model={made / 'model'}")
+    arms = {"multiagent": plan.Arm("multiagent", 2, changes), "union": plan.Arm("union", 1, changes)}
+    monkeypatch.setattr(paper, "ARMS", arms)
+    monkeypatch.setattr(summary, "ARMS", arms)
+    monkeypatch.setattr(paper, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paper, "CHUNK", 1)
+    monkeypatch.setattr(summary, "RESULTS", tmp_path / "results")
+    with one_thread():
+        yield paper
+
+
+def test_the_experiment_goes_on_where_it_was_and_repeats_nothing(experiment, capsys) -> None:
+    from benchmarks.lab.summary import place_of, read
+
+    experiment.advance("multiagent", 1, 1)
+    short = read("multiagent", 1)
+    assert [one["iteration"] for one in short["iterations"]] == [0, 1]
+    began = capsys.readouterr().err
+    assert "iteration 1: evaluation" in began
+    experiment.advance("multiagent", 1, 1)  # nothing to do
+    assert capsys.readouterr().err == ""
+    experiment.advance("multiagent", 1, 2)
+    longer = read("multiagent", 1)
+    assert longer["iterations"][:1] == short["iterations"][:1]
+    assert longer["iterations"][1]["right"] == short["iterations"][1]["right"]
+    assert (longer["scenario"], longer["models"]) == (short["scenario"], short["models"])
+    for one in longer["iterations"]:
+        assert len(one["right"]) == one["accuracy"]["n"] == 4
+        assert one["right"].count("1") == one["accuracy"]["successes"]
+        assert one["first_vote"]["n"] == 4
+        assert sum(share["n"] for share in one["rows_right"].values()) == sum(one["examples"].values())
+    place_of("multiagent", 1).unlink()
+    experiment.salvage("multiagent", 1)
+    assert read("multiagent", 1)["iterations"][2]["right"] == longer["iterations"][2]["right"]
+
+
+def test_arms_of_a_seed_begin_alike(experiment) -> None:
+    from benchmarks.lab.summary import read
+
+    for arm in ("multiagent", "union"):
+        experiment.advance(arm, 1, 1)
+    ours, theirs = (read(arm, 1)["iterations"][0] for arm in ("multiagent", "union"))
+    assert ours["right"] == theirs["right"]
+    assert ours["labels"] == theirs["labels"]
+
+
+SHARES = ("accuracy", "alone", "first_vote", "labels")
+
+
+def made_up(right: list[str], seconds: float = 1.0) -> dict:
+    """A summary with these outcomes, one string for each iteration."""
+    usage = {"generated_tokens": 10, "prompt_tokens": 20, "cached_tokens": 0, "seconds": seconds}
+    spread = {
+        name: {"value": 0.5, "error": 0.1, "n": 4} for name in ("consensus", "entropy", "distinct_1", "distinct_2")
+    }
+    rounds = [
+        {
+            "iteration": i, "debates": len(bits), "right": bits, "unlabelled": 1, "diversity": spread, "usage": usage,
+            "training_usage": usage, "trained_tokens": 100, "trained_seconds": 2.0, "unlike": spread["entropy"],
+            "first_turns": None, "rows_right": {},
+            **{what: {"successes": bits.count("1"), "n": len(bits)} for what in SHARES},
+        }
+        for i, bits in enumerate(right)
+    ]  # fmt: skip
+    return {"iterations": rounds, "models": {"local": "a" * 40}, "machine": {"processor": "one"}}
+
+
+def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
+    from benchmarks.lab import table
+
+    better = {seed: made_up(["0011"] + ["0" * (4 - n) + "1" * n for n in (3, 4, 3)] * 4) for seed in (1, 2, 3)}
+    better[3]["iterations"][10] = better[3]["iterations"][10] | {"right": "0011"}
+    worse = {seed: made_up(["0011"] * 13) for seed in (1, 2, 3)}
+    text = table.write_results(plan.LAB, {"multiagent": better, "union": worse})
+    assert "6 runs" in text
+    assert "planned iterations have not been run" in text
+    assert "do not compare" not in text
+    assert all(text.count(taint) == text.count("\n#### ") == 5 for taint in plan.LAB.taints)  # beside each table
+    [line] = [line for line in text.splitlines() if line.startswith("| multiagent less union, after 10")]
+    assert "| 3 | +16.7% |" in line  # 3, 3 and 2 right of four against 2
+    worse[1]["models"] = {"local": "b" * 40}
+    assert "do not compare" in table.write_results(plan.LAB, {"multiagent": better, "union": worse})
+    table.draw(plan.LAB, {"multiagent": better, "union": worse}, tmp_path / "figure.svg")
+    assert "multiagent: society" in (tmp_path / "figure.svg").read_text()
+    assert "make paper" in table.write_results(plan.LAB, {})
+
+
+def test_seeds_are_the_unit_of_the_test() -> None:
+    from scipy.stats import ttest_rel
+
+    from benchmarks.lab.compare import test as paired_test
+
+    values = [0.02, 0.05, 0.01, 0.04, 0.03]
+    low, high, p, effect = paired_test(values)
+    assert p == pytest.approx(ttest_rel(values, [0] * 5).pvalue)
+    assert low < np.mean(values) < high
+    assert effect == pytest.approx(np.mean(values) / np.std(values, ddof=1))
+    assert paired_test([0.1])[2] == 1.0

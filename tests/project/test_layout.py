@@ -1,0 +1,32 @@
+"""The layout of the code: which folders may import which, read from the syntax of every module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def modules(*folders: str) -> list[Path]:
+    """Return every module of these folders, relative to the repository."""
+    return [path.relative_to(ROOT) for name in folders for path in sorted((ROOT / name).rglob("*.py"))]
+
+
+def imported(module: Path, lazily: bool) -> Iterator[str]:
+    """Yield the dotted name of everything that a module imports. `lazily`: with the imports within functions."""
+    tree = ast.parse((ROOT / module).read_text())
+    for node in ast.walk(tree) if lazily else iter(tree.body):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("module", modules("backends", "topologies"), ids=str)
+def test_backends_and_topologies_import_only_the_core_of_society(module: Path) -> None:
+    names = (name for name in imported(module, lazily=True) if name.split(".")[0] == "society")
+    assert not [name for name in names if not name.startswith("society.core.")]

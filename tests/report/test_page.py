@@ -1,0 +1,306 @@
+"""The report in a real headless Chromium: every control works, markup is shown and never run, nothing is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from society.report.page import write_report
+from tests.report.browser import READY, open_browser, open_page
+from tests.report.reports import BOLD, HOSTILE, repeat, run_flips, run_sums
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+DEBATE = "[{name: debate, topology: complete, rounds: 3}]"
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Addresses of a few reports."""
+    folder = tmp_path_factory.mktemp("reports")
+    runs = {
+        "flips": [run_flips(folder)],
+        "hostile": [run_flips(folder, BOLD, hostile=True)],
+        "many": [run_sums(folder, "many", DEBATE, 3, 300)],
+        "two": [run_sums(folder, name, DEBATE, 3, 30, f"agents.speaker.count={n}") for name, n in (("a", 3), ("b", 1))],
+        "star": [run_sums(folder, "star", "[{name: debate, topology: star, rounds: 2}]", 40, 2)],
+        "trained": [repeat(run_sums(folder, "trained", DEBATE, 3, 20), 3)],
+        "long": [repeat(run_sums(folder, "long", DEBATE, 3, 4), 30)],
+        "alone": [run_sums(folder, "alone", "[{name: alone}]", 1, 3)],
+    }
+    for name, found in runs.items():
+        write_report(found, folder / f"{name}.html")
+    return {name: (folder / f"{name}.html").as_uri() for name in runs}
+
+
+@pytest.fixture(scope="module")
+def browser(reports: dict[str, str]) -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+def shown(page: Page) -> int:
+    """How many debates the list says it has."""
+    return int(page.inner_text("#count").split(" ")[0].replace(",", ""))
+
+
+def hash_of(page: Page) -> str:
+    found: str = page.evaluate("location.hash")
+    return found
+
+
+def in_sight(page: Page, selector: str) -> bool:
+    """Whether the element lies within the pane of the debate."""
+    found: bool = page.evaluate(
+        """(selector) => {
+            const [own, pane] = [selector, "#debate"].map((s) => document.querySelector(s).getBoundingClientRect());
+            return own.top >= pane.top - 1 && own.bottom <= pane.bottom + 1;
+        }""",
+        selector,
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", ["flips", "hostile", "many", "two", "star", "trained", "alone"])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_it_opens_without_a_complaint_and_fits(
+    browser: Browser, reports: dict[str, str], name: str, width: int, dark: bool
+) -> None:
+    with open_page(browser, reports[name], width, dark) as page:
+        assert page.locator(".finding").count() >= 2
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        text = "[object" in page.inner_text("body")
+        assert not text
+        assert len(page.screenshot()) > 10_000
+
+
+def test_filters_by_tag_and_agent(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["flips"]) as page:
+        assert shown(page) == 2
+        page.click("[data-tag=to_wrong]")
+        assert shown(page) == 2
+        page.select_option("#agent", "loser")
+        assert shown(page) == 2
+        page.select_option("#agent", "winner")
+        assert shown(page) == 0
+        page.click("[data-tag=to_wrong]")
+        page.click("[data-tag=to_right]")
+        assert shown(page) == 2
+        assert page.get_attribute("[data-tag=to_right]", "aria-pressed") == "true"
+
+
+def test_a_cell_of_the_flips_lists_its_debates(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["many"]) as page:
+        page.click("[data-figure=flips] .bad button")
+        assert page.get_attribute("[data-tag=to_wrong]", "aria-pressed") == "true"
+        assert shown(page) == int(page.inner_text("[data-tag=to_wrong] small"))
+        assert 0 < shown(page) < 300
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("trained", 3), ("long", 30)])
+def test_the_curve_over_iterations_has_every_point_and_a_readable_axis(
+    browser: Browser, reports: dict[str, str], name: str, iterations: int
+) -> None:
+    with open_page(browser, reports[name], width=390) as page:
+        figure = "[data-figure=iterations]"
+        assert page.locator(f"{figure} .series-0 .dot").count() == iterations
+        assert page.locator(f"{figure} .band").count() == 2
+        names = page.locator(f"{figure} text[text-anchor=middle]")
+        boxes = [box for i in range(names.count()) if (box := names.nth(i).bounding_box())]
+        assert 3 <= len(boxes) <= 6
+        assert all(a["x"] + a["width"] < b["x"] for a, b in pairwise(boxes))
+
+
+def test_search_finds_words_that_only_a_reply_has(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["flips"]) as page:
+        page.fill("#search", "no such word")
+        page.wait_for_selector("#count:text-is('0 of 2')")
+        page.fill("#search", "PeculiarWord france")
+        page.wait_for_selector("#count:text-is('2')")
+        page.fill("#search", "q1")
+        page.wait_for_selector("#count:text-is('1 of 2')")
+
+
+def test_the_slider_goes_through_the_rounds(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["flips"]) as page:
+        page.locator(".row").nth(1).click()
+        assert hash_of(page) == "#item=q1&round=1"
+        assert "loser: Paris (right)" in str(page.get_attribute("svg.graph", "aria-label"))
+        assert page.locator(".edge.read").count() == 0
+        page.locator("#round").fill("1")
+        assert hash_of(page) == "#item=q1&round=2"
+        assert "loser: Rome (wrong)" in str(page.get_attribute("svg.graph", "aria-label"))
+        assert page.locator(".edge.read").count() > 0
+        assert page.inner_text("section[data-current] h3") == "debate, round 2"
+        assert in_sight(page, "svg.graph")
+        assert in_sight(page, "section[data-current] h3")
+        assert "right → wrong" in page.inner_text(".turn:has(.to-wrong)")
+        assert page.locator(".turn", has_text="winner").locator("mark").last.inner_text() == "Paris"
+
+
+def test_keys(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["many"]) as page:
+        first = page.inner_text("#debate h2")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        third = page.inner_text("#debate h2")
+        assert third != first
+        assert page.get_attribute(".row[aria-selected=true]", "aria-posinset") == "3"
+        page.keyboard.press("k")
+        page.keyboard.press("ArrowRight")
+        assert hash_of(page).endswith("round=2")
+        page.keyboard.press("ArrowLeft")
+        assert hash_of(page).endswith("round=1")
+        page.keyboard.press("/")
+        page.keyboard.type("j?")
+        assert page.input_value("#search") == "j?"
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        assert page.locator("#help").is_visible()
+        page.keyboard.press("Escape")
+        assert not page.locator("#help").is_visible()
+        page.focus("#list")
+        page.keyboard.press("ArrowDown")
+        assert page.get_attribute("#list", "aria-activedescendant") is not None
+
+
+def test_a_link_opens_its_debate_and_round_and_back_goes_back(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["flips"] + "#item=q1&round=2") as page:
+        assert page.inner_text("#debate h2").endswith("1")
+        assert page.input_value("#round") == "1"
+        page.locator(".row").nth(0).click()
+        assert hash_of(page) == "#item=q0&round=1"
+        page.go_back()
+        page.wait_for_selector("#debate h2:has-text('France?  1')")
+        assert page.input_value("#round") == "1"
+    with open_page(browser, reports["flips"] + "#item=nobody&round=x") as page:
+        assert page.inner_text("#debate h2").endswith("0")
+
+
+def test_prompts_come_when_asked_for(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["hostile"]) as page:
+        assert page.locator(".prompt pre").count() == 0
+        page.locator(".turn summary").first.click()
+        page.wait_for_selector(".prompt pre")
+        assert page.locator(".prompt b").all_inner_texts() == ["system", "user"]
+        assert HOSTILE in page.locator(".prompt pre").last.inner_text()
+
+
+def test_markup_is_shown_and_never_run(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["hostile"]) as page:
+        assert page.title() == f"{BOLD} · society"
+        assert page.inner_text("h1") == BOLD
+        assert HOSTILE in page.inner_text("#subtitle")
+        assert HOSTILE in page.inner_text("#debate h2")
+        assert any(HOSTILE in text for text in page.locator(".turn .text").all_inner_texts())
+        assert HOSTILE in page.locator(".row .question").first.inner_text()
+        page.locator(".row").nth(1).click()
+        assert page.locator("img").count() == 0
+        assert page.locator("#debate b, .row b").count() == 0
+        assert page.evaluate("document.scripts.length") == page.evaluate(
+            "document.querySelectorAll('body > script').length"
+        )
+
+
+def test_the_policy_refuses_what_the_page_does_not_need(browser: Browser, reports: dict[str, str]) -> None:
+    page = browser.new_page()
+    page.goto(reports["flips"])
+    refused = page.evaluate("""async () => {
+        const refused = [];
+        document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
+        const script = document.createElement("script");
+        script.textContent = "window.ran = true";
+        document.body.append(script);
+        const button = document.createElement("b");
+        button.setAttribute("onclick", "window.ran = true");
+        document.body.append(button);
+        button.click();
+        await fetch("http://127.0.0.1:9/").catch(() => {});
+        const image = new Image();
+        image.src = "http://127.0.0.1:9/x.png";
+        await new Promise((wake) => { setTimeout(wake, 50); });
+        return { ran: window.ran === true, refused: refused.sort() };
+    }""")
+    page.close()
+    assert refused == {"ran": False, "refused": ["connect-src", "img-src", "script-src-attr", "script-src-elem"]}
+
+
+def test_only_rows_in_sight_exist_and_scrolling_brings_the_others(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["many"]) as page:
+        assert page.locator(".row").count() < 40
+        page.evaluate("document.getElementById('list').scrollTop = 1e9")
+        page.wait_for_selector(".row[aria-posinset='300']")
+        assert page.locator(".row").count() < 40
+
+
+def test_light_and_dark(browser: Browser, reports: dict[str, str]) -> None:
+    look = "getComputedStyle(document.body).backgroundColor"
+    with open_page(browser, reports["flips"]) as page:
+        light = page.evaluate(look)
+        page.click("#theme")
+        dark = page.evaluate(look)
+        assert light != dark
+        page.keyboard.press("t")
+        assert page.evaluate(look) == light
+    with open_page(browser, reports["flips"], dark=True) as page:
+        assert page.evaluate(look) == dark
+
+
+def test_two_runs_side_by_side(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["two"]) as page:
+        assert page.locator("#comparison figure").count() == 4
+        assert "Compute" in page.inner_text("#comparison")
+        page.click("[data-tag=runs]")
+        apart = shown(page)
+        assert 0 < apart < 30
+        page.locator(".row").first.click()
+        mine = page.inner_text("#debate .facts dd")
+        page.click("#debate .others button")
+        assert page.get_attribute("#runs button:nth-child(2)", "aria-pressed") == "true"
+        assert ("right" in page.inner_text("#debate .facts dd")) != ("right" in mine)
+        assert shown(page) == apart
+        assert re.search(r"run=b", hash_of(page))
+        page.reload()
+        page.wait_for_selector(READY)
+        assert page.get_attribute("#runs button:nth-child(2)", "aria-pressed") == "true"
+
+
+def test_iterations_can_be_chosen(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["trained"]) as page:
+        assert page.locator("#iteration").is_visible()
+        assert shown(page) == 20
+        assert "iteration 2" in page.inner_text(".place")
+        page.select_option("#iteration", "all")
+        assert shown(page) == 60
+        page.select_option("#iteration", "1")
+        assert shown(page) == 20
+        page.locator(".row").nth(3).click()
+        address = page.url
+    with open_page(browser, address) as page:
+        assert "iteration 1" in page.inner_text(".place")
+        assert page.input_value("#iteration") == "1"
+    with open_page(browser, reports["flips"]) as page:
+        assert not page.locator("#iteration").is_visible()
+
+
+def test_on_a_phone_list_and_debate_take_turns(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["flips"], width=390) as page:
+        assert not page.locator("#debate").is_visible()
+        page.locator(".row").nth(1).click()
+        assert page.locator("#debate h2").is_visible()
+        assert not page.locator("#list").is_visible()
+        page.click(".back")
+        assert page.locator("#list").is_visible()
+
+
+def test_what_can_be_used_has_a_name(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["flips"]) as page:
+        nameless = page.evaluate("""[...document.querySelectorAll("button, input, select, [role=img], [role=listbox]")]
+            .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length))
+            .map((e) => e.outerHTML)""")
+        assert nameless == []

@@ -1,0 +1,118 @@
+"""Sweeps share what their runs have in common; plans foresee what runs cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from society.core.errors import InputError, ScenarioError
+from society.core.types import Turn
+from society.planning.plan import make_plan
+from society.runner.sweep import expand_grid, folder_name, split_values, sweep
+from society.runs.records import load_records
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+from society.session import Watcher, run
+from tests.conftest import rows
+
+TEXT = """
+task: {kind: arithmetic, form: a+b, limit: 20}
+backends: {scripted: {kind: scripted, rules: [{calculate: {skill: 0.6, wrong: spread}}]}}
+roles: {solver: {prompt: "{{ question }} {% for m in heard %}{{ m.text }} {% endfor %} {{ question }}"}}
+agents: {solver: {count: 4}}
+phases: [{name: debate, topology: complete, rounds: 2}]
+"""
+TOPOLOGIES = ["complete", "ring", "star", "chain", "tree", "grid", "none", "{kind: erdos_renyi, p: 0.5}",
+              "{kind: k_regular, k: 2}", "{kind: edges, edges: [[solver-1, solver-2]]}"]  # fmt: skip
+
+
+class Fresh(Watcher):
+    """Counts what was generated, by round."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        if not replayed:
+            self.rounds.append(turn.id.round)
+
+
+def test_ten_topologies_generate_first_answers_once(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT)
+    watcher = Fresh()
+    vary = [f"phases.debate.topology={','.join(TOPOLOGIES)}"]
+    variants = sweep(tmp_path / "scenario.yaml", vary, tmp_path / "sweep", watch=lambda changes: watcher)
+    assert len(variants) == 10
+    assert watcher.rounds.count(1) == 20 * 4
+    for variant in variants[1:]:
+        assert variant.run.count_reused() >= 20 * 4
+        alone = run(variant.run.scenario, tmp_path / "alone" / variant.run.folder.name)
+        assert [{**r, "reused": 0} for r in rows(alone)] == [{**r, "reused": 0} for r in rows(variant.run)]
+
+
+def test_a_sweep_goes_on_where_it_was(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT)
+    again = Fresh()
+    sweep(tmp_path / "scenario.yaml", ["seed=1,2"], tmp_path / "sweep")
+    sweep(tmp_path / "scenario.yaml", ["seed=1,2"], tmp_path / "sweep", watch=lambda changes: again)
+    assert again.rounds == []
+
+
+def test_every_variant_is_checked_before_the_first_runs(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT)
+    with pytest.raises(ScenarioError, match="rings"):
+        sweep(tmp_path / "scenario.yaml", ["phases.debate.topology=ring,rings"], tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_values_split_at_outer_commas_only() -> None:
+    assert split_values('ring,{kind: tree, branching: 3},"a,b"') == ["ring", "{kind: tree, branching: 3}", '"a,b"']
+    assert expand_grid(["a=1,2", "b=x"]) == [("a=1", "b=x"), ("a=2", "b=x")]
+    for bad in ("a", "a=", "=1", "a=1,,2"):
+        with pytest.raises(InputError):
+            expand_grid([bad])
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (["sampling.temperature=0.7"], "temperature=0.7"),
+        (["phases.debate.topology={kind: small_world, k: 4, p: 0.3}"], "topology=_kind_small_world_k_4_p_0.3"),
+        (["seed=1", "backends.local.model=models/a.gguf"], "seed=1+model=models_a.gguf"),
+    ],
+)
+def test_a_folder_is_named_after_what_varies_and_its_value(changes: list[str], name: str) -> None:
+    folder, _, digest = folder_name(changes).rpartition("-")
+    assert folder == name
+    assert len(digest) == 6
+
+
+def test_a_plan_foresees_calls_and_tokens(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    loaded = scenario(TEXT)
+    plan = make_plan(expand(loaded), calibrate=5)
+    turns = [turn for record in load_records(run(loaded, tmp_path / "run")) for turn in record.turns]
+    assert plan.likely is not None
+    assert plan.likely.calls == len(turns)
+    assert plan.likely.generated_tokens == pytest.approx(sum(t.usage.generated_tokens for t in turns), rel=0.2)
+    assert plan.likely.prompt_tokens == pytest.approx(sum(t.usage.prompt_tokens for t in turns), rel=0.2)
+    assert max(t.usage.prompt_tokens for t in turns) <= max(t.prompt for t in plan.worst)
+
+
+def test_a_plan_says_who_reads_whom_and_what_will_not_fit(scenario: Callable[..., Scenario]) -> None:
+    small = scenario(TEXT, "backends.scripted.context=40", "sampling.max_tokens=20")
+    plan = make_plan(expand(small), calibrate=0)
+    first, second = plan.worst[0], plan.worst[4]
+    assert (first.round, first.reads) == (1, ())
+    assert second.reads == (("solver-2", "debate", 1), ("solver-3", "debate", 1), ("solver-4", "debate", 1))
+    assert {turn.round for turn in plan.too_long} == {2}
+
+
+def test_a_training_run_counts_all_its_debates(scenario: Callable[..., Scenario]) -> None:
+    from society.planning.plan import count_debates
+    from society.scenario.models.training import LearnerSpec, TrainSpec
+
+    loaded = scenario(TEXT)
+    spec = TrainSpec(iterations=3, questions=50, learners={"all": LearnerSpec(phases=("debate",))})
+    assert count_debates(expand(loaded.model_copy(update={"train": spec})), 20) == 20 * 4 + 50 * 3

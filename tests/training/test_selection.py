@@ -1,0 +1,310 @@
+"""What an agent learns from, worked by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from society.components.decisions.base import DecisionRule, vote_of
+from society.components.decisions.counting import Majority
+from society.components.selectors import Agrees, All, Case, Critic, Selector, Success
+from society.core.types import Ballot, ChatMessage, Decision, Turn, TurnId, Usage
+from society.metrics.votes import Support, count_votes
+from society.runs.records import DebateRecord
+from society.scenario.models.training import LearnerSpec
+from society.store.rows import ResultRow
+from society.training.labels import Labels
+from society.training.selection import TrainingSet, select_examples
+
+
+def turn(agent: str, phase: str, number: int, answer: str | None, **more: object) -> Turn:
+    chat = (ChatMessage("user", f"{agent} {phase} {number}?"),)
+    return Turn(TurnId(0, "q", phase, number, agent), "key", chat, f"I say {answer}.", answer, **more)  # type: ignore[arg-type]
+
+
+def record(answers: dict[str, tuple[str | None, str | None]], decision: Decision, gold: str = "4") -> DebateRecord:
+    """A debate of two rounds: what each agent said first and last."""
+    turns = [turn(agent, "propose", 1, first) for agent, (first, _) in answers.items()]
+    turns += [turn(agent, "debate", 1, last) for agent, (_, last) in answers.items()]
+    given = {t.answer for t in turns if t.answer is not None}
+    result = ResultRow(
+        0, "q", 0, "training", "2+2?", gold, decision, decision.answer == gold, {a: a == gold for a in given}
+    )
+    return DebateRecord(result, tuple(turns))
+
+
+def labels(kind: str = "consensus", rule: DecisionRule | None = None, **more: object) -> Labels:
+    """The labels of debates in which everybody votes."""
+
+    def count(debate: DebateRecord) -> Support:
+        history = {turn.id.agent: debate.of(turn.id.agent) for turn in debate.turns}
+        votes = [vote_of(name, turns[-1]) for name, turns in history.items()]
+        return count_votes(rule or Majority(), Ballot(votes, history, (), str.__eq__, 0), debate)
+
+    return Labels(kind, str.__eq__, count, **more)  # type: ignore[arg-type]
+
+
+def select(learner: LearnerSpec, agents: str, *records: DebateRecord, label: str = "consensus") -> TrainingSet:
+    return select_examples(learner, tuple(agents), records, labels(label), 0)
+
+
+GENERATOR = LearnerSpec(phases=("propose",), turn="first")
+CRITIC = LearnerSpec(phases=("debate",), select=Critic())
+CRITIC_OF_ALL = LearnerSpec(phases=("debate",), select=Critic(unmixed="take"))
+MIXED = {"a": ("4", "4"), "b": ("5", "4"), "c": ("6", "6")}
+
+
+def chosen(learner: LearnerSpec, agent: str, *records: DebateRecord, label: str = "consensus") -> list[tuple[str, str]]:
+    found = select(learner, agent, *records, label=label)
+    return [(example.messages[-1].content, example.rule) for example in found.examples]
+
+
+def test_generators_learn_first_answers_that_are_the_consensus() -> None:
+    debate = record(MIXED, Decision("4", 2 / 3))
+    assert chosen(GENERATOR, "a", debate) == [("I say 4.", "agrees")]
+    assert chosen(GENERATOR, "b", debate) == []
+    assert chosen(GENERATOR, "c", debate) == []
+
+
+def test_critics_learn_final_answers_and_which_rule_took_them() -> None:
+    debate = record(MIXED, Decision("4", 2 / 3))
+    assert chosen(CRITIC_OF_ALL, "a", debate) == [("I say 4.", "stayed right unmixed")]
+    assert chosen(CRITIC_OF_ALL, "b", debate) == [("I say 4.", "corrected unmixed")]
+    assert chosen(CRITIC_OF_ALL, "c", debate) == []
+    assert chosen(LearnerSpec(phases=("debate",), select=Critic(w=0)), "a", debate) == [("I say 4.", "stayed right")]
+    assert chosen(LearnerSpec(phases=("debate",), select=Critic(w=1)), "b", debate) == [("I say 4.", "corrected")]
+
+
+@pytest.mark.parametrize(
+    "decision", [Decision(None, 1 / 3, "tie", ("4", "5", "6")), Decision("4", 1 / 3, "tie broken", ("4", "5"))]
+)
+def test_a_split_is_no_label_even_if_the_tie_was_broken(decision: Decision) -> None:
+    debate = record({"a": ("4", "4"), "b": ("5", "5"), "c": ("6", "6")}, decision)
+    assert labels().find(debate) is None
+    found = select(GENERATOR, "abc", debate)
+    assert found.examples == []
+    assert found.left_out["no consensus"] == 3
+
+
+def test_gold_labels_are_for_star() -> None:
+    wrong_consensus = record({"a": ("4", "4"), "b": ("5", "5"), "c": ("5", "5")}, Decision("5", 2 / 3))
+    assert chosen(GENERATOR, "a", wrong_consensus, label="gold") == [("I say 4.", "agrees")]
+    assert chosen(GENERATOR, "b", wrong_consensus, label="gold") == []
+
+
+def test_the_context_of_a_row_is_what_the_model_saw() -> None:
+    debate = record(MIXED, Decision("4", 2 / 3))
+    [example] = select(CRITIC_OF_ALL, "b", debate).examples
+    assert example.messages[:-1] == debate.turns[4].messages
+    assert example.source == debate.turns[4].id
+
+
+def test_what_is_left_out_is_counted_by_reason() -> None:
+    debate = record(MIXED, Decision("4", 2 / 3))
+    spoiled = [
+        turn("a", "propose", 1, "4", status="failed"),
+        turn("b", "propose", 1, "4", finish_reason="length"),
+        turn("c", "propose", 1, "6"),
+    ]
+    found = select(GENERATOR, "abc", DebateRecord(debate.result, (*spoiled, *debate.turns[3:])))
+    assert found.left_out == {"failed": 1, "cut off at max_tokens": 1, "not selected": 1}
+
+
+@given(
+    corrected=st.integers(0, 60),
+    stayed=st.integers(0, 60),
+    w=st.sampled_from([0.0, 0.25, 0.5, 0.8, 1.0]),
+    seed=st.integers(0, 9),
+)
+def test_the_critics_mix_has_the_shares_that_w_says(corrected: int, stayed: int, w: float, seed: int) -> None:
+    cases = [Case(turn("a", "debate", i + 1, "4"), True, i >= corrected, True) for i in range(corrected + stayed)]
+    rules = Counter(rule for _, rule in Critic(w=w).choose(cases, seed))
+    total = sum(rules.values())
+    assert abs(rules["corrected"] - w * total) <= 1
+    left_out = Critic(w=w).explain(cases, seed)
+    assert total + left_out.total() == len(cases)
+    if w in (0, 1):
+        assert rules == +Counter({"corrected": corrected if w else 0, "stayed right": 0 if w else stayed})
+    elif not corrected or not stayed:
+        assert total == 0  # one kind of row never stands in for the other
+        assert set(left_out) <= {"no corrected rows to mix with", "no stayed right rows to mix with"}
+    else:
+        assert rules["corrected"] in (corrected, corrected - 1) or rules["stayed right"] in (stayed, stayed - 1)
+
+
+def test_a_share_of_nothing_is_counted_as_left_out() -> None:
+    """With w = 0 and no row that stayed right, the critic learns nothing; the same with w = 1 the other way."""
+    corrected = [Case(turn("a", "debate", i, "4"), True, False, True) for i in range(3)]
+    stayed = [Case(turn("a", "debate", i, "4"), True, True, True) for i in range(3)]
+    assert Critic(w=0).choose(corrected, 0) == Critic(w=1).choose(stayed, 0) == []
+    assert Critic(w=0).explain(corrected, 0) == {"corrected, with w = 0": 3}
+    assert Critic(w=1).explain(stayed, 0) == {"stayed right, with w = 1": 3}
+    assert Critic(w=0, unmixed="take").choose(corrected, 0) == []  # no share was asked for
+    assert Critic().explain(corrected, 0) == {"no stayed right rows to mix with": 3}
+    assert [rule for _, rule in Critic(unmixed="take").choose(corrected, 0)] == ["corrected unmixed"] * 3
+
+
+@pytest.mark.parametrize("more", [{"status": "failed"}, {}])
+def test_a_first_turn_that_failed_or_is_unreadable_is_no_correction(more: dict[str, str]) -> None:
+    debate = record(MIXED, Decision("4", 2 / 3))
+    first = turn("b", "propose", 1, None, **more)
+    debate = DebateRecord(debate.result, (debate.turns[0], first, *debate.turns[2:]))
+    for critic in (CRITIC, CRITIC_OF_ALL, LearnerSpec(phases=("debate",), select=Critic(w=1))):
+        found = select(critic, "b", debate)
+        assert found.examples == []
+        assert found.left_out == {"no readable first answer": 1}
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("answers", "label"),
+    [
+        (("4", None, None), None),  # a lone vote among abstentions
+        (("4", "4", None), "4"),
+        (("4", "4", "5", "6"), None),  # two of four are not more than half
+        (("4", "4", None, None), None),
+        (("4", "4", "4", None, None), "4"),
+        (("4",), None),
+    ],
+)
+def test_a_label_needs_two_that_agree_and_more_than_half_of_those_that_spoke(
+    answers: tuple[str | None, ...], label: str | None
+) -> None:
+    debate = record({name: (x, x) for name, x in zip("abcde", answers, strict=False)}, Decision("4", 0.4))
+    assert labels().find(debate) == label
+    assert labels().explain(debate) == ("" if label else "no quorum")
+    assert select(GENERATOR, "abcde", debate).left_out["no quorum"] == (0 if label else len(answers))
+
+
+def test_a_voter_whose_turn_failed_has_not_spoken() -> None:
+    debate = record({"a": ("4", "4"), "b": ("4", "4"), "c": ("4", "5"), "d": ("4", None)}, Decision("4", 0.5))
+    assert labels().find(debate) is None
+    gone = [turn("d", "debate", 1, None, status="failed") if t is debate.turns[-1] else t for t in debate.turns]
+    assert labels().find(DebateRecord(debate.result, tuple(gone))) == "4"  # two of three
+
+
+def test_the_quorum_of_labels_can_be_set() -> None:
+    lone = record({"a": ("4", "4"), "b": (None, None)}, Decision("4", 0.5))
+    assert labels(quorum=1, majority=0).find(lone) == "4"
+    assert labels(quorum=1).find(lone) is None  # one of two that spoke
+    both = record({"a": ("4", "4"), "b": ("4", "4")}, Decision("4", 1.0))
+    assert labels(quorum=3).find(both) is None
+    assert labels("gold").find(both) == "4"
+
+
+def test_an_earlier_answer_counts_for_the_label_where_the_decision_counts_it() -> None:
+    debate = record({"a": ("4", "4"), "b": ("4", None), "c": ("5", None)}, Decision("4", 2 / 3))
+    assert labels().find(debate) is None
+    assert labels(rule=Majority(unparsed="earlier")).find(debate) == "4"
+
+
+# Controls of equal compute
+
+
+def spoken(agent: str, number: int, first: str, size: int) -> DebateRecord:
+    """A debate that decided "4", in which this agent said that first, and "4" in a turn of this many tokens."""
+    asked = Turn(TurnId(0, f"{agent}{number}", "propose", 1, agent), "", (), first, first)
+    last = Turn(
+        TurnId(0, f"{agent}{number}", "debate", 1, agent), "", (), "4", "4", usage=Usage(size - 3, 3)
+    )  # fmt: skip
+    result = ResultRow(0, f"{agent}{number}", 0, "training", "2+2?", "4", Decision("4", 1.0), True, {"4": True})
+    return DebateRecord(result, (asked, last))
+
+
+def everybody(kinds: dict[str, tuple[int, int]], size: int = 20) -> list[DebateRecord]:
+    """Debates in which each agent corrected itself and stayed right so often."""
+    return [
+        spoken(agent, i, "5" if i < corrected else "4", size + i % 3)
+        for agent, (corrected, stayed) in kinds.items()
+        for i in range(corrected + stayed)
+    ]
+
+
+ALWAYS = Labels("consensus", str.__eq__, lambda _: Support(3, 3, 3))
+KINDS = st.fixed_dictionaries({agent: st.tuples(st.integers(0, 30), st.integers(0, 30)) for agent in "abc"})
+
+
+@given(
+    KINDS, st.sampled_from([0, 0.3, 0.5, 1]), st.sampled_from(["skip", "take"]), st.none() | st.integers(1, 40),
+    st.none() | st.integers(100, 900), st.booleans(), st.integers(0, 5),
+)  # fmt: skip
+def test_one_critic_of_all_takes_the_rows_of_the_agents_own_critics(
+    kinds: dict[str, tuple[int, int]], w: float, unmixed: str, rows: int | None, tokens: int | None, repeat: bool,
+    seed: int,
+) -> None:  # fmt: skip
+    """The same debates give the pooled learner and the society's learners together the same rows."""
+    critic = Critic(w=w, unmixed=unmixed)  # type: ignore[arg-type]
+    repeat = repeat and (rows or tokens) is not None
+    learner = LearnerSpec(phases=("debate",), select=critic, rows=rows, tokens=tokens, repeat=repeat)
+    debates = everybody(kinds)
+    own = [select_examples(learner, (agent,), debates, ALWAYS, seed) for agent in "abc"]
+    pooled = select_examples(learner, ("a", "b", "c"), debates, ALWAYS, seed)
+    assert Counter(e.source for e in pooled.examples) == Counter(e.source for one in own for e in one.examples)
+    assert pooled.left_out == sum((one.left_out for one in own), Counter())
+    chosen_once = {example.source for example in pooled.examples}
+    assert len(chosen_once) + pooled.left_out.total() == len(debates)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"a": (0, 50), "b": (10, 40), "c": (10, 40)},
+        {"a": (0, 50), "b": (0, 50), "c": (4, 46)},
+        {"a": (10, 40), "b": (40, 10), "c": (25, 25)},
+        {"a": (50, 0), "b": (5, 45), "c": (5, 45)},
+    ],
+)
+def test_the_rule_by_itself_thins_agent_by_agent(kinds: dict[str, tuple[int, int]]) -> None:
+    cases = {
+        agent: [Case(turn(agent, "debate", i, "4"), True, i >= n, True) for i in range(n + m)]
+        for agent, (n, m) in kinds.items()
+    }
+    own = sum(len(Critic().choose(of, 1)) for of in cases.values())
+    assert len(Critic().choose([case for of in cases.values() for case in of], 1)) == own
+
+
+@given(KINDS, st.integers(1, 60), st.integers(0, 5))
+def test_rows_are_as_many_as_the_limit_says_where_they_are_repeated(
+    kinds: dict[str, tuple[int, int]], rows: int, seed: int
+) -> None:
+    learner = LearnerSpec(phases=("debate",), select=All(), rows=rows, repeat=True)
+    found = select_examples(learner, ("a", "b", "c"), everybody(kinds), ALWAYS, seed)
+    assert len(found.examples) == rows * sum(1 for corrected, stayed in kinds.values() if corrected + stayed)
+    once = select_examples(learner.model_copy(update={"repeat": False}), ("a",), everybody(kinds), ALWAYS, seed)
+    assert len(once.examples) == min(rows, sum(kinds["a"]))
+    assert once.left_out["beyond the learner's limit"] == max(0, sum(kinds["a"]) - rows)
+
+
+@given(st.integers(30, 60), st.integers(30, 60), st.integers(2, 5), st.integers(0, 5))
+def test_two_arms_with_a_limit_on_tokens_are_within_two_per_cent(one: int, other: int, longer: int, seed: int) -> None:
+    """Whatever is selected from other debates, with rows of other lengths."""
+
+    def total(count: int, size: int) -> int:
+        learner = LearnerSpec(phases=("debate",), select=All(), tokens=3000, repeat=True)
+        debates = everybody(dict.fromkeys("abc", (count, count)), size)
+        found = select_examples(learner, ("a", "b", "c"), debates, ALWAYS, seed)
+        sizes = {t.id: t.usage.prompt_tokens + t.usage.generated_tokens for d in debates for t in d.turns}
+        return sum(sizes[example.source] for example in found.examples)
+
+    assert abs(total(one, 20) / total(other, 20 + longer) - 1) < 0.02
+
+
+def test_a_limit_keeps_the_shares_of_the_rules() -> None:
+    learner = LearnerSpec(phases=("debate",), select=Critic(w=0.3), rows=20)
+    found = select_examples(learner, ("a",), everybody({"a": (30, 70)}), ALWAYS, 0)
+    assert Counter(example.rule for example in found.examples) == {"corrected": 6, "stayed right": 14}
+
+
+@pytest.mark.parametrize(("selector", "count"), [(Agrees(), 1), (Success(), 2), (All(), 3)])
+def test_other_rules(selector: Selector, count: int) -> None:
+    cases = [
+        Case(turn("a", "debate", 1, "4"), True, True, True),
+        Case(turn("b", "debate", 1, "5"), False, False, True),
+        Case(turn("c", "debate", 1, "5"), False, False, False),
+    ]
+    assert len(selector.choose(cases, 0)) == count

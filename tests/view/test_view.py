@@ -1,0 +1,203 @@
+"""The live view: what is new is shown while a run goes on, to nobody but who has the address."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from society.core.errors import InputError, RunFolderError
+from society.report.rows import TAGS
+from society.runs.run import Run
+from society.view import server
+from society.view.follow import Follower
+from tests.report.browser import PATIENCE, READY, open_browser, open_page
+from tests.report.reports import run_flips, run_sums
+
+HOST = "127.0.0.1:8000"
+DEBATE = "[{name: debate, topology: complete, rounds: 2}]"
+PENDING = 1 << TAGS.index("pending")
+
+
+class Unfinished:
+    """A run's folder as it was earlier: rows that the whole run has are written into it when asked for."""
+
+    def __init__(self, whole: Run, folder: Path) -> None:
+        shutil.copytree(whole.folder, folder)
+        self.folder = folder
+        self.whole = whole.folder / "store.sqlite"
+        self.change("DELETE FROM results", "DELETE FROM turns WHERE item != 'q0' OR round > 1")
+
+    def change(self, *statements: str) -> None:
+        db = sqlite3.connect(self.folder / "store.sqlite")
+        with db:
+            db.execute("ATTACH ? AS whole", (str(self.whole),))
+            for statement in statements:
+                db.execute(statement)
+        db.close()
+
+    def finish(self) -> None:
+        """All the rest is written, what was there is written again."""
+        self.change("INSERT OR REPLACE INTO turns SELECT * FROM whole.turns",
+                    "INSERT OR REPLACE INTO results SELECT * FROM whole.results")  # fmt: skip
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path) -> Unfinished:
+    return Unfinished(run_flips(tmp_path), tmp_path / "unfinished")
+
+
+def ask(follower: Follower, cursor: str = "") -> dict[str, Any]:
+    found = follower.index(cursor)
+    assert found is not None
+    return found
+
+
+def test_debates_under_way_are_shown_and_not_counted(unfinished: Unfinished) -> None:
+    found = ask(Follower(unfinished.folder))["runs"][0]
+    (row,) = found["debates"]
+    assert row["tags"] & PENDING
+    assert row["question"].startswith("Capital of France?")
+    assert [text for text, _, right in row["answers"] if right] == ["Paris"]
+    assert found["findings"] == []
+    assert found["progress"]["text"] == "0 of 2 debates, 5 turns"
+
+
+def test_what_is_written_meanwhile_is_read(unfinished: Unfinished) -> None:
+    follower = Follower(unfinished.folder)
+    cursor = ask(follower)["cursor"]
+    assert follower.index(cursor) is None
+    unfinished.finish()
+    after = ask(follower, cursor)["runs"][0]
+    assert [row["item"] for row in after["debates"]] == ["q0", "q1"]
+    assert not any(row["tags"] & PENDING for row in after["debates"])
+    assert after["findings"]
+    assert after["progress"]["text"] == "finished: 2 of 2 debates, 20 turns"
+    assert [len(texts) for texts in follower.chunk("replies", 0)] == [10, 10]
+
+
+def test_following_to_the_end_shows_what_the_report_shows(unfinished: Unfinished) -> None:
+    followed = Follower(unfinished.folder)
+    ask(followed)
+    unfinished.finish()
+    at_once = ask(Follower(unfinished.whole.parent))["runs"][0]
+    followed_to_the_end = ask(followed)["runs"][0]
+    assert followed_to_the_end["debates"] == at_once["debates"]
+    assert followed_to_the_end["figures"] == at_once["figures"]
+
+
+def test_a_failed_turn_that_is_tried_again_is_replaced(unfinished: Unfinished) -> None:
+    follower = Follower(unfinished.folder)
+    cursor = ask(follower)["cursor"]
+    last = "rowid = (SELECT max(rowid) FROM turns)"
+    unfinished.change(f"UPDATE turns SET text = 'again', status = 'ok', answer = 'Lyon' WHERE {last}")
+    row = ask(follower, cursor)["runs"][0]["debates"][0]
+    assert "Lyon" in [text for text, _, _ in row["answers"]]
+
+
+def test_without_a_run_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="holds no run"):
+        Follower(tmp_path)
+
+
+def client(folder: Path, token: str = "secret") -> TestClient:
+    return TestClient(server.build_app(Follower(folder), token, HOST), base_url=f"http://{HOST}")
+
+
+def test_the_page_and_its_data_are_served(unfinished: Unfinished) -> None:
+    web = client(unfinished.folder)
+    page = web.get("/secret/")
+    assert page.status_code == 200
+    assert "connect-src 'self'" in page.text
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["cache-control"] == "no-store"
+    index = web.get("/secret/index").json()
+    assert web.get("/secret/index", params={"cursor": index["cursor"]}).status_code == 204
+    assert len(web.get("/secret/texts/prompts/0").json()[0]["turns"]) == 5
+    assert web.get("/secret/texts/prompts/9").json() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", {}, 404),
+        ("/wrong/", {}, 404),
+        ("/wrong/index", {}, 404),
+        ("/secret/nothing", {}, 404),
+        ("/secret/texts/secrets/0", {}, 404),
+        ("/secret/texts/replies/-1", {}, 404),
+        ("/secret/../index", {}, 404),
+        ("/secret/index", {"host": "evil.example:8000"}, 403),
+        ("/secret/index", {"host": "127.0.0.1:8001"}, 403),
+        ("/secret/index", {"origin": "http://evil.example"}, 403),
+        ("/secret/index", {"origin": "null"}, 403),
+        ("/secret/index", {"origin": f"http://{HOST}"}, 200),
+    ],
+)
+def test_nobody_else_is_served(unfinished: Unfinished, path: str, headers: dict[str, str], status: int) -> None:
+    assert client(unfinished.folder).get(path, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_nothing_can_be_sent(unfinished: Unfinished, method: str) -> None:
+    assert client(unfinished.folder).request(method, "/secret/index").status_code == 405
+
+
+def test_a_port_in_use_is_told(unfinished: Unfinished) -> None:
+    with server._listen(0) as listener:
+        listener.listen()
+        with pytest.raises(InputError, match="cannot be used"):
+            server.serve(unfinished.folder, listener.getsockname()[1], print)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`society view` as a process of its own, and its address."""
+    command = [sys.executable, "-m", "society", "view", str(folder), "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_a_browser_follows_and_ctrl_c_ends_it(unfinished: Unfinished) -> None:
+    with serving(unfinished.folder) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        with open_browser() as browser, open_page(browser, url) as page:
+            page.wait_for_selector("#live:text-is('0 of 2 debates, 5 turns')")
+            page.wait_for_selector(".turn .text:has-text('Line.')")
+            unfinished.finish()
+            page.wait_for_selector("#live:text-is('finished: 2 of 2 debates, 20 turns')")
+            page.wait_for_selector("#count:text-is('2')")
+            page.wait_for_selector(".finding")
+            page.wait_for_selector(".turn:has-text('peculiarword')")
+            page.locator(".turn summary").first.click()
+            page.wait_for_selector(".prompt pre")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_the_page_stays_when_the_server_ends(tmp_path: Path) -> None:
+    done = run_sums(tmp_path, "sums", DEBATE, 3, 5)
+    with serving(done.folder) as (process, url), open_browser() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(url)
+        page.wait_for_selector(READY)
+        process.terminate()
+        process.wait(120)
+        page.wait_for_selector("#live:text-is('the server has ended')")
+        assert page.locator(".row").count() == 5
