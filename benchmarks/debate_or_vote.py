@@ -19,11 +19,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from society.metrics.accuracy import accuracy
 from society.metrics.budget import BudgetVerdict, weigh_debating
 from society.metrics.proportion import Proportion
 from society.metrics.statistics import holm
 from society.runner.sweep import sweep
-from society.runs.records import accuracy, load_records
+from society.runs.records import load_records
 from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.session import run

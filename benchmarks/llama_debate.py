@@ -42,9 +42,9 @@ from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.types import Item, Turn
 from society.planning.demand import fit_backends
+from society.runs.opening import open_backends
 from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
-from society.session import open_backends
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store

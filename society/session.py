@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from society.core.errors import BackendError
 from society.core.interrupt import Interruption
 from society.core.types import Item, Turn
-from society.executors.base import Executor, Needs
+from society.executors.base import Executor
 from society.metrics.kept import discard_diversity
 from society.planning.demand import fit_backends
 from society.runs.files import keep_inputs
 from society.runs.folder import RunFolder, find_store
+from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run
 from society.scenario.expand import Society, expand
@@ -166,44 +165,3 @@ def _row(result: DebateResult, split: str) -> ResultRow:
         result.iteration, result.item.id, result.sample, split, result.item.question, result.item.gold,
         result.decision, result.correct, result.verdicts,
     )  # fmt: skip
-
-
-@asynccontextmanager
-async def open_backends(
-    society: Society, executor: Executor | None = None
-) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
-    """The backends that the society uses, loaded, and the content hash of each adapter that its agents name.
-
-    They are where the scenario's executor has them, or an open one that is given.
-    """
-    plans = [plan for phase in society.phases for plan in phase.agents.values()]
-    async with AsyncExitStack() as stack:
-        place = executor
-        if place is None:
-            place = await stack.enter_async_context(society.scenario.executor.open())
-        needs = find_needs(society)
-        place.check(needs)
-        backends: dict[str, Backend] = {}
-        for name, config in needs.backends.items():
-            backends[name] = await stack.enter_async_context(place.backend(name, config))
-        yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
-
-
-def find_needs(society: Society) -> Needs:
-    """What the society asks of an executor."""
-    names = dict.fromkeys(plan.backend for phase in society.phases for plan in phase.agents.values())
-    train = society.scenario.train
-    used = {name: society.scenario.backends[name] for name in names}
-    return Needs(used, train is not None, train.parallel if train else None)
-
-
-async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str, str]]) -> dict[str, str]:
-    hashes: dict[str, str] = {}
-    for name, path in sorted(wanted):
-        loader = backends[name].adapters
-        if loader is None:
-            raise BackendError(f"The backend {name!r} cannot load adapters.", "Use llama_cpp or hf for this agent.")
-        adapter = loader.identify(Path(path))
-        await loader.load(adapter)
-        hashes[path] = adapter.hash
-    return hashes

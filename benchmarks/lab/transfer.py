@@ -21,8 +21,9 @@ from statistics import fmean
 from benchmarks.lab.compare import test
 from benchmarks.lab.paper import RUNS
 from benchmarks.lab.plan import CAPITALS, ROOT
+from society.metrics.accuracy import accuracy
 from society.metrics.statistics import Difference, compare_outcomes
-from society.runs.records import DebateRecord, accuracy, load_records
+from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Binding

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING
 
 from society.core.errors import InputError
 from society.core.types import Usage
+from society.metrics.accuracy import accuracy
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.proportion import Proportion
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
-from society.metrics.votes import count_support
-from society.runs.records import (
-    DebateRecord,
-    accuracy,
-    by_iteration,
-    by_question,
-    load_records,
-    sameness,
-    total_usage,
-)
+from society.runs.records import DebateRecord, by_iteration, by_question, load_records, sameness, total_usage
+from society.runs.votes import count_support
 
 if TYPE_CHECKING:
     from society.runs.run import Run

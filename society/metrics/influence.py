@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from society.answers import group
 from society.core.types import Same, Turn, TurnId
+from society.metrics.accuracy import share_true
 from society.metrics.proportion import Proportion, proportion
-from society.runs.records import DebateRecord, Question, sameness, share_true
+from society.runs.records import DebateRecord, Question, sameness
 from society.scenario.expand import Society
 
 Verdict = tuple[Question, list[bool]]

@@ -8,19 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from society.core.types import Usage
+from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
-from society.runs.records import (
-    DebateRecord,
-    Question,
-    accuracy,
-    by_iteration,
-    load_records,
-    sameness,
-    share_right,
-    share_true,
-    total_usage,
-)
+from society.runs.records import DebateRecord, Question, by_iteration, load_records, sameness, total_usage
 from society.scenario.expand import Society
 from society.store.adapters import AdapterRow, ExampleRow
 from society.training.labels import Labels, consensus_labels, open_labels

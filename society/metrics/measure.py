@@ -22,6 +22,7 @@ from society.metrics.kept import FILE, read_diversity
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.plain import to_plain
 from society.runs.files import read_json
+from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.scenario.expand import Society, expand
 from society.store.migrate import VERSION
@@ -84,8 +85,6 @@ async def _measure(
     iterations: Collection[int] | None,
     allow: Sequence[Path],
 ) -> list[ModelDiversity]:
-    from society.session import open_backends
-
     society = expand(run.scenario)
     every = by_iteration(load_records(run))
     records = {number: found for number, found in every.items() if iterations is None or number in iterations}

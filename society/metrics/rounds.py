@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from society.answers import group
 from society.core.types import Same, Turn
+from society.metrics.accuracy import share_true
 from society.metrics.flips import Flips, count_names
 from society.metrics.proportion import Proportion
 from society.metrics.summary import flip
-from society.runs.records import DebateRecord, Question, sameness, share_true, vote_is_right
+from society.runs.records import DebateRecord, Question, sameness, vote_is_right
 from society.scenario.expand import Society
 
 Stage = tuple[str, int]

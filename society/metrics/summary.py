@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from society.core.types import Same, Turn, Usage
+from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
-from society.metrics.votes import count_support, is_lone
-from society.runs.records import (
-    DebateRecord,
-    accuracy,
-    sameness,
-    share_right,
-    share_true,
-    total_usage,
-    vote_on,
-)
+from society.runs.records import DebateRecord, sameness, total_usage, vote_on
+from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.agent_names import UNCLEAR
 

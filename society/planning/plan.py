@@ -15,9 +15,9 @@ from backends.base import Backend, Count, Memory
 from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
+from society.runs.opening import open_backends
 from society.scenario.expand import Society
 from society.scenario.questions import Items, load_items
-from society.session import open_backends
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store

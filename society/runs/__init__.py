@@ -1,1 +1,1 @@
-"""A run on disk: `folder` creates and locks it, `run` reads it, `records` groups its turns by debate."""
+"""A run on disk: `folder` creates and locks it, `run` reads it, `records` groups turns, `opening` loads backends."""

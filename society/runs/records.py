@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import groupby
@@ -12,8 +12,7 @@ from society.components.decisions.base import vote_of
 from society.components.decisions.counting import Majority
 from society.core.errors import RunFolderError
 from society.core.types import Ballot, Decision, Same, Turn, Usage
-from society.metrics.proportion import Proportion, clustered
-from society.metrics.votes import read_ballots
+from society.runs.votes import read_ballots
 from society.store.rows import ResultRow
 
 if TYPE_CHECKING:
@@ -149,26 +148,6 @@ def by_question(records: Iterable[DebateRecord]) -> dict[Question, list[DebateRe
     for record in records:
         found.setdefault(record.question, []).append(record)
     return found
-
-
-def share_right(
-    records: Sequence[DebateRecord], judge: Callable[[DebateRecord], Sequence[bool]], confidence: float = 0.95
-) -> Proportion:
-    """The share of true among what `judge` says of each debate, clustered by question."""
-    return share_true(((record.question, judge(record)) for record in records), confidence)
-
-
-def share_true(verdicts: Iterable[tuple[Question, Sequence[bool]]], confidence: float = 0.95) -> Proportion:
-    """The share of true among all these verdicts on questions, clustered by question."""
-    clusters: dict[Question, list[bool]] = {}
-    for question, found in verdicts:
-        clusters.setdefault(question, []).extend(found)
-    return clustered([(sum(found), len(found)) for found in clusters.values()], confidence)
-
-
-def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Proportion:
-    """The share of debates that were decided rightly; undecided ones are wrong."""
-    return share_right(records, lambda record: [record.result.correct], confidence)
 
 
 def sameness(society: Society) -> Same:

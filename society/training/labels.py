@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from society.core.types import Same
-from society.metrics.votes import Support, count_support
 from society.runs.records import DebateRecord, training_sameness
+from society.runs.votes import Support, count_support
 from society.scenario.expand import Society
 from society.scenario.models.training import TrainSpec
 

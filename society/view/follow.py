@@ -13,12 +13,12 @@ from threading import Lock
 from society.core.errors import RunFolderError
 from society.core.types import Decision, Item, Turn, TurnId
 from society.metrics.iterations import IterationScore
-from society.metrics.votes import read_ballots
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
 from society.runs.folder import find_store, is_running
 from society.runs.records import DebateRecord, helpers_of, sameness, training_sameness
 from society.runs.run import Run
+from society.runs.votes import read_ballots
 from society.scenario.expand import expand
 from society.store import Store
 from society.store.rows import ResultRow

@@ -30,9 +30,9 @@ from society.metrics.tradeoff import (
     vote_chances,
     vote_point,
 )
-from society.metrics.votes import Support, count_support, rebuild_ballot
 from society.report.verdict import count_agent_flips
 from society.runs.records import DebateRecord, by_iteration
+from society.runs.votes import Support, count_support, rebuild_ballot
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.store.rows import ResultRow

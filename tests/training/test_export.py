@@ -13,11 +13,12 @@ from backends.training import TrainSettings
 from society.cli import main
 from society.core.errors import InputError
 from society.core.types import ChatMessage, Example, Turn, TurnId
+from society.runs.opening import open_backends
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
-from society.session import open_backends, run
+from society.session import run
 from society.store.adapters import SHARED
 from society.training.export import TrainingExport, training_examples, training_rows
 from tests.backends.hf.tiny import make_model, one_thread

@@ -12,8 +12,8 @@ from society.components.decisions.base import DecisionRule, vote_of
 from society.components.decisions.counting import Majority
 from society.components.selectors import Agrees, All, Case, Critic, Selector, Success
 from society.core.types import Ballot, ChatMessage, Decision, Turn, TurnId, Usage
-from society.metrics.votes import Support, count_votes
 from society.runs.records import DebateRecord
+from society.runs.votes import Support, count_votes
 from society.scenario.models.training import LearnerSpec
 from society.store.rows import ResultRow
 from society.training.labels import Labels

@@ -8,8 +8,8 @@ import pytest
 
 from society.answers.ballots import read_letters
 from society.metrics.summary import summarize
-from society.metrics.votes import count_support, rebuild_ballot
 from society.runs.records import DebateRecord, sameness
+from society.runs.votes import count_support, rebuild_ballot
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 

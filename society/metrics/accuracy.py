@@ -1,0 +1,28 @@
+"""Accuracy over debates: shares of right answers with a confidence interval, clustered by question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from society.metrics.proportion import Proportion, clustered
+from society.runs.records import DebateRecord, Question
+
+
+def share_right(
+    records: Sequence[DebateRecord], judge: Callable[[DebateRecord], Sequence[bool]], confidence: float = 0.95
+) -> Proportion:
+    """Return the share of true values among those that `judge` returns for each debate, clustered by question."""
+    return share_true(((record.question, judge(record)) for record in records), confidence)
+
+
+def share_true(verdicts: Iterable[tuple[Question, Sequence[bool]]], confidence: float = 0.95) -> Proportion:
+    """Return the share of true values among these verdicts on questions, clustered by question."""
+    clusters: dict[Question, list[bool]] = {}
+    for question, found in verdicts:
+        clusters.setdefault(question, []).extend(found)
+    return clustered([(sum(found), len(found)) for found in clusters.values()], confidence)
+
+
+def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Proportion:
+    """Return the share of debates with a right decision. An undecided debate counts as wrong."""
+    return share_right(records, lambda record: [record.result.correct], confidence)

@@ -1,0 +1,56 @@
+"""The backends of a run, opened where the scenario's executor has them, with the adapters that its agents name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from society.core.errors import BackendError
+from society.executors.base import Executor, Needs
+
+if TYPE_CHECKING:
+    from backends.base import Backend
+    from society.scenario.expand import Society
+
+
+@asynccontextmanager
+async def open_backends(
+    society: Society, executor: Executor | None = None
+) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
+    """Yield the loaded backends of the society by name, and the content hash of each adapter by its path.
+
+    The scenario's executor opens them, unless an open `executor` is given.
+    """
+    plans = [plan for phase in society.phases for plan in phase.agents.values()]
+    async with AsyncExitStack() as stack:
+        if executor is None:
+            executor = await stack.enter_async_context(society.scenario.executor.open())
+        needs = find_needs(society)
+        executor.check(needs)
+        backends: dict[str, Backend] = {}
+        for name, config in needs.backends.items():
+            backends[name] = await stack.enter_async_context(executor.backend(name, config))
+        yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+
+
+def find_needs(society: Society) -> Needs:
+    """Return what the society needs of an executor."""
+    names = dict.fromkeys(plan.backend for phase in society.phases for plan in phase.agents.values())
+    train = society.scenario.train
+    used = {name: society.scenario.backends[name] for name in names}
+    return Needs(used, train is not None, train.parallel if train else None)
+
+
+async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str, str]]) -> dict[str, str]:
+    """Load these adapters, given by backend and path, and return the content hash of each by its path."""
+    hashes: dict[str, str] = {}
+    for name, path in sorted(wanted):
+        loader = backends[name].adapters
+        if loader is None:
+            raise BackendError(f"The backend {name!r} cannot load adapters.", "Use llama_cpp or hf for this agent.")
+        adapter = loader.identify(Path(path))
+        await loader.load(adapter)
+        hashes[path] = adapter.hash
+    return hashes
