@@ -47,6 +47,7 @@ lint: $(DEV)  ## Formatting, lint and types.
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip setuptools wheel
+	$(BIN)/python -m pip uninstall -qq --yes society  # the distribution's name before 0.2.0
 	touch $@
 
 $(RUNTIME): $(VENV)/.base  ## What a debate on the CPU needs; llama.cpp compiles for about five minutes.

@@ -1,4 +1,7 @@
-"""What generates and trains. `backends.base` is the seam; every other module is one backend."""
+"""Backends generate text and train models. `backends.base` is the seam; every other module is one backend.
+
+Part of the distribution `society-of-models`.
+"""
 
 BACKENDS = {
     "scripted": "backends.scripted:Scripted",

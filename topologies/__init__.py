@@ -1,6 +1,7 @@
 """Who reads whom: graph builders over networkx. `topologies.base` says what one is.
 
 `TOPOLOGIES` maps the name of every built-in kind to "module:Class", so that listing them imports nothing.
+Part of the distribution `society-of-models`.
 """
 
 from __future__ import annotations

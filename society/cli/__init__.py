@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import click
@@ -10,6 +11,13 @@ import society
 from society.cli.streams import abandon, finish, say, settle
 from society.core.errors import InputError, SocietyError
 from society.core.hidden_chars import reveal
+from society.core.installation import check_installation
+
+try:
+    check_installation()  # before anything is used that a foreign package of the same name lacks
+except InputError as error:
+    print(f"society: {error}", file=sys.stderr)
+    sys.exit(2)
 
 INTERRUPTED = 130
 
@@ -58,7 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     """Run a command and print what went wrong."""
     try:
-        society.check_siblings()
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
         vars(error)["message"] = reveal(error.message)  # it quotes what was given

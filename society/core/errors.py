@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from society.core.problems import Problem
 
+DISTRIBUTION = "society-of-models"
+"""Name of the distribution on PyPI. The distribution named `society` there is another project."""
+
 
 class SocietyError(Exception):
     """The base of every error meant for people: `cause` says what is wrong, `remedy` what to do."""
@@ -51,10 +54,11 @@ class ScenarioError(InputError):
 
 
 class MissingExtraError(InputError):
-    """A library is missing that one of the package's extras installs."""
+    """An optional library is not installed; `extra` is the extra of the distribution that installs it."""
 
     def __init__(self, needed_by: str, library: str, extra: str) -> None:
-        super().__init__(f"{needed_by} needs {library}, which is not installed.", f"pip install 'society[{extra}]'")
+        cause = f"{needed_by} needs {library}, which is not installed."
+        super().__init__(cause, f"pip install '{DISTRIBUTION}[{extra}]'")
 
 
 class SlowPatternError(InputError):

@@ -280,7 +280,7 @@ def test_names_and_shares_are_checked(scenario):
 
 def test_without_ray(scenario, monkeypatch):
     monkeypatch.setattr("society.executors.cluster.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"society\[ray\]"):
+    with pytest.raises(MissingExtraError, match=r"society-of-models\[ray\]"):
         Ray().open()
 
 
@@ -336,7 +336,7 @@ def test_errors_travel_as_they_are():
     missing = pickle.loads(pickle.dumps(MissingExtraError("It", "ray", "ray")))
     assert (missing.cause, missing.remedy) == (
         MissingExtraError("It", "ray", "ray").cause,
-        "pip install 'society[ray]'",
+        "pip install 'society-of-models[ray]'",
     )
     assert pickle.loads(pickle.dumps(TransientError("busy"))).cause == "busy"
 

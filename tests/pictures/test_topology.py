@@ -191,5 +191,5 @@ def test_unusable_paths_are_refused(tmp_path: Path, name: str) -> None:
 
 def test_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"society\[draw\]"):
+    with pytest.raises(MissingExtraError, match=r"society-of-models\[draw\]"):
         draw([panel(Ring(), 3)], tmp_path / "ring.png")

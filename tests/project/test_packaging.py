@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from society.core.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[2]
 DATA = (".sql", ".yaml", ".tsv", ".html", ".css", ".js", "py.typed")
@@ -48,7 +55,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "run" in result.stdout
 
 
-def test_another_package_of_the_same_name_is_named(tmp_path: Path) -> None:
+def test_a_foreign_package_found_first_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "backends").mkdir()
     (tmp_path / "backends" / "__init__.py").touch()
     result = subprocess.run(
@@ -56,6 +63,65 @@ def test_another_package_of_the_same_name_is_named(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert str(tmp_path / "backends") in result.stderr
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Return a folder with copies of the three packages, as an installation has them."""
+    for name in ("society", "backends", "topologies"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("society", "from society.cli import app"),  # the command of PyPI's `society`
+        ("backends", "from society.cli import main; main(['list', 'stops'])"),
+        ("topologies", "import society; society.load_scenario"),
+    ],
+)
+@pytest.mark.parametrize("content", ["", None], ids=["overwritten", "uninstalled"])
+def test_files_that_another_distribution_replaced_are_an_error(
+    installed: Path, name: str, code: str, content: str | None
+) -> None:
+    if name == "society" and content is None:
+        code = "import society.cli"  # what our own command imports
+    module = installed / name / "__init__.py"
+    module.unlink()
+    if content is not None:
+        module.write_text(content)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=installed,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    assert f"Another distribution has replaced files of society-of-models in {installed / name}" in result.stderr
+    assert "pip uninstall society backends topologies society-of-models" in result.stderr
+
+
+def test_remedies_name_the_distribution_that_is_ours() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == DISTRIBUTION
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*"), *(ROOT / "society").rglob("*.py")]):
+        if path.is_file():
+            assert not re.search(r"pip install[^\n]*\bsociety(\[|\s|'|$)", path.read_text()), path
+
+
+def test_every_extra_that_an_error_names_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named: set[str] = set()
+    for folder in ("society", "backends"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "MissingExtraError":
+                    extra = node.args[2]
+                    assert isinstance(extra, ast.Constant), f"{path}:{node.lineno}"
+                    named.add(extra.value)
+    assert {"hf", "llama", "openai", "ray"} <= named <= set(extras)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list", "topologies"], ["schema"]])
