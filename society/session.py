@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from society.core.interrupt import Interruption
-from society.core.types import Item, Turn
+from society.core.types import Item
 from society.executors.base import Executor
 from society.metrics.kept import discard_diversity
 from society.planning.demand import fit_backends
+from society.runner.watcher import Watcher
 from society.runs.files import keep_inputs
 from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
@@ -30,33 +30,6 @@ from society.store.rows import ResultRow
 
 if TYPE_CHECKING:
     from backends.base import Backend
-
-
-class Watcher:
-    """What follows a run as it goes: progress displays and loggers override what they care about.
-
-    It is entered before the backends open and left when the run ends, however it ends.
-    """
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return
-
-    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
-        """The debates on these items begin: for "evaluation", or for "training" data."""
-
-    def turn(self, turn: Turn, replayed: bool) -> None:
-        """A turn is committed; `replayed` if it was in a store already."""
-
-    def result(self, result: DebateResult) -> None:
-        """A debate is decided."""
-
-    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
-        """An optimiser step of this learner's adapter for this agent ("*": all) is done."""
 
 
 def run(

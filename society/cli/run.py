@@ -37,10 +37,11 @@ def command(
     as_json: bool,
 ) -> int:
     """Debate every question of SCENARIO, and say what came of it."""
-    from society.cli.progress import Progress
     from society.metrics.iterations import run_iterations
     from society.metrics.summary import summarize
-    from society.runner.tracking import Several, Tracking, open_tracker
+    from society.runner.progress import Progress
+    from society.runner.tracking import Tracking, open_tracker
+    from society.runner.watcher import Several
     from society.runs.records import by_iteration, load_records
     from society.scenario import load_with_warnings
     from society.scenario.expand import expand

@@ -24,7 +24,7 @@ def command(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Run SCENARIO once for each combination of values. Run again, it goes on where it was interrupted."""
-    from society.cli.progress import Progress
+    from society.runner.progress import Progress
     from society.runner.sweep import sweep
 
     def watch(changes: tuple[str, ...]) -> Progress:

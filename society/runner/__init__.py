@@ -1,1 +1,1 @@
-"""Several runs: `sweep` runs a grid of scenarios, `tracking` sends scalars to experiment trackers."""
+"""Watchers and sweeps: `progress` shows a run as it goes, `tracking` logs it, `sweep` runs a grid of scenarios."""

@@ -3,20 +3,18 @@
 Tracker        takes numbers by name at a step: what a service must be able to do
 open_tracker   "tensorboard:DIR", "mlflow:URI", "trackio:PROJECT" or "wandb:PROJECT" -> a Tracker
 Tracking       follows a run and tells a tracker what it sees
-Several        lets several watchers follow one run
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Item, Turn, Usage
-from society.session import Watcher
+from society.runner.watcher import Watcher
 
 if TYPE_CHECKING:
     from society.scenario.expand import Society
@@ -81,41 +79,6 @@ class Tracking(Watcher):
     def _log(self, values: Mapping[str, float]) -> None:
         self._step += 1
         self._tracker.log(values, self._step)
-
-
-class Several(Watcher):
-    """Tells each of several watchers everything, in their order."""
-
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
-        self._watchers = tuple(watchers)
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            for watcher in self._watchers:
-                stack.enter_context(watcher)
-            self._entered = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._entered.__exit__(exc_type, exc, traceback)
-
-    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
-        for watcher in self._watchers:
-            watcher.started(society, items, folder, iteration, split)
-
-    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
-        for watcher in self._watchers:
-            watcher.training(learner, agent, step, steps, loss)
-
-    def turn(self, turn: Turn, replayed: bool) -> None:
-        for watcher in self._watchers:
-            watcher.turn(turn, replayed)
-
-    def result(self, result: DebateResult) -> None:
-        for watcher in self._watchers:
-            watcher.result(result)
 
 
 def open_tracker(where: str, name: str) -> Tracker:

@@ -17,9 +17,10 @@ from backends.base import Backend
 from backends.scripted.backend import Scripted
 from society.core.errors import BackendError, InputError, TransientError
 from society.core.types import GenerateOutput, GenerateRequest, Turn, Usage
+from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
-from society.session import Watcher, run_async
+from society.session import run_async
 from society.simulation.attempts import FIRST_WAIT, LONGEST, LONGEST_WAIT, TRIES, jitter
 from society.simulation.speaker import HOPELESS
 from society.tasks.arithmetic import Arithmetic

@@ -28,8 +28,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from society.core.types import Turn
+from society.runner.watcher import Watcher
 from society.runs.run import Run
-from society.session import Watcher
 
 PATIENCE = 300
 """Seconds that any process may take, at most."""
@@ -44,7 +44,7 @@ sys.exit(main([*sys.argv[1:-1], "--out", folder]) or main(["report", folder, "-o
 NURSERY = """
 import ctypes, importlib, json, os, sys, traceback
 import society.cli.report, society.cli.run, society.report.page, society.scenario.load, society.session
-import society.metrics.summary, society.cli.progress, backends.scripted, rich.console, scipy.stats
+import society.metrics.summary, society.runner.progress, backends.scripted, rich.console, scipy.stats
 from society.scenario.models.scenario import Scenario
 Scenario.model_json_schema()  # pydantic makes its models when they are first used
 for name in sys.argv[1:]:

@@ -22,12 +22,13 @@ from society.metrics.summary import Summary, summarize
 from society.pictures.curves import plot_runs
 from society.planning.plan import count_debates
 from society.report.page import write_report
+from society.runner.watcher import Watcher
 from society.runs.records import by_iteration, load_records
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
-from society.session import Watcher, run
+from society.session import run
 from society.store.adapters import SHARED
 from society.training import loop
 from society.training.selection import TrainingSet, select_examples

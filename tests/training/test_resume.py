@@ -16,12 +16,13 @@ import backends.hf.backend as hf
 from society.core.errors import BackendError, InputError, RunFolderError
 from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, TurnId
 from society.metrics.measure import measure_diversity
+from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import load_items
-from society.session import Watcher, run
+from society.session import run
 from society.training.export import training_examples
 from society.training.loop import with_own_tokens
 from tests.backends.hf.tiny import make_model, one_thread

@@ -1,0 +1,80 @@
+"""Objects that follow a run as it goes.
+
+Watcher    the base class: subclasses override the events that they need
+Several    passes every event on to several watchers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from society.core.types import Item, Turn
+    from society.scenario.expand import Society
+    from society.simulation.simulate import DebateResult
+
+
+class Watcher:
+    """What follows a run as it goes: progress displays and loggers override what they care about.
+
+    It is entered before the backends open and left when the run ends, however it ends.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        """The debates on these items begin: for "evaluation", or for "training" data."""
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        """A turn is committed; `replayed` if it was in a store already."""
+
+    def result(self, result: DebateResult) -> None:
+        """A debate is decided."""
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        """An optimiser step of this learner's adapter for this agent ("*": all) is done."""
+
+
+class Several(Watcher):
+    """Tells each of several watchers everything, in their order."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = tuple(watchers)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for watcher in self._watchers:
+                stack.enter_context(watcher)
+            self._entered = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(exc_type, exc, traceback)
+
+    def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        for watcher in self._watchers:
+            watcher.started(society, items, folder, iteration, split)
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        for watcher in self._watchers:
+            watcher.training(learner, agent, step, steps, loss)
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        for watcher in self._watchers:
+            watcher.turn(turn, replayed)
+
+    def result(self, result: DebateResult) -> None:
+        for watcher in self._watchers:
+            watcher.result(result)
