@@ -185,6 +185,8 @@ class BackendConfig(Component, ABC):
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
     """What the opened backend will be able to do; known before anything loads."""
+    greedy_at_zero: ClassVar[bool] = True
+    """Whether replies at temperature 0 are the same for every seed."""
 
     @abstractmethod
     def open(self) -> Backend:
@@ -205,6 +207,10 @@ class BackendConfig(Component, ABC):
     def memory(self, adapters: Sequence[Path]) -> Memory | None:
         """What opening it will take with these adapters beside the base; None where it cannot be known."""
         return None
+
+    def idle(self) -> Mapping[tuple[str | int, ...], str]:
+        """Return why options change nothing, each by its path below the entry, such as ("rules", 1)."""
+        return {}
 
     def exporter(self) -> Exporter | None:
         """What shows and writes what this backend trains; None where it trains nothing."""

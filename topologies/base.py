@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import Field
 
@@ -31,6 +31,11 @@ LARGE = 60
 class Topology(Component, ABC):
     """The `topology:` of a phase. Subclasses add `kind`, their parameters and `build`."""
 
+    random_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that have an effect only where the graph is random."""
+    foreign_attributes: ClassVar[bool] = False
+    """Whether the graph comes from another program, whose edges may have attributes without a meaning here."""
+
     @abstractmethod
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         """The graph over nodes 0 .. n-1 in that order, without self-loops; random ones depend on `seed` only.
@@ -47,6 +52,10 @@ class Topology(Component, ABC):
         import networkx as nx
 
         return cast("nx.DiGraph[str]", nx.relabel_nodes(self.build(len(agents), seed), dict(enumerate(agents))))
+
+    def declared_edges(self) -> Sequence[list[Any]]:
+        """Return the edges that the scenario writes out, as [sender, reader] or [sender, reader, attributes]."""
+        return ()
 
     def graph_seed(self, seed: int) -> int:
         """Return the seed of the one graph that this topology has in a scenario with this seed."""
@@ -68,6 +77,7 @@ class RandomTopology(Topology):
     It is drawn once for the run.
     """
 
+    random_fields: ClassVar[tuple[str, ...]] = ("seed",)
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Any number: draws another graph than the same topology with another `seed`, or without one."""
 

@@ -51,6 +51,9 @@ class Edges(Topology):
     directed: bool = True
     """Otherwise each edge is read both ways."""
 
+    def declared_edges(self) -> Sequence[list[Any]]:
+        return self.edges
+
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         """The graph over agents that are named by their numbers, "0" to "n-1"."""
         import networkx as nx

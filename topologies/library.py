@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ BOOKKEEPING = {
 class GraphFile(Topology):
     """Who reads whom from a GraphML or GEXF file: an edge u -> v says that v reads u."""
 
+    foreign_attributes: ClassVar[bool] = True
     kind: Literal["file"] = "file"
     path: ReadablePath
     """A .graphml or .gexf file whose nodes are named like the agents, or 0 to n-1. Undirected: both ways.

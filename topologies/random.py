@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class KRegular(RandomTopology):
     """Each reads exactly k others: the nearest on a ring, or others drawn at random."""
 
+    random_fields: ClassVar[tuple[str, ...]] = ("seed", "random")
     kind: Literal["k_regular"] = "k_regular"
     k: int = Field(ge=0)
     """How many others each agent reads: less than the number of agents; if undirected, k * agents is even."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -35,6 +35,7 @@ class Scripted(BackendConfig):
     """Answers by rules instead of a model: for tests, theory and dry runs."""
 
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
+    greedy_at_zero: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"
     rules: list[Rule] = Field(default_factory=list)
     """Tried in order; the first that applies and has something to say answers."""
@@ -45,6 +46,18 @@ class Scripted(BackendConfig):
 
     def context_tokens(self) -> int | None:
         return self.context
+
+    def idle(self) -> Mapping[tuple[str | int, ...], str]:
+        reasons: dict[tuple[str | int, ...], str] = {}
+        for i, rule in enumerate(self.rules):
+            if rule.always_answers and i + 1 < len(self.rules):
+                says = "is never tried: the rule before it always answers; put it first, or give that one a `when`"
+                reasons["rules", i + 1] = says
+                break
+            if rule.calculate is not None and rule.calculate.skill == 1 and "wrong" in rule.calculate.model_fields_set:
+                says = "changes nothing: with a `skill` of 1 no answer is wrong; leave it out"
+                reasons["rules", i, "calculate", "wrong"] = says
+        return reasons
 
     def open(self) -> ScriptedBackend:
         """The backend; its regular expressions are compiled here, once."""

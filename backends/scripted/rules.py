@@ -159,6 +159,13 @@ class Rule(Component):
                 raise ValueError(f"{text!r} refers to a group that `when` does not have: it has {groups}")
         return self
 
+    @property
+    def always_answers(self) -> bool:
+        """Whether the rule applies to every request and always has a reply."""
+        if self.when is not None or self.system is not None or self.calculate is not None:
+            return False
+        return self.fail is None or (self.fail.rate == 1 and self.fail.times is None)
+
     def reply(self, asked: Asked) -> str | None:
         """The text, or None when the rule has nothing to say and the next one is tried."""
         action = self.calculate or self.average or self.fail

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from society.answers.message_numbers import read_numbers
 from society.components.facts import PhaseFacts, Reasons
-from society.core.component import Component
+from society.core.component import AgentName, Component
 from society.core.types import RoundState, Turn
 
 if TYPE_CHECKING:
@@ -44,12 +44,24 @@ class ControlContext:
 class Controller(Component, ABC):
     """An entry of a phase's `controllers:`; each is applied in turn before every round."""
 
+    reads_confidence: ClassVar[bool] = False
+    """Whether the rule uses the confidences of turns or votes."""
+
     redraws: ClassVar[bool] = False
-    """Whether the graph that it gives owes nothing to the one that it is given, but for who speaks."""
+    """Whether the returned graph ignores the edges of the given graph and keeps only its nodes."""
+    only_removes: ClassVar[bool] = False
+    """Whether every edge of the returned graph is an edge of the phase's own graph."""
 
     @abstractmethod
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         """The graph of the round about to start, from the one so far. A node left out no longer speaks."""
+
+    def helpers(self) -> dict[str, str]:
+        """Return the agents that `next_graph` asks for turns, by the field that names each.
+
+        A helper speaks only when it is asked. By default, every field of type `AgentName` names a helper.
+        """
+        return {found.field: found.names[0] for found in self.agent_fields() if found.single}
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         """Return why the controller can change nothing in this phase."""
@@ -78,6 +90,7 @@ class Resample(Controller):
 class Drop(Controller):
     """Leaves out each edge of the phase's graph with probability `p`, anew for every round."""
 
+    only_removes: ClassVar[bool] = True
     kind: Literal["drop"] = "drop"
     p: float = Field(ge=0, le=1)
     """Probability that an edge is left out of a round."""
@@ -104,8 +117,9 @@ class Prune(Controller):
     its answer names too few, agents are kept in declared order; where it names none, nobody is pruned.
     """
 
+    only_removes: ClassVar[bool] = True
     kind: Literal["prune"] = "prune"
-    ranker: str
+    ranker: AgentName
     """The agent that ranks; it does not speak otherwise."""
     keep: int = Field(ge=1)
     """How many speakers go on."""

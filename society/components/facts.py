@@ -3,6 +3,7 @@
 PhaseFacts      of a phase: given to its stop rules and controllers
 GateFacts       of the edges that have a gate
 DecisionFacts   of the voters: given to the decision
+TaskFacts       of the prompts: given to the task
 
 A rule answers with reasons, each with its remedy: `{"": why}` about the rule, `{"patience": why}` where a field is to
 blame. An empty mapping means that the rule may matter.
@@ -56,6 +57,13 @@ class DecisionFacts:
     last: frozenset[str]
     shown_candidates: frozenset[str]
     candidates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """The prompts. `choices_shown`: a prompt of some agent uses the variable `choices`."""
+
+    choices_shown: bool
 
 
 def listing(names: Iterable[str], most: int = 4) -> str:

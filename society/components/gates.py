@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,9 @@ GATES = {
 
 class Gate(Component, ABC):
     """An entry of an edge's `gate:`; a message passes when all of the edge's gates let it."""
+
+    reads_confidence: ClassVar[bool] = False
+    """Whether the rule uses the confidences of turns or votes."""
 
     @abstractmethod
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
@@ -63,6 +66,7 @@ class Differs(Gate):
 class Confident(Gate):
     """Only turns whose confidence is at least `least`; one that states none does not pass."""
 
+    reads_confidence: ClassVar[bool] = True
     kind: Literal["confident"] = "confident"
     least: float = Field(0.5, ge=0, le=1)
     """The least confidence that passes, in [0, 1]."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,11 @@ NOT_SELECTED = "not selected"
 class Selector(Component, ABC):
     """The `select:` of a learner."""
 
+    reads_confidence: ClassVar[bool] = False
+    """Whether the rule uses the confidences of turns or votes."""
+    compares_turns: ClassVar[bool] = False
+    """Whether the rule takes only turns that follow an earlier turn of the same agent."""
+
     @abstractmethod
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
         """Return the cases to learn from, in the order given."""
@@ -75,6 +80,7 @@ class Critic(Selector):
     unreadable first answer is of neither kind. One kind never stands in for the other, unless `unmixed: take` says so.
     """
 
+    compares_turns: ClassVar[bool] = True
     kind: Literal["critic"] = "critic"
     w: float = Field(0.5, ge=0, le=1)
     """Share of rows in which the agent corrected itself."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from society.answers import group
 from society.components.facts import PhaseFacts, Reasons
-from society.core.component import Component
+from society.core.component import AgentName, Component
 from society.core.errors import SlowPatternError
 from society.core.templating.prompts import Pattern, search
 from society.core.types import RoundState, Turn
@@ -30,6 +30,9 @@ STOPS = {
 
 class StopRule(Component, ABC):
     """An entry of a phase's `stop:`."""
+
+    reads_confidence: ClassVar[bool] = False
+    """Whether the rule uses the confidences of turns or votes."""
 
     @abstractmethod
     def reached(self, state: RoundState) -> bool:
@@ -130,7 +133,7 @@ class Verdict(StopRule):
     """An agent, usually a judge, says so: its turn of this round matches `says`, or has a readable answer."""
 
     kind: Literal["verdict"] = "verdict"
-    agent: str
+    agent: AgentName
     """Whose turn is looked at."""
     says: Pattern | None = None
     """A regular expression, case ignored; without it any readable answer is a verdict. A text in which the search

@@ -1,24 +1,55 @@
 """The base of every named, pluggable piece of a scenario: backend, topology, task, decision, stop rule, ...
 
-A component is one small class: its fields are what YAML may say (checked by pydantic, strictly), its `kind` is
-its name there, and one method does its work. `society.components.registry` finds it; nothing else needs to know it.
+A component is one small class. Its fields are the keys that YAML may give; pydantic checks them strictly. Its `kind` is
+its name in YAML, and one method does its work. `society.components.registry` finds the class by its kind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
 from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class NamesAgents:
+    """A mark for fields that hold names of agents: of one agent, or of agents and groups."""
+
+    single: bool
+
+
+AgentName = Annotated[str, NamesAgents(single=True)]
+"""The name of one agent; "" for nobody."""
+AgentNames = Annotated[tuple[str, ...], NamesAgents(single=False)]
+"""Names of agents and groups."""
+
+
+class AgentField(NamedTuple):
+    """A field that names agents. `single`: the field holds one name instead of a list."""
+
+    field: str
+    names: tuple[str, ...]
+    single: bool
 
 
 class Component(BaseModel):
     """A strict, immutable piece of a scenario. Subclasses add `kind: Literal["name"] = "name"` and fields.
 
-    A text below a field says what it means; `society.scenario.schema.descriptions` reads it when somebody asks.
+    A text below a field describes the field; `society.scenario.schema.descriptions` reads the text when needed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     def model_post_init(self, context: object) -> None:
-        """Count `kind` as said even where it is the default, so that a component written with what was said alone
-        (`exclude_unset`) can be read back."""
+        """Mark `kind` as set even where it is the default, so that a dump with `exclude_unset` can be read back."""
         if "kind" in type(self).model_fields:
             self.model_fields_set.add("kind")
+
+    def agent_fields(self) -> Iterator[AgentField]:
+        """Yield each field of type `AgentName` or `AgentNames` that names somebody, so that the names are checked."""
+        for field, info in type(self).model_fields.items():
+            for mark in info.metadata:
+                if isinstance(mark, NamesAgents) and (value := getattr(self, field)):
+                    yield AgentField(field, (value,) if mark.single else tuple(value), mark.single)

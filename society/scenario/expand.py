@@ -98,8 +98,7 @@ def expand(scenario: Scenario) -> Society:
 def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]]) -> PhasePlan:
     spec = scenario.phases[index]
     speaking = speakers(scenario, index, known)
-    called = [spec.summarizer, spec.moderator, *(getattr(c, "ranker", "") for c in spec.controllers)]
-    involved = dict.fromkeys([*speaking, *agents_of(called, known)])
+    involved = dict.fromkeys([*speaking, *agents_of(spec.helpers, known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
     bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
     return PhasePlan(index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed)

@@ -29,10 +29,8 @@ def agents_of(names: Iterable[str], known: Members) -> tuple[str, ...]:
 
 
 def helpers(scenario: Scenario) -> set[str]:
-    """Names of those who speak only when called upon: summarizers, moderators, rankers."""
-    called = {name for phase in scenario.phases for name in (phase.summarizer, phase.moderator)}
-    called |= {getattr(c, "ranker", "") for phase in scenario.phases for c in phase.controllers}
-    return called - {""}
+    """Return the names of agents that speak only when asked, in any phase."""
+    return {name for phase in scenario.phases for name in phase.helpers}
 
 
 def speakers(scenario: Scenario, phase_index: int, known: Members) -> tuple[str, ...]:

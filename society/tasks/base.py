@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from society.answers.format import AnswerFormat, AnswerOptions
+from society.components.facts import Reasons, TaskFacts
 from society.core.component import Component
 from society.core.errors import InputError
 from society.core.types import Item
@@ -92,6 +93,15 @@ class Task(Component, ABC):
         For multiple choice the text of an option stands for its letter.
         """
         return {choice: chr(ord("A") + index) for index, choice in enumerate(item.choices)}
+
+    @property
+    def lists_answers(self) -> bool:
+        """Whether the questions of this task have lists of possible answers."""
+        return type(self).candidates is not Task.candidates
+
+    def idle(self, facts: TaskFacts) -> Reasons:
+        """Return why fields of the task change nothing."""
+        return {}
 
     def parse(self, text: str, item: Item) -> str | None:
         """The final answer in a model's text, or None if there is none."""

@@ -22,6 +22,7 @@ from pydantic import Field
 from society.answers.equal import Equality
 from society.answers.extract import Extractor, extract_gold
 from society.answers.format import AnswerFormat
+from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
 from society.core.paths import ReadablePath
 from society.core.types import Item
@@ -69,6 +70,23 @@ class Jsonl(Task):
         extract = _EXTRACTORS.get(self.answer.equal) if self.answer.equal is not None else None
         standard = self.standard.model_copy(update={"extract": extract}) if extract else self.standard
         return standard.override(self.answer)
+
+    @property
+    def lists_answers(self) -> bool:
+        return self.choices is not None
+
+    def idle(self, facts: TaskFacts) -> Reasons:
+        if self.choices is None:
+            return {}
+        reasons: dict[str, str] = {}
+        if self.gold_extract:
+            says = "changes nothing: of a question with `choices` the true answer is an index, a letter or an option"
+            reasons["gold_extract"] = f"{says}; leave it out"
+        variable = f"{{{self.choices}}}"
+        if "{" in self.question and variable not in self.question and not facts.choices_shown:
+            says = "is shown to nobody: neither `question` nor a prompt has it"
+            reasons["choices"] = f"{says}; write {variable} in `question`"
+        return reasons
 
     def questions(self, seed: int) -> Iterable[Item]:
         """The rows that fit `where`, in the order of the file.

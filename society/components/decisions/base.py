@@ -12,7 +12,7 @@ from pydantic import Field
 
 from society.answers import group
 from society.components.facts import DecisionFacts, Reasons
-from society.core.component import Component
+from society.core.component import AgentNames, Component
 from society.core.types import Ballot, Decision, Turn, Vote
 
 
@@ -32,9 +32,12 @@ Missing = Literal["abstain", "earlier", "veto", "exclude"]
 class DecisionRule(Component, ABC):
     """The `decision:` of a scenario."""
 
+    reads_confidence: ClassVar[bool] = False
+    """Whether the rule uses the confidences of turns or votes."""
+
     ballots_count_as: ClassVar[str] = ""
 
-    voters: tuple[str, ...] = ()
+    voters: AgentNames = ()
     """Agents or groups whose answers count; by default whoever spoke in the last phase."""
     ties: Literal["abstain", "first", "random"] = "abstain"
     """Between equally supported answers: no decision, the one first given in agent order, or a seeded draw."""

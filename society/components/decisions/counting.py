@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,7 @@ class Unanimity(DecisionRule):
 class Weighted(DecisionRule):
     """The answer with the most confidence behind it: the sum of its voters' confidences (ReConcile)."""
 
+    reads_confidence: ClassVar[bool] = True
     kind: Literal["weighted"] = "weighted"
     missing: float = Field(0.5, ge=0, le=1)
     """The confidence of a voter that states none."""

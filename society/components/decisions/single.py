@@ -6,11 +6,12 @@ from typing import Literal
 
 from society.components.decisions.base import DecisionRule
 from society.components.facts import DecisionFacts, Reasons
+from society.core.component import AgentName
 from society.core.types import Ballot, Decision
 
 
 class _OneAgent(DecisionRule):
-    agent: str
+    agent: AgentName
     """The agent whose last turn decides. If that turn has no readable answer, `unparsed` or `failed` applies; by
     default the society does not decide."""
 

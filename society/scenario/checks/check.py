@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from pydantic import BaseModel
-
 from backends.base import Ability
 from society.components.registry import kinds
+from society.core.component import Component
 from society.core.problems import SHOWN, Problem, find_near, make_problem, show
 from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
@@ -21,11 +20,6 @@ from society.scenario.members import agents_of, members, speakers
 from society.scenario.models.scenario import AgentSpec, Binding, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
-
-ONE_AGENT = ("agent", "ranker", "moderator", "summarizer")
-"""Fields of any component or phase that name one agent."""
-SEVERAL_AGENTS = ("voters", "agents", "reads")
-"""Fields that list agents or groups."""
 
 
 def check(scenario: Scenario, root: Node) -> list[Problem]:
@@ -140,7 +134,7 @@ class _Checker:
     def involved(self) -> list[set[str]]:
         """Phase by phase, the agents that may speak, helpers included."""
         return [
-            {*speakers(self.scenario, i, self.known), *agents_of(_helpers(phase), self.known)}
+            {*speakers(self.scenario, i, self.known), *agents_of(phase.helpers, self.known)}
             for i, phase in enumerate(self.scenario.phases)
         ]
 
@@ -165,9 +159,10 @@ class _Checker:
         self._check_abilities(i, phase)
 
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
-        """A moderator or a ranker that also speaks would have two turns in one round."""
+        """Refuse a moderator, or a helper of a controller, that also speaks: it would have two turns in one round."""
         named: list[tuple[Steps, str]] = [(("moderator",), phase.moderator)] if phase.schedule == "moderated" else []
-        named += [(("controllers", j, "ranker"), getattr(c, "ranker", "")) for j, c in enumerate(phase.controllers)]
+        for j, controller in enumerate(phase.controllers):
+            named += [(("controllers", j, field), name) for field, name in controller.helpers().items()]
         for below, name in named:
             if speaking.intersection(self.known.get(name, ())):
                 self.add(
@@ -243,10 +238,6 @@ class _Checker:
                 self.warn(("agents", name), "never speaks", key=True)
 
 
-def _helpers(phase: PhaseSpec) -> list[str]:
-    return [phase.summarizer, phase.moderator, *(getattr(c, "ranker", "") for c in phase.controllers)]
-
-
 def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
     """Everywhere that an agent is named by a field: the steps, the name, and whether it must be one agent."""
     yield from _named_by(scenario.decision, ("decision",))
@@ -262,10 +253,7 @@ def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
                 yield from _named_by(rule, ("phases", i, "stop", j))
 
 
-def _named_by(component: BaseModel, steps: Steps) -> Iterator[tuple[Steps, str, bool]]:
-    for field in ONE_AGENT:
-        if isinstance(name := getattr(component, field, None), str) and name:
-            yield (*steps, field), name, True
-    for field in SEVERAL_AGENTS:
-        for i, name in enumerate(getattr(component, field, ())):
-            yield (*steps, field, i), name, False
+def _named_by(component: Component, steps: Steps) -> Iterator[tuple[Steps, str, bool]]:
+    for field, names, single in component.agent_fields():
+        for i, name in enumerate(names):
+            yield (*steps, field) if single else (*steps, field, i), name, single

@@ -15,8 +15,6 @@ from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
 from topologies.base import Topology
-from topologies.explicit import Edges
-from topologies.library import GraphFile
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -74,7 +72,7 @@ class _Phase:
 
     def _check_edges(self, topology: Topology, field: str) -> Iterator[Problem]:
         """The names and attributes of edges that are written out, each at its own place."""
-        for j, edge in enumerate(topology.edges if isinstance(topology, Edges) else ()):
+        for j, edge in enumerate(topology.declared_edges()):
             for k, name in enumerate(edge[:2]):
                 if name not in self.known:
                     yield self._problem(
@@ -120,8 +118,8 @@ class _Phase:
     def _check_graph(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
         topology = getattr(self.spec, field)
         distinct = {json.dumps(data, sort_keys=True, default=str): data for _, _, data in graph.edges(data=True)}
-        views = [] if isinstance(topology, Edges) else [*distinct.values()]
-        if isinstance(topology, GraphFile):
+        views = [] if topology.declared_edges() else [*distinct.values()]
+        if topology.foreign_attributes:
             yield from self._note_foreign({key for attributes in views for key in attributes}, (field,))
             views = [{k: v for k, v in attributes.items() if k in EdgeView.model_fields} for attributes in views]
         for attributes in views:

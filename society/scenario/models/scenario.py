@@ -24,7 +24,7 @@ from society.components.decisions.counting import Majority
 from society.components.gates import Gate
 from society.components.registry import Registered
 from society.components.stops import StopRule
-from society.core.component import Component
+from society.core.component import AgentName, AgentNames, Component
 from society.core.paths import ReadablePath
 from society.core.types import Sampling
 from society.executors.base import ExecutorConfig
@@ -135,9 +135,9 @@ class PhaseSpec(Component):
 
     name: Name
     """By which `--set phases.NAME...` and results know the phase."""
-    agents: tuple[str, ...] = ()
+    agents: AgentNames = ()
     """Who speaks: agents or groups, in this order. By default all that no other setting calls upon."""
-    reads: tuple[str, ...] = ()
+    reads: AgentNames = ()
     """Agents or groups that do not speak here and whose latest turns every speaker reads."""
     topology: AnyTopology = Field({"kind": "none"}, validate_default=True)
     """Who reads whom among the speakers."""
@@ -152,13 +152,13 @@ class PhaseSpec(Component):
     """The order of speakers (anew each round if shuffled), and of what a reader is shown."""
     speak: Literal["always", "heard"] = "always"
     """heard: an agent that has spoken before and has nothing to read stays silent, and its last answer stands."""
-    moderator: str = ""
+    moderator: AgentName = ""
     """Who chooses the next speaker of a moderated phase."""
     edges: EdgeView = EdgeView()
     """What every reader is shown, where an edge says nothing else."""
     cap: int | None = Field(None, ge=1)
     """At most so many messages a turn, drawn at random from those that arrive."""
-    summarizer: str = ""
+    summarizer: AgentName = ""
     """Who summarises for readers along edges that show a summary; it does not speak otherwise."""
     bind: dict[str, Binding] = Field(default_factory=dict)
     """Per agent or group: another role, backend, adapter, persona or sampling in this phase."""
@@ -166,6 +166,12 @@ class PhaseSpec(Component):
     """Rules that end the phase early: any of them; a list in the list must hold altogether."""
     controllers: tuple[AnyController, ...] = ()
     """What changes the graph from round to round."""
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """Agents that speak only when asked: summarizer, moderator and the helpers of controllers."""
+        asked = (name for controller in self.controllers for name in controller.helpers().values())
+        return tuple(name for name in (self.summarizer, self.moderator, *asked) if name)
 
 
 class Scenario(Component):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backends.scripted.backend import Scripted
-from society.components.decisions.counting import Weighted
-from society.components.gates import Confident
+from society.components.controllers import Controller
+from society.components.decisions.base import DecisionRule
+from society.components.gates import Gate
+from society.components.selectors import Selector
 from society.components.stops import StopRule
 from society.core.component import Component
 from society.scenario.checks.effects.findings import Finding
@@ -69,10 +70,10 @@ def _uses_confidence(flow: Flow) -> bool:
     """Return whether anything may look at confidences. Rules of plugins may."""
     if any(find_use(plan.role).shows("confidence") for _, plan in flow.plans()):
         return True
-    return any(isinstance(rule, Weighted | Confident) or not _is_ours(rule) for rule in _rules(flow))
+    return any(rule.reads_confidence or not _is_ours(rule) for rule in _rules(flow))
 
 
-def _rules(flow: Flow) -> Iterator[Component]:
+def _rules(flow: Flow) -> Iterator[Controller | DecisionRule | Gate | Selector | StopRule]:
     yield flow.scenario.decision
     for phase in flow.phases:
         yield from phase.spec.controllers
@@ -107,7 +108,7 @@ def _check_repeats(flow: Flow) -> Iterator[Finding]:
     plans = flow.plans()
     backends = {plan.backend for _, plan in plans}
     greedy = all(plan.sampling.temperature == 0 for _, plan in plans)
-    if not greedy or any(isinstance(flow.scenario.backends[name], Scripted) for name in backends):
+    if not greedy or not all(flow.scenario.backends[name].greedy_at_zero for name in backends):
         return
     drawn = any(p.spec.order == "shuffled" or p.spec.cap is not None or p.spec.controllers for p in flow.phases)
     if flow.scenario.samples > 1 and not drawn:

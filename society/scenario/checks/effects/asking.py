@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from backends.scripted.backend import Scripted
-from backends.scripted.rules import Rule
 from society.answers.extract import Extractor
-from society.components.facts import listing
-from society.components.selectors import Critic
+from society.components.facts import TaskFacts, listing
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.prompts import find_use
@@ -16,18 +13,17 @@ from society.scenario.members import agents_of
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.reading.tree import Steps
 from society.tasks.base import Task
-from society.tasks.jsonl import Jsonl
 
 
 def check_task(flow: Flow) -> Iterator[Finding]:
     """Yield fields of the task, and of that of the training, that change nothing."""
-    yield from _check_task(flow.scenario.task, ("task",))
-    yield from _check_options(flow)
+    facts = TaskFacts(any("choices" in find_use(plan.role).variables for _, plan in flow.plans()))
+    yield from _check_task(flow.scenario.task, ("task",), facts)
     if flow.scenario.train is not None and flow.scenario.train.task is not None:
-        yield from _check_task(flow.scenario.train.task, ("train", "task"))
+        yield from _check_task(flow.scenario.train.task, ("train", "task"), TaskFacts(choices_shown=True))
 
 
-def _check_task(task: Task, steps: Steps) -> Iterator[Finding]:
+def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]:
     if task.shuffle and task.generated:
         yield Finding((*steps, "shuffle"), "changes nothing: generated questions come in random order; leave it out")
     equal = task.format.equal
@@ -36,28 +32,13 @@ def _check_task(task: Task, steps: Steps) -> Iterator[Finding]:
         yield Finding((*steps, "answer", "tolerance"), says)
     if task.answer.extract is not None:
         yield from _check_extract(task, task.answer.extract, (*steps, "answer", "extract"))
-    if isinstance(task, Jsonl) and task.choices is not None and task.gold_extract:
-        says = "changes nothing: of a question with `choices` the true answer is an index, a letter or an option"
-        yield Finding((*steps, "gold_extract"), f"{says}; leave it out")
-
-
-def _check_options(flow: Flow) -> Iterator[Finding]:
-    """Yield options of multiple-choice questions that no agent sees."""
-    task = flow.scenario.task
-    if not isinstance(task, Jsonl) or task.choices is None or "{" not in task.question:
-        return
-    shown = f"{{{task.choices}}}" in task.question or any(
-        "choices" in find_use(p.role).variables for _, p in flow.plans()
-    )
-    if not shown:
-        says = f"is shown to nobody: neither `question` nor a prompt has it; write {{{task.choices}}} in `question`"
-        yield Finding(("task", "choices"), says)
+    for field, why in task.idle(facts).items():
+        yield Finding((*steps, field), why)
 
 
 def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> Iterator[Finding]:
-    has_candidates = type(task).candidates is not Task.candidates or getattr(task, "choices", None) is not None
     for i, extractor in enumerate(extract):
-        if extractor == "candidates" and not has_candidates:
+        if extractor == "candidates" and not task.lists_answers:
             says = "finds nothing: the questions of this task have no list of possible answers; leave it out"
             yield Finding((*steps, i), says)
         if extractor in extract[:i]:
@@ -65,24 +46,10 @@ def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> It
 
 
 def check_backends(flow: Flow) -> Iterator[Finding]:
-    """Yield rules of scripted backends that are never tried."""
+    """Yield options of backends that change nothing."""
     for name, config in flow.scenario.backends.items():
-        for i, rule in enumerate(config.rules if isinstance(config, Scripted) else ()):
-            steps: Steps = ("backends", name, "rules", i)
-            if i + 1 < len(config.rules) and _always_answers(rule):  # type: ignore[attr-defined]
-                says = "is never tried: the rule before it always answers; put it first, or give that one a `when`"
-                yield Finding(("backends", name, "rules", i + 1), says)
-                break
-            if rule.calculate is not None and rule.calculate.skill == 1 and "wrong" in rule.calculate.model_fields_set:
-                says = "changes nothing: with a `skill` of 1 no answer is wrong; leave it out"
-                yield Finding((*steps, "calculate", "wrong"), says)
-
-
-def _always_answers(rule: Rule) -> bool:
-    """Return whether a rule applies to every request and always has something to say."""
-    if rule.when is not None or rule.system is not None or rule.calculate is not None:
-        return False
-    return rule.fail is None or (rule.fail.rate == 1 and rule.fail.times is None)
+        for path, why in config.idle().items():
+            yield Finding(("backends", name, *path), why)
 
 
 def check_training(flow: Flow) -> Iterator[Finding]:
@@ -124,7 +91,7 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
     if learner.adapter == "shared" and "data" in learner.model_fields_set:
         says = "changes nothing: an adapter that is shared learns from everyone; leave it out"
         yield Finding((*steps, "data"), says)
-    if isinstance(learner.select, Critic) and not _may_correct(flow, learner):
+    if learner.select.compares_turns and not _may_correct(flow, learner):
         says = "finds nobody who corrected itself: these agents speak once; take `agrees`, or add a phase or a round"
         yield Finding((*steps, "select"), says)
 

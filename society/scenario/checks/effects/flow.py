@@ -12,14 +12,12 @@ from functools import cached_property
 from itertools import permutations, product
 from typing import TYPE_CHECKING
 
-from society.components.controllers import Drop, Prune
 from society.core.errors import InputError
 from society.scenario.checks.effects.prompts import Use, find_use
 from society.scenario.checks.graphs import LARGEST
 from society.scenario.expand import AgentPlan, PhasePlan, Society, expand
 from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
 from society.scenario.reading.tree import Steps
-from topologies.explicit import Edges
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -95,7 +93,7 @@ class PhaseFlow:
 
         if len(self.plan.speakers) > LARGEST:
             return None
-        if all(isinstance(controller, Drop | Prune) for controller in self.spec.controllers) or self.moderated:
+        if all(controller.only_removes for controller in self.spec.controllers) or self.moderated:
             try:
                 return self.plan.graph()
             except InputError:
@@ -130,7 +128,7 @@ class PhaseFlow:
         if self.moderated:
             asked[self.spec.moderator] += self.spec.rounds
         else:
-            asked.update(ranker for c in self.spec.controllers if (ranker := getattr(c, "ranker", "")))
+            asked.update(name for controller in self.spec.controllers for name in controller.helpers().values())
         return dict(asked)
 
     @property
@@ -178,7 +176,7 @@ def own_views(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[str, ...], list[T
     of the graph that have them."""
     for where in ("topology", "within"):
         topology = getattr(phase.spec, where)
-        for j, edge in enumerate(topology.edges if isinstance(topology, Edges) else ()):
+        for j, edge in enumerate(topology.declared_edges() if topology is not None else ()):
             senders, readers = (phase.plan.members[name] for name in edge[:2])
             own = [tie for tie in phase.ties or () if tie.sender in senders and tie.reader in readers]
             fields = tuple(field for field in (edge[2] if len(edge) == 3 else ()) if own and field in own[0].own)

@@ -10,7 +10,6 @@ from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, own_views
 from society.scenario.models.scenario import EdgeView
 from society.scenario.reading.tree import Steps
-from topologies.base import RandomTopology
 
 LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
 
@@ -76,13 +75,10 @@ class _Reading:
         """Yield random topologies of which there is only one over so many agents."""
         for field in ("topology", "within"):
             topology = getattr(self.spec, field)
-            if not isinstance(topology, RandomTopology) or not (
-                drawn := topology.model_fields_set & {"seed", "random"}
-            ):
-                continue
-            if not topology.is_random(self.phase.plan.speakers, self.phase.plan.members):
+            drawn = [] if topology is None else [f for f in topology.random_fields if f in topology.model_fields_set]
+            if drawn and not topology.is_random(self.phase.plan.speakers, self.phase.plan.members):
                 says = f"changes nothing: there is one such graph over {len(self.phase.plan.speakers)} agents"
-                yield self._at(field, "seed" if "seed" in drawn else "random", says=f"{says}; leave it out")
+                yield self._at(field, drawn[0], says=f"{says}; leave it out")
 
     def _check_order(self, silent: bool) -> Iterator[Finding]:
         inside = [tie for tie in self.arriving if not tie.outside]
