@@ -1,4 +1,4 @@
-"""What a topology is: a component that builds a directed graph of agents.
+"""Base classes of topologies: components that build a directed graph of agents.
 
 An edge u -> v means that v reads u. An undirected tie is two edges.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 Agents = Sequence[str]
-"""Names of agents in their order."""
+"""Names of agents, in order."""
 Members = Mapping[str, Sequence[str]]
-"""From the name of each group of agents to its members."""
+"""Members of each group of agents, by the name of the group."""
 DRAWS = 16
-"""Maximum number of graphs that are compared to find out whether a topology is random."""
+"""Maximum number of graphs that are compared to detect a random topology."""
 LARGE = 60
-"""Agents above which only `DRAWS / 4` graphs are compared."""
+"""Number of agents above which only `DRAWS / 4` graphs are compared."""
 
 
 class Topology(Component, ABC):
@@ -38,16 +38,18 @@ class Topology(Component, ABC):
 
     @abstractmethod
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
-        """The graph over nodes 0 .. n-1 in that order, without self-loops; random ones depend on `seed` only.
+        """Return the graph over nodes 0 .. n-1 in that order, without self-loops.
 
-        Raises `InputError` when no such graph has n nodes, saying which n are possible.
+        A random graph depends only on `seed`.
+
+        Raises `InputError`, with the possible sizes, if there is no such graph over n nodes.
         """
 
     def graph(self, agents: Agents, groups: Members, seed: int) -> nx.DiGraph[str]:
-        """The graph over these agents, in this order: what the engine calls.
+        """Return the graph over these agents, in this order. The engine calls this method.
 
         `groups` maps the name of each group of agents in the scenario to its members. Edge attributes named
-        like fields of an edge view (`show`, `window`, ...) override the phase's.
+        like fields of `EdgeView` (`show`, `window`, ...) override those of the phase.
         """
         import networkx as nx
 
@@ -62,9 +64,9 @@ class Topology(Component, ABC):
         return derive_seed(seed, "graph")
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
-        """Return whether the graph over these agents depends on the seed. By default some graphs are compared.
+        """Return whether the graph over these agents depends on the seed. By default several graphs are compared.
 
-        Raises `InputError` when there is no such graph over these agents.
+        Raises `InputError` if there is no such graph over these agents.
         """
         draws = DRAWS if len(agents) <= LARGE else DRAWS // 4
         first = set(self.graph(agents, groups, 0).edges)
@@ -72,14 +74,11 @@ class Topology(Component, ABC):
 
 
 class RandomTopology(Topology):
-    """A topology that is drawn at random: equal ones have the same graph in every phase, unless they differ in `seed`.
-
-    It is drawn once for the run.
-    """
+    """A random topology, drawn once per run: phases with equal topologies have the same graph."""
 
     random_fields: ClassVar[tuple[str, ...]] = ("seed",)
     seed: int | None = Field(None, ge=0, lt=2**63)
-    """Any number: draws another graph than the same topology with another `seed`, or without one."""
+    """Seed of the graph, in addition to the seed of the scenario. Different seeds give different graphs."""
 
     def graph_seed(self, seed: int) -> int:
         return derive_seed(seed, "graph", *(() if self.seed is None else (self.seed,)))

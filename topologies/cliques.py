@@ -1,4 +1,4 @@
-"""Families made of groups that read one another wholly: bipartite, barbell, disjoint groups."""
+"""Graph families of densely connected groups: bipartite, barbell and disjoint groups."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class Bipartite(Topology):
-    """Two sides; each agent reads everybody on the other side and nobody on its own."""
+    """A complete bipartite graph: each agent reads all agents of the other side."""
 
     kind: Literal["bipartite"] = "bipartite"
     left: int | None = Field(None, ge=1)
-    """Agents on the left side, the first ones; half of all, rounded up, by default."""
+    """Number of agents on the left side, which are the first ones. By default half of all, rounded up."""
     directed: bool = False
-    """The right side reads the left side, which reads nobody."""
+    """The right side reads the left side; the left side reads nobody."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         left = self.left or (n + 1) // 2
@@ -32,13 +32,13 @@ class Bipartite(Topology):
 
 
 class Barbell(Topology):
-    """Two groups in which everybody reads everybody, tied together by a path."""
+    """Two groups whose members read each other, connected by a path."""
 
     kind: Literal["barbell"] = "barbell"
     path: int = Field(0, ge=0)
-    """Agents on the path between the groups; with 0 one tie joins them.
+    """Number of agents on the path between the groups. With 0, one tie connects them.
 
-    The first group has one agent more where an odd number is left for the two.
+    If an odd number of agents remains, the first group has one more.
     """
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
@@ -52,18 +52,18 @@ class Barbell(Topology):
 
 
 class Groups(Topology):
-    """Everybody reads everybody in the own group, and nobody outside it."""
+    """Disjoint complete graphs: each agent reads all agents of its own group."""
 
     kind: Literal["groups"] = "groups"
     size: int | None = Field(None, ge=1)
-    """Agents in each group, in order; the last group takes what is left."""
+    """Number of agents per group, in order. The last group has the remaining agents."""
     sizes: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1)
-    """Agents in each group, one number a group. With neither, the scenario's own groups are used."""
+    """Number of agents of each group. Without `size` and `sizes`, the groups of the scenario are used."""
 
     @model_validator(mode="after")
     def _either(self) -> Self:
         if self.size is not None and self.sizes is not None:
-            raise ValueError("give size or sizes, not both")
+            raise ValueError("set `size` or `sizes`, not both")
         return self
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
@@ -75,7 +75,7 @@ class Groups(Topology):
         return connect(n, ((u, v) for u, v in permutations(range(n), 2) if label[u] == label[v]))
 
     def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:
-        """As `Topology.graph`; with neither size nor sizes, each of the scenario's groups reads itself."""
+        """Return the graph. Without `size` and `sizes`, the groups are those of the scenario."""
         graph = super().graph(agents, groups, seed)
         if self.size is None and self.sizes is None and groups:
             graph.clear_edges()

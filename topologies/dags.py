@@ -1,6 +1,6 @@
 """Acyclic graphs for the topological schedule, after MacNet (Qian et al., 2025, arXiv 2406.07155).
 
-Its chain, star and tree are `chain` with `directed` and `star` and `tree` with a `direction`.
+MacNet's chain is `chain` with `directed`; its star and tree are `star` and `tree` with a `direction`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Size = Annotated[int, Field(ge=1)]
 
 
 class Layered(Topology):
-    """Each reads everybody in the layer before its own; the first layer reads nobody."""
+    """A layered acyclic graph: each agent reads all agents of the previous layer."""
 
     kind: Literal["layered"] = "layered"
     layers: Size | list[Size]
-    """How many layers of equal size (the first have one agent more where needed), or the size of each."""
+    """Number of layers of equal size, or a list of sizes. If agents remain, the first layers have one more."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         sizes = self.sizes(n)
@@ -34,7 +34,10 @@ class Layered(Topology):
         return connect(n, (edge for one, two in pairwise(layers) for edge in product(one, two)))
 
     def sizes(self, n: int) -> list[int]:
-        """The sizes of the layers over n agents, first layer first. Raises `InputError` if they misfit."""
+        """Return the sizes of the layers over n agents, first layer first.
+
+        Raises `InputError` if the layers do not fit n agents.
+        """
         layers = self.layers
         if isinstance(layers, list):
             total = sum(layers)
@@ -45,7 +48,7 @@ class Layered(Topology):
 
 
 class DagMesh(Topology):
-    """Each reads everybody before it: the complete acyclic graph."""
+    """The complete acyclic graph: each agent reads all earlier agents."""
 
     kind: Literal["dag_mesh"] = "dag_mesh"
 
@@ -54,11 +57,11 @@ class DagMesh(Topology):
 
 
 class DagRandom(RandomTopology):
-    """Each reads each agent before it with probability p: a random acyclic graph."""
+    """A random acyclic graph: each agent reads each earlier agent with probability p."""
 
     kind: Literal["dag_random"] = "dag_random"
     p: float = Field(0.5, ge=0, le=1)
-    """Probability of each edge, independently: 0 is nobody, 1 the complete acyclic graph."""
+    """Probability of each edge, independently. 0 has no edges; 1 is the complete acyclic graph."""
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
         return len(agents) > 1 and 0 < self.p < 1

@@ -1,4 +1,4 @@
-"""Graphs written out in the scenario: a list of edges, or a matrix."""
+"""Graphs that a scenario defines itself: a list of edges, or a matrix."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 def _is_edge(parts: list[Any]) -> list[Any]:
     names, attributes = parts[:2], parts[2:]
     if len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise ValueError("an edge is [sender, reader] or [sender, reader, {show: answer, ...}], with names as text")
+        raise ValueError(
+            "should be an edge [sender, reader] or [sender, reader, {show: answer, ...}], with names as text"
+        )
     if len(attributes) > 1 or not all(isinstance(entry, dict) for entry in attributes):
-        raise ValueError("after sender and reader an edge has one mapping of its attributes, such as {show: answer}")
+        raise ValueError(
+            "should have at most one mapping of attributes after sender and reader, such as {show: answer}"
+        )
     return parts
 
 
@@ -40,29 +44,30 @@ Edge = Annotated[
 
 
 class Edges(Topology):
-    """Who reads whom edge by edge: [u, v] says that v reads u; a name may be a whole group's."""
+    """A list of edges: [u, v] means that v reads u. Each name is an agent or a group."""
 
     kind: Literal["edges"] = "edges"
     edges: list[Edge]
-    """Each is [sender, reader] or [sender, reader, {show: answer, window: 2, ...}]; later ones refine.
+    """Edges as [sender, reader] or [sender, reader, {show: answer, window: 2, ...}].
 
-    An edge between groups joins all their members; a group's edge to itself ties its members.
+    If an edge is repeated, later attributes override earlier ones. An edge between two groups connects all their
+    members. An edge from a group to itself connects its members.
     """
     directed: bool = True
-    """Otherwise each edge is read both ways."""
+    """Read each edge in one direction. Otherwise both ends read each other."""
 
     def declared_edges(self) -> Sequence[list[Any]]:
         return self.edges
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
-        """The graph over agents that are named by their numbers, "0" to "n-1"."""
+        """Return the graph over n agents that are named "0" to "n-1"."""
         import networkx as nx
 
         named = self.graph([str(i) for i in range(n)], {}, seed)
         return cast("nx.DiGraph[int]", nx.relabel_nodes(named, int))
 
     def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:
-        """The graph over these agents. Raises `InputError` for a name that is no agent's and no group's."""
+        """Return the graph over these agents. Raises `InputError` for an unknown name in an edge."""
         import networkx as nx
 
         members = {name: list(group) for name, group in groups.items()} | {name: [name] for name in agents}
@@ -76,34 +81,37 @@ class Edges(Topology):
 
 
 def _pairs(sender: str, reader: str, members: Mapping[str, list[str]]) -> list[tuple[str, str]]:
-    """Every sender with every reader but itself."""
+    """Return every pair of a sender and a different reader.
+
+    Raises `InputError` for an unknown name and for an edge from an agent to itself.
+    """
     for name in (sender, reader):
         if name not in members:
             near = get_close_matches(name, members, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise InputError(
-                f"The edge [{sender}, {reader}] names {name!r}, which is no agent.", hint + _known(members)
-            )
+            raise InputError(f"The edge [{sender}, {reader}] names an unknown agent {name!r}.", hint + _known(members))
     pairs = [(u, v) for u in members[sender] for v in members[reader] if u != v]
     if sender == reader and not pairs:
         raise InputError(
             f"The edge [{sender}, {reader}] makes {sender!r} read itself.",
-            "Leave it out: what an agent remembers of its own turns is its prompt's business.",
+            "Remove this edge. The field `memory` of the role controls which of its own turns an agent sees.",
         )
     return pairs
 
 
 def _known(names: Mapping[str, list[str]]) -> str:
     shown = list(names)[:12]
-    return "Known are " + ", ".join(shown) + (f" and {len(names) - 12} more." if len(names) > 12 else ".")
+    return (
+        "Known agents and groups: " + ", ".join(shown) + (f" and {len(names) - 12} more." if len(names) > 12 else ".")
+    )
 
 
 class Matrix(Topology):
-    """Who reads whom as a matrix: a 1 in row i, column j says that agent j reads agent i."""
+    """An adjacency matrix: a 1 in row i and column j means that agent j reads agent i."""
 
     kind: Literal["matrix"] = "matrix"
     rows: list[list[Annotated[int, Field(ge=0, le=1)]]]
-    """As many rows and columns as there are agents, in their order; zeros on the diagonal."""
+    """Square matrix of 0 and 1, with one row and column per agent in order. The diagonal is 0."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         size = f"rows: {n} lists of {n} numbers"

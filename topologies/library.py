@@ -1,4 +1,4 @@
-"""Graphs from elsewhere: a GraphML or GEXF file, or a generator of networkx."""
+"""Graphs from other sources: a GraphML or GEXF file, or a generator of networkx."""
 
 from __future__ import annotations
 
@@ -19,36 +19,31 @@ from topologies.ties import connect, require
 if TYPE_CHECKING:
     import networkx as nx
 
-BOOKKEEPING = {
-    "id",
-    "label",
-    "weight",
-    "key",
-    "start",
-    "end",
-}  # edge attributes that the file formats add themselves
+BOOKKEEPING = {"id", "label", "weight", "key", "start", "end"}
+"""Edge attributes that the file formats add themselves."""
 
 
 class GraphFile(Topology):
-    """Who reads whom from a GraphML or GEXF file: an edge u -> v says that v reads u."""
+    """A graph from a GraphML or GEXF file. An edge u -> v means that v reads u."""
 
     foreign_attributes: ClassVar[bool] = True
     kind: Literal["file"] = "file"
     path: ReadablePath
-    """A .graphml or .gexf file whose nodes are named like the agents, or 0 to n-1. Undirected: both ways.
+    """Path of a .graphml or .gexf file. Its nodes are named like the agents, or 0 to n-1.
 
-    Edge attributes that an edge view has (`show`, `window`, ...) override the phase's; others mean nothing here.
+    Undirected edges are read both ways. Edge attributes named like fields of `edges` (`show`, `window`, ...) override
+    those of the phase; other attributes are ignored.
     """
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
-        """The graph over agents that are named by their numbers, "0" to "n-1"."""
+        """Return the graph over n agents that are named "0" to "n-1"."""
         import networkx as nx
 
         named = self.graph([str(i) for i in range(n)], {}, seed)
         return cast("nx.DiGraph[int]", nx.relabel_nodes(named, int))
 
     def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:
-        """The graph over these agents. Raises `InputError` when the file's nodes are not these agents."""
+        """Return the graph over these agents. Raises `InputError` if the nodes of the file are not these agents."""
         import networkx as nx
 
         read = read_graph(self.path, len(agents))
@@ -66,7 +61,10 @@ class GraphFile(Topology):
         return False
 
     def _names(self, read: FileGraph, agents: Sequence[str]) -> dict[str, str]:
-        """Each node of the file with the agent it stands for, by its id, its label, or its number."""
+        """Return the agent of each node of the file, by id, label or number.
+
+        Raises `InputError` if the nodes do not match the agents.
+        """
         numbers = {str(i): name for i, name in enumerate(agents)}
         ids = {node: node for node in read.labels}
         for known in ({name: name for name in agents}, numbers):
@@ -82,9 +80,6 @@ class GraphFile(Topology):
         )
 
 
-# The generators that a scenario may name, each with the parameter that takes the number of agents; where
-# it is empty, the size follows from the other parameters. Left out: those that take Python objects, that may
-# never end for odd parameters, or whose size explodes.
 GENERATORS: dict[str, str] = {
     "barabasi_albert_graph": "n",
     "barbell_graph": "",
@@ -124,28 +119,25 @@ GENERATORS: dict[str, str] = {
     "wheel_graph": "n",
     "windmill_graph": "",
 }
-OBJECTS = {
-    "backend",
-    "backend_kwargs",
-    "create_using",
-    "initial_graph",
-    "kernel",
-    "nodelist",
-    "pos",
-    "pos_name",
-}
+"""Permitted generators, each with the name of its parameter for the number of nodes.
+
+The name is empty if the size follows from other parameters. Generators that take Python objects, may not terminate or
+grow exponentially are excluded.
+"""
+OBJECTS = {"backend", "backend_kwargs", "create_using", "initial_graph", "kernel", "nodelist", "pos", "pos_name"}
+"""Parameters of generators that a scenario cannot set, as their values are Python objects."""
 Number = int | float
 Value = bool | Number | list[Number] | list[list[Number]]
 
 
 class Generated(RandomTopology):
-    """Who reads whom from a generator of networkx, by its name: an edge u -> v says that v reads u."""
+    """A graph from a generator of networkx. An edge u -> v means that v reads u."""
 
     kind: Literal["networkx"] = "networkx"
     generator: str = Field(json_schema_extra={"enum": [*GENERATORS]})
-    """One of the listed generators; an undirected graph is read both ways, self-loops are left out."""
+    """Name of the generator. Undirected edges are read both ways; self-loops are removed."""
     params: dict[str, Value] = Field(default_factory=dict)
-    """The generator's parameters by name; the number of agents and the seed are given by the run."""
+    """Parameters of the generator by name. The run supplies the number of agents and the seed."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         import networkx as nx
@@ -153,41 +145,48 @@ class Generated(RandomTopology):
         if self.generator not in GENERATORS:
             near = get_close_matches(self.generator, GENERATORS, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"There is no generator {self.generator!r}.", f"{hint}There are {', '.join(GENERATORS)}.")
+            raise InputError(
+                f"Unknown generator {self.generator!r}.", f"{hint}Known generators: {', '.join(GENERATORS)}."
+            )
         function = getattr(nx, self.generator)
         given = self._arguments(function, n, seed)
         try:
             drawn = function(**given)
         except (nx.NetworkXException, TypeError, ValueError, ArithmeticError, IndexError) as error:
-            raise InputError(f"{self.generator}({self._shown()}) failed: {error}.", "Change its params.") from error
+            raise InputError(f"{self.generator}({self._shown()}) failed: {error}.", "Change its `params`.") from error
         made = len(drawn)
         require(
             made == n,
             self.generator,
             n,
-            f"it makes {made} nodes",
-            "change its params or the number of agents",
+            f"it generates {made} nodes",
+            "change its `params` or the number of agents",
         )
         graph = nx.DiGraph(nx.convert_node_labels_to_integers(drawn))
         return connect(n, graph.edges)
 
     def _arguments(self, function: Any, n: int, seed: int) -> dict[str, Any]:
-        """The keyword arguments, checked against the signature and against sizes that would never end."""
+        """Return the keyword arguments, checked against the signature of the generator and a maximum of their size.
+
+        Raises `InputError` for unknown, missing or too large parameters.
+        """
         own, known = GENERATORS[self.generator], inspect.signature(function).parameters
         if self.seed is not None and "seed" not in known:
-            raise InputError(f"{self.generator} is not random, so `seed` changes nothing.", "Leave `seed` out.")
+            raise InputError(f"{self.generator} is not random, so `seed` has no effect.", "Remove `seed`.")
         allowed = [name for name in known if name not in OBJECTS | {own, "seed"}]
         for name in self.params:
             if name not in allowed:
-                takes = f"It takes {', '.join(allowed)}." if allowed else "It takes none."
-                raise InputError(f"{self.generator} has no parameter {name!r} to set.", takes)
+                takes = f"Known parameters: {', '.join(allowed)}." if allowed else "Remove it: there are no parameters."
+                raise InputError(f"{self.generator} has no parameter {name!r}.", takes)
         missing = [p for p in allowed if known[p].default is inspect.Parameter.empty and p not in self.params]
         if missing:
-            raise InputError(f"{self.generator} needs {', '.join(missing)}.", "Give them under params.")
+            raise InputError(f"{self.generator} needs {', '.join(missing)}.", "Set the missing parameters in `params`.")
         most = n * n if own else n  # more would make a graph far larger than the society
         for name, value in self.params.items():
             if _largest(value) > most:
-                raise InputError(f"{self.generator}: {name} is above {most}.", f"There are {n} agents.")
+                raise InputError(
+                    f"{self.generator}: {name} exceeds {most}, as there are {n} agents.", "Lower it in `params`."
+                )
         supplied = {own: n, "seed": seed % 2**32}
         return dict(self.params) | {name: value for name, value in supplied.items() if name in known}
 

@@ -1,4 +1,4 @@
-"""Random families (and the circulant that k-regular is by default). Each depends on its seed alone."""
+"""Random graph families, and the circulant that `k_regular` is by default. Each depends only on its seed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 class KRegular(RandomTopology):
-    """Each reads exactly k others: the nearest on a ring, or others drawn at random."""
+    """A k-regular graph: each agent reads exactly k others, the nearest on a ring or drawn at random."""
 
     random_fields: ClassVar[tuple[str, ...]] = ("seed", "random")
     kind: Literal["k_regular"] = "k_regular"
     k: int = Field(ge=0)
-    """How many others each agent reads: less than the number of agents; if undirected, k * agents is even."""
+    """Number of agents that each agent reads, below the number of agents. If undirected, k * agents must be even."""
     random: bool = False
-    """Draw the graph from all k-regular ones; otherwise the k nearest on a ring are read (a circulant)."""
+    """Draw from all k-regular graphs. Otherwise each agent reads the k nearest on a ring (a circulant)."""
     directed: bool = False
-    """Reading is not mutual: each reads the k before it, or k others drawn at random."""
+    """Each agent reads its k predecessors, or k random others, without being read in return."""
 
     @model_validator(mode="after")
     def _is_drawn(self) -> Self:
         if self.seed is not None and not self.random:
-            raise ValueError("`seed` needs `random: true`: the k nearest on a ring are not drawn")
+            raise ValueError("`seed` needs `random: true`, as the k nearest on a ring are not random")
         return self
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
@@ -58,15 +58,15 @@ class KRegular(RandomTopology):
 
 
 class SmallWorld(RandomTopology):
-    """Each reads its k nearest on a ring, but some ties are rewired to anybody (Watts and Strogatz, 1998)."""
+    """Each agent reads its k nearest on a ring, with some ties rewired at random (Watts and Strogatz, 1998)."""
 
     kind: Literal["small_world"] = "small_world"
     k: int = Field(4, ge=2, multiple_of=2)
-    """Nearest neighbours tied on the ring: even, below the number of agents. Two agents are one tie."""
+    """Number of nearest neighbors on the ring: even, and below the number of agents. Two agents have one tie."""
     p: float = Field(0.1, ge=0, le=1)
-    """Probability that a tie is rewired: 0 is the ring lattice, 1 nearly random. Ties keep their number."""
+    """Probability that a tie is rewired. 0 is the ring lattice; 1 is nearly random. The number of ties is constant."""
     directed: bool = False
-    """Each tie is read one way only, in a direction drawn at random."""
+    """Each tie has one random direction."""
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
         n = len(agents)
@@ -83,13 +83,13 @@ class SmallWorld(RandomTopology):
 
 
 class ScaleFree(RandomTopology):
-    """Newcomers tie themselves to m earlier agents, preferring well-read ones (Barabasi and Albert, 1999)."""
+    """Each new agent and m earlier ones read each other, by preferential attachment (Barabasi and Albert, 1999)."""
 
     kind: Literal["scale_free"] = "scale_free"
     m: int = Field(2, ge=1)
-    """Ties of each newcomer, below the number of agents; m * (agents - m) ties in all."""
+    """Number of ties of each new agent, below the number of agents. The graph has m * (agents - m) ties."""
     directed: bool = False
-    """Newcomers read the earlier agents and are not read by them: an acyclic graph."""
+    """New agents read earlier agents and are not read by them, so the graph is acyclic."""
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
         return len(agents) > self.m + 1
@@ -104,13 +104,13 @@ class ScaleFree(RandomTopology):
 
 
 class ErdosRenyi(RandomTopology):
-    """Any two read each other with probability p, independently (the random graph of Gilbert, 1959)."""
+    """A random graph (Gilbert, 1959): any two agents read each other with probability p, independently."""
 
     kind: Literal["erdos_renyi"] = "erdos_renyi"
     p: float = Field(ge=0, le=1)
-    """Probability of each tie, or of each edge when directed."""
+    """Probability of each tie, or of each edge if directed."""
     directed: bool = False
-    """Draw for each ordered pair by itself, so that reading need not be mutual."""
+    """Draw each ordered pair independently, so that reading need not be mutual."""
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
         return len(agents) > 1 and 0 < self.p < 1

@@ -1,6 +1,6 @@
-"""The plain families: nobody, everybody, and the shapes one draws by hand. None of them is random.
+"""Deterministic graph families: none, complete, ring, star, chain, tree and grid.
 
-With one agent every family is that agent alone; with two, a ring is one tie, as a chain is.
+Over one agent, every family is a single node. Over two agents, a ring equals a chain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Nobody(Topology):
-    """Nobody reads anybody: independent agents."""
+    """No edges: no agent reads another."""
 
     kind: Literal["none"] = "none"
 
@@ -28,7 +28,7 @@ class Nobody(Topology):
 
 
 class Complete(Topology):
-    """Everybody reads everybody else."""
+    """A complete graph: each agent reads all others."""
 
     kind: Literal["complete"] = "complete"
 
@@ -37,24 +37,24 @@ class Complete(Topology):
 
 
 class Ring(Topology):
-    """Each reads its two neighbours on a ring, or only the one before it when directed."""
+    """A ring: each agent reads its two neighbors, or only its predecessor if directed."""
 
     kind: Literal["ring"] = "ring"
     directed: bool = False
-    """Each agent reads only the one before it, and the first reads the last."""
+    """Each agent reads only its predecessor; the first agent reads the last."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         return connect(n, ((i, (i + 1) % n) for i in range(n)), one_way(self.directed))
 
 
 class Star(Topology):
-    """The centre and each of the others read each other; the others do not read one another."""
+    """A star: the center and each other agent read each other."""
 
     kind: Literal["star"] = "star"
     direction: Direction = "both"
-    """`out`: the centre is read by the others; `in`: the centre reads the others; `both`."""
+    """Direction of reading. `out`: the others read the center. `in`: the center reads the others. `both`: both."""
     center: int = Field(0, ge=0)
-    """The number of the agent in the centre; the first agent is 0."""
+    """Index of the agent in the center, from 0."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         require(self.center < n, "star", n, f"there is no agent number {self.center}", f"center: 0 to {n - 1}")
@@ -62,39 +62,39 @@ class Star(Topology):
 
 
 class Chain(Topology):
-    """Each reads the ones before and after it, or only the one before it when directed."""
+    """A chain: each agent reads its predecessor and its successor, or only its predecessor if directed."""
 
     kind: Literal["chain"] = "chain"
     directed: bool = False
-    """Each agent reads only the one before it: an acyclic relay."""
+    """Each agent reads only its predecessor, so the graph is acyclic."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         return connect(n, ((i, i + 1) for i in range(n - 1)), one_way(self.directed))
 
 
 class Tree(Topology):
-    """Parents and children of a full tree read each other; the first agent is the root."""
+    """A full tree whose parents and children read each other. The first agent is the root."""
 
     kind: Literal["tree"] = "tree"
     branching: int = Field(2, ge=1)
-    """Children of each inner agent; the last inner agent may have fewer."""
+    """Number of children of each inner agent. The last inner agent may have fewer."""
     direction: Direction = "both"
-    """`out`: children read their parent; `in`: parents read their children; `both`."""
+    """Direction of reading. `out`: children read their parent. `in`: parents read their children. `both`: both."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         return connect(n, (((i - 1) // self.branching, i) for i in range(1, n)), self.direction)
 
 
 class Grid(Topology):
-    """Each reads its neighbours left, right, above and below; agents fill the rows in order."""
+    """A grid: each agent reads its horizontal and vertical neighbors. Agents fill the rows in order."""
 
     kind: Literal["grid"] = "grid"
     columns: int | None = Field(None, ge=1)
-    """Agents in a row; by default the grid is as square as can be. The last row may be shorter."""
+    """Number of agents per row. By default the grid is nearly square. The last row may be shorter."""
     periodic: bool = False
-    """Close rows and columns to rings (a torus); every row must then be full."""
+    """Close rows and columns to rings (a torus). All rows must be full."""
     directed: bool = False
-    """Each agent reads only the neighbours to its left and above it."""
+    """Each agent reads only its left and its upper neighbor."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         width = self.width(n)
@@ -114,7 +114,7 @@ class Grid(Topology):
         return connect(n, ties, one_way(self.directed))
 
     def width(self, n: int) -> int:
-        """Columns of the grid over n agents: as given, else the least that makes it no taller than wide."""
+        """Return the number of columns over n agents: `columns`, or the width of a nearly square grid."""
         if self.columns is not None:
             return min(self.columns, n)
         square = isqrt(n - 1) + 1

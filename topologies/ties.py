@@ -1,4 +1,4 @@
-"""What every topology uses: a graph made out of pairs, and a refusal of parameters that do not fit."""
+"""Helpers of the topologies: building a graph from pairs, and rejecting parameters that do not fit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Direction = Literal["both", "out", "in"]
-"""`out`: the root or centre is read by the others; `in`: it reads them; `both`: they read each other."""
+"""Direction of reading. `out`: the others read the root or center. `in`: it reads the others. `both`: both."""
 
 
 def connect(n: int, pairs: Iterable[tuple[int, int]], direction: Direction = "out") -> nx.DiGraph[int]:
-    """The graph over 0 .. n-1 with an edge u -> v (v reads u) for each pair (u, v).
+    """Return the graph over nodes 0 .. n-1 with an edge u -> v (v reads u) for each pair (u, v).
 
-    `in` turns every edge round and `both` adds its reverse. A pair of an agent with itself is left out.
+    `in` reverses every edge, and `both` adds the reversed edge. Self-loops are omitted.
     """
     import networkx as nx
 
@@ -32,12 +32,12 @@ def connect(n: int, pairs: Iterable[tuple[int, int]], direction: Direction = "ou
 
 
 def one_way(directed: bool) -> Direction:
-    """The direction that an option `directed` stands for."""
+    """Return the direction that corresponds to an option `directed`."""
     return "out" if directed else "both"
 
 
 def require(fits: bool, kind: str, n: int, cause: str, remedy: str) -> None:
-    """Refuse a parameter that does not fit `n` agents. Raises `InputError`."""
+    """Raise `InputError` if a parameter does not fit `n` agents."""
     if not fits:
         agents = "1 agent" if n == 1 else f"{n} agents"
         raise InputError(f"A {kind} topology over {agents} is not possible: {cause}.", remedy)

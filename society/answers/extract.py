@@ -57,10 +57,10 @@ def _check_regex(pattern: str) -> str:
 
 
 class Regex(Component):
-    """An extractor that a scenario writes itself."""
+    """An extractor by regular expression."""
 
     regex: Annotated[str, Field(min_length=1, max_length=MAX_REGEX), AfterValidator(_check_regex)]
-    """A regular expression. Its first group, or all it matches if it has none, is the answer."""
+    """Regular expression. Its first group is the answer, or the whole match if it has no group."""
 
 
 Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "statement", "line", "text"]

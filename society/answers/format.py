@@ -1,4 +1,4 @@
-"""What a scenario says about a task's answers: how to find them in a text, and when two are the same."""
+"""Answer formats: the rules that parse answers from texts and compare them."""
 
 from __future__ import annotations
 
@@ -26,30 +26,31 @@ ENDINGS = {
     "line": "Give the final answer alone on the last line.",
     "text": "Reply with the final answer alone.",
 }
-"""What to tell a model so that each extractor finds its answer."""
+"""Instruction for the model, by extractor, so that the extractor finds the answer."""
 
 
 Extractors = Annotated[tuple[Extractor, ...], Field(strict=False, min_length=1)]  # not strict: YAML gives a list
 Tolerance = Annotated[float, Field(ge=0, lt=1)]
 MORE_WORDS = 3
-"""Words that an answer may have beyond twice those of the true one and still be taken for a short answer."""
+"""Number of words that an answer may have beyond twice the length of the true answer."""
 
 
 class AnswerOptions(Component):
-    """How answers are found and compared. What is not given is as the task has it."""
+    """Rules that parse and compare answers. A field left out keeps the default of the task."""
 
     extract: Extractors | None = None
-    """Extractors in the order in which they are tried: boxed, hash, tag, last_number, choice, candidates, statement,
-    line, text, or {regex: "..."}. The last of neighbouring boxed, hash and tag in a reply counts, whatever its form."""
+    """Extractors in order of preference: boxed, hash, tag, last_number, choice, candidates, statement, line, text, or
+    {regex: "..."}. Adjacent boxed, hash and tag count as one; the last in the reply wins."""
     equal: Equality | None = None
-    """When two answers are the same: exact, words (as exact, and "eight" is 8), numeric, choice or math. With words, an
-    answer that holds the true one as it stands is right too: "the planet Jupiter"."""
+    """Comparison of answers: exact, words ("eight" equals 8), numeric, choice or math. With `words`, an answer that
+    contains the true answer is correct, too: "the planet Jupiter"."""
     tolerance: Tolerance | None = None
-    """Largest relative difference of equal numbers (numeric and math), usually 1e-6; whole numbers are exact."""
+    """Maximum relative difference of equal numbers for `numeric` and `math`, by default 1e-6. Integers are compared
+    exactly."""
 
 
 class AnswerFormat(Component):
-    """A task's own way to find and compare answers. The fields mean what they mean in `AnswerOptions`."""
+    """Default rules of a task that parse and compare answers. The fields are those of `AnswerOptions`."""
 
     extract: Extractors = ("boxed", "hash", "line")
     equal: Equality = "exact"
@@ -87,7 +88,7 @@ class AnswerFormat(Component):
         return EQUALITIES[self.equal](a, b, self.tolerance)
 
     def require(self) -> None:
-        """Raises `MissingExtraError` if what compares answers is not installed."""
+        """Raise `MissingExtraError` if the library that compares answers is not installed."""
         if self.equal == "math":
             require_math_verify()
 

@@ -1,11 +1,11 @@
-"""Tasks: where questions come from, how their answers are read, and who is right.
+"""Tasks: sources of questions, with parsing and scoring of answers.
 
-base            `Task`: what every task is; slices, shuffling, parsing, scoring
-capitals        capitals of countries, from a table of plain facts; `capital_reader` reads the place that is named
+base            `Task`, the base class: slices, shuffling, parsing, scoring
+capitals        capitals of countries, from a table; `capital_reader` finds the named place in a reply
 arithmetic      values of a+b*c+d-e*f and other forms
-reasoning_gym   any generator of reasoning-gym, with its own verifier
-jsonl           questions from a file, one JSON object a line
-contract        `TaskContract`: the tests that every task must pass, for outside authors too
+reasoning_gym   the generators of reasoning-gym, each with its own verifier
+jsonl           questions from a file with one JSON object per line
+contract        `TaskContract`, the tests that every task must pass, plugins included
 """
 
 TASKS: dict[str, str] = {
@@ -14,4 +14,4 @@ TASKS: dict[str, str] = {
     "jsonl": "society.tasks.jsonl:Jsonl",
     "reasoning_gym": "society.tasks.reasoning_gym:ReasoningGym",
 }
-"""Each built-in kind, and where its class is: nothing is imported before it is asked for."""
+"""Import path of each built-in task, by kind. Classes are imported on first use."""

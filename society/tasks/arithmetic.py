@@ -1,6 +1,6 @@
 """Arithmetic: the value of a+b*c+d-e*f for random integers, or of another form with + - * and letters.
 
-The form is the one of "Multiagent Finetuning" (arXiv 2501.05707), section 3.
+The default form is that of "Multiagent Finetuning" (arXiv 2501.05707), section 3.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ BOUND = 1_000_000
 def _check_form(form: str) -> str:
     form = re.sub(r"\s", "", form)
     if not re.fullmatch(r"[a-z](?:[-+*][a-z])*", form):
-        raise ValueError("should be single small letters joined by + - or *, such as a+b*c")
+        raise ValueError("should be single lowercase letters joined by +, - or *, such as a+b*c")
     return form
 
 
 class Arithmetic(Task):
-    """What is the value of a sum of products of random integers? An equal letter is an equal number."""
+    """Values of arithmetic expressions over random integers. Equal letters are equal numbers."""
 
     kind: Literal["arithmetic"] = "arithmetic"
     form: Annotated[str, Field(max_length=60), AfterValidator(_check_form)] = "a+b*c+d-e*f"
-    """Single letters joined by + - and *, such as a+b."""
+    """Expression of single letters joined by +, - and *, such as a+b*c."""
     low: int = Field(0, ge=-BOUND, le=BOUND)
-    """The smallest number."""
+    """Smallest number."""
     high: int = Field(30, ge=-BOUND, le=BOUND)
-    """The largest number."""
+    """Largest number."""
     limit: Annotated[int, Field(ge=1)] | None = 100
-    """How many questions."""
+    """Number of questions."""
 
     standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "last_number"), equal="numeric")
     generated: ClassVar[bool] = True
@@ -45,11 +45,11 @@ class Arithmetic(Task):
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
         if self.low > self.high:
-            raise ValueError(f"low ({self.low}) should not be above high ({self.high})")
+            raise ValueError(f"`low` ({self.low}) should not be above `high` ({self.high})")
         return self
 
     def questions(self, seed: int) -> Iterable[Item]:
-        """Random expressions without end; the id of each is the expression."""
+        """Yield random expressions endlessly. The id of each question is its expression."""
         rng = random.Random(f"arithmetic/{self.form}/{self.low}/{self.high}/{seed}")
         letters = sorted(set(re.findall("[a-z]", self.form)))
         while True:
@@ -60,7 +60,7 @@ class Arithmetic(Task):
 
 
 def _fill(form: str, numbers: Mapping[str, int]) -> str:
-    """The form with its letters replaced; a negative number after an operator stands in brackets."""
+    """Return the form with its letters replaced by numbers. A negative number after an operator is put in brackets."""
     shown = ""
     for char in form:
         if char not in numbers:
@@ -72,7 +72,7 @@ def _fill(form: str, numbers: Mapping[str, int]) -> str:
 
 
 def evaluate(form: str, numbers: Mapping[str, int]) -> int:
-    """The value of a checked form: products first, then sums from the left."""
+    """Return the value of a checked form: products first, then sums from the left."""
     total = 0
     for sign, product in re.findall(r"([-+]?)([a-z](?:\*[a-z])*)", form):
         value = 1

@@ -1,7 +1,7 @@
-"""What a task is: a source of questions in a fixed order, and the judge of their answers.
+"""Base class of tasks: a source of questions in a fixed order, with parsing and scoring of answers.
 
-A new task needs `kind`, `standard` and `questions`; slices, shuffling, parsing and scoring are common. Gold
-answers are used by `correct` alone.
+A new task needs `kind`, `standard` and `questions`. Slices, shuffling, parsing and scoring are inherited. Only
+`correct` and `has_form` use gold answers.
 """
 
 from __future__ import annotations
@@ -22,45 +22,47 @@ from society.core.errors import InputError
 from society.core.types import Item
 
 PATIENCE = 10_000
-"""So many repeated questions in a row, and a generator is held to have no new ones."""
+"""Number of consecutive repeated questions after which a generator counts as exhausted."""
 
 
 class Task(Component, ABC):
     """The `task:` of a scenario. Subclasses add `kind`, their fields, `standard` and `questions`.
 
-    The questions of one task and seed have one order. `offset` and `limit` cut a slice of it, so two slices
-    that do not overlap share no question: no text occurs twice in that order.
+    The questions of a task and a seed have a fixed order without repetitions. `offset` and `limit` select a slice, so
+    slices that do not overlap share no question.
     """
 
     standard: ClassVar[AnswerFormat]
-    """How this task's answers are found and compared, unless the scenario says otherwise."""
+    """Default rules that parse and compare the answers of this task."""
     generated: ClassVar[bool] = False
-    """Whether `questions` goes on for ever. Generated questions come in random order as it is."""
+    """Whether `questions` is an endless generator. Generated questions are already in random order."""
 
     limit: Annotated[int, Field(ge=1)] | None = None
-    """How many questions; all there are if not given."""
+    """Maximum number of questions. By default all."""
     offset: int = Field(0, ge=0)
-    """How many questions of the order to skip first."""
+    """Number of questions to skip at the start."""
     shuffle: bool = False
-    """Whether to put the questions in a random order (fixed by the seed) before the slice is cut."""
+    """Shuffle the questions, with the seed of the scenario, before `offset` and `limit` apply."""
     answer: AnswerOptions = AnswerOptions()
-    """How answers are found and compared, where it should differ from the task's own way."""
+    """Rules that parse and compare answers, where they differ from the defaults of the task."""
 
     @abstractmethod
     def questions(self, seed: int) -> Iterable[Item]:
-        """Every question, in an order and with ids that depend on the task's own fields and `seed` alone.
+        """Yield all questions. Their order and ids depend only on the fields of the task and `seed`.
 
-        Raises `InputError` when the questions cannot be had.
+        Raises `InputError` if the questions cannot be loaded.
         """
 
     def load(self, seed: int) -> list[Item]:
-        """The slice of the questions that the scenario asks for.
+        """Return the questions of the slice that `offset` and `limit` select.
 
-        Raises `InputError` when there are fewer questions than that, or an extra is missing.
+        Raises `InputError` if there are fewer questions, and `MissingExtraError` if an extra is not installed.
         """
         self.format.require()
         if self.generated and self.limit is None:
-            raise InputError("A task with generated questions has no end.", "Say how many questions: `limit: 100`.")
+            raise InputError(
+                "A task with generated questions needs a limit.", "Set `task.limit`, for example `limit: 100`."
+            )
         items = distinct(self.questions(seed))
         if self.shuffle and not self.generated:
             items = iter(shuffled(items, seed))
@@ -71,26 +73,26 @@ class Task(Component, ABC):
         return chosen
 
     def _refuse_slice(self, available: int) -> None:
-        wanted = f"questions {self.offset + 1} to {self.offset + self.limit}" if self.limit else "questions"
+        last = f" to {self.offset + self.limit}" if self.limit else " and later ones"
         raise InputError(
-            f"The task should give {wanted} after an offset of {self.offset}, but has {available} in all.",
-            "Lower `limit` or `offset`, or make the task wider.",
+            f"The scenario asks for question {self.offset + 1}{last} of the task, which has {available} in all.",
+            "Lower `limit` or `offset` of the task, or remove restrictions such as `where`.",
         )
 
     @cached_property
     def format(self) -> AnswerFormat:
-        """How answers are found and compared: the task's own way with the scenario's changes."""
+        """Rules that parse and compare answers: the defaults of the task with the options of the scenario."""
         return self.standard.override(self.answer)
 
     @property
     def instruction(self) -> str:
-        """A sentence for prompts on how to end an answer."""
+        """Instruction for prompts on how to end a reply."""
         return self.format.ending
 
     def candidates(self, item: Item) -> Mapping[str, str]:
-        """Each way to write a possible answer and what it stands for. Never says which is right.
+        """Return the possible answers: each spelling, mapped to its canonical form.
 
-        For multiple choice the text of an option stands for its letter.
+        For multiple choice, the text of an option maps to its letter. The result does not depend on the true answer.
         """
         return {choice: chr(ord("A") + index) for index, choice in enumerate(item.choices)}
 
@@ -104,24 +106,24 @@ class Task(Component, ABC):
         return {}
 
     def parse(self, text: str, item: Item) -> str | None:
-        """The final answer in a model's text, or None if there is none."""
+        """Return the final answer in a model's text, or None if there is none."""
         return self.format.find(text, self.candidates(item), item.question)
 
     def same(self, a: str, b: str) -> bool:
-        """Whether two parsed answers are the same answer. Symmetric; knows nothing of what is right."""
+        """Return whether two parsed answers are equal. Symmetric, and independent of the true answer."""
         return self.format.same(a, b)
 
     def correct(self, answer: str, item: Item) -> bool:
-        """Whether a parsed answer is right: the same as the gold answer or an alias of it."""
+        """Return whether a parsed answer is correct: equal to the gold answer or one of its aliases."""
         return any(self.format.matches(answer, right) for right in (item.gold, *item.aliases))
 
     def has_form(self, answer: str, item: Item) -> bool:
-        """Whether a parsed answer has the form of the true one, so that it could be right."""
+        """Return whether a parsed answer has the form of the gold answer, so that it could be correct."""
         return self.format.has_form(answer, (item.gold, *item.aliases))
 
 
 def distinct(items: Iterable[Item]) -> Iterator[Item]:
-    """`items` without those whose question was there before; ends after `PATIENCE` repetitions in a row."""
+    """Yield `items` without repeated questions. Stop after `PATIENCE` consecutive repetitions."""
     seen: set[str] = set()
     repeated = 0
     for item in items:
@@ -134,7 +136,7 @@ def distinct(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def shuffled(items: Iterable[Item], seed: int) -> list[Item]:
-    """`items` in a random order that depends on `seed` alone."""
+    """Return `items` in a random order that depends only on `seed`."""
     ordered = list(items)
     random.Random(f"shuffle/{seed}").shuffle(ordered)
     return ordered

@@ -1,6 +1,6 @@
-"""Capitals of countries: short factual questions that a small model knows in part.
+"""Capitals of countries: short factual questions that a small model answers in part.
 
-The table holds the members of the United Nations that have one clear capital; seven without are left out.
+The table contains the members of the United Nations, except seven without a single undisputed capital.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ Continent = Literal["Africa", "Asia", "Europe", "North America", "Oceania", "Sou
 
 
 class Capitals(Task):
-    """What is the capital of a country? All countries of the table, or a part of it."""
+    """Capitals of countries, for all countries of the table or some of them."""
 
     kind: Literal["capitals"] = "capitals"
     continent: Continent | None = None
-    """Only countries of this continent."""
+    """Restrict the questions to countries of this continent."""
     well_known: bool = False
-    """Only countries that most people could find on a map."""
+    """Restrict the questions to well-known countries."""
 
     standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("candidates",), equal="exact")
 
     def questions(self, seed: int) -> Iterable[Item]:
-        """One question a country, in alphabetical order within each continent."""
+        """Yield one question per country, in alphabetical order within each continent."""
         for row in _table():
             fits = self.continent in (None, row["continent"])
             if fits and (row["well_known"] == "yes" or not self.well_known):
                 yield _item(row)
 
     def parse(self, text: str, item: Item) -> str | None:
-        """Return the place that the reply names as the capital, right or wrong; None if it names none.
+        """Return the place that the reply names as the capital, or None.
 
-        Where the scenario gives its own extractors, these read the reply.
+        If the scenario sets extractors of its own, they parse the reply.
         """
         if self.format.extract != self.standard.extract:
             return super().parse(text, item)
         return _reader().read(text, item.question.removeprefix("What is the capital of ").removesuffix("?"))
 
     def candidates(self, item: Item) -> Mapping[str, str]:
-        """Every capital of the whole table in all its spellings, whatever the question."""
+        """Return every capital of the table in all its spellings, for any question."""
         return _spellings()
 
 

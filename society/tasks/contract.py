@@ -1,11 +1,11 @@
-"""The tests that every task must pass. Outside authors derive a test class:
+"""The contract tests of tasks. To test a task, derive a test class:
 
     class TestMine(TaskContract):
         @pytest.fixture
         def task(self):
             return Mine(limit=8)
 
-The fixture's task must have at least eight questions.
+The task of the fixture must have at least eight questions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from society.tasks.base import Task
 
 
 class TaskContract:
-    """Checks ids, slices, determinism, parsing and scoring. Needs a fixture `task`."""
+    """Tests of ids, slices, determinism, parsing and scoring. They need a fixture `task`."""
 
     def test_ids_are_unique_and_stable(self, task: Task) -> None:
         """The same seed gives the same questions, each with an id of its own and a text of its own."""
@@ -75,7 +75,7 @@ _REPLIES = {
 
 
 def _reply(task: Task, answer: str) -> str:
-    """A model's reply that ends as the task's instruction asks."""
+    """Return a model's reply that ends as the task's instruction requires."""
     first = task.format.extract[0]
     template = _REPLIES.get(first, "Let me see.\n{}") if isinstance(first, str) else "{}"
     return template.format(answer)

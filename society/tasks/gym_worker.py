@@ -1,7 +1,7 @@
-"""The child process that runs reasoning-gym. Started by `Worker`, never imported by the engine.
+"""The child process that runs reasoning-gym. `Worker` starts it; the engine never imports it.
 
-Several verifiers call `eval` or `sympy.parse_expr` on the answer. Those get an answer only if it is made of
-numbers, operators, single letters and names of functions, or is a list of numbers and quoted words.
+Several verifiers call `eval` or `sympy.parse_expr` on the answer. They receive an answer only if it consists of
+numbers, operators, single letters and function names, or is a list of numbers and quoted words.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ _TOWER = re.compile(r"(?:\*\*|\^)[\s(]*[0-9]{4,}|(?:\*\*|\^)[\s(]*[0-9.]+[\s)]*(
 
 
 def is_harmless(answer: str) -> bool:
-    """Whether evaluating `answer` could do nothing but arithmetic, or build a list."""
+    """Return whether evaluating `answer` can only do arithmetic or build a list."""
     return bool(_LIST.fullmatch(answer) or (_FORMULA.fullmatch(answer) and not _TOWER.search(answer)))
 
 
 @cache
 def evaluates(module: str) -> bool:
-    """Whether the source of a dataset's module evaluates text at all."""
+    """Return whether the source of a dataset's module evaluates text."""
     return bool(_EVALUATES.search(inspect.getsource(sys.modules[module])))
 
 
 def make(dataset: str, params: str, seed: int, index: int) -> dict[str, str]:
-    """Question and answer number `index` of a generator."""
+    """Return the question and the answer with this index."""
     entry = make_generator(dataset, params, seed)[index]
     return {"question": entry["question"], "gold": "" if entry["answer"] is None else str(entry["answer"])}
 
 
 def reply_to(work: str, dataset: str, params: str, seed: int, index: int, answer: str = "") -> object:
-    """Reply to what `ReasoningGym` asks: `make` a question, or `judge` an answer. Only judging has a limit of time."""
+    """Return the result of a request of `ReasoningGym`: `make` a question or `judge` an answer.
+
+    Only `judge` has a time limit.
+    """
     if work == "make":
         return make(dataset, params, seed, index)
     generator = make_generator(dataset, params, seed)
@@ -49,13 +52,13 @@ def reply_to(work: str, dataset: str, params: str, seed: int, index: int, answer
 
 
 def clear_cache() -> None:
-    """Empty SymPy's cache, so that the work of judging does not depend on the answers before."""
+    """Clear SymPy's cache, so that the work of scoring does not depend on earlier answers."""
     if "sympy" in sys.modules:
         sys.modules["sympy"].core.cache.clear_cache()
 
 
 def judge(generator: Any, entry: dict[str, Any], answer: str) -> bool:
-    """Whether the generator's verifier gives `answer` full score."""
+    """Return whether the generator's verifier gives `answer` the full score."""
     if answer != entry["answer"] and evaluates(type(generator).__module__) and not is_harmless(answer):
         return False
     return float(generator.score_answer(answer=answer, entry=entry)) >= 0.999

@@ -1,11 +1,11 @@
-"""Questions from a file with one JSON object a line, by a mapping of its fields.
+"""Questions from a JSONL file: a mapping from its fields to questions, options and answers.
 
 {kind: jsonl, path: gsm8k.jsonl, question: question, gold: answer, gold_extract: [hash]}
 {kind: jsonl, path: mmlu.jsonl, question: question, choices: choices, gold: answer}
 {kind: jsonl, path: trivia.jsonl}
 
-By default an answer is read from an ordinary sentence and compared by its words. `answer.equal` says where answers are
-numbers, mathematics or choices, which are read as such.
+By default an answer is parsed from a sentence and compared word by word. `answer.equal` selects numbers, mathematics or
+choices instead.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ _EXTRACTORS: Mapping[Equality, tuple[Extractor, ...]] = {
     "math": ("boxed", "hash", "line"),
     "choice": ("choice", "boxed"),
 }
-"""How answers are found that are compared in this way, unless the scenario says otherwise."""
+"""Default extractors, by how answers are compared."""
 
 
 class Jsonl(Task):
-    """Questions from a JSONL file."""
+    """Questions from a JSONL file: one JSON object per line."""
 
     kind: Literal["jsonl"] = "jsonl"
     path: Annotated[ReadablePath, Field(strict=False)]
-    """The file, relative to the scenario."""
+    """Path of the file, relative to the scenario."""
     question: str = "question"
-    """The field with the question, or a template of fields such as "{context} {question}"."""
+    """Name of the field with the question, or a template such as "{context} {question}"."""
     gold: str = "answer"
-    """The field with the true answer, or a list of equally true ones."""
+    """Name of the field with the true answer, or with a list of equally correct answers."""
     gold_extract: Annotated[tuple[Extractor, ...], Field(strict=False)] = ()
-    """How to find the true answer in its field (hash for GSM8K, boxed for MATH); all of it if not given."""
+    """Extractors for the true answer in its field: `hash` for GSM8K, `boxed` for MATH. By default the whole field."""
     choices: str | None = None
-    """The field with the list of options; the true answer is then an index from 0, a letter, or an option."""
+    """Name of the field with the list of options. The true answer is an index from 0, a letter, or an option."""
     id: str | None = None
-    """The field that identifies a question; its line if not given."""
+    """Name of the field that identifies a question. By default its line number."""
     where: dict[str, Plain | list[Plain]] = Field(default_factory=dict)
-    """Only rows whose fields have this value, or one of these."""
+    """Filter: use only rows whose fields have this value, or one of these values."""
 
     standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "statement"), equal="words")
 
     @cached_property
     def format(self) -> AnswerFormat:
-        """Letters for multiple choice, else what the equality compares; with what the scenario changes."""
+        """Rules that parse and compare answers, by `choices` and `answer`."""
         if self.choices is not None:
             return CHOICE.override(self.answer)
         extract = _EXTRACTORS.get(self.answer.equal) if self.answer.equal is not None else None
@@ -89,9 +89,9 @@ class Jsonl(Task):
         return reasons
 
     def questions(self, seed: int) -> Iterable[Item]:
-        """The rows that fit `where`, in the order of the file.
+        """Yield the rows that match `where`, in the order of the file.
 
-        Raises `InputError`, with file and line, for a row that cannot be used.
+        Raises `InputError`, with file and line, for an invalid row.
         """
         ids: set[str] = set()
         found = 0
@@ -100,13 +100,13 @@ class Jsonl(Task):
                 continue
             item = self._item(row, line)
             if item.id in ids:
-                raise self._error(line, f"has the id {item.id!r} a second time", "Name a field that is unique in `id`.")
+                raise self._error(line, f"repeats the id {item.id!r}", "Set `task.id` to a field with unique values.")
             ids.add(item.id)
             found += 1
             yield item
         if not found:
-            what = "no row fits `where`" if self.where else "there are no rows"
-            raise InputError(f"{self.path}: {what}.", "Check `path` and `where` of the task.")
+            what = "no row matches `where`" if self.where else "there are no rows"
+            raise InputError(f"{self.path}: {what}.", "Check `task.path` and `task.where`.")
 
     def _fits(self, row: Row, line: int) -> bool:
         for name, wanted in self.where.items():
@@ -125,7 +125,7 @@ class Jsonl(Task):
         return Item(id=identity, question=question, gold=gold, aliases=tuple(aliases), choices=options)
 
     def _fill(self, row: Row, line: int) -> str:
-        """The question: a field, or a template. In a template a list is shown as lettered options."""
+        """Return the question from its field or template. A template shows a list as lettered options."""
         if "{" not in self.question:
             return _show(self._field(row, self.question, line))
         return re.sub(r"\{(\w+)\}", lambda match: _show(self._field(row, match[1], line)), self.question)
@@ -139,7 +139,7 @@ class Jsonl(Task):
         return tuple(str(option) for option in options)
 
     def _golds(self, row: Row, options: tuple[str, ...], line: int) -> list[str]:
-        """Return the true answers of a row: the first is shown as the true one, all are right."""
+        """Return the true answers of a row. All are correct; the first is displayed."""
         value = self._field(row, self.gold, line)
         values = value if isinstance(value, list) and value else [value]
         return list(dict.fromkeys(self._gold(value, options, line) for value in values))
@@ -153,12 +153,12 @@ class Jsonl(Task):
             raise self._error(
                 line,
                 f"has a field {self.gold!r} without an answer",
-                "Correct `gold_extract` of the task, or the row.",
+                "Correct `task.gold_extract`, or the row.",
             )
         return found
 
     def _letter(self, value: Any, options: tuple[str, ...], line: int) -> str:
-        """The letter that an index from 0, a letter or the text of an option stands for."""
+        """Return the letter of an option, given by its index from 0, its letter or its text."""
         letters = LETTERS[: len(options)]
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
             return letters[value]
@@ -167,7 +167,7 @@ class Jsonl(Task):
         if isinstance(value, str) and value in options:
             return letters[options.index(value)]
         raise self._error(
-            line, f"has the answer {value!r}, which is none of its {len(options)} options", "Correct the row."
+            line, f"has the answer {value!r}, which is not one of its {len(options)} options", "Correct the row."
         )
 
     def _field(self, row: Row, name: str, line: int) -> Any:
@@ -175,7 +175,7 @@ class Jsonl(Task):
             raise self._error(
                 line,
                 f"has no field {name!r}; it has {', '.join(row)}",
-                "Correct the field's name in the task.",
+                "Correct the name of the field in the task.",
             )
         return row[name]
 
@@ -184,9 +184,9 @@ class Jsonl(Task):
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Each row of a JSONL file with its line, from 1; empty lines are skipped.
+    """Yield the number of each line, from 1, and its row. Empty lines are skipped.
 
-    Raises `InputError`, with file and line, where the file cannot be read, is not UTF-8 or not JSON objects.
+    Raises `InputError`, with file and line, for an unreadable file, a line that is not UTF-8, or not a JSON object.
     """
     try:
         with path.open("rb") as file:
@@ -194,7 +194,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
                 if raw.strip():
                     yield line, _parse_row(raw, f"{path}:{line}")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Check `path` of the task.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Check `task.path`.") from error
 
 
 def _parse_row(raw: bytes, where: str) -> Row:
@@ -203,9 +203,9 @@ def _parse_row(raw: bytes, where: str) -> Row:
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not UTF-8 text.", "Convert the file to UTF-8.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON: {error}.", "The file should hold one JSON object a line.") from error
+        raise InputError(f"{where}: not JSON: {error}.", "Write one JSON object per line.") from error
     if not isinstance(row, dict):
-        raise InputError(f"{where}: not a JSON object.", "The file should hold one JSON object a line.")
+        raise InputError(f"{where}: not a JSON object.", "Write one JSON object per line.")
     return row
 
 

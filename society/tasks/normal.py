@@ -1,4 +1,4 @@
-"""One normal form of questions: two texts that a reader takes for the same question have the same."""
+"""The normal form of questions, equal for texts that a reader takes for the same question."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _SHAPES = {
     ":": "\u2236",
     "\u00b7": "\u22c5\u2219",
 }
-"""Dashes, quotation marks and signs that look like others, which no Unicode normal form unites, by what they become."""
+"""Replacements of similar dashes, quotation marks and signs that no Unicode normal form unifies."""
 _LIKE_OTHERS = str.maketrans({shape: char for char, shapes in _SHAPES.items() for shape in shapes})
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Characters without a shape that are no format characters: fillers, and joiners of graphemes."""
+"""Invisible characters outside the category of format characters: fillers and grapheme joiners."""
 
 
 def normal_question(text: str) -> str:
-    """Return the normal form of a question, which is for comparing and not for reading.
+    """Return the normal form of a question, for comparison only.
 
-    It ignores letter case, Unicode normal forms, invisible characters, shapes of dashes and quotation marks, the script
-    of digits, and all white space: "2+2" and "2 + 2" are one question. Rather two questions too many count as one than
-    a question that is tested is learned.
+    The normal form ignores letter case, Unicode normal forms, invisible characters, shapes of dashes and quotation
+    marks, the script of digits, and white space: "2+2" equals "2 + 2". It errs towards equality, so that no evaluation
+    question is trained on.
     """
     folded = _fold(_fold(_visible(text)))  # folding letter case can undo a normal form
     return "".join(map(_digit, _visible(folded)))
@@ -38,7 +38,7 @@ def _visible(text: str) -> str:
 
 
 def _is_unseen(char: str) -> bool:
-    """Whether a character has no shape: white space, format and control characters, variation selectors."""
+    """Return whether a character is invisible: white space, a format or control character, or a variation selector."""
     selector = "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef"
     return char.isspace() or selector or char in _UNSEEN or unicodedata.category(char) in ("Cf", "Cc")
 

@@ -1,7 +1,8 @@
-"""Any generator of reasoning-gym, each with its own verifier (https://github.com/open-thought/reasoning-gym).
+"""The generators of reasoning-gym, each with its own verifier (https://github.com/open-thought/reasoning-gym).
 
-Questions are made and judged in a worker process: some generators go by the order of a set, which only a fixed
-hash seed repeats, and some verifiers evaluate a model's text. Those get nothing that could be a program.
+A worker process generates and scores the questions, for two reasons. Some generators depend on the order of a set,
+which needs a fixed hash seed. Some verifiers evaluate a model's text; the worker passes them only text that is not a
+program.
 """
 
 from __future__ import annotations
@@ -25,33 +26,33 @@ from society.core.types import Item
 from society.tasks.base import Task
 
 SIZE = 10_000
-"""Questions of one generator and seed. Fixed: some generators make other questions when it changes."""
+"""Number of questions of a generator and seed. Constant, as some generators depend on it."""
 MAX_ANSWER = 10_000
-"""Characters. A longer answer is wrong."""
+"""Maximum length of an answer, in characters. Longer answers are incorrect."""
 PREPARATION_SECONDS = 30.0
-"""Some generators read word lists or make all their puzzles first."""
+"""Seconds to start the worker: some generators read word lists or generate all puzzles first."""
 
 Parameter = str | int | float | bool | None | list[Any]
 
 
 class ReasoningGym(Task):
-    """Questions that reasoning-gym generates; an answer is right if its verifier gives full score."""
+    """Questions from reasoning-gym. An answer is correct if the verifier gives the full score."""
 
     kind: Literal["reasoning_gym"] = "reasoning_gym"
     dataset: str
-    """The name of the generator, such as chain_sum."""
+    """Name of the generator, such as chain_sum."""
     params: dict[str, Parameter] = Field(default_factory=dict)
-    """Parameters of the generator."""
+    """Parameters of the generator by name."""
     limit: Annotated[int, Field(ge=1, le=SIZE)] | None = 100
-    """How many questions."""
+    """Number of questions."""
 
     standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("tag", "boxed", "line"), equal="exact")
     generated: ClassVar[bool] = True
 
     def questions(self, seed: int) -> Iterable[Item]:
-        """The first 10,000 questions of the generator.
+        """Yield the first 10,000 questions of the generator.
 
-        Raises `InputError` for an unknown generator or parameter, `MissingExtraError` without reasoning-gym.
+        Raises `InputError` for an unknown generator or parameter, and `MissingExtraError` without reasoning-gym.
         """
         if find_spec("reasoning_gym") is None:
             raise MissingExtraError("The task `reasoning_gym`", "reasoning-gym", "tasks")
@@ -61,9 +62,9 @@ class ReasoningGym(Task):
         return (self._item(params, start, index) for index in range(SIZE))
 
     def correct(self, answer: str, item: Item) -> bool:
-        """Return whether the generator's own verifier gives the answer full score.
+        """Return whether the generator's verifier gives the answer the full score.
 
-        A verdict that it does not reach is False and noted as undecided.
+        An undecided verdict is False and recorded as undecided.
         """
         if not answer or len(answer) > MAX_ANSWER:
             return False
@@ -77,7 +78,7 @@ class ReasoningGym(Task):
         made = _worker().ask("make", self.dataset, params, start, index)
         if made is None:
             raise InputError(
-                f"The dataset {self.dataset!r} could not make its question {index}.", "Choose other `params`."
+                f"The dataset {self.dataset!r} failed to generate question {index}.", "Change `task.params`."
             )
         return Item(id=f"{self.dataset}-{start}-{index}", data={"seed": start, "index": index}, **made)
 
@@ -97,27 +98,27 @@ class ReasoningGym(Task):
 
 
 def spread_seed(dataset: str, seed: int) -> int:
-    """A generator's seed, far from those of other seeds: a generator adds the index of a question to it."""
+    """Return the seed of a generator. Seeds are far apart, as a generator adds the index of a question to its seed."""
     digest = hashlib.sha256(f"{dataset}/{seed}".encode()).digest()
     return int.from_bytes(digest[:6]) % 2**31
 
 
 @cache
 def make_generator(dataset: str, params: str, seed: int) -> Any:
-    """The generator; `params` is JSON. Raises `InputError` when it refuses its parameters."""
+    """Return the generator. `params` is JSON. Raises `InputError` for parameters that the generator rejects."""
     import reasoning_gym
 
     try:
         return reasoning_gym.create_dataset(dataset, seed=seed, size=SIZE, **json.loads(params))
     except (AssertionError, TypeError, ValueError) as error:
         raise InputError(
-            f"The dataset {dataset!r} refuses its parameters: {error}", "Correct `params` of the task."
+            f"The dataset {dataset!r} rejects its parameters: {error}.", "Correct `task.params`."
         ) from error
 
 
 def _suggest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+    return f"Did you mean {near[0]!r}?" if near else f"Choose one of: {', '.join(known)}."
 
 
 @cache

@@ -19,7 +19,7 @@ PAPER = Path(__file__).parents[2] / "scenarios" / "paper"
         (["train.quorum=4"], "train.quorum: no decision can be a label: there are 3 voters"),
         (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
         (["decision={kind: judge, agent: agent-1}"], "Lower `train.quorum`, or set `train.label: gold`"),
-        (["train.learners.critic.rows=null"], "repeat needs `rows` or `tokens`"),
+        (["train.learners.critic.rows=null"], "`repeat` needs `rows` or `tokens`"),
     ],
 )
 def test_what_can_never_be_reached_is_an_error(changes: list[str], says: str) -> None:

@@ -210,7 +210,7 @@ def test_unknown_names_of_reasoning_gym_get_a_suggestion() -> None:
         ReasoningGym(dataset="chainsum").load(0)
     with pytest.raises(InputError, match="Did you mean 'min_terms'"):
         ReasoningGym(dataset="chain_sum", params={"min_term": 2}).load(0)
-    with pytest.raises(InputError, match="refuses its parameters"):
+    with pytest.raises(InputError, match="rejects its parameters"):
         ReasoningGym(dataset="chain_sum", params={"min_terms": 9, "max_terms": 2}).load(0)
 
 
@@ -239,7 +239,7 @@ def test_where_filters(tmp_path: Path) -> None:
     path = write(tmp_path, *SUMS)
     assert len(jsonl(path, where={"level": 1}).load(0)) == 6
     assert len(jsonl(path, where={"level": [0, 1]}).load(0)) == 12
-    with pytest.raises(InputError, match="no row fits `where`"):
+    with pytest.raises(InputError, match="no row matches `where`"):
         jsonl(path, where={"level": 7}).load(0)
 
 
@@ -273,10 +273,10 @@ GOOD = json.dumps(SUMS[0])
         ([GOOD], {"id": "uuid"}, r"no field 'uuid'"),
         ([GOOD], {"where": {"kind": 1}}, r"no field 'kind'"),
         ([GOOD], {"gold_extract": ["boxed"]}, r"rows.jsonl:1: .*'answer' without an answer"),
-        ([GOOD, SUMS[2]], {"id": "level"}, r"rows.jsonl:2: .*id '0' a second time"),
+        ([GOOD, SUMS[2]], {"id": "level"}, r"rows.jsonl:2: .*repeats the id '0'"),
         ([GOOD], {"choices": "answer"}, r"no list of 2 to 10 options"),
-        ([{**TESTS[0], "answer": 3}], {"choices": "choices"}, r"none of its 3 options"),
-        ([{**TESTS[0], "answer": True}], {"choices": "choices"}, r"none of its 3 options"),
+        ([{**TESTS[0], "answer": 3}], {"choices": "choices"}, r"not one of its 3 options"),
+        ([{**TESTS[0], "answer": True}], {"choices": "choices"}, r"not one of its 3 options"),
         (["", ""], {}, r"there are no rows"),
     ],
 )

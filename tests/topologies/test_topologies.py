@@ -410,18 +410,18 @@ REFUSED: list[tuple[Topology, int, str]] = [
     (ScaleFree(m=3), 3, "m: 1 to 2"),
     (Layered(layers=4), 3, "layers: 1 to 3"),
     (Layered(layers=[1, 1]), 3, "add up to 3"),
-    (Edges(edges=[["0", "9"]]), 3, "'9', which is no agent"),
+    (Edges(edges=[["0", "9"]]), 3, "unknown agent '9'"),
     (Edges(edges=[["1", "1"]]), 3, "read itself"),
     (Matrix(rows=[[0, 1]]), 2, "2 lists of 2"),
     (Matrix(rows=[[0], [0, 1]]), 2, "row 0 has 1 columns"),
     (Matrix(rows=[[0, 1], [0, 1]]), 2, "put 0 on the diagonal"),
     (Generated(generator="cycle_grap"), 3, "Did you mean 'cycle_graph'"),
     (Generated(generator="watts_strogatz_graph", params={"k": 2}), 3, "needs p"),
-    (Generated(generator="watts_strogatz_graph", params={"k": 2, "q": 1}), 3, "It takes k, p."),
-    (Generated(generator="cycle_graph", params={"n": 5}), 3, "It takes none."),
+    (Generated(generator="watts_strogatz_graph", params={"k": 2, "q": 1}), 3, "Known parameters: k, p."),
+    (Generated(generator="cycle_graph", params={"n": 5}), 3, "there are no parameters"),
     (Generated(generator="gnp_random_graph", params={"p": [0.5]}), 3, "failed"),
-    (Generated(generator="barbell_graph", params={"m1": 3, "m2": 0}), 5, "it makes 6 nodes"),
-    (Generated(generator="caveman_graph", params={"l": 10**9, "k": 10**9}), 5, "l is above 5"),
+    (Generated(generator="barbell_graph", params={"m1": 3, "m2": 0}), 5, "it generates 6 nodes"),
+    (Generated(generator="caveman_graph", params={"l": 10**9, "k": 10**9}), 5, "l exceeds 5"),
 ]
 
 

@@ -1,14 +1,14 @@
-"""The scenario language: what a YAML file may say, with every default.
+"""The models of a scenario file: every key that YAML may contain, with its default.
 
     Scenario        the whole file
-    RoleSpec        what an agent is told: system message, prompt template, memory
-    AgentSpec       an agent, or a group of `count` alike
-    PhaseSpec       a stretch of rounds: who speaks, in which order, who reads whom
-    EdgeView        what a reader is shown along an edge
-    Binding         what an agent does otherwise in one phase
-    SamplingSpec    how tokens are drawn; each level overrides the one above
+    RoleSpec        system message, prompt template and memory of an agent
+    AgentSpec       one agent, or a group of `count` identical agents
+    PhaseSpec       a sequence of rounds: its speakers, their order, and the topology
+    EdgeView        the part of a message that its reader is shown
+    Binding         the settings of one agent in one phase
+    SamplingSpec    decoding settings; each level overrides the level above
 
-These are what people write; `society.scenario.expand` turns them into what the engine runs.
+People write these models; `society.scenario.expand` turns them into the plans that the engine runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from society.tasks.base import Task
 from topologies.base import Topology
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-"""Letters, digits, - and _, a letter first."""
+"""A name: a letter, then up to 63 letters, digits, hyphens and underscores."""
 AnyBackend = Annotated[BackendConfig, Registered("backend")]
 AnyTopology = Annotated[Topology, Registered("topology")]
 AnyTask = Annotated[Task, Registered("task")]
@@ -46,126 +46,138 @@ AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
 
 
 MOST_PLACES = 300_000
-"""Maximum number of agents times the number of phases."""
+"""Maximum product of the numbers of agents and phases."""
 
 
 class SamplingSpec(Component):
-    """How tokens are drawn. What is left out comes from the level above: scenario, role, agent, phase."""
+    """Decoding settings. A field left out comes from the level above.
+
+    The levels are scenario, role, agent and phase.
+    """
 
     temperature: float | None = Field(None, ge=0, le=10)
-    """0 is greedy."""
+    """Sampling temperature. 0 is greedy decoding."""
     top_p: float | None = Field(None, gt=0, le=1)
-    """Only the likeliest tokens that together have this probability; 1 is off."""
+    """Nucleus sampling: keep the most likely tokens whose probabilities add up to this value. 1 disables it."""
     top_k: int | None = Field(None, ge=0)
-    """0 is off."""
+    """Keep this many of the most likely tokens. 0 disables it."""
     min_p: float | None = Field(None, ge=0, lt=1)
-    """Only tokens at least this likely relative to the likeliest; 0 is off."""
+    """Minimum probability of a token, relative to the most likely token. 0 disables it."""
     repeat_penalty: float | None = Field(None, gt=0, le=10)
-    """Above 1, tokens said lately are less likely; 1 is off."""
+    """Penalty on recently generated tokens. Values above 1 make repetition less likely; 1 disables it."""
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
-    """Longest reply."""
+    """Maximum length of a reply, in tokens."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
-    """Texts that end a reply; they are not part of it."""
+    """Stop sequences. Generation ends before the first one that appears, and the reply does not contain it."""
 
     def over(self, below: Sampling) -> Sampling:
-        """This level's settings on top of `below`."""
+        """Return `below` with the settings of this level applied."""
         from dataclasses import replace
 
         return replace(below, **{name: value for name, value in self if value is not None})
 
 
 class RoleSpec(Component):
-    """What an agent of this role is told. Templates are Jinja2; see docs/scenarios.md for their variables."""
+    """The prompts of an agent. Templates are Jinja2; the section Template variables lists their variables."""
 
     system: str | None = None
-    """Template of the system message."""
+    """Template of the system message. Without it, the chat has no system message."""
     prompt: str
-    """Template of what the agent is asked each time it speaks."""
+    """Template of the user message before each turn of the agent."""
     memory: int | None = Field(None, ge=0)
-    """How many of its own earlier turns an agent keeps in its chat; by default all."""
+    """Maximum number of its own earlier turns that an agent keeps in its chat. By default it keeps all."""
     confidence: Literal["none", "stated", "logprob"] = "none"
-    """Where a turn's confidence comes from: stated in the reply ("confidence: 80%"), or the geometric mean of its
-    tokens' probabilities."""
+    """Source of a turn's confidence. `stated`: the reply contains it ("confidence: 80%"). `logprob`: the geometric mean
+    of the token probabilities."""
     choices: tuple[str, ...] = ()
-    """If given, a reply is exactly one of these texts."""
+    """If given, each reply is exactly one of these texts."""
     sampling: SamplingSpec = SamplingSpec()
+    """Decoding settings of agents with this role."""
 
 
 class AgentSpec(Component):
-    """An agent, or with `count` a group of agents alike, named `NAME-1`, `NAME-2`, ..."""
+    """One agent, or with `count` a group of identical agents named `NAME-1`, `NAME-2`, ..."""
 
     count: int = Field(1, ge=1, le=100_000)
-    """How many agents alike."""
+    """Number of agents in the group."""
     role: str = ""
-    """A role of the scenario; may be left out where there is only one."""
+    """Name of the agent's role. Optional if the scenario has one role."""
     backend: str = ""
-    """A backend of the scenario; may be left out where there is only one."""
+    """Name of the agent's backend. Optional if the scenario has one backend."""
     adapter: ReadablePath | None = None
-    """A trained adapter to speak with."""
+    """Path of a trained adapter that the agent generates with."""
     persona: str | tuple[str, ...] | None = None
-    """What the templates show as `persona`; of a list, each agent of the group takes the next."""
+    """Text of the template variable `persona`. The agents of a group take the texts of a list in turn."""
     sampling: SamplingSpec = SamplingSpec()
+    """Decoding settings of this agent or group."""
 
 
 class Binding(Component):
-    """What an agent, or a group, does otherwise in one phase."""
+    """Settings of an agent or a group that apply in one phase only."""
 
     role: str | None = None
+    """Name of the role in this phase."""
     backend: str | None = None
+    """Name of the backend in this phase."""
     adapter: ReadablePath | None = None
+    """Path of the adapter in this phase."""
     persona: str | None = None
+    """Text of the template variable `persona` in this phase."""
     sampling: SamplingSpec = SamplingSpec()
+    """Decoding settings in this phase."""
 
 
 class EdgeView(Component):
-    """What a reader is shown of a sender. Edges of a graph may carry these fields and override the phase's."""
+    """The part of a sender's turns that a reader is shown. Edge attributes of a topology override these fields."""
 
     show: Literal["full", "answer", "summary", "nothing"] = "full"
-    """The whole text, the parsed answer alone, a summary by the phase's summarizer, or nothing."""
+    """Content of a message: the full text, the parsed answer, a summary by the phase's `summarizer`, or nothing."""
     window: int = Field(1, ge=1)
-    """How many of the sender's latest turns."""
+    """Number of the sender's latest turns that are shown."""
     anonymous: bool = False
-    """The sender is shown as "Agent 1", "Agent 2", ... in reading order."""
+    """Show senders as "Agent 1", "Agent 2", ... in reading order, instead of their names."""
     gate: tuple[AnyGate, ...] = ()
-    """Every one of them must let a message through."""
+    """Gates on each message. A message is shown if all of them accept it."""
 
 
 class PhaseSpec(Component):
-    """A stretch of rounds over one graph."""
+    """A sequence of rounds over one topology."""
 
     name: Name
-    """By which `--set phases.NAME...` and results know the phase."""
+    """Name of the phase, used in `--set phases.NAME...` and in results."""
     agents: AgentNames = ()
-    """Who speaks: agents or groups, in this order. By default all that no other setting calls upon."""
+    """Agents or groups that speak, in this order. By default all without another task, such as the summarizer."""
     reads: AgentNames = ()
-    """Agents or groups that do not speak here and whose latest turns every speaker reads."""
+    """Agents or groups that do not speak in this phase and whose latest turns every speaker reads."""
     topology: AnyTopology = Field({"kind": "none"}, validate_default=True)
-    """Who reads whom among the speakers."""
+    """Directed graph over the speakers that determines who reads whom."""
     within: AnyTopology | None = None
-    """Further edges, acyclic, along which a round's earlier turns are read in the same round."""
+    """Additional acyclic topology. Along its edges, a reader sees turns of the same round."""
     rounds: int = Field(1, ge=1, le=1000)
-    """How many; a stop rule may end the phase earlier."""
+    """Maximum number of rounds. A stop rule may end the phase earlier."""
     schedule: Literal["simultaneous", "sequential", "topological", "moderated"] = "simultaneous"
-    """simultaneous: all read the previous round. sequential: each reads what was said before it, in order.
-    topological: along a directed acyclic graph. moderated: the `moderator` chooses one speaker a round."""
+    """Order of reading and speaking. `simultaneous`: all agents read the previous round. `sequential`: each agent reads
+    the turns before its own. `topological`: agents speak along a directed acyclic graph. `moderated`: the `moderator`
+    chooses one speaker per round."""
     order: Literal["declared", "reversed", "shuffled"] = "declared"
-    """The order of speakers (anew each round if shuffled), and of what a reader is shown."""
+    """Order of the speakers and of the messages that a reader is shown. `shuffled` draws a new order for each round."""
     speak: Literal["always", "heard"] = "always"
-    """heard: an agent that has spoken before and has nothing to read stays silent, and its last answer stands."""
+    """Condition for a turn. `heard`: after its first turn, an agent speaks only if it has messages to read; its last
+    answer stands."""
     moderator: AgentName = ""
-    """Who chooses the next speaker of a moderated phase."""
+    """Agent that chooses the next speaker. Required if `schedule` is `moderated`."""
     edges: EdgeView = EdgeView()
-    """What every reader is shown, where an edge says nothing else."""
+    """Default of what a reader is shown, for edges without attributes of their own."""
     cap: int | None = Field(None, ge=1)
-    """At most so many messages a turn, drawn at random from those that arrive."""
+    """Maximum number of messages per turn. If more arrive, a random sample is shown."""
     summarizer: AgentName = ""
-    """Who summarises for readers along edges that show a summary; it does not speak otherwise."""
+    """Agent that writes the summaries for edges with `show: summary`. It has no other turns."""
     bind: dict[str, Binding] = Field(default_factory=dict)
-    """Per agent or group: another role, backend, adapter, persona or sampling in this phase."""
+    """Settings that differ in this phase, by agent or group: role, backend, adapter, persona or sampling."""
     stop: tuple[AnyStop | tuple[AnyStop, ...], ...] = ()
-    """Rules that end the phase early: any of them; a list in the list must hold altogether."""
+    """Rules that end the phase early. One rule is enough; in an inner list, all rules must hold."""
     controllers: tuple[AnyController, ...] = ()
-    """What changes the graph from round to round."""
+    """Controllers that change the graph or the speakers between rounds."""
 
     @property
     def helpers(self) -> tuple[str, ...]:
@@ -175,51 +187,51 @@ class PhaseSpec(Component):
 
 
 class Scenario(Component):
-    """A society, what it is asked and how it decides."""
+    """A complete scenario: the agents, their task, the protocol, the decision and the finetuning."""
 
     version: Literal[1]
-    """Of the scenario language."""
+    """Version of the scenario language."""
     name: Name
-    """Of the scenario; a run's folder is called so."""
+    """Name of the scenario. A run folder has this name by default."""
     source: str = ""
-    """Where the method comes from: authors, year, arXiv number."""
+    """Publication that describes the method: authors, year, arXiv number."""
     description: str = ""
-    """One or two lines on who reads what."""
+    """Short description of the protocol, in one or two sentences."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Every random draw derives from this and from the identity of what is drawn."""
+    """Random seed. Each draw derives its own seed from this one and from the identity of the turn or graph."""
     task: AnyTask
-    """Where the questions come from, and how answers are found and compared."""
+    """Source of the questions, with the rules that parse and compare answers."""
     backends: dict[Name, AnyBackend] = Field(min_length=1)
-    """What generates text, by names of your own; agents may have different ones."""
+    """Backends that generate text, by name. Agents may use different backends."""
     roles: dict[Name, RoleSpec] = Field(min_length=1)
-    """What agents are told, by names of your own."""
+    """Roles by name. A role contains the prompts of an agent."""
     agents: dict[Name, AgentSpec] = Field(min_length=1, json_schema_extra={"ordered": True})
-    """Who there is, by names of your own; the order is that of speaking and reading."""
+    """Agents and groups by name. Their order is the speaking and reading order."""
     phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
-    """What happens, one after the other; an agent remembers and reads across phases."""
+    """Phases of the debate, in order. Agents keep their own turns and read messages across phases."""
     decision: AnyDecision = Majority()
-    """What the society makes of the agents' last answers."""
+    """Rule that combines the agents' last answers into the answer of the society."""
     sampling: SamplingSpec = SamplingSpec()
-    """How tokens are drawn, where a role, an agent or a phase says nothing else."""
+    """Decoding settings of all agents. Roles, agents and phases override them."""
     train: TrainSpec | None = None
-    """Finetuning, if wanted."""
+    """Finetuning of the agents. Without it, the society debates only."""
     samples: int = Field(1, ge=1, le=10_000)
-    """Independent debates of each question."""
+    """Number of independent debates per question."""
     concurrency: int = Field(128, ge=1, json_schema_extra={"tuning": True})
-    """Debates under way at once."""
+    """Maximum number of debates that run at the same time."""
     executor: AnyExecutor = Field(Local(), json_schema_extra={"tuning": True})
-    """Where the models run: in this process, or on a Ray cluster."""
+    """Place where the models run: this process or a Ray cluster."""
     timeout: float | None = Field(None, gt=0, json_schema_extra={"tuning": True})
-    """Seconds that a backend may take for one reply, its wait for a place in a batch included; then it is asked again,
-    and in the end the turn has failed. By default as long as it likes."""
+    """Maximum seconds per reply, including the wait for a place in a batch. After a timeout the request is retried;
+    after the last attempt the turn is recorded as failed. Unlimited by default."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        """Refuse societies that are too large to be told apart: each agent is looked at in each phase."""
+        """Raise `ValueError` for a society that is too large to check: each agent is checked in each phase."""
         agents = sum(spec.count for spec in self.agents.values())
         if agents * len(self.phases) > MOST_PLACES:
             raise ValueError(
-                f"{agents:,} agents in {len(self.phases):,} phases are more than {MOST_PLACES:,}: "
-                "lower `count`, or list fewer agents or phases"
+                f"{agents:,} agents in {len(self.phases):,} phases exceed {MOST_PLACES:,} agents times phases; "
+                "lower `count`, or define fewer agents or phases"
             )
         return self

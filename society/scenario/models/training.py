@@ -1,4 +1,4 @@
-"""The `train:` block of a scenario: how many iterations, on which questions, who learns what."""
+"""The `train:` block of a scenario: iterations, training questions, labels and learners."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ AnySelector = Annotated[Selector, Registered("selector")]
 
 
 class LearnerSpec(Component):
-    """A set of adapters: what is learned from, and in which phases it then speaks."""
+    """A set of adapters: the turns that train them, and the phases in which they are used."""
 
     phases: tuple[str, ...] = Field(min_length=1)
-    """The phases whose turns are learned, and in which the agents speak with what they learned."""
+    """Phases whose turns are training data. The trained adapters are used in the same phases."""
     agents: tuple[str, ...] = ()
-    """Agents or groups that learn; by default all that speak in these phases."""
+    """Agents or groups that are trained. By default all speakers of these phases."""
     turn: Literal["first", "last", "every"] = "last"
-    """Which of an agent's turns in these phases."""
+    """Turns of an agent that are considered in these phases: the first, the last, or every turn."""
     select: AnySelector = Agrees()
-    """The rule that takes turns into the training set."""
+    """Selector that decides which turns become training rows."""
     data: Literal["own", "everyone"] = "own"
-    """Whether an agent learns from its own turns, or from those of all learning agents."""
+    """Source of an agent's rows: its own turns, or the turns of all agents of this learner."""
     adapter: Literal["agent", "shared"] = "agent"
-    """Whether each agent has an adapter, or all share one (its data is then everyone's)."""
+    """Number of adapters: one per agent, or one that all agents share. A shared adapter trains on the rows of all."""
     rows: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Maximum number of rows that each source agent gives in an iteration: a number from 1, or below 1 a share of the
-    training debates. Of more rows, a random part is taken."""
+    """Maximum number of rows per source agent and iteration. A value below 1 is a share of the training debates. If
+    there are more rows, a random sample is used."""
     tokens: int | None = Field(None, ge=1)
-    """Tokens, prompts and replies, that the rows of each source agent may have in an iteration. Rows are drawn at
-    random until their total is as near to it as it can be."""
+    """Number of tokens per source agent and iteration, prompts and replies included. Rows are drawn at random until
+    their total is as close to it as possible."""
     repeat: bool = False
-    """Repeat rows where a source agent has fewer than `rows` or `tokens` allow, so that two arms with the same limits
-    are equal in compute. An agent without any row still gives none."""
+    """Repeat rows until a source agent reaches `rows` or `tokens`, so that two arms with the same limits are equal in
+    compute. A source agent without rows contributes none."""
 
     def most_rows(self, debates: int) -> int | None:
         """Return the maximum number of rows of a source agent in an iteration of this many training debates."""
@@ -47,39 +47,41 @@ class LearnerSpec(Component):
     @model_validator(mode="after")
     def _check_repeat(self) -> LearnerSpec:
         if self.repeat and self.rows is None and self.tokens is None:
-            raise ValueError("repeat needs `rows` or `tokens`: how far rows are repeated")
+            raise ValueError("`repeat` needs `rows` or `tokens` as its limit")
         return self
 
 
 class TrainSpec(Component):
-    """Debate, select, finetune; and again."""
+    """Finetuning in iterations. Each iteration debates, selects training rows, and finetunes."""
 
     iterations: int = Field(1, ge=1, le=1000, json_schema_extra={"tuning": True})
-    """How often the society is finetuned. A run that has ended can be resumed for more."""
+    """Number of iterations. A finished run can be resumed with more."""
     evaluate: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
         1, json_schema_extra={"tuning": True}
     )
-    """After which iterations the evaluation's questions are debated: a number for every so many, or a list of them.
-    Before the first and after the last they always are."""
+    """Evaluate every N iterations, or after the listed ones. The society is always evaluated before the first
+    iteration and after the last one."""
     questions: int = Field(500, ge=1)
-    """How many questions to debate for training data in each iteration. They follow those of the evaluation in the
-    task's order, so no question is in both."""
+    """Number of training questions per iteration. They follow the evaluation questions in the order of the task, so
+    the two sets are disjoint."""
     task: Annotated[Task, Registered("task")] | None = None
-    """Where the training questions come from, if not from the scenario's task."""
+    """Source of the training questions. By default the task of the scenario."""
     label: Literal["consensus", "gold"] = "consensus"
-    """What counts as right: the society's own decision (a tie is no label), or the true answer."""
+    """Label of a debate: the decision of the society (a tie is no label), or the true answer."""
     quorum: int = Field(2, ge=1)
-    """Smallest number of voters that must agree on an answer for it to be a label (`label: consensus`)."""
+    """Minimum number of voters that must agree for a decision to be a label (`label: consensus`)."""
     majority: float = Field(0.5, ge=0, lt=1)
-    """A label needs more than this share of the voters that gave any reply. One without a readable answer counts."""
+    """A label needs more than this share of the voters that replied. Voters without a readable answer are counted."""
     start: Literal["previous", "base"] = "previous"
-    """Whether an iteration goes on from the last one's weights or trains anew from the base."""
+    """Initial weights of each finetuning: those of the previous iteration, or the base model."""
     on_empty: Literal["keep", "stop"] = "keep"
-    """An agent with nothing to learn from keeps its weights, or the run stops."""
+    """Behavior for an agent without training rows: keep its weights, or stop the run."""
     learners: dict[str, LearnerSpec] = Field(min_length=1)
+    """Learners by name. Each is a set of adapters with its own training data."""
     settings: TrainSettings = TrainSettings()
+    """Hyperparameters of each finetuning."""
     parallel: Parallel | None = Field(None, json_schema_extra={"tuning": True})
-    """Spread each finetuning over several processes, a GPU each, for weights that one GPU cannot train."""
+    """Shard each finetuning over several processes with one GPU each, for models too large for one GPU."""
 
     def evaluates(self, iteration: int) -> bool:
         """Whether the society is evaluated after so many iterations; 0: before the first."""

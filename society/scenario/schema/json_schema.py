@@ -10,7 +10,7 @@ from society.scenario.models.scenario import Scenario
 EXTENDS = {
     "type": "string",
     "title": "Extends",
-    "description": "Another scenario, relative to this file: mappings merge, anything else replaces, null deletes.",
+    "description": "Path of a base scenario, from this file. Mappings merge, other values replace, null deletes.",
 }
 
 
