@@ -96,6 +96,8 @@ class Suite:
         return next(iter(self.arms))
 
 
+CORRECTED = "train.learners.critic.select.corrected_share"
+"""The critic's weight w of the paper."""
 LAB = Suite(
     "The lab model, arithmetic",
     {
@@ -107,10 +109,10 @@ LAB = Suite(
         "without_critic": Arm("without_critic", seeds=FEW),
         "with_summary": Arm("with_summary", seeds=FEW),
         "without_debate": Arm("without_debate", seeds=FEW),
-        "critic_w_0": Arm("multiagent", 20, ("train.learners.critic.select.w=0",), FEW),
-        "critic_w_1": Arm("multiagent", changes=("train.learners.critic.select.w=1",), seeds=FEW),
+        "critic_w_0": Arm("multiagent", 20, (f"{CORRECTED}=0",), FEW),
+        "critic_w_1": Arm("multiagent", changes=(f"{CORRECTED}=1",), seeds=FEW),
         "from_base": Arm("multiagent", changes=("train.start=base",), seeds=FEW),
-        "union_w_0": Arm("union", changes=("train.learners.critic.select.w=0",), seeds=FEW),
+        "union_w_0": Arm("union", changes=(f"{CORRECTED}=0",), seeds=FEW),
     },
     (
         (10, ("union",)),
@@ -129,7 +131,7 @@ CAPITALS = Suite(
     {
         "capitals": Arm("capitals", 10, seeds=FEW, compiled=False, also_shown=(4,)),
         "capitals_union": Arm("capitals_union", 10, seeds=FEW, compiled=False, also_shown=(4,)),
-        "capitals_w_0": Arm("capitals", 4, ("train.learners.critic.select.w=0",), SEEDS[:1], compiled=False),
+        "capitals_w_0": Arm("capitals", 4, (f"{CORRECTED}=0",), SEEDS[:1], compiled=False),
     },
     ((4, ("capitals_union",)), (10, ("capitals_union",))),
     (("capitals_w_0", "capitals", 4),),

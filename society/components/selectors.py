@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from society.core.component import Component
 from society.core.identity import derive_seed
@@ -73,20 +73,21 @@ class Agrees(Selector):
 
 
 class Critic(Selector):
-    """Final turns that are the label, of agents that corrected themselves (weight w) or stayed right (1 - w).
+    """Final turns whose answer is the label, of agents that corrected themselves or stayed right.
 
-    For each source agent by itself, the larger of the two sets is thinned at random until the shares are w and
-    1 - w. So one critic on everybody's data gets as many rows as the agents' own critics together. A turn after an
-    unreadable first answer is of neither kind. One kind never stands in for the other, unless `unmixed: take` says so.
+    For each source agent, the larger of the two sets is thinned at random until their shares are `corrected_share` and
+    1 - `corrected_share` (w and 1 - w in the paper). So one critic trained on all agents' data gets as many rows as the
+    agents' own critics together. A turn after an unreadable first answer is of neither kind. Rows of one kind never
+    replace rows of the other, unless `unmixed: take`.
     """
 
     compares_turns: ClassVar[bool] = True
     kind: Literal["critic"] = "critic"
-    w: float = Field(0.5, ge=0, le=1)
-    """Share of rows in which the agent corrected itself."""
+    corrected_share: float = Field(0.5, ge=0, le=1, validation_alias=AliasChoices("corrected_share", "w"))
+    """Share of rows in which the agent corrected itself. Formerly `w`, which is still accepted."""
     unmixed: Literal["skip", "take"] = "skip"
-    """With 0 < w < 1, what becomes of an agent's rows where it has rows of one kind alone: they are left out, or taken
-    whole (the rule of such rows is called "... unmixed")."""
+    """What happens to an agent's rows of one kind if it has none of the other and `corrected_share` is neither 0 nor 1:
+    leave them out, or take all of them (their rule is then called "... unmixed")."""
 
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
         rules: dict[int, str] = {}
@@ -99,10 +100,10 @@ class Critic(Selector):
         """The rule that takes each of one agent's cases, by identity."""
         corrected, stayed = split_cases(cases)
         suffix = ""
-        if 0 < self.w < 1 and self.unmixed == "take" and not (corrected and stayed):
+        if 0 < self.corrected_share < 1 and self.unmixed == "take" and not (corrected and stayed):
             suffix = " unmixed"
         else:
-            corrected, stayed = _mix(corrected, stayed, self.w, draw)
+            corrected, stayed = _mix(corrected, stayed, self.corrected_share, draw)
         taken = {id(case): f"corrected{suffix}" for case in corrected}
         return taken | {id(case): f"stayed right{suffix}" for case in stayed}
 
@@ -121,11 +122,12 @@ class Critic(Selector):
             return NOT_SELECTED
         if not case.first_read:
             return "no readable first answer"
-        if self.w in (0, 1):
-            return f"{'stayed right' if case.agreed_first else 'corrected'}, with w = {self.w:g}"
+        if self.corrected_share in (0, 1):
+            kind = "stayed right" if case.agreed_first else "corrected"
+            return f"{kind}, with corrected_share {self.corrected_share:g}"
         if not (corrected and stayed):
             return f"no {'stayed right' if corrected else 'corrected'} rows to mix with"
-        return "thinned to the share w"
+        return "thinned to corrected_share"
 
 
 def split_cases(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
@@ -152,7 +154,7 @@ class All(Selector):
         return [(case, "all") for case in cases]
 
 
-def _mix(ones: list[Case], others: list[Case], w: float, draw: random.Random) -> tuple[list[Case], list[Case]]:
-    """Return the largest random parts of both with a share `w` of the first (rounded to whole cases)."""
-    total = min(len(ones) / w if w else float("inf"), len(others) / (1 - w) if w < 1 else float("inf"))
-    return draw.sample(ones, round(total * w)), draw.sample(others, round(total * (1 - w)))
+def _mix(ones: list[Case], others: list[Case], share: float, draw: random.Random) -> tuple[list[Case], list[Case]]:
+    """Return the largest random parts of both in which the first has this `share` (rounded to whole cases)."""
+    total = min(len(ones) / share if share else float("inf"), len(others) / (1 - share) if share < 1 else float("inf"))
+    return draw.sample(ones, round(total * share)), draw.sample(others, round(total * (1 - share)))

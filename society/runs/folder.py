@@ -17,6 +17,7 @@ from typing import NoReturn, Self
 from filelock import FileLock, Timeout
 
 import society
+from society.components.renamed import rename_all
 from society.core.definition import contents, defining, difference
 from society.core.errors import RunFolderError
 from society.core.identity import fingerprint
@@ -174,7 +175,7 @@ class RunFolder:
         The stored scenario is compared as this society understands it. So an option that a newer society has added
         does not count where both leave it out. A default that has changed since counts.
         """
-        now, stored = defining(self._scenario), read_object(meta, "definition")
+        now, stored = defining(self._scenario), rename_all(read_object(meta, "definition"))
         try:
             before = Scenario.model_validate_json(meta["scenario"], context=stored_in(None))
         except (ValueError, RecursionError):

@@ -372,7 +372,7 @@ VALUES: dict[str, list[Any]] = {
     "LearnerSpec.rows": [2],
     "LearnerSpec.tokens": [900],
     "LearnerSpec.repeat": [In(_learner(phases=["talk"], agents=["ann"], rows=2), True)],
-    "Critic.w": [0.9],
+    "Critic.corrected_share": [0.9],
     "Critic.unmixed": ["take"],
     "TrainSettings.method": [_full],
     "TrainSettings.rank": [4],

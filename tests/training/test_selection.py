@@ -74,8 +74,9 @@ def test_critics_learn_final_answers_and_which_rule_took_them() -> None:
     assert chosen(CRITIC_OF_ALL, "a", debate) == [("I say 4.", "stayed right unmixed")]
     assert chosen(CRITIC_OF_ALL, "b", debate) == [("I say 4.", "corrected unmixed")]
     assert chosen(CRITIC_OF_ALL, "c", debate) == []
-    assert chosen(LearnerSpec(phases=("debate",), select=Critic(w=0)), "a", debate) == [("I say 4.", "stayed right")]
-    assert chosen(LearnerSpec(phases=("debate",), select=Critic(w=1)), "b", debate) == [("I say 4.", "corrected")]
+    stayed, corrected = (LearnerSpec(phases=("debate",), select=Critic(corrected_share=share)) for share in (0, 1))
+    assert chosen(stayed, "a", debate) == [("I say 4.", "stayed right")]
+    assert chosen(corrected, "b", debate) == [("I say 4.", "corrected")]
 
 
 @pytest.mark.parametrize(
@@ -116,18 +117,18 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
 @given(
     corrected=st.integers(0, 60),
     stayed=st.integers(0, 60),
-    w=st.sampled_from([0.0, 0.25, 0.5, 0.8, 1.0]),
+    share=st.sampled_from([0.0, 0.25, 0.5, 0.8, 1.0]),
     seed=st.integers(0, 9),
 )
-def test_the_critics_mix_has_the_shares_that_w_says(corrected: int, stayed: int, w: float, seed: int) -> None:
+def test_the_critics_mix_has_the_corrected_share(corrected: int, stayed: int, share: float, seed: int) -> None:
     cases = [Case(turn("a", "debate", i + 1, "4"), True, i >= corrected, True) for i in range(corrected + stayed)]
-    rules = Counter(rule for _, rule in Critic(w=w).choose(cases, seed))
+    rules = Counter(rule for _, rule in Critic(corrected_share=share).choose(cases, seed))
     total = sum(rules.values())
-    assert abs(rules["corrected"] - w * total) <= 1
-    left_out = Critic(w=w).explain(cases, seed)
+    assert abs(rules["corrected"] - share * total) <= 1
+    left_out = Critic(corrected_share=share).explain(cases, seed)
     assert total + left_out.total() == len(cases)
-    if w in (0, 1):
-        assert rules == +Counter({"corrected": corrected if w else 0, "stayed right": 0 if w else stayed})
+    if share in (0, 1):
+        assert rules == +Counter({"corrected": corrected if share else 0, "stayed right": 0 if share else stayed})
     elif not corrected or not stayed:
         assert total == 0  # one kind of row never stands in for the other
         assert set(left_out) <= {"no corrected rows to mix with", "no stayed right rows to mix with"}
@@ -136,13 +137,13 @@ def test_the_critics_mix_has_the_shares_that_w_says(corrected: int, stayed: int,
 
 
 def test_a_share_of_nothing_is_counted_as_left_out() -> None:
-    """With w = 0 and no row that stayed right, the critic learns nothing; the same with w = 1 the other way."""
+    """A share of 0 and no row that stayed right: the critic learns nothing. The same for 1 and the other kind."""
     corrected = [Case(turn("a", "debate", i, "4"), True, False, True) for i in range(3)]
     stayed = [Case(turn("a", "debate", i, "4"), True, True, True) for i in range(3)]
-    assert Critic(w=0).choose(corrected, 0) == Critic(w=1).choose(stayed, 0) == []
-    assert Critic(w=0).explain(corrected, 0) == {"corrected, with w = 0": 3}
-    assert Critic(w=1).explain(stayed, 0) == {"stayed right, with w = 1": 3}
-    assert Critic(w=0, unmixed="take").choose(corrected, 0) == []  # no share was asked for
+    assert Critic(corrected_share=0).choose(corrected, 0) == Critic(corrected_share=1).choose(stayed, 0) == []
+    assert Critic(corrected_share=0).explain(corrected, 0) == {"corrected, with corrected_share 0": 3}
+    assert Critic(corrected_share=1).explain(stayed, 0) == {"stayed right, with corrected_share 1": 3}
+    assert Critic(corrected_share=0, unmixed="take").choose(corrected, 0) == []  # no share was asked for
     assert Critic().explain(corrected, 0) == {"no stayed right rows to mix with": 3}
     assert [rule for _, rule in Critic(unmixed="take").choose(corrected, 0)] == ["corrected unmixed"] * 3
 
@@ -152,7 +153,7 @@ def test_a_first_turn_that_failed_or_is_unreadable_is_no_correction(more: dict[s
     debate = record(MIXED, Decision("4", 2 / 3))
     first = turn("b", "propose", 1, None, **more)
     debate = DebateRecord(debate.result, (debate.turns[0], first, *debate.turns[2:]))
-    for critic in (CRITIC, CRITIC_OF_ALL, LearnerSpec(phases=("debate",), select=Critic(w=1))):
+    for critic in (CRITIC, CRITIC_OF_ALL, LearnerSpec(phases=("debate",), select=Critic(corrected_share=1))):
         found = select(critic, "b", debate)
         assert found.examples == []
         assert found.left_out == {"no readable first answer": 1}
@@ -234,11 +235,16 @@ KINDS = st.fixed_dictionaries({agent: st.tuples(st.integers(0, 30), st.integers(
     st.none() | st.integers(100, 900), st.booleans(), st.integers(0, 5),
 )  # fmt: skip
 def test_one_critic_of_all_takes_the_rows_of_the_agents_own_critics(
-    kinds: dict[str, tuple[int, int]], w: float, unmixed: str, rows: int | None, tokens: int | None, repeat: bool,
+    kinds: dict[str, tuple[int, int]],
+    share: float,
+    unmixed: str,
+    rows: int | None,
+    tokens: int | None,
+    repeat: bool,
     seed: int,
-) -> None:  # fmt: skip
+) -> None:
     """The same debates give the pooled learner and the society's learners together the same rows."""
-    critic = Critic(w=w, unmixed=unmixed)  # type: ignore[arg-type]
+    critic = Critic(corrected_share=share, unmixed=unmixed)  # type: ignore[arg-type]
     repeat = repeat and (rows or tokens) is not None
     learner = LearnerSpec(phases=("debate",), select=critic, rows=rows, tokens=tokens, repeat=repeat)
     debates = everybody(kinds)
@@ -295,7 +301,7 @@ def test_two_arms_with_a_limit_on_tokens_are_within_two_per_cent(one: int, other
 
 
 def test_a_limit_keeps_the_shares_of_the_rules() -> None:
-    learner = LearnerSpec(phases=("debate",), select=Critic(w=0.3), rows=20)
+    learner = LearnerSpec(phases=("debate",), select=Critic(corrected_share=0.3), rows=20)
     found = select_examples(learner, ("a",), everybody({"a": (30, 70)}), ALWAYS, 0)
     assert Counter(example.rule for example in found.examples) == {"corrected": 6, "stayed right": 14}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from os.path import isfile
 from pathlib import Path
 
+from society.components.renamed import rename_keys
 from society.core.paths import find_allowed
 from society.core.problems import Place, Problem, find_near, show
 from society.scenario.reading.source import Node, UnreadableError, compose, read_text
@@ -17,7 +18,7 @@ NAMED = ("agents", "roles", "backends")
 
 def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...] = ()) -> Node:
     """The tree of a file, merged over what it extends. Raises `UnreadableError`; lesser problems are added."""
-    root = compose(read_text(path), str(path), problems)
+    root = _rename(compose(read_text(path), str(path), problems))
     if not isinstance(root.value, dict):
         raise UnreadableError(
             root.place, f"should be a mapping with keys such as `name` and `agents`, not {show(root.value)}"
@@ -66,12 +67,22 @@ def merge(below: Node, above: Node) -> Node:
     if not (isinstance(below.value, dict) and isinstance(above.value, dict)) or _kind(below) != _kind(above, below):
         return above
     entries = dict(below.value)
-    for key, node in above.value.items():
+    for key, node in rename_keys(above.value, _kind(above, below)).items():
         if key in entries and node.value is None:
             del entries[key]
         else:
             entries[key] = merge(entries[key], node) if key in entries else node
     return replace(above, value=entries)
+
+
+def _rename(node: Node) -> Node:
+    """Return the tree with every renamed field under its present name. Places stay those of the file."""
+    if isinstance(node.value, list):
+        return replace(node, value=[_rename(child) for child in node.value])
+    if not isinstance(node.value, dict):
+        return node
+    entries = rename_keys(node.value, _kind(node))
+    return replace(node, value={key: _rename(child) for key, child in entries.items()})
 
 
 def _kind(node: Node, default: Node | None = None) -> object:
@@ -93,7 +104,7 @@ def override(root: Node, setting: str, problems: list[Problem]) -> Node:
         value = compose(text, place.file, problems) if text.strip() else Node("", place, place)
     except UnreadableError as error:
         raise UnreadableError(place, f"the value {show(text)} {error.problem.message}") from None
-    return _put(root, path.split("."), _move(value, place), place, ())
+    return _put(root, path.split("."), _rename(_move(value, place)), place, ())
 
 
 def _move(node: Node, place: Place) -> Node:
@@ -115,6 +126,8 @@ def _put(node: Node, keys: Sequence[str], new: Node, place: Place, above: tuple[
         items = [*node.value[:i], _put(node.value[i], rest, new, place, (*above, key)), *node.value[i + 1 :]]
         return replace(node, value=items)
     entries = _entries(node, place, above)
+    kind = entries["kind"].value if "kind" in entries else None
+    [key] = rename_keys({key: None}, kind)
     if not rest and new.value is None and key in entries:
         return replace(node, value={name: child for name, child in entries.items() if name != key})
     if rest and key not in entries and above in [(name,) for name in NAMED]:
