@@ -25,7 +25,8 @@ from society.answers.stance import Stance, stance
 
 Entry = TypeVar("Entry", "Sign", re.Match[str])
 
-LETTERS = "ABCDEFGHIJ"
+OPTION_LETTERS = "ABCDEFGHIJ"
+"""Letters of the options of a multiple-choice question, in their order."""
 MOST_SIGNS = 300
 """Signs of one kind that are weighed, from the end of the text."""
 
@@ -131,8 +132,8 @@ def find_choice(text: str, candidates: Mapping[str, str] | None = None) -> str |
 
 
 def _allowed(candidates: Mapping[str, str] | None) -> str:
-    known = [value for value in (candidates or {}).values() if value in LETTERS]
-    return LETTERS[: LETTERS.index(max(known)) + 1] if known else LETTERS
+    known = [value for value in (candidates or {}).values() if value in OPTION_LETTERS]
+    return OPTION_LETTERS[: OPTION_LETTERS.index(max(known)) + 1] if known else OPTION_LETTERS
 
 
 def choice_signs(text: str, candidates: Mapping[str, str] | None = None) -> list[Sign]:

@@ -154,7 +154,7 @@ class Verdict(StopRule):
         try:
             return search(str(self.says), turn.text, ignore_case=True) is not None
         except SlowPatternError as error:
-            state.remark(turn.id, f"No verdict could be looked for: {error.cause}")
+            state.annotate(turn.id, f"No verdict could be looked for: {error.cause}")
             return False
 
 

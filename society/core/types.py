@@ -228,13 +228,13 @@ class Ballot:
 class RoundState:
     """What stop rules and controllers see after a round: this phase's turns by round and agent, and the
     tokens (`usage`) and number of turns that the whole debate has cost so far. An agent that was silent in a
-    round stands there with what it said last. `remark` stores with a turn what could not be made of it."""
+    round stands there with what it said last. `annotate` stores a note with a turn that did not fail."""
 
     rounds: Sequence[Mapping[str, Turn]]
     usage: Usage
     turns: int
     same: Same
-    remark: Callable[[TurnId, str], None] = lambda turn, text: None
+    annotate: Callable[[TurnId, str], None] = lambda turn, text: None
 
     @property
     def latest(self) -> Mapping[str, Turn]:

@@ -221,7 +221,7 @@ class Debate:
         chosen = speakers[(choice.id.round - 1) % len(speakers)]
         if choice.status == "ok":
             several = f" but {', '.join(named)}" if named else ""
-            self.speaker.store.remark(choice.id, f"{UNCLEAR}{several}: {chosen} speaks, as it is its turn.")
+            self.speaker.store.annotate(choice.id, f"{UNCLEAR}{several}: {chosen} speaks, as it is its turn.")
         return chosen
 
     def _latest(self, names: Iterable[str]) -> dict[str, Turn]:
@@ -229,7 +229,7 @@ class Debate:
         return {name: turn for name in names if (turn := self.said.stand(name)) is not None}
 
     def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
-        return RoundState(rounds, self.usage, self.spoken, self.task.same, self.speaker.store.remark)
+        return RoundState(rounds, self.usage, self.spoken, self.task.same, self.speaker.store.annotate)
 
     def _id(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
         return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)

@@ -11,7 +11,8 @@ from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.expand import AgentPlan, PhasePlan
 from society.simulation.reading import Delivery
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CANDIDATE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Letters by which a template may name the candidates, in their order."""
 
 
 def variables(
@@ -54,4 +55,4 @@ def candidates(turns: Sequence[Turn | None], same: Same) -> tuple[str, ...]:
 
 def lettered(answers: Sequence[str]) -> list[dict[str, str]]:
     """Candidates as templates see them: a letter and an answer each (26 at most)."""
-    return [{"letter": letter, "answer": answer} for letter, answer in zip(LETTERS, answers, strict=False)]
+    return [{"letter": letter, "answer": answer} for letter, answer in zip(CANDIDATE_LETTERS, answers, strict=False)]

@@ -57,7 +57,7 @@ async def simulate(
             debate = Debate(society, task, speaker, item, iteration, sample, plans)
             decision = await debate.run()
             on_result(DebateResult(iteration, item, sample, decision, _verdicts(debate, decision)))
-            speaker.store.forget(iteration, item.id, sample, debate.said.ids())
+            speaker.store.finish_debate(iteration, item.id, sample, debate.said.ids())
 
     with _collecting_seldom():
         try:
@@ -112,7 +112,7 @@ def _remark_undecided(debate: Debate, answers: Sequence[str]) -> None:
                 text = (
                     f"Whether {turn.answer!r:.80} is {other!r:.80} takes too much work to decide: counted as different."
                 )
-                debate.speaker.store.remark(turn.id, text)
+                debate.speaker.store.annotate(turn.id, text)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -63,10 +63,10 @@ class Speaker:
         finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
         if (found := self.store.find(turn, key)) is not None:
             done = self._read(found, agent, item, finish)
-            self.store.renew(done)
+            self.store.update_derived(done)
             self.on_turn(done, True)
             return done
-        if (borrowed := self.store.borrow(key)) is not None:
+        if (borrowed := self.store.find_reusable(key)) is not None:
             done = self._read(borrowed, agent, item, finish)
             await self.store.add(done, reused=True)
             self.on_turn(done, True)

@@ -216,14 +216,14 @@ class Store:
         found = self._debates[debate].get(turn)
         return found.reply if found and found.key == key else None
 
-    def forget(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
-        """Free what `find` keeps in memory of a debate that is over, and drop what is stored of it but was not `spoken`
+    def finish_debate(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
+        """Free the memory of a finished debate, and delete its stored turns that are not among those `spoken`
         this time: once failed turns are mended, a debate may take another course and end earlier."""
         stored = self._debates.pop((iteration, item, sample), {})
         for turn in stored.keys() - set(spoken) if stored else ():
             self._pending.append((_DELETE_TURN, _place(turn)))
 
-    def renew(self, turn: Turn) -> None:
+    def update_derived(self, turn: Turn) -> None:
         """Store what this run reads in a reply that `find` returned, and what it was shown, where that has changed."""
         i = turn.id
         values = derived_values(turn)
@@ -231,11 +231,11 @@ class Store:
             self._change()
             self._pending.append((_UPDATE_DERIVED, (*values, *_place(i))))
 
-    def remark(self, turn: TurnId, text: str) -> None:
+    def annotate(self, turn: TurnId, text: str) -> None:
         """Store with a turn that did not fail what could not be made of it; committed with the next turns."""
         self._pending.append((_UPDATE_ERROR, (text, *_place(turn))))
 
-    def borrow(self, key: str) -> GenerateOutput | None:
+    def find_reusable(self, key: str) -> GenerateOutput | None:
         """Return the reply of a turn of another run that was shaped by exactly the same things."""
         for other in self._others:
             row = other.execute("SELECT * FROM turns WHERE key=? AND replied=1 LIMIT 1", (key,)).fetchone()

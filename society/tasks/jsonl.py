@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from society.answers.choice import OPTION_LETTERS
 from society.answers.equal import Equality
 from society.answers.extract import Extractor, extract_gold
 from society.answers.format import AnswerFormat
@@ -32,7 +33,6 @@ Plain = str | int | float | bool | None
 Row = dict[str, Any]
 
 CHOICE = AnswerFormat(extract=("choice", "boxed", "candidates"), equal="choice")
-LETTERS = "ABCDEFGHIJ"
 _EXTRACTORS: Mapping[Equality, tuple[Extractor, ...]] = {
     "numeric": ("boxed", "hash", "last_number"),
     "math": ("boxed", "hash", "line"),
@@ -119,7 +119,9 @@ class Jsonl(Task):
         options = self._options(row, line)
         question = self._fill(row, line)
         if options and not re.search(r"\{.*\}", self.question):
-            question += "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+            question += "".join(
+                f"\n{letter}. {option}" for letter, option in zip(OPTION_LETTERS, options, strict=False)
+            )
         identity = f"{self.path.stem}-{line}" if self.id is None else str(self._field(row, self.id, line))
         gold, *aliases = self._golds(row, options, line)
         return Item(id=identity, question=question, gold=gold, aliases=tuple(aliases), choices=options)
@@ -134,7 +136,7 @@ class Jsonl(Task):
         if self.choices is None:
             return ()
         options = self._field(row, self.choices, line)
-        if not isinstance(options, list) or not 2 <= len(options) <= len(LETTERS):
+        if not isinstance(options, list) or not 2 <= len(options) <= len(OPTION_LETTERS):
             raise self._error(line, f"has no list of 2 to 10 options in {self.choices!r}", "Correct the row.")
         return tuple(str(option) for option in options)
 
@@ -159,7 +161,7 @@ class Jsonl(Task):
 
     def _letter(self, value: Any, options: tuple[str, ...], line: int) -> str:
         """Return the letter of an option, given by its index from 0, its letter or its text."""
-        letters = LETTERS[: len(options)]
+        letters = OPTION_LETTERS[: len(options)]
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
             return letters[value]
         if isinstance(value, str) and len(value) == 1 and value.upper() in letters:
@@ -211,5 +213,5 @@ def _parse_row(raw: bytes, where: str) -> Row:
 
 def _show(value: Any) -> str:
     if isinstance(value, list):
-        return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, value, strict=False))
+        return "\n".join(f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, value, strict=False))
     return str(value)

@@ -185,8 +185,8 @@ def test_a_store_gives_out_replies_and_nothing_that_was_read_in_them(
     done = run(scenario(TWO_SIGNS), tmp_path / "run")
     [turn, *_] = done.turns()
     with Store(tmp_path / "new.sqlite", [done.folder / "store.sqlite"]) as store:
-        assert isinstance(store.borrow(turn.key), GenerateOutput)
-        assert store.borrow("0" * 32) is None
+        assert isinstance(store.find_reusable(turn.key), GenerateOutput)
+        assert store.find_reusable("0" * 32) is None
     with Store(done.folder / "store.sqlite") as store:
         found = store.find(turn.id, turn.key)
         assert found == GenerateOutput(turn.text, turn.finish_reason, turn.usage, turn.logprob, turn.tokens)

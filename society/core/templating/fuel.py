@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
-LETTERS = 8
-"""So many characters of a text cost one step."""
+CHARACTERS_PER_STEP = 8
+"""Characters of a text that cost one step of fuel."""
 
 
 class _Meter(NodeTransformer):
@@ -79,4 +79,6 @@ def _weighed(node: nodes.Expr) -> nodes.Expr:
 def _price(body: Sequence[nodes.Node]) -> int:
     """Steps that one pass over these nodes takes, loops in them once."""
     inner = [node for part in body for node in (part, *part.find_all(nodes.Node))]
-    return len(inner) + sum(len(node.data) // LETTERS for node in inner if isinstance(node, nodes.TemplateData))
+    return len(inner) + sum(
+        len(node.data) // CHARACTERS_PER_STEP for node in inner if isinstance(node, nodes.TemplateData)
+    )

@@ -25,7 +25,7 @@ import jinja2.utils
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 
-from society.core.templating.fuel import LETTERS, meter
+from society.core.templating.fuel import CHARACTERS_PER_STEP, meter
 
 FUEL = 2_000_000
 """Steps that one rendering may take; some seconds at worst."""
@@ -92,12 +92,12 @@ def _spend(steps: int) -> bool:
 def _weigh(value: Any) -> Any:
     """Pay for a look at all of `value`, however deep; gives it back."""
     if type(value) is str:
-        _spend(1 + len(value) // LETTERS)
+        _spend(1 + len(value) // CHARACTERS_PER_STEP)
         return value
     steps, waiting = 0, [value]
     while waiting:
         item = waiting.pop()
-        steps += 1 + (len(item) // LETTERS if isinstance(item, str) else 0)
+        steps += 1 + (len(item) // CHARACTERS_PER_STEP if isinstance(item, str) else 0)
         if steps > _TANK.left:
             break
         waiting.extend(_parts(item))
@@ -120,7 +120,7 @@ def _parts(value: Any) -> Iterable[Any]:
 def _count(value: Any) -> int:
     """Items of a container, or what a text of its length costs."""
     if isinstance(value, str):
-        return 1 + len(value) // LETTERS
+        return 1 + len(value) // CHARACTERS_PER_STEP
     return 1 + len(value) if isinstance(value, list | tuple | dict | range | set | frozenset) else 1
 
 
