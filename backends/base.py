@@ -1,7 +1,7 @@
 """The seam between the engine and whatever generates text or trains.
 
     BackendConfig      the scenario's `backends:` entry; cheap to make; `open()` gives the backend
-    Demand, Memory     what a scenario asks of a backend, and what that takes
+    Demand, Memory     what a scenario asks of a backend, and the memory that this takes
     Backend            an async context manager; entering loads the weights; `generate` answers a request
     Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer
                        optional abilities: attributes of the backend that are objects, or None
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -196,11 +197,19 @@ class BackendConfig(Component, ABC):
         """How many tokens a prompt and its answer may have together; None where only the opened model knows."""
         return None
 
-    def fitted(self, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> Self:
-        """This configuration with the sizes that it leaves open set to what a scenario asks for.
+    def token_counter(self, answer: int) -> AbstractContextManager[Count | None]:
+        """Open the model's own count of prompt tokens; the weights are not loaded. None: the backend cannot count yet.
 
-        `demand` finds that out with the model's own count of tokens; nothing is loaded for it but the vocabulary.
-        Raises `InputError` when the scenario cannot fit into memory, with what would fit.
+        `answer` is the length of the longest answer in tokens. The counter may return an upper bound for prompts that
+        certainly fit into the context beside such an answer.
+        """
+        return nullcontext()
+
+    def fitted(self, demand: Demand, adapters: Sequence[Path]) -> Self:
+        """Return this configuration with the sizes that it leaves open set to those that a scenario needs.
+
+        Called only where `token_counter` gives a counter. Raises `InputError`, with sizes that would fit, when the
+        scenario cannot fit into memory or into the context.
         """
         return self
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -50,8 +51,14 @@ class LlamaCpp(BackendConfig):
 
         return LlamaCppBackend(self)
 
-    def fitted(self, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> LlamaCpp:
-        """With the context and the slots that a scenario asks for; see `BackendConfig.fitted`."""
+    def token_counter(self, answer: int) -> AbstractContextManager[Count]:
+        """Open a counter with the model's vocabulary and chat template; see `BackendConfig.token_counter`."""
+        from backends.llama_cpp.fit import count_tokens
+
+        return count_tokens(self)
+
+    def fitted(self, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
+        """Return the configuration with the context and the slots of a scenario; see `BackendConfig.fitted`."""
         from backends.llama_cpp.fit import fit
 
         return fit(self, demand, adapters)

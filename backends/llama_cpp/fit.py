@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,36 +20,35 @@ MARGIN = 1.05
 """A reply that is read again may be cut into a few more tokens than it was written in."""
 
 
-def fit(config: LlamaCpp, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> LlamaCpp:
-    """The configuration with the context and the slots that the scenario asks for, where it leaves them open.
+def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
+    """Return the configuration with the context and the slots that the scenario needs, where it leaves them open.
 
-    Raises `InputError` when that cannot fit into memory.
+    Raises `InputError` when they do not fit into memory.
     """
-    path = find_model(config.model)
-    info = check_gguf(path)
-    with _counting(config, path, info) as count:
-        asked = demand(count)
-    longest = round_up(int(asked.tokens * MARGIN), STEP)
+    info = check_gguf(find_model(config.model))
+    longest = round_up(int(demand.tokens * MARGIN), STEP)
     context = config.context or min(longest, info.context_length or longest)
-    if asked.tokens > context:
+    if demand.tokens > context:
         log.warning(
             "A prompt with its answer may need %d tokens and %s holds %d: the run ends if one does. Lower "
             "sampling.max_tokens, the history window or the role's memory, or give the backend more context.",
-            asked.tokens, "the context" if config.context else "the model", context,
+            demand.tokens, "the context" if config.context else "the model", context,
         )  # fmt: skip
     fitted = config.model_copy(update={"context": context})
-    slots = config.slots or min(find_sizes(fitted, info).slots, max(asked.requests, 1))
+    slots = config.slots or min(find_sizes(fitted, info).slots, max(demand.requests, 1))
     fitted = fitted.model_copy(update={"slots": slots})
     _require_memory(fitted, info, adapters)
     return fitted
 
 
 @contextmanager
-def _counting(config: LlamaCpp, path: Path, info: GGUFInfo) -> Iterator[Count]:
-    """Counts with the model's own vocabulary and chat template; no weights are loaded."""
+def count_tokens(config: LlamaCpp) -> Iterator[Count]:
+    """Open a counter with the model's own vocabulary and chat template; the weights are not loaded."""
     from backends.llama_cpp.chat import Chat
     from backends.llama_cpp.native import Model
 
+    path = find_model(config.model)
+    info = check_gguf(path)
     model = Model(path, 0, vocabulary_only=True)
     try:
         chat = Chat(config.chat_template or info.chat_template, model.vocabulary, path.name)

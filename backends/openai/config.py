@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -68,10 +69,16 @@ class OpenAI(BackendConfig):
         """What the scenario says; else only the server knows."""
         return self.context
 
-    def fitted(self, demand: Callable[[Count], Demand], adapters: Sequence[Path]) -> OpenAI:
-        """With the server's context, checked against the scenario's longest prompt where the server counts tokens.
+    def token_counter(self, answer: int) -> AbstractContextManager[Count | None]:
+        """Open the server's own count of tokens, or an upper bound where the server has none; None without a server."""
+        from backends.openai.counting import count_tokens
 
-        Without a server this stays as it is: opening says what is wrong. Raises `InputError` where it cannot fit.
+        return count_tokens(self, answer)
+
+    def fitted(self, demand: Demand, adapters: Sequence[Path]) -> OpenAI:
+        """Return the configuration with the server's context.
+
+        Raises `InputError` where the server counts tokens and the scenario's longest prompt does not fit.
         """
         from backends.openai.counting import fit
 

@@ -6,7 +6,8 @@ Only llama.cpp's server and vLLM do. Elsewhere, and without a server, nothing is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from backends.base import Count, Demand
@@ -18,26 +19,53 @@ from backends.openai.opening import Served, look
 from society.core.errors import BackendError, InputError, SocietyError
 from society.core.types import ChatMessage
 
+COUNTING = (LLAMA_CPP, VLLM)
+"""Servers that count tokens."""
 
-def fit(config: OpenAI, demand: Callable[[Count], Demand]) -> OpenAI:
-    """The configuration with the server's context. Raises `InputError` where the longest prompt does not fit it."""
+
+@contextmanager
+def count_tokens(config: OpenAI, answer: int) -> Iterator[Count | None]:
+    """Open a counter of prompt tokens: the server's own, or an upper bound; None where no server answers.
+
+    The server is asked only about prompts that may not fit into the context beside an answer of `answer` tokens.
+    """
     try:
         served = asyncio.run(_look(config))
     except SocietyError:
-        return config  # without a server one can check and plan; opening says what is wrong
-    context = min(filter(None, (config.context, served.context)), default=None)
-    if context is None or demand(_bound).tokens <= context:
-        return config.model_copy(update={"context": context})
-    if served.dialect in (LLAMA_CPP, VLLM):
-        with Counter(config, served) as counter:
-            tokens = demand(counter.count).tokens
-        if tokens > context:
-            raise InputError(
-                f"The longest prompt and its answer may have {tokens} tokens, but the context at {config.url} "
-                f"holds {context}.",
-                "Start the server with a larger one, or lower sampling.max_tokens or the history window.",
-            )
+        yield None  # a scenario can be checked and planned without a server; opening reports the error
+        return
+    context = _context(config, served)
+    if context is None or served.dialect not in COUNTING:
+        yield upper_bound
+        return
+    with Counter(config, served) as counter:
+
+        def count(messages: Sequence[ChatMessage]) -> int:
+            most = upper_bound(messages)
+            return most if most + answer <= context else counter.count(messages)
+
+        yield count
+
+
+def fit(config: OpenAI, demand: Demand) -> OpenAI:
+    """Return the configuration with the server's context. Raises `InputError` where the longest prompt does not fit."""
+    try:
+        served = asyncio.run(_look(config))
+    except SocietyError:
+        return config
+    context = _context(config, served)
+    if context is not None and demand.tokens > context and served.dialect in COUNTING:
+        raise InputError(
+            f"The longest prompt and its answer may have {demand.tokens} tokens, but the context at {config.url} "
+            f"holds {context}.",
+            "Start the server with a larger context, or lower sampling.max_tokens or the history window.",
+        )
     return config.model_copy(update={"context": context})
+
+
+def _context(config: OpenAI, served: Served) -> int | None:
+    """Return the smaller of the contexts that the scenario and the server name, in tokens."""
+    return min(filter(None, (config.context, served.context)), default=None)
 
 
 async def _look(config: OpenAI) -> Served:
@@ -45,8 +73,8 @@ async def _look(config: OpenAI) -> Served:
         return await look(client, config)
 
 
-def _bound(messages: Sequence[ChatMessage]) -> int:
-    """More tokens than these messages can have: one for each byte, and what templates put around them."""
+def upper_bound(messages: Sequence[ChatMessage]) -> int:
+    """Return more tokens than these messages can have: one for each byte, and a margin for the chat template."""
     return 256 + sum(len(message.content.encode("utf-8", "surrogatepass")) + 32 for message in messages)
 
 

@@ -24,12 +24,13 @@ def fit_backends(society: Society, items: Sequence[Item]) -> Society:
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     fitted: dict[str, BackendConfig] = {}
     for name in dict.fromkeys(plan.backend for plan in plans):
-        adapters = [Path(plan.adapter) for plan in plans if plan.backend == name and plan.adapter]
-
-        def demand(count: Count, name: str = name) -> Demand:
-            return find_demand(society, items, name, count)
-
-        fitted[name] = society.scenario.backends[name].fitted(demand, list(dict.fromkeys(adapters)))
+        own = [plan for plan in plans if plan.backend == name]
+        adapters = [Path(adapter) for adapter in dict.fromkeys(plan.adapter for plan in own) if adapter]
+        config = society.scenario.backends[name]
+        with config.token_counter(max(plan.sampling.max_tokens for plan in own)) as count:
+            demand = None if count is None else find_demand(society, items, name, count)
+        if demand is not None:
+            fitted[name] = config.fitted(demand, adapters)
     backends = {**society.scenario.backends, **fitted}
     return replace(society, scenario=society.scenario.model_copy(update={"backends": backends}))
 

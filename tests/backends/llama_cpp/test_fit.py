@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from backends.base import Count, Demand
+from backends.base import Demand
 from backends.llama_cpp import LlamaCpp, convert, fit
 from backends.llama_cpp.fit import _what_fits
 from backends.llama_cpp.sizes import STEP, Sizes, find_sizes
@@ -30,10 +30,6 @@ agents: {debater: {count: 3}}
 phases: [{name: debate, topology: complete, rounds: 3}]
 sampling: {max_tokens: 100}
 """
-
-
-def asking(tokens: int, requests: int) -> Callable[[Count], Demand]:
-    return lambda count: Demand(tokens, requests)
 
 
 def test_demand_is_the_longest_prompt_with_its_answer_and_the_busiest_round(scenario: Callable[..., Scenario]) -> None:
@@ -62,27 +58,23 @@ def test_contexts_and_slots_are_those_that_the_scenario_needs(scenario: Callable
 
 @needs_model
 def test_what_the_scenario_gives_is_kept() -> None:
-    fitted = LlamaCpp(context=300, slots=2).fitted(asking(100, 50), [])
+    fitted = LlamaCpp(context=300, slots=2).fitted(Demand(100, 50), [])
     assert (fitted.context, fitted.slots) == (300, 2)
     assert fitted.context_tokens() == 512  # llama.cpp gives slots in steps of 256
 
 
 @needs_model
 def test_counting_is_the_models_own() -> None:
-    counted: list[int] = []
-
-    def demand(count: Count) -> Demand:
-        counted.append(count([ChatMessage("user", "What is the capital of France?")]))
-        return Demand(500, 4)
-
-    assert LlamaCpp().fitted(demand, []).context == 768  # 500 and a margin of 5 %
-    assert 10 < counted[0] < 60
+    with LlamaCpp().token_counter(100) as count:
+        counted = count([ChatMessage("user", "What is the capital of France?")])
+    assert 10 < counted < 60
+    assert LlamaCpp().fitted(Demand(500, 4), []).context == 768  # 500 and a margin of 5 %
 
 
 @needs_model
 def test_more_than_the_model_holds_is_said_before_it_loads(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        fitted = LlamaCpp().fitted(asking(100_000, 1), [])
+        fitted = LlamaCpp().fitted(Demand(100_000, 1), [])
     assert fitted.context == 8192
     assert "may need 100000 tokens and the model holds 8192" in caplog.text
 
@@ -98,7 +90,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_what_would(
     monkeypatch.setattr(fit, "free_memory", lambda: free_mib << 20)
     monkeypatch.setattr(convert, "_multiplies_bf16", lambda: True)
     with pytest.raises(InputError) as refused:
-        LlamaCpp(context=4096, slots=64).fitted(asking(4000, 64), [])
+        LlamaCpp(context=4096, slots=64).fitted(Demand(4000, 64), [])
     assert "64 slots of 4096 tokens" in str(refused.value)
     assert f"{free_mib} MiB are free" in str(refused.value)
     assert remedy in refused.value.remedy

@@ -14,7 +14,7 @@ from backends.contract import BackendContract, ask, run
 from backends.llama_cpp import LlamaCpp
 from backends.openai import OpenAI, dialects
 from backends.openai.backend import OpenAIBackend
-from backends.openai.counting import Counter, fit
+from backends.openai.counting import Counter
 from backends.openai.opening import Served
 from society.core.errors import ContextOverflowError, InputError
 from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest, Sampling
@@ -190,10 +190,23 @@ def test_prompts_are_counted_as_the_server_counts_them(port: int) -> None:
 
 def test_a_prompt_that_cannot_fit_is_refused_before_any_work(port: int) -> None:
     config = config_for(port)
-    short = fit(config, lambda count: Demand(count([ChatMessage("user", "word " * 100)]) + 16, 1))
-    assert short.context_tokens() == 256
+    with config.token_counter(16) as count:
+        assert count is not None
+        short, long = (count([ChatMessage("user", "word " * times)]) for times in (100, 400))
+    assert config.fitted(Demand(short + 16, 1), []).context_tokens() == 256
     with pytest.raises(InputError, match=r"may have 4.. tokens, but the context at .* holds 256"):
-        fit(config, lambda count: Demand(count([ChatMessage("user", "word " * 400)]) + 16, 1))
+        config.fitted(Demand(long + 16, 1), [])
+
+
+def test_the_server_is_asked_only_about_prompts_that_may_not_fit(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = config_for(port, context=10_000), []
+    monkeypatch.setattr("backends.openai.counting._context", lambda config, served: 1000)
+    monkeypatch.setattr(Counter, "count", lambda self, messages: asked.append(messages) or 7)
+    with config.token_counter(100) as count:
+        assert count is not None
+        assert count([ChatMessage("user", "word")]) == 256 + 32 + 4  # an upper bound
+        assert not asked
+        assert count([ChatMessage("user", "word " * 200)]) == 7
 
 
 def test_an_answer_that_fills_the_context_is_an_overflow(port: int) -> None:
