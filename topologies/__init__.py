@@ -1,6 +1,6 @@
-"""Who reads whom: graph builders over networkx. `topologies.base` says what one is.
+"""Communication topologies: builders of directed graphs over networkx. `topologies.base` has the base class.
 
-`TOPOLOGIES` maps the name of every built-in kind to "module:Class", so that listing them imports nothing.
+`TOPOLOGIES` maps each built-in kind to "module:Class", so that listing the kinds imports no module.
 Part of the distribution `society-of-models`.
 """
 

@@ -1,4 +1,4 @@
-"""What every topology promises, as tests that outside authors run on theirs.
+"""The contract tests of topologies. To test a topology, derive a test class:
 
 class TestMine(TopologyContract):
     @pytest.fixture
@@ -16,10 +16,10 @@ SIZES = range(1, 26)
 
 
 class TopologyContract:
-    """Subclass it and give a fixture `topology`."""
+    """Tests of nodes, edges, determinism and storage. They need a fixture `topology`."""
 
     def test_agents_are_the_nodes_in_their_order(self, topology: Topology) -> None:
-        """Every size either works, or is refused as bad input; at least one works."""
+        """Every size works or raises `InputError`; at least one works."""
         worked = 0
         for n in SIZES:
             names = [f"agent-{i}" for i in range(n)]
@@ -33,7 +33,7 @@ class TopologyContract:
         assert worked
 
     def test_nobody_reads_itself(self, topology: Topology) -> None:
-        """An edge u -> u would have an agent wait for itself."""
+        """No edge u -> u exists, as an agent would wait for itself."""
         for n in SIZES:
             names = [f"agent-{i}" for i in range(n)]
             try:
@@ -43,7 +43,7 @@ class TopologyContract:
             assert not any(graph.has_edge(name, name) for name in names)
 
     def test_the_seed_alone_decides(self, topology: Topology) -> None:
-        """The same seed gives the same graph, however often it is drawn."""
+        """The same seed gives the same graph in every draw."""
         names = [f"agent-{i}" for i in range(8)]
         try:
             drawn = [sorted(topology.graph(names, {"agent": names}, seed).edges) for seed in (1, 2, 1)]
@@ -52,6 +52,6 @@ class TopologyContract:
         assert drawn[0] == drawn[2]
 
     def test_it_is_plain_data(self, topology: Topology) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A topology equals itself after a round trip through JSON, as a run stores its scenario."""
         again = type(topology).model_validate_json(topology.model_dump_json(exclude_unset=True))
         assert again == topology

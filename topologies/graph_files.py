@@ -1,4 +1,4 @@
-"""Reads GraphML and GEXF files: nodes, labels and directed edges with their attributes, and nothing else.
+"""Readers of GraphML and GEXF files: nodes, labels and directed edges with their attributes.
 
     read_graph(path, most)   the graph of a file, as a `FileGraph`
 
@@ -21,9 +21,9 @@ LARGEST_FILE = 20_000_000
 LARGEST_ELEMENT = 1_000_000
 """Maximum size of one tag, comment or processing instruction, in bytes."""
 CHUNK = 1 << 16
-"""Bytes that are given to the parser at once."""
+"""Size of a chunk for the parser, in bytes."""
 LABELS = ("label", "name", "shared name")
-"""Node attributes that may hold an agent's name, the first that is there: Gephi and yEd, then Cytoscape."""
+"""Node attributes with an agent's name, by preference: Gephi and yEd, then Cytoscape."""
 
 
 class _GraphML(GraphReader):
@@ -66,7 +66,7 @@ class _GraphML(GraphReader):
         super().end(name, text)
 
     def _put(self, key: str, text: str) -> None:
-        """Keep the value of a data element."""
+        """Store the value of a data element."""
         known = self.keys.get(key)
         if known is None:
             return
@@ -76,7 +76,7 @@ class _GraphML(GraphReader):
             self._label(known.name, text.strip())
 
     def _label(self, name: str, text: str) -> None:
-        """Take a node's attribute for its label, unless a better one is known."""
+        """Use a node's attribute as its label, unless a preferred attribute is known."""
         node, rank = self.nodes[-1], LABELS.index(name.lower()) if name.lower() in LABELS else len(LABELS)
         if node in self.graph.labels and rank < self.ranks.get(node, len(LABELS)):
             self.graph.labels[node], self.ranks[node] = text, rank
@@ -127,7 +127,7 @@ def read_graph(path: Path, most: int) -> FileGraph:
     """
     reader = FORMATS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path.name} is not a graph file.", "Give a .graphml or a .gexf file.")
+        raise InputError(f"{path.name} is not a graph file.", "Use a .graphml or a .gexf file.")
     try:
         with path.open("rb") as file:
             return _parse(file.read(LARGEST_FILE + 1), reader(most), path)
@@ -137,7 +137,7 @@ def read_graph(path: Path, most: int) -> FileGraph:
 
 def _parse(data: bytes, reader: GraphReader, path: Path) -> FileGraph:
     if len(data) > LARGEST_FILE:
-        raise InputError(f"{path} is larger than {LARGEST_FILE:,} bytes.", "Give a smaller graph.")
+        raise InputError(f"{path} is larger than {LARGEST_FILE:,} bytes.", "Use a smaller graph.")
     parser = _make_parser(reader)
     try:
         for start in range(0, len(data), CHUNK):

@@ -1,4 +1,4 @@
-"""What the readers of graph files share: the collected graph, and the elements that both formats have."""
+"""Base of the readers of graph files: the collected graph, and the elements that both formats share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHOLE, _REAL = ("int", "integer", "long", "short", "byte"), ("float", "double")
 
 @dataclass
 class FileGraph:
-    """The contents of a graph file. `count` counts all nodes, of which `labels` holds no more than were asked for."""
+    """The contents of a graph file. `count` is the number of nodes; `labels` is limited to the requested number."""
 
     labels: dict[str, str] = field(default_factory=dict)  # by node id; the id itself where there is no label
     edges: dict[tuple[str, str], Attributes] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Key:
     kind: str
 
     def value(self, text: str) -> object:
-        """Return the value that a text stands for. Raises `GraphFormatError` where it is not of the declared type."""
+        """Return the value of a text. Raises `GraphFormatError` if the text is not of the declared type."""
         try:
             if self.kind in _WHOLE:
                 return int(text)
@@ -83,7 +83,7 @@ class GraphReader:
         self.path.pop()
 
     def read_text(self, text: str) -> None:
-        """Keep text that stands before an element's first child."""
+        """Store the text before the first child of an element."""
         if self.inside:
             self.texts[-1].append(text)
 
@@ -99,7 +99,7 @@ class GraphReader:
             self.ends = None
 
     def start_graph(self, way: str | None) -> None:
-        """Begin a graph; one inside a node is part of the outer one."""
+        """Begin a graph. A graph inside a node is part of the outer graph."""
         if self.nodes:
             return
         if self.found:
@@ -119,7 +119,7 @@ class GraphReader:
             self.graph.edges.clear()
 
     def start_edge(self, given: Mapping[str, str], both: bool) -> None:
-        """Begin an edge, which is added with its attributes where it ends."""
+        """Begin an edge. The edge is added with its attributes at its end."""
         if self.ends is not None:
             raise GraphFormatError("an edge holds another edge")
         self.ends = (needed(given, "source", "an edge"), needed(given, "target", "an edge"))
@@ -133,7 +133,7 @@ class GraphReader:
             self.graph.edges[target, source] = self.attributes
 
     def finish(self) -> FileGraph:
-        """Return the graph. Raises `GraphFormatError` for edges between nodes that are not there."""
+        """Return the graph. Raises `GraphFormatError` for an edge with an unknown node."""
         if not self.found:
             raise GraphFormatError("it has no graph")
         if self.graph.count <= self.most:
@@ -144,7 +144,7 @@ class GraphReader:
 
 
 def needed(given: Mapping[str, str], name: str, what: str) -> str:
-    """Return an attribute that an element must have."""
+    """Return a required attribute of an element. Raises `GraphFormatError` if it is missing."""
     if name not in given:
         raise GraphFormatError(f"{what} has no {name!r}")
     return given[name]

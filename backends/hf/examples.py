@@ -44,7 +44,7 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
         raise InputError(
             f"All {len(examples)} examples are longer than max_length {settings.max_length}; "
             f"the shortest has {shortest} tokens.",
-            "Raise train.max_length, or set too_long: cut.",
+            "In train.settings, raise `max_length` or set `too_long: cut`.",
         )
     cut = sum(new is not None and new[0] != old[0] for new, old in zip(fitting, whole, strict=True))
     guessed = sum(row is not None and e.tokens is None for row, e in zip(fitting, examples, strict=True))

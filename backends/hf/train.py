@@ -204,7 +204,7 @@ class Watch(TrainerCallback):
         if not math.isfinite(loss):
             raise BackendError(
                 f"The training loss is {loss} in step {len(self.losses) + 1}.",
-                "Lower train.learning_rate, raise train.warmup, or set train.precision: float32.",
+                "In train.settings, lower `learning_rate`, raise `warmup`, or set `precision: float32`.",
             )
         self.pending += loss
         self.tokens += tokens
@@ -282,6 +282,6 @@ def memory_told(settings: TrainSettings) -> Iterator[None]:
         raise BackendError(
             f"Training ran out of memory with batches of {settings.batch_size} sequences "
             f"of up to {settings.max_length} tokens.",
-            "Lower train.batch_size (and raise train.accumulation as much) or train.max_length, or set "
-            "train.gradient_checkpointing: true" + ("." if settings.method != "full" else ", or method: lora."),
+            "In train.settings, lower `batch_size` (and raise `accumulation` by the same factor) or `max_length`, or "
+            "set `gradient_checkpointing: true`" + ("." if settings.method != "full" else " or `method: lora`."),
         ) from error

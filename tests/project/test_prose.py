@@ -1,0 +1,218 @@
+"""The prose of the product: docstrings, descriptions of fields, and the keys that remedies name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from society.scenario import scenario_schema
+from tests.project.schema_keys import ANY, find_unknown_dotted, find_unknown_keys, resolve
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path for name in ("society", "backends", "topologies") for path in (ROOT / name).rglob("*.py"))
+PENDING = (
+    "backends/",
+    *(
+        f"society/{name}"
+        for name in (
+            "__",
+            "answers",
+            "cli",
+            "components",
+            "core",
+            "executors",
+            "metrics",
+            "pictures",
+            "planning",
+            "report",
+            "runner",
+            "runs",
+            "scenario",
+            "session",
+            "simulation",
+            "store",
+            "training",
+            "view",
+        )
+    ),
+)
+"""Folders whose docstrings are not rewritten yet."""
+PENDING_MODELS = {
+    "Aggregator",
+    "Approval",
+    "Average",
+    "Borda",
+    "Calculate",
+    "Critic",
+    "HuggingFace",
+    "Judge",
+    "LlamaCpp",
+    "Majority",
+    "OpenAI",
+    "Parallel",
+    "Placement",
+    "Ranked",
+    "Ray",
+    "Replicas",
+    "Similarity",
+    "Stability",
+    "Supermajority",
+    "TrainSettings",
+    "Trajectory",
+    "Unanimity",
+    "Verdict",
+    "Weighted",
+}
+"""Models whose descriptions are not rewritten yet."""
+OPENINGS = ("Of", "By", "What", "Whose", "Within", "Where", "So many")
+"""Words that begin no docstring and no description."""
+BANNED = re.compile(
+    r"\b(so many|whoever|what is there|tak(e|es|en|ing) away|parcels?|payments?|shelf"
+    r"|(giv(e|es|en|ing)|gave) back|hand(s|ed|ing)? (back|in|over)|mak(e|es|ing) of|told)\b",
+    re.IGNORECASE,
+)
+"""Phrases with a plainer word in the field's language."""
+LONGEST_SENTENCE = 25
+"""Maximum number of words of a sentence in a description."""
+
+
+@cache
+def parse(module: Path) -> ast.Module:
+    return ast.parse(module.read_text("utf-8"))
+
+
+def docstrings(module: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every docstring, those below fields and constants included."""
+    for node in ast.walk(parse(module)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+
+
+def texts(module: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every string but docstrings; parts that vary are `ANY`."""
+    walked = list(ast.walk(parse(module)))
+    parts = {id(part) for node in walked if isinstance(node, ast.JoinedStr) for part in node.values}
+    parts |= {id(node.value) for node in walked if isinstance(node, ast.Expr)}
+    for node in walked:
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts:
+            yield node.lineno, text_of(node)
+
+
+def text_of(node: ast.expr) -> str:
+    """Return the text of an expression as far as the syntax tree knows it."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(text_of(value) for value in values)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return text_of(left) + text_of(right)
+        case ast.BoolOp(values=values):
+            return " ".join(text_of(value) for value in values)
+        case ast.IfExp(body=body, orelse=other):
+            return f"{text_of(body)} {text_of(other)}"
+    return ANY
+
+
+def remedies(module: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every remedy: the second argument of an error, or a message about a scenario."""
+    for node in ast.walk(parse(module)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name.endswith("Error") or name == "__init__":
+            given = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "remedy")]
+            yield from ((node.lineno, text_of(argument)) for argument in given)
+    if module.is_relative_to(ROOT / "society" / "scenario" / "checks"):
+        yield from ((line, text) for line, text in texts(module) if " " in text)
+
+
+def described() -> Iterator[tuple[str, str]]:
+    """Yield the name and the description of every mapping and field of a scenario."""
+    schema = scenario_schema()
+    for name, model in (("Scenario", schema), *schema["$defs"].items()):
+        if name in PENDING_MODELS:
+            continue
+        if "properties" in model:
+            yield name, model.get("description", "")
+        for field, part in model.get("properties", {}).items():
+            if field != "kind":
+                yield f"{name}.{field}", part.get("description", "")
+
+
+def faults_of(text: str) -> Iterator[str]:
+    """Yield what a docstring should not have: an opening that hides the subject, or a banned phrase."""
+    opening = re.match(rf"({'|'.join(OPENINGS)})\b", text.lstrip())
+    if opening:
+        yield f"begins with {opening[0]!r}"
+    yield from (f"has {match[0]!r}" for match in BANNED.finditer(text))
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text at full stops, question marks and colons before a break, as a reader does."""
+    return [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z`\"\d{])|\n\n", text) if part.strip()]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_docstrings_are_plain(module: Path) -> None:
+    if module.relative_to(ROOT).as_posix().startswith(PENDING):
+        pytest.skip("not rewritten yet")
+    assert not [f"{module}:{line} {fault}" for line, text in docstrings(module) for fault in faults_of(text)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_remedies_name_keys_that_exist(module: Path) -> None:
+    wrong = [(line, key) for line, text in remedies(module) for key in find_unknown_keys(text)]
+    wrong += [(line, key) for line, text in texts(module) if " " in text for key in find_unknown_dotted(text)]
+    assert not [f"{module}:{line} {key}" for line, key in wrong]
+
+
+@pytest.mark.parametrize(("name", "text"), [*described()], ids=lambda value: str(value)[:40])
+def test_descriptions_are_plain(name: str, text: str) -> None:
+    assert text, "has no description"
+    assert not list(faults_of(text))
+    assert not [part for part in sentences(text) if len(part.split()) > LONGEST_SENTENCE]
+
+
+# The tests themselves find what they look for.
+
+
+def test_a_key_resolves_from_the_root_through_names() -> None:
+    for key in ("phases.two.cap", "train.learners.any.rows", "train.settings.max_length", "backends.local.context"):
+        assert resolve(key), key
+    for key in ("train.max_length", "phases.two.caps", "agents.debater.rounds", "sampling.length"):
+        assert not resolve(key), key
+    assert resolve(f"sampling.{ANY}")
+
+
+@pytest.mark.parametrize(
+    ("remedy", "wrong"),
+    [
+        ("Lower train.max_length.", ["train.max_length"]),
+        ("Lower train.settings.max_length.", []),
+        ("Set `decision: plurality_of`.", ["decision: plurality_of"]),
+        ("Set `decision: majority` and `quorum`.", []),
+        ("Set `window: 2`, `cap: 3` and `show: everything`.", ["show: everything"]),
+        ("Choose another `contxt`.", ["contxt"]),
+        ("See example.org and society.run.", []),
+    ],
+)
+def test_wrong_keys_are_found(remedy: str, wrong: list[str]) -> None:
+    assert list(find_unknown_keys(remedy)) == wrong
+
+
+def test_remedies_are_read_from_the_syntax_tree(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text('raise InputError(f"{a} is wrong.", f"Set {name}." if name else "Lower `contxt`.")\n')
+    assert [text for _, text in remedies(module)] == [f"Set {ANY}. Lower `contxt`."]
+
+
+def test_hidden_subjects_and_banned_phrases_are_found() -> None:
+    assert list(faults_of("What an agent says.")) == ["begins with 'What'"]
+    assert list(faults_of("At most so many tokens, handed back.")) == ["has 'so many'", "has 'handed back'"]
+    assert not list(faults_of("Whatever returns a number, byte by byte."))
