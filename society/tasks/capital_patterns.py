@@ -1,4 +1,4 @@
-"""Patterns of sentences that name a place as a capital. `{name}` stands for the pattern of a name."""
+"""Regular expressions for sentences that name a capital. `{name}` is a placeholder for the pattern of a name."""
 
 from __future__ import annotations
 
@@ -70,86 +70,16 @@ AFTER_COLON = r"[:\u2014]\s{1,3}[\"'(]?{name}[^\w\n]{0,12}$"
 CORRECTED = r"\b(?i:no|rather|sorry|correction)[,:]\s{1,3}[\"'(]?{name}"
 EITHER = rf"{WORD}(?:\s{WORD}){{0,4}},?\sor\s{WORD}(?:\s{WORD}){{0,4}}"
 
-OTHER_REGIONS = frozenset(
-    [
-        "africa",
-        "asia",
-        "europe",
-        "north america",
-        "south america",
-        "central america",
-        "america",
-        "oceania",
-        "australia",
-        "antarctica",
-        "west africa",
-        "east africa",
-        "southern africa",
-        "central africa",
-        "north africa",
-        "western africa",
-        "eastern africa",
-        "southeast asia",
-        "south asia",
-        "east asia",
-        "central asia",
-        "western asia",
-        "middle east",
-        "eastern europe",
-        "western europe",
-        "northern europe",
-        "southern europe",
-        "central europe",
-        "balkans",
-        "caribbean",
-        "west indies",
-        "pacific",
-        "south pacific",
-        "pacific ocean",
-        "atlantic",
-        "atlantic ocean",
-        "indian ocean",
-        "mediterranean",
-        "england",
-        "scotland",
-        "wales",
-        "northern ireland",
-        "great britain",
-        "britain",
-        "uk",
-        "u.k",
-        "usa",
-        "u.s",
-        "us",
-        "u.s.a",
-        "united states of america",
-        "uae",
-        "soviet union",
-        "ussr",
-        "holland",
-        "burma",
-        "swaziland",
-        "ivory coast",
-        "taiwan",
-        "palestine",
-        "kosovo",
-        "tibet",
-        "greenland",
-        "hong kong",
-        "puerto rico",
-        "congo",
-        "korea",
-        "israel",
-        "bolivia",
-        "sri lanka",
-        "south africa",
-        "netherlands",
-        "nauru",
-        "eswatini",
-        "sahara",
-        "arabian peninsula",
-        "european union",
-        "united nations",
-    ]
+_REGIONS = (
+    "africa, asia, europe, north america, south america, central america, america, oceania, australia, "
+    "antarctica, west africa, east africa, southern africa, central africa, north africa, western africa, eastern "
+    "africa, southeast asia, south asia, east asia, central asia, western asia, middle east, eastern europe, "
+    "western europe, northern europe, southern europe, central europe, balkans, caribbean, west indies, pacific, "
+    "south pacific, pacific ocean, atlantic, atlantic ocean, indian ocean, mediterranean, england, scotland, "
+    "wales, northern ireland, great britain, britain, uk, u.k, usa, u.s, us, u.s.a, united states of america, "
+    "uae, soviet union, ussr, holland, burma, swaziland, ivory coast, taiwan, palestine, kosovo, tibet, "
+    "greenland, hong kong, puerto rico, congo, korea, israel, bolivia, sri lanka, south africa, netherlands, "
+    "nauru, eswatini, sahara, arabian peninsula, european union, united nations"
 )
-"""Regions, and countries that the table of capitals leaves out: a reply that only mentions them names no capital."""
+OTHER_REGIONS = frozenset(_REGIONS.split(", "))
+"""Regions, and countries outside the table of capitals: a reply that only mentions them names no capital."""

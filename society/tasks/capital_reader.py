@@ -1,6 +1,6 @@
-"""Reads which place a reply names as a capital, whether it is one or not.
+"""Parsing of the place that a reply names as a capital, correct or not.
 
-Known capitals are read in all their spellings. Any other name is read from what the reply says: "the capital of Canada
+Known capitals are recognized in all their spellings. Other names are recognized by the sentence: "the capital of Canada
 is Toronto", "Canada's capital is Toronto", "Toronto is the capital of Canada", "It is Toronto", "Toronto". A reply that
 names no place as the capital ("Canada is a large country") has no answer.
 """
@@ -35,10 +35,11 @@ from society.tasks.capital_patterns import (
 )
 
 MAX_TEXT = 8_000
-"""Characters. Only this much of the end of a longer text is looked at."""
+"""Maximum length of the text that is parsed, in characters from its end."""
 MOST_STATEMENTS = 100
+"""Maximum number of matches per pattern, from the end of the text."""
 FEW_WORDS = 10
-"""A reply of at most so many words may name a place without a sentence around it."""
+"""Maximum number of words of a reply that may be a name without a sentence."""
 
 _ORDINARY = re.compile(
     r"(?:the|a|an|it|its|it's|this|that|these|those|there|here|i|i'm|i'd|we|you|he|she|they|my|your|our|his|her|their|what|which|who|where|when|"
@@ -53,7 +54,7 @@ _LEADING = re.compile(
 
 
 class _Form(IntEnum):
-    """How plainly a statement names a capital, and of what."""
+    """Forms of a statement that names a capital, from vague to explicit."""
 
     KNOWN = 1
     ALONE = 2
@@ -73,7 +74,7 @@ class _Statement:
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """The reply's own statements before quoted ones, plain ones before vague ones, later ones before earlier."""
+        """Sort key: own statements beat quoted ones, explicit ones beat vague ones, later ones beat earlier ones."""
         return (self.how, self.form, self.place)
 
 
@@ -93,16 +94,17 @@ _PATTERNS = (
 
 @dataclass(frozen=True)
 class CapitalReader:
-    """Reads the capital that a reply names.
+    """A parser of the capital that a reply names.
 
-    `spellings`: every way to write a known capital, and the capital. `countries`: names of countries.
+    `spellings` maps every spelling of a known capital to the capital. `countries` are names of countries.
     """
 
     spellings: Mapping[str, str]
     countries: frozenset[str]
 
     def read(self, text: str, country: str) -> str | None:
-        """Return the capital that the text names for `country`: its usual spelling if it is known, else as written."""
+        """Return the capital that the text names for `country`: the usual spelling of a known capital, or the name as
+        written."""
         text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
         lines = "\n".join(fold_accents(line).strip() for line in text.splitlines())
         statements = [*self._statements(lines, place_key(country))]
@@ -119,6 +121,7 @@ class CapitalReader:
                 yield from self._statement(text, form, match, country)
 
     def _statement(self, text: str, form: _Form, match: re.Match[str], country: str) -> Iterator[_Statement]:
+        # A known name that is longer than the match wins: "Port" of "Port of Spain" is part of a name.
         longer = self._known_names.match(text, match.start("name"))
         named = self._clean(longer[0] if longer and longer.end() > match.end("name") else match["name"])
         known = named in self.spellings.values()
@@ -127,6 +130,7 @@ class CapitalReader:
         if form is _Form.ALONE and named.islower() and not _is_lower_name(named):
             return
         start, end = match.span("name")
+        # A denied or supposed place is no answer; a quoted one remains, with a lower rank.
         how = stance(text, start, end)
         if (how is Stance.NOT_ITS_OWN and not is_quoted(text, start, end)) or _ALTERNATIVE.match(text, end):
             return
@@ -144,12 +148,14 @@ class CapitalReader:
         return _Form.OTHER_COUNTRY if any(other in about for other in self.countries) else _Form.CAPITAL
 
     def _clean(self, name: str) -> str | None:
-        """Return the usual spelling of a known capital, any other name as written, None for what is no name."""
+        """Return the usual spelling of a known capital, another name as written, or None for text that is not a
+        name."""
         whole = name.strip(" .'\"-,")
         name = _LEADING.sub("", whole)
         for tried in (whole, name, name.removesuffix(" City"), name.partition(",")[0], name.split(" and ")[0]):
             if known := self._known.get(place_key(tried)):
                 return known
+        # Remove a country at the end: "Toronto Canada" names Toronto.
         words = name.split()
         while len(words) > 1 and self._is_country(words[-1]) and not self._is_country(" ".join(words)):
             words.pop()
@@ -166,7 +172,7 @@ class CapitalReader:
         return place_key(name) in self.countries
 
     def _mentioned(self, text: str) -> str | None:
-        """Return the last known capital that the text mentions and that is no country's name."""
+        """Return the last known capital in the text, except names that are also names of countries."""
         cities = {name: city for name, city in self.spellings.items() if place_key(name) not in self.countries}
         return find_candidate(self._country_names.sub(" ... ", re.sub(EITHER, " ... ", text)), cities)
 
@@ -180,7 +186,7 @@ class CapitalReader:
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern of any of these names, the longest first, whatever separates their words."""
+    """Return a pattern that matches any of these names, longest first, with spaces or hyphens between words."""
     spelled = [r"[\s-]+".join(map(re.escape, name.split())) for name in sorted(names, key=len, reverse=True)]
     return re.compile(rf"\b(?:{'|'.join(spelled)})\b", re.IGNORECASE)
 
@@ -189,10 +195,10 @@ _ALTERNATIVE = re.compile(rf"[\"')]?,?\sor\s[\"'(]?[{UPPER}]")
 
 
 def _is_lower_name(name: str) -> bool:
-    """Whether a reply of few words in small letters may be a name: no word of it is an ordinary one."""
+    """Return whether a short lowercase reply may be a name, as none of its words is an ordinary word."""
     return len(name.split()) <= 3 and "'" not in name and not any(map(_ORDINARY.fullmatch, name.split()))
 
 
 def place_key(name: str) -> str:
-    """Return the form in which names of places are compared: without accents, case, hyphens and article."""
+    """Return the normal form of the name of a place: without accents, case, hyphens and article."""
     return re.sub(r"[\s-]+", " ", fold_accents(name).strip(" .'\"")).casefold().removeprefix("the ")
