@@ -16,7 +16,10 @@ SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands; lines and columns count from 1, and are 0 where the file has none (`--set`)."""
+    """Where something stands. Lines and columns count from 1, and are 0 where there are none (`--set`).
+
+    `file` is empty for a scenario that was made in Python: there the path of a problem is its place.
+    """
 
     file: str
     line: int = 0
@@ -46,7 +49,8 @@ class Problem:
     def __str__(self) -> str:
         path = f"{self.path}: " if self.path else ""
         warning = "warning: " if self.level == "warning" else ""
-        return f"{Place(self.file, self.line, self.column)}: {warning}{path}{self.message}{self._hint()}"
+        place = f"{Place(self.file, self.line, self.column)}: " if self.file else ""
+        return f"{place}{warning}{path}{self.message}{self._hint()}"
 
     def _hint(self) -> str:
         hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""

@@ -6,21 +6,27 @@ each step all problems are found together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from society.core.problems import Place, Problem, make_error, sort_problems
 from society.scenario.checks.check import check
 from society.scenario.checks.effects import check_effects
 from society.scenario.models.scenario import Scenario
-from society.scenario.reading.merge import find_neighbour, override, read_tree
+from society.scenario.reading.merge import extend, find_neighbour, override, read_tree
+from society.scenario.reading.plain import read_plain
 from society.scenario.reading.source import Node, UnreadableError
 from society.scenario.reading.tree import remove
 from society.scenario.reading.validate import Flaws, validate
 
 
-def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()) -> Scenario:
-    """The scenario of a YAML file, `overrides` like `phases.debate.rounds=3` applied.
+Source = str | Path | Mapping[str, Any]
+"""A scenario's YAML file, or the same as a dictionary."""
+
+
+def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path | str] = ()) -> Scenario:
+    """Return the scenario of a YAML file, `overrides` like `phases.debate.rounds=3` applied.
 
     Paths in it, and in `overrides`, start at its own folder and may lead into it and those of `allow`. Raises
     `ScenarioError`, with every problem found, unless the scenario can run.
@@ -29,26 +35,39 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequen
 
 
 def load_with_warnings(
-    path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()
+    source: Source, overrides: Sequence[str] = (), allow: Sequence[Path | str] = (), folder: Path | str = "."
 ) -> tuple[Scenario, list[Problem]]:
-    """Load a scenario as `load_scenario` does, with its warnings: what is likely a mistake, though it runs."""
-    scenario, problems = _load(Path(path), overrides, allow)
+    """Load a scenario as `load_scenario` does, with its warnings: likely mistakes that do not prevent a run.
+
+    Paths in a dictionary start at `folder`.
+    """
+    scenario, problems = _load(source, overrides, allow, Path(folder))
     errors = [problem for problem in problems if problem.level == "error"]
     if scenario is None or errors:
         raise make_error(errors)
     return scenario, problems
 
 
-def check_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path] = ()) -> list[Problem]:
-    """Everything that is wrong with a scenario file, warnings included, in the order of the file."""
-    return _load(Path(path), overrides, allow)[1]
+def check_scenario(
+    source: Source, overrides: Sequence[str] = (), allow: Sequence[Path | str] = (), folder: Path | str = "."
+) -> list[Problem]:
+    """Return every problem of a scenario, warnings included: of a file in its order, of a dictionary by field.
+
+    The arguments are those of `load_with_warnings`. An empty list means that the scenario can run as it is meant.
+    """
+    return _load(source, overrides, allow, Path(folder))[1]
 
 
-def _load(path: Path, overrides: Sequence[str], allow: Sequence[Path]) -> tuple[Scenario | None, list[Problem]]:
+def _load(
+    source: Source, overrides: Sequence[str], allow: Sequence[Path | str], folder: Path
+) -> tuple[Scenario | None, list[Problem]]:
     problems: list[Problem] = []
-    folders = [Path(folder).resolve() for folder in (path.parent, *allow)]
+    start = folder if isinstance(source, Mapping) else Path(source).parent
+    folders = [Path(root).resolve() for root in (start, *allow)]
     try:
-        root = _read(path, overrides, folders, problems)
+        root = _read(source, start, folders, problems)
+        for setting in overrides:
+            root = override(root, setting, problems)
     except UnreadableError as error:
         return None, sort_problems([*problems, error.problem])
     found = validate(root, folders)
@@ -57,7 +76,9 @@ def _load(path: Path, overrides: Sequence[str], allow: Sequence[Path]) -> tuple[
         if all(problem.level == "warning" for problem in problems):
             problems += check_effects(found, root)
         return found, sort_problems(problems)
-    return None, sort_problems([*problems, *found.problems, *_check_rest(root, found, folders)])
+    known = {problem.path for problem in problems if problem.path}
+    new = [problem for problem in found.problems if problem.path not in known]
+    return None, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
 
 
 def _check_rest(root: Node, flaws: Flaws, folders: Sequence[Path]) -> list[Problem]:
@@ -68,11 +89,11 @@ def _check_rest(root: Node, flaws: Flaws, folders: Sequence[Path]) -> list[Probl
     return check(found, root) if isinstance(found, Scenario) else []
 
 
-def _read(path: Path, overrides: Sequence[str], folders: Sequence[Path], problems: list[Problem]) -> Node:
+def _read(source: Source, folder: Path, folders: Sequence[Path], problems: list[Problem]) -> Node:
+    if isinstance(source, Mapping):
+        return extend(read_plain(source, problems), folder, folders, problems)
+    path = Path(source)
     if not path.exists():
         near = find_neighbour(path)
         raise UnreadableError(Place(str(path)), "there is no such file" + (f"; did you mean {near!r}?" if near else ""))
-    root = read_tree(path, folders, problems)
-    for setting in overrides:
-        root = override(root, setting, problems)
-    return root
+    return read_tree(path, folders, problems)

@@ -231,7 +231,7 @@ class _Checker:
                     self.warn((f"{noun}s", name), "is not used by any agent", key=True)
         for noun, stranger, near, steps in self.strangers:
             if near and (noun, near) not in self.named:
-                place = find_place(self.root, steps)
+                place = str(find_place(self.root, steps)) or write_path(self.root, steps)
                 self.warn((f"{noun}s", near), f"is not named anywhere; {place} names {show(stranger)}", key=True)
         for name in self.scenario.agents:
             if not active.intersection(self.known[name]):

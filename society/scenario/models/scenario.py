@@ -13,7 +13,9 @@ People write these models; `society.scenario.expand` turns them into the plans t
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -224,6 +226,29 @@ class Scenario(Component):
     timeout: float | None = Field(None, gt=0, json_schema_extra={"tuning": True})
     """Maximum seconds per reply, including the wait for a place in a batch. After a timeout the request is retried;
     after the last attempt the turn is recorded as failed. Unlimited by default."""
+
+    def __init__(self, /, **data: Any) -> None:
+        checked = self.from_dict(data)
+        super().__init__(**{name: getattr(checked, name) for name in checked.model_fields_set})
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic reads JSON without calling it
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        overrides: Sequence[str] = (),
+        allow: Sequence[Path | str] = (),
+        folder: Path | str = ".",
+    ) -> Scenario:
+        """Return the scenario of plain Python data, which has the keys of a YAML file, `extends` included.
+
+        Paths in it start at `folder` and may lead into it and those of `allow`. Raises `ScenarioError`, with every
+        problem found, unless the scenario can run; each problem names its field, such as `phases.debate.topology`.
+        """
+        from society.scenario.load import load_with_warnings
+
+        return load_with_warnings(data, overrides, allow, folder)[0]
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:

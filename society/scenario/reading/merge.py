@@ -17,21 +17,31 @@ NAMED = ("agents", "roles", "backends")
 
 
 def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...] = ()) -> Node:
-    """The tree of a file, merged over what it extends. Raises `UnreadableError`; lesser problems are added."""
+    """Return the tree of a file, merged over what it extends. Raises `UnreadableError`; lesser problems are added."""
     root = _rename(compose(read_text(path), str(path), problems))
     if not isinstance(root.value, dict):
         raise UnreadableError(
             root.place, f"should be a mapping with keys such as `name` and `agents`, not {show(root.value)}"
         )
+    return extend(root, path.parent, folders, problems, (*seen, path.resolve()))
+
+
+def extend(
+    root: Node, folder: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...] = ()
+) -> Node:
+    """Return a mapping merged over the file that its `extends` names, relative to `folder`, if it has one.
+
+    `seen` lists the files that lead here. Raises `UnreadableError`; lesser problems are added.
+    """
     if "extends" not in root.value:
         return root
     entries = dict(root.value)
     link = entries.pop("extends")
-    base = _find_base(path, link, folders)
-    if base.resolve() in (chain := (*seen, path.resolve())):
+    base = _find_base(folder, link, folders)
+    if base.resolve() in seen:
         raise UnreadableError(link.place, f"extends: {show(link.value)} leads back to a file that extends this one")
     try:
-        tree = read_tree(base, folders, problems, chain)
+        tree = read_tree(base, folders, problems, seen)
     except UnreadableError as error:
         if error.problem.file == str(base) and not isfile(base):  # noqa: PTH113 - Path raises on too long a name
             raise UnreadableError(link.place, f"extends: there is no file {base}{_hint(base)}") from None
@@ -39,10 +49,10 @@ def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen
     return merge(tree, replace(root, value=entries))
 
 
-def _find_base(path: Path, link: Node, folders: Sequence[Path]) -> Path:
+def _find_base(folder: Path, link: Node, folders: Sequence[Path]) -> Path:
     if not isinstance(link.value, str) or not link.value:
         raise UnreadableError(link.place, f"extends: should be the path of a scenario, not {show(link.value)}")
-    base = path.parent / link.value
+    base = folder / link.value
     try:
         find_allowed(base.absolute(), folders)
     except ValueError as error:

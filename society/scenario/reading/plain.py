@@ -1,0 +1,81 @@
+"""Plain Python data as the tree of nodes that YAML text becomes, so that both are checked by the same code.
+
+Such nodes have no file and no line. Problems name their path alone, such as `phases.debate.topology`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel
+
+from society.core.problems import Place, Problem, make_problem, show
+from society.scenario.reading.source import DEEPEST, MOST_NODES, Node, UnreadableError
+from society.scenario.reading.tree import Steps, write_path
+
+_NOWHERE = Place("")
+
+
+def read_plain(data: Mapping[str, Any], problems: list[Problem]) -> Node:
+    """Return the tree of a mapping: mappings, lists, tuples, text, paths, numbers, booleans, None and components.
+
+    Each value of another type adds a problem that names its path. Raises `UnreadableError` for data that is too deep
+    or too large, data that contains itself included.
+    """
+    reader = _Reader()
+    root = reader.read(data, ())
+    problems += [make_problem(_NOWHERE, write_path(root, steps), message) for steps, message in reader.found]
+    return root
+
+
+class _Reader:
+    """Converts values and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Steps, str]] = []
+        self._count = 0
+
+    def read(self, value: Any, steps: Steps) -> Node:
+        """Return the node of a value at these steps; null where the value is none of the language."""
+        self._count += 1
+        if len(steps) > DEEPEST or self._count > MOST_NODES:
+            path = ".".join(map(str, steps[:6]))
+            raise UnreadableError(
+                _NOWHERE, f"{path}: is nested more than {DEEPEST} deep, or has more than {MOST_NODES:,} values"
+            )
+        if isinstance(value, BaseModel):
+            value = value.model_dump(mode="json", exclude_unset=True)
+        if isinstance(value, Mapping):
+            return _node({key: self.read(item, (*steps, key)) for key, item in value.items() if self._is_key(key, steps)})
+        if isinstance(value, list | tuple):
+            return _node([self.read(item, (*steps, i)) for i, item in enumerate(value)])
+        return _node(self._scalar(value, steps))
+
+    def _is_key(self, key: object, steps: Steps) -> bool:
+        if isinstance(key, str):
+            return True
+        self.found.append((steps, f"the key {show(key)} is not text"))
+        return False
+
+    def _scalar(self, value: Any, steps: Steps) -> Any:
+        if isinstance(value, PurePath):
+            return str(value)
+        if value is None or isinstance(value, bool | str):
+            return value
+        if isinstance(value, int) and -(2**63) <= value < 2**63:
+            return value
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        if isinstance(value, int | float):
+            message = f"the number {show(value)} is not finite, or too large"
+        else:
+            message = f"should be text, a number, true, false, a list or a mapping, not {type(value).__name__}"
+        self.found.append((steps, message))
+        return None
+
+
+def _node(value: Any) -> Node:
+    return Node(value, _NOWHERE, _NOWHERE)
