@@ -1,10 +1,15 @@
 """Simulate societies of language-model agents, and train them.
 
-    load_scenario(path, overrides=())   a checked scenario
-    run(scenario, out=None, ...)        run it; gives back a Run
-    Run(folder)                         a run's turns, results, adapters and what it was made of
+    load_scenario(path, overrides=())   load and check a scenario file
+    Scenario.from_dict(data)            make and check a scenario in Python
+    check(source)                       list every problem of a file or of such data
+    run(scenario, out=None, ...)        run a scenario, in scripts and notebooks, and return a Run
+    run_async(scenario, ...)            run a scenario within an event loop
+    Run(folder)                         read a run: summary(), accuracy, to_pandas(), report()
+    Watcher                             follow a run as it goes
+    SocietyError                        the base of every error; ScenarioError lists a scenario's problems
 
-They are imported when they are used: `import society` is fast. The distribution is named `society-of-models`.
+Each name is imported on first use, so `import society` is fast. The distribution is named `society-of-models`.
 """
 
 from __future__ import annotations
@@ -12,13 +17,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from society.runs.run import Run as Run
-    from society.scenario import load_scenario as load_scenario
-    from society.session import run as run
+    from society.core.errors import InputError, ScenarioError, SocietyError
+    from society.core.interrupt import Interrupted
+    from society.core.problems import Problem
+    from society.results import Run
+    from society.runner.watcher import Watcher
+    from society.scenario import check_scenario as check
+    from society.scenario import load_scenario
+    from society.scenario.models.scenario import Scenario
+    from society.session import run, run_async
 
 __version__ = "0.2.0"
-
-_HOMES = {"load_scenario": "society.scenario", "run": "society.session", "Run": "society.runs.run"}
+__all__ = [
+    "InputError",
+    "Interrupted",
+    "Problem",
+    "Run",
+    "Scenario",
+    "ScenarioError",
+    "SocietyError",
+    "Watcher",
+    "check",
+    "load_scenario",
+    "run",
+    "run_async",
+]
+_HOMES = {
+    "InputError": "society.core.errors.InputError",
+    "Interrupted": "society.core.interrupt.Interrupted",
+    "Problem": "society.core.problems.Problem",
+    "Run": "society.results.Run",
+    "Scenario": "society.scenario.models.scenario.Scenario",
+    "ScenarioError": "society.core.errors.ScenarioError",
+    "SocietyError": "society.core.errors.SocietyError",
+    "Watcher": "society.runner.watcher.Watcher",
+    "check": "society.scenario.check_scenario",
+    "load_scenario": "society.scenario.load_scenario",
+    "run": "society.session.run",
+    "run_async": "society.session.run_async",
+}
+"""The module and the name there of each public name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +67,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'society' has no attribute {name!r}")
     check_installation()
-    return getattr(import_module(_HOMES[name]), name)
+    module, _, attribute = _HOMES[name].rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

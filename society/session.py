@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from society.core.blocking import run_blocking
 from society.core.interrupt import Interruption
 from society.core.types import Item
 from society.executors.base import Executor
 from society.metrics.kept import discard_diversity
 from society.planning.demand import fit_backends
-from society.runner.watcher import Watcher
+from society.results import Run
+from society.runner.displays import find_display
+from society.runner.progress import Progress
+from society.runner.watcher import Several, Watcher
 from society.runs.files import keep_inputs
 from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
-from society.runs.run import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
@@ -39,22 +42,23 @@ def run(
     resume: bool = False,
     reuse: Sequence[Path] = (),
     watcher: Watcher | None = None,
+    progress: bool | None = None,
 ) -> Run:
-    """Run a scenario to its end and return what it left in `out` (default: runs/NAME, a number added if taken).
+    """Run a scenario to its end and return the run in the folder `out` (default: runs/NAME, with a number if taken).
 
-    `resume` goes on with an unfinished run: everything stored is found again, only what is missing or failed is
-    generated. `reuse` names other runs whose equal turns are taken over.
+    This works within a running event loop too, as in a notebook. `resume` continues an unfinished run: stored turns
+    are read again, and only missing or failed ones are generated. `reuse` names other runs whose equal turns are
+    copied. `progress` shows the run as it goes: by default in a notebook and on a terminal.
 
-    Ctrl-C or SIGTERM once: the replies that are being made are finished and stored, then it raises `Interrupted` (a
-    `KeyboardInterrupt`); twice: at once. Where the caller has handlers of its own for these signals, they stay.
+    The first Ctrl-C (in a notebook: interrupt) or SIGTERM finishes and stores the replies under way, then raises
+    `Interrupted`, a `KeyboardInterrupt`. The second one stops at once. Signal handlers of the caller stay in place.
 
-    Raises `InputError` for input that cannot be used, `BackendError` and `StoreError` when it cannot go on; what
-    was stored until then is safe.
+    Raises `InputError` for input that cannot be used, `BackendError` and `StoreError` when the run cannot go on. All
+    turns stored until then are kept.
     """
     with Interruption() as interruption:
-        return asyncio.run(
-            run_async(scenario, out, resume=resume, reuse=reuse, watcher=watcher, interruption=interruption)
-        )
+        options: dict[str, Any] = {"resume": resume, "reuse": reuse, "watcher": watcher, "progress": progress}
+        return run_blocking(run_async(scenario, out, **options, interruption=interruption))
 
 
 async def run_async(
@@ -64,12 +68,16 @@ async def run_async(
     resume: bool = False,
     reuse: Sequence[Path] = (),
     watcher: Watcher | None = None,
+    progress: bool | None = None,
     interruption: Interruption | None = None,
     executor: Executor | None = None,
 ) -> Run:
-    """`run` for callers that have an event loop. It takes no signals; cancelling it stops it at once. Of an `executor`
-    that is open already, runs side by side share what it has."""
-    watcher, interruption = watcher or Watcher(), interruption or Interruption()
+    """Run a scenario as `run` does, within the caller's event loop.
+
+    It handles no signals; cancelling it stops the run at once. Runs that are given the same open `executor` share its
+    models.
+    """
+    watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
     society = expand(scenario)
     with interruption.stops_me(), RunFolder(scenario, out, resume) as folder, watcher:
         items = load_items(society)
@@ -87,6 +95,14 @@ async def run_async(
                 stage = _Stage(speaker, store, watcher, folder.path)
                 await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
+
+
+def _watchers(watcher: Watcher | None, progress: bool | None) -> Iterator[Watcher]:
+    """Yield the caller's watcher and the one that shows the progress, as far as they are wanted."""
+    if watcher is not None:
+        yield watcher
+    if progress is not False and (display := find_display(asked=bool(progress))) is not None:
+        yield Progress(display)
 
 
 async def _play(

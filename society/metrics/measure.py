@@ -6,7 +6,6 @@ read_diversity      what was kept, as plain data
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from society.core.atomic import appearing
+from society.core.blocking import run_blocking
 from society.core.errors import InputError
 from society.core.types import Turn
 from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
@@ -65,7 +65,7 @@ def measure_diversity(
 
     Raises `InputError` where a backend lacks the ability, or voters have different backends.
     """
-    found = asyncio.run(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
+    found = run_blocking(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
         with appearing(run.folder / FILE) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))

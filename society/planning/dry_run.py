@@ -5,7 +5,6 @@ It shows who reads whom in each round, and how long each prompt can get.
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.base import Backend, Count
+from society.core.blocking import run_blocking
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 from society.scenario.expand import PhasePlan, Society, expand
 from society.simulation.simulate import simulate
@@ -60,7 +60,7 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
             speaker = Speaker(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
             await simulate(society, society.scenario.task, [item], speaker, lambda result: None)
 
-    asyncio.run(play())
+    run_blocking(play())
     phases = {phase.name: phase for phase in society.phases}
     order = {name: i for i, name in enumerate(society.agents)}
 

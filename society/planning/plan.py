@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from backends.base import Backend, Count, Memory
+from society.core.blocking import run_blocking
 from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
@@ -65,7 +66,7 @@ def make_plan(society: Society, calibrate: int = 32) -> Plan:
     """Plan a scenario. At most `calibrate` real debates estimate what all of them cost, fewer where the mean is known
     to within `PRECISE` sooner; with 0 no model is opened, tokens are estimated from characters, and there is only a
     worst case."""
-    return asyncio.run(_plan(society, calibrate)) if calibrate else _offline(society)
+    return run_blocking(_plan(society, calibrate)) if calibrate else _offline(society)
 
 
 def _offline(society: Society) -> Plan:

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from society.core.blocking import run_blocking
 from society.core.concurrency import gather
 from society.core.errors import InputError
 from society.runner.watcher import Watcher
@@ -85,7 +86,7 @@ def sweep(
     ]
     executor = loaded[0].executor
     if executor.shares_runs and all(variant.executor == executor for variant in loaded):
-        return asyncio.run(_side_by_side(points))
+        return run_blocking(_side_by_side(points))
     done: list[Variant] = []
     for point in points:
         done.append(Variant(point.changes, run(point.scenario, **point.options(done))))
@@ -106,7 +107,7 @@ class _Point:
         reuse = [variant.run.folder for variant in before]
         exists = (self.folder / STORE).exists()
         watcher = self.watch(self.changes) if self.watch and alone else None
-        return {"out": self.folder, "resume": exists, "reuse": reuse, "watcher": watcher}
+        return {"out": self.folder, "resume": exists, "reuse": reuse, "watcher": watcher, "progress": False}
 
 
 async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:

@@ -20,7 +20,6 @@ from society.scenario.reading.source import Node, UnreadableError
 from society.scenario.reading.tree import remove
 from society.scenario.reading.validate import Flaws, validate
 
-
 Source = str | Path | Mapping[str, Any]
 """A scenario's YAML file, or the same as a dictionary."""
 

@@ -14,10 +14,10 @@ from unittest.mock import ANY
 
 import pytest
 
-from society.cli.run import _print_summary
 from society.core.errors import InputError
 from society.core.types import Item, Turn
 from society.metrics.iterations import run_iterations
+from society.metrics.overview import read_overview
 from society.metrics.summary import Summary, summarize
 from society.pictures.curves import plot_runs
 from society.planning.plan import count_debates
@@ -280,10 +280,9 @@ def test_nothing_to_learn_from(colours: Callable[..., Scenario], tmp_path: Path)
         run(colours(*veto, "train.on_empty=stop"), tmp_path / "stop")
 
 
-def test_the_command_line_tells_every_iteration_apart(whole: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_tells_every_iteration_apart(whole: Run) -> None:
     """A finetuning's figures are those of its last iteration, not of all together."""
-    _print_summary("colours", whole.folder, _summaries(whole), 1.0)
-    said = capsys.readouterr().out
+    said = read_overview(whole).text()
     assert "6 questions debated" in said
     assert [line.split()[1] for line in said.splitlines() if "finetunings" in line] == ["0", "1", "2"]
 

@@ -49,7 +49,8 @@ class _Reader:
         if isinstance(value, BaseModel):
             value = value.model_dump(mode="json", exclude_unset=True)
         if isinstance(value, Mapping):
-            return _node({key: self.read(item, (*steps, key)) for key, item in value.items() if self._is_key(key, steps)})
+            entries = [(key, item) for key, item in value.items() if self._is_key(key, steps)]
+            return _node({key: self.read(item, (*steps, key)) for key, item in entries})
         if isinstance(value, list | tuple):
             return _node([self.read(item, (*steps, i)) for i, item in enumerate(value)])
         return _node(self._scalar(value, steps))

@@ -1,0 +1,164 @@
+"""The summary of a run that people read first: by `society run`, by `Run.summary()`, and as JSON.
+
+read_overview    reads the numbers of a run from its folder
+Overview         these numbers as rows, as text and as plain data
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from society.metrics.flips import describe_flips
+from society.metrics.iterations import IterationScore, run_iterations
+from society.metrics.plain import to_plain
+from society.metrics.summary import Summary, describe_lone, describe_lost, summarize
+from society.runs.records import by_iteration, load_records
+from society.runs.run import Run
+from society.scenario.expand import expand
+
+Rows = list[tuple[str, str]]
+"""Lines of the summary: a label and a text each."""
+_TRAINING = (
+    "iteration",
+    "labels",
+    "unlabelled",
+    "reasons",
+    "examples",
+    "repeated",
+    "left_out",
+    "rows_right",
+    "trained_tokens",
+    "trained_seconds",
+    "training_turns",
+    "training_usage",
+)
+"""Fields of `IterationScore` that the JSON of a finetuning has."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The summary of each evaluated iteration of a run, by its number, and what each iteration trained.
+
+    `several` says whether more than one agent votes. `summaries` is empty before the first debate ends.
+    """
+
+    name: str
+    folder: Path
+    summaries: Mapping[int, Summary]
+    iterations: Sequence[IterationScore]
+    several: bool
+
+    @property
+    def last(self) -> Summary | None:
+        """The summary of the last evaluated iteration."""
+        return self.summaries[max(self.summaries)] if self.summaries else None
+
+    @property
+    def title(self) -> str:
+        """The line above the rows."""
+        if self.last is None:
+            return f"{self.name}: no debate has ended"
+        return f"{self.name}: {self.last.debates} questions debated, accuracy with 95 % confidence interval"
+
+    def rows(self, seconds: float | None = None, resumed: bool = False) -> Rows:
+        """Return the rows. `seconds` is the time of the call that ran them; `resumed`: earlier calls ran a part."""
+        s = self.last
+        if s is None:
+            return [("stored in", str(self.folder))]
+        rows = [*_accuracy_rows(s), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
+        if len(self.summaries) > 1:
+            rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
+        return [*rows, *_training_rows(self.iterations), ("stored in", str(self.folder))]
+
+    def text(self, rows: Rows | None = None) -> str:
+        """Return title and rows as lines of text."""
+        found = self.rows() if rows is None else rows
+        return "\n".join([self.title, *(f"  {label:<21} {text}" for label, text in found)])
+
+    def plain(self, seconds: float, resumed: bool) -> dict[str, Any]:
+        """Return the last iteration's summary as JSON data. A finetuning adds accuracy and cost by iteration."""
+        data = (to_plain(self.last) or {}) | {"run": str(self.folder), "seconds": round(seconds, 3), "resumed": resumed}
+        if len(self.summaries) > 1:
+            data["iterations"] = [to_plain(summary.after) for summary in self.summaries.values()]
+            data["evaluated"] = list(self.summaries)
+        if self.iterations:
+            data["training"] = [{f: to_plain(getattr(score, f)) for f in _TRAINING} for score in self.iterations]
+        return dict(data)
+
+
+def read_overview(run: Run) -> Overview:
+    """Return the numbers of a run that its folder holds now. Raises `RunFolderError` for a folder without a run."""
+    scenario = run.scenario
+    society = expand(scenario)
+    found = by_iteration(load_records(run))
+    summaries = {iteration: summarize(society, records) for iteration, records in found.items()}
+    iterations = run_iterations(run) if scenario.train is not None else []
+    return Overview(scenario.name, run.folder, summaries, iterations, len(society.voters) > 1)
+
+
+def _accuracy_rows(s: Summary) -> Rows:
+    """How often single agents and the society are right, and what debating changed."""
+    if not s.flips.total:
+        return [("one agent alone", str(s.alone)), ("society's answer", str(s.after))]
+    return [
+        ("one agent alone", str(s.alone)),
+        ("one agent at the end", str(s.last)),
+        ("answers that changed", describe_flips(s.flips)),
+        ("vote before debating", str(s.before)),
+        ("vote after debating", str(s.after)),
+        ("votes that changed", describe_flips(s.moved, "undecided")),
+    ]
+
+
+def _lost_rows(s: Summary, several: bool) -> Rows:
+    """What rests on one vote, counts as wrong, or could not be looked through."""
+    rows = [("rest on one vote", describe_lone(s))] if several else []
+    rows.append(("counted as wrong", describe_lost(s)))
+    if s.ballots:
+        rows.append(("ballots count as", s.ballots))
+    if s.unmatched:
+        rows.append(("cannot be matched", s.unmatched))
+    if s.ties_broken:
+        rows.append(("ties broken", f"{s.ties_broken:,} decisions"))
+    if s.given_up:
+        rows.append(
+            ("not looked through", f"{s.given_up} replies: a pattern, or comparing their answers, takes too long")
+        )
+    if s.unclear:
+        rows.append(("moderator unclear", f"{s.unclear} replies name no speaker, or several; then agents took turns"))
+    return rows
+
+
+def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
+    """Return the tokens and the time. `seconds` is the time of this call, which is not that of a resumed run."""
+    used = s.usage
+    cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
+    tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} read{cached}"
+    took = "" if seconds is None else f"; {'this call' if resumed else 'the whole run'} took {seconds:.1f} s"
+    return [
+        ("cost", f"{s.turns:,} turns, {tokens}"),
+        ("time", f"the backend worked {used.seconds:.1f} s{took}"),
+    ]
+
+
+def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
+    """The labels, rows and cost of a finetuning, as label and text."""
+    if not iterations:
+        return []
+    labels = sum(score.labels.n for score in iterations)
+    right = sum(score.labels.successes for score in iterations)
+    without = sum(score.unlabelled for score in iterations)
+    learned = sum(sum(score.examples.values()) for score in iterations)
+    tokens = sum(score.trained_tokens for score in iterations)
+    seconds = sum(score.trained_seconds for score in iterations)
+    turns = sum(score.training_turns for score in iterations)
+    generated = sum(score.training_usage.generated_tokens for score in iterations)
+    read = sum(score.training_usage.prompt_tokens for score in iterations)
+    return [
+        ("labels", f"{labels:,}, of which {right:,} right; {without:,} training debates gave none"),
+        ("finetuning", f"{learned:,} rows, {tokens:,} tokens trained on, {seconds:,.1f} s"),
+        ("training debates", f"{turns:,} turns, {generated:,} tokens generated, {read:,} read"),
+    ]

@@ -1,0 +1,98 @@
+"""A run as Python code and notebooks see it: what its folder holds, as text, numbers, tables and a page."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from society.core.errors import InputError, SocietyError
+from society.core.hidden_chars import reveal
+from society.metrics.accuracy import share_true
+from society.metrics.overview import read_overview
+from society.metrics.proportion import Proportion
+from society.runs.run import Run as StoredRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Table = Literal["turns", "results", "edges"]
+_CELL = "text-align: left; vertical-align: top; white-space: normal"
+
+
+class Text(str):
+    """Text of several lines that a notebook or a prompt shows as it is printed."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Run(StoredRun):
+    """A run's folder, read-only: `society.Run("runs/debate")`. A run under way can be read, too.
+
+    Further methods return what is stored: `turns()`, `results()`, `adapters()`, `examples()`, `questions()`.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        super().__init__(Path(folder))
+
+    @property
+    def accuracy(self) -> Proportion:
+        """The share of debates that were decided rightly, with its 95 % confidence interval.
+
+        Its numbers are `share`, `low`, `high` and `n`. The debates are those of the last evaluated iteration.
+        Undecided ones are wrong.
+        """
+        results = [row for row in self.results() if row.split == "evaluation"]
+        last = max((row.iteration for row in results), default=0)
+        return share_true(((row.item, row.question), [row.correct]) for row in results if row.iteration == last)
+
+    def summary(self) -> Text:
+        """Return what `society run` prints at its end, as text of several lines."""
+        return Text(read_overview(self).text())
+
+    def to_pandas(self, table: Table = "turns") -> pd.DataFrame:
+        """Return a table of the run as a data frame.
+
+        "turns" has a row for each turn of a finished debate, "results" one for each debate, and "edges" one for each
+        turn that another turn read.
+
+        Raises `InputError` for another name, `MissingExtraError` where pandas is not installed.
+        """
+        from society.metrics import frames
+
+        tables = {"turns": frames.turns_table, "results": frames.results_table, "edges": frames.edges_table}
+        if table not in tables:
+            raise InputError(f"A run has no table {table!r}.", f"Choose one of: {', '.join(tables)}.")
+        return tables[table](self)
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Write one self-contained HTML page about the run and return its path (default: report.html in the folder).
+
+        Raises `InputError` where the page cannot be written.
+        """
+        from society.report.page import write_report
+
+        target = self.folder / "report.html" if path is None else Path(path)
+        write_report([self], target)
+        return target
+
+    def __repr__(self) -> str:
+        """Name the folder, how many debates have ended, and the accuracy; the folder alone where it cannot be read."""
+        try:
+            return f"Run({str(self.folder)!r}, accuracy {self.accuracy})"
+        except SocietyError as error:
+            return f"Run({str(self.folder)!r}, not readable: {error.cause})"
+
+    def _repr_html_(self) -> str:
+        """Return the summary as an HTML table, for notebooks. Every text in it is escaped."""
+        overview = read_overview(self)
+        cells = "".join(
+            f'<tr><th style="{_CELL}">{_html(label)}</th><td style="{_CELL}">{_html(text)}</td></tr>'
+            for label, text in overview.rows()
+        )
+        return f'<table><caption style="text-align: left">{_html(overview.title)}</caption>{cells}</table>'
+
+
+def _html(text: str) -> str:
+    return escape(reveal(text))

@@ -1,0 +1,117 @@
+"""Where the progress of a run is shown: as lines on stderr, as a live panel on a terminal, or below a notebook's cell.
+
+Display        the base class: plain lines on stderr
+Panel          a live panel on a terminal
+Cell           one text below a notebook's cell, replaced as the run goes on
+find_display   the display that fits this process
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from society.runner.progress import Progress
+
+REFRESH = 4
+"""Maximum number of updates per second."""
+
+
+class Display:
+    """Prints a line on stderr for each stage of a run and for each warning."""
+
+    def open(self, progress: Progress) -> None:
+        """Begin to show this progress."""
+
+    def close(self) -> None:
+        """Show the final state."""
+
+    def changed(self) -> None:
+        """Show that a count has changed."""
+
+    def stage(self, text: str) -> None:
+        """Show that a stage begins or ends: the debates of an iteration, a finetuning."""
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """Show a warning."""
+        print(text, file=sys.stderr)
+
+
+class Panel(Display):
+    """A live panel on stderr, with a bar, counts and the accuracy so far. Stages need no lines of their own."""
+
+    def open(self, progress: Progress) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        from society.runner.panel import draw_panel
+
+        self._live: Live = Live(
+            console=Console(stderr=True), refresh_per_second=REFRESH, get_renderable=lambda: draw_panel(progress)
+        )
+        self._live.start()
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def stage(self, text: str) -> None:
+        """Show nothing: the panel names the stage."""
+
+    def note(self, text: str) -> None:
+        """Print the warning above the panel."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+
+class Cell(Display):
+    """A few lines of plain text below a notebook's cell, updated in place."""
+
+    def open(self, progress: Progress) -> None:
+        from IPython.display import display
+
+        self._progress = progress
+        self._notes: list[str] = []
+        self._shown = time.monotonic()
+        self._handle: Any = display(self._bundle(), raw=True, display_id=True)
+
+    def close(self) -> None:
+        self._update()
+
+    def changed(self) -> None:
+        if time.monotonic() - self._shown >= 1 / REFRESH:
+            self._update()
+
+    def stage(self, text: str) -> None:
+        """Show the new state at once: the text names the stage."""
+        self._update()
+
+    def note(self, text: str) -> None:
+        self._notes.append(text)
+        self._update()
+
+    def _update(self) -> None:
+        self._shown = time.monotonic()
+        self._handle.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, str]:
+        return {"text/plain": "\n".join([self._progress.describe(), *self._notes])}
+
+
+def find_display(asked: bool = False) -> Display | None:
+    """Return the display for a notebook or a terminal; elsewhere plain lines if the user has asked, else None."""
+    if _in_notebook():
+        return Cell()
+    if sys.stderr is not None and sys.stderr.isatty():
+        return Panel()
+    return Display() if asked else None
+
+
+def _in_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this process."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
