@@ -14,8 +14,7 @@ from society.core.problems import Place, Problem, make_error, sort_problems
 from society.scenario.checks.check import check
 from society.scenario.checks.effects import check_effects
 from society.scenario.models.scenario import Scenario
-from society.scenario.reading.merge import extend, find_neighbour, override, read_tree
-from society.scenario.reading.plain import read_plain
+from society.scenario.reading.merge import find_neighbour, override, read_mapping, read_tree
 from society.scenario.reading.source import Node, UnreadableError
 from society.scenario.reading.tree import remove
 from society.scenario.reading.validate import Flaws, validate
@@ -90,7 +89,7 @@ def _check_rest(root: Node, flaws: Flaws, folders: Sequence[Path]) -> list[Probl
 
 def _read(source: Source, folder: Path, folders: Sequence[Path], problems: list[Problem]) -> Node:
     if isinstance(source, Mapping):
-        return extend(read_plain(source, problems), folder, folders, problems)
+        return read_mapping(source, folder, folders, problems)
     path = Path(source)
     if not path.exists():
         near = find_neighbour(path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os.path import isfile
 from pathlib import Path
+from typing import Any
 
 from society.components.renamed import rename_keys
 from society.core.paths import find_allowed
 from society.core.problems import Place, Problem, find_near, show
+from society.scenario.reading.plain import read_plain
 from society.scenario.reading.source import Node, UnreadableError, compose, read_text
 
 NAMED = ("agents", "roles", "backends")
@@ -23,12 +25,18 @@ def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen
         raise UnreadableError(
             root.place, f"should be a mapping with keys such as `name` and `agents`, not {show(root.value)}"
         )
-    return extend(root, path.parent, folders, problems, (*seen, path.resolve()))
+    return _extend(root, path.parent, folders, problems, (*seen, path.resolve()))
 
 
-def extend(
-    root: Node, folder: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...] = ()
-) -> Node:
+def read_mapping(data: Mapping[str, Any], folder: Path, folders: Sequence[Path], problems: list[Problem]) -> Node:
+    """Return the tree of a dictionary, merged over the file that it extends, relative to `folder`.
+
+    Raises `UnreadableError`; lesser problems are added.
+    """
+    return _extend(_rename(read_plain(data, problems)), folder, folders, problems, ())
+
+
+def _extend(root: Node, folder: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...]) -> Node:
     """Return a mapping merged over the file that its `extends` names, relative to `folder`, if it has one.
 
     `seen` lists the files that lead here. Raises `UnreadableError`; lesser problems are added.
