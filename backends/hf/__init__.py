@@ -2,9 +2,11 @@
 
     __init__     HuggingFace, the `backends:` entry of a scenario (this file imports nothing heavy)
     backend      the opened backend: one worker thread that owns the model, and the abilities around it
+    libraries    are the libraries that it needs installed, and new enough
     loading      a model's folder: found, checked, dequantised from GGUF and loaded
     hashing      names a model by everything that decides what it says
     chat         messages to tokens, for inference and training alike
+    control_tokens  the names of control tokens in messages, encoded as plain text
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are
     rows         what is being generated: tokens, limits, allowed choices
@@ -73,15 +75,16 @@ class HuggingFace(BackendConfig):
 
     def open(self) -> Backend:
         """The backend, not yet loaded. Raises `InputError` when it cannot work on this machine."""
-        from backends.hf.backend import HuggingFaceBackend, check_libraries
+        from backends.hf.backend import HuggingFaceBackend
+        from backends.hf.libraries import check_libraries
 
         check_libraries(self)
         return HuggingFaceBackend(self)
 
     def exporter(self) -> Exporter:
         """Shows and writes what this backend trains. Raises `InputError` where a library is missing."""
-        from backends.hf.backend import check_libraries
         from backends.hf.export import HubExporter
+        from backends.hf.libraries import check_libraries
 
         check_libraries(self)
         return HubExporter(self)
@@ -119,9 +122,10 @@ class HuggingFace(BackendConfig):
 
     def check_devices(self, parallel: Parallel) -> None:
         """Raise `InputError` when this machine has fewer GPUs than processes; on the CPU any number will do."""
-        from backends.hf.backend import check_libraries
+        from backends.hf.libraries import check_libraries, check_sharding
 
         check_libraries(self)
+        check_sharding()
         import torch
 
         found = torch.cuda.device_count() if self.device != "cpu" else 0

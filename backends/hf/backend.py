@@ -6,7 +6,6 @@ While the thread trains, generation waits: there is one model in memory.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from backends.base import Backend
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from society.core.errors import BackendError, ContextOverflowError, InputError, MissingExtraError
+from society.core.errors import BackendError, ContextOverflowError, InputError
 from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
 if TYPE_CHECKING:
@@ -25,20 +24,6 @@ if TYPE_CHECKING:
     from backends.hf.loading import Loaded
     from backends.hf.scoring import Scored, Scorer
     from backends.hf.weights import Weights
-
-
-def check_libraries(config: HuggingFace) -> None:
-    """Raise unless what the configuration needs is installed, and there is a GPU where one is needed."""
-    for library in ("torch", "transformers", "peft", "accelerate", "safetensors"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError("The hf backend", library, "hf")
-    if config.quantize == "nf4":
-        import torch
-
-        if not torch.cuda.is_available() or config.device == "cpu":
-            raise InputError("quantize: nf4 needs a CUDA GPU.", "Set quantize: none and method: lora.")
-        if importlib.util.find_spec("bitsandbytes") is None:
-            raise InputError("quantize: nf4 needs bitsandbytes, which is not installed.", "pip install bitsandbytes")
 
 
 class HuggingFaceBackend(Backend):

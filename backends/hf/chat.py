@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from backends.models.chat_templates import chat_environment, compile_chat_template, fill_chat_template
+from backends.hf.control_tokens import ControlTokens
+from backends.models.chat_templates import compile_chat_template, fill_chat_template
 from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage
 
@@ -31,7 +31,7 @@ class Chat:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
         source = str(tokenizer.get_chat_template())
         self._template = compile_chat_template(source, str(tokenizer.name_or_path) or "the model")
-        self._controls = _control_names(tokenizer, source)
+        self._controls = ControlTokens(tokenizer, source)
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -111,19 +111,10 @@ class Chat:
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _tokens(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> list[int]:
-        """As the tokenizer's `apply_chat_template` with `sanitize_control_tokens`, its template in our sandbox."""
-        from transformers.utils.chat_template_utils import mark_control_tokens
-
-        turns = mark_control_tokens([asdict(message) for message in messages], self._controls)
+        turns = [{key: self._controls.mark(value) for key, value in asdict(message).items()} for message in messages]
         more = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
         text = fill_chat_template(self._template, messages=turns, add_generation_prompt=add_generation_prompt, **more)
-        try:
-            ids: Any = self.tokenizer(text, add_special_tokens=False, sanitize_control_tokens=True)["input_ids"]
-        except ValueError as error:
-            raise BackendError(
-                f"A message cannot be told from control tokens: {error}.", "Give another model or tokenizer."
-            ) from error
-        return list(ids)
+        return self._controls.encode(text)
 
     def _closing_token(self) -> int | None:
         """The control token that the template writes after an assistant message, or None."""
@@ -133,23 +124,3 @@ class Chat:
             if PROBE[-1].content in str(self.tokenizer.decode(rendered[start:])):
                 return next((token for token in rendered[start:] if token in controls), None)
         return None
-
-
-def _control_names(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
-    """The control tokens that text in messages must not make: the special ones, and those that the template writes."""
-    from jinja2 import nodes
-
-    tree = chat_environment().parse(template)
-    written = [node.data for node in tree.find_all(nodes.TemplateData)]
-    written += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
-    listed = getattr(tokenizer, "chat_control_tokens", None)
-    names = [
-        token.content
-        for token in tokenizer.added_tokens_decoder.values()
-        if token.special or (token.content in listed if listed is not None else _stands_in(token.content, written))
-    ]
-    return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
-
-
-def _stands_in(name: str, texts: Sequence[str]) -> bool:
-    return not name.isspace() and any(name in text for text in texts)

@@ -144,18 +144,26 @@ def run(job: Job, model: Any, rows: Rows, scratch: Path) -> None:
     loop.model_accepts_loss_kwargs = True  # or the Trainer would average our sums once more
     loop.remove_callback(PrinterCallback)
     if settings.gradient_checkpointing:
-        inner.activation_checkpointing_enable({"use_reentrant": False})
+        recompute(inner, True)
     try:
         unrounded, compiling = unrounded_sums(inner, dtype), compiled(inner, settings.compile)
         with unrounded, compiling, fast_attention(inner, dtype) as loop.fit_attention:
             loop.train()
     finally:
         if settings.gradient_checkpointing:
-            inner.activation_checkpointing_disable()
+            recompute(inner, False)
         model.zero_grad(set_to_none=True)
         del loop
         gc.collect()  # the Trainer and its optimiser refer to each other
         gc.unfreeze()
+
+
+def recompute(model: Any, wanted: bool) -> None:
+    """Have the model compute activations again in the backward pass, or keep them. transformers 5.23 renamed both."""
+    verb = "enable" if wanted else "disable"
+    name = f"activation_checkpointing_{verb}"
+    switch: Any = getattr(model, name if hasattr(model, name) else f"gradient_checkpointing_{verb}")
+    switch({"use_reentrant": False}) if wanted else switch()
 
 
 class _Loop(HubTrainer):

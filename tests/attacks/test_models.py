@@ -194,6 +194,7 @@ def test_matrices_of_another_shape_are_refused(tmp_path: Path) -> None:
 )
 def test_the_sandbox_writes_a_chat_as_the_tokenizer_would(tmp_path: Path, text: str) -> None:
     pytest.importorskip("torch")
+    pytest.importorskip("transformers", minversion="5.23")  # older tokenizers have no such option
     from backends.hf.chat import Chat
     from backends.hf.loading import load_tokenizer
     from society.core.types import ChatMessage

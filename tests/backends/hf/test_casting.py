@@ -46,7 +46,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def state(model: Any) -> dict[str, Any]:
     """Every parameter and buffer, those that are not stored included."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {**dict(model.named_parameters()), **dict(model.named_buffers(remove_duplicate=False))}
 
 
 def assert_same(one: Any, other: Any) -> None:
