@@ -55,7 +55,7 @@ class Scripted(BackendConfig):
                 reasons["rules", i + 1] = says
                 break
             if rule.calculate is not None and rule.calculate.skill == 1 and "wrong" in rule.calculate.model_fields_set:
-                says = "changes nothing: with a `skill` of 1 no answer is wrong; leave it out"
+                says = "has no effect: with a `skill` of 1 no answer is wrong; remove it"
                 reasons["rules", i, "calculate", "wrong"] = says
         return reasons
 

@@ -82,9 +82,7 @@ class Resample(Controller):
     def idle(self, facts: PhaseFacts) -> Reasons:
         if facts.random or facts.changed:
             return {}
-        return {
-            "": "changes nothing: every draw of this topology is the same graph; take a random one, or leave it out"
-        }
+        return {"": "has no effect: every draw of this topology is the same graph; take a random one, or remove it"}
 
 
 class Drop(Controller):
@@ -106,7 +104,7 @@ class Drop(Controller):
         if self.p == 0:
             return {"p": "0 leaves out nothing; raise it, or take the controller out"}
         if facts.redrawn:
-            return {"": "changes nothing: a controller after it draws the graph anew; put this one last"}
+            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
         return {}
 
 

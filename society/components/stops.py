@@ -62,7 +62,7 @@ class Consensus(StopRule):
     def idle(self, facts: PhaseFacts) -> Reasons:
         n = len(facts.speakers)
         if n == 1:
-            return {"": "one speaker always agrees with itself, so the phase ends after its first round; leave it out"}
+            return {"": "one speaker always agrees with itself, so the phase ends after its first round; remove it"}
         if self.share * n <= 1 + 1e-9:
             why = f"a single readable answer of {n} is enough, so the phase ends after its first round"
             return {"share": f"{why}; raise it above {1 / n:g}"}

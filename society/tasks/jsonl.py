@@ -80,8 +80,8 @@ class Jsonl(Task):
             return {}
         reasons: dict[str, str] = {}
         if self.gold_extract:
-            says = "changes nothing: of a question with `choices` the true answer is an index, a letter or an option"
-            reasons["gold_extract"] = f"{says}; leave it out"
+            says = "has no effect: of a question with `choices` the true answer is an index, a letter or an option"
+            reasons["gold_extract"] = f"{says}; remove it"
         variable = f"{{{self.choices}}}"
         if "{" in self.question and variable not in self.question and not facts.choices_shown:
             says = "is shown to nobody: neither `question` nor a prompt has it"

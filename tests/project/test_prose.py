@@ -128,7 +128,7 @@ def remedies(module: Path) -> Iterator[tuple[int, str]]:
         if name.endswith("Error") or name == "__init__":
             given = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "remedy")]
             yield from ((node.lineno, text_of(argument)) for argument in given)
-    if module.is_relative_to(ROOT / "society" / "scenario" / "checks"):
+    if module.is_relative_to(ROOT / "society" / "scenario" / "checks") or module.parent.name == "components":
         yield from ((line, text) for line, text in texts(module) if " " in text)
 
 

@@ -1,7 +1,7 @@
-"""What `check` says changes nothing changes nothing: without the option the run says the same.
+"""An option that `check` reports as without effect has none: the run is the same without it.
 
-Scenarios are drawn at random out of options that may or may not matter. Every option that is called idle is taken out,
-one at a time, and the two runs are compared: who read what, what was said, what was decided.
+Scenarios are drawn at random from options with and without effect. Each reported option is removed, one at a time, and
+the two runs are compared: messages, replies and decisions.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from society.simulation.speaker import Speaker
 from society.store import Store
 
 IDLE = (
-    "changes nothing", "is not used", "is never tried", "holds nothing back", "is never reached",
+    "has no effect", "is not used", "is never tried", "holds nothing back", "is never reached",
     "0 leaves out nothing", "it cannot end a phase", "does not speak in this phase",
 )  # fmt: skip
-"""What warnings say of options that may be taken out."""
+"""Parts of warnings about options that may be removed."""
 
 
 class Echo(Backend):
@@ -182,7 +182,7 @@ BLAMED = ("p", "keep", "after", "turns", "tokens", "patience", "distance", "agen
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(scenarios())
-def test_what_is_said_to_change_nothing_changes_nothing(scenario: dict[str, Any]) -> None:
+def test_reported_options_have_no_effect(scenario: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:

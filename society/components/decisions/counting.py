@@ -36,7 +36,7 @@ class Supermajority(DecisionRule):
         return Decision(None, decision.support, f"no answer has {self.share:.0%} of the voters")
 
     def idle(self, facts: DecisionFacts) -> Reasons:
-        why = "changes nothing: of two answers with as many voters none has more than half; leave it out"
+        why = "has no effect: of two answers with as many voters none has more than half; remove it"
         return self.given({"ties": why})
 
 
@@ -53,7 +53,7 @@ class Unanimity(DecisionRule):
         return Decision(tallies[0].answer, 1.0)
 
     def idle(self, facts: DecisionFacts) -> Reasons:
-        return self.given({"ties": "changes nothing: where all agree there is no tie; leave it out"})
+        return self.given({"ties": "has no effect: where all agree there is no tie; remove it"})
 
 
 class Weighted(DecisionRule):

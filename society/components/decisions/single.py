@@ -23,8 +23,8 @@ class _OneAgent(DecisionRule):
         return Decision(final.answer, 1.0)
 
     def idle(self, facts: DecisionFacts) -> Reasons:
-        why = "changes nothing: one agent decides"
-        return self.given({"voters": f"{why}; leave it out, or take `majority`", "ties": f"{why}; leave it out"})
+        why = "has no effect: one agent decides"
+        return self.given({"voters": f"{why}; remove it, or take `majority`", "ties": f"{why}; leave it out"})
 
 
 class Judge(_OneAgent):

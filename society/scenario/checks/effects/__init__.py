@@ -1,8 +1,12 @@
-"""Options that can change nothing, or that leave nothing to read or to decide: each a warning or an error.
+"""Checks of options without effect, and of options that leave nothing to read or to decide.
 
-`flow` follows who has spoken before whom, `prompts` what templates use; on them stand the checks: `reading` (graphs,
-edges, prompts), `rules` (gates, stop rules, controllers, decisions), `layers` (sampling, bindings), `agents` (roles,
-personas, confidences), `asking` (task, backends, training).
+flow       the turns that may exist before each phase, and the edges of its graph
+prompts    the variables that templates use
+reading    checks of graphs, edges and prompts
+rules      checks of gates, stop rules, controllers and the decision
+layers     checks of sampling and bindings
+agents     checks of roles, personas and confidences
+asking     checks of the task, the backends and the training
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from society.scenario.reading.source import Node
 from society.scenario.reading.tree import find_place, write_path
 
 MOST_AGENTS = 10_000
-"""Agents of a scenario above which nothing is looked for: following all of them would take long."""
+"""Maximum number of agents of a scenario that is checked: larger ones would take too long."""
 
 
 def check_effects(scenario: Scenario, root: Node) -> list[Problem]:
-    """Return what has no effect in a scenario that is right otherwise."""
+    """Return the problems of options without effect in a scenario without other errors."""
     if sum(spec.count for spec in scenario.agents.values()) > MOST_AGENTS:
         return []
     flow = follow(scenario)

@@ -1,4 +1,4 @@
-"""Roles and agents: personas, memory, confidences and choices that nothing uses, and debates that only repeat."""
+"""Checks of roles and agents: unused personas, memory, confidences and choices, and identical debates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from society.scenario.models.scenario import RoleSpec
 
 
 def check_agents(flow: Flow) -> Iterator[Finding]:
-    """Yield what roles and agents are given in vain."""
+    """Yield unused settings of roles and agents."""
     yield from _check_personas(flow)
     for name, role in flow.scenario.roles.items():
         plans = [(phase, plan) for phase, plan in flow.plans() if plan.role_name == name]
@@ -32,42 +32,42 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
     if role.memory is not None:
         earlier = max(_earlier(phase, plan.name) for phase, plan in plans)
         if earlier <= role.memory:
-            number = "no earlier turn" if not earlier else f"at most {earlier} earlier turn{'s' * (earlier > 1)}"
-            says = f"changes nothing: its agents have {number} to remember; leave it out"
-            yield Finding(("roles", name, "memory"), says)
+            count = f"at most {earlier} earlier turn{'s' * (earlier > 1)}" if earlier else "no earlier turn"
+            message = f"has no effect: its agents have {count}; remove it"
+            yield Finding(("roles", name, "memory"), message)
     if role.confidence != "none" and not _uses_confidence(flow):
-        says = "changes nothing: no gate, decision or prompt uses confidences, they are only stored"
-        yield Finding(("roles", name, "confidence"), f"{says}; take `decision: weighted`, or leave it out")
+        message = "has no effect: no gate, decision or prompt uses confidences"
+        yield Finding(("roles", name, "confidence"), f"{message}; set `decision: weighted`, or remove it")
     if role.choices and all(phase.moderated and plan.name == phase.spec.moderator for phase, plan in plans):
-        says = "is not used: a moderator chooses among the speakers; leave it out"
-        yield Finding(("roles", name, "choices"), says)
+        message = "is not used: a moderator chooses among the speakers; remove it"
+        yield Finding(("roles", name, "choices"), message)
     if "persona" in use.variables - use.tested and not any(plan.persona for _, plan in plans):
-        says = "shows `persona`, but none of its agents has one; give them a `persona`"
-        yield Finding(("roles", name), says, key=True)
+        message = "uses `persona`, but none of its agents has one; set `persona`"
+        yield Finding(("roles", name), message, key=True)
     if "summary" in use.variables - use.tested and not any(
         _may_read_summary(phase, plan.name) for phase, plan in plans
     ):
-        says = "shows `summary`, but no edge shows one; write `edges: {show: summary}` in the phase, or show `heard`"
-        yield Finding(("roles", name), says, key=True)
+        message = "uses `summary`, but no edge shows one; set `edges: {show: summary}` in the phase, or use `heard`"
+        yield Finding(("roles", name), message, key=True)
     if "candidates" in use.variables - use.tested and not any(phase.index for phase, _ in plans):
-        says = "shows `candidates`, of which there are none in the first phase; let agents answer in a phase before"
-        yield Finding(("roles", name), says, key=True)
+        message = "uses `candidates`, but there are none in the first phase; add an earlier phase with answers"
+        yield Finding(("roles", name), message, key=True)
 
 
 def _earlier(phase: PhaseFlow, agent: str) -> int:
-    """Return how many turns of its own an agent can have in its chat in this phase. A summary is made without any."""
+    """Return the maximum number of its own turns in an agent's chat in this phase. The chat of a summary has none."""
     if agent in phase.plan.speakers or (phase.moderated and agent == phase.spec.moderator):
         return phase.before.get(agent, 0) + phase.spec.rounds - 1
     return phase.before.get(agent, 0) if agent in phase.helpers else 0
 
 
 def _may_read_summary(phase: PhaseFlow, agent: str) -> bool:
-    """Return whether an edge may show this agent a summary in this phase; true where the graph is too large."""
+    """Return whether an edge may show this agent a summary in this phase. True if the graph is too large to check."""
     return phase.ties is None or any(tie.reader == agent and tie.view.show == "summary" for tie in phase.ties)
 
 
 def _uses_confidence(flow: Flow) -> bool:
-    """Return whether anything may look at confidences. Rules of plugins may."""
+    """Return whether a rule or a prompt may use confidences. Rules of plugins may."""
     if any(find_use(plan.role).shows("confidence") for _, plan in flow.plans()):
         return True
     return any(rule.reads_confidence or not _is_ours(rule) for rule in _rules(flow))
@@ -95,16 +95,16 @@ def _check_personas(flow: Flow) -> Iterator[Finding]:
             continue
         if isinstance(spec.persona, tuple) and len(spec.persona) > spec.count:
             agents = "one agent" if spec.count == 1 else f"{spec.count} agents"
-            says = f"is never used: the group has {agents}; raise `count`, or take it out"
-            yield Finding(("agents", name, "persona", spec.count), says)
+            message = f"is never used: the group has {agents}; raise `count`, or remove it"
+            yield Finding(("agents", name, "persona", spec.count), message)
         plans = [plan for _, plan in flow.plans(flow.society.members[name])]
         if plans and not any("persona" in find_use(plan.role).variables for plan in plans):
-            says = "changes nothing: no prompt of its roles shows `persona`; write {{ persona }} there"
-            yield Finding(("agents", name, "persona"), says)
+            message = "has no effect: no prompt of its roles shows `persona`; add {{ persona }} to one"
+            yield Finding(("agents", name, "persona"), message)
 
 
 def _check_repeats(flow: Flow) -> Iterator[Finding]:
-    """Yield debates or agents that can only repeat one another: every token is the likeliest."""
+    """Yield debates or agents that must be identical, as every temperature is 0."""
     plans = flow.plans()
     backends = {plan.backend for _, plan in plans}
     greedy = all(plan.sampling.temperature == 0 for _, plan in plans)
@@ -112,8 +112,8 @@ def _check_repeats(flow: Flow) -> Iterator[Finding]:
         return
     drawn = any(p.spec.order == "shuffled" or p.spec.cap is not None or p.spec.controllers for p in flow.phases)
     if flow.scenario.samples > 1 and not drawn:
-        says = "repeats equal debates: every temperature is 0; raise one, or leave it out"
-        yield Finding(("samples",), says)
+        message = "repeats identical debates: every temperature is 0; raise a temperature, or remove it"
+        yield Finding(("samples",), message)
     if any(phase.ties is None or phase.arriving for phase in flow.phases):
         return
     for name, spec in flow.scenario.agents.items():
@@ -121,5 +121,5 @@ def _check_repeats(flow: Flow) -> Iterator[Finding]:
         bound = any(agent in phase.spec.bind for phase in flow.phases for agent in flow.society.members[name])
         told_apart = any(find_use(role).variables & {"name", "persona"} for role in roles)
         if spec.count > 1 and roles and not told_apart and not bound:
-            says = "its agents say the same: every temperature is 0, and nobody reads anybody; raise a temperature"
-            yield Finding(("agents", name, "count"), says)
+            message = "gives identical replies: every temperature is 0, and no agent reads another; raise a temperature"
+            yield Finding(("agents", name, "count"), message)

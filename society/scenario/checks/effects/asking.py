@@ -1,4 +1,4 @@
-"""The task, scripted rules and the training: fields that another field leaves without effect."""
+"""Checks of the task, backends and training: fields without effect because of another field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from society.tasks.base import Task
 
 
 def check_task(flow: Flow) -> Iterator[Finding]:
-    """Yield fields of the task, and of that of the training, that change nothing."""
+    """Yield fields without effect in the task of the scenario and in that of the training."""
     facts = TaskFacts(any("choices" in find_use(plan.role).variables for _, plan in flow.plans()))
     yield from _check_task(flow.scenario.task, ("task",), facts)
     if flow.scenario.train is not None and flow.scenario.train.task is not None:
@@ -25,11 +25,11 @@ def check_task(flow: Flow) -> Iterator[Finding]:
 
 def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]:
     if task.shuffle and task.generated:
-        yield Finding((*steps, "shuffle"), "changes nothing: generated questions come in random order; leave it out")
+        yield Finding((*steps, "shuffle"), "has no effect: generated questions are already in random order; remove it")
     equal = task.format.equal
     if task.answer.tolerance is not None and equal in ("exact", "choice"):
-        says = f"changes nothing: answers are compared as `{equal}`, not as numbers; set `equal: numeric`"
-        yield Finding((*steps, "answer", "tolerance"), says)
+        message = f"has no effect: answers are compared as `{equal}`, not as numbers; set `equal: numeric`"
+        yield Finding((*steps, "answer", "tolerance"), message)
     if task.answer.extract is not None:
         yield from _check_extract(task, task.answer.extract, (*steps, "answer", "extract"))
     for field, why in task.idle(facts).items():
@@ -39,41 +39,41 @@ def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]
 def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> Iterator[Finding]:
     for i, extractor in enumerate(extract):
         if extractor == "candidates" and not task.lists_answers:
-            says = "finds nothing: the questions of this task have no list of possible answers; leave it out"
-            yield Finding((*steps, i), says)
+            message = "finds nothing: the questions of this task have no list of possible answers; remove it"
+            yield Finding((*steps, i), message)
         if extractor in extract[:i]:
-            yield Finding((*steps, i), "changes nothing: it is in the list before; leave it out")
+            yield Finding((*steps, i), "has no effect: the list contains it already; remove it")
 
 
 def check_backends(flow: Flow) -> Iterator[Finding]:
-    """Yield options of backends that change nothing."""
+    """Yield options of backends without effect."""
     for name, config in flow.scenario.backends.items():
         for path, why in config.idle().items():
             yield Finding(("backends", name, *path), why)
 
 
 def check_training(flow: Flow) -> Iterator[Finding]:
-    """Yield fields of `train:` that others leave without effect."""
+    """Yield fields of `train:` without effect because of other fields."""
     spec = flow.scenario.train
     if spec is None:
         return
     if spec.iterations == 1:
         for field in ("start", "evaluate"):
             if field in spec.model_fields_set:
-                says = "changes nothing: there is one iteration; raise `iterations`, or leave it out"
-                yield Finding(("train", field), says)
+                message = "has no effect: there is one iteration; raise `iterations`, or remove it"
+                yield Finding(("train", field), message)
     for i, after in enumerate(spec.evaluate if isinstance(spec.evaluate, tuple) else ()):
         if after > spec.iterations:
-            says = f"is never reached: there are {spec.iterations} iterations; raise `iterations`, or take it out"
-            yield Finding(("train", "evaluate", i), says)
+            message = f"is never reached: there are {spec.iterations} iterations; raise `iterations`, or remove it"
+            yield Finding(("train", "evaluate", i), message)
     if spec.task is not None and "questions" in spec.model_fields_set:
-        says = "is not used: `train.task` says how many by its `limit`; leave it out"
-        yield Finding(("train", "questions"), says)
+        message = "is not used: the `limit` of `train.task` determines the number; remove it"
+        yield Finding(("train", "questions"), message)
     if spec.label == "gold":
         for field in ("quorum", "majority"):
             if field in spec.model_fields_set:
-                says = "changes nothing: the label is the true answer; set `label: consensus`, or leave it out"
-                yield Finding(("train", field), says)
+                message = "has no effect: the label is the true answer; set `label: consensus`, or remove it"
+                yield Finding(("train", field), message)
     for name, learner in spec.learners.items():
         yield from _check_learner(flow, spec, learner, ("train", "learners", name))
 
@@ -83,21 +83,21 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
     for i, name in enumerate(learner.agents):
         members = agents_of([name], flow.society.members)
         if not members:
-            yield Finding((*steps, "agents", i), f"there is no agent {name!r}; name one that the scenario has", "error")
+            yield Finding((*steps, "agents", i), f"there is no agent {name!r}; use an agent of the scenario", "error")
         if silent := [agent for agent in members if agent not in spoken]:
             left = any(agent in spoken for agent in agents_of(learner.agents, flow.society.members))
-            says = f"{listing(silent)} does not speak in {listing(learner.phases)}, so it learns nothing; take it out"
-            yield Finding((*steps, "agents", i), says, "warning" if left else "error")
+            message = f"{listing(silent)} does not speak in {listing(learner.phases)}, so it is not trained; remove it"
+            yield Finding((*steps, "agents", i), message, "warning" if left else "error")
     if learner.adapter == "shared" and "data" in learner.model_fields_set:
-        says = "changes nothing: an adapter that is shared learns from everyone; leave it out"
-        yield Finding((*steps, "data"), says)
+        message = "has no effect: a shared adapter is trained on the turns of all agents; remove it"
+        yield Finding((*steps, "data"), message)
     if learner.select.compares_turns and not _may_correct(flow, learner):
-        says = "finds nobody who corrected itself: these agents speak once; take `agrees`, or add a phase or a round"
-        yield Finding((*steps, "select"), says)
+        message = "selects no corrections: these agents speak once; set `select: agrees`, or add a phase or a round"
+        yield Finding((*steps, "select"), message)
 
 
 def _may_correct(flow: Flow, learner: LearnerSpec) -> bool:
-    """Return whether a turn that is learned may come after another turn of the same agent."""
+    """Return whether a turn may be a training row and follow an earlier turn of the same agent."""
     agents = agents_of(learner.agents, flow.society.members)
     for phase in flow.phases:
         if phase.plan.name in learner.phases:

@@ -1,4 +1,4 @@
-"""One thing that has no effect: where it stands, why, and what to do."""
+"""The result of a check: the steps to a setting without effect, the reason, and the remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from society.scenario.reading.tree import Steps
 
 
 class Finding(NamedTuple):
-    """A problem before its place in the file is known. `key`: it is the key that is shown, not its value."""
+    """A problem without its place in the file. `key`: the problem is at the key, not at its value."""
 
     steps: Steps
     message: str

@@ -1,6 +1,6 @@
-"""Follows who can have said what before whom: the edges of each phase, and how many turns a reader can be shown.
+"""The turns that may exist before each phase, the edges of its graph, and the turns that a reader may be shown.
 
-All counts are upper bounds: as if no rule ended a phase early and every agent spoke whenever it may.
+Counts are upper bounds: they assume that no rule ends a phase early and that every agent takes all its turns.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """An edge as the engine reads it. `turns`: how many turns of the sender there can be when the reader reads."""
+    """An edge of a phase. `turns` is the maximum number of turns of the sender when the reader reads."""
 
     sender: str
     reader: str
     view: EdgeView
     own: frozenset[str]
-    """Fields of the view that the graph itself gives to this edge."""
+    """Fields of the view that the graph sets for this edge."""
     turns: int
     outside: bool
-    """Whether the sender is one of the phase's `reads`."""
+    """Whether the sender is in `reads` of the phase."""
 
     @property
     def arrives(self) -> bool:
-        """Return whether a message can ever arrive along it."""
+        """Whether the edge may deliver a message."""
         return self.turns > 0 and self.view.show != "nothing"
 
 
 @dataclass(frozen=True)
 class PhaseFlow:
-    """One phase, and what was said before it."""
+    """One phase, with the turns before it."""
 
     plan: PhasePlan
     before: Mapping[str, int]
-    """Most turns that each agent can have had before the phase, as a speaker or a helper."""
+    """Maximum number of turns of each agent before the phase, as a speaker or a helper."""
     spoke: Mapping[str, int]
-    """The same as a speaker alone."""
+    """Maximum number of turns of each agent before the phase, as a speaker."""
     surely: frozenset[str]
-    """Those who have spoken before the phase for sure."""
+    """Agents that have certainly spoken before the phase."""
     debate: int
-    """Most turns that the debate can have had before the phase."""
+    """Maximum number of turns of the debate before the phase."""
     least: int
-    """Fewest turns that the debate can have had before the phase."""
+    """Minimum number of turns of the debate before the phase."""
     tokens: int
-    """Most tokens that can have been generated before the phase."""
+    """Maximum number of tokens generated before the phase."""
 
     @property
     def spec(self) -> PhaseSpec:
@@ -74,7 +74,7 @@ class PhaseFlow:
 
     @cached_property
     def ties(self) -> tuple[Tie, ...] | None:
-        """Return every edge that a reader may have in the phase; None where the graph is too large, or not known."""
+        """Every possible edge in the phase. None if the graph is too large or unknown."""
         from society.simulation.reading import plan_round
 
         graph = self._graph()
@@ -88,7 +88,7 @@ class PhaseFlow:
         )
 
     def _graph(self) -> nx.DiGraph[str] | None:
-        """Return the phase's graph; every possible edge where a controller may draw others."""
+        """Return the graph of the phase, or all possible edges if a controller may add edges."""
         import networkx as nx
 
         if len(self.plan.speakers) > LARGEST:
@@ -114,16 +114,16 @@ class PhaseFlow:
 
     @property
     def arriving(self) -> tuple[Tie, ...]:
-        """Return the edges along which a message can arrive."""
+        """Edges that may deliver a message."""
         return tuple(tie for tie in self.ties or () if tie.arrives)
 
     def use(self, agent: str) -> Use:
-        """Return what the templates of an agent's role in this phase use."""
+        """Return the use of variables by the templates of an agent's role in this phase."""
         return find_use(self.plan.agents[agent].role)
 
     @property
     def helpers(self) -> dict[str, int]:
-        """Return those that only help in this phase, and how often each can be asked. Summaries are kept apart."""
+        """Maximum number of turns of each helper in this phase, without summaries."""
         asked: Counter[str] = Counter()
         if self.moderated:
             asked[self.spec.moderator] += self.spec.rounds
@@ -133,30 +133,30 @@ class PhaseFlow:
 
     @property
     def summaries(self) -> int:
-        """Return how many summaries can be made in a round."""
+        """Maximum number of summaries per round."""
         return len({tie.reader for tie in self.arriving if tie.view.show == "summary"})
 
     @property
     def a_round(self) -> int:
-        """Return the largest number of turns of a round, rankers' aside."""
+        """Maximum number of turns per round, without those of rankers."""
         return (2 if self.moderated else len(self.plan.speakers)) + self.summaries
 
     @property
     def most_tokens_a_turn(self) -> int:
-        """Return the largest number of tokens that one reply of the phase may have."""
+        """Maximum number of tokens of a reply in the phase."""
         return max((plan.sampling.max_tokens for plan in self.plan.agents.values()), default=0)
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A scenario, and each of its phases in order."""
+    """A scenario with the flow of each phase, in order."""
 
     scenario: Scenario
     society: Society
     phases: tuple[PhaseFlow, ...]
 
     def plans(self, agents: Iterable[str] | None = None) -> list[tuple[PhaseFlow, AgentPlan]]:
-        """Return every agent in every phase in which it may speak; of these agents if they are given."""
+        """Return every pair of a phase and an agent that may speak in it, optionally of these agents only."""
         chosen = None if agents is None else frozenset(agents)
         return [
             (phase, plan)
@@ -166,14 +166,14 @@ class Flow:
         ]
 
     def spoken(self, agent: str) -> int:
-        """Return the largest number of turns that an agent can have as a speaker; as a helper if it never speaks."""
+        """Return the maximum number of turns of an agent as a speaker, or as a helper if it never speaks."""
         speaks = sum(phase.spec.rounds for phase in self.phases if agent in phase.plan.speakers)
         return speaks or sum(phase.helpers.get(agent, 0) for phase in self.phases)
 
 
 def own_views(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[str, ...], list[Tie]]]:
-    """Yield each edge of the scenario with a view of its own: where it stands in the phase, its fields, and the edges
-    of the graph that have them."""
+    """Yield each edge of the scenario with its own view: the steps within the phase, the fields, and the graph's
+    edges."""
     for where in ("topology", "within"):
         topology = getattr(phase.spec, where)
         for j, edge in enumerate(topology.declared_edges() if topology is not None else ()):
@@ -185,7 +185,7 @@ def own_views(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[str, ...], list[T
 
 
 def follow(scenario: Scenario) -> Flow:
-    """Follow a scenario whose names are right through its phases."""
+    """Return the flow of a scenario whose names are valid."""
     society = expand(scenario)
     before: Counter[str] = Counter()
     spoke: Counter[str] = Counter()
@@ -208,7 +208,7 @@ def follow(scenario: Scenario) -> Flow:
 
 
 def least_of(phase: PhaseFlow) -> int:
-    """Return the smallest number of turns in a phase's first round: those that may rest do."""
+    """Return the minimum number of turns in the first round of a phase, without agents that may be skipped."""
     if phase.moderated:
         return 1
     if phase.spec.speak == "heard" or phase.spec.controllers:

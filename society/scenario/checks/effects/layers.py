@@ -1,4 +1,4 @@
-"""Settings that levels share: one that every lower level overrides is never used, nor are some at temperature 0."""
+"""Checks of layered settings: those that every lower level overrides, and truncation at temperature 0."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from society.scenario.models.scenario import AgentSpec, SamplingSpec
 from society.scenario.reading.tree import Steps
 
 Level = tuple[Steps, BaseModel]
-"""Where a level stands, and what it gives."""
+"""Steps to a level of settings, and its model."""
 TRUNCATIONS = {"top_k": 0, "top_p": 1, "min_p": 0}
-"""Settings that leave out unlikely tokens, with the value that is off."""
+"""Settings that exclude unlikely tokens, with the value that disables them."""
 OWN = ("role", "backend", "adapter", "persona")
-"""What an agent has, and a binding may change."""
+"""Fields of an agent that a binding may override."""
 
 
 def check_layers(flow: Flow) -> Iterator[Finding]:
-    """Yield settings of sampling and bindings that change nothing."""
+    """Yield settings of sampling and bindings without effect."""
     plans = _distinct(flow)
     yield from _check_overridden([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
     yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
@@ -31,7 +31,7 @@ def check_layers(flow: Flow) -> Iterator[Finding]:
 
 
 def _distinct(flow: Flow) -> list[tuple[PhaseFlow, AgentPlan]]:
-    """Return one agent of those that nothing tells apart, for each phase."""
+    """Return one agent of each set of identical agents, for each phase."""
     found: dict[tuple[int, str, str], tuple[PhaseFlow, AgentPlan]] = {}
     for phase, plan in flow.plans():
         single = plan.name if plan.name in phase.spec.bind else ""
@@ -40,18 +40,18 @@ def _distinct(flow: Flow) -> list[tuple[PhaseFlow, AgentPlan]]:
 
 
 def _bindings(phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """Return the bindings of an agent in a phase: its group's, then its own."""
+    """Return the bindings of an agent in a phase: that of its group, then its own."""
     keys = [key for key in dict.fromkeys((plan.group, plan.name)) if key in phase.spec.bind]
     return [(("phases", phase.index, "bind", key), phase.spec.bind[key]) for key in keys]
 
 
 def _own_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """Return what decides an agent's role, backend, adapter and persona, the strongest last."""
+    """Return the levels of an agent's role, backend, adapter and persona, the strongest last."""
     return [(("agents", plan.group), flow.scenario.agents[plan.group]), *_bindings(phase, plan)]
 
 
 def _sampling_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """Return what decides an agent's sampling, the strongest last."""
+    """Return the levels of an agent's sampling, the strongest last."""
     scenario = flow.scenario
     role, agent = scenario.roles[plan.role_name], scenario.agents[plan.group]
     above: list[Level] = [
@@ -63,13 +63,13 @@ def _sampling_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Leve
 
 
 def _given(level: BaseModel) -> list[str]:
-    """Return the fields that a level gives."""
+    """Return the fields that a level sets."""
     fields = SamplingSpec.model_fields if isinstance(level, SamplingSpec) else OWN
     return [field for field in fields if getattr(level, field, None) not in (None, "")]
 
 
 def _winners(levels: list[Level]) -> dict[str, Steps]:
-    """Return the level from which each field comes."""
+    """Return the strongest level that sets each field."""
     return {field: steps for steps, level in levels for field in _given(level)}
 
 
@@ -82,12 +82,12 @@ def _check_overridden(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Fi
                 reached[steps, field] = reached.get((steps, field), False) or winners[field] == steps
     for (steps, field), used in reached.items():
         if not used:
-            says = "changes nothing: all whom it is for have one of their own at a lower level; leave one out"
-            yield Finding((*steps, field), says)
+            message = "has no effect: a lower level overrides it for all its agents; remove one of them"
+            yield Finding((*steps, field), message)
 
 
 def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
-    """Yield truncations of agents whose temperature is 0."""
+    """Yield truncation settings of agents with temperature 0."""
     greedy: dict[tuple[Steps, str], list[bool]] = defaultdict(list)
     for plan, levels in found:
         for field, steps in _winners(levels).items():
@@ -95,7 +95,7 @@ def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Findin
                 greedy[steps, field].append(plan.sampling.temperature == 0)
     for (steps, field), all_greedy in greedy.items():
         if all(all_greedy):
-            yield Finding((*steps, field), "changes nothing at temperature 0; leave it out, or raise `temperature`")
+            yield Finding((*steps, field), "has no effect at temperature 0; remove it, or raise `temperature`")
 
 
 def _check_bindings(flow: Flow) -> Iterator[Finding]:
@@ -103,15 +103,17 @@ def _check_bindings(flow: Flow) -> Iterator[Finding]:
         for name, bound in phase.spec.bind.items():
             steps: Steps = ("phases", phase.index, "bind", name)
             if not _given(bound) and not _given(bound.sampling):
-                yield Finding(steps, "changes nothing: it binds nothing; leave it out", key=True)
+                yield Finding(steps, "has no effect: it is empty; remove it", key=True)
             above = _above(flow, phase, name)
             for field in ("role", "backend", "adapter"):
                 if above and getattr(bound, field) and all(getattr(bound, field) == getattr(a, field) for a in above):
-                    yield Finding((*steps, field), f"changes nothing: it is its {field} anyway; leave it out")
+                    yield Finding(
+                        (*steps, field), f"has no effect: it is the {field} without this binding, too; remove it"
+                    )
 
 
 def _above(flow: Flow, phase: PhaseFlow, name: str) -> list[AgentSpec]:
-    """Return what a binding overrides: the specs of its agents, unless their group has a binding of its own."""
+    """Return the specs that a binding overrides. There are none if the group of its agents has its own binding."""
     groups = dict.fromkeys(plan.group for plan in phase.plan.agents.values() if name in (plan.name, plan.group))
     own = name in flow.scenario.agents or not any(group in phase.spec.bind for group in groups)
     return [flow.scenario.agents[group] for group in groups] if own else []

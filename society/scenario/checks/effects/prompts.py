@@ -1,4 +1,4 @@
-"""Finds what the templates of a role use: variables, and the parts of messages."""
+"""Analysis of templates: the variables and the parts of messages that the templates of a role use."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from society.core.templating.prompts import parse_template
 from society.scenario.models.scenario import RoleSpec
 
 LISTS = ("heard", "own")
-"""Variables that hold messages or turns."""
+"""Template variables that are lists of messages or turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Variables that a role's templates use, those that they only test, and the parts of messages that they show."""
+    """Variables that the templates of a role use or test, and parts of messages that they show."""
 
     variables: frozenset[str]
     tested: frozenset[str]
     parts: frozenset[str]
     whole: bool
-    """Whether a message is shown, or handed on, as a whole."""
+    """Whether a message is shown, or passed on, as a whole."""
 
     def shows(self, part: str) -> bool:
-        """Return whether a part of messages, such as `sender`, may be shown."""
+        """Return whether the templates may show this part of messages, such as `sender`."""
         return self.whole or part in self.parts
 
 
 @lru_cache(maxsize=1024)
 def find_use(role: RoleSpec) -> Use:
-    """Return what the role's `system` and `prompt` use; they are valid templates."""
+    """Return the variables and parts that the role's `system` and `prompt` use. Both must be valid templates."""
     trees = [parse_template(source) for source in (role.system, role.prompt) if source]
     variables = frozenset(name for tree in trees for name in meta.find_undeclared_variables(tree))
     tested = frozenset(name for tree in trees for name in _tested(tree))
@@ -49,7 +49,7 @@ def _tested(tree: nodes.Template) -> Iterator[str]:
 
 
 def _parts(tree: nodes.Template) -> Iterator[str]:
-    """Yield attributes, and texts that may name attributes: `message.sender`, `map(attribute="sender")`."""
+    """Yield attributes, and texts that may be attributes: `message.sender`, `map(attribute="sender")`."""
     yield from (node.attr for node in tree.find_all(nodes.Getattr))
     for constant in tree.find_all(nodes.Const):
         if isinstance(constant.value, str):
@@ -57,7 +57,7 @@ def _parts(tree: nodes.Template) -> Iterator[str]:
 
 
 def _is_whole(tree: nodes.Template) -> bool:
-    """Return whether a message is used otherwise than by its parts, in a loop or in a condition."""
+    """Return whether a message is shown other than by its attributes."""
     messages = set(LISTS)
     for loop in tree.find_all(nodes.For):
         messages |= _names(loop.target) if _names(loop.iter) & messages else set()
@@ -74,7 +74,7 @@ def _names(node: nodes.Node) -> set[str]:
 
 
 def _shows_whole(node: nodes.Node, messages: set[str]) -> bool:
-    """Return whether an expression in the text has one of these names without an attribute around it."""
+    """Return whether an expression shows one of these names without an attribute."""
     if isinstance(node, nodes.Name):
         return node.name in messages
     if isinstance(node, nodes.Getattr) or (isinstance(node, nodes.Filter) and node.name in ("length", "count", "map")):

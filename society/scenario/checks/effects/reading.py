@@ -1,4 +1,4 @@
-"""Graphs, edges and prompts: what nobody reads, and settings of reading that change nothing."""
+"""Checks of graphs, edges and prompts: messages that no agent reads, and settings without effect."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
 
 
 def check_reading(flow: Flow) -> Iterator[Finding]:
-    """Yield what is wrong with who reads what, phase by phase."""
+    """Yield messages that no agent reads and settings of reading without effect, phase by phase."""
     for phase in flow.phases:
         yield from _Reading(phase).check()
 
 
 class _Reading:
-    """The reading of one phase."""
+    """Checks of the messages in one phase."""
 
     def __init__(self, phase: PhaseFlow) -> None:
         self.phase, self.spec = phase, phase.spec
@@ -43,19 +43,17 @@ class _Reading:
         yield from self._check_cap()
         yield from self._check_prompts()
 
-    def _at(self, *below: str | int, says: str, key: bool = False) -> Finding:
-        return Finding((*self.steps, *below), says, key=key)
+    def _at(self, *below: str | int, message: str, key: bool = False) -> Finding:
+        return Finding((*self.steps, *below), message, key=key)
 
     def _check_outsiders(self) -> Iterator[Finding]:
         for j, name in enumerate(self.spec.reads):
             if not any(self.phase.before.get(agent) for agent in self.phase.plan.members.get(name, ())):
-                says = (
-                    f"{name!r} says nothing before this phase, so there is nothing of it to read; let it speak earlier"
-                )
-                yield self._at("reads", j, says=says)
+                message = f"{name!r} has no turn before this phase, so there is nothing to read; let it speak earlier"
+                yield self._at("reads", j, message=message)
 
     def _check_topology(self) -> Iterator[Finding]:
-        """Yield a graph without edges, or one along which nothing can arrive."""
+        """Yield graphs without edges, and graphs that deliver no message."""
         inside = [tie for tie in self.ties if not tie.outside]
         speaking = len(self.phase.plan.speakers)
         for field in ("topology", "within"):
@@ -64,59 +62,63 @@ class _Reading:
                 continue
             if not inside:
                 who = "one agent speaks" if speaking == 1 else f"it has no edge over these {speaking} agents"
-                yield self._at(field, says=f"changes nothing: {who}; add agents, or leave it out")
+                yield self._at(field, message=f"has no effect: {who}; add agents, or remove it")
             elif not any(tie.turns for tie in inside):
                 yield self._at(
                     field,
-                    says="changes nothing: in the only round nobody has said anything yet; give the phase `rounds: 2`",
+                    message="has no effect: there are no earlier turns to read in the only round; set `rounds: 2`",
                 )
 
     def _check_draws(self) -> Iterator[Finding]:
-        """Yield random topologies of which there is only one over so many agents."""
+        """Yield random topologies with only one graph over these agents."""
         for field in ("topology", "within"):
             topology = getattr(self.spec, field)
             drawn = [] if topology is None else [f for f in topology.random_fields if f in topology.model_fields_set]
             if drawn and not topology.is_random(self.phase.plan.speakers, self.phase.plan.members):
-                says = f"changes nothing: there is one such graph over {len(self.phase.plan.speakers)} agents"
-                yield self._at(field, drawn[0], says=f"{says}; leave it out")
+                message = f"has no effect: there is only one such graph over {len(self.phase.plan.speakers)} agents"
+                yield self._at(field, drawn[0], message=f"{message}; remove it")
 
     def _check_order(self, silent: bool) -> Iterator[Finding]:
         inside = [tie for tie in self.arriving if not tie.outside]
         schedule = self.spec.schedule
         if schedule == "moderated" and len(self.phase.plan.speakers) == 1:
-            yield self._at("schedule", says="leaves the moderator no choice: one agent speaks; add some to `agents`")
+            yield self._at(
+                "schedule", message="leaves the moderator no choice: only one agent speaks; add agents to `agents`"
+            )
         if schedule in ("sequential", "topological") and not inside and not silent:
-            says = "changes nothing: nobody reads another speaker of this phase; give it a `topology`"
-            yield self._at("schedule", says=says)
+            message = "has no effect: no agent reads another speaker of this phase; set `topology`"
+            yield self._at("schedule", message=message)
         senders = Counter(tie.reader for tie in inside)
-        ranked = schedule != "moderated" and self.phase.helpers  # a ranker is shown them in this order
+        ranked = schedule != "moderated" and self.phase.helpers  # a ranker is shown the messages in this order
         several = max(senders.values(), default=0) > 1 or (schedule == "sequential" and inside) or ranked
         if self.spec.order != "declared" and not several and not silent:
-            yield self._at("order", says="changes nothing: no reader has two senders to put in order; leave it out")
+            yield self._at("order", message="has no effect: no reader has two senders; remove it")
 
     def _check_speak(self) -> Iterator[Finding]:
         if self.spec.speak != "heard":
             return
         rested = any(self.phase.spoke.get(name) for name in self.phase.plan.speakers)
         if self.spec.rounds == 1 and not rested:
-            says = "changes nothing: in the only round everybody speaks for the first time; give the phase `rounds: 2`"
-            yield self._at("speak", says=says)
+            message = "has no effect: all agents speak for the first time in the only round; set `rounds: 2`"
+            yield self._at("speak", message=message)
         elif not self.arriving and self.spec.rounds > 1:
-            says = "lets everybody rest after the first turn: nobody reads anybody; give the phase a `topology`"
-            yield self._at("speak", says=says)
+            message = "silences all agents after the first turn: no agent reads another; set `topology`"
+            yield self._at("speak", message=message)
         elif self._always_reads():
-            yield self._at("speak", says="changes nothing: there is always something to read; give `edges` a `gate`")
+            yield self._at("speak", message="has no effect: there is always a message to read; add a `gate` to `edges`")
 
     def _always_reads(self) -> bool:
-        """Return whether every speaker has something to read whenever it speaks again: no gate can hold it back."""
+        """Return whether every speaker has a message to read at each later turn, as no gate applies."""
         if self.spec.controllers or self.phase.moderated:
             return False
         fed = {tie.reader for tie in self.arriving if not tie.view.gate and self._is_sure(tie)}
         return fed >= set(self.phase.plan.speakers)
 
     def _is_sure(self, tie: Tie) -> bool:
-        """Return whether the sender has spoken for sure whenever the reader may rest: before the phase, or in a first
-        round in which the reader cannot rest, as it has not spoken either."""
+        """Return whether the sender has spoken whenever the reader may be skipped.
+
+        The sender spoke before the phase, or in a first round in which the reader must speak, too.
+        """
         if tie.sender in self.phase.surely:
             return True
         return not tie.outside and not self.phase.spoke.get(tie.reader)
@@ -126,13 +128,13 @@ class _Reading:
         given = [field for field in EdgeView.model_fields if field in view.model_fields_set]
         if given and not self.ties:
             if not silent:
-                yield self._at("edges", says="changes nothing: nobody reads anybody here; give the phase a `topology`")
+                yield self._at("edges", message="has no effect: no agent reads another; set `topology`")
             return
         for field in given:
             shown = [tie for tie in self.ties if field not in tie.own]
             if not shown:
-                says = "changes nothing: every edge has its own"
-                yield self._at("edges", field, says=f"{says}; leave one of them out")
+                message = "has no effect: every edge overrides it"
+                yield self._at("edges", field, message=f"{message}; remove it")
             else:
                 yield from self._check_field(("edges", field), field, shown)
         for below, fields, ties in own_views(self.phase):
@@ -142,13 +144,13 @@ class _Reading:
     def _check_field(self, below: Steps, field: str, ties: list[Tie]) -> Iterator[Finding]:
         view = ties[0].view
         if field in ("window", "anonymous", "gate") and all(tie.view.show == "nothing" for tie in ties):
-            yield self._at(*below, says="changes nothing: these edges show nothing; leave it out")
+            yield self._at(*below, message="has no effect: these edges show nothing; remove it")
         elif field == "window" and view.window > 1:
             most = max(tie.turns for tie in ties)
             if 0 < most < view.window:
                 number = "one turn" if most == 1 else f"{most} turns"
-                says = f"is more than there is to read: a sender has at most {number} by then; lower it"
-                yield self._at(*below, says=says)
+                message = f"exceeds the turns to read: a sender has at most {number}; lower it"
+                yield self._at(*below, message=message)
         elif field == "anonymous" and view.anonymous:
             yield from self._check_anonymous(below, ties)
 
@@ -156,8 +158,8 @@ class _Reading:
         arriving = [tie for tie in ties if tie.arrives]
         readers = {self.spec.summarizer if tie.view.show == "summary" else tie.reader for tie in arriving}
         if arriving and not any(self.phase.use(name).shows("sender") for name in readers):
-            says = "changes nothing: no prompt of a reader shows `sender`; write {{ message.sender }} there"
-            yield self._at(*below, says=says)
+            message = "has no effect: no prompt of a reader shows `sender`; add {{ message.sender }} to one"
+            yield self._at(*below, message=message)
 
     def _check_cap(self) -> Iterator[Finding]:
         if self.spec.cap is None:
@@ -168,21 +170,21 @@ class _Reading:
         most = max(messages.values(), default=0)
         if most <= self.spec.cap:
             number = "one message arrives" if most == 1 else f"{most} messages arrive"
-            yield self._at("cap", says=f"changes nothing: at most {number} at a turn; lower it, or leave it out")
+            yield self._at("cap", message=f"has no effect: at most {number} per turn; lower it, or remove it")
 
     def _check_prompts(self) -> Iterator[Finding]:
-        """Yield roles that are sent something and do not show it."""
+        """Yield roles that receive messages and do not show them."""
         full = [tie.reader for tie in self.arriving if tie.view.show in ("full", "answer")]
         summed = [tie.reader for tie in self.arriving if tie.view.show == "summary"]
         helpers = [*self.phase.helpers, *([self.spec.summarizer] if summed else [])]
-        yield from self._unshown([*full, *helpers], "heard", f"write {LOOP}")
-        yield from self._unshown(summed, "summary", "write {{ summary }}, or let the edges show `full`")
+        yield from self._unshown([*full, *helpers], "heard", f"add {LOOP}")
+        yield from self._unshown(summed, "summary", "add {{ summary }}, or set `show: full` in `edges`")
 
     def _unshown(self, agents: list[str], variable: str, remedy: str) -> Iterator[Finding]:
         blind = [name for name in dict.fromkeys(agents) if variable not in self.phase.use(name).variables]
         for role in dict.fromkeys(self.phase.plan.agents[name].role_name for name in blind):
             who = [name for name in blind if self.phase.plan.agents[name].role_name == role]
-            says = (
-                f"does not show `{variable}`, so what {listing(who, 2)} reads in the phase {self.spec.name!r} is lost"
+            message = (
+                f"does not show `{variable}`, so messages to {listing(who, 2)} in the phase {self.spec.name!r} are lost"
             )
-            yield Finding(("roles", role, "prompt"), f"{says}; {remedy}")
+            yield Finding(("roles", role, "prompt"), f"{message}; {remedy}")

@@ -1,4 +1,4 @@
-"""Gates, stop rules, controllers and the decision: each says itself where it can change nothing."""
+"""Checks of gates, stop rules, controllers and the decision. Each rule reports itself if it has no effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from society.scenario.reading.tree import Steps
 
 
 def check_rules(flow: Flow) -> Iterator[Finding]:
-    """Yield every rule of the scenario that has no effect."""
+    """Yield rules of the scenario without effect."""
     for phase in flow.phases:
         facts = _phase_facts(phase)
         yield from _check_gates(flow, phase)
@@ -27,14 +27,14 @@ def check_rules(flow: Flow) -> Iterator[Finding]:
 
 
 def explain(steps: Steps, rule: Component, reasons: Reasons, *, error: bool = False) -> Iterator[Finding]:
-    """Yield a finding for each reason, at the field that is to blame where the scenario gives it."""
+    """Yield a finding for each reason, at its field if the scenario sets the field, else at the rule."""
     for field, why in reasons.items():
         at = (*steps, field) if field in rule.model_fields_set else steps
         yield Finding(at, why, "error" if error else "warning")
 
 
 def has_confidence(flow: Flow, agents: Iterable[str]) -> frozenset[str]:
-    """Return those of these agents whose role gives a confidence in some phase."""
+    """Return the agents that have a role with a confidence in any phase."""
     sure = {plan.name for _, plan in flow.plans() if plan.role.confidence != "none"}
     return frozenset(agents) & sure
 
@@ -51,7 +51,7 @@ def _check_gates(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
 
 
 def _gated(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[Gate, ...], list[Tie]]]:
-    """Yield each place where gates are given, the gates, and the edges that have them."""
+    """Yield the steps of each list of gates, the gates, and the edges that have them."""
     gates = phase.spec.edges.gate
     if gates:
         yield ("phases", phase.index, "edges", "gate"), gates, [t for t in phase.ties or () if "gate" not in t.own]
@@ -77,7 +77,7 @@ def _phase_facts(phase: PhaseFlow) -> PhaseFacts:
 
 
 def _is_random(phase: PhaseFlow) -> bool:
-    """Return whether the phase's graph may be another when it is drawn anew."""
+    """Return whether a new draw of the phase's graph may differ."""
     drawn = [topology for topology in (phase.spec.topology, phase.spec.within) if topology is not None]
     try:
         return any(topology.is_random(phase.plan.speakers, phase.plan.members) for topology in drawn)
@@ -89,7 +89,7 @@ def _check_stops(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
     for j, rule in enumerate(phase.spec.stop):
         steps: Steps = ("phases", phase.index, "stop", j)
         if facts.rounds == 1:
-            yield Finding(steps, "changes nothing: the phase has one round; give it `rounds: 2` or more")
+            yield Finding(steps, "has no effect: the phase has one round; set `rounds: 2` or more")
         elif isinstance(rule, StopRule):
             yield from explain(steps, rule, rule.idle(facts))
         else:
@@ -102,7 +102,7 @@ def _check_controllers(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]
     for j, controller in enumerate(controllers):
         steps: Steps = ("phases", phase.index, "controllers", j)
         if phase.moderated:
-            yield Finding(steps, "is not used: a moderated phase keeps its graph; take another schedule")
+            yield Finding(steps, "is not used: a moderated phase keeps its graph; set another `schedule`")
             continue
         redrawn = any(later.redraws for later in controllers[j + 1 :])
         yield from explain(steps, controller, controller.idle(replace(facts, changed=j > 0, redrawn=redrawn)))
@@ -131,12 +131,14 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
 
 
 def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
-    """Yield voters that never speak. They are errors if nobody is left to vote."""
+    """Yield voters that never speak. They are errors if no voter is left."""
     decision = flow.scenario.decision
     left = len(silent) < len(flow.society.voters)
     for j, name in enumerate(decision.electorate()):
         never = [agent for agent in agents_of([name], flow.society.members) if agent in silent]
         if never:
             field: Steps = ("voters", j) if decision.voters else ("agent",)
-            says = f"{listing(never)} never answers the question, so it has no vote; let it speak in a phase"
-            yield Finding(("decision", *field), says, "warning" if left else "error")
+            message = (
+                f"{listing(never)} never answers the question, so it has no vote; add it to the `agents` of a phase"
+            )
+            yield Finding(("decision", *field), message, "warning" if left else "error")
