@@ -14,10 +14,10 @@ from unittest.mock import ANY
 
 import pytest
 
+import society
 from society.core.errors import InputError
 from society.core.types import Item, Turn
 from society.metrics.iterations import run_iterations
-from society.metrics.overview import read_overview
 from society.metrics.summary import Summary, summarize
 from society.pictures.curves import plot_runs
 from society.planning.plan import count_debates
@@ -282,9 +282,10 @@ def test_nothing_to_learn_from(colours: Callable[..., Scenario], tmp_path: Path)
 
 def test_the_summary_tells_every_iteration_apart(whole: Run) -> None:
     """A finetuning's figures are those of its last iteration, not of all together."""
-    said = read_overview(whole).text()
+    said = society.Run(whole.folder).summary()
     assert "6 questions debated" in said
     assert [line.split()[1] for line in said.splitlines() if "finetunings" in line] == ["0", "1", "2"]
+    assert society.Run(whole.folder).accuracy == _summaries(whole)[2].after
 
 
 def _summaries(done: Run) -> dict[int, Summary]:

@@ -1,0 +1,91 @@
+"""Scenarios made of Python data: checked like files, each problem at its field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import society
+from tests.test_session import DATA
+
+
+def problems(**changes: Any) -> list[str]:
+    return [str(problem) for problem in society.check({**DATA, **changes})]
+
+
+def test_sound_data_have_no_problems() -> None:
+    assert problems() == []
+    assert problems(phases=({"name": "debate", "topology": "complete", "rounds": 2},)) == []
+
+
+def test_every_problem_is_found_at_once_and_names_its_field() -> None:
+    phase = {"name": "debate", "topology": "rign", "rouds": 2, "edges": {1: 2}}
+    found = problems(phases=[phase], agents={"solver": {"count": 0}}, colour="red")
+    starts = [problem.split(":")[0] for problem in found]
+    assert starts == ["agents.solver.count", "colour", *(f"phases.debate.{f}" for f in ("edges", "rouds", "topology"))]
+    assert any("phases.debate.topology: unknown topology 'rign'; did you mean 'ring'?" in problem for problem in found)
+    assert any("phases.debate.rouds: unknown key 'rouds'; did you mean 'rounds'?" in problem for problem in found)
+
+
+def test_the_error_lists_and_counts_the_problems() -> None:
+    bad = {**DATA, "seed": -1, "samples": "many"}
+    for make in (society.Scenario.from_dict, lambda data: society.Scenario(**data)):
+        with pytest.raises(society.ScenarioError, match="2 problems found") as caught:
+            make(bad)
+        assert [problem.path for problem in caught.value.problems] == ["samples", "seed"]
+        assert {problem.file for problem in caught.value.problems} == {""}
+
+
+def test_what_no_model_sees_is_checked_too() -> None:
+    assert "agents.solver.role: there is no role 'slover'; did you mean 'solver'?" in "\n".join(
+        problems(agents={"solver": {"role": "slover", "count": 3}})
+    )
+    [variable] = problems(roles={"solver": {"prompt": "{{ questoin }} {{ question }}"}})
+    assert variable.startswith("roles.solver.prompt: there is no variable 'questoin'; did you mean 'question'?")
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), float("inf"), 2**70, b"text"], ids=repr)
+def test_values_that_are_no_data_are_one_problem_each(value: object) -> None:
+    [problem] = problems(samples=value)
+    assert problem.startswith("samples: ")
+
+
+def test_data_that_contain_themselves_are_refused() -> None:
+    loop: dict[str, Any] = {}
+    loop["phases"] = loop
+    [problem] = society.check(loop)
+    assert "nested more than" in str(problem)
+
+
+def test_components_and_paths_may_stand_among_the_data(tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    made = society.Scenario.from_dict(DATA)
+    again = society.Scenario.from_dict({**DATA, "phases": [made.phases[0]], "task": made.task})
+    assert again == made
+    task = {"kind": "jsonl", "path": Path("items.jsonl"), "limit": 1}
+    assert society.Scenario.from_dict({**DATA, "task": task}, folder=tmp_path).task.load(0)[0].gold == "2"
+
+
+def test_data_extend_files_and_take_overrides(tmp_path: Path) -> None:
+    import yaml
+
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(DATA))
+    above = {"extends": "base.yaml", "phases": [{"name": "debate", "topology": "ring", "rounds": 2}]}
+    made = society.Scenario.from_dict(above, ["phases.debate.rounds=4"], folder=tmp_path)
+    assert (made.name, made.phases[0].topology.kind, made.phases[0].rounds) == ("sums", "ring", 4)  # type: ignore[attr-defined]
+    [missing] = society.check({"extends": "bse.yaml"}, folder=tmp_path)
+    assert "there is no file" in str(missing)
+    assert "did you mean 'base.yaml'" in str(missing)
+
+
+def test_files_outside_the_folder_are_read_only_if_allowed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "data" / "items.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    data = {**DATA, "task": {"kind": "jsonl", "path": "../data/items.jsonl", "limit": 1}}
+    [problem] = society.check(data, folder=tmp_path / "here")
+    assert str(problem).startswith("task.path: ")
+    assert "outside the folders" in str(problem)
+    assert society.check(data, folder=tmp_path / "here", allow=[tmp_path / "data"]) == []

@@ -1,0 +1,142 @@
+"""Runs from Python: public names, scenarios made of plain data, event loops that run already, interruptions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+import society
+from society.core.types import Turn
+from tests.conftest import rows
+
+T = TypeVar("T")
+DATA: dict[str, Any] = {
+    "version": 1,
+    "name": "sums",
+    "task": {"kind": "arithmetic", "form": "a+b", "limit": 6},
+    "backends": {"local": {"kind": "scripted", "rules": [{"calculate": {"skill": 0.5, "wrong": "spread"}}]}},
+    "roles": {"solver": {"prompt": "{{ question }}{% for m in heard %} {{ m.text }}{% endfor %} {{ question }}"}},
+    "agents": {"solver": {"count": 3}},
+    "phases": [{"name": "debate", "topology": "complete", "rounds": 2}],
+}
+TURNS = 6 * 3 * 2
+
+
+def in_running_loop(call: Coroutine[Any, Any, T]) -> T:
+    """Run as a notebook's kernel does, which leaves the signals to the cell."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(call)
+    finally:
+        loop.close()
+
+
+class Interrupts(society.Watcher):
+    """Sends an interrupt to this process after the first turn."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.turns += 1
+        if self.turns == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    assert set(society.__all__) < set(dir(society))
+    assert all(getattr(society, name) is not None for name in society.__all__)
+    assert society.__doc__ is not None
+    assert all(name in society.__doc__ for name in ("load_scenario", "Scenario.from_dict", "check", "run_async", "Run"))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = society.nothing
+
+
+def test_importing_society_imports_none_of_it() -> None:
+    code = "import sys, society; dir(society); print(sorted(n for n in sys.modules if n.startswith('society')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['society']"
+
+
+def test_plain_data_make_the_scenario_that_a_file_makes(tmp_path: Path) -> None:
+    import yaml
+
+    path = tmp_path / "sums.yaml"
+    path.write_text(yaml.safe_dump(DATA))
+    made = society.Scenario.from_dict(DATA)
+    assert made == society.load_scenario(path) == society.Scenario(**DATA)
+    assert society.Scenario.from_dict(made.model_dump(mode="json", exclude_unset=True)) == made
+    assert rows(society.run(made, tmp_path / "made")) == rows(
+        society.run(society.load_scenario(path), tmp_path / "run")
+    )
+
+
+def test_a_run_within_a_running_loop_is_the_same_run(tmp_path: Path) -> None:
+    scenario = society.Scenario.from_dict(DATA)
+
+    async def cell() -> society.Run:
+        return society.run(scenario, tmp_path / "cell")
+
+    async def waiting() -> society.Run:
+        return await society.run_async(scenario, tmp_path / "waiting")
+
+    alone = rows(society.run(scenario, tmp_path / "alone"))
+    assert len(alone) == TURNS + 6
+    assert alone == rows(in_running_loop(cell())) == rows(in_running_loop(waiting()))
+
+
+@pytest.mark.usefixtures("_heeds_interrupts")
+@pytest.mark.parametrize("nested", [True, False], ids=["in a loop", "alone"])
+def test_an_interrupted_run_can_be_resumed(tmp_path: Path, nested: bool) -> None:
+    scenario = society.Scenario.from_dict({**DATA, "concurrency": 1})
+    watcher = Interrupts()
+
+    async def cell() -> None:
+        society.run(scenario, tmp_path / "run", watcher=watcher)
+
+    with pytest.raises(society.Interrupted):
+        in_running_loop(cell()) if nested else society.run(scenario, tmp_path / "run", watcher=watcher)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    stopped = society.Run(tmp_path / "run")
+    assert 0 < stopped.count_turns() < TURNS
+    resumed = society.run(scenario, tmp_path / "run", resume=True)
+    assert rows(resumed) == rows(society.run(scenario, tmp_path / "whole"))
+
+
+@pytest.mark.usefixtures("_heeds_interrupts")
+def test_an_interrupt_that_another_handler_raises_stops_the_run_too(tmp_path: Path) -> None:
+    """A host with a handler of its own keeps it: its KeyboardInterrupt stops the thread that runs the debates."""
+
+    def handler(number: int, frame: object) -> None:
+        raise KeyboardInterrupt("of the host")
+
+    signal.signal(signal.SIGINT, handler)
+    scenario = society.Scenario.from_dict({**DATA, "concurrency": 1})
+
+    async def cell() -> None:
+        society.run(scenario, tmp_path / "run", watcher=Interrupts())
+
+    with pytest.raises(KeyboardInterrupt, match="of the host"):
+        in_running_loop(cell())
+    assert signal.getsignal(signal.SIGINT) is handler
+    resumed = society.run(scenario, tmp_path / "run", resume=True)  # the folder is free again
+    assert resumed.count_turns() == TURNS
+
+
+def test_errors_within_a_running_loop_are_those_of_the_run(tmp_path: Path) -> None:
+    scenario = society.Scenario.from_dict(DATA)
+    society.run(scenario, tmp_path / "run")
+
+    async def cell() -> None:
+        society.run(scenario, tmp_path / "run")
+
+    with pytest.raises(society.InputError, match="already"):
+        in_running_loop(cell())
