@@ -211,13 +211,11 @@ def mean(values: Iterable[float]) -> float:
 
 def draw(suite: Suite, summaries: Summaries, out: Path) -> None:
     """The suite's arms by iteration over all seeds, as `society plot` draws runs."""
-    import matplotlib
+    from society.pictures.files import plotting, save
+    from society.pictures.plot import draw_iterations
 
-    from society.pictures.curves import STYLE, UNDATED, Curves, draw_iterations
-
-    curves = [Curves(arm, [], [], scores(summaries[arm])) for arm in suite.drawn if arm in summaries]
-    with matplotlib.rc_context(STYLE):
-        draw_iterations(curves).savefig(out, format="svg", metadata=UNDATED["svg"])
+    with plotting("benchmarks.lab.table"):
+        save(draw_iterations({arm: scores(summaries[arm]) for arm in suite.drawn if arm in summaries}), out)
 
 
 def scores(seeds: Mapping[int, dict[str, Any]]) -> list[IterationScore]:

@@ -14,10 +14,10 @@ from society.cli.options import scenario_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help=".svg, .png or .pdf")
 def command(scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], output: Path) -> None:
     """Draw who reads whom in SCENARIO, one panel for each phase."""
-    from society.pictures.panels import panels
-    from society.pictures.topology import draw
+    from society.pictures.draw_graphs import draw
+    from society.pictures.phases import describe_phases
     from society.scenario import load_scenario
     from society.scenario.expand import expand
 
-    draw(panels(expand(load_scenario(scenario, overrides, allow))), output)
+    draw(describe_phases(expand(load_scenario(scenario, overrides, allow))), output)
     click.echo(f"Wrote {output}")

@@ -41,10 +41,10 @@ def command(
     society = expand(load_scenario(scenario, overrides, allow))
     plan = make_plan(society, calibrate)
     if picture:
-        from society.pictures.panels import round_panels
-        from society.pictures.topology import draw
+        from society.pictures.draw_graphs import draw
+        from society.pictures.phases import describe_rounds
 
-        draw(round_panels(society, plan.worst), picture)
+        draw(describe_rounds(society, plan.worst), picture)
     if as_json:
         import dataclasses
         import json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from society.pictures.curves import Format
+    from society.pictures.files import Format
 
 
 @click.command("plot")
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["svg", "png", "pdf"]), default="svg", show_default=True)
 def command(runs: tuple[Path, ...], folder: Path, form: Format) -> None:
     """Draw RUNs: accuracy by round and by tokens, flips, iterations, each in a file of its own."""
-    from society.pictures.curves import plot_runs
+    from society.pictures.plot import plot_runs
     from society.runs.run import Run
 
     for path in plot_runs([Run(path) for path in runs], folder, form):

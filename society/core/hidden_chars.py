@@ -1,6 +1,6 @@
 """Characters that nobody sees but that change what is seen: terminal commands, marks of direction, empty ones.
 
-The report's page has the same list, in `society/report/assets/visible.js`.
+The report's page has the same list, in `society/report/assets/hidden_chars.js`.
 """
 
 from __future__ import annotations

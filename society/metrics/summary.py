@@ -118,6 +118,17 @@ def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:
     return count_names(flip(record, turns[0], turns[-1], same) for record, turns in spoken if len(turns) > 1)
 
 
+def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Flips]:
+    """Count for each speaker how its answer moved from its first to its last turn, where it spoke twice."""
+    same = sameness(society)
+    speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
+    spoken = {agent: [(record, record.of(agent)) for record in records] for agent in speakers}
+    return {
+        agent: count_names(flip(record, turns[0], turns[-1], same) for record, turns in found if len(turns) > 1)
+        for agent, found in spoken.items()
+    }
+
+
 def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
     """Return the field of `Flips` that two turns of an agent belong to."""
     return name_flip(before.answer, after.answer, (record.right(before), record.right(after)), same)

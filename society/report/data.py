@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from society.core.errors import InputError
 from society.metrics.budget import BudgetVerdict, weigh_against
-from society.metrics.comparison import Comparison, compare, count_expected, name_runs
+from society.metrics.comparison import compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
 from society.metrics.measure import read_diversity
 from society.metrics.summary import summarize
-from society.metrics.tradeoff import Point
-from society.report.figures import list_figures, scatter_figure
-from society.report.graphs import describe_phases
+from society.pictures.comparison_figures import comparison_figures
+from society.pictures.figures import to_json
+from society.pictures.phases import describe_phase
+from society.pictures.run_figures import list_figures
 from society.report.rows import CHUNK, TAGS, Json, RowMaker, list_stages, prompt_texts, reply_texts
 from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
 from society.runs.files import read_json
 from society.runs.folder import is_running
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.runs.run import Run
-from society.scenario.expand import Society, expand
+from society.scenario.expand import PhasePlan, Society, expand
 
-MOST_PAIRS = 6
-"""Maximum number of pairs whose compute is compared in sentences."""
+if TYPE_CHECKING:
+    import networkx as nx
+
+MAX_EDGES = 2000
+"""Maximum number of edges. The page draws only the edges over which agents read each other in a denser graph."""
+MAX_SPEAKERS = 1000
+"""Maximum number of speakers whose graph is built: memory grows with its square."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +83,14 @@ def _read(run: Run, name: str) -> RunData:
 
 def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
     """What the page needs at once. With several `runs`, their comparison too."""
-    compared = _comparison(compare(runs)) if len(runs) > 1 else None
+    compared = None
+    if len(runs) > 1:
+        found = compare(runs)
+        compared = {"notes": found.notes, "figures": [to_json(figure) for figure in comparison_figures(found)]}
     title = " and ".join(run.name for run in data) if len(data) < 4 else f"{len(data)} runs"
-    found = {"title": title, "tags": TAGS, "chunk": CHUNK, "runs": [_describe(run, data) for run in data],
-             "comparison": compared}  # fmt: skip
-    return _jsonable(found)  # type: ignore[no-any-return]  # a dict becomes a dict
+    described = [_describe(run, data) for run in data]
+    index = {"title": title, "tags": TAGS, "chunk": CHUNK, "runs": described, "comparison": compared}
+    return _jsonable(index)  # type: ignore[no-any-return]  # a dict becomes a dict
 
 
 def _describe(run: RunData, others: Sequence[RunData]) -> Json:
@@ -88,9 +98,26 @@ def _describe(run: RunData, others: Sequence[RunData]) -> Json:
     return {
         "name": run.name, "scenario": scenario.name, "source": scenario.source, "description": scenario.description,
         "facts": _facts(run), "agents": list(run.society.agents), "voters": run.society.voters,
-        "stages": list_stages(run.society), "phases": describe_phases(run.society),
+        "stages": list_stages(run.society), "phases": [_describe_phase(run.society, p) for p in run.society.phases],
         **(conclude(run, others) if run.said is None else run.said), "debates": run.rows, "progress": run.progress,
     }  # fmt: skip
+
+
+def _describe_phase(society: Society, phase: PhasePlan) -> Json:
+    """Return the phase's graph. Without edges if there are more than `MAX_EDGES`, or if the graph cannot be built."""
+    graph: nx.DiGraph[str] | None = None
+    if len(phase.speakers) <= MAX_SPEAKERS:
+        with suppress(InputError):  # the run kept no copy of a graph file
+            graph = phase.graph()
+    if graph is None:
+        import networkx as nx
+
+        graph = nx.DiGraph()
+        graph.add_nodes_from(phase.speakers)
+    described = describe_phase(society, phase, graph)
+    if graph.number_of_edges() > MAX_EDGES:
+        described = replace(described, edges=[])
+    return asdict(described) | {"name": phase.name}
 
 
 def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
@@ -101,13 +128,14 @@ def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
     latest = _latest(run)
     summary, budget = summarize(run.society, latest), _weigh(run, others)
     iterations = run.iterations or score_iterations(run.society, finished)
+    figures = list_figures(run.society, latest, summary, budget, iterations, run.measured)
     return {
         "findings": [
             *find_trouble(run.society, latest, run.expected, run.running),
             *judge(run.society, latest, summary, budget, weigh_training(finished)),
             *weigh_cost(iterations, run.turns),
         ],
-        "figures": list_figures(run.society, latest, summary, budget, iterations, run.measured),
+        "figures": [to_json(figure) for figure in figures],
     }
 
 
@@ -136,61 +164,6 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
 def _kind(component: object) -> str:
     """The name that YAML knows it by."""
     return str(getattr(component, "kind", ""))
-
-
-def _comparison(found: Comparison) -> Json:
-    rows = [
-        {"name": s.name, "value": s.accuracy.share, "low": s.accuracy.low, "high": s.accuracy.high, "n": s.accuracy.n}
-        for s in found.runs
-    ]
-    return {"notes": found.notes, "figures": [
-        {"kind": "forest", "id": "runs", "title": "Accuracy of each run", "rows": rows,
-         "note": "Of the society's decisions, with 95% intervals."},
-        _pairs(found),
-        _compute(found),
-        _run_costs(found),
-    ]}  # fmt: skip
-
-
-def _pairs(found: Comparison) -> Json:
-    rows = [
-        [
-            f"{pair.second} against {pair.first}",
-            f"{100 * d.value:+.1f}", f"{100 * d.low:+.1f} to {100 * d.high:+.1f}",
-            f"{pair.p_holm:.2g}", d.gained, d.lost, d.questions,
-        ]
-        for pair in found.pairs for d in [pair.difference]
-    ]  # fmt: skip
-    sentences = " ".join(dict.fromkeys(pair.sentence for pair in found.pairs[:3]))
-    return {
-        "kind": "table", "id": "pairs", "title": "Question by question", "rows": rows,
-        "columns": ["difference", "points", "95% interval", "p (Holm)", "better", "worse", "questions"],
-        "note": f"Paired on the same questions; p by {found.pairs[0].difference.test}. {sentences}",
-    }  # fmt: skip
-
-
-def _compute(found: Comparison) -> Json:
-    """What each run spent, and which pairs are matched in compute."""
-    rows = [
-        [s.name, s.iteration, s.compute.rows, *s.compute.counts.values(), round(s.compute.seconds, 1)]
-        for s in found.runs
-    ]
-    told = " ".join(pair.compute.sentence for pair in found.pairs[:MOST_PAIRS] if pair.compute is not None)
-    return {
-        "kind": "table", "id": "compute", "title": "Compute", "rows": rows,
-        "columns": ["run", "finetunings", "rows trained on", *found.runs[0].compute.counts, "seconds of finetuning"],
-        "note": "Tokens generated and prompt tokens: of the training debates and of the debates that are compared. "
-                f"Tokens trained on count every epoch. {told}",
-    }  # fmt: skip
-
-
-def _run_costs(found: Comparison) -> Json:
-    points = [
-        Point(s.name, "run", s.usage.generated_tokens / s.debates, s.accuracy.share, s.accuracy.low, s.accuracy.high)
-        for s in found.runs
-    ]
-    figure = scatter_figure("What accuracy costs", points)
-    return figure | {"id": "run-costs", "note": "One point a run. Filled: beaten by no other (the Pareto front)."}
 
 
 def build_chunk(run: RunData, kind: str, number: int) -> list[Any]:

@@ -26,7 +26,7 @@ from society.report.rows import Json
 from society.runs.run import Run
 
 SCRIPTS = (
-    "visible.js",
+    "hidden_chars.js",
     "dom.js",
     "source.js",
     "filters.js",

@@ -8,10 +8,10 @@ from typing import Any
 
 from society.core.types import Usage
 from society.metrics.budget import BudgetVerdict
-from society.metrics.flips import Flips, count_names, describe_flips
+from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
-from society.metrics.summary import Summary, describe_lone, flip, is_unclear
+from society.metrics.summary import Summary, count_agent_flips, describe_lone, is_unclear
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.runs.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.scenario.expand import Society
@@ -96,17 +96,6 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
         before = {q: [chance] for q, chance in vote_chances(society, records, most).items()}
     share = sum(sum(values) / len(values) for values in before.values()) / len(before)
     return Change(f"A vote over {who}", share, compare_outcomes(before, after))
-
-
-def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Flips]:
-    """Count for each speaker how its answer moved from its first to its last turn, where it spoke twice."""
-    same = sameness(society)
-    speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
-    spoken = {agent: [(record, record.of(agent)) for record in records] for agent in speakers}
-    return {
-        agent: count_names(flip(record, turns[0], turns[-1], same) for record, turns in found if len(turns) > 1)
-        for agent, found in spoken.items()
-    }
 
 
 def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -> list[dict[str, Any]]:

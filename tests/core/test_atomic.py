@@ -10,7 +10,8 @@ import pytest
 
 from backends.hf.adapters import write_folder
 from society.core.atomic import appearing, put
-from society.pictures.topology import Panel, draw
+from society.pictures.draw_graphs import draw
+from society.pictures.graphs import describe_graph
 from society.report.page import write_atomically
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -97,5 +98,5 @@ def test_a_picture_that_cannot_be_finished_is_not_there(tmp_path: Path, monkeypa
     graph = nx.DiGraph([("one", "two")])
     monkeypatch.setattr(figure.Figure, "savefig", fail)
     with pytest.raises(RuntimeError):
-        draw([Panel("pair", graph)], tmp_path / "picture.svg")
+        draw([describe_graph("pair", graph)], tmp_path / "picture.svg")
     assert not list(tmp_path.iterdir())

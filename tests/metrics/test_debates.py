@@ -19,7 +19,7 @@ from society.metrics.flips import Flips, describe_flips
 from society.metrics.influence import count_flows, measure_conformity, rank_influence
 from society.metrics.iterations import score_iterations
 from society.metrics.rounds import find_agreement, list_stages, score_rounds
-from society.metrics.summary import describe_lone, summarize
+from society.metrics.summary import count_agent_flips, describe_lone, summarize
 from society.metrics.tradeoff import (
     Point,
     first_answers,
@@ -30,7 +30,6 @@ from society.metrics.tradeoff import (
     vote_chances,
     vote_point,
 )
-from society.report.verdict import count_agent_flips
 from society.runs.records import DebateRecord, by_iteration
 from society.runs.votes import Support, count_support, rebuild_ballot
 from society.scenario.expand import Society, expand

@@ -139,9 +139,9 @@ def test_over_iterations_finetuning_is_judged_and_the_last_one_told(tmp_path: Pa
     assert figures["accuracy"]["title"] == "Accuracy, iteration 2"
     assert next(row["value"] for row in figures["accuracy"]["rows"] if row["strong"]) == 1
     (society, *_) = figures["iterations"]["series"]
-    first, second, third = (point[0] for point in society["points"])
+    first, second, third = (point["y"] for point in society["points"])
     assert first == second < third == 1
-    assert figures["diversity"]["x"] == ["0", "1", "2"]
+    assert [point["x"] for point in figures["diversity"]["series"][0]["points"]] == [0, 1, 2]
     assert len(found["debates"]) == 120
 
 
@@ -163,12 +163,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_trained_run_shows_what_it_learned_from(trained: Run) -> None:
     scores, figures = run_iterations(trained), figures_of(trained)
     curves = {series["name"]: series["points"] for series in figures["iterations"]["series"]}
-    assert [p and round(p[0], 4) for p in curves["pseudo-labels"]] == [
-        round(s.labels.share, 4) if s.labels.n else None for s in scores
+    assert [(p["x"], round(p["y"], 4)) for p in curves["pseudo-labels"]] == [
+        (score.iteration, round(score.labels.share, 4)) for score in scores if score.labels.n
     ]
-    assert curves["pseudo-labels"][-1] is None  # nothing is learned after the last iteration
-    assert all(low <= value <= high for value, low, high in curves["society"])
-    sizes = {series["name"]: [point[0] for point in series["points"]] for series in figures["examples"]["series"]}
+    assert len(curves["pseudo-labels"]) == len(scores) - 1  # the last iteration trains nothing
+    assert all(point["low"] <= point["y"] <= point["high"] for point in curves["society"])
+    sizes = {series["name"]: [point["y"] for point in series["points"]] for series in figures["examples"]["series"]}
     assert sizes == {name: [s.examples[name] for s in scores[:-1]] for name in scores[0].examples}
     columns = figures["training"]["columns"]
     first, *_, last = (dict(zip(columns, row, strict=True)) for row in figures["training"]["rows"])
@@ -183,11 +183,10 @@ def test_a_trained_run_shows_what_it_learned_from(trained: Run) -> None:
 def test_measured_diversity_is_shown_by_iteration(trained: Run, tmp_path: Path) -> None:
     figures = figures_of(trained)
     assert "different meaning" in {series["name"] for series in figures["diversity"]["series"]}
-    assert [series["name"] for series in figures["likelihood"]["series"]] == ["own responses", "the others' responses"]
+    assert [series["name"] for series in figures["likelihood"]["series"]] == ["own responses", "others' responses"]
     from_base, apart = figures["kl"]["series"]
-    assert from_base["points"][0] is None  # before any training there is the base alone
-    assert all(point is not None for point in [*from_base["points"][1:], *apart["points"]])
-    assert figures["kl"]["x"] == ["0", "1", "2"]
+    assert [point["x"] for point in from_base["points"]] == [1, 2]  # before any training there is the base alone
+    assert [point["x"] for point in apart["points"]] == [0, 1, 2]
     assert not {"likelihood", "kl", "training"} & figures_of(run_sums(tmp_path, "sums", DEBATE, 3, 4)).keys()
 
 
@@ -209,13 +208,17 @@ def test_right_answers_that_became_unreadable_are_told(tmp_path: Path) -> None:
     assert sum(cell["value"] for cell in cells.values()) == 6
     (data,) = read_runs([done])
     table = [dict(zip(figures["changes"]["columns"], row, strict=True)) for row in figures["changes"]["rows"]]
-    assert [row["lost"] for row in table] == [s.lost for s in score_rounds(data.society, data.debates)] == [0, 2]
+    assert (
+        [row["right to unreadable"] for row in table]
+        == [s.lost for s in score_rounds(data.society, data.debates)]
+        == [0, 2]
+    )
     assert {agent: tags(mask) for agent, mask in found["debates"][0]["by"].items()} == {
         "loser": {"to_unread", "unparsed"}, "winner": {"to_read", "unparsed"},
     }  # fmt: skip
     agents = {row[0]: dict(zip(figures["agents"]["columns"], row, strict=True)) for row in figures["agents"]["rows"]}
-    assert (agents["loser"]["lost"], agents["loser"]["found"]) == (2, 0)
-    assert (agents["winner"]["lost"], agents["winner"]["found"]) == (0, 2)
+    assert (agents["loser"]["right to unreadable"], agents["loser"]["unreadable to right"]) == (2, 0)
+    assert (agents["winner"]["right to unreadable"], agents["winner"]["unreadable to right"]) == (0, 2)
     hurt = next(f["detail"] for f in found["findings"] if f["question"] == "Whom did it hurt?")
     assert "loser lost most: 0 right answers given up, 2 made unreadable, 0 gained" in hurt
 
@@ -274,9 +277,9 @@ def test_the_report_and_compare_agree(tmp_path: Path) -> None:
 def test_every_agent_has_its_place_in_the_picture(tmp_path: Path, kind: str) -> None:
     found = index_of(run_sums(tmp_path, "sums", f"[{{name: debate, topology: {kind}}}]", 5, 1))["runs"][0]
     (phase,) = found["phases"]
-    assert list(phase["nodes"]) == found["agents"]
-    assert all(-1e-3 <= value <= 1.001 for place in phase["nodes"].values() for value in place)
-    assert len({tuple(place) for place in phase["nodes"].values()}) == 5
+    assert [node["name"] for node in phase["nodes"]] == found["agents"]
+    assert len({(node["x"], node["y"]) for node in phase["nodes"]}) == 5
+    assert {edge["show"] for edge in phase["edges"]} <= {"full"}
 
 
 def test_the_page_is_one_file_that_names_its_script_by_hash(tmp_path: Path) -> None:

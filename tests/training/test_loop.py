@@ -19,7 +19,7 @@ from society.core.errors import InputError
 from society.core.types import Item, Turn
 from society.metrics.iterations import run_iterations
 from society.metrics.summary import Summary, summarize
-from society.pictures.curves import plot_runs
+from society.pictures.plot import plot_runs
 from society.planning.plan import count_debates
 from society.report.page import write_report
 from society.runner.watcher import Watcher

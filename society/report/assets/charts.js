@@ -1,163 +1,214 @@
-// Figures drawn from plain data, one function for each kind (see figures.py).
+// Draws forests, charts and bars as SVG (descriptions: society/pictures/figures.py).
 
 const WIDTH = 380;
+const COLOURS = 6; // series-0 to series-5 in report.css
 
-// Round numbers that span low to high; shares stay in [0, 1].
-function ticks(low, high, most = 5) {
+const isKnown = (value) => value !== null && value !== undefined;
+const known = (values) => values.filter(isKnown);
+
+// Round numbers from at most `low` to at least `high`.
+function roundTicks(low, high, most = 5, least = 0) {
   const span = high - low || 1;
   const power = 10 ** Math.floor(Math.log10(span / most));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => span / s <= most);
+  const step = Math.max(
+    least,
+    [1, 2, 5, 10].map((factor) => factor * power).find((found) => span / found <= most),
+  );
   const first = Math.floor(low / step + 1e-9);
   const last = Math.ceil(high / step - 1e-9);
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
-function shareTicks(values, most = 5) {
-  const known = values.filter((value) => value !== null && value !== undefined);
-  if (!known.length) return [0, 0.5, 1];
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  const room = Math.max(0.02, (high - low) * 0.08);
-  return ticks(Math.max(0, low - room), Math.min(1, high + room), most);
+// Ticks of an axis for these values: shares stay in [0, 1], numbers start at 0 or below.
+function axisTicks({ unit, start }, values, most = 5) {
+  const numbers = known([...values, start]);
+  if (!numbers.length) return [0, 1];
+  const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
+  if (unit === "share") {
+    const room = Math.max(0.02, (high - low) * 0.08);
+    return roundTicks(Math.max(0, low - room), Math.min(1, high + room), most);
+  }
+  if (unit === "whole") return roundTicks(low, high === low ? low + 1 : high, most, 1);
+  return roundTicks(Math.min(0, low), high === low ? low + 1 : high, most);
 }
 
-// For values of another unit than shares: as wide as they are.
-function valueTicks(values) {
-  const known = values.filter((value) => value !== null && value !== undefined);
-  if (!known.length) return [0, 1];
-  const [low, high] = [Math.min(0, ...known), Math.max(...known)];
-  return ticks(low, high === low ? low + 1 : high);
-}
+const number = (value) => (isKnown(value) ? grouped(Number(value.toPrecision(3))) : "–");
+const formatter = ({ unit }) => (unit === "share" ? percent : number);
+const tickText = ({ unit }, value) => (unit === "share" ? percent(value, 0) : number(value));
 
-const plain = (value) => (value === null || value === undefined ? "–" : grouped(Number(value.toPrecision(3))));
-
-const scale = (marks, start, end) => (value) =>
-  start + ((value - marks[0]) / (marks[marks.length - 1] - marks[0] || 1)) * (end - start);
+const scale = (ticks, start, end) => (value) =>
+  start + ((value - ticks[0]) / (ticks.at(-1) - ticks[0] || 1)) * (end - start);
 
 const label = (x, y, text, attributes = {}) => draw("text", { x, y, ...attributes }, text);
+const line = (x1, y1, x2, y2, name) => draw("line", { x1, y1, x2, y2, class: name });
 
 function picture(height, description, ...parts) {
   return draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": description }, ...parts);
 }
 
-const interval = (row) => (row.low === null || row.low === undefined ? "" : ` [${percent(row.low)} to ${percent(row.high)}]`);
+const bounds = ({ low, high }, format) => (isKnown(low) ? ` [${format(low)} to ${format(high)}]` : "");
 
 function drawForest({ rows }) {
-  const marks = shareTicks(rows.flatMap((row) => [row.value, row.low, row.high]), 4);
+  const ticks = axisTicks({ unit: "share" }, rows.flatMap((row) => [row.value, row.low, row.high]), 4);
   const [left, right, step] = [170, 312, 34];
   const bottom = rows.length * step + 6;
-  const x = scale(marks, left, right);
-  const grid = marks.map((mark) => [
-    draw("line", { x1: x(mark), x2: x(mark), y1: 2, y2: bottom, class: "grid" }),
-    label(x(mark), bottom + 15, percent(mark, marks[1] - marks[0] < 0.01 ? 1 : 0), { class: "tick", "text-anchor": "middle" }),
+  const x = scale(ticks, left, right);
+  const digits = ticks[1] - ticks[0] < 0.01 ? 1 : 0;
+  const grid = ticks.map((tick) => [
+    line(x(tick), 2, x(tick), bottom, "grid"),
+    label(x(tick), bottom + 15, percent(tick, digits), { class: "tick", "text-anchor": "middle" }),
   ]);
+  const text = (row) => `${row.name} ${percent(row.value)}${bounds(row, percent)}`;
   const lines = rows.map((row, i) => {
     const y = i * step + step / 2 + 3;
-    const bounds = row.low === null ? null : draw("line", { x1: x(row.low), x2: x(row.high), y1: y, y2: y, class: "whisker" });
     return draw("g", { class: row.strong ? "strong" : "" },
-      draw("title", {}, `${row.name}: ${percent(row.value)}${interval(row)}${row.n ? `, n = ${grouped(row.n)}` : ""}`),
-      label(0, y + 4, shorten(row.name, 27), { class: "name" }), bounds,
-      draw("circle", { cx: x(row.value), cy: y, r: row.strong ? 5.5 : 4.5, class: row.low === null ? "dot open" : "dot" }),
+      draw("title", {}, row.n ? `${text(row)}, n = ${grouped(row.n)}` : text(row)),
+      label(0, y + 4, shorten(row.name, 27), { class: "name" }),
+      isKnown(row.low) ? line(x(row.low), y, x(row.high), y, "interval") : null,
+      draw("circle", { cx: x(row.value), cy: y, r: row.strong ? 5.5 : 4.5, class: isKnown(row.low) ? "dot" : "dot open" }),
       label(WIDTH, y + 4, percent(row.value), { class: "value", "text-anchor": "end" }));
   });
-  const said = rows.map((row) => `${row.name} ${percent(row.value)}${interval(row)}`).join("; ");
-  return picture(bottom + 22, said, grid, lines);
+  return picture(bottom + 22, rows.map(text).join("; "), grid, lines);
 }
 
-// With a `unit`, values of it; otherwise shares. `axis` names what goes across.
-function drawLine({ x: names, series, unit, axis: across }) {
-  const [left, right, top, bottom] = [44, WIDTH - 14, unit ? 20 : 8, 178];
-  const tell = unit ? plain : percent;
-  const marks = (unit ? valueTicks : shareTicks)(series.flatMap((s) => s.points.flatMap((p) => (p ? (s.band ? p : [p[0]]) : []))));
-  const y = scale(marks, bottom, top);
-  const x = (i) => (names.length === 1 ? (left + right) / 2 : left + 12 + (i / (names.length - 1)) * (right - left - 24));
-  const every = [1, 2, 5, 10, 20, 50, 100, 1000].find((n) => names.length / n <= 6);
-  const axis = [
-    marks.map((mark) => [
-      draw("line", { x1: left, x2: right, y1: y(mark), y2: y(mark), class: "grid" }),
-      label(left - 6, y(mark) + 4, unit ? plain(mark) : percent(mark, 0), { class: "tick", "text-anchor": "end" }),
+// A chart with its axes, its series and a legend. The unit of the values stands above the axis, except of shares.
+function drawChart(chart) {
+  const unit = chart.y.unit === "share" ? "" : chart.y.label;
+  const area = { left: 44, right: WIDTH - 14, top: unit ? 20 : 8, bottom: 182 };
+  const x = placeAcross(chart, area);
+  const ticks = axisTicks(chart.y, chart.series.flatMap((series) => series.points.flatMap((p) => [p.y, p.low, p.high])));
+  const y = scale(ticks, area.bottom, area.top);
+  const axes = [
+    ticks.map((tick) => [
+      line(area.left, y(tick), area.right, y(tick), "grid"),
+      label(area.left - 6, y(tick) + 4, tickText(chart.y, tick), { class: "tick", "text-anchor": "end" }),
     ]),
-    unit ? label(0, 8, unit, { class: "tick" }) : null,
-    across ? label(right, bottom + 34, across, { class: "tick", "text-anchor": "end" }) : null,
-    names.map((name, i) => (i % every ? null : label(x(i), bottom + 18, shorten(name, 14), { class: "tick", "text-anchor": "middle" }))),
+    x.ticks.map(([place, text]) => label(place, area.bottom + 18, text, { class: "tick", "text-anchor": "middle" })),
+    unit ? label(0, 8, unit.replace("\n", " "), { class: "tick" }) : null,
+    chart.x.label ? label(area.right, area.bottom + 34, chart.x.label, { class: "tick", "text-anchor": "end" }) : null,
   ];
-  const curves = [...series.keys()].reverse().map((s) => {
-    const beside = names.length === 1 ? (s - (series.length - 1) / 2) * 18 : 0; // a single place: side by side
-    return drawCurve(series[s], s, (i) => x(i) + beside, y, (i) => names[i], tell);
+  const described = chart.series.map((series, i) => {
+    const colour = (series.colour ?? i) % COLOURS;
+    const style = series.faint ? `faint ${series.line}` : `series-${colour}`;
+    return { ...series, legend: series.legend || series.name, style };
   });
-  const said = series.filter((s) => !s.faint).map((s) =>
-    `${s.name}: ${s.points.map((p, i) => `${names[i]} ${tell(p?.[0])}`).join(", ")}`).join("; ");
-  const legend = make("ul", { class: "legend" }, series.map((s, i) => (s.faint ? null : make("li", { class: `series-${i}` }, s.name))));
-  return make("div", {}, picture(bottom + (across ? 40 : 26), said, axis, curves), legend);
+  const curves = described.map((series, i) => {
+    const beside = x.single ? (i - (described.length - 1) / 2) * 18 : 0; // a single place: side by side
+    return drawSeries(series, (place) => x.at(place) + beside, y, (point) => describePoint(chart, series, point));
+  });
+  const text = described.filter((series) => !series.faint).map((series) =>
+    `${series.name}: ${series.points.map((point) => describeValue(chart, point)).join(", ")}`);
+  const height = area.bottom + (chart.x.label ? 40 : 26);
+  const names = placeNames(described, x.at, y);
+  return make("div", {}, picture(height, text.join("; "), axes, curves.reverse(), names), drawLegend(described));
 }
 
-// One curve; a band around it where there are several points, else a whisker, and small dots where there are many.
-function drawCurve(series, number, x, y, name, tell) {
-  const points = series.points.map((p, i) => (p ? { x: x(i), y: y(p[0]), p, i } : null)).filter(Boolean);
-  const bounded = points.filter(({ p }) => p[1] !== null);
-  const path = (list) => list.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixed(1)} ${b.toFixed(1)}`).join("");
-  const band = series.band && bounded.length > 1 ? draw("path", {
-    class: "band",
-    d: `${path([...bounded.map(({ x: a, p }) => [a, y(p[2])]), ...bounded.map(({ x: a, p }) => [a, y(p[1])]).reverse()])}Z`,
-  }) : null;
-  const bounds = (p) => (p[1] === null ? "" : ` [${tell(p[1])} to ${tell(p[2])}]`);
-  const whisker = series.band && bounded.length === 1 ? bounded.map(({ x: a, p }) =>
-    draw("line", { x1: a, x2: a, y1: y(p[1]), y2: y(p[2]), class: "whisker" })) : null;
-  return draw("g", { class: series.faint ? "faint" : `series-${number}` }, band, whisker,
-    draw("path", { class: "curve", d: path(points.map((point) => [point.x, point.y])) }),
-    series.faint ? null : points.map((point) => draw("circle", { cx: point.x, cy: point.y, r: points.length > 12 ? 2.2 : 3.5, class: "dot" },
-      draw("title", {}, `${series.name}, ${name(point.i)}: ${tell(point.p[0])}${bounds(point.p)}`))),
-    series.faint ? draw("title", {}, series.name) : null);
+// Positions along the x axis: by name, or by number. `ticks` are [position, text].
+function placeAcross({ x: axis, series }, { left, right }) {
+  const numbers = series.flatMap(({ points }) => points.map((point) => point.x));
+  const { names } = axis;
+  if (!names.length) {
+    const ticks = axisTicks(axis, numbers);
+    const at = scale(ticks, left + 12, right - 12);
+    return { at, ticks: ticks.map((tick) => [at(tick), grouped(tick)]), single: new Set(numbers).size < 2 };
+  }
+  const single = names.length === 1;
+  const at = single ? () => (left + right) / 2 : scale([0, names.length - 1], left + 12, right - 12);
+  const every = [1, 2, 5, 10, 20, 50, 100, 1000].find((step) => names.length / step <= 6);
+  const ticks = names.map((name, i) => [at(i), shorten(name, 14)]).filter((_, i) => i % every === 0);
+  return { at, ticks, single };
 }
 
-function drawScatter({ points, x: title }) {
-  const [left, right, top, bottom] = [44, WIDTH - 14, 10, 190];
-  const across = ticks(0, Math.max(...points.map((p) => p.x)) * 1.04, 5);
-  const marks = shareTicks(points.flatMap((p) => [p.y, p.low, p.high]));
-  const [x, y] = [scale(across, left, right), scale(marks, bottom, top)];
-  const axis = [
-    marks.map((mark) => [
-      draw("line", { x1: left, x2: right, y1: y(mark), y2: y(mark), class: "grid" }),
-      label(left - 6, y(mark) + 4, percent(mark, 0), { class: "tick", "text-anchor": "end" }),
-    ]),
-    across.map((mark) => label(x(mark), bottom + 17, grouped(mark), { class: "tick", "text-anchor": "middle" })),
-    label(right, bottom + 34, title, { class: "tick", "text-anchor": "end" }),
-  ];
-  const best = points.filter((p) => p.front).sort((a, b) => a.x - b.x);
-  const line = best.map((p, i) => (i ? `H${x(p.x)}V${y(p.y)}` : `M${x(p.x)} ${y(p.y)}`)).join("");
-  const said = points.map((p) => `${p.name}: ${percent(p.y)} for ${grouped(Math.round(p.x))} tokens`).join("; ");
-  return picture(bottom + 40, said, axis, draw("path", { d: line, class: "front" }), placeNames(points, x, y));
+function describeValue({ x, y }, point) {
+  const place = point.name || (x.names.length ? x.names[point.x] : `${x.label} ${grouped(Math.round(point.x))}`);
+  return `${place} ${formatter(y)(point.y)}`;
 }
 
-// Points with their names, each name where no earlier one stands.
-function placeNames(points, x, y) {
-  const taken = points.map((p) => [x(p.x) - 6, y(p.y) - 6, 12, 12]);
-  return points.map((p) => {
-    const width = p.name.length * 5.9;
-    const spots = [[9, 4], [-9 - width, 4], [9, -9], [-9 - width, -9], [9, 16], [-9 - width, 16], [9, 28], [-9 - width, 28]];
-    const free = ([dx, dy]) => {
-      const box = [x(p.x) + dx, y(p.y) + dy - 10, width, 13];
-      const inside = box[0] > 40 && box[0] + width < WIDTH && box[1] > -4;
-      return inside && !taken.some((t) => box[0] < t[0] + t[2] && t[0] < box[0] + box[2] && box[1] < t[1] + t[3] && t[1] < box[1] + box[3]);
-    };
-    const spot = spots.find(free);
-    if (spot) taken.push([x(p.x) + spot[0], y(p.y) + spot[1] - 10, width, 13]);
-    return draw("g", { class: `point ${p.method}${p.front ? " best" : ""}` },
-      draw("title", {}, `${p.name}: ${percent(p.y)}${interval(p)} for ${grouped(Math.round(p.x))} tokens`),
-      p.low === null ? null : draw("line", { x1: x(p.x), x2: x(p.x), y1: y(p.low), y2: y(p.high), class: "whisker" }),
-      draw("circle", { cx: x(p.x), cy: y(p.y), r: 4.5, class: p.front ? "dot" : "dot open" }),
-      spot ? label(x(p.x) + spot[0], y(p.y) + spot[1], p.name, { class: "name small" }) : null);
+function describePoint(chart, series, point) {
+  const cost = point.name ? `, ${chart.x.label}: ${grouped(Math.round(point.x))}` : "";
+  return `${series.name}, ${describeValue(chart, point)}${bounds(point, formatter(chart.y))}${cost}`;
+}
+
+const pathOf = (places) => places.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixed(1)} ${b.toFixed(1)}`).join("");
+
+// The path through these places: straight, in steps, or none.
+function curveOf(kind, places) {
+  if (kind === "none") return "";
+  return pathOf(kind === "step" ? places.flatMap((place, i) => (i ? [[place[0], places[i - 1][1]], place] : [place])) : places);
+}
+
+// A series: its intervals, its line, and a dot for each point, smaller where there are many.
+function drawSeries(series, x, y, describe) {
+  const { points } = series;
+  const bounded = series.interval === "none" ? [] : points.filter((point) => isKnown(point.low));
+  const high = bounded.map((point) => [x(point.x), y(point.high)]);
+  const low = bounded.map((point) => [x(point.x), y(point.low)]);
+  const intervals = series.interval === "band" && bounded.length > 1
+    ? draw("path", { class: "band", d: `${pathOf([...high, ...low.reverse()])}Z` })
+    : high.map(([left, top], i) => line(left, top, left, low[i][1], "interval"));
+  const radius = points.length > 12 ? 2.2 : 3.5;
+  const dots = points.map((point) =>
+    draw("circle", { cx: x(point.x), cy: y(point.y), r: radius, class: "dot" }, draw("title", {}, describe(point))));
+  const curve = curveOf(series.line, points.map((point) => [x(point.x), y(point.y)]));
+  return draw("g", { class: series.style }, intervals,
+    draw("path", { class: "curve", d: curve }, draw("title", {}, series.name)),
+    series.faint ? null : dots);
+}
+
+// Each text of the legend once; without a legend where there is one series only.
+function drawLegend(series) {
+  const entries = new Map(series.map(({ legend, style }) => [legend, style]));
+  if (entries.size < 2) return null;
+  return make("ul", { class: "legend" }, [...entries].map(([text, style]) => make("li", { class: style }, text)));
+}
+
+// Names beside their points, each where no earlier name and no point is.
+function placeNames(series, x, y) {
+  const points = series.flatMap((one) => one.points.filter((point) => point.name));
+  const taken = points.map((point) => [x(point.x) - 6, y(point.y) - 6, 12, 12]);
+  return points.map((point) => {
+    const width = point.name.length * 5.9;
+    const [left, right] = [-9 - width, 9];
+    const spots = [4, -9, 16, 28].flatMap((down) => [[right, down], [left, down]]);
+    const boxOf = ([across, down]) => [x(point.x) + across, y(point.y) + down - 10, width, 13];
+    const spot = spots.find((found) => fits(boxOf(found), taken));
+    if (!spot) return null;
+    taken.push(boxOf(spot));
+    return label(x(point.x) + spot[0], y(point.y) + spot[1], point.name, { class: "name small" });
   });
 }
 
-function drawBars({ bars }) {
-  const most = Math.max(1, ...bars.map((bar) => bar.value));
-  const [left, right, step] = [112, WIDTH - 46, 28];
+// Whether a box [left, top, width, height] is inside the picture and apart from the others.
+function fits([left, top, width, height], taken) {
+  const apart = ([a, b, c, d]) => left >= a + c || a >= left + width || top >= b + d || b >= top + height;
+  return left > 40 && left + width < WIDTH && top > -4 && taken.every(apart);
+}
+
+// Bars from zero to the right, and to the left for negative values, with their sums at the ends.
+function drawBars({ bars, axis }) {
+  const sums = bars.map(({ parts }) => [-1, 1].map((side) =>
+    parts.reduce((sum, part) => (part.value * side > 0 ? sum + part.value : sum), 0)));
+  const both = sums.some(([low]) => low < 0);
+  const most = Math.max(...sums.flat().map(Math.abs), axis.unit === "share" ? 0.001 : 1);
+  const [left, right, step] = [both ? 160 : 112, WIDTH - 46, 28];
+  const zero = both ? (left + right) / 2 : left;
+  const width = (value) => (Math.abs(value) / most) * (right - zero);
+  const text = (value) => (axis.unit === "share" ? percent(Math.abs(value)) : grouped(value));
   const rows = bars.map((bar, i) => {
-    const width = (bar.value / most) * (right - left);
-    return draw("g", { class: bar.faint ? "bar faint" : "bar" },
-      label(0, i * step + 18, shorten(bar.name, 18), { class: "name" }),
-      draw("rect", { x: left, y: i * step + 5, width: Math.max(width, 1), height: 17, rx: 3 }),
-      label(left + width + 8, i * step + 18, grouped(bar.value), { class: "value" }));
+    const ends = { true: zero, false: zero };
+    const segments = bar.parts.filter((part) => part.value || !both).map((part) => {
+      const negative = part.value < 0;
+      const size = Math.max(width(part.value), 1);
+      ends[negative] += negative ? -size : size;
+      return draw("rect", { x: negative ? ends.true : ends.false - size, y: i * step + 5, width: size, height: 17, class: part.tone },
+        draw("title", {}, `${bar.name}, ${part.name}: ${text(part.value)}`));
+    });
+    return draw("g", { class: "bar" }, label(0, i * step + 18, shorten(bar.name, 18), { class: "name" }), segments,
+      label(ends.false + 8, i * step + 18, text(sums[i][1]), { class: "value" }),
+      both ? label(ends.true - 8, i * step + 18, text(sums[i][0]), { class: "value", "text-anchor": "end" }) : null);
   });
-  return picture(bars.length * step + 4, bars.map((bar) => `${bar.name}: ${bar.value}`).join("; "), rows);
+  const described = bars.map((bar) => `${bar.name}: ${bar.parts.map((part) => `${part.name} ${text(part.value)}`).join(", ")}`);
+  const shown = bars.flatMap(({ parts }) => parts.filter((part) => part.value));
+  const legend = drawLegend(both ? shown.map((part) => ({ legend: part.name, style: `tone ${part.tone}` })) : []);
+  return make("div", {}, picture(bars.length * step + 4, described.join("; "), rows), legend);
 }

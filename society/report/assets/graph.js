@@ -1,9 +1,11 @@
-// Who reads whom, coloured by what each agent says: right answers green, each wrong answer in its own colour.
+// Draws a phase's graph (society/pictures/graphs.py), coloured by the agents' answers: right answers are green, each
+// wrong answer has a colour of its own.
 
-const MOST_LABELS = 24;
+const MAX_OUTSIDE_NAMES = 24;
 const GRAPH = 460;
+const MARGIN = 32;
 
-// The class that colours an answer of a debate: right, unread, or the wrong one's number from 0 to 6.
+// The class that colours an answer: right, unread, or wrong-0 to wrong-6.
 function tone(row, answer) {
   if (answer < 0) return "unread";
   const [, group, right] = row.answers[answer];
@@ -12,60 +14,92 @@ function tone(row, answer) {
   return `wrong-${wrong.indexOf(group) % 7}`;
 }
 
-const sign = (row, answer) => (answer < 0 ? "?" : row.answers[answer][2] ? "✓" : "✗");
-
-// What an agent's last turn until this stage is: its position, and whether it was spoken in this stage.
-function standing(row, agent, stage) {
-  let found = null;
-  row.turns.forEach((turn, i) => {
-    if (turn[1] === agent && turn[0] <= stage) found = { i, now: turn[0] === stage };
-  });
-  return found;
+function sign(row, answer) {
+  if (answer < 0) return "?";
+  return row.answers[answer][2] ? "✓" : "✗";
 }
 
-// The pairs that were read in a stage, with summaries traced back to whom they summarise.
-function readings(row, stage) {
+// The agent's latest turn up to this stage: its position, and whether the turn belongs to this stage.
+function latestTurn(row, agent, stage) {
+  const i = row.turns.findLastIndex((turn) => turn[1] === agent && turn[0] <= stage);
+  return i < 0 ? null : { i, now: row.turns[i][0] === stage };
+}
+
+const edgeKey = (source, target) => JSON.stringify([source, target]);
+
+// The edges over which agents read each other in a stage. Summaries count for the agents that they summarise.
+function readEdges(row, stage) {
   const found = new Set();
-  const trace = (reader, source) => {
-    const agent = row.turns[source][1];
-    if (agent.includes("/")) row.turns[source][6].forEach((inner) => trace(reader, inner));
-    else if (agent !== reader) found.add(JSON.stringify([agent, reader]));
+  const trace = (reader, turn) => {
+    const [, agent, , , , , reads] = row.turns[turn];
+    if (agent.includes("/")) {
+      for (const inner of reads) trace(reader, inner);
+    } else if (agent !== reader) found.add(edgeKey(agent, reader));
   };
-  row.turns.filter((turn) => turn[0] === stage && !turn[1].includes("/")).forEach((turn) => turn[6].forEach((s) => trace(turn[1], s)));
+  for (const [place, agent, , , , , reads] of row.turns) {
+    if (place !== stage || agent.includes("/")) continue;
+    for (const turn of reads) trace(agent, turn);
+  }
   return found;
 }
 
-function arrow(from, to, radius, mutual) {
+// All edges to draw, one for each direction: those of the phase, and others over which agents read each other.
+function listEdges(phase, read) {
+  const edges = new Map();
+  for (const edge of phase.edges) {
+    edges.set(edgeKey(edge.source, edge.target), edge);
+    if (edge.mutual) edges.set(edgeKey(edge.target, edge.source), { ...edge, source: edge.target, target: edge.source, bend: -edge.bend });
+  }
+  for (const key of read) {
+    const [source, target] = JSON.parse(key);
+    if (!edges.has(key)) edges.set(key, { source, target, show: "full", bend: 0 });
+  }
+  const names = new Set(phase.nodes.map((node) => node.name));
+  return [...edges].filter(([, { source, target }]) => names.has(source) && names.has(target) && source !== target);
+}
+
+const pair = ([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`;
+
+// The path of an arrow, beside the opposite one if there is one. Bent arrows are quadratic curves, as in matplotlib.
+function arrow(from, to, radius, opposite, bend) {
   const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+  const middle = [(from[0] + to[0]) / 2 - bend * dy, (from[1] + to[1]) / 2 + bend * dx];
+  const side = opposite && !bend ? 3.5 : 0;
+  const toward = (place, other, gap) => {
+    const length = Math.hypot(other[0] - place[0], other[1] - place[1]) || 1;
+    return [place[0] + ((other[0] - place[0]) / length) * gap, place[1] + ((other[1] - place[1]) / length) * gap];
+  };
   const length = Math.hypot(dx, dy) || 1;
-  const [ux, uy] = [dx / length, dy / length];
-  const side = mutual ? 3.5 : 0;
-  const start = [from[0] + ux * (radius + 2) - uy * side, from[1] + uy * (radius + 2) + ux * side];
-  const end = [to[0] - ux * (radius + 4) - uy * side, to[1] - uy * (radius + 4) + ux * side];
-  const head = [[-7, -3], [-7, 3]].map(([a, b]) => `${(end[0] + ux * a - uy * b).toFixed(1)} ${(end[1] + uy * a + ux * b).toFixed(1)}`);
-  return `M${start.map((v) => v.toFixed(1)).join(" ")}L${end.map((v) => v.toFixed(1)).join(" ")}M${head[0]}L${end.map((v) => v.toFixed(1)).join(" ")}L${head[1]}`;
+  const beside = ([x, y]) => [x - (dy / length) * side, y + (dx / length) * side];
+  const [start, end] = [beside(toward(from, middle, radius + 2)), beside(toward(to, middle, radius + 4))];
+  const control = beside(middle);
+  const angle = Math.atan2(end[1] - control[1], end[0] - control[0]);
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const head = [[-7, -3], [-7, 3]].map(([a, b]) => [end[0] + cos * a - sin * b, end[1] + sin * a + cos * b]);
+  return `M${pair(start)}Q${pair(control)} ${pair(end)}M${pair(head[0])}L${pair(end)}L${pair(head[1])}`;
 }
 
-// Where agents stand, in pixels: how large they can be and where their names fit follows from how close they are.
-function placeNodes(phase) {
-  const names = Object.keys(phase.nodes);
-  const spots = Object.values(phase.nodes);
-  const [top, bottom] = [Math.min(...spots.map((p) => p[1])), Math.max(...spots.map((p) => p[1]))];
-  const reach = names.length <= 6 ? 180 : 280;
-  const room = 32;
-  const at = (agent) => [GRAPH / 2 + (phase.nodes[agent][0] - 0.5) * reach, room + (phase.nodes[agent][1] - top) * reach];
-  const closest = nearest(spots) * reach;
-  const labels = closest >= 72 ? "below" : names.length <= MOST_LABELS ? "outside" : "none";
-  const height = (bottom - top) * reach + 2 * room + (labels === "below" ? 18 : 0);
-  return { names, at, labels, height, radius: Math.max(3, Math.min(15, closest * 0.36)), centre: [GRAPH / 2, height / 2] };
+// The agents' positions in pixels. Their distance decides how large they are and where their names fit.
+function placeNodes({ nodes }) {
+  const range = (values) => [Math.min(...values), Math.max(...values)];
+  const [left, right] = range(nodes.map((node) => node.x));
+  const [bottom, top] = range(nodes.map((node) => node.y));
+  const unit = (nodes.length <= 6 ? 180 : 280) / (Math.max(right - left, top - bottom) || 1);
+  const at = new Map(nodes.map(({ name, x, y }) =>
+    [name, [GRAPH / 2 + (x - (left + right) / 2) * unit, MARGIN + (top - y) * unit]]));
+  const closest = Math.min(nearest(nodes) * unit, 280);
+  let labels = nodes.length <= MAX_OUTSIDE_NAMES ? "outside" : "none";
+  if (closest >= 72) labels = "below";
+  const height = (top - bottom) * unit + 2 * MARGIN + (labels === "below" ? 18 : 0);
+  return { at, labels, height, radius: Math.max(3, Math.min(15, closest * 0.36)), centre: [GRAPH / 2, height / 2] };
 }
 
-// The distance between the two nearest of these points; of many, only the first ones are looked at.
-function nearest(spots) {
-  let found = 1;
-  spots.slice(0, 200).forEach((p, i) => spots.slice(i + 1, 200).forEach((q) => {
-    found = Math.min(found, Math.hypot(p[0] - q[0], p[1] - q[1]));
-  }));
+// The distance between the nearest two of the first 200 nodes.
+function nearest(nodes) {
+  let found = Infinity;
+  nodes.slice(0, 200).forEach((p, i) => {
+    for (const q of nodes.slice(i + 1, 200)) found = Math.min(found, Math.hypot(p.x - q.x, p.y - q.y));
+  });
   return found;
 }
 
@@ -73,47 +107,52 @@ function drawGraph(run, row, stage) {
   const [name, round] = run.stages[stage];
   const phase = run.phases.find((found) => found.name === name);
   const places = placeNodes(phase);
-  const read = readings(row, stage);
-  const edges = new Map(phase.edges.map((edge) => [JSON.stringify(edge), edge]));
-  read.forEach((key) => edges.set(key, JSON.parse(key)));
-  const inside = [...edges].filter(([, [u, v]]) => u in phase.nodes && v in phase.nodes && u !== v);
-  const lines = inside.map(([key, [u, v]]) => draw("path", {
-    class: read.has(key) ? "edge read" : "edge",
-    d: arrow(places.at(u), places.at(v), places.radius, edges.has(JSON.stringify([v, u]))),
-  }));
-  const said = places.names.map((agent) => describeNode(row, agent, stage)).join("; ");
-  return draw("svg", { viewBox: `0 0 ${GRAPH} ${places.height.toFixed(0)}`, role: "img", class: "graph",
-    "aria-label": `Who reads whom in ${name}, round ${round}. ${said}` },
-  lines, places.names.map((agent) => drawNode(row, agent, stage, places)));
+  const read = readEdges(row, stage);
+  const edges = listEdges(phase, read);
+  const keys = new Set(edges.map(([key]) => key));
+  const lines = edges.map(([key, { source, target, show, bend }]) => {
+    const opposite = keys.has(edgeKey(target, source));
+    return draw("path", {
+      class: `edge ${show}${read.has(key) ? " read" : ""}`,
+      d: arrow(places.at.get(source), places.at.get(target), places.radius, opposite, bend),
+    });
+  });
+  const text = phase.nodes.map((node) => describeNode(row, node.name, stage)).join("; ");
+  return draw("svg", {
+    viewBox: `0 0 ${GRAPH} ${places.height.toFixed(0)}`, role: "img", class: "graph",
+    "aria-label": `Who reads whom in ${name}, round ${round}. ${text}`,
+  }, lines, phase.nodes.map((node) => drawNode(row, node.name, stage, places)));
 }
 
 function describeNode(row, agent, stage) {
-  const found = standing(row, agent, stage);
-  if (!found) return `${agent}: nothing yet`;
-  const answer = row.turns[found.i][2];
-  return `${agent}: ${answer < 0 ? "no readable answer" : `${row.answers[answer][0]} ${row.answers[answer][2] ? "(right)" : "(wrong)"}`}`;
+  const turn = latestTurn(row, agent, stage);
+  if (!turn) return `${agent}: no turn yet`;
+  const answer = row.turns[turn.i][2];
+  if (answer < 0) return `${agent}: no readable answer`;
+  return `${agent}: ${row.answers[answer][0]} ${row.answers[answer][2] ? "(right)" : "(wrong)"}`;
 }
 
 function drawNode(row, agent, stage, places) {
-  const found = standing(row, agent, stage);
-  const answer = found ? row.turns[found.i][2] : -1;
-  const kind = found ? `${tone(row, answer)}${found.now ? "" : " before"}` : "silent";
-  const [x, y] = places.at(agent);
-  return draw("g", { class: `node ${kind}` },
+  const turn = latestTurn(row, agent, stage);
+  const answer = turn ? row.turns[turn.i][2] : -1;
+  const style = turn ? `${tone(row, answer)}${turn.now ? "" : " before"}` : "silent";
+  const [x, y] = places.at.get(agent);
+  return draw("g", { class: `node ${style}` },
     draw("title", {}, describeNode(row, agent, stage)),
     draw("circle", { cx: x, cy: y, r: places.radius }),
-    found && places.radius >= 7 ? label(x, y + 4.5, sign(row, answer), { class: "mark", "text-anchor": "middle" }) : null,
-    nameNode(row, agent, answer, places));
+    turn && places.radius >= 7 ? label(x, y + 4.5, sign(row, answer), { class: "sign", "text-anchor": "middle" }) : null,
+    drawName(row, agent, answer, places));
 }
 
 // Name and answer below the agent; where there is no room for both, the name alone, away from the middle.
-function nameNode(row, agent, answer, { at, labels, radius, centre }) {
-  const [x, y] = at(agent);
+function drawName(row, agent, answer, { at, labels, radius, centre }) {
+  const [x, y] = at.get(agent);
   if (labels === "none") return null;
   if (labels === "outside") {
     const angle = Math.atan2(y - centre[1], x - centre[0]);
     const [dx, dy] = [Math.cos(angle), Math.sin(angle)];
-    const anchor = Math.abs(dx) < 0.3 ? "middle" : dx > 0 ? "start" : "end";
+    let anchor = dx > 0 ? "start" : "end";
+    if (Math.abs(dx) < 0.3) anchor = "middle";
     return label(x + dx * (radius + 5), y + dy * (radius + 9) + 4, shorten(agent, 14), { class: "name", "text-anchor": anchor });
   }
   return [

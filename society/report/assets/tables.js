@@ -23,7 +23,7 @@ function drawTable({ columns, rows }) {
     make("tbody", {}, rows.map((row) => make("tr", {}, row.map((value, i) => make("td", { class: align(i) }, cell(value))))))));
 }
 
-const KINDS = { forest: drawForest, line: drawLine, scatter: drawScatter, bars: drawBars, matrix: drawMatrix, table: drawTable };
+const KINDS = { forest: drawForest, chart: drawChart, bars: drawBars, matrix: drawMatrix, table: drawTable };
 
 function drawFigure(figure) {
   return make("figure", { class: figure.kind, "data-figure": figure.id },

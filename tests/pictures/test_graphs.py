@@ -17,9 +17,10 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch
 
 from society.core.errors import InputError, MissingExtraError
-from society.pictures.layouts import place
-from society.pictures.shapes import MOST_NAMES
-from society.pictures.topology import PALETTE, Panel, compose, draw
+from society.pictures.draw_graphs import compose, draw
+from society.pictures.files import PALETTE
+from society.pictures.graphs import MAX_NAMES, Edge, Graph, describe_graph
+from society.pictures.layouts import Positions, place
 from topologies.base import Topology
 from topologies.cliques import Barbell, Bipartite, Groups
 from topologies.dags import DagMesh, DagRandom, Layered
@@ -27,110 +28,134 @@ from topologies.random import ErdosRenyi, KRegular, ScaleFree, SmallWorld
 from topologies.simple import Chain, Complete, Grid, Nobody, Ring, Star, Tree
 
 FAMILIES: list[Any] = [
-    Nobody(), Complete(), Ring(), Ring(directed=True), Star(direction="in"), Chain(), Tree(branching=3),
-    Grid(), Grid(periodic=True), Bipartite(), Barbell(), Groups(size=4), KRegular(k=0),
-    SmallWorld(k=2, p=0.5), ScaleFree(m=1), ErdosRenyi(p=0.2), Layered(layers=1), DagMesh(), DagRandom(p=0.3),
-]  # fmt: skip
+    *(Nobody(), Complete(), Ring(), Ring(directed=True), Star(direction="in"), Chain(), Tree(branching=3)),
+    *(Grid(), Grid(periodic=True), Bipartite(), Barbell(), Groups(size=4), KRegular(k=0), SmallWorld(k=2, p=0.5)),
+    *(ScaleFree(m=1), ErdosRenyi(p=0.2), Layered(layers=1), DagMesh(), DagRandom(p=0.3)),
+]
 
 
-def panel(topology: Topology, n: int, roles: Sequence[str] = ("debater",), title: str = "debate") -> Panel:
+def build(topology: Topology, n: int, roles: Sequence[str] = ("debater",)) -> nx.DiGraph[str]:
     names = [f"agent-{i + 1}" for i in range(n)]
     graph = topology.graph(names, {}, 1)
     nx.set_node_attributes(graph, {name: roles[i % len(roles)] for i, name in enumerate(names)}, "role")
-    return Panel(title, graph, getattr(topology, "kind", ""))
+    return graph
 
 
-def arrows(shown: Panel) -> list[FancyArrowPatch]:
-    patches = compose([shown]).axes[0].patches
+def describe(topology: Topology, n: int, roles: Sequence[str] = ("debater",), title: str = "debate") -> Graph:
+    return describe_graph(title, build(topology, n, roles), getattr(topology, "kind", ""))
+
+
+def positions(topology: Topology, n: int) -> Positions:
+    return place(build(topology, n), getattr(topology, "kind", ""))
+
+
+def arrows(graph: Graph) -> list[FancyArrowPatch]:
+    patches = compose([graph]).axes[0].patches
     return [patch for patch in patches if isinstance(patch, FancyArrowPatch)]
 
 
-def heads(shown: Panel) -> list[str]:
-    return sorted(type(arrow.get_arrowstyle()).__name__ for arrow in arrows(shown))
+def heads(graph: Graph) -> list[str]:
+    return sorted(type(arrow.get_arrowstyle()).__name__ for arrow in arrows(graph))
 
 
 @settings(max_examples=40)
 @given(st.sampled_from(FAMILIES), st.integers(1, 20))
 def test_no_two_agents_stand_in_one_place(topology: Topology, n: int) -> None:
-    shown = panel(topology, n)
-    placed = place(shown.graph, shown.kind)
-    assert set(placed) == set(shown.graph)
+    placed = positions(topology, n)
+    assert set(placed) == set(build(topology, n))
     assert all(math.dist(p, q) > 0.3 for p, q in combinations(placed.values(), 2))
-    assert placed == place(shown.graph, shown.kind)
+    assert placed == positions(topology, n)
 
 
 @pytest.mark.parametrize("topology", FAMILIES, ids=repr)
 def test_families_that_lost_or_gained_edges_are_placed_all_the_same(topology: Topology) -> None:
-    shown = panel(topology, 9)
-    for change in (shown.graph.clear_edges, lambda: nx.add_cycle(shown.graph, ["agent-1", "agent-2", "agent-5"])):
+    graph = build(topology, 9)
+    for change in (graph.clear_edges, lambda: nx.add_cycle(graph, ["agent-1", "agent-2", "agent-5"])):
         change()
-        placed = place(shown.graph, shown.kind)
+        placed = place(graph, getattr(topology, "kind", ""))
         assert all(math.dist(p, q) > 0.3 for p, q in combinations(placed.values(), 2))
 
 
 @given(st.integers(2, 8), st.integers(2, 8))
 def test_grid_is_on_its_lattice(rows: int, columns: int) -> None:
-    shown = panel(Grid(columns=columns), rows * columns)
-    placed = place(shown.graph, "grid")
-    assert all(math.dist(placed[u], placed[v]) == pytest.approx(1) for u, v in shown.graph.edges)
+    graph = build(Grid(columns=columns), rows * columns)
+    placed = place(graph, "grid")
+    assert all(math.dist(placed[u], placed[v]) == pytest.approx(1) for u, v in graph.edges)
 
 
 @given(st.integers(2, 40))
 def test_directed_families_read_from_left_to_right(n: int) -> None:
     for topology in (Tree(direction="out"), Layered(layers=2), Bipartite(directed=True)):
-        shown = panel(topology, n)
-        placed = place(shown.graph, shown.kind)
-        assert all(placed[u][0] < placed[v][0] for u, v in shown.graph.edges)
+        placed = positions(topology, n)
+        assert all(placed[u][0] < placed[v][0] for u, v in build(topology, n).edges)
 
 
 def test_centre_of_a_star_is_in_the_middle() -> None:
-    placed = place(panel(Star(center=3), 9).graph, "star")
-    assert placed["agent-4"] == (0, 0)
+    assert positions(Star(center=3), 9)["agent-4"] == (0, 0)
 
 
 def test_mutual_reading_has_plain_lines_and_one_way_has_arrows() -> None:
-    assert heads(panel(Ring(), 5)) == ["Curve"] * 5
-    assert heads(panel(Ring(directed=True), 5)) == ["CurveFilledB"] * 5
-    mixed = panel(Ring(directed=True), 3)
-    mixed.graph.add_edge("agent-2", "agent-1")
-    assert heads(mixed) == ["CurveFilledAB", "CurveFilledB", "CurveFilledB"]
+    assert heads(describe(Ring(), 5)) == ["Curve"] * 5
+    assert heads(describe(Ring(directed=True), 5)) == ["CurveFilledB"] * 5
+    mixed = build(Ring(directed=True), 3)
+    mixed.add_edge("agent-2", "agent-1")
+    assert heads(describe_graph("mixed", mixed)) == ["CurveFilledAB", "CurveFilledB", "CurveFilledB"]
+
+
+def test_a_description_has_each_reading_once() -> None:
+    graph = build(Ring(), 5)
+    graph.remove_edge("agent-1", "agent-2")
+    described = describe_graph("ring", graph, "ring")
+    pairs = [(edge.source, edge.target) for edge in described.edges]
+    pairs += [(edge.target, edge.source) for edge in described.edges if edge.mutual]
+    assert sorted(pairs) == sorted(graph.edges)
+    assert described.directed
+    assert not describe(Ring(), 5).directed
+
+
+def test_an_edge_bends_around_the_agent_in_its_way() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph([("agent-1", "agent-2"), ("agent-2", "agent-3"), ("agent-1", "agent-3")])
+    bends = {(edge.source, edge.target): edge.bend for edge in describe_graph("skip", graph, "chain").edges}
+    assert bends["agent-1", "agent-3"] != 0
+    assert bends["agent-1", "agent-2"] == bends["agent-2", "agent-3"] == 0
 
 
 def test_an_arrow_points_at_the_reader() -> None:
-    shown = panel(Chain(directed=True), 2)
-    placed = place(shown.graph, "chain")
-    (arrow,) = arrows(shown)
+    placed = positions(Chain(directed=True), 2)
+    (arrow,) = arrows(describe(Chain(directed=True), 2))
     start, end = arrow._posA_posB  # type: ignore[attr-defined]  # matplotlib has no getter
     assert (tuple(start), tuple(end)) == (placed["agent-1"], placed["agent-2"])
 
 
 def test_what_an_edge_shows_is_seen() -> None:
-    shown = panel(Chain(directed=True), 4)
+    graph = build(Chain(directed=True), 4)
     for u, v, show in (("1", "2", "full"), ("2", "3", "answer"), ("3", "4", "nothing")):
-        shown.graph.edges[f"agent-{u}", f"agent-{v}"]["show"] = show
-    shown.graph.edges["agent-2", "agent-3"].update(window=2, gate={"kind": "similarity"})
-    figure = compose([shown])
-    assert len({str(arrow.get_linestyle()) for arrow in arrows(shown)}) == 3
+        graph.edges[f"agent-{u}", f"agent-{v}"]["show"] = show
+    graph.edges["agent-2", "agent-3"].update(window=2, gate={"kind": "similarity"})
+    described = describe_graph("chain", graph, "chain")
+    assert described.edges[1] == Edge("agent-2", "agent-3", False, "answer", "window 2, gate similarity")
+    figure = compose([described])
+    assert len({str(arrow.get_linestyle()) for arrow in arrows(described)}) == 3
     assert "window 2, gate similarity" in [text.get_text() for text in figure.axes[0].texts]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["debater", "shows full text", "shows answer", "shows nothing"]
 
 
 def test_ties_that_differ_by_direction_are_two_arrows() -> None:
-    shown = panel(Chain(), 2)
-    shown.graph.edges["agent-1", "agent-2"]["show"] = "answer"
-    assert heads(shown) == ["CurveFilledB", "CurveFilledB"]
+    graph = build(Chain(), 2)
+    graph.edges["agent-1", "agent-2"]["show"] = "answer"
+    assert heads(describe_graph("chain", graph)) == ["CurveFilledB", "CurveFilledB"]
 
 
 def test_a_label_that_all_edges_share_is_written_once() -> None:
-    shown = panel(Ring(), 6)
-    nx.set_edge_attributes(shown.graph, dict.fromkeys(shown.graph.edges, 3), "window")
-    texts = [text.get_text() for text in compose([shown]).axes[0].texts]
+    graph = build(Ring(), 6)
+    nx.set_edge_attributes(graph, dict.fromkeys(graph.edges, 3), "window")
+    texts = [text.get_text() for text in compose([describe_graph("ring", graph)]).axes[0].texts]
     assert [text for text in texts if "window" in text] == ["every edge: window 3"]
 
 
 def test_roles_keep_their_colour_in_all_panels() -> None:
-    one, two = panel(Ring(), 4, ["solver", "critic"]), panel(Star(), 3, ["critic"])
+    one, two = describe(Ring(), 4, ["solver", "critic"]), describe(Star(), 3, ["critic"])
     figure = compose([one, two])
     colours = [[to_hex(line.get_markerfacecolor()).upper() for line in axes.lines] for axes in figure.axes]
     assert colours == [[PALETTE[0], PALETTE[1]] * 2, [PALETTE[1]] * 3]
@@ -138,15 +163,14 @@ def test_roles_keep_their_colour_in_all_panels() -> None:
 
 
 def test_names_are_shown_up_to_a_size() -> None:
-    few, many = (compose([panel(Ring(), n)]).axes[0].texts for n in (MOST_NAMES, MOST_NAMES + 1))
-    assert [text.get_text() for text in few] == [f"agent-{i + 1}" for i in range(MOST_NAMES)]
+    few, many = (compose([describe(Ring(), n)]).axes[0].texts for n in (MAX_NAMES, MAX_NAMES + 1))
+    assert [text.get_text() for text in few] == [f"agent-{i + 1}" for i in range(MAX_NAMES)]
     assert list(many) == []
 
 
 def test_names_lie_inside_the_picture() -> None:
-    shown = panel(Ring(), 8)
-    shown = Panel("long", nx.relabel_nodes(shown.graph, lambda name: f"a-very-long-name-{name}"), "ring")
-    figure = compose([shown, panel(Complete(), 3)])
+    graph = nx.relabel_nodes(build(Ring(), 8), lambda name: f"a-very-long-name-{name}")
+    figure = compose([describe_graph("long", graph, "ring"), describe(Complete(), 3)])
     window = figure.bbox
     for text in [text for axes in figure.axes for text in axes.texts]:
         box = text.get_window_extent()
@@ -155,14 +179,14 @@ def test_names_lie_inside_the_picture() -> None:
 
 
 def test_panels_wrap() -> None:
-    figure = compose([panel(Ring(), 3, title=str(i)) for i in range(5)])
+    figure = compose([describe(Ring(), 3, title=str(i)) for i in range(5)])
     tops = [round(axes.get_position().y0, 3) for axes in figure.axes]
     assert tops[0] == tops[1] == tops[2] > tops[3] == tops[4]
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_same_input_gives_the_same_file(tmp_path: Path, suffix: str, start: bytes) -> None:
-    shown = [panel(SmallWorld(), 12, ["solver", "judge"]), panel(Star(), 4)]
+    shown = [describe(SmallWorld(), 12, ["solver", "judge"]), describe(Star(), 4)]
     paths = [tmp_path / f"{name}.{suffix}" for name in ("one", "two")]
     for path in paths:
         draw(shown, path)
@@ -174,22 +198,22 @@ def test_odd_names_are_text(tmp_path: Path) -> None:
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_node("$\\frac$", role="$x$")
     graph.add_edge("$\\frac$", "東京 <b>")
-    draw([Panel("$\\bad{", graph)], tmp_path / "odd.svg")
+    draw([describe_graph("$\\bad{", graph)], tmp_path / "odd.svg")
     assert (tmp_path / "odd.svg").stat().st_size > 0
 
 
 def test_empty_pictures_are_drawn(tmp_path: Path) -> None:
-    draw([Panel("nobody", nx.DiGraph(), "complete")], tmp_path / "empty.png")
+    draw([describe_graph("nobody", nx.DiGraph(), "complete")], tmp_path / "empty.png")
     assert (tmp_path / "empty.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize("name", ["picture.jpg", "picture", "missing/picture.png"])
 def test_unusable_paths_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"\.png|cannot be written"):
-        draw([panel(Ring(), 3)], tmp_path / name)
+        draw([describe(Ring(), 3)], tmp_path / name)
 
 
 def test_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"society-of-models\[draw\]"):
-        draw([panel(Ring(), 3)], tmp_path / "ring.png")
+        draw([describe(Ring(), 3)], tmp_path / "ring.png")

@@ -1,0 +1,55 @@
+"""Graphs of a scenario: who reads whom in each phase, or in each round of a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from society.pictures.graphs import Graph, describe_graph
+from society.planning.dry_run import PlannedTurn
+from society.scenario.expand import PhasePlan, Society
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+def describe_phases(society: Society) -> list[Graph]:
+    """Return the graph of each phase. Raises `InputError` where a graph file cannot be read."""
+    return [describe_phase(society, phase, phase.graph()) for phase in society.phases]
+
+
+def describe_phase(society: Society, phase: PhasePlan, graph: nx.DiGraph[str]) -> Graph:
+    """Return the description of the phase's graph, with the role of each agent and what each edge shows."""
+    for name, attributes in graph.nodes(data=True):
+        attributes["role"] = (phase.agents.get(name) or society.agents[name]).role_name
+    for _, _, attributes in graph.edges(data=True):
+        attributes.setdefault("show", phase.spec.edges.show)
+        if phase.spec.edges.window > 1:
+            attributes.setdefault("window", phase.spec.edges.window)
+    rounds = f", {phase.spec.rounds} rounds" if phase.spec.rounds > 1 else ""
+    return describe_graph(f"{phase.name} ({phase.spec.schedule}{rounds})", graph, _kind(phase))
+
+
+def describe_rounds(society: Society, turns: Sequence[PlannedTurn]) -> list[Graph]:
+    """Return the graph of each round of a dry run: its speakers and whom they read."""
+    import networkx as nx
+
+    graphs: dict[tuple[str, int], nx.DiGraph[str]] = {}
+    for turn in turns:
+        graph = graphs.setdefault((turn.phase, turn.round), nx.DiGraph())
+        graph.add_node(turn.agent)
+    for turn in turns:  # after the nodes, which keep the order of speaking
+        graphs[turn.phase, turn.round].add_edges_from((agent, turn.agent) for agent, _, _ in turn.reads)
+    for graph in graphs.values():
+        for name, attributes in graph.nodes(data=True):
+            attributes["role"] = _role(society, name)
+    kinds = {phase.name: _kind(phase) for phase in society.phases}
+    return [describe_graph(f"{name}, round {round}", graph, kinds[name]) for (name, round), graph in graphs.items()]
+
+
+def _role(society: Society, name: str) -> str:
+    return society.agents[name.partition("/")[0]].role_name
+
+
+def _kind(phase: PhasePlan) -> str:
+    return str(getattr(phase.spec.topology, "kind", ""))

@@ -1,0 +1,97 @@
+"""Charts of runs as picture files: accuracy by round, by tokens and by iteration, and changed answers.
+
+Needs the extra `draw`. The charts are those of the report (`run_figures`, `training_figures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from society.core.errors import InputError
+from society.core.hidden_chars import reveal
+from society.metrics.comparison import latest, name_runs
+from society.metrics.iterations import IterationScore, run_iterations
+from society.metrics.rounds import score_rounds
+from society.metrics.tradeoff import Point as Method
+from society.metrics.tradeoff import list_points
+from society.pictures.draw_charts import draw_bars, draw_charts
+from society.pictures.figures import Bars, Chart, overlay
+from society.pictures.files import Format, plotting, save
+from society.pictures.run_figures import cost_chart, flips_figure, front_series, rounds_chart
+from society.pictures.training_figures import accuracy_chart, consensus_chart, entropy_chart, has_training
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from society.runs.run import Run
+
+
+def plot_runs(runs: Sequence[Run], folder: Path, form: Format = "svg") -> list[Path]:
+    """Write `rounds`, `tokens`, `flips` (if answers changed) and `iterations` (if several) to `folder`.
+
+    The same runs give the same files. Raises `InputError` for a run without a finished debate or a folder that cannot
+    be written, and `MissingExtraError` without matplotlib.
+    """
+    with plotting("society plot"):
+        figures = draw_runs(runs)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{folder} cannot be written: {error.strerror}.", "Choose another folder with -o."
+            ) from error
+        return [save(figure, folder / f"{name}.{form}") for name, figure in figures.items()]
+
+
+def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
+    """Return the matplotlib figures of these runs by name. Several runs share each figure."""
+    from society.scenario.expand import expand
+
+    rounds: dict[str, Chart] = {}
+    costs: dict[str, Chart] = {}
+    methods: list[Method] = []
+    flips: dict[str, Bars] = {}
+    iterations: dict[str, Sequence[IterationScore]] = {}
+    for run, given in zip(runs, name_runs(runs), strict=True):
+        society, records, name = expand(run.scenario), latest(run), _legend_name(given)
+        scores = score_rounds(society, records)
+        rounds[name] = rounds_chart(society, scores)
+        points = list_points(society, records, scores)
+        costs[name] = cost_chart(points)
+        methods += points
+        if (changed := flips_figure(scores)) is not None:
+            flips[name] = changed
+        iterations[name] = run_iterations(run)
+    tokens = overlay(list(costs.values()), list(costs))
+    if len(runs) > 1:
+        tokens = replace(tokens, series=[*tokens.series, front_series(methods)])
+    figures = {"rounds": draw_charts([overlay(list(rounds.values()), list(rounds))]), "tokens": draw_charts([tokens])}
+    if flips:
+        figures["flips"] = draw_bars(list(flips.values()), list(flips) if len(runs) > 1 else [""])
+    if any(len(scores) > 1 for scores in iterations.values()):
+        figures["iterations"] = draw_iterations(iterations)
+    return figures
+
+
+def draw_iterations(runs: Mapping[str, Sequence[IterationScore]]) -> Figure:
+    """Return accuracy, consensus and entropy by iteration, side by side, for the runs by name."""
+    groups = (
+        [accuracy_chart(scores, alone=False, labels=has_training(scores)) for scores in runs.values()],
+        [consensus_chart(scores) for scores in runs.values()],
+        [entropy_chart(scores) for scores in runs.values()],
+    )
+    panels = []
+    for group in groups:
+        known = {name: chart for name, chart in zip(runs, group, strict=True) if chart is not None}
+        if known:
+            panels.append(overlay(list(known.values()), list(known)))
+    return draw_charts(panels)
+
+
+def _legend_name(name: str) -> str:
+    """Return the run's name on one line. matplotlib leaves labels with a leading underscore out of legends."""
+    line = reveal(" ".join(name.split()))
+    return f" {line}" if line.startswith("_") else line

@@ -1,0 +1,132 @@
+"""Charts of runs: which there are, what is in them, and that the same run gives the same file."""
+
+from __future__ import annotations
+
+import sqlite3
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from society.cli import main
+from society.core.errors import InputError
+from society.metrics.comparison import latest
+from society.metrics.rounds import RoundScore, score_rounds
+from society.metrics.tradeoff import list_points
+from society.pictures.figures import overlay
+from society.pictures.plot import draw_runs, plot_runs
+from society.pictures.run_figures import rounds_chart
+from society.report.data import build_index, read_runs
+from society.runs.run import Run
+from society.scenario.expand import Society, expand
+from society.scenario.models.scenario import Scenario
+from society.session import run
+
+TEXT = """
+task: {kind: arithmetic, form: a+b, limit: 30}
+backends: {scripted: {kind: scripted, rules: [{calculate: {skill: 0.6}}]}}
+roles: {solver: {prompt: "{{ question }}"}}
+agents: {solver: {count: 3}}
+phases: [{name: talk, topology: complete, rounds: 3}]
+"""
+
+
+@pytest.fixture
+def made(scenario: Callable[..., Scenario], tmp_path: Path) -> Run:
+    return run(scenario(TEXT), tmp_path / "one")
+
+
+@pytest.fixture
+def other(scenario: Callable[..., Scenario], tmp_path: Path) -> Run:
+    return run(scenario(TEXT, "phases.0.rounds=1"), tmp_path / "two")
+
+
+def repeat_as_iteration(made: Run, number: int) -> None:
+    """The run's first debates once more, as those of a later iteration."""
+    with sqlite3.connect(made.folder / "store.sqlite") as db:
+        for table in ("turns", "results"):
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+            taken = ", ".join(str(number) if column == "iteration" else column for column in columns)
+            db.execute(f"INSERT INTO {table} SELECT {taken} FROM {table} WHERE iteration = 0")
+    db.close()
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "pdf"])
+def test_every_form(made: Run, tmp_path: Path, form: str) -> None:
+    assert main(["plot", str(made.folder), "-o", str(tmp_path / "out"), "--format", form]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        f"{x}.{form}" for x in ("flips", "rounds", "tokens")
+    ]
+
+
+def test_the_same_run_gives_the_same_picture(made: Run, tmp_path: Path) -> None:
+    first, second = plot_runs([made], tmp_path / "a"), plot_runs([made], tmp_path / "b")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert all(ET.parse(path).getroot().tag.endswith("svg") for path in first)
+
+
+def scores_of(made: Run) -> tuple[Society, list[RoundScore]]:
+    society = expand(made.scenario)
+    return society, score_rounds(society, latest(made))
+
+
+def test_charts_show_the_numbers_of_the_run(made: Run) -> None:
+    society, scores = scores_of(made)
+    figures = draw_runs([made])
+    [axes] = figures["rounds"].axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert lines["vote"] == [score.vote.share for score in scores]
+    assert lines["single answers"] == [score.answers.share for score in scores]
+    [axes] = figures["tokens"].axes
+    assert axes.get_xlim()[0] == 0
+    assert axes.get_xlim()[1] > max(point.tokens for point in list_points(society, latest(made), scores))
+    [axes] = figures["flips"].axes
+    right = [bar.get_width() for bar in axes.patches if bar.get_width() > 0]
+    assert right == [score.flips.wrong_to_right / 90 for score in scores[1:]]
+
+
+def test_the_page_and_the_picture_have_the_same_points(made: Run) -> None:
+    """Both draw one description."""
+    charts = {figure["id"]: figure for figure in build_index(read_runs([made]))["runs"][0]["figures"]}
+    figures = draw_runs([made])
+    for name, chart in (("rounds", "rounds"), ("tokens", "cost")):
+        [axes] = figures[name].axes
+        drawn = [[tuple(point) for point in line.get_xydata()] for line in axes.lines]
+        described = [[(p["x"], p["y"]) for p in series["points"]] for series in charts[chart]["series"]]
+        for line, points in zip(drawn, described, strict=True):
+            assert line == [pytest.approx(point, abs=1e-6) for point in points]
+        legend = {text.get_text() for text in figures[name].legends[0].get_texts()}
+        assert legend == {series["legend"] or series["name"] for series in charts[chart]["series"]}
+
+
+def test_several_runs_share_a_picture(made: Run, other: Run, tmp_path: Path) -> None:
+    figures = draw_runs([made, other])
+    labels = {text.get_text() for text in figures["rounds"].legends[0].get_texts()}
+    assert labels == {"one: vote", "one: single answers", "two: vote", "two: single answers"}
+    assert "Pareto front" in {text.get_text() for text in figures["tokens"].legends[0].get_texts()}
+    assert [path.stem for path in plot_runs([other], tmp_path / "alone")] == ["rounds", "tokens"]
+
+
+def test_an_overlay_gives_each_chart_a_colour_and_leaves_out_faint_series(made: Run) -> None:
+    chart = rounds_chart(*scores_of(made))
+    assert overlay([chart], ["alone"]) is chart
+    both = overlay([chart, chart], ["a", "b"])
+    assert [(series.name, series.colour) for series in both.series] == [
+        (f"{name}: {kind}", colour) for colour, name in enumerate("ab") for kind in ("vote", "single answers")
+    ]
+    assert any(series.faint for series in chart.series)
+
+
+def test_iterations_where_there_are_several(made: Run, tmp_path: Path) -> None:
+    repeat_as_iteration(made, 1)
+    assert "iterations" in {path.stem for path in plot_runs([made], tmp_path / "out")}
+    accuracy, consensus, entropy = draw_runs([made])["iterations"].axes
+    lines = [line for axes in (accuracy, consensus, entropy) for line in axes.lines]
+    assert [list(line.get_xdata()) for line in lines] == [[0, 1]] * 3
+
+
+def test_a_place_that_cannot_be_written_is_said(made: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        plot_runs([made], tmp_path / "file")
