@@ -1,8 +1,10 @@
-"""The scenario language: `load_scenario` reads a file, `check_scenario` says everything that is wrong with it.
+"""The scenario language: `load_scenario` reads a file, `check_scenario` lists all problems in it.
 
-`models` is the language itself, `source` reads YAML with its places, `merge` applies `extends` and overrides,
-`validate` holds the tree against the models, `check` (with `graphs` and `templates`) finds what no model can see,
-`expand` makes of it what the engine runs.
+reading    YAML to a tree with places, `extends` and overrides, validation by the models
+models     the models of the language
+checks     checks that no single model can do: names, graphs, prompts, effects
+schema     the JSON Schema, and the reference
+expand     a scenario to the plans that the engine runs
 """
 
 from society.core.problems import Problem

@@ -1,8 +1,8 @@
-"""From what people write to what the engine runs: groups become agents, levels of settings become one.
+"""Expansion of a scenario to the plans that the engine runs: groups become agents, and levels of settings are merged.
 
-Society      every agent, every phase, the voters
-AgentPlan    one agent as it is in one phase: role, backend, adapter, persona, sampling
-PhasePlan    one phase: its speakers, how they are bound, its graph
+Society      all agents, phases and voters
+AgentPlan    one agent in one phase: role, backend, adapter, persona, sampling
+PhasePlan    one phase: its speakers, the plans of its agents, its graph
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AgentPlan:
-    """One agent as it is in one phase."""
+    """The resolved settings of one agent in one phase."""
 
     name: str
     group: str
@@ -36,7 +36,7 @@ class AgentPlan:
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """One phase with its names resolved. `agents` holds everyone who may speak in it, helpers included."""
+    """One phase with resolved names. `agents` has all agents that may speak in the phase, helpers included."""
 
     index: int
     spec: PhaseSpec
@@ -45,17 +45,18 @@ class PhasePlan:
     agents: Mapping[str, AgentPlan]
     members: Mapping[str, tuple[str, ...]]
     seed: int
-    """The scenario's seed, from which the topologies draw theirs."""
+    """Seed of the scenario, from which the seeds of the topologies derive."""
 
     @property
     def name(self) -> str:
         return self.spec.name
 
     def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
-        """Who reads whom: the topology over the speakers, and the outsiders that all of them read.
+        """Return the graph of the phase: the topology over its speakers, with an edge from each of `reads` to each
+        speaker.
 
-        Edges of `within` have the attribute `within=True`. A random topology is drawn once for the run: equal ones
-        over equally many speakers have the same graph in every phase. `seed` draws another.
+        Edges of `within` have the attribute `within=True`. A random topology is drawn once per run, so equal topologies
+        over the same number of speakers have the same graph. `seed` overrides the seed of the scenario.
         """
         seed = self.seed if seed is None else seed
         topology, within = self.spec.topology, self.spec.within
@@ -70,7 +71,7 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class Society:
-    """A scenario, resolved."""
+    """A scenario with resolved names and settings."""
 
     scenario: Scenario
     members: Mapping[str, tuple[str, ...]]
@@ -79,7 +80,7 @@ class Society:
 
     @cached_property
     def agents(self) -> dict[str, AgentPlan]:
-        """Every agent by name, as it is in the first phase in which it may speak."""
+        """Plan of each agent by name, from the first phase in which it may speak."""
         found: dict[str, AgentPlan] = {}
         for phase in self.phases:
             for name, plan in phase.agents.items():
@@ -88,7 +89,7 @@ class Society:
 
 
 def expand(scenario: Scenario) -> Society:
-    """Resolve every name of a checked scenario."""
+    """Return the society of a checked scenario."""
     known = members(scenario)
     phases = tuple(_phase(scenario, i, known) for i in range(len(scenario.phases)))
     voters = agents_of(scenario.decision.electorate(), known) or phases[-1].speakers
@@ -105,7 +106,8 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]])
 
 
 def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:
-    """One agent in one phase: the agent's own binding wins over its group's, that over the agent's spec."""
+    """Return the plan of an agent in a phase. Its own binding overrides its group's, which overrides the agent's
+    spec."""
     spec = scenario.agents[group]
     layers = [phase.bind[key] for key in dict.fromkeys((name, group)) if key in phase.bind]
     role_name = _first((b.role for b in layers), spec.role) or next(iter(scenario.roles))

@@ -1,7 +1,6 @@
-"""From a file to a checked `Scenario`: read, merge, override, validate, check; every problem at once.
+"""Loading of a scenario file: read, merge, override, validate, check. All problems are reported at once.
 
-Reading stops at text that is no YAML, and names are checked once the shape is right but for unknown keys; within
-each step all problems are found together.
+Invalid YAML ends the loading. Names are checked if the only errors before are unknown keys.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from society.scenario.reading.tree import remove
 from society.scenario.reading.validate import Flaws, validate
 
 Source = str | Path | Mapping[str, Any]
-"""A scenario's YAML file, or the same as a dictionary."""
+"""The YAML file of a scenario, or its contents as a dictionary."""
 
 
 def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path | str] = ()) -> Scenario:
-    """Return the scenario of a YAML file, `overrides` like `phases.debate.rounds=3` applied.
+    """Return the scenario of a YAML file, with `overrides` such as `phases.debate.rounds=3` applied.
 
-    Paths in it, and in `overrides`, start at its own folder and may lead into it and those of `allow`. Raises
-    `ScenarioError`, with every problem found, unless the scenario can run.
+    Paths in the file and in `overrides` are relative to the file's folder. They may lead into that folder and into
+    those of `allow`. Raises `ScenarioError`, with all problems, if the scenario cannot run.
     """
     return load_with_warnings(path, overrides, allow)[0]
 
@@ -35,9 +34,9 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequen
 def load_with_warnings(
     source: Source, overrides: Sequence[str] = (), allow: Sequence[Path | str] = (), folder: Path | str = "."
 ) -> tuple[Scenario, list[Problem]]:
-    """Load a scenario as `load_scenario` does, with its warnings: likely mistakes that do not prevent a run.
+    """Return the scenario of a file or a dictionary, as `load_scenario` does, and its warnings about likely mistakes.
 
-    Paths in a dictionary start at `folder`.
+    Paths in a dictionary are relative to `folder`.
     """
     scenario, problems = _load(source, overrides, allow, Path(folder))
     errors = [problem for problem in problems if problem.level == "error"]
@@ -49,9 +48,9 @@ def load_with_warnings(
 def check_scenario(
     source: Source, overrides: Sequence[str] = (), allow: Sequence[Path | str] = (), folder: Path | str = "."
 ) -> list[Problem]:
-    """Return every problem of a scenario, warnings included: of a file in its order, of a dictionary by field.
+    """Return all problems of a scenario, warnings included, in the order of the file or by field of the dictionary.
 
-    The arguments are those of `load_with_warnings`. An empty list means that the scenario can run as it is meant.
+    The arguments are those of `load_with_warnings`. The list is empty if the scenario has no problem.
     """
     return _load(source, overrides, allow, Path(folder))[1]
 
@@ -80,7 +79,7 @@ def _load(
 
 
 def _check_rest(root: Node, flaws: Flaws, folders: Sequence[Path]) -> list[Problem]:
-    """What else is wrong with a tree whose only flaws so far are unknown keys."""
+    """Return the further problems of a tree whose only flaws are unknown keys."""
     for steps in flaws.unknown:
         root = remove(root, steps)
     found = validate(root, folders)
@@ -93,5 +92,7 @@ def _read(source: Source, folder: Path, folders: Sequence[Path], problems: list[
     path = Path(source)
     if not path.exists():
         near = find_neighbour(path)
-        raise UnreadableError(Place(str(path)), "there is no such file" + (f"; did you mean {near!r}?" if near else ""))
+        raise UnreadableError(
+            Place(str(path)), "the file does not exist" + (f"; did you mean {near!r}?" if near else "")
+        )
     return read_tree(path, folders, problems)

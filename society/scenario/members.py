@@ -1,4 +1,4 @@
-"""Which agents the names in a scenario stand for."""
+"""The agents that the names in a scenario refer to."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from society.scenario.models.scenario import Scenario
 
 Members = Mapping[str, tuple[str, ...]]
-"""From the name of an agent or group to the names of its agents."""
+"""Names of the agents of each agent or group, by its name."""
 
 
 def members(scenario: Scenario) -> dict[str, tuple[str, ...]]:
-    """Every name a scenario may use: each group, each agent of a group, each single agent.
+    """Return the agents behind each name that a scenario may use: groups, agents of groups, and single agents.
 
-    An agent with a count of 1 keeps its name; a group NAME of n has the agents NAME-1 .. NAME-n.
+    An agent with a count of 1 keeps its name. A group NAME of n agents has the agents NAME-1 .. NAME-n.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name, spec in scenario.agents.items():
@@ -24,17 +24,17 @@ def members(scenario: Scenario) -> dict[str, tuple[str, ...]]:
 
 
 def agents_of(names: Iterable[str], known: Members) -> tuple[str, ...]:
-    """The agents behind these names, each once, in the order given. Unknown names are passed over."""
+    """Return the agents behind these names, each once, in the given order. Unknown names are ignored."""
     return tuple(dict.fromkeys(agent for name in names for agent in known.get(name, ())))
 
 
 def helpers(scenario: Scenario) -> set[str]:
-    """Return the names of agents that speak only when asked, in any phase."""
+    """Return the names of agents with another task than speaking, in any phase: summarizers, moderators, rankers."""
     return {name for phase in scenario.phases for name in phase.helpers}
 
 
 def speakers(scenario: Scenario, phase_index: int, known: Members) -> tuple[str, ...]:
-    """Who speaks in a phase: those it names, else all agents that nothing else calls upon."""
+    """Return the speakers of a phase: its `agents`, or all agents without another task."""
     phase = scenario.phases[phase_index]
     if phase.agents:
         return agents_of(phase.agents, known)

@@ -1,4 +1,4 @@
-"""The questions of a scenario: those that it is judged by and, where it trains, those that it learns from."""
+"""The questions of a scenario: the evaluation questions and, with `train:`, the training questions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from society.tasks.normal import normal_question
 
 @dataclass(frozen=True)
 class Items:
-    """Two lists that share no question; `training` is empty where nothing is trained."""
+    """Disjoint lists of evaluation and training questions. `training` is empty without `train:`."""
 
     evaluation: list[Item]
     training: list[Item]
 
     @property
     def every(self) -> list[Item]:
-        """Both."""
+        """The evaluation questions, followed by the training questions."""
         return [*self.evaluation, *self.training]
 
 
 def load_items(society: Society) -> Items:
     """Return the evaluation and the training questions of a scenario.
 
-    No question is in both, in whatever way it is written (see `normal_question`). Where both come from one task,
-    questions of the evaluation are passed over. Raises `InputError` when there are too few questions, or when a
-    training task of its own has one of the evaluation.
+    No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
+    skip those of the evaluation. Raises `InputError` if there are too few questions, or if `train.task` contains a
+    question of the evaluation.
     """
     scenario = society.scenario
     evaluation = scenario.task.load(scenario.seed)
@@ -44,13 +44,13 @@ def load_items(society: Society) -> Items:
     if shared:
         raise InputError(
             f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
-            "Choose other slices (offset, limit) or another train.task: a model must not learn what it is tested on.",
+            "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
         )
     return Items(evaluation, training)
 
 
 def _follow(task: Task, count: int, evaluation: list[Item], seed: int) -> list[Item]:
-    """Return the next `count` questions of a task that are not questions of the evaluation, written otherwise."""
+    """Return the next `count` questions of a task that do not equal a question of the evaluation."""
     tested = {normal_question(item.question) for item in evaluation}
     offset = task.offset + len(evaluation)
     limit = count

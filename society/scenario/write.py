@@ -1,4 +1,4 @@
-"""Scenarios as YAML again: what `society plan` shows and `society export` leaves behind."""
+"""Writing of scenarios as YAML, for `society plan` and `society export`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def to_yaml(data: dict[str, Any]) -> str:
-    """YAML with texts of several lines as blocks."""
+    """Return data as YAML. Multi-line texts are literal blocks."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Writes no aliases, which the scenario language does not have."""
+        """A dumper without aliases, so that every value is written out."""
 
         def ignore_aliases(self, data: object) -> bool:
             return True

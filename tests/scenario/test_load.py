@@ -113,7 +113,7 @@ def test_aliases_and_merge_keys_work(write: Write) -> None:
         ("a: *x\n", "has no anchor", (1, 4)),
         ("a:\n\tb: 1\n", "a tab", (2, 1)),
         ("3: x\n", "the key 3 is not text", (1, 1)),
-        ("a: [1, 2\nb: 3\n", "is no valid YAML", (1, 4)),
+        ("a: [1, 2\nb: 3\n", "is not valid YAML", (1, 4)),
         ('a: "x\nb: 3\n', "quotation mark is never closed", (1, 4)),
         ("a: 1\nb: .nan\n", "is not finite", (2, 4)),
         ("a: 1e999\n", "is not finite", (1, 4)),
@@ -144,7 +144,7 @@ def test_a_folder_and_a_missing_file(write: Write, tmp_path: Path) -> None:
     assert "is not a file" in one(tmp_path).message
     write(BASE, "debate.yaml")
     assert "did you mean 'debate.yaml'?" in one(tmp_path / "debat.yaml").message
-    assert "no such file" in one(tmp_path / "none" / "x.yaml").message
+    assert "does not exist" in one(tmp_path / "none" / "x.yaml").message
 
 
 # Shapes
@@ -169,7 +169,7 @@ def test_a_folder_and_a_missing_file(write: Write, tmp_path: Path) -> None:
         ("rounds: 2", "stop: [[{kind: consensus, shar: 1}]]", (17, 31), "phases.debate.stop.0.0.shar", "'share'"),
         ("rounds: 2", "stop: [budget]", (17, 12), "phases.debate.stop.0", "limit `tokens` or `turns`"),
         ("prompt: |\n      {{ question }} {{ heard }}", "system: x", (7, 3), "roles.solver.prompt", "is missing"),
-        ("  debater:\n", "  two words:\n", (11, 3), "agents.two words", "is no name"),
+        ("  debater:\n", "  two words:\n", (11, 3), "agents.two words", "is not a valid name"),
         ("count: 3", "persona: 3", (12, 14), "agents.debater.persona", "text or a list, or nothing"),
     ],
     ids=range(18),
@@ -249,17 +249,17 @@ def test_an_unknown_key_does_not_hide_an_unknown_name(write: Write) -> None:
             "{kind: edges, edges: [[debater, x]]}",
             "17:47: phases.debate.topology.edges.0.1: there is no agent",
         ),
-        ("complete", "{kind: edges, edges: [[debater, debater, {shw: x}]]}", "an edge has no attribute 'shw'; did you"),
+        ("complete", "{kind: edges, edges: [[debater, debater, {shw: x}]]}", "unknown edge attribute 'shw'; did you"),
         (
             "complete",
             "{kind: edges, edges: [[debater, debater, {show: x}]]}",
             "the edge attribute 'show' should not be 'x'",
         ),
         ("{{ question }}", "{{ qestion }}", "10:1: roles.solver.prompt: there is no variable 'qestion'; did you mean"),
-        ("{{ question }}", "x\n      {% for %}", "11:1: roles.solver.prompt: is no valid template"),
-        ("{{ question }}", "{{ question | shout }}", "10:1: roles.solver.prompt: is no valid template: No filter"),
-        ("{{ question }}", "{% include 'x' %}", "10:1: roles.solver.prompt: templates stand alone"),
-        ("{{ question }}", "(" * 5 + "{{ " + "(" * 5000, "is no valid template"),
+        ("{{ question }}", "x\n      {% for %}", "11:1: roles.solver.prompt: is not a valid template"),
+        ("{{ question }}", "{{ question | shout }}", "10:1: roles.solver.prompt: is not a valid template: No filter"),
+        ("{{ question }}", "{% include 'x' %}", "10:1: roles.solver.prompt: templates cannot load"),
+        ("{{ question }}", "(" * 5 + "{{ " + "(" * 5000, "is not a valid template"),
         ("  debater:\n", "  debater-1: {}\n  debater:\n", "is also an agent of 'debater-1'; rename one"),
     ],
     ids=range(24),
@@ -342,7 +342,7 @@ def test_problems_stay_in_their_files(write: Write) -> None:
     ("link", "says"),
     [
         ("s.yaml", "leads back"),
-        ("bse.yaml", "there is no file"),
+        ("bse.yaml", "does not exist"),
         ("bse.yaml", "did you mean 'base.yaml'?"),
         ("/etc/passwd", "outside the folders"),
         ("[a]", "should be the path"),
@@ -402,7 +402,7 @@ def test_an_override_opens_up_a_bare_kind(write: Write) -> None:
         ("seed.x=3", "should be a whole number"),
         ("seed", "should be PATH=VALUE"),
         (".=3", "should be PATH=VALUE"),
-        ("seed=[1", "--set seed: the value '[1' is no valid YAML"),
+        ("seed=[1", "--set seed: the value '[1' is not valid YAML"),
         ("version.x=1", "version is 1 and has no keys"),
     ],
 )

@@ -76,7 +76,7 @@ def test_data_extend_files_and_take_overrides(tmp_path: Path) -> None:
     made = society.Scenario.from_dict(above, ["phases.debate.rounds=4"], folder=tmp_path)
     assert (made.name, made.phases[0].topology.kind, made.phases[0].rounds) == ("sums", "ring", 4)  # type: ignore[attr-defined]
     [missing] = society.check({"extends": "bse.yaml"}, folder=tmp_path)
-    assert "there is no file" in str(missing)
+    assert "does not exist" in str(missing)
     assert "did you mean 'base.yaml'" in str(missing)
 
 

@@ -15,10 +15,10 @@ PAPER = Path(__file__).parents[2] / "scenarios" / "paper"
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (["decision.quorum=4"], "decision.quorum: can never be reached: there are 3 voters"),
+        (["decision.quorum=4"], "decision.quorum: cannot be reached: there are 3 voters"),
         (["train.quorum=4"], "train.quorum: no decision can be a label: there are 3 voters"),
         (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
-        (["decision={kind: judge, agent: agent-1}"], "Lower `train.quorum`, or set `train.label: gold`"),
+        (["decision={kind: judge, agent: agent-1}"], "lower `train.quorum`, or set `train.label: gold`"),
         (["train.learners.critic.rows=null"], "`repeat` needs `rows` or `tokens`"),
     ],
 )

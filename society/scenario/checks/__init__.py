@@ -1,1 +1,1 @@
-"""Checks that no single model can make: names that lead nowhere, graphs, prompts, learners."""
+"""Checks that no single model can do: unknown names, graphs, prompts, learners."""

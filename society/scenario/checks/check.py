@@ -1,6 +1,6 @@
-"""What no model can see: names that lead nowhere, settings that contradict each other, abilities that are missing.
+"""Checks of a valid scenario: unknown names, contradictory settings, missing abilities of backends, unused parts.
 
-`templates` checks the prompts and `graphs` who reads whom; everything is collected, each at its place.
+All problems are collected, each with its place, with those of `templates`, `graphs`, `learners` and `quorums`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from society.scenario.reading.tree import Steps, find_place, write_path
 
 
 def check(scenario: Scenario, root: Node) -> list[Problem]:
-    """Every problem of a scenario whose shape is right; `root` is the tree it was made from."""
+    """Return all problems of a valid scenario. `root` is its tree."""
     checker = _Checker(scenario, root)
     checker.check_names()
     checker.check_agents()
@@ -35,13 +35,13 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
 
 
 def check_names(scenario: Scenario, root: Node) -> list[Problem]:
-    """Return the errors without which the scenario can be expanded: unknown and clashing names, phases of nobody."""
+    """Return the errors that prevent expansion: unknown or duplicate names, and phases without speakers."""
     checker = _Checker(scenario, root)
     checker.check_names()
     checker.check_agents()
     for i, phase in enumerate(scenario.phases):
         if not speakers(scenario, i, checker.known):
-            checker.add(("phases", i), "nobody speaks in it; list `agents`")
+            checker.add(("phases", i), "has no speakers; set `agents`")
         if phase.name in [other.name for other in scenario.phases[:i]]:
             checker.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
     learned = (
@@ -53,14 +53,14 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
 
 
 class _Checker:
-    """Collects problems in the order of the checks; `load` sorts them by place."""
+    """Collector of problems, in the order of the checks. `load` sorts them by place."""
 
     def __init__(self, scenario: Scenario, root: Node) -> None:
         self.scenario, self.root = scenario, root
         self.known = members(scenario)
         self.problems: list[Problem] = []
         self.first_phases: dict[str, int] = {}  # by name
-        self.named: set[tuple[str, str]] = set()  # nouns and names that the scenario uses
+        self.named: set[tuple[str, str]] = set()  # nouns and names that the scenario refers to
         self.strangers: list[tuple[str, str, str, Steps]] = []  # noun, unknown name, the nearest known, where
 
     def add(self, steps: Steps, message: str, *, key: bool = False, **details: object) -> None:
@@ -71,7 +71,7 @@ class _Checker:
         self.add(steps, message, key=key, level="warning")
 
     def refer(self, steps: Steps, name: str, noun: str, known: Iterable[str], *, key: bool = False) -> None:
-        """A name that should be one of these."""
+        """Record a reference to a name, and a problem if the name is unknown."""
         names = tuple(known)
         self.named.add((noun, name))
         if name not in names:
@@ -80,7 +80,7 @@ class _Checker:
             self.add(steps, f"there is no {noun} {show(name)}", key=key, value=name, allowed=names, suggestion=near)
 
     def refer_agent(self, steps: Steps, name: str, *, single: bool = False, key: bool = False) -> None:
-        """A name of an agent or a group; with `single` of one agent."""
+        """Record a reference to an agent or a group. With `single`, a group is a problem."""
         if name not in self.known:
             self.refer(steps, name, "agent", self.scenario.agents, key=key)
             return
@@ -89,7 +89,7 @@ class _Checker:
             self.add(steps, f"{show(name)} is a group; name one agent", value=name, allowed=self.known[name][:SHOWN])
 
     def check_names(self) -> None:
-        """Agents and groups named anywhere in phases and decision; roles and backends."""
+        """Check references to agents and groups in phases and decision, and to roles and backends."""
         for steps, name, single in _agent_names(self.scenario):
             self.refer_agent(steps, name, single=single)
         for name, spec in self.scenario.agents.items():
@@ -106,14 +106,16 @@ class _Checker:
             self.refer((*steps, "backend"), backend, "backend", self.scenario.backends)
 
     def check_agents(self) -> None:
-        """Names that clash, and roles or backends that are left open."""
+        """Check for duplicate names, and for agents without a role or a backend."""
         for noun, offered in (
             ("role", tuple(self.scenario.roles)),
             ("backend", tuple(self.scenario.backends)),
         ):
             for name, spec in self.scenario.agents.items():
                 if len(offered) > 1 and not getattr(spec, noun) and not self._always_bound(name, noun):
-                    self.add(("agents", name), f"needs `{noun}`, as there are several", key=True, allowed=offered)
+                    self.add(
+                        ("agents", name), f"needs `{noun}`, as the scenario has several", key=True, allowed=offered
+                    )
         owners: dict[str, str] = {}
         for name, spec in self.scenario.agents.items():
             own = {name, *(f"{name}-{i}" for i in range(1, spec.count + 1) if spec.count > 1)}
@@ -132,30 +134,32 @@ class _Checker:
 
     @cached_property
     def involved(self) -> list[set[str]]:
-        """Phase by phase, the agents that may speak, helpers included."""
+        """Agents that may speak in each phase, helpers included."""
         return [
             {*speakers(self.scenario, i, self.known), *agents_of(phase.helpers, self.known)}
             for i, phase in enumerate(self.scenario.phases)
         ]
 
     def check_phase(self, i: int, phase: PhaseSpec) -> None:
-        """One phase: its name, who speaks, who helps, and what the agents' backends must be able to do."""
+        """Check one phase: its name, speakers, helpers, and the abilities of the backends."""
         if self.first_phases.setdefault(phase.name, i) < i:
             self.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
         speaking = speakers(self.scenario, i, self.known)
         if not speaking and not phase.agents:
-            self.add(("phases", i), "nobody is left to speak; list `agents`")
+            self.add(("phases", i), "has no speakers; set `agents`")
         self._check_speakers(i, phase, set(speaking))
         if phase.schedule == "moderated" and not phase.moderator:
             self.add(
                 ("phases", i, "schedule"), "a moderated phase needs a `moderator`", allowed=tuple(self.scenario.agents)
             )
         if phase.schedule != "moderated" and phase.moderator:
-            self.warn(("phases", i, "moderator"), "is not used: the schedule is not moderated")
+            self.warn(("phases", i, "moderator"), "is not used: the schedule is not moderated; remove it")
         self._check_helpers(i, phase, set(speaking))
         for name in phase.bind:
             if name in self.known and not self.involved[i].intersection(self.known[name]):
-                self.warn(("phases", i, "bind", name), "has no say in this phase", key=True)
+                self.warn(
+                    ("phases", i, "bind", name), "has no effect: it does not speak in this phase; remove it", key=True
+                )
         self._check_abilities(i, phase)
 
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
@@ -167,7 +171,7 @@ class _Checker:
             if speaking.intersection(self.known.get(name, ())):
                 self.add(
                     ("phases", i, *below),
-                    f"{show(name)} speaks in this phase, too; take it out of `agents`, or name an agent of its own",
+                    f"{show(name)} also speaks in this phase; remove it from `agents`, or use another agent",
                 )
 
     def _check_speakers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
@@ -180,12 +184,11 @@ class _Checker:
             if speaking.intersection(self.known.get(name, ())):
                 self.add(
                     ("phases", i, "reads", j),
-                    f"{show(name)} speaks in this phase; `reads` is for those who do not: "
-                    "the topology says who reads a speaker",
+                    f"{show(name)} speaks in this phase, so its readers follow from the topology; remove it here",
                 )
 
     def _check_abilities(self, i: int, phase: PhaseSpec) -> None:
-        """Whether each agent's backend can do what its role and the phase ask for."""
+        """Check that each agent's backend has the abilities that its role and the phase need."""
         for group, spec in self.scenario.agents.items():
             own = (name for name in (*phase.bind, phase.moderator) if name in self.known[group])
             for name in dict.fromkeys((group, *own)):
@@ -212,13 +215,13 @@ class _Checker:
         self.add(
             ("agents", agent, "backend"),
             f"the agent {agent!r} needs {ability} ({why}), which its backend {backend!r} "
-            "cannot do; give it a backend of a kind that can",
+            "does not support; use a backend of another kind",
             value=backend,
             allowed=able,
         )
 
     def check_unused(self) -> None:
-        """Roles, backends and agents that nothing uses: likely a mistake."""
+        """Warn about unused roles, backends and agents."""
         active = set().union(*self.involved)
         bound = [binding for phase in self.scenario.phases for binding in phase.bind.values()]
         for noun, offered in (
@@ -228,14 +231,14 @@ class _Checker:
             used = {getattr(user, noun) for user in (*self.scenario.agents.values(), *bound)}
             for name in offered if len(offered) > 1 else ():
                 if name not in used:
-                    self.warn((f"{noun}s", name), "is not used by any agent", key=True)
+                    self.warn((f"{noun}s", name), "is not used by any agent; remove it", key=True)
         for noun, stranger, near, steps in self.strangers:
             if near and (noun, near) not in self.named:
                 place = str(find_place(self.root, steps)) or write_path(self.root, steps)
-                self.warn((f"{noun}s", near), f"is not named anywhere; {place} names {show(stranger)}", key=True)
+                self.warn((f"{noun}s", near), f"is not used; {place} has {show(stranger)} instead", key=True)
         for name in self.scenario.agents:
             if not active.intersection(self.known[name]):
-                self.warn(("agents", name), "never speaks", key=True)
+                self.warn(("agents", name), "never speaks; add it to a phase, or remove it", key=True)
 
 
 def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:

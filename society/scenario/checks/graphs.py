@@ -1,4 +1,4 @@
-"""Who reads whom before anything runs: topologies that cannot be built, cycles, edges that show what nobody makes."""
+"""Checks of graphs: topologies that cannot be built, cycles, unknown edge attributes, missing summarizers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     import networkx as nx
 
 LARGEST = 300
-"""Speakers up to which a graph is built for the check: a complete graph of more takes too long and too much memory.
-Beyond, the run itself says what is wrong with a topology, before anything is generated."""
+"""Maximum number of speakers of a graph that is checked, as larger graphs take too much time and memory.
+
+For more speakers, the run reports an invalid topology before the first request.
+"""
 
 
 def check_graphs(scenario: Scenario, root: Node) -> list[Problem]:
-    """The problems of every phase's topology."""
+    """Return the problems of the topologies of all phases."""
     known = members(scenario)
     problems: list[Problem] = []
     for i in range(len(scenario.phases)):
@@ -34,14 +36,14 @@ def check_graphs(scenario: Scenario, root: Node) -> list[Problem]:
 
 
 class _Phase:
-    """The graphs of one phase."""
+    """Checks of the graphs of one phase."""
 
     def __init__(self, scenario: Scenario, index: int, known: Members, root: Node) -> None:
         self.spec: PhaseSpec = scenario.phases[index]
         self.steps: Steps = ("phases", index)
         self.known, self.root, self.agents = known, root, scenario.agents
         self.speakers = speakers(scenario, index, known)
-        self.complete = all(name in known for name in self.spec.agents)  # no unknown names were passed over
+        self.complete = all(name in known for name in self.spec.agents)  # without unknown names
         self.seed = scenario.seed
 
     def check(self) -> Iterator[Problem]:
@@ -59,7 +61,7 @@ class _Phase:
             except InputError as error:
                 yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
                 continue
-            except Exception as error:  # a plugin's topology may raise anything
+            except Exception as error:  # a plugin may raise any exception
                 yield self._problem((field,), f"cannot be built: {type(error).__name__}: {error}")
                 continue
             shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
@@ -71,7 +73,7 @@ class _Phase:
         return make_problem(find_place(self.root, steps), write_path(self.root, steps), message, **details)
 
     def _check_edges(self, topology: Topology, field: str) -> Iterator[Problem]:
-        """The names and attributes of edges that are written out, each at its own place."""
+        """Yield problems of names and attributes of explicit edges, each at its own place."""
         for j, edge in enumerate(topology.declared_edges()):
             for k, name in enumerate(edge[:2]):
                 if name not in self.known:
@@ -85,20 +87,20 @@ class _Phase:
                 elif self.speakers and not set(self.known[name]) <= set(self.speakers):
                     yield self._problem(
                         (field, "edges", j, k),
-                        f"{show(name)} does not speak in this phase; to be read nevertheless, it goes into `reads`",
+                        f"{show(name)} does not speak in this phase; add it to `reads` if all speakers should read it",
                         value=name,
                     )
             for attributes in edge[2:]:
                 yield from self._check_view(attributes, (field, "edges", j, 2))
 
     def _check_view(self, attributes: dict[str, Any], below: Steps) -> Iterator[Problem]:
-        """An edge's attributes should be fields of an edge view."""
+        """Yield attributes of an edge that are not fields of `EdgeView`, or have invalid values."""
         fields = tuple(EdgeView.model_fields)
         for key in attributes:
             if key not in fields:
                 yield self._problem(
                     below,
-                    f"an edge has no attribute {show(key)}",
+                    f"unknown edge attribute {show(key)}",
                     value=key,
                     allowed=fields,
                     suggestion=find_near(key, fields),
@@ -128,14 +130,14 @@ class _Phase:
             yield from self._check_acyclic(graph, field)
 
     def _note_foreign(self, names: set[str], below: Steps) -> Iterator[Problem]:
-        """Say once which attributes of a graph file have no meaning: other programs' bookkeeping, or misspelt ones."""
+        """Yield one warning about unknown attributes in a graph file: those of other programs, or misspelled ones."""
         foreign = sorted(names - set(EdgeView.model_fields))
         if foreign:
             shown = ", ".join(map(show, foreign[:SHOWN])) + (" ..." if len(foreign) > SHOWN else "")
             near = next(filter(None, (find_near(name, EdgeView.model_fields) for name in foreign)), "")
             yield self._problem(
                 below,
-                f"the file's edges have attributes that mean nothing here: {shown}",
+                f"the file's edges have unknown attributes, which are ignored: {shown}",
                 level="warning",
                 allowed=tuple(EdgeView.model_fields),
                 suggestion=near,
@@ -151,7 +153,7 @@ class _Phase:
         needs = "`within` needs" if field == "within" else "the topological schedule needs"
         yield self._problem(
             (field,),
-            f"{needs} a graph without cycles, and this one has {shown}; try `directed: true`, a direction, or dag_mesh",
+            f"{needs} a graph without cycles, not {shown}; set `directed: true` or a `direction`, or use `dag_mesh`",
         )
 
     def _check_summaries(self, shows: set[str]) -> Iterator[Problem]:
@@ -161,4 +163,4 @@ class _Phase:
                 below, "edges show a summary, so the phase needs a `summarizer`", allowed=tuple(self.agents)
             )
         if "summary" not in shows and self.spec.summarizer and len(self.speakers) <= LARGEST:
-            yield self._problem(("summarizer",), "is not used: no edge shows a summary", level="warning")
+            yield self._problem(("summarizer",), "is not used: no edge shows a summary; remove it", level="warning")

@@ -1,4 +1,4 @@
-"""Checks of a scenario's `train:` block: who learns from which phases, and whether the backends can train so."""
+"""Checks of the `train:` block: the agents and phases of learners, and the abilities of their backends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from society.scenario.reading.tree import Steps, find_place, write_path
 
 
 def check_training(scenario: Scenario, root: Node) -> list[Problem]:
-    """Every problem of the `train:` block of a scenario whose names are otherwise right."""
+    """Return all problems of the `train:` block of a scenario with otherwise valid names."""
     if scenario.train is None:
         return []
     problems = [*_check_names(scenario, scenario.train), *_check_questions(scenario, scenario.train)]
@@ -47,12 +47,12 @@ def _check_names(scenario: Scenario, spec: TrainSpec) -> Found:
 
 def _check_questions(scenario: Scenario, spec: TrainSpec) -> Found:
     if spec.task is None and scenario.task.limit is None:
-        message = "needs a limit, so that the training questions can follow the evaluation's"
+        message = "needs `limit`, so that the training questions can follow the evaluation questions"
         yield ("task",), message, {}
 
 
 def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
-    """Who would speak with which learner's adapter, and what its backend would have to do."""
+    """Yield agents with the adapters of two learners, and backends that lack a needed ability."""
     taken: dict[tuple[str, str], str] = {}
     for name, learner in spec.learners.items():
         steps: Steps = ("train", "learners", name)
@@ -60,10 +60,18 @@ def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
         for phase, plan in plans:
             if taken.setdefault((phase, plan.name), name) != name:
                 other = taken[phase, plan.name]
-                yield steps, f"{show(plan.name)} already speaks with {other!r} in the phase {phase!r}", {}
+                yield (
+                    steps,
+                    f"{show(plan.name)} already uses the adapter of {other!r} in the phase {phase!r}; remove one",
+                    {},
+                )
                 return
         if len({plan.backend for _, plan in plans}) > 1 and learner.adapter == "shared":
-            yield (*steps, "adapter"), "agents of different backends cannot share an adapter", {}
+            yield (
+                (*steps, "adapter"),
+                "agents with different backends cannot share an adapter; set `adapter: agent`",
+                {},
+            )
         for backend in dict.fromkeys(plan.backend for _, plan in plans):
             yield from _check_backend(scenario, spec, backend, steps)
 
@@ -73,7 +81,9 @@ def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps)
     for ability in ("trainer", "adapters"):
         if ability not in config.abilities:
             able = tuple(kind for kind, cls in kinds("backend").items() if ability in getattr(cls, "abilities", ()))
-            message = f"needs {ability}, which the backend {name!r} cannot do; give these agents one that can"
+            message = (
+                f"needs {ability}, which the backend {name!r} does not support; use another `backend` for these agents"
+            )
             yield steps, message, {"value": name, "allowed": able}
             return
     try:
@@ -88,7 +98,7 @@ def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps)
 
 
 def _plans(scenario: Scenario, learner: LearnerSpec) -> Iterator[tuple[str, AgentPlan]]:
-    """The phases and agents that would speak with this learner's adapters."""
+    """Yield the phases and agents that use the adapters of this learner."""
     society = expand(scenario)
     for phase in society.phases:
         if phase.name in learner.phases:

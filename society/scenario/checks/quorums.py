@@ -1,4 +1,4 @@
-"""Checks of quorums: a decision or a label that asks for more voters than the society has can never be reached."""
+"""Checks of quorums: a decision or a label that needs more voters than the society has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from society.scenario.reading.tree import Steps, find_place, write_path
 
 
 def check_quorums(scenario: Scenario, root: Node) -> list[Problem]:
-    """Return every quorum that this society cannot reach; its names are otherwise right."""
+    """Return the quorums that a society with valid names cannot reach."""
     voters = len(expand(scenario).voters)
     return [
         make_problem(find_place(root, steps), write_path(root, steps), message, value=value)
@@ -24,8 +24,8 @@ def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, int]]
     have = "there is one voter" if voters == 1 else f"there are {voters} voters"
     quorum = scenario.decision.quorum
     if quorum > voters:
-        yield ("decision", "quorum"), f"can never be reached: {have}", quorum
+        yield ("decision", "quorum"), f"cannot be reached: {have}; lower it", quorum
     spec = scenario.train
     if spec is not None and spec.label == "consensus" and spec.quorum > voters:
-        message = f"no decision can be a label: {have}, and `quorum` asks for {spec.quorum} that agree. "
-        yield ("train", "quorum"), f"{message}Lower `train.quorum`, or set `train.label: gold`", spec.quorum
+        message = f"no decision can be a label: {have}, but `quorum` needs {spec.quorum} that agree; "
+        yield ("train", "quorum"), f"{message}lower `train.quorum`, or set `train.label: gold`", spec.quorum

@@ -1,4 +1,4 @@
-"""Prompt templates before anything runs: their syntax, and whether the variables that they use exist."""
+"""Checks of prompt templates: their syntax, and the existence of their variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from society.scenario.reading.tree import Steps, find_node, write_path
 
 
 def check_templates(scenario: Scenario, root: Node) -> list[Problem]:
-    """The problems of every role's templates, each at its own line of a block text."""
+    """Return the problems of the templates of all roles, each at its line of a block text."""
     problems: list[Problem] = []
     for name, role in scenario.roles.items():
         for field in ("system", "prompt"):
@@ -31,7 +31,7 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
     try:
         tree = parse_template(source)
     except jinja2.TemplateSyntaxError as error:
-        yield make_problem(_line(node, error.lineno), path, f"is no valid template: {error.message}")
+        yield make_problem(_line(node, error.lineno), path, f"is not a valid template: {error.message}")
     except (
         jinja2.TemplateError,
         SyntaxError,
@@ -40,11 +40,13 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
         RecursionError,
         MemoryError,
     ) as error:
-        yield make_problem(node.place, path, f"is no valid template: {error or 'it is nested too deeply'}")
+        yield make_problem(node.place, path, f"is not a valid template: {error or 'it is nested too deeply'}")
     else:
         yield from _check_variables(tree, node, path)
         for alone in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-            yield make_problem(_line(node, alone.lineno), path, "templates stand alone: they cannot load others")
+            yield make_problem(
+                _line(node, alone.lineno), path, "templates cannot load other templates; write the text out"
+            )
 
 
 def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
@@ -68,7 +70,8 @@ def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Pr
 
 
 def _line(node: Node, number: int) -> Place:
-    """The place of a template's line: in literal block text its own line of the file, else where the text begins."""
+    """Return the place of a line of a template: its line in the file for a literal block, else the start of the
+    text."""
     if node.style != "|":
         return node.place
     return replace(node.place, line=node.place.line + number, column=1)

@@ -1,1 +1,1 @@
-"""What a scenario may contain, as pydantic models with every default."""
+"""The pydantic models of a scenario, with every default."""

@@ -1,1 +1,2 @@
-"""From YAML text to checked models: `source` parses, `merge` resolves `extends:`, `validate` applies the models."""
+"""Reading of YAML to models: `source` parses, `merge` resolves `extends:` and overrides, `validate` applies the
+models."""

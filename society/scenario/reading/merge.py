@@ -1,4 +1,4 @@
-"""One tree out of several: a scenario, the files it `extends`, and the overrides of the command line."""
+"""Merging of trees: a scenario, the files that it `extends`, and the overrides of the command line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from society.scenario.reading.plain import read_plain
 from society.scenario.reading.source import Node, UnreadableError, compose, read_text
 
 NAMED = ("agents", "roles", "backends")
-"""Keys of a scenario under which users choose the names: an override cannot reach into one that is not there."""
+"""Keys of a scenario with names of the user. An override cannot set a field of an unknown name."""
 
 
 def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...] = ()) -> Node:
-    """Return the tree of a file, merged over what it extends. Raises `UnreadableError`; lesser problems are added."""
+    """Return the tree of a file, merged over the files that it extends. Other problems are added to `problems`.
+
+    Raises `UnreadableError` if a file cannot be read or parsed.
+    """
     root = _rename(compose(read_text(path), str(path), problems))
     if not isinstance(root.value, dict):
         raise UnreadableError(
@@ -31,15 +34,15 @@ def read_tree(path: Path, folders: Sequence[Path], problems: list[Problem], seen
 def read_mapping(data: Mapping[str, Any], folder: Path, folders: Sequence[Path], problems: list[Problem]) -> Node:
     """Return the tree of a dictionary, merged over the file that it extends, relative to `folder`.
 
-    Raises `UnreadableError`; lesser problems are added.
+    Raises `UnreadableError` if a file cannot be read or parsed. Other problems are added to `problems`.
     """
     return _extend(_rename(read_plain(data, problems)), folder, folders, problems, ())
 
 
 def _extend(root: Node, folder: Path, folders: Sequence[Path], problems: list[Problem], seen: tuple[Path, ...]) -> Node:
-    """Return a mapping merged over the file that its `extends` names, relative to `folder`, if it has one.
+    """Return a mapping merged over the file in its `extends`, relative to `folder`.
 
-    `seen` lists the files that lead here. Raises `UnreadableError`; lesser problems are added.
+    `seen` lists the files that lead here. Raises `UnreadableError` if a file cannot be read or parsed.
     """
     if "extends" not in root.value:
         return root
@@ -52,7 +55,7 @@ def _extend(root: Node, folder: Path, folders: Sequence[Path], problems: list[Pr
         tree = read_tree(base, folders, problems, seen)
     except UnreadableError as error:
         if error.problem.file == str(base) and not isfile(base):  # noqa: PTH113 - Path raises on too long a name
-            raise UnreadableError(link.place, f"extends: there is no file {base}{_hint(base)}") from None
+            raise UnreadableError(link.place, f"extends: the file {base} does not exist{_hint(base)}") from None
         raise
     return merge(tree, replace(root, value=entries))
 
@@ -73,14 +76,14 @@ def _hint(path: Path) -> str:
 
 
 def find_neighbour(path: Path) -> str:
-    """The name of the scenario in the same folder that is most like this missing one, or ""."""
+    """Return the name of the most similar scenario in the folder of a missing one, or ""."""
     return find_near(path.name, (entry.name for entry in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
 
 
 def merge(below: Node, above: Node) -> Node:
-    """`above` over `below`: mappings merge key by key, anything else replaces, null deletes.
+    """Return `above` merged over `below`: mappings merge by key, other values replace, null deletes.
 
-    Two mappings of different `kind` have nothing in common: the upper one replaces the lower.
+    A mapping replaces a mapping of another `kind`.
     """
     if not (isinstance(below.value, dict) and isinstance(above.value, dict)) or _kind(below) != _kind(above, below):
         return above
@@ -110,9 +113,10 @@ def _kind(node: Node, default: Node | None = None) -> object:
 
 
 def override(root: Node, setting: str, problems: list[Problem]) -> Node:
-    """The tree with one `a.b=c` of the command line: c is YAML, list elements go by index or by their `name`.
+    """Return the tree with one override `a.b=c` applied. c is YAML; list elements are named by index or by their
+    `name`.
 
-    Raises `UnreadableError` where the path leads nowhere.
+    Raises `UnreadableError` if the path does not exist.
     """
     path, equals, text = setting.partition("=")
     place = Place(f"--set {path}")
@@ -126,7 +130,7 @@ def override(root: Node, setting: str, problems: list[Problem]) -> Node:
 
 
 def _move(node: Node, place: Place) -> Node:
-    """The node and all in it, standing at `place`."""
+    """Return the node with its own place and those of all its children set to `place`."""
     value = node.value
     if isinstance(value, dict):
         value = {key: _move(child, place) for key, child in value.items()}
@@ -155,7 +159,7 @@ def _put(node: Node, keys: Sequence[str], new: Node, place: Place, above: tuple[
 
 
 def _entries(node: Node, place: Place, above: tuple[str, ...]) -> dict[str, Node]:
-    """The keys to descend into; a bare kind (`topology: ring`) opens up to its mapping."""
+    """Return the children of a node. A bare kind (`topology: ring`) becomes a mapping."""
     if isinstance(node.value, dict):
         return node.value
     if isinstance(node.value, str):

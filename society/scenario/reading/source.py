@@ -1,8 +1,10 @@
-"""YAML text as a tree of nodes that know where they stand.
+"""Parsing of YAML text to a tree of nodes with places.
 
-Only what YAML and JSON share in meaning is understood: mappings with text keys, lists, text, numbers, true, false
-and null (the core schema of YAML 1.2: `no`, `on` and dates are text). Tags, self-containing anchors, duplicate keys
-and several documents are refused; anchors, aliases and merge keys (`<<`) work, as far as they do not explode.
+The values are those of the core schema of YAML 1.2: mappings with text keys, lists, text, numbers, true, false and
+null. So `no`, `on` and dates are text. Tags, recursive anchors, duplicate keys and several documents are errors.
+Anchors, aliases and merge keys (`<<`) are permitted up to a maximum number of expanded nodes.
+
+The tree is composed from the parser's events. `yaml.compose` has no maximum depth and crashes on deeply nested files.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from typing import Any
 
 from society.core.problems import Place, Problem, make_problem, show
 
-LARGEST_FILE = 1 << 20  # bytes
-MOST_NODES = 100_000  # after aliases are expanded; a text counts more the longer it is
+LARGEST_FILE = 1 << 20
+"""Maximum size of a scenario file, in bytes."""
+MOST_NODES = 100_000
+"""Maximum number of nodes with aliases expanded. A text counts as one node per 100 characters."""
 DEEPEST = 64
+"""Maximum nesting of nodes."""
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS = {"": None, "~": None} | {
@@ -31,14 +36,14 @@ REMEDIES = {
     "flow": "the bracket is never closed, or a comma or value is missing",
     "block mapping": "is it indented like the lines around it?",
 }
-"""By what the scanner was reading, what is usually wrong."""
+"""Likely remedy of a syntax error, by the context of the scanner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands; `key` is where its key stands in a mapping.
+    """A value with its place. `key` is the place of its key in a mapping.
 
-    `size` counts nodes, aliases expanded.
+    `size` is the number of nodes in the value, with aliases expanded.
     """
 
     value: Any  # None, bool, int, float, str, dict[str, Node] or list[Node]
@@ -48,14 +53,14 @@ class Node:
     style: str = ""  # "|" or ">" for block text
 
     def plain(self) -> Any:
-        """The value as JSON has it."""
+        """Return the value as plain Python data."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         return [node.plain() for node in self.value] if isinstance(self.value, list) else self.value
 
 
 class UnreadableError(Exception):
-    """Reading stops at this problem."""
+    """A problem that ends the reading of a file."""
 
     def __init__(self, place: Place, message: str) -> None:
         self.problem = make_problem(place, "", message)
@@ -63,18 +68,16 @@ class UnreadableError(Exception):
 
 
 def read_text(path: Path) -> str:
-    """The text of a scenario file. Raises `UnreadableError` for what cannot be one."""
+    """Return the text of a scenario file. Raises `UnreadableError` for an unreadable or too large file."""
     start = Place(str(path), 1, 1)
     try:
         if not path.is_file():
-            raise UnreadableError(start, "is not a file; give a scenario's .yaml file")
+            raise UnreadableError(start, "is not a file; name the .yaml file of a scenario")
         data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None
     except OSError as error:
         raise UnreadableError(start, f"cannot be read: {error.strerror}") from None
     if data is None:
-        raise UnreadableError(
-            start, f"is larger than {LARGEST_FILE:,} bytes: no scenario is; keep data in files of its own"
-        )
+        raise UnreadableError(start, f"is larger than {LARGEST_FILE:,} bytes; move data to files of its own")
     return _decode(data, str(path))
 
 
@@ -93,7 +96,10 @@ def _decode(data: bytes, file: str) -> str:
 
 
 def compose(text: str, file: str, problems: list[Problem]) -> Node:
-    """The tree of a YAML text. Lesser problems are added to `problems`; `UnreadableError` is raised for the others."""
+    """Return the tree of a YAML text. Problems that do not end the reading are added to `problems`.
+
+    Raises `UnreadableError` for invalid YAML.
+    """
     import yaml
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the C parser is much faster where it is compiled in
@@ -108,8 +114,8 @@ def compose(text: str, file: str, problems: list[Problem]) -> Node:
 
 
 def _explain(error: Any, text: str, file: str) -> tuple[Place, str]:
-    """Where a syntax error is, in the reader's sense rather than the scanner's, and what to do about it."""
-    context, problem = error.context or "", error.problem or "is no valid YAML"
+    """Return the place and the message of a syntax error, at the cause instead of the scanner's position."""
+    context, problem = error.context or "", error.problem or "is not valid YAML"
     opened = "flow" in context or "quoted" in context or "simple key" in context
     mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -120,17 +126,17 @@ def _explain(error: Any, text: str, file: str) -> tuple[Place, str]:
         return Place(file, stopped + 1, row.find("\t") + 1), "a tab cannot indent YAML; use spaces"
     stray = rows[stopped - 1].strip() if 0 < stopped <= len(rows) else ""
     if ("mapping values" in problem and stray and ":" not in stray) or stray == "...":
-        return Place(file, stopped, 1), f"is no valid YAML: {show(stray)} is neither a key nor a value"
+        return Place(file, stopped, 1), f"is not valid YAML: {show(stray)} is neither a key nor a value"
     hint = next((words for part, words in REMEDIES.items() if part in context), "")
-    return Place(file, line + 1, column + 1), f"is no valid YAML: {problem}" + (f"; {hint}" if hint else "")
+    return Place(file, line + 1, column + 1), f"is not valid YAML: {problem}" + (f"; {hint}" if hint else "")
 
 
 class _Composer:
-    """Turns a parser's events into nodes. Recursion is no deeper than `DEEPEST`."""
+    """Composer of nodes from the events of a parser. Its recursion is at most `DEEPEST` deep."""
 
     def __init__(self, parser: Any, file: str, problems: list[Problem]) -> None:
         self.parser, self.file, self.problems = parser, file, problems
-        self.anchors: dict[str, Node | None] = {}  # None while its own value is being read
+        self.anchors: dict[str, Node | None] = {}  # None while the value of the anchor is being composed
         self.budget = MOST_NODES
 
     def compose_document(self) -> Node:
@@ -139,7 +145,7 @@ class _Composer:
         self.parser.get_event()  # the start of the stream
         if self.parser.check_event(yaml.StreamEndEvent):
             raise UnreadableError(
-                Place(self.file, 1, 1), "is empty; `society new NAME` writes a scenario to start from"
+                Place(self.file, 1, 1), "is empty; `society new NAME` creates a scenario to start from"
             )
         self.parser.get_event()  # the start of the document
         node = self._compose(0)
@@ -203,7 +209,7 @@ class _Composer:
         return Node(value, place, place, size, event.style if event.style in ("|", ">") else "")
 
     def _resolve(self, text: str, place: Place) -> Any:
-        """What a plain scalar means."""
+        """Return the value of a plain scalar."""
         if text in _WORDS:
             return _WORDS[text]
         if len(text) <= 30 and _INT.fullmatch(text):
@@ -247,7 +253,7 @@ class _Composer:
         return Node(entries, place, place, size)
 
     def _merge(self, entries: dict[str, Node]) -> None:
-        """Resolve a merge key: what its mappings have and this one has not; of several, the first wins."""
+        """Apply a merge key: add missing keys from its mappings. The first mapping with a key wins."""
         if "<<" not in entries:
             return
         merged = entries.pop("<<")

@@ -1,7 +1,7 @@
-"""The scenario that a run's folder holds: read without a look at any file, and distrusted, for it may be a stranger's.
+"""Reading of the scenario in a run's folder. It is untrusted, as the folder may come from a stranger.
 
-read_stored    for whoever reads the run: paths stand for the copies that the folder may hold
-open_stored    for commands that open models and files: paths lead into the folder, and where the user allows
+read_stored    for commands that read the run: no file is opened, and paths name copies in the folder
+open_stored    for commands that open models and files: in the folder, and where the user permits it
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _NOWHERE = Place("the stored scenario")
 
 
 def read_stored(text: str, folder: Path) -> Scenario:
-    """Return the scenario of the run in `folder`. Nothing outside the folder is looked at.
+    """Return the scenario of the run in `folder`. No file outside the folder is accessed.
 
-    Raises `RunFolderError` where the text is no scenario of this program, or names agents that it does not have.
+    Raises `RunFolderError` if the text is not a valid scenario, or names unknown agents.
     """
     if len(text) > LARGEST:
         raise _refusal(folder, f"it is longer than {LARGEST:,} characters")
@@ -43,10 +43,11 @@ def read_stored(text: str, folder: Path) -> Scenario:
 
 
 def open_stored(text: str, folder: Path, allow: Sequence[Path], hashes: Mapping[str, str] | None = None) -> Scenario:
-    """Return the scenario with the paths of what may be opened: in the run's folder and in those of `allow`.
+    """Return the scenario with paths into the run's folder and into those of `allow`.
 
-    Models must lie there. With `hashes`, so must every other file: they hold the content hash of each, by its place, as
-    the run began. Raises `InputError` for what is elsewhere, is not there, or has other contents now.
+    Models must be in these folders. With `hashes`, which has the content hash of each file at the start of the run by
+    its place in the scenario, all other files must be, too. Raises `InputError` for a file that is elsewhere, missing
+    or changed.
     """
     read_stored(text, folder)
     try:
@@ -58,25 +59,25 @@ def open_stored(text: str, folder: Path, allow: Sequence[Path], hashes: Mapping[
     for where, path in named_paths(scenario):
         if not path.exists() or hash_path(path) != hashes.get(where):
             raise InputError(
-                f"{path}, which the run in {folder} names as {where}, is not the file that the run read.",
-                "Put the file back as it was, or copy what you need by hand.",
+                f"{path}, which is {where} of the run in {folder}, has changed since the run.",
+                "Restore the original file, or copy the needed files by hand.",
             )
     return scenario
 
 
 def _explain(error: ValidationError, folder: Path) -> InputError:
-    """Return the error for a path that may not be read."""
+    """Return the error for a path that is not permitted."""
     first = error.errors(include_url=False)[0]
     named = str(first["input"])
     parent = Path(named).parent if len(named) < 1000 else Path(named[:100])
     return InputError(
         f"The scenario in the run {folder} names {named[:200]!r}, which is not in the run's folder.",
-        f"It may be any file of yours. If you want it opened, name its folder: --allow {str(parent)[:200]}",
+        f"The path may lead to any of your files. To permit it, add its folder: --allow {str(parent)[:200]}",
     )
 
 
 def _say(error: ValueError | RecursionError) -> str:
-    """Return the first thing that is wrong, on one line."""
+    """Return the first error, on one line."""
     if not isinstance(error, ValidationError):
         return f"{error!s:.300}"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -87,5 +88,5 @@ def _say(error: ValueError | RecursionError) -> str:
 def _refusal(folder: Path, fault: str) -> RunFolderError:
     return RunFolderError(
         f"The scenario in the run {folder} cannot be read: {fault}.",
-        "Install what it was made with: its plugins, and the version of society in its store.",
+        "Install the plugins and the version of society that created the run.",
     )

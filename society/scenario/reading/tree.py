@@ -1,4 +1,4 @@
-"""Finding one's way in a tree of nodes: from steps to the node, its place, and the path as people write it."""
+"""Access to a tree of nodes by steps: the node, its place, and its path as in `--set`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from society.core.problems import Place
 from society.scenario.reading.source import Node
 
 Steps = tuple[str | int, ...]
-"""Keys and indices from the root."""
+"""Keys and indices that lead from the root to a node."""
 
 
 def find_node(root: Node, steps: Steps) -> Node:
-    """The node at these steps, or the last one on the way that is there."""
+    """Return the node at these steps, or the last existing node on the way."""
     node = root
     for step in steps:
         value = node.value
@@ -26,13 +26,13 @@ def find_node(root: Node, steps: Steps) -> Node:
 
 
 def find_place(root: Node, steps: Steps, key: bool = False) -> Place:
-    """Where the value at these steps stands, or its key."""
+    """Return the place of the value at these steps, or of its key."""
     node = find_node(root, steps)
     return node.key if key else node.place
 
 
 def remove(node: Node, steps: Steps) -> Node:
-    """The tree without the key that these steps lead to."""
+    """Return the tree without the key at these steps."""
     step, rest = steps[0], steps[1:]
     if isinstance(node.value, list):
         return replace(node, value=[remove(item, rest) if i == step else item for i, item in enumerate(node.value)])
@@ -42,7 +42,7 @@ def remove(node: Node, steps: Steps) -> Node:
 
 
 def write_path(root: Node, steps: Steps) -> str:
-    """The path as `--set` takes it: `phases.debate.rounds`, with an index where an element has no name."""
+    """Return the path as in `--set`: `phases.debate.rounds`, with an index for an element without a name."""
     return ".".join(_name(root, steps[:i], step) for i, step in enumerate(steps))
 
 

@@ -1,4 +1,4 @@
-"""A tree against the models: a `Scenario`, or everything that is wrong with its shape, in plain words."""
+"""Validation of a tree by the models: a `Scenario`, or all errors of pydantic as problems in plain words."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 KEY = "[key]"
-"""What pydantic appends where a key itself is wrong."""
+"""Step that pydantic appends if a key itself is invalid."""
 MOST_PROBLEMS = 1000
-NAME_RULE = "letters, digits, - and _, at most 64, a letter first"
+"""Maximum number of errors that are explained."""
+NAME_RULE = "a letter, then at most 63 letters, digits, - and _"
 
 
 @dataclass(frozen=True, slots=True)
 class Flaws:
-    """What is wrong with a tree's shape; `unknown` are the keys that no model has."""
+    """The problems that the models find in a tree. `unknown` are the steps to unknown keys."""
 
     problems: tuple[Problem, ...]
     unknown: tuple[Steps, ...]
 
 
 def validate(root: Node, folders: Sequence[Path]) -> Scenario | Flaws:
-    """The scenario, or the flaws of its shape. Relative paths in it start at the first of `folders`."""
+    """Return the scenario of a tree, or its flaws. Paths are relative to the first of `folders`."""
     try:
         return Scenario.model_validate_json(json.dumps(root.plain()), context=allow_folders(folders))
     except ValidationError as error:
@@ -44,7 +45,7 @@ def validate(root: Node, folders: Sequence[Path]) -> Scenario | Flaws:
     found: dict[Steps, list[ErrorDetails]] = {}
     for detail in details:
         found.setdefault(_find_steps(root, detail), []).append(detail)
-    # Of a union's branches the one that got furthest is the one that was meant.
+    # Pydantic reports errors for each branch of a union: the deepest ones belong to the intended branch.
     above = {path[:i] for path in found for i in range(len(path))}
     deepest = [path for path in found if path not in above]
     unknown = (path for path in deepest if any(detail["type"] == "extra_forbidden" for detail in found[path]))
@@ -52,13 +53,13 @@ def validate(root: Node, folders: Sequence[Path]) -> Scenario | Flaws:
 
 
 def _find_steps(root: Node, detail: ErrorDetails) -> Steps:
-    """Where pydantic's error is, without the steps that it adds for unions. A missing or unknown key stays last."""
+    """Return the steps to an error of pydantic, without those of unions. A missing or unknown key is the last step."""
     node, steps, fresh = root, [], True
     *inner, last = detail["loc"] or ("",)
     for step in (*inner, last):
         value = node.value
         if fresh and isinstance(value, dict) and "kind" in value and value["kind"].value == step:
-            fresh = False  # the tag of the union, not a key of the same name
+            fresh = False  # the tag of a union, not a key of that name
         elif isinstance(value, dict) and step in value:
             node, fresh = value[str(step)], True
             steps.append(step)
@@ -71,7 +72,7 @@ def _find_steps(root: Node, detail: ErrorDetails) -> Steps:
 
 
 def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Problem:
-    """One problem for all that pydantic says of one place."""
+    """Return one problem for all errors of pydantic at one place."""
     path = write_path(root, steps)
     known = {detail["type"]: detail for detail in details}
     if "missing" in known:
@@ -90,7 +91,10 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         )
     if steps and steps[-1] == KEY:
         return make_problem(
-            node.key, path.removesuffix(f".{KEY}"), f"{show(steps[-2])} is no name: {NAME_RULE}", value=steps[-2]
+            node.key,
+            path.removesuffix(f".{KEY}"),
+            f"{show(steps[-2])} is not a valid name; use {NAME_RULE}",
+            value=steps[-2],
         )
     if "unknown_kind" in known and (problem := _explain_kind(node, path, known["unknown_kind"]["ctx"]["noun"])):
         return problem
@@ -116,20 +120,20 @@ def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
 
 
 def _explain_kind(node: Node, path: str, noun: str) -> Problem | None:
-    """Which kinds there are, if the kind is what is wrong."""
+    """Return a problem with the known kinds, or None if the kind is valid."""
     allowed = tuple(kinds(noun))
     if isinstance(node.value, dict) and "kind" not in node.value:
         if typo := next((key for key in node.value if find_near(key, ["kind"])), None):
             return make_problem(
                 node.value[typo].key, f"{path}.{typo}", f"unknown key {show(typo)}", value=typo, suggestion="kind"
             )
-        return make_problem(node.key, path, f"needs `kind`: which {noun}?", allowed=allowed)
+        return make_problem(node.key, path, f"needs `kind`, the kind of {noun}", allowed=allowed)
     kind = node.value["kind"] if isinstance(node.value, dict) else node
     if not isinstance(kind.value, str):
         return make_problem(
             kind.place,
             path,
-            f"should be a {noun}: its kind, or a mapping with `kind`, not {show(kind.value)}",
+            f"should be a {noun}, given by its kind or as a mapping with `kind`, not {show(kind.value)}",
             value=_scalar(kind),
             allowed=allowed,
         )

@@ -1,4 +1,4 @@
-"""The JSON Schema of a scenario, for editors and for saying in an error what is allowed."""
+"""The JSON Schema of a scenario, for editors and for the values that errors list as allowed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ EXTENDS = {
 
 @cache
 def scenario_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a scenario file, with every kind that is built in or installed.
+    """Return the JSON Schema (draft 2020-12) of a scenario file, with every built-in and installed kind.
 
-    A file that `extends` another need not be whole at the top; what it has must be right by itself.
+    A file with `extends` may omit required keys at the top level.
     """
     from society.scenario.schema.descriptions import Described
 
@@ -38,7 +38,7 @@ def scenario_schema() -> dict[str, Any]:
 
 
 def _name_kind(definition: dict[str, Any]) -> None:
-    """A component's mapping begins with its kind; requiring it lets an editor tell the kinds apart."""
+    """Put `kind` first and make it required, so that editors can distinguish the kinds."""
     properties = definition.get("properties", {})
     if "const" in properties.get("kind", {}):
         kind = {"const": properties.pop("kind")["const"], "description": definition.get("description", "")}
@@ -47,7 +47,7 @@ def _name_kind(definition: dict[str, Any]) -> None:
 
 
 def _tidy(field: dict[str, Any]) -> None:
-    """Refuse names that do not fit; leave out of a default what is not set."""
+    """Forbid keys that do not match a pattern, and remove unset fields from a default."""
     if "patternProperties" in field:
         field["additionalProperties"] = False
     if isinstance(field.get("default"), dict):

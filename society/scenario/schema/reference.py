@@ -1,7 +1,4 @@
-"""The reference of the scenario language in Markdown, made from the same models that check a file.
-
-What a field means is said once, beside the field; this only lays it out.
-"""
+"""The reference of the scenario language in Markdown, generated from the models that check a file."""
 
 from __future__ import annotations
 
@@ -18,17 +15,17 @@ Schema = Mapping[str, Any]
 
 
 def write_reference() -> str:
-    """Every mapping of a scenario, every kind of every noun and every template variable, as Markdown."""
+    """Return the reference of all mappings, kinds and template variables, as Markdown."""
     schema = scenario_schema()
     parts = ["### Scenario", schema["description"], _table(schema)]
     for name in _plain(schema):
         parts += [f"### {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
     for noun in BUILT_IN:
         parts.append(f"### {noun.capitalize()}")
-        parts.append(f"A {noun} is a mapping with its `kind`, or the kind alone where nothing else is required.")
+        parts.append(f"A {noun} is a mapping with its `kind`, or only the kind if no other field is required.")
         for kind, name in _classes(noun):
             parts += [f"#### `{kind}`", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
-    parts += ["### Template variables", "What a role's `system` and `prompt` may use.", _variables()]
+    parts += ["### Template variables", "Variables of the templates in `system` and `prompt` of a role.", _variables()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -37,7 +34,7 @@ def _classes(noun: str) -> Iterator[tuple[str, str]]:
 
 
 def _plain(schema: Schema) -> list[str]:
-    """The mappings without a kind, in the order in which a reader of the file meets them."""
+    """Return the names of the mappings without a kind, in the order of their first use."""
     components = {name for noun in BUILT_IN for _, name in _classes(noun)}
     found: dict[str, None] = {}
     waiting = [schema]
@@ -50,7 +47,7 @@ def _plain(schema: Schema) -> list[str]:
 
 
 def _references(schema: Schema) -> Iterator[str]:
-    """The names of the models that a model's own fields mention."""
+    """Yield the names of the models that the fields of a model refer to."""
     for key, value in schema.items():
         if key == "$ref":
             yield _name(value)
@@ -69,7 +66,7 @@ def _paragraphs(model: Schema) -> str:
 
 
 def _table(model: Schema) -> str:
-    """The fields of a model but its kind: name, what it may be, default, meaning."""
+    """Return the table of a model's fields: name, values, default and description."""
     fields = {name: field for name, field in model.get("properties", {}).items() if name != "kind"}
     if not fields:
         return ""
@@ -90,7 +87,7 @@ def _cell(text: str) -> str:
 
 
 def _default(value: Any) -> str:
-    """A default as YAML has it; nothing for what is off, and for mappings, whose own tables say it."""
+    """Return a default in YAML, or "" for an empty default and for a mapping, which has its own table."""
     if isinstance(value, dict):
         value = value.get("kind")
     if value in (None, "", []):
@@ -99,7 +96,7 @@ def _default(value: Any) -> str:
 
 
 def _words(field: Schema) -> str:
-    """What a field may be, in words; models by a link to their section."""
+    """Return the values of a field in words, with links to the sections of models."""
     if "$ref" in field:
         return _link(_name(field["$ref"]))
     if "anyOf" in field:

@@ -1,4 +1,4 @@
-"""What the JSON Schema allows at a place, in words for people who have never seen a schema."""
+"""The values that the JSON Schema allows at a place, in plain words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 
 def find_schemas(root: Node, steps: Steps) -> list[Schema]:
-    """The schemas that the value at these steps may follow: several where alternatives remain open."""
+    """Return the schemas that may apply to the value at these steps: several if there are alternatives."""
     found = _open(scenario_schema(), root)
     for i, step in enumerate(steps):
         node = find_node(root, steps[: i + 1])
@@ -21,7 +21,7 @@ def find_schemas(root: Node, steps: Steps) -> list[Schema]:
 
 
 def _open(schema: Schema, node: Node) -> list[Schema]:
-    """The alternatives of a schema, references followed; of components only the kind that the node names."""
+    """Return the alternatives of a schema with references resolved, only the node's own kind for components."""
     if "$ref" in schema:
         return _open(scenario_schema()["$defs"][schema["$ref"].rpartition("/")[2]] | _without_ref(schema), node)
     options = [inner for part in schema.get("anyOf", ()) for inner in _open(part, node)] or [schema]
@@ -49,17 +49,17 @@ def _below(schema: Schema, step: str | int) -> list[Schema]:
 
 
 def list_keys(root: Node, steps: Steps) -> tuple[str, ...]:
-    """The keys that the mapping at these steps may have."""
+    """Return the keys that are allowed in the mapping at these steps."""
     return tuple(dict.fromkeys(key for schema in find_schemas(root, steps) for key in schema.get("properties", ())))
 
 
 def list_options(schemas: list[Schema]) -> tuple[str, ...]:
-    """The texts that a value may be, where they can be counted."""
+    """Return the texts that are allowed as a value, if the schema lists them."""
     return tuple(str(option) for schema in schemas for option in schema.get("enum", ()))
 
 
 def describe(schemas: list[Schema]) -> str:
-    """What a value should be: "a whole number of at least 1, or nothing"."""
+    """Return the allowed values in words, such as "a whole number of at least 1, or nothing"."""
     words = dict.fromkeys(_describe(schema) for schema in schemas)
     given = " or ".join(word for word in words if word != "nothing") or "something else"
     return given + (", or nothing" if "nothing" in words else "")
