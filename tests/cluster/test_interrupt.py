@@ -113,6 +113,7 @@ def speak(tmp_path: Path) -> Iterator[Callable[..., Speaking]]:
         speaking.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_once_finishes_what_is_being_said(speak: Callable[..., Speaking], number: int, status: int) -> None:
     speaking = speak(3 * AT_ONCE)

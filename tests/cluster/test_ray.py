@@ -244,6 +244,7 @@ class KillAt(Watcher):
             kill_workers("finetune", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_finetunings_as_tasks_one_of_them_killed(colours, tmp_path):
     from society.scenario import load_scenario

@@ -279,6 +279,7 @@ def test_a_store_of_another_version_is_refused_and_stays_as_it_was(
     assert (folder / "store.sqlite").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder(path: Path, whole: Path, tmp_path: Path) -> None:
     """The second is refused, the first goes on as if nothing were. Each reply takes long enough for a busy machine."""
     second = load_scenario(path)

@@ -25,6 +25,7 @@ from tests.faults.test_faults import needs_preload
 from tests.faults.torture import cut, fill, kill, llama, training
 
 
+@pytest.mark.slow
 @needs_preload
 def test_killed_in_a_finetuning_and_resumed_equals_uninterrupted() -> None:
     """The same turns, results, adapters by hash and origins of training rows; no half-written adapter on the way."""
@@ -49,11 +50,13 @@ def test_no_finished_training_is_lost_to_a_power_cut(tmp_path: Path) -> None:
         assert len([row for row in Run(folder).adapters() if row.hash]) == before
 
 
+@pytest.mark.slow
 @needs_preload
 def test_a_disk_that_is_full_in_a_finetuning_is_told_and_loses_nothing() -> None:
     assert fill("training", 3, 0, print)["full disks"] == 3
 
 
+@pytest.mark.slow
 @needs_preload
 @pytest.mark.model
 def test_killed_on_a_real_model_and_resumed_equals_uninterrupted() -> None:

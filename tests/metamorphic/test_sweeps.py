@@ -84,6 +84,7 @@ def swept(spec: Spec, vary: list[str], folder: Path, manner: Manner) -> list[Var
         return []
 
 
+@pytest.mark.slow
 @relation(40, spec=worlds(), vary=grids(), manner=st.sampled_from(MANNERS))
 def test_a_variant_is_the_same_run_as_its_scenario_alone(spec: Spec, vary: list[str], manner: Manner) -> None:
     with workplace() as folder:
@@ -93,6 +94,7 @@ def test_a_variant_is_the_same_run_as_its_scenario_alone(spec: Spec, vary: list[
             assert not differences(alone, variant.run), variant.overrides
 
 
+@pytest.mark.slow
 @relation(8, spec=worlds(), vary=grids())
 def test_the_order_of_a_sweeps_variants_changes_none_of_them(spec: Spec, vary: list[str]) -> None:
     with workplace() as one, workplace() as other:

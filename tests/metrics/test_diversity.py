@@ -162,6 +162,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(load_scenario(folder / "colours.yaml"), folder / "run")
 
 
+@pytest.mark.slow
 def test_models_that_learned_apart_diverge(trained: Run) -> None:
     """Before training all are one model; after it each is further from the base."""
     before, after = measure_diversity(trained, likelihood=True, allow=[trained.folder.parent])

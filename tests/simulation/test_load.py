@@ -71,6 +71,7 @@ def load(scenario: Callable[..., Scenario], tmp_path: Path) -> Load:
     return loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", [False, True])
 def test_nothing_of_a_debate_is_kept_when_it_is_over(load: Load, resume: bool) -> None:
     """A stored turn with its chat is dozens of blocks of memory; what may stay is the key of a text or two."""
@@ -84,12 +85,14 @@ def test_nothing_of_a_debate_is_kept_when_it_is_over(load: Load, resume: bool) -
     assert len(done.results()) == 500
 
 
+@pytest.mark.slow
 def test_the_store_grows_in_proportion(load: Load) -> None:
     sizes = [(load(n)[0].folder / "store.sqlite").stat().st_size for n in (200, 400, 800)]
     once, twice = sizes[1] - sizes[0], sizes[2] - sizes[1]
     assert twice / once == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_large_society_speaks_in_full(load: Load) -> None:
     done, parts, _ = load(1, agents=1000, concurrency=1)
     assert len(done.turns()) == 2000

@@ -249,6 +249,7 @@ def test_characters_of_several_tokens_are_shown_whole() -> None:
     assert [text for text, _ in pieces if "🦙" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_society_trained_here_speaks_the_same_in_llama_cpp(tmp_path: Path) -> None:
     with one_thread():  # on cores that others use, two would wait for each other

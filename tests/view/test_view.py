@@ -171,6 +171,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
+@pytest.mark.browser
 def test_a_browser_follows_and_ctrl_c_ends_it(unfinished: Unfinished) -> None:
     with serving(unfinished.folder) as (process, url):
         assert url.startswith("http://127.0.0.1:")
@@ -190,6 +191,7 @@ def test_a_browser_follows_and_ctrl_c_ends_it(unfinished: Unfinished) -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.mark.browser
 def test_the_page_stays_when_the_server_ends(tmp_path: Path) -> None:
     done = run_sums(tmp_path, "sums", DEBATE, 3, 5)
     with serving(done.folder) as (process, url), open_browser() as browser:

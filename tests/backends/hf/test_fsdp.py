@@ -110,6 +110,7 @@ def one(config: HuggingFace, lora: TrainSettings, tmp_path_factory: pytest.TempP
     return train(config, tmp_path_factory.mktemp("one") / "lora", lora)
 
 
+@pytest.mark.slow
 def test_lora_over_two_processes(config, lora, one, tmp_path):
     told: list[tuple[int, int, float, int]] = []
     two = train(config, tmp_path / "two", lora, parallel=TWO, on_step=lambda *step: told.append(step))
@@ -125,6 +126,7 @@ def test_lora_over_two_processes(config, lora, one, tmp_path):
     check_sensitive(config, tmp_path, lora, one)
 
 
+@pytest.mark.slow
 def test_going_on_from_an_adapter(config, one, tmp_path):
     alone = train(config, tmp_path / "alone", LORA, start=one.adapter)
     shared = train(config, tmp_path / "shared", LORA, start=one.adapter, parallel=TWO)
@@ -132,6 +134,7 @@ def test_going_on_from_an_adapter(config, one, tmp_path):
     assert shared.losses[0] < one.losses[0]  # else it began anew
 
 
+@pytest.mark.slow
 def test_full_finetuning_over_two_processes(config, tmp_path):
     full = clip_some(config, tmp_path / "norms", FULL)
     alone = train(config, tmp_path / "alone", full)
@@ -151,6 +154,7 @@ def test_full_finetuning_over_two_processes(config, tmp_path):
     assert first == pytest.approx(second, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 def test_full_finetuning_of_a_bfloat16_base_over_two_processes(tmp_path, tied):
     """Gemma scales its embeddings by a buffer that is rounded where the weights are bfloat16."""
@@ -211,12 +215,14 @@ def test_what_a_process_refuses_is_told(config, one, tmp_path):
         train(config, tmp_path / "a", other, start=one.adapter, parallel=TWO)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_told(config, tmp_path):
     wild = LORA.model_copy(update={"learning_rate": 1e30, "epochs": 20, "clip": 1e30})
     with pytest.raises(BackendError, match=r"loss is (nan|inf)"):
         train(config, tmp_path / "a", wild, parallel=TWO)
 
 
+@pytest.mark.slow
 def test_cancelling_ends_the_processes(config, tmp_path):
     import asyncio
 

@@ -230,6 +230,7 @@ def test_gradient_checkpointing_changes_memory_alone(config, trained, tmp_path):
     assert again.losses == pytest.approx(trained.losses, abs=1e-4)
 
 
+@pytest.mark.slow
 @compiler
 def test_compiled_steps_learn_the_same_and_are_compiled_once(config, trained, tmp_path):
     from torch._dynamo.utils import counters
@@ -243,6 +244,7 @@ def test_compiled_steps_learn_the_same_and_are_compiled_once(config, trained, tm
     assert counters["stats"]["unique_graphs"] == compiled
 
 
+@pytest.mark.slow
 @compiler
 def test_compiling_without_a_compiler_says_what_is_missing(config, tmp_path, monkeypatch):
     from torch._inductor.exc import InvalidCxxCompiler

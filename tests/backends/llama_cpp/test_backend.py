@@ -153,6 +153,7 @@ def test_adapters_are_kept_apart(adapters: tuple[Adapter, Adapter]) -> None:
     assert len(fresh) == 2
 
 
+@pytest.mark.slow
 @needs_model
 def test_workers_side_by_side_say_what_one_says(adapters: tuple[Adapter, Adapter]) -> None:
     async def work(**size: int) -> list[str]:
@@ -198,6 +199,7 @@ def test_bad_adapters_are_refused(backend: LlamaCppBackend, tmp_path: Path, faul
         run(backend.adapters.load(Adapter(fault, str(path), "base")))
 
 
+@pytest.mark.slow
 @needs_model
 def test_reproducible_results_depend_on_the_request_alone(adapters: tuple[Adapter, Adapter]) -> None:
     questions = [ask(f"What is the capital of {c}, and why?", i, temperature=0.9) for i, c in enumerate(COUNTRIES)]

@@ -49,6 +49,7 @@ def texts(done: Run) -> dict[TurnId, tuple[str, float | None]]:
     return {turn.id: (turn.text, turn.logprob) for turn in done.turns()}
 
 
+@pytest.mark.slow
 def test_whole_interrupted_and_longer_runs_say_the_same(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
     whole = texts(run(scenario(TEXT), tmp_path / "whole"))
     assert len(whole) == 4 * 3 * 2

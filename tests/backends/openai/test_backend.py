@@ -308,6 +308,7 @@ DEBATE = """
 """
 
 
+@pytest.mark.slow
 def test_debates_through_every_fault_are_those_without(
     steady_port: int, scenario: Callable[..., Scenario], tmp_path: Path
 ) -> None:
