@@ -24,7 +24,7 @@ from backends.scripted.rules import Asked, Rule, too_slow
 from society.core.definition import defining
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 from society.core.identity import fingerprint, hash_path
-from society.core.templating.prompts import MATCH_SECONDS, compile_pattern
+from society.core.templating.patterns import MATCH_SECONDS, compile_pattern
 from society.core.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
 
 DEFAULT_REPLY = "I have nothing to say about this."

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from backends.scripted.arithmetic import find_value, show
 from society.core.component import Component
 from society.core.errors import BackendError, ContextOverflowError, TransientError
-from society.core.templating.prompts import MATCH_SECONDS, Pattern, compile_pattern
+from society.core.templating.patterns import MATCH_SECONDS, Pattern, compile_pattern
 
 _REFERENCE = re.compile(r"\\(\d)")
 

@@ -50,7 +50,7 @@ REGEX_SECONDS = 0.5
 
 
 def _check_regex(pattern: str) -> str:
-    from society.core.templating.prompts import compile_pattern
+    from society.core.templating.patterns import compile_pattern
 
     compile_pattern(pattern)
     return pattern

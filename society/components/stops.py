@@ -16,7 +16,7 @@ from society.answers import group
 from society.components.facts import PhaseFacts, Reasons
 from society.core.component import AgentName, Component
 from society.core.errors import SlowPatternError
-from society.core.templating.prompts import Pattern, search
+from society.core.templating.patterns import Pattern, search
 from society.core.types import RoundState, Turn
 
 STOPS = {

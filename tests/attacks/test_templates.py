@@ -19,7 +19,8 @@ from backends.scripted.backend import Scripted
 from society.cli import main
 from society.core.errors import BackendError, InputError, SlowPatternError, SocietyError
 from society.core.templating import sandbox
-from society.core.templating.prompts import LONGEST_PROMPT, TemplateError, compile_pattern, render, search
+from society.core.templating.patterns import compile_pattern, search
+from society.core.templating.prompts import LONGEST_PROMPT, TemplateError, render
 from society.core.types import ChatMessage, GenerateRequest, Message, Sampling, TurnId
 from society.report.verdict import find_trouble
 from society.runs.records import load_records

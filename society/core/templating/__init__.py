@@ -1,1 +1,8 @@
-"""Templates and patterns from strangers: `sandbox` runs Jinja2 with limits, `prompts` fills prompts in."""
+"""Untrusted templates and patterns.
+
+sandbox      Jinja2 with a limit of steps (fuel)
+fuel         rewrites syntax trees so that loops, comparisons and slices consume fuel
+prompts      prompt templates of scenarios
+tag_lines    a Jinja2 lexer that removes lines with only tags
+patterns     regular expressions of scenarios
+"""

@@ -1,6 +1,7 @@
-"""Payments in a template's syntax tree, for what no filter, test or call of `society.core.templating.sandbox` pays for.
+"""Rewriting of a Jinja2 syntax tree so that loops, comparisons and slices consume fuel.
 
-It puts the filters `_tick` (a fixed price) and `_weigh` (the size of a value) where time and memory are used.
+Filters, tests and calls consume fuel in `society.core.templating.sandbox`. For all other work, this module inserts the
+filters `_tick`, which consumes a fixed number of steps, and `_weigh`, which consumes the size of a value.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ CHARACTERS_PER_STEP = 8
 
 
 class _Meter(NodeTransformer):
-    """Puts the payments into a template's syntax tree that no filter, test or call makes."""
+    """A transformer that inserts the filters `_tick` and `_weigh` into a syntax tree."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 calls it
-        price = _price(node.body)
+        steps = _cost(node.body)
         self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_tick(price)))
+        node.body.insert(0, nodes.ExprStmt(_tick(steps)))
         if node.test is not None:
-            node.test = nodes.And(_tick(_price([node.test])), node.test)
+            node.test = nodes.And(_tick(_cost([node.test])), node.test)
         return node
 
     def visit_Macro(self, node: Any) -> Any:  # noqa: N802
-        price = _price(node.body)
+        steps = _cost(node.body)
         self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_tick(price)))
+        node.body.insert(0, nodes.ExprStmt(_tick(steps)))
         return node
 
     visit_CallBlock = visit_Block = visit_Macro  # noqa: N815
@@ -61,23 +62,23 @@ class _Meter(NodeTransformer):
 
 
 def meter(tree: nodes.Template, environment: Environment) -> nodes.Template:
-    """The tree with payments: passes of loops and macros by `_tick`, operands by `_weigh`."""
+    """Return the tree with fuel consumption: `_tick` for passes of loops and macros, `_weigh` for operands."""
     metered: nodes.Template = _Meter().visit(tree)
     for node in metered.find_all(nodes.Node):
         node.lineno = node.lineno or 1
-    return metered.set_environment(environment)  # type: ignore[return-value]  # it gives itself
+    return metered.set_environment(environment)  # type: ignore[return-value]  # it returns the tree
 
 
-def _tick(price: int) -> nodes.Filter:
-    return nodes.Filter(nodes.Const(price), "_tick", [], [], None, None)
+def _tick(steps: int) -> nodes.Filter:
+    return nodes.Filter(nodes.Const(steps), "_tick", [], [], None, None)
 
 
 def _weighed(node: nodes.Expr) -> nodes.Expr:
     return node if isinstance(node, nodes.Const) else nodes.Filter(node, "_weigh", [], [], None, None)
 
 
-def _price(body: Sequence[nodes.Node]) -> int:
-    """Steps that one pass over these nodes takes, loops in them once."""
+def _cost(body: Sequence[nodes.Node]) -> int:
+    """Return the number of steps of one pass over these nodes, with inner loops counted once."""
     inner = [node for part in body for node in (part, *part.find_all(nodes.Node))]
     return len(inner) + sum(
         len(node.data) // CHARACTERS_PER_STEP for node in inner if isinstance(node, nodes.TemplateData)

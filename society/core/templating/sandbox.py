@@ -1,10 +1,10 @@
-"""Jinja2 for templates from strangers: a sandbox in which every step is paid for, so none can run or grow for ever.
+"""A Jinja2 sandbox for untrusted templates, in which every operation consumes fuel.
 
-A template has `FUEL`. What it does costs about as much as the work behind it: a pass of a loop or macro costs its
-nodes, and whatever takes time by the size of its operands (a filter, a method, a comparison, `~`, a slice, output)
-costs their size, before it is done. So the limit holds in any thread, without a clock, the same on every machine.
+A rendering has `FUEL` steps. A pass of a loop or macro consumes its number of nodes. An operation whose time depends on
+the size of its operands (a filter, a method, a comparison, `~`, a slice, output) consumes their size before it runs. So
+the limit holds in any thread without a clock, and is the same on every machine.
 
-    Sandbox          the environment; `compile_source` and `fill` are how it is used
+    Sandbox          the environment
     compile_source   text -> template
     fill             template and variables -> text
 """
@@ -28,12 +28,13 @@ from jinja2.exceptions import SecurityError
 from society.core.templating.fuel import CHARACTERS_PER_STEP, meter
 
 FUEL = 2_000_000
-"""Steps that one rendering may take; some seconds at worst."""
+"""Maximum number of steps of a rendering: several seconds in the worst case."""
 LONGEST_SOURCE = 200_000
-"""Characters of a template; the longest that models come with have some 20,000."""
+"""Maximum length of a template, in characters. The longest chat templates of models have about 20,000."""
 LARGEST_NUMBER = 2**63
+"""Exclusive maximum of the operands of arithmetic."""
 FAULTS = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RuntimeError, MemoryError, SyntaxError)
-"""What Python raises for templates that ask for nonsense, or are nested too deeply; all become Jinja2's errors."""
+"""Python's exceptions for invalid or too deeply nested templates. They become errors of Jinja2."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -42,9 +43,9 @@ def _words(text: str) -> frozenset[str]:
 
 _FREE_FILTERS = _words("_tick _weigh abs attr count d default first float int last length truncate")
 _LAZY_FILTERS = _words("batch items list map reject rejectattr reverse select selectattr slice sum")
-"""They look at a container's items, not into them; all others look as deep as it goes."""
+"""Filters that access the items of a container, but not their contents."""
 _NO_FILTERS = ("format", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
-"""Their cost does not follow from the size of what they are given, or every run would differ."""
+"""Excluded filters: their cost does not depend on the size of their input, or their result is random."""
 _FREE_TESTS = _words(
     "boolean callable defined divisibleby escaped even false filter float integer iterable mapping none number odd "
     "sameas sequence string test true undefined"
@@ -61,36 +62,36 @@ _METHODS: tuple[tuple[Any, frozenset[str]], ...] = (
     ((list, tuple), _words("copy count index")),
     ((int, float, complex, bytes, range, type), frozenset()),
 )
-"""What may be called on Python's own types; of other objects, what the sandbox of Jinja2 allows."""
+"""Permitted methods of Python's own types. For other objects, the sandbox of Jinja2 decides."""
 _WIDE = re.compile(r"[0-9]{4}|\{[^{}]*\{")
-"""In a format text: a width of thousands, or one that is filled in itself."""
+"""Matches a format text with a width of four digits, or with a nested field."""
 
 
-class _Tank(threading.local):
+class _Fuel(threading.local):
     left = 0
 
 
-_TANK = _Tank()
+_FUEL = _Fuel()
 
 
 @contextmanager
 def _fuelled() -> Iterator[None]:
-    before, _TANK.left = _TANK.left, FUEL
+    before, _FUEL.left = _FUEL.left, FUEL
     try:
         yield
     finally:
-        _TANK.left = before
+        _FUEL.left = before
 
 
 def _spend(steps: int) -> bool:
-    if steps > _TANK.left:
+    if steps > _FUEL.left:
         raise SecurityError(f"it takes more than {FUEL:,} steps")
-    _TANK.left -= steps
+    _FUEL.left -= steps
     return True
 
 
 def _weigh(value: Any) -> Any:
-    """Pay for a look at all of `value`, however deep; gives it back."""
+    """Consume the size of `value` with all its contents, and return `value`."""
     if type(value) is str:
         _spend(1 + len(value) // CHARACTERS_PER_STEP)
         return value
@@ -98,7 +99,7 @@ def _weigh(value: Any) -> Any:
     while waiting:
         item = waiting.pop()
         steps += 1 + (len(item) // CHARACTERS_PER_STEP if isinstance(item, str) else 0)
-        if steps > _TANK.left:
+        if steps > _FUEL.left:
             break
         waiting.extend(_parts(item))
     _spend(steps)
@@ -118,14 +119,14 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def _count(value: Any) -> int:
-    """Items of a container, or what a text of its length costs."""
+    """Return the number of items of a container, or the steps of a text of this length."""
     if isinstance(value, str):
         return 1 + len(value) // CHARACTERS_PER_STEP
     return 1 + len(value) if isinstance(value, list | tuple | dict | range | set | frozenset) else 1
 
 
 def _factor(arguments: Sequence[Any]) -> int:
-    """By how much arguments may multiply the work, or the size of the result."""
+    """Return the factor by which arguments may multiply the work or the size of the result."""
     total = 1
     for value in arguments:
         if isinstance(value, int | float):
@@ -139,12 +140,12 @@ def _factor(arguments: Sequence[Any]) -> int:
 
 
 def _settle(value: Any) -> Any:
-    """What a lazy filter gave, as a list: its size must be known before it is used."""
+    """Return the result of a lazy filter as a list, since its size must be known before it is used."""
     return [item for item in value if _spend(1)] if isinstance(value, Iterator) else value
 
 
-def _paid_filter(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, paid for before it is done, and its result after."""
+def _metered_filter(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that consumes fuel for its input before it runs, and for its result afterwards."""
     first = int(getattr(work, "jinja_pass_arg", None) is not None)
 
     @wraps(work)
@@ -153,9 +154,9 @@ def _paid_filter(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         if name in _LAZY_FILTERS:
             _spend(_count(value) * _factor([*others, *more.values()]))
         elif name not in _FREE_FILTERS:
-            left = _TANK.left
+            left = _FUEL.left
             _weigh(value)
-            _spend((left - _TANK.left) * _factor([*others, *more.values()]))
+            _spend((left - _FUEL.left) * _factor([*others, *more.values()]))
         result = work(*before, value, *others, **more)
         _spend(_count(result))
         return result
@@ -163,7 +164,7 @@ def _paid_filter(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     return filtered
 
 
-def _paid_test(work: Any) -> Any:
+def _metered_test(work: Any) -> Any:
     @wraps(work)
     def tested(*given: Any) -> Any:
         for value in given:
@@ -173,13 +174,13 @@ def _paid_test(work: Any) -> Any:
     return tested
 
 
-@jinja2.pass_context  # so that nothing is worked out while a template is compiled
+@jinja2.pass_context  # so that Jinja2 does not evaluate constants during compilation
 def _show(context: jinja2.runtime.Context, value: Any) -> Any:
     return _weigh(value)
 
 
 class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Templates cannot reach Python, change what they are given, or use more than `FUEL`."""
+    """An environment whose templates cannot access Python, modify their variables, or use more than `FUEL` steps."""
 
     intercepted_binops = _words("+ - * / // % **")
 
@@ -195,19 +196,19 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             del self.filters[name]
         for name in ("lipsum", "cycler", "joiner"):
             del self.globals[name]
-        self.globals["dict"] = lambda *given, **more: dict(*given, **more)  # the class has more to offer
+        self.globals["dict"] = lambda *given, **more: dict(*given, **more)  # the class itself has more methods
         add_numbers = self.filters["sum"]
         self.filters["_tick"], self.filters["_weigh"] = _spend, _weigh
-        self.filters |= {name: _paid_filter(name, work) for name, work in self.filters.items() if name[0] != "_"}
-        self.tests |= {name: _paid_test(work) for name, work in self.tests.items() if name not in _FREE_TESTS}
+        self.filters |= {name: _metered_filter(name, work) for name, work in self.filters.items() if name[0] != "_"}
+        self.tests |= {name: _metered_test(work) for name, work in self.tests.items() if name not in _FREE_TESTS}
         self.filters["sum"] = _only_numbers(add_numbers)
 
     def add_filter(self, name: str, work: Callable[..., Any]) -> None:
-        """Put a filter in that is paid for like the others."""
-        self.filters[name] = _paid_filter(name, work)
+        """Add a filter that consumes fuel like the others."""
+        self.filters[name] = _metered_filter(name, work)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """As the lists above say; asked once for each type and name, for it looks at nothing else."""
+        """Return whether a template may access an attribute. The verdict is cached by type and name."""
         place = (type(obj), attr)
         if (verdict := self._verdicts.get(place)) is None:
             if len(self._verdicts) > 10_000:
@@ -218,12 +219,12 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return verdict
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """`"...".format`, without widths that make huge texts."""
+        """Return `"...".format` without widths that produce huge texts."""
         work, text = super().wrap_str_format(value), getattr(value, "__self__", "")
         if work is None:
             return None
         if value.__name__ != "format" or _WIDE.search(text):
-            raise SecurityError("a format text with a width of thousands or of its own")
+            raise SecurityError("a format text has a width of thousands or a nested field")
 
         def fill_in(*given: Any, **more: Any) -> str:
             _spend(_count(text) + (1 + text.count("{")) * _factor([*given, *more.values()]))
@@ -232,7 +233,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return fill_in
 
     def call(self, context: jinja2.runtime.Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a function, macro or method, paid for."""
+        """Call a function, macro or method, and consume fuel for its arguments and result."""
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         given = [_settle(value) for value in args]
         if isinstance(owner, str | list | tuple | dict):
@@ -247,7 +248,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return result
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        """Sums of numbers, texts and lists; everything else for small numbers only."""
+        """Return the result of an operator: `+` for numbers, texts and lists, the others for small numbers only."""
         if all(isinstance(side, int | float) and abs(side) < LARGEST_NUMBER for side in (left, right)):
             if operator != "**":
                 return super().call_binop(context, operator, left, right)
@@ -263,19 +264,19 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
 
 def _only_numbers(work: Callable[..., Any]) -> Callable[..., Any]:
-    paid = _paid_filter("sum", work)
+    metered = _metered_filter("sum", work)
 
-    @wraps(paid)
+    @wraps(metered)
     def summed(environment: Any, value: Any, attribute: Any = None, start: Any = 0) -> Any:
-        if not isinstance(start, int | float):  # lists are added up in quadratic time
+        if not isinstance(start, int | float):  # adding lists takes quadratic time
             raise SecurityError("`sum` is for numbers")
-        return paid(environment, value, attribute, start)
+        return metered(environment, value, attribute, start)
 
     return summed
 
 
 def compile_source(environment: Sandbox, source: str) -> jinja2.Template:
-    """The template. Raises `jinja2.TemplateError` for whatever is wrong with it."""
+    """Return the compiled template. Raises `jinja2.TemplateError` for an invalid template."""
     if len(source) > LONGEST_SOURCE:
         raise jinja2.TemplateSyntaxError(f"it has more than {LONGEST_SOURCE:,} characters", 1)
     try:
@@ -286,7 +287,8 @@ def compile_source(environment: Sandbox, source: str) -> jinja2.Template:
 
 
 def fill(template: jinja2.Template, variables: Mapping[str, Any], longest: int) -> str:
-    """What the template makes of `variables`. Raises `jinja2.TemplateError` for whatever goes wrong."""
+    """Return the rendered text. Raises `jinja2.TemplateError` for any failure, or for more than `longest`
+    characters."""
     parts: list[str] = []
     length = 0
     try:
@@ -294,7 +296,7 @@ def fill(template: jinja2.Template, variables: Mapping[str, Any], longest: int) 
             for part in template.generate(variables):
                 length += len(part)
                 if length > longest:
-                    raise SecurityError(f"it makes more than {longest:,} characters")
+                    raise SecurityError(f"it produces more than {longest:,} characters")
                 parts.append(part)
     except FAULTS as error:
         raise jinja2.TemplateRuntimeError(str(error) or type(error).__name__) from error

@@ -1,7 +1,7 @@
-"""A Jinja2 lexer for prompts: a line that holds only tags vanishes, every other line stays as it is written.
+"""A Jinja2 lexer for prompts that removes lines with only tags and keeps all other lines unchanged.
 
-Jinja2's own options `trim_blocks` and `lstrip_blocks` also cut lines that hold text: after `{% endif %}` at the end of
-such a line the next line would follow without a space.
+Jinja2's own options `trim_blocks` and `lstrip_blocks` also change lines with text: after `{% endif %}` at the end of
+such a line, the next line would follow without a space.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from jinja2 import Environment
 from jinja2.lexer import Lexer
 
 Token = tuple[int, str, str]
-"""Line, type and text of a token, as `Lexer.tokeniter` yields them."""
+"""Line number, type and text of a token, as yielded by `Lexer.tokeniter`."""
 _TAGS = ("block_begin", "block_end", "comment_begin", "comment_end", "raw_begin", "raw_end")
 _PARTS = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 class TagLineLexer(Lexer):
-    """Splits a template into tokens, without the blanks and the line break of lines that hold only tags.
+    """A lexer that omits the spaces and the line break of lines with only tags.
 
-    A tag with a plus sign (`{%+ if x %}`, `{% endif +%}`) keeps its line. Make it of an environment without
-    `trim_blocks` and `lstrip_blocks`.
+    A tag with a plus sign (`{%+ if x %}`, `{% endif +%}`) keeps its line. The environment must not set `trim_blocks` or
+    `lstrip_blocks`.
     """
 
     def __init__(self, environment: Environment) -> None:
         if environment.trim_blocks or environment.lstrip_blocks:
-            raise ValueError("the environment should not trim blocks itself")
+            raise ValueError("the environment must not set trim_blocks or lstrip_blocks")
         super().__init__(environment)
 
     def tokeniter(
@@ -40,7 +40,7 @@ class TagLineLexer(Lexer):
 
 @dataclass
 class _Line:
-    """The tokens of one line of a template. A tag that goes over several lines belongs to one of these."""
+    """The tokens of one line of a template. A tag over several lines belongs to one of them."""
 
     tokens: list[Token] = field(default_factory=list)
     has_tag: bool = False
