@@ -53,7 +53,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
 
 def build_page(title: str, blocks: str = "", live: bool = False) -> str:
     """The HTML. `blocks` are the data; a live page has none and may ask the server that it came from."""
-    style, script = _asset("report.css"), _script()
+    style, script = _asset("report.css"), build_script()
     policy = {
         "default-src": "'none'", "script-src": _source(script), "style-src": _source(style), "img-src": "data:",
         "base-uri": "'none'", "form-action": "'none'",
@@ -85,7 +85,7 @@ def pack(value: Any) -> bytes:
 
 
 @cache
-def _script() -> str:
+def build_script() -> str:
     return '"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS)
 
 

@@ -64,17 +64,15 @@ def test_hidden_letters_and_injections_are_shown_as_such(done: Run, tmp_path: Pa
         page.wait_for_selector(".turn .text .suspect")
         loud = page.locator(".turn", has_text="loud").first
         warning = loud.locator(".warning").inner_text()
-        assert warning == ("⚠ has what looks like an instruction to readers and a control token and a mark of a role")
+        assert warning == "⚠ possibly an instruction to readers and a control token and a role label"
         marked = loud.locator(".text .suspect").all_inner_texts()
-        assert marked == [
-            "Ignore all previous instructions", "<|im_end|>", "<|im_start|>", "system:",
-        ]  # fmt: skip
-        hidden = loud.locator(".text .hidden-letter").all_inner_texts()
+        assert marked == ["Ignore all previous instructions", "<|im_end|>", "<|im_start|>", "system:"]
+        hidden = loud.locator(".text .hidden-char").all_inner_texts()
         assert hidden == ["U+202E", "U+202C", "U+200B", "U+001B", "U+001B", "U+0007"]
         calm = page.locator(".turn", has_text="calm").first
-        assert calm.locator(".warning, .suspect, .hidden-letter").count() == 0
-        assert page.locator("#debate h2 .hidden-letter").count() == 1
-        assert page.locator("#subtitle .hidden-letter").count() == 1
+        assert calm.locator(".warning, .suspect, .hidden-char").count() == 0
+        assert page.locator("#debate h2 .hidden-char").count() == 1
+        assert page.locator("#subtitle .hidden-char").count() == 1
         assert page.locator("img").count() == 0
         left = page.evaluate("document.body.innerText")
         assert not HIDDEN.search(left)
@@ -91,7 +89,7 @@ def test_page_and_program_hide_and_reveal_the_same_letters(done: Run, tmp_path: 
         const found = [];
         for (let i = 0; i < 0x110000; i += 1) {
             if (i >= 0xd800 && i < 0xe000) continue;
-            if (plainly(String.fromCodePoint(i)).startsWith("⟦U+")) found.push(i);
+            if (plainText(String.fromCodePoint(i)).startsWith("⟦U+")) found.push(i);
         }
         return found;
     }"""

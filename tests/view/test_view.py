@@ -201,5 +201,5 @@ def test_the_page_stays_when_the_server_ends(tmp_path: Path) -> None:
         page.wait_for_selector(READY)
         process.terminate()
         process.wait(120)
-        page.wait_for_selector("#live:text-is('the server has ended')")
+        page.wait_for_selector("#live:text-is('the server has stopped')")
         assert page.locator(".row").count() == 5

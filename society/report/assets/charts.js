@@ -3,7 +3,6 @@
 const WIDTH = 380;
 const COLOURS = 6; // series-0 to series-5 in report.css
 
-const isKnown = (value) => value !== null && value !== undefined;
 const known = (values) => values.filter(isKnown);
 
 // Round numbers from at most `low` to at least `high`.
@@ -20,8 +19,8 @@ function roundTicks(low, high, most = 5, least = 0) {
 }
 
 // Ticks of an axis for these values: shares stay in [0, 1], numbers start at 0 or below.
-function axisTicks({ unit, start }, values, most = 5) {
-  const numbers = known([...values, start]);
+function axisTicks({ unit, start: origin }, values, most = 5) {
+  const numbers = known([...values, origin]);
   if (!numbers.length) return [0, 1];
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   if (unit === "share") {
@@ -32,15 +31,15 @@ function axisTicks({ unit, start }, values, most = 5) {
   return roundTicks(Math.min(0, low), high === low ? low + 1 : high, most);
 }
 
-const number = (value) => (isKnown(value) ? grouped(Number(value.toPrecision(3))) : "–");
-const formatter = ({ unit }) => (unit === "share" ? percent : number);
-const tickText = ({ unit }, value) => (unit === "share" ? percent(value, 0) : number(value));
+const significant = (value) => (isKnown(value) ? grouped(Number(value.toPrecision(3))) : "–");
+const formatter = ({ unit }) => (unit === "share" ? percent : significant);
+const tickText = ({ unit }, value) => (unit === "share" ? percent(value, 0) : significant(value));
 
-const scale = (ticks, start, end) => (value) =>
-  start + ((value - ticks[0]) / (ticks.at(-1) - ticks[0] || 1)) * (end - start);
+const scale = (ticks, from, to) => (value) =>
+  from + ((value - ticks[0]) / (ticks.at(-1) - ticks[0] || 1)) * (to - from);
 
 const label = (x, y, text, attributes = {}) => draw("text", { x, y, ...attributes }, text);
-const line = (x1, y1, x2, y2, name) => draw("line", { x1, y1, x2, y2, class: name });
+const segment = (x1, y1, x2, y2, name) => draw("line", { x1, y1, x2, y2, class: name });
 
 function picture(height, description, ...parts) {
   return draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": description }, ...parts);
@@ -49,24 +48,36 @@ function picture(height, description, ...parts) {
 const bounds = ({ low, high }, format) => (isKnown(low) ? ` [${format(low)} to ${format(high)}]` : "");
 
 function drawForest({ rows }) {
-  const ticks = axisTicks({ unit: "share" }, rows.flatMap((row) => [row.value, row.low, row.high]), 4);
+  const ticks = axisTicks(
+    { unit: "share" },
+    rows.flatMap((row) => [row.value, row.low, row.high]),
+    4,
+  );
   const [left, right, step] = [170, 312, 34];
   const bottom = rows.length * step + 6;
   const x = scale(ticks, left, right);
   const digits = ticks[1] - ticks[0] < 0.01 ? 1 : 0;
   const grid = ticks.map((tick) => [
-    line(x(tick), 2, x(tick), bottom, "grid"),
+    segment(x(tick), 2, x(tick), bottom, "grid"),
     label(x(tick), bottom + 15, percent(tick, digits), { class: "tick", "text-anchor": "middle" }),
   ]);
   const text = (row) => `${row.name} ${percent(row.value)}${bounds(row, percent)}`;
   const lines = rows.map((row, i) => {
     const y = i * step + step / 2 + 3;
-    return draw("g", { class: row.strong ? "strong" : "" },
+    return draw(
+      "g",
+      { class: row.strong ? "strong" : "" },
       draw("title", {}, row.n ? `${text(row)}, n = ${grouped(row.n)}` : text(row)),
       label(0, y + 4, shorten(row.name, 27), { class: "name" }),
-      isKnown(row.low) ? line(x(row.low), y, x(row.high), y, "interval") : null,
-      draw("circle", { cx: x(row.value), cy: y, r: row.strong ? 5.5 : 4.5, class: isKnown(row.low) ? "dot" : "dot open" }),
-      label(WIDTH, y + 4, percent(row.value), { class: "value", "text-anchor": "end" }));
+      isKnown(row.low) ? segment(x(row.low), y, x(row.high), y, "interval") : null,
+      draw("circle", {
+        cx: x(row.value),
+        cy: y,
+        r: row.strong ? 5.5 : 4.5,
+        class: isKnown(row.low) ? "dot" : "dot open",
+      }),
+      label(WIDTH, y + 4, percent(row.value), { class: "value", "text-anchor": "end" }),
+    );
   });
   return picture(bottom + 22, rows.map(text).join("; "), grid, lines);
 }
@@ -76,11 +87,14 @@ function drawChart(chart) {
   const unit = chart.y.unit === "share" ? "" : chart.y.label;
   const area = { left: 44, right: WIDTH - 14, top: unit ? 20 : 8, bottom: 182 };
   const x = placeAcross(chart, area);
-  const ticks = axisTicks(chart.y, chart.series.flatMap((series) => series.points.flatMap((p) => [p.y, p.low, p.high])));
+  const ticks = axisTicks(
+    chart.y,
+    chart.series.flatMap((series) => series.points.flatMap((p) => [p.y, p.low, p.high])),
+  );
   const y = scale(ticks, area.bottom, area.top);
   const axes = [
     ticks.map((tick) => [
-      line(area.left, y(tick), area.right, y(tick), "grid"),
+      segment(area.left, y(tick), area.right, y(tick), "grid"),
       label(area.left - 6, y(tick) + 4, tickText(chart.y, tick), { class: "tick", "text-anchor": "end" }),
     ]),
     x.ticks.map(([place, text]) => label(place, area.bottom + 18, text, { class: "tick", "text-anchor": "middle" })),
@@ -94,13 +108,19 @@ function drawChart(chart) {
   });
   const curves = described.map((series, i) => {
     const beside = x.single ? (i - (described.length - 1) / 2) * 18 : 0; // a single place: side by side
-    return drawSeries(series, (place) => x.at(place) + beside, y, (point) => describePoint(chart, series, point));
+    return drawSeries(
+      series,
+      (place) => x.at(place) + beside,
+      y,
+      (point) => describePoint(chart, series, point),
+    );
   });
-  const text = described.filter((series) => !series.faint).map((series) =>
-    `${series.name}: ${series.points.map((point) => describeValue(chart, point)).join(", ")}`);
+  const text = described
+    .filter((series) => !series.faint)
+    .map((series) => `${series.name}: ${series.points.map((point) => describeValue(chart, point)).join(", ")}`);
   const height = area.bottom + (chart.x.label ? 40 : 26);
   const names = placeNames(described, x.at, y);
-  return make("div", {}, picture(height, text.join("; "), axes, curves.reverse(), names), drawLegend(described));
+  return make("div", {}, picture(height, text.join("; "), axes, curves.toReversed(), names), drawLegend(described));
 }
 
 // Positions along the x axis: by name, or by number. `ticks` are [position, text].
@@ -134,7 +154,9 @@ const pathOf = (places) => places.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixe
 // The path through these places: straight, in steps, or none.
 function curveOf(kind, places) {
   if (kind === "none") return "";
-  return pathOf(kind === "step" ? places.flatMap((place, i) => (i ? [[place[0], places[i - 1][1]], place] : [place])) : places);
+  return pathOf(
+    kind === "step" ? places.flatMap((place, i) => (i ? [[place[0], places[i - 1][1]], place] : [place])) : places,
+  );
 }
 
 // A series: its intervals, its line, and a dot for each point, smaller where there are many.
@@ -143,23 +165,36 @@ function drawSeries(series, x, y, describe) {
   const bounded = series.interval === "none" ? [] : points.filter((point) => isKnown(point.low));
   const high = bounded.map((point) => [x(point.x), y(point.high)]);
   const low = bounded.map((point) => [x(point.x), y(point.low)]);
-  const intervals = series.interval === "band" && bounded.length > 1
-    ? draw("path", { class: "band", d: `${pathOf([...high, ...low.reverse()])}Z` })
-    : high.map(([left, top], i) => line(left, top, left, low[i][1], "interval"));
+  const intervals =
+    series.interval === "band" && bounded.length > 1
+      ? draw("path", { class: "band", d: `${pathOf([...high, ...low.toReversed()])}Z` })
+      : high.map(([left, top], i) => segment(left, top, left, low[i][1], "interval"));
   const radius = points.length > 12 ? 2.2 : 3.5;
   const dots = points.map((point) =>
-    draw("circle", { cx: x(point.x), cy: y(point.y), r: radius, class: "dot" }, draw("title", {}, describe(point))));
-  const curve = curveOf(series.line, points.map((point) => [x(point.x), y(point.y)]));
-  return draw("g", { class: series.style }, intervals,
+    draw("circle", { cx: x(point.x), cy: y(point.y), r: radius, class: "dot" }, draw("title", {}, describe(point))),
+  );
+  const curve = curveOf(
+    series.line,
+    points.map((point) => [x(point.x), y(point.y)]),
+  );
+  return draw(
+    "g",
+    { class: series.style },
+    intervals,
     draw("path", { class: "curve", d: curve }, draw("title", {}, series.name)),
-    series.faint ? null : dots);
+    series.faint ? null : dots,
+  );
 }
 
 // Each text of the legend once; without a legend where there is one series only.
 function drawLegend(series) {
   const entries = new Map(series.map(({ legend, style }) => [legend, style]));
   if (entries.size < 2) return null;
-  return make("ul", { class: "legend" }, [...entries].map(([text, style]) => make("li", { class: style }, text)));
+  return make(
+    "ul",
+    { class: "legend" },
+    [...entries].map(([text, style]) => make("li", { class: style }, text)),
+  );
 }
 
 // Names beside their points, each where no earlier name and no point is.
@@ -169,7 +204,10 @@ function placeNames(series, x, y) {
   return points.map((point) => {
     const width = point.name.length * 5.9;
     const [left, right] = [-9 - width, 9];
-    const spots = [4, -9, 16, 28].flatMap((down) => [[right, down], [left, down]]);
+    const spots = [4, -9, 16, 28].flatMap((down) => [
+      [right, down],
+      [left, down],
+    ]);
     const boxOf = ([across, down]) => [x(point.x) + across, y(point.y) + down - 10, width, 13];
     const spot = spots.find((found) => fits(boxOf(found), taken));
     if (!spot) return null;
@@ -186,8 +224,9 @@ function fits([left, top, width, height], taken) {
 
 // Bars from zero to the right, and to the left for negative values, with their sums at the ends.
 function drawBars({ bars, axis }) {
-  const sums = bars.map(({ parts }) => [-1, 1].map((side) =>
-    parts.reduce((sum, part) => (part.value * side > 0 ? sum + part.value : sum), 0)));
+  const sums = bars.map(({ parts }) =>
+    [-1, 1].map((side) => parts.reduce((sum, part) => (part.value * side > 0 ? sum + part.value : sum), 0)),
+  );
   const both = sums.some(([low]) => low < 0);
   const most = Math.max(...sums.flat().map(Math.abs), axis.unit === "share" ? 0.001 : 1);
   const [left, right, step] = [both ? 160 : 112, WIDTH - 46, 28];
@@ -196,18 +235,30 @@ function drawBars({ bars, axis }) {
   const text = (value) => (axis.unit === "share" ? percent(Math.abs(value)) : grouped(value));
   const rows = bars.map((bar, i) => {
     const ends = { true: zero, false: zero };
-    const segments = bar.parts.filter((part) => part.value || !both).map((part) => {
-      const negative = part.value < 0;
-      const size = Math.max(width(part.value), 1);
-      ends[negative] += negative ? -size : size;
-      return draw("rect", { x: negative ? ends.true : ends.false - size, y: i * step + 5, width: size, height: 17, class: part.tone },
-        draw("title", {}, `${bar.name}, ${part.name}: ${text(part.value)}`));
-    });
-    return draw("g", { class: "bar" }, label(0, i * step + 18, shorten(bar.name, 18), { class: "name" }), segments,
+    const segments = bar.parts
+      .filter((part) => part.value || !both)
+      .map((part) => {
+        const negative = part.value < 0;
+        const size = Math.max(width(part.value), 1);
+        ends[negative] += negative ? -size : size;
+        return draw(
+          "rect",
+          { x: negative ? ends.true : ends.false - size, y: i * step + 5, width: size, height: 17, class: part.tone },
+          draw("title", {}, `${bar.name}, ${part.name}: ${text(part.value)}`),
+        );
+      });
+    return draw(
+      "g",
+      { class: "bar" },
+      label(0, i * step + 18, shorten(bar.name, 18), { class: "name" }),
+      segments,
       label(ends.false + 8, i * step + 18, text(sums[i][1]), { class: "value" }),
-      both ? label(ends.true - 8, i * step + 18, text(sums[i][0]), { class: "value", "text-anchor": "end" }) : null);
+      both ? label(ends.true - 8, i * step + 18, text(sums[i][0]), { class: "value", "text-anchor": "end" }) : null,
+    );
   });
-  const described = bars.map((bar) => `${bar.name}: ${bar.parts.map((part) => `${part.name} ${text(part.value)}`).join(", ")}`);
+  const described = bars.map(
+    (bar) => `${bar.name}: ${bar.parts.map((part) => `${part.name} ${text(part.value)}`).join(", ")}`,
+  );
   const shown = bars.flatMap(({ parts }) => parts.filter((part) => part.value));
   const legend = drawLegend(both ? shown.map((part) => ({ legend: part.name, style: `tone ${part.tone}` })) : []);
   return make("div", {}, picture(bars.length * step + 4, described.join("; "), rows), legend);

@@ -1,8 +1,8 @@
-// One debate, whole: the question, the graph with its slider over rounds, every turn, prompts on demand.
+// One debate: the question, the graph with a slider over rounds, every turn, and prompts on demand.
 
 const LONG = 1400;
 
-const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn[0]))].sort((a, b) => a - b);
+const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn[0]))].toSorted((a, b) => a - b);
 const stageName = (run, stage) => {
   const [phase, round] = run.stages[stage];
   return run.stages.filter(([name]) => name === phase).length > 1 ? `${phase}, round ${round}` : phase;
@@ -14,16 +14,17 @@ class DebateView {
     this.onRound = onRound;
   }
 
-  // Shows a debate at a round (its place among the debate's rounds, from 0).
-  show(number, position, round) {
-    Object.assign(this, { number, position, run: data.runs[number], row: data.runs[number].debates[position] });
+  // Shows a debate at a round (an index into the debate's rounds).
+  show(runNumber, position, round) {
+    const run = data.runs[runNumber];
+    Object.assign(this, { runNumber, position, run, row: run.debates[position] });
     this.stages = stagesOf(this.row);
     this.round = Math.min(Math.max(round, 0), this.stages.length - 1);
     this.picture = make("div", { class: "picture" });
     this.slider = this.buildSlider();
     this.sections = this.stages.map((stage, i) => this.buildStage(stage, i));
     this.bar = make("div", { class: "stage-bar" }, this.picture, this.slider);
-    const nothing = this.stages.length ? null : make("p", { class: "dim" }, "Nothing was said yet.");
+    const nothing = this.stages.length ? null : make("p", { class: "dim" }, "No turn is finished yet.");
     this.element.replaceChildren(this.buildHead(), this.bar, ...this.sections, ...(nothing ? [nothing] : []));
     this.element.scrollTop = 0;
     this.paintRound();
@@ -34,53 +35,105 @@ class DebateView {
     const { row } = this;
     const kind = ending(row);
     const facts = [
-      ["decided", make("span", { class: `chip ${row.decision < 0 ? "unread" : tone(row, row.decision)}` },
-        row.decision < 0 ? (kind === "pending" ? "under way" : `no answer (${row.reason})`) : row.answers[row.decision][0]),
-      ` ${SIGNS[kind]} ${ENDINGS[kind]}`],
+      [
+        "decided",
+        make("span", { class: `chip ${row.decision < 0 ? "unread" : tone(row, row.decision)}` }, decisionText(row)),
+        ` ${SIGNS[kind]} ${ENDINGS[kind]}`,
+      ],
       ["true answer", row.gold || "not known"],
       ["support", row.decision < 0 ? "–" : percent(row.support, 0)],
     ];
-    const place = [row.item, row.iteration ? `iteration ${row.iteration}` : "", row.sample ? `sample ${row.sample + 1}` : ""].filter(Boolean).join(" · ");
-    return make("header", {},
-      make("div", { class: "debate-bar" },
+    const place = [
+      row.item,
+      row.iteration ? `iteration ${row.iteration}` : "",
+      row.sample ? `sample ${row.sample + 1}` : "",
+    ]
+      .filter(Boolean)
+      .join(" · ");
+    return make(
+      "header",
+      {},
+      make(
+        "div",
+        { class: "debate-bar" },
         make("button", { type: "button", class: "quiet back", onclick: closeDebate }, "← All debates"),
-        make("span", { class: "dim place" }, shorten(place, 80)), make("span", { class: "spring" }),
-        make("button", { type: "button", class: "quiet", title: "Previous (k)", "aria-label": "Previous debate", onclick: () => step(-1) }, "↑"),
-        make("button", { type: "button", class: "quiet", title: "Next (j)", "aria-label": "Next debate", onclick: () => step(1) }, "↓")),
+        make("span", { class: "dim place" }, shorten(place, 80)),
+        make("span", { class: "spring" }),
+        make(
+          "button",
+          {
+            type: "button",
+            class: "quiet",
+            title: "Previous (k)",
+            "aria-label": "Previous debate",
+            onclick: () => step(-1),
+          },
+          "↑",
+        ),
+        make(
+          "button",
+          { type: "button", class: "quiet", title: "Next (j)", "aria-label": "Next debate", onclick: () => step(1) },
+          "↓",
+        ),
+      ),
       make("h2", { class: "question" }, row.question),
-      make("dl", { class: "facts" }, facts.map(([name, ...value]) => make("div", {}, make("dt", {}, name), make("dd", {}, ...value)))),
-      this.buildOthers());
+      make(
+        "dl",
+        { class: "facts" },
+        facts.map(([name, ...value]) => make("div", {}, make("dt", {}, name), make("dd", {}, ...value))),
+      ),
+      this.buildOthers(),
+    );
   }
 
-  // How the other runs ended on the same question.
+  // The decisions of other runs on the same question.
   buildOthers() {
-    const places = Object.entries(pairs.get(debateKey(this.row)) ?? {}).filter(([run]) => Number(run) !== this.number);
-    return places.length === 0 ? null : make("p", { class: "others" }, places.map(([run, position]) => {
-      const row = data.runs[run].debates[position];
-      return make("button", { type: "button", onclick: () => openDebate(Number(run), position, 0) },
-        `in ${data.runs[run].name}: ${row.decision < 0 ? "no answer" : shorten(oneLine(row.answers[row.decision][0]), 40)} ${SIGNS[ending(row)]}`);
-    }));
+    const places = Object.entries(pairs.get(debateKey(this.row)) ?? {}).filter(
+      ([run]) => Number(run) !== this.runNumber,
+    );
+    return places.length === 0
+      ? null
+      : make(
+          "p",
+          { class: "others" },
+          places.map(([run, position]) => {
+            const row = data.runs[run].debates[position];
+            return make(
+              "button",
+              { type: "button", onclick: () => openDebate(Number(run), position, 0) },
+              `in ${data.runs[run].name}: ${shorten(oneLine(decisionText(row)), 40)} ${SIGNS[ending(row)]}`,
+            );
+          }),
+        );
   }
 
   buildSlider() {
     if (this.stages.length < 2) return null;
     this.output = make("output", { for: "round" });
-    const input = make("input", { type: "range", id: "round", min: 0, max: this.stages.length - 1, step: 1, value: this.round,
-      "aria-label": "Round", oninput: () => this.go(Number(input.value), true) });
+    const input = make("input", {
+      type: "range",
+      id: "round",
+      min: 0,
+      max: this.stages.length - 1,
+      step: 1,
+      value: this.round,
+      "aria-label": "Round",
+      oninput: () => this.go(Number(input.value), true),
+    });
     this.input = input;
     return make("div", { class: "slider" }, input, this.output);
   }
 
-  go(round, told = false) {
+  go(round, scroll = false) {
     if (!this.row) return;
     this.round = Math.min(Math.max(round, 0), this.stages.length - 1);
     this.paintRound();
-    if (told) this.bringRound();
+    if (scroll) this.scrollToRound();
     this.onRound(this.round);
   }
 
-  // Scrolls to the round's turns, where the graph stays in sight above them.
-  bringRound() {
+  // Scrolls to the round's turns if the graph stays visible above them.
+  scrollToRound() {
     if (!this.stages.length || getComputedStyle(this.bar).position !== "sticky") return;
     this.element.scrollTop = this.round ? this.sections[this.round].offsetTop - this.bar.offsetHeight - 8 : 0;
   }
@@ -91,89 +144,132 @@ class DebateView {
     this.picture.replaceChildren(drawGraph(this.run, this.row, stage));
     if (this.input) {
       this.input.value = this.round;
-      this.input.setAttribute("aria-valuetext", plainly(stageName(this.run, stage)));
-      this.output.textContent = plainly(stageName(this.run, stage));
+      this.input.setAttribute("aria-valuetext", plainText(stageName(this.run, stage)));
+      this.output.textContent = plainText(stageName(this.run, stage));
     }
-    this.sections.forEach((section, i) => section.toggleAttribute("data-current", i === this.round && this.sections.length > 1));
+    this.sections.forEach((section, i) =>
+      section.toggleAttribute("data-current", i === this.round && this.sections.length > 1),
+    );
   }
 
   buildStage(stage, i) {
     const turns = this.row.turns.map((turn, t) => [turn, t]).filter(([turn]) => turn[0] === stage);
-    return make("section", { class: "stage", "aria-label": stageName(this.run, stage) },
+    return make(
+      "section",
+      { class: "stage", "aria-label": stageName(this.run, stage) },
       make("h3", {}, make("button", { type: "button", onclick: () => this.go(i) }, stageName(this.run, stage))),
-      make("div", { class: "turns" }, turns.map(([turn, t]) => this.buildTurn(turn, t))));
+      make(
+        "div",
+        { class: "turns" },
+        turns.map(([turn, t]) => this.buildTurn(turn, t)),
+      ),
+    );
   }
 
   buildTurn(turn, t) {
     const { row } = this;
     const [, agent, answer, state, generated, , reads, confidence] = turn;
-    const said = state === 1 ? "failed" : answer < 0 ? "no readable answer" : row.answers[answer][0];
+    let text = answer < 0 ? "no readable answer" : row.answers[answer][0];
+    if (state === 1) text = "failed";
     const notes = [
       reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source][1]))].join(", ")}` : "",
-      generated ? `${grouped(generated)} tokens` : "", state === 2 ? "cut off at the token limit" : "",
+      generated ? `${grouped(generated)} tokens` : "",
+      state === 2 ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
     ].filter(Boolean);
-    return make("div", { class: "turn", "data-turn": t },
-      make("h4", {}, make("span", { class: "agent" }, agent),
-        make("span", { class: `chip ${state === 1 ? "failed" : tone(row, answer)}` }, shorten(oneLine(said), 60), state === 1 ? "" : ` ${sign(row, answer)}`),
-        this.buildFlip(turn, t)),
+    return make(
+      "div",
+      { class: "turn", "data-turn": t },
+      make(
+        "h4",
+        {},
+        make("span", { class: "agent" }, agent),
+        make(
+          "span",
+          { class: `chip ${state === 1 ? "failed" : tone(row, answer)}` },
+          shorten(oneLine(text), 60),
+          state === 1 ? "" : ` ${sign(row, answer)}`,
+        ),
+        this.buildFlip(turn, t),
+      ),
       make("div", { class: "text" }),
       make("p", { class: "notes" }, shorten(notes.join(" · "), 300)),
-      this.buildPrompt(turn, t));
+      this.buildPrompt(turn, t),
+    );
   }
 
-  // Says when an agent's answer went from right to wrong, or the other way, or to another wrong one.
+  // A note that the agent's answer changed, compared with the agent's previous turn.
   buildFlip(turn, t) {
     const before = this.row.turns.slice(0, t).findLast((other) => other[1] === turn[1]);
     if (!before || before[2] < 0 || turn[2] < 0) return null;
-    const [was, now] = [this.row.answers[before[2]], this.row.answers[turn[2]]];
-    if (was[1] === now[1]) return null;
-    const kind = was[2] === now[2] ? "changed" : now[2] ? "to-right" : "to-wrong";
-    const text = { changed: "changed", "to-right": "wrong → right", "to-wrong": "right → wrong" }[kind];
-    return make("span", { class: `flip ${kind}`, title: `was: ${was[0]}` }, text);
+    const [oldText, oldGroup, wasRight] = this.row.answers[before[2]];
+    const [, group, right] = this.row.answers[turn[2]];
+    if (oldGroup === group) return null;
+    const [style, text] = right ? ["to-right", "wrong → right"] : ["to-wrong", "right → wrong"];
+    const changed = wasRight === right ? ["", "changed"] : [style, text];
+    return make("span", { class: `flip ${changed[0]}`, title: `before: ${oldText}` }, changed[1]);
   }
 
   buildPrompt(turn, t) {
     const place = make("div", { class: "prompt" });
-    const details = make("details", {}, make("summary", {}, turn[5] ? `Prompt as sent, ${grouped(turn[5])} tokens` : "Prompt as sent"), place);
+    const details = make(
+      "details",
+      {},
+      make("summary", {}, turn[5] ? `Prompt as sent, ${grouped(turn[5])} tokens` : "Prompt as sent"),
+      place,
+    );
     details.addEventListener("toggle", async () => {
       if (!details.open || place.childElementCount) return;
-      const found = await source.texts(this.number, "prompts", this.position);
+      const found = await source.texts(this.runNumber, "prompts", this.position);
       const messages = found?.turns[t] ?? [];
-      place.replaceChildren(...messages.map(([role, text]) => make("div", {}, make("b", {}, role), make("pre", {}, found.texts[text]))));
+      place.replaceChildren(
+        ...messages.map(([role, text]) => make("div", {}, make("b", {}, role), make("pre", {}, found.texts[text]))),
+      );
     });
     return details;
   }
 
   async fillTexts() {
-    const { number, position, row } = this;
-    const texts = await source.texts(number, "replies", position);
+    const { runNumber, position, row } = this;
+    const texts = await source.texts(runNumber, "replies", position);
     if (this.row !== row || !texts) return;
     for (const element of this.element.querySelectorAll("[data-turn]")) {
       const t = Number(element.dataset.turn);
-      element.querySelector(".text").replaceWith(make("div", { class: "text", dir: "auto" }, this.markAnswer(texts[t] ?? "", row.turns[t][2])));
+      element
+        .querySelector(".text")
+        .replaceWith(
+          make("div", { class: "text", dir: "auto" }, this.highlightAnswer(texts[t] ?? "", row.turns[t][2])),
+        );
       this.warn(element.querySelector("h4"), texts[t] ?? "");
       if ((texts[t] ?? "").length > LONG) this.fold(element.querySelector(".text"));
     }
   }
 
-  // The text with the last place where the answer stands in it marked.
-  markAnswer(text, answer) {
-    const said = answer < 0 ? "" : this.row.answers[answer][0];
-    const at = said ? text.toLowerCase().lastIndexOf(said.toLowerCase()) : -1;
-    if (at < 0) return flag(text);
-    return [flag(text.slice(0, at)), make("mark", {}, text.slice(at, at + said.length)), flag(text.slice(at + said.length))];
+  // The text with the last occurrence of the answer highlighted.
+  highlightAnswer(text, answer) {
+    const sought = answer < 0 ? "" : this.row.answers[answer][0];
+    const start = sought ? text.toLowerCase().lastIndexOf(sought.toLowerCase()) : -1;
+    if (start < 0) return highlightSuspects(text);
+    const end = start + sought.length;
+    const answerMark = make("mark", {}, text.slice(start, end));
+    return [highlightSuspects(text.slice(0, start)), answerMark, highlightSuspects(text.slice(end))];
   }
 
-  // Says of a turn that its text looks as if it would direct its readers, or speak in another's name.
+  // Adds a warning to the turn's head if the text has a pattern of an injection.
   warn(head, text) {
     const names = [...new Set(findSuspects(text).map(([name]) => name))];
-    if (names.length) head.append(make("span", { class: "warning", title: "A pattern was found, no more: read it yourself." }, `⚠ has what looks like ${names.join(" and ")}`));
+    if (!names.length) return;
+    const title = "Found by a pattern, which can be wrong. Read the text yourself.";
+    head.append(make("span", { class: "warning", title }, `⚠ possibly ${names.join(" and ")}`));
   }
 
   fold(element) {
     element.classList.add("folded");
-    const button = make("button", { type: "button", class: "more", onclick: () => { element.classList.remove("folded"); button.remove(); } }, "Show all of it");
+    const button = make("button", { type: "button", class: "more" }, "Show the whole text");
+    button.addEventListener("click", () => {
+      element.classList.remove("folded");
+      button.remove();
+    });
     element.after(button);
   }
 }

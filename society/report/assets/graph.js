@@ -48,7 +48,13 @@ function listEdges(phase, read) {
   const edges = new Map();
   for (const edge of phase.edges) {
     edges.set(edgeKey(edge.source, edge.target), edge);
-    if (edge.mutual) edges.set(edgeKey(edge.target, edge.source), { ...edge, source: edge.target, target: edge.source, bend: -edge.bend });
+    if (edge.mutual)
+      edges.set(edgeKey(edge.target, edge.source), {
+        ...edge,
+        source: edge.target,
+        target: edge.source,
+        bend: -edge.bend,
+      });
   }
   for (const key of read) {
     const [source, target] = JSON.parse(key);
@@ -71,12 +77,15 @@ function arrow(from, to, radius, opposite, bend) {
   };
   const length = Math.hypot(dx, dy) || 1;
   const beside = ([x, y]) => [x - (dy / length) * side, y + (dx / length) * side];
-  const [start, end] = [beside(toward(from, middle, radius + 2)), beside(toward(to, middle, radius + 4))];
+  const [tail, tip] = [beside(toward(from, middle, radius + 2)), beside(toward(to, middle, radius + 4))];
   const control = beside(middle);
-  const angle = Math.atan2(end[1] - control[1], end[0] - control[0]);
+  const angle = Math.atan2(tip[1] - control[1], tip[0] - control[0]);
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-  const head = [[-7, -3], [-7, 3]].map(([a, b]) => [end[0] + cos * a - sin * b, end[1] + sin * a + cos * b]);
-  return `M${pair(start)}Q${pair(control)} ${pair(end)}M${pair(head[0])}L${pair(end)}L${pair(head[1])}`;
+  const head = [
+    [-7, -3],
+    [-7, 3],
+  ].map(([a, b]) => [tip[0] + cos * a - sin * b, tip[1] + sin * a + cos * b]);
+  return `M${pair(tail)}Q${pair(control)} ${pair(tip)}M${pair(head[0])}L${pair(tip)}L${pair(head[1])}`;
 }
 
 // The agents' positions in pixels. Their distance decides how large they are and where their names fit.
@@ -85,8 +94,9 @@ function placeNodes({ nodes }) {
   const [left, right] = range(nodes.map((node) => node.x));
   const [bottom, top] = range(nodes.map((node) => node.y));
   const unit = (nodes.length <= 6 ? 180 : 280) / (Math.max(right - left, top - bottom) || 1);
-  const at = new Map(nodes.map(({ name, x, y }) =>
-    [name, [GRAPH / 2 + (x - (left + right) / 2) * unit, MARGIN + (top - y) * unit]]));
+  const at = new Map(
+    nodes.map(({ name, x, y }) => [name, [GRAPH / 2 + (x - (left + right) / 2) * unit, MARGIN + (top - y) * unit]]),
+  );
   const closest = Math.min(nearest(nodes) * unit, 280);
   let labels = nodes.length <= MAX_OUTSIDE_NAMES ? "outside" : "none";
   if (closest >= 72) labels = "below";
@@ -118,10 +128,17 @@ function drawGraph(run, row, stage) {
     });
   });
   const text = phase.nodes.map((node) => describeNode(row, node.name, stage)).join("; ");
-  return draw("svg", {
-    viewBox: `0 0 ${GRAPH} ${places.height.toFixed(0)}`, role: "img", class: "graph",
-    "aria-label": `Who reads whom in ${name}, round ${round}. ${text}`,
-  }, lines, phase.nodes.map((node) => drawNode(row, node.name, stage, places)));
+  return draw(
+    "svg",
+    {
+      viewBox: `0 0 ${GRAPH} ${places.height.toFixed(0)}`,
+      role: "img",
+      class: "graph",
+      "aria-label": `Who reads whom in ${name}, round ${round}. ${text}`,
+    },
+    lines,
+    phase.nodes.map((node) => drawNode(row, node.name, stage, places)),
+  );
 }
 
 function describeNode(row, agent, stage) {
@@ -137,11 +154,16 @@ function drawNode(row, agent, stage, places) {
   const answer = turn ? row.turns[turn.i][2] : -1;
   const style = turn ? `${tone(row, answer)}${turn.now ? "" : " before"}` : "silent";
   const [x, y] = places.at.get(agent);
-  return draw("g", { class: `node ${style}` },
+  return draw(
+    "g",
+    { class: `node ${style}` },
     draw("title", {}, describeNode(row, agent, stage)),
     draw("circle", { cx: x, cy: y, r: places.radius }),
-    turn && places.radius >= 7 ? label(x, y + 4.5, sign(row, answer), { class: "sign", "text-anchor": "middle" }) : null,
-    drawName(row, agent, answer, places));
+    turn && places.radius >= 7
+      ? label(x, y + 4.5, sign(row, answer), { class: "sign", "text-anchor": "middle" })
+      : null,
+    drawName(row, agent, answer, places),
+  );
 }
 
 // Name and answer below the agent; where there is no room for both, the name alone, away from the middle.
@@ -153,10 +175,18 @@ function drawName(row, agent, answer, { at, labels, radius, centre }) {
     const [dx, dy] = [Math.cos(angle), Math.sin(angle)];
     let anchor = dx > 0 ? "start" : "end";
     if (Math.abs(dx) < 0.3) anchor = "middle";
-    return label(x + dx * (radius + 5), y + dy * (radius + 9) + 4, shorten(agent, 14), { class: "name", "text-anchor": anchor });
+    return label(x + dx * (radius + 5), y + dy * (radius + 9) + 4, shorten(agent, 14), {
+      class: "name",
+      "text-anchor": anchor,
+    });
   }
   return [
     label(x, y + radius + 14, shorten(agent, 16), { class: "name", "text-anchor": "middle" }),
-    answer < 0 ? null : label(x, y + radius + 27, shorten(oneLine(row.answers[answer][0]), 16), { class: "said", "text-anchor": "middle" }),
+    answer < 0
+      ? null
+      : label(x, y + radius + 27, shorten(oneLine(row.answers[answer][0]), 16), {
+          class: "answer",
+          "text-anchor": "middle",
+        }),
   ];
 }

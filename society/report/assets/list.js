@@ -1,16 +1,16 @@
-// The list of debates: only the rows in sight exist, so thousands scroll as smoothly as ten.
+// The list of debates. Only the visible rows exist, so that thousands of debates scroll smoothly.
 
 const ROW = 62;
-const MOST_DOTS = 24;
+const MAX_DOTS = 24;
 
 class DebateList {
-  constructor(element, onPick) {
+  constructor(element, onSelect) {
     this.element = element;
-    this.onPick = onPick;
+    this.onSelect = onSelect;
     this.spacer = make("div", { class: "spacer", role: "presentation" });
     this.rows = new Map();
     this.shown = [];
-    this.picked = -1;
+    this.selected = -1;
     element.append(this.spacer);
     element.addEventListener("scroll", () => this.paint(), { passive: true });
     new ResizeObserver(() => this.paint()).observe(element);
@@ -46,19 +46,36 @@ class DebateList {
 
   build(i) {
     const row = this.run.debates[this.shown[i]];
-    const element = make("div", {
-      class: "row", role: "option", id: `row-${this.shown[i]}`, "aria-posinset": i + 1, "aria-setsize": this.shown.length,
-      "aria-selected": this.shown[i] === this.picked, onclick: () => this.onPick(this.shown[i]),
-    },
-    make("span", { class: `verdict ${ending(row)}`, role: "img", "aria-label": ENDINGS[ending(row)] }, SIGNS[ending(row)]),
-    make("span", { class: "what" }, make("span", { class: "question" }, shorten(oneLine(row.question), 160)),
-      make("span", { class: "outcome" }, decided(row), drawTrail(row))));
+    const decision = make("span", { class: "decision" }, shorten(oneLine(decisionText(row)), 60));
+    const element = make(
+      "div",
+      {
+        class: "row",
+        role: "option",
+        id: `row-${this.shown[i]}`,
+        "aria-posinset": i + 1,
+        "aria-setsize": this.shown.length,
+        "aria-selected": this.shown[i] === this.selected,
+        onclick: () => this.onSelect(this.shown[i]),
+      },
+      make(
+        "span",
+        { class: `verdict ${ending(row)}`, role: "img", "aria-label": ENDINGS[ending(row)] },
+        SIGNS[ending(row)],
+      ),
+      make(
+        "span",
+        { class: "what" },
+        make("span", { class: "question" }, shorten(oneLine(row.question), 160)),
+        make("span", { class: "outcome" }, decision, drawTrail(row)),
+      ),
+    );
     element.style.top = `${i * ROW}px`;
     return element;
   }
 
-  pick(position) {
-    this.picked = position;
+  select(position) {
+    this.selected = position;
     this.rows.forEach((row, i) => row.setAttribute("aria-selected", this.shown[i] === position));
     const place = this.shown.indexOf(position);
     if (place < 0) return;
@@ -68,10 +85,10 @@ class DebateList {
     else if ((place + 1) * ROW > scrollTop + clientHeight) this.element.scrollTop = (place + 1) * ROW - clientHeight;
   }
 
-  // The debate `step` places on in the list; the first one if none is picked.
-  neighbour(step) {
-    const place = this.shown.indexOf(this.picked);
-    return this.shown[place < 0 ? 0 : Math.min(this.shown.length - 1, Math.max(0, place + step))];
+  // The debate `offset` rows further down the list; the first debate if none is selected.
+  neighbour(offset) {
+    const place = this.shown.indexOf(this.selected);
+    return this.shown[place < 0 ? 0 : Math.min(this.shown.length - 1, Math.max(0, place + offset))];
   }
 }
 
@@ -84,16 +101,23 @@ function ending(row) {
   return row.correct ? "right" : "wrong";
 }
 
-function decided(row) {
-  const text = row.decision >= 0 ? oneLine(row.answers[row.decision][0]) : row.tags & bit("pending") ? "under way" : `no answer (${row.reason})`;
-  return make("span", { class: "decision" }, shorten(text, 60));
+// The society's answer, or why there is none.
+function decisionText(row) {
+  if (row.decision >= 0) return row.answers[row.decision][0];
+  return ending(row) === "pending" ? "under way" : `no answer (${row.reason})`;
 }
 
-// A dot for each turn, agent by agent: who was right when.
+// A dot for each turn, by agent, coloured by the turn's answer. With many turns, only each agent's last turn.
 function drawTrail(row) {
   const agents = [...new Set(row.turns.map((turn) => turn[1]).filter((name) => !name.includes("/")))];
-  const dots = agents.map((agent) => row.turns.filter((turn) => turn[1] === agent).map((turn) => make("i", { class: tone(row, turn[2]) })));
-  if (agents.length > MOST_DOTS) return make("span", { class: "trail" }, `${agents.length} agents`);
-  const fit = row.turns.length <= MOST_DOTS; // else each agent's last turn alone
-  return make("span", { class: "trail", "aria-hidden": "true" }, dots.map((own) => make("span", {}, fit ? own : own.slice(-1))));
+  const dots = agents.map((agent) =>
+    row.turns.filter((turn) => turn[1] === agent).map((turn) => make("i", { class: tone(row, turn[2]) })),
+  );
+  if (agents.length > MAX_DOTS) return make("span", { class: "trail" }, `${agents.length} agents`);
+  const fit = row.turns.length <= MAX_DOTS;
+  return make(
+    "span",
+    { class: "trail", "aria-hidden": "true" },
+    dots.map((own) => make("span", {}, fit ? own : own.slice(-1))),
+  );
 }

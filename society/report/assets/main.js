@@ -1,4 +1,4 @@
-// The page: what is shown of the data, and what follows from clicks, keys and the address.
+// The page: shows the data, and responds to clicks, keys and the address.
 
 const live = document.documentElement.dataset.mode === "live";
 const source = live ? new LiveSource() : new FileSource();
@@ -13,24 +13,50 @@ const view = new DebateView(byId("debate"), (round) => remember(round));
 
 function showRun() {
   const run = data.runs[state.run];
-  byId("title").textContent = plainly(data.runs.length > 1 ? data.title : run.name);
-  byId("subtitle").replaceChildren(...reveal([
-    `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`, run.description, run.source,
-  ].filter(Boolean).join(" · ")));
+  byId("title").textContent = plainText(data.runs.length > 1 ? data.title : run.name);
+  byId("subtitle").replaceChildren(
+    ...reveal(
+      [
+        `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`,
+        run.description,
+        run.source,
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    ),
+  );
   showHeadline(run);
   redraw("findings", run.findings, drawFinding);
   redraw("figures", run.figures, drawFigure);
-  byId("facts").replaceChildren(make("dl", {}, [["scenario", run.scenario], ...run.facts].map(([name, text]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, text)))));
+  byId("facts").replaceChildren(
+    make(
+      "dl",
+      {},
+      [["scenario", run.scenario], ...run.facts].map(([name, text]) =>
+        make("div", {}, make("dt", {}, name), make("dd", {}, text)),
+      ),
+    ),
+  );
   showChoices(run);
   byId("runs").hidden = data.runs.length < 2;
-  byId("runs").replaceChildren(...data.runs.map((other, i) => make("button", {
-    type: "button", "aria-pressed": i === state.run, onclick: () => switchRun(i) }, other.name)));
+  byId("runs").replaceChildren(
+    ...data.runs.map((other, i) =>
+      make(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": i === state.run,
+          onclick: () => switchRun(i),
+        },
+        other.name,
+      ),
+    ),
+  );
   showTags();
   search();
 }
 
-// Draws values anew, unless they are those that stand there: a live page must not move under the reader.
+// Draws values again only if they changed, so that a live page does not move while it is read.
 function redraw(id, values, drawOne) {
   const text = JSON.stringify(values);
   if (drawn.get(id) === text) return;
@@ -38,19 +64,19 @@ function redraw(id, values, drawOne) {
   byId(id).replaceChildren(...values.map(drawOne));
 }
 
-// What agents and iterations there are to choose from.
+// Fills the menus of agents and iterations.
 function showChoices(run) {
-  const iterations = [...new Set(run.debates.map((row) => row.iteration))].sort((a, b) => a - b).map(String);
+  const iterations = [...new Set(run.debates.map((row) => row.iteration))].toSorted((a, b) => a - b).map(String);
   if (!run.agents.includes(state.agent)) state.agent = "";
   if (!iterations.includes(state.iteration) && state.iteration !== "all") state.iteration = "last";
-  offer(byId("agent"), [["", "any agent"], ...run.agents.map((name) => [name, name])], state.agent);
-  const each = iterations.map((number) => [number, `iteration ${number}`]);
-  offer(byId("iteration"), [["last", "last iteration"], ["all", "all iterations"], ...each], state.iteration);
+  fillMenu(byId("agent"), [["", "any agent"], ...run.agents.map((name) => [name, name])], state.agent);
+  const each = iterations.map((name) => [name, `iteration ${name}`]);
+  fillMenu(byId("iteration"), [["last", "last iteration"], ["all", "all iterations"], ...each], state.iteration);
   byId("iteration").hidden = iterations.length < 2;
 }
 
-// Fills a choice, but leaves it alone while it is the same: somebody may have it open.
-function offer(choice, options, value) {
+// Fills a menu only if its options changed, because the menu may be open.
+function fillMenu(choice, options, value) {
   if (options.map(([name]) => name).join("\n") !== [...choice.options].map((option) => option.value).join("\n")) {
     choice.replaceChildren(...options.map(([name, text]) => make("option", { value: name }, text)));
   }
@@ -59,28 +85,47 @@ function offer(choice, options, value) {
 
 function showHeadline(run) {
   const row = run.figures.find((figure) => figure.id === "accuracy")?.rows.find((found) => found.strong);
-  byId("headline").replaceChildren(...(row ? [
-    make("b", {}, percent(row.value)),
-    make("span", {}, `${data.runs.length > 1 ? `${run.name}: ` : ""}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`),
-  ] : []));
+  byId("headline").replaceChildren(
+    ...(row
+      ? [
+          make("b", {}, percent(row.value)),
+          make(
+            "span",
+            {},
+            `${data.runs.length > 1 ? `${run.name}: ` : ""}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`,
+          ),
+        ]
+      : []),
+  );
 }
 
 function showComparison() {
   byId("comparison").hidden = !data.comparison;
   if (!data.comparison) return;
   const { notes, figures } = data.comparison;
-  byId("comparison").replaceChildren(...figures.map(drawFigure), notes.length ? make("p", { class: "note" }, notes.join(" ")) : "");
+  byId("comparison").replaceChildren(
+    ...figures.map(drawFigure),
+    notes.length ? make("p", { class: "note" }, notes.join(" ")) : "",
+  );
 }
 
 function showTags() {
   const run = data.runs[state.run];
   const offered = [...data.tags, ...(data.runs.length > 1 ? ["runs"] : [])];
-  byId("tags").replaceChildren(...offered.map((tag) => {
-    const count = select(run, { ...state, tags: [tag], words: "" }).length;
-    if (!count && !state.tags.has(tag)) return "";
-    return make("button", { type: "button", "data-tag": tag, "aria-pressed": state.tags.has(tag), onclick: () => toggleTag(tag) },
-      LABELS[tag], make("small", {}, grouped(count)));
-  }).filter(Boolean));
+  byId("tags").replaceChildren(
+    ...offered
+      .map((tag) => {
+        const count = select(run, { ...state, tags: [tag], words: "" }).length;
+        if (!count && !state.tags.has(tag)) return "";
+        return make(
+          "button",
+          { type: "button", "data-tag": tag, "aria-pressed": state.tags.has(tag), onclick: () => toggleTag(tag) },
+          LABELS[tag],
+          make("small", {}, grouped(count)),
+        );
+      })
+      .filter(Boolean),
+  );
 }
 
 function toggleTag(tag) {
@@ -89,7 +134,7 @@ function toggleTag(tag) {
   refilter();
 }
 
-// Lists the debates with this tag alone, and goes there.
+// Lists the debates with this tag only, and scrolls to the list.
 function filterBy(tag) {
   state.tags = new Set([tag]);
   showTags();
@@ -106,7 +151,7 @@ function refilter() {
   byId("count").textContent = shown.length === all ? grouped(all) : `${grouped(shown.length)} of ${grouped(all)}`;
 }
 
-// Lists what is known to fit at once, and more as the replies are read.
+// Lists the matches found so far, and more while the replies are read.
 function search() {
   refilter();
   if (state.words) readReplies(state.run, () => state.words && refilter());
@@ -119,15 +164,15 @@ function chooseIteration(choice) {
   refilter();
 }
 
-function switchRun(number) {
-  const row = view.row;
-  state.run = number;
+function switchRun(runNumber) {
+  const { row } = view;
+  state.run = runNumber;
   showRun();
-  const same = row && pairs.get(debateKey(row))?.[number];
-  if (same !== undefined && same !== null && same !== false) openDebate(number, same, view.round);
+  const same = row && pairs.get(debateKey(row))?.[runNumber];
+  if (isKnown(same)) openDebate(runNumber, same, view.round);
 }
 
-function openDebate(run, position, round, byHand = false) {
+function openDebate(run, position, round, byUser = false) {
   if (position === undefined) return;
   if (run !== state.run) {
     state.run = run;
@@ -136,9 +181,9 @@ function openDebate(run, position, round, byHand = false) {
   const { iteration } = data.runs[run].debates[position];
   if (![null, iteration].includes(iterationOf(data.runs[run], state.iteration))) chooseIteration(String(iteration));
   view.show(run, position, round);
-  list.pick(position);
+  list.select(position);
   document.body.classList.add("reading");
-  remember(view.round, byHand);
+  remember(view.round, byUser);
 }
 
 function closeDebate() {
@@ -148,7 +193,7 @@ function closeDebate() {
 
 const step = (by) => openDebate(state.run, list.neighbour(by), 0);
 
-// Writes the debate and round into the address, so that it can be sent to somebody.
+// Writes debate and round into the address, so that the address can be shared.
 function remember(round, asStep = false) {
   const { row } = view;
   const parts = new URLSearchParams({ item: row.item, round: round + 1 });
@@ -158,18 +203,20 @@ function remember(round, asStep = false) {
   if (`#${parts}` !== location.hash) history[asStep ? "pushState" : "replaceState"](null, "", `#${parts}`);
 }
 
-// Opens what the address names; says whether it names a debate of these runs.
+// Opens the debate that the address names; returns whether these runs have that debate.
 function followAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (!parts.has("item")) return false;
   const named = data.runs.findIndex((run) => run.name === parts.get("run"));
   const run = named < 0 ? state.run : named;
-  const wanted = (row) => row.item === parts.get("item")
-    && row.sample === Number(parts.get("sample") ?? 0) && (!parts.has("iteration") || row.iteration === Number(parts.get("iteration")));
+  const wanted = (row) =>
+    row.item === parts.get("item") &&
+    row.sample === Number(parts.get("sample") ?? 0) &&
+    (!parts.has("iteration") || row.iteration === Number(parts.get("iteration")));
   const position = data.runs[run].debates.findIndex(wanted);
   if (position < 0) return false;
   openDebate(run, position, (Number(parts.get("round")) || 1) - 1);
-  view.filled.then(() => view.bringRound());
+  view.filled.then(() => view.scrollToRound());
   byId("debates").scrollIntoView();
   return true;
 }
@@ -181,16 +228,22 @@ function changeTheme() {
 }
 
 const KEYS = {
-  j: () => step(1), k: () => step(-1), t: changeTheme,
-  ArrowLeft: () => view.go(view.round - 1, true), ArrowRight: () => view.go(view.round + 1, true),
-  "/": () => byId("search").focus(), "?": () => byId("help").showModal(),
+  j: () => step(1),
+  k: () => step(-1),
+  t: changeTheme,
+  ArrowLeft: () => view.go(view.round - 1, true),
+  ArrowRight: () => view.go(view.round + 1, true),
+  "/": () => byId("search").focus(),
+  "?": () => byId("help").showModal(),
 };
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !data) return;
   const typing = event.target.matches("input, select, textarea");
   if (event.key === "Escape" && typing) event.target.blur();
-  const inList = event.target === byId("list") && { ArrowDown: KEYS.j, ArrowUp: KEYS.k, Enter: () => byId("debate").focus() }[event.key];
+  const inList =
+    event.target === byId("list") &&
+    { ArrowDown: KEYS.j, ArrowUp: KEYS.k, Enter: () => byId("debate").focus() }[event.key];
   const action = inList || (!typing && !byId("help").open && KEYS[event.key]);
   if (!action) return;
   event.preventDefault();
@@ -198,10 +251,13 @@ function onKey(event) {
 }
 
 function listen() {
-  byId("search").addEventListener("input", settle(() => {
-    state.words = byId("search").value;
-    search();
-  }, 120));
+  byId("search").addEventListener(
+    "input",
+    debounce(() => {
+      state.words = byId("search").value;
+      search();
+    }, 120),
+  );
   byId("iteration").addEventListener("change", () => chooseIteration(byId("iteration").value));
   byId("agent").addEventListener("change", () => {
     state.agent = byId("agent").value;
@@ -214,14 +270,14 @@ function listen() {
   window.addEventListener("hashchange", followAddress);
 }
 
-function take(found) {
+function setData(found) {
   data = found;
   pairs = pairRuns();
   showRun();
   showComparison();
 }
 
-// Asks for what is new, for as long as the server is there; keeps the open debate in place.
+// Polls the server until it stops; keeps the open debate in place.
 async function follow() {
   const badge = byId("live");
   badge.hidden = false;
@@ -230,18 +286,25 @@ async function follow() {
     try {
       const found = await source.index();
       if (found) {
-        const open = view.row && { key: debateKey(view.row), round: view.round, turns: view.row.turns.length, tags: view.row.tags };
-        take(found);
+        const open = view.row && {
+          key: debateKey(view.row),
+          round: view.round,
+          turns: view.row.turns.length,
+          tags: view.row.tags,
+        };
+        setData(found);
         reopen(open);
         badge.textContent = found.runs[0].progress.text;
         document.documentElement.dataset.ready = "yes";
       }
     } catch {
-      badge.textContent = "the server has ended";
+      badge.textContent = "the server has stopped";
       badge.classList.add("ended");
       return;
     }
-    await new Promise((wake) => { setTimeout(wake, POLL); });
+    await new Promise((wake) => {
+      setTimeout(wake, POLL);
+    });
   }
 }
 
@@ -253,7 +316,7 @@ function reopen(open) {
   const position = pairs.get(open.key)?.[state.run];
   if (position === undefined) return;
   const row = data.runs[state.run].debates[position];
-  list.pick(position);
+  list.select(position);
   const { scrollTop } = byId("debate");
   if (row.turns.length !== open.turns || row.tags !== open.tags) view.show(state.run, position, open.round);
   else Object.assign(view, { position, row, run: data.runs[state.run] });
@@ -263,19 +326,21 @@ function reopen(open) {
 function openFirst() {
   if (list.shown.length && matchMedia("(min-width: 900px)").matches) {
     view.show(0, list.shown[0], 0);
-    list.pick(list.shown[0]);
+    list.select(list.shown[0]);
   }
 }
 
-async function start() {
+async function openPage() {
   listen();
   if (live) {
     await follow();
     return;
   }
-  take(await source.index());
+  setData(await source.index());
   if (!followAddress()) openFirst();
   document.documentElement.dataset.ready = "yes";
 }
 
-start().catch((error) => byId("findings").append(make("p", { role: "alert" }, `This page could not be drawn: ${error.message}`)));
+openPage().catch((error) =>
+  byId("findings").append(make("p", { role: "alert" }, `The page could not be drawn: ${error.message}`)),
+);

@@ -1,11 +1,11 @@
-// Where the data come from: blocks of this file, or, while a run goes on, the server that served the page.
+// Sources of the data: blocks in this file, or the server of a live page.
 
 async function unpack(base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
-// Chunks are read once each and kept as promises.
+// Reads each chunk once and keeps its promise.
 class Source {
   chunks = new Map();
 
@@ -34,11 +34,11 @@ class FileSource extends Source {
 class LiveSource extends Source {
   cursor = "";
 
-  // The index, or null if nothing happened since the last one.
+  // The index, or null if the run has not changed since the last request.
   async index() {
     const answer = await fetch(`index?cursor=${encodeURIComponent(this.cursor)}`);
     if (answer.status === 204) return null;
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    if (!answer.ok) throw new Error(`the server responded with status ${answer.status}`);
     const found = await answer.json();
     this.cursor = found.cursor;
     this.chunks.clear();

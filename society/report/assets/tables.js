@@ -1,35 +1,96 @@
-// Figures that are tables, the findings, and the figure around each of them.
+// Draws matrices, tables and findings, and the frame around each figure.
 
 function drawMatrix({ rows, columns, cells }) {
   const total = cells.flat().reduce((sum, cell) => sum + cell.value, 0) || 1;
-  const body = cells.map((line, i) => make("tr", {}, make("th", { scope: "row" }, rows[i]), line.map((cell) => {
-    const number = [make("b", {}, grouped(cell.value)), make("small", {}, percent(cell.value / total, 0))];
-    const inner = cell.tag
-      ? make("button", { type: "button", onclick: () => filterBy(cell.tag), title: `List the debates: ${LABELS[cell.tag]}` }, ...number)
-      : make("div", {}, ...number);
-    return make("td", { class: cell.tone || "same" }, inner);
-  })));
-  return make("table", { class: "matrix" },
-    make("thead", {}, make("tr", {}, make("td"), columns.map((name) => make("th", { scope: "col" }, name)))),
-    make("tbody", {}, body));
+  const body = cells.map((cellsOfRow, i) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, rows[i]),
+      cellsOfRow.map((cell) => {
+        const count = [make("b", {}, grouped(cell.value)), make("small", {}, percent(cell.value / total, 0))];
+        const inner = cell.tag
+          ? make(
+              "button",
+              { type: "button", onclick: () => filterBy(cell.tag), title: `List the debates: ${LABELS[cell.tag]}` },
+              ...count,
+            )
+          : make("div", {}, ...count);
+        return make("td", { class: cell.tone || "same" }, inner);
+      }),
+    ),
+  );
+  return make(
+    "table",
+    { class: "matrix" },
+    make(
+      "thead",
+      {},
+      make(
+        "tr",
+        {},
+        make("td"),
+        columns.map((name) => make("th", { scope: "col" }, name)),
+      ),
+    ),
+    make("tbody", {}, body),
+  );
 }
 
 function drawTable({ columns, rows }) {
-  const numeric = columns.map((_, i) => rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()\d\s%to]*$/.test(row[i])));
+  const numeric = columns.map((_, i) =>
+    rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()\d\s%to]*$/.test(row[i])),
+  );
   const align = (i) => (numeric[i] ? "number" : "");
   const cell = (value) => (typeof value === "number" ? grouped(value) : value);
-  return make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" }, make("table", {},
-    make("thead", {}, make("tr", {}, columns.map((name, i) => make("th", { scope: "col", class: align(i) }, name)))),
-    make("tbody", {}, rows.map((row) => make("tr", {}, row.map((value, i) => make("td", { class: align(i) }, cell(value))))))));
+  return make(
+    "div",
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" },
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          columns.map((name, i) => make("th", { scope: "col", class: align(i) }, name)),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
+        rows.map((row) =>
+          make(
+            "tr",
+            {},
+            row.map((value, i) => make("td", { class: align(i) }, cell(value))),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 const KINDS = { forest: drawForest, chart: drawChart, bars: drawBars, matrix: drawMatrix, table: drawTable };
 
 function drawFigure(figure) {
-  return make("figure", { class: figure.kind, "data-figure": figure.id },
-    make("h3", {}, figure.title), KINDS[figure.kind](figure), make("figcaption", {}, figure.note));
+  return make(
+    "figure",
+    { class: figure.kind, "data-figure": figure.id },
+    make("h3", {}, figure.title),
+    KINDS[figure.kind](figure),
+    make("figcaption", {}, figure.note),
+  );
 }
 
 function drawFinding({ question, answer, detail }) {
-  return make("div", { class: "finding" }, make("h2", {}, question), make("p", { class: "answer" }, answer), make("p", {}, detail));
+  return make(
+    "div",
+    { class: "finding" },
+    make("h2", {}, question),
+    make("p", { class: "answer" }, answer),
+    make("p", {}, detail),
+  );
 }
