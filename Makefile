@@ -49,6 +49,7 @@ lint: $(DEV)  ## Check formatting, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.report.lint_script
 
 docs: $(DEV)  ## Build the documentation site into site/; any warning is an error.
 	$(BIN)/mkdocs build --strict --quiet
