@@ -8,6 +8,7 @@ from contextlib import suppress
 import click
 
 import society
+from society.cli.options import with_plugins
 from society.cli.streams import abandon, finish, say, settle
 from society.core.errors import InputError, SocietyError
 from society.core.hidden_chars import reveal
@@ -39,7 +40,7 @@ class _Commands(click.Group):
         if name not in self.names:
             return None
         command: click.Command = import_module(f"society.cli.{name}").command
-        return command
+        return with_plugins(command)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,32 @@ def offline() -> Iterator[None]:
         yield
     finally:
         os.environ.pop(OFFLINE) if before is None else os.environ.update({OFFLINE: before})
+
+
+def with_plugins(command: click.Command) -> click.Command:
+    """Give a command the option --plugins."""
+    if not any(parameter.name == "plugins" for parameter in command.params):
+        command.params.append(
+            click.Option(
+                ["--plugins"],
+                multiple=True,
+                metavar="FILE.py",
+                type=click.Path(path_type=Path),
+                is_eager=True,
+                expose_value=False,
+                callback=_load_plugins,
+                help="Run this Python file and add its components. It is a program: name only files that you trust.",
+            )
+        )
+    return command
+
+
+def _load_plugins(context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
+    """Load exactly these plugin files: those of an earlier command in this process are removed."""
+    if paths or "society.components.plugin_files" in sys.modules:
+        from society.components.plugin_files import load_plugins
+
+        load_plugins(*paths)
 
 
 def json_option(command: Command) -> Command:

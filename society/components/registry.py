@@ -1,43 +1,86 @@
-"""Where names in YAML become classes: the built-in pieces, and those that installed plugins add.
+"""Finds the classes behind the kinds of a scenario: built-in ones, and those that plugins add.
 
-A plugin adds one by an entry point in the group `society.<noun>`, for example
-`[project.entry-points."society.topology"]  petersen = "my_package:Petersen"`.
-Nothing is imported until a scenario is read or a list is asked for.
+A plugin is an installed package or a local file.
+
+- A package adds a class by an entry point in the group `society.<noun>`, for example
+  `[project.entry-points."society.topology"]  petersen = "my_package:Petersen"`.
+- A file adds its component classes where the user names it with --plugins; see `society.components.plugin_files`.
+
+No plugin is imported until a scenario is read or a list is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from society.core.component import Component
 from society.core.errors import InputError, SocietyError
 
-BUILT_IN: Mapping[str, str] = {
-    "backend": "backends:BACKENDS",
-    "topology": "topologies:TOPOLOGIES",
-    "task": "society.tasks:TASKS",
-    "decision": "society.components.decisions:DECISIONS",
-    "stop": "society.components.stops:STOPS",
-    "gate": "society.components.gates:GATES",
-    "controller": "society.components.controllers:CONTROLLERS",
-    "selector": "society.components.selectors:SELECTORS",
-    "executor": "society.executors:EXECUTORS",
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A part of a scenario of which there are several kinds. Both fields are written MODULE:NAME."""
+
+    base: str
+    """The class that all kinds derive from."""
+    built_in: str
+    """The table of the built-in kinds."""
+
+
+NOUNS: Mapping[str, Noun] = {
+    "backend": Noun("backends.base:BackendConfig", "backends:BACKENDS"),
+    "topology": Noun("topologies.base:Topology", "topologies:TOPOLOGIES"),
+    "task": Noun("society.tasks.base:Task", "society.tasks:TASKS"),
+    "decision": Noun("society.components.decisions.base:DecisionRule", "society.components.decisions:DECISIONS"),
+    "stop": Noun("society.components.stops:StopRule", "society.components.stops:STOPS"),
+    "gate": Noun("society.components.gates:Gate", "society.components.gates:GATES"),
+    "controller": Noun("society.components.controllers:Controller", "society.components.controllers:CONTROLLERS"),
+    "selector": Noun("society.components.selectors:Selector", "society.components.selectors:SELECTORS"),
+    "executor": Noun("society.executors.base:ExecutorConfig", "society.executors:EXECUTORS"),
 }
-"""Each noun, and the table of its built-in kinds."""
 BARE = "(kind alone)"
 """The choice of a union that a bare name takes."""
+Kinds = Mapping[str, type[Component]]
+
+_from_files: dict[str, Kinds] = {}
+"""Classes of plugin files by noun and kind."""
+_models: list[type[BaseModel]] = []
+_caches: list[Callable[[], None]] = []
 
 
-def _load(path: str) -> Any:
+def load(path: str) -> Any:
+    """Import the object that is written MODULE:NAME."""
     module, _, attribute = path.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def rebuild_with_kinds(*models: type[BaseModel]) -> None:
+    """Register models that hold any kind of a noun, inner ones first: they are rebuilt when plugin files are loaded."""
+    _models.extend(models)
+
+
+def clear_with_kinds(clear: Callable[[], None]) -> None:
+    """Register the `cache_clear` of a cache that holds kinds: it is called when plugin files are loaded."""
+    _caches.append(clear)
+
+
+def set_file_kinds(found: Mapping[str, Kinds]) -> None:
+    """Replace the kinds of plugin files, by noun, and rebuild what was made from the kinds before."""
+    _from_files.clear()
+    _from_files.update(found)
+    kinds.cache_clear()
+    for clear in _caches:
+        clear()
+    for model in _models:
+        model.model_rebuild(force=True)
 
 
 @cache
@@ -47,17 +90,17 @@ def _plugins(noun: str) -> tuple[EntryPoint, ...]:
 
 @cache
 def _installed() -> Any:  # Python 3.11 and 3.12 call it differently
-    """Every entry point there is: looking through all packages takes long, so once for all nouns."""
+    """Return all entry points. The search through all packages is slow, so it is done once for all nouns."""
     return entry_points()
 
 
 @cache
 def kinds(noun: str) -> dict[str, type[Component]]:
-    """Every class of this noun by its kind, built-in ones first.
+    """Return every class of this noun by its kind, built-in ones first.
 
-    Raises `InputError` if a plugin takes a name that is taken or does not give a `Component`.
+    Raises `InputError` for a plugin whose name is taken, that cannot be loaded, or that is no component of this noun.
     """
-    found = {kind: _load(path) for kind, path in _load(BUILT_IN[noun]).items()}
+    found = {kind: load(path) for kind, path in load(NOUNS[noun].built_in).items()}
     for plugin in _plugins(noun):
         where = f"The {noun} {plugin.name!r} of the package {plugin.dist.name if plugin.dist else plugin.value!r}"
         if plugin.name in found:
@@ -68,15 +111,16 @@ def kinds(noun: str) -> dict[str, type[Component]]:
             raise
         except Exception as error:
             raise InputError(f"{where} cannot be loaded: {error}", "Update or uninstall the package.") from error
-        if not (isinstance(found[plugin.name], type) and issubclass(found[plugin.name], Component)):
-            raise InputError(f"{where} is no society Component.", f"It should derive the base class of a {noun}.")
-    return found
+        if not (isinstance(found[plugin.name], type) and issubclass(found[plugin.name], load(NOUNS[noun].base))):
+            base = NOUNS[noun].base.replace(":", ".")
+            raise InputError(f"{where} is no {noun}.", f"Derive its class from {base}.")
+    return {**found, **_from_files.get(noun, {})}
 
 
 class Registered:
-    """Marks a field that holds any kind of a noun: `Annotated[Topology, Registered("topology")]`.
+    """A mark for a field that holds any kind of a noun: `Annotated[Topology, Registered("topology")]`.
 
-    In YAML it is a mapping with `kind:`, or the kind alone where every other field has a default.
+    In YAML the value is a mapping with `kind:`, or the kind alone where every other field has a default.
     """
 
     def __init__(self, noun: str) -> None:
@@ -85,8 +129,8 @@ class Registered:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         # No validator runs before the union: it would turn JSON into Python objects, whose lists are no tuples.
         classes = {kind: handler.generate_schema(cls) for kind, cls in kinds(self.noun).items()}
-        return self._union({**classes, BARE: core_schema.no_info_before_validator_function(
-            lambda name: {"kind": name}, self._union(classes))})  # fmt: skip
+        bare = core_schema.no_info_before_validator_function(lambda name: {"kind": name}, self._union(classes))
+        return self._union({**classes, BARE: bare})
 
     def _union(self, choices: dict[str, CoreSchema]) -> CoreSchema:
         return core_schema.tagged_union_schema(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import AliasChoices
 
-from society.components.registry import BUILT_IN, kinds
+from society.components.registry import NOUNS, clear_with_kinds, kinds
 
 Value = TypeVar("Value")
 
@@ -20,11 +20,14 @@ Value = TypeVar("Value")
 def former_names() -> dict[str, dict[str, str]]:
     """Return the present name of each renamed field by its former name, for each kind of component."""
     found: dict[str, dict[str, str]] = {}
-    for kind, cls in (pair for noun in BUILT_IN for pair in kinds(noun).items()):
+    for kind, cls in (pair for noun in NOUNS for pair in kinds(noun).items()):
         for name, field in cls.model_fields.items():
             if isinstance(field.validation_alias, AliasChoices):
                 found.setdefault(kind, {}).update({str(former): name for former in field.validation_alias.choices[1:]})
     return found
+
+
+clear_with_kinds(former_names.cache_clear)
 
 
 def rename_keys(entries: Mapping[str, Value], kind: object) -> dict[str, Value]:

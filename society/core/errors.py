@@ -9,11 +9,13 @@ SocietyError                 a message for people: the cause, then the remedy; p
 ├── BackendError             a model could not be opened, or could not answer
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
 │   └── TransientError       worth trying again: a timeout, a busy server, a crashed worker
+├── ComponentError           the code of a component raised an error: a stop rule, a topology, ...
 └── StoreError               the run store could not be written or read (a full disk, say)
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -100,5 +102,17 @@ class TransientError(BackendError):
         super().__init__(cause, remedy)
 
 
+class ComponentError(SocietyError):
+    """The code of a component, usually a plugin, raised an error or returned a value of another type."""
+
+
 class StoreError(SocietyError):
     """The run store cannot be written or read."""
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an exception on one line: its type, its message, and the file and line that raised it."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({frame.filename.rpartition('/')[2]}, line {frame.lineno})" for frame in last)
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' * bool(message)}{message:.300}{place}"

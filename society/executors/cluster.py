@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from backends.base import Backend, BackendConfig
+from society.components.plugin_files import is_from_file
 from society.core.component import Component
 from society.core.errors import InputError, MissingExtraError
 from society.executors.base import Executor, ExecutorConfig, Needs
@@ -129,6 +130,12 @@ class RayExecutor(Executor):
                 f"is {self.config.train.gpus:g}.",
                 f"Set executor.train.gpus: {needs.parallel.processes}.",
             )
+        for name, config in needs.backends.items():
+            if is_from_file(type(config)):
+                raise InputError(
+                    f"The backend {name!r} comes from a plugin file, which the workers of a Ray cluster do not have.",
+                    "Install the backend as a package on every machine, or take out `executor`.",
+                )
         machines = read_machines()
         places = {name: self.config.place(name) for name in needs.backends}
         for name, place in places.items():

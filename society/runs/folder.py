@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import NoReturn, Self
 from filelock import FileLock, Timeout
 
 import society
+from society.components.plugin_files import loaded_plugins
 from society.components.renamed import rename_all
 from society.core.definition import contents, defining, difference
 from society.core.errors import RunFolderError
@@ -26,6 +28,8 @@ from society.core.types import Item
 from society.runs.files import check_folder, read_json, read_list, read_object
 from society.scenario.models.scenario import Scenario
 from society.store import Store
+
+log = logging.getLogger(__name__)
 
 STORE = "store.sqlite"
 LOCK = ".lock"
@@ -132,10 +136,8 @@ class RunFolder:
                 "with another --out.",
             )
         definition = defining(self._scenario)
-        first, now = read_json(meta, "versions"), _versions()
-        later = read_list(meta, "later_versions")
-        if first and now not in (first, *later):
-            later.append(now)
+        now = _versions()
+        plugins = {file.path.name: file.hash for file in loaded_plugins()}
         store.set_meta(
             {
                 "scenario": self._scenario.model_dump_json(exclude_unset=True),
@@ -143,9 +145,11 @@ class RunFolder:
                 "fingerprint": fingerprint(definition),
                 "files": json.dumps(contents(self._scenario)),
                 "models": json.dumps(known | models),
+                "plugins": json.dumps(plugins | read_json(meta, "plugins")),
+                "later_plugins": json.dumps(_with_later(meta, "plugins", plugins)),
                 "questions": asked,
-                "versions": json.dumps(first or now),
-                "later_versions": json.dumps(later),
+                "versions": json.dumps(read_json(meta, "versions") or now),
+                "later_versions": json.dumps(_with_later(meta, "versions", now)),
             }
         )
 
@@ -157,6 +161,7 @@ class RunFolder:
             meta = store.meta()
         if not meta.get("scenario"):
             return
+        self._check_plugins(read_json(meta, "plugins"))
         changes = self._difference(meta)
         if changes:
             self._refuse(changes)
@@ -168,6 +173,18 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} holds this scenario's run already.", "Go on with it by --resume, or choose another --out."
             )
+
+    def _check_plugins(self, known: Mapping[str, str]) -> None:
+        """Refuse a run whose plugin files are not loaded; warn of files that have changed. `known`: hashes by name."""
+        now = {file.path.name: file.hash for file in loaded_plugins()}
+        for name, digest in known.items():
+            if name not in now:
+                raise RunFolderError(
+                    f"The run in {self.path} was made with the plugin file {name}, which is not loaded.",
+                    f"Add --plugins {name}, with the path of the file.",
+                )
+            if now[name] != digest:
+                log.warning("%s has changed since the run began: its code is applied to all debates anew.", name)
 
     def _difference(self, meta: Mapping[str, str]) -> str | None:
         """Return how the scenario differs from the one that the folder's run began with, or None.
@@ -190,6 +207,12 @@ class RunFolder:
             f"{self.path} holds a run of another scenario: {difference}.",
             "Choose another folder with --out, or run the scenario that it belongs to.",
         )
+
+
+def _with_later(meta: Mapping[str, str], name: str, now: dict[str, str]) -> list[dict[str, str]]:
+    """Return the versions of a run's parts after the first ones, `now` included if it is new."""
+    first, later = read_json(meta, name), read_list(meta, f"later_{name}")
+    return [*later, now] if first and now not in (first, *later) else later
 
 
 def _iterations(scenario: Scenario) -> int:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from society.components.faults import faults_of
 from society.core.errors import BackendError
 from society.executors.base import Executor, Needs
 
@@ -26,12 +27,15 @@ async def open_backends(
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     async with AsyncExitStack() as stack:
         if executor is None:
-            executor = await stack.enter_async_context(society.scenario.executor.open())
+            with faults_of(society.scenario.executor, "open"):
+                executor = await stack.enter_async_context(society.scenario.executor.open())
         needs = find_needs(society)
-        executor.check(needs)
+        with faults_of(society.scenario.executor, "check"):
+            executor.check(needs)
         backends: dict[str, Backend] = {}
         for name, config in needs.backends.items():
-            backends[name] = await stack.enter_async_context(executor.backend(name, config))
+            with faults_of(config, "open", f"as the backend {name!r}"):
+                backends[name] = await stack.enter_async_context(executor.backend(name, config))
         yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
 
 

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from society.components.faults import faults_of, returned
 from society.core.types import Sampling
 from society.scenario.members import agents_of, members, speakers
 from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario
 
 if TYPE_CHECKING:
     import networkx as nx
+
+    from topologies.base import Topology
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,22 @@ class PhasePlan:
         """
         seed = self.seed if seed is None else seed
         topology, within = self.spec.topology, self.spec.within
-        graph = topology.graph(self.speakers, self.members, topology.graph_seed(seed))
+        graph = self._draw(topology, seed)
         graph.add_nodes_from(self.speakers)
         graph.add_edges_from((outsider, speaker) for outsider in self.reads for speaker in self.speakers)
         if within is not None:
-            inner = within.graph(self.speakers, self.members, within.graph_seed(seed))
+            inner = self._draw(within, seed)
             graph.add_edges_from((u, v, {**data, "within": True}) for u, v, data in inner.edges(data=True))
         return graph
+
+    def _draw(self, topology: Topology, seed: int) -> nx.DiGraph[str]:
+        """Return the graph of a topology over the speakers. Raises `ComponentError` if its code fails."""
+        import networkx as nx
+
+        place = f"in phase {self.name!r}"
+        with faults_of(topology, "build", place):
+            graph = topology.graph(self.speakers, self.members, topology.graph_seed(seed))
+        return returned(graph, nx.DiGraph, topology, "build", place)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from society.components.faults import faults_of
 from society.core.errors import InputError
 from society.core.types import Item
 from society.scenario.expand import Society
@@ -32,11 +33,11 @@ def load_items(society: Society) -> Items:
     question of the evaluation.
     """
     scenario = society.scenario
-    evaluation = scenario.task.load(scenario.seed)
+    evaluation = _load(scenario.task, scenario.seed)
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:
-        training = scenario.train.task.load(scenario.seed)
+        training = _load(scenario.train.task, scenario.seed)
     else:
         training = _follow(scenario.task, scenario.train.questions, evaluation, scenario.seed)
     tested = {normal_question(item.question) for item in evaluation}
@@ -49,13 +50,19 @@ def load_items(society: Society) -> Items:
     return Items(evaluation, training)
 
 
+def _load(task: Task, seed: int) -> list[Item]:
+    """Return the questions of a task. Raises `ComponentError` if the code of the task fails."""
+    with faults_of(task, "questions"):
+        return task.load(seed)
+
+
 def _follow(task: Task, count: int, evaluation: list[Item], seed: int) -> list[Item]:
     """Return the next `count` questions of a task that do not equal a question of the evaluation."""
     tested = {normal_question(item.question) for item in evaluation}
     offset = task.offset + len(evaluation)
     limit = count
     while True:
-        found = task.model_copy(update={"offset": offset, "limit": limit}).load(seed)
+        found = _load(task.model_copy(update={"offset": offset, "limit": limit}), seed)
         new = [item for item in found if normal_question(item.question) not in tested]
         if len(new) >= count:
             return new[:count]

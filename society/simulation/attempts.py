@@ -15,11 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from society.core.errors import BackendError, SocietyError, TransientError
+from society.core.errors import BackendError, SocietyError, TransientError, describe_error
 from society.core.identity import derive_seed
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 from society.simulation.clock import Stopwatch
@@ -90,26 +89,22 @@ async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | 
         if timeout is not None and limit.expired():
             raise TransientError(f"No reply within {timeout:g} s.", "Raise `timeout`, or ask for less.") from None
         raise TransientError(
-            f"The backend waited too long: {describe(error)}.", "Look at what it waits for."
+            f"The backend waited too long: {describe_error(error)}.", "Look at what it waits for."
         ) from error
     except ConnectionError as error:
-        raise TransientError(f"The backend's connection failed: {describe(error)}.", "Is it reachable?") from error
+        raise TransientError(
+            f"The backend's connection failed: {describe_error(error)}.", "Is it reachable?"
+        ) from error
     except Exception as error:
         log.debug("A backend broke", exc_info=True)
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             raise TransientError(
-                f"The backend ran out of memory: {describe(error)}.",
+                f"The backend ran out of memory: {describe_error(error)}.",
                 "Lower its batch or context, or the scenario's concurrency.",
             ) from error
-        raise BackendError(f"The backend broke: {describe(error)}.", "This is a fault of its own code.") from error
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line: its type, what it says, and where it was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f" ({frame.filename.rpartition('/')[2]}, line {frame.lineno})" for frame in last)
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}{': ' * bool(said)}{said:.300}{place}"
+        raise BackendError(
+            f"The backend broke: {describe_error(error)}.", "This is a fault of its own code."
+        ) from error
 
 
 def storable(text: str) -> str:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from society.components.controllers import ControlContext
 from society.components.decisions.base import vote_of
+from society.components.faults import faults_of, guarded, returned
 from society.components.stops import StopRule
 from society.core.identity import derive_seed
-from society.core.types import Ballot, Decision, Item, RoundState, Turn, TurnId, Usage
+from society.core.types import Ballot, Decision, Item, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
 from society.simulation.agent_names import UNCLEAR, find_names
@@ -47,11 +48,16 @@ class Debate:
     _waiting: dict[tuple[int, str], asyncio.Future[None]] = field(default_factory=dict)
     _finished: set[tuple[int, str]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        place = f"on the question {self.item.id!r}"
+        self.same: Same = guarded(self.task, self.task.same, place)
+        self.correct = guarded(self.task, self.task.correct, place)
+
     async def run(self) -> Decision:
         """Play every phase and decide."""
         for phase in self.society.phases:
             answers = [self.said.stand(name) for name in self._speakers(phase.index)]
-            self._candidates = prompts.candidates(answers, self.task.same)
+            self._candidates = prompts.candidates(answers, self.same)
             self._waiting.clear()
             self._finished.clear()
             await self._play(phase)
@@ -115,7 +121,7 @@ class Debate:
     async def _turn(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
         """The agent's turn of this round; its latest one where it has nothing to read and the phase lets it rest."""
         turn = self._id(phase, number, name)
-        delivery = deliver(plan.edges[name], self.said, phase, turn, self.task.same, self.society.scenario.seed)
+        delivery = deliver(plan.edges[name], self.said, phase, turn, self.same, self.society.scenario.seed)
         latest = self.said.stand(name)
         if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
             return latest
@@ -168,7 +174,7 @@ class Debate:
             plan = self._plan(phase, number, graph)
             await self._rounds(phase, {number: plan})
             rounds.append(self._latest(plan.reading))
-            if stops(phase, self._state(rounds)):
+            if stops(phase, self._state(rounds), self._place(phase, number)):
                 return
 
     async def _controlled(
@@ -190,7 +196,10 @@ class Debate:
                 redraw=redraw,
                 ask=partial(self._ask, phase, max(number - 1, 1), tuple(rounds[-1]) if rounds else ()),
             )
-            graph = await controller.next_graph(graph, context)
+            place = self._place(phase, number)
+            with faults_of(controller, "next_graph", place):
+                graph = await controller.next_graph(graph, context)
+            returned(graph, type(drawn[0]), controller, "next_graph", place)
         return graph
 
     async def _ask(self, phase: PhasePlan, number: int, about: tuple[str, ...], name: str) -> Turn:
@@ -209,7 +218,7 @@ class Debate:
             choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers, helping=True)
             await self._turn(phase, number, self._chosen(choice, phase.speakers), self._plan(phase, number))
             rounds.append(self._latest(phase.speakers))
-            if stops(phase, self._state(rounds)):
+            if stops(phase, self._state(rounds), self._place(phase, number)):
                 return
 
     def _chosen(self, choice: Turn, speakers: tuple[str, ...]) -> str:
@@ -229,7 +238,7 @@ class Debate:
         return {name: turn for name in names if (turn := self.said.stand(name)) is not None}
 
     def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
-        return RoundState(rounds, self.usage, self.spoken, self.task.same, self.speaker.store.annotate)
+        return RoundState(rounds, self.usage, self.spoken, self.same, self.speaker.store.annotate)
 
     def _id(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
         return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)
@@ -244,15 +253,25 @@ class Debate:
             votes=[vote_of(name, self.said.stand(name)) for name in voters],
             history={name: self.said.stands(name) for name in voters},
             candidates=self._candidates,
-            same=self.task.same,
+            same=self.same,
             seed=self._seed(self.society.phases[-1], 0, "decision"),
         )
-        return self.society.scenario.decision.decide(ballot)
+        rule, place = self.society.scenario.decision, f"on the question {self.item.id!r}"
+        with faults_of(rule, "decide", place):
+            decision = rule.decide(ballot)
+        return returned(decision, Decision, rule, "decide", place)
+
+    def _place(self, phase: PhasePlan, number: int) -> str:
+        return f"on the question {self.item.id!r}, in phase {phase.name!r}, round {number}"
 
 
-def stops(phase: PhasePlan, state: RoundState) -> bool:
-    """Whether any of the phase's stop rules, or any list of them altogether, is reached."""
+def stops(phase: PhasePlan, state: RoundState, place: str = "") -> bool:
+    """Return whether any of the phase's stop rules is reached; of a list of rules, all must be."""
+
+    def reached(rule: StopRule) -> bool:
+        with faults_of(rule, "reached", place):
+            return bool(rule.reached(state))
+
     return any(
-        rule.reached(state) if isinstance(rule, StopRule) else all(part.reached(state) for part in rule)
-        for rule in phase.spec.stop
+        reached(rule) if isinstance(rule, StopRule) else all(reached(part) for part in rule) for rule in phase.spec.stop
     )

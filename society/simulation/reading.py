@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from society.core.errors import InputError
+from society.components.faults import component_error
+from society.components.registry import clear_with_kinds
+from society.core.errors import InputError, SocietyError, describe_error
 from society.core.identity import derive_seed
 from society.core.types import Message, Same, Turn, TurnId
 from society.scenario.expand import PhasePlan
@@ -101,6 +103,9 @@ def _merge_dumped(base: str, own: str) -> EdgeView:
     return EdgeView.model_validate_json(json.dumps({**json.loads(base), **json.loads(own)}))
 
 
+clear_with_kinds(_merge_dumped.cache_clear)  # views hold gates
+
+
 def _merge(base: EdgeView, own: str) -> EdgeView:
     return _merge_dumped(base.model_dump_json(), own)
 
@@ -174,7 +179,7 @@ def deliver(edges: Iterable[Edge], said: Said, phase: PhasePlan, reader: TurnId,
         for edge in edges
         if edge.view.show != "nothing"
         for turn in said.until(edge.sender, phase.index, reader.round - (0 if edge.same_round else 1), edge.view.window)
-        if not edge.view.gate or all(gate.passes(turn, own, same) for gate in edge.view.gate)
+        if not edge.view.gate or _passes(edge, turn, own, same, reader)
     ]
     if phase.spec.cap is not None and len(arrived) > phase.spec.cap:
         arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
@@ -184,6 +189,21 @@ def deliver(edges: Iterable[Edge], said: Said, phase: PhasePlan, reader: TurnId,
         tuple(message for edge, message in shown if edge.view.show != "summary"),
         tuple(message for edge, message in shown if edge.view.show == "summary"),
     )
+
+
+def _passes(edge: Edge, turn: Turn, own: Turn | None, same: Same, reader: TurnId) -> bool:
+    """Return whether every gate of the edge lets this turn through to the reader."""
+    for gate in edge.view.gate:
+        try:
+            if not gate.passes(turn, own, same):
+                return False
+        except SocietyError:
+            raise
+        except Exception as error:
+            place = f"on the question {reader.item!r}, in phase {reader.phase!r}, round {reader.round}"
+            fault = f"raised {describe_error(error)}"
+            raise component_error(gate, "passes", fault, f"{place}, agent {reader.agent!r}") from error
+    return True
 
 
 def _parts(turn: TurnId) -> list[object]:

@@ -96,7 +96,7 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
 def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
     given: Iterable[str | None] = (t.answer for turns in debate.said.turns.values() for _, _, t in turns)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
-    verdicts = {answer: debate.task.correct(answer, debate.item) for answer in answers}
+    verdicts = {answer: debate.correct(answer, debate.item) for answer in answers}
     _remark_undecided(debate, answers)
     return verdicts
 

@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from society.answers.confidence import stated_confidence
-from society.core.errors import BackendError, ContextOverflowError, InputError, SlowPatternError
+from society.core.errors import BackendError, ContextOverflowError, InputError, SlowPatternError, describe_error
 from society.core.identity import request_key, turn_seed
 from society.core.interrupt import Interruption
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan
-from society.simulation.attempts import ask, describe, storable
+from society.simulation.attempts import ask, storable
 from society.simulation.clock import FairClock, Stopwatch
 
 if TYPE_CHECKING:
@@ -85,24 +85,22 @@ class Speaker:
         try:
             output = await ask(backend, request, self.timeout, watch)
         except ContextOverflowError as error:
-            i = finish("", None).id
-            who = f"Agent {i.agent!r} in phase {i.phase!r}, round {i.round}, on {i.item!r}"
-            raise InputError(f"{who}: {error.cause}", error.remedy) from error
+            raise InputError(f"{_place(finish)}: {error.cause}", error.remedy) from error
         except BackendError as error:
-            self._count_failure(error)
+            self._count_failure(error, agent, finish)
             cause, spent = storable(error.cause), Usage(seconds=watch.seconds)
             return finish("", None, status="failed", error=cause, usage=spent, replied=False)
         self.failures_in_a_row = 0
         return self._read(output, agent, item, finish)
 
-    def _count_failure(self, error: BackendError) -> None:
+    def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
         """Raise `BackendError` when so many turns in a row have failed that nothing works any more."""
         self.failures_in_a_row += 1
         if self.failures_in_a_row >= HOPELESS:
             if error.__cause__ is not None:  # a fault in somebody's code: they will want to see where
                 log.error("The last of %s failures in a row", HOPELESS, exc_info=error.__cause__)
             raise BackendError(
-                f"{HOPELESS} turns in a row failed, the last with: {error.cause}",
+                f"{HOPELESS} turns of the backend {agent.backend!r} in a row failed. {_place(finish)}: {error.cause}",
                 f"{error.remedy}\n  What is done is stored: mend the cause and run again with --resume.".strip(),
             ) from error
 
@@ -122,8 +120,16 @@ class Speaker:
             return said(output.text, None, error=f"No answer could be looked for: {error.cause}")
         except Exception as error:
             log.debug("A task broke", exc_info=True)
-            return said(output.text, None, status="failed", error=f"The task broke on the reply: {describe(error)}.")
+            return said(
+                output.text, None, status="failed", error=f"The task broke on the reply: {describe_error(error)}."
+            )
         return said(output.text, answer, confidence=_confidence(agent, output))
+
+
+def _place(finish: partial[Turn]) -> str:
+    """Return the place of a turn in its debate, in words."""
+    i = finish("", None).id
+    return f"Agent {i.agent!r} in phase {i.phase!r}, round {i.round}, on {i.item!r}"
 
 
 def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:

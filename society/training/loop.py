@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.components.faults import faults_of
 from society.core.concurrency import gather
 from society.core.definition import is_tuning
 from society.core.errors import BackendError, InputError
@@ -171,7 +172,9 @@ class TrainingLoop:
         seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
         # The draw of rows does not depend on who shares an adapter, so a control takes the society's rows.
         draw = derive_seed(self.society.scenario.seed, "select", iteration, learner.name)
-        chosen = select_examples(learner.spec, learner.teachers, records, self._labels, draw)
+        place = f"for the learner {learner.name!r}, agent {learner.agent!r}, iteration {iteration}"
+        with faults_of(learner.spec.select, "choose", place):
+            chosen = select_examples(learner.spec, learner.teachers, records, self._labels, draw)
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
         chosen.examples = with_own_tokens(self.society, hashes, model, chosen.examples)

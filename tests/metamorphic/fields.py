@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from society.components.registry import BUILT_IN, kinds
+from society.components.registry import NOUNS, kinds
 from society.scenario.models.scenario import Scenario
 from tests.metamorphic.field_values import PLACES, In, Place, values_of
 from tests.metamorphic.runs import Spec
@@ -39,7 +39,7 @@ def find_models() -> dict[str, type[BaseModel]]:
     """Every model that a scenario may hold, by its name: built-in kinds, and all that fields are made of."""
     found: dict[str, type[BaseModel]] = {}
     _collect(Scenario, found)
-    for noun in BUILT_IN:
+    for noun in NOUNS:
         for cls in kinds(noun).values():
             if cls.__module__.partition(".")[0] in ("society", "backends", "topologies"):
                 _collect(cls, found)

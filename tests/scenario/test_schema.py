@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from society.components.registry import BUILT_IN, kinds
+from society.components.registry import NOUNS, kinds
 from society.scenario import check_scenario, scenario_schema
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_a_file_that_extends_need_not_be_whole() -> None:
     assert errors({"extends": "base.yaml", "sed": 3})
 
 
-@pytest.mark.parametrize("noun", BUILT_IN)
+@pytest.mark.parametrize("noun", NOUNS)
 def test_every_kind_is_offered_with_a_description(noun: str) -> None:
     definitions = scenario_schema()["$defs"].values()
     offered = {

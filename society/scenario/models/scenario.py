@@ -24,14 +24,14 @@ from society.components.controllers import Controller
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority
 from society.components.gates import Gate
-from society.components.registry import Registered
+from society.components.registry import Registered, rebuild_with_kinds
 from society.components.stops import StopRule
 from society.core.component import AgentName, AgentNames, Component
 from society.core.paths import ReadablePath
 from society.core.types import Sampling
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
-from society.scenario.models.training import TrainSpec
+from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.tasks.base import Task
 from topologies.base import Topology
 
@@ -260,3 +260,6 @@ class Scenario(Component):
                 "lower `count`, or define fewer agents or phases"
             )
         return self
+
+
+rebuild_with_kinds(EdgeView, PhaseSpec, LearnerSpec, TrainSpec, Scenario)

@@ -137,14 +137,11 @@ def _explain_kind(node: Node, path: str, noun: str) -> Problem | None:
             value=_scalar(kind),
             allowed=allowed,
         )
-    return make_problem(
-        kind.place,
-        path,
-        f"unknown {noun} {show(kind.value)}",
-        value=kind.value,
-        allowed=allowed,
-        suggestion=find_near(kind.value, allowed),
-    )
+    near = find_near(kind.value, allowed)
+    message = f"unknown {noun} {show(kind.value)}"
+    if not near:
+        message += "; for a kind of your own, add --plugins FILE.py"
+    return make_problem(kind.place, path, message, value=kind.value, allowed=allowed, suggestion=near)
 
 
 def _scalar(node: Node) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from society.components.registry import clear_with_kinds
 from society.scenario.models.scenario import Scenario
 
 EXTENDS = {
@@ -35,6 +36,9 @@ def scenario_schema() -> dict[str, Any]:
         "if": {"required": ["extends"]},
         "else": {"required": required},
     }
+
+
+clear_with_kinds(scenario_schema.cache_clear)
 
 
 def _name_kind(definition: dict[str, Any]) -> None:

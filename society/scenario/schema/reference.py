@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from society.components.registry import BUILT_IN, kinds
+from society.components.registry import NOUNS, kinds
 from society.scenario.checks.variables import VARIABLES
 from society.scenario.schema.json_schema import scenario_schema
 from society.scenario.schema.words import describe
@@ -20,7 +20,7 @@ def write_reference() -> str:
     parts = ["### Scenario", schema["description"], _table(schema)]
     for name in _plain(schema):
         parts += [f"### {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
-    for noun in BUILT_IN:
+    for noun in NOUNS:
         parts.append(f"### {noun.capitalize()}")
         parts.append(f"A {noun} is a mapping with its `kind`, or only the kind if no other field is required.")
         for kind, name in _classes(noun):
@@ -35,7 +35,7 @@ def _classes(noun: str) -> Iterator[tuple[str, str]]:
 
 def _plain(schema: Schema) -> list[str]:
     """Return the names of the mappings without a kind, in the order of their first use."""
-    components = {name for noun in BUILT_IN for _, name in _classes(noun)}
+    components = {name for noun in NOUNS for _, name in _classes(noun)}
     found: dict[str, None] = {}
     waiting = [schema]
     while waiting:
@@ -101,7 +101,7 @@ def _words(field: Schema) -> str:
         return _link(_name(field["$ref"]))
     if "anyOf" in field:
         noun = field["anyOf"][0].get("title", "").removesuffix(", by its kind alone")
-        if noun in BUILT_IN:
+        if noun in NOUNS:
             return _link(noun.capitalize())
         options = dict.fromkeys(_words(option) for option in field["anyOf"] if option.get("type") != "null")
         return " or ".join(options)

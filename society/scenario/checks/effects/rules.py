@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from society.components.controllers import Controller
 from society.components.facts import DecisionFacts, GateFacts, PhaseFacts, Reasons, listing
+from society.components.faults import faults_of
 from society.components.gates import Gate
 from society.components.stops import StopRule
 from society.core.component import Component
@@ -46,8 +48,10 @@ def _check_gates(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
         spoke = phase.spec.rounds > 1 or any(phase.spoke.get(tie.reader) for tie in arriving)
         facts = GateFacts(senders, has_confidence(flow, senders), spoke)
         for k, gate in enumerate(gates if arriving else ()):
-            yield from explain((*steps, k), gate, gate.blocks(facts), error=True)
-            yield from explain((*steps, k), gate, gate.idle(facts))
+            with faults_of(gate, "idle"):
+                blocks, idle = gate.blocks(facts), gate.idle(facts)
+            yield from explain((*steps, k), gate, blocks, error=True)
+            yield from explain((*steps, k), gate, idle)
 
 
 def _gated(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[Gate, ...], list[Tie]]]:
@@ -91,10 +95,10 @@ def _check_stops(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
         if facts.rounds == 1:
             yield Finding(steps, "has no effect: the phase has one round; set `rounds: 2` or more")
         elif isinstance(rule, StopRule):
-            yield from explain(steps, rule, rule.idle(facts))
+            yield from explain(steps, rule, _idle(rule, facts))
         else:
             for k, part in enumerate(rule):
-                yield from explain((*steps, k), part, part.idle(facts))
+                yield from explain((*steps, k), part, _idle(part, facts))
 
 
 def _check_controllers(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
@@ -105,7 +109,12 @@ def _check_controllers(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]
             yield Finding(steps, "is not used: a moderated phase keeps its graph; set another `schedule`")
             continue
         redrawn = any(later.redraws for later in controllers[j + 1 :])
-        yield from explain(steps, controller, controller.idle(replace(facts, changed=j > 0, redrawn=redrawn)))
+        yield from explain(steps, controller, _idle(controller, replace(facts, changed=j > 0, redrawn=redrawn)))
+
+
+def _idle(rule: StopRule | Controller, facts: PhaseFacts) -> Reasons:
+    with faults_of(rule, "idle"):
+        return rule.idle(facts)
 
 
 def _check_decision(flow: Flow) -> Iterator[Finding]:
@@ -125,9 +134,10 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
         candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
     )
-    undecided = decision.undecided(facts)
+    with faults_of(decision, "idle"):
+        undecided, idle = decision.undecided(facts), decision.idle(facts)
     yield from explain(steps, decision, undecided, error=True)
-    yield from explain(steps, decision, {} if undecided else decision.idle(facts))
+    yield from explain(steps, decision, {} if undecided else idle)
 
 
 def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
