@@ -1,7 +1,8 @@
-"""What decisions, stop rules, gates and controllers promise, as tests that outside authors run on theirs.
+"""Promises of decisions, stop rules, gates, controllers and selectors, as tests that outside authors run on theirs.
 
-Subclass the one you need and give a fixture with your component: `rule`, `stop`, `gate` or `controller`. Backends,
-tasks and topologies have theirs in `backends.contract`, `society.tasks.contract` and `topologies.contract`.
+Subclass one contract and give it a fixture with your component: `rule`, `stop`, `gate`, `controller` or `selector`.
+The contracts of other nouns are in `backends.contract`, `society.tasks.contract`, `society.executors.contract` and
+`topologies.contract`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import networkx as nx
 from society.components.controllers import ControlContext, Controller
 from society.components.decisions.base import DecisionRule
 from society.components.gates import Gate
+from society.components.selectors import Case, Selector
 from society.components.stops import StopRule
 from society.core.component import Component
 from society.core.types import Ballot, ChatMessage, RoundState, Turn, TurnId, Usage, Vote
@@ -115,6 +117,36 @@ class ControllerContract:
     def test_it_is_plain_data(self, controller: Controller) -> None:
         """A run stores its scenario: what is written must be read back as the same."""
         assert _is_plain_data(controller)
+
+
+class SelectorContract:
+    """Tests with a fixture `selector`."""
+
+    def test_it_takes_each_case_once_in_order(self, selector: Selector) -> None:
+        """Only given cases are taken, each at most once, in the order given; the seed alone decides."""
+        for cases in (_cases(0), _cases(1), _cases(12)):
+            chosen = selector.choose(cases, 5)
+            places = [next(i for i, case in enumerate(cases) if case is taken) for taken, _ in chosen]
+            assert places == sorted(set(places))
+            assert all(rule for _, rule in chosen)
+            assert selector.choose(cases, 5) == chosen
+
+    def test_it_explains_what_it_leaves_out(self, selector: Selector) -> None:
+        """Every case that is not taken is counted under a reason."""
+        cases = _cases(12)
+        assert selector.explain(cases, 5).total() == len(cases) - len(selector.choose(cases, 5))
+
+    def test_it_is_plain_data(self, selector: Selector) -> None:
+        """A run stores its scenario: what is written must be read back as the same."""
+        assert _is_plain_data(selector)
+
+
+def _cases(count: int) -> list[Case]:
+    """Return cases of two agents in which every combination of right and wrong turns occurs."""
+    return [
+        Case(make_turn(f"agent-{i % 2 + 1}", "x", i + 1), agrees=i % 3 != 0, agreed_first=i % 4 < 2, success=i % 5 != 0)
+        for i in range(count)
+    ]
 
 
 def _context(declared: nx.DiGraph[str], number: int) -> ControlContext:

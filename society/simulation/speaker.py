@@ -100,7 +100,8 @@ class Speaker:
             if error.__cause__ is not None:  # a fault in somebody's code: they will want to see where
                 log.error("The last of %s failures in a row", HOPELESS, exc_info=error.__cause__)
             raise BackendError(
-                f"{HOPELESS} turns of the backend {agent.backend!r} in a row failed. {_place(finish)}: {error.cause}",
+                f"{HOPELESS} turns in a row failed, the last on the backend {agent.backend!r}. {_place(finish)}: "
+                f"{error.cause}",
                 f"{error.remedy}\n  What is done is stored: mend the cause and run again with --resume.".strip(),
             ) from error
 

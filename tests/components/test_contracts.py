@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from society.components.contracts import ControllerContract, DecisionContract, GateContract, StopContract
+from society.components.contracts import (
+    ControllerContract,
+    DecisionContract,
+    GateContract,
+    SelectorContract,
+    StopContract,
+)
 from society.components.controllers import Drop, Prune, Resample
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
@@ -12,7 +18,11 @@ from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked
 from society.components.gates import Answered, Confident, Differs, Similarity
 from society.components.registry import kinds
+from society.components.selectors import Agrees, All, Critic, Selector, Success
 from society.components.stops import Budget, Consensus, Stability, Verdict
+from society.executors.base import ExecutorConfig
+from society.executors.contract import ExecutorContract
+from society.executors.local import Local
 from topologies.base import Topology
 from topologies.contract import TopologyContract
 
@@ -49,3 +59,15 @@ class TestGates(GateContract):
 @pytest.mark.parametrize("controller", [Resample(), Drop(p=0.5), Prune(ranker="judge", keep=2)])
 class TestControllers(ControllerContract):
     pass
+
+
+@pytest.mark.parametrize("selector", [Agrees(), Critic(), Critic(unmixed="take"), Success(), All()])
+class TestSelectors(SelectorContract):
+    def test_there_is_one_of_each_kind(self, selector: Selector) -> None:
+        assert selector.kind in kinds("selector")  # type: ignore[attr-defined]
+
+
+class TestLocal(ExecutorContract):
+    @pytest.fixture
+    def executor(self) -> ExecutorConfig:
+        return Local()
