@@ -53,5 +53,5 @@ def test_check_needs_the_scenario_language_and_no_more(name: str) -> None:
 
 
 def test_descriptions_are_read_when_they_are_asked_for() -> None:
-    assert field_texts(EdgeView)["window"].startswith("How many")
+    assert field_texts(EdgeView)["window"].startswith("Number of")
     assert EdgeView.model_fields["window"].description is None
