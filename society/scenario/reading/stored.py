@@ -88,6 +88,6 @@ def _say(error: ValueError | RecursionError) -> str:
 def _refusal(folder: Path, fault: str) -> RunFolderError:
     return RunFolderError(
         f"The scenario in the run {folder} cannot be read: {fault}.",
-        "If a plugin file created the run, add --plugins FILE.py. Otherwise install the plugins and the version of society "
-        "that created the run.",
+        "If a plugin file created the run, add --plugins FILE.py. Otherwise install the plugins and the version of "
+        "society that created the run.",
     )
