@@ -6,6 +6,7 @@
     run(scenario, out=None, ...)        run a scenario, in scripts and notebooks, and return a Run
     run_async(scenario, ...)            run a scenario within an event loop
     Run(folder)                         read a run: summary(), accuracy, to_pandas(), report()
+    compare(runs)                       compare runs on the same questions, with paired statistics
     Watcher                             follow a run as it goes
     SocietyError                        the base of every error; ScenarioError lists a scenario's problems
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from society.core.errors import InputError, ScenarioError, SocietyError
     from society.core.interrupt import Interrupted
     from society.core.problems import Problem
+    from society.metrics.comparison import compare
     from society.results import Run
     from society.runner.watcher import Watcher
     from society.scenario import check_scenario as check
@@ -38,6 +40,7 @@ __all__ = [
     "SocietyError",
     "Watcher",
     "check",
+    "compare",
     "load_scenario",
     "run",
     "run_async",
@@ -52,6 +55,7 @@ _HOMES = {
     "SocietyError": "society.core.errors.SocietyError",
     "Watcher": "society.runner.watcher.Watcher",
     "check": "society.scenario.check_scenario",
+    "compare": "society.metrics.comparison.compare",
     "load_scenario": "society.scenario.load_scenario",
     "run": "society.session.run",
     "run_async": "society.session.run_async",

@@ -82,6 +82,12 @@ class Comparison:
     notes: tuple[str, ...]
     budgets: Mapping[str, BudgetVerdict]
 
+    def __repr__(self) -> str:
+        """Return what `society compare` prints."""
+        from society.metrics.comparison_tables import describe
+
+        return describe(self)
+
 
 def compare(runs: Sequence[Run]) -> Comparison:
     """Compare two or more runs question by question, in the latest iteration of each.

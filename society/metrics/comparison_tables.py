@@ -16,6 +16,31 @@ from society.metrics.spreadsheet import quote
 Rows = list[list[str]]
 """A table: the titles first; the first column holds names, the others figures."""
 INTERVAL = "95 % interval"
+MOST_PAIRS = 6
+"""Maximum number of pairs whose compute is compared in sentences."""
+WIDEST = 7
+"""Minimum number of runs for which runs are lines of the table. Below, they are its columns."""
+
+
+def describe(found: Comparison) -> str:
+    """Return the comparison as text: the runs, the pairs, and the remarks on them."""
+    return "\n".join([write_tables(found, "text"), "", *remarks(found)]).rstrip()
+
+
+def write_tables(found: Comparison, form: str) -> str:
+    """Return the table of the runs and that of the pairs, as "text", "markdown", "csv" or "latex"."""
+    runs = run_rows(found)
+    wide = form == "csv" or len(runs) > WIDEST
+    return f"{layout(runs if wide else stand(runs), form)}\n\n{layout(pair_rows(found), form)}"
+
+
+def remarks(found: Comparison) -> list[str]:
+    """Return sentences on the comparison: its notes, compute, power, and debating against voting."""
+    several = len(found.pairs) > 1
+    compute = [pair.compute.sentence for pair in found.pairs if pair.compute is not None]
+    power = [f"{pair.second} and {pair.first}: {pair.sentence}" if several else pair.sentence for pair in found.pairs]
+    budgets = [f"{name}: {verdict.sentence}" for name, verdict in found.budgets.items()]
+    return [*found.notes, *(compute if len(found.pairs) <= MOST_PAIRS else ()), *dict.fromkeys(power), *budgets]
 
 
 def run_rows(found: Comparison) -> Rows:
