@@ -64,8 +64,9 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.llama
+@pytest.mark.slow
 def test_a_debate(kernel: Path) -> None:
-    pytest.importorskip("llama_cpp")
     texts = execute("1_debate.ipynb", kernel)
     assert "did you mean 'complete'" in texts[1]
     assert "4/4 debates" in texts[2]
@@ -92,11 +93,10 @@ def test_debate_or_vote(kernel: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.hf
 def test_finetune_a_society(kernel: Path) -> None:
-    pytest.importorskip("peft")
     texts = execute("3_finetune.ipynb", kernel)
     [before, _, after] = shares("\n".join(re.findall(r"after \d finetunings.*?%.*?\[", texts[2])))
     assert after > before + 20
-    assert texts[4].count("iteration 1") == texts[4].count("iteration 2") == 3
+    assert texts[4].count("iteration 0") == texts[4].count("iteration 1") == 3
     assert "painter-" in texts[5]
 
 
