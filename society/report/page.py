@@ -86,6 +86,7 @@ def pack(value: Any) -> bytes:
 
 @cache
 def build_script() -> str:
+    """Return the script of the page: its files, in the order in which they build on each other."""
     return '"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS)
 
 
