@@ -1,4 +1,4 @@
-"""Reads votes and rankings out of text: candidates by letter, messages by number.
+"""Parsing of votes and rankings: candidates by letter.
 
 A ballot is, from the most explicit form to the least:
 
@@ -7,8 +7,8 @@ A ballot is, from the most explicit form to the least:
 3. a declaration: "I vote for B", "B is best. A close second is C.";
 4. a mention: "I'd say C".
 
-The last ballot of the most explicit form counts. What the reply quotes or denies is no vote, and a list of all
-candidates in their order that only shows them ("A. Rome / B. Oslo / C. Bern") is none either.
+The last ballot of the most explicit form counts. Quoted or denied ballots do not count, nor does a list of all
+candidates in their order ("A. Rome / B. Oslo / C. Bern").
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from society.answers.stance import Stance, stance
 from society.answers.thoughts import strip_thoughts
 
 MAX_TEXT = 10_000
-"""Characters. Only this much of the end of a longer text is looked at."""
+"""Maximum length of the text that is parsed, in characters from its end."""
 
 _LETTER = r"(?<![^\W_])(?P<letter>[A-Za-z])(?![^\W_]|['\u2019]\w)"
 _ITEM = rf"[\s\"'(\[{{]{{0,4}}(?:(?:option|candidate|answer|choice|letter)\s{{1,3}})?[\"'(\[]?{_LETTER}[\"')\]}}]?"
@@ -74,7 +74,7 @@ _RUNNER_UP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Paper:
-    """The candidates that one ballot in the text names, in order, and how explicit it is."""
+    """A ballot in the text: its candidates in order, its place, and the rank of its form."""
 
     rank: int
     place: int
@@ -84,7 +84,7 @@ class _Paper:
 def read_letters(text: str, count: int) -> list[int]:
     """Return the indices of the candidates that the text votes for or ranks, in order, each once.
 
-    `count`: number of candidates, lettered from A. Other letters are no candidates.
+    `count` is the number of candidates, lettered from A. Other letters are ignored.
     """
     text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
     text = _REJECTED.sub(lambda match: " " * len(match[0]), text)
@@ -130,7 +130,7 @@ def _unique(letters: Sequence[str], count: int) -> tuple[int, ...]:
 
 
 def _read_chain(line: str, count: int) -> tuple[int, ...]:
-    """Read "My ranking: C > A. Rome > B": the last letter before the first sign, the first letter after each other."""
+    """Parse "My ranking: C > A. Rome > B": the last letter before the first sign, the first letter after each other."""
     pieces = [piece for piece in _INSTEAD.split(line) if _PREFERS.search(piece.lstrip(" >"))]
     line = pieces[-1] if len(pieces) > 1 else line  # "A > B at first, but now B > A"
     if ">" not in line and _ASCENDS.search(line):
@@ -155,7 +155,7 @@ def _is_candidate(letter: str, count: int) -> bool:
 
 
 def _read_inline(line: str, count: int) -> tuple[int, ...]:
-    """Read "1. C 2. A 3. B", "first C, second A" or "C first, A second"."""
+    """Parse "1. C 2. A 3. B", "first C, second A" or "C first, A second"."""
     found = [(int(match["place"] or 0), match["letter"]) for match in _INLINE_ENTRY.finditer(line)]
     if len(found) < 2:
         found = [(_ORDINALS.index(match["place"].casefold()), match["letter"]) for match in _ORDINAL.finditer(line)]
@@ -166,13 +166,13 @@ def _read_inline(line: str, count: int) -> tuple[int, ...]:
 
 
 def _read_placed(line: str, count: int) -> tuple[int, ...]:
-    """Read "A: 3rd, B: 1st, C: 2nd"."""
+    """Parse "A: 3rd, B: 1st, C: 2nd"."""
     found = [(int(match["place"]), match["letter"]) for match in _PLACED.finditer(line)]
     return _unique([letter for _, letter in sorted(found)], count) if len(found) > 1 else ()
 
 
 def _read_list(line: str, count: int) -> tuple[int, ...]:
-    """Read a line of letters, such as "A, C" or "Votes: A and C"."""
+    """Parse a line of letters, such as "A, C" or "Votes: A and C"."""
     start = _INTRODUCTION.match(line)
     words = _SEPARATORS.split(line[start.end() :] if start else line)
     letters = [word for word in words if word.casefold() not in _JOINS]
@@ -182,7 +182,7 @@ def _read_list(line: str, count: int) -> tuple[int, ...]:
 
 
 def _blocks(lines: Sequence[str], places: Sequence[int], count: int) -> Iterator[_Paper]:
-    """Yield rankings with one entry a line: numbered, bare letters, or letters with the candidate's text."""
+    """Yield rankings with one entry per line: numbered, bare letters, or letters with the candidate's text."""
     run: list[tuple[str, int, str]] = []  # form, number and letter of each line of the block so far
     for place, line in zip([*places, 0], [*lines, None], strict=True):
         entry = _entry(line, count) if line is not None else None
@@ -212,7 +212,7 @@ def _entry(line: str, count: int) -> tuple[str, int, str] | None:
 
 
 def _is_label(letter: str, rest: str) -> bool:
-    """Whether a letter at the start of an entry is a candidate, not the first word of a sentence."""
+    """Return whether a letter at the start of an entry is a candidate, not the first word of a sentence."""
     return reads_as_letter(letter + rest, 1, letter) and (letter.isupper() or not rest.strip() or rest[:1] in ").:,")
 
 
@@ -223,12 +223,12 @@ def _ranking(run: Sequence[tuple[str, int, str]], count: int) -> tuple[int, ...]
     letters = [letter for _, _, letter in sorted(run, key=lambda entry: entry[1])]
     chosen = _unique(letters, count)
     if form == "titled" and chosen == tuple(range(len(chosen))) and len(chosen) == count:
-        return ()  # the candidates as they were shown
+        return ()  # a copy of the list of candidates
     return chosen if len(chosen) > 1 else ()
 
 
 def _read_declared(text: str, count: int) -> tuple[int, ...]:
-    """Read the last declared favourite and the runners-up after it."""
+    """Return the last declared favorite and the runners-up after it."""
     signs = [sign for sign in choice_signs(text) if sign.kind is Kind.DECLARED and _is_candidate(sign.letter, count)]
     own = [sign for sign in signs if stance(text, sign.start, sign.end) is Stance.OWN]
     runners = [
@@ -242,7 +242,7 @@ def _read_declared(text: str, count: int) -> tuple[int, ...]:
 
 
 def _read_mentions(text: str, place: int, line: str, count: int) -> tuple[int, ...]:
-    """Read the letters of a line that are no words and that the line does not deny."""
+    """Return the letters of a line that are not words and are not denied."""
     chosen = []
     for match in _MENTION.finditer(line):
         letter, marked = match["letter"], line[max(0, match.start() - 1) : match.start()] in ("(", "[")
@@ -257,7 +257,7 @@ def _read_mentions(text: str, place: int, line: str, count: int) -> tuple[int, .
 
 
 def _is_apart(line: str, match: re.Match[str]) -> bool:
-    """Whether an A or I cannot be a word: it ends the line or clause, or another letter follows."""
+    """Return whether an A or I cannot be a word: it ends the line or clause, or another letter follows."""
     return (
         re.match(r"\s*(?:$|[.,;:)>&/]|\band\s+[A-Z]\b|\bor\s+[A-Z]\b|beats\b|wins\b|over\b)", line[match.end() :])
         is not None

@@ -1,13 +1,13 @@
-"""Finds the letter of a choice, A to J, by the last sign of one that the reply stands behind.
+"""Parsing of the letter of a choice, A to J, by the last sign that the reply asserts.
 
-There are three kinds of signs. A reply that has signs of a stronger kind is read by these alone:
+There are three kinds of signs. If a reply has signs of a stronger kind, the weaker ones are ignored:
 
 1. Declared: "the answer is B", "Answer: B", "I choose B", "B is correct", a box, a letter alone on its line.
 2. Headed: a line that starts with a letter, such as "B. Paris" or "**B)** Paris".
 3. Mentioned: "(B)" or "option B" inside a sentence.
 
-Options that are listed in order ("A) 3 B) 4 C) 5") are no signs. A letter inside a sentence never counts by itself:
-it may be the article "A" or the pronoun "I".
+Options that are listed in order ("A) 3 B) 4 C) 5") are not signs. Nor is a letter inside a sentence, which may be the
+article "A" or the pronoun "I".
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from society.answers.stance import Stance, stance
 Entry = TypeVar("Entry", "Sign", re.Match[str])
 
 OPTION_LETTERS = "ABCDEFGHIJ"
-"""Letters of the options of a multiple-choice question, in their order."""
+"""Letters of the options of a multiple-choice question, in order."""
 MOST_SIGNS = 300
-"""Signs of one kind that are weighed, from the end of the text."""
+"""Maximum number of signs of one kind that are considered, from the end of the text."""
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-"""Scripts that write words without spaces: a Latin letter stands alone beside them."""
+"""Characters of scripts without spaces between words. Beside them, a Latin letter is a word of its own."""
 _WORD = rf"[^\W{CJK}]"
 _AFTERWARDS = re.compile(
     r"because|since|as|and|or|but|which|given|due|for|by|is|was|are|were|in|with|from|on|to|if|when|where|that|not|here|"
@@ -42,7 +42,7 @@ _AFTERWARDS = re.compile(
 
 
 class Kind(IntEnum):
-    """How explicit a sign is."""
+    """Kinds of signs, from least to most explicit."""
 
     MENTIONED = 1
     HEADED = 2
@@ -51,7 +51,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A place in the plain text that shows a choice."""
+    """A sign of a choice in the plain text."""
 
     kind: Kind
     start: int  # where the sentence that shows it begins to speak of it
@@ -137,7 +137,7 @@ def _allowed(candidates: Mapping[str, str] | None) -> str:
 
 
 def choice_signs(text: str, candidates: Mapping[str, str] | None = None) -> list[Sign]:
-    """Return every sign of a choice in plain text, in its order, without listed options."""
+    """Return all signs of a choice in plain text, in order, without listed options."""
     found = sorted((*_declared(text, candidates or {}), *_written(text)), key=lambda sign: (sign.end, sign.start))
     return [*_drop_lists(found, text)]
 
@@ -171,7 +171,7 @@ def _declared(text: str, candidates: Mapping[str, str]) -> Iterator[Sign]:
 
 
 def _called_right(text: str) -> Iterator[Sign]:
-    """Yield each letter that is called right: in "A is wrong, B is right" the second."""
+    """Yield each letter that the text calls correct, such as B in "A is wrong, B is right"."""
     place = 0
     while match := _RIGHT.search(text, place):
         if _is_marked(match):
@@ -244,7 +244,7 @@ def _is_about_others(rest: str, after: str | None) -> bool:
 
 
 def _drop_lists(signs: Sequence[Sign], text: str) -> Iterator[Sign]:
-    """Drop options that are listed in ascending order: they are shown, not chosen."""
+    """Remove options that are listed in ascending order, as they are not chosen."""
     heads = [(head.start(), _line_end(text, head.end())) for head in _HEADED.finditer(text)]
     entries = [entry for start, end in heads for entry in _LISTED.finditer(text, start, end)]
     headed = {match.end() for run in _ascending_runs(entries) for match in run}

@@ -1,9 +1,8 @@
-"""Reads how sure a reply says that it is, and takes such statements off an answer on the same line.
+"""Parsing of stated confidences, and removing them from an answer on the same line.
 
-A number is read on the scale that the reply states, as a share of its upper end: "85 %" and "Confidence (0-100): 85"
-are 0.85; "(1-10): 8", "8/10" and "4/5" are 0.8. Without a stated scale, a number up to 1 is a share, up to 10 tenths,
-up to 100 percent. A number outside its scale, and a range such as "80-90 %", is unreadable, never clamped. Words such
-as "high" have no number.
+A number is a share of the upper end of its stated scale: "85 %" and "Confidence (0-100): 85" are 0.85; "(1-10): 8",
+"8/10" and "4/5" are 0.8. Without a scale, a number up to 1 is a share, up to 10 tenths, and up to 100 percent. A number
+outside its scale, a range such as "80-90 %" and a word such as "high" are not readable. Numbers are never clamped.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from society.answers.stance import is_quoted
 from society.answers.thoughts import strip_thoughts
 
 MAX_TEXT = 20_000
-"""Characters. Only this much of the end of a longer text is looked at."""
+"""Maximum length of the text that is parsed, in characters from its end."""
 
 _NUMBER = r"[-+]?(?:\d{1,6}(?:[.,]\d{1,6})?|\.\d{1,6})"
 _CUE = r"\b(?:confidence|certainty|sureness|confident|certain|sure)\b"
@@ -80,16 +79,16 @@ _CLAUSE = re.compile(
     r"[\s.!)\]}*_]{0,6}\Z",
     re.IGNORECASE,
 )
-"""A stated confidence at the end of a line, with what separates it from the answer."""
+"""Matches a stated confidence at the end of a line, with the separator before it."""
 MAX_CLAUSE = 120
-"""Characters. Only this much of the end of a line is searched for a stated confidence."""
+"""Maximum length of the end of a line that is searched for a stated confidence, in characters."""
 MOST_CLAUSES = 3
 
 _RANGE = re.compile(r"\s?%?\s?(?:-|\u2013|\u2014|to\b)\s?\d")
 
 
 def stated_confidence(text: str) -> float | None:
-    """Return the last confidence that the reply states as its own, in [0, 1]; None if none can be read."""
+    """Return the last confidence that the reply states as its own, in [0, 1], or None."""
     text = plain(strip_thoughts(text)[-MAX_TEXT:])
     statements = [*_STATED.finditer(text), *_BEFORE.finditer(text)]
     for match in sorted(statements, key=lambda found: -found.end("number")):
@@ -100,9 +99,9 @@ def stated_confidence(text: str) -> float | None:
 
 
 def without_confidence(line: str) -> str:
-    """Return a line without the confidence that it ends with: "31" of "31, I am 80% sure".
+    """Return a line without the confidence at its end, such as "31" for "31, I am 80% sure".
 
-    Return an empty string if the line states a confidence and nothing else.
+    The result is empty if the line states only a confidence.
     """
     for _ in range(MOST_CLAUSES):
         start = max(0, len(line) - MAX_CLAUSE)
@@ -115,7 +114,7 @@ def without_confidence(line: str) -> str:
 
 
 def _share(text: str, match: re.Match[str]) -> float | None:
-    """Return the stated number as a share of its scale; None outside the scale."""
+    """Return the stated number as a share of its scale, or None if it is outside the scale."""
     number = float(match["number"].replace(",", "."))
     unit = _UNIT.match(text, match.end("number"))
     if _is_about_something_else(text, match, has_scale=unit is not None or match.groupdict().get("high") is not None):
@@ -127,7 +126,8 @@ def _share(text: str, match: re.Match[str]) -> float | None:
 
 
 def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: float) -> tuple[float, float]:
-    """Return the lower and upper end of the scale: what stands at the number goes before what stands at the cue."""
+    """Return the lower and upper end of the scale. A scale beside the number takes precedence over one beside the
+    cue."""
     if unit.get("percent") or stated.get("percent"):
         return 0.0, 100.0
     for found in (unit, stated):
@@ -141,7 +141,7 @@ def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: f
 
 
 def _is_about_something_else(text: str, match: re.Match[str], has_scale: bool) -> bool:
-    """Whether the number is no confidence: "I am sure the answer is 14", "I am not 80% sure"."""
+    """Return whether the number is not a confidence: "I am sure the answer is 14", "I am not 80% sure"."""
     if _NOT_SO_SURE.search(text[max(0, match.start() - 12) : match.start()]) and match.re is _BEFORE:
         return True
     if match.re is _BEFORE or not _SURE.match(match[0]):

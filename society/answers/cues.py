@@ -1,7 +1,7 @@
-"""Words that announce an answer, in the languages that models reply in.
+"""Regular expressions for cues, the words that announce an answer, in several languages.
 
-English cues allow words between noun and verb: "the correct answer to this question would therefore be B". Other
-languages are read where the cue is followed by a colon, a dash or a linking verb: "Antwort: B", "答案是 B".
+English cues allow words between noun and verb: "the correct answer to this question would therefore be B". In other
+languages, a cue is followed by a colon, a dash or a linking verb: "Antwort: B", "答案是 B".
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ELSEWHERE = (
     rf"|(?:{_NOUNS_ELSEWHERE})[\])]?\s{{1,2}}(?=[(\[\"']{{0,2}}(?-i:[A-J])\b)"
 )
 CUE = rf"(?:{_ENGLISH}|{_ELSEWHERE})"
-"""Up to where the answer itself begins."""
+"""Matches a cue up to the start of the answer."""
 
 CHOOSES = (
     r"\b(?:choose|chose|choosing|pick|picked|picking|select|selected|selecting|go(?:ing)?\s+(?:with|for)|"
@@ -69,7 +69,7 @@ CHOOSES = (
     r"[\s:,]{1,4}(?:(?:the|answer|option|choice|letter|still|clearly|therefore|definitely|probably|"
     r"to)\b[\s:]{1,3}){0,3}"
 )
-"""A verb of choosing, up to where the letter begins."""
+"""Matches a verb of choosing up to the start of the letter."""
 
 CONCLUDES = (
     r"(?:\b(?:therefore|thus|hence|so|consequently|ergo|finally|conclusion|overall|definitely|clearly|obviously|"
@@ -77,4 +77,4 @@ CONCLUDES = (
     r"surely|actually|no|yes|ok|okay|sorry|wait|correction)|∴|因此|所以|故)[\s,:\u2014\u2013-]{1,4}"
     r"(?:(?:it|the|must|be|is|it's|i|say|option|choice|only|final|letter)\b\s{1,3}){0,4}"
 )
-"""A concluding word, up to where a letter that ends the sentence begins."""
+"""Matches a concluding word up to a letter at the end of the sentence."""

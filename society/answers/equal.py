@@ -1,4 +1,4 @@
-"""When two answers are the same: exact, numeric, choice, math. Each is symmetric, and true of identical strings."""
+"""Equality of answers: exact, words, numeric, choice and math. Each is symmetric, and true for identical strings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from society.answers.quantities import read_quantity, same_quantity
 Equality = Literal["exact", "words", "numeric", "choice", "math"]
 
 MAX_LENGTH = 10_000
-"""Characters. Longer answers are compared as they stand, without any normalisation."""
+"""Maximum length of an answer that is normalized, in characters. Longer answers are compared unchanged."""
 
 _SIGNS = str.maketrans(
     {
@@ -46,7 +46,7 @@ _MARKUP = tuple(
     re.compile(rf"{re.escape(start)}(?=\S)((?:(?!{re.escape(end)}).)+){re.escape(end)}", re.DOTALL)
     for start, end in _PAIRS
 )
-"""Markdown and quotation marks around the whole of a text, which must not occur inside it."""
+"""Markdown and quotation marks around a whole text. They must not occur inside it."""
 _BRACKETED_WORDS = re.compile(r"\(\s*([^\W_]+(?:[ '-][^\W_]+)*\.?)\s*\)")
 _END_SIGNS, _SENTENCE_ENDS = ",;:", ".!?"
 _TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
@@ -55,9 +55,9 @@ _HEADING = re.compile(r"#{1,6}\s+|[:;]\s+")
 
 
 def normalise(text: str) -> str:
-    """Return `text` without what does not matter: case, Unicode form, spaces, article, markup around the whole of it.
+    """Return the normal form of `text`: without differences of case, Unicode form, spaces, article and outer markup.
 
-    Brackets, signs, decimal points and exclamation marks stay wherever they mean something: `.5`, `<5`, `5!`, `[0,1)`.
+    Brackets, signs, decimal points and exclamation marks remain if they have a meaning: `.5`, `<5`, `5!`, `[0,1)`.
     """
     plain = _compose(_compose(text.translate(_SIGNS)).casefold()).translate(_SIGNS)
     plain = "".join(char for char in plain if unicodedata.category(char) != "Cf" or BENT.match(char))  # zero-width
@@ -67,7 +67,7 @@ def normalise(text: str) -> str:
 
 
 def _strip(text: str) -> str:
-    """Return `text` without the heading signs, markup, quotation marks and full stop around the whole of it."""
+    """Return `text` without outer heading signs, markup, quotation marks and full stop."""
     before = None
     while text != before:  # each pair of markup signs can be removed once, so this ends after a few passes
         before = text
@@ -109,14 +109,14 @@ def _before_stop(text: str, start: int, end: int) -> int:
 
 
 def _ends_sentence(before: str, signs: str) -> bool:
-    """Return whether final signs are punctuation: any after two letters, and one full stop after a closed value."""
+    """Return whether final signs are punctuation: any sign after two letters, or one full stop after a value."""
     if signs and _TWO_LETTERS.fullmatch(before):
         return True
     return signs == "." and _BEFORE_FULL_STOP.fullmatch(before[-1:]) is not None
 
 
 def _compose(text: str) -> str:
-    """Return the compatibility form, but with powers, indices and fractions: 10\N{SUPERSCRIPT TWO} is not 102."""
+    """Return the compatibility form, with powers, indices and fractions preserved: 10\N{SUPERSCRIPT TWO} is not 102."""
     return "".join(
         part if raised else unicodedata.normalize("NFKC", part)
         for raised, part in ((raised, "".join(letters)) for raised, letters in groupby(text, _is_raised))
@@ -128,16 +128,16 @@ def _is_raised(char: str) -> bool:
 
 
 def same_exact(a: str, b: str) -> bool:
-    """Return whether the words are the same, whatever their case, Unicode form, spacing, article and full stop."""
+    """Return whether two texts are equal except for case, Unicode form, spacing, article and full stop."""
     if a == b:
         return True
     return max(len(a), len(b)) <= MAX_LENGTH and normalise(a) == normalise(b)
 
 
 def same_numeric(a: str, b: str, tolerance: float) -> bool:
-    """Return whether the numbers are the same, whatever words and units stand around them.
+    """Return whether two numbers are equal, without regard to words around them.
 
-    Whole numbers and fractions are compared exactly, others by |a - b| <= tolerance * max(|a|, |b|).
+    Integers and fractions are compared exactly, other numbers by |a - b| <= tolerance * max(|a|, |b|).
     """
     if a == b:
         return True
@@ -171,11 +171,11 @@ _LETTER = re.compile(r"[A-Za-z]")
 _LABELLED = re.compile(r"[\s*_(\[]*([A-Z])(?:[*_]*[.):\]][*_]*|\s*[-\N{EN DASH}:])\s+\S.*", re.DOTALL)
 _LATEX_LABELLED = re.compile(r"\\(?:text|math)[a-z]*\s*\{\s*\(?([A-Z])[).:]+\s*\}.+", re.DOTALL)
 MAX_CHOICE = 200
-"""Characters. A longer answer is no letter."""
+"""Maximum length of an answer that may be a letter, in characters."""
 
 
 def read_choice(text: str) -> str | None:
-    r"""Return the letter that `text` chooses: `B`, `(b)`, `\mathbf{B}`, `B. Paris`; None if it is anything else."""
+    r"""Return the letter that `text` chooses, such as `B`, `(b)`, `\mathbf{B}` or `B. Paris`; None for other text."""
     if len(text) > MAX_CHOICE or BENT.search(text):
         return None
     text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
@@ -190,7 +190,7 @@ def read_choice(text: str) -> str | None:
 
 
 def same_choice(a: str, b: str) -> bool:
-    """Return whether the chosen letters are the same, whatever their case, markup and brackets."""
+    """Return whether the chosen letters are equal, without regard to case, markup and brackets."""
     if a == b:
         return True
     left, right = read_choice(a), read_choice(b)
@@ -210,4 +210,4 @@ EQUALITIES: Mapping[Equality, Callable[[str, str, float], bool]] = {
     "choice": lambda a, b, _: same_choice(a, b),
     "math": lambda a, b, tolerance: same_math(a, b, tolerance),
 }
-"""Each equality by its name in a scenario: (a, b, tolerance) -> bool."""
+"""Equality functions (a, b, tolerance) -> bool, by their names in a scenario."""

@@ -1,27 +1,27 @@
-"""Finds the final answer in a model's text.
+"""Extraction of the final answer from a model's text.
 
     tag          the last <answer>...</answer>
     boxed        the last balanced \\boxed{...}; of nested ones the innermost
     hash         what follows the last ####, to the end of its line
     last_number  the last number, whole: 7{,}250 is 7250, "49 cm^2" is 49; fractions stay fractions
     choice       the letter A to J that the reply chooses
-    candidates   the possible answer of the task that the reply gives
-    statement    what the last sentence says about the question, without the words of the question
+    candidates   the possible answer of the task that the reply asserts
+    statement    the part of the last sentence that does not repeat the question
     line         the last line that is not empty
     text         the whole text
     {regex: P}   the first group (or all) of the last match of P
 
-Extractors are tried in the given order and the first that finds something decides. Marks that stand side by side in the
-list (tag, boxed, hash) are one step: of all of them the last in the text decides, whatever its form. So `[tag, choice]`
-reads the tag that the prompt asked for, even if prose follows it, and prose where there is no tag. `choice` reads tags,
-boxes, cues, letters alone on a line and options in words, and takes the last of them, whatever its form.
+Extractors are tried in the given order, and the first result is the answer. Adjacent marks in the list (tag, boxed,
+hash) are one step: the last of them in the text decides. So `[tag, choice]` uses the tag that the prompt asked for,
+even if prose follows it, and prose without a tag. `choice` considers tags, boxes, cues, letters alone on a line and
+options in words, and uses the last of them.
 
-Thoughts of a reasoning model are left out first. What the reply quotes from others, denies or supposes is no answer
-(see `society.answers.stance`), nor is a Markdown block quote ("> The answer is B.") above the reply's own
-answer; if nothing but "I don't know" stands below it, the reply has no answer. A confidence that is stated on the same
-line ("#### 31, I am 80% sure") is no part of the answer.
+Thoughts of a reasoning model are removed first. Text that the reply quotes, denies or supposes is not an answer (see
+`society.answers.stance`), nor is a Markdown block quote ("> The answer is B.") above the reply's own answer. If only "I
+don't know" follows a block quote, the reply has no answer. A stated confidence on the same line ("#### 31, I am 80%
+sure") is not part of the answer.
 
-All take time linear in the text, except a regex, which has a time limit.
+The time is linear in the length of the text, except for a regex, which has a time limit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, takewhile
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from society.answers.choice import find_choice
 from society.answers.confidence import without_confidence
@@ -41,25 +41,16 @@ from society.answers.stance import after_quotes
 from society.answers.statements import find_statement, only_refuses
 from society.answers.thoughts import strip_thoughts
 from society.core.component import Component
-from society.core.errors import SlowPatternError
+from society.core.templating.patterns import LONGEST_PATTERN, Pattern, search_last
 
 MAX_TEXT = 100_000
-"""Characters. Only this much of the end of a longer text is looked at."""
-MAX_REGEX = 1_000
-REGEX_SECONDS = 0.5
-
-
-def _check_regex(pattern: str) -> str:
-    from society.core.templating.patterns import compile_pattern
-
-    compile_pattern(pattern)
-    return pattern
+"""Maximum length of the text that is parsed, in characters from its end."""
 
 
 class Regex(Component):
     """An extractor by regular expression."""
 
-    regex: Annotated[str, Field(min_length=1, max_length=MAX_REGEX), AfterValidator(_check_regex)]
+    regex: Annotated[Pattern, Field(min_length=1, max_length=LONGEST_PATTERN)]
     """Regular expression. Its first group is the answer, or the whole match if it has no group."""
 
 
@@ -67,21 +58,20 @@ Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "
 Extractor = Named | Regex
 _MARKS = frozenset(get_args(Marked))
 _FINDS_ANYTHING = ("statement", "line", "text")
-"""Extractors that find something in every text."""
+"""Extractors that always have a result."""
 
 
 def extract(
     text: str, extractors: Sequence[Extractor], candidates: Candidates | None = None, question: str = ""
 ) -> str | None:
-    """Return what the first of `extractors` that finds something finds, stripped; None if none does.
+    """Return the first result of `extractors`, stripped, or None.
 
-    `candidates` are the possible answers of the task; `question` helps `statement` to leave out what was asked.
-
-    Raises `SlowPatternError` for a text in which a regular expression takes too long.
+    `candidates` are the possible answers of the task. `statement` removes the words of `question`. Raises
+    `SlowPatternError` if a regular expression takes too long.
     """
     text = strip_thoughts(text)[-MAX_TEXT:]
     steps = [*_steps(extractors)]
-    own = after_quotes(text)  # answers below a block quote go first
+    own = after_quotes(text)  # answers after a block quote take precedence
     if own != text and only_refuses(own):
         text = own
     choosy = [*takewhile(lambda step: step[0] not in _FINDS_ANYTHING, steps)] if own != text else []
@@ -93,9 +83,9 @@ def extract(
 
 
 def extract_gold(solution: str, extractors: Sequence[Extractor]) -> str | None:
-    """Return the answer of a data set's own solution, stripped; None if there is none.
+    """Return the answer of a data set's own solution, stripped, or None.
 
-    A solution quotes no other agent: its last mark is its answer, whoever the sentence around it is about.
+    A solution quotes no other agent, so its last mark is its answer.
     """
     for step in _steps(extractors):
         marks = [mark for mark in get_args(Marked) if mark in step]
@@ -106,7 +96,7 @@ def extract_gold(solution: str, extractors: Sequence[Extractor]) -> str | None:
 
 
 def _steps(extractors: Sequence[Extractor]) -> Iterator[tuple[Extractor, ...]]:
-    """Yield the extractors one by one, and marks that stand side by side together."""
+    """Yield the extractors one by one, with adjacent marks together."""
     for marks, group in groupby(extractors, key=lambda extractor: extractor in _MARKS):
         if marks:
             yield tuple(group)
@@ -140,7 +130,7 @@ def _find(
 def find_line(text: str) -> str | None:
     """Return the last line that is not empty, without a stated confidence.
 
-    Lines that state nothing but a confidence are passed over unless there is no other.
+    Lines with only a confidence are skipped, unless there is no other line.
     """
     lines = [line for line in reversed(text.splitlines()) if line.strip()]
     answers = (without_confidence(line) for line in lines)
@@ -148,18 +138,11 @@ def find_line(text: str) -> str | None:
 
 
 def find_regex(text: str, pattern: str) -> str | None:
-    """Return the first group (all, if there is none) of the last match.
+    """Return the first group of the last match, or the whole match without a group.
 
-    Raises `SlowPatternError` when it takes too long.
+    Raises `SlowPatternError` if the search takes too long.
     """
-    import regex
-
-    last = None
-    try:
-        for match in regex.finditer(pattern, text, timeout=REGEX_SECONDS):
-            last = match
-    except TimeoutError:
-        raise SlowPatternError(pattern, REGEX_SECONDS) from None
+    last = search_last(pattern, text)
     if last is None:
         return None
     found = last[1] if last.re.groups else last[0]

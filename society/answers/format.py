@@ -58,7 +58,7 @@ class AnswerFormat(Component):
 
     @property
     def ending(self) -> str:
-        """A sentence for a prompt on how to end an answer; empty if only regexes find it."""
+        """Instruction for prompts on how to end a reply, or "" if all extractors are regular expressions."""
         named = [extractor for extractor in self.extract if not isinstance(extractor, Regex)]
         return ENDINGS[named[0]] if named else ""
 
@@ -67,11 +67,11 @@ class AnswerFormat(Component):
         return extract(text, self.extract, candidates, question)
 
     def matches(self, answer: str, true: str) -> bool:
-        """Whether an answer gives the true one: it is the same, or a phrase that holds it (`words` alone)."""
+        """Return whether an answer gives the true one: equal to it or, for `words`, a phrase that contains it."""
         return self.same(answer, true) or (self.equal == "words" and contains_answer(answer, true))
 
     def has_form(self, answer: str, true: Sequence[str]) -> bool:
-        """Whether an answer has the form of the true ones: a number, a letter, a phrase that is not much longer."""
+        """Return whether an answer has the form of the true ones: a number, a letter, or a phrase of similar length."""
         match self.equal:
             case "numeric":
                 return read_quantity(answer) is not None
@@ -84,7 +84,7 @@ class AnswerFormat(Component):
                 return True
 
     def same(self, a: str, b: str) -> bool:
-        """Whether two answers are the same. Symmetric; identical strings always are."""
+        """Return whether two answers are equal. Symmetric, and true for identical strings."""
         return EQUALITIES[self.equal](a, b, self.tolerance)
 
     def require(self) -> None:
@@ -93,5 +93,5 @@ class AnswerFormat(Component):
             require_math_verify()
 
     def override(self, options: AnswerOptions) -> AnswerFormat:
-        """Return this format with the options that are given."""
+        """Return this format with the given options applied."""
         return self.model_copy(update={name: value for name, value in options if value is not None})

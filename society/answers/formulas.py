@@ -1,8 +1,8 @@
-"""Whether two SymPy objects are the same mathematics. Runs in the child process that holds math-verify.
+"""Equality of two SymPy objects. Runs in the worker process.
 
-Formulas are compared by their values at fixed points, to many digits; equations and inequalities by their solutions.
-Numbers without a decimal point must agree exactly, others within the tolerance. `None` means that the objects are of
-a kind that is not judged here: the caller asks math-verify.
+Formulas are compared by their values at fixed points, to many digits, and equations and inequalities by their
+solutions. Numbers without a decimal point must be equal, other numbers within the tolerance. `None` means that this
+module does not support the kind of the objects, and that the caller asks math-verify.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sympy.core.relational import Relational
 DIGITS = 40
 """Significant decimal digits of each value."""
 MAX_DIGITS = 400
-"""Maximum precision, in decimal digits, at which the difference of two constants is held for zero."""
+"""Precision, in decimal digits, at which a difference of two constants counts as zero."""
 MAX_SYMBOLS = 12
 EXACT = sympy.Float("1e-25", DIGITS)
-"""Largest relative difference of equal values of formulas without decimal points."""
+"""Maximum relative difference of equal values of formulas without decimal points."""
 
 _POINTS = (
     ("37/29", "53/31", "71/43", "97/61", "29/59", "83/73", "11/67", "101/79", "5/3", "31/13", "41/97", "89/53"),
@@ -33,7 +33,7 @@ _POINTS = (
 
 
 def same(a: Any, b: Any, tolerance: float) -> bool | None:
-    """Return whether two parsed answers are equal; None if this module cannot say."""
+    """Return whether two parsed answers are equal, or None if this module does not support them."""
     if _is_formula(a) and _is_formula(b):
         return same_formula(a, b, tolerance)
     if _is_relation(a) and _is_relation(b):
@@ -55,7 +55,7 @@ def _is_relation(a: Any) -> bool:
 
 
 def same_formula(a: sympy.Expr, b: sympy.Expr, tolerance: float) -> bool | None:
-    """Return whether two formulas have equal values wherever both are real; None if too few values can be computed."""
+    """Return whether two formulas are equal at all points where both are real, or None with too few such points."""
     if a == b:
         return True
     if any(infinite in (a, b) for infinite in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)):
@@ -72,7 +72,7 @@ def same_formula(a: sympy.Expr, b: sympy.Expr, tolerance: float) -> bool | None:
 
 
 def _same_constant(a: sympy.Expr, b: sympy.Expr) -> bool | None:
-    """Return whether two exact constants are equal: to the last digit if rational, else to `MAX_DIGITS` digits."""
+    """Return whether two exact constants are equal: exactly if rational, else to `MAX_DIGITS` digits."""
     x, y = a.doit(), b.doit()
     if x.is_Rational and y.is_Rational:
         return bool(x == y)
@@ -120,7 +120,7 @@ def _value(expression: Any, point: dict[str, str]) -> Any:
 
 
 def _cleared(part: Any) -> Any:
-    """Return a part of a value, or 0 where no digit of it is significant."""
+    """Return a part of a value, or 0 if none of its digits is significant."""
     return sympy.S.Zero if isinstance(part, sympy.Float) and part._prec < 8 else part
 
 
@@ -129,7 +129,7 @@ def _close(x: Any, y: Any, bound: Any) -> bool:
 
 
 def same_relation(a: Any, b: Any, tolerance: float) -> bool | None:
-    """Return whether two equations or inequalities say the same: multiples of each other, or with equal solutions."""
+    """Return whether two equations or inequalities are equivalent: multiples, or with equal solutions."""
     if _names(a) != _names(b):
         return False
     first, second = _single(a), _single(b)
@@ -180,7 +180,7 @@ def _same_roots(a: sympy.Eq, b: sympy.Eq, tolerance: float) -> bool:
 
 
 def _roots(equation: sympy.Eq, name: str) -> list[Any]:
-    """Return what the equation gives for a symbol; an empty list if SymPy cannot solve it."""
+    """Return the solutions for a symbol, or an empty list if SymPy cannot solve the equation."""
     plain = {symbol: sympy.Symbol(symbol.name) for symbol in equation.free_symbols}
     difference = (equation.lhs - equation.rhs).xreplace(plain)
     try:
@@ -212,7 +212,7 @@ def _solutions(relation: Any) -> Any:
 
 
 def _same_set(a: Any, b: Any, tolerance: float) -> bool | None:
-    """Return whether two sets of solutions are equal and not empty; None where one is not known."""
+    """Return whether two sets of solutions are equal and not empty, or None if one is unknown."""
     if not isinstance(a, sympy.Set) or not isinstance(b, sympy.Set):
         return None
     if a is sympy.S.EmptySet or b is sympy.S.EmptySet:
@@ -226,7 +226,7 @@ def _same_set(a: Any, b: Any, tolerance: float) -> bool | None:
 
 
 def _same_chains(a: Any, b: Any, tolerance: float) -> bool | None:
-    """Return whether each relation of a chain is in the other chain, whatever the order."""
+    """Return whether two chains have the same relations in any order, or None for unsupported ones."""
     first, second = ([_single(part) for part in (r.args if isinstance(r, sympy.And) else (r,))] for r in (a, b))
     if None in first or None in second or len(first) != len(second):
         return None

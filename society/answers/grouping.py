@@ -1,4 +1,4 @@
-"""Groups answers into the classes that a vote counts."""
+"""Grouping of answers into the classes that a vote counts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 
 def group(answers: Sequence[str], same: Callable[[str, str], bool]) -> list[list[int]]:
-    """Return the indices of `answers`, one list per class, in the order in which classes were first seen.
+    """Return the indices of `answers`, one list per class, in the order of the first answer of each class.
 
-    `same` must be symmetric; it need not be transitive ("5 cm" and "$5" both equal "5"). Classes are its connected
-    components, so who is in a class with whom does not depend on the order of the answers.
+    `same` must be symmetric but need not be transitive ("5 cm" and "$5" both equal "5"). The classes are its connected
+    components, so they do not depend on the order of the answers.
     """
     classes: list[list[str]] = []
     for text in dict.fromkeys(answers):

@@ -1,7 +1,7 @@
-r"""LaTeX and Unicode mathematics in one spelling: what changes only the looks of a formula is removed.
+r"""A normal form of LaTeX and Unicode mathematics, without differences of layout.
 
-Words marked as text stay marked: `\text{east}` is a word, `east` may be a product. The end of a matrix row, `\\`, is
-never taken for a space.
+Text commands remain, as `\text{east}` is a word and `east` may be a product. The end of a matrix row, `\\`, is never a
+space.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from society.answers.numbers import PLAIN
 
 MAX_LENGTH = 400
-"""Characters. Longer answers stay as they are."""
+"""Maximum length of an answer that is simplified, in characters."""
 
 _TEXT = r"\\(?:text|textbf|textrm|textit|textsf|textnormal|mathrm|mathbf|mathit|mathsf|mathnormal|boldsymbol|bm|mbox)"
 _SYMBOLS = {
@@ -100,14 +100,14 @@ _MARKDOWN = re.compile(r"^\s*(\*\*|__|``|`|\*)(?=\S)((?:(?!\*\*|__|`).)+)(?<=\S)
 _DOLLARS = re.compile(r"^(?<!\\)\$\$?([^$]+?)(?<!\\)\$\$?$", re.DOTALL)
 _ROW_END = re.compile(r"\\\\(?:\s*\[[0-9.a-z]*\])?")
 _ROW = "\uf8ff"
-"""Stands for the end of a matrix row while spaces are looked for."""
+"""Placeholder for the end of a matrix row while spaces are replaced."""
 _CONSTANT_LETTERS = re.compile(r"(?<![a-zA-Z\\])\\mathrm\s*\{\s*([a-zA-Z])\s*\}")
 
 
 def simplify(answer: str) -> str:
-    """Return `answer` without what changes only its looks: spacing, delimiters, and signs with several spellings.
+    """Return `answer` without differences of layout: spacing, delimiters, and signs with several spellings.
 
-    Answers longer than `MAX_LENGTH` characters come back as they are.
+    Answers longer than `MAX_LENGTH` characters are returned unchanged.
     """
     if len(answer) > MAX_LENGTH or _ROW in answer:
         return answer
@@ -125,7 +125,7 @@ def simplify(answer: str) -> str:
 
 
 def _undress(text: str) -> str:
-    """Remove dollars, boxes and Markdown around the whole of an answer."""
+    """Remove dollar signs, boxes and Markdown around a whole answer."""
     before = None
     while text != before:
         before = text
@@ -134,7 +134,7 @@ def _undress(text: str) -> str:
 
 
 def _mark(text: re.Match[str]) -> str:
-    """Mark words as text; letters, numbers and formulas that are marked lose their mark."""
+    """Keep the text command of words, and remove that of letters, numbers and formulas."""
     content = " ".join(text[1].split())
     if not re.search(r"[^\W\d_]{2}", content) or re.search(r"[\\,;=<>0-9]", content):
         return f" {content} " if content else " "
@@ -142,7 +142,7 @@ def _mark(text: re.Match[str]) -> str:
 
 
 def _strip_end(text: str) -> str:
-    """Remove a full stop and other punctuation from the end, but no ellipsis."""
+    """Remove punctuation at the end, except an ellipsis."""
     return text if text.endswith((r"\ldots", "..")) else text.rstrip(".,;:").strip()
 
 
@@ -173,7 +173,7 @@ def brace_arguments(text: str) -> str:
 
 
 def _take_argument(text: str, place: int) -> tuple[str, int]:
-    """Return the argument that starts at `place`, in braces unless it is in braces that hold a command, and its end."""
+    """Return the argument that starts at `place`, in braces, and its end."""
     while place < len(text) and text[place] == " ":
         place += 1
     if place >= len(text) or text[place] in "})]&":
@@ -185,12 +185,12 @@ def _take_argument(text: str, place: int) -> tuple[str, int]:
     if command and not _TAKES_ARGUMENTS.match(text, place):
         return "{" + command[0] + "}", command.end()
     if command:
-        return text[place : place + 1], place + 1  # a fraction of a fraction without braces stays as it is
+        return text[place : place + 1], place + 1  # a nested fraction without braces remains unchanged
     return "{" + text[place] + "}", place + 1
 
 
 def argument_end(text: str, start: int) -> int:
-    """Return the place behind the brace that closes the one at `start`; the end of the text if none does."""
+    """Return the position after the brace that closes the one at `start`, or the end of the text."""
     depth = 0
     for place in range(start, len(text)):
         if text[place - 1 : place] == "\\" and text[place] in "{}":
@@ -214,7 +214,7 @@ _FOR_PARSER = _rules(
 
 
 def for_parser(text: str) -> str:
-    """Return a simplified formula with products and degrees spelled out: math-verify reads `(4)(5)` as 4 + 5."""
+    """Return a simplified formula with explicit products and degrees, as math-verify parses `(4)(5)` as 4 + 5."""
     for pattern, replacement in _FOR_PARSER:
         text = pattern.sub(replacement, text)
     return text

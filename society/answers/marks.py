@@ -1,4 +1,4 @@
-r"""Finds answers that are marked as such: `<answer>` tags, `\boxed{...}`, `####`."""
+r"""Parsing of explicitly marked answers: `<answer>` tags, `\boxed{...}`, `####`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from society.answers.stance import Stance, is_about_somebody, stance
 
 Marked = Literal["tag", "boxed", "hash"]
 MOST_MARKS = 300
-"""Marks that are weighed, from the end of the text."""
+"""Maximum number of marks that are considered, from the end of the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A marked answer and where it stands."""
+    """A marked answer with its position."""
 
     start: int
     end: int
@@ -24,10 +24,10 @@ class Mark:
 
 
 def find_marked(text: str, forms: Sequence[Marked]) -> str | None:
-    """Return the contents of the last mark of any of these forms that the reply stands behind.
+    """Return the contents of the last mark of these forms that the reply asserts.
 
-    Empty marks are passed over. A mark that quotes another agent or that the reply takes back does not count. One in a
-    sentence about somebody ("Frank answered \\boxed{56} questions") counts if there is no other.
+    Empty marks, quotations of other agents and retracted marks do not count. A mark in a sentence about a person
+    ("Frank answered \\boxed{56} questions") counts if there is no other.
     """
     second_best = None
     for mark in _marks(text, forms)[: -MOST_MARKS - 1 : -1]:
@@ -40,13 +40,13 @@ def find_marked(text: str, forms: Sequence[Marked]) -> str | None:
 
 
 def find_last_mark(text: str, forms: Sequence[Marked]) -> str | None:
-    """Return the contents of the last mark of any of these forms, wherever it stands."""
+    """Return the contents of the last mark of these forms, in any sentence."""
     marks = _marks(text, forms)
     return marks[-1].answer if marks else None
 
 
 def _marks(text: str, forms: Sequence[Marked]) -> list[Mark]:
-    """Return the marks that are not empty, in the order of the text."""
+    """Return the non-empty marks in the order of the text."""
     marks = sorted((mark for form in forms for mark in _MARKS[form](text)), key=lambda mark: mark.start)
     return [mark for mark in marks if mark.answer.strip()]
 
@@ -55,7 +55,7 @@ _TAG = re.compile(r"<(?P<end>/?)answer>", re.IGNORECASE)
 
 
 def _find_tags(text: str) -> Iterator[Mark]:
-    """Yield what stands between each `<answer>` and the `</answer>` that closes it."""
+    """Yield the contents of each `<answer>` element."""
     opened: re.Match[str] | None = None
     for tag in _TAG.finditer(text):
         if not tag["end"]:
@@ -70,8 +70,9 @@ _BOX_TOKENS = re.compile(r"\\(?:boxed|fbox)\s*\{|\\boxed\s+([^\s{}$\\*]+)|\\.|[{
 
 def _find_boxes(text: str) -> Iterator[Mark]:
     r"""Yield the contents of each balanced `\boxed{...}`, and of `\boxed 5`; of nested boxes the innermost."""
-    opened: list[tuple[int, int] | None] = []  # where each open brace's box and contents start; None without box
-    inner = -1  # where the last box that was closed starts: one around it is passed over
+    # Starts of the box and of its contents, for each open brace; None for a brace without a box.
+    opened: list[tuple[int, int] | None] = []
+    inner = -1  # start of the last closed box: boxes around it are ignored
     for token in _BOX_TOKENS.finditer(text):
         if token[1]:
             yield Mark(token.start(), token.end(), token[1])
@@ -92,7 +93,7 @@ _EMPHASIS = re.compile(r"[ \t]*(\*\*\*|\*\*|\*|__|_|`)(?P<inside>[^*_`\n]+)\1[ \
 
 
 def _find_hashes(text: str) -> Iterator[Mark]:
-    """Yield what follows each `####`, to the end of its line, without emphasis around it."""
+    """Yield the rest of the line after each `####`, without emphasis around it."""
     for match in _HASH.finditer(text):
         whole = _EMPHASIS.fullmatch(match[1])
         yield Mark(match.start(), match.end(), whole["inside"] if whole else match[1])

@@ -1,7 +1,7 @@
-"""The child process that runs math-verify. Started by `society.answers.worker.Worker`, never imported by the engine.
+"""The worker process that runs math-verify. `society.answers.worker.Worker` starts it; the engine never imports it.
 
-Only LaTeX is parsed, by a grammar: math-verify's parser of plain expressions goes through `eval`. What SymPy can
-compare safely is compared by `society.answers.formulas`, the rest by math-verify's own `verify`.
+Only the LaTeX grammar is used, as math-verify's parser of plain expressions calls `eval`. `society.answers.formulas`
+compares the objects that it supports, and math-verify's `verify` the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from society.answers.worker import judge_in_time, serve
 
 
 def judge(a: str, b: str, tolerance: float) -> bool:
-    """Return whether two answers are the same mathematics. Symmetric, unlike math-verify's own comparison."""
+    """Return whether two answers are mathematically equal. Symmetric, unlike math-verify's own comparison."""
     from math_verify import verify
 
     from society.answers.formulas import same
@@ -29,7 +29,7 @@ def judge(a: str, b: str, tolerance: float) -> bool:
 
 @lru_cache(maxsize=1000)
 def parse_answer(answer: str) -> Any:
-    """Return what math-verify reads in `answer`, or None if that is no mathematics."""
+    """Return math-verify's parse of `answer`, or None if it is not mathematics."""
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig, parse
 
@@ -41,7 +41,7 @@ def parse_answer(answer: str) -> Any:
 
 
 def with_imaginary_unit(answer: Any) -> Any:
-    """Return a parsed answer with the imaginary unit where math-verify reads a variable i."""
+    """Return a parsed answer with the imaginary unit in place of a variable i."""
     import sympy
 
     if not isinstance(answer, sympy.Expr):
@@ -49,8 +49,8 @@ def with_imaginary_unit(answer: Any) -> Any:
     return answer.xreplace({symbol: sympy.I for symbol in answer.free_symbols if symbol.name == "i"})
 
 
-def forget() -> None:
-    """Empty the caches, so that the work of a comparison does not depend on those before it."""
+def clear_cache() -> None:
+    """Clear the caches, so that the work of a comparison does not depend on earlier ones."""
     from sympy.core.cache import clear_cache
 
     parse_answer.cache_clear()
@@ -58,4 +58,4 @@ def forget() -> None:
 
 
 if __name__ == "__main__":
-    serve(partial(judge_in_time, judge, forget=forget), ("x^2+2x+1", "(x+1)^2", 1e-6))
+    serve(partial(judge_in_time, judge, clear_cache=clear_cache), ("x^2+2x+1", "(x+1)^2", 1e-6))

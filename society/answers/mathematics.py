@@ -1,9 +1,8 @@
-r"""Whether two answers are the same mathematics.
+r"""Mathematical equality of two answers.
 
-In this order: the same string; the same after removing what LaTeX says about looks alone; the same words, times,
-numbers of a base, or quantities; the same parts of lists, sets, tuples, intervals, matrices and assignments; and only
-for formulas SymPy, in a worker process. What SymPy could hang on is refused before it is parsed
-(`society.answers.tame`); such answers equal only themselves.
+The comparisons are, in this order: identical strings; strings without LaTeX's layout commands; words, times, numbers of
+a base, and quantities; the parts of lists, sets, tuples, intervals, matrices and assignments; for formulas, SymPy in a
+worker process. Text that is too costly for SymPy (`society.answers.tame`) equals only itself.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from society.core.errors import MissingExtraError
 __all__ = ["is_tame", "require_math_verify", "same_math", "simplify"]
 
 MAX_ITEMS = 40
-"""Longer lists and sets are compared in the order in which they are written."""
+"""Maximum number of items of a list or set that is compared in any order."""
 MAX_NESTING = 8
 
 
@@ -50,12 +49,12 @@ def require_math_verify() -> None:
 def same_math(a: str, b: str, tolerance: float = 1e-6) -> bool:
     """Return whether `a` and `b` are equal as mathematics. Symmetric; an identical string is always equal.
 
-    Numbers are compared as by `numeric`. A comparison that SymPy does not finish is False and noted as undecided
+    Numbers are compared as by `numeric`. A comparison that SymPy does not finish is False and recorded as undecided
     (`society.answers.undecided`). Raises `MissingExtraError` if math-verify is needed and missing.
     """
     if a == b:
         return True
-    if BENT.search(a + b):  # what is seen is not what would be compared
+    if BENT.search(a + b):  # the displayed order differs from the order of the characters
         return False
     if max(len(a), len(b)) > MAX_LENGTH:
         return False
@@ -105,7 +104,7 @@ class _Comparison:
             self._depth -= 1
 
     def _words(self, a: str, b: str) -> bool | None:
-        """Compare words, and single letters, whatever their case: `(b)` is the choice `B`."""
+        """Compare words and single letters without regard to case: `(b)` is the choice `B`."""
         first, second = read_words(a), read_words(b)
         if first is not None and second is not None:
             return first == second
@@ -115,7 +114,7 @@ class _Comparison:
         return True if _has_word(a) and _folded(a) == _folded(b) else None
 
     def _bases(self, a: str, b: str) -> bool | None:
-        """Compare numbers of a base: digits and base must be the same; base ten may be left out."""
+        """Compare numbers of a base: digits and base must be equal. Base ten may be omitted."""
         first, second = read_based(a), read_based(b)
         if first is None and second is None:
             return None
@@ -171,7 +170,7 @@ class _Comparison:
         return len(a) == len(b) and all(self._part(x, y) for x, y in zip(a, b, strict=True))
 
     def _any_order(self, a: Sequence[str], b: Sequence[str]) -> bool:
-        """Return whether the items can be paired; each item takes the first equal one that is left."""
+        """Return whether the items can be paired. Each item is paired with the first equal one that remains."""
         if len(a) != len(b) or max(len(a), len(b)) > MAX_ITEMS:
             return self._in_order(a, b)
         left = list(b)
@@ -205,7 +204,7 @@ class _Comparison:
         return self._implicit(a, b)
 
     def _implicit(self, a: Assignment, b: Assignment) -> bool | None:
-        """Return False where both values are without variables; None for equations that SymPy must compare."""
+        """Return False if both values have no variables, or None for equations that SymPy must compare."""
         letters = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])")
         return None if letters.search(a.value) or letters.search(b.value) else False
 
@@ -224,12 +223,12 @@ class _Comparison:
         return self._part(left[0], right[0])
 
     def _formulas(self, a: str, b: str) -> bool:
-        """Ask SymPy, unless it would leave out a part of the answer or could hang on it."""
+        """Compare by SymPy, unless it would omit a part of the answer or may not terminate."""
         if _DROPPED.search(a + b) or a.count("'") != b.count("'") or _has_both_cases(a + b):
             return False
         left, right = sorted((for_parser(a), for_parser(b)))
         if not (is_tame(left) and is_tame(right)):
-            if is_formula(left) and is_formula(right):  # too costly to compute: nobody knows
+            if is_formula(left) and is_formula(right):  # too costly to compute
                 note(*self._answers)
             return False
         verdict = _verify(left, right, self._tolerance)
@@ -246,12 +245,12 @@ def _has_word(text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """Return `text` without marks of words, spaces and case."""
+    """Return `text` without text commands, spaces and case."""
     return re.sub(r"\s", "", re.sub(r"\\text\{([^{}]*)\}", r"\1", text)).casefold()
 
 
 _DROPPED = re.compile(r"\\ldots|\\text\{|(?<![a-zA-Z_^{])[0-9.]+ [0-9]")
-"""What math-verify's parser leaves out or misreads: ellipses, words, and numbers with only a space between."""
+"""Matches text that math-verify's parser omits or misreads: ellipses, words, and numbers separated by a space."""
 _LABEL = re.compile(r"^(?:\\text\{[^{}]*:\}|[a-zA-Z](?:_\{?\w\}?)?\\in(?![a-zA-Z])\s*)")
 """A label in words, or the variable of `x\\in`, before an answer."""
 
@@ -271,6 +270,6 @@ def _worker() -> Worker:
 
 @lru_cache(maxsize=10_000)
 def _verify(a: str, b: str, tolerance: float) -> bool | None:
-    """Return SymPy's verdict; None where it gives up."""
+    """Return SymPy's verdict, or None if it is undecided."""
     verdict = _worker().ask(a, b, tolerance)
     return None if verdict is None else bool(verdict)

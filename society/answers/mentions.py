@@ -1,4 +1,4 @@
-"""Finds which of a task's possible answers a reply gives."""
+"""Parsing of the possible answer of a task that a reply gives."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from society.answers.plain import plain
 from society.answers.stance import Stance, stance
 
 Candidates = Mapping[str, str]
-"""Each way to write a possible answer of a task, and the answer it stands for."""
+"""Possible answers of a task: each spelling with its canonical form."""
 MOST_MENTIONS = 300
-"""Mentions that are weighed, from the end of the text."""
+"""Maximum number of mentions that are considered, from the end of the text."""
 FEW = 10
-"""A reply that mentions all of at most so many candidates, and declares none, chooses none."""
+"""Maximum number of candidates for which a reply that mentions all and declares none chooses none."""
 
 _ORDINARY = (
     r"A|An|The|Is|Are|Was|Be|Of|In|On|At|And|Or|But|It|Its|That|This|To|From|For|City|Capital|Called|Named|"
@@ -26,7 +26,7 @@ _ORDINARY = (
     r"By|With|As|If|When|Than|Country|Near|Like|Also|Actually|Surely|Today|Visit|Either|Both|Beautiful|Modern|"
     r"Ancient|Famous"
 )
-"""Words that stand before a name, also in title case, without being part of it."""
+"""Words before a name that are not part of it, even in title case."""
 _BEFORE = re.compile(r"(?P<word>[A-Z][\w'.]{0,30})[ -]$")
 _AFTER = re.compile(r"-\w|[ ](?P<word>[A-Z][\w']{1,30})")
 _SENTENCE = re.compile(r"(?:^|[.!?:;\n\"'(\[*_>]\s{0,3})$")
@@ -44,26 +44,26 @@ _JOINED = re.compile(
 
 @dataclass(frozen=True)
 class Spellings:
-    """A pattern of all spellings, longest first, and what each stands for."""
+    """A pattern of all spellings, longest first, with the answer of each."""
 
     pattern: re.Pattern[str]
     answers: Mapping[str, str]
     exact: Mapping[str, str]
-    """Options that differ only in their capitals, as they are written."""
+    """Options that differ only in case, as written."""
 
     def match(self, text: str, place: int = 0) -> re.Match[str] | None:
         """Match a spelling that begins at `place`, after quotes and brackets."""
         return self.pattern.match(text, place)
 
     def answer(self, match: re.Match[str]) -> str:
-        """Return what the matched spelling stands for."""
+        """Return the answer of the matched spelling."""
         if (written := " ".join(match["spelling"].split())) in self.exact:
             return self.exact[written]
         return self.answers[_key(match["spelling"])]
 
 
 def spelling_pattern(candidates: Candidates) -> Spellings | None:
-    """Return the pattern of options in plain text; None without candidates."""
+    """Return the pattern of options in plain text, or None without candidates."""
     return _spelling_pattern(tuple(candidates.items())) if candidates else None
 
 
@@ -90,7 +90,7 @@ def _flexible(key: str) -> str:
 
 
 def find_candidate(text: str, candidates: Candidates) -> str | None:
-    """Return the answer that the last candidate stands for which the reply gives as its own; None if there is none.
+    """Return the answer of the last candidate that the reply asserts, or None.
 
     Candidates are all possible answers of a task, so nothing here knows which is right. A declared candidate ("the
     capital is Paris") goes before one that is only mentioned; quoted, denied and alternative ones ("Paris or Lyon") do
@@ -131,7 +131,7 @@ def _mentions(folded: str, candidates: tuple[tuple[str, str], ...]) -> list[tupl
 
 
 def is_part_of_name(text: str, start: int, end: int) -> bool:
-    """Whether a capitalised word that belongs to the name stands right before or after `text[start:end]`."""
+    """Return whether a capitalized word beside `text[start:end]` belongs to the name."""
     after = _AFTER.match(text, end)
     if after and (after["word"] is None or not re.fullmatch(_ORDINARY, after["word"])):
         return not text[start:end].isupper() or after["word"] is None or after["word"].isupper()
@@ -151,7 +151,7 @@ _COMPOUND = re.compile(
     r"St\.?|Port|Fort|"
     r"San|Santa|Santo|Little|Old"
 )
-"""Words that begin a name, also at the start of a sentence."""
+"""Words that begin a name, even at the start of a sentence."""
 
 
 def _alternatives(text: str, mentions: list[tuple[int, int, str]]) -> set[int]:

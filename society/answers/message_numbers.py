@@ -1,4 +1,4 @@
-"""Reads which numbered messages a ranker names."""
+"""Parsing of the numbered messages that a ranker names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from society.answers.stance import Stance, stance
 from society.answers.thoughts import strip_thoughts
 
 MAX_TEXT = 10_000
-"""Characters. Only this much of the end of a longer text is looked at."""
+"""Maximum length of the text that is parsed, in characters from its end."""
 
 _NUMBER = r"\d{1,6}(?!\d|[.,]\d|\s?[/%])"
 _NEXT = rf"\s{{0,2}}(?:,\s?and\b|,|&|\band\b|\bthen\b|>|;)\s{{0,2}}#?{_NUMBER}"
@@ -29,9 +29,9 @@ _HEAD = re.compile(r"^\s{0,8}[(\[#]?(?P<number>\d{1,6})(?:[.):\]]|\s[-\u2013\u20
 def read_numbers(text: str, count: int) -> list[int]:
     """Return the indices, from 0, of the numbered messages that the text names, best first, each once.
 
-    `count`: number of messages, shown with numbers from 1. "1. Message 3" names message 3: the number of an entry in a
-    list names no message, unless the entries repeat messages ("2. Paris", "4. Rome"). Numbers that the text denies,
-    scores such as 8/10 and numbers beyond `count` name none either.
+    `count` is the number of messages, which have numbers from 1. "1. Message 3" names message 3: the number of a list
+    entry is not a message, unless the entries repeat messages ("2. Paris", "4. Rome"). Denied numbers, scores such as
+    8/10 and numbers above `count` are ignored.
     """
     text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
     for read in (_read_entries, _read_bare_lines, _read_named, _read_heads, _read_last_line):
@@ -42,7 +42,7 @@ def read_numbers(text: str, count: int) -> list[int]:
 
 
 def _read_entries(text: str) -> list[int] | None:
-    """Read a numbered list of numbers: "1. 3", "2. 1"."""
+    """Parse a numbered list of numbers: "1. 3", "2. 1"."""
     entries = [(int(match["place"]), int(match["number"])) for match in _ENTRY.finditer(text)]
     if [place for place, _ in entries] != list(range(1, len(entries) + 1)):
         return None
@@ -50,7 +50,7 @@ def _read_entries(text: str) -> list[int] | None:
 
 
 def _read_bare_lines(text: str) -> list[int] | None:
-    """Read the last line of numbers alone, such as "3, 1"; several lines of one number each are one ranking."""
+    """Parse the last line with only numbers, such as "3, 1". Several lines of one number each are one ranking."""
     lines = [line.rpartition(":")[2] for line in text.splitlines()]
     found = [_DIGITS.findall(line) for line in lines if line.strip() and _BARE_LINE.fullmatch(line)]
     found = [numbers for numbers in found if numbers]
@@ -62,7 +62,7 @@ def _read_bare_lines(text: str) -> list[int] | None:
 
 
 def _read_named(text: str) -> list[int] | None:
-    """Read "Message 3", "answers 2 and 4", "#1"."""
+    """Parse "Message 3", "answers 2 and 4", "#1"."""
     chosen = []
     for match in _NAMED.finditer(text):
         if stance(text, match.start(), match.end()) is not Stance.NOT_ITS_OWN:
@@ -71,7 +71,7 @@ def _read_named(text: str) -> list[int] | None:
 
 
 def _read_heads(text: str) -> list[int] | None:
-    """Read entries that repeat messages with their numbers. A list that counts from 1 numbers its own entries."""
+    """Parse entries that repeat messages with their numbers. The numbers of a list from 1 are those of its entries."""
     heads = [int(match["number"]) for match in _HEAD.finditer(text)]
     if len(heads) > 1 and heads == list(range(1, len(heads) + 1)):
         return []
@@ -79,7 +79,7 @@ def _read_heads(text: str) -> list[int] | None:
 
 
 def _read_last_line(text: str) -> list[int] | None:
-    """Read the last line that has numbers, without those that it denies."""
+    """Parse the last line with numbers, without denied ones."""
     place, found = 0, None
     for line in text.splitlines(keepends=True):
         numbers = _claimed(text, place, line)

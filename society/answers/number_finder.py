@@ -1,4 +1,4 @@
-r"""Finds the last number in a text, whole: with its thousands, decimals, sign and power, and never a part of it.
+r"""Search for the last number in a text, complete with thousands, decimals, sign and power.
 
 "48 000", "1'000", "7{,}250" and "1.234,5" are one number each; in "49 cm^2", "x^2" and "a_1" the last digit is none;
 10^6 is its value, not 6. Where the last number has no value that could be read ("10:30", "3\sqrt{2}"), there is none:
@@ -16,9 +16,9 @@ from society.answers.numbers import BENT, PLAIN
 from society.answers.stance import is_denied, is_quoted
 
 MOST_NUMBERS = 300
-"""Numbers that are weighed, from the end of the text."""
+"""Maximum number of numbers that are considered, from the end of the text."""
 MOST_DIGITS = 200
-"""Digits of a power that is written out."""
+"""Maximum number of digits of a power that is computed."""
 
 _SPACE = "[ \u00a0\u2009\u202f]|\\\\[,;: ]|~"
 _SEPARATED = (
@@ -63,7 +63,7 @@ _LABEL = re.compile(
     r"table|option|case)s?[\s-]{1,2}#?$",
     re.IGNORECASE,
 )
-"""What a number names, not counts: "Agent 2" holds no 2."""
+"""Words before a number that is a name, not an amount, as in "Agent 2"."""
 _BULLET = re.compile(r"^[ \t]*[-*+•]\s", re.MULTILINE)
 _ALONE = re.compile(r"[^\nA-Za-z]*$", re.MULTILINE)
 _SCALE = re.compile(r"[^\S\n]{0,3}(?P<word>hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
@@ -83,7 +83,7 @@ _SURE_AFTER = re.compile(
     r"(?![ \t](?:interval|level|limit|band))",
     re.IGNORECASE,
 )
-"""Words around a number that say how sure the reply is."""
+"""Words around a number that is a confidence."""
 _WRONG_AFTER = re.compile(
     r"[)\]*_$\"']{0,4}\s(?:is|was|seems)\s(?:\w{1,12}\s)?(?:wrong|incorrect|mistaken|false)\b", re.IGNORECASE
 )
@@ -93,7 +93,7 @@ _RAISED = ("\N{SUPERSCRIPT MINUS}", "\N{SUPERSCRIPT PLUS SIGN}", "\N{SUPERSCRIPT
 
 
 def find_last_number(text: str) -> str | None:
-    """Return the last number in `text`, in a form that `parse_number` reads; None if there is none.
+    """Return the last number in `text`, in a form that `parse_number` accepts, or None.
 
     Separators, currency and percent signs are left out. Numbers that are denied ("not 20", "20 is wrong") or quoted
     from another agent do not count, nor do stated confidences ("confidence: 80%", "I am 95% sure").
@@ -113,7 +113,7 @@ def find_last_number(text: str) -> str | None:
 
 
 def _is_confidence(text: str, number: re.Match[str]) -> bool:
-    """Whether the number says how sure the reply is."""
+    """Return whether the number is a confidence."""
     before = text[max(0, number.start() - 100) : number.start()]
     return _SURE_BEFORE.search(before) is not None or _SURE_AFTER.match(text, number.end()) is not None
 
@@ -140,7 +140,7 @@ def _is_cjk(char: str) -> bool:
 
 
 def _is_product(before: str) -> bool:
-    """Whether `**` in front of a number is emphasis: it follows no base."""
+    """Return whether `**` before a number is emphasis, not a power."""
     return before.rstrip("-+ ({").endswith("**") and not re.search(r"[\w)\]}]\*\*\s?[{(]{0,2}[-+]?$", before)
 
 
@@ -179,7 +179,7 @@ def _written(text: str, number: re.Match[str]) -> str | None:
 
 
 def _is_negative(text: str, start: int) -> bool:
-    """Whether a minus sign belongs to the number that starts there: it is no dash, no bullet, and subtracts nothing."""
+    """Return whether a minus sign belongs to a number, not to a dash, a bullet or a subtraction."""
     before = text[max(0, start - 40) : start]
     match = _SIGN.search(before)
     if match is None or "-" not in (match["sign"], match["minus"]):
@@ -208,14 +208,15 @@ def plain_digits(digits: str) -> str:
 
 
 def _is_decimal_comma(whole: str, rest: str) -> bool:
-    """Whether the last comma of a numeral separates decimals: 3,5 and 1.234,5 and 0,125, but not 3,141 or 1,23,456."""
+    """Return whether the last comma of a numeral separates decimals: 3,5 and 1.234,5 and 0,125, but not 3,141 or
+    1,23,456."""
     if "," in whole or "." in rest:
         return False
     return "." in whole or len(rest) != 3 or len(whole) > 3 or whole in ("", "0")
 
 
 def _power(minus: str, base: str, exponent: str) -> str | None:
-    """Return the value of a power of a number; None if it is too large to write out."""
+    """Return the value of a power of a number, or None if it is too large."""
     value, times = Fraction(base), Fraction(exponent)
     if times.denominator != 1 or abs(times) * max(1, len(base)) > MOST_DIGITS or (not value and times < 0):
         return None

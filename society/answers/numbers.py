@@ -1,8 +1,7 @@
-"""The exact values of numbers as people and models write them.
+"""Exact values of numbers in ordinary and LaTeX notation.
 
-Currency signs, `%` and thousands separators are decoration: 50% is 50. Decimal points, decimal commas where they
-cannot be anything else, powers, fractions, mixed numbers, repeating decimals and LaTeX's spellings are read. No
-value is ever computed by evaluating text.
+Currency signs, `%` and thousands separators are ignored: 50% is 50. The notations are decimal points, unambiguous
+decimal commas, powers, fractions, mixed numbers, repeating decimals and those of LaTeX. No text is evaluated.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 MAX_LENGTH = 200
-"""Longer numerals have no value here: they are compared as text."""
+"""Maximum length of a numeral, in characters. Longer ones are compared as text."""
 MAX_EXPONENT = 400
 MAX_BASE_DIGITS = 12
 """Maximum number of digits of a number that is raised to a power."""
@@ -22,7 +21,7 @@ CURRENCY = "$€£¥₹₩₽₺₫₱฿₪"
 _SAME_DIGITS = {
     ord(start) + i: str(i % 10) for start, count in (("\uff10", 10), ("\U0001d7ce", 50)) for i in range(count)
 }
-"""Digits that look like ASCII's: full-width ones and those of mathematical alphabets."""
+"""Translation of full-width and mathematical digits to ASCII."""
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF))
 PLAIN = (
     str.maketrans(
@@ -42,7 +41,7 @@ PLAIN = (
     | _UNSEEN
 )
 BENT = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""What makes text stand in another order than it is written: what is seen is not what is read."""
+"""Matches characters that change the displayed order of text."""
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _LATEX = (
@@ -80,27 +79,27 @@ NUMERAL = (
     rf"(?:[0-9]+\s+[0-9]+\s?/\s?[0-9]+|(?:[0-9]+\s*)?{_FRACTION.pattern}|{_BRACKETED_POWER.pattern}"
     rf"|{_SCIENTIFIC.pattern}|{_POWER.pattern}|{_SLASHED.pattern}|{_DECIMAL})"
 )
-"""A number without its sign, after `spell_plainly`; has groups of its own."""
+"""Pattern of a number without its sign, after `spell_plainly`. It contains groups."""
 _SIGNED = re.compile(rf"([-+]?)\s?[{re.escape(CURRENCY)}]?\s?([-+]?)\s?(.*)", re.DOTALL)
 _TRAILING = re.compile(rf"(?<=[0-9)}}.])\s*[%{re.escape(CURRENCY)}]?\s*\.?\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Numeral:
-    """The value of a number and whether it is written exactly, that is without a decimal point or exponent."""
+    """The value of a number. `exact`: the number has no decimal point and no exponent."""
 
     value: Fraction
     exact: bool
 
 
 def parse_number(text: str) -> Fraction | None:
-    """Return the exact value of `text` if the whole of it is a number, a fraction or a mixed number, else None."""
+    """Return the exact value of `text` if all of it is a number, a fraction or a mixed number, else None."""
     numeral = read_numeral(text)
     return numeral.value if numeral else None
 
 
 def read_numeral(text: str) -> Numeral | None:
-    """Return the number that the whole of `text` is, or None."""
+    """Return `text` as a number, or None if it contains anything else."""
     if len(text) > MAX_LENGTH:
         return None
     text = _TRAILING.sub("", unwrap(spell_plainly(text)))
@@ -141,7 +140,7 @@ _AFTER_WRAPPING = re.compile(r"(?<=[*_`\"$)\]}])[.,;:]+$")
 
 
 def unwrap(text: str) -> str:
-    """Return `text` without the delimiters, markup and brackets that enclose the whole of it."""
+    """Return `text` without outer delimiters, markup and brackets."""
     text = _AFTER_WRAPPING.sub("", text.strip())
     while wrapped := _WRAPPED.fullmatch(text):
         text = _AFTER_WRAPPING.sub("", str(wrapped[wrapped.lastgroup or 0]).strip())

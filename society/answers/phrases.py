@@ -1,4 +1,4 @@
-"""Compares short answers in words: number words are numbers, and an answer may stand inside a phrase."""
+"""Comparison of short answers in words. Number words equal numbers, and a phrase may contain an answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from society.answers.mentions import fold_accents, is_part_of_name
 from society.answers.plain import plain
 
 MAX_PHRASE = 2_000
-"""Characters. A longer text is no short answer: it contains none."""
+"""Maximum length of a phrase that may contain an answer, in characters."""
 
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -31,7 +31,7 @@ _ALTERNATIVES = re.compile(r"\bor\b|\beither\b|\bversus\b|\bvs\b", re.IGNORECASE
 
 
 def same_words(a: str, b: str) -> bool:
-    """Return whether two short answers are the same words, whatever their case, accents and articles.
+    """Return whether two short answers have the same words, without regard to case, accents and articles.
 
     Number words are numbers: "eight" is 8, "twenty-one" is 21, "two thousand" is 2,000.
     """
@@ -44,7 +44,7 @@ def same_words(a: str, b: str) -> bool:
 
 
 def read_words(text: str) -> tuple[str, ...]:
-    """Return the words of a short answer in the form in which they are compared, without articles."""
+    """Return the normal form of the words of a short answer, without articles."""
     tokens = [token.casefold() for token in _TOKEN.findall(fold_accents(text))]
     return tuple(_join_numbers([token for token in tokens if token not in _ARTICLES]))
 
@@ -87,7 +87,7 @@ def _number_at(tokens: Sequence[str], place: int) -> tuple[int, int]:
 
 
 def contains_answer(phrase: str, answer: str) -> bool:
-    """Return whether a phrase that a reply gives as its answer gives this one: the words stand in it as they are.
+    """Return whether a phrase contains an answer with its words unchanged.
 
     Not where the phrase denies it, offers another one beside it ("Jupiter or Saturn", "Mars, Venus and Jupiter"), names
     something else with it ("New York" is not York), or has other numbers. Of answers such as "yes" only the first word
@@ -109,20 +109,20 @@ def contains_answer(phrase: str, answer: str) -> bool:
 
 
 def _has_other_numbers(words: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether a numeric answer stands beside other numbers, so that it may be one of several."""
+    """Return whether a numeric answer is beside other numbers, so that it may be one of several."""
     numbers = {word for word in words if word[0].isdigit()}
     return any(word[0].isdigit() for word in wanted) and not numbers <= set(wanted)
 
 
 def _is_listed(phrase: str, answer: str) -> bool:
-    """Whether the phrase enumerates several things, of which the answer is one."""
+    """Return whether the phrase is an enumeration with the answer as one item."""
     entries = [read_words(entry) for entry in re.split(r",|;|\band\b|&|\n|/", plain(phrase))]
     entries = [entry for entry in entries if entry]
     return len(entries) > 1 and read_words(answer) in entries and all(len(entry) <= 3 for entry in entries)
 
 
 def _is_inside_name(phrase: str, answer: str) -> bool:
-    """Whether every mention of the answer is a part of a longer name."""
+    """Return whether every mention of the answer is part of a longer name."""
     folded, name = fold_accents(plain(phrase)), fold_accents(answer).strip()
     if not name[:1].isupper():
         return False

@@ -1,4 +1,4 @@
-r"""Rewrites a reply as plain text: without Markdown, LaTeX wrappers and look-alike characters.
+r"""Conversion of a reply to plain text, without Markdown, LaTeX wrappers and look-alike characters.
 
 Letters of choices are read from this form: `**(B)**`, `\(\mathbf{B}\)`, full-width letters and `<b>B</b>` are one case.
 The contents of `\boxed{...}` and of `<answer>` tags stand between `BOX` and `END`.
@@ -10,10 +10,10 @@ import re
 import unicodedata
 
 BOX, END = "\ue000", "\ue001"
-"""Characters of a private area that no reply means anything by: they enclose an answer that is marked as one."""
+"""Characters of a private area that enclose an explicitly marked answer."""
 
 UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF))
-"""Characters without a shape of their own."""
+"""Invisible characters."""
 _BRACKETS = str.maketrans(
     dict.fromkeys("「」『』《》“”„«»", '"')
     | dict.fromkeys("\u2018\u2019", "'")
@@ -73,7 +73,7 @@ def _replacement(token: re.Match[str], closing: list[str]) -> str:
 
 
 def _usual_width(text: str) -> str:
-    """Replace full-width, mathematical and circled characters by the ones that they are shapes of."""
+    """Replace full-width, mathematical and circled characters by ordinary ones."""
     if text.isascii():
         return text
     return "".join(char if char.isascii() else _shape(char) for char in text)

@@ -15,7 +15,7 @@ MAX_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number and what is known of its unit."""
+    """A number with its unit, as far as it is known."""
 
     numeral: Numeral
     unit: Unit
@@ -39,7 +39,7 @@ _QUANTITY = re.compile(
 
 @lru_cache(maxsize=4096)
 def read_quantity(text: str, variables: bool = False) -> Quantity | None:
-    """Return the number that `text` gives, with or without a unit or other words around it; None if it gives none.
+    """Return the number in `text`, with or without a unit or other words, or None.
 
     With `variables`, letters beside the number are factors unless they are marked as text or surely a unit.
     """
@@ -52,7 +52,7 @@ def read_quantity(text: str, variables: bool = False) -> Quantity | None:
 
 
 def _without_label(text: str, pattern: re.Pattern[str]) -> str:
-    """Return what follows "x =", "Answer:" or "the answer is" in `text`; all of it where there is no such label."""
+    """Return the text after "x =", "Answer:" or "the answer is", or all of `text` without such a label."""
     text = re.sub(r"[*_`]{1,3}(?=\S)(?=[^*_`]*[*_`]{1,3})", "", text) if text[:1] in "*_`" else text
     label = pattern.fullmatch(text)
     if label and not _NEGATION.search(text[: label.start("rest")]):
@@ -76,12 +76,12 @@ def _read(text: str, variables: bool) -> Quantity | None:
 
 
 def _code(code: str) -> str:
-    """Return the currency sign that a country's dollar or a code stands for."""
+    """Return the currency sign of a country's dollar or a currency code."""
     return "$" if code.endswith("$") else code
 
 
 def _read_after(text: str, variables: bool) -> Unit | None:
-    r"""Return what stands behind a number as a unit; `\text{...}` marks words."""
+    r"""Return the text after a number as a unit. `\text{...}` contains words."""
     text = re.sub(r"\^?\s*\{?\s*\\circ\s*\}?", "°", text.rstrip().rstrip("."))
     marked = _MARKED.search(text) is not None
     words = re.sub(r"[()$]|\\\s", " ", _MARKED.sub(r" \1 ", text)) if text.count("(") == text.count(")") else text
@@ -97,7 +97,7 @@ _ATTACHED = frozenset({"cm", "mm", "km", "kg", "ft", "mph", "am", "pm", "ml", "h
 
 
 def _is_surely_unit(words: str) -> bool:
-    """Return whether letters behind a number can be no variables: `5 cm`, `18 eggs`, but neither `5xy` nor `3 ab`."""
+    """Return whether letters after a number cannot be variables: `5 cm` and `18 eggs`, but neither `5xy` nor `3 ab`."""
     letters = [word for word in re.findall(r"[^\W\d_]+", re.sub(r"°\s?[CF]\b", "", words)) if word != "per"]
     if not letters:
         return True
@@ -114,9 +114,9 @@ _PERCENT = frozenset({("percent", 1)})
 
 
 def same_quantity(a: Quantity, b: Quantity, tolerance: float) -> bool:
-    """Return whether two quantities are equal; one without a known unit equals by its number alone.
+    """Return whether two quantities are equal. Without a known unit, only the numbers are compared.
 
-    A percentage also equals the fraction that it is: 50 % is 50, and 0.5.
+    A percentage equals its number and its fraction: 50 % equals 50 and 0.5.
     """
     first, second = a.unit, b.unit
     exact = a.numeral.exact and b.numeral.exact
@@ -136,7 +136,7 @@ _MONEY = frozenset({("dollar", 1), ("euro", 1), ("sterling", 1), ("rupee", 1), (
 
 
 def _is_same_price(a: Unit, b: Unit) -> bool:
-    """Return whether both are of one currency and one of them leaves out what the price is for ("per day")."""
+    """Return whether both have the same currency and one of them omits the unit of the price ("per day")."""
     money = a.dimensions & b.dimensions & _MONEY
     rest = (a.dimensions - money, b.dimensions - money)
     return bool(money) and frozenset() in rest and all(power < 0 for part in rest for _, power in part)

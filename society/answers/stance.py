@@ -1,6 +1,6 @@
-"""Decides whether a reply stands behind an answer that it mentions.
+"""The stance of a reply towards an answer that it mentions.
 
-A mention is not the reply's own answer where it is
+A mention is not an answer of the reply if it is
 
 - quoted: "Agent 2 says the answer is C", "the answer is C, says Agent 2", "according to the others it is C";
 - denied: "the answer is not C", "C is wrong", "rather than C";
@@ -16,11 +16,11 @@ import re
 from enum import IntEnum
 
 BEFORE, AFTER = 240, 120
-"""Characters around a mention that are looked at."""
+"""Maximum number of characters around a mention that are parsed."""
 
 
 class Stance(IntEnum):
-    """How far a reply stands behind a mention."""
+    """Stances of a reply towards a mention, from weakest to strongest."""
 
     NOT_ITS_OWN = 0
     SUPERSEDED = 1
@@ -79,7 +79,7 @@ _QUOTED = re.compile(
     rf"{_BY_AGENT}|{_VAGUE}\s+(?:\w+\s+)?{_SAYS}\b|{_NAME}\s+{_SAYS_STRICTLY}\b|\baccording\s+to\s+{_NAME}",
     re.IGNORECASE,
 )
-"""Somebody else, with a verb of saying or with an answer."""
+"""Matches a reference to another person or agent with a verb of saying or an answer."""
 _ENDORSED = re.compile(
     r"\bI\s+(?:\w+\s+){0,3}?(?:agree|concur)\b|\b(?:rightly|correctly)\s|\bas\s+(?:does|did|do)\b", re.IGNORECASE
 )
@@ -92,7 +92,7 @@ _TURN = re.compile(
     r"\b(?!\s+(?:to|in|about|when|that|answer|option|choice|solution|result|value|one)\b)",
     re.IGNORECASE,
 )
-"""Where the reply itself takes over in a sentence."""
+"""Matches words after which a sentence states the reply's own view."""
 _CONCEDES = re.compile(
     r"[\s\W]*(?:while|although|though|even\s+(?:though|if)|whereas|despite|unlike|contrary\s+to|in\s+contrast\s+to)\b",
     re.IGNORECASE,
@@ -112,7 +112,7 @@ _BETWEEN = (
     rf"number|value|"
     rf"result|as|would|should|called|named|my|your|located|for|just|simply|\w+\s(?:or|nor|and))\b{_GAP}){{0,7}}"
 )
-"""Words that may stand between a denial and what it denies."""
+"""Words between a negation and the negated answer."""
 _DENIED = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|rather\s+than|instead\s+of|unlike|except(?:\s+for)?|excluding|other\s+than|"
     r"(?<!\bthe\s)(?:reject(?:s|ed|ing)?|eliminat(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
@@ -137,7 +137,7 @@ _SUPPOSED = re.compile(
     rf"\w\s(?:or|and))\b{_GAP}){{0,8}}$",
     re.IGNORECASE,
 )
-"""Something is supposed, not claimed. "Should be" and "could be" are claims: they are cues of their own."""
+"""Matches suppositions. "Should be" and "could be" are claims, as they are cues."""
 _BELIEVED = (
     r"(?:thought|said|held|chose|believed|answered|guessed|picked|was|had|assumed|considered|claimed|went|got|found)"
 )
@@ -156,7 +156,7 @@ _LINE_LABEL = re.compile(r"\n[^\n]{0,40}$")
 
 
 def stance(text: str, start: int, end: int) -> Stance:
-    """Return how far the reply stands behind what `text[start:end]` mentions, by the sentence around it."""
+    """Return the stance of the reply towards the mention `text[start:end]`, by the sentence around it."""
     following = text[end : end + AFTER]
     if is_quoted(text, start, end) or not _is_own(text, start, following):
         return Stance.NOT_ITS_OWN
@@ -167,13 +167,13 @@ def stance(text: str, start: int, end: int) -> Stance:
 
 
 def _is_own(text: str, start: int, following: str) -> bool:
-    """Whether the reply neither denies nor supposes what starts there."""
+    """Return whether the reply neither denies nor supposes the mention."""
     clause = _since_contrast(_sentence_before(text, start))
     return not (_DENIED_AFTER.match(following) or _DENIED.search(clause) or _SUPPOSED.search(clause))
 
 
 def is_quoted(text: str, start: int, end: int, names: bool = True) -> bool:
-    """Whether the sentence says that somebody else answers so, and the reply does not endorse that.
+    """Return whether the sentence attributes the mention to another, and the reply does not endorse it.
 
     Without `names`, only other agents can be quoted: in a word problem "Tom says" and "she thinks" quote nobody.
     """
@@ -185,7 +185,7 @@ def is_quoted(text: str, start: int, end: int, names: bool = True) -> bool:
 
 
 def is_about_somebody(text: str, start: int, end: int) -> bool:
-    """Whether all that speaks against a marked answer is a verb of choosing about somebody in a word problem.
+    """Return whether the only objection to a marked answer is a verb about a person in a word problem.
 
     "Frank answered \\boxed{56} questions" and "she can choose 2 in \\boxed{6} ways" are results. "Alice answered
     \\boxed{56}." is a quotation, and so is everything that an agent says.
@@ -207,12 +207,12 @@ _RIGHT_AFTER_VERB = re.compile(rf"{_SAYS}\W*\Z", re.IGNORECASE)
 
 
 def is_denied(text: str, start: int) -> bool:
-    """Whether the words right before `text[start]` deny it: "not 5", "instead of 5"."""
+    """Return whether the words before `text[start]` negate it: "not 5", "instead of 5"."""
     return _DENIED.search(_since_contrast(_sentence_before(text, start))) is not None
 
 
 def _quotation(context: str, pattern: re.Pattern[str]) -> str | None:
-    """Return the part of a sentence that names somebody else who answers, if nothing after it takes over."""
+    """Return the part of a sentence that attributes the answer to another, or None if the reply's own view follows."""
     last = None
     for match in pattern.finditer(context):
         last = match
@@ -236,7 +236,7 @@ _DIGITS = re.compile(r"\d{1,4}")
 
 
 def _is_endorsed(following: str, who: str) -> bool:
-    """Whether the text right after a quoted answer agrees with it, and with nobody else by number."""
+    """Return whether the text after a quoted answer endorses it, and not another agent by number."""
     match = _AGREES.search(following)
     if match is None or _AGREES_NOT.search(match[0]) or re.search(r"\bnot\b|n't", following[: match.start()][-24:]):
         return False
@@ -245,7 +245,7 @@ def _is_endorsed(following: str, who: str) -> bool:
 
 
 def _sentence_before(text: str, place: int) -> str:
-    """The part of the sentence that stands before `place`; a label at the start of its line included."""
+    """Return the part of the sentence before `place`, including a label at the start of its line."""
     window = text[max(0, place - BEFORE) : place]
     start = 0
     for mark in _BREAK.finditer(window):
@@ -275,9 +275,9 @@ _BLOCK_QUOTE = re.compile(r"^[ \t]{0,3}>[^\n]*\n(?=[ \t]*\n|[ \t]{0,3}>|[^\n]*\S
 
 
 def after_quotes(text: str) -> str:
-    """Return what follows the last Markdown block quote ("> The answer is B."): a reply that quotes answers below.
+    """Return the text after the last Markdown block quote ("> The answer is B."), where a reply gives its own answer.
 
-    Return the whole text if nothing follows the last one, or there is none.
+    Returns the whole text if no text follows a block quote.
     """
     place = 0
     for match in _BLOCK_QUOTE.finditer(text):

@@ -1,7 +1,7 @@
-"""Reads a short answer from an ordinary sentence: what it says about the question, without the question's own words.
+"""Parsing of a short answer from a sentence: the part that does not repeat the question.
 
 "The largest planet is Jupiter." and "Jupiter is the largest planet." both answer Jupiter to "What is the largest
-planet?". Nothing here knows which answer is right.
+planet?". The result does not depend on the true answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from society.answers.plain import BOX, END, plain
 from society.answers.stance import AGENT, Stance, stance
 
 MAX_TEXT = 8_000
-"""Characters. Only this much of the end of a longer text is looked at."""
+"""Maximum length of the text that is parsed, in characters from its end."""
 MOST_CUES = 50
 
 _CUE = re.compile(CUE, re.IGNORECASE)
@@ -50,7 +50,7 @@ _REFUSAL = re.compile(
     r"[^,;:]{0,80}",
     re.IGNORECASE,
 )
-"""Whole sentences that say that the reply has no answer of its own."""
+"""Matches sentences that decline to answer."""
 _JUDGED = re.compile(r"\b(?:right|correct|wrong|incorrect|mistaken|true|false)\b", re.IGNORECASE)
 _VERDICT = re.compile(
     r"(?:\W*(?:yes|no|well|so|ok(?:ay)?|indeed|also)\b[\s,]+)?"
@@ -63,7 +63,7 @@ _VERDICT = re.compile(
     r"(?:because|since)\b[^;:]{0,200}))?",
     re.IGNORECASE,
 )
-"""Whole sentences that call somebody right or wrong and name no answer: "Agent 1 is right"."""
+"""Matches sentences that call another right or wrong and name no answer, such as "Agent 1 is right"."""
 _HEDGE = re.compile(
     r",\s*(?:(?:I|we)(?:'d|\s+would|\s+do|\s+must|\s+should)?\s+(?:\w+\s+)?"
     r"(?:say|think|believe|guess|suppose|reckon|assume|imagine|suspect|know)|"
@@ -73,7 +73,7 @@ _HEDGE = re.compile(
     r"\s*(?:,|(?=[\s.!]*(?:$|\n)))",
     re.IGNORECASE,
 )
-"""Words beside an answer that only say how it is held: "Quicksilver, I would say"."""
+"""Matches qualifying words beside an answer, as in "Quicksilver, I would say"."""
 _DETAIL = re.compile(r"\s(?:in|on|at|for|per|from|within|during|to|of)\s", re.IGNORECASE)
 _AGREES = re.compile(r"\bagree", re.IGNORECASE)
 _CONFIDENCE = re.compile(r"\b(?:confiden|certain|sure)", re.IGNORECASE)
@@ -109,10 +109,10 @@ _COMMON = re.compile(
 
 
 def find_statement(text: str, question: str = "") -> str | None:
-    """Return what the reply answers to `question`, in as few words as its sentence allows; None for an empty reply.
+    """Return the answer of the reply to `question`, in as few words as possible, or None for an empty reply.
 
-    A declared answer ("the answer is ...") goes first; then the last sentence that shares most words with the
-    question; then the last line. A sentence that the reply does not stand behind, or that is a question, has no answer.
+    A declared answer ("the answer is ...") takes precedence, then the last sentence that shares most words with the
+    question, then the last line. Questions and sentences that the reply does not assert have no answer.
     """
     text = plain(text[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ").strip()
     asked = _content(question)
@@ -134,7 +134,7 @@ def find_statement(text: str, question: str = "") -> str | None:
 
 
 def only_refuses(text: str) -> bool:
-    """Return whether a text says that it has no answer, and nothing else. Agreement is no refusal."""
+    """Return whether a text only declines to answer. Agreement is not a refusal."""
     text = plain(text[-MAX_TEXT:])
     sentences = [sentence for _, sentence in _sentences(text) if not _ASIDE.match(sentence)]
     refusals = [s for s in sentences if _REFUSAL.fullmatch(s.rstrip(".!\"' ")) and not _AGREES.search(s)]
@@ -142,9 +142,9 @@ def only_refuses(text: str) -> bool:
 
 
 def _without_refusals(text: str, verdicts: bool) -> str:
-    """Return the text with each sentence that only refuses to answer replaced by spaces, so that places stay.
+    """Return the text with refusals replaced by spaces, so that positions do not change.
 
-    With `verdicts`, also each sentence that only calls somebody right or wrong.
+    With `verdicts`, sentences that only call another right or wrong are replaced, too.
     """
     for place, sentence in _sentences(text):
         bare = sentence.rstrip(".!\"' ")
@@ -155,7 +155,7 @@ def _without_refusals(text: str, verdicts: bool) -> str:
 
 
 def _declared(text: str) -> str | None:
-    """Return what follows the last cue such as "the answer is" that the reply stands behind."""
+    """Return the text after the last cue, such as "the answer is", that the reply asserts."""
     for cue in [*_CUE.finditer(text)][: -MOST_CUES - 1 : -1]:
         rest = text[cue.end() :].split("\n", 1)[0]
         found = _trim(_HEDGE.sub(" ", rest))
@@ -178,13 +178,13 @@ def _sentences(text: str) -> list[tuple[int, str]]:
 
 
 def _content(text: str) -> frozenset[str]:
-    """Return the stems of the words that carry meaning."""
+    """Return the stems of the content words."""
     words = (word.casefold() for word in _WORD.findall(fold_accents(text)))
     return frozenset(word[:5].removesuffix("s") for word in words if not _COMMON.fullmatch(word))
 
 
 def _complement(sentence: str, asked: frozenset[str], question: str) -> str | None:
-    """Return the side of a sentence that the question does not hold: "Jupiter" in "Jupiter is the largest planet"."""
+    """Return the side of a sentence that is not in the question: "Jupiter" in "Jupiter is the largest planet"."""
     opened = _OPENING.match(sentence)
     sentence = _HEDGE.sub(" ", sentence[opened.end() :] if opened else sentence)
     link = _LINK.search(sentence)
@@ -207,7 +207,7 @@ _SUPERLATIVE = re.compile(r"(?:the\s+)?(?:most\s\w+|\w+est|best|answer|one)", re
 
 
 def _without_question(sentence: str, asked: frozenset[str]) -> str | None:
-    """Return the part of a sentence without a linking verb that holds most words which the question does not."""
+    """Return the part of a sentence without a linking verb that has most words outside the question."""
     words = [*_WORD.finditer(sentence)]
     echoes = [word.span() for word in words if _content(word[0]) & asked]
     if not echoes:

@@ -1,6 +1,6 @@
 r"""The outer form of an answer: words, a list, a set, a tuple or interval, a matrix, an equation, a time, a base.
 
-Everything here takes text as `society.answers.latex.simplify` returns it.
+All functions take text in the normal form of `society.answers.latex.simplify`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def split_top(text: str, separator: re.Pattern[str]) -> list[str]:
 
 
 def _nesting(text: str, place: int) -> tuple[int, int] | None:
-    """Return how a bracket at `place` changes the depth, and where it ends; None if there is no bracket."""
+    """Return the change of depth by a bracket at `place`, and its end; None if there is no bracket."""
     for pattern, step in ((_BEGIN, 1), (_END, -1), (_OPENING, 1), (_CLOSING, -1)):
         if found := pattern.match(text, place):
             return step, found.end()
@@ -54,7 +54,7 @@ def _nesting(text: str, place: int) -> tuple[int, int] | None:
 
 
 def enclosed(text: str) -> tuple[str, str, str] | None:
-    """Return the outer brackets and what is between them, if one pair encloses the whole of `text`."""
+    """Return the outer brackets and their contents, if one pair encloses all of `text`."""
     opening = _OPENING.match(text)
     if opening is None or opening[0] == "{":
         return None
@@ -70,7 +70,7 @@ def enclosed(text: str) -> tuple[str, str, str] | None:
 
 
 def read_collection(text: str) -> Collection | None:
-    """Return the list, set, tuple or interval that the whole of `text` is, or None."""
+    """Return `text` as a list, set, tuple or interval, or None."""
     if outer := enclosed(text):
         return _bracketed(*outer)
     items = _items(text)
@@ -92,7 +92,7 @@ def _bracketed(opening: str, inner: str, closing: str) -> Collection | None:
 
 
 def _items(text: str) -> tuple[str, ...] | None:
-    """Return what stands between the commas of `text`, with each `\\pm` as two items; None if something is missing."""
+    """Return the items between the commas of `text`, with each `\\pm` as two items; None if an item is empty."""
     items = [item.strip() for item in split_top(text, _JOINT)]
     if not all(items):
         return None
@@ -116,7 +116,7 @@ _MATRIX = re.compile(
 
 
 def read_matrix(text: str) -> list[list[str]] | None:
-    """Return the rows of cells of the matrix that the whole of `text` is; None for a determinant or anything else."""
+    """Return the rows of cells if `text` is a matrix; None for a determinant or other text."""
     outer = enclosed(text)
     match = _MATRIX.fullmatch(outer[1] if outer and outer[0] in "([" else text)
     if match is None or match["kind"][0] in "vV" or "\\begin" in match["body"]:
@@ -130,7 +130,7 @@ _VARIABLES = frozenset("abcdxyzkmnpqrstuvwh")
 
 
 def read_words(text: str) -> str | None:
-    """Return the words that the whole of `text` is, for comparison; None if it may be a formula.
+    """Return `text` as words, for comparison, or None if it may be a formula.
 
     Letters that are not marked as text are words if they spell one: `BAC` and `east` do, `xy` and `abc` are products.
     """
@@ -164,7 +164,7 @@ _BASES |= {"ten": "10", "twelve": "12", "sixteen": "16"}
 
 
 def read_based(text: str) -> tuple[str, str] | None:
-    """Return digits and base of a number such as `101_2`; None for anything else."""
+    """Return the digits and the base of a number such as `101_2`; None for other text."""
     match = _BASE.fullmatch(text)
     if match is None:
         return None
@@ -179,7 +179,7 @@ _TIME = re.compile(
 
 
 def read_time(text: str) -> tuple[tuple[int, ...], str] | None:
-    """Return hour, minute and second, and "a", "p" or nothing for the half of the day; None if `text` is no time."""
+    """Return hour, minute, second, and "a", "p" or "" for the half of the day; None if `text` is not a time."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None
@@ -189,7 +189,7 @@ def read_time(text: str) -> tuple[tuple[int, ...], str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`label = value`: the answer is the value."""
+    """An assignment `label = value`, whose answer is the value."""
 
     label: str
     value: str
@@ -229,7 +229,7 @@ _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-zA-Z])")
 
 
 def split_unit(text: str) -> tuple[str, str] | None:
-    r"""Return formula and unit of `3\sqrt{2}\text{cm}`; None where no words follow a formula."""
+    r"""Return formula and unit of `3\sqrt{2}\text{cm}`; None if no words follow a formula."""
     match = _TRAILING_WORDS.fullmatch(text)
     if match is None or (match["words"] == "°" and _TRIGONOMETRIC.search(match["body"])):
         return None

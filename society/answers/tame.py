@@ -1,4 +1,4 @@
-"""Whether SymPy may be shown an answer: bounds every cost that a text can hide, by looking at the text alone."""
+"""Bounds on the cost of an answer for SymPy, computed from its text alone."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FORBIDDEN = re.compile(r"__|\\(?:input|write|def|include|csname|catcode)|[`;@\"
 
 
 def is_tame(answer: str) -> bool:
-    """Return whether SymPy may be shown `answer`, as `society.answers.latex.simplify` returns it."""
+    """Return whether SymPy may process `answer`, in the normal form of `society.answers.latex.simplify`."""
     return is_formula(answer) and _is_cheap(answer)
 
 
 def is_formula(answer: str) -> bool:
-    """Return whether `answer` may be mathematics: what is too long, too deep or like code is text."""
+    """Return whether `answer` may be mathematics: it is not too long, too deep, or similar to code."""
     if len(answer) > MAX_LENGTH or _depth(answer) > MAX_DEPTH:
         return False
     return not _FORBIDDEN.search(answer)
@@ -33,7 +33,7 @@ def _is_cheap(answer: str) -> bool:
     """Return whether SymPy computes `answer` in bounded time."""
     if re.search(rf"[0-9]{{{MAX_DIGITS},}}", answer) or _TOWER.search(answer) or _BIG_FACTORIAL.search(answer):
         return False
-    # SymPy adds up a sum term by term with exact fractions, and integrates by trying: both outlast any count of calls.
+    # SymPy evaluates a sum term by term and integrates by trial: both may exceed any limit of calls.
     if _BIG_ARGUMENT.search(answer) and (re.search(r"[0-9]{4,}", answer) or _NESTED_POWER.search(answer)):
         return False
     product = 1
@@ -45,7 +45,7 @@ def _is_cheap(answer: str) -> bool:
 
 
 def _depth(answer: str) -> int:
-    """Return how deep brackets of any kind nest."""
+    """Return the maximum nesting of brackets."""
     depth = deepest = 0
     for char in answer:
         depth += (char in "([{") - (char in ")]}")

@@ -1,4 +1,4 @@
-"""Separates what a reasoning model thinks from what it says: answers are read from the text alone."""
+"""Removal of the thoughts of a reasoning model: answers are parsed from the text alone."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ _CLOSE = rf"</{_NAME}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|
 _TAGS = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 _LINE_START = re.compile(r"(?:^|\n)[ \t]*$")
 LOOK_BACK = 200
-"""Characters before a tag that are searched for the start of its line."""
+"""Maximum number of characters before a tag that are searched for the start of its line."""
 
 
 def strip_thoughts(text: str) -> str:
     """Return `text` without the thoughts of a reasoning model.
 
-    A thought ends at its closing tag. Where the template opened the thought, the reply holds the closing tag alone,
-    and everything before the tag is thought. A tag that opens at the start of the text, or alone on its line, and
-    never closes means that the reply was cut off while thinking: what follows is thought. Any other tag without its
-    partner is mentioned, not used.
+    A thought ends at its closing tag. If the template opened the thought, the reply has only the closing tag, and all
+    text before it is thought. If an opening tag at the start of the text, or alone on its line, is never closed, the
+    reply was cut off while thinking, and the rest is thought. Other single tags are part of the text.
     """
     said: list[str] = []
     start = 0
@@ -39,7 +38,7 @@ def strip_thoughts(text: str) -> str:
 
 
 def _is_used(text: str, tag: re.Match[str], start: int) -> bool:
-    """Whether an opening tag without its partner opens a thought."""
+    """Return whether an opening tag without a closing tag opens a thought."""
     before = text[max(start, tag.start() - LOOK_BACK) : tag.start()]
     if not text[start : tag.start()].strip():
         return True

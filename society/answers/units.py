@@ -1,8 +1,8 @@
 r"""Units and other words around a number: `18 eggs`, `9\text{ cm}^2`, `5 pm`, `3 million`.
 
-Two quantities of known units are equal if their values are equal in the same unit: 1 hour is 60 minutes, and 5 cm
-is not 5 m. A quantity equals a plain number if its own number is the same. Words that are no known unit count for
-nothing, unless they change the number ("18 or more", "minus 18", "half of 18").
+Quantities with known units are equal if their values in the same unit are equal: 1 hour is 60 minutes, and 5 cm is not
+5 m. A quantity equals a plain number if their numbers are equal. Other words are ignored, unless they change the number
+("18 or more", "minus 18", "half of 18").
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 
 MAX_WORDS = 8
 MAX_LENGTH = 80
-"""Characters of what may be read as a unit."""
+"""Maximum length of a unit, in characters."""
 
 _LENGTH = (
     "mm:1/1000 millimeter:1/1000 cm:1/100 centimeter:1/100 dm:1/10 decimeter:1/10 m:1 meter:1 km:1000 kilometer:1000"
@@ -50,7 +50,7 @@ _TABLE = {
     "afternoon": "pm:1 p.m:1",
 }
 _SINGLE = frozenset("mgshlLJWV")
-"""Letters that are units if they follow a number and a space; any other single letter is a variable."""
+"""Letters that are units after a number and a space. Other single letters are variables."""
 _SCALES = {
     "hundred": 100,
     "thousand": 1000,
@@ -67,14 +67,14 @@ _CHANGING_WORDS = """
     twenty
 """
 _CHANGING = frozenset(_CHANGING_WORDS.split())
-"""Words that change the number, or make it a part of something else."""
+"""Words that change the number, or make it part of another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What stands around a number: powers of dimensions, and the factors to their base units.
+    """The unit of a number: powers of dimensions, and factors to their base units.
 
-    `scale` multiplies the number itself ("million"). No dimensions: nothing is known of the unit.
+    `scale` multiplies the number itself ("million"). Without dimensions, the unit is unknown.
     """
 
     dimensions: frozenset[tuple[str, int]] = frozenset()
@@ -82,7 +82,7 @@ class Unit:
     scale: int = 1
 
     def joined(self, other: Unit) -> Unit | None:
-        """Return the product of what stands before and behind a number; None if both name one dimension differently."""
+        """Return the product of the units before and after a number, or None if they conflict in a dimension."""
         scale = self.scale * other.scale
         if self.dimensions == other.dimensions and self.factor == other.factor:
             return Unit(self.dimensions, self.factor, scale)
@@ -102,7 +102,7 @@ def _known() -> dict[str, tuple[str, Fraction]]:
 
 
 def _look_up(word: str) -> tuple[str, Fraction] | None:
-    """Return dimension and factor of a word in the singular or plural, in American or British spelling."""
+    """Return the dimension and the factor of a word, singular or plural, in American or British spelling."""
     word = re.sub(r"(met|lit)re(s?)$", r"\1er\2", word.rstrip("."))
     for ending, replacement in (("", ""), ("s", ""), ("es", ""), ("ies", "y")):
         if word.endswith(ending):
@@ -122,7 +122,7 @@ _AFTER = {"squared": 2, "cubed": 3}
 
 
 def read_unit(text: str, bare_letters: bool = True) -> Unit | None:
-    """Return what `text`, which stands before or after a number, says of it; None if it may change the number.
+    """Return the unit in `text` before or after a number, or None if the text may change the number.
 
     Without `bare_letters`, single letters are variables.
     """
@@ -135,7 +135,7 @@ def read_unit(text: str, bare_letters: bool = True) -> Unit | None:
 
 
 def _split(text: str) -> list[str] | None:
-    """Return words, slashes and exponents ("^2") of `text`; None if there is anything else."""
+    """Return the words, slashes and exponents ("^2") of `text`, or None if it has other parts."""
     found, place = [], 0
     text = re.sub(r"(?<=[a-z])!$", "", text.strip().rstrip(",;:").strip())
     while place < len(text):
@@ -155,7 +155,7 @@ def _split(text: str) -> list[str] | None:
 
 
 class _Reading:
-    """Collects the dimensions of a unit word by word."""
+    """A parser that collects the dimensions of a unit word by word."""
 
     def __init__(self, bare_letters: bool) -> None:
         self._bare_letters = bare_letters
@@ -199,7 +199,7 @@ class _Reading:
         return True
 
     def _may_be_unit(self, letter: str) -> bool:
-        """Return whether a sign or letter is a unit: 5 m are metres, but 5 M may be millions."""
+        """Return whether a sign or letter is a unit: 5 m are meters, but 5 M may be millions."""
         return not letter.isalpha() or (self._bare_letters and letter in _SINGLE)
 
     def _multiply(self, found: tuple[str, Fraction] | None, sign: int) -> None:
@@ -213,7 +213,7 @@ class _Reading:
             self._factor *= factor**power
 
     def _raise(self, exponent: int) -> None:
-        """Give the last unit an exponent: it has the power 1 so far."""
+        """Set the exponent of the last unit, whose power is 1 until then."""
         if self._last:
             name, factor, power = self._last
             self._powers[name] += power * (exponent - 1)

@@ -1,12 +1,12 @@
-"""A process apart in which answers are judged by libraries that may run long, grow large or crash.
+"""A worker process for libraries that may run long, use much memory or crash.
 
-The parent side, `Worker`, asks one question at a time and kills the process when it overruns; it works in any
-thread. The child side, `serve`, has a memory limit, and `judge_in_time` gives up by timer signals. Requests and
-replies are lines of JSON. The hash seed is fixed: libraries that go by the order of a set repeat themselves.
+The parent side, `Worker`, sends one request at a time and kills the process after a timeout. It works in any thread.
+The child side, `serve`, has a memory limit, and `judge_in_time` stops by timer signals. Requests and replies are lines
+of JSON. The hash seed is fixed, so that libraries that depend on the order of a set are deterministic.
 
-No verdict depends on the speed or the load of the machine. Loading the libraries has no limit. A question that is not
-answered quickly is asked again with its steps counted, and is undecided, which is neither true nor false, after
-`MAX_STEPS` of them; limits of time are far beyond that. A process that does not start is an error.
+No verdict depends on the speed or the load of the machine. Loading the libraries has no limit. A request that is not
+answered quickly is repeated with its steps counted. After `MAX_STEPS` it is undecided, which is neither true nor false;
+the limits of time are far larger. A process that does not start is an error.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ from typing import Any
 from society.core.errors import SocietyError
 
 QUICK_SECONDS = 0.2
-"""Seconds of processor time for a question before its steps are counted. An ordinary one takes 0.01."""
+"""Seconds of processor time of a request before its steps are counted. Most requests take 0.01."""
 MAX_STEPS = 6_000_000
-"""Maximum number of calls and returns of functions for one question: some 3 seconds. Caches are emptied before."""
+"""Maximum number of function calls and returns per request: about 3 seconds. Caches are cleared before."""
 CPU_SECONDS = 60.0
-"""Seconds of processor time for one question while its steps are counted; then the child gives up on it."""
+"""Seconds of processor time of a request while its steps are counted."""
 NATIVE_SECONDS = 80.0
-"""Seconds of processor time after which the system ends the child: native code does not heed handlers."""
+"""Seconds of processor time after which the system ends the child, as native code ignores signal handlers."""
 WALL_SECONDS = 600.0
-"""Seconds after which the parent kills a child that does not reply, because it was stopped, for instance."""
+"""Seconds without a reply after which the parent kills the child, for example a stopped one."""
 START_SECONDS = 600.0
-"""Seconds that a child may take to load its libraries, on a machine where it hardly gets processor time."""
+"""Maximum seconds to load the libraries of the child, on a machine under heavy load."""
 MEMORY_BYTES = 4 << 30
 ATTEMPTS = 2
-"""Processes that a question may lose before it is undecided: the first may have been killed from outside."""
+"""Number of processes that may die at a request before it is undecided: others may kill the first one."""
 
 
 class Overrun(BaseException):
-    """Raised in the child when a question has used its time. No library's `except Exception` swallows it."""
+    """The exception in the child after a timeout. It is no `Exception`, so that libraries do not catch it."""
 
 
 class Worker:
-    """The parent's end. The process starts with the first question, and again after it was killed."""
+    """The parent side. The process starts at the first request, and after it was killed."""
 
     def __init__(self, module: str, preparation: float = 0.0, wall: float = WALL_SECONDS) -> None:
-        """Run `module` as a script that calls `serve`. `preparation`: seconds it may need beside judging."""
+        """Run `module` as a script that calls `serve`. `preparation`: additional seconds per request."""
         self._module = module
         self._seconds = wall + preparation
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # standard error of the processes, for a failed start
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # standard error of the processes, for a failed start
         self._ready = False
         atexit.register(self.close)
 
     def ask(self, *question: str | int | float) -> Any:
-        """Return the child's reply; None where it gives up, or where `ATTEMPTS` children in a row crash or hang.
+        """Return the child's reply, or None if it is undecided, or if `ATTEMPTS` children in a row crash or hang.
 
-        Raises `SocietyError` if the child cannot be started at all.
+        Raises `SocietyError` if the child cannot be started.
         """
         line = json.dumps(question).encode() + b"\n"
         with self._lock:
@@ -88,7 +88,7 @@ class Worker:
                     pipe.close()  # type: ignore[union-attr]  # both are pipes
 
     def _exchange(self, line: bytes) -> bytes | None:
-        """Return the reply to one question; None if the process ends or takes too long."""
+        """Return the reply to one request, or None if the process ends or takes too long."""
         process = self._started()
         assert process.stdin is not None
         try:
@@ -99,7 +99,7 @@ class Worker:
         return _read_line(process, self._seconds)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        """Return the process, once it has said that it is ready. Raises `SocietyError` if it does not."""
+        """Return the process after it reported that it is ready. Raises `SocietyError` if it does not."""
         for attempt in range(ATTEMPTS):
             if self._process is None:
                 self._process = self._spawn()
@@ -116,9 +116,9 @@ class Worker:
         return self._process
 
     def _failed_to_start(self, greeting: bytes | None) -> SocietyError:
-        """Return the error that says why, from the child's greeting or the last line of its standard error."""
-        self._complaints.seek(max(0, self._complaints.seek(0, os.SEEK_END) - 2000))
-        written = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+        """Return an error with the cause, from the child's first line or the last line of its standard error."""
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - 2000))
+        written = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
         why = json.loads(greeting) if greeting else (written or ["it wrote nothing"])[-1]
         return SocietyError(
             f"The process that judges answers ({self._module}) did not start: {why}",
@@ -126,9 +126,9 @@ class Worker:
         )
 
     def _restart(self) -> int | None:
-        """Kill the process and start the next one, which loads its libraries while the caller goes on.
+        """Kill the process and start the next one, which loads its libraries in the background.
 
-        Return the exit status of the old one, None if it was still running.
+        Returns the exit status of the old process, or None if it was still running.
         """
         process = self._process
         status = None if process is None else _exit_status(process)
@@ -142,21 +142,21 @@ class Worker:
             [sys.executable, "-m", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._stderr,
             env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the parent, which then closes it
         )
 
 
 def _exit_status(process: subprocess.Popen[bytes]) -> int | None:
-    """Return the exit status of a process whose pipe has ended; None if it is still running."""
+    """Return the exit status of a process whose pipe has ended, or None if it is still running."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(timeout=1.0)
     return None
 
 
 def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """Return the next line that the process writes; None if it ends, or takes longer than `seconds`."""
+    """Return the next line of the process, or None if it ends or takes longer than `seconds`."""
     assert process.stdout is not None
     line, deadline = b"", time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -172,17 +172,17 @@ def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None
 
 
 def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...], expected: object = True) -> None:
-    """Reply to each line of stdin until it ends; null where `reply_to` fails.
+    """Reply to each line of stdin until it ends. The reply is null if `reply_to` raises.
 
-    `warm_up` is the first question, asked without a limit of time: it loads the libraries. The process says that it
-    is ready only if the reply is the one `expected`.
+    `warm_up` is the first request, without a time limit, which loads the libraries. The process reports that it is
+    ready only if the reply equals `expected`.
     """
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints must not look like a reply
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # output of a library must not look like a reply
     _limit_memory()
     signal.signal(signal.SIGVTALRM, _overrun)
     print(json.dumps(_warm_up(reply_to, warm_up, expected)), file=replies, flush=True)
-    os.dup2(1, 2)  # and what it complains of from now on is of no use
+    os.dup2(1, 2)  # later messages on standard error are not needed
     for line in sys.stdin:
         try:
             reply = reply_to(*json.loads(line))
@@ -192,7 +192,7 @@ def serve(reply_to: Callable[..., object], warm_up: tuple[Any, ...], expected: o
 
 
 def _warm_up(reply_to: Callable[..., object], question: tuple[Any, ...], expected: object) -> str:
-    """Return "ready", or what went wrong with the first question."""
+    """Return "ready", or the error of the first request."""
     global _limited
     _limited = False
     try:
@@ -205,23 +205,25 @@ def _warm_up(reply_to: Callable[..., object], question: tuple[Any, ...], expecte
 
 
 _limited = True
-"""Whether questions have a limit of time. The first one has none."""
+"""Whether requests have a time limit. The first one has none."""
 
 
-def judge_in_time(judge: Callable[..., bool], *question: Any, forget: Callable[[], None] = lambda: None) -> bool | None:
-    """Return the verdict of `judge`; False where it fails on the question, None where it takes too much work or memory.
+def judge_in_time(
+    judge: Callable[..., bool], *question: Any, clear_cache: Callable[[], None] = lambda: None
+) -> bool | None:
+    """Return the verdict of `judge`: False if it raises, None if it needs too much work or memory.
 
-    `forget` empties the caches of `judge`, so that its work depends on the question alone. For the child, whose
-    handlers heed timers. The first question of `serve` has no limit, and its failures are raised.
+    `clear_cache` clears the caches of `judge`, so that its work depends on the request alone. Call this function in the
+    child, which has the signal handlers. The first request of `serve` has no limit, and its errors are raised.
     """
     if not _limited:
         return bool(judge(*question))
     try:
-        signal.setitimer(signal.ITIMER_PROF, NATIVE_SECONDS)  # nothing handles its signal: it ends the process
+        signal.setitimer(signal.ITIMER_PROF, NATIVE_SECONDS)  # its signal has no handler, so it ends the process
         try:
             return _within(QUICK_SECONDS, judge, *question)
         except Overrun:
-            forget()
+            clear_cache()
             return _within(CPU_SECONDS, _counted, judge, *question)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -232,16 +234,16 @@ def judge_in_time(judge: Callable[..., bool], *question: Any, forget: Callable[[
 
 
 def _within(seconds: float, judge: Callable[..., bool], *question: Any) -> bool:
-    """Return the verdict of `judge`. Raises `Overrun` after so much processor time."""
+    """Return the verdict of `judge`. Raises `Overrun` after `seconds` of processor time."""
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.05)  # again and again: a library may swallow the first one
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.05)  # repeatedly, as a library may catch the first one
         return bool(judge(*question))
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _counted(judge: Callable[..., bool], *question: Any) -> bool:
-    """Return the verdict of `judge`. Raises `Overrun` after `MAX_STEPS` calls and returns of functions."""
+    """Return the verdict of `judge`. Raises `Overrun` after `MAX_STEPS` function calls and returns."""
     left = MAX_STEPS
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -255,7 +257,7 @@ def _counted(judge: Callable[..., bool], *question: Any) -> bool:
         verdict = bool(judge(*question))
     finally:
         sys.setprofile(None)
-    if left < 0:  # a library swallowed the exception
+    if left < 0:  # a library caught the exception
         raise Overrun
     return verdict
 
@@ -269,5 +271,5 @@ def _limit_memory() -> None:
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MEMORY_BYTES)
-    with contextlib.suppress(OSError, ValueError):  # not every system can
+    with contextlib.suppress(OSError, ValueError):  # not supported on every system
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -48,7 +48,7 @@ def reply_to(work: str, dataset: str, params: str, seed: int, index: int, answer
     if work == "make":
         return make(dataset, params, seed, index)
     generator = make_generator(dataset, params, seed)
-    return judge_in_time(judge, generator, generator[index], answer, forget=clear_cache)
+    return judge_in_time(judge, generator, generator[index], answer, clear_cache=clear_cache)
 
 
 def clear_cache() -> None:

@@ -92,7 +92,8 @@ def test_mathematics_on_a_slow_machine_is_as_on_a_fast_one() -> None:
         "from society.answers import worker, math_worker\n"
         "from functools import partial\n"
         "worker.QUICK_SECONDS = 1e-4\n"
-        "worker.serve(partial(worker.judge_in_time, math_worker.judge, forget=math_worker.forget), ('x', 'x', 1e-6))\n"
+        "judge = partial(worker.judge_in_time, math_worker.judge, clear_cache=math_worker.clear_cache)\n"
+        "worker.serve(judge, ('x', 'x', 1e-6))\n"
     )
     pairs = '["(x+1)^2","x^2+2x+1",1e-6]\n["\\\\sqrt{8}","2\\\\sqrt{2}",1e-6]\n["x^2=4","x^2=5",1e-6]\n'
     done = subprocess.run([sys.executable, "-c", code], input=pairs, capture_output=True, text=True, check=True)

@@ -21,7 +21,6 @@ PENDING = (
         f"society/{name}"
         for name in (
             "__",
-            "answers",
             "cli",
             "components",
             "core",
@@ -32,7 +31,6 @@ PENDING = (
             "report",
             "runner",
             "runs",
-            "scenario",
             "session",
             "simulation",
             "store",

@@ -51,6 +51,17 @@ def search(pattern: str, text: str, ignore_case: bool = False) -> Any:
         raise SlowPatternError(pattern, MATCH_SECONDS) from None
 
 
+def search_last(pattern: str, text: str) -> Any:
+    """Return the last match of a pattern in `text`, or None. Raises `SlowPatternError` after `MATCH_SECONDS`."""
+    last = None
+    try:
+        for match in _compile(pattern).finditer(text, timeout=MATCH_SECONDS):
+            last = match
+    except TimeoutError:
+        raise SlowPatternError(pattern, MATCH_SECONDS) from None
+    return last
+
+
 def _check(pattern: str) -> str:
     compile_pattern(pattern)
     return pattern
