@@ -125,7 +125,7 @@ def _in_order(words: Iterable[str]) -> str:
 
 
 def may_be_fewer(society: Society) -> bool:
-    """Whether a rule of the scenario may save calls."""
+    """Return whether a rule of the scenario may save calls."""
     return any(p.spec.stop or p.spec.controllers or p.spec.speak == "heard" for p in society.phases)
 
 

@@ -183,7 +183,7 @@ _NAMES_CHOICE = re.compile(r"\W*(?:answer|option|choice|letter|ans)|.*[:=]\s*$",
 
 
 def _is_cut_off(text: str, cue: re.Match[str], found: re.Match[str]) -> bool:
-    """Whether a small "a" at the very end may be the article of a sentence that was cut off: "the solution is a"."""
+    """Return whether an "a" at the end may be the article of a truncated sentence: "the solution is a"."""
     return not text[found.end() :].strip() and not _NAMES_CHOICE.match(cue[0])
 
 
@@ -209,14 +209,14 @@ def _letter_sign(text: str, match: re.Match[str], kind: Kind) -> Iterator[Sign]:
 
 
 def _is_marked(match: re.Match[str]) -> bool:
-    """Whether "A ... is correct" speaks of a letter, not of a noun with its article."""
+    """Return whether "A ... is correct" speaks of a letter, not of a noun with its article."""
     if match["text"] is None:
         return match["letter"].isupper() or match["marked"] is not None
     return match["marked"] is not None or match["text"][0] in ".):"
 
 
 def reads_as_letter(text: str, end: int, letter: str) -> bool:
-    """Whether a letter that ends at `end` names one option: it begins no prose, and no other option is joined to it."""
+    """Return whether a letter that ends at `end` is one option: it begins no prose and is joined to no other."""
     following = text[end : end + 60]
     if joined := _ANOTHER.match(following):
         other, after = joined["other"], joined["after"]
@@ -233,7 +233,7 @@ def reads_as_letter(text: str, end: int, letter: str) -> bool:
 
 
 def _is_about_others(rest: str, after: str | None) -> bool:
-    """Whether "and C are wrong" begins a statement about other options."""
+    """Return whether "and C are wrong" begins a statement about other options."""
     return (
         re.match(
             r"\s*(?:and\s+\w\s+)?(?:is|are|was|were|can|do|does)?\s*(?:\w+\s+){0,2}?(?:wrong|incorrect|not|false)",
@@ -264,7 +264,7 @@ def _line_end(text: str, place: int) -> int:
 
 
 def _stands_alone(sign: Sign, text: str) -> bool:
-    """Whether nothing but the letter is in a declared sign: a box or a cue cannot be an entry of a list."""
+    """Return whether nothing but the letter is in a declared sign: a box or a cue cannot be an entry of a list."""
     if sign.kind is not Kind.DECLARED:
         return True
     line = text[text.rfind("\n", 0, sign.start) + 1 : sign.start]

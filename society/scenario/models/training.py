@@ -84,7 +84,7 @@ class TrainSpec(Component):
     """Shard each finetuning over several processes with one GPU each, for models too large for one GPU."""
 
     def evaluates(self, iteration: int) -> bool:
-        """Whether the society is evaluated after so many iterations; 0: before the first."""
+        """Return whether the society is evaluated after this iteration. 0 is before the first iteration."""
         if iteration in (0, self.iterations):
             return True
         return iteration % self.evaluate == 0 if isinstance(self.evaluate, int) else iteration in self.evaluate
