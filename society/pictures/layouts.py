@@ -1,6 +1,6 @@
-"""Where agents stand in a picture: a layout fitting each family of topologies.
+"""Positions of agents in graphs: a layout for each family of topologies.
 
-A layout gives every node its (x, y), y upwards. Nothing here draws, and nothing is random.
+A layout returns (x, y) of every node, with y upwards. The layouts are deterministic and do not draw.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Positions = dict[str, tuple[float, float]]
-LARGE = 250  # nodes above which distances between all pairs take too long: a circle then
-BETWEEN = 1.8  # units between unconnected parts, for the names
+LARGE = 250
+"""Maximum number of nodes whose distances are all computed. Larger graphs are laid out on a circle."""
+BETWEEN = 1.8
+"""Distance between unconnected parts, as room for names."""
 
 
 def place(graph: nx.DiGraph[str], kind: str) -> Positions:
-    """Positions of all nodes, scaled so that the nearest two are 1 apart; `kind` is the topology's family."""
+    """Return positions of all nodes, with a distance of 1 between the nearest two. `kind` is the topology's family."""
     layout = LAYOUTS.get(kind, layers if graph.number_of_edges() else components)
     return _scale(layout(graph) if len(graph) > 1 else dict.fromkeys(graph, (0.0, 0.0)))
 
 
 def circle(graph: Iterable[str]) -> Positions:
-    """On a circle, the first at the top, clockwise."""
+    """Place the nodes on a circle, clockwise from the top."""
     nodes = list(graph)
     angles = {node: 2 * math.pi * i / len(nodes) for i, node in enumerate(nodes)}
     return {node: (math.sin(angle), math.cos(angle)) for node, angle in angles.items()}
 
 
 def star(graph: nx.DiGraph[str]) -> Positions:
-    """The busiest node in the centre, the others around it."""
+    """Place the node with the most edges in the centre, and the others around it."""
     degrees = dict(graph.degree())
     centre = max(graph, key=lambda node: degrees[node])
     return {centre: (0.0, 0.0)} | circle(node for node in graph if node != centre)
 
 
 def chain(graph: nx.DiGraph[str]) -> Positions:
-    """A line; a long one turns back like a river."""
+    """Place the nodes on a line; more than ten on several lines in alternating directions."""
     width = len(graph) if len(graph) <= 10 else math.ceil(math.sqrt(2 * len(graph)))
     rows = [divmod(i, width) for i in range(len(graph))]
     return {
@@ -49,7 +51,7 @@ def chain(graph: nx.DiGraph[str]) -> Positions:
 
 
 def grid(graph: nx.DiGraph[str]) -> Positions:
-    """On a lattice, whose width w shows in the ties: node 0 with node w, and node 1 with node w + 1."""
+    """Place the nodes on a lattice. Its width w follows from the edges between nodes 0 and w, and 1 and w + 1."""
     nodes = list(graph)
     tied = {(u, v) for u, v in graph.edges} | {(v, u) for u, v in graph.edges}
     widths = range(2, max(3, len(nodes) - 1))
@@ -59,7 +61,7 @@ def grid(graph: nx.DiGraph[str]) -> Positions:
 
 
 def bipartite(graph: nx.DiGraph[str]) -> Positions:
-    """Two columns: the first node and whoever it has no tie with on the left."""
+    """Place the nodes in two columns: on the left the first node and the nodes without an edge to it."""
     first = next(iter(graph))
     other = {*graph.successors(first), *graph.predecessors(first)}
     sides = [[node for node in graph if node not in other], [node for node in graph if node in other]]
@@ -67,7 +69,7 @@ def bipartite(graph: nx.DiGraph[str]) -> Positions:
 
 
 def layers(graph: nx.DiGraph[str]) -> Positions:
-    """From left to right, each node in the column after the last one that it reads, if the graph is acyclic."""
+    """Place the nodes of an acyclic graph in columns, each to the right of the nodes that it reads."""
     import networkx as nx
 
     if not nx.is_directed_acyclic_graph(graph):
@@ -77,13 +79,14 @@ def layers(graph: nx.DiGraph[str]) -> Positions:
     if max(map(len, columns)) == 1:  # every edge would lie on one line
         return circle(graph)
     depth = {node: i for i, column in enumerate(columns) for node in column}
-    skips = any(depth[v] - depth[u] > 1 for u, v in graph.edges)  # past a node that stands alone: move that aside
+    # A node alone in its column would lie on edges that skip the column, so it moves up or down.
+    skips = any(depth[v] - depth[u] > 1 for u, v in graph.edges)
     aside = {node: 0.3 * (-1) ** depth[node] * (skips and len(columns[depth[node]]) == 1) for node in graph}
     return {node: (x, y + aside[node]) for node, (x, y) in _columns(columns, gap=1.6).items()}
 
 
 def tree(graph: nx.DiGraph[str]) -> Positions:
-    """From left to right, each parent in the middle of its children (first node: the root)."""
+    """Place the root, which is the first node, on the left and each parent in the middle of its children."""
     import networkx as nx
 
     root = next(iter(graph))
@@ -100,17 +103,17 @@ def tree(graph: nx.DiGraph[str]) -> Positions:
 
 
 def groups(graph: nx.DiGraph[str]) -> Positions:
-    """Each group on its own circle."""
+    """Place each group on a circle of its own."""
     return _pack(graph, lambda nodes, _: circle(nodes))
 
 
 def components(graph: nx.DiGraph[str]) -> Positions:
-    """Distances as in the graph (Kamada and Kawai, 1989), each connected part by itself."""
+    """Place each connected part by graph distance (Kamada and Kawai, 1989)."""
     return _pack(graph, _springs) if len(graph) <= LARGE else circle(graph)
 
 
 def _springs(nodes: list[str], graph: nx.DiGraph[str]) -> Positions:
-    """Kamada and Kawai's layout, turned so that the two farthest apart lie level."""
+    """Return Kamada and Kawai's layout, rotated so that the two most distant nodes are at the same height."""
     import networkx as nx
 
     part = graph.to_undirected().subgraph(nodes)
@@ -123,7 +126,7 @@ def _springs(nodes: list[str], graph: nx.DiGraph[str]) -> Positions:
 
 
 def _pack(graph: nx.DiGraph[str], layout: Callable[[list[str], nx.DiGraph[str]], Positions]) -> Positions:
-    """Every connected part laid out by itself, and the parts set in rows."""
+    """Lay out every connected part by itself, and put the parts in rows."""
     import networkx as nx
 
     order = {node: i for i, node in enumerate(graph)}
@@ -152,7 +155,7 @@ def _columns(columns: list[list[str]], gap: float) -> Positions:
 
 
 def _scale(placed: Positions) -> Positions:
-    """The same picture with the nearest two nodes 1 apart (in a large one, so near that few are nearer)."""
+    """Scale the positions so that the nearest neighbour of most nodes has a distance of at least 1."""
     points = list(placed.values())
     if len(points) < 2:
         return placed
@@ -183,4 +186,4 @@ LAYOUTS: Mapping[str, Callable[[nx.DiGraph[str]], Positions]] = {
     "layered": layers,
     "dag_random": layers,
 }
-"""The layout of each family that has one; the others are laid out by what their graph is."""
+"""Layout of each family. Other graphs are laid out by whether they are acyclic."""

@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML page that shows what a society did and what can be concluded from it."""
+"""The report: one self-contained HTML page with findings, figures and every debate of a run or of several."""

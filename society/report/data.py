@@ -1,4 +1,4 @@
-"""Everything that a report shows of one run or several, as one structure that JSON can hold."""
+"""The data of a report on one or several runs, in the structure that the page reads as JSON."""
 
 from __future__ import annotations
 
@@ -37,8 +37,13 @@ MAX_SPEAKERS = 1000
 
 @dataclass(frozen=True)
 class RunData:
-    """One run as the page needs it. `debates` are in the page's order, those in `pending` (iteration, item, sample)
-    are not decided yet; `rows` are the debates' rows, in the same order."""
+    """One run as the page needs it. `debates` are in the page's order, and `rows` are their rows in the same order.
+
+    `conclusions` is the result of `conclude` if known. `iterations` include what was trained; they are
+    computed from the debates alone if empty. `measured` is the diversity measured with models, by iteration. `expected`
+    is the number of debates of an iteration and `turns` the number of stored turns, if known. `running`: whether a
+    process works on the run.
+    """
 
     name: str
     society: Society
@@ -46,22 +51,22 @@ class RunData:
     debates: Sequence[DebateRecord]
     rows: Sequence[Json]
     progress: Json = field(default_factory=dict)
-    said: Json | None = None  # what the debates say, where it is known already (see `conclude`)
-    iterations: Sequence[IterationScore] = ()  # with what was learned; made of the debates alone where not given
-    measured: Sequence[Mapping[str, Any]] = ()  # diversity that models were asked for, one for each iteration
-    expected: int | None = None  # how many debates an iteration should have, where that is known
-    turns: int | None = None  # how many turns the store has, where that is known
-    running: bool = False  # whether a process is working on the run now
+    conclusions: Json | None = None
+    iterations: Sequence[IterationScore] = ()
+    measured: Sequence[Mapping[str, Any]] = ()
+    expected: int | None = None
+    turns: int | None = None
+    running: bool = False
 
     @property
     def finished(self) -> list[DebateRecord]:
-        """The debates that are decided."""
+        """Return the decided debates."""
         pending = 1 << TAGS.index("pending")
         return [d for d, row in zip(self.debates, self.rows, strict=True) if not row["tags"] & pending]
 
 
 def read_runs(runs: Sequence[Run]) -> list[RunData]:
-    """Every finished debate of these runs. Raises `InputError` for a run that has none yet, or is given twice."""
+    """Return the finished debates of these runs. Raises `InputError` for a run that has none or is given twice."""
     return [_read(run, name) for run, name in zip(runs, name_runs(runs), strict=True)]
 
 
@@ -69,20 +74,25 @@ def _read(run: Run, name: str) -> RunData:
     society = expand(run.scenario)
     records = load_records(run)
     if not records:
-        raise InputError(f"{run.folder} has no finished debate yet.", "Let it run on, or watch it: society view.")
+        raise InputError(f"{run.folder} has no finished debate yet.", "Wait, or watch the run with `society view`.")
     maker = RowMaker(society, sameness(society))
+    training = load_records(run, split="training")
     return RunData(
-        name, society, run.meta(), records, [maker.row(record) for record in records],
-        iterations=score_iterations(
-            society, records, load_records(run, split="training"), run.adapters(), run.examples()
-        ),
-        measured=read_diversity(run), expected=count_expected(run), turns=run.count_turns(),
+        name,
+        society,
+        run.meta(),
+        records,
+        [maker.row(record) for record in records],
+        iterations=score_iterations(society, records, training, run.adapters(), run.examples()),
+        measured=read_diversity(run),
+        expected=count_expected(run),
+        turns=run.count_turns(),
         running=is_running(run.folder),
-    )  # fmt: skip
+    )
 
 
 def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
-    """What the page needs at once. With several `runs`, their comparison too."""
+    """Return the data that the page needs at once; with several `runs`, also their comparison."""
     compared = None
     if len(runs) > 1:
         found = compare(runs)
@@ -95,12 +105,19 @@ def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
 
 def _describe(run: RunData, others: Sequence[RunData]) -> Json:
     scenario = run.society.scenario
-    return {
-        "name": run.name, "scenario": scenario.name, "source": scenario.source, "description": scenario.description,
-        "facts": _facts(run), "agents": list(run.society.agents), "voters": run.society.voters,
-        "stages": list_stages(run.society), "phases": [_describe_phase(run.society, p) for p in run.society.phases],
-        **(conclude(run, others) if run.said is None else run.said), "debates": run.rows, "progress": run.progress,
-    }  # fmt: skip
+    conclusions = conclude(run, others) if run.conclusions is None else run.conclusions
+    return conclusions | {
+        "name": run.name,
+        "scenario": scenario.name,
+        "source": scenario.source,
+        "description": scenario.description,
+        "facts": _list_facts(run),
+        "agents": list(run.society.agents),
+        "stages": list_stages(run.society),
+        "phases": [_describe_phase(run.society, phase) for phase in run.society.phases],
+        "debates": run.rows,
+        "progress": run.progress,
+    }
 
 
 def _describe_phase(society: Society, phase: PhasePlan) -> Json:
@@ -121,7 +138,7 @@ def _describe_phase(society: Society, phase: PhasePlan) -> Json:
 
 
 def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
-    """What the finished debates say; nothing while there are none."""
+    """Return findings and figures of the finished debates; both are empty if there are none."""
     finished = run.finished
     if not finished:
         return {"findings": [], "figures": []}
@@ -144,41 +161,44 @@ def _latest(run: RunData) -> list[DebateRecord]:
 
 
 def _weigh(run: RunData, others: Sequence[RunData]) -> BudgetVerdict:
-    """Debating against voting for as many tokens; where the run has too few votes, with those of another run."""
+    """Compare debating with voting at equal tokens; if the run has too few votes, with the votes of another run."""
     return weigh_against(run.society, _latest(run), (_latest(other) for other in others if other is not run))
 
 
-def _facts(run: RunData) -> list[tuple[str, str]]:
-    """What the run is made of, as label and text."""
+def _list_facts(run: RunData) -> list[tuple[str, str]]:
+    """Return the parts of the run as (label, text)."""
     scenario = run.society.scenario
     shape = [f"{p.name}: {_kind(p.spec.topology)}, {count(p.spec.rounds, 'round')}" for p in run.society.phases]
     versions = read_json(run.meta, "versions")
     return [
-        ("task", _kind(scenario.task)), ("agents", f"{len(run.society.agents)}"), ("phases", "; ".join(shape)),
-        ("decision", _kind(scenario.decision)), ("seed", str(scenario.seed)),
-        ("models", ", ".join(f"{name} ({_kind(b)})" for name, b in scenario.backends.items())),
+        ("task", _kind(scenario.task)),
+        ("agents", f"{len(run.society.agents)}"),
+        ("phases", "; ".join(shape)),
+        ("decision", _kind(scenario.decision)),
+        ("seed", str(scenario.seed)),
+        ("models", ", ".join(f"{name} ({_kind(backend)})" for name, backend in scenario.backends.items())),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
-    ]  # fmt: skip
+    ]
 
 
 def _kind(component: object) -> str:
-    """The name that YAML knows it by."""
+    """Return the component's `kind` in YAML."""
     return str(getattr(component, "kind", ""))
 
 
 def build_chunk(run: RunData, kind: str, number: int) -> list[Any]:
-    """The `number`-th chunk of texts of a run, from 0: "replies" or "prompts"."""
+    """Return a chunk of texts of a run: `kind` is "replies" or "prompts", `number` counts from 0."""
     debates = run.debates[number * CHUNK : (number + 1) * CHUNK]
     return list(reply_texts(debates) if kind == "replies" else prompt_texts(debates))
 
 
 def count_chunks(run: RunData) -> int:
-    """How many chunks of each kind a run has."""
+    """Return the number of chunks of each kind."""
     return math.ceil(len(run.debates) / CHUNK)
 
 
 def _jsonable(value: Any) -> Any:
-    """Without NaN, which JSON has not: such a number is not known, so null; and shares to six digits."""
+    """Return the value with six decimals for each float, and None for NaN and infinity, which JSON lacks."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""The page as a file: template, style and script in one, the data compressed, a strict Content-Security-Policy.
+"""The report as one HTML file: template, style, script, compressed data and a strict Content-Security-Policy.
 
-The data stand in `<script type="text/plain">` blocks as base64 of gzipped JSON, which no text of a model can leave.
-The policy names the one script and the one style by hash, so nothing else in the page can run, load or be sent.
+The data are in `<script type="text/plain">` blocks as base64 of gzipped JSON, which cannot close the block. The policy
+allows the script and the style by hash. Nothing else in the page can run, and the page loads and sends nothing.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ SCRIPTS = (
     "debate.js",
     "main.js",
 )
-"""The page's script, in the order in which its parts build on each other."""
+"""Files of the script, in the order in which they are joined."""
 KINDS = ("replies", "prompts")
+"""Kinds of text chunks."""
 
 
 def write_report(runs: Sequence[Run], path: Path) -> None:
-    """Write the report of these runs to `path`: whole, or not at all.
+    """Write the report of these runs to `path` atomically.
 
-    Raises `InputError` for a run that cannot be reported, or where `path` cannot be written.
+    Raises `InputError` for a run without a finished debate, or if `path` cannot be written.
     """
     data = read_runs(runs)
     index = build_index(data, runs)
@@ -52,18 +53,26 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
 
 
 def build_page(title: str, blocks: str = "", live: bool = False) -> str:
-    """The HTML. `blocks` are the data; a live page has none and may ask the server that it came from."""
+    """Return the HTML. `blocks` are the data; a live page has none and requests them from its server."""
     style, script = _asset("report.css"), build_script()
     policy = {
-        "default-src": "'none'", "script-src": _source(script), "style-src": _source(style), "img-src": "data:",
-        "base-uri": "'none'", "form-action": "'none'",
-    }  # fmt: skip
+        "default-src": "'none'",
+        "script-src": _source(script),
+        "style-src": _source(style),
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
     if live:
         policy["connect-src"] = "'self'"
     return Template(_asset("template.html")).substitute(
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
-        title=escape(reveal(title)), style=style, script=script, data=blocks, mode="live" if live else "file",
-    )  # fmt: skip
+        title=escape(reveal(title)),
+        style=style,
+        script=script,
+        data=blocks,
+        mode="live" if live else "file",
+    )
 
 
 def _blocks(index: Json, data: Sequence[RunData]) -> Iterator[str]:
@@ -79,14 +88,14 @@ def _block(name: str, value: Any) -> str:
 
 
 def pack(value: Any) -> bytes:
-    """Gzipped JSON, the same for the same value."""
+    """Return the value as gzipped JSON. The same value gives the same bytes."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return gzip.compress(text.encode("utf-8", "replace"), compresslevel=6, mtime=0)
 
 
 @cache
 def build_script() -> str:
-    """Return the script of the page: its files, in the order in which they build on each other."""
+    """Return the joined script."""
     return '"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS)
 
 
@@ -96,12 +105,12 @@ def _asset(name: str) -> str:
 
 
 def _source(text: str) -> str:
-    """A hash that allows this inline script or style."""
+    """Return the source expression that allows this inline script or style by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that nobody ever sees half of it. Raises `InputError` where that fails."""
+    """Write a text file so that readers never see a part of it. Raises `InputError` if `path` cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with appearing(path) as part:

@@ -1,7 +1,7 @@
-"""Debates as compact rows: what the page's list and filters need at once, and the long texts in chunks for later.
+"""Debates as compact rows for the page's list and filters, and their long texts in chunks.
 
-A row is a JSON object; `turns` in it are arrays in the order of `TURN`. Answers that the task holds to be the same
-share a group, so the page can colour and compare them without knowing the task.
+A row is a JSON object whose `turns` are arrays in the order of `TURN`. Answers that the task treats as equal share a
+group, so that the page can colour and compare them.
 """
 
 from __future__ import annotations
@@ -27,40 +27,43 @@ TAGS = (
     "wrong",
     "pending",
 )
-"""What the page can filter by; a row's `tags` is a bit mask in this order. The first seven hold of agents too:
-disagreed   gave an answer other than the society's decision     unparsed   a turn without a readable answer
-to_wrong    first answer right, last one wrong                   failed     a turn that failed
-to_right    first answer wrong, last one right                   pending    not decided yet (a run under way)
-to_unread   first answer right, last turn without a readable one
-to_read     first turn without a readable answer, last one right
+"""Filters of the page; a row's `tags` is a bit mask in this order. The first seven also apply to single agents.
+
+disagreed   an answer that differs from the society's decision    unparsed   a turn without a readable answer
+to_wrong    first answer right, last answer wrong                 failed     a failed turn
+to_right    first answer wrong, last answer right                 pending    a debate in progress
+to_unread   first answer right, last turn without a readable answer
+to_read     first turn without a readable answer, last answer right
 """
 TURN = ("stage", "agent", "answer", "state", "generated", "prompt", "reads", "confidence")
-"""`answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `state` see `_state`."""
+"""Fields of a turn. `answer` is an index into the row's answers, or -1; `reads` are indexes into its turns."""
+RESULT = ("item", "iteration", "sample", "question", "gold", "correct")
+"""Fields of a debate's result that a row has, too."""
 CHUNK = 64
-"""Debates in one chunk of texts."""
+"""Number of debates in a chunk of texts."""
 
 Json = dict[str, Any]
 _BIT = {tag: 1 << i for i, tag in enumerate(TAGS)}
 
 
 def list_stages(society: Society) -> list[tuple[str, int]]:
-    """Every (phase, round) that the scenario allows, in order; rows name them by position."""
+    """Return every (phase, round) of the scenario in order. Rows refer to them by index."""
     return [(phase.name, number) for phase in society.phases for number in range(1, phase.spec.rounds + 1)]
 
 
 @dataclass(frozen=True)
 class RowMaker:
-    """Makes the rows of one run's debates."""
+    """Builds the rows of one run's debates."""
 
     society: Society
     same: Same
 
     def row(self, record: DebateRecord, pending: bool = False) -> Json:
-        """One debate, without the texts that were said."""
-        r, decision = record.result, record.result.decision
+        """Return the row of one debate, without the texts of its turns."""
+        result, decision = record.result, record.result.decision
         answers = self._answers(record)
-        place = {text: i for i, (text, _, _) in enumerate(answers)}
-        decided = place[decision.answer] if decision.answer is not None else -1
+        index = {text: i for i, (text, _, _) in enumerate(answers)}
+        decided = -1 if decision.answer is None else index[decision.answer]
         masks = {name: self._agent_tags(record, name, answers, decided) for name in self._speakers(record)}
         by = {name: mask for name, mask in masks.items() if mask}
         tags = 0
@@ -68,37 +71,45 @@ class RowMaker:
             tags |= mask
         tags |= _BIT["failed"] * any(turn.status == "failed" for turn in record.turns)
         tags |= _BIT["pending"] if pending else self._ending(record)
-        return {
-            "item": r.item, "iteration": r.iteration, "sample": r.sample, "question": r.question, "gold": r.gold,
-            "decision": decided, "support": round(decision.support, 4), "reason": decision.reason,
-            "correct": r.correct, "answers": answers, "turns": self._turns(record, place), "tags": tags, "by": by,
-        }  # fmt: skip
+        return {name: getattr(result, name) for name in RESULT} | {
+            "decision": decided,
+            "support": round(decision.support, 4),
+            "reason": decision.reason,
+            "answers": answers,
+            "turns": self._turns(record, index),
+            "tags": tags,
+            "by": by,
+        }
 
     def _answers(self, record: DebateRecord) -> list[tuple[str, int, bool]]:
-        """Each distinct answer: its text, its group and whether it is right; in the order first given."""
+        """Return (text, group, whether right) of each distinct answer, in order of appearance."""
         given = [turn.answer for turn in record.turns] + [record.result.decision.answer]
         texts = list(dict.fromkeys(text for text in given if text is not None))
         groups = {i: number for number, members in enumerate(group(texts, self.same)) for i in members}
         return [(text, groups[i], record.result.verdicts.get(text, False)) for i, text in enumerate(texts)]
 
     def _speakers(self, record: DebateRecord) -> dict[str, None]:
-        """Who took part itself: not the helpers that summarise, moderate or rank."""
+        """Return the agents that took turns, without helpers that summarise, moderate or rank."""
         known = {name for phase in self.society.phases for name in phase.speakers}
         return dict.fromkeys(turn.id.agent for turn in record.turns if turn.id.agent in known)
 
-    def _turns(self, record: DebateRecord, place: dict[str, int]) -> list[list[Any]]:
+    def _turns(self, record: DebateRecord, index: dict[str, int]) -> list[list[Any]]:
+        """Return the turns with the fields of `TURN`."""
         stages = {stage: i for i, stage in enumerate(list_stages(self.society))}
         number = {turn.id: i for i, turn in enumerate(record.turns)}
         return [
             [
-                stages.get((turn.id.phase, turn.id.round), -1), turn.id.agent,
-                -1 if turn.answer is None else place[turn.answer], _state(turn),
-                turn.usage.generated_tokens, turn.usage.prompt_tokens,
+                stages.get((turn.id.phase, turn.id.round), -1),
+                turn.id.agent,
+                -1 if turn.answer is None else index[turn.answer],
+                _state(turn),
+                turn.usage.generated_tokens,
+                turn.usage.prompt_tokens,
                 [number[i] for i in turn.reads if i in number],
                 None if turn.confidence is None else round(turn.confidence, 3),
             ]
             for turn in record.turns
-        ]  # fmt: skip
+        ]
 
     def _agent_tags(
         self, record: DebateRecord, agent: str, answers: Sequence[tuple[str, int, bool]], decided: int
@@ -107,16 +118,16 @@ class RowMaker:
         if not turns:
             return 0
         groups = {text: number for text, number, _ in answers}
-        outcome = answers[decided][1] if decided >= 0 else -1
+        decision = answers[decided][1] if decided >= 0 else -1
         first, last = turns[0], turns[-1]
         readable = len(turns) > 1 and first.answer is not None and last.answer is not None
-        was, now = record.right(first), record.right(last)
+        was_right, is_right = record.right(first), record.right(last)
         found = {
-            "disagreed": any(t.answer is not None and groups[t.answer] != outcome for t in turns),
-            "to_wrong": readable and was and not now,
-            "to_right": readable and now and not was,
-            "to_unread": was and last.answer is None,
-            "to_read": first.answer is None and now,
+            "disagreed": any(t.answer is not None and groups[t.answer] != decision for t in turns),
+            "to_wrong": readable and was_right and not is_right,
+            "to_right": readable and is_right and not was_right,
+            "to_unread": was_right and last.answer is None,
+            "to_read": first.answer is None and is_right,
             "unparsed": any(t.answer is None and t.status == "ok" for t in turns),
             "failed": any(t.status == "failed" for t in turns),
         }
@@ -129,17 +140,19 @@ class RowMaker:
 
 
 def _state(turn: Turn) -> int:
-    """0 as it should be, 1 failed, 2 cut off at the token limit."""
-    return 1 if turn.status == "failed" else 2 if turn.finish_reason == "length" else 0
+    """Return 1 for a failed turn, 2 for a reply cut off at the token limit, otherwise 0."""
+    if turn.status == "failed":
+        return 1
+    return 2 if turn.finish_reason == "length" else 0
 
 
 def reply_texts(records: Iterable[DebateRecord]) -> list[list[str]]:
-    """What was said in each debate, turn by turn; of a failed turn, what went wrong."""
+    """Return the text of each turn by debate; for a failed turn, its error."""
     return [[t.error if t.status == "failed" else t.text for t in record.turns] for record in records]
 
 
 def prompt_texts(records: Iterable[DebateRecord]) -> list[Json]:
-    """What the models were given in each debate: `texts` once each, and per turn a list of [role, text's index]."""
+    """Return the prompts by debate: each text once, and for each turn a list of [role, index of the text]."""
     found = []
     for record in records:
         texts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What a run says, in words: did debating help, whom did it hurt, what did it cost, would more questions tell more?"""
+"""Findings of a run in words: the effect of debating, answers lost, costs, fairness and statistical power."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from society.metrics.tradeoff import first_answers, vote_chances
 from society.runs.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.scenario.expand import Society
 
-POINTS = 0.05
-"""The difference to plan for where none was seen."""
+PLANNED_DIFFERENCE = 0.05
+"""Difference in accuracy to plan for if the observed difference is 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A question that a reader asks, the answer in a word or two, and the evidence in a sentence."""
+    """A question about a run, a short answer, and the evidence in a sentence or two."""
 
     question: str
     answer: str
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What debating changed: `before` is the accuracy of what it is compared with, in [0, 1]."""
+    """The effect of debating. `what` names the baseline, `before` is the accuracy of the baseline in [0, 1]."""
 
     what: str
     before: float
@@ -45,25 +45,25 @@ def judge(
     budget: BudgetVerdict,
     trained: Difference | None = None,
 ) -> list[dict[str, Any]]:
-    """The findings of one run's last iteration, as JSON; `trained` is what training changed, if there was any."""
-    change, deed = weigh_change(society, records), name_deed(society, records)
-    found = [_helped(society, summary, change, deed), _cost(records, summary)]
+    """Return the findings of a run's last iteration as JSON. `trained` is the effect of training, if any."""
+    change, activity = weigh_change(society, records), name_activity(society, records)
+    found = [_helped(society, summary, change, activity), _cost(records, summary)]
     if change is not None:
-        found.insert(1, _hurt(society, records, change.difference, deed))
-        found += [_fair(budget), _enough(change.difference, deed)]
+        found.insert(1, _hurt(society, records, change.difference, activity))
+        found += [_fair(budget), _enough(change.difference, activity)]
     if len(society.voters) > 1 and summary.debates > summary.undecided:
         found.append(_rests(summary))
     if trained is not None:
         found.insert(0, _finetuned(trained))
     if summary.unmatched:
-        found.insert(0, Finding("Can the replies be matched with the true answers?", "Mostly not", summary.unmatched))
+        found.insert(0, Finding("Do replies match the form of the true answers?", "Mostly not", summary.unmatched))
     return [asdict(finding) for finding in found]
 
 
 def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
-    """The decisions of the last iteration against those of the first, paired by question; None with one iteration.
+    """Compare the decisions of the last iteration with those of the first, paired by question.
 
-    None, too, where the two have no question in common.
+    Return None for a single iteration, or if the two have no question in common.
     """
     iterations = list(by_iteration(records).values())
     first, last = iterations[0], iterations[-1]
@@ -75,15 +75,15 @@ def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
 
 
 def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | None:
-    """The decisions against a majority vote over the answers before debating, in the same debates, by question.
+    """Compare the decisions with a majority vote over the answers before debating, paired by question.
 
-    These are the voters' first answers. Where no voter spoke twice (a judge decides, say), they are the first answers
-    of those who had read nobody; None where nobody read anybody.
+    These answers are the voters' first answers. If no voter spoke twice, for example because a judge decides, they are
+    the answers of agents that had read no other. Return None if no agent read another.
     """
     groups = by_question(records)
     after = {q: [float(r.result.correct) for r in group] for q, group in groups.items()}
     if any(len(record.of(agent)) > 1 for record in records for agent in society.voters):
-        same, who = sameness(society), "the first answers"
+        same, over = sameness(society), "the first answers"
         before = {
             q: [float(vote_is_right(society, r, r.first(society.voters), same)) for r in group]
             for q, group in groups.items()
@@ -92,14 +92,14 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
         most = min(map(len, first_answers(records).values()))
         if not most or not any(turn.reads for record in records for turn in record.turns):
             return None
-        who = f"{count(most, 'independent first answer')}"
+        over = count(most, "independent first answer")
         before = {q: [chance] for q, chance in vote_chances(society, records, most).items()}
     share = sum(sum(values) / len(values) for values in before.values()) / len(before)
-    return Change(f"A vote over {who}", share, compare_outcomes(before, after))
+    return Change(f"A vote over {over}", share, compare_outcomes(before, after))
 
 
 def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -> list[dict[str, Any]]:
-    """Return the finding on what training cost, as JSON, if anything was trained; `turns`: those of the whole run."""
+    """Return the finding on the cost of training as JSON; none without training. `turns` are those of the whole run."""
     usage = sum((score.training_usage for score in iterations), Usage())
     tokens, debated = (
         sum(getattr(score, name) for score in iterations) for name in ("trained_tokens", "training_turns")
@@ -109,11 +109,12 @@ def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -
     rows = sum(sum(score.examples.values()) for score in iterations)
     seconds = sum(score.trained_seconds for score in iterations)
     detail = (
-        f"{rows:,} rows were learned in {seconds:,.1f} s of finetuning. The training debates took {debated:,} turns, "
-        f"{usage.generated_tokens:,} tokens generated and {usage.prompt_tokens:,} read, in {usage.seconds:,.1f} s."
+        f"Finetuning on {rows:,} rows took {seconds:,.1f} s. The training debates took {debated:,} turns and "
+        f"{usage.seconds:,.1f} s, with {usage.generated_tokens:,} tokens generated and {usage.prompt_tokens:,} prompt "
+        "tokens."
     )
     if turns is not None:
-        detail += f" The whole run, evaluations included, has {turns:,} turns."
+        detail += f" The run has {turns:,} turns in total, with evaluations."
     return [asdict(Finding("What did training cost?", f"{tokens:,} tokens trained on", detail))]
 
 
@@ -123,72 +124,74 @@ def _finetuned(trained: Difference) -> Finding:
         f"p = {trained.p:.2g} ({trained.test})."
     )
     if alone := trained.only_first + trained.only_second:
-        detail += f" {count(alone, 'question')} of one of these iterations alone are left out."
+        detail += f" {count(alone, 'question')} that only one of these iterations has are left out."
     return Finding("Did finetuning help?", _verdict(trained, "No, it harmed"), detail)
 
 
 def _verdict(change: Difference, no: str) -> str:
-    return "Yes" if change.low > 0 else no if change.high < 0 else "Not clearly"
+    if change.low > 0:
+        return "Yes"
+    return no if change.high < 0 else "Not clearly"
 
 
-def name_deed(society: Society, records: Sequence[DebateRecord]) -> str:
-    """What is judged: "debating", or "answering again" where nobody read another agent."""
+def name_activity(society: Society, records: Sequence[DebateRecord]) -> str:
+    """Return "debating", or "answering again" if no agent read another."""
     others = any(source.agent != turn.id.agent for record in records for turn in record.turns for source in turn.reads)
     return "debating" if others else "answering again"
 
 
-def _helped(society: Society, summary: Summary, change: Change | None, deed: str) -> Finding:
-    ask, after = f"Did {deed} help?", f"{summary.after.share:.1%}"
+def _helped(society: Society, summary: Summary, change: Change | None, activity: str) -> Finding:
+    question, after = f"Did {activity} help?", f"{summary.after.share:.1%}"
     if change is None and len(society.voters) == 1:
         low, high = summary.after.low, summary.after.high
-        detail = f"One agent answers once; there is no debate to judge. 95% interval {low:.1%} to {high:.1%}."
+        detail = f"One agent answers once, so there is no debate. 95% interval {low:.1%} to {high:.1%}."
         return Finding("How often is it right?", after, detail)
     if change is None:
-        detail = f"Nobody read anybody, so there was no debate. The society is right on {after} of the questions"
-        return Finding(ask, "There was none", f"{detail}, a single agent on {summary.alone.share:.1%}.")
-    what = "The first answer" if len(society.voters) == 1 and deed != "debating" else change.what
+        detail = f"No agent read another. The society is right on {after} of the questions"
+        return Finding(question, "There was no debate", f"{detail}, a single agent on {summary.alone.share:.1%}.")
+    what = "The first answer" if len(society.voters) == 1 and activity != "debating" else change.what
     detail = (
-        f"{what} is right on {change.before:.1%} of the questions, the society after {deed} on {after}: "
+        f"{what} is right on {change.before:.1%} of the questions, the society after {activity} on {after}: "
         f"{points(change.difference)}, p = {change.difference.p:.2g} ({change.difference.test})."
     )
     if summary.flips.total:
         detail += f" Votes that changed: {describe_flips(summary.moved, 'undecided')}."
-    return Finding(ask, _verdict(change.difference, "No, it harmed"), detail)
+    return Finding(question, _verdict(change.difference, "No, it harmed"), detail)
 
 
 def points(change: Difference) -> str:
-    """The difference with its interval, in points."""
+    """Return the difference with its interval in percentage points."""
     return f"{100 * change.value:+.1f} points (95% interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
 
 
-def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference, deed: str) -> Finding:
-    ask = "Whom did it hurt?"
+def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference, activity: str) -> Finding:
+    question = "What was lost?"
     flips = count_agent_flips(society, records)
     hurt = {agent: moved.lost for agent, moved in flips.items() if moved.lost}
     if not hurt and not change.lost:
-        return Finding(ask, "Nobody", "No question and no agent went from right to wrong.")
-    detail = f"{deed.capitalize()} did better on {count(change.gained, 'question')} and worse on {change.lost}."
+        return Finding(question, "Nothing", "No question and no agent went from right to wrong.")
+    detail = f"{activity.capitalize()} did better on {count(change.gained, 'question')} and worse on {change.lost}."
     if hurt:
         worst = max(hurt, key=lambda agent: hurt[agent])
         moved = flips[worst]
         unread = f", {moved.right_to_unread:,} made unreadable" if moved.right_to_unread else ""
         most = f" Of {count(len(flips), 'agent')}, {worst} lost most:" if len(flips) > 1 else ""
-        detail += f"{most} {count(moved.right_to_wrong, 'right answer')} given up{unread}, {moved.gained:,} gained."
+        detail += f"{most} {count(moved.right_to_wrong, 'right answer')} made wrong{unread}, {moved.gained:,} gained."
     answers = f"No question, {count(sum(hurt.values()), 'answer')}"
-    return Finding(ask, count(change.lost, "question") if change.lost else answers, detail)
+    return Finding(question, count(change.lost, "question") if change.lost else answers, detail)
 
 
 def _rests(summary: Summary) -> Finding:
-    """Whether decisions rest on one vote among abstentions, and what they are worth without these."""
-    ask = "Does any decision rest on one vote?"
+    """Return how many decisions rest on one vote among abstentions, and the accuracy without these decisions."""
+    question = "Does any decision rest on one vote?"
     if not summary.lone:
-        return Finding(ask, "No", "No decision rests on the vote of one voter alone.")
+        return Finding(question, "No", "At least two voters agreed on every decision.")
     without = (summary.after.successes - summary.lone_right) / summary.after.n
     detail = (
-        f"One voter alone stands behind {describe_lone(summary)}. With such decisions counted as undecided "
-        f"(decision.quorum: 2) the society is right on {without:.1%} instead of {summary.after.share:.1%}."
+        f"A single vote decided {describe_lone(summary)}. With such decisions counted as undecided "
+        f"(decision.quorum: 2), the society is right on {without:.1%} instead of {summary.after.share:.1%}."
     )
-    return Finding(ask, f"{summary.lone:,} of {summary.debates - summary.undecided:,}", detail)
+    return Finding(question, f"{summary.lone:,} of {summary.debates - summary.undecided:,}", detail)
 
 
 def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
@@ -196,52 +199,52 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     each = used.generated_tokens / len(records)
     first = [turn.usage.generated_tokens for pool in first_answers(records).values() for _, turn in pool]
     times = used.generated_tokens / sum(first) if sum(first) else 0.0
-    last = "" if not records[0].result.iteration else "The last evaluation took "
-    detail = (
-        f"{last}{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} read"
+    last = "The last evaluation took " if records[0].result.iteration else ""
+    detail = f"{last}{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} "
+    detail += (
+        f"prompt tokens; the backend was busy for {used.seconds:,.0f} s." if used.seconds >= 1 else "prompt tokens."
     )
-    detail += f"; the backend was at work for {used.seconds:,.0f} s." if used.seconds >= 1 else "."
     if times > 1:
-        detail += f" That is {times:.1f} times the tokens of the first answers alone."
-    return Finding("What did it cost?", f"{each:,.0f} tokens a question", detail)
+        detail += f" The debates generate {times:.1f} times as many tokens as their first answers alone."
+    return Finding("What did it cost?", f"{each:,.0f} tokens per question", detail)
 
 
 def _fair(verdict: BudgetVerdict) -> Finding:
-    answer = "It cannot be said" if verdict.difference is None else _verdict(verdict.difference, "No")
-    return Finding("Better than voting for as many tokens?", answer, verdict.sentence)
+    answer = "Unknown" if verdict.difference is None else _verdict(verdict.difference, "No")
+    return Finding("Better than voting at equal tokens?", answer, verdict.sentence)
 
 
-def _enough(change: Difference, deed: str) -> Finding:
-    ask = "Would more questions change the verdict?"
+def _enough(change: Difference, activity: str) -> Finding:
+    question = "Could more questions change the result?"
     if change.low > 0 or change.high < 0:
-        detail = (
-            f"With {change.questions:,} questions the interval leaves out zero; more would narrow it, and are unlikely "
-            f"to turn it round."
-        )
-        return Finding(ask, "Hardly", detail)
+        detail = f"With {change.questions:,} questions, the interval excludes zero. More questions would narrow it."
+        return Finding(question, "Unlikely", detail)
     if not change.discordance:
         asked = count(change.questions, "question")
-        detail = f"{deed.capitalize()} changed no verdict on {asked}; more would have to show one."
-        return Finding(ask, "They could", detail)
-    sought = abs(change.value) or POINTS
+        detail = (
+            f"{activity.capitalize()} changed the correctness of none of {asked}. More questions may show an effect."
+        )
+        return Finding(question, "Possibly", detail)
+    sought = abs(change.value) or PLANNED_DIFFERENCE
     needed = questions_needed(sought, change.discordance)
-    size = "the difference seen" if change.value else "a difference"
-    detail = f"Were {size} of {100 * sought:.1f} points real, it would take "
-    detail += "more than ten million" if needed is None else f"about {needed:,}"
-    detail += f" questions to show it four times in five (McNemar, 5%); this run has {change.questions:,}."
-    return Finding(ask, "They could", detail)
+    number = "more than ten million" if needed is None else f"about {needed:,}"
+    size = "the observed difference" if change.value else "a difference"
+    detail = (
+        f"To detect {size} of {100 * sought:.1f} points with 80% power takes {number} questions (McNemar's test at "
+        f"5%). This run has {change.questions:,}."
+    )
+    return Finding(question, "Possibly", detail)
 
 
 def count(number: int, noun: str) -> str:
-    """`1 question`, `2 questions`."""
+    """Return a number with its noun: `1 question`, `2 questions`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def find_trouble(
     society: Society, records: Sequence[DebateRecord], expected: int | None, running: bool = False
 ) -> list[dict[str, Any]]:
-    """What to know before believing the rest, of the last iteration so far: debates or iterations that are missing,
-    turns that failed or could not be looked through. Empty if all is well."""
+    """Return problems of the last iteration as findings: missing debates, failed turns, unreadable replies."""
     reached, wanted = records[0].result.iteration, society.scenario.train.iterations if society.scenario.train else 0
     turns = [turn for record in records for turn in record.turns]
     failed = [turn for turn in turns if turn.status == "failed"]
@@ -251,19 +254,20 @@ def find_trouble(
     found = []
     if missing or reached < wanted:
         done = f"{len(records):,} of {count(expected or len(records), 'debate')}"
-        where = f"in iteration {reached} of {wanted}, with {done} of it" if wanted else f"at {done}"
-        detail = f"It stands {where}, and what is said here is of these. "
-        detail += "A process is working on it now." if running else "Go on with: society run --resume."
+        where = f"Iteration {reached} of {wanted}, {done}" if wanted else done
+        detail = f"{where}. All findings and figures are of the finished debates. "
+        detail += "A process works on the run now." if running else "Resume with `society run --resume`."
         found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
     if failed:
-        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed, and count as wrong. "
-        detail += f"The first said: {_shorten(failed[0].error)}"
+        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed and count as wrong. "
+        detail += f"The first error: {_shorten(failed[0].error)}"
         found.append(Finding("Did every turn succeed?", "No", detail))
     if given_up:
-        detail = f"In {len(given_up):,} of {count(len(turns), 'turn')} not. {_shorten(given_up[0].error)}"
-        found.append(Finding("Could every reply be looked through?", "No", detail))
+        detail = f"Reading gave up on {len(given_up):,} of {count(len(turns), 'turn')}. "
+        detail += _shorten(given_up[0].error)
+        found.append(Finding("Was every reply read to its end?", "No", detail))
     if unclear:
-        detail = f"In {count(len(unclear), 'turn')} not; then agents took turns. {_shorten(unclear[0].error)}"
+        detail = f"Not in {count(len(unclear), 'turn')}; agents then spoke in order. {_shorten(unclear[0].error)}"
         found.append(Finding("Did the moderator always name one speaker?", "No", detail))
     return [asdict(finding) for finding in found]
 

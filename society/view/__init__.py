@@ -1,1 +1,1 @@
-"""The live view: the report's page, served on this machine alone while a run goes on."""
+"""The live view: the report's page of a run in progress, served on the local machine only."""

@@ -1,6 +1,6 @@
-"""Follows a run as it goes: reads what is new in its store, never writes, and keeps what the page shows.
+"""Follows a run in progress: reads new rows of its store, never writes, and holds the data of the page.
 
-Debates keep the place in which they were first seen, so a place that the page knows stays valid.
+A debate keeps the position at which it was first read, so positions that the page knows stay valid.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from society.runs.votes import read_ballots
 from society.scenario.expand import expand
 from society.store import Store
 from society.store.rows import ResultRow
-from society.view.lessons import Lessons
+from society.view.training import TrainingProgress
 
-PATIENCE = 4
-"""Statistics take at most one part in so many of the time: the more there is to count, the rarer it is done."""
+PAUSE_FACTOR = 4
+"""Minimum pause between two computations of the statistics, in durations of the last one."""
 
 Debate = tuple[int, str, int]
 
 
 class Follower:
-    """What is known of a run. Safe to ask from several threads."""
+    """The data of a run in progress. All public methods are thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `RunFolderError` where there is no run, or none that has begun."""
+        """Read the run's scenario. Raises `RunFolderError` for a folder without a started run."""
         self._store = find_store(folder)
         run = Run(folder)
         self._meta = run.meta()
         if "scenario" not in self._meta:
-            raise RunFolderError(f"The run in {folder} has not begun yet.", "Try again in a moment.")
+            raise RunFolderError(f"The run in {folder} has not started yet.", "Try again in a moment.")
         self._name = folder.resolve().name
         self._society = expand(run.scenario)
         self._items: Mapping[str, Item] = {item.id: item for item in run.questions() or ()}
@@ -57,14 +57,14 @@ class Follower:
         self._cursor = (0, 0)
         self._version = 0
         self._iterations: list[IterationScore] = []
-        self._said: Json = {"findings": [], "figures": []}
+        self._conclusions: Json = {"findings": [], "figures": []}
         self._stale, self._due = False, 0.0
         self._folder, self._running = folder, is_running(folder)
-        self._lessons = Lessons(self._society)
+        self._training = TrainingProgress(self._society)
         self._lock = Lock()
 
     def index(self, cursor: str = "") -> Json | None:
-        """The page's index with its `cursor`; None if nothing happened since the index with that cursor."""
+        """Return the page's index with its `cursor`, or None if nothing changed since that of `cursor`."""
         with self._lock:
             self._read()
             if self._stale and time.monotonic() >= self._due:
@@ -74,64 +74,72 @@ class Follower:
             return build_index([self._data()]) | {"cursor": str(self._version)}
 
     def chunk(self, kind: str, number: int) -> list[object]:
-        """A chunk of texts, "replies" or "prompts", of what the last index told of."""
+        """Return a chunk of texts, "replies" or "prompts", as numbered in the latest index."""
         with self._lock:
             return build_chunk(self._data(), kind, number)
 
     def _data(self) -> RunData:
-        records, rows = list(self._records.values()), list(self._rows.values())
         return RunData(
-            self._name, self._society, self._meta, records, rows, {"text": self._progress()}, self._said,
-            self._iterations, expected=self._expected or None, turns=sum(map(len, self._turns.values())),
+            self._name,
+            self._society,
+            self._meta,
+            list(self._records.values()),
+            list(self._rows.values()),
+            {"text": self._describe_progress()},
+            self._conclusions,
+            self._iterations,
+            expected=self._expected or None,
+            turns=sum(map(len, self._turns.values())),
             running=self._running,
-        )  # fmt: skip
+        )
 
     @property
     def _expected(self) -> int:
-        """How many debates an evaluation has; 0 where the questions are not to be had here."""
+        """Return the number of debates of an evaluation; 0 if the questions cannot be loaded here."""
         return len(self._items) * self._society.scenario.samples
 
-    def _progress(self) -> str:
+    def _describe_progress(self) -> str:
+        """Return the progress in one line, such as "running: 3 of 40 debates, 18 turns"."""
         turns = sum(map(len, self._turns.values()))
         spec, latest = self._society.scenario.train, max((debate[0] for debate in self._results), default=0)
         decided = sum(debate[0] == latest for debate in self._results)
         total = f" of {self._expected:,}" if self._expected else ""
         whole = bool(total) and decided >= self._expected and (spec is None or latest >= spec.iterations)
-        debated = f"{decided:,}{total} debates"
+        text = f"{decided:,}{total} debates"
         if spec is not None:
-            debated = f"{self._lessons.describe(latest)}; {decided:,}{total} debates of evaluation {latest:,}"
-        running = "running: " if self._running else ""
-        return f"{'finished: ' if whole else running}{debated}, {turns:,} turns"
+            text = f"{self._training.describe(latest)}; {text} of evaluation {latest:,}"
+        state = "running: " if self._running else ""
+        return f"{'finished: ' if whole else state}{text}, {turns:,} turns"
 
     def _conclude(self) -> None:
         started = time.monotonic()
         if self._society.scenario.train is not None:
             decided = [self._records[debate] for debate in self._records if debate in self._results]
-            self._iterations = self._lessons.score(decided, self._record)
-        self._said = conclude(self._data())
+            self._iterations = self._training.score(decided, self._record)
+        self._conclusions = conclude(self._data())
         self._stale = False
-        self._due = time.monotonic() + PATIENCE * (time.monotonic() - started)
+        self._due = time.monotonic() + PAUSE_FACTOR * (time.monotonic() - started)
         self._version += 1
 
     def _read(self) -> None:
-        """Take in what was written since the last time; the last row is read again, for it may be a new one."""
+        """Read the rows written since the last time. The last known row is read again, as it may have been replaced."""
         with Store(self._store, read_only=True) as store:
             position = store.position()
             turns = list(store.turns("rowid >= ?", (self._cursor[0],)))
             results = list(store.results("rowid >= ?", (self._cursor[1],)))
-            learned = self._lessons.read(store)
-        lessons = [self._lessons.add(result) for result in results if result.split == "training"]
-        learned |= any(lessons)
+            trained = self._training.read(store)
+        added = [self._training.add(result) for result in results if result.split == "training"]
+        trained |= any(added)
         evaluated = [result for result in results if result.split == "evaluation"]
         found = [*map(self._add_turn, turns), *map(self._add_result, evaluated)]
         changed = dict.fromkeys(debate for debate in found if debate is not None)
         self._cursor = position
         before, self._running = self._running, is_running(self._folder)
-        if learned or before != self._running:
+        if trained or before != self._running:
             self._stale = True
             self._version += 1
         if before != self._running:
-            self._due = 0.0  # what is said of a run that stops, or goes on, must not wait
+            self._due = 0.0  # a run that stops or goes on changes the findings at once
         for debate in changed:
             self._update(debate)
         self._version += bool(changed)
@@ -153,7 +161,7 @@ class Follower:
         return debate
 
     def _update(self, debate: Debate) -> None:
-        """Make the debate's record and row anew, if it is one that the page shows."""
+        """Build record and row of the debate again if the page shows the debate."""
         result = self._results.get(debate) or self._pending(debate)
         if result is None:
             return
@@ -171,17 +179,15 @@ class Follower:
         return self._phases.get(i.phase, -1), i.round, self._agents.get(i.agent, -1), i.agent
 
     def _pending(self, debate: Debate) -> ResultRow | None:
-        """A debate under way; None where its question is not one of the evaluation's, or not to be had here."""
+        """Return the result of an undecided debate, or None if its question is not known or not of the evaluation."""
         iteration, name, sample = debate
         item = self._items.get(name)
         if item is None:
             return None
         given = {turn.answer for turn in self._turns[debate].values() if turn.answer is not None}
         verdicts = {answer: self._is_right(answer, item) for answer in given}
-        undecided = Decision(None, reason="under way")
-        return ResultRow(
-            iteration, name, sample, "evaluation", item.question, item.gold, undecided, False, verdicts
-        )  # fmt: skip
+        undecided = Decision(None, reason="in progress")
+        return ResultRow(iteration, name, sample, "evaluation", item.question, item.gold, undecided, False, verdicts)
 
     def _is_right(self, answer: str, item: Item) -> bool:
         key = (item.id, answer)

@@ -1,7 +1,7 @@
-"""The server of the live view: loopback only, read only, for whoever has the address with its token.
+"""The server of the live view: read-only, on loopback, for clients that know the token in its address.
 
-A page of another site cannot reach it: the `Host` must be this server's own (so no name can be rebound to it), the
-`Origin`, if there is one, too, and the path must begin with a random token.
+Pages of other sites have no access: `Host` must be this server's own (against DNS rebinding), so must a given
+`Origin`, and the path must start with a random token.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 HEADERS = {
-    "Cache-Control": "no-store", "Content-Security-Policy": "frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-}  # fmt: skip
+}
+"""Headers of every response."""
 
 
 def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the run's page until interrupted; `ready` is told its address. Port 0 takes any that is free.
+    """Serve the run's page until interrupted. `ready` is called with its address; port 0 takes any free port.
 
-    Raises `InputError` for a folder that holds no run, or a port that is taken, and `MissingExtraError`.
+    Raises `InputError` for a folder without a run or a port in use, and `MissingExtraError` without uvicorn.
     """
     try:
         import uvicorn
@@ -47,7 +50,7 @@ def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
         ready(f"http://{host}/{token}/")
         try:
             uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:  # the way to end it
+        except KeyboardInterrupt:  # how users stop the server
             return
 
 
@@ -58,12 +61,14 @@ def _listen(port: int) -> socket.socket:
         listener.bind((LOOPBACK, port))
     except (OSError, OverflowError) as error:
         listener.close()
-        raise InputError(f"Port {port} cannot be used: {error}.", "Choose another --port, or none.") from error
+        raise InputError(
+            f"Port {port} cannot be used: {error}.", "Choose another --port, or leave the option out."
+        ) from error
     return listener
 
 
 def build_app(follower: Follower, token: str, host: str) -> Starlette:
-    """The application: the page, its index, its texts; everything else is refused. `host` is address:port."""
+    """Return the application, which serves the page, its index and its texts. `host` is "address:port"."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
@@ -81,20 +86,22 @@ def build_app(follower: Follower, token: str, host: str) -> Starlette:
         kind, number = request.path_params["kind"], request.path_params["number"]
         return JSONResponse(follower.chunk(kind, number)) if kind in KINDS else Response(status_code=404)
 
-    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def guard(request: Request, respond: Callable[[Request], Awaitable[Response]]) -> Response:
         refused = refuse(request, token, host)
-        response = await answer(request) if refused is None else Response(status_code=refused)
+        response = await respond(request) if refused is None else Response(status_code=refused)
         response.headers.update(HEADERS)
         return response
 
     routes = [
-        Route("/{token}/", page), Route("/{token}/index", index), Route("/{token}/texts/{kind}/{number:int}", texts),
-    ]  # fmt: skip
+        Route("/{token}/", page),
+        Route("/{token}/index", index),
+        Route("/{token}/texts/{kind}/{number:int}", texts),
+    ]
     return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
 
 
 def refuse(request: Request, token: str, host: str) -> int | None:
-    """The status with which a request is refused, or None for one of the page's own."""
+    """Return the status that refuses the request, or None for a request of the page itself."""
     if request.method != "GET":
         return 405
     if request.headers.get("host") != host or request.headers.get("origin", f"http://{host}") != f"http://{host}":

@@ -47,4 +47,4 @@ def test_answers_that_nobody_could_compare_are_told_of(
     assert main(["show", str(done.folder), "--item", "1"]) == 0
     assert "takes too much work to decide" in capsys.readouterr().out
     [trouble] = find_trouble(expand(loaded), load_records(done), 1)
-    assert (trouble["question"], trouble["answer"]) == ("Could every reply be looked through?", "No")
+    assert (trouble["question"], trouble["answer"]) == ("Was every reply read to its end?", "No")

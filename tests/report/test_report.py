@@ -99,16 +99,20 @@ def test_the_words_answer_the_four_questions(tmp_path: Path) -> None:
     done = run_sums(tmp_path, "sums", DEBATE, 3, 40)
     answers = {found["question"]: found for found in index_of(done)["runs"][0]["findings"]}
     assert list(answers) == [
-        "Did debating help?", "Whom did it hurt?", "What did it cost?", "Better than voting for as many tokens?",
-        "Would more questions change the verdict?", "Does any decision rest on one vote?",
-    ]  # fmt: skip
+        "Did debating help?",
+        "What was lost?",
+        "What did it cost?",
+        "Better than voting at equal tokens?",
+        "Could more questions change the result?",
+        "Does any decision rest on one vote?",
+    ]
     assert "points (95% interval" in answers["Did debating help?"]["detail"]
-    assert answers["What did it cost?"]["answer"].endswith("tokens a question")
+    assert answers["What did it cost?"]["answer"].endswith("tokens per question")
 
 
 def test_where_nobody_reads_there_was_no_debate(tmp_path: Path) -> None:
     found = index_of(run_sums(tmp_path, "sums", NONE, 3, 10))["runs"][0]
-    assert found["findings"][0]["answer"] == "There was none"
+    assert found["findings"][0]["answer"] == "There was no debate"
     assert "flips" not in {figure["id"] for figure in found["figures"]}
 
 
@@ -123,7 +127,7 @@ def test_votes_of_another_run_settle_whether_debating_pays(tmp_path: Path) -> No
     debate = run_sums(tmp_path, "debate", DEBATE, 3, 20)
     alone, votes = index_of(debate), run_sums(tmp_path, "votes", NONE, 7, 20)
     pays = [f for f in alone["runs"][0]["findings"] if f["question"].startswith("Better")]
-    assert [f["answer"] for f in pays] == ["It cannot be said"]
+    assert [f["answer"] for f in pays] == ["Unknown"]
     both = index_of(debate, votes)
     pays = [f for f in both["runs"][0]["findings"] if f["question"].startswith("Better")]
     assert pays[0]["answer"] in ("Yes", "No", "Not clearly")
@@ -214,13 +218,14 @@ def test_right_answers_that_became_unreadable_are_told(tmp_path: Path) -> None:
         == [0, 2]
     )
     assert {agent: tags(mask) for agent, mask in found["debates"][0]["by"].items()} == {
-        "loser": {"to_unread", "unparsed"}, "winner": {"to_read", "unparsed"},
-    }  # fmt: skip
+        "loser": {"to_unread", "unparsed"},
+        "winner": {"to_read", "unparsed"},
+    }
     agents = {row[0]: dict(zip(figures["agents"]["columns"], row, strict=True)) for row in figures["agents"]["rows"]}
     assert (agents["loser"]["right to unreadable"], agents["loser"]["unreadable to right"]) == (2, 0)
     assert (agents["winner"]["right to unreadable"], agents["winner"]["unreadable to right"]) == (0, 2)
-    hurt = next(f["detail"] for f in found["findings"] if f["question"] == "Whom did it hurt?")
-    assert "loser lost most: 0 right answers given up, 2 made unreadable, 0 gained" in hurt
+    hurt = next(f["detail"] for f in found["findings"] if f["question"] == "What was lost?")
+    assert "loser lost most: 0 right answers made wrong, 2 made unreadable, 0 gained" in hurt
 
 
 def test_one_agent_that_answers_once_is_asked_nothing_about_debating(tmp_path: Path) -> None:
@@ -265,7 +270,7 @@ def test_the_report_and_compare_agree(tmp_path: Path) -> None:
             )
             assert place["n"] == score.accuracy.n
         cost = next(finding["answer"] for finding in one["findings"] if finding["question"] == "What did it cost?")
-        assert cost == f"{score.usage.generated_tokens / score.debates:,.0f} tokens a question"
+        assert cost == f"{score.usage.generated_tokens / score.debates:,.0f} tokens per question"
     (pair,), (row,) = compared.pairs, shown["pairs"]["rows"]
     assert row[1] == f"{100 * pair.difference.value:+.1f}"
     assert row[3:] == [f"{pair.p_holm:.2g}", pair.difference.gained, pair.difference.lost, pair.difference.questions]

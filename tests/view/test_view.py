@@ -47,8 +47,10 @@ class Unfinished:
 
     def finish(self) -> None:
         """All the rest is written, what was there is written again."""
-        self.change("INSERT OR REPLACE INTO turns SELECT * FROM whole.turns",
-                    "INSERT OR REPLACE INTO results SELECT * FROM whole.results")  # fmt: skip
+        self.change(
+            "INSERT OR REPLACE INTO turns SELECT * FROM whole.turns",
+            "INSERT OR REPLACE INTO results SELECT * FROM whole.results",
+        )
 
 
 @pytest.fixture

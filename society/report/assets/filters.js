@@ -10,7 +10,7 @@ const LABELS = {
   failed: "failed turn",
   undecided: "undecided",
   wrong: "wrong decision",
-  pending: "under way",
+  pending: "in progress",
   runs: "runs disagree",
 };
 const AGENT_TAGS = new Set(["disagreed", "to_wrong", "to_right", "to_unread", "to_read", "unparsed", "failed"]);

@@ -92,7 +92,7 @@ class DebateList {
   }
 }
 
-const ENDINGS = { right: "right", wrong: "wrong", undecided: "undecided", pending: "under way" };
+const ENDINGS = { right: "right", wrong: "wrong", undecided: "undecided", pending: "in progress" };
 const SIGNS = { right: "✓", wrong: "✗", undecided: "–", pending: "…" };
 
 function ending(row) {
@@ -104,7 +104,7 @@ function ending(row) {
 // The society's answer, or why there is none.
 function decisionText(row) {
   if (row.decision >= 0) return row.answers[row.decision][0];
-  return ending(row) === "pending" ? "under way" : `no answer (${row.reason})`;
+  return ending(row) === "pending" ? "in progress" : `no answer (${row.reason})`;
 }
 
 // A dot for each turn, by agent, coloured by the turn's answer. With many turns, only each agent's last turn.

@@ -1,4 +1,4 @@
-"""The training of a run that is followed: its debates, what was learned from them, and how far it has come."""
+"""The training of a run in progress: its debates, adapters and examples, and how far the training is."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Debate = tuple[int, str, int]
 
 
 @dataclass
-class Lessons:
-    """What is known of a run's training."""
+class TrainingProgress:
+    """The known part of a run's training."""
 
     society: Society
     results: dict[Debate, ResultRow] = field(default_factory=dict)
@@ -26,14 +26,14 @@ class Lessons:
     examples: list[ExampleRow] = field(default_factory=list)
 
     def add(self, result: ResultRow) -> bool:
-        """Take in how a training debate ended; return whether that is new."""
+        """Add the result of a training debate. Return whether the result is new."""
         debate = (result.iteration, result.item, result.sample)
         known = self.results.get(debate) == result
         self.results[debate] = result
         return not known
 
     def read(self, store: Store) -> bool:
-        """Take in the trainings of the store; return whether there are others than before."""
+        """Read adapters and examples of the store. Return whether they changed."""
         adapters = store.adapters()
         if adapters == self.adapters:
             return False
@@ -43,14 +43,14 @@ class Lessons:
     def score(
         self, evaluated: Sequence[DebateRecord], record: Callable[[Debate, ResultRow], DebateRecord]
     ) -> list[IterationScore]:
-        """Return the iterations so far; `record` makes the record of a training debate."""
+        """Return the scores of the iterations so far. `record` builds the record of a training debate."""
         debated = [record(debate, result) for debate, result in sorted(self.results.items())]
         return score_iterations(self.society, evaluated, debated, self.adapters, self.examples)
 
     def describe(self, iteration: int) -> str:
-        """Return how far the training has come; `iteration` is the last that was evaluated, even in part."""
+        """Return the progress of the training. `iteration` is the latest with a finished evaluation debate."""
         spec = self.society.scenario.train
-        assert spec is not None  # only a run that trains has lessons
+        assert spec is not None  # runs without training have no progress of it
         reached = max([iteration, *(debate[0] for debate in self.results)])
         if reached >= spec.iterations:
             return f"iteration {reached:,} of {spec.iterations:,}"
