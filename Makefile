@@ -52,7 +52,7 @@ lint: $(DEV)  ## Check formatting, lint and types.
 	$(BIN)/python -m tests.report.lint_script
 
 docs: $(DEV)  ## Build the documentation site into site/; any warning is an error.
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

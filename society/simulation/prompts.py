@@ -18,7 +18,7 @@ CANDIDATE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def variables(
     turn: TurnId, agent: AgentPlan, phase: PhasePlan, item: Item, instruction: str, delivery: Delivery, **more: Any
 ) -> dict[str, Any]:
-    """What a template may use; docs/scenarios.md describes each. `more` has summary, own and candidates."""
+    """What a template may use; docs/reference/scenarios.md describes each. `more` has summary, own and candidates."""
     return {
         "question": item.question,
         "choices": item.choices,

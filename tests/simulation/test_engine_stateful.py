@@ -1,7 +1,7 @@
 """Whatever the graph, the schedule, the failures and the interruptions: every message reaches exactly those who may
 read it, once, in order, and nothing that is stored is asked for again.
 
-The oracle below is written from what the scenario language promises (docs/design.md, docs/scenarios.md), and shares no
+The oracle below is written from what the scenario language promises (docs/design.md, docs/tutorial.md), and shares no
 code with the engine. Every reply is unique to its turn and takes a while of its own, in virtual time.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,15 +18,15 @@ Schema = Mapping[str, Any]
 def write_reference() -> str:
     """Return the reference of all mappings, kinds and template variables, as Markdown."""
     schema = scenario_schema()
-    parts = ["### Scenario", schema["description"], _table(schema)]
+    parts = ["## Scenario", schema["description"], _table(schema)]
     for name in _plain(schema):
-        parts += [f"### {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
+        parts += [f"## {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
     for noun in NOUNS:
-        parts.append(f"### {noun.capitalize()}")
+        parts.append(f"## {noun.capitalize()}")
         parts.append(f"A {noun} is a mapping with its `kind`, or only the kind if no other field is required.")
         for kind, name in _classes(noun):
-            parts += [f"#### `{kind}`", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
-    parts += ["### Template variables", "Variables of the templates in `system` and `prompt` of a role.", _variables()]
+            parts += [f"### `{kind}`", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
+    parts += ["## Template variables", "Variables of the templates in `system` and `prompt` of a role.", _variables()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -92,7 +93,10 @@ def _default(value: Any) -> str:
         value = value.get("kind")
     if value in (None, "", []):
         return ""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    text = value if isinstance(value, str) else json.dumps(value)
+    if "<!" in text:  # the start of a declaration for HTML parsers, even within a code span
+        return "<code>" + "".join(c if c.isalnum() else f"&#{ord(c)};" for c in text) + "</code>"
+    return f"`{text}`"
 
 
 def _words(field: Schema) -> str:
@@ -109,7 +113,8 @@ def _words(field: Schema) -> str:
         return "a list of " + _words(field["items"]) if "items" in field else "a list"
     if field.get("type") == "object":
         return _mapping(field)
-    return describe([dict(field)]).replace(" that matches ^[A-Za-z][A-Za-z0-9_-]{0,63}$", "")
+    words = describe([dict(field)]).replace(" that matches ^[A-Za-z][A-Za-z0-9_-]{0,63}$", "")
+    return re.sub(r"(?<=that matches )\S+$", r"`\g<0>`", words)
 
 
 def _mapping(field: Schema) -> str:
