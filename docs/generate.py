@@ -46,8 +46,8 @@ is the number of model calls for one question; ≤ means that a rule may end the
 {MADE}"""
 REFERENCE_INTRO = f"""# Scenario reference
 
-All fields of a scenario file. The [tutorial](../tutorial.md) introduces them. A scenario is a mapping with the fields of
-[Scenario](#scenario). A field that is not required and has no default is off, unless its description says otherwise.
+All fields of a scenario file. The [tutorial](../tutorial.md) introduces them. A scenario is a mapping with the fields
+of [Scenario](#scenario). A field that is not required and has no default is off, unless its description says otherwise.
 Unknown fields are errors. {MADE}
 """
 COMMANDS_INTRO = f"""# Command line
