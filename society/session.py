@@ -13,13 +13,12 @@ from society.core.blocking import run_blocking
 from society.core.interrupt import Interruption
 from society.core.types import Item
 from society.executors.base import Executor
-from society.metrics.kept import discard_diversity
 from society.planning.demand import fit_backends
 from society.results import Run
 from society.runner.displays import find_display
 from society.runner.progress import Progress
 from society.runner.watcher import Several, Watcher
-from society.runs.files import keep_inputs
+from society.runs.files import discard_measurements, keep_inputs
 from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
@@ -83,7 +82,7 @@ async def run_async(
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            others, discard = [find_store(path) for path in reuse], partial(discard_diversity, folder.path)
+            others, discard = [find_store(path) for path in reuse], partial(discard_measurements, folder.path)
             with Store(folder.store, others, on_change=discard) as store:
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
                 folder.record(store, hashes, items.every)

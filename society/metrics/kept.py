@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from society.core.errors import RunFolderError
-from society.runs.files import own_file, validate_file
+from society.runs.files import MEASUREMENTS, own_file, validate_file
 
 if TYPE_CHECKING:
     from society.runs.run import Run
 
-FILE = "diversity.json"
 LARGEST = 20_000_000
 """Maximum size of the file, in bytes."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -60,17 +58,12 @@ class KeptDiversity(_Kept):
 _MEASURED = TypeAdapter(list[KeptDiversity])
 
 
-def discard_diversity(folder: Path) -> None:
-    """Remove what was measured of a run whose turns are about to change."""
-    (folder / FILE).unlink(missing_ok=True)
-
-
 def read_diversity(run: Run) -> list[dict[str, Any]]:
     """Return what `measure_diversity` kept, one mapping for each iteration with the fields of `ModelDiversity`.
 
     Empty if nothing was measured. Raises `RunFolderError` for a file that `measure_diversity` did not write.
     """
-    path = own_file(run.folder, FILE)
+    path = own_file(run.folder, MEASUREMENTS)
     if path is None:
         return []
     found = validate_file(path, _MEASURED, LARGEST)

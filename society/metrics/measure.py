@@ -18,10 +18,10 @@ from society.core.errors import InputError
 from society.core.types import Turn
 from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.encoders import load_encoder
-from society.metrics.kept import FILE, read_diversity
+from society.metrics.kept import read_diversity
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.plain import to_plain
-from society.runs.files import read_json
+from society.runs.files import MEASUREMENTS, read_json
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.scenario.expand import Society, expand
@@ -67,11 +67,12 @@ def measure_diversity(
     """
     found = run_blocking(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
-        with appearing(run.folder / FILE) as part:
+        with appearing(run.folder / MEASUREMENTS) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
     except OSError as error:
         raise InputError(
-            f"{run.folder / FILE} cannot be written: {error.strerror}.", "Copy the run to where there is room to write."
+            f"{run.folder / MEASUREMENTS} cannot be written: {error.strerror}.",
+            "Copy the run to where there is room to write.",
         ) from error
     return found
 

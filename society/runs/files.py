@@ -28,6 +28,8 @@ from society.core.types import Item
 from society.scenario.models.scenario import Scenario
 
 QUESTIONS = "questions.json"
+MEASUREMENTS = "diversity.json"
+"""File of what `society diversity` measured. A run whose turns change discards it."""
 LARGEST_QUESTIONS = 64_000_000
 """Maximum size of the file of questions, in bytes."""
 LARGEST_COPY = 20_000_000
@@ -65,6 +67,11 @@ def _topology_files(scenario: Scenario) -> Iterator[Path]:
     for phase in scenario.phases:
         for topology in (phase.topology, phase.within):
             yield from (path for _, path in named_paths(topology))
+
+
+def discard_measurements(folder: Path) -> None:
+    """Remove the measurements of a run whose turns are about to change."""
+    (folder / MEASUREMENTS).unlink(missing_ok=True)
 
 
 def read_questions(folder: Path) -> list[Item] | None:
