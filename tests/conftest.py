@@ -71,6 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Add the markers of folders and files, and skip tests whose libraries are not installed."""
     here = Path(__file__).parent
     for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: the name differs in each process of pytest-xdist; give ids")
         for place, marker in MARKERS.items():
             if item.path.is_relative_to(here / place):
                 item.add_marker(marker)

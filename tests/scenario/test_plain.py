@@ -46,7 +46,9 @@ def test_what_no_model_sees_is_checked_too() -> None:
     assert variable.startswith("roles.solver.prompt: there is no variable 'questoin'; did you mean 'question'?")
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), float("inf"), 2**70, b"text"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [{1, 2}, object(), float("nan"), float("inf"), 2**70, b"text"], ids=lambda value: type(value).__name__
+)
 def test_values_that_are_no_data_are_one_problem_each(value: object) -> None:
     [problem] = problems(samples=value)
     assert problem.startswith("samples: ")
