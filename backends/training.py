@@ -58,6 +58,8 @@ class TrainSettings(Component):
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     weight_decay: float = Field(default=0.0, ge=0)
+    optimizer: Literal["adamw", "adamw_8bit"] = Field(default="adamw")
+    """`adamw_8bit` holds Adam's two moments in 8 bits each instead of 32. It needs CUDA and bitsandbytes."""
     gradient_checkpointing: bool = False
     """Compute activations twice to hold fewer: about a third slower."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

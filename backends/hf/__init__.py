@@ -2,11 +2,11 @@
 
     __init__     HuggingFace, the `backends:` entry of a scenario (this file imports nothing heavy)
     backend      the opened backend: one worker thread that owns the model, and the abilities around it
-    libraries    are the libraries that it needs installed, and new enough
+    libraries    checks that the libraries are installed and new enough
     loading      a model's folder: found, checked, dequantised from GGUF and loaded
     hashing      names a model by everything that decides what it says
     chat         messages to tokens, for inference and training alike
-    control_tokens  the names of control tokens in messages, encoded as plain text
+    control_tokens  names of control tokens in messages, encoded as plain text
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are
     rows         what is being generated: tokens, limits, allowed choices
@@ -16,9 +16,15 @@
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks
     batches      which examples each optimiser step sees, and which process takes them
-    attention    which attention a batch is trained with on a CPU
-    train        finetuning on the transformers Trainer
+    train        finetuning: examples to rows, rows to an adapter or full weights
+    loop         the steps of a finetuning
+    loss         cross-entropy over the learned tokens, in chunks
+    working      copies of parameters in the precision of the arithmetic
     lora         the adapter that is being trained: put on the model, and written
+    lora_sum     LoRA layers in training, whose sums are rounded once
+    attention    the attention that a batch is trained with
+    compiling    layers compiled by torch
+    recomputing  gradient checkpointing
     launch       starts and follows the processes of a sharded training (FSDP)
     sharded      one of those processes
     adapters     adapter folders: written atomically, hashed, checked
@@ -108,6 +114,11 @@ class HuggingFace(BackendConfig):
             raise InputError(
                 "Weights held in four bits are not sharded over processes.",
                 "Take out train.parallel, or set quantize: none and method: lora.",
+            )
+        if settings.optimizer == "adamw_8bit":
+            raise InputError(
+                "The 8-bit optimiser does not work on sharded weights.",
+                "Take optimizer: adamw_8bit out of train.settings, or take out train.parallel.",
             )
         if settings.compile:
             raise InputError(

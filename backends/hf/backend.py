@@ -173,7 +173,8 @@ class HubTrainer:
         `on_step` is called in the event loop. Raises `InputError` when there is nothing to train on and
         `BackendError` when the loss is not finite or memory runs out. Cancelling stops after the step under way.
         """
-        from backends.hf.train import Job, Watch, train
+        from backends.hf.loop import Watch
+        from backends.hf.train import Job, train
 
         self.config.check_training(settings)
         if parallel is not None:

@@ -10,7 +10,6 @@ import torch
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from backends.hf.scoring import collate
 from backends.training import TrainSettings
 
 Row = tuple[list[int], int]
@@ -50,8 +49,3 @@ class Batches(Sampler[list[int]]):
         step = self.settings.batch_size * self.settings.accumulation
         grouped: Any = get_length_grouped_indices
         return list(grouped(self.lengths, step, generator=random))
-
-
-def collate_share(rows: Sequence[Row]) -> dict[str, Any]:
-    """The batch of these rows; of none, one of the same kind in which nothing is learned."""
-    return collate(rows or [NOTHING])

@@ -26,7 +26,8 @@ from society.core.errors import BackendError
 
 if TYPE_CHECKING:
     from backends.hf.examples import Rows
-    from backends.hf.train import Job, Watch
+    from backends.hf.loop import Watch
+    from backends.hf.train import Job
     from backends.hf.weights import Weights
 
 ORDER, STORE, STEP = "order.json", "store", "STEP "
@@ -125,7 +126,7 @@ def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:
     for line in steps:
         if line.startswith(STEP):
             number, loss, tokens = json.loads(line.removeprefix(STEP))
-            watch.note(number, loss, tokens)
+            watch.record(number, loss, tokens)
     for guard in guards:
         guard.join()
 

@@ -11,6 +11,7 @@ from society.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace
+    from backends.training import TrainSettings
 
 OLDEST = {"torch": "2.4", "transformers": "5.17", "peft": "0.19", "accelerate": "1.10", "safetensors": "0.5"}
 """Oldest version of each library that works; pyproject.toml names the same."""
@@ -49,6 +50,16 @@ def check_version(library: str, found: str, oldest: str = "", who: str = "The hf
             f"{who} needs {library} {wanted}, but version {found} is installed.",
             f"pip install '{library}{wanted}'",
         )
+
+
+def check_optimizer(settings: TrainSettings, device: str) -> None:
+    """Raise `InputError` if the optimiser of a training cannot work on this device."""
+    if settings.optimizer == "adamw_8bit":
+        if device != "cuda":
+            raise InputError(
+                "optimizer: adamw_8bit needs a CUDA GPU.", "Take optimizer: adamw_8bit out of train.settings."
+            )
+        check_bitsandbytes("optimizer: adamw_8bit")
 
 
 def check_bitsandbytes(option: str) -> None:

@@ -3,8 +3,7 @@
 Each holds its share of every weight, gradient and optimiser state, takes its share of the batches, and gathers a
 layer's weights only while it computes with them. LoRA matrices are small and held whole by all. transformers shards
 the weights as it reads them, so no process ever holds the model; only where tied embeddings are trained does each read
-it whole first. accelerate, under the Trainer, brings the processes together. Also runs under `accelerate launch` or
-`torchrun`, which set the same environment.
+it whole first. Also runs under `accelerate launch` or `torchrun`, which set the same environment.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import json
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -26,8 +25,9 @@ from backends.hf.casting import cast_parameters, cast_shards
 from backends.hf.examples import Rows
 from backends.hf.launch import ORDER, STEP, STORE
 from backends.hf.loading import load_model
+from backends.hf.loop import Share, Watch
 from backends.hf.lora import attach_new, write_lora
-from backends.hf.train import Job, Watch, check_full, memory_told, run, seeded
+from backends.hf.train import Job, check_full, memory_told, run, seeded
 from backends.hf.weights import Weights
 from backends.models.lora_config import is_tied
 from backends.training import TrainSettings
@@ -69,8 +69,8 @@ def _train(order: dict[str, Any], rank: int) -> None:
     with tempfile.TemporaryDirectory() as scratch, memory_told(settings), seeded(order["seed"]):
         weights = _load(order, settings, start)
         place = part if rank == 0 else Path(scratch)
-        watch = SharedWatch(rank)
-        job = Job(weights, settings, start, order["seed"], watch, rank, dist.get_world_size())
+        share = Share(rank, dist.get_world_size())
+        job = Job(weights, settings, start, order["seed"], Watch(_report if rank == 0 else _ignore, Event()), share)
         if settings.method == "full":
             _train_full(job, rows, place, order["dtype"], order["others"])
         else:
@@ -108,14 +108,12 @@ def shard(model: Any, device: str) -> Any:
             fully_shard(module, mesh=mesh)
     fully_shard(model, mesh=mesh)
     model.config.distributed_config = DistributedConfig(fsdp_size=dist.get_world_size())
-    model._is_distributed_loading_by_transformers = True  # or the Trainer would have accelerate wrap it once more
-    model._is_fsdp_managed_module = True
     return model
 
 
 def _train_lora(job: Job, rows: Rows, place: Path) -> None:
     attach_new(job.weights, job.settings, job.start)
-    run(job, job.weights.peft, rows, place)
+    run(job, job.weights.peft, rows)
     write_lora(job.weights.peft, place)
 
 
@@ -127,9 +125,9 @@ def _train_full(job: Job, rows: Rows, place: Path, dtype: str, others: Mapping[s
     from transformers.distributed.utils import gather_full_state_dict
 
     model = job.weights.model
-    run(job, model.requires_grad_(True), rows, place)
+    run(job, model.requires_grad_(True), rows)
     whole = gather_full_state_dict(model)
-    if job.rank == 0:
+    if job.share.rank == 0:
         dtypes = {name: getattr(torch, others.get(name, dtype)) for name in whole}
         state = {name: tensor.to(dtypes[name]) for name, tensor in whole.items()}
         write_model(model, state, getattr(torch, dtype), place)
@@ -150,24 +148,13 @@ def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, 
     whole.save_pretrained(place)
 
 
-class SharedWatch(Watch):
-    """Adds up what all processes did in a step; the first tells of it, one line each."""
+def _report(step: int, steps: int, loss: float, tokens: int) -> None:
+    """Write a step as a line for the process that started this one."""
+    print(STEP + json.dumps([steps, loss, tokens]), flush=True)
 
-    def __init__(self, rank: int) -> None:
-        super().__init__(self._tell, threading.Event())
-        self.rank, self.steps = rank, 0
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called by the Trainer after an optimiser step."""
-        sums = torch.tensor([self.pending, float(self.tokens)], dtype=torch.float64, device=args.device)
-        dist.all_reduce(sums)
-        own, self.steps = self.tokens, state.max_steps
-        self.note(self.steps, float(sums[0]), int(sums[1]))
-        self.tokens = own
-
-    def _tell(self, step: int, steps: int, loss: float, tokens: int) -> None:
-        if self.rank == 0:
-            print(STEP + json.dumps([steps, loss, tokens]), flush=True)
+def _ignore(step: int, steps: int, loss: float, tokens: int) -> None:
+    """Leave the report to the first process."""
 
 
 if __name__ == "__main__":

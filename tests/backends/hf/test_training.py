@@ -40,7 +40,9 @@ FAST = TrainSettings(epochs=16, batch_size=3, accumulation=1, learning_rate=2e-2
 def compiler(test):
     """Marks a test that compiles; what compiles uses what torch itself deprecates."""
     skip = pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
-    return skip(pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")(test))
+    for warning in ("`torch.jit:DeprecationWarning", "TensorFloat32:UserWarning", "The .grad attribute:UserWarning"):
+        test = pytest.mark.filterwarnings(f"ignore:{warning}")(test)
+    return skip(test)
 
 
 def example(question: str, *replies: str) -> Example:
@@ -524,7 +526,7 @@ def test_running_out_of_memory_says_what_to_lower(config, monkeypatch, tmp_path)
     def no_memory(*_args):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("backends.hf.train.learned_logits", no_memory)
+    monkeypatch.setattr("backends.hf.loop.collate", no_memory)
     with pytest.raises(BackendError, match="batches of 3") as caught:
         train(config, tmp_path / "a")
     assert "batch_size" in caught.value.remedy

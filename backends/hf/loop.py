@@ -1,0 +1,191 @@
+"""The training loop: batches to losses, gradients and steps of the optimiser, with one wait for the device a step."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_
+from transformers import get_scheduler
+
+from backends.hf.attention import fast_attention
+from backends.hf.batches import NOTHING, Batches, Row
+from backends.hf.compiling import compiled
+from backends.hf.lora import NAME
+from backends.hf.lora_sum import rounded_once
+from backends.hf.loss import Loss, collate
+from backends.hf.recomputing import recomputed
+from backends.hf.working import Working, working_copies
+from backends.training import OnStep, TrainSettings
+from society.core.errors import BackendError
+
+
+class Watch:
+    """Records the loss of each step and reports it. Stops when a loss is not finite or the training is cancelled."""
+
+    def __init__(self, on_step: OnStep, stop: threading.Event) -> None:
+        self.on_step, self.stop = on_step, stop
+        self.losses: list[float] = []
+
+    def record(self, steps: int, loss: float, tokens: int) -> None:
+        """Record one optimiser step. `steps`: total planned; `tokens`: tokens trained on so far."""
+        if not math.isfinite(loss):
+            raise BackendError(
+                f"The training loss is {loss} in step {len(self.losses) + 1}.",
+                "Lower train.settings.learning_rate, raise train.settings.warmup, or set train.settings.precision: "
+                "float32.",
+            )
+        self.losses.append(loss)
+        self.on_step(len(self.losses), steps, loss, tokens)
+        if self.stop.is_set():
+            raise BackendError("The training was cancelled.", "Nothing was written.")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a sharded training that this process has. Alone, a process is the first of one."""
+
+    rank: int = 0
+    processes: int = 1
+
+    @property
+    def sharded(self) -> bool:
+        """Return whether FSDP shards the model, over one process or more."""
+        return dist.is_available() and dist.is_initialized()
+
+    def add(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return the sums of numbers over all processes."""
+        if self.sharded:
+            dist.all_reduce(numbers)
+        return numbers
+
+
+def train_rows(
+    inner: Any, model: Any, rows: Sequence[Row], settings: TrainSettings, seed: int, watch: Watch, share: Share
+) -> None:
+    """Train what requires gradients of `model`: the transformers model `inner` itself, or PEFT's wrapper around it."""
+    dtype = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
+    with ExitStack() as stack:
+        if settings.gradient_checkpointing:
+            stack.enter_context(recomputed(inner))
+        working = stack.enter_context(working_copies(model, dtype))
+        stack.enter_context(rounded_once(model, NAME, dtype))
+        loss = Loss(inner, model, dtype, plain=share.sharded)
+        stack.enter_context(compiled(inner, settings.compile))
+        fit_attention = stack.enter_context(fast_attention(inner, dtype))
+        batches = Batches([len(ids) for ids, _ in rows], settings, seed, share.rank, share.processes)
+        model.train()
+        Loop(working, loss, fit_attention, rows, batches, settings, share, watch).run()
+
+
+class Loop:
+    """Optimiser steps over the batches of all epochs."""
+
+    def __init__(
+        self,
+        working: Working,
+        loss: Loss,
+        fit_attention: Callable[[int], None],
+        rows: Sequence[Row],
+        batches: Batches,
+        settings: TrainSettings,
+        share: Share,
+        watch: Watch,
+    ) -> None:
+        self.working, self.loss, self.fit_attention = working, loss, fit_attention
+        self.rows, self.batches, self.settings, self.share, self.watch = rows, batches, settings, share, watch
+        self.device = torch.device(loss.model.device)
+        self.accumulation = settings.accumulation // share.processes
+        self.steps = math.ceil(len(batches) / self.accumulation) * settings.epochs
+        self.optimizer = make_optimizer(working.trained, settings)
+        name = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
+        # Rounded down: in the first step of a warm-up the learning rate is 0.
+        self.schedule = get_scheduler(name, self.optimizer, int(settings.warmup * self.steps), self.steps)
+
+    def run(self) -> None:
+        """Take all steps."""
+        tokens = 0
+        for _ in range(self.settings.epochs):
+            for step in self._steps():
+                loss, count = self._step(step)
+                tokens += count
+                self.watch.record(self.steps, loss, tokens)
+
+    def _steps(self) -> Iterator[list[list[Row]]]:
+        """Yield the batches of each step of an epoch. A batch without rows has nothing to learn."""
+        every = [[self.rows[i] for i in batch] or [NOTHING] for batch in self.batches]
+        for start in range(0, len(every), self.accumulation):
+            yield every[start : start + self.accumulation]
+
+    def _step(self, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
+        """Take one step; return the mean loss over its learned tokens, and its tokens, padding not counted."""
+        rows = [row for batch in batches for row in batch]
+        learned = sum(len(ids) - start for ids, start in rows)
+        tokens = sum(len(row[0]) for row in rows if row is not NOTHING)
+        counts = self.share.add(torch.tensor([learned, tokens])).tolist()
+        total = torch.zeros((), device=self.device)
+        for batch in batches:
+            # FSDP takes the mean of the processes' gradients, not their sum.
+            loss = self._loss(batch, self.share.processes / counts[0])
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        self._apply()
+        return float(self.share.add(total)) / self.share.processes, counts[1]
+
+    def _loss(self, rows: Sequence[Row], scale: float) -> torch.Tensor:
+        batch = collate(rows, self.device)
+        self.fit_attention(batch.ids.shape[1])
+        return self.loss(batch, scale)
+
+    def _apply(self) -> None:
+        """Change the weights by the gradients of the step."""
+        if self.share.sharded:
+            self._share_gradients()
+        clip_grad_norm_(self.working.trained, self.settings.clip)
+        self.optimizer.step()
+        self.working.update()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+
+    def _share_gradients(self) -> None:
+        """Average the gradients of what every process holds whole. FSDP averages those of shards."""
+        from torch.distributed.tensor import DTensor
+
+        for parameter in self.working.trained:
+            if not isinstance(parameter, DTensor) and not isinstance(parameter.data, DTensor):
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                self.share.add(parameter.grad).div_(self.share.processes)
+
+
+def make_optimizer(parameters: Sequence[Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return AdamW for these parameters; weights decay, norms and biases do not."""
+    matrices, others = ([p for p in parameters if (p.ndim > 1) == wanted] for wanted in (True, False))
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "adamw_8bit":
+        import bitsandbytes
+
+        optimizer: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(groups, lr=settings.rate)
+        return optimizer
+    return torch.optim.AdamW(groups, lr=settings.rate, fused=True)
+
+
+def use_bfloat16(settings: TrainSettings, device: torch.device) -> bool:
+    """Return whether to compute in bfloat16: as asked for, or where the hardware has instructions for it."""
+    if settings.precision != "auto":
+        return settings.precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    able: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return any(able().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

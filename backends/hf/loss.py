@@ -1,0 +1,159 @@
+"""The training loss: cross-entropy over the learned tokens alone, without holding all logits at once.
+
+Logits exist for a chunk of tokens at a time. Their gradients are computed in the same pass, so that nothing of the size
+(tokens, vocabulary) is kept for the backward pass (Hsu et al. 2024, Liger Kernel, arXiv 2410.10989, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, linear
+
+CHUNK = 1 << 27
+"""Logits of one chunk. In float32 these are half a gigabyte."""
+MULTIPLE = 64
+"""On a GPU, the length of a batch is rounded up to a multiple of this, so that few shapes occur."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A batch of training rows on its device, padded on the right. Under causal attention padding needs no mask."""
+
+    ids: torch.Tensor
+    """(rows, columns)"""
+    positions: torch.Tensor
+    """(learned,): places in the flattened batch whose next token is learned."""
+    labels: torch.Tensor
+    """(learned,): those next tokens."""
+
+
+def collate(rows: Sequence[tuple[list[int], int]], device: torch.device) -> Inputs:
+    """Return rows of (tokens, start of the learned part) as one batch. Nothing waits for the device."""
+    longest = max(len(ids) for ids, _ in rows)
+    columns = -(-longest // MULTIPLE) * MULTIPLE if device.type == "cuda" else longest
+    padded = [ids + [0] * (columns - len(ids)) for ids, _ in rows]
+    positions = [row * columns + at - 1 for row, (ids, start) in enumerate(rows) for at in range(start, len(ids))]
+    labels = [token for ids, start in rows for token in ids[start:]]
+    parts = [torch.tensor(part, dtype=torch.long) for part in (padded, positions, labels)]
+    if device.type == "cuda":
+        parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
+    return Inputs(*parts)
+
+
+class Loss:
+    """The sum of the cross-entropies of a batch's learned tokens under a causal language model.
+
+    `forward` is the model, or a wrapper around it. A model whose logits are not simply the output of its last layer,
+    one that caps them for example, computes them itself, at the learned positions.
+    """
+
+    def __init__(self, model: Any, forward: Callable[..., Any], dtype: torch.dtype | None, plain: bool = False) -> None:
+        self.model, self.forward, self.dtype = model, forward, dtype
+        self.head = model.get_output_embeddings()
+        others = (p.is_floating_point() and p.dtype != dtype for p in model.parameters())
+        self.mixed = dtype is not None and any(others)
+        """Whether some parameters have another precision than the arithmetic, so that autocast must choose."""
+        with self._precision():
+            self.fused = not plain and self._is_last()
+        self.frozen: torch.Tensor | None = None
+        """The last layer's weights in the precision of the arithmetic, if training does not change them."""
+
+    def _is_last(self) -> bool:
+        """Return whether the model's logits are the very output of its last layer, a linear one without bias."""
+        if type(self.head) is not torch.nn.Linear or self.head.bias is not None:
+            return False
+        outputs: list[torch.Tensor] = []
+        hook = self.head.register_forward_hook(lambda _, __, output: outputs.append(output))
+        try:
+            with torch.no_grad():
+                logits = self.forward(input_ids=torch.zeros(1, 2, dtype=torch.long, device=self.model.device)).logits
+        finally:
+            hook.remove()
+        return len(outputs) == 1 and logits is outputs[0]
+
+    def __call__(self, batch: Inputs, scale: float = 1.0) -> torch.Tensor:
+        """Return `scale` times the sum over the learned tokens, in nats, as a float32 scalar on the device."""
+        with self._precision():
+            if not self.fused:
+                return cross_entropy(self._logits(batch).float(), batch.labels, reduction="sum") * scale
+            hidden = self._hidden(batch)
+            weight = self._weight(hidden.dtype)
+            apply: Callable[..., torch.Tensor] = LinearCrossEntropy.apply
+            return apply(hidden.to(weight.dtype), weight, batch.labels, scale)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.model.device.type, self.dtype or torch.bfloat16, enabled=self.mixed)
+
+    def _logits(self, batch: Inputs) -> torch.Tensor:
+        """Return logits (learned, vocabulary); the last layer sees the learned positions alone."""
+
+        def pick(_: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            return (inputs[0].flatten(0, -2)[batch.positions],)
+
+        hook = self.head.register_forward_pre_hook(pick)
+        try:
+            logits: torch.Tensor = self.forward(input_ids=batch.ids, use_cache=False).logits
+            return logits
+        finally:
+            hook.remove()
+
+    def _hidden(self, batch: Inputs) -> torch.Tensor:
+        """Return the last layer's inputs (learned, hidden)."""
+        found: list[torch.Tensor] = []
+
+        def take(_: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            found.append(inputs[0].flatten(0, -2)[batch.positions])
+            return (inputs[0][:1, :1],)  # its own output is not used
+
+        hook = self.head.register_forward_pre_hook(take)
+        try:
+            self.forward(input_ids=batch.ids, use_cache=False)
+        finally:
+            hook.remove()
+        return found[0]
+
+    def _weight(self, dtype: torch.dtype) -> torch.Tensor:
+        weight: torch.Tensor = self.head.weight
+        wanted = self.dtype or dtype
+        if weight.requires_grad:
+            return weight.to(wanted)
+        if self.frozen is None:
+            self.frozen = weight.to(wanted)
+        return self.frozen
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """`scale` times the sum of the cross-entropies of `linear(hidden, weight)`, in chunks of tokens."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """`hidden` has shape (tokens, hidden), `weight` (vocabulary, hidden), `labels` (tokens,)."""
+        total = hidden.new_zeros((), dtype=torch.float32)
+        ctx.of_hidden = torch.empty_like(hidden)
+        ctx.of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        size = max(CHUNK // weight.shape[0], 1)
+        for start in range(0, len(labels), size):
+            part, wanted = hidden[start : start + size], labels[start : start + size, None]
+            logits = linear(part, weight).float()
+            total += (logits.logsumexp(-1) - logits.gather(1, wanted)[:, 0]).sum()
+            # The gradient of the loss by the logits: the probabilities, less 1 at the label.
+            slopes = logits.softmax(-1)
+            slopes.scatter_add_(1, wanted, slopes.new_full((1, 1), -1.0).expand_as(wanted))
+            slopes = slopes.mul_(scale).to(hidden.dtype)
+            ctx.of_hidden[start : start + size] = slopes @ weight
+            if ctx.of_weight is not None:
+                ctx.of_weight.addmm_(slopes.t(), part)
+        return total * scale
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None, None]:
+        """Multiply the gradients that the forward pass has computed."""
+        outer = gradients[0].to(ctx.of_hidden.dtype)
+        of_weight = None if ctx.of_weight is None else ctx.of_weight.mul_(outer)
+        return ctx.of_hidden.mul_(outer), of_weight, None, None

@@ -1,0 +1,18 @@
+"""Gradient checkpointing: activations are computed again in the backward pass instead of being kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def recomputed(model: Any) -> Iterator[None]:
+    """Within, a transformers model keeps only the inputs of its layers. transformers 5.23 renamed the two methods."""
+    prefix = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        getattr(model, f"{prefix}_checkpointing_disable")()
