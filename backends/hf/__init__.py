@@ -75,6 +75,10 @@ class HuggingFace(BackendConfig):
     cache_tokens: int = Field(default=65536, ge=256, json_schema_extra={"tuning": True})
     """Most tokens in the key-value cache, padding included: what bounds memory with long prompts."""
 
+    decoding: Literal["auto", "static", "dynamic"] = Field(default="auto", json_schema_extra={"tuning": True})
+    """How replies are decoded. `static`: over a cache of fixed tensors, on CUDA by CUDA graphs. `dynamic`: over a cache
+    that grows. `auto`: static on CUDA, for models that allow it. Results differ by rounding alone."""
+
     abilities: ClassVar[frozenset[Ability]] = frozenset(
         {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}
     )

@@ -26,6 +26,26 @@ if TYPE_CHECKING:
     from backends.hf.weights import Weights
 
 
+def decodes_statically(decoding: str, model: Any) -> bool:
+    """Return whether a model is decoded over a static cache.
+
+    Raises `InputError` where that is asked for and the model does not allow it.
+    """
+    from backends.hf.packed import can_pack
+
+    if decoding == "dynamic" or (decoding == "auto" and model.device.type != "cuda"):
+        return False
+    if can_pack(model):
+        return True
+    if decoding == "static":
+        raise InputError(
+            "The model cannot be decoded over a static cache: that needs attention layers without sliding windows, "
+            "unquantised weights and rotary frequencies that do not depend on the length.",
+            "Set decoding: auto.",
+        )
+    return False
+
+
 class HuggingFaceBackend(Backend):
     """A transformers model that generates, scores, embeds and trains. All its abilities are the backend itself or
     small objects made on entering."""
@@ -49,19 +69,21 @@ class HuggingFaceBackend(Backend):
         from backends.hf.decode import Batch
         from backends.hf.loading import load
         from backends.hf.scoring import Scorer
+        from backends.hf.static import StaticBatch
         from backends.hf.weights import Weights
 
         loaded = load(self.config)
+        static = decodes_statically(self.config.decoding, loaded.model)
         weights = Weights(loaded.model, loaded.folder, loaded.hash)
         scorer = Scorer(weights, loaded.chat)
-        batch = Batch(weights)
+        batch = StaticBatch(weights, self.config.batch, self.config.cache_tokens) if static else Batch(weights)
         self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens)
         self.model_hash = loaded.hash
         self.tokenizer = loaded.chat
         self.likelihood = HubLikelihood(loaded, Gatherer(self._run, scorer.logprobs))
         self.embeddings = HubEmbeddings(self._run, scorer)
         self.adapters = HubAdapters(self._run, weights, loaded.hash)
-        self.trainer = HubTrainer(self.config, self._run, weights, loaded)
+        self.trainer = HubTrainer(self.config, self._run, weights, loaded, batch.release)
         return loaded
 
     async def __aexit__(
@@ -154,8 +176,16 @@ class HubAdapters:
 class HubTrainer:
     """Makes adapters out of examples, one at a time; nothing of a training stays in memory after it."""
 
-    def __init__(self, config: HuggingFace, run: Callable[..., Any], weights: Weights, loaded: Loaded) -> None:
-        self.config, self.run, self.weights, self.loaded = config, run, weights, loaded
+    def __init__(
+        self,
+        config: HuggingFace,
+        run: Callable[..., Any],
+        weights: Weights,
+        loaded: Loaded,
+        release: Callable[[], None],
+    ) -> None:
+        """`release` drops memory for generation that can be made again."""
+        self.config, self.run, self.weights, self.loaded, self.release = config, run, weights, loaded, release
 
     async def train(
         self,
@@ -186,6 +216,7 @@ class HubTrainer:
             if on_step is not None:
                 loop.call_soon_threadsafe(on_step, step, steps, loss, tokens)
 
+        await self.run(self.release)
         job = Job(self.weights, settings, start, seed, Watch(tell, stop))
         task = asyncio.ensure_future(self.run(train, job, self.loaded.chat, list(examples), folder, parallel))
         try:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from backends.hf.decode import Batch
 from backends.hf.rows import Row
+from backends.hf.static import StaticBatch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +27,7 @@ class Batcher:
     take. Rows that need other weights in memory wait until the batch is empty; while they wait none joins.
     """
 
-    def __init__(self, batch: Batch, run: Run, places: int, tokens: int) -> None:
+    def __init__(self, batch: Batch | StaticBatch, run: Run, places: int, tokens: int) -> None:
         self.batch, self.run = batch, run
         self.places, self.tokens = places, tokens
         self.waiting: dict[Row, asyncio.Future[None]] = {}
@@ -76,12 +77,14 @@ class Batcher:
             return []
         rows = list(present)
         longest = max((row.longest for row in rows), default=0)
+        total = sum(row.longest for row in rows)
         for row in self.waiting:
-            if self._group(row) == group:
-                longest = max(longest, row.longest)
-                if rows and (len(rows) == self.places or longest * (len(rows) + 1) > self.tokens):
-                    break
-                rows.append(row)
+            if self._group(row) != group:
+                continue
+            longest, total = max(longest, row.longest), total + row.longest
+            if rows and (len(rows) == self.places or self.batch.cost(len(rows) + 1, longest, total) > self.tokens):
+                break
+            rows.append(row)
         return rows[len(present) :]
 
     def _group(self, row: Row) -> str | None:

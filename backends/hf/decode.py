@@ -103,8 +103,15 @@ class Batch:
         self.weights = weights
         self.clear()
 
+    def release(self) -> None:
+        """Drop what can be made again: nothing here outlives the rows."""
+
+    def cost(self, count: int, longest: int, total: int) -> int:
+        """Return the cache tokens of `count` rows with `total` tokens, the longest with `longest`."""
+        return count * longest
+
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all rows and the cache."""
         self.rows: list[Row] = []
         self.mask = torch.zeros(0, 0, dtype=torch.long, device=self.weights.device)
         self.cache = Cache(layer_class_to_replicate=RoomyLayer)

@@ -10,7 +10,7 @@ that is rounded already, whatever is smaller than half its last bit would be los
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,10 @@ class Stack:
         layers = [layer for layer in _layers(peft) if any(name in layer.lora_A for name in names)]
         self.ranks = {name: max(layer.r.get(name, 0) for layer in layers) for name in names}
         self.mask: torch.Tensor | None = None
-        """(rows, 1, sum of ranks): 1 where a column belongs to the row's adapter. None outside of `on`."""
+        """(rows, 1, sum of ranks), or (1, tokens, sum of ranks) for a packed batch: 1 where a column belongs to the
+        adapter of the row or token, else 0. None outside of `on` and `masked`."""
+        self.kept: torch.Tensor | None = None
+        """The mask (1, tokens, sum of ranks) of the output layer, where that computes fewer tokens than the rest."""
         self.undo = [self._join_in(layer) for layer in layers]
 
     def remove(self) -> None:
@@ -55,15 +58,24 @@ class Stack:
         for undo in self.undo:
             undo()
 
-    @contextmanager
-    def on(self, names: Sequence[str]) -> Iterator[None]:
-        """Within, row i of the batch has the adapter `names[i]`; any other name is that of the base."""
+    def on(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Apply the adapter `names[i]` to row i of the batch within this context; any other name is the base."""
+        return self.masked(self.columns_of(names)[:, None])
+
+    def columns_of(self, names: Sequence[str | None]) -> torch.Tensor:
+        """Return the mask (names, sum of ranks), on the CPU: 1 where a column belongs to the adapter of that name."""
         owners = [other for other, rank in self.ranks.items() for _ in range(rank)]
-        self.mask = torch.tensor([[[float(name == owner) for owner in owners]] for name in names])
+        rows = {name: [float(name == owner) for owner in owners] for name in set(names)}
+        return torch.tensor([rows[name] for name in names])
+
+    @contextmanager
+    def masked(self, mask: torch.Tensor, kept: torch.Tensor | None = None) -> Iterator[None]:
+        """Apply the adapters to a batch with these masks within this context; see `mask` and `kept`."""
+        self.mask, self.kept = mask, kept
         try:
             yield
         finally:
-            self.mask = None
+            self.mask = self.kept = None
 
     def _join_in(self, layer: Any) -> Callable[[], None]:
         """Have the layer's own part add the adapters; returns what undoes that."""
@@ -98,7 +110,8 @@ class Stack:
         if self.mask is None:
             return linear(inputs, base.weight, base.bias)
         added = linear(self._low(inputs, down), up, base.bias)
-        return torch.addmm(added.flatten(0, -2), inputs.flatten(0, -2), base.weight.t()).view_as(added)
+        added.flatten(0, -2).addmm_(inputs.flatten(0, -2), base.weight.t())
+        return added
 
     def _add(
         self, down: torch.Tensor, up: torch.Tensor, module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
@@ -112,4 +125,6 @@ class Stack:
         """(rows, tokens, sum of ranks): the inputs in the adapters' ranks, 0 in those of other rows."""
         low = linear(inputs.to(down.dtype), down)
         self.mask = torch.as_tensor(self.mask).to(low)  # once for all layers
-        return low * self.mask
+        if self.kept is not None and self.mask.shape[1] != low.shape[1]:
+            return low.mul_(self.kept)
+        return low.mul_(self.mask)

@@ -9,6 +9,9 @@ import torch
 from backends.hf.chat import Chat
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
+DRAWN_AHEAD = 32
+"""Random numbers of a row that are drawn together."""
+
 
 @dataclass(eq=False)
 class Row:
@@ -30,14 +33,28 @@ class Row:
     finish: FinishReason | None = None
 
     def __post_init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(self.request.seed % (1 << 63))
+        self._generator = torch.Generator().manual_seed(self.request.seed % (1 << 63))
+        self._numbers = torch.empty(0, dtype=torch.float64)
         for choice in self.request.choices:
             self.options[tuple(self.chat.reply_ids(choice))] = choice
+        self.longest = len(self.prompt) + max(map(len, self.options), default=self.request.sampling.max_tokens)
+        """Maximum number of tokens of prompt and reply."""
 
     @property
-    def longest(self) -> int:
-        """Tokens that this row may come to, prompt and reply."""
-        return len(self.prompt) + max(map(len, self.options), default=self.request.sampling.max_tokens)
+    def ended(self) -> bool:
+        """Whether the row needs no more tokens: it is finished or cancelled."""
+        return self.finish is not None or self.cancelled
+
+    def uniform(self, first: int, count: int) -> torch.Tensor:
+        """Return the numbers `first` to `first + count - 1` of the row's random sequence in [0, 1), float64 (count).
+
+        Number i draws token i. The sequence depends on the request's seed alone.
+        """
+        missing = first + count - len(self._numbers)
+        if missing > 0:
+            more = torch.rand(max(missing, DRAWN_AHEAD), dtype=torch.float64, generator=self._generator)
+            self._numbers = torch.cat([self._numbers, more])
+        return self._numbers[first : first + count]
 
     @property
     def allowed(self) -> list[int]:

@@ -76,8 +76,8 @@ def _draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
     probs = (scores / heat[:, None]).softmax(-1)
     floor = truncate(probs, [row.request.sampling for row in rows])
     cumulative = probs.where(probs >= floor[:, None], 0.0).double().cumsum(-1)
-    uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row.generator) for row in rows])
-    target = uniform.to(scores.device)[:, None] * cumulative[:, -1:]
+    uniform = torch.stack([row.uniform(len(row.ids), 1) for row in rows])
+    target = uniform.to(scores.device) * cumulative[:, -1:]
     # right=True: the first token whose cumulative mass exceeds the target, so one of mass 0 is never drawn.
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=scores.shape[1] - 1)
 

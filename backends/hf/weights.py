@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # peft asks transformers for a property by its old name: nothing that a user could change.
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
+STACK_RANKS = 256
+"""Maximum sum of the ranks of a stack that keeps adapters which the present batch does not use."""
 BASE = "__base__"  # PEFT's name for rows of a mixed batch that use no adapter
 
 
@@ -145,6 +147,30 @@ class Weights:
             self.peft.set_adapter(adapters[0], inference_mode=True)
         return self.peft(**inputs)
 
+    def prepare_stack(self, names: Sequence[str | None]) -> Stack | None:
+        """Put these adapters, all of one group, on the model in one stack and return it; None for the base alone.
+
+        Raises `BackendError` where an adapter cannot be stacked.
+        """
+        self.prepare(names)
+        wanted = sorted({name for name in names if name in self.lora})
+        if not wanted:
+            return None
+        stack = self._stacked(wanted)
+        if stack is None:
+            raise BackendError("An adapter of this batch is not a sum of products.", "Set decoding: dynamic.")
+        return stack
+
+    def forward_packed(self, stack: Stack | None, masks: Sequence[torch.Tensor], **inputs: Any) -> Any:
+        """Return the model's output for a batch of one row that holds the tokens of many sequences.
+
+        Of `stack`, as `prepare_stack` returned it, each token has the columns that `masks` select (see `Stack`).
+        """
+        if self.peft is None:
+            return self.model(**inputs)
+        with nullcontext() if stack is None else stack.masked(*masks):
+            return self.peft(adapter_names=[BASE], **inputs)
+
     def prepare(self, names: Sequence[str | None]) -> None:
         """Put in place what a batch with these adapters needs. Raises `BackendError` for one that is not loaded."""
         group = self.group(names[0])
@@ -160,10 +186,15 @@ class Weights:
         return hasattr(self.model.get_output_embeddings(), "lora_A")
 
     def _stacked(self, names: Sequence[str]) -> Stack | None:
-        """A stack that has these adapters: the last one, where it has them all. None where they are not for stacks."""
+        """Return a stack with these adapters, None where they cannot be stacked: the last stack if it has them all,
+        else a new one that keeps the adapters of the last."""
         if self.stack is None or not self.stack.ranks.keys() >= set(names):
+            former = self.stack.ranks if self.stack else {}
+            wanted = sorted({*names, *former})
+            if sum(self.peft.peft_config[name].r for name in wanted) > STACK_RANKS:
+                wanted = list(names)
             self._unstack()
-            self.stack = Stack(self.peft, names) if can_stack(self.peft, names) else None
+            self.stack = Stack(self.peft, wanted) if can_stack(self.peft, wanted) else None
         return self.stack
 
     def _unstack(self) -> None:

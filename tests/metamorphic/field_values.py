@@ -433,6 +433,7 @@ VALUES: dict[str, list[Any]] = {
     "HuggingFace.chat_template": ["{{ messages[0].content }}"],
     "HuggingFace.batch": [2],
     "HuggingFace.cache_tokens": [512],
+    "HuggingFace.decoding": ["static"],
     "OpenAI.url": ["http://127.0.0.1:9999/v1"],
     "OpenAI.model": ["other"],
     "OpenAI.key_env": ["OTHER_API_KEY"],

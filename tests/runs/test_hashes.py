@@ -48,6 +48,7 @@ CHANGES_NO_TEXT = {
     "HuggingFace.model": "the folder is in the model's hash",
     "HuggingFace.batch": "rounding alone, which depends on what else is being asked, too",
     "HuggingFace.cache_tokens": "as batch",
+    "HuggingFace.decoding": "as batch",
     "OpenAI.url": "what the server says of its model is in the hash",
     "OpenAI.context": "a longer prompt is refused",
     "OpenAI.timeout": "as that of the scenario",

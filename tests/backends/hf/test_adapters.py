@@ -144,7 +144,8 @@ def test_configurations_that_are_not_understood_are_refused(model, tmp_path, kin
     refuse(model, folder, match)
 
 
-def test_every_adapter_says_what_peft_says_whoever_else_is_asked(model, tmp_path):
+@pytest.mark.parametrize("decoding", ["dynamic", "static"])
+def test_every_adapter_says_what_peft_says_whoever_else_is_asked(model, tmp_path, decoding):
     folders = {kind: make_adapter(model, tmp_path / kind, **options) for kind, options in LOADED.items()}
     expected = {None: peft_score(model, None)} | {kind: peft_score(model, path) for kind, path in folders.items()}
     assert len({round(score, 3) for score in expected.values()}) == len(expected)
@@ -169,7 +170,7 @@ def test_every_adapter_says_what_peft_says_whoever_else_is_asked(model, tmp_path
         return twice, mixed, alone
 
     kinds, (scores, texts), (scores_alone, texts_alone) = run(
-        HuggingFace(model=str(model), device="cpu", dtype="float32"), use
+        HuggingFace(model=str(model), device="cpu", dtype="float32", decoding=decoding), use
     )
     wanted = [pytest.approx(expected[kind], abs=1e-3) for kind in kinds]
     assert scores == wanted

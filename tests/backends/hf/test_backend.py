@@ -35,12 +35,18 @@ def chat(model: Path) -> Chat:
     return Chat(load_tokenizer(model, None), [])
 
 
+@pytest.fixture(params=["dynamic", "static"])
+def config(request: pytest.FixtureRequest, model: Path) -> HuggingFace:
+    """Both ways of decoding."""
+    return HuggingFace(model=str(model), device="cpu", dtype="float32", decoding=request.param)
+
+
 class TestContract(BackendContract):
     overflow_prompt = "x" * 300
 
-    @pytest.fixture
-    def config(self, model: Path) -> HuggingFace:
-        return HuggingFace(model=str(model))
+    @pytest.fixture(params=["dynamic", "static"])
+    def config(self, request: pytest.FixtureRequest, model: Path) -> HuggingFace:
+        return HuggingFace(model=str(model), decoding=request.param)
 
 
 def together(config: HuggingFace, requests: list[GenerateRequest]) -> list[str]:
@@ -57,7 +63,7 @@ def one_by_one(config: HuggingFace, requests: list[GenerateRequest]) -> list[str
     return [output.text for output in run(config, use)]
 
 
-def test_greedy_batch_says_what_plain_generate_says(model, chat):
+def test_greedy_batch_says_what_plain_generate_says(config, model, chat):
     from transformers import AutoModelForCausalLM
 
     requests = [ask("the cat " * n, temperature=0.0, max_tokens=12) for n in (1, 9, 4, 2)]
@@ -67,34 +73,59 @@ def test_greedy_batch_says_what_plain_generate_says(model, chat):
         ids = torch.tensor([chat.prompt_ids(request.messages)])
         out = plain.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
         expected.append(chat.text(out[0, ids.shape[1] :]))
-    assert together(HuggingFace(model=str(model)), requests) == expected
+    assert together(config, requests) == expected
 
 
-def test_rows_that_join_and_leave_say_what_they_say_alone(model):
+def test_rows_that_join_and_leave_say_what_they_say_alone(config):
     requests = [ask("dog " * (i % 5 + 1), seed=i, max_tokens=3 + 5 * (i % 4), top_p=0.9) for i in range(11)]
-    config = HuggingFace(model=str(model), batch=4)
-    assert together(config, requests) == one_by_one(config, requests)
+    few = config.model_copy(update={"batch": 4})
+    assert together(few, requests) == one_by_one(config, requests)
 
 
-def test_rows_that_share_a_prompt_say_what_they_say_alone(model):
+def test_rows_that_share_a_prompt_say_what_they_say_alone(config):
     requests = [ask("dog", seed=seed, max_tokens=9) for seed in range(4)] + [ask("the cat", seed=9)]
-    texts = together(HuggingFace(model=str(model)), requests)
-    assert texts == one_by_one(HuggingFace(model=str(model)), requests)
+    texts = together(config, requests)
+    assert texts == one_by_one(config, requests)
     assert len(set(texts)) > 3
 
 
-def test_seeds_make_the_difference(model):
-    texts = together(HuggingFace(model=str(model)), [ask("red", seed=seed, max_tokens=12) for seed in (1, 1, 2)])
+def test_both_ways_of_decoding_draw_the_same_tokens(model):
+    kinds = [
+        {"temperature": 0.0},
+        {"top_k": 5, "top_p": 0.9},
+        {"temperature": 1.4, "top_p": 0.8, "repeat_penalty": 1.3},
+        {"temperature": 2.0, "min_p": 0.05},
+        {"temperature": 1.2, "stop": ("a", " the")},
+        {"temperature": 0.0, "repeat_penalty": 1.5},
+    ]
+    requests = [ask("red " * (i % 4 + 1), seed=i, max_tokens=2 + i % 13, **kinds[i % 6]) for i in range(24)]
+    message = (ChatMessage("user", "dog"),)
+    options = ("no", "no doubt", "nobody else", "yes")
+    requests += [GenerateRequest(message, Sampling(3.0, max_tokens=9), i, choices=options) for i in range(4)]
+
+    def tokens(decoding: str, batch: int) -> list[tuple[int, ...]]:
+        config = HuggingFace(model=str(model), device="cpu", dtype="float32", decoding=decoding, batch=batch)
+
+        async def use(backend):
+            return await asyncio.gather(*map(backend.generate, requests))
+
+        return [output.tokens for output in run(config, use)]
+
+    assert tokens("static", 48) == tokens("static", 5) == tokens("dynamic", 48)
+
+
+def test_seeds_make_the_difference(config):
+    texts = together(config, [ask("red", seed=seed, max_tokens=12) for seed in (1, 1, 2)])
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_a_small_cache_only_makes_it_slower(model):
+def test_a_small_cache_only_makes_it_slower(config):
     requests = [ask("cat " * (i + 1), seed=i) for i in range(6)]
-    small, large = (HuggingFace(model=str(model), cache_tokens=tokens) for tokens in (256, 65536))
-    assert together(small, requests) == together(large, requests)
+    small = config.model_copy(update={"cache_tokens": 256})
+    assert together(small, requests) == together(config, requests)
 
 
-def test_logprob_of_generation_is_its_likelihood(model):
+def test_logprob_of_generation_is_its_likelihood(config):
     request = ask("one two three", temperature=0.7, top_k=3)
 
     async def use(backend):
@@ -104,7 +135,7 @@ def test_logprob_of_generation_is_its_likelihood(model):
         empty, one = await backend.likelihood.logprob(request.messages, "")
         return output, whole, tokens, empty, one
 
-    output, whole, tokens, empty, one = run(HuggingFace(model=str(model)), use)
+    output, whole, tokens, empty, one = run(config, use)
     assert output.text in ("red", "green")
     assert (tokens, one) == (2, 1)
     assert empty < 0
@@ -137,11 +168,11 @@ def test_embeddings_do_not_depend_on_company(model):
     assert len(empty[0]) == 32
 
 
-def test_a_choice_that_begins_another_can_be_chosen(model):
+def test_a_choice_that_begins_another_can_be_chosen(config):
     message = (ChatMessage("user", "red"),)
     options = ("red", "red green", "red green blue")
     requests = [GenerateRequest(message, Sampling(5.0, max_tokens=1), seed, choices=options) for seed in range(40)]
-    assert set(together(HuggingFace(model=str(model)), requests)) == set(options)
+    assert set(together(config, requests)) == set(options)
 
 
 # Chat
