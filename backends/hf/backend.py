@@ -65,6 +65,8 @@ class HuggingFaceBackend(Backend):
 
     def _load(self) -> Loaded:
         """Load the model and make the abilities; on the worker thread."""
+        import torch
+
         from backends.hf.batching import Batcher, Gatherer
         from backends.hf.decode import Batch
         from backends.hf.loading import load
@@ -72,6 +74,8 @@ class HuggingFaceBackend(Backend):
         from backends.hf.static import StaticBatch
         from backends.hf.weights import Weights
 
+        # On CUDA, cuDNN plans each new shape of attention anew, for tens of milliseconds, and shapes change at each step.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         loaded = load(self.config)
         static = decodes_statically(self.config.decoding, loaded.model)
         weights = Weights(loaded.model, loaded.folder, loaded.hash)
