@@ -74,7 +74,7 @@ class HuggingFaceBackend(Backend):
         from backends.hf.static import StaticBatch
         from backends.hf.weights import Weights
 
-        # On CUDA, cuDNN plans each new shape of attention anew, for tens of milliseconds, and shapes change at each step.
+        # On CUDA, cuDNN plans each new shape of attention anew, which takes tens of milliseconds a step.
         torch.backends.cuda.enable_cudnn_sdp(False)
         loaded = load(self.config)
         static = decodes_statically(self.config.decoding, loaded.model)
