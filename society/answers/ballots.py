@@ -133,6 +133,7 @@ def _read_chain(line: str, count: int) -> tuple[int, ...]:
     """Parse "My ranking: C > A. Rome > B": the last letter before the first sign, the first letter after each other."""
     pieces = [piece for piece in _INSTEAD.split(line) if _PREFERS.search(piece.lstrip(" >"))]
     line = pieces[-1] if len(pieces) > 1 else line  # "A > B at first, but now B > A"
+    # "A < B < C" is the ranking C > B > A.
     if ">" not in line and _ASCENDS.search(line):
         line = " > ".join(reversed(re.split("<|&lt;", line.rpartition(":")[2])))
     if not _PREFERS.search(line.lstrip(" >")):
@@ -140,9 +141,12 @@ def _read_chain(line: str, count: int) -> tuple[int, ...]:
     parts = [part for part in _OVER.split(line.lstrip(" >")) if part.strip()]
     if len(parts) < 2:
         return ()
+    # The first part may begin with other words, so its last letter counts, unless it is the title of an option.
     first = [match["letter"] for match in _MENTION.finditer(parts[0]) if _is_candidate(match["letter"], count)]
     titled = _TITLED.match(parts[0].rpartition(":")[2]) or _TITLED.match(parts[0])
-    letters = [titled["letter"] if titled else first[-1]] if first else []
+    letters = first[-1:]
+    if letters and titled:
+        letters = [titled["letter"]]
     for part in parts[1:]:
         if found := _ITEM_AT.match(part):
             letters.append(found["letter"])

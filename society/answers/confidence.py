@@ -137,7 +137,7 @@ def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: f
             return float(found.get("low") or 0), float(found["high"] or 0)
     if stated.get("percent_only"):
         return 0.0, 100.0
-    return 0.0, 1.0 if number <= 1 else 10.0 if number <= 10 else 100.0
+    return 0.0, next((top for top in (1.0, 10.0) if number <= top), 100.0)
 
 
 def _is_about_something_else(text: str, match: re.Match[str], has_scale: bool) -> bool:

@@ -7,7 +7,8 @@ module does not support the kind of the objects, and that the caller asks math-v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import sympy
@@ -175,7 +176,7 @@ def _same_roots(a: sympy.Eq, b: sympy.Eq, tolerance: float) -> bool:
     for name in _names(a):
         roots = [_roots(equation, name) for equation in (a, b)]
         if roots[0] and roots[1]:
-            return _same_elements(roots[0], roots[1], tolerance)
+            return _same_elements(roots[0], roots[1], partial(same_formula, tolerance=tolerance))
     return False
 
 
@@ -189,11 +190,11 @@ def _roots(equation: sympy.Eq, name: str) -> list[Any]:
         return []
 
 
-def _same_elements(a: Sequence[Any], b: Sequence[Any], tolerance: float) -> bool:
-    """Return whether each of `a` is in `b` and each of `b` in `a`."""
+def _same_elements(a: Sequence[Any], b: Sequence[Any], same: Callable[[Any, Any], bool | None]) -> bool:
+    """Return whether each of `a` equals one of `b`, and each of `b` one of `a`."""
 
     def within(some: Sequence[Any], others: Sequence[Any]) -> bool:
-        return all(any(same_formula(each, other, tolerance) for other in others) for each in some)
+        return all(any(same(each, other) for other in others) for each in some)
 
     return within(a, b) and within(b, a)
 
@@ -227,10 +228,14 @@ def _same_set(a: Any, b: Any, tolerance: float) -> bool | None:
 
 def _same_chains(a: Any, b: Any, tolerance: float) -> bool | None:
     """Return whether two chains have the same relations in any order, or None for unsupported ones."""
-    first, second = ([_single(part) for part in (r.args if isinstance(r, sympy.And) else (r,))] for r in (a, b))
-    if None in first or None in second or len(first) != len(second):
+    first, second = _chain(a), _chain(b)
+    if first is None or second is None or len(first) != len(second):
         return None
-    return all(any(_are_multiples(x, y, tolerance) for y in second) for x in first) and all(  # type: ignore[arg-type]
-        any(_are_multiples(x, y, tolerance) for x in first)  # type: ignore[arg-type]
-        for y in second
-    )
+    return _same_elements(first, second, partial(_are_multiples, tolerance=tolerance))
+
+
+def _chain(relation: Any) -> list[tuple[type, sympy.Expr]] | None:
+    """Return the single relations of a chain, or None if one of them is unsupported."""
+    parts = relation.args if isinstance(relation, sympy.And) else (relation,)
+    found = [single for part in parts if (single := _single(part)) is not None]
+    return found if len(found) == len(parts) else None

@@ -275,7 +275,7 @@ def test_a_catastrophic_regex_is_given_up() -> None:
 
 
 def test_a_regex_that_is_none_is_refused() -> None:
-    with pytest.raises(ValidationError, match="no regular expression"):
+    with pytest.raises(ValidationError, match="not a regular expression"):
         Regex(regex="(")
 
 

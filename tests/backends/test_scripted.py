@@ -238,7 +238,7 @@ def test_hash_is_of_the_rules_and_not_of_the_delay() -> None:
     [
         ({}, "exactly one"),
         ({"say": "x", "choose": ["y"]}, "exactly one"),
-        ({"when": "(", "say": "x"}, "no regular expression"),
+        ({"when": "(", "say": "x"}, "not a regular expression"),
         ({"when": "a", "say": r"\1"}, "it has 0"),
         ({"choose": ["a"], "weights": [1, 2]}, "one number for each"),
         ({"choose": ["a"], "weights": [0]}, "not all 0"),

@@ -28,9 +28,15 @@ from society.simulation.speaker import Speaker
 from society.store import Store
 
 IDLE = (
-    "has no effect", "is not used", "is never tried", "holds nothing back", "is never reached",
-    "0 leaves out nothing", "it cannot end a phase", "does not speak in this phase",
-)  # fmt: skip
+    "has no effect",
+    "is not used",
+    "is never tried",
+    "holds nothing back",
+    "is never reached",
+    "0 leaves out nothing",
+    "it cannot end a phase",
+    "does not speak in this phase",
+)
 """Parts of warnings about options that may be removed."""
 
 
@@ -54,23 +60,45 @@ PROMPTS = [
     "{{ name }} {{ question }}",
 ]
 TOPOLOGIES: list[Any] = [
-    "none", "complete", "ring", "star", {"kind": "chain", "directed": True}, "dag_mesh",
-    {"kind": "erdos_renyi", "p": 0.5}, {"kind": "erdos_renyi", "p": 1.0}, {"kind": "groups", "size": 1},
-]  # fmt: skip
+    "none",
+    "complete",
+    "ring",
+    "star",
+    {"kind": "chain", "directed": True},
+    "dag_mesh",
+    {"kind": "erdos_renyi", "p": 0.5},
+    {"kind": "erdos_renyi", "p": 1.0},
+    {"kind": "groups", "size": 1},
+]
 STOPS: list[Any] = [
-    "consensus", {"kind": "consensus", "share": 0.3}, "stability", {"kind": "stability", "patience": 2},
-    {"kind": "budget", "turns": 5}, {"kind": "budget", "turns": 50}, {"kind": "budget", "tokens": 30},
-    {"kind": "verdict", "agent": "h"}, {"kind": "verdict", "agent": "a-1"},
-]  # fmt: skip
+    "consensus",
+    {"kind": "consensus", "share": 0.3},
+    "stability",
+    {"kind": "stability", "patience": 2},
+    {"kind": "budget", "turns": 5},
+    {"kind": "budget", "turns": 50},
+    {"kind": "budget", "tokens": 30},
+    {"kind": "verdict", "agent": "h"},
+    {"kind": "verdict", "agent": "a-1"},
+]
 GATES: list[Any] = ["differs", "similarity", "answered", {"kind": "confident", "least": 0.3}]
 CONTROLLERS: list[Any] = [
-    "resample", {"kind": "drop", "p": 0.5}, {"kind": "drop", "p": 0.0}, {"kind": "prune", "ranker": "h", "keep": 2},
+    "resample",
+    {"kind": "drop", "p": 0.5},
+    {"kind": "drop", "p": 0.0},
+    {"kind": "prune", "ranker": "h", "keep": 2},
     {"kind": "prune", "ranker": "h", "keep": 1, "after": 3},
-]  # fmt: skip
+]
 DECISIONS: list[Any] = [
-    "majority", {"kind": "weighted", "ties": "first"}, {"kind": "unanimity", "ties": "random"}, "trajectory", "borda",
-    {"kind": "supermajority", "ties": "first"}, {"kind": "judge", "agent": "a-1", "ties": "first"}, "approval",
-]  # fmt: skip
+    "majority",
+    {"kind": "weighted", "ties": "first"},
+    {"kind": "unanimity", "ties": "random"},
+    "trajectory",
+    "borda",
+    {"kind": "supermajority", "ties": "first"},
+    {"kind": "judge", "agent": "a-1", "ties": "first"},
+    "approval",
+]
 
 
 @st.composite
@@ -83,10 +111,16 @@ def phases(draw: st.DrawFn, name: str) -> dict[str, Any]:
         "cap": st.integers(1, 4),
         "stop": st.lists(st.sampled_from(STOPS), min_size=1, max_size=2),
         "controllers": st.lists(st.sampled_from(CONTROLLERS), min_size=1, max_size=2, unique_by=repr),
-        "bind": st.sampled_from([{"a": {}}, {"a-1": {"role": "other"}}, {"a": {"role": "solver"}},
-                                 {"a": {"persona": "p"}, "a-1": {"persona": "q"}}]),
+        "bind": st.sampled_from(
+            [
+                {"a": {}},
+                {"a-1": {"role": "other"}},
+                {"a": {"role": "solver"}},
+                {"a": {"persona": "p"}, "a-1": {"persona": "q"}},
+            ]
+        ),
         "reads": st.just(["h"]),
-    }  # fmt: skip
+    }
     view = {
         "show": st.sampled_from(["full", "answer", "nothing", "summary"]),
         "window": st.integers(1, 4),
@@ -94,10 +128,12 @@ def phases(draw: st.DrawFn, name: str) -> dict[str, Any]:
         "gate": st.lists(st.sampled_from(GATES), min_size=1, max_size=1),
     }
     fields: dict[str, Any] = {
-        "name": name, "agents": draw(st.sampled_from([["a"], ["a"], ["a-1"], ["a-2", "a-1"]])), "schedule": schedule,
+        "name": name,
+        "agents": draw(st.sampled_from([["a"], ["a"], ["a-1"], ["a-2", "a-1"]])),
+        "schedule": schedule,
         "rounds": draw(st.integers(1, 3)),
         "topology": draw(st.sampled_from(acyclic if schedule == "topological" else TOPOLOGIES)),
-    }  # fmt: skip
+    }
     fields |= draw(st.fixed_dictionaries({}, optional=optional))
     if draw(st.booleans()):
         fields["edges"] = draw(st.fixed_dictionaries({}, optional=view))
@@ -111,8 +147,10 @@ def phases(draw: st.DrawFn, name: str) -> dict[str, Any]:
 @st.composite
 def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     role = {
-        "memory": st.integers(0, 3), "confidence": st.just("stated"), "sampling": st.just({"max_tokens": 9}),
-    }  # fmt: skip
+        "memory": st.integers(0, 3),
+        "confidence": st.just("stated"),
+        "sampling": st.just({"max_tokens": 9}),
+    }
     solver = {"prompt": draw(st.sampled_from(PROMPTS)), **draw(st.fixed_dictionaries({}, optional=role))}
     agent = {"persona": st.sampled_from(["p", ["p", "q", "r", "s"]]), "sampling": st.just({"max_tokens": 8})}
     count = draw(st.integers(2, 3))

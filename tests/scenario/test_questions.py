@@ -37,9 +37,15 @@ SAME = [
     ("I \u2764\ufe0f it", "i\u2764it"),
 ]
 OTHERS = [
-    ("What is 2+2?", "What is 2-2?"), ("What is 2+2?", "What is 22?"), ("1.5", "15"), ("x < y", "x > y"),
-    ("a", "b"), ("été", "ete"), ("5!", "5"), ("(1, 2)", "[1, 2]"),
-]  # fmt: skip
+    ("What is 2+2?", "What is 2-2?"),
+    ("What is 2+2?", "What is 22?"),
+    ("1.5", "15"),
+    ("x < y", "x > y"),
+    ("a", "b"),
+    ("été", "ete"),
+    ("5!", "5"),
+    ("(1, 2)", "[1, 2]"),
+]
 TEXT = """
 version: 1
 name: leak

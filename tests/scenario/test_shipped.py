@@ -555,8 +555,12 @@ def test_the_ranker_is_not_misled_by_a_failed_turn(play: Play) -> None:
 def test_groups_learn_of_each_other_through_summaries_only(play: Play) -> None:
     rules = [say("They think of Rome.", "Sum up"), say("It is Paris.")]
     for record in play("group_debate", rules):
-        sides = {turn.id.agent.split("-")[0] for turn in record.turns for source in turn.reads
-                 if source.agent.split("-")[0] == "left"}  # fmt: skip
+        sides = {
+            turn.id.agent.split("-")[0]
+            for turn in record.turns
+            for source in turn.reads
+            if source.agent.split("-")[0] == "left"
+        }
         assert sides == {"left", "left_scribe"}
         assert "They think of Rome." in prompt(find(record, "exchange", "right-1", 1))
 

@@ -26,9 +26,9 @@ def test_what_a_plan_shows_can_be_run(tmp_path: Path, capsys: pytest.CaptureFixt
     path = tmp_path / "tiny.yaml"
     path.write_text(
         "version: 1\nname: tiny\ntask: {kind: arithmetic, limit: 1}\n"
-        "backends: {local: {kind: scripted}}\nroles: {r: {prompt: \"{{ question }}\\nAnswer.\\n\"}}\n"
+        'backends: {local: {kind: scripted}}\nroles: {r: {prompt: "{{ question }}\\nAnswer.\\n"}}\n'
         "agents: {a: {role: r, count: 2}}\nphases: [{name: p, topology: ring}]\n"
-    )  # fmt: skip
+    )
     assert main(["plan", str(path), "--calibrate", "0"]) == 0
     shown = capsys.readouterr().out.partition("Resolved scenario\n")[2].partition("\n\n")[0]
     path.write_text(shown)

@@ -40,8 +40,8 @@ def _kind(schema: Schema) -> Any:
 
 def _below(schema: Schema, step: str | int) -> list[Schema]:
     if isinstance(step, int):
-        fixed = schema.get("prefixItems", [])
-        return [fixed[step]] if step < len(fixed) else [schema["items"]] if "items" in schema else []
+        fixed = schema.get("prefixItems", [])[step : step + 1]
+        return fixed or ([schema["items"]] if "items" in schema else [])
     if step in schema.get("properties", {}):
         return [schema["properties"][step]]
     named = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]

@@ -108,7 +108,7 @@ class PhaseFlow:
     def _tie(self, sender: str, reader: str, view: EdgeView, data: Mapping[str, object], same_round: bool) -> Tie:
         outside = sender not in self.plan.speakers
         now = same_round or (self.spec.schedule == "sequential" and self.spec.order == "shuffled")
-        here = self.helpers.get(sender, 0) if outside else self.spec.rounds - (0 if now else 1)
+        here = self.helpers.get(sender, 0) if outside else self.spec.rounds - int(not now)
         own = frozenset(data) & frozenset(EdgeView.model_fields)
         return Tie(sender, reader, view, own, self.before.get(sender, 0) + here, outside)
 
