@@ -126,8 +126,7 @@ def _share(text: str, match: re.Match[str]) -> float | None:
 
 
 def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: float) -> tuple[float, float]:
-    """Return the lower and upper end of the scale. A scale beside the number takes precedence over one beside the
-    cue."""
+    """Return the lower and upper end of the scale: the one beside the number, else the one beside the cue."""
     if unit.get("percent") or stated.get("percent"):
         return 0.0, 100.0
     for found in (unit, stated):

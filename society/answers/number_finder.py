@@ -208,8 +208,7 @@ def plain_digits(digits: str) -> str:
 
 
 def _is_decimal_comma(whole: str, rest: str) -> bool:
-    """Return whether the last comma of a numeral separates decimals: 3,5 and 1.234,5 and 0,125, but not 3,141 or
-    1,23,456."""
+    """Return whether the last comma of a numeral separates decimals: in 3,5 and 1.234,5, but not in 3,141."""
     if "," in whole or "." in rest:
         return False
     return "." in whole or len(rest) != 3 or len(whole) > 3 or whole in ("", "0")

@@ -55,8 +55,7 @@ class PhasePlan:
         return self.spec.name
 
     def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
-        """Return the graph of the phase: the topology over its speakers, with an edge from each of `reads` to each
-        speaker.
+        """Return the graph of the phase: the topology over its speakers, with edges from `reads` to all speakers.
 
         Edges of `within` have the attribute `within=True`. A random topology is drawn once per run, so equal topologies
         over the same number of speakers have the same graph. `seed` overrides the seed of the scenario.
@@ -118,8 +117,7 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]])
 
 
 def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:
-    """Return the plan of an agent in a phase. Its own binding overrides its group's, which overrides the agent's
-    spec."""
+    """Return the plan of an agent in a phase. Its own binding overrides that of its group."""
     spec = scenario.agents[group]
     layers = [phase.bind[key] for key in dict.fromkeys((name, group)) if key in phase.bind]
     role_name = _first((b.role for b in layers), spec.role) or next(iter(scenario.roles))

@@ -13,7 +13,7 @@ from society.core.problems import Place, Problem, make_error, sort_problems
 from society.scenario.checks.check import check
 from society.scenario.checks.effects import check_effects
 from society.scenario.models.scenario import Scenario
-from society.scenario.reading.merge import find_neighbour, override, read_mapping, read_tree
+from society.scenario.reading.merge import find_similar, override, read_mapping, read_tree
 from society.scenario.reading.source import Node, UnreadableError
 from society.scenario.reading.tree import remove
 from society.scenario.reading.validate import Flaws, validate
@@ -91,7 +91,7 @@ def _read(source: Source, folder: Path, folders: Sequence[Path], problems: list[
         return read_mapping(source, folder, folders, problems)
     path = Path(source)
     if not path.exists():
-        near = find_neighbour(path)
+        near = find_similar(path)
         raise UnreadableError(
             Place(str(path)), "the file does not exist" + (f"; did you mean {near!r}?" if near else "")
         )

@@ -103,8 +103,7 @@ class CapitalReader:
     countries: frozenset[str]
 
     def read(self, text: str, country: str) -> str | None:
-        """Return the capital that the text names for `country`: the usual spelling of a known capital, or the name as
-        written."""
+        """Return the capital that the text names for `country`: its usual spelling if known, else as written."""
         text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
         lines = "\n".join(fold_accents(line).strip() for line in text.splitlines())
         statements = [*self._statements(lines, place_key(country))]
@@ -148,8 +147,7 @@ class CapitalReader:
         return _Form.OTHER_COUNTRY if any(other in about for other in self.countries) else _Form.CAPITAL
 
     def _clean(self, name: str) -> str | None:
-        """Return the usual spelling of a known capital, another name as written, or None for text that is not a
-        name."""
+        """Return the usual spelling of a known capital, another name as written, or None for other text."""
         whole = name.strip(" .'\"-,")
         name = _LEADING.sub("", whole)
         for tried in (whole, name, name.removesuffix(" City"), name.partition(",")[0], name.split(" and ")[0]):

@@ -1,4 +1,4 @@
-"""Child processes for the tests of `society.answers.worker`; the environment's JUDGE names what one does."""
+"""Child processes for the tests of `society.answers.worker`, selected by the environment variable JUDGE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from society.answers import worker
 
 
 def burn(seconds: float) -> None:
-    """Use processor time, as a slow machine does for an import."""
+    """Use as much processor time as an import on a slow machine."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass
@@ -33,7 +33,7 @@ def slow_at_times(text: str) -> bool:
 
 
 def endless(text: str) -> bool:
-    """Work for ever on every question but the first."""
+    """Run endlessly on every request but the first."""
     while text != "right":
         len(text)
     return True
@@ -48,7 +48,7 @@ def always_wrong(text: str) -> bool:
 
 
 def dies_once(text: str) -> bool:
-    """Die at the first question of all processes together, as one that the system kills for its memory."""
+    """Die at the first request of all processes together, like a process that the system kills for its memory."""
     mark = Path(os.environ["MARK"])
     if text != "right" and not mark.exists():
         mark.touch()
@@ -57,7 +57,7 @@ def dies_once(text: str) -> bool:
 
 
 def stops_once(text: str) -> bool:
-    """Stop, as a suspended process does, at the first question of all processes together."""
+    """Stop like a suspended process at the first request of all processes together."""
     mark = Path(os.environ["MARK"])
     if text != "right" and not mark.exists():
         mark.touch()

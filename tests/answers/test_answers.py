@@ -1,4 +1,4 @@
-"""Finding, comparing and grouping answers; hostile ones for real."""
+"""Extraction, comparison and grouping of answers, with hostile ones."""
 
 from __future__ import annotations
 

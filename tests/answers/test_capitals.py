@@ -1,4 +1,4 @@
-"""Which place a reply names as a capital: made-up replies, and real ones of a model of 135 million parameters."""
+"""Capitals in replies: artificial replies, and real ones of a model of 135 million parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Equality of answers, pair by pair, and what holds of any pair."""
+"""Equality of pairs of answers, and its properties."""
 
 from __future__ import annotations
 

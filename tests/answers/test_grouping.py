@@ -1,4 +1,4 @@
-"""Classes of answers do not depend on the order in which agents answered."""
+"""Classes of answers do not depend on the order of the answers."""
 
 from __future__ import annotations
 

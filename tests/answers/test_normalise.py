@@ -1,4 +1,4 @@
-"""Normalised texts: signs around an answer are removed as a step-by-step reading removes them, in few passes."""
+"""Normalization: signs around an answer are removed as by a stepwise reference, in few passes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_text_of_signs_is_passed_over_a_few_times(monkeypatch: pytest.MonkeyPa
 
 
 def strip_step_by_step(text: str) -> str:
-    """Return what `society.answers.equal._strip` should: one sign is removed at a time, and all is read again."""
+    """Return the expected result of `society.answers.equal._strip`, by removing one sign at a time."""
     before = None
     while text != before:
         before = text

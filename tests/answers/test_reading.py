@@ -1,6 +1,6 @@
-"""Tables of replies with what is read from them: answers, ballots, confidences.
+"""Tables of replies with their expected answers, ballots and confidences.
 
-`*_faults.jsonl` has the inputs on which earlier versions were wrong, `*_cases.jsonl` others of the same kinds.
+`*_faults.jsonl` has inputs on which earlier versions were wrong; `*_cases.jsonl` has others of the same kinds.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ UNITS = [
     *("B is the best the best ", "n't think the answer is the "),
 ]
 LENGTH = 30_000
-"""Characters: enough for quadratic time to show."""
+"""Length of texts that expose quadratic time, in characters."""
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -1,4 +1,4 @@
-"""Answers in ordinary sentences: what is read, when it is right, and what a run says when nothing can be matched."""
+"""Answers in sentences: parsing, scoring, and the report of a run without readable answers."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def run(
 
 
 def shown_by(page: Path) -> str:
-    """Return the data of a report, which stand in it as base64 of gzipped JSON."""
+    """Return the data of a report, which are gzipped JSON in base64."""
     blocks = re.findall(r'<script type="text/plain"[^>]*>([^<]*)</script>', page.read_text(encoding="utf-8"))
     return "".join(gzip.decompress(base64.b64decode(block)).decode() for block in blocks)
 

@@ -1,4 +1,4 @@
-"""A comparison that was given up is told of in the store, by `society run`, `show` and the report."""
+"""An undecided comparison is recorded in the store, and shown by `society run`, `show` and the report."""
 
 from __future__ import annotations
 

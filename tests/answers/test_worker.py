@@ -1,4 +1,4 @@
-"""Verdicts depend neither on the machine's speed nor on its load; what nobody can judge is undecided, never wrong."""
+"""Verdicts do not depend on the speed or load of the machine; a too costly comparison is undecided."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from society.core.errors import SocietyError
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
-    """A function that returns a worker with one of the judges of `tests.answers.children`."""
+    """Return a function that creates a worker with one of the judges of `tests.answers.children`."""
     started: list[Worker] = []
 
     def start(judge: str, wall: float = 60.0) -> Worker:
@@ -87,7 +87,7 @@ def test_undecided_depends_on_the_steps_of_a_question_alone(monkeypatch: pytest.
 
 
 def test_mathematics_on_a_slow_machine_is_as_on_a_fast_one() -> None:
-    """Every verdict of a child whose quick limit is far below the time of any question."""
+    """Verdicts of a child whose quick limit is far below the time of any request."""
     code = (
         "from society.answers import worker, math_worker\n"
         "from functools import partial\n"

@@ -1,4 +1,4 @@
-"""Prompt templates: lines that hold only tags vanish, lines that hold text keep their words apart."""
+"""Prompt templates: lines with only tags are removed, and words on different lines stay separate."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TEMPLATES = st.recursive(
 
 @given(TEMPLATES)
 def test_no_two_words_of_different_lines_are_joined(source: str) -> None:
-    """The text has the words of the template line by line; only lines without a word may be missing."""
+    """The text has the words of the template on the same lines; only lines without words may be missing."""
     plain = source.replace("{{ x }}", "X")
     for tag in ("{% if a %}", "{% endif %}", "{# n #}", "{% set z = 1 %}"):
         plain = plain.replace(tag, "")

@@ -1,4 +1,5 @@
-"""Options without effect: each kind is found, at its place, with a remedy; and nothing that matters is called so."""
+"""Options without effect: each kind is reported at its place with a remedy, and no option with an effect is
+reported."""
 
 from __future__ import annotations
 
@@ -71,7 +72,7 @@ def only(**fields: Any) -> Change:
 
 
 def case(path: str, says: str, *changes: Change) -> tuple[str, list[Change], str]:
-    """The warning at this path says this after these changes of the base."""
+    """Return a case: after these changes of the base, the warning at `path` contains `says`."""
     return path, list(changes), says
 
 

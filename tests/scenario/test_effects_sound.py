@@ -41,7 +41,7 @@ IDLE = (
 
 
 class Echo(Backend):
-    """Answers by what was asked and the seed alone; half of the replies state a number and a confidence."""
+    """A backend whose replies depend on chat and seed. Half of them state a number and a confidence."""
 
     model_hash = "echo"
 
@@ -172,7 +172,7 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def play(scenario: Scenario) -> list[Any]:
-    """What a run says, with everything that shaped it, in an order of its own."""
+    """Return the turns and decisions of a run in a fixed order."""
     society = expand(scenario)
     turns: list[Turn] = []
     results: list[DebateResult] = []
@@ -196,7 +196,7 @@ def load(scenario: dict[str, Any], folder: Path) -> tuple[Scenario, list[Any]]:
 
 
 def without(scenario: dict[str, Any], path: str) -> dict[str, Any] | None:
-    """The scenario without the option at this path; None where the option is needed, or is a role's prompt."""
+    """Return the scenario without the option at this path, or None if the option is required."""
     changed = copy.deepcopy(scenario)
     node: Any = changed
     *steps, last = path.split(".")
@@ -215,7 +215,7 @@ def without(scenario: dict[str, Any], path: str) -> dict[str, Any] | None:
 
 
 BLAMED = ("p", "keep", "after", "turns", "tokens", "patience", "distance", "agent")
-"""Fields of rules that change nothing as a whole."""
+"""Fields of rules whose warning is about the whole rule."""
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

@@ -1,4 +1,4 @@
-"""Loading a scenario: what YAML means, `extends`, overrides, and every problem at its place."""
+"""Loading of scenarios: values of YAML, `extends`, overrides, and problems with their places."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def one(path: Path, *overrides: str) -> Problem:
-    """The only problem of a file."""
+    """Return the only problem of a file."""
     problems = check_scenario(path, overrides)
     assert len(problems) == 1, list(map(str, problems))
     return problems[0]

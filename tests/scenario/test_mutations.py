@@ -1,4 +1,4 @@
-"""Valid scenarios, broken at random: never a traceback, and the broken line is among those that are named."""
+"""Random errors in valid scenarios: no traceback, and the broken line is among the reported ones."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ Broken = tuple[str | bytes, set[int]]
 
 
 def keyed(lines: LINES, draw: random.Random, valued: bool = False) -> int:
-    """The index of a line `key:` or `key: value`."""
+    """Return the index of a line `key:` or `key: value`."""
     fits = [
         i
         for i, line in enumerate(lines)
@@ -148,7 +148,7 @@ def keyed(lines: LINES, draw: random.Random, valued: bool = False) -> int:
 
 
 def block(lines: LINES, i: int) -> int:
-    """One past the last line of what hangs on line `i`."""
+    """Return the index after the last line of the block that line `i` begins."""
     depth = len(lines[i]) - len(lines[i].lstrip())
     end = i + 1
     while end < len(lines) and len(lines[end]) - len(lines[end].lstrip()) > depth:
@@ -157,7 +157,7 @@ def block(lines: LINES, i: int) -> int:
 
 
 def parent(lines: LINES, i: int) -> int:
-    """The number of the line of the key above line `i`; of the first line of the mapping at the top."""
+    """Return the number of the line of the key above line `i`, or of the first line of the top mapping."""
     depth = len(lines[i]) - len(lines[i].lstrip())
     above = [j for j in range(i) if 0 <= len(lines[j]) - len(lines[j].lstrip()) < depth]
     return above[-1] + 1 if above else next(j for j, line in enumerate(lines) if not line.startswith("#")) + 1

@@ -1,4 +1,4 @@
-"""Scenarios made of Python data: checked like files, each problem at its field."""
+"""Scenarios from Python data: checked like files, with the field of each problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model is never tested on a question that it learned from, in whatever way the question is written."""
+"""Training and evaluation questions are disjoint, in any spelling."""
 
 from __future__ import annotations
 

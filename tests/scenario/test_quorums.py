@@ -1,4 +1,4 @@
-"""Quorums that a society cannot reach are found before it runs."""
+"""Quorums that a society cannot reach are reported before a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON Schema accepts what the loader accepts, and helps an editor to find what is wrong."""
+"""The JSON Schema accepts the same scenarios as the loader, and editors report the same errors."""
 
 from __future__ import annotations
 

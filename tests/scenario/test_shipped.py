@@ -1,6 +1,6 @@
-"""Every shipped scenario runs, and each does what its method says: who reads what, when it ends, who decides.
+"""Every shipped scenario runs and follows its method: messages, stop rules and decisions.
 
-`READS` and `NEIGHBOURS` say by hand which turns a turn reads; the tests below them are about one method each.
+`READS` and `NEIGHBOURS` list by hand the turns that a turn reads. The tests below them are about one method each.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ NAMES = [path.stem for path in FILES]
 Rules = list[dict[str, Any]]
 
 DISAGREE: Rules = [{"average": {"numbers": "(?!)", "say": "I say {answer}."}}]
-"""Every turn names a number of its own: nobody ever agrees, and every text tells whose it is."""
+"""Replies with a number of their own: agents never agree, and each text identifies its agent."""
 NUMBERS = "task={kind: arithmetic, form: a+b, limit: 2}"
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[..., list[DebateRecord]]:
-    """Runs a shipped scenario with every backend scripted."""
+    """Return a function that runs a shipped scenario with scripted backends."""
 
     def run_it(name: str, rules: Rules | dict[str, Rules] = DISAGREE, *overrides: str) -> list[DebateRecord]:
         scripts = rules if isinstance(rules, dict) else dict.fromkeys(_society(name).scenario.backends, rules)
@@ -454,7 +454,7 @@ CONFIDENT = {
 
 
 def test_a_confident_minority_outweighs_a_doubtful_majority(play: Play) -> None:
-    """After recalibration two votes of 65 % weigh 0.6, and one of 92 % weighs 0.8; unrecalibrated they win."""
+    """After recalibration two votes of 65 % have a weight of 0.6, and one of 92 % has 0.8. Without it, the two win."""
     for record in play("reconcile", CONFIDENT):
         assert record.result.decision.answer == "Paris"
         assert record.result.decision.support == pytest.approx(1 / 3)
@@ -491,7 +491,7 @@ BALLOTS = [say("It is Paris.", r"\A(?!.*Reply|.*Rank)"), say("It is Rome.")]
     ],
 )
 def test_the_candidates_are_voted_on(play: Play, name: str, papers: list[str], winner: str) -> None:
-    """Scripted through personas: agent i answers the i-th of ANSWERS and hands in the i-th paper."""
+    """Rules by persona: agent i gives the i-th of ANSWERS, and then the i-th ballot."""
     answers = ["Paris", "Rome", "Cairo", "Paris", "Rome"]
     rules = [say(papers[i], f"(?s)^{i} .*A\\. Paris\nB\\. Rome\nC\\. Cairo") for i in range(5)]
     rules += [say(f"It is {answers[i]}.", f"^{i} ") for i in range(5)]
@@ -535,7 +535,7 @@ def test_the_end_of_a_dag_decides_and_its_work_is_built_on_all(play: Play, name:
 
 
 def test_the_ranker_silences_all_but_two(play: Play) -> None:
-    """Solvers answer by a number of their own; the ranker names the third and the first."""
+    """Each solver gives a number of its own; the ranker names the third and the first."""
     rules = [say("3 and 1", "Which two answers"), *DISAGREE]
     for record in play("dylan", rules, NUMBERS):
         assert spoke(record, "debate", 2) == {"solver-1", "solver-2", "solver-3", "solver-4", "ranker"}
@@ -546,7 +546,7 @@ def test_the_ranker_silences_all_but_two(play: Play) -> None:
 
 
 def test_the_ranker_is_not_misled_by_a_failed_turn(play: Play) -> None:
-    """It numbers the messages that it is shown; the first of them is the second solver's."""
+    """The numbers are those of the messages that the ranker reads; the first is the second solver's."""
     failing = [{"when": "^solver-1", "fail": {"kind": "error"}}, say("1, 2", "Which two answers"), *DISAGREE]
     for record in play("dylan", failing, NUMBERS, 'roles.solver.prompt="{{ name }} {{ question }}"'):
         assert spoke(record, "debate", 3) == {"solver-2", "solver-3"}
@@ -566,7 +566,7 @@ def test_groups_learn_of_each_other_through_summaries_only(play: Play) -> None:
 
 
 def test_nothing_new_to_read_means_silence(play: Play) -> None:
-    """Two say one thing and two another, in words unlike each other: likes are filtered, and unlikes are read."""
+    """Two agents give one answer and two another: similar messages are filtered, others are read."""
     rules = [{"choose": ["It is Paris.", "Rome, surely, has been the seat of it."]}]
     for record in play("s2_mad", rules):
         first = {agent: record.of(agent)[0].text for agent in _society("s2_mad").agents}
@@ -581,7 +581,7 @@ def test_nothing_new_to_read_means_silence(play: Play) -> None:
 def test_a_trajectory_outscores_the_last_vote(play: Play) -> None:
     """All four move from Rome to Paris: 4 * 30/2 points for Paris, 4 * (20 - 25/2) for Rome.
 
-    Were it only 5 points to take up an answer, Rome would win against a unanimous last vote.
+    With only 5 points for a new answer, Rome would win against a unanimous last vote.
     """
     rules = [say("It is Paris.", "Others answered"), say("It is Rome.")]
     for record in play("free_mad", rules):

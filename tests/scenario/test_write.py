@@ -1,4 +1,4 @@
-"""A scenario that is written as YAML is the same scenario when it is read."""
+"""A scenario is unchanged after writing it as YAML and reading it."""
 
 from __future__ import annotations
 

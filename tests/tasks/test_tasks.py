@@ -1,4 +1,4 @@
-"""Every task by the contract, and what is particular to each."""
+"""The contract tests for every task, and tests of each task."""
 
 from __future__ import annotations
 

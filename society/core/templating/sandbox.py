@@ -287,8 +287,10 @@ def compile_source(environment: Sandbox, source: str) -> jinja2.Template:
 
 
 def fill(template: jinja2.Template, variables: Mapping[str, Any], longest: int) -> str:
-    """Return the rendered text. Raises `jinja2.TemplateError` for any failure, or for more than `longest`
-    characters."""
+    """Return the rendered text.
+
+    Raises `jinja2.TemplateError` for any failure, or for more than `longest` characters.
+    """
     parts: list[str] = []
     length = 0
     try:

@@ -30,7 +30,7 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
     for i, phase in enumerate(scenario.phases):
         checker.check_phase(i, phase)
     checker.check_unused()
-    named = [] if checker.strangers else [*check_training(scenario, root), *check_quorums(scenario, root)]
+    named = [] if checker.unknown else [*check_training(scenario, root), *check_quorums(scenario, root)]
     return [*checker.problems, *check_templates(scenario, root), *check_graphs(scenario, root), *named]
 
 
@@ -44,10 +44,8 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
             checker.add(("phases", i), "has no speakers; set `agents`")
         if phase.name in [other.name for other in scenario.phases[:i]]:
             checker.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
-    learned = (
-        [phase for learner in scenario.train.learners.values() for phase in learner.phases] if scenario.train else []
-    )
-    for name in learned:
+    learners = scenario.train.learners.values() if scenario.train else ()
+    for name in (phase for learner in learners for phase in learner.phases):
         checker.refer(("train", "learners"), name, "phase", [phase.name for phase in scenario.phases])
     return [problem for problem in checker.problems if problem.level == "error"]
 
@@ -59,9 +57,10 @@ class _Checker:
         self.scenario, self.root = scenario, root
         self.known = members(scenario)
         self.problems: list[Problem] = []
+        self.offered = (("role", tuple(scenario.roles)), ("backend", tuple(scenario.backends)))
         self.first_phases: dict[str, int] = {}  # by name
         self.named: set[tuple[str, str]] = set()  # nouns and names that the scenario refers to
-        self.strangers: list[tuple[str, str, str, Steps]] = []  # noun, unknown name, the nearest known, where
+        self.unknown: list[tuple[str, str, str, Steps]] = []  # noun, unknown name, most similar name, steps
 
     def add(self, steps: Steps, message: str, *, key: bool = False, **details: object) -> None:
         place = find_place(self.root, steps, key)
@@ -76,7 +75,7 @@ class _Checker:
         self.named.add((noun, name))
         if name not in names:
             near = find_near(name, names)
-            self.strangers.append((noun, name, near, steps))
+            self.unknown.append((noun, name, near, steps))
             self.add(steps, f"there is no {noun} {show(name)}", key=key, value=name, allowed=names, suggestion=near)
 
     def refer_agent(self, steps: Steps, name: str, *, single: bool = False, key: bool = False) -> None:
@@ -107,10 +106,7 @@ class _Checker:
 
     def check_agents(self) -> None:
         """Check for duplicate names, and for agents without a role or a backend."""
-        for noun, offered in (
-            ("role", tuple(self.scenario.roles)),
-            ("backend", tuple(self.scenario.backends)),
-        ):
+        for noun, offered in self.offered:
             for name, spec in self.scenario.agents.items():
                 if len(offered) > 1 and not getattr(spec, noun) and not self._always_bound(name, noun):
                     self.add(
@@ -163,7 +159,7 @@ class _Checker:
         self._check_abilities(i, phase)
 
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
-        """Refuse a moderator, or a helper of a controller, that also speaks: it would have two turns in one round."""
+        """Check that no moderator and no helper of a controller also speaks: it would have two turns in one round."""
         named: list[tuple[Steps, str]] = [(("moderator",), phase.moderator)] if phase.schedule == "moderated" else []
         for j, controller in enumerate(phase.controllers):
             named += [(("controllers", j, field), name) for field, name in controller.helpers().items()]
@@ -178,7 +174,7 @@ class _Checker:
         seen: set[str] = set()
         for j, name in enumerate(phase.agents):
             if again := [agent for agent in self.known.get(name, ()) if agent in seen]:
-                self.add(("phases", i, "agents", j), f"{show(again[0])} is listed twice")
+                self.add(("phases", i, "agents", j), f"{show(again[0])} is listed twice; remove one")
             seen.update(self.known.get(name, ()))
         for j, name in enumerate(phase.reads):
             if speaking.intersection(self.known.get(name, ())):
@@ -224,25 +220,22 @@ class _Checker:
         """Warn about unused roles, backends and agents."""
         active = set().union(*self.involved)
         bound = [binding for phase in self.scenario.phases for binding in phase.bind.values()]
-        for noun, offered in (
-            ("role", tuple(self.scenario.roles)),
-            ("backend", tuple(self.scenario.backends)),
-        ):
+        for noun, offered in self.offered:
             used = {getattr(user, noun) for user in (*self.scenario.agents.values(), *bound)}
             for name in offered if len(offered) > 1 else ():
                 if name not in used:
                     self.warn((f"{noun}s", name), "is not used by any agent; remove it", key=True)
-        for noun, stranger, near, steps in self.strangers:
+        for noun, given, near, steps in self.unknown:
             if near and (noun, near) not in self.named:
                 place = str(find_place(self.root, steps)) or write_path(self.root, steps)
-                self.warn((f"{noun}s", near), f"is not used; {place} has {show(stranger)} instead", key=True)
+                self.warn((f"{noun}s", near), f"is not used; {place} has {show(given)} instead", key=True)
         for name in self.scenario.agents:
             if not active.intersection(self.known[name]):
                 self.warn(("agents", name), "never speaks; add it to a phase, or remove it", key=True)
 
 
 def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
-    """Everywhere that an agent is named by a field: the steps, the name, and whether it must be one agent."""
+    """Yield every reference to an agent by a field: the steps, the name, and whether it must be a single agent."""
     yield from _named_by(scenario.decision, ("decision",))
     for i, phase in enumerate(scenario.phases):
         yield from _named_by(phase, ("phases", i))

@@ -70,8 +70,7 @@ def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Pr
 
 
 def _line(node: Node, number: int) -> Place:
-    """Return the place of a line of a template: its line in the file for a literal block, else the start of the
-    text."""
+    """Return the place of a line of a template: its own line for a literal block, else the start of the text."""
     if node.style != "|":
         return node.place
     return replace(node.place, line=node.place.line + number, column=1)

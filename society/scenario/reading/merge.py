@@ -72,10 +72,10 @@ def _find_base(folder: Path, link: Node, folders: Sequence[Path]) -> Path:
 
 
 def _hint(path: Path) -> str:
-    return f"; did you mean {near!r}?" if (near := find_neighbour(path)) else ""
+    return f"; did you mean {near!r}?" if (near := find_similar(path)) else ""
 
 
-def find_neighbour(path: Path) -> str:
+def find_similar(path: Path) -> str:
     """Return the name of the most similar scenario in the folder of a missing one, or ""."""
     return find_near(path.name, (entry.name for entry in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
 
@@ -97,7 +97,7 @@ def merge(below: Node, above: Node) -> Node:
 
 
 def _rename(node: Node) -> Node:
-    """Return the tree with every renamed field under its present name. Places stay those of the file."""
+    """Return the tree with renamed fields under their current names, and with unchanged places."""
     if isinstance(node.value, list):
         return replace(node, value=[_rename(child) for child in node.value])
     if not isinstance(node.value, dict):
@@ -113,10 +113,9 @@ def _kind(node: Node, default: Node | None = None) -> object:
 
 
 def override(root: Node, setting: str, problems: list[Problem]) -> Node:
-    """Return the tree with one override `a.b=c` applied. c is YAML; list elements are named by index or by their
-    `name`.
+    """Return the tree with one override `a.b=c` applied.
 
-    Raises `UnreadableError` if the path does not exist.
+    c is YAML. Elements of lists go by their index or `name`. Raises `UnreadableError` if the path does not exist.
     """
     path, equals, text = setting.partition("=")
     place = Place(f"--set {path}")

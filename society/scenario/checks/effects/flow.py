@@ -172,8 +172,7 @@ class Flow:
 
 
 def own_views(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[str, ...], list[Tie]]]:
-    """Yield each edge of the scenario with its own view: the steps within the phase, the fields, and the graph's
-    edges."""
+    """Yield each explicit edge with its own view: its steps in the phase, its fields, and the graph's edges."""
     for where in ("topology", "within"):
         topology = getattr(phase.spec, where)
         for j, edge in enumerate(topology.declared_edges() if topology is not None else ()):
