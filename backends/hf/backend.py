@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -55,13 +56,17 @@ class HuggingFaceBackend(Backend):
         self._loaded: Loaded | None = None
 
     async def __aenter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(1, "hf")
+        self._thread, self._tokenizing = ThreadPoolExecutor(1, "hf"), ThreadPoolExecutor(1, "hf-tokenizer")
         try:
             self._loaded = await self._run(self._load)
         except BaseException:
-            self._thread.shutdown()
+            self._shut_down()
             raise
         return self
+
+    def _shut_down(self) -> None:
+        for thread in (self._thread, self._tokenizing):
+            thread.shutdown()
 
     def _load(self) -> Loaded:
         """Load the model and make the abilities; on the worker thread."""
@@ -70,6 +75,7 @@ class HuggingFaceBackend(Backend):
         from backends.hf.batching import Batcher, Gatherer
         from backends.hf.decode import Batch
         from backends.hf.loading import load
+        from backends.hf.rows import make_rows
         from backends.hf.scoring import Scorer
         from backends.hf.static import StaticBatch
         from backends.hf.weights import Weights
@@ -82,6 +88,7 @@ class HuggingFaceBackend(Backend):
         scorer = Scorer(weights, loaded.chat)
         batch = StaticBatch(weights, self.config.batch, self.config.cache_tokens) if static else Batch(weights)
         self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens)
+        self._rows = Gatherer(self._run_tokenizer, partial(make_rows, loaded.chat))
         self.model_hash = loaded.hash
         self.tokenizer = loaded.chat
         self.likelihood = HubLikelihood(loaded, Gatherer(self._run, scorer.logprobs))
@@ -95,7 +102,7 @@ class HuggingFaceBackend(Backend):
     ) -> None:
         self._loaded = None
         await self._batcher.close()
-        self._thread.shutdown()
+        self._shut_down()
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function on the worker thread; out of memory becomes an error that says what to lower."""
@@ -109,14 +116,18 @@ class HuggingFaceBackend(Backend):
                 "Lower the backend's batch or cache_tokens.",
             ) from error
 
-    async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        """Answer one request, in a batch with whatever else is being asked."""
-        from backends.hf.rows import Row
+    async def _run_tokenizer(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a function on the tokenizer's thread, so that long prompts stop neither the event loop nor the model."""
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, function, *arguments)
 
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        """Answer one request, in a batch with other pending requests."""
         loaded = self._loaded
         if loaded is None:
             raise BackendError("The hf backend is not open.", "Use it within `async with config.open() as backend:`.")
-        row = Row(request, loaded.chat.prompt_ids(request.messages), loaded.chat)
+        row = await self._rows.ask(request)
+        if isinstance(row, Exception):
+            raise row
         if row.longest > loaded.context:
             raise ContextOverflowError(len(row.prompt), row.longest - len(row.prompt), loaded.context)
         self._batcher.batch.weights.group(request.adapter)  # an adapter that is not loaded is an error here

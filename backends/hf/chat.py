@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ class Chat:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, eos: Sequence[int], vocabulary: int = 0) -> None:
         """`vocabulary` is the model's number of tokens; by default the tokenizer's, which may be smaller."""
         self.tokenizer = tokenizer
+        # Encoding sets options of the tokenizer, which no other thread may be using meanwhile.
+        self._lock = threading.RLock()
         self.vocabulary = vocabulary or len(tokenizer)
         if not tokenizer.chat_template:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
@@ -56,8 +59,14 @@ class Chat:
 
         A text has several tokenizations: these need not be the tokens that a model drew.
         """
-        ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        with self._lock:
+            ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [*ids, *([self.end] if ended else [])]
+
+    def text_ids(self, text: str) -> list[int]:
+        """Tokenize a text by itself, with the special tokens that the tokenizer adds to texts."""
+        with self._lock:
+            return list(self.tokenizer(text)["input_ids"])
 
     def row_ids(
         self, messages: Sequence[ChatMessage], tokens: Sequence[int] | None = None, ended: bool = True
@@ -90,7 +99,8 @@ class Chat:
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, without control tokens."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        with self._lock:
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def pieces(self, ids: Sequence[int]) -> Iterator[tuple[str, int]]:
         """The text of each token, control tokens too, and 1; tokens that are no text by themselves (the bytes of
@@ -108,13 +118,15 @@ class Chat:
             yield self._raw(before + now)[len(self._raw(before)) :], len(now)
 
     def _raw(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        with self._lock:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _tokens(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> list[int]:
         turns = [{key: self._controls.mark(value) for key, value in asdict(message).items()} for message in messages]
         more = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
         text = fill_chat_template(self._template, messages=turns, add_generation_prompt=add_generation_prompt, **more)
-        return self._controls.encode(text)
+        with self._lock:
+            return self._controls.encode(text)
 
     def _closing_token(self) -> int | None:
         """The control token that the template writes after an assistant message, or None."""

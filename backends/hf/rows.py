@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from backends.hf.chat import Chat
+from society.core.errors import BackendError
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 DRAWN_AHEAD = 32
@@ -98,3 +100,14 @@ class Row:
         usage = Usage(len(self.prompt), len(self.ids), 0, self.seconds)
         drawn = (*self.ids, *self.certain)
         return GenerateOutput(self.text, self.finish or "length", usage, self.logprob, drawn)
+
+
+def make_rows(chat: Chat, requests: Sequence[GenerateRequest]) -> list[Row | BackendError]:
+    """Tokenize requests; a request whose messages cannot be tokenized has the error in its place."""
+    rows: list[Row | BackendError] = []
+    for request in requests:
+        try:
+            rows.append(Row(request, chat.prompt_ids(request.messages), chat))
+        except BackendError as error:
+            rows.append(error)
+    return rows

@@ -101,7 +101,7 @@ class Scorer:
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """The mean of each text's last hidden states under the base: vectors of the model's hidden size."""
-        rows: list[list[int]] = [self.chat.tokenizer(text)["input_ids"] or [self.chat.end] for text in texts]
+        rows: list[list[int]] = [self.chat.text_ids(text) or [self.chat.end] for text in texts]
         vectors: list[list[float]] = [[] for _ in texts]
         for part in portion(range(len(rows)), [len(ids) for ids in rows]):
             inputs = collate([(rows[i], 0) for i in part], self.weights.device)
