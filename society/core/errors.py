@@ -59,6 +59,7 @@ class MissingExtraError(InputError):
     """An optional library is not installed; `extra` is the extra of the distribution that installs it."""
 
     def __init__(self, needed_by: str, library: str, extra: str) -> None:
+        self.extra = extra
         cause = f"{needed_by} needs {library}, which is not installed."
         super().__init__(cause, f"pip install '{DISTRIBUTION}[{extra}]'")
 
