@@ -72,3 +72,10 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     pages = {name.removeprefix("docs/") for name in PAGES if name.startswith("docs/")}
     assert {page for page in pages if f": {page}\n" not in navigation} == set()
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md"])
+def test_the_tests_that_a_page_names_exist(page: str) -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / page).read_text()))
+    assert len(named) > 10
+    assert [n for n in sorted(named) if not (ROOT / "tests" / n).exists() and not (ROOT / n).exists()] == []
