@@ -15,29 +15,41 @@ from society.core.hidden_chars import reveal
 from society.core.installation import check_installation
 
 try:
-    check_installation()  # before anything is used that a foreign package of the same name lacks
+    check_installation()  # before a foreign package of the same name can fail
 except InputError as error:
     print(f"society: {error}", file=sys.stderr)
     sys.exit(2)
 
 INTERRUPTED = 130
+COMMANDS = (
+    "new",
+    "check",
+    "plan",
+    "draw",
+    "run",
+    "show",
+    "report",
+    "view",
+    "compare",
+    "sweep",
+    "plot",
+    "diversity",
+    "export",
+    "list",
+    "schema",
+)
 
 
 class _Commands(click.Group):
-    """Commands in the order in which a person meets them, each imported when it is called or listed."""
-
-    names = (
-        "run", "check", "plan", "draw", "show", "report", "view", "compare", "sweep", "plot", "diversity", "export",
-        "list", "new", "schema",
-    )  # fmt: skip
+    """The commands, in the order of their first use. Each is imported when it is called or listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.names)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from importlib import import_module
 
-        if name not in self.names:
+        if name not in COMMANDS:
             return None
         command: click.Command = import_module(f"society.cli.{name}").command
         return with_plugins(command)
@@ -50,13 +62,16 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0 done, 1 failed, 2 bad input, 130 interrupted (143 if by SIGTERM)."""
+    """Run a command and return its exit status.
+
+    0: done. 1: failed. 2: bad input. 130: interrupted; 143: interrupted by SIGTERM.
+    """
     settle()
     try:
         status = _run(arguments)
         finish()
         return status
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         abandon()
         return 1
     except OSError as error:
@@ -65,15 +80,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    """Run a command and print what went wrong."""
+    """Run a command, and print the error that ends it."""
     try:
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
-        vars(error)["message"] = reveal(error.message)  # it quotes what was given
+        vars(error)["message"] = reveal(error.message)  # the message quotes the user's input
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        say("Interrupted. What is done is stored: run again with --resume to go on.", err=True)
+        say("Interrupted. All finished turns are stored. Run again with --resume to continue.", err=True)
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
@@ -83,7 +98,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _explain(error: OSError) -> int:
-    """Print what the system refused; without a file's name it was the standard output."""
+    """Print an error of the system. Without a file's name it concerns the standard output."""
     what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
     with suppress(OSError):
         say(f"society: {what}: {error.strerror or error}.", err=True)

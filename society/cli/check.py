@@ -1,4 +1,4 @@
-"""`society check`: every problem of every file at once."""
+"""`society check`: all problems of scenarios."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from pathlib import Path
 
 import click
 
-from society.cli.options import json_option
+from society.cli.options import json_option, read_option, set_option
 
 
 @click.command("check")
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="a.b=c", help="Override a value of each scenario.")
-@click.option("--allow", multiple=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-              help="Let the scenarios read files below this folder too.")  # fmt: skip
+@set_option
+@read_option
 @json_option
 def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tuple[Path, ...], as_json: bool) -> int:
-    """Say everything that is wrong with SCENARIOS, each with file, line and column."""
+    """List every problem of SCENARIOS with file, line and column."""
     from society.cli.streams import say
     from society.scenario import check_scenario
 

@@ -1,4 +1,4 @@
-"""`society compare`: runs side by side, as a table for a terminal or a paper."""
+"""`society compare`: runs side by side, as a table for a terminal, a page or a paper."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from pathlib import Path
 
 import click
 
-from society.cli.options import json_option
+from society.cli.options import json_option, runs_argument
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text")
+@runs_argument
+@click.option(
+    "--format", "form", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text", show_default=True
+)
 @json_option
 def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
-    """Compare runs on the same questions: accuracy, paired differences, cost."""
+    """Compare RUNs on the same questions: accuracy and cost.
+
+    Differences are paired by question. Remarks say how far the runs can be compared.
+    """
     import json
 
     from society.cli.streams import say
@@ -25,12 +30,12 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
     from society.runs.run import Run
 
     if len(runs) < 2:
-        raise InputError("There is one run, and nothing to compare it with.", "Name two runs or more.")
+        raise InputError("There is only one run to compare.", "Name two runs or more.")
     found = compare([Run(path) for path in runs])
     if as_json:
         click.echo(json.dumps(to_plain(found), indent=2, allow_nan=False))
         return
     say(write_tables(found, form))
     sentences = remarks(found)
-    if sentences:  # they do not belong into a file for a spreadsheet or a paper
+    if sentences:  # they do not belong into a CSV or LaTeX file
         say("\n" + "\n".join(sentences), err=form in ("csv", "latex"))

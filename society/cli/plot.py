@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from society.cli.options import output_option, runs_argument
+
 if TYPE_CHECKING:
     from society.pictures.files import Format
 
 
 @click.command("plot")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path))
+@runs_argument
+@output_option("--output", help="Folder of the pictures.", folder=True)
 @click.option("--format", "form", type=click.Choice(["svg", "png", "pdf"]), default="svg", show_default=True)
-def command(runs: tuple[Path, ...], folder: Path, form: Format) -> None:
-    """Draw RUNs: accuracy by round and by tokens, flips, iterations, each in a file of its own."""
+def command(runs: tuple[Path, ...], output: Path, form: Format) -> None:
+    """Draw the curves of RUNs, one file for each figure.
+
+    The figures are accuracy by round and by tokens, changed answers, and iterations of a finetuning.
+    """
     from society.pictures.plot import plot_runs
     from society.runs.run import Run
 
-    for path in plot_runs([Run(path) for path in runs], folder, form):
+    for path in plot_runs([Run(path) for path in runs], output, form):
         click.echo(f"Wrote {path}")

@@ -1,4 +1,4 @@
-"""`society report`: one self-contained HTML file about one run or several."""
+"""`society report`: one self-contained HTML file about runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
+from society.cli.options import output_option, runs_argument
+
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .html file.")
+@runs_argument
+@output_option("--output", help="The .html file.")
 def command(runs: tuple[Path, ...], output: Path) -> None:
-    """Write what RUNS say, with every debate in them, as a page that needs nothing else."""
+    """Write one HTML page about RUNs, with every debate.
+
+    The page needs no server and no other file.
+    """
     from society.report.page import write_report
     from society.runs.run import Run
 

@@ -1,4 +1,4 @@
-"""`society show --training-row`: what was learned, token by token, and where it came from."""
+"""`society show --training-row`: a training row token by token, and the turn that it comes from."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from society.store.adapters import AdapterRow
 
 OPEN, CLOSE = "⟦", "⟧"
-"""What stands around learned text where there are no colours."""
+"""Brackets around trained text where the terminal has no colours."""
 SHADES = {False: ("grey50", "grey62"), True: ("bold black on green", "bold black on bright_green")}
-"""Colours of neighbouring tokens, of context and of what is learned."""
+"""Two colours for neighbouring tokens, of context (False) and of trained text (True)."""
 Pieces = Iterable[tuple[str, bool]]
 
 
 @dataclass
 class Rows:
-    """The training rows of a run, of one learner, agent or iteration if given."""
+    """The training rows of a run, or of one learner, agent or iteration."""
 
     run: Run
     console: Console
@@ -39,10 +39,13 @@ class Rows:
     allow: Sequence[Path] = ()
 
     def show(self, number: int) -> None:
-        """The row of this number, from 1; with 0, a list of the trainings. Raises `InputError` if there is none."""
+        """Print the row with this number, counted from 1; with 0, a list of the finetunings.
+
+        Raises `InputError` if there is no such row.
+        """
         trainings = [row for row in self.run.adapters() if self._fits(row)]
         if not trainings:
-            raise InputError("This run has no such training.", "Leave out --learner, --agent and --iteration.")
+            raise InputError("This run has no such training row.", "Leave out --learner, --agent and --iteration.")
         self._row(number) if number else self._list(trainings)
 
     def _fits(self, row: AdapterRow) -> bool:
@@ -65,10 +68,10 @@ class Rows:
         self.console.print(table)
         if guessed.total():
             self.console.print(_FROM_TEXT, style="dim", soft_wrap=True)
-        self.console.print(f"\nOne row: society show {self.run.folder} --training-row 1", style="dim")
+        self.console.print(f"\nTo read a row: society show {self.run.folder} --training-row 1", style="dim")
 
     def _count_retokenized(self) -> Counter[tuple[int, str, str]]:
-        """Count the rows whose drawn tokens are not known, by iteration, learner and agent."""
+        """Return how many rows lack their drawn tokens, by iteration, learner and agent."""
         from society.training.export import training_examples
 
         found = training_examples(self.run)
@@ -85,12 +88,12 @@ class Rows:
         for label, text in _origin(adapter, example, turn):
             self.console.print(f"{label:<9}{text}", soft_wrap=True)
         pieces = list(self._pieces(adapter, example))
-        learned = sum(learns for _, learns in pieces)
-        self.console.print(f"{'tokens':<9}{len(pieces)}, of which {learned} are learned\n" if learned else _NOTHING)
+        trained = sum(is_trained for _, is_trained in pieces)
+        self.console.print(f"{'tokens':<9}{len(pieces)}, of which {trained} are trained\n" if trained else _NOTHING)
         self.console.print(self._text(pieces), soft_wrap=True)
 
     def _pieces(self, adapter: AdapterRow, example: Example) -> Pieces:
-        """The row as its trainer saw it; as a chat where its backend cannot say, or its model may not be opened."""
+        """Return the row in the trainer's tokens, or as a chat if the backend or the model does not give them."""
         try:
             with offline():
                 return self._tokens(adapter, example)
@@ -99,7 +102,7 @@ class Rows:
             return show_chat(example)
 
     def _tokens(self, adapter: AdapterRow, example: Example) -> Pieces:
-        """The row's tokens, by the tokenizer of the model that was trained."""
+        """Return the tokens of the row, by the tokenizer of the trained model."""
         from society.scenario.expand import expand
         from society.training.loop import backend_of, learners
 
@@ -111,28 +114,29 @@ class Rows:
         return exporter.render(example, spec.settings) if exporter else show_chat(example)
 
     def _text(self, pieces: Pieces) -> Text:
-        """Learned text in colour, each token in another shade than the one before; or between marks."""
+        """Return the row with trained text in colour, neighbouring tokens in two shades; or in brackets."""
         from rich.text import Text
 
         text = Text()
-        for learned, group in groupby(pieces, key=lambda piece: piece[1]):
-            plain = learned and not self.console.color_system
+        for trained, group in groupby(pieces, key=lambda piece: piece[1]):
+            plain = trained and not self.console.color_system
             text.append(OPEN if plain else "")
             for i, (piece, _) in enumerate(group):
-                text.append(piece, style=SHADES[learned][i % 2])
+                text.append(piece, style=SHADES[trained][i % 2])
             text.append(CLOSE if plain else "")
         return text
 
 
 _FROM_TEXT = (
-    "\nFrom text: rows whose reply was tokenized from its text, since its drawn tokens are not known to the model that "
-    "learns them; they may be other tokens than were drawn."
+    "\nFrom text: the reply was tokenized from its text, because the trained model does not have the drawn tokens. "
+    "The tokens may differ from those drawn."
 )
-_NOTHING = "Nothing of it was learned: it is longer than train.settings.max_length.\n"
+_RETOKENIZED = "tokenized from its text; the tokens may differ from those drawn"
+_NOTHING = "No token was trained: the row is longer than train.settings.max_length.\n"
 
 
 def show_chat(example: Example) -> Pieces:
-    """The row as a chat, for backends that do not show their tokens: a piece a message, the last one learned."""
+    """Return the row as a chat, one piece per message. The last message is trained."""
     last = len(example.messages) - 1
     return [(f"{m.role}: {m.content}\n", i == last) for i, m in enumerate(example.messages)]
 
@@ -143,11 +147,14 @@ def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str
     who = "all agents" if adapter.agent == "*" else adapter.agent
     return [
         ("source", f"iteration {s.iteration}, {s.item}{sample}, {s.phase}, round {s.round}, {s.agent}"),
-        ("said by", f"adapter {turn.adapter}" if turn.adapter else "the base model"),
-        ("reply", "tokens as drawn" if example.tokens is not None else "tokenized from its text, perhaps not as drawn"),
+        ("model", f"adapter {turn.adapter}" if turn.adapter else "the base model"),
+        (
+            "reply",
+            "tokens as drawn" if example.tokens is not None else _RETOKENIZED,
+        ),
         ("rule", example.rule),
         ("learner", f"{adapter.learner} of {who}: adapter {adapter.hash}"),
-        ("rows", f"{adapter.examples} learned; left out: {_counts(adapter.left_out) or 'none'}"),
+        ("rows", f"{adapter.examples} trained; left out: {_counts(adapter.left_out) or 'none'}"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`society run`: debate, show how it goes, say what happened."""
+"""`society run`: debates, shown while they go on, and their summary."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from society.cli.options import json_option, scenario_options
 
 @click.command("run")
 @scenario_options
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME]")
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run; failed turns are tried again.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Continue an unfinished run, and try failed turns again.")
 @click.option(
     "--track",
     multiple=True,
-    metavar="SERVICE:PLACE",
-    help="Log figures as they come: tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
+    metavar="SERVICE:TARGET",
+    help="Log metrics to tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
 )
 @json_option
 def command(
@@ -29,7 +29,10 @@ def command(
     track: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Debate every question of SCENARIO, and say what came of it."""
+    """Debate every question of SCENARIO and print a summary.
+
+    With a `train` block, also finetune its agents. An interrupted run is continued with --resume.
+    """
     from society.metrics.overview import read_overview
     from society.runner.progress import Progress
     from society.runner.tracking import Tracking, open_tracker

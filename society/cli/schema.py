@@ -1,4 +1,4 @@
-"""`society schema`: the JSON Schema of a scenario, for editors."""
+"""`society schema`: the JSON Schema of scenarios, for editors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.command("schema")
 def command() -> None:
-    """Print the JSON Schema of a scenario, installed plugins included."""
+    """Print the JSON Schema of scenarios, plugins included."""
     import json
 
     from society.scenario import scenario_schema

@@ -1,4 +1,4 @@
-"""`society show`: a run's debates, readable in the terminal."""
+"""`society show`: the debates of a run, readable in the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from society.cli.options import allow_option
+from society.cli.options import allow_option, run_argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--item", metavar="ID", help="Show the debate on the item with this id whole.")
+@run_argument
+@click.option("--item", metavar="ID", help="Show the debate on the item with this id.")
 @click.option("--number", type=click.IntRange(min=1), metavar="N", help="Show the debate with this number in the list.")
-@click.option("--prompts", is_flag=True, help="Show what each model was given, too.")
+@click.option("--prompts", is_flag=True, help="Also show the prompt of each turn.")
 @click.option(
     "--training-row",
     "row",
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     flag_value=0,
     type=click.IntRange(min=0),
     metavar="[K]",
-    help="Show a row that was learned; without a number, the trainings.",
+    help="Show training row K. Without K, list the finetunings.",
 )
-@click.option("--learner", help="Count only this learner's rows.")
-@click.option("--agent", help="Count only this agent's rows.")
-@click.option("--iteration", type=click.IntRange(min=0), help="Count only this iteration's rows.")
+@click.option("--learner", metavar="NAME", help="Count only the training rows of this learner.")
+@click.option("--agent", metavar="NAME", help="Count only the training rows of this agent.")
+@click.option(
+    "--iteration", metavar="N", type=click.IntRange(min=0), help="Count only the training rows of this iteration."
+)
 @allow_option
 def command(
     run: Path,
@@ -46,7 +48,7 @@ def command(
     iteration: int | None,
     allow: tuple[Path, ...],
 ) -> None:
-    """List the debates of RUN, or show one of them, or what was learned from them."""
+    """List the debates of RUN, or show a debate or a training row."""
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.cli.terminal import Terminal
@@ -72,32 +74,31 @@ def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in ("#", "", "question", "answers, first to last", "decision", "true"):
+    for title in ("#", "", "question", "answers, first to last", "decision", "true answer"):
         table.add_column(title, overflow="fold")
     for number, record in enumerate(records, 1):
         result = record.result
-        table.add_row(
-            str(number), _mark(result.correct), Text(_short(result.question)), _trails(record),
-            Text(result.decision.answer or f"({result.decision.reason})"), Text(_short(result.gold, 30)),
-        )  # fmt: skip
+        decision = result.decision.answer or f"({result.decision.reason})"
+        question, gold = (Text(_short(text, width)) for text, width in ((result.question, 60), (result.gold, 30)))
+        table.add_row(str(number), _mark(result.correct), question, _trails(record), Text(decision), gold)
     console.print(table)
     if records:
-        console.print(f"\nOne debate whole: society show {run} --number 1, or --item with an item's id", style="dim")
+        console.print(f"\nTo read a debate: society show {run} --number 1, or --item with an id", style="dim")
 
 
 def _trails(record: DebateRecord) -> Text:
-    """Each agent's answers from first to last, coloured by whether they are right."""
+    """Return the changing answers of each agent, coloured by whether they are right."""
     from rich.text import Text
 
     trails = Text()
     for agent in dict.fromkeys(turn.id.agent for turn in record.turns if "/" not in turn.id.agent):
         if len(trails):
             trails.append(" · ", style="dim")
-        said: list[Turn] = []
+        changes: list[Turn] = []
         for turn in record.of(agent):
-            if not said or turn.answer != said[-1].answer:
-                said.append(turn)
-        for i, turn in enumerate(said):
+            if not changes or turn.answer != changes[-1].answer:
+                changes.append(turn)
+        for i, turn in enumerate(changes):
             trails.append(" → " if i else "", style="dim")
             trails.append(_short(turn.answer or "?", 24), style=_colour(record, turn))
     return trails
@@ -147,7 +148,7 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
 
 
 def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:
-    """How the answer moved from the agent's turn before, to and from unreadable included; "" where it did not."""
+    """Return how the answer changed since the agent's last turn, unreadable answers included; "" if it did not."""
     if before is None or before.answer == after.answer:
         return ""
     was = "" if before.answer is None else f" (was {before.answer})"
@@ -161,7 +162,7 @@ def _verdict(record: DebateRecord, turn: Turn) -> str:
 
 
 def _colour(record: DebateRecord, turn: Turn) -> str:
-    return "dim" if turn.answer is None else "green" if record.right(turn) else "red"
+    return {"unreadable": "dim", "right": "green", "wrong": "red"}[_verdict(record, turn)]
 
 
 def _mark(correct: bool) -> Text:
@@ -170,6 +171,6 @@ def _mark(correct: bool) -> Text:
     return Text("✓", style="green") if correct else Text("✗", style="red")
 
 
-def _short(text: str, width: int = 60) -> str:
+def _short(text: str, width: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 1]}…"

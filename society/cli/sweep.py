@@ -1,9 +1,10 @@
-"""`society sweep`: a grid of runs, sharing what they have in common, and a table of what came out."""
+"""`society sweep`: a grid of runs that share equal turns, and a table of their results."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,17 +14,65 @@ if TYPE_CHECKING:
     from society.runner.sweep import Variant
 
 
+@dataclass(frozen=True)
+class _Row:
+    """The result of one variant, with the keys of the JSON output."""
+
+    changes: tuple[str, ...]
+    accuracy: float
+    low: float
+    high: float
+    n: int
+    turns: int
+    generated_tokens: int
+    prompt_tokens: int
+    reused_turns: int
+    failed: int
+    run: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of the table, in the order of `_TITLES`."""
+        right = self.accuracy * self.n
+        per_thousand = f"{1000 * right / self.generated_tokens:.2f} right" if self.generated_tokens else "-"
+        return (
+            " ".join(self.changes),
+            f"{self.accuracy:.1%}",
+            f"{self.low:.1%} to {self.high:.1%}",
+            f"{self.n}",
+            f"{self.turns:,}",
+            f"{self.reused_turns:,}",
+            f"{self.generated_tokens:,}",
+            per_thousand,
+        )
+
+
+_TITLES = ("accuracy", "95 % interval", "n", "turns", "reused", "tokens", "per 1,000 tokens")
+
+
 @click.command("sweep")
 @scenario_options
-@click.option("--vary", multiple=True, required=True, metavar="a.b=x,y,z",
-              help="A key and its values; several give every combination.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs. [default: runs/sweep-NAME]")
+@click.option(
+    "--vary",
+    multiple=True,
+    required=True,
+    metavar="a.b=x,y,z",
+    help="A field and its values. Several of these options give all combinations.",
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs. [default: runs/sweep-NAME]")
 @json_option
 def command(
-    scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], vary: tuple[str, ...], out: Path | None,
+    scenario: Path,
+    overrides: tuple[str, ...],
+    allow: tuple[Path, ...],
+    vary: tuple[str, ...],
+    out: Path | None,
     as_json: bool,
-) -> int:  # fmt: skip
-    """Run SCENARIO once for each combination of values. Run again, it goes on where it was interrupted."""
+) -> int:
+    """Run SCENARIO for each combination of values.
+
+    Equal turns are generated once. The same command continues an interrupted sweep.
+    """
     from society.runner.progress import Progress
     from society.runner.sweep import sweep
 
@@ -36,13 +85,13 @@ def command(
     if as_json:
         import json
 
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         _print(rows, folder)
-    return 1 if any(row["failed"] for row in rows) else 0
+    return 1 if any(row.failed for row in rows) else 0
 
 
-def _row(variant: Variant) -> dict[str, Any]:
+def _row(variant: Variant) -> _Row:
     from society.metrics.summary import summarize
     from society.runs.records import load_records
     from society.scenario.expand import expand
@@ -50,29 +99,31 @@ def _row(variant: Variant) -> dict[str, Any]:
     run = variant.run
     last = max((row.iteration for row in run.results()), default=0)
     summary = summarize(expand(run.scenario), load_records(run, last))
-    return {
-        "changes": list(variant.overrides), "accuracy": summary.after.share, "low": summary.after.low,
-        "high": summary.after.high, "n": summary.after.n, "turns": summary.turns,
-        "generated_tokens": summary.usage.generated_tokens, "prompt_tokens": summary.usage.prompt_tokens,
-        "reused_turns": run.count_reused(), "failed": summary.failed, "run": str(run.folder),
-    }  # fmt: skip
+    return _Row(
+        changes=variant.overrides,
+        accuracy=summary.after.share,
+        low=summary.after.low,
+        high=summary.after.high,
+        n=summary.after.n,
+        turns=summary.turns,
+        generated_tokens=summary.usage.generated_tokens,
+        prompt_tokens=summary.usage.prompt_tokens,
+        reused_turns=run.count_reused(),
+        failed=summary.failed,
+        run=str(run.folder),
+    )
 
 
-def _print(rows: list[dict[str, Any]], folder: Path) -> None:
+def _print(rows: list[_Row], folder: Path) -> None:
     from rich.table import Table
 
     from society.cli.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     table.add_column("variant", overflow="fold")
-    for name in ("accuracy", "95 % interval", "n", "turns", "shared", "tokens", "per 1,000 tokens"):
-        table.add_column(name, justify="right")
-    for row in sorted(rows, key=lambda row: -row["accuracy"]):
-        right = row["accuracy"] * row["n"]
-        table.add_row(
-            " ".join(row["changes"]), f"{row['accuracy']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}",
-            str(row["n"]), f"{row['turns']:,}", f"{row['reused_turns']:,}", f"{row['generated_tokens']:,}",
-            f"{1000 * right / row['generated_tokens']:.2f} right" if row["generated_tokens"] else "-",
-        )  # fmt: skip
+    for title in _TITLES:
+        table.add_column(title, justify="right")
+    for row in sorted(rows, key=lambda row: -row.accuracy):
+        table.add_row(*row.cells)
     Terminal().print(table)
     click.echo(f"\nPaired statistics: society compare {folder}/*")

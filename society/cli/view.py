@@ -6,17 +6,22 @@ from pathlib import Path
 
 import click
 
+from society.cli.options import run_argument
+
 
 @click.command("view")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="The port to serve on. [default: a free one]")
+@run_argument
+@click.option("--port", default=0, metavar="N", type=click.IntRange(0, 65535), help="Port. [default: a free one]")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 def command(run: Path, port: int, no_open: bool) -> None:
-    """Show RUN in the browser, live. Only this machine can see it; Ctrl-C ends it."""
+    """Show RUN in the browser while it goes on.
+
+    Only this machine can open the page. Ctrl-C ends the server.
+    """
     from society.view.server import serve
 
     def ready(url: str) -> None:
-        click.echo(f"{url}\nCtrl-C to end.")
+        click.echo(f"{url}\nPress Ctrl-C to end.")
         if not no_open:
             import webbrowser
 

@@ -132,7 +132,7 @@ def test_new_writes_a_scenario_that_is_right(
     assert (tmp_path / "scenario.schema.json").exists()
     assert main(["check", "mine.yaml"]) == 0
     assert main(["new", "mine"]) == 2
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_check_reports_every_file(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ IDS = st.lists(st.sampled_from(["0", "1", "2", "3", "07", "a", "b-1", "q 2"]), m
 @pytest.mark.parametrize(
     ("items", "item", "number", "index", "note"),
     [
-        (["0", "1", "2"], "1", None, 1, "number 1 of the list: --number 1"),
+        (["0", "1", "2"], "1", None, 1, "number 1 of the list, use --number 1"),
         (["0", "1", "2"], "0", None, 0, ""),
         (["0", "1", "2"], None, 1, 0, ""),
         (["1", "2", "3"], "2", None, 1, ""),

@@ -178,7 +178,7 @@ def test_debating_is_weighed_against_voting(
 
 def test_one_run_is_too_few(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(make("a", 0.4, limit=3).folder)]) == 2
-    assert "nothing to compare it with" in capsys.readouterr().err
+    assert "only one run to compare" in capsys.readouterr().err
 
 
 def test_layouts_escape_what_is_special() -> None:
