@@ -28,7 +28,7 @@ from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.store.rows import ResultRow
+from society.store.rows import ResultRow, Split
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -132,7 +132,7 @@ class _Stage:
     watcher: Watcher
     folder: Path
 
-    async def debate(self, society: Society, items: Sequence[Item], iteration: int, split: str) -> list[DebateRecord]:
+    async def debate(self, society: Society, items: Sequence[Item], iteration: int, split: Split) -> list[DebateRecord]:
         """Debate these questions; give back the records of a training split, which it learns from."""
         self.watcher.started(society, items, self.folder, iteration, split)
         task = society.scenario.task
@@ -148,7 +148,7 @@ class _Stage:
         return load_records(Run(self.folder), iteration, split, raw=True) if split == "training" else []
 
 
-def _row(result: DebateResult, split: str) -> ResultRow:
+def _row(result: DebateResult, split: Split) -> ResultRow:
     return ResultRow(
         result.iteration, result.item.id, result.sample, split, result.item.question, result.item.gold,
         result.decision, result.correct, result.verdicts,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from society.core.types import Example, Turn
     from society.runs.run import Run
-    from society.store.adapters import AdapterRow
+    from society.store.rows import AdapterRow
 
 OPEN, CLOSE = "⟦", "⟧"
 """Brackets around trained text where the terminal has no colours."""

@@ -18,14 +18,18 @@ Example            one training row: a chat whose last message is learned, and w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from society.core.columns import Between
 
 ChatRole = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "stop_text", "length"]
 """How a reply ended: the model ended its turn (`stop`), a stop text of the sampling appeared, or may have where a
 server does not say which (`stop_text`), or `max_tokens` were drawn (`length`)."""
 TurnStatus = Literal["ok", "failed"]
+Share = Annotated[float, Between(0, 1)]
+LogProbability = Annotated[float, Between(-1e300, 0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Usage:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     cached_tokens: int = 0
-    seconds: float = 0.0
+    seconds: Annotated[float, Between(0, 1e12)] = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -99,7 +103,7 @@ class GenerateOutput:
     text: str
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
-    logprob: float | None = None
+    logprob: LogProbability | None = None
     tokens: tuple[int, ...] | None = None
 
 
@@ -158,8 +162,8 @@ class Turn:
     answer: str | None
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
-    logprob: float | None = None
-    confidence: float | None = None  # in [0, 1], where the scenario asks for it
+    logprob: LogProbability | None = None
+    confidence: Share | None = None  # where the scenario asks for it
     adapter: str | None = None
     status: TurnStatus = "ok"
     error: str = ""
@@ -172,7 +176,7 @@ class Turn:
         """The reply as the backend gave it: what another run may take over. None where it gave none."""
         if not self.replied:
             return None
-        return GenerateOutput(self.text, self.finish_reason, self.usage, self.logprob, self.tokens)
+        return GenerateOutput(*[getattr(self, field.name) for field in fields(GenerateOutput)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +207,7 @@ class Decision:
     ("tie", "unparsed", "no majority", ...). `support` is the share of all voters that stand behind it."""
 
     answer: str | None
-    support: float = 0.0
+    support: Share = 0.0
     reason: str = ""
     tied: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from math import inf
 
 from society.core.types import Usage
 from society.runs.records import DebateRecord, total_usage
-from society.store.adapters import AdapterRow
+from society.store.rows import AdapterRow
 
 TOLERANCE = 0.02
 """Largest relative difference of two counts that are called matched."""

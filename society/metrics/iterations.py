@@ -13,7 +13,7 @@ from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
 from society.runs.records import DebateRecord, Question, by_iteration, load_records, sameness, total_usage
 from society.scenario.expand import Society
-from society.store.adapters import AdapterRow, ExampleRow
+from society.store.rows import AdapterRow, ExampleRow
 from society.training.labels import Labels, consensus_labels, open_labels
 
 if TYPE_CHECKING:

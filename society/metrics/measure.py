@@ -25,7 +25,7 @@ from society.runs.files import MEASUREMENTS, read_json
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.scenario.expand import Society, expand
-from society.store.migrate import VERSION
+from society.store.migrate import RESUMABLE
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -147,7 +147,7 @@ def _require_same(run: Run, name: str, backend: Backend) -> None:
     """Raise `InputError` unless the opened model is the one that gave the run's replies: another model would score
     token ids that mean other words to it."""
     meta = run.meta()
-    if meta["store_version"] != VERSION:
+    if meta["store_version"] not in RESUMABLE:
         return  # its hashes meant something else, and it has no token ids
     if read_json(meta, "models").get(name) != backend.model_hash:
         raise InputError(

@@ -157,7 +157,7 @@ class RunFolder:
         if not self.store.exists():
             return
         with Store(self.store, read_only=True) as store:
-            store.require_present()
+            store.require_resumable()
             meta = store.meta()
         if not meta.get("scenario"):
             return

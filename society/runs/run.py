@@ -16,8 +16,7 @@ from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.stored import open_stored, read_stored
 from society.store import Store
-from society.store.adapters import AdapterRow, ExampleRow
-from society.store.rows import ResultRow
+from society.store.rows import AdapterRow, ExampleRow, ResultRow
 
 
 def natural_order(text: str) -> tuple[tuple[str, int], ...]:

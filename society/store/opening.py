@@ -1,83 +1,106 @@
-"""How a store's file is opened: made if need be, and distrusted until its version and then all of it are checked."""
+"""Opens a store's file: creates it if needed, checks it before anything is read, and migrates an older one."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from contextlib import closing
-from importlib.resources import files
 from pathlib import Path
 
 from society.core.atomic import appearing
-from society.core.errors import RunFolderError
-from society.store.migrate import READABLE, VERSION, schema_file, show_as_present
-from society.store.validate import distrust, is_ours, validate
+from society.core.errors import InputError, RunFolderError
+from society.store.migrate import (
+    READABLE,
+    RESUMABLE,
+    VERSION,
+    add_columns,
+    create_indexes,
+    migrate,
+    show_as_present,
+)
+from society.store.rows import TABLES
+from society.store.validate import has_our_meta, limit, validate
 
 
-def open_database(path: Path, read_only: bool, older: bool = True, whole: bool = True) -> sqlite3.Connection:
-    """Open a store, made if it may be written and is not there yet; one of an older version is shown as the present.
+def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlite3.Connection:
+    """Open a store. Unless `read_only`, create it if it does not exist, and migrate one of an older version.
 
-    Unless `whole`, turns and texts are not looked through: whoever reads some of them checks these (see `Store.turns`).
-    Nothing is written to a file that is refused, or that is of an older version. Raises `RunFolderError` for what is
-    no store that this program reads, for an older version where it is to be written or not `older`, and what sqlite3
-    raises.
+    Nothing is written to a file that is refused. Raises `RunFolderError` for a file that is no store of a version that
+    this program reads, or of one that is not resumable where it is to be written or has to be `resumable`; and the
+    errors of sqlite3.
     """
     if not read_only and not path.exists():
         _create(path)
     db = _connect(path, read_only)
     try:
-        distrust(db)
-        version = _version_of(path, db)
-        check_version(path, version)
-        validate(db, path, version, whole)
-        if version != VERSION and (not older or not read_only):
-            raise outdated(path, version)
-        show_as_present(db, version)
+        limit(db)
+        version = _read_version(path, db)
+        _check_version(path, version, resumable or not read_only)
+        if read_only:
+            show_as_present(db, version)
+        validate(db, path, version)
         if not read_only:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
+            _prepare(db, version)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def check_version(path: Path, version: str) -> None:
-    """Raise `RunFolderError` unless this program reads stores of that version."""
-    if version in READABLE:
-        return
-    newer = version.isdecimal() and len(version) < 10 and int(version) > int(VERSION)
-    raise RunFolderError(
-        f"{path} is a run store of version {version!r:.20}; this program reads version {VERSION!r}.",
-        "A newer society wrote it: update society from where you installed it."
-        if newer
-        else "An older society wrote it: read it with that one (its meta table says which), or run the scenario again.",
-    )
+def _prepare(db: sqlite3.Connection, version: str) -> None:
+    """Make a store ready to be written by this version."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    if version != VERSION:
+        migrate(db, version)
+    add_columns(db)
 
 
-def outdated(path: Path, version: str) -> RunFolderError:
-    """Return the refusal to go on with, or to take turns from, a store of an older version."""
-    return RunFolderError(
-        f"{path} is a run store of version {version}, which an older society wrote. It can be read, but no run can go "
-        "on with it or take turns from it: what its turns are named by has changed.",
-        "Run the scenario again in a new folder (--out). `society show`, `report`, `compare` and `export` still read "
-        "the old one.",
-    )
+def _check_version(path: Path, version: str, resumable: bool) -> None:
+    """Raise `RunFolderError` unless this program reads stores of this version, or resumes runs in them."""
+    if version not in READABLE:
+        newer = version.isdecimal() and len(version) < 10 and int(version) > int(VERSION)
+        old = "An older society wrote it: read it with that one (its meta table says which), or run the scenario again."
+        new = "A newer society wrote it: update society from where you installed it."
+        raise RunFolderError(
+            f"{path} is a run store of version {version!r:.20}; this program reads version {VERSION!r}.",
+            new if newer else old,
+        )
+    if resumable:
+        require_resumable(path, version)
 
 
-def _version_of(path: Path, db: sqlite3.Connection) -> str:
-    """The version that the store says it has, in the table that every version has alike."""
-    row = is_ours(db, "meta") and db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
+def require_resumable(path: Path, version: str) -> None:
+    """Raise `RunFolderError` for a store of a version whose runs can be read but not resumed."""
+    if version not in RESUMABLE:
+        raise RunFolderError(
+            f"{path} is a run store of version {version}, which an older society wrote. It can be read, but no run can "
+            "go on with it or take turns from it: the keys of its turns have another meaning.",
+            "Run the scenario again in a new folder (--out). `society show`, `report`, `compare` and `export` still "
+            "read the old one.",
+        )
+
+
+def _read_version(path: Path, db: sqlite3.Connection) -> str:
+    """Return the version that the store states. Every version has the table `meta`."""
+    row = has_our_meta(db) and db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
     if not row:
         raise RunFolderError(f"{path} is no run store: it says no version.", "Name another folder with --out.")
     return str(row["value"])
 
 
 def _create(path: Path) -> None:
-    """Make an empty store, whole or not at all: who is killed on the way leaves nothing that is half a store."""
-    schema = (files("society.store") / schema_file(VERSION)).read_text()
+    """Create an empty store, whole or not at all: a process that is killed on the way leaves no half of a store."""
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise InputError(
+            f"SQLite {sqlite3.sqlite_version} is too old for a run store, which needs 3.37 or newer.",
+            "Use a Python that was built with a newer SQLite, such as one from python.org, conda or uv.",
+        )
     with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(f"{schema} INSERT INTO meta VALUES ('store_version', '{VERSION}');")
+        for table in TABLES.values():
+            db.execute(table.schema())
+        create_indexes(db)
+        db.execute("INSERT INTO meta VALUES ('store_version', ?)", (VERSION,))
         db.commit()
         data = bytearray(db.serialize())
     data[18:20] = b"\2\2"  # "uses a WAL", in the header of SQLite's file format
@@ -94,8 +117,11 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that writes nothing. Where even SQLite's index of the WAL cannot be written (a folder mounted
-    read-only), the file is read by itself, if it is whole without one."""
+    """Return a connection that writes nothing.
+
+    In a folder where SQLite cannot even write its index of the WAL (one that is mounted read-only), the file is read
+    alone if it has no WAL.
+    """
     place = path.resolve()
     db = sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:

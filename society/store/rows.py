@@ -1,33 +1,66 @@
-"""Turns and results as rows of the store, and back."""
+"""The tables of the store: each is declared by the dataclass of its rows.
+
+META        facts about the run by name: the scenario, versions, model hashes
+TEXTS       every text of a prompt once, by a hash of its contents
+TURNS       finished turns; a turn's prompt refers to TEXTS
+RESULTS     how each debate ended
+ADAPTERS    finished finetunings: one row for each adapter
+EXAMPLES    the turn that each training row comes from
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
 
-from society.core.types import ChatMessage, Decision, Turn, TurnId, Usage
-from society.store.tokens import pack_tokens, unpack_tokens
+from pydantic import TypeAdapter
 
-TURN_COLUMNS = (
-    "iteration", "item", "sample", "phase", "round", "agent", "key", "status", "error", "chat", "text", "answer",
-    "finish_reason", "logprob", "confidence", "adapter", "prompt_tokens", "generated_tokens", "cached_tokens",
-    "seconds", "reads", "reused", "tokens", "replied",
-)  # fmt: skip
+from society.core.columns import Between
+from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Turn, TurnId
+from society.store.table import Codec, Table, encode_json
+from society.store.tokens import RULE, pack_tokens, unpack_tokens
+
+SHARED = "*"
+"""Agent of an adapter that all agents share."""
 
 Row = Mapping[str, Any]
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+Split = Literal["evaluation", "training"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetaRow:
+    """A fact about the run."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A text, named by a hash of its contents."""
+
+    key: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A turn, and whether its reply was taken from another run's store."""
+
+    turn: Turn
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """How one debate ended, as stored. `verdicts` says of each distinct answer in it whether it is right."""
+    """How one debate ended. `verdicts` says for each distinct answer whether it is right."""
 
     iteration: int
     item: str
     sample: int
-    split: str  # "evaluation" or "training"
+    split: Split
     question: str
     gold: str
     decision: Decision
@@ -35,76 +68,99 @@ class ResultRow:
     verdicts: Mapping[str, bool]
 
 
-def turn_row(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]:
-    """The values of `TURN_COLUMNS`; `keys` names the text of each message of its chat."""
-    i, u = turn.id, turn.usage
-    chat = _encode([[m.role, key.hex()] for m, key in zip(turn.messages, keys, strict=True)])
-    return (
-        i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.key, turn.status, turn.error, chat,
-        _storable(turn.text), turn.answer and _storable(turn.answer), turn.finish_reason, turn.logprob,
-        turn.confidence, turn.adapter, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds,
-        reads_value(turn), int(reused), pack_tokens(turn.tokens), int(turn.replied),
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class AdapterRow:
+    """One adapter, trained after the debates of `iteration`.
+
+    `hash` is None if there was nothing to learn from. `path` is relative to the run's folder. `losses` has one value
+    per optimizer step. `left_out` counts unused turns by reason. `trained_on` is a hash of everything that shaped the
+    adapter: rows, settings, seed, model and the adapter that training started from.
+    """
+
+    iteration: int
+    learner: str
+    agent: str
+    hash: str | None
+    path: str
+    base: str
+    examples: int
+    left_out: Mapping[str, int]
+    losses: Sequence[float]
+    tokens: int
+    seconds: Annotated[float, Between(0, 1e12)]
+    trained_on: str = ""
 
 
-DERIVED_COLUMNS = ("reads", "answer", "confidence", "status", "error")
-"""Columns that every run fills by itself, also where it takes over the reply."""
+@dataclass(frozen=True, slots=True)
+class ExampleRow:
+    """The origin of one training row: the turn whose text is learned, and the selection rule that took it."""
+
+    iteration: int
+    learner: str
+    agent: str
+    number: int
+    source: TurnId = field(metadata={"prefix": "source_"})
+    rule: str
 
 
-def derived_values(turn: Turn) -> tuple[Any, ...]:
-    """Return the values of `DERIVED_COLUMNS`."""
-    answer = turn.answer and _storable(turn.answer)
-    return reads_value(turn), answer, turn.confidence, turn.status, turn.error
+_TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")
+_TURN_CODECS = {
+    "messages": Codec("TEXT"),  # [[role, key of the text in hexadecimal], ...]: see `write_turn`
+    "reads": Codec("TEXT", encode=encode_json),  # [[phase, round, agent], ...]: turns of the same debate
+    "tokens": Codec("BLOB", RULE, pack_tokens, unpack_tokens),
+}
+META = Table("meta", MetaRow, ("name",))
+TEXTS = Table("texts", TextRow, ("key",), ordered=True)
+TURNS = Table("turns", TurnRow, _TURN_KEY, ordered=True, codecs=_TURN_CODECS)
+RESULTS = Table("results", ResultRow, ("iteration", "item", "sample"), ordered=True)
+ADAPTERS = Table("adapters", AdapterRow, ("iteration", "learner", "agent"))
+EXAMPLES = Table("examples", ExampleRow, ("iteration", "learner", "agent", "number"))
+TABLES: Mapping[str, Table[Any]] = {t.name: t for t in (META, TEXTS, TURNS, RESULTS, ADAPTERS, EXAMPLES)}
+INDEXES = {"turns_by_key": "CREATE INDEX turns_by_key ON turns (key)"}
+
+_REPLY = {"id", "key", "messages", "adapter", "replied", *(field.name for field in fields(GenerateOutput))}
+DERIVED = tuple(
+    name
+    for name, column in TURNS.columns.items()
+    if column.path.startswith("turn.") and column.path.split(".")[1] not in _REPLY
+)
+"""Columns that every run derives from a reply itself: all but the turn's identity, its request and the reply."""
+_CHAT: TypeAdapter[list[tuple[ChatRole, str]]] = TypeAdapter(list[tuple[ChatRole, str]])
+_READS: TypeAdapter[list[tuple[str, int, str]]] = TypeAdapter(list[tuple[str, int, str]])
 
 
-def reads_value(turn: Turn) -> str:
-    """Return the turns that this one was shown, which are of the same debate, as stored."""
-    return _encode([[r.phase, r.round, r.agent] for r in turn.reads])
+def write_turn(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]:
+    """Return the values of a turn's row. `keys` names the text of each of its messages."""
+    chat = [[message.role, key.hex()] for message, key in zip(turn.messages, keys, strict=True)]
+    return TURNS.write(TurnRow(turn, reused), messages=encode_json(chat), reads=_write_reads(turn))
+
+
+def write_derived(turn: Turn) -> tuple[Any, ...]:
+    """Return the values of `DERIVED`."""
+    return TURNS.write_part(DERIVED, TurnRow(turn), reads=_write_reads(turn))
+
+
+def _write_reads(turn: Turn) -> str:
+    return encode_json([[read.phase, read.round, read.agent] for read in turn.reads])
 
 
 def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:
-    """The turn of a row; `text_of` looks up the texts of its chat."""
-    i = TurnId(row["iteration"], row["item"], row["phase"], row["round"], row["agent"], row["sample"])
-    return Turn(
-        id=i,
-        key=row["key"],
-        messages=tuple(ChatMessage(role, text_of(bytes.fromhex(key))) for role, key in json.loads(row["chat"])),
-        text=row["text"],
-        answer=row["answer"],
-        finish_reason=row["finish_reason"],
-        usage=Usage(row["prompt_tokens"], row["generated_tokens"], row["cached_tokens"], row["seconds"]),
-        logprob=row["logprob"],
-        confidence=row["confidence"],
-        adapter=row["adapter"],
-        status=row["status"],
-        error=row["error"],
-        reads=tuple(
-            TurnId(i.iteration, i.item, phase, number, agent, i.sample)
-            for phase, number, agent in json.loads(row["reads"])
-        ),
-        tokens=unpack_tokens(row["tokens"]),
-        replied=bool(row["replied"]),
-    )
+    """Return the turn of a row. `text_of` returns the text of a key. Raises `ValueError` for values of another form."""
+    chat = _CHAT.validate_json(row["messages"], strict=True)
+    messages = tuple(ChatMessage(role, text_of(bytes.fromhex(key))) for role, key in chat)
+    return TURNS.read(row, messages=messages, reads=_read_reads(row)).turn
 
 
-def result_row(result: ResultRow) -> tuple[Any, ...]:
-    """The values of the table `results`, in its order."""
-    d = result.decision
-    return (
-        result.iteration, result.item, result.sample, result.split, result.question, result.gold, d.answer,
-        d.support, d.reason, json.dumps(d.tied), int(result.correct), json.dumps(dict(result.verdicts)),
-    )  # fmt: skip
+def _read_reads(row: Row) -> tuple[TurnId, ...]:
+    iteration, item, sample = row["iteration"], row["item"], row["sample"]
+    reads = _READS.validate_json(row["reads"], strict=True)
+    return tuple(TurnId(iteration, item, phase, number, agent, sample) for phase, number, agent in reads)
 
 
-def read_result(row: Row) -> ResultRow:
-    """The result of a row."""
-    decision = Decision(row["answer"], row["support"], row["reason"], tuple(json.loads(row["tied"])))
-    return ResultRow(
-        row["iteration"], row["item"], row["sample"], row["split"], row["question"], row["gold"], decision,
-        bool(row["correct"]), json.loads(row["verdicts"]),
-    )  # fmt: skip
-
-
-def _storable(text: str) -> str:
-    """Text without lone surrogates, which SQLite cannot hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def read_adapter(row: Row) -> AdapterRow:
+    """Return the adapter of a row. Raises `ValueError` if its path leads out of the run's folder on any system."""
+    adapter = ADAPTERS.read(row)
+    for path in (PurePosixPath(adapter.path), PureWindowsPath(adapter.path)):
+        if path.is_absolute() or path.drive or ".." in path.parts:
+            raise ValueError(f"the path of an adapter leads out of the run's folder: {adapter.path!r:.90}")
+    return adapter

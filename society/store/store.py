@@ -1,7 +1,7 @@
-"""The SQLite file of a run: opened, written in grouped commits, read back.
+"""The SQLite file of a run: opened, written in grouped commits, and read.
 
-Turns that are finished in the same moment are committed together, once, before any of them is returned: a killed
-process loses nothing that anything depended on; a power cut may cost the last moments, never consistency.
+Turns that finish at the same moment are committed together before any of them is returned. So a killed process loses
+nothing that anything depended on; a power cut may lose the last moments, never consistency.
 """
 
 from __future__ import annotations
@@ -13,59 +13,63 @@ from contextlib import ExitStack, closing
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from society.core.errors import RunFolderError, StoreError
 from society.core.identity import text_key
 from society.core.types import GenerateOutput, Turn, TurnId
-from society.store.adapters import (
+from society.store.opening import open_database, require_resumable
+from society.store.rows import (
+    ADAPTERS,
+    DERIVED,
+    EXAMPLES,
+    META,
+    RESULTS,
+    TEXTS,
+    TURNS,
     AdapterRow,
     ExampleRow,
-    adapter_values,
-    example_values,
-    read_adapter,
-    read_example,
-)
-from society.store.migrate import VERSION
-from society.store.opening import open_database, outdated
-from society.store.rows import (
-    DERIVED_COLUMNS,
-    TURN_COLUMNS,
+    MetaRow,
     ResultRow,
-    derived_values,
-    read_result,
+    Row,
+    TextRow,
+    read_adapter,
     read_turn,
-    result_row,
-    turn_row,
+    write_derived,
+    write_turn,
 )
-from society.store.validate import check_examples, check_table, refuse_row, sound
+from society.store.validate import check_examples, refuse
 
-_INSERT_TURN = f"INSERT OR REPLACE INTO turns ({', '.join(TURN_COLUMNS)}) VALUES ({', '.join('?' * len(TURN_COLUMNS))})"
-_PLACE = "iteration=? AND item=? AND sample=? AND phase=? AND round=? AND agent=?"
-_UPDATE_DERIVED = f"UPDATE turns SET {', '.join(f'{column}=?' for column in DERIVED_COLUMNS)} WHERE {_PLACE}"
-_UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {_PLACE}"
-_DELETE_TURN = f"DELETE FROM turns WHERE {_PLACE}"
-_INSERT_RESULT = f"INSERT OR REPLACE INTO results VALUES ({', '.join('?' * 12)})"
-_INSERT_ADAPTER = f"INSERT OR REPLACE INTO adapters VALUES ({', '.join('?' * 12)})"
+_UPDATE_DERIVED = f"UPDATE turns SET {', '.join(f'{column}=?' for column in DERIVED)} WHERE {TURNS.where_key}"
+_UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {TURNS.where_key}"
+_DELETE_TURN = f"DELETE FROM turns WHERE {TURNS.where_key}"
+_INSERT_TEXT = TEXTS.insert.replace("REPLACE", "IGNORE")
 _DELETE_EXAMPLES = "DELETE FROM examples WHERE iteration=? AND learner=? AND agent=?"
-_INSERT_EXAMPLE = f"INSERT OR REPLACE INTO examples VALUES ({', '.join('?' * 10)})"
-_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _KNOWN_TEXTS = 200_000
-"""So many text keys are remembered as written, to save writing them again."""
+"""Maximum number of text keys remembered as written, which saves writing their texts again."""
+_Record = TypeVar("_Record")
 
 
-def _lender(path: Path) -> sqlite3.Connection:
-    """Open another run's store to take replies from."""
-    return open_database(path, read_only=True, older=False)
-
-
-def _place(turn: TurnId) -> tuple[int, str, int, str, int, str]:
-    """The values of `_PLACE`."""
+def _key(turn: TurnId) -> tuple[int, str, int, str, int, str]:
+    """Return the values of the primary key of `turns`."""
     return turn.iteration, turn.item, turn.sample, turn.phase, turn.round, turn.agent
 
 
+def _read_without_prompt(row: Row) -> Turn:
+    return read_turn({**row, "messages": "[]"}, str)
+
+
+def _read_reply(row: Row) -> Turn:
+    """Return a turn without its prompt and the turns that it was shown: those are of another run."""
+    return read_turn({**row, "messages": "[]", "reads": "[]"}, str)
+
+
 class Store:
-    """One run's turns and results. Use it as a context manager; writing needs a running event loop."""
+    """One run's turns, results and trainings. Use it as a context manager; writing needs a running event loop.
+
+    `reuse` names other runs' stores whose replies are reused where everything that shaped them is equal. `on_change` is
+    called before the first turn is added or changed.
+    """
 
     def __init__(
         self,
@@ -74,16 +78,13 @@ class Store:
         read_only: bool = False,
         on_change: Callable[[], object] | None = None,
     ) -> None:
-        """`reuse` names other runs' stores whose replies are taken over where everything that shaped them is equal.
-        `on_change` is called before the first turn is added, or read otherwise than it was."""
         self._path = path
         self._on_change = on_change
         self._reuse_paths = reuse
         self._read_only = read_only
-        self._sought = False  # a text was missing, and all of them have been checked
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._waiting: list[asyncio.Future[None]] = []
-        self._known: dict[bytes, None] = {}
+        self._known: set[bytes] = set()
         self._debates: dict[tuple[int, str, int], dict[TurnId, Turn]] = {}
 
     def __enter__(self) -> Self:
@@ -91,13 +92,14 @@ class Store:
             raise RunFolderError(f"{self._path.parent} holds no run.", "Name the folder of a run (see `--out`).")
         self._opened = ExitStack()
         try:
-            self._db = self._opened.enter_context(closing(self._open()))
-            self._others = [self._opened.enter_context(closing(_lender(path))) for path in self._reuse_paths]
+            self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))
+            others = [open_database(path, read_only=True, resumable=True) for path in self._reuse_paths]
+            self._others = [self._opened.enter_context(closing(other)) for other in others]
             self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
         except BaseException as error:
             self._opened.close()
             if isinstance(error, sqlite3.Error | OSError):
-                raise self._trouble(error) from error
+                raise self._explain(error) from error
             raise
         return self
 
@@ -106,29 +108,24 @@ class Store:
     ) -> None:
         try:
             if exc_type is None or not issubclass(exc_type, StoreError):
-                self._write()
+                self.commit()
         finally:
             self._opened.close()
 
-    def _open(self) -> sqlite3.Connection:
-        return open_database(self._path, self._read_only, whole=not self._read_only)
-
-    def require_present(self) -> None:
-        """Raise `RunFolderError` if an older society wrote this store, so that no run can go on with it."""
-        version = self.meta()["store_version"]
-        if version != VERSION:
-            raise outdated(self._path, version)
+    def require_resumable(self) -> None:
+        """Raise `RunFolderError` if the store is of a version whose runs can be read but not resumed."""
+        require_resumable(self._path, self.meta()["store_version"])
 
     # -- writing
 
     async def add(self, turn: Turn, reused: bool = False) -> None:
-        """Commit a finished turn, together with whatever else is finished at this moment.
+        """Commit a finished turn, together with all that is finished at this moment.
 
         Raises `StoreError` when it cannot be written; nothing written before is lost.
         """
-        self._change()
+        self._announce_change()
         keys = [self._add_text(message.content) for message in turn.messages]
-        self._pending.append((_INSERT_TURN, turn_row(turn, keys, reused)))
+        self._pending.append((TURNS.insert, write_turn(turn, keys, reused)))
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
@@ -136,47 +133,58 @@ class Store:
         self._waiting.append(committed)
         await committed
 
-    def _change(self) -> None:
+    def _announce_change(self) -> None:
         if self._on_change is not None:
             on_change, self._on_change = self._on_change, None
             on_change()
 
     def add_result(self, result: ResultRow) -> None:
-        """Store how a debate ended; committed with the next turns, at the latest when the store is closed."""
-        self._pending.append((_INSERT_RESULT, result_row(result)))
+        """Store how a debate ended. It is committed with the next turns, at the latest when the store is closed."""
+        self._pending.append((RESULTS.insert, RESULTS.write(result)))
 
     def add_training(self, adapter: AdapterRow, examples: Sequence[ExampleRow]) -> None:
-        """Store a finished training and where its rows come from, at once, in place of an earlier one."""
-        self._pending.append((_INSERT_ADAPTER, adapter_values(adapter)))
+        """Store a finished training and the origin of its rows, at once, in place of an earlier one."""
+        self._pending.append((ADAPTERS.insert, ADAPTERS.write(adapter)))
         self._pending.append((_DELETE_EXAMPLES, (adapter.iteration, adapter.learner, adapter.agent)))
-        self._pending += [(_INSERT_EXAMPLE, example_values(row)) for row in examples]
-        self._db.execute("PRAGMA synchronous=FULL")  # not even a power cut may cost a training, which took long
-        self._write()
+        self._pending += [(EXAMPLES.insert, EXAMPLES.write(row)) for row in examples]
+        self._db.execute("PRAGMA synchronous=FULL")  # training took long: not even a power cut may lose it
+        self.commit()
         self._db.execute("PRAGMA synchronous=NORMAL")
 
     def set_meta(self, values: dict[str, str]) -> None:
         """Store facts about the run, at once."""
-        self._pending += [("INSERT OR REPLACE INTO meta VALUES (?, ?)", pair) for pair in values.items()]
-        self._write()
+        self._pending += [(META.insert, META.write(MetaRow(name, value))) for name, value in values.items()]
+        self.commit()
 
     def commit(self) -> None:
-        """Commit whatever is still waiting. Raises `StoreError` when it cannot be written."""
-        self._write()
+        """Commit all that is pending. Raises `StoreError` when it cannot be written."""
+        if not self._pending:
+            return
+        try:
+            with self._db:
+                self._db.execute("BEGIN")
+                for statement, values in self._pending:
+                    self._db.execute(statement, values)
+        except (sqlite3.Error, OSError) as error:
+            self._known.clear()
+            raise self._explain(error) from error
+        self._pending.clear()
 
     def _add_text(self, text: str) -> bytes:
         key = text_key(text)
         if key not in self._known:
             if len(self._known) >= _KNOWN_TEXTS:
                 self._known.clear()
-            self._known[key] = None
-            self._pending.append((_INSERT_TEXT, (key, text.encode("utf-8", "replace").decode())))
+            self._known.add(key)
+            self._pending.append((_INSERT_TEXT, TEXTS.write(TextRow(key, text))))
         return key
 
     def _flush(self) -> None:
+        """Commit, and wake up the debates that wait for their turns."""
         waiting, self._waiting = self._waiting, []
         failure: StoreError | RunFolderError | None = None
         try:
-            self._write()
+            self.commit()
         except (StoreError, RunFolderError) as error:
             failure = error
         for turn in waiting:
@@ -187,133 +195,124 @@ class Store:
             else:
                 turn.set_exception(failure)
 
-    def _write(self) -> None:
-        if not self._pending:
-            return
-        try:
-            with self._db:
-                self._db.execute("BEGIN")
-                for statement, values in self._pending:
-                    self._db.execute(statement, values)
-        except (sqlite3.Error, OSError) as error:
-            self._known.clear()
-            raise self._trouble(error) from error
-        self._pending.clear()
-
-    # -- what is there already
+    # -- reusing what is stored
 
     def find(self, turn: TurnId, key: str) -> GenerateOutput | None:
-        """Return the reply of this turn, if it is stored and was shaped by the same things.
+        """Return the stored reply of this turn if everything that shaped it is the same (`key`), else None.
 
-        What was read in the reply is left behind: whoever takes it over reads it again.
+        Only the reply is returned: the caller derives answer, confidence and status again.
         """
         if not self._resuming:
             return None
         debate = (turn.iteration, turn.item, turn.sample)
         if debate not in self._debates:
-            rows = self._db.execute("SELECT * FROM turns WHERE iteration=? AND item=? AND sample=?", debate)
-            self._debates[debate] = {t.id: t for t in (read_turn({**row, "chat": "[]"}, str) for row in rows)}
+            query = "SELECT * FROM turns WHERE iteration=? AND item=? AND sample=?"
+            turns = self._read(_read_without_prompt, query, debate)
+            self._debates[debate] = {found.id: found for found in turns}
         found = self._debates[debate].get(turn)
         return found.reply if found and found.key == key else None
 
-    def finish_debate(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
-        """Free the memory of a finished debate, and delete its stored turns that are not among those `spoken`
-        this time: once failed turns are mended, a debate may take another course and end earlier."""
-        stored = self._debates.pop((iteration, item, sample), {})
-        for turn in stored.keys() - set(spoken) if stored else ():
-            self._pending.append((_DELETE_TURN, _place(turn)))
-
-    def update_derived(self, turn: Turn) -> None:
-        """Store what this run reads in a reply that `find` returned, and what it was shown, where that has changed."""
-        i = turn.id
-        values = derived_values(turn)
-        if values != derived_values(self._debates[i.iteration, i.item, i.sample][i]):
-            self._change()
-            self._pending.append((_UPDATE_DERIVED, (*values, *_place(i))))
-
-    def annotate(self, turn: TurnId, text: str) -> None:
-        """Store with a turn that did not fail what could not be made of it; committed with the next turns."""
-        self._pending.append((_UPDATE_ERROR, (text, *_place(turn))))
-
     def find_reusable(self, key: str) -> GenerateOutput | None:
-        """Return the reply of a turn of another run that was shaped by exactly the same things."""
+        """Return the reply of a turn of another run that was shaped by exactly the same things, or None."""
+        query = "SELECT * FROM turns WHERE key=? AND replied=1 LIMIT 1"
         for other in self._others:
-            row = other.execute("SELECT * FROM turns WHERE key=? AND replied=1 LIMIT 1", (key,)).fetchone()
-            if row is not None:
-                return read_turn({**row, "chat": "[]", "reads": "[]"}, str).reply
+            turns = list(self._read(_read_reply, query, (key,), other))
+            if turns:
+                return turns[0].reply
         return None
 
-    # -- reading
+    def update_derived(self, turn: Turn) -> None:
+        """Store what this run derives from a reply that `find` returned, and what the turn was shown, if it changed."""
+        i = turn.id
+        values = write_derived(turn)
+        if values != write_derived(self._debates[i.iteration, i.item, i.sample][i]):
+            self._announce_change()
+            self._pending.append((_UPDATE_DERIVED, (*values, *_key(i))))
+
+    def annotate(self, turn: TurnId, text: str) -> None:
+        """Store a note in `error` of a turn that did not fail; committed with the next turns."""
+        self._pending.append((_UPDATE_ERROR, (text, *_key(turn))))
+
+    def finish_debate(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
+        """Free the memory of a finished debate, and delete its stored turns that are not among those `spoken`.
+
+        Once failed turns are generated again, a debate may take another course and end earlier.
+        """
+        stored = self._debates.pop((iteration, item, sample), {})
+        for turn in stored.keys() - set(spoken) if stored else ():
+            self._pending.append((_DELETE_TURN, _key(turn)))
+
+    # -- reading: `where` is SQL over the columns, `values` are its parameters
 
     def turns(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Turn]:
-        """Turns, in the order of iteration, item, sample and then as committed; `where` is SQL over the columns."""
+        """Return turns in the order of iteration, item and sample, then as committed."""
         text_of = lru_cache(maxsize=10_000)(self._text)
-        query = f"SELECT *, {sound('turns')} AS sound FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
-        return (read_turn(row, text_of) for row in self._sound_rows("turns", query, values))
+        query = f"SELECT * FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
+        return self._read(lambda row: read_turn(row, text_of), query, values)
 
     def count(self, where: str = "1") -> int:
-        """How many turns there are; `where` is SQL over the columns."""
+        """Return the number of turns."""
         return int(str(self._one(f"SELECT count(*) FROM turns WHERE {where}")))
 
     def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
-        """How each debate ended, in the order of iteration, item and sample; `where` is SQL over the columns."""
+        """Return how each debate ended, in the order of iteration, item and sample."""
         query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"
-        return (read_result(row) for row in self._rows(query, values))
+        return self._read(RESULTS.read, query, values)
 
     def position(self) -> tuple[int, int]:
-        """The last row ids of turns and results: whatever is written from now on has these or higher ones."""
+        """Return the last row ids of turns and results. Rows that are written later have these or higher ones."""
         last = [self._one(f"SELECT coalesce(max(rowid), 0) FROM {table}") for table in ("turns", "results")]
         return int(str(last[0])), int(str(last[1]))
 
     def adapters(self) -> list[AdapterRow]:
-        """Every training, in the order of iteration, learner and agent."""
-        return [read_adapter(row) for row in self._rows("SELECT * FROM adapters ORDER BY iteration, learner, agent")]
+        """Return every training, in the order of iteration, learner and agent."""
+        query = "SELECT * FROM adapters ORDER BY iteration, learner, agent"
+        return list(self._read(read_adapter, query))
 
     def examples(self, where: str = "1", values: Sequence[object] = ()) -> list[ExampleRow]:
-        """Where training rows come from, in the order of iteration, learner, agent and number."""
+        """Return the origin of training rows, in the order of iteration, learner, agent and number."""
         check_examples(self._db, self._path)
         query = f"SELECT * FROM examples WHERE {where} ORDER BY iteration, learner, agent, number"
-        return [read_example(row) for row in self._rows(query, values)]
+        return list(self._read(EXAMPLES.read, query, values))
 
     def meta(self) -> dict[str, str]:
-        """Facts about the run: resolved scenario, versions, model hashes."""
-        return {row["name"]: row["value"] for row in self._rows("SELECT * FROM meta")}
+        """Return facts about the run by name: resolved scenario, versions, model hashes."""
+        return {fact.name: fact.value for fact in self._read(META.read, "SELECT * FROM meta")}
 
     def debates(self, split: str) -> list[tuple[int, str, int]]:
-        """Iteration, item and sample of each debate of a split that has ended, in the order of `results`."""
+        """Return iteration, item and sample of each finished debate of a split, in the order of `results`."""
         query = "SELECT iteration, item, sample FROM results WHERE split=? ORDER BY iteration, item, sample"
-        return [(row["iteration"], row["item"], row["sample"]) for row in self._rows(query, (split,))]
+        return list(self._read(lambda row: (row["iteration"], row["item"], row["sample"]), query, (split,)))
 
-    def _sound_rows(self, table: str, query: str, values: Sequence[object]) -> Iterator[dict[str, Any]]:
-        """The rows of a query with a column `sound`. Raises `RunFolderError` at one that is not."""
+    def _read(
+        self,
+        read: Callable[[Row], _Record],
+        query: str,
+        values: Sequence[object] = (),
+        db: sqlite3.Connection | None = None,
+    ) -> Iterator[_Record]:
+        """Yield the record of each row of a query, by default on this run's store.
+
+        Raises `RunFolderError` at a row that this program did not write.
+        """
         try:
-            for row in self._rows(query, values):
-                if not row["sound"]:
-                    raise refuse_row(self._db, self._path, table)
-                yield row
+            for row in (db or self._db).execute(query, values):
+                yield read(row)
+        except (ValueError, KeyError, RecursionError, sqlite3.DataError) as error:
+            raise refuse(self._path, f"a row cannot be read: {error!s:.200}") from error
         except sqlite3.Error as error:
-            if "malformed JSON" in str(error) or isinstance(error, sqlite3.DataError):
-                raise refuse_row(self._db, self._path, table) from error
-            raise self._trouble(error) from error
-
-    def _rows(self, query: str, values: Sequence[object] = ()) -> Iterable[dict[str, Any]]:
-        return self._db.execute(query, values)
+            raise self._explain(error) from error
 
     def _text(self, key: bytes) -> str:
-        query = f"SELECT text, {sound('texts')} AS sound FROM texts WHERE key=?"
-        row = next(self._sound_rows("texts", query, (key,)), None)
-        if row is None and not self._sought:
-            self._sought = True
-            check_table(self._db, self._path, "texts")  # its key may be of another kind
-        return str(row["text"]) if row else "(this text is missing from the store)"
+        texts = list(self._read(TEXTS.read, "SELECT * FROM texts WHERE key=?", (key,)))
+        return texts[0].text if texts else "(this text is missing from the store)"
 
     def _one(self, query: str) -> object:
         row: dict[str, Any] | None = self._db.execute(query).fetchone()
         return next(iter(row.values())) if row else None
 
-    # -- trouble
-
-    def _trouble(self, error: Exception) -> StoreError | RunFolderError:
+    def _explain(self, error: Exception) -> StoreError | RunFolderError:
+        """Return the error for people."""
         if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
             return RunFolderError(f"{self._path} is no run store: {error}.", "Name another folder with --out.")
         return StoreError(

@@ -28,7 +28,7 @@ from society.runs.run import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.write import to_yaml
-from society.store.adapters import AdapterRow
+from society.store.rows import AdapterRow
 from society.training.loop import Learner, backend_of, learners, with_own_tokens
 from society.training.selection import make_example
 

@@ -24,7 +24,7 @@ from society.scenario.expand import PhasePlan, Society
 from society.scenario.members import agents_of
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.questions import Items
-from society.store.adapters import SHARED, AdapterRow, ExampleRow
+from society.store.rows import SHARED, AdapterRow, ExampleRow, Split
 from society.training.labels import Labels, open_labels
 from society.training.selection import TrainingSet, select_examples
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from backends.training import Training
     from society.store import Store
 
-Debates = Callable[[Society, Sequence[Item], int, str], Awaitable[list[DebateRecord]]]
+Debates = Callable[[Society, Sequence[Item], int, Split], Awaitable[list[DebateRecord]]]
 """Debates these items with this society in this iteration, for "evaluation" or "training"."""
 TOO_LONG = "too long"
 """Why the trainer left rows out."""

@@ -9,8 +9,7 @@ from society.metrics.iterations import IterationScore, score_iterations
 from society.runs.records import DebateRecord
 from society.scenario.expand import Society
 from society.store import Store
-from society.store.adapters import AdapterRow, ExampleRow
-from society.store.rows import ResultRow
+from society.store.rows import AdapterRow, ExampleRow, ResultRow
 from society.training.loop import learners
 
 Debate = tuple[int, str, int]

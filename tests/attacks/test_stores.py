@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from society.runs.records import load_record, load_records
 from society.runs.run import Run
 from society.store import Store
 from tests.report.reports import run_sums
+from tests.store.forged import forge
 
 DEBATE = "[{name: debate, topology: complete, rounds: 2}]"
 
@@ -26,13 +25,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def change(sound: Path, tmp_path: Path, *statements: str) -> Run:
-    """A copy of the run in which `statements` were executed."""
-    folder = tmp_path / "stranger"
-    shutil.copytree(sound, folder)
-    db = sqlite3.connect(folder / "store.sqlite")
-    db.executescript("PRAGMA writable_schema=ON;" + ";".join(statements))
-    db.close()
-    return Run(folder)
+    return forge(sound, tmp_path / "stranger", *statements)
 
 
 def test_a_sound_store_is_read(sound: Path, tmp_path: Path) -> None:
@@ -106,13 +99,13 @@ def test_a_version_that_is_none_is_shown_short_and_harmless(sound: Path, tmp_pat
         "UPDATE results SET support = 1.5",
         "UPDATE results SET support = -0.5",
         "UPDATE turns SET status = 'splendid'",
-        "UPDATE turns SET chat = 'no JSON'",
-        "UPDATE turns SET chat = '{}'",
-        "UPDATE turns SET chat = '[[1, 2]]'",
-        'UPDATE turns SET chat = \'[["user", "../.."]]\'',
+        "UPDATE turns SET messages = 'no JSON'",
+        "UPDATE turns SET messages = '{}'",
+        "UPDATE turns SET messages = '[[1, 2]]'",
+        'UPDATE turns SET messages = \'[["user", "../.."]]\'',
         "UPDATE turns SET reads = '[[[], 1, \"a\"]]'",
         f"UPDATE turns SET reads = '{'[' * 900 + ']' * 900}'",
-        f"UPDATE turns SET chat = '{'[' * 100_000 + ']' * 100_000}'",
+        f"UPDATE turns SET messages = '{'[' * 100_000 + ']' * 100_000}'",
         "UPDATE results SET verdicts = '[]'",
         "UPDATE results SET verdicts = '{\"a\": 3}'",
         "UPDATE results SET tied = '[[1]]'",

@@ -1,8 +1,9 @@
-"""Stores of version 1: read as they are, never written, and refused where a run would go on with them."""
+"""Stores of older versions: all are read as they are; runs of version 2 go on, those of version 1 are refused."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from society.cli import main
 from society.core.errors import RunFolderError
+from society.core.types import Turn, TurnId
+from society.runner.watcher import Watcher
 from society.runs.records import load_records
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
@@ -19,8 +22,10 @@ from society.store import Store
 from society.store.migrate import READABLE, VERSION
 from society.store.tokens import pack_tokens, unpack_tokens
 from tests.conftest import rows
+from tests.store.forged import forge, tables
 
-DUMP = Path(__file__).parents[1] / "data" / "store_v1.sql"
+DATA = Path(__file__).parents[1] / "data"
+"""Stores as older versions of this program wrote them, in SQL."""
 ADAPTER = (
     "INSERT INTO adapters VALUES (0, 'critic', '*', 'h', 'adapters/1/critic/shared', 'b', 1, '{}', '[0.5]', 9, 1.5)"
 )
@@ -34,13 +39,18 @@ phases: [{name: debate, topology: complete, rounds: 2}]
 """
 
 
-def write_v1(folder: Path, *more: str) -> Path:
-    """Write a run folder as the first version of the store left it."""
+def write_old(folder: Path, *more: str, version: int = 1) -> Path:
+    """Write a run folder as this version of the store left it."""
     folder.mkdir()
     with sqlite3.connect(folder / "store.sqlite") as db:
-        db.executescript(DUMP.read_text() + ";".join(more))
+        db.executescript((DATA / f"store_v{version}.sql").read_text() + ";".join(more))
     db.close()
     return folder
+
+
+def in_order(row: dict[str, object]) -> list[tuple[str, str]]:
+    """The values of a row by column, without spaces, which JSON may have."""
+    return sorted((name, repr(value).replace(" ", "")) for name, value in row.items())
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -48,7 +58,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def test_an_old_store_is_read_and_not_written(tmp_path: Path) -> None:
-    folder = write_v1(tmp_path / "old", ADAPTER)
+    folder = write_old(tmp_path / "old", ADAPTER)
     before = digest(folder)
     found = Run(folder)
     assert [(turn.tokens, turn.replied, turn.status) for turn in found.turns()] == [(None, True, "ok")] * 18
@@ -76,7 +86,7 @@ def test_an_old_store_is_read_and_not_written(tmp_path: Path) -> None:
 def test_commands_that_read_runs_read_old_ones(
     tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"OLD": write_v1(tmp_path / "old"), "OTHER": write_v1(tmp_path / "other")}
+    places = {"OLD": write_old(tmp_path / "old"), "OTHER": write_old(tmp_path / "other")}
     before = digest(places["OLD"])
     words = [str(places.get(word, word)).replace("OUT", str(tmp_path / "out")) for word in command]
     assert main(words) == 0, capsys.readouterr().err
@@ -85,7 +95,7 @@ def test_commands_that_read_runs_read_old_ones(
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_an_old_run_is_not_gone_on_with(scenario: Callable[..., Scenario], tmp_path: Path, resume: bool) -> None:
-    folder = write_v1(tmp_path / "old")
+    folder = write_old(tmp_path / "old")
     before = digest(folder)
     with pytest.raises(
         RunFolderError, match=r"version 1, which an older society wrote.*no run can go on with it"
@@ -98,35 +108,106 @@ def test_an_old_run_is_not_gone_on_with(scenario: Callable[..., Scenario], tmp_p
 
 
 def test_no_turn_is_taken_from_an_old_run(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
-    folder = write_v1(tmp_path / "old")
+    folder = write_old(tmp_path / "old")
     with pytest.raises(RunFolderError, match="take turns from it"):
         run(scenario(TEXT), tmp_path / "new", reuse=[folder])
 
 
 def test_a_new_run_says_what_the_old_one_said(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
     """Columns that both versions have mean the same in both."""
-    old = rows(write_v1(tmp_path / "old"))
+    old = rows(write_old(tmp_path / "old"))
     new = rows(run(scenario(TEXT), tmp_path / "new"))
-    for row in new:
-        for added in ("tokens", "replied"):
-            row.pop(added, None)
+    common = set(old[0]) & set(new[0]) | set(old[-1]) & set(new[-1])
+    assert {"text", "reads", "verdicts"} < common
     for row in (*old, *new):
-        row.pop("key", None)
-    assert new == old
+        for name in {"key", *row} - common | {"key"}:
+            row.pop(name, None)
+    assert sorted(map(in_order, new)) == sorted(map(in_order, old))
 
 
-@pytest.mark.parametrize("said", ["3", "99", "x", ""])
+@pytest.mark.parametrize("said", ["4", "99", "x", ""])
 def test_another_version_is_refused(tmp_path: Path, said: str) -> None:
-    folder = write_v1(tmp_path / "old", f"UPDATE meta SET value = '{said}' WHERE name = 'store_version'")
+    folder = write_old(tmp_path / "old", f"UPDATE meta SET value = '{said}' WHERE name = 'store_version'")
     with pytest.raises(RunFolderError, match="this program reads version"):
         Run(folder).turns()
 
 
-def test_a_store_that_is_not_of_the_version_that_it_says_is_refused(tmp_path: Path) -> None:
-    folder = write_v1(tmp_path / "old", f"UPDATE meta SET value = '{VERSION}' WHERE name = 'store_version'")
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_that_is_not_of_the_version_that_it_says_is_refused(tmp_path: Path, version: int) -> None:
+    change = f"UPDATE meta SET value = '{VERSION}' WHERE name = 'store_version'"
+    folder = write_old(tmp_path / "old", change, version=version)
     with pytest.raises(RunFolderError, match="not ours"):
         Run(folder).turns()
-    assert set(READABLE) == {"1", VERSION}
+    assert set(READABLE) == {"1", "2", VERSION}
+
+
+# Version 2
+
+
+def check_contents(found: Run) -> None:
+    turns = found.turns()
+    [drawn] = [turn for turn in turns if turn.tokens]
+    [broken] = [turn for turn in turns if turn.status == "failed"]
+    assert [len(turn.messages) for turn in turns] == [1, 1, 1, 3, 3, 3] * 3
+    assert (drawn.tokens, drawn.confidence, drawn.logprob) == ((1, 2), 0.5, -2.5)
+    assert (broken.replied, broken.error, broken.tokens) == (False, "It broke.", None)
+    assert [(read.round, read.agent) for read in broken.reads] == [(1, "solver-1"), (1, "solver-3")]
+    [adapter], [example] = found.adapters(), found.examples()
+    assert (adapter.trained_on, adapter.left_out, adapter.losses[0]) == ("t", {"not selected": 2}, 0.5)
+    assert math.isnan(adapter.losses[1])
+    assert example.source == TurnId(0, "2+26", "debate", 2, "solver-2")
+    assert example.source in [turn.id for turn in turns]
+
+
+def test_a_store_of_version_2_is_read_and_not_written(tmp_path: Path) -> None:
+    folder = write_old(tmp_path / "old", version=2)
+    before = digest(folder)
+    check_contents(Run(folder))
+    assert digest(folder) == before
+
+
+def test_a_store_of_version_2_is_migrated_when_its_run_goes_on(
+    scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    folder = write_old(tmp_path / "old", version=2)
+    fresh: list[Turn] = []
+
+    class Counter(Watcher):
+        def turn(self, turn: Turn, replayed: bool) -> None:
+            fresh.extend([turn] * (not replayed))
+
+    with Store(folder / "store.sqlite") as store:
+        assert store.meta()["store_version"] == VERSION
+    check_contents(Run(folder))
+    run(scenario(TEXT), folder, resume=True, watcher=Counter())
+    assert [turn.id.agent for turn in fresh] == ["solver-2"]  # the one that had failed
+    new = run(scenario(TEXT), tmp_path / "new")
+    assert tables(folder / "store.sqlite") == tables(new.folder / "store.sqlite")
+    assert [turn.text for turn in Run(folder).turns()] == [turn.text for turn in new.turns()]
+    assert Run(folder).results() == new.results()
+
+
+def test_turns_of_version_2_are_reused(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    folder = write_old(tmp_path / "old", version=2)
+    before = digest(folder)
+    assert run(scenario(TEXT), tmp_path / "new", reuse=[folder]).count_reused() == 17
+    assert digest(folder) == before
+
+
+@pytest.mark.parametrize("value", ["round = -1", "agent = x'00'", "confidence = 2.0", "finish_reason = 'bored'"])
+def test_a_store_of_version_2_with_other_values_is_refused_and_stays(
+    scenario: Callable[..., Scenario], tmp_path: Path, value: str
+) -> None:
+    folder = write_old(tmp_path / "old", f"UPDATE turns SET {value} WHERE rowid = 3", version=2)
+    before = rows(folder)
+    for attempt in (
+        Store(folder / "store.sqlite").__enter__,
+        Run(folder).turns,
+        lambda: run(scenario(TEXT), folder, resume=True),
+    ):
+        with pytest.raises(RunFolderError, match="no run store that society wrote"):
+            attempt()
+    assert rows(folder) == before
 
 
 @pytest.mark.parametrize("tokens", [None, (), (0,), (1, 65535), (65536, 3), (2**31 - 1,)])
@@ -140,11 +221,6 @@ def test_token_ids_are_stored_as_they_are(tokens: tuple[int, ...] | None) -> Non
 @pytest.mark.parametrize("blob", ["x''", "x'03000000'", "x'02010203'", "x'0400'", "'text'", "7"])
 def test_token_ids_from_strangers_are_checked(scenario: Callable[..., Scenario], tmp_path: Path, blob: str) -> None:
     done = run(scenario(TEXT), tmp_path / "run")
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    (copy / "store.sqlite").write_bytes((done.folder / "store.sqlite").read_bytes())
-    with sqlite3.connect(copy / "store.sqlite") as db:
-        db.execute(f"UPDATE turns SET tokens = {blob} WHERE agent = 'solver-1'")
-    db.close()
-    with pytest.raises(RunFolderError, match="breaks the rule"):
-        Run(copy).turns()
+    forged = forge(done.folder, tmp_path / "copy", f"UPDATE turns SET tokens = {blob} WHERE agent = 'solver-1'")
+    with pytest.raises(RunFolderError, match="no run store that society wrote"):
+        forged.turns()

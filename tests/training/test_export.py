@@ -19,7 +19,7 @@ from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
-from society.store.adapters import SHARED
+from society.store.rows import SHARED
 from society.training.export import TrainingExport, training_examples, training_rows
 from tests.backends.hf.tiny import make_model, one_thread
 

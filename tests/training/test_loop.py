@@ -29,7 +29,7 @@ from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
-from society.store.adapters import SHARED
+from society.store.rows import SHARED
 from society.training import loop
 from society.training.selection import TrainingSet, select_examples
 from tests.backends.hf.tiny import make_model, one_thread

@@ -13,7 +13,7 @@ from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run
 from society.scenario import check_scenario, load_scenario
 from society.session import run
-from society.store.adapters import SHARED
+from society.store.rows import SHARED
 from tests.backends.hf.tiny import make_model, one_thread
 
 FOLDER = Path(__file__).parents[2] / "scenarios" / "paper"

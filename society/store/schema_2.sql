@@ -1,4 +1,4 @@
--- A run store, version 2. Texts are stored once each; a turn's chat is a list of [role, text key in hex].
+-- A run store, version 2: read, and migrated when a run goes on with it (`society.store.migrate`).
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE texts (key BLOB PRIMARY KEY, text TEXT NOT NULL);

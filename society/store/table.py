@@ -1,0 +1,183 @@
+"""A table of the store, derived from a dataclass: its schema, its constraints, and how values are written and read.
+
+The type of a field decides its column. Text, numbers and truth values are stored as they are, a `Literal` as text with
+a constraint, any other type as JSON. A field with a default may be missing from the file of an older society: reading
+takes the default, and opening the file for writing adds the column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from society.core.columns import Between, Column, list_columns, make_builder
+
+Record = TypeVar("Record")
+COUNT = Between(0, 2**53 - 1)
+"""Bounds of an integer whose field gives none. JavaScript can hold the largest one, too."""
+NUMBER = Between(-1e300, 1e300)
+"""Bounds of a real number whose field gives none: the number is finite."""
+encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=dict).encode
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a column holds values: its SQL type, its constraint in SQL (or none), and the conversion each way.
+
+    None is stored as NULL and is never converted.
+    """
+
+    sql: str
+    rule: str = ""
+    encode: Callable[[Any], Any] | None = None
+    decode: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Table(Generic[Record]):
+    """A table with one row for each record. `key` names the columns of its primary key.
+
+    A table that is `ordered` numbers its rows in the order of insertion (`rowid`). `codecs` replaces the derived codecs
+    of these columns.
+    """
+
+    name: str
+    record: type[Record]
+    key: tuple[str, ...]
+    ordered: bool = False
+    codecs: Mapping[str, Codec] = field(default_factory=dict)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The columns by name, in the order of the fields."""
+        return {column.name: column for column in list_columns(self.record)}
+
+    @cached_property
+    def _codecs(self) -> dict[str, Codec]:
+        return {name: self.codecs.get(name) or derive_codec(column) for name, column in self.columns.items()}
+
+    def schema(self, names: Iterable[str] = ()) -> str:
+        """Return the SQL that creates the table with these columns in this order; by default with all."""
+        lines = [*map(self.define, names or self.columns), f"PRIMARY KEY ({', '.join(self.key)})"]
+        body, options = ",\n  ".join(lines), "STRICT" if self.ordered else "STRICT, WITHOUT ROWID"
+        return f"CREATE TABLE {self.name} (\n  {body}\n) {options}"
+
+    def define(self, name: str) -> str:
+        """Return the SQL that defines a column."""
+        column, codec = self.columns[name], self._codecs[name]
+        parts = [name, codec.sql]
+        if not column.optional:
+            parts.append("NOT NULL")
+        if column.default not in (MISSING, None):
+            parts.append(f"DEFAULT {_literal(self._encode(name, column.default))}")
+        if codec.rule:
+            parts.append(f"CHECK ({codec.rule})")
+        return " ".join(parts)
+
+    def rules(self) -> dict[str, str]:
+        """Return SQL by column that is true for each valid value, where the table itself does not ensure this."""
+        found = {}
+        for name, codec in self._codecs.items():
+            kinds = f"'{codec.sql.lower()}'" + (", 'null'" if self.columns[name].optional else "")
+            valid = f" AND ({codec.rule}) IS NOT 0" if codec.rule else ""
+            found[name] = f"typeof({name}) IN ({kinds}){valid}"
+        return found
+
+    def missing(self, names: Iterable[str]) -> list[str] | None:
+        """Return the columns that a table with these columns lacks; None if it cannot be a table of this kind."""
+        present = set(names)
+        lacking = [name for name in self.columns if name not in present]
+        known = present <= self.columns.keys()
+        return lacking if known and all(self.columns[name].default is not MISSING for name in lacking) else None
+
+    @cached_property
+    def insert(self) -> str:
+        """The SQL that writes a row, in place of an earlier one with the same key."""
+        names, places = ", ".join(self.columns), ", ".join("?" * len(self.columns))
+        return f"INSERT OR REPLACE INTO {self.name} ({names}) VALUES ({places})"
+
+    @cached_property
+    def where_key(self) -> str:
+        """The SQL condition that selects the row of a key."""
+        return " AND ".join(f"{name}=?" for name in self.key)
+
+    def write(self, record: Record, **encoded: object) -> tuple[Any, ...]:
+        """Return the values of a row for `insert`. Columns in `encoded` take these values as they are."""
+        return self._encode_all(tuple(self.columns), record, encoded)
+
+    def write_part(self, names: Sequence[str], record: Record, **encoded: object) -> tuple[Any, ...]:
+        """Return the values of these columns alone, as `write` does."""
+        return self._encode_all(names, record, encoded)
+
+    def read(self, row: Mapping[str, Any], **decoded: object) -> Record:
+        """Return the record of a row. Columns in `decoded` take these values as they are.
+
+        Raises `ValueError` or `KeyError` for values that `write` does not write.
+        """
+        values = dict(row)
+        for name, decode in self._decoders:
+            if name not in decoded and values.get(name) is not None:
+                values[name] = decode(values[name])
+        return self._build(values | decoded)
+
+    @cached_property
+    def _decoders(self) -> list[tuple[str, Callable[[Any], Any]]]:
+        return [(name, codec.decode) for name, codec in self._codecs.items() if codec.decode]
+
+    @cached_property
+    def _build(self) -> Callable[[Mapping[str, Any]], Record]:
+        return make_builder(self.record)
+
+    @cached_property
+    def _getters(self) -> dict[str, Callable[[Any], Any]]:
+        return {name: attrgetter(column.path) for name, column in self.columns.items()}
+
+    def _encode_all(self, names: Sequence[str], record: Record, encoded: Mapping[str, object]) -> tuple[Any, ...]:
+        getters, encode = self._getters, self._encode
+        return tuple(encoded[name] if name in encoded else encode(name, getters[name](record)) for name in names)
+
+    def _encode(self, name: str, value: Any) -> Any:
+        encode = self._codecs[name].encode
+        return value if value is None or encode is None else encode(value)
+
+
+def derive_codec(column: Column) -> Codec:
+    """Return the codec of a column, by its type."""
+    name, kind = column.name, column.scalar
+    if column.choices:
+        return Codec("TEXT", f"{name} IN ({', '.join(map(_literal, column.choices))})")
+    if kind is str:
+        return Codec("TEXT", encode=to_storable)
+    if kind is bytes:
+        return Codec("BLOB")
+    if kind is bool:
+        return Codec("INTEGER", f"{name} IN (0, 1)", int, bool)
+    if kind in (int, float):
+        bounds = column.bounds or (COUNT if kind is int else NUMBER)
+        return Codec("INTEGER" if kind is int else "REAL", f"{name} BETWEEN {bounds.low!r} AND {bounds.high!r}")
+    return Codec("TEXT", "", lambda value: to_storable(encode_json(value)), _make_json_decoder(column.kind))
+
+
+def _make_json_decoder(kind: Any) -> Callable[[str], Any]:
+    """Return a function that reads JSON as this type, strictly. It raises `ValueError` for other JSON."""
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    return lambda text: adapter.validate_json(text, strict=True)
+
+
+def to_storable(text: str) -> str:
+    """Return the text without lone surrogates, which SQLite cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _literal(value: object) -> str:
+    """Return a value as SQL."""
+    if isinstance(value, str):
+        quoted = value.replace("'", "''")
+        return f"'{quoted}'"
+    return f"X'{value.hex()}'" if isinstance(value, bytes) else repr(value)
