@@ -1,24 +1,31 @@
-"""A run as pandas data frames, and these as files: for people who go on elsewhere. Needs the extra `tables`.
+"""A run as pandas data frames, and these as files, for analysis elsewhere. Needs the extra `tables`.
 
 turns_table      a row for each turn
 results_table    a row for each debate
 edges_table      a row for each time a turn read another
-write_tables     all of them into a folder, as Parquet, JSON lines or CSV (where no text is a formula:
-                 `society.metrics.spreadsheet` says how, and gives the text back)
+write_tables     all of them in a folder, as Parquet, JSON lines or CSV (`society.metrics.spreadsheet` keeps texts in
+                 CSV from being formulas)
+
+Columns derive from the dataclasses `Turn`, `ResultRow`, `DebateCounts` and `EdgeRow`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from society.core.atomic import appearing
+from society.core.columns import Column, list_columns
 from society.core.errors import InputError, MissingExtraError
-from society.core.types import Turn, TurnId
+from society.core.types import Turn, TurnId, Usage
 from society.metrics.spreadsheet import quote
 from society.runs.records import DebateRecord, load_records
+from society.store.rows import ResultRow
+from society.store.table import encode_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,99 +33,142 @@ if TYPE_CHECKING:
     from society.runs.run import Run
 
 Format = Literal["parquet", "jsonl", "csv"]
+Columns = Sequence[Column]
+_TYPES = {bool: "boolean", int: "Int64", float: "Float64", str: "string"}
+"""The pandas type of a column, by the type of its values. Collections become JSON."""
 
-TURN_TYPES = {
-    "split": "string",
-    "iteration": "Int64", "item": "string", "sample": "Int64", "phase": "string", "round": "Int64", "agent": "string",
-    "text": "string", "answer": "string", "right": "boolean", "status": "string", "error": "string",
-    "finish_reason": "string", "logprob": "Float64", "confidence": "Float64", "adapter": "string",
-    "prompt_tokens": "Int64", "generated_tokens": "Int64", "cached_tokens": "Int64", "seconds": "Float64",
-    "key": "string",
-}  # fmt: skip
-RESULT_TYPES = {
-    "split": "string",
-    "iteration": "Int64", "item": "string", "sample": "Int64", "question": "string", "gold": "string",
-    "answer": "string", "correct": "boolean", "support": "Float64", "reason": "string", "turns": "Int64",
-    "failed": "Int64", "prompt_tokens": "Int64", "generated_tokens": "Int64", "cached_tokens": "Int64",
-    "seconds": "Float64",
-}  # fmt: skip
-EDGE_TYPES = {
-    "split": "string",
-    "iteration": "Int64", "item": "string", "sample": "Int64", "sender": "string", "sender_phase": "string",
-    "sender_round": "Int64", "reader": "string", "reader_phase": "string", "reader_round": "Int64",
-    "sender_answer": "string", "sender_right": "boolean", "answer_before": "string", "answer_after": "string",
-    "right_before": "boolean", "right_after": "boolean",
-}  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class TurnContext:
+    """What a table says of a turn beside its fields. `right` is False where the answer was not readable."""
+
+    split: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DebateCounts:
+    """What a table says of a debate beside its result."""
+
+    turns: int
+    failed: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRow:
+    """One reading: the turn that was read (`sender`), and the reader's answer before and after.
+
+    None stands before a reader's first turn, and for answers that could not be read.
+    """
+
+    split: str
+    iteration: int
+    item: str
+    sample: int
+    sender: str
+    sender_phase: str
+    sender_round: int
+    reader: str
+    reader_phase: str
+    reader_round: int
+    sender_answer: str | None
+    sender_right: bool
+    answer_before: str | None
+    answer_after: str | None
+    right_before: bool | None
+    right_after: bool
+
+
+def _select(record: type[Any], *left_out: str) -> Columns:
+    return [column for column in list_columns(record) if column.name not in left_out]
+
+
+TURN_COLUMNS = _select(Turn, "messages", "reads", "tokens", "replied")
+RESULT_COLUMNS = _select(ResultRow, "tied", "verdicts")
 
 
 def turns_table(run: Run) -> pd.DataFrame:
-    """A row for each turn of a finished debate, in order; `right` is False where the answer was not readable."""
-    return _frame(((_turn_row(r, turn)) for r in _all_records(run) for turn in r.turns), TURN_TYPES)
+    """Return a row for each turn of a finished debate, in order."""
+    debates = ((record, turn) for record in _all_records(run) for turn in record.turns)
+    rows = ((TurnContext(record.result.split, record.right(turn)), turn) for record, turn in debates)
+    return _frame(rows, list_columns(TurnContext), TURN_COLUMNS)
 
 
 def results_table(run: Run) -> pd.DataFrame:
-    """A row for each finished debate, with its decision and cost; no `answer` where it did not decide."""
-    return _frame(map(_result_row, _all_records(run)), RESULT_TYPES)
+    """Return a row for each finished debate, with its decision and cost. An undecided debate has no `answer`."""
+    rows = ((record.result, _count(record)) for record in _all_records(run))
+    return _frame(rows, RESULT_COLUMNS, list_columns(DebateCounts))
 
 
 def edges_table(run: Run) -> pd.DataFrame:
-    """A row for each time a turn read another: what the sender said, the reader's answer before and after.
-
-    Nothing (NA) stands before a reader's first turn, and for answers that could not be read.
-    """
-    return _frame((row for record in _all_records(run) for row in _edge_rows(record)), EDGE_TYPES)
+    """Return a row for each time a turn read another."""
+    rows = ((edge,) for record in _all_records(run) for edge in _list_edges(record))
+    return _frame(rows, list_columns(EdgeRow))
 
 
 def _all_records(run: Run) -> list[DebateRecord]:
-    """The evaluation's debates, then those for training."""
+    """Return the debates of the evaluation, then those for training."""
     return [*load_records(run), *load_records(run, split="training")]
 
 
-def _turn_row(record: DebateRecord, turn: Turn) -> list[Any]:
-    i, u = turn.id, turn.usage
-    return [
-        record.result.split,
-        i.iteration, i.item, i.sample, i.phase, i.round, i.agent, turn.text, turn.answer, record.right(turn),
-        turn.status, turn.error, turn.finish_reason, turn.logprob, turn.confidence, turn.adapter, u.prompt_tokens,
-        u.generated_tokens, u.cached_tokens, u.seconds, turn.key,
-    ]  # fmt: skip
-
-
-def _result_row(record: DebateRecord) -> list[Any]:
-    r, u = record.result, record.usage
+def _count(record: DebateRecord) -> DebateCounts:
     failed = sum(turn.status == "failed" for turn in record.turns)
-    return [
-        r.split, r.iteration, r.item, r.sample, r.question, r.gold, r.decision.answer, r.correct, r.decision.support,
-        r.decision.reason, len(record.turns), failed, u.prompt_tokens, u.generated_tokens, u.cached_tokens, u.seconds,
-    ]  # fmt: skip
+    return DebateCounts(len(record.turns), failed, record.usage)
 
 
-def _edge_rows(record: DebateRecord) -> Iterable[list[Any]]:
+def _list_edges(record: DebateRecord) -> Iterator[EdgeRow]:
     turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
     latest: dict[str, Turn] = {}
     for turn in record.turns:
         before = latest.get(turn.id.agent)
         for source in (turns[i] for i in turn.reads if i in turns):
-            s, r = source.id, turn.id
-            yield [
-                record.result.split,
-                r.iteration, r.item, r.sample, s.agent, s.phase, s.round, r.agent, r.phase, r.round,
-                source.answer, record.right(source), before.answer if before else None, turn.answer,
-                record.right(before) if before else None, record.right(turn),
-            ]  # fmt: skip
+            yield _make_edge(record, source, turn, before)
         latest[turn.id.agent] = turn
 
 
-def _frame(rows: Iterable[Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
+def _make_edge(record: DebateRecord, source: Turn, turn: Turn, before: Turn | None) -> EdgeRow:
+    return EdgeRow(
+        split=record.result.split,
+        iteration=turn.id.iteration,
+        item=turn.id.item,
+        sample=turn.id.sample,
+        sender=source.id.agent,
+        sender_phase=source.id.phase,
+        sender_round=source.id.round,
+        reader=turn.id.agent,
+        reader_phase=turn.id.phase,
+        reader_round=turn.id.round,
+        sender_answer=source.answer,
+        sender_right=record.right(source),
+        answer_before=before.answer if before else None,
+        answer_after=turn.answer,
+        right_before=record.right(before) if before else None,
+        right_after=record.right(turn),
+    )
+
+
+def _frame(rows: Iterable[tuple[Any, ...]], *parts: Columns) -> pd.DataFrame:
+    """Return a table. Each row is a tuple of records, one for each of these lists of columns."""
     try:
         import pandas as pd
     except ImportError as error:
         raise MissingExtraError("A table", "pandas", "tables") from error
-    return pd.DataFrame(list(rows), columns=list(types)).astype(types)
+    columns = [column for part in parts for column in part]
+    getters = [[_make_getter(column) for column in part] for part in parts]
+    values = [[get(one) for one, gets in zip(row, getters, strict=True) for get in gets] for row in rows]
+    types = {column.name: _TYPES.get(column.scalar or str, "string") for column in columns}
+    return pd.DataFrame(values, columns=list(types)).astype(types)
+
+
+def _make_getter(column: Column) -> Callable[[Any], Any]:
+    """Return a function that gets a column's value from its record, a collection as JSON."""
+    get = attrgetter(column.path)
+    return get if column.scalar else lambda record: encode_json(get(record))
 
 
 def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]:
-    """Write `turns`, `results` and `edges` into `folder` (made if needed), each file atomically; give their paths.
+    """Write `turns`, `results` and `edges` into `folder` (created if needed), each file atomically; return the paths.
 
     Raises `InputError` where the folder cannot be written, `MissingExtraError` without pandas or pyarrow.
     """
@@ -131,7 +181,7 @@ def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as plain data, with None where nothing is known. Numbers keep every digit."""
+    """Return the rows as plain data, with None for missing values. Numbers keep every digit."""
     plain = table.astype(object)
     return cast("list[dict[str, Any]]", plain.where(plain.notna(), None).to_dict("records"))
 
@@ -141,7 +191,7 @@ def _json_line(record: dict[str, Any]) -> str:
 
 
 def _quoted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with no text that a spreadsheet takes for a formula: see `society.metrics.spreadsheet`."""
+    """Return the table without texts that a spreadsheet takes for formulas."""
     texts = [name for name in table.columns if str(table[name].dtype) == "string"]
     return table.assign(**{name: table[name].map(quote, na_action="ignore") for name in texts})
 

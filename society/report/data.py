@@ -18,7 +18,7 @@ from society.pictures.comparison_figures import comparison_figures
 from society.pictures.figures import to_json
 from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
-from society.report.rows import CHUNK, TAGS, Json, RowMaker, list_stages, prompt_texts, reply_texts
+from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts
 from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
 from society.runs.files import read_json
 from society.runs.folder import is_running
@@ -99,7 +99,7 @@ def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
         compared = {"notes": found.notes, "figures": [to_json(figure) for figure in comparison_figures(found)]}
     title = " and ".join(run.name for run in data) if len(data) < 4 else f"{len(data)} runs"
     described = [_describe(run, data) for run in data]
-    index = {"title": title, "tags": TAGS, "chunk": CHUNK, "runs": described, "comparison": compared}
+    index = {"title": title, "tags": TAGS, "turn": TURN, "chunk": CHUNK, "runs": described, "comparison": compared}
     return _jsonable(index)  # type: ignore[no-any-return]  # a dict becomes a dict
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from society.answers.grouping import group
+from society.core.columns import list_columns
 from society.core.types import Same, Turn
 from society.runs.records import DebateRecord
 from society.scenario.expand import Society
@@ -35,8 +37,17 @@ to_right    first answer wrong, last answer right                 pending    a d
 to_unread   first answer right, last turn without a readable answer
 to_read     first turn without a readable answer, last answer right
 """
-TURN = ("stage", "agent", "answer", "state", "generated", "prompt", "reads", "confidence")
-"""Fields of a turn. `answer` is an index into the row's answers, or -1; `reads` are indexes into its turns."""
+_IN_ANOTHER_FORM = {"iteration", "item", "sample", "phase", "round", "agent", "answer", "status", "error", "reads"}
+_NOT_SHOWN = {"key", "messages", "text", "finish_reason", "cached_tokens", "seconds", "logprob", "adapter", "tokens"}
+_ELSEWHERE = _IN_ANOTHER_FORM | _NOT_SHOWN | {"replied"}
+"""Columns of a turn that its row has in another form, and those that the page does not show."""
+_SHOWN = [column for column in list_columns(Turn) if column.name not in _ELSEWHERE]
+TURN = ("stage", "agent", "answer", "state", "reads", *(column.name for column in _SHOWN))
+"""Values of a turn: `answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `state` see `_state`.
+
+The others are columns of `Turn`. The page shows the ones that it does not know as `name: value`.
+"""
+_GETTERS = [attrgetter(column.path) for column in _SHOWN]
 RESULT = ("item", "iteration", "sample", "question", "gold", "correct")
 """Fields of a debate's result that a row has, too."""
 CHUNK = 64
@@ -94,7 +105,7 @@ class RowMaker:
         return dict.fromkeys(turn.id.agent for turn in record.turns if turn.id.agent in known)
 
     def _turns(self, record: DebateRecord, index: dict[str, int]) -> list[list[Any]]:
-        """Return the turns with the fields of `TURN`."""
+        """Return the values of each turn, in the order of `TURN`."""
         stages = {stage: i for i, stage in enumerate(list_stages(self.society))}
         number = {turn.id: i for i, turn in enumerate(record.turns)}
         return [
@@ -103,10 +114,8 @@ class RowMaker:
                 turn.id.agent,
                 -1 if turn.answer is None else index[turn.answer],
                 _state(turn),
-                turn.usage.generated_tokens,
-                turn.usage.prompt_tokens,
                 [number[i] for i in turn.reads if i in number],
-                None if turn.confidence is None else round(turn.confidence, 3),
+                *(get(turn) for get in _GETTERS),
             ]
             for turn in record.turns
         ]

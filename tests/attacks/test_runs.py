@@ -154,7 +154,7 @@ def test_export_copies_no_file_from_outside_without_a_word(
     with pytest.raises(InputError, match="not in the run's folder"):
         TrainingExport(Run(stranger), tmp_path / "out").write()
     assert not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match="is not the file that the run read"):  # another one than it was
+    with pytest.raises(InputError, match="has changed since the run"):  # another one than it was
         TrainingExport(Run(stranger), tmp_path / "out", allow=[secret.parent]).write()
     assert not (tmp_path / "out").exists()
 

@@ -168,7 +168,7 @@ class DebateView {
 
   buildTurn(turn, t) {
     const { row } = this;
-    const [, agent, answer, state, generated, , reads, confidence] = turn;
+    const [, agent, answer, state, reads, , generated, confidence, ...more] = turn;
     let text = answer < 0 ? "no readable answer" : row.answers[answer][0];
     if (state === 1) text = "failed";
     const notes = [
@@ -176,6 +176,7 @@ class DebateView {
       generated ? `${grouped(generated)} tokens` : "",
       state === 2 ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
+      ...more.map((value, i) => (value === null ? "" : `${data.turn.at(i - more.length)}: ${value}`)),
     ].filter(Boolean);
     return make(
       "div",
