@@ -191,7 +191,7 @@ def test_a_report_counts_all_turns_and_what_training_cost(arm: Callable[..., Run
     costs = figures["training-cost"]
     table = [dict(zip(costs["columns"], row, strict=True)) for row in costs["rows"]]
     assert [row["turns"] for row in table] == [84, 84]
-    assert sum(row["trained on"] for row in table) == sum(row.tokens for row in done.adapters())
+    assert sum(row["tokens trained on"] for row in table) == sum(row.tokens for row in done.adapters())
     left = {(learner, why): n for learner, why, n in figures["left-out"]["rows"]}
     total = {(row.learner, why): 0 for row in done.adapters() for why, n in row.left_out.items() if n}
     for row in done.adapters():
