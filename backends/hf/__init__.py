@@ -7,6 +7,8 @@
     hashing      names a model by everything that decides what it says
     chat         messages to tokens, for inference and training alike
     control_tokens  names of control tokens in messages, encoded as plain text
+    host         sets of full weights that wait in the host's memory
+    writing      full weights to files, hashed on the way
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are
     rows         what is being generated: tokens, limits, allowed choices
@@ -53,8 +55,8 @@ from society.core.paths import HubModel
 class HuggingFace(BackendConfig):
     """A model run by transformers: safetensors only, and no code from the model's folder.
 
-    Full finetuning keeps one set of weights in memory: agents with full weights of their own take turns, and
-    each change of weights reads them from disk. LoRA adapters share batches instead.
+    Agents with full weights of their own take turns on the device. The other sets of weights wait in the host's memory,
+    or on disk where that is too small. LoRA adapters share batches instead.
     """
 
     kind: Literal["hf"] = "hf"
@@ -78,6 +80,9 @@ class HuggingFace(BackendConfig):
     decoding: Literal["auto", "static", "dynamic"] = Field(default="auto", json_schema_extra={"tuning": True})
     """How replies are decoded. `static`: over a cache of fixed tensors, on CUDA by CUDA graphs. `dynamic`: over a cache
     that grows. `auto`: static on CUDA, for models that allow it. Results differ by rounding alone."""
+
+    host_memory: float | None = Field(default=None, ge=0, json_schema_extra={"tuning": True})
+    """Maximum host memory, in GiB, for full weights that are not in use. Left out, half of what is free."""
 
     abilities: ClassVar[frozenset[Ability]] = frozenset(
         {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}

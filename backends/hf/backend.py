@@ -84,7 +84,8 @@ class HuggingFaceBackend(Backend):
         torch.backends.cuda.enable_cudnn_sdp(False)
         loaded = load(self.config)
         static = decodes_statically(self.config.decoding, loaded.model)
-        weights = Weights(loaded.model, loaded.folder, loaded.hash)
+        given = self.config.host_memory
+        weights = Weights(loaded.model, loaded.folder, loaded.hash, None if given is None else int(given * 2**30))
         scorer = Scorer(weights, loaded.chat)
         batch = StaticBatch(weights, self.config.batch, self.config.cache_tokens) if static else Batch(weights)
         self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens)

@@ -51,19 +51,24 @@ def train(
     started = time.perf_counter()
     check_optimizer(job.settings, job.weights.device.type)
     rows = encode(chat, examples, job.settings)
+    full = job.settings.method == "full"
+    digests: dict[str, str] = {}
 
     def write(part: Path) -> None:
         if parallel is not None:
             train_sharded(job, rows, part, parallel)
         else:
             with memory_told(job.settings), seeded(job.seed):
-                (_train_full if job.settings.method == "full" else _train_lora)(job, rows, part)
-        if job.settings.method == "full":
+                digests.update(_train_full(job, rows, part) if full else _train_lora(job, rows, part))
+        if full:
             chat.tokenizer.save_pretrained(part)
 
     write_folder(folder, write)
+    name = hash_adapter(folder, digests)
+    if digests:
+        job.weights.add_trained(name, folder)
     return Training(
-        Adapter(hash_adapter(folder), str(folder), job.weights.hash),
+        Adapter(name, str(folder), job.weights.hash),
         losses=tuple(job.watch.losses),
         tokens=rows.tokens * job.settings.epochs,
         examples=len(rows.rows),
@@ -74,7 +79,7 @@ def train(
     )
 
 
-def _train_lora(job: Job, rows: Rows, part: Path) -> None:
+def _train_lora(job: Job, rows: Rows, part: Path) -> dict[str, str]:
     """Train a LoRA adapter, alone on the model, and write it as a PEFT folder.
 
     The adapters of a society's iterations add up, and every step goes through all modules several times.
@@ -86,13 +91,14 @@ def _train_lora(job: Job, rows: Rows, part: Path) -> None:
         attach_new(weights, job.settings, job.start)
         run(job, weights.peft, rows)
         write_lora(weights.peft, part)
+        return {}
     finally:
         weights.strip()
         weights.model.eval()
 
 
-def _train_full(job: Job, rows: Rows, part: Path) -> None:
-    """Train the model's own weights, in float32, and write a complete model folder."""
+def _train_full(job: Job, rows: Rows, part: Path) -> dict[str, str]:
+    """Train the model's own weights and write a complete model folder; return the hashes of its files of weights."""
     weights, start = job.weights, job.start
     check_full(start)
     if start is not None:
@@ -100,7 +106,7 @@ def _train_full(job: Job, rows: Rows, part: Path) -> None:
     with weights.bare() as model:
         weights.switch(start.hash if start else None)
         run(job, model.requires_grad_(True), rows)
-        model.save_pretrained(part)
+        return weights.save(part)
 
 
 def check_full(start: Adapter | None) -> None:

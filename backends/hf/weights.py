@@ -12,8 +12,10 @@ import torch
 
 from backends.hf.adapters import check_adapter, check_shapes, is_lora
 from backends.hf.casting import Buffers, Precision
+from backends.hf.host import HostWeights, default_budget
 from backends.hf.loading import load_model, read_names, read_tensors
 from backends.hf.mixing import Stack, can_stack
+from backends.hf.writing import can_write, write_weights
 from backends.models.lora_config import is_alone, quiet_peft, read_config
 from society.core.errors import BackendError
 from society.core.types import Adapter
@@ -26,6 +28,8 @@ warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", F
 
 STACK_RANKS = 256
 """Maximum sum of the ranks of a stack that keeps adapters which the present batch does not use."""
+UNKNOWN, TRAINED = "?", "in training"
+"""Names of weights that are neither the base nor an adapter: half changed, and not hashed yet."""
 BASE = "__base__"  # PEFT's name for rows of a mixed batch that use no adapter
 
 
@@ -35,8 +39,10 @@ class Weights:
     `model` is the transformers model; `peft` wraps it as long as there are LoRA adapters.
     """
 
-    def __init__(self, model: Any, folder: Path, model_hash: str) -> None:
+    def __init__(self, model: Any, folder: Path, model_hash: str, budget: int | None = None) -> None:
+        """`budget` is the maximum of bytes in host memory for full weights that are not in use."""
         self.model, self.folder, self.hash = model, folder, model_hash
+        self.host = HostWeights(default_budget() if budget is None else budget)
         self.peft: Any = None
         self.stack: Stack | None = None
         """The LoRA adapters of the last batch that had any."""
@@ -90,7 +96,14 @@ class Weights:
 
     def _own(self) -> dict[str, torch.Tensor]:
         """Return the base's weights and stored buffers by the names they have without PEFT."""
-        return {name.replace(".base_layer", ""): p for name, p in self.model.state_dict(keep_vars=True).items()}
+        state = self.model.state_dict(keep_vars=True)
+        return {name.replace(".base_layer", ""): tensor for name, tensor in state.items() if ".lora_" not in name}
+
+    def _each(self) -> dict[str, torch.Tensor]:
+        """Return the base's weights and stored buffers, of those that are tied one."""
+        own = self._own()
+        last = {id(tensor): name for name, tensor in own.items()}
+        return {name: own[name] for name in last.values()}
 
     def attach(self, folder: Path, name: str, trainable: bool = False) -> None:
         """Put the LoRA adapter of a PEFT folder beside the base weights."""
@@ -203,19 +216,48 @@ class Weights:
         self.stack = None
 
     def switch(self, name: str | None) -> None:
-        """Put full weights, or with None the base, in place; reads them from disk if they are not there."""
+        """Put full weights, or with None the base, in place: from the host's memory, or else from disk."""
         if name == self.here:
             return
-        self.here = "?"  # neither, should reading fail half way
-        self._read(self.folder if name is None else self.full[name])
+        if self.here != UNKNOWN:
+            self.host.keep(self.here, self._each())
+        self.here = UNKNOWN
+        if not self.host.restore(name, self._each()):
+            self._read(self.folder if name is None else self.full[name])
         self.here = name
+
+    def save(self, folder: Path) -> dict[str, str]:
+        """Write the weights in place as a model folder; return the SHA-256 (hex) of those files that were hashed."""
+        own, names = self._own(), read_names(self.folder)
+        if not self._has(names, own) or not can_write(own):
+            self.model.save_pretrained(folder)
+            return {}
+        each = self._each()
+        self.host.sets.pop(TRAINED, None)
+        copies = self.host.keep(TRAINED, each) or each
+        places = {id(tensor): copies[name] for name, tensor in each.items()}
+        digests = write_weights({name: places[id(own[name])] for name in names}, folder)
+        self.model.config.architectures = [type(self.model).__name__]
+        for config in (self.model.config, self.model.generation_config):
+            config.save_pretrained(folder)
+        return digests
+
+    def add_trained(self, name: str, folder: Path) -> None:
+        """Make full weights usable that `save` has written and hashed just now."""
+        self.full[name] = folder
+        self.host.rename(TRAINED, name)
+
+    @staticmethod
+    def _has(names: set[str], own: Mapping[str, torch.Tensor]) -> bool:
+        """Return whether files with tensors of these names hold all weights of the model as they are."""
+        return names <= own.keys() and {id(own[name]) for name in names} == {id(tensor) for tensor in own.values()}
 
     def _read(self, folder: Path) -> None:
         """Copy the weights of a folder into the model's own, whose names PEFT may have lengthened."""
         own = self._own()
         names = read_names(folder)
         with torch.no_grad():
-            if names <= own.keys() and {id(own[name]) for name in names} == {id(tensor) for tensor in own.values()}:
+            if self._has(names, own):
                 misfit = _copy_all(read_tensors(folder), own)
             else:  # transformers stores these weights under other names, or in other parts
                 misfit = _copy_all(load_model(folder, self.model.dtype, "cpu").state_dict().items(), own)
@@ -232,6 +274,8 @@ class Weights:
         Afterwards the base's weights, all buffers and each parameter's dtype are what they were.
         """
         self.strip()
+        self.switch(None)
+        self.host.keep(None, self._each())
         precision, buffers = Precision.of(self.model), Buffers(self.model)
         try:
             yield self.model
@@ -239,7 +283,7 @@ class Weights:
             precision.restore()
             buffers.restore()
             self.model.eval().requires_grad_(False)
-            self.here = "?"
+            self.here = UNKNOWN
             self.switch(None)
 
     def strip(self) -> None:

@@ -1,0 +1,75 @@
+"""Sets of full weights in the host's memory, from which they reach the GPU faster than from a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from backends.llama_cpp.sizes import free_memory
+
+
+def default_budget() -> int:
+    """Return half of the memory that is free, in bytes; 0 on a system that does not know how much is."""
+    return (free_memory() or 0) // 2
+
+
+class HostWeights:
+    """Sets of full weights by name, None for the base; of one model, so all have the same tensors.
+
+    Beyond the budget, the set that was used longest ago is dropped. Memory is pinned where the model is on a GPU.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        """Maximum bytes of all sets."""
+        self.sets: dict[str | None, dict[str, torch.Tensor]] = {}
+        """From the set used longest ago to the last."""
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def keep(self, name: str | None, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+        """Copy a set here and return the copy, None where the budget is too small for it."""
+        if name in self.sets:
+            return self._use(name)
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        if size > self.budget:
+            return None
+        room = None
+        while (len(self.sets) + 1) * size > self.budget:
+            room = self.sets.pop(next(iter(self.sets)))
+        device = next(iter(tensors.values())).device
+        room = room or {key: _empty(tensor, device.type == "cuda") for key, tensor in tensors.items()}
+        for key, tensor in tensors.items():
+            room[key].copy_(tensor.detach(), non_blocking=True)
+        _wait(device)
+        self.sets[name] = room
+        return room
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a set another name."""
+        if name in self.sets:
+            self.sets[to] = self.sets.pop(name)
+
+    @torch.no_grad()
+    def restore(self, name: str | None, tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Copy a set into the model's tensors; return whether the set is here."""
+        if name not in self.sets:
+            return False
+        for key, tensor in self._use(name).items():
+            tensors[key].copy_(tensor, non_blocking=True)
+        _wait(next(iter(tensors.values())).device)
+        return True
+
+    def _use(self, name: str | None) -> dict[str, torch.Tensor]:
+        self.sets[name] = self.sets.pop(name)
+        return self.sets[name]
+
+
+def _empty(tensor: torch.Tensor, pinned: bool) -> torch.Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
