@@ -39,7 +39,9 @@ def find_unknown_keys(text: str) -> Iterator[str]:
 def find_unknown_dotted(text: str) -> Iterator[str]:
     """Yield the dotted keys of a text that begin like a scenario and that no scenario has."""
     for key in _DOTTED.findall(text):
-        if key.partition(".")[0] in scenario_schema()["properties"] and not resolve(key):
+        first, last = key.partition(".")[0], key.rpartition(".")[2]
+        is_class = last[0].isupper()  # as in `backends.base.Backend`
+        if first in scenario_schema()["properties"] and not is_class and not resolve(key):
             yield key
 
 

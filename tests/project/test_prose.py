@@ -15,6 +15,7 @@ from tests.project.schema_keys import ANY, find_unknown_dotted, find_unknown_key
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for name in ("society", "backends", "topologies") for path in (ROOT / name).rglob("*.py"))
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "scenarios").rglob("*.md"), *ROOT.glob("*.md")])
 PENDING = (
     "backends/",
     *(
@@ -75,6 +76,8 @@ BANNED = re.compile(
     re.IGNORECASE,
 )
 """Phrases with a plainer word in the field's language."""
+NAMES_OF_CODE = ("decode", "is_gradient_checkpointing", "sum")
+"""Names in backquotes of messages that are neither keys nor values of a scenario."""
 LONGEST_SENTENCE = 25
 """Maximum number of words of a sentence in a description."""
 
@@ -91,43 +94,24 @@ def docstrings(module: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value.value
 
 
-def texts(module: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of every string but docstrings; parts that vary are `ANY`."""
+def messages(module: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every string of several words but docstrings; parts that vary are `ANY`."""
     walked = list(ast.walk(parse(module)))
     parts = {id(part) for node in walked if isinstance(node, ast.JoinedStr) for part in node.values}
     parts |= {id(node.value) for node in walked if isinstance(node, ast.Expr)}
     for node in walked:
-        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts:
-            yield node.lineno, text_of(node)
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts and " " in (text := text_of(node)):
+            yield node.lineno, text
 
 
 def text_of(node: ast.expr) -> str:
-    """Return the text of an expression as far as the syntax tree knows it."""
+    """Return the text of a literal as far as the syntax tree knows it."""
     match node:
         case ast.Constant(value=str(text)):
             return text
         case ast.JoinedStr(values=values):
             return "".join(text_of(value) for value in values)
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return text_of(left) + text_of(right)
-        case ast.BoolOp(values=values):
-            return " ".join(text_of(value) for value in values)
-        case ast.IfExp(body=body, orelse=other):
-            return f"{text_of(body)} {text_of(other)}"
     return ANY
-
-
-def remedies(module: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of every remedy: the second argument of an error, or a message about a scenario."""
-    for node in ast.walk(parse(module)):
-        if not isinstance(node, ast.Call):
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name.endswith("Error") or name == "__init__":
-            given = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "remedy")]
-            yield from ((node.lineno, text_of(argument)) for argument in given)
-    if module.is_relative_to(ROOT / "society" / "scenario" / "checks") or module.parent.name == "components":
-        yield from ((line, text) for line, text in texts(module) if " " in text)
 
 
 def described() -> Iterator[tuple[str, str]]:
@@ -164,10 +148,22 @@ def test_docstrings_are_plain(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_remedies_name_keys_that_exist(module: Path) -> None:
-    wrong = [(line, key) for line, text in remedies(module) for key in find_unknown_keys(text)]
-    wrong += [(line, key) for line, text in texts(module) if " " in text for key in find_unknown_dotted(text)]
-    assert not [f"{module}:{line} {key}" for line, key in wrong]
+def test_messages_name_keys_that_exist(module: Path) -> None:
+    wrong = [(line, key) for line, text in messages(module) for key in find_unknown_keys(text)]
+    assert not [f"{module}:{line} {key}" for line, key in wrong if key not in NAMES_OF_CODE]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_messages_are_plain(module: Path) -> None:
+    if module.relative_to(ROOT).as_posix().startswith(PENDING):
+        pytest.skip("not rewritten yet")
+    assert not [f"{module}:{line} {match[0]}" for line, text in messages(module) for match in BANNED.finditer(text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_pages_name_keys_that_exist(page: Path) -> None:
+    spans = re.findall(r"`([^`\n]+)`", page.read_text("utf-8"))
+    assert not [key for span in spans for key in find_unknown_dotted(span)]
 
 
 @pytest.mark.parametrize(("name", "text"), [*described()], ids=lambda value: str(value)[:40])
@@ -204,10 +200,12 @@ def test_wrong_keys_are_found(remedy: str, wrong: list[str]) -> None:
     assert list(find_unknown_keys(remedy)) == wrong
 
 
-def test_remedies_are_read_from_the_syntax_tree(tmp_path: Path) -> None:
+def test_messages_are_read_from_the_syntax_tree(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
-    module.write_text('raise InputError(f"{a} is wrong.", f"Set {name}." if name else "Lower `contxt`.")\n')
-    assert [text for _, text in remedies(module)] == [f"Set {ANY}. Lower `contxt`."]
+    module.write_text(
+        '"""A module."""\nraise InputError(f"{a} is wrong.", f"Set {name}." if name else "Lower `it`.")\n'
+    )
+    assert [text for _, text in messages(module)] == [f"{ANY} is wrong.", f"Set {ANY}.", "Lower `it`."]
 
 
 def test_hidden_subjects_and_banned_phrases_are_found() -> None:
