@@ -1,21 +1,21 @@
-"""Where a scenario's models run: `base` is the seam, `local` this process, `cluster` the machines of a Ray cluster.
+"""Executors run a scenario's models: in this process, or on the machines of a Ray cluster.
 
-The engine, the store and the answers' parsing stay in the process that was started; an executor only decides where
-backends are opened, where finetunings happen, and how many of them, and of a sweep's runs, go side by side.
+The engine, the store and the parsing of answers stay in the process that was started. An executor decides where
+backends are opened and finetunings run, and how many finetunings and runs of a sweep run at the same time.
 
-    base        Executor and its configuration, Needs
-    local       this process
-    cluster     the scenario's words for Ray, and the check of what the cluster has
-    joining     this process in the cluster, or in one that it starts
-    remote      a backend whose work is done elsewhere
-    pool        replicas of one backend: asked evenly, replaced when they die
-    mail        requests and answers on their way to and from one replica, many together
-    calls       Ray's calls awaited, its errors told apart
-    replica     one of them, in its Ray worker
-    finetune    a training, as a Ray task and as its caller sees it
-    scratch     the folders of workers, also of those that were killed
-    parcels     files on their way between machines
+    base                the seam: Executor, ExecutorConfig, Needs
+    local               this process
+    cluster             the scenario's settings for Ray, and the check of the cluster's resources
+    cluster_connection  joins a cluster, or starts one
+    remote              a backend whose work is done by replicas
+    pool                replicas of one backend: load balancing and replacement
+    request_batches     requests to a replica and their answers, batched into Ray calls
+    ray_calls           awaited Ray calls and their errors
+    replica             one replica, in its Ray worker
+    finetune            a finetuning as a Ray task, and the trainer that starts it
+    scratch             temporary folders of workers, also of killed ones
+    file_transfer       files in chunks between machines
 """
 
 EXECUTORS = {"local": "society.executors.local:Local", "ray": "society.executors.cluster:Ray"}
-"""The built-in executors by kind."""
+"""Built-in executors by kind."""

@@ -1,8 +1,8 @@
-"""The seam between a run and where its models are.
+"""The seam between a run and the place where its models run.
 
 ExecutorConfig   the scenario's `executor:` entry
-Executor         opened: gives backends, says how much may go on side by side
-Needs            what a run will ask of it
+Executor         an opened executor, which returns backends and limits concurrency
+Needs            the backends and processes that a run uses
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from society.core.component import Component
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a run uses: its backends by name, those that it trains, and over how many processes."""
+    """The needs of a run: its backends by name, whether it trains, and the processes of one training."""
 
     backends: Mapping[str, BackendConfig]
     trains: bool = False
@@ -28,7 +28,7 @@ class Needs:
 
 
 class Executor(ABC):
-    """An opened executor."""
+    """An executor that is ready to open backends."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,28 +40,28 @@ class Executor(ABC):
 
     @abstractmethod
     def check(self, needs: Needs) -> None:
-        """Raise `InputError` when there is not what a run needs; asked before anything loads."""
+        """Raise `InputError` if the run's needs cannot be met. Called before anything loads."""
 
     @abstractmethod
     def backend(self, name: str, config: BackendConfig) -> Backend:
-        """The scenario's backend of that name, not yet loaded."""
+        """Return the scenario's backend of this name, not loaded yet."""
 
     def count_runs(self, needs: Needs) -> int:
-        """How many runs of a sweep may go side by side."""
+        """Return the maximum number of concurrent runs of a sweep."""
         return 1
 
 
 class ExecutorConfig(Component, ABC):
-    """The `executor:` entry of a scenario. It decides where and how fast, never what is said."""
+    """The `executor:` entry of a scenario. It affects place and speed, never the replies."""
 
     shares_runs: ClassVar[bool] = False
-    """Whether the runs of a sweep may go side by side, on the same weights."""
+    """Whether runs of a sweep may run concurrently on the same weights."""
 
     @property
     def side_by_side(self) -> int:
-        """Most finetunings at the same time."""
+        """Return the maximum number of concurrent finetunings."""
         return 1
 
     @abstractmethod
     def open(self) -> Executor:
-        """The executor, not yet connected to anything."""
+        """Return the executor, not connected yet."""

@@ -1,7 +1,7 @@
-"""The scenario's words for a Ray cluster, and the executor that uses one.
+"""The scenario's settings for a Ray cluster, and the executor that uses the cluster.
 
-Generation goes to actors that hold the weights, each finetuning is a task; the engine and the store stay here, so a
-worker or a machine that dies takes nothing with it that was said.
+Actors hold the weights and generate; each finetuning is a task. The engine and the store stay in this process, so the
+death of a worker or a machine loses no finished turn.
 """
 
 from __future__ import annotations
@@ -18,115 +18,114 @@ from society.components.plugin_files import is_from_file
 from society.core.component import Component
 from society.core.errors import InputError, MissingExtraError
 from society.executors.base import Executor, ExecutorConfig, Needs
-from society.executors.cluster_connection import Membership
-from society.executors.finetune import Order, RemoteTrainer, finetune
+from society.executors.cluster_connection import ClusterConnection
+from society.executors.finetune import FinetuneJob, RemoteTrainer, finetune
 from society.executors.pool import Pool
 from society.executors.remote import RemoteBackend
 from society.executors.replica import Replica
 
 CALLS = 64
-"""Calls to a replica at the same time, each of which may carry many requests."""
+"""Maximum number of concurrent calls to a replica. A call can carry many requests."""
 Name = Annotated[str, Field(min_length=1)]
 
 
 class Placement(Component):
-    """What each worker takes of a machine."""
+    """Resources of each worker."""
 
     gpus: float = Field(0, ge=0)
-    """GPUs of one worker. Below 1, several share one; above, whole ones."""
+    """GPUs per worker. Below 1, several workers share a GPU; above 1, only whole numbers."""
     cpus: float = Field(1, ge=0)
-    """Processor cores of one worker."""
+    """CPU cores per worker."""
     resources: dict[Name, float] = Field(default_factory=dict)
-    """Other resources, as the cluster's machines were started with: `{big: 1}`."""
+    """Custom resources per worker, as declared when the machines were started, such as `{big: 1}`."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError("above 1, gpus must be whole")
+            raise ValueError("above 1, gpus must be a whole number")
         return self
 
     def demand(self) -> dict[str, float]:
-        """In Ray's names, what is not 0."""
+        """Return the resources above 0 by Ray's names."""
         every = {"GPU": self.gpus, "CPU": self.cpus, **self.resources}
         return {name: amount for name, amount in every.items() if amount}
 
     def options(self) -> dict[str, Any]:
-        """For Ray's `options`."""
+        """Return the arguments of Ray's `options`."""
         return {"num_gpus": self.gpus, "num_cpus": self.cpus, "resources": self.resources or None}
 
 
 class Replicas(Placement):
-    """Where a backend generates: so many copies of it, and what each takes."""
+    """Replicas of a backend, and the resources of each."""
 
     replicas: int = Field(1, ge=1, le=10_000)
-    """Copies of the weights; requests go to the least busy."""
+    """Number of replicas, each with its own weights. Each request goes to the least busy replica."""
 
 
 class Ray(ExecutorConfig):
-    """Models run on a Ray cluster: generation in actors that hold the weights, each finetuning as a task."""
+    """Models run on a Ray cluster: actors hold the weights and generate, and each finetuning is a task."""
 
     shares_runs: ClassVar[bool] = True
     kind: Literal["ray"] = "ray"
     address: str = Field("local", pattern=r"^(local|auto|[^/]+:\d+)$")
-    """`local` starts Ray on this machine, for this run; `auto` joins the cluster that this machine is part of;
-    HOST:PORT another."""
+    """`local` starts Ray on this machine for this run. `auto` joins this machine's cluster, HOST:PORT another one."""
     generate: Replicas = Replicas()
-    """Copies of each backend."""
+    """Replicas of each backend."""
     backends: dict[Name, Replicas] = Field(default_factory=dict)
-    """By a backend's name in this scenario: other copies of it than `generate` says."""
+    """Replicas of single backends, by their name in this scenario. They override `generate`."""
     train: Placement = Placement()
-    """What each finetuning takes; with `train.parallel`, all its processes together."""
+    """Resources of each finetuning; with `train.parallel`, of all its processes together."""
     trainings: int = Field(8, ge=1)
-    """Most finetunings at the same time; those that the cluster has no room for wait."""
+    """Maximum number of concurrent finetunings. They wait for free resources of the cluster."""
     runs: int = Field(4, ge=1)
-    """Most runs of a sweep at the same time."""
+    """Maximum number of concurrent runs of a sweep."""
     retries: int = Field(5, ge=0)
-    """How often in a row a worker that died is replaced."""
+    """Maximum number of consecutive replacements of a worker that died."""
 
     @property
     def side_by_side(self) -> int:
-        """Most finetunings at the same time."""
+        """Return the maximum number of concurrent finetunings."""
         return self.trainings
 
     def open(self) -> RayExecutor:
-        """The executor, not yet connected. Raises `MissingExtraError` without Ray."""
+        """Return the executor, not connected yet. Raises `MissingExtraError` without Ray."""
         if importlib.util.find_spec("ray") is None:
             raise MissingExtraError("The ray executor", "ray", "ray")
         return RayExecutor(self)
 
     def place(self, name: str) -> Replicas:
-        """The copies of this backend."""
+        """Return the replicas of this backend."""
         return self.backends.get(name, self.generate)
 
 
 class RayExecutor(Executor):
-    """Joined to a Ray cluster, or to one of its own; leaves what it found as it was."""
+    """The executor of a joined cluster, or of a cluster of its own. It leaves a joined cluster unchanged."""
 
     def __init__(self, config: Ray) -> None:
         self.config = config
-        self._membership = Membership(config.address)
-        self._yields = False  # replicas make room for finetunings
+        self._connection = ClusterConnection(config.address)
+        self._yields = False  # whether replicas are closed before a finetuning
         self._pools: list[tuple[BackendConfig, Replicas, Pool]] = []
 
     async def __aenter__(self) -> Self:
-        self._membership.join()
+        self._connection.join()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._membership.leave()
+        self._connection.leave()
 
     def check(self, needs: Needs) -> None:
-        """Raise `InputError` when the cluster does not have what the run asks for, whatever else it is doing."""
+        """Raise `InputError` if the cluster lacks resources for the run, whether or not these are free now."""
         if unknown := sorted(set(self.config.backends) - set(needs.backends)):
             raise InputError(
-                f"executor.backends names {unknown[0]!r}, which is no backend that this scenario uses.",
-                f"It uses {', '.join(needs.backends)}.",
+                f"executor.backends names {unknown[0]!r}, but the scenario uses no backend of this name.",
+                f"Use one of: {', '.join(needs.backends)}.",
             )
         if needs.trains and needs.parallel and 0 < self.config.train.gpus < needs.parallel.processes:
             raise InputError(
-                f"train.parallel asks for {needs.parallel.processes} processes, one GPU each, but executor.train.gpus "
+                f"train.parallel needs {needs.parallel.processes} processes with one GPU each, but executor.train.gpus "
                 f"is {self.config.train.gpus:g}.",
                 f"Set executor.train.gpus: {needs.parallel.processes}.",
             )
@@ -142,13 +141,13 @@ class RayExecutor(Executor):
             check_one(f"a replica of the backend {name!r}", place.demand(), machines)
         if needs.trains:
             check_one("a finetuning", self.config.train.demand(), machines)
-        generating = total([(place.demand(), place.replicas) for place in places.values()])
+        generating = sum_demands([(place.demand(), place.replicas) for place in places.values()])
         check_all(generating, machines)
         training = self.config.train.demand() if needs.trains else {}
-        self._yields = bool(lacking(total([(generating, 1), (training, 1)]), machines))
+        self._yields = bool(find_shortage(sum_demands([(generating, 1), (training, 1)]), machines))
 
     def backend(self, name: str, config: BackendConfig) -> Backend:
-        """The backend in its replicas, those of an equal one if another run has it."""
+        """Return the backend on its replicas. Equal backends of several runs share their replicas."""
         place = self.config.place(name)
         for other, where, pool in self._pools:
             if (other, where) == (config, place):
@@ -171,12 +170,17 @@ class RayExecutor(Executor):
     def _trainer(self, config: BackendConfig, pool: Pool) -> RemoteTrainer:
         import ray
 
-        options = {**self.config.train.options(), "max_retries": 0, "num_returns": "streaming",
-                   "scheduling_strategy": "SPREAD", "_generator_backpressure_num_objects": 16}  # fmt: skip
+        options = {
+            **self.config.train.options(),
+            "max_retries": 0,
+            "num_returns": "streaming",
+            "scheduling_strategy": "SPREAD",
+            "_generator_backpressure_num_objects": 16,
+        }
         task: Any = ray.remote(finetune)
 
-        def launch(order: Order) -> Any:
-            return task.options(**options).remote(order)
+        def launch(job: FinetuneJob) -> Any:
+            return task.options(**options).remote(job)
 
         async def make_room() -> None:
             if self._yields:
@@ -185,53 +189,53 @@ class RayExecutor(Executor):
         return RemoteTrainer(config, launch, self.config.retries, make_room)
 
     def count_runs(self, needs: Needs) -> int:
-        """As many as the scenario says; one, where replicas must make room for finetunings."""
+        """Return `runs`, or 1 if finetunings need the resources of the replicas."""
         return 1 if needs.trains and self._yields else self.config.runs
 
 
 Machine = Mapping[str, float]
-"""What a machine has, by Ray's names of resources."""
+"""Resources of a machine by Ray's names."""
 
 
 def read_machines() -> list[Machine]:
-    """The machines of the cluster that are alive."""
+    """Return the resources of the cluster's live machines."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def total(demands: list[tuple[Mapping[str, float], int]]) -> dict[str, float]:
-    """The sum of demands, each so many times."""
+def sum_demands(demands: list[tuple[Mapping[str, float], int]]) -> dict[str, float]:
+    """Return the sum of the demands, each multiplied by its number."""
     names = {name for demand, _ in demands for name in demand}
     return {name: sum(demand.get(name, 0) * times for demand, times in demands) for name in sorted(names)}
 
 
-def lacking(demand: Mapping[str, float], machines: list[Machine]) -> dict[str, float]:
-    """Of what the machines together have less than that, and how much they have."""
-    there = {name: sum(machine.get(name, 0) for machine in machines) for name in demand}
-    return {name: there[name] for name, amount in demand.items() if there[name] < amount}
+def find_shortage(demand: Mapping[str, float], machines: list[Machine]) -> dict[str, float]:
+    """Return the resources of which all machines together have less than demanded, with the existing amounts."""
+    existing = {name: sum(machine.get(name, 0) for machine in machines) for name in demand}
+    return {name: existing[name] for name, amount in demand.items() if existing[name] < amount}
 
 
 def check_one(what: str, demand: Mapping[str, float], machines: list[Machine]) -> None:
-    """Raise `InputError` unless one of the machines is large enough."""
-    if any(not lacking(demand, [machine]) for machine in machines):
+    """Raise `InputError` unless a single machine meets the demand."""
+    if any(not find_shortage(demand, [machine]) for machine in machines):
         return
     raise InputError(
-        f"The executor asks for {_words(demand)} for {what}, but no machine of the Ray cluster has that: "
+        f"The executor needs {_words(demand)} for {what}, but no machine of the Ray cluster has that much: "
         f"{_machines(machines)}.",
-        "Ask for less (executor.generate, executor.backends, executor.train), or join a machine that has it "
+        "Lower executor.generate, executor.backends or executor.train, or add a larger machine "
         "(`ray start --address=HEAD --num-gpus=N`).",
     )
 
 
 def check_all(demand: Mapping[str, float], machines: list[Machine]) -> None:
-    """Raise `InputError` unless the machines together have room for all replicas."""
-    short = lacking(demand, machines)
+    """Raise `InputError` unless the machines together meet the demand of all replicas."""
+    short = find_shortage(demand, machines)
     if short:
         raise InputError(
-            f"The executor's replicas need {_words(demand)} in all, but the Ray cluster has {_words(short, True)}: "
+            f"All replicas together need {_words(demand)}, but the Ray cluster has {_words(short, True)}: "
             f"{_machines(machines)}.",
-            "Lower executor.generate.replicas or what each takes, or join more machines "
+            "Lower executor.generate.replicas or their resources, or add machines "
             "(`ray start --address=HEAD --num-gpus=N`).",
         )
 

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, or starting one on this machine alone, and leaving what was found as it was."""
+"""Joins a Ray cluster, or starts one on this machine only, and leaves a joined cluster unchanged."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from typing import Any
 from society.core.errors import InputError
 
 SECONDS = 5
-"""How long a cluster has to answer."""
+"""Timeout in seconds for a connection to a cluster."""
 
 
-class Membership:
-    """This process in the cluster at an address, as the scenario's `executor.address` has it."""
+class ClusterConnection:
+    """The connection of this process to the cluster at an address (the scenario's `executor.address`)."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._folder: str | None = None  # of a Ray that was started here
+        self._folder: str | None = None  # of a cluster that was started here
         self._joined = False
 
     def join(self) -> None:
-        """Join, unless this process is in a cluster already. Raises `InputError` where there is none."""
+        """Join the cluster, unless this process is connected already. Raises `InputError` if there is none."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.address == "local":
-            keep_to_oneself()
+            restrict_to_loopback()
         else:
-            os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # else it tries for minutes what cannot be
+            os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # seconds; by default Ray retries for minutes
             if self.address != "auto":
-                reach(self.address)
-        with handlers_kept():
+                check_reachable(self.address)
+        with keep_handlers():
             import ray
 
             if not ray.is_initialized():
@@ -46,21 +46,24 @@ class Membership:
                     ray.init(**self._options())
                 except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                     self._clear()
-                    raise absent(self.address, error) from error
+                    raise join_error(self.address, error) from error
                 self._joined = True
 
     def _options(self) -> dict[str, Any]:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
         if self.address != "local":
             return {"address": self.address, **quiet}
-        self._folder = tempfile.mkdtemp(prefix="ray-")  # short: paths of sockets must be
+        self._folder = tempfile.mkdtemp(prefix="ray-")  # short, because paths of sockets are limited
         return {
-            "address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": self._folder,
+            "address": "local",
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+            "_temp_dir": self._folder,
             **quiet,
-        }  # fmt: skip
+        }
 
     def leave(self) -> None:
-        """Leave, if it was joined here; a Ray that was started here ends."""
+        """Leave the cluster if `join` joined it, and stop a cluster that was started here."""
         import ray
 
         if self._joined:
@@ -72,40 +75,39 @@ class Membership:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def reach(address: str) -> None:
-    """Raise `InputError` unless something listens at HOST:PORT. Ray would try for a quarter of an hour."""
+def check_reachable(address: str) -> None:
+    """Raise `InputError` unless a server listens at HOST:PORT. Ray itself would retry for 15 minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise absent(address, error) from error
+        raise join_error(address, error) from error
 
 
-def absent(address: str, error: Exception) -> InputError:
-    """What to say where no cluster can be joined."""
+def join_error(address: str, error: Exception) -> InputError:
+    """Return the error for a cluster that cannot be joined."""
     return InputError(
-        f"No Ray cluster can be joined at executor.address {address!r}: {error}",
-        "Start one (`ray start --head`), correct the address, or set executor.address: local. A cluster with a "
-        "secret admits who has it in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token.",
+        f"Cannot join a Ray cluster at executor.address {address!r}: {error}",
+        "Start one (`ray start --head`), correct the address, or set executor.address: local. For a cluster with token "
+        "authentication, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.",
     )
 
 
-def keep_to_oneself() -> None:
-    """Ray on the loopback device alone, and nobody else on this machine lets it run anything.
+def restrict_to_loopback() -> None:
+    """Restrict Ray to the loopback device, with a token that lasts as long as the process.
 
-    By itself Ray would write the secret that admits its clients into the home folder, for all who can read it. This one
-    lasts as long as the process.
+    Without this token, Ray would write its own into the home folder, where other users may be able to read it.
     """
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's way to stay on the loopback device
-    if "ray" not in sys.modules:  # it reads them when it is imported
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # makes Ray use the loopback device
+    if "ray" not in sys.modules:  # Ray reads the variables when it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     if os.environ.get("RAY_AUTH_MODE") == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @contextmanager
-def handlers_kept() -> Iterator[None]:
-    """Within, Ray takes SIGTERM for itself; afterwards it means what it meant: that a run shall stop in good order."""
+def keep_handlers() -> Iterator[None]:
+    """Restore the handler of SIGTERM afterwards, which Ray replaces: it stops a run gracefully."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files on their way between machines: a file or a folder as pieces of bytes, and back, whole or not at all."""
+"""Files between machines: a file or folder as chunks of bytes, written atomically at the receiver."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from pathlib import Path, PurePosixPath
 
 from society.core.errors import BackendError
 
-PIECE = 1 << 26
-"""Most bytes of a piece: what is in memory at a time."""
+CHUNK_SIZE = 1 << 26
+"""Maximum size of a chunk in bytes, and so of the data in memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Some bytes of a file; those of one file come in order. `name` is the file's path in its folder, "" if it is
-    the file itself that was sent."""
+class Chunk:
+    """Bytes of a file. Chunks of a file are in order; `name` is its path in the sent folder, or "" for a sent file."""
 
     name: str
     data: bytes
 
 
-def pack(path: Path) -> Iterator[Piece]:
-    """A file, or all files below a folder, in an order that is always the same."""
+def read_chunks(path: Path) -> Iterator[Chunk]:
+    """Yield the chunks of a file, or of all files below a folder in sorted order."""
     if path.is_file():
         yield from _read(path, "")
         return
@@ -32,69 +31,69 @@ def pack(path: Path) -> Iterator[Piece]:
         yield from _read(file, file.relative_to(path).as_posix())
 
 
-def _read(file: Path, name: str) -> Iterator[Piece]:
+def _read(file: Path, name: str) -> Iterator[Chunk]:
     with file.open("rb") as stream:
-        yield Piece(name, stream.read(PIECE))
-        while data := stream.read(PIECE):
-            yield Piece(name, data)
+        yield Chunk(name, stream.read(CHUNK_SIZE))
+        while data := stream.read(CHUNK_SIZE):
+            yield Chunk(name, data)
 
 
-class Unpacking:
-    """Puts pieces together beside `target`, which appears when `finish` finds them to be what was sent."""
+class ChunkReceiver:
+    """Writes received chunks beside `target`. `finish` verifies them and renames the result to `target`."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self.part = target.with_name(target.name + ".part")
         self._digest = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.drop()
+        self.discard()
 
-    def add(self, piece: Piece) -> None:
-        """One more piece. Raises `BackendError` for one that would lie elsewhere."""
-        name = PurePosixPath(piece.name)
+    def add(self, chunk: Chunk) -> None:
+        """Append a chunk. Raises `BackendError` for a chunk with a path outside of the folder."""
+        name = PurePosixPath(chunk.name)
         if name.is_absolute() or ".." in name.parts:
-            raise BackendError(f"A file called {piece.name!r} came from a worker.", "Its files must lie in one folder.")
-        file = self.part / piece.name if piece.name else self.part
+            raise BackendError(f"A worker sent the file {chunk.name!r}.", "Its files must lie in one folder.")
+        file = self.part / chunk.name if chunk.name else self.part
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as stream:
-            stream.write(piece.data)
-        absorb(self._digest, piece)
+            stream.write(chunk.data)
+        update_digest(self._digest, chunk)
 
     def finish(self, digest: str) -> Path:
-        """The target, complete. Raises `BackendError` when its contents are not those that were sent."""
+        """Return the complete target. Raises `BackendError` if the digest of the contents differs."""
         if self._digest.hexdigest() != digest:
-            raise BackendError(f"The files for {self.target} were damaged on their way.", "Run again with --resume.")
+            raise BackendError(f"The files for {self.target} were damaged in transit.", "Run again with --resume.")
         if self.target.is_dir():
             shutil.rmtree(self.target)
         self.part.rename(self.target)
         return self.target
 
-    def drop(self) -> None:
-        """Take away what is there of an unfinished one."""
+    def discard(self) -> None:
+        """Remove the files of an unfinished transfer."""
         if self.part.is_dir():
             shutil.rmtree(self.part)
         self.part.unlink(missing_ok=True)
 
 
 class Digest:
-    """The digest of pieces as they pass by."""
+    """A digest of chunks, computed while they are iterated."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
-    def follow(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The same pieces."""
-        for piece in pieces:
-            absorb(self._digest, piece)
-            yield piece
+    def hash_each(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Yield the chunks unchanged."""
+        for chunk in chunks:
+            update_digest(self._digest, chunk)
+            yield chunk
 
     @property
     def value(self) -> str:
-        """SHA-256 in hex of all that passed."""
+        """Return the SHA-256 of all chunks in hex."""
         return self._digest.hexdigest()
 
 
-def absorb(digest: hashlib._Hash, piece: Piece) -> None:
-    """Take a piece into a digest, its name and length too."""
-    digest.update(f"{piece.name}\0{len(piece.data)}\0".encode())
-    digest.update(piece.data)
+def update_digest(digest: hashlib._Hash, chunk: Chunk) -> None:
+    """Add the chunk's name, length and data to the digest."""
+    digest.update(f"{chunk.name}\0{len(chunk.data)}\0".encode())
+    digest.update(chunk.data)

@@ -1,7 +1,7 @@
-"""A finetuning elsewhere: the Ray task that does it, and the trainer that its caller sees.
+"""Finetuning on a cluster: the Ray task, and the trainer that starts it.
 
-The task opens a backend of its own, reports every step, and sends what it made in pieces. It depends on what it is
-given alone, so one whose worker died is simply done again.
+The task opens a backend of its own, reports every step, and returns the adapter in chunks. It depends on its arguments
+only, so a task whose worker died can be run again.
 """
 
 from __future__ import annotations
@@ -19,73 +19,73 @@ from backends.base import BackendConfig
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, SocietyError
 from society.core.types import Adapter, Example
-from society.executors.file_transfer import Digest, Piece, Unpacking, pack
-from society.executors.ray_calls import call, cause, dead, put
-from society.executors.replica import told
+from society.executors.file_transfer import Chunk, ChunkReceiver, Digest, read_chunks
+from society.executors.ray_calls import call, describe_cause, put_chunks, worker_errors
+from society.executors.replica import catch_errors
 from society.executors.scratch import Scratch
 
 Step = tuple[int, int, float, int]
 
 
 @dataclass(frozen=True)
-class Order:
-    """All that a finetuning depends on. `pieces` are references to the files of the adapter to start from."""
+class FinetuneJob:
+    """The arguments of a finetuning. `chunks` are references to the files of the adapter to start from."""
 
     config: BackendConfig
     examples: Sequence[Example]
     settings: TrainSettings
     start: Adapter | None
-    pieces: Sequence[Any]
+    chunks: Sequence[Any]
     seed: int
     parallel: Parallel | None
 
 
 @dataclass(frozen=True)
 class Done:
-    """The end of a finetuning: what came of it, and the digest of the pieces before this."""
+    """The result of a finetuning, and the digest of the chunks sent before it."""
 
     training: Training
     digest: str
 
 
-def finetune(order: Order) -> Iterator[Step | Piece | Done | SocietyError]:
-    """The Ray task. Steps first, then the adapter's files and `Done`; or an error."""
-    said: queue.SimpleQueue[Any] = queue.SimpleQueue()
+def finetune(job: FinetuneJob) -> Iterator[Step | Chunk | Done | SocietyError]:
+    """Run as a Ray task: yield the steps, then the adapter's files and `Done`, or an error."""
+    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with Scratch() as scratch:
 
         def work() -> None:
-            said.put(asyncio.run(told(_train, order, scratch.path, lambda *step: said.put(step))))
+            items.put(asyncio.run(catch_errors(_train, job, scratch.path, lambda *step: items.put(step))))
 
         threading.Thread(target=work, daemon=True).start()
-        while isinstance(item := said.get(), tuple):
+        while isinstance(item := items.get(), tuple):
             yield item
         if isinstance(item, Training):
             digest = Digest()
-            yield from digest.follow(pack(Path(item.adapter.path)))
+            yield from digest.hash_each(read_chunks(Path(item.adapter.path)))
             item = Done(item, digest.value)
         yield item
 
 
-async def _train(order: Order, folder: Path, on_step: OnStep) -> Training:
-    start = order.start
+async def _train(job: FinetuneJob, folder: Path, on_step: OnStep) -> Training:
+    start = job.start
     if start is not None:
-        place, digest = Unpacking(folder / "start"), Digest()
-        for reference in order.pieces:
-            place.add(next(digest.follow([await reference])))
+        place, digest = ChunkReceiver(folder / "start"), Digest()
+        for reference in job.chunks:
+            place.add(next(digest.hash_each([await reference])))
         start = replace(start, path=str(place.finish(digest.value)))
-    spread: dict[str, Any] = {} if order.parallel is None else {"parallel": order.parallel}
-    async with order.config.open() as backend:
+    spread: dict[str, Any] = {} if job.parallel is None else {"parallel": job.parallel}
+    async with job.config.open() as backend:
         if backend.trainer is None:
             raise BackendError("This backend cannot train.", "Use the backend hf.")
         return await backend.trainer.train(
-            order.examples, order.settings, start, folder / "adapter", seed=order.seed, on_step=on_step, **spread
+            job.examples, job.settings, start, folder / "adapter", seed=job.seed, on_step=on_step, **spread
         )
 
 
 class RemoteTrainer:
-    """Has finetunings done by the cluster and brings the adapters home."""
+    """A trainer that runs finetunings on the cluster and stores the adapters here."""
 
-    def __init__(self, config: BackendConfig, launch: Callable[[Order], Any], retries: int, before: Any) -> None:
+    def __init__(self, config: BackendConfig, launch: Callable[[FinetuneJob], Any], retries: int, before: Any) -> None:
         self._config, self._launch, self._retries, self._before = config, launch, retries, before
 
     async def train(
@@ -99,28 +99,28 @@ class RemoteTrainer:
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
     ) -> Training:
-        """As `Trainer.train`. A finetuning whose worker died begins again, steps told included."""
+        """Train as `Trainer.train` does. If the worker dies, training and its steps start again."""
         await self._before()
         for _ in range(self._retries + 1):
-            pieces = [] if start is None else await asyncio.to_thread(put, Path(start.path))
-            order = Order(self._config, list(examples), settings, start, pieces, seed, parallel)
-            place = Unpacking(folder)
+            chunks = [] if start is None else await asyncio.to_thread(put_chunks, Path(start.path))
+            job = FinetuneJob(self._config, list(examples), settings, start, chunks, seed, parallel)
+            place = ChunkReceiver(folder)
             try:
-                return await self._follow(order, place, on_step)
-            except dead() as error:
+                return await self._follow(job, place, on_step)
+            except worker_errors() as error:
                 last = error
             finally:
-                place.drop()
+                place.discard()
         raise BackendError(
-            f"A finetuning died {self._retries + 1} times: {cause(last)}",
-            "Look at Ray's logs for the cause; often it is a lack of memory: lower train.settings.batch_size.",
+            f"The worker of a finetuning died {self._retries + 1} times: {describe_cause(last)}",
+            "See Ray's logs for the cause. If memory ran out, lower train.settings.batch_size.",
         )
 
-    async def _follow(self, order: Order, place: Unpacking, on_step: OnStep | None) -> Training:
-        async for item in _items(self._launch(order)):
+    async def _follow(self, job: FinetuneJob, place: ChunkReceiver, on_step: OnStep | None) -> Training:
+        async for item in _items(self._launch(job)):
             if isinstance(item, SocietyError):
                 raise item
-            if isinstance(item, Piece):
+            if isinstance(item, Chunk):
                 await asyncio.to_thread(place.add, item)
             elif isinstance(item, Done):
                 path = place.finish(item.digest)
@@ -131,7 +131,7 @@ class RemoteTrainer:
 
 
 async def _items(generator: Any) -> AsyncIterator[Any]:
-    """What a streaming task yields; leaving early ends its worker."""
+    """Yield the items of a streaming task. Stopping early cancels the task."""
     ended = False
     try:
         async for reference in generator:
@@ -141,5 +141,5 @@ async def _items(generator: Any) -> AsyncIterator[Any]:
         if not ended:
             import ray
 
-            with suppress(Exception):  # it may be gone already
+            with suppress(Exception):  # the task may have ended already
                 ray.cancel(generator, force=True)

@@ -1,4 +1,4 @@
-"""Everything in this process, one finetuning after another."""
+"""Models in this process, and one finetuning at a time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class Local(ExecutorConfig):
     kind: Literal["local"] = "local"
 
     def open(self) -> LocalExecutor:
-        """The executor; there is nothing to connect to."""
+        """Return the executor, which connects to nothing."""
         return LocalExecutor()
 
 
 class LocalExecutor(Executor):
-    """Opens backends as they are."""
+    """Opens backends in this process."""
 
     def check(self, needs: Needs) -> None:
-        """Raise `InputError` when a training over several processes lacks GPUs."""
+        """Raise `InputError` if a training over several processes lacks GPUs."""
         if needs.trains and needs.parallel is not None:
             for config in needs.backends.values():
                 if "trainer" in config.abilities:
                     config.check_devices(needs.parallel)
 
     def backend(self, name: str, config: BackendConfig) -> Backend:
-        """The backend itself."""
+        """Return the backend itself."""
         return config.open()

@@ -1,6 +1,6 @@
-"""Replicas of one backend: each request goes to the least busy one, and to another if that dies; the dead are replaced.
+"""Replicas of one backend. Each request goes to the least busy replica; dead replicas are replaced.
 
-A request may be asked twice but is answered once: the caller stores the one answer that it gets.
+A request is repeated on another replica if its replica dies, but the caller receives one answer.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from typing import Any
 
 from society.core.errors import BackendError, SocietyError, TransientError
 from society.core.types import Adapter
-from society.executors.ray_calls import call, cause, dead, put
+from society.executors.ray_calls import call, describe_cause, put_chunks, worker_errors
 from society.executors.replica import Missing, Opened
-from society.executors.request_batches import Line
+from society.executors.request_batches import Connection
 
 CLOSING = 5
-"""Seconds that a replica has to close its backend."""
+"""Timeout in seconds for a replica to close its backend."""
 
 
 @dataclass(eq=False)
-class _Live:
-    """A replica that is open, and the adapters on their way to it."""
+class _OpenReplica:
+    """An open replica, and the adapters that are being sent to it."""
 
-    line: Line
+    connection: Connection
     loading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class _Slot:
-    """The place of one replica: the one that is open there, or being started."""
+    """A slot for one replica, which is open or being started."""
 
     actor: Any = None
-    live: _Live | None = None
-    lost: bool = False  # for good
+    live: _OpenReplica | None = None
+    lost: bool = False  # whether no more replacement is started
     busy: int = 0
     starting: asyncio.Task[None] | None = None
 
 
 class Pool:
-    """The replicas; `start` makes a Ray actor of `Replica`, `retries` bounds how often in a row one is replaced."""
+    """The replicas of a backend. `start` starts a Ray actor of `Replica`; `retries` limits replacements in a row."""
 
     def __init__(self, start: Callable[[], Any], count: int, retries: int) -> None:
         self._start, self._retries = start, retries
@@ -52,22 +52,22 @@ class Pool:
         self.adapters: dict[str, Adapter] = {}
         self.opened: Opened | None = None
         self.users = 0
-        """Backends that are open on it: runs of a sweep share one pool."""
+        """Number of open backends on this pool. Runs of a sweep share a pool."""
 
     async def open(self) -> Opened:
-        """Start all replicas and wait for the first. Raises what its backend raised."""
-        await self._free()
+        """Start all replicas and wait for the first. Raises the error of its backend."""
+        await self._pick()
         assert self.opened is not None
         return self.opened
 
     async def ask(self, method: str, *arguments: Any) -> Any:
-        """What a replica answers. Raises `BackendError` when none is left, or the request ends every one it gets."""
+        """Return a replica's answer. Raises `BackendError` if no replica is left or all that try it die."""
         for _ in range(self._retries + 1):
-            slot, live = await self._free()
+            slot, live = await self._pick()
             slot.busy += 1
             try:
                 answer = await self._ask(live, method, *arguments)
-            except dead() as error:
+            except worker_errors() as error:
                 self._replace(slot, live)
                 last = error
                 continue
@@ -77,45 +77,45 @@ class Pool:
                 raise answer
             return answer
         raise BackendError(
-            f"{self._retries + 1} replicas in a row died at one request: {cause(last)}",
-            "Look at Ray's logs for the cause; often it is a lack of memory.",
+            f"{self._retries + 1} replicas in a row died during one request: {describe_cause(last)}",
+            "See Ray's logs for the cause. Often memory ran out.",
         )
 
     def ask_now(self, method: str, *arguments: Any) -> Any:
-        """As `ask`, while the caller waits: for questions that are seldom and quick."""
+        """Block until a replica answers. For rare and fast methods."""
         import ray
 
         for slot in [slot for slot in self._slots if slot.live]:
             try:
                 answer = ray.get(getattr(slot.actor, method).remote(*arguments))
-            except dead():
+            except worker_errors():
                 continue
             if isinstance(answer, SocietyError):
                 raise answer
             return answer
-        raise TransientError("No replica of the backend is there to ask.", "Try again, or run again with --resume.")
+        raise TransientError("No replica of the backend is open.", "Try again, or run again with --resume.")
 
     async def try_adapter(self, adapter: Adapter) -> None:
-        """Load an adapter into a replica now, if one is there, to find out whether it fits."""
+        """Load an adapter into an open replica, if any, to find out whether it fits."""
         for live in [slot.live for slot in self._slots if slot.live][:1]:
-            with suppress(*dead()):  # whoever asks for it next will load it elsewhere
+            with suppress(*worker_errors()):  # the next request loads it into another replica
                 refused = await self._load(live, adapter.hash)
                 if refused is not None:
                     raise refused
 
-    async def _ask(self, live: _Live, method: str, *arguments: Any) -> Any:
-        answer = await live.line.ask(method, *arguments)
+    async def _ask(self, live: _OpenReplica, method: str, *arguments: Any) -> Any:
+        answer = await live.connection.ask(method, *arguments)
         if isinstance(answer, Missing):
             refused = await self._load(live, answer.hash)
-            return refused or await live.line.ask(method, *arguments)
+            return refused or await live.connection.ask(method, *arguments)
         return answer
 
-    async def _load(self, live: _Live, name: str) -> SocietyError | None:
-        """Bring an adapter to this replica, once however many ask for it."""
+    async def _load(self, live: _OpenReplica, name: str) -> SocietyError | None:
+        """Send an adapter to this replica once, also for concurrent requests."""
         if name not in self.adapters:
             return BackendError(f"No adapter {name[:12]} is loaded.", "Call `adapters.load` with it first.")
         if name not in live.loading:
-            live.loading[name] = asyncio.ensure_future(self._ship(live.line.actor, self.adapters[name]))
+            live.loading[name] = asyncio.ensure_future(self._ship(live.connection.actor, self.adapters[name]))
         try:
             await asyncio.shield(live.loading[name])
         except SocietyError as error:
@@ -123,42 +123,42 @@ class Pool:
         return None
 
     async def _ship(self, actor: Any, adapter: Adapter) -> None:
-        refused = await call(actor.load.remote(adapter, await asyncio.to_thread(put, Path(adapter.path))))
+        refused = await call(actor.load.remote(adapter, await asyncio.to_thread(put_chunks, Path(adapter.path))))
         if isinstance(refused, SocietyError):
             raise refused
 
-    async def _free(self) -> tuple[_Slot, _Live]:
-        """The least busy replica that is open; waits for one, starting those that are not there."""
+    async def _pick(self) -> tuple[_Slot, _OpenReplica]:
+        """Return the least busy open replica. Start missing ones, and wait until one is open."""
         while True:
             if self._failure is not None:
                 raise self._failure
             for slot in self._slots:
                 if slot.live is None and not slot.lost and slot.starting is None:
-                    slot.starting = asyncio.ensure_future(self._bring_up(slot))
+                    slot.starting = asyncio.ensure_future(self._start_replica(slot))
             open_ones = [(slot, slot.live) for slot in self._slots if slot.live]
             if open_ones:
                 return min(open_ones, key=lambda pair: pair[0].busy)
             self._changed.clear()
             await self._changed.wait()
 
-    async def _bring_up(self, slot: _Slot) -> None:
-        """Start a replica, again if it dies before it is open; the last one to fail is the pool's failure."""
+    async def _start_replica(self, slot: _Slot) -> None:
+        """Start a replica, again if it dies before it is open. If all slots fail, the pool fails."""
         for _ in range(self._retries + 1):
             try:
                 slot.actor = self._start()
                 expected = self.opened.model_hash if self.opened else ""
                 answer = await call(slot.actor.open.remote(expected))
-            except dead() as error:
-                failure: SocietyError = _gone(error)
+            except worker_errors() as error:
+                failure: SocietyError = _start_error(error)
                 continue
-            except Exception as error:  # whoever waits for this replica must be told, whatever it is
-                answer = _gone(error)
+            except Exception as error:  # callers wait for this replica and must receive any error
+                answer = _start_error(error)
             if isinstance(answer, Opened) and self.opened and answer.model_hash != self.opened.model_hash:
                 answer = BackendError("Replicas hold different weights.", "Put the same model files on every machine.")
             if isinstance(answer, SocietyError):
                 self._failure = answer
             else:
-                self.opened, slot.live = self.opened or answer, _Live(Line(slot.actor))
+                self.opened, slot.live = self.opened or answer, _OpenReplica(Connection(slot.actor))
             slot.starting = None
             self._changed.set()
             return
@@ -167,14 +167,14 @@ class Pool:
             self._failure = failure
         self._changed.set()
 
-    def _replace(self, slot: _Slot, live: _Live) -> None:
-        """This replica is gone: another is started in its place, by the first who finds out."""
+    def _replace(self, slot: _Slot, live: _OpenReplica) -> None:
+        """Start a replacement for a dead replica, unless another caller has done so."""
         if slot.live is live:
             slot.live, slot.actor = None, None
-            slot.starting = asyncio.ensure_future(self._bring_up(slot))
+            slot.starting = asyncio.ensure_future(self._start_replica(slot))
 
     async def close(self) -> None:
-        """End all replicas and free what they hold. They start again when one is asked."""
+        """Stop all replicas and free their resources. The next request starts them again."""
         await asyncio.gather(*(_clear(slot) for slot in self._slots))
 
 
@@ -184,11 +184,11 @@ async def _clear(slot: _Slot) -> None:
     live, starting, actor = slot.live, slot.starting, slot.actor
     slot.live, slot.starting, slot.actor = None, None, None
     if live is not None:
-        await live.line.close()
+        await live.connection.close()
     await _end([task for task in (starting, *(live.loading.values() if live else ())) if task is not None])
     if actor is not None:
-        if live is not None:  # one that is only starting has nothing to close, and would be waited for
-            with suppress(Exception):  # it is killed all the same
+        if live is not None:  # a starting replica has nothing to close, and would not answer
+            with suppress(Exception):  # the actor is killed anyway
                 await asyncio.wait_for(actor.close.remote(), CLOSING)
         ray.kill(actor)
 
@@ -199,8 +199,8 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _gone(error: Exception) -> BackendError:
+def _start_error(error: Exception) -> BackendError:
     return BackendError(
-        f"No replica could be started: {cause(error)}",
-        "Look at Ray's logs for the cause; every machine needs the same packages and the model's files.",
+        f"Cannot start a replica: {describe_cause(error)}",
+        "See Ray's logs for the cause. Every machine needs the same packages and the model's files.",
     )

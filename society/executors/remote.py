@@ -1,4 +1,4 @@
-"""A backend whose work is done by replicas elsewhere. To the engine it is a backend like any other."""
+"""A backend whose work is done by the replicas of a pool."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from backends.base import Backend, Trainer
 from society.core.errors import InputError
 from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
 from society.executors.pool import Pool
-from society.executors.ray_calls import put
+from society.executors.ray_calls import put_chunks
 
 
 class RemoteBackend(Backend):
-    """Passes requests on to a pool; has the abilities that the replicas have."""
+    """A backend that sends requests to a pool. It has the abilities of the replicas."""
 
     def __init__(self, pool: Pool, trainer: Trainer) -> None:
         self.pool, self._trainer = pool, trainer
@@ -50,19 +50,19 @@ class RemoteBackend(Backend):
             await self.pool.close()
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        """Answer one request, by whichever replica is least busy."""
+        """Answer one request on the least busy replica."""
         output: GenerateOutput = await self.pool.ask("generate", request)
         return output
 
 
 class RemoteTokenizer:
-    """Counts with the replicas' tokenizer."""
+    """The tokenizer of the replicas."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Tokens of the prompt these messages make, generation prompt included."""
+        """Return the number of prompt tokens of these messages, with the generation prompt."""
         return int(self.pool.ask_now("count", messages))
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -71,7 +71,7 @@ class RemoteTokenizer:
 
 
 class RemoteLikelihood:
-    """Scores given text."""
+    """The likelihood ability of the replicas."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -89,13 +89,13 @@ class RemoteLikelihood:
 
 
 class RemoteEmbeddings:
-    """Turns text into vectors."""
+    """The embeddings of the replicas."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector per text, all of one length, not normalised."""
+        """Return one vector for each text, all of the same length, not normalised."""
         vectors: list[list[float]] = await self.pool.ask("embed", texts)
         return vectors
 
@@ -107,15 +107,15 @@ class RemoteAdapters:
         self.pool = pool
 
     def identify(self, path: Path) -> Adapter:
-        """The adapter in a file or folder of this machine. Raises `InputError` if there is none."""
+        """Return the adapter in a file or folder of this machine. Raises `InputError` if there is none."""
         from dataclasses import replace
 
         if not path.exists():
-            raise InputError(f"There is no adapter at {path}.", "Correct the path in the scenario.")
-        found: Adapter = self.pool.ask_now("identify", put(path))
+            raise InputError(f"No adapter at {path}.", "Correct the path in the scenario.")
+        found: Adapter = self.pool.ask_now("identify", put_chunks(path))
         return replace(found, path=str(path))
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable in requests."""
+        """Load the adapter, so that requests can name `adapter.hash`."""
         self.pool.adapters[adapter.hash] = adapter
         await self.pool.try_adapter(adapter)

@@ -1,4 +1,4 @@
-"""Folders that workers write into. A worker is often killed, and then cleans nothing up: the next one does."""
+"""Temporary folders of workers. The next worker removes the folders of killed ones."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PREFIX, LOCK = "society-worker-", ".lock"
 
 
 class Scratch:
-    """A folder of this process, `path`, until it is closed; what dead processes left beside it is removed."""
+    """A temporary folder of this process at `path`. Opening it removes the folders of dead processes."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = FileLock(self.path / LOCK)  # the system lets go of it when the process ends, however it ends
+        self._lock = FileLock(self.path / LOCK)  # the system releases the lock when the process ends
         self._lock.acquire(timeout=0)
         for folder in self.path.parent.glob(f"{PREFIX}*"):
-            if (folder / LOCK).exists():  # else it is only being made
-                remove_if_left(folder)
+            if (folder / LOCK).exists():  # otherwise another process is creating the folder
+                remove_if_abandoned(folder)
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the folder."""
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
 
@@ -39,7 +39,10 @@ class Scratch:
         self.close()
 
 
-def remove_if_left(folder: Path) -> None:
-    """Remove a folder whose process is gone."""
-    with suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):  # OSError: somebody else's, or just removed
+def remove_if_abandoned(folder: Path) -> None:
+    """Remove the folder if its process has ended."""
+    with (
+        suppress(Timeout, OSError),
+        FileLock(folder / LOCK, timeout=0),
+    ):  # OSError: another user's folder, or just removed
         shutil.rmtree(folder)

@@ -21,7 +21,7 @@ Tone = Literal["normal", "faint", "good", "found", "bad", "lost"]
 
 @dataclass(frozen=True)
 class Figure:
-    """What all figures have: `id` names the figure in the page, `note` explains how to read it."""
+    """The base of all figures. `id` names the figure in the page, `note` explains how to read it."""
 
     id: str
     title: str

@@ -1,4 +1,4 @@
-"""A real `society run` on a Ray of its own, asked to stop: what is being said is finished and stored, and Ray goes."""
+"""Interrupting a real `society run` with its own Ray: running replies are stored, and Ray stops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from society.executors.cluster_connection import handlers_kept, keep_to_oneself
+from society.executors.cluster_connection import keep_handlers, restrict_to_loopback
 from society.scenario import load_scenario
 from society.session import run
 from tests.faults.injection import Counter, contents
@@ -59,7 +59,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 class Speaking:
-    """The run, in a process group of its own, when its agents are in the middle of so many replies."""
+    """A run in its own process group, started when its agents generate a given number of replies."""
 
     def __init__(self, folder: Path, replies: int, *overrides: str) -> None:
         self.folder, self.path, self.out = folder, folder / "scenario.yaml", folder / "run"
@@ -76,7 +76,7 @@ class Speaking:
         assert any("raylet" in name for name in self.family.values())
 
     def end(self) -> tuple[int, str]:
-        """How it ended and what it said; nothing of it is left."""
+        """Return exit status and output, after checking that no process is left."""
         _, said = self.process.communicate(timeout=120)
         wait(lambda: not [pid for pid, name in self.family.items() if command(pid) == name])
         assert list(self.temporary.iterdir()) == []
@@ -115,7 +115,7 @@ def speak(tmp_path: Path) -> Iterator[Callable[..., Speaking]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_once_finishes_what_is_being_said(speak: Callable[..., Speaking], number: int, status: int) -> None:
+def test_one_signal_finishes_running_replies(speak: Callable[..., Speaking], number: int, status: int) -> None:
     speaking = speak(3 * AT_ONCE)
     if number == signal.SIGINT:
         os.killpg(speaking.process.pid, number)  # as a terminal does it: Ray's processes get it too
@@ -134,8 +134,8 @@ def test_once_finishes_what_is_being_said(speak: Callable[..., Speaking], number
     assert contents(resumed.folder) == contents(whole.folder)
 
 
-def test_twice_ends_at_once(speak: Callable[..., Speaking]) -> None:
-    """No reply would come for an hour."""
+def test_two_signals_stop_at_once(speak: Callable[..., Speaking]) -> None:
+    """A reply would take an hour."""
     speaking = speak(AT_ONCE, "backends.scripted.delay=3600")
     speaking.process.send_signal(signal.SIGINT)
     assert speaking.process.stderr is not None
@@ -146,28 +146,28 @@ def test_twice_ends_at_once(speak: Callable[..., Speaking]) -> None:
     assert contents(speaking.out)["turns"] == []
 
 
-def test_who_had_sigterm_has_it_again() -> None:
+def test_the_handler_of_sigterm_is_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with handlers_kept():
+    with keep_handlers():
         signal.signal(signal.SIGTERM, lambda *_: None)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_rays_secret_is_made_for_the_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_of_ray_lasts_as_long_as_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "ray", raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    keep_to_oneself()
+    restrict_to_loopback()
     token = os.environ["RAY_AUTH_TOKEN"]
     assert (os.environ["RAY_AUTH_MODE"], len(token)) == ("token", 64)
-    keep_to_oneself()
+    restrict_to_loopback()
     assert os.environ["RAY_AUTH_TOKEN"] == token  # Ray in this process remembers it
 
 
 @pytest.mark.parametrize(("name", "value"), [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN_PATH", "/secret")])
-def test_what_somebody_chose_for_rays_secret_stays(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_token_settings_of_the_user_stay(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setattr(os, "environ", {name: value})
-    keep_to_oneself()
+    restrict_to_loopback()
     assert os.environ[name] == value
     assert "RAY_AUTH_TOKEN" not in os.environ

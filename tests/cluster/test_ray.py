@@ -1,5 +1,4 @@
-"""The Ray executor on a cluster of two nodes, all on 127.0.0.1: the same results as in one process, and nothing lost
-or doubled when workers and nodes die while it works."""
+"""The Ray executor on a local cluster of two nodes: the results of one process, also when workers and nodes die."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ import pytest
 from society.core.errors import BackendError, ContextOverflowError, InputError, MissingExtraError, ScenarioError
 from society.core.types import Turn
 from society.executors.cluster import Placement, Ray, check_all, check_one
-from society.executors.file_transfer import Digest, Piece, Unpacking, pack
+from society.executors.file_transfer import Chunk, ChunkReceiver, Digest, read_chunks
 from society.runner.sweep import sweep
 from society.runner.watcher import Watcher
 from society.runs.run import Run
@@ -56,7 +55,7 @@ ON_RAY = "executor={kind: ray, address: auto, generate: {replicas: 2, cpus: 0.5}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A head without room for work, and a node for workers; this process is joined to it."""
+    """A cluster of a head without CPUs and a node for workers, which this process has joined."""
     from ray.cluster_utils import Cluster
 
     patch = pytest.MonkeyPatch()
@@ -78,7 +77,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 class Disaster(Watcher):
-    """Does something terrible when so many turns are committed; counts how often each was told."""
+    """Runs a function after a number of committed turns, and counts the events of each turn."""
 
     def __init__(self, at: int, act: Callable[[], None]) -> None:
         self.at, self.act = at, act
@@ -91,7 +90,7 @@ class Disaster(Watcher):
 
 
 def kill_workers(name: str = "Replica", most: int = 100) -> None:
-    """End this cluster's workers that run that, without a word."""
+    """Kill the cluster's workers that run this function or class."""
     workers = [pid for pid, line in descendants(os.getpid()).items() if line.startswith(f"ray::{name}")]
     assert workers
     for pid in workers[:most]:
@@ -104,24 +103,24 @@ def untimed(done: Run) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def here(scenario: Callable[..., Scenario], tmp_path: Path) -> Run:
-    """The scenario in one process."""
+    """Run the scenario in one process."""
     return run(scenario(TEXT), tmp_path / "here")
 
 
-def test_the_same_bit_for_bit(cluster, scenario, here, tmp_path):
+def test_results_are_those_of_one_process(cluster, scenario, here, tmp_path):
     there = run(scenario(TEXT, ON_RAY), tmp_path / "there")
     assert untimed(there) == untimed(here)
     assert len([turn.id for turn in there.turns()]) == 30 * 4 * 3
 
 
-def test_workers_that_die_lose_and_double_nothing(cluster, scenario, here, tmp_path):
+def test_no_turn_is_lost_or_doubled_when_workers_die(cluster, scenario, here, tmp_path):
     disaster = Disaster(60, kill_workers)
     there = run(scenario(TEXT, ON_RAY, "concurrency=4"), tmp_path / "there", watcher=disaster)
     assert untimed(there) == untimed(here)
     assert len(disaster.seen) == len(set(disaster.seen)) == 30 * 4 * 3
 
 
-def test_a_node_that_dies_loses_and_doubles_nothing(cluster, scenario, here, tmp_path):
+def test_no_turn_is_lost_or_doubled_when_a_node_dies(cluster, scenario, here, tmp_path):
     extra = cluster.add_node(num_cpus=2, node_ip_address="127.0.0.1", object_store_memory=80 << 20)
     cluster.wait_for_nodes()
     disaster = Disaster(60, lambda: cluster.remove_node(extra, allow_graceful=False))
@@ -130,13 +129,13 @@ def test_a_node_that_dies_loses_and_doubles_nothing(cluster, scenario, here, tmp
     assert len(disaster.seen) == len(set(disaster.seen))
 
 
-def test_a_run_begun_here_is_resumed_there(cluster, scenario, here, tmp_path):
-    """Where it runs is no part of what is run."""
+def test_a_local_run_is_resumed_on_a_cluster(cluster, scenario, here, tmp_path):
+    """The executor is not a part of a turn's key."""
     done = run(scenario(TEXT, ON_RAY), here.folder, resume=True)
     assert done.folder == here.folder
 
 
-def test_a_sweep_side_by_side(cluster, scenario, tmp_path, monkeypatch):
+def test_runs_of_a_sweep_run_concurrently(cluster, scenario, tmp_path, monkeypatch):
     from society.executors import cluster as module
 
     pools, real = [], module.Pool
@@ -153,7 +152,7 @@ def test_a_sweep_side_by_side(cluster, scenario, tmp_path, monkeypatch):
     assert len(pools) == 1  # the runs share the weights
 
 
-def test_what_a_backend_refuses_arrives_as_it_was_raised(cluster, scenario):
+def test_errors_of_a_backend_arrive_unchanged(cluster, scenario):
     from society.core.types import ChatMessage, GenerateRequest, Sampling
 
     loaded = scenario(TEXT, ON_RAY, "backends.scripted.context=5")
@@ -172,7 +171,7 @@ def test_what_a_backend_refuses_arrives_as_it_was_raised(cluster, scenario):
     asyncio.run(ask())
 
 
-def test_a_cluster_without_the_gpus_asked_for(cluster, scenario, tmp_path):
+def test_a_cluster_without_the_demanded_gpus(cluster, scenario, tmp_path):
     loaded = scenario(TEXT, "executor={kind: ray, address: auto, generate: {gpus: 1}}")
     with pytest.raises(InputError, match=r"1 GPU, 1 CPU for a replica .* no machine .* 2 CPU, 0 GPU") as caught:
         run(loaded, tmp_path / "run")
@@ -181,11 +180,11 @@ def test_a_cluster_without_the_gpus_asked_for(cluster, scenario, tmp_path):
 
 
 def test_more_replicas_than_fit(cluster, scenario, tmp_path):
-    with pytest.raises(InputError, match=r"need 99 CPU in all, but the Ray cluster has \d CPU"):
+    with pytest.raises(InputError, match=r"need 99 CPU, but the Ray cluster has \d CPU"):
         run(scenario(TEXT, "executor={kind: ray, address: auto, generate: {replicas: 99}}"), tmp_path / "run")
 
 
-def test_a_backend_that_nobody_uses(cluster, scenario, tmp_path):
+def test_an_unused_backend(cluster, scenario, tmp_path):
     with pytest.raises(InputError, match="names 'other'"):
         run(scenario(TEXT, "executor={kind: ray, address: auto, backends: {other: {}}}"), tmp_path / "run")
 
@@ -195,7 +194,7 @@ def test_no_cluster_at_the_address(scenario, tmp_path, address):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # and nobody listens
         there = address.format(port=free.getsockname()[1])
-        with pytest.raises(InputError, match=f"No Ray cluster can be joined at executor.address '{there}'") as caught:
+        with pytest.raises(InputError, match=f"Cannot join a Ray cluster at executor.address '{there}'") as caught:
             run(scenario(TEXT, f"executor={{kind: ray, address: '{there}'}}"), tmp_path / "run")
     assert "ray start --head" in caught.value.remedy
     assert not (tmp_path / "run").exists()
@@ -233,7 +232,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class KillAt(Watcher):
-    """Kills a finetuning in its second step, once."""
+    """Kills a finetuning once, in its second step."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int]] = []
@@ -273,7 +272,7 @@ def test_finetunings_as_tasks_one_of_them_killed(colours, tmp_path):
 # Without a cluster
 
 
-def test_names_and_shares_are_checked(scenario):
+def test_names_and_fractions_are_checked(scenario):
     with pytest.raises(ScenarioError, match="whole"):
         scenario(TEXT, "executor={kind: ray, generate: {gpus: 1.5}}")
     with pytest.raises(ScenarioError, match="did you mean 'ray'"):
@@ -292,39 +291,39 @@ def test_demands_are_compared_with_machines():
     check_all({"GPU": 4}, machines)
     with pytest.raises(InputError, match="no machine"):
         check_one("it", {"GPU": 4}, machines)
-    with pytest.raises(InputError, match="need 5 GPU in all, but the Ray cluster has 4 GPU"):
+    with pytest.raises(InputError, match="need 5 GPU, but the Ray cluster has 4 GPU"):
         check_all({"GPU": 5}, machines)
     assert Placement(gpus=2, resources={"big": 1}).demand() == {"GPU": 2, "CPU": 1, "big": 1}
 
 
-def test_files_travel_whole_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("society.executors.file_transfer.PIECE", 5)
+def test_files_arrive_complete_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("society.executors.file_transfer.CHUNK_SIZE", 5)
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c").write_bytes(b"0123456789abc")
     (tmp_path / "a" / "empty").write_bytes(b"")
     digest = Digest()
-    pieces = list(digest.follow(pack(tmp_path / "a")))
-    assert [len(piece.data) for piece in pieces] == [5, 5, 3, 0]
-    place = Unpacking(tmp_path / "target")
-    for piece in pieces:
-        place.add(piece)
+    chunks = list(digest.hash_each(read_chunks(tmp_path / "a")))
+    assert [len(chunk.data) for chunk in chunks] == [5, 5, 3, 0]
+    place = ChunkReceiver(tmp_path / "target")
+    for chunk in chunks:
+        place.add(chunk)
     assert not (tmp_path / "target").exists()
     arrived = place.finish(digest.value)
     assert (arrived / "b" / "c").read_bytes() == b"0123456789abc"
     assert (arrived / "empty").exists()
-    damaged = Unpacking(tmp_path / "damaged")
-    for piece in pieces[:-1]:
-        damaged.add(piece)
-    with pytest.raises(BackendError, match="damaged on their way"):
+    damaged = ChunkReceiver(tmp_path / "damaged")
+    for chunk in chunks[:-1]:
+        damaged.add(chunk)
+    with pytest.raises(BackendError, match="damaged in transit"):
         damaged.finish(digest.value)
-    damaged.drop()
+    damaged.discard()
     assert not list(tmp_path.glob("damaged*"))
     for name in ("/etc/x", "../x", "a/../../x"):
         with pytest.raises(BackendError, match="one folder"):
-            damaged.add(Piece(name, b""))
+            damaged.add(Chunk(name, b""))
 
 
-def test_errors_travel_as_they_are():
+def test_errors_can_be_pickled():
     import pickle
 
     from society.core.errors import TransientError
@@ -343,8 +342,8 @@ def test_errors_travel_as_they_are():
     assert pickle.loads(pickle.dumps(TransientError("busy"))).cause == "busy"
 
 
-def test_scripts_for_clusters_are_whole():
-    """Shell and YAML that can be read, and name what society and Ray need."""
+def test_scripts_for_clusters_are_valid():
+    """Shell and YAML scripts parse, and name what society and Ray need."""
     import subprocess
 
     import yaml

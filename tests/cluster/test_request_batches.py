@@ -1,5 +1,7 @@
-"""Requests to a replica travel together, and each one's answer, failure and end is its own. No cluster is needed: an
-actor is what has `take` and `give` here."""
+"""Batches of requests to a replica: each request has its own answer, failure and cancellation.
+
+The tests need no cluster: an actor is any object with `submit` and `collect`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from society.core.errors import BackendError
-from society.executors.ray_calls import Lost
-from society.executors.request_batches import Line, Mailbox
+from society.executors.ray_calls import ReplicaLostError
+from society.executors.request_batches import Connection, Dispatcher
 
 
 class Unsendable:
@@ -22,14 +24,14 @@ class Unsendable:
 
 
 class Unreadable:
-    """Pickles, and breaks whoever reads it."""
+    """An object that can be pickled but not unpickled."""
 
     def __reduce__(self) -> Any:
         return int, ("no number",)
 
 
 class Owner:
-    """What a replica does, under the test's control."""
+    """The methods of a replica, controlled by the test."""
 
     def __init__(self) -> None:
         self.begun: list[Any] = []
@@ -56,7 +58,7 @@ class Owner:
 
 
 class Method:
-    """As a method of an actor's handle: counts its calls, and fails once the actor is dead."""
+    """A method of an actor's handle that counts its calls, and fails once the actor is dead."""
 
     def __init__(self, function: Callable[..., Any], death: asyncio.Future[None]) -> None:
         self.function, self.death, self.calls = function, death, 0
@@ -82,18 +84,18 @@ class Actor:
     def __init__(self) -> None:
         self.owner = Owner()
         self.death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        box = Mailbox(self.owner)
-        self.take, self.give = Method(box.take, self.death), Method(box.give, self.death)
+        box = Dispatcher(self.owner)
+        self.submit, self.collect = Method(box.submit, self.death), Method(box.collect, self.death)
 
 
-def played(test: Callable[[Actor, Line], Coroutine[Any, Any, None]]) -> None:
+def run_test(test: Callable[[Actor, Connection], Coroutine[Any, Any, None]]) -> None:
     async def play() -> None:
         actor = Actor()
-        line = Line(actor)
+        connection = Connection(actor)
         try:
-            await asyncio.wait_for(test(actor, line), 30)
+            await asyncio.wait_for(test(actor, connection), 30)
         finally:
-            await line.close()
+            await connection.close()
             if actor.death.done():
                 actor.death.exception()
 
@@ -105,52 +107,58 @@ async def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it never came")
+    raise AssertionError("the condition never held")
 
 
-def test_what_is_asked_in_one_moment_travels_together() -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        answers = await asyncio.gather(*(line.ask("echo", i) for i in range(100)))
+def test_simultaneous_requests_share_a_call() -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        answers = await asyncio.gather(*(connection.ask("echo", i) for i in range(100)))
         assert answers == list(range(100))
-        assert actor.take.calls == 1
-        assert actor.give.calls <= 2
+        assert actor.submit.calls == 1
+        assert actor.collect.calls <= 2
 
-    played(test)
+    run_test(test)
 
 
-def test_nobody_waits_for_the_slowest() -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        slow, quick = asyncio.ensure_future(line.ask("wait", "slow")), asyncio.ensure_future(line.ask("echo", "quick"))
+def test_no_request_waits_for_a_slower_one() -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        slow, quick = (
+            asyncio.ensure_future(connection.ask("wait", "slow")),
+            asyncio.ensure_future(connection.ask("echo", "quick")),
+        )
         assert await quick == "quick"
-        assert await line.ask("echo", "later") == "later"
+        assert await connection.ask("echo", "later") == "later"
         assert not slow.done()
         actor.owner.doors["slow"].set()
         assert await slow == "slow"
 
-    played(test)
+    run_test(test)
 
 
-def test_a_request_given_up_is_given_up_there_and_no_other() -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        gone, stays = asyncio.ensure_future(line.ask("wait", "gone")), asyncio.ensure_future(line.ask("wait", "stays"))
+def test_a_cancelled_request_is_cancelled_in_the_replica() -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        gone, stays = (
+            asyncio.ensure_future(connection.ask("wait", "gone")),
+            asyncio.ensure_future(connection.ask("wait", "stays")),
+        )
         await until(lambda: len(actor.owner.begun) == 2)
         gone.cancel()
         await until(lambda: actor.owner.ended == ["gone"])
         actor.owner.doors["stays"].set()
         assert await stays == "stays"
 
-    played(test)
+    run_test(test)
 
 
-def test_one_given_up_before_it_was_sent() -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        gone = asyncio.ensure_future(line.ask("wait", "gone"))
+def test_a_request_cancelled_before_it_is_sent() -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        gone = asyncio.ensure_future(connection.ask("wait", "gone"))
         await asyncio.sleep(0)
         gone.cancel()
-        assert await line.ask("echo", 1) == 1
+        assert await connection.ask("echo", 1) == 1
         await until(lambda: actor.owner.ended == actor.owner.begun[:-1])
 
-    played(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -158,53 +166,55 @@ def test_one_given_up_before_it_was_sent() -> None:
     [
         ("fail", (), "ValueError: no such thing"),
         ("make", (Unsendable,), "RuntimeError: cannot be sent"),
-        ("make", (Unreadable,), "cannot be read: invalid literal"),
+        ("make", (Unreadable,), "Cannot read a replica's answer: invalid literal"),
         ("absent", (), "AttributeError"),
         ("echo", (1, 2, 3), "TypeError"),
         ("echo", (Unreadable(),), "ValueError: invalid literal"),
     ],
 )
-def test_a_failure_is_one_requests_alone(method: str, arguments: tuple[Any, ...], said: str) -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        broken, whole = await asyncio.gather(line.ask(method, *arguments), line.ask("echo", "whole"))
+def test_a_failure_affects_one_request_only(method: str, arguments: tuple[Any, ...], said: str) -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        broken, whole = await asyncio.gather(connection.ask(method, *arguments), connection.ask("echo", "whole"))
         assert isinstance(broken, BackendError)
         assert said in broken.cause
         assert whole == "whole"
-        assert await line.ask("echo", "later") == "later"
+        assert await connection.ask("echo", "later") == "later"
 
-    played(test)
+    run_test(test)
 
 
-def test_what_cannot_be_sent_is_refused_at_once() -> None:
-    async def test(actor: Actor, line: Line) -> None:
+def test_arguments_that_cannot_be_pickled_raise_at_once() -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
         with pytest.raises(RuntimeError, match="cannot be sent"):
-            await line.ask("echo", Unsendable())
-        assert await line.ask("echo", 1) == 1
+            await connection.ask("echo", Unsendable())
+        assert await connection.ask("echo", 1) == 1
 
-    played(test)
+    run_test(test)
 
 
-@pytest.mark.parametrize(("error", "seen"), [(ActorDiedError(), ActorDiedError), (OSError("no way there"), Lost)])
-def test_a_death_is_told_to_all_who_wait_and_ask_later(error: Exception, seen: type[Exception]) -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        waiting = [asyncio.ensure_future(line.ask("wait", i)) for i in range(5)]
+@pytest.mark.parametrize(
+    ("error", "seen"), [(ActorDiedError(), ActorDiedError), (OSError("no way there"), ReplicaLostError)]
+)
+def test_pending_and_later_requests_raise_when_the_actor_dies(error: Exception, seen: type[Exception]) -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        waiting = [asyncio.ensure_future(connection.ask("wait", i)) for i in range(5)]
         await until(lambda: len(actor.owner.begun) == 5)
         actor.death.set_exception(error)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(result) for result in results] == [seen] * 5
         with pytest.raises(seen):
-            await line.ask("echo", 1)
-        assert len(actor.owner.begun) == 5  # nothing was asked twice
+            await connection.ask("echo", 1)
+        assert len(actor.owner.begun) == 5  # no request was repeated
 
-    played(test)
+    run_test(test)
 
 
-def test_closing_leaves_nobody_waiting() -> None:
-    async def test(actor: Actor, line: Line) -> None:
-        waiting = asyncio.ensure_future(line.ask("wait", 1))
+def test_closing_ends_pending_requests() -> None:
+    async def test(actor: Actor, connection: Connection) -> None:
+        waiting = asyncio.ensure_future(connection.ask("wait", 1))
         await until(lambda: actor.owner.begun == [1])
-        await line.close()
+        await connection.close()
         with pytest.raises(BackendError, match="closed"):
             await waiting
 
-    played(test)
+    run_test(test)

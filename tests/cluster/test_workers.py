@@ -1,4 +1,4 @@
-"""What workers leave behind, and replicas that do not start: without a cluster."""
+"""Temporary folders of workers, and replicas that do not start. No cluster is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray.exceptions import ActorDiedError
 
 from society.core.errors import BackendError
 from society.executors.pool import Pool
-from society.executors.ray_calls import cause
+from society.executors.ray_calls import describe_cause
 from society.executors.scratch import LOCK, PREFIX, Scratch
 
 HOLD = """
@@ -32,7 +32,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_is_there_until_it_is_closed(temporary: Path) -> None:
+def test_a_folder_exists_until_it_is_closed(temporary: Path) -> None:
     with Scratch() as scratch:
         (scratch.path / "file").write_text("x")
         with Scratch() as other:
@@ -41,9 +41,7 @@ def test_a_folder_is_there_until_it_is_closed(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(
-    temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_folders_of_dead_processes_are_removed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(temporary))
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
@@ -74,7 +72,7 @@ class Actor:
 
 
 @pytest.mark.parametrize(("error", "times"), [(ActorDiedError(), 3), (ValueError("what Ray never raised before"), 1)])
-def test_replicas_that_do_not_start_are_told_and_not_waited_for(error: Exception, times: int) -> None:
+def test_replicas_that_do_not_start_raise_without_a_wait(error: Exception, times: int) -> None:
     started: list[Actor] = []
 
     def start() -> Actor:
@@ -83,7 +81,7 @@ def test_replicas_that_do_not_start_are_told_and_not_waited_for(error: Exception
 
     async def play() -> None:
         pool = Pool(start, 2, retries=2)
-        with pytest.raises(BackendError, match="No replica could be started") as caught:
+        with pytest.raises(BackendError, match="Cannot start a replica") as caught:
             await asyncio.wait_for(pool.open(), 30)
         assert "same packages" in caught.value.remedy
 
@@ -92,7 +90,7 @@ def test_replicas_that_do_not_start_are_told_and_not_waited_for(error: Exception
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "shown"),
     [
         (
             "The actor died because of an error in its creation task, \x1b[36mray::Replica\x1b[39m (pid=1)\n  File x\n"
@@ -104,5 +102,5 @@ def test_replicas_that_do_not_start_are_told_and_not_waited_for(error: Exception
         ("long " * 99, ("long " * 99)[:300]),
     ],
 )
-def test_what_ray_says_is_told_in_short(said: str, told: str) -> None:
-    assert cause(RuntimeError(said)) == told
+def test_errors_of_ray_are_shortened(said: str, shown: str) -> None:
+    assert describe_cause(RuntimeError(said)) == shown

@@ -1,4 +1,4 @@
-"""Pictures: every family gets a layout without overlaps, and the files are what was asked for."""
+"""Graphs: every family has a layout without overlaps, and files have the requested format."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def heads(graph: Graph) -> list[str]:
 
 @settings(max_examples=40)
 @given(st.sampled_from(FAMILIES), st.integers(1, 20))
-def test_no_two_agents_stand_in_one_place(topology: Topology, n: int) -> None:
+def test_no_two_agents_have_the_same_position(topology: Topology, n: int) -> None:
     placed = positions(topology, n)
     assert set(placed) == set(build(topology, n))
     assert all(math.dist(p, q) > 0.3 for p, q in combinations(placed.values(), 2))
@@ -68,7 +68,7 @@ def test_no_two_agents_stand_in_one_place(topology: Topology, n: int) -> None:
 
 
 @pytest.mark.parametrize("topology", FAMILIES, ids=repr)
-def test_families_that_lost_or_gained_edges_are_placed_all_the_same(topology: Topology) -> None:
+def test_families_with_removed_and_added_edges_have_a_layout(topology: Topology) -> None:
     graph = build(topology, 9)
     for change in (graph.clear_edges, lambda: nx.add_cycle(graph, ["agent-1", "agent-2", "agent-5"])):
         change()
@@ -127,7 +127,7 @@ def test_an_arrow_points_at_the_reader() -> None:
     assert (tuple(start), tuple(end)) == (placed["agent-1"], placed["agent-2"])
 
 
-def test_what_an_edge_shows_is_seen() -> None:
+def test_edges_differ_by_what_they_show() -> None:
     graph = build(Chain(directed=True), 4)
     for u, v, show in (("1", "2", "full"), ("2", "3", "answer"), ("3", "4", "nothing")):
         graph.edges[f"agent-{u}", f"agent-{v}"]["show"] = show
@@ -141,7 +141,7 @@ def test_what_an_edge_shows_is_seen() -> None:
     assert legend == ["debater", "shows full text", "shows answer", "shows nothing"]
 
 
-def test_ties_that_differ_by_direction_are_two_arrows() -> None:
+def test_edges_that_differ_by_direction_are_two_arrows() -> None:
     graph = build(Chain(), 2)
     graph.edges["agent-1", "agent-2"]["show"] = "answer"
     assert heads(describe_graph("chain", graph)) == ["CurveFilledB", "CurveFilledB"]

@@ -43,7 +43,7 @@ def other(scenario: Callable[..., Scenario], tmp_path: Path) -> Run:
 
 
 def repeat_as_iteration(made: Run, number: int) -> None:
-    """The run's first debates once more, as those of a later iteration."""
+    """Copy the rows of the run's first iteration to a later one."""
     with sqlite3.connect(made.folder / "store.sqlite") as db:
         for table in ("turns", "results"):
             columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
@@ -126,7 +126,7 @@ def test_iterations_where_there_are_several(made: Run, tmp_path: Path) -> None:
     assert [list(line.get_xdata()) for line in lines] == [[0, 1]] * 3
 
 
-def test_a_place_that_cannot_be_written_is_said(made: Run, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_raises(made: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         plot_runs([made], tmp_path / "file")

@@ -1,7 +1,7 @@
-"""A real headless Chromium for tests: opens pages, keeps what they complain about.
+"""A real headless Chromium for tests: opens pages and collects their errors.
 
-The system's chromium is driven by playwright, which downloads nothing. Without it the tests fail and say what to
-install; SOCIETY_NO_BROWSER=1 skips them, on a machine that cannot have one.
+Playwright drives the system's Chromium and downloads nothing. Without Chromium the tests fail and name the package to
+install; SOCIETY_NO_BROWSER=1 skips them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE = 120_000
-"""Milliseconds until something is held never to come, on however busy a machine."""
+"""Timeout in milliseconds, long enough for a busy machine."""
 READY = "html[data-ready=yes]"
-"""A page that has drawn itself. (Waiting for an expression would need `eval`, which the page's policy refuses.)"""
+"""Selector of a drawn page. Waiting for an expression would need `eval`, which the page's policy blocks."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """A fresh Chromium with an empty profile."""
+    """Open Chromium with an empty profile."""
     if os.environ.get("SOCIETY_NO_BROWSER") == "1":
         pytest.skip("SOCIETY_NO_BROWSER=1")
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -53,8 +53,8 @@ def open_browser() -> Iterator[Browser]:
 
 @contextmanager
 def open_page(browser: Browser, url: str, width: int = 1280, dark: bool = False) -> Iterator[Page]:
-    """The page at `url`, drawn. Afterwards: no error in its console, nothing that its policy had to refuse, and
-    no request but for itself and what the same server serves."""
+    """Open the drawn page at `url`. Afterwards, check that there were no console errors, blocked loads or requests to
+    other servers."""
     context = browser.new_context(
         viewport={"width": width, "height": 860}, color_scheme="dark" if dark else "light", service_workers="block"
     )

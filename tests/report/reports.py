@@ -1,4 +1,4 @@
-"""Runs for the tests of the report and the live view: known flips, hostile texts, several shapes."""
+"""Runs for the tests of report and live view: known changes of answers, hostile texts, several sizes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from society.session import run
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"
 BOLD = "<img src=x onerror=alert(1)>"
-"""As much of it as a file's name may hold."""
+"""The part of `HOSTILE` that is allowed in a file name."""
 
-# Who holds what: `steady` is always right; `loser` gives up the right answer; `winner` finds it; `mute` is never
-# readable; `broken` fails. All answer the capital of France.
+# `steady` is always right; `loser` changes to a wrong answer; `winner` changes to the right one; `mute` is never
+# readable; `broken` fails. The question is the capital of France.
 FLIPS = """
 version: 1
 name: flips
@@ -48,7 +48,7 @@ phases:
 
 
 def run_flips(folder: Path, name: str = "flips", *overrides: str, hostile: bool = False) -> Run:
-    """A run of `FLIPS` in `folder`/`name`, markup in every text if hostile."""
+    """Run `FLIPS` in `folder`/`name`, with markup in every text if `hostile`."""
     extra = HOSTILE if hostile else ""
     rows = [{"q": f"Capital of France? {extra} {i}", "a": "Paris", "id": f"q{i}{extra}"} for i in range(2)]
     (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -59,7 +59,7 @@ def run_flips(folder: Path, name: str = "flips", *overrides: str, hostile: bool 
 
 
 def run_sums(folder: Path, name: str, phases: str, agents: int, limit: int, *overrides: str) -> Run:
-    """A run of sums, right four times in five, with these phases."""
+    """Run sums with these phases. Agents are right with a probability of 0.8."""
     text = f"""
         version: 1
         name: sums
@@ -75,7 +75,7 @@ def run_sums(folder: Path, name: str, phases: str, agents: int, limit: int, *ove
 
 
 def run_trained(folder: Path, iterations: int) -> Run:
-    """The whole method on a tiny random model, really trained; six questions, ten to learn from."""
+    """Run the whole method on a tiny random model: six questions for evaluation, ten for training."""
     from tests.backends.hf.tiny import make_model, one_thread
     from tests.training.test_loop import TEXT
 
@@ -88,7 +88,7 @@ def run_trained(folder: Path, iterations: int) -> Run:
 
 
 def repeat(done: Run, iterations: int) -> Run:
-    """The run as if it had so many iterations, in the last of which every decision is right."""
+    """Copy the run's rows to further iterations, in the last of which every decision is right."""
     db = sqlite3.connect(done.folder / "store.sqlite")
     with db:
         for table in ("turns", "results"):

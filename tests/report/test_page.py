@@ -1,4 +1,4 @@
-"""The report in a real headless Chromium: every control works, markup is shown and never run, nothing is refused."""
+"""The report in a real headless Chromium: every control works, markup is shown as text, the policy blocks nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEBATE = "[{name: debate, topology: complete, rounds: 3}]"
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Addresses of a few reports."""
+    """Write reports and return their addresses."""
     folder = tmp_path_factory.mktemp("reports")
     runs = {
         "flips": [run_flips(folder)],
@@ -44,18 +44,18 @@ def browser(reports: dict[str, str]) -> Iterator[Browser]:
         yield browser
 
 
-def shown(page: Page) -> int:
-    """How many debates the list says it has."""
+def count_shown(page: Page) -> int:
+    """Return the number of debates above the list."""
     return int(page.inner_text("#count").split(" ")[0].replace(",", ""))
 
 
-def hash_of(page: Page) -> str:
+def read_hash(page: Page) -> str:
     found: str = page.evaluate("location.hash")
     return found
 
 
-def in_sight(page: Page, selector: str) -> bool:
-    """Whether the element lies within the pane of the debate."""
+def is_visible(page: Page, selector: str) -> bool:
+    """Return whether the element is within the visible part of the debate."""
     found: bool = page.evaluate(
         """(selector) => {
             const [own, pane] = [selector, "#debate"].map((s) => document.querySelector(s).getBoundingClientRect());
@@ -68,7 +68,7 @@ def in_sight(page: Page, selector: str) -> bool:
 
 @pytest.mark.parametrize("name", ["flips", "hostile", "many", "two", "star", "trained", "alone"])
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
-def test_it_opens_without_a_complaint_and_fits(
+def test_the_page_opens_without_errors_and_fits(
     browser: Browser, reports: dict[str, str], name: str, width: int, dark: bool
 ) -> None:
     with open_page(browser, reports[name], width, dark) as page:
@@ -81,29 +81,29 @@ def test_it_opens_without_a_complaint_and_fits(
 
 def test_filters_by_tag_and_agent(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["flips"]) as page:
-        assert shown(page) == 2
+        assert count_shown(page) == 2
         page.click("[data-tag=to_wrong]")
-        assert shown(page) == 2
+        assert count_shown(page) == 2
         page.select_option("#agent", "loser")
-        assert shown(page) == 2
+        assert count_shown(page) == 2
         page.select_option("#agent", "winner")
-        assert shown(page) == 0
+        assert count_shown(page) == 0
         page.click("[data-tag=to_wrong]")
         page.click("[data-tag=to_right]")
-        assert shown(page) == 2
+        assert count_shown(page) == 2
         assert page.get_attribute("[data-tag=to_right]", "aria-pressed") == "true"
 
 
-def test_a_cell_of_the_flips_lists_its_debates(browser: Browser, reports: dict[str, str]) -> None:
+def test_a_cell_of_changed_answers_lists_its_debates(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["many"]) as page:
         page.click("[data-figure=flips] .bad button")
         assert page.get_attribute("[data-tag=to_wrong]", "aria-pressed") == "true"
-        assert shown(page) == int(page.inner_text("[data-tag=to_wrong] small"))
-        assert 0 < shown(page) < 300
+        assert count_shown(page) == int(page.inner_text("[data-tag=to_wrong] small"))
+        assert 0 < count_shown(page) < 300
 
 
 @pytest.mark.parametrize(("name", "iterations"), [("trained", 3), ("long", 30)])
-def test_the_curve_over_iterations_has_every_point_and_a_readable_axis(
+def test_the_chart_by_iteration_has_every_point_and_a_readable_axis(
     browser: Browser, reports: dict[str, str], name: str, iterations: int
 ) -> None:
     with open_page(browser, reports[name], width=390) as page:
@@ -116,7 +116,7 @@ def test_the_curve_over_iterations_has_every_point_and_a_readable_axis(
         assert all(a["x"] + a["width"] < b["x"] for a, b in pairwise(boxes))
 
 
-def test_search_finds_words_that_only_a_reply_has(browser: Browser, reports: dict[str, str]) -> None:
+def test_search_finds_words_of_replies(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["flips"]) as page:
         page.fill("#search", "no such word")
         page.wait_for_selector("#count:text-is('0 of 2')")
@@ -126,19 +126,19 @@ def test_search_finds_words_that_only_a_reply_has(browser: Browser, reports: dic
         page.wait_for_selector("#count:text-is('1 of 2')")
 
 
-def test_the_slider_goes_through_the_rounds(browser: Browser, reports: dict[str, str]) -> None:
+def test_the_slider_selects_rounds(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["flips"]) as page:
         page.locator(".row").nth(1).click()
-        assert hash_of(page) == "#item=q1&round=1"
+        assert read_hash(page) == "#item=q1&round=1"
         assert "loser: Paris (right)" in str(page.get_attribute("svg.graph", "aria-label"))
         assert page.locator(".edge.read").count() == 0
         page.locator("#round").fill("1")
-        assert hash_of(page) == "#item=q1&round=2"
+        assert read_hash(page) == "#item=q1&round=2"
         assert "loser: Rome (wrong)" in str(page.get_attribute("svg.graph", "aria-label"))
         assert page.locator(".edge.read").count() > 0
         assert page.inner_text("section[data-current] h3") == "debate, round 2"
-        assert in_sight(page, "svg.graph")
-        assert in_sight(page, "section[data-current] h3")
+        assert is_visible(page, "svg.graph")
+        assert is_visible(page, "section[data-current] h3")
         assert "right → wrong" in page.inner_text(".turn:has(.to-wrong)")
         assert page.locator(".turn", has_text="winner").locator("mark").last.inner_text() == "Paris"
 
@@ -153,9 +153,9 @@ def test_keys(browser: Browser, reports: dict[str, str]) -> None:
         assert page.get_attribute(".row[aria-selected=true]", "aria-posinset") == "3"
         page.keyboard.press("k")
         page.keyboard.press("ArrowRight")
-        assert hash_of(page).endswith("round=2")
+        assert read_hash(page).endswith("round=2")
         page.keyboard.press("ArrowLeft")
-        assert hash_of(page).endswith("round=1")
+        assert read_hash(page).endswith("round=1")
         page.keyboard.press("/")
         page.keyboard.type("j?")
         assert page.input_value("#search") == "j?"
@@ -174,7 +174,7 @@ def test_a_link_opens_its_debate_and_round_and_back_goes_back(browser: Browser, 
         assert page.inner_text("#debate h2").endswith("1")
         assert page.input_value("#round") == "1"
         page.locator(".row").nth(0).click()
-        assert hash_of(page) == "#item=q0&round=1"
+        assert read_hash(page) == "#item=q0&round=1"
         page.go_back()
         page.wait_for_selector("#debate h2:has-text('France?  1')")
         assert page.input_value("#round") == "1"
@@ -182,7 +182,7 @@ def test_a_link_opens_its_debate_and_round_and_back_goes_back(browser: Browser, 
         assert page.inner_text("#debate h2").endswith("0")
 
 
-def test_prompts_come_when_asked_for(browser: Browser, reports: dict[str, str]) -> None:
+def test_prompts_are_loaded_on_demand(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["hostile"]) as page:
         assert page.locator(".prompt pre").count() == 0
         page.locator(".turn summary").first.click()
@@ -191,7 +191,7 @@ def test_prompts_come_when_asked_for(browser: Browser, reports: dict[str, str]) 
         assert HOSTILE in page.locator(".prompt pre").last.inner_text()
 
 
-def test_markup_is_shown_and_never_run(browser: Browser, reports: dict[str, str]) -> None:
+def test_markup_is_shown_as_text(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["hostile"]) as page:
         assert page.title() == f"{BOLD} · society"
         assert page.inner_text("h1") == BOLD
@@ -207,7 +207,7 @@ def test_markup_is_shown_and_never_run(browser: Browser, reports: dict[str, str]
         )
 
 
-def test_the_policy_refuses_what_the_page_does_not_need(browser: Browser, reports: dict[str, str]) -> None:
+def test_the_policy_blocks_everything_that_the_page_does_not_need(browser: Browser, reports: dict[str, str]) -> None:
     page = browser.new_page()
     page.goto(reports["flips"])
     refused = page.evaluate("""async () => {
@@ -230,7 +230,7 @@ def test_the_policy_refuses_what_the_page_does_not_need(browser: Browser, report
     assert refused == {"ran": False, "refused": ["connect-src", "img-src", "script-src-attr", "script-src-elem"]}
 
 
-def test_only_rows_in_sight_exist_and_scrolling_brings_the_others(browser: Browser, reports: dict[str, str]) -> None:
+def test_only_visible_rows_exist(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["many"]) as page:
         assert page.locator(".row").count() < 40
         page.evaluate("document.getElementById('list').scrollTop = 1e9")
@@ -256,15 +256,15 @@ def test_two_runs_side_by_side(browser: Browser, reports: dict[str, str]) -> Non
         assert page.locator("#comparison figure").count() == 4
         assert "Compute" in page.inner_text("#comparison")
         page.click("[data-tag=runs]")
-        apart = shown(page)
+        apart = count_shown(page)
         assert 0 < apart < 30
         page.locator(".row").first.click()
         mine = page.inner_text("#debate .facts dd")
         page.click("#debate .others button")
         assert page.get_attribute("#runs button:nth-child(2)", "aria-pressed") == "true"
         assert ("right" in page.inner_text("#debate .facts dd")) != ("right" in mine)
-        assert shown(page) == apart
-        assert re.search(r"run=b", hash_of(page))
+        assert count_shown(page) == apart
+        assert re.search(r"run=b", read_hash(page))
         page.reload()
         page.wait_for_selector(READY)
         assert page.get_attribute("#runs button:nth-child(2)", "aria-pressed") == "true"
@@ -273,12 +273,12 @@ def test_two_runs_side_by_side(browser: Browser, reports: dict[str, str]) -> Non
 def test_iterations_can_be_chosen(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["trained"]) as page:
         assert page.locator("#iteration").is_visible()
-        assert shown(page) == 20
+        assert count_shown(page) == 20
         assert "iteration 2" in page.inner_text(".place")
         page.select_option("#iteration", "all")
-        assert shown(page) == 60
+        assert count_shown(page) == 60
         page.select_option("#iteration", "1")
-        assert shown(page) == 20
+        assert count_shown(page) == 20
         page.locator(".row").nth(3).click()
         address = page.url
     with open_page(browser, address) as page:
@@ -288,7 +288,7 @@ def test_iterations_can_be_chosen(browser: Browser, reports: dict[str, str]) -> 
         assert not page.locator("#iteration").is_visible()
 
 
-def test_on_a_phone_list_and_debate_take_turns(browser: Browser, reports: dict[str, str]) -> None:
+def test_a_narrow_page_shows_list_or_debate(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["flips"], width=390) as page:
         assert not page.locator("#debate").is_visible()
         page.locator(".row").nth(1).click()
@@ -298,7 +298,7 @@ def test_on_a_phone_list_and_debate_take_turns(browser: Browser, reports: dict[s
         assert page.locator("#list").is_visible()
 
 
-def test_what_can_be_used_has_a_name(browser: Browser, reports: dict[str, str]) -> None:
+def test_every_control_has_a_name(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["flips"]) as page:
         nameless = page.evaluate("""[...document.querySelectorAll("button, input, select, [role=img], [role=listbox]")]
             .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length))

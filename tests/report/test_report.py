@@ -1,4 +1,4 @@
-"""The report's data and file: rows and tags, words and figures, one safe self-contained page."""
+"""Data and file of the report: rows, tags, findings, figures, and one safe self-contained page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def blocks(page: str) -> dict[str, Any]:
     return {name: json.loads(gzip.decompress(base64.b64decode(data))) for name, data in found}
 
 
-def test_tags_say_who_did_what(tmp_path: Path) -> None:
+def test_tags_of_debates_and_agents(tmp_path: Path) -> None:
     row = index_of(run_flips(tmp_path))["runs"][0]["debates"][0]
     assert {agent: tags(mask) for agent, mask in row["by"].items()} == {
         "loser": {"disagreed", "to_wrong"},
@@ -62,7 +62,7 @@ def test_tags_say_who_did_what(tmp_path: Path) -> None:
     assert row["answers"][row["decision"]] == ["Paris", 0, True]
 
 
-def test_an_undecided_debate_is_wrong_and_everyone_disagreed(tmp_path: Path) -> None:
+def test_all_agents_disagree_with_an_undecided_debate(tmp_path: Path) -> None:
     alone = ('phases.0.agents=["steady", "winner"]', "phases.0.rounds=1", "phases.0.topology=none")
     done = run_flips(tmp_path, "flips", "decision={kind: majority, ties: abstain}", *alone)
     row = index_of(done)["runs"][0]["debates"][0]
@@ -71,7 +71,7 @@ def test_an_undecided_debate_is_wrong_and_everyone_disagreed(tmp_path: Path) -> 
     assert row["reason"]
 
 
-def test_a_turn_names_what_it_read_and_what_it_said(tmp_path: Path) -> None:
+def test_a_turn_has_its_readings_and_its_answer(tmp_path: Path) -> None:
     found = index_of(run_flips(tmp_path))["runs"][0]
     row = found["debates"][0]
     turns = [dict(zip(rows.TURN, turn, strict=True)) for turn in row["turns"]]
@@ -95,7 +95,7 @@ def test_chunks_hold_every_text_and_every_prompt(tmp_path: Path) -> None:
     assert build_chunk(data, "replies", 1) == []
 
 
-def test_the_words_answer_the_four_questions(tmp_path: Path) -> None:
+def test_findings_answer_the_standard_questions(tmp_path: Path) -> None:
     done = run_sums(tmp_path, "sums", DEBATE, 3, 40)
     answers = {found["question"]: found for found in index_of(done)["runs"][0]["findings"]}
     assert list(answers) == [
@@ -110,20 +110,20 @@ def test_the_words_answer_the_four_questions(tmp_path: Path) -> None:
     assert answers["What did it cost?"]["answer"].endswith("tokens per question")
 
 
-def test_where_nobody_reads_there_was_no_debate(tmp_path: Path) -> None:
+def test_without_reading_there_is_no_debate(tmp_path: Path) -> None:
     found = index_of(run_sums(tmp_path, "sums", NONE, 3, 10))["runs"][0]
     assert found["findings"][0]["answer"] == "There was no debate"
     assert "flips" not in {figure["id"] for figure in found["figures"]}
 
 
-def test_a_judge_is_weighed_against_a_vote_over_what_it_read(tmp_path: Path) -> None:
+def test_a_judge_is_compared_with_a_vote_over_the_answers_that_it_read(tmp_path: Path) -> None:
     phases = "[{name: draft, agents: [steady, loser, winner]}, {name: verdict, agents: [mute], reads: [steady]}]"
     found = index_of(run_flips(tmp_path, "judged", f"phases={phases}"))["runs"][0]
     assert "A vote over 3 independent first answers is right on 100.0%" in found["findings"][0]["detail"]
     assert found["findings"][1]["answer"] == "2 questions"  # the judge says nothing, and both are lost
 
 
-def test_votes_of_another_run_settle_whether_debating_pays(tmp_path: Path) -> None:
+def test_votes_of_another_run_decide_whether_debating_pays(tmp_path: Path) -> None:
     debate = run_sums(tmp_path, "debate", DEBATE, 3, 20)
     alone, votes = index_of(debate), run_sums(tmp_path, "votes", NONE, 7, 20)
     pays = [f for f in alone["runs"][0]["findings"] if f["question"].startswith("Better")]
@@ -135,7 +135,7 @@ def test_votes_of_another_run_settle_whether_debating_pays(tmp_path: Path) -> No
     assert alone["comparison"] is None
 
 
-def test_over_iterations_finetuning_is_judged_and_the_last_one_told(tmp_path: Path) -> None:
+def test_findings_over_iterations_are_of_finetuning_and_the_last_iteration(tmp_path: Path) -> None:
     found = index_of(repeat(run_sums(tmp_path, "sums", DEBATE, 3, 40), 3))["runs"][0]
     figures = {figure["id"]: figure for figure in found["figures"]}
     assert found["findings"][0]["question"] == "Did finetuning help?"
@@ -164,7 +164,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return done
 
 
-def test_a_trained_run_shows_what_it_learned_from(trained: Run) -> None:
+def test_a_trained_run_shows_its_labels_and_rows(trained: Run) -> None:
     scores, figures = run_iterations(trained), figures_of(trained)
     curves = {series["name"]: series["points"] for series in figures["iterations"]["series"]}
     assert [(p["x"], round(p["y"], 4)) for p in curves["pseudo-labels"]] == [
@@ -194,7 +194,7 @@ def test_measured_diversity_is_shown_by_iteration(trained: Run, tmp_path: Path) 
     assert not {"likelihood", "kl", "training"} & figures_of(run_sums(tmp_path, "sums", DEBATE, 3, 4)).keys()
 
 
-def test_right_answers_that_became_unreadable_are_told(tmp_path: Path) -> None:
+def test_right_answers_that_became_unreadable_are_shown(tmp_path: Path) -> None:
     rules = (
         "[{system: loser, when: Heard, say: ''}, {system: winner, when: Heard, say: Paris}, {system: winner, say: ''}"
     )
@@ -228,7 +228,7 @@ def test_right_answers_that_became_unreadable_are_told(tmp_path: Path) -> None:
     assert "loser lost most: 0 right answers made wrong, 2 made unreadable, 0 gained" in hurt
 
 
-def test_one_agent_that_answers_once_is_asked_nothing_about_debating(tmp_path: Path) -> None:
+def test_one_agent_that_answers_once_has_no_findings_on_debating(tmp_path: Path) -> None:
     found = index_of(run_sums(tmp_path, "alone", NONE, 1, 12))["runs"][0]
     assert [finding["question"] for finding in found["findings"]] == ["How often is it right?", "What did it cost?"]
     assert {figure["id"] for figure in found["figures"]} == {"accuracy", "agents"}
@@ -243,7 +243,7 @@ def test_one_agent_that_answers_again_does_not_debate(tmp_path: Path) -> None:
     assert not {"agreement", "diversity", "conformity"} & figures.keys()
 
 
-def test_an_unfinished_run_and_failed_turns_are_told_first(tmp_path: Path, trained: Run) -> None:
+def test_findings_start_with_an_unfinished_run_and_failed_turns(tmp_path: Path, trained: Run) -> None:
     whole = run_sums(tmp_path, "sums", DEBATE, 3, 10)
     assert "Is the run finished?" not in answers_of(whole) | answers_of(trained)
     db = sqlite3.connect(whole.folder / "store.sqlite")
@@ -279,7 +279,7 @@ def test_the_report_and_compare_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["star", "chain", "ring", "none", "{kind: erdos_renyi, p: 0.5}"])
-def test_every_agent_has_its_place_in_the_picture(tmp_path: Path, kind: str) -> None:
+def test_every_agent_has_a_position(tmp_path: Path, kind: str) -> None:
     found = index_of(run_sums(tmp_path, "sums", f"[{{name: debate, topology: {kind}}}]", 5, 1))["runs"][0]
     (phase,) = found["phases"]
     assert [node["name"] for node in phase["nodes"]] == found["agents"]
@@ -315,7 +315,7 @@ def test_the_same_run_gives_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "new" / "b.html").read_bytes()
 
 
-def test_a_report_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "report.html"
     target.write_text("the old one")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -325,7 +325,7 @@ def test_a_report_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_bad_input_is_told(tmp_path: Path, scenario: Callable[..., Any]) -> None:
+def test_bad_input_raises(tmp_path: Path, scenario: Callable[..., Any]) -> None:
     done = run_flips(tmp_path)
     with pytest.raises(RunFolderError, match="holds no run"):
         write_report([Run(tmp_path / "nothing")], tmp_path / "x.html")
@@ -347,7 +347,7 @@ def test_the_command_writes_the_file(tmp_path: Path) -> None:
     assert blocks((tmp_path / "out.html").read_text())["index"]["runs"][0]["name"] == "flips"
 
 
-def test_several_samples_and_a_failing_society_are_told(tmp_path: Path) -> None:
+def test_several_samples_of_a_failing_society(tmp_path: Path) -> None:
     run_flips(tmp_path)
     loaded = load_scenario(tmp_path / "scenario.yaml", ["samples=3", 'phases.0.agents=["broken"]'])
     found = index_of(run(loaded, tmp_path / "failed"))["runs"][0]

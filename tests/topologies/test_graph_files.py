@@ -1,4 +1,4 @@
-"""Graph files of other programs: what they add is read over, mixed directions are kept, every version is read."""
+"""Graph files of other programs: foreign attributes are ignored, mixed directions kept, all versions read."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ phases: [{{name: p, topology: {{kind: file, path: {path}}}, rounds: 2}}]
 
 
 def graphml(edges: str, keys: str = "", edgedefault: str = "directed", nodes: str = NODES) -> str:
-    """A GraphML file around these elements."""
+    """Return a GraphML file with these elements."""
     graph = f'<graph edgedefault="{edgedefault}">{nodes}{edges}</graph>'
     return f'<?xml version="1.0"?><graphml xmlns="http://graphml.graphdrawing.org/xmlns">{keys}{graph}</graphml>'
 
 
 def gexf(edges: str, default: str = "directed", version: str = "1.3", attributes: str = "") -> str:
-    """A GEXF file around these elements."""
+    """Return a GEXF file with these elements."""
     nodes = "".join(f'<node id="{number}" label="{name}"/>' for number, name in enumerate("abc"))
     graph = f'<graph defaultedgetype="{default}">{attributes}<nodes>{nodes}</nodes><edges>{edges}</edges></graph>'
     place = "http://gexf.net/1.3" if version == "1.3" else f"http://www.gexf.net/{version}"
@@ -56,7 +56,7 @@ def problems(folder: Path, name: str, text: str) -> list[str]:
     "attribute", ["interaction", "shared name", "name", "Weight", "description", "selected", "Edge Type", "modularity"]
 )
 def test_a_foreign_attribute_is_read_with_one_note(tmp_path: Path, attribute: str) -> None:
-    """Cytoscape, Gephi and yEd give each edge attributes of their own; one note names all of them."""
+    """Cytoscape, Gephi and yEd add attributes to each edge; one note names all of them."""
     keys = f'<key id="d0" for="edge" attr.name="{attribute}" attr.type="string"/>'
     edges = "".join(
         f'<edge source="{u}" target="{v}"><data key="d0">{u} to {v}</data></edge>' for u, v in ("ab", "bc", "ca")
@@ -66,7 +66,7 @@ def test_a_foreign_attribute_is_read_with_one_note(tmp_path: Path, attribute: st
     assert set(load(tmp_path, "g.graphml", graphml(edges, keys)).edges) == {("a", "b"), ("b", "c"), ("c", "a")}
 
 
-def test_one_note_names_all_foreign_attributes_and_what_a_typing_error_meant(tmp_path: Path) -> None:
+def test_one_note_names_all_foreign_attributes_and_corrects_misspellings(tmp_path: Path) -> None:
     keys = "".join(f'<key id="{k}" for="edge" attr.name="{k}"/>' for k in ("interaction", "shwo"))
     edges = '<edge source="a" target="b"><data key="interaction">x</data></edge>'
     edges += '<edge source="b" target="c"><data key="shwo">answer</data></edge>'
@@ -79,7 +79,7 @@ def test_one_note_names_all_foreign_attributes_and_what_a_typing_error_meant(tmp
 
 
 @pytest.mark.parametrize("attribute", ["id", "label", "weight", "key"])
-def test_what_the_formats_add_themselves_needs_no_note(tmp_path: Path, attribute: str) -> None:
+def test_attributes_of_the_format_itself_need_no_note(tmp_path: Path, attribute: str) -> None:
     keys = f'<key id="d0" for="edge" attr.name="{attribute}" attr.type="string"/>'
     edges = '<edge id="e" source="a" target="b"><data key="d0">1</data></edge>'
     assert problems(tmp_path, "g.graphml", graphml(edges, keys)) == []
@@ -116,7 +116,7 @@ def test_types_and_defaults_of_attributes_are_those_of_the_file(tmp_path: Path) 
 
 @pytest.mark.parametrize("version", ["1.1draft", "1.2draft", "1.3"])
 def test_every_version_of_gexf_is_read(tmp_path: Path, version: str) -> None:
-    """Whatever versions the installed networkx knows."""
+    """Also versions that the installed networkx cannot read."""
     graph = load(tmp_path, "g.gexf", gexf('<edge id="0" source="0" target="1"/>', version=version))
     assert set(graph.edges) == {("a", "b")}
 
@@ -186,7 +186,7 @@ def test_yed_names_nodes_by_labels_and_cytoscape_by_names(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+def test_errors_name_their_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(InputError, match=rf"{says}.*\(line \d+\)"):
         load(tmp_path, "g.graphml", text)
 

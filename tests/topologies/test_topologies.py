@@ -1,4 +1,4 @@
-"""Every topology has the property that defines it, at sizes 1 to 50, directed and undirected."""
+"""Defining properties of every topology, for 1 to 50 agents, directed and undirected."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ directions: st.SearchStrategy[Direction] = st.sampled_from(["both", "out", "in"]
 
 
 def build(topology: Topology, n: int, seed: int = 0) -> nx.DiGraph[int]:
-    """The graph, after checking what is true of all of them."""
+    """Return the graph, after checking the properties that all graphs have."""
     graph = topology.build(n, seed)
     assert list(graph) == list(range(n))
     assert nx.number_of_selfloops(graph) == 0
@@ -43,13 +43,13 @@ def build(topology: Topology, n: int, seed: int = 0) -> nx.DiGraph[int]:
 
 
 def ties(graph: nx.DiGraph[int]) -> nx.Graph[int]:
-    """The ties of a graph in which all reading must be mutual."""
+    """Return the undirected edges of a graph in which all reading must be mutual."""
     assert all(graph.has_edge(v, u) for u, v in graph.edges)
     return graph.to_undirected()
 
 
 def oriented(one_way: nx.DiGraph[int], mutual: nx.DiGraph[int]) -> bool:
-    """Whether the first graph has the ties of the second, each read one way only."""
+    """Return whether the first graph has the undirected edges of the second, each in one direction."""
     both = one_way.number_of_edges() * 2 == mutual.number_of_edges()
     return both and set(map(frozenset, one_way.edges)) == set(map(frozenset, mutual.edges))
 
@@ -225,7 +225,7 @@ def test_small_world_without_rewiring_is_the_ring_lattice(n: int, seed: int, dat
 
 
 @given(st.integers(2, 50), seeds, st.data())
-def test_scale_free_newcomers_tie_themselves_to_m(n: int, seed: int, data: st.DataObject) -> None:
+def test_scale_free_new_agents_have_m_edges(n: int, seed: int, data: st.DataObject) -> None:
     m = data.draw(st.integers(1, n - 1))
     graph = ties(build(ScaleFree(m=m), n, seed))
     assert graph.number_of_edges() == m * (n - m)
@@ -235,7 +235,7 @@ def test_scale_free_newcomers_tie_themselves_to_m(n: int, seed: int, data: st.Da
     assert all(newcomers.in_degree(i) == m for i in range(m + 1, n))
 
 
-def test_scale_free_prefers_those_who_are_read() -> None:
+def test_scale_free_prefers_agents_with_many_edges() -> None:
     """The largest degree over 50 agents is far above that of a uniform attachment, which stays near 10."""
     largest = [max(degrees(ties(ScaleFree(m=2).build(50, seed)))) for seed in range(40)]
     assert sum(largest) / 40 > 13
@@ -266,7 +266,7 @@ def test_layers_read_the_layer_before(n: int, seed: int, data: st.DataObject) ->
 
 
 @given(sizes, seeds, chances)
-def test_dags_read_only_who_comes_before(n: int, seed: int, p: float) -> None:
+def test_dags_read_only_earlier_agents(n: int, seed: int, p: float) -> None:
     mesh, some = build(DagMesh(), n, seed), build(DagRandom(p=p), n, seed)
     assert mesh.number_of_edges() == comb(n, 2)
     assert all(u < v for u, v in mesh.edges)
@@ -306,7 +306,7 @@ def test_matrix_column_reads_row(cells: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("suffix", ["graphml", "gexf"])
 @pytest.mark.parametrize("directed", [False, True])
-def test_file_gives_the_graph_that_was_written(tmp_path: Path, suffix: str, directed: bool) -> None:
+def test_a_file_returns_the_written_graph(tmp_path: Path, suffix: str, directed: bool) -> None:
     names = ["c", "a", "b"]
     drawn: Any = nx.DiGraph() if directed else nx.Graph()
     drawn.add_edge("a", "b", show="answer")
@@ -375,7 +375,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_listed_generator_makes_twelve_agents(name: str) -> None:
+def test_every_listed_generator_builds_twelve_agents(name: str) -> None:
     graph = build(Generated(generator=name, params=EXAMPLES.get(name, {})), 12, seed=7)
     assert graph.number_of_edges() > 0
 
@@ -431,7 +431,7 @@ def test_parameters_that_do_not_fit_are_refused(topology: Topology, n: int, mess
         topology.build(n, 0)
 
 
-def test_unknown_agent_is_answered_with_the_nearest() -> None:
+def test_an_unknown_agent_raises_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="Did you mean 'judge'"):
         Edges(edges=[["solver", "jugde"]]).graph(["solver", "judge"], {}, 0)
 
@@ -463,7 +463,7 @@ def test_groups_take_one_of_size_and_sizes() -> None:
         ),
     ],
 )
-def test_files_that_are_no_graph_are_refused(tmp_path: Path, name: str, text: str | None, message: str) -> None:
+def test_files_without_a_graph_are_refused(tmp_path: Path, name: str, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""The live view: what is new is shown while a run goes on, to nobody but who has the address."""
+"""The live view: shows new turns of a run in progress, to clients with its address only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PENDING = 1 << TAGS.index("pending")
 
 
 class Unfinished:
-    """A run's folder as it was earlier: rows that the whole run has are written into it when asked for."""
+    """The folder of an unfinished run, into which rows of the finished run are written on demand."""
 
     def __init__(self, whole: Run, folder: Path) -> None:
         shutil.copytree(whole.folder, folder)
@@ -46,7 +46,7 @@ class Unfinished:
         db.close()
 
     def finish(self) -> None:
-        """All the rest is written, what was there is written again."""
+        """Write all rows of the finished run, also the existing ones again."""
         self.change(
             "INSERT OR REPLACE INTO turns SELECT * FROM whole.turns",
             "INSERT OR REPLACE INTO results SELECT * FROM whole.results",
@@ -64,7 +64,7 @@ def ask(follower: Follower, cursor: str = "") -> dict[str, Any]:
     return found
 
 
-def test_debates_under_way_are_shown_and_not_counted(unfinished: Unfinished) -> None:
+def test_debates_in_progress_are_shown_and_not_counted(unfinished: Unfinished) -> None:
     found = ask(Follower(unfinished.folder))["runs"][0]
     (row,) = found["debates"]
     assert row["tags"] & PENDING
@@ -74,7 +74,7 @@ def test_debates_under_way_are_shown_and_not_counted(unfinished: Unfinished) -> 
     assert found["progress"]["text"] == "0 of 2 debates, 5 turns"
 
 
-def test_what_is_written_meanwhile_is_read(unfinished: Unfinished) -> None:
+def test_new_rows_are_read(unfinished: Unfinished) -> None:
     follower = Follower(unfinished.folder)
     cursor = ask(follower)["cursor"]
     assert follower.index(cursor) is None
@@ -87,7 +87,7 @@ def test_what_is_written_meanwhile_is_read(unfinished: Unfinished) -> None:
     assert [len(texts) for texts in follower.chunk("replies", 0)] == [10, 10]
 
 
-def test_following_to_the_end_shows_what_the_report_shows(unfinished: Unfinished) -> None:
+def test_a_followed_run_ends_with_the_data_of_the_report(unfinished: Unfinished) -> None:
     followed = Follower(unfinished.folder)
     ask(followed)
     unfinished.finish()
@@ -97,7 +97,7 @@ def test_following_to_the_end_shows_what_the_report_shows(unfinished: Unfinished
     assert followed_to_the_end["figures"] == at_once["figures"]
 
 
-def test_a_failed_turn_that_is_tried_again_is_replaced(unfinished: Unfinished) -> None:
+def test_a_repeated_failed_turn_is_replaced(unfinished: Unfinished) -> None:
     follower = Follower(unfinished.folder)
     cursor = ask(follower)["cursor"]
     last = "rowid = (SELECT max(rowid) FROM turns)"
@@ -106,7 +106,7 @@ def test_a_failed_turn_that_is_tried_again_is_replaced(unfinished: Unfinished) -
     assert "Lyon" in [text for text, _, _ in row["answers"]]
 
 
-def test_without_a_run_it_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_raises(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="holds no run"):
         Follower(tmp_path)
 
@@ -145,16 +145,16 @@ def test_the_page_and_its_data_are_served(unfinished: Unfinished) -> None:
         ("/secret/index", {"origin": f"http://{HOST}"}, 200),
     ],
 )
-def test_nobody_else_is_served(unfinished: Unfinished, path: str, headers: dict[str, str], status: int) -> None:
+def test_other_requests_are_refused(unfinished: Unfinished, path: str, headers: dict[str, str], status: int) -> None:
     assert client(unfinished.folder).get(path, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_nothing_can_be_sent(unfinished: Unfinished, method: str) -> None:
+def test_only_get_is_allowed(unfinished: Unfinished, method: str) -> None:
     assert client(unfinished.folder).request(method, "/secret/index").status_code == 405
 
 
-def test_a_port_in_use_is_told(unfinished: Unfinished) -> None:
+def test_a_port_in_use_raises(unfinished: Unfinished) -> None:
     with server._listen(0) as listener:
         listener.listen()
         with pytest.raises(InputError, match="cannot be used"):
@@ -163,7 +163,7 @@ def test_a_port_in_use_is_told(unfinished: Unfinished) -> None:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`society view` as a process of its own, and its address."""
+    """Yield a process of `society view` and its address."""
     command = [sys.executable, "-m", "society", "view", str(folder), "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -174,7 +174,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.mark.browser
-def test_a_browser_follows_and_ctrl_c_ends_it(unfinished: Unfinished) -> None:
+def test_a_browser_follows_and_ctrl_c_stops_the_server(unfinished: Unfinished) -> None:
     with serving(unfinished.folder) as (process, url):
         assert url.startswith("http://127.0.0.1:")
         with open_browser() as browser, open_page(browser, url) as page:
@@ -194,7 +194,7 @@ def test_a_browser_follows_and_ctrl_c_ends_it(unfinished: Unfinished) -> None:
 
 
 @pytest.mark.browser
-def test_the_page_stays_when_the_server_ends(tmp_path: Path) -> None:
+def test_the_page_stays_when_the_server_stops(tmp_path: Path) -> None:
     done = run_sums(tmp_path, "sums", DEBATE, 3, 5)
     with serving(done.folder) as (process, url), open_browser() as browser:
         page = browser.new_page()
