@@ -62,7 +62,7 @@ def test_a_foreign_attribute_is_read_with_one_note(tmp_path: Path, attribute: st
         f'<edge source="{u}" target="{v}"><data key="d0">{u} to {v}</data></edge>' for u, v in ("ab", "bc", "ca")
     )
     found = problems(tmp_path, "g.graphml", graphml(edges, keys))
-    assert found == [f"warning: the file's edges have attributes that mean nothing here: {attribute!r}"]
+    assert found == [f"warning: the file's edges have unknown attributes, which are ignored: {attribute!r}"]
     assert set(load(tmp_path, "g.graphml", graphml(edges, keys)).edges) == {("a", "b"), ("b", "c"), ("c", "a")}
 
 
