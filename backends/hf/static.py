@@ -10,50 +10,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
 from backends.hf.decode import Batch
-from backends.hf.drawing import Kind, Settings, draw_tokens
+from backends.hf.drawing import Kind, draw_tokens
 from backends.hf.graphs import Graphs
+from backends.hf.inputs import AHEAD, Inputs, Place, copy_first, make_first_settings
 from backends.hf.mixing import Stack
-from backends.hf.packed import Packing, count_layers, make_packing, packed_attention
-from backends.hf.pool import Pool, Segment
-from backends.hf.prompts import Family, Prompt, find_families
+from backends.hf.packed import Packing, count_layers, packed_attention
+from backends.hf.pool import Pool
+from backends.hf.prefill import Prefill
 from backends.hf.rows import Row
 from backends.hf.weights import Weights
 
-PACK_TOKENS = 8192
-"""Maximum number of prompt tokens in one call of the model, unless one prompt alone has more."""
-AHEAD = 32
-"""Steps for which random numbers are copied to the device together."""
 SHORTEST_WINDOW = 256
 """Minimum, in tokens, of the lengths for which a step is prepared; larger ones are powers of two."""
-
-
-Piece = tuple[Prompt, int, int, int]
-"""A part of a prompt: its first token, the token after its last, and where the prompt starts in the pool."""
-
-
-@dataclass(eq=False)
-class Place:
-    """A row in the batch."""
-
-    row: Row
-    segment: Segment
-    index: int
-    """Where the row's last token is among the tokens on the device; see `StaticBatch._gather_last`."""
-    drawn: int = 1
-    """Tokens drawn, those included that were not read yet."""
-
-    @property
-    def finished(self) -> bool:
-        """Return whether no more tokens are needed, as far as it is known."""
-        limit = self.row.longest - len(self.row.prompt)
-        return self.row.ended or self.drawn >= limit
 
 
 @dataclass(frozen=True)
@@ -72,51 +47,6 @@ class Drawn:
         for row, token, logprob in zip(self.rows, self.tokens.tolist(), self.logprobs.tolist(), strict=True):
             if not row.ended:
                 row.add(token, logprob)
-
-
-@dataclass
-class Inputs:
-    """The static inputs of a step, for at most `size` rows, on the device."""
-
-    ids: torch.Tensor
-    """(size), int64: last tokens; a step replaces them by new ones."""
-    length: torch.Tensor
-    """(size), int32: tokens of each row in the cache."""
-    grow: torch.Tensor
-    """(size), int32: 1 for a row, 0 for a place that no row has."""
-    starts: torch.Tensor
-    """(size + 1), int32: the first position of each row in the pool."""
-    bounds: torch.Tensor
-    """(size + 1), int32: 0, 1, 2, ..."""
-    logprobs: torch.Tensor
-    """(size), float32: log-probabilities of the new tokens."""
-    settings: Settings
-
-    @classmethod
-    def make(cls, size: int, vocabulary: int, device: torch.device) -> Inputs:
-        """Return inputs without rows."""
-        new = partial(torch.zeros, device=device)
-        settings = Settings(
-            cold=new(size, dtype=torch.bool),
-            heat=new(size),
-            top_k=new(size, dtype=torch.long),
-            top_p=new(size),
-            min_p=new(size),
-            penalty=new(size),
-            uniform=new(size, AHEAD, dtype=torch.float64),
-            step=new(1, dtype=torch.long),
-            seen=new(0, vocabulary, dtype=torch.bool),
-            allowed=new(0, vocabulary, dtype=torch.bool),
-        )
-        return cls(
-            ids=new(size, dtype=torch.long),
-            length=new(size, dtype=torch.int32),
-            grow=new(size, dtype=torch.int32),
-            starts=new(size + 1, dtype=torch.int32),
-            bounds=torch.arange(size + 1, dtype=torch.int32, device=device),
-            logprobs=new(size),
-            settings=settings,
-        )
 
 
 class StaticBatch:
@@ -147,6 +77,8 @@ class StaticBatch:
         """Drop what can be made again: recorded steps and, where no row is here, the cache."""
         self.graphs = Graphs() if self.with_graphs else None
         self.stale = True
+        """Whether the inputs of a step belong to other rows than the present ones."""
+        self.masks_fit = False
         self.stack: Stack | None = None
         """The adapters of the present rows, None for the base alone."""
         self.masked: Stack | None = None
@@ -213,17 +145,17 @@ class StaticBatch:
             self._upload()
         elif self.steps == AHEAD:
             self._upload_uniform()
-        if self.kind.choices:
-            self._upload_allowed()
+        self._choose_stack([row.request.adapter for row in rows])
         inputs = self._inputs()
+        if self.kind.choices and inputs.upload_allowed(self.places):
+            self._forget_graphs()
         longest = max(len(place.row.prompt) + place.drawn for place in self.places)
         count, columns = round_rows(len(rows)), max(SHORTEST_WINDOW, 1 << (longest - 1).bit_length())
         compute = partial(self._compute, count, columns, self.stack, self.kind)
         if self.graphs is None:
             compute()
         else:
-            state = [inputs.ids, inputs.length, inputs.settings.step, inputs.settings.seen]
-            self.graphs.run((count, columns, self.stack, self.kind), compute, state)
+            self.graphs.run((count, columns, self.stack, self.kind), compute, inputs.changing)
         self.steps += 1
         for place in self.places:
             place.drawn += 1
@@ -291,74 +223,40 @@ class StaticBatch:
 
     def _upload(self) -> None:
         """Copy to the device what depends on which rows there are."""
-        inputs, device = self._inputs(), self.weights.device
+        inputs = self._inputs()
         assert self.pool is not None
         rows = [place.row for place in self.places]
-        count = round_rows(len(rows))
-        free = count - len(rows)
-        self._gather_last()
-        lengths = [len(place.row.prompt) + place.drawn - 1 for place in self.places]
-        starts = [place.segment.start for place in self.places]
-        _copy(inputs.length, torch.tensor([*lengths, *[0] * free], dtype=torch.int32))
-        _copy(inputs.grow, torch.tensor([1] * len(rows) + [0] * free, dtype=torch.int32))
-        _copy(inputs.starts, torch.tensor([*starts, *[self.pool.tokens] * (free + 1)], dtype=torch.int32))
-        self.kind = Kind.of(rows)
-        settings = make_settings(rows, count)
-        for name in ("cold", "heat", "top_k", "top_p", "min_p", "penalty"):
-            _copy(getattr(inputs.settings, name), getattr(settings, name))
-        self._upload_uniform()
-        if self.kind.penalty:
-            self._upload_seen()
-        self._upload_masks([row.request.adapter for row in rows], count, device)
-        self.stale = False
-
-    def _gather_last(self) -> None:
-        """Put the last tokens of the rows in the order of the rows. They may not be on the host yet."""
-        inputs = self._inputs()
-        source = torch.cat([inputs.ids, *self.fresh])
-        index = torch.tensor([place.index for place in self.places]).to(source.device, non_blocking=True)
-        inputs.ids[: len(index)] = source.index_select(0, index)
+        inputs.gather_last(self.places, self.fresh)
         self.fresh = []
-        for number, place in enumerate(self.places):
-            place.index = number
+        inputs.upload(self.places, round_rows(len(rows)), self.pool.tokens)
+        self._upload_uniform()
+        self.kind = Kind.of(rows)
+        if self.kind.penalty and inputs.upload_seen(self.places):
+            self._forget_graphs()
+        self.stale = self.masks_fit = False
 
     def _upload_uniform(self) -> None:
-        """Copy the random numbers of the next steps to the device."""
-        settings = self._inputs().settings
-        _copy(settings.uniform, torch.stack([place.row.uniform(place.drawn, AHEAD) for place in self.places]))
-        settings.step.zero_()
+        self._inputs().upload_uniform(self.places)
         self.steps = 0
 
-    def _upload_seen(self) -> None:
-        """Mark the tokens of prompts and replies, for repeat penalties. The last token may be on the device alone."""
-        inputs = self._inputs()
-        seen = inputs.settings.seen
-        if not len(seen):
-            seen = inputs.settings.seen = seen.new_zeros(self.size, seen.shape[1])
-            self._forget_graphs()
-        mark(seen, [[*place.row.prompt, *place.row.ids] for place in self.places], False)
-        seen.scatter_(1, inputs.ids[:, None], True)
+    def _choose_stack(self, names: Sequence[str | None]) -> None:
+        """Put the weights of these rows in place: scoring may have put others there since the last step.
 
-    def _upload_allowed(self) -> None:
-        """Mark the tokens that may come next, for rows with choices; all their tokens have been read."""
-        settings = self._inputs().settings
-        if not len(settings.allowed):
-            settings.allowed = settings.allowed.new_ones(self.size, settings.allowed.shape[1])
-            self._forget_graphs()
-        settings.allowed.fill_(True)
-        mark(settings.allowed, [place.row.allowed for place in self.places], True)
-
-    def _upload_masks(self, names: Sequence[str | None], count: int, device: torch.device) -> None:
-        """Choose the stack of adapters for these rows and copy to the device which columns each row has."""
-        stack = self.stack = self.weights.prepare_stack(names)
+        Where rows or stack are new, copy to the device which columns of the stack each row has.
+        """
+        stack = self.weights.prepare_stack(names)
+        if stack is self.stack and self.masks_fit:
+            return
+        self.stack, self.masks_fit = stack, True
         if stack is None:
             return
-        columns = stack.columns_of([*names, *[None] * (count - len(names))])
+        columns = stack.columns_of(names)
         if self.masks is None or self.masked is not stack:
-            self.masks = torch.zeros(1, self.size, columns.shape[1], dtype=self.weights.model.dtype, device=device)
+            size, model = columns.shape[1], self.weights.model
+            self.masks = torch.zeros(1, self.size, size, dtype=model.dtype, device=model.device)
             self.masked = stack
             self._forget_graphs(stack)
-        _copy(self.masks[0], columns)
+        copy_first(self.masks[0], columns)
 
     def _forget_graphs(self, stack: Stack | None = None) -> None:
         """Drop recorded steps whose tensors have moved: all, or those with a stack of adapters."""
@@ -376,147 +274,22 @@ class StaticBatch:
         """Compute the prompts of new rows and draw their first tokens."""
         if self.pool is None:
             self.pool = Pool(count_layers(self.weights.model), self.limit, self.weights.device)
+        if not self.places:
+            self.fresh = []
         segments, moved = self.pool.allocate([row.longest for row in rows])
         if moved:
             self._forget_graphs()
         self.stale = True
         owned = dict(zip(rows, segments, strict=True))
-        families = find_families(rows)
-        self._compute_shared(families, owned)
-        logits, ordered = self._compute_prompts(families, owned)
-        settings = make_settings(ordered, len(ordered))
-        kind = Kind.of(ordered)
-        if kind.penalty:
-            settings.seen = torch.zeros_like(logits, dtype=torch.bool)
-        if kind.choices:
-            settings.allowed = torch.ones_like(logits, dtype=torch.bool)
-        on_device = [getattr(settings, field.name).to(logits.device, non_blocking=True) for field in fields(settings)]
-        settings = Settings(*on_device)
-        if kind.penalty:
-            mark(settings.seen, [row.prompt for row in ordered], False)
-        if kind.choices:
-            mark(settings.allowed, [row.allowed for row in ordered], True)
-        tokens, logprobs = draw_tokens(logits, settings, kind)
+        logits, ordered = Prefill(self.weights, self.pool, self._forward).compute(owned)
+        tokens, logprobs = draw_tokens(logits, make_first_settings(ordered, logits), Kind.of(ordered))
         first = self.size + sum(map(len, self.fresh))
         self.fresh.append(tokens)
-        self.places += [Place(row, owned[row], first + i) for i, row in enumerate(ordered)]
+        self.places += [Place(row, owned[row], first + number) for number, row in enumerate(ordered)]
         self._fetch(ordered, tokens, logprobs)
-
-    def _compute_shared(self, families: Sequence[Family], owned: dict[Row, Segment]) -> None:
-        """Compute the prefix of each family and copy it to the segments of its prompts."""
-        sharing = [family for family in families if family.shared]
-        if not sharing:
-            return
-        pieces, copies = [], []
-        for family in sharing:
-            first, *others = (owned[prompt.rows[0]].start for prompt in family.prompts)
-            pieces.append((family.prompts[0], 0, family.shared, first))
-            copies += [(first, other, family.shared) for other in others]
-        self._compute_pieces(pieces)
-        assert self.pool is not None
-        self.pool.copy(copies)
-
-    def _compute_prompts(self, families: Sequence[Family], owned: dict[Row, Segment]) -> tuple[torch.Tensor, list[Row]]:
-        """Compute what is left of each prompt and copy it to all rows that have it.
-
-        Returns the logits (rows, vocabulary) after the prompts, and the rows in that order.
-        """
-        pieces: list[Piece] = []
-        copies, rows, of = [], [], []
-        for family in families:
-            for prompt in family.prompts:
-                first, *others = (owned[row].start for row in prompt.rows)
-                copies += [(first, other, len(prompt.ids)) for other in others]
-                rows += prompt.rows
-                of += [len(pieces)] * len(prompt.rows)
-                pieces.append((prompt, family.shared, len(prompt.ids), first))
-        logits = self._compute_pieces(pieces)
-        assert self.pool is not None
-        if copies:
-            self.pool.copy(copies)
-        return logits[torch.tensor(of).to(logits.device, non_blocking=True)], rows
-
-    def _compute_pieces(self, pieces: Sequence[Piece]) -> torch.Tensor:
-        """Compute pieces of prompts and return the logits (pieces, vocabulary) after each."""
-        packs: list[list[Piece]] = []
-        filled = 0
-        for piece in pieces:
-            new = piece[2] - piece[1]
-            if not packs or filled + new > PACK_TOKENS:
-                packs.append([])
-                filled = 0
-            packs[-1].append(piece)
-            filled += new
-        return torch.cat([self._compute_pack(pack) for pack in packs])
-
-    def _compute_pack(self, pack: Sequence[Piece]) -> torch.Tensor:
-        """Compute pieces of prompts in one call of the model."""
-        device = self.weights.device
-        assert self.pool is not None
-        ids: list[int] = []
-        positions: list[int] = []
-        where: list[int] = []
-        lengths = []
-        for prompt, first, end, start in pack:
-            ids += prompt.ids[first:end]
-            positions += range(first, end)
-            where += range(start + first, start + end)
-            lengths.append((end - first, start, end))
-        on_device = [torch.tensor(part).to(device, non_blocking=True) for part in (ids, positions, where)]
-        self.pool.where = on_device[2]
-        packing = make_packing(lengths, device)
-        names = [prompt.adapter for prompt, *_ in pack]
-        stack = self.weights.prepare_stack(names)
-        masks = []
-        if stack is not None:
-            kept_mask = stack.columns_of(names).to(device, self.weights.model.dtype, non_blocking=True)
-            counts = torch.tensor([new for new, _, _ in lengths]).to(device, non_blocking=True)
-            masks = [kept_mask.repeat_interleave(counts, 0, output_size=len(ids))[None], kept_mask[None]]
-        kept = packing.bounds[1:].long() - 1
-        return self._forward(on_device[0], on_device[1], packing, stack, masks, kept)
 
 
 def round_rows(count: int) -> int:
     """Round a number of rows up to one of a few sizes: 1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, ..."""
     power = 1 << (count - 1).bit_length()
     return power * 3 // 4 if power >= 64 and count <= power * 3 // 4 else power
-
-
-def make_settings(rows: Sequence[Row], count: int) -> Settings:
-    """Return the sampling parameters of rows, on the host, with places for `count` rows and one random number each."""
-    free = count - len(rows)
-    samplings = [row.request.sampling for row in rows]
-    heats = [sampling.temperature for sampling in samplings]
-    nothing = torch.empty(0, dtype=torch.bool)
-    return Settings(
-        cold=torch.tensor([heat == 0 for heat in heats] + [True] * free),
-        heat=torch.tensor([heat or 1.0 for heat in heats] + [1.0] * free),
-        top_k=torch.tensor([sampling.top_k for sampling in samplings] + [0] * free),
-        top_p=torch.tensor([sampling.top_p for sampling in samplings] + [1.0] * free),
-        min_p=torch.tensor([sampling.min_p for sampling in samplings] + [0.0] * free),
-        penalty=torch.tensor([sampling.repeat_penalty for sampling in samplings] + [1.0] * free),
-        uniform=torch.stack([row.uniform(0, 1) for row in rows]),
-        step=torch.zeros(1, dtype=torch.long),
-        seen=nothing,
-        allowed=nothing,
-    )
-
-
-def mark(table: torch.Tensor, tokens: Sequence[Sequence[int]], restrict: bool) -> None:
-    """Set the entries of `tokens[i]` in row i of a bool table (rows, vocabulary), and clear all others of the row.
-
-    With `restrict`, rows without tokens are left as they are.
-    """
-    rows = [i for i, listed in enumerate(tokens) if listed or not restrict]
-    if not rows:
-        return
-    device = table.device
-    table[torch.tensor(rows).to(device, non_blocking=True)] = False
-    width = table.shape[1]
-    flat = torch.tensor([i * width + token for i in rows for token in tokens[i]], dtype=torch.long)
-    table.view(-1)[flat.to(device, non_blocking=True)] = True
-
-
-def _copy(target: torch.Tensor, source: torch.Tensor) -> None:
-    """Copy to the first rows of a tensor on the device, without waiting for the device."""
-    target[: len(source)].copy_(source, non_blocking=True)

@@ -179,6 +179,32 @@ def test_every_adapter_says_what_peft_says_whoever_else_is_asked(model, tmp_path
     assert len(set(texts)) > 3
 
 
+@pytest.mark.parametrize("decoding", ["dynamic", "static"])
+def test_scoring_between_steps_changes_no_reply(model, tmp_path, decoding):
+    kinds = ["plain", "ranks", "dora", "false"]
+    folders = [make_adapter(model, tmp_path / kind, **LOADED[kind]) for kind in kinds]
+
+    async def use(backend: Any) -> tuple[list[str], list[str]]:
+        adapters = [backend.adapters.identify(folder) for folder in folders]
+        for adapter in adapters:
+            await backend.adapters.load(adapter)
+
+        async def speak(number: int) -> str:
+            request = GenerateRequest(QUESTION, Sampling(0.0, max_tokens=24), 1, adapters[number].hash)
+            return (await backend.generate(request)).text
+
+        async def score() -> None:
+            for number in (3, 2, 1, 0) * 6:
+                await backend.likelihood.logprob(QUESTION, REPLY, adapters[number].hash)
+
+        alone = [await speak(number) for number in (0, 1)]
+        *texts, _ = await asyncio.gather(speak(0), speak(1), score())
+        return alone, texts
+
+    alone, texts = run(HuggingFace(model=str(model), device="cpu", dtype="float32", decoding=decoding), use)
+    assert alone == texts
+
+
 # Matrices that are not there, or too many
 
 

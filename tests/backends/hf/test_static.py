@@ -19,7 +19,7 @@ from tests.backends.hf.tiny import make_model, one_thread
 
 torch = pytest.importorskip("torch")
 
-from backends.hf import drawing, nucleus, packed, prompts, sampling, static  # noqa: E402
+from backends.hf import drawing, inputs, nucleus, packed, prefill, prompts, sampling  # noqa: E402
 from backends.hf.loading import load_chat, load_model  # noqa: E402
 from backends.hf.pool import Pool  # noqa: E402
 from backends.hf.rows import Row  # noqa: E402
@@ -146,7 +146,7 @@ def test_models_that_cannot_be_packed_decode_dynamically_or_say_why(tmp_path: Pa
 @pytest.mark.parametrize("kind", PLAIN)
 def test_static_logits_are_those_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Prompts in several packs, with a shared prefix, then some steps."""
-    monkeypatch.setattr(static, "PACK_TOKENS", 60)
+    monkeypatch.setattr(prefill, "PACK_TOKENS", 60)
     monkeypatch.setattr(prompts, "SHORTEST", 8)
     model = load_model(make_model(tmp_path / kind, kind=kind), torch.float32, "cpu")
     chat = load_chat(tmp_path / kind, None)
@@ -186,9 +186,9 @@ def test_the_device_draws_what_the_host_draws(chat: Any, values: list[float], sa
         row.prompt = [0, 2]
     logits = torch.tensor([values] * len(rows))
     expected, logprobs = sampling.sample(logits, rows)
-    given_ = static.make_settings(rows, len(rows))
+    given_ = inputs.make_settings(rows, len(rows))
     given_.seen = torch.zeros_like(logits, dtype=torch.bool)
-    static.mark(given_.seen, [row.prompt for row in rows], False)
+    inputs.mark(given_.seen, [row.prompt for row in rows])
     tokens, found = drawing.draw_tokens(logits, given_, drawing.Kind.of(rows))
     assert tokens.tolist() == expected
     assert found.tolist() == pytest.approx(logprobs, abs=1e-4)
