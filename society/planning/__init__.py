@@ -1,1 +1,7 @@
-"""What a scenario will cost, before it is run: `dry_run` plays one debate without a model, `calibrate` a few with."""
+"""The cost of a scenario before it is run.
+
+plan        the worst case from a dry run, and an estimate from a few real debates
+dry_run     one debate with the real engine, without a model
+demand      the context and the number of requests that a backend needs
+training    memory and time of a finetuning, by arithmetic
+"""

@@ -1,4 +1,4 @@
-"""What a scenario asks of its backends: the longest prompts, the most requests at a time; and backends made to fit."""
+"""The demand of a scenario on its backends: the longest prompt and the most concurrent requests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from society.planning.dry_run import dry_run, rough_count
 from society.scenario.expand import Society
 
 CANDIDATES = 32
-"""So many of the questions with the most characters are counted, to find the one with the most tokens."""
+"""Number of the longest questions, by characters, whose tokens are counted."""
 
 
 def fit_backends(society: Society, items: Sequence[Item]) -> Society:
-    """The society with backends of the sizes that debates on these questions need, where the scenario leaves them open.
+    """Return the society with backends sized for debates on these questions, where the scenario sets no size.
 
-    Raises `InputError` when one cannot fit into memory, with what would fit.
+    Raises `InputError`, with a size that fits, if a backend does not fit into memory.
     """
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     fitted: dict[str, BackendConfig] = {}
@@ -36,7 +36,7 @@ def fit_backends(society: Society, items: Sequence[Item]) -> Society:
 
 
 def find_demand(society: Society, items: Sequence[Item], backend: str, count: Count) -> Demand:
-    """What debates on these questions ask of this backend, by a dry run on the longest of them."""
+    """Return the demand of debates on these questions on a backend, by a dry run on the longest question."""
     counts = {**dict.fromkeys(society.scenario.backends, rough_count), backend: count}
     turns = [turn for turn in dry_run(society, longest(items, count), counts) if turn.backend == backend]
     together = Counter((turn.phase, turn.round) for turn in turns)
@@ -47,6 +47,6 @@ def find_demand(society: Society, items: Sequence[Item], backend: str, count: Co
 
 
 def longest(items: Sequence[Item], count: Count) -> Item:
-    """The question with the most tokens, sought among those with the most characters."""
+    """Return the question with the most tokens, among those with the most characters."""
     by_characters = sorted(items, key=lambda item: len(item.question), reverse=True)
     return max(by_characters[:CANDIDATES], key=lambda item: count([ChatMessage("user", item.question)]))

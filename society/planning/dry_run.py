@@ -1,6 +1,6 @@
-"""One debate played by the real engine without a model, every reply as long as it may be.
+"""The dry run: one debate with the real engine and without a model, in which each reply has the maximum length.
 
-It shows who reads whom in each round, and how long each prompt can get.
+The dry run determines the edges of each round and the maximum length of each prompt.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import networkx as nx
 
 CHARACTERS_PER_TOKEN = 4
-"""A rough figure for English text, where no tokenizer is at hand."""
+"""Estimated characters per token of English text, used without a tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTurn:
-    """One turn of the worst case: lengths in tokens, and whom it reads as (agent, phase, round)."""
+    """One turn of the worst case: lengths in tokens, and the turns that it reads as (agent, phase, round)."""
 
     phase: str
     round: int
@@ -41,10 +41,10 @@ class PlannedTurn:
 
 
 def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[PlannedTurn]:
-    """The turns of one debate on this item, in the order of phase, round and agent. `counts` is by backend.
+    """Return the turns of one debate on this item, in the order of phase, round and agent.
 
-    Raises `InputError` for whatever would stop the real run at its first debate: agents that wait for each other,
-    a topology that does not exist at this size, a template that cannot be filled in.
+    `counts` has a token counter for each backend. Raises `InputError` for any error of the first debate: agents that
+    wait for each other, an impossible topology, or a template that fails.
     """
     society = _at_its_longest(society)
     turns: list[Turn] = []
@@ -52,7 +52,7 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
 
     async def play() -> None:
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
-            numbers = count()  # everybody answers something else, so that nobody agrees and all are listed
+            numbers = count()  # all answers differ, so that no agents agree and all candidates are listed
 
             def parse(text: str, item: Item) -> str:
                 return f"answer {next(numbers)}"
@@ -68,9 +68,14 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
         speaker = phases[turn.id.phase].agents[turn.id.agent.partition("/")[0]]
         reads = tuple((source.agent, source.phase, source.round) for source in turn.reads)
         return PlannedTurn(
-            turn.id.phase, turn.id.round, turn.id.agent, speaker.backend, turn.usage.prompt_tokens,
-            speaker.sampling.max_tokens, reads,
-        )  # fmt: skip
+            phase=turn.id.phase,
+            round=turn.id.round,
+            agent=turn.id.agent,
+            backend=speaker.backend,
+            prompt=turn.usage.prompt_tokens,
+            answer=speaker.sampling.max_tokens,
+            reads=reads,
+        )
 
     first_sample = [turn for turn in turns if turn.id.sample == 0]
     place = {name: i for i, name in enumerate(phases)}
@@ -79,7 +84,7 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
 
 
 def _at_its_longest(society: Society) -> Society:
-    """The society without what may save turns or messages: stop rules, silence, gates."""
+    """Return the society without stop rules, silence and gates, which may save turns or messages."""
     always = {"stop": (), "speak": "always"}
     phases = tuple(
         phase.model_copy(update={**always, "edges": phase.edges.model_copy(update={"gate": ()})})
@@ -90,10 +95,10 @@ def _at_its_longest(society: Society) -> Society:
 
 
 class _Ungated(PhasePlan):
-    """A phase whose edges have no gates of their own."""
+    """A phase without gates on its edges."""
 
     def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
-        """The phase's graph, without its edges' gates."""
+        """Return the graph of the phase without the gates of its edges."""
         graph = super().graph(seed)
         for _, _, data in graph.edges(data=True):
             data.pop("gate", None)
@@ -105,12 +110,12 @@ def _without_gates(phase: PhasePlan) -> PhasePlan:
 
 
 def rough_count(messages: Sequence[ChatMessage]) -> int:
-    """Tokens of a prompt by its characters, where no tokenizer is at hand."""
+    """Return the estimated number of tokens of a prompt, by its characters."""
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
 
 
 class _Longest(Backend):
-    """Replies with a text of `max_tokens` tokens."""
+    """A backend whose replies have `max_tokens` tokens."""
 
     model_hash = "plan"
 
@@ -124,6 +129,6 @@ class _Longest(Backend):
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         words = max(round(request.sampling.max_tokens * self._words_per_token), 1)
         text = ("word " * words).strip()
-        if request.choices:  # one after the other, so that a moderator calls upon as many agents as it can
+        if request.choices:  # in turn, so that a moderator chooses as many agents as possible
             text = request.choices[next(self._chosen) % len(request.choices)]
         return GenerateOutput(text, "length", Usage(self._count(request.messages), request.sampling.max_tokens))

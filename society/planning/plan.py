@@ -24,14 +24,14 @@ from society.simulation.speaker import Speaker
 from society.store import Store
 
 BATCH = 8
-"""Debates played at a time for the estimate."""
+"""Number of debates per step of the estimate."""
 PRECISE = 0.07
-"""Relative standard error at which the estimate is good enough: a fifth is then almost three of them."""
+"""Relative standard error at which the estimate ends. An error of 20 % is then almost three standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What running the scenario whole should take. `seconds` is None without calibration."""
+    """The cost of a whole run. `seconds` is None without calibration."""
 
     debates: int
     calls: int
@@ -42,8 +42,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a scenario means and costs. `worst` has the turns of one debate with the longest replies allowed;
-    `contexts` the tokens that each backend's context holds, where it says."""
+    """The plan of a scenario.
+
+    `worst` has the turns of one debate with replies of maximum length, and `contexts` the context length of each
+    backend in tokens, if known.
+    """
 
     debates: int
     worst: tuple[PlannedTurn, ...]
@@ -55,17 +58,21 @@ class Plan:
 
     @property
     def too_long(self) -> list[PlannedTurn]:
-        """Turns whose prompt and answer may not fit their backend's context."""
-        return [
-            turn for turn in self.worst
-            if (context := self.contexts[turn.backend]) is not None and turn.prompt + turn.answer > context
-        ]  # fmt: skip
+        """Turns whose prompt and answer may exceed the context of their backend."""
+
+        def exceeds(turn: PlannedTurn) -> bool:
+            context = self.contexts[turn.backend]
+            return context is not None and turn.prompt + turn.answer > context
+
+        return [turn for turn in self.worst if exceeds(turn)]
 
 
 def make_plan(society: Society, calibrate: int = 32) -> Plan:
-    """Plan a scenario. At most `calibrate` real debates estimate what all of them cost, fewer where the mean is known
-    to within `PRECISE` sooner; with 0 no model is opened, tokens are estimated from characters, and there is only a
-    worst case."""
+    """Return the plan of a scenario.
+
+    At most `calibrate` real debates estimate the cost of all debates; fewer if the standard error reaches `PRECISE`.
+    With 0, no model is opened, tokens are estimated from characters, and the plan has only the worst case.
+    """
     return run_blocking(_plan(society, calibrate)) if calibrate else _offline(society)
 
 
@@ -91,7 +98,10 @@ async def _plan(society: Society, calibrate: int) -> Plan:
 async def _calibrate(
     society: Society, backends: Mapping[str, Backend], adapters: Mapping[str, str], items: Sequence[Item], most: int
 ) -> tuple[Cost, int]:
-    """Debate items for real, `BATCH` at a time, until what a debate costs is known well enough; scale that to all."""
+    """Return the estimated cost of all debates and the number of debates played.
+
+    Debates are played in batches of `BATCH` until the mean cost is precise enough.
+    """
     spent: dict[tuple[str, int], Spent] = {}
     seed, task = society.scenario.seed, society.scenario.task
 
@@ -119,19 +129,22 @@ async def _calibrate(
 
 @dataclass(slots=True)
 class Spent:
-    """What one debate cost: calls, prompt tokens, generated tokens."""
+    """The cost of one debate: calls, prompt tokens, generated tokens."""
 
     figures: tuple[int, int, int] = (0, 0, 0)
 
     def add(self, usage: Usage) -> None:
-        """One more call."""
+        """Add one call."""
         calls, prompt, generated = self.figures
         self.figures = (calls + 1, prompt + usage.prompt_tokens, generated + usage.generated_tokens)
 
 
 def _error(spent: Iterable[Spent], population: int) -> float:
-    """The largest relative standard error of the mean cost of a debate, with the correction for a finite number of
-    questions (Cochran 1977, section 2.6); infinite for a single batch, which may be alike by chance."""
+    """Return the maximum relative standard error of the mean cost of a debate.
+
+    It has the correction for a finite number of questions (Cochran 1977, section 2.6), and is infinite for a single
+    batch, whose debates may be similar by chance.
+    """
     columns = list(zip(*(debate.figures for debate in spent), strict=True))
     if not columns or len(columns[0]) <= BATCH:
         return math.inf
@@ -167,7 +180,7 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
 
 
 def count_debates(society: Society, items: int) -> int:
-    """Debates of the whole run: every evaluation, and the training questions of every iteration."""
+    """Return the number of debates of a run: all evaluations, and the training questions of all iterations."""
     train = society.scenario.train
     if train is None:
         return items * society.scenario.samples
@@ -176,11 +189,7 @@ def count_debates(society: Society, items: int) -> int:
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:
-    """The items in an order in which any beginning is spread evenly over all (the bits of the index reversed)."""
+    """Return the items in bit-reversed order of their index, so that each prefix is spread evenly over all items."""
     bits = max(len(items) - 1, 1).bit_length()
-    return [
-        item
-        for _, item in sorted(
-            ((int(f"{i:0{bits}b}"[::-1], 2), item) for i, item in enumerate(items)), key=lambda pair: pair[0]
-        )
-    ]
+    order = sorted(range(len(items)), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))
+    return [items[i] for i in order]

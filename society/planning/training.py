@@ -1,6 +1,6 @@
-"""What a finetuning takes on so many GPUs: memory and time from the model's sizes, every line of arithmetic shown.
+"""Memory and time of a finetuning on a number of GPUs, computed from the model's sizes, with all arithmetic shown.
 
-Nothing is loaded but the model's `config.json`. Parameters are counted exactly for dense decoder-only transformers.
+Only the model's `config.json` is loaded. Parameters are counted exactly for dense decoder-only transformers.
 Floating point operations: 2 a token and parameter forward, 4 backward (Kaplan et al. 2020, arXiv 2001.08361, section
 2.1); LoRA needs no gradients of the base's weights, which saves 2 of the 4. Activations after Korthikanti et al. 2022
 (arXiv 2205.05198, table 2).
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 GPUS = (1, 4, 8)
 PEAK, UTILISATION, HBM = 989e12, 0.4, 80e9
-"""An H100's bfloat16 operations a second (data sheet, dense) and bytes; the share that training reaches, assumed."""
+"""Operations per second of an H100 in bfloat16 (data sheet, dense), their assumed utilization, and memory in bytes."""
 LAYER_BYTES = 34
-"""Bytes of activations a layer keeps for each token and hidden unit, in 16 bits, attention not stored."""
+"""Bytes of activations per layer, token and hidden unit, in 16 bits, without stored attention."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
-    """Sizes of a decoder-only transformer with gated feed-forward layers, as its `config.json` gives them."""
+    """Sizes of a decoder-only transformer with gated feed-forward layers, from its `config.json`."""
 
     hidden: int
     layers: int
@@ -42,43 +42,48 @@ class ModelSizes:
 
     @property
     def per_layer(self) -> int:
-        """Parameters of the linear layers of one layer."""
+        """Number of parameters of the linear layers in one layer."""
         attention = self.hidden * self.head * (2 * self.heads + 2 * self.key_value_heads)
         return attention + 3 * self.hidden * self.feed_forward
 
     @property
     def parameters(self) -> int:
-        """All parameters: embeddings, layers with their two norms each, the last norm."""
+        """Number of all parameters: embeddings, layers with two norms each, and the last norm."""
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return embeddings + self.layers * (self.per_layer + 2 * self.hidden) + self.hidden
 
     def lora(self, rank: int) -> int:
-        """Parameters of LoRA matrices of that rank on all linear layers but the output's."""
+        """Return the number of parameters of LoRA matrices of this rank, without the output layer."""
         width, kv = self.heads * self.head, self.key_value_heads * self.head
-        shapes = [(self.hidden, width), (self.hidden, kv), (self.hidden, kv), (width, self.hidden),
-                  (self.hidden, self.feed_forward), (self.hidden, self.feed_forward),
-                  (self.feed_forward, self.hidden)]  # fmt: skip
-        return self.layers * rank * sum(a + b for a, b in shapes)
+        queries_and_output = 2 * (self.hidden + width)
+        keys_and_values = 2 * (self.hidden + kv)
+        feed_forward = 3 * (self.hidden + self.feed_forward)
+        return self.layers * rank * (queries_and_output + keys_and_values + feed_forward)
 
 
 def read_sizes(config: Mapping[str, Any]) -> ModelSizes | None:
-    """The sizes in a `config.json`; None where it is of another family than this arithmetic holds for."""
+    """Return the sizes in a `config.json`, or None for an unsupported model family."""
     try:
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
         if config.get("num_experts") or config.get("num_local_experts"):
             return None
         return ModelSizes(
-            hidden, config["num_hidden_layers"], config["intermediate_size"], heads,
-            config.get("num_key_value_heads") or heads, config.get("head_dim") or hidden // heads,
-            config["vocab_size"], bool(config.get("tie_word_embeddings", False)),
-        )  # fmt: skip
+            hidden=hidden,
+            layers=config["num_hidden_layers"],
+            feed_forward=config["intermediate_size"],
+            heads=heads,
+            key_value_heads=config.get("num_key_value_heads") or heads,
+            head=config.get("head_dim") or hidden // heads,
+            vocabulary=config["vocab_size"],
+            tied=bool(config.get("tie_word_embeddings", False)),
+        )
     except KeyError:
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes on each GPU, and seconds, of one finetuning; `lines` is the arithmetic."""
+    """Bytes per GPU and seconds of one finetuning. `lines` is the arithmetic."""
 
     gpus: int
     weights: float
@@ -90,45 +95,49 @@ class Footprint:
 
     @property
     def total(self) -> float:
-        """Bytes in all."""
+        """Total bytes per GPU."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
     @property
     def fits(self) -> bool:
-        """Whether that is less than nine tenths of the GPU: the rest is for what this leaves out."""
+        """Whether the total is below 90 % of the GPU memory. The rest is a reserve for other memory."""
         return self.total < 0.9 * HBM
 
 
 def estimate(sizes: ModelSizes, settings: TrainSettings, tokens: int, gpus: int) -> Footprint:
-    """One finetuning on that many tokens (all epochs together), sharded over `gpus` (FSDP)."""
+    """Return the footprint of one finetuning on `tokens` tokens in all epochs, sharded over `gpus` (FSDP)."""
     count, full = sizes.parameters, settings.method == "full"
     trained = count if full else sizes.lora(settings.rank)
-    share = gpus if full else 1  # LoRA matrices are held whole by every process
+    share = gpus if full else 1  # LoRA matrices are not sharded
     per_weight = {"full": 4, "lora": 2, "qlora": 0.5}[settings.method]
     weights = count * per_weight / gpus + (0 if full else trained * 4)
     gradients, optimizer = trained * 4 / share, trained * 8 / share
-    layer = sizes.per_layer * per_weight if gpus > 1 else 0  # gathered while it is computed
+    layer = sizes.per_layer * per_weight if gpus > 1 else 0  # one layer is gathered during its computation
     batch = settings.batch_size * settings.max_length
     kept = 2 if settings.gradient_checkpointing else LAYER_BYTES
     activations = batch * sizes.hidden * (sizes.layers * kept + (LAYER_BYTES if kept == 2 else 0)) + layer
     factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
     seconds = factor * count * tokens / (gpus * PEAK * UTILISATION)
+    lora = "" if full else f" + {_g(trained)} LoRA x 4"
+    recomputed = f" + {LAYER_BYTES}" if kept == 2 else ""
+    gathered = f" + a gathered layer {_gb(layer)}" if layer else ""
     lines = (
-        f"weights     {_g(count)} parameters x {per_weight:g} bytes / {gpus}"
-        + ("" if full else f" + {_g(trained)} LoRA x 4") + f" = {_gb(weights)}",
+        f"weights     {_g(count)} parameters x {per_weight:g} bytes / {gpus}{lora} = {_gb(weights)}",
         f"gradients   {_g(trained)} x 4 bytes / {share} = {_gb(gradients)}",
         f"optimizer   {_g(trained)} x 8 bytes (two moments) / {share} = {_gb(optimizer)}",
-        f"activations {batch:,} tokens x {sizes.hidden} x ({sizes.layers} layers x {kept} bytes"
-        + (f" + {LAYER_BYTES}" if kept == 2 else "") + ")" + (f" + a gathered layer {_gb(layer)}" if layer else "")
-        + f" = {_gb(activations)}",
+        f"activations {batch:,} tokens x {sizes.hidden} x ({sizes.layers} layers x {kept} bytes{recomputed}){gathered}"
+        f" = {_gb(activations)}",
         f"time        {factor} x {_g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
         f"{UTILISATION:.0%} assumed) = {seconds:,.0f} s",
-    )  # fmt: skip
+    )
     return Footprint(gpus, weights, gradients, optimizer, activations, seconds, lines)
 
 
 def generation_memory(sizes: ModelSizes, sequences: int, tokens: int) -> tuple[float, float, str]:
-    """Bytes of 16-bit weights and of the key-value cache of so many sequences of that length, and the arithmetic."""
+    """Return the bytes of 16-bit weights, the bytes of the KV cache of the sequences, and the arithmetic.
+
+    Each of the `sequences` has `tokens` tokens.
+    """
     per_token = 2 * sizes.layers * sizes.key_value_heads * sizes.head * 2
     cache = float(sequences * tokens * per_token)
     line = (
@@ -140,7 +149,7 @@ def generation_memory(sizes: ModelSizes, sequences: int, tokens: int) -> tuple[f
 
 
 def launch_command(processes: int) -> tuple[str, ...]:
-    """How such a training is started: by the run itself, and the same processes by hand."""
+    """Return the commands that start such a finetuning: by the run, and with the same processes by hand."""
     return (
         f"society run SCENARIO --set 'train.parallel={{kind: fsdp, processes: {processes}}}'",
         f"  which starts {processes} x `python -m backends.hf.sharded FOLDER`; by hand, with the same folder: "
@@ -150,8 +159,10 @@ def launch_command(processes: int) -> tuple[str, ...]:
 
 
 def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[str]:
-    """For people: what each learner's finetuning takes at most on 1, 4 and 8 GPUs, and how it is started. Nothing where
-    the sizes of its model are not known on this machine."""
+    """Return lines about the maximum footprint of each learner's finetuning on 1, 4 and 8 GPUs, and its commands.
+
+    There are no lines for a model whose sizes are not known on this machine.
+    """
     spec = society.scenario.train
     if spec is None:
         return []
@@ -179,7 +190,7 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
 
 
 def _most_tokens(learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int) -> tuple[str, int]:
-    """The most that one finetuning takes, in words, and its tokens; `sources`: agents whose turns it learns."""
+    """Return the maximum size of one finetuning in words, and its tokens. `sources`: number of source agents."""
     limit = learner.most_rows(debates) or debates
     rows = sources * (limit if learner.repeat else min(limit, debates))
     whole = rows * longest

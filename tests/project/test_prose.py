@@ -26,7 +26,6 @@ PENDING = (
             "components",
             "core",
             "metrics",
-            "planning",
             "runner",
             "runs",
             "session",
