@@ -22,7 +22,6 @@ PENDING = (
         f"society/{name}"
         for name in (
             "__",
-            "cli",
             "components",
             "core",
             "metrics",
@@ -30,7 +29,6 @@ PENDING = (
             "runs",
             "session",
             "simulation",
-            "store",
             "training",
         )
     ),
