@@ -7,6 +7,7 @@ python docs/generate.py --check    list the files that are not up to date; exit 
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import sys
@@ -117,7 +118,7 @@ def write_commands() -> str:
 def _help_text(command: click.Command) -> str:
     """Return a command's help; a paragraph marked for verbatim output (`\\b`) becomes a code block."""
     paragraphs = []
-    for paragraph in textwrap.dedent(command.help or "").strip().split("\n\n"):
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         verbatim = paragraph.lstrip().startswith("\b")
         text = paragraph.replace("\b", "").strip("\n")
         paragraphs.append(textwrap.indent(textwrap.dedent(text), "    ") if verbatim else text)
