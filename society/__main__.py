@@ -1,10 +1,10 @@
-"""`python -m society`, and what the command `society` starts."""
+"""The entry point of the command `society` and of `python -m society`."""
 
 import gc
 import sys
 
 COLLECT_AFTER = 50_000
-"""New objects until Python collects cyclic garbage: what is made at start-up stays, and looking takes a fifth of it."""
+"""Number of new objects between garbage collections. With the default, they take a fifth of the start-up time."""
 
 
 def run() -> None:

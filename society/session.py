@@ -1,4 +1,8 @@
-"""A run from start to end: its folder, its backends, its debates. `society run` and Python users call `run`."""
+"""A run from start to end: its folder, its backends, its debates.
+
+run          runs a scenario, from scripts, notebooks and the command line
+run_async    the same within an event loop
+"""
 
 from __future__ import annotations
 
@@ -88,16 +92,22 @@ async def run_async(
                 folder.record(store, hashes, items.every)
                 keep_inputs(folder.path, scenario, items.evaluation)
                 speaker = Speaker(
-                    backends, adapters, store, scenario.seed, scenario.task.parse, watcher.turn, scenario.timeout,
+                    backends=backends,
+                    adapters=adapters,
+                    store=store,
+                    seed=scenario.seed,
+                    parse=scenario.task.parse,
+                    on_turn=watcher.turn,
+                    timeout=scenario.timeout,
                     interruption=interruption,
-                )  # fmt: skip
+                )
                 stage = _Stage(speaker, store, watcher, folder.path)
                 await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
 
 
 def _watchers(watcher: Watcher | None, progress: bool | None) -> Iterator[Watcher]:
-    """Yield the caller's watcher and the one that shows the progress, as far as they are wanted."""
+    """Yield the caller's watcher, and one that shows the progress if it is to be shown."""
     if watcher is not None:
         yield watcher
     if progress is not False and (display := find_display(asked=bool(progress))) is not None:
@@ -112,7 +122,7 @@ async def _play(
     adapters: dict[str, str],
     folder: Path,
 ) -> None:
-    """Debate the task's questions, or go through all iterations of a finetuning."""
+    """Debate the evaluation questions, or run all iterations of a finetuning."""
     spec = society.scenario.train
     if spec is None:
         await stage.debate(society, items.evaluation, 0, "evaluation")
@@ -125,7 +135,7 @@ async def _play(
 
 @dataclass
 class _Stage:
-    """Plays debates, stores how each ended, and tells whoever watches."""
+    """Runs debates, stores their results, and reports them to the watcher."""
 
     speaker: Speaker
     store: Store
@@ -133,7 +143,7 @@ class _Stage:
     folder: Path
 
     async def debate(self, society: Society, items: Sequence[Item], iteration: int, split: Split) -> list[DebateRecord]:
-        """Debate these questions; give back the records of a training split, which it learns from."""
+        """Debate these questions. Return the records of a training split; of the evaluation, nothing."""
         self.watcher.started(society, items, self.folder, iteration, split)
         task = society.scenario.task
         if split == "training" and society.scenario.train is not None:
@@ -149,7 +159,6 @@ class _Stage:
 
 
 def _row(result: DebateResult, split: Split) -> ResultRow:
-    return ResultRow(
-        result.iteration, result.item.id, result.sample, split, result.item.question, result.item.gold,
-        result.decision, result.correct, result.verdicts,
-    )  # fmt: skip
+    item = result.item
+    debate = (result.iteration, item.id, result.sample, split)
+    return ResultRow(*debate, item.question, item.gold, result.decision, result.correct, result.verdicts)

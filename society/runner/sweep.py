@@ -1,4 +1,4 @@
-"""A grid of runs over one scenario: each takes over from the ones before it whatever is shaped by the same things."""
+"""A grid of runs over one scenario. Each run reuses the equal turns of the runs before it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from society.session import run, run_async
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One point of the grid: its overrides (`a.b=c`) and the run that it became."""
+    """One point of the grid: its overrides (`a.b=c`) and its run."""
 
     overrides: tuple[str, ...]
     run: Run
 
 
 def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of overrides. `vary` has entries `a.b=x,y,z`; commas inside brackets do not split.
+    """Return every combination of overrides. `vary` has entries `a.b=x,y,z`; commas within brackets do not split.
 
     Raises `InputError` for an entry without a key or without values.
     """
@@ -41,13 +41,13 @@ def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
         key, equals, values = entry.partition("=")
         options = split_values(values)
         if not equals or not key or not all(options):
-            raise InputError(f"--vary {entry!r} should be a key and values, such as phases.debate.rounds=1,2,3.")
+            raise InputError(f"--vary {entry!r} should be a field and its values, such as phases.debate.rounds=1,2,3.")
         axes.append([f"{key}={option}" for option in options])
     return list(product(*axes))
 
 
 def split_values(text: str) -> list[str]:
-    """Split at commas that are not inside [], {} or quotes."""
+    """Split a text at commas that are not within [], {} or quotes."""
     parts, depth, quote = [""], 0, ""
     for char in text:
         if quote:
@@ -73,10 +73,10 @@ def sweep(
     allow: Sequence[Path] = (),
     watch: Callable[[tuple[str, ...]], Watcher] | None = None,
 ) -> list[Variant]:
-    """Run the whole grid below `out`, one folder a variant; a sweep that was interrupted goes on where it was.
+    """Run the whole grid in `out`, one folder per variant. An interrupted sweep continues where it stopped.
 
-    All variants are checked before the first runs. With an executor that they share, the first runs alone, then all
-    others side by side, unwatched; each takes over from the first. Raises what `load_scenario` and `run` raise.
+    All variants are checked before the first one runs. On a shared executor, the first variant runs alone; then all
+    others run at the same time, without watchers, and reuse its turns. Raises what `load_scenario` and `run` raise.
     """
     grid = expand_grid(vary)
     loaded = [load_scenario(scenario, (*overrides, *changes), allow) for changes in grid]
@@ -95,7 +95,7 @@ def sweep(
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A variant that is to be run."""
+    """A variant to be run."""
 
     changes: tuple[str, ...]
     scenario: Scenario
@@ -103,7 +103,7 @@ class _Point:
     watch: Callable[[tuple[str, ...]], Watcher] | None
 
     def options(self, before: Sequence[Variant], alone: bool = True) -> dict[str, Any]:
-        """For `run`, which takes over what these have in common with it; watched where it runs alone."""
+        """Return the options of `run`: it reuses turns of the runs `before`, and is watched if it runs alone."""
         reuse = [variant.run.folder for variant in before]
         exists = (self.folder / STORE).exists()
         watcher = self.watch(self.changes) if self.watch and alone else None
@@ -111,7 +111,7 @@ class _Point:
 
 
 async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:
-    """The runs on one open executor. What each takes over is the first's, however fast the others are."""
+    """Run all on one open executor. Each reuses turns of the first run only, so timing changes nothing."""
     first, *others = points
     async with first.scenario.executor.open() as executor:
         done = Variant(first.changes, await run_async(first.scenario, **first.options([]), executor=executor))
@@ -126,7 +126,7 @@ async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:
 
 
 def folder_name(changes: Sequence[str]) -> str:
-    """A folder's name that says what was varied; a digest keeps long ones apart."""
+    """Return a folder name that shows the varied values, with a digest that keeps long names distinct."""
     from society.core.identity import fingerprint
 
     def short(change: str) -> str:

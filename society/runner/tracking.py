@@ -1,8 +1,8 @@
-"""Scalars of a run as it goes, for TensorBoard, MLflow, trackio or Weights & Biases, through one small seam.
+"""Metrics of a run while it goes on, logged to TensorBoard, MLflow, trackio or Weights & Biases.
 
-Tracker        takes numbers by name at a step: what a service must be able to do
+Tracker        the interface of a service: it logs numbers by name at a step
 open_tracker   "tensorboard:DIR", "mlflow:URI", "trackio:PROJECT" or "wandb:PROJECT" -> a Tracker
-Tracking       follows a run and tells a tracker what it sees
+Tracking       a watcher that logs to a tracker
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Where numbers go."""
+    """A service that stores numbers by name and step."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Keep these numbers as of this step; steps only grow."""
+        """Log these numbers at this step. Steps increase."""
 
     def close(self) -> None:
-        """Write what is left. Called once."""
+        """Write buffered numbers and close. It is called once."""
 
 
 class Tracking(Watcher):
-    """Logs a run's figures after every debate and every optimiser step: each of these is a step here.
+    """A watcher that logs metrics after every debate and every optimizer step. Each of these is one step.
 
-    evaluation/accuracy: right among the debates of this iteration so far (training/accuracy: of those for training);
-    undecided: those without an answer; turns, failed, tokens: of the whole run so far; loss/LEARNER/AGENT: of an
-    optimiser step. Turns found in the store are counted like others.
+    evaluation/accuracy and training/accuracy: share of right debates in this iteration so far. evaluation/undecided
+    and training/undecided: debates without a decision. turns, failed, tokens/generated and tokens/prompt: totals of
+    the run so far, stored turns included. loss/LEARNER/AGENT: loss of an optimizer step.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -63,15 +63,17 @@ class Tracking(Watcher):
         self._debates += 1
         self._right += result.correct
         self._undecided += result.decision.answer is None
-        self._log({
-            "iteration": self._iteration,
-            f"{self._split}/accuracy": self._right / self._debates,
-            f"{self._split}/undecided": self._undecided,
-            "turns": self._turns,
-            "failed": self._failed,
-            "tokens/generated": self._usage.generated_tokens,
-            "tokens/prompt": self._usage.prompt_tokens,
-        })  # fmt: skip
+        self._log(
+            {
+                "iteration": self._iteration,
+                f"{self._split}/accuracy": self._right / self._debates,
+                f"{self._split}/undecided": self._undecided,
+                "turns": self._turns,
+                "failed": self._failed,
+                "tokens/generated": self._usage.generated_tokens,
+                "tokens/prompt": self._usage.prompt_tokens,
+            }
+        )
 
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         self._log({f"loss/{learner}/{agent}": loss})
@@ -82,14 +84,14 @@ class Tracking(Watcher):
 
 
 def open_tracker(where: str, name: str) -> Tracker:
-    """The tracker that `where` names, for a run of this name.
+    """Return the tracker that `where` names, such as "tensorboard:DIR", for a run of this name.
 
-    Raises `InputError` where it names none, `MissingExtraError` where its library is not installed.
+    Raises `InputError` if it names none, `MissingExtraError` if its library is not installed.
     """
     service, _, target = where.partition(":")
     if service not in SERVICES or not target:
         raise InputError(
-            f"{where!r} names no place to log to.",
+            f"{where!r} does not name a tracking service.",
             "Give tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
         )
     try:
@@ -103,7 +105,7 @@ def open_tracker(where: str, name: str) -> Tracker:
 
 
 class _TensorBoard:
-    """Event files in a folder, with tensorboard alone (neither torch nor TensorFlow)."""
+    """Event files of TensorBoard in a folder, written by tensorboard alone, without torch or TensorFlow."""
 
     def __init__(self, folder: str, name: str) -> None:
         from tensorboard.summary import Writer
@@ -119,7 +121,7 @@ class _TensorBoard:
 
 
 class _MLflow:
-    """A run on an MLflow tracking server, or in its local store."""
+    """A run on an MLflow tracking server or in its local store."""
 
     def __init__(self, uri: str, name: str) -> None:
         import mlflow
@@ -136,7 +138,7 @@ class _MLflow:
 
 
 class _Logged:
-    """trackio and Weights & Biases, which have the same functions."""
+    """A run of trackio or Weights & Biases, which have the same functions."""
 
     def __init__(self, library: str, project: str, name: str) -> None:
         from importlib import import_module
@@ -157,4 +159,4 @@ SERVICES: Mapping[str, Callable[[str, str], Tracker]] = {
     "trackio": lambda project, name: _Logged("trackio", project, name),
     "wandb": lambda project, name: _Logged("wandb", project, name),
 }
-"""Each service, and what opens it for a target and the name of a run."""
+"""Function of each service that opens it for a target and the name of a run."""

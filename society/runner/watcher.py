@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """What follows a run as it goes: progress displays and loggers override what they care about.
+    """An object that follows a run. Subclasses override the events that they need; each does nothing by default.
 
-    It is entered before the backends open and left when the run ends, however it ends.
+    The watcher is entered before the backends open, and exited when the run ends, also with an error.
     """
 
     def __enter__(self) -> Self:
@@ -33,20 +33,20 @@ class Watcher:
         return
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
-        """The debates on these items begin: for "evaluation", or for "training" data."""
+        """Called when the debates on these items begin. `split` is "evaluation" or "training"."""
 
     def turn(self, turn: Turn, replayed: bool) -> None:
-        """A turn is committed; `replayed` if it was in a store already."""
+        """Called when a turn is committed. `replayed`: it was in a store already."""
 
     def result(self, result: DebateResult) -> None:
-        """A debate is decided."""
+        """Called when a debate ends."""
 
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
-        """An optimiser step of this learner's adapter for this agent ("*": all) is done."""
+        """Called after an optimizer step, from 1 to `steps`. `agent` is "*" for an adapter that all agents share."""
 
 
 class Several(Watcher):
-    """Tells each of several watchers everything, in their order."""
+    """Passes every event to each of several watchers, in their order."""
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = tuple(watchers)

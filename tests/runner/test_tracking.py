@@ -80,7 +80,7 @@ def test_the_command_line_tracks(scenario: Callable[..., Scenario], tmp_path: Pa
 
 @pytest.mark.parametrize("where", ["paper", "tensorboard", "tensorboard:", "notes:here"])
 def test_unknown_places_are_refused(where: str) -> None:
-    with pytest.raises(InputError, match="names no place"):
+    with pytest.raises(InputError, match="does not name a tracking service"):
         open_tracker(where, "run")
 
 
