@@ -1,9 +1,9 @@
-"""How weights are trained, and what training gives back. No heavy imports: scenarios are read with this.
+"""Settings and results of finetunings. No heavy imports, as scenarios are loaded with this module.
 
-TrainSettings   what a scenario may say about finetuning, with the values of the paper as defaults
-Parallel        over how many processes one finetuning is spread
-Training        what a trainer hands back: the adapter, the loss of every step, and what it cost
-OnStep          called after every optimiser step
+TrainSettings   hyperparameters in a scenario, with the values of the paper as defaults
+Parallel        number of processes of one finetuning
+Training        result of a trainer: the adapter, the loss of every step, and the cost
+OnStep          callback after every optimizer step
 """
 
 from __future__ import annotations
@@ -18,99 +18,106 @@ from society.core.component import Component
 from society.core.types import Adapter
 
 OnStep = Callable[[int, int, float, int], None]
-"""Called with (step from 1, steps in all, mean loss per learned token, tokens trained on so far)."""
+"""Callback with (step from 1, total steps, mean loss per learned token, tokens trained on so far)."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainSettings(Component):
-    """The hyperparameters of one finetuning. The seed is the caller's: it derives from who is being trained.
+    """Hyperparameters of one finetuning. The seed derives from the scenario, the learner and the iteration.
 
-    Epochs, schedule, warm-up, length, precision and the 48 sequences a step are those of the public script of
+    Epochs, schedule, warm-up, length, precision and the 48 sequences per step are those of the public script of
     Subramaniam et al. 2025 (arXiv 2501.05707), per GPU.
     """
 
     method: Literal["lora", "qlora", "full"] = "lora"
-    """`qlora` is LoRA on a base that its backend holds in four bits (`quantize: nf4`)."""
+    """Trained weights: LoRA adapters, LoRA on a 4-bit base (`qlora`, which needs `quantize: nf4`), or all weights."""
     rank: int = Field(default=16, ge=1)
     """Inner dimension of the LoRA matrices."""
     alpha: float | None = Field(default=None, gt=0)
-    """LoRA scale: the update is multiplied by alpha / rank. Left out, twice the rank."""
+    """LoRA scale: the update is multiplied by alpha / rank. By default twice the rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout before the LoRA matrices."""
     targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "all-linear"
-    """Names of the linear layers that get LoRA matrices, as q_proj; all but the output layer by default."""
+    """Names of linear layers with LoRA matrices, such as q_proj. By default all except the output layer."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Left out, 1e-5 for full finetuning (the paper's) and 2e-4 for LoRA, whose few weights need larger steps."""
+    """Peak learning rate. By default 1e-5 for full finetuning, as in the paper, and 2e-4 for LoRA."""
     epochs: int = Field(default=2, ge=1)
+    """Number of passes over the examples."""
     batch_size: int = Field(default=8, ge=1)
-    """Sequences in memory at once."""
+    """Number of sequences per batch."""
     accumulation: int = Field(default=6, ge=1)
-    """Batches per optimiser step."""
+    """Number of batches per optimizer step (gradient accumulation)."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """What the learning rate does after the warm-up."""
+    """Schedule of the learning rate after the warm-up."""
     warmup: Share = 0.03
-    """Share of all steps in which the learning rate rises from 0."""
+    """Share of the steps in which the learning rate rises from 0."""
     max_length: int = Field(default=2048, ge=8)
-    """Longest example in tokens, reply included."""
+    """Maximum length of an example in tokens, reply included."""
     too_long: Literal["drop", "cut"] = "drop"
-    """What becomes of longer ones: `cut` takes tokens out of the middle of the context, never of the reply."""
+    """Treatment of longer examples. `drop` omits them; `cut` removes tokens from the middle of the context, not the
+    reply."""
     clip: float = Field(default=1.0, gt=0)
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of the optimizer."""
     optimizer: Literal["adamw", "adamw_8bit"] = Field(default="adamw")
-    """`adamw_8bit` holds Adam's two moments in 8 bits each instead of 32. It needs CUDA and bitsandbytes."""
+    """Optimizer. `adamw_8bit` stores the two moments of Adam in 8 bits instead of 32; it needs CUDA and
+    bitsandbytes."""
     gradient_checkpointing: bool = False
-    """Compute activations twice to hold fewer: about a third slower."""
+    """Recompute activations in the backward pass to save memory. Training is about a third slower."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the arithmetic; weights being trained stay in float32. `auto`: bfloat16 where the hardware has it."""
+    """Precision of the computation. `auto` is bfloat16 on hardware that supports it. Trained weights are in float32."""
     compile: bool = Field(default=False, json_schema_extra={"tuning": True})
-    """Compile the training step first: half a minute to several, and then faster steps. Needs a C++ compiler."""
+    """Compile the training step. Compiling takes up to several minutes and needs a C++ compiler."""
     group_by_length: bool = True
-    """Batch examples of like length, so that little is padding."""
+    """Batch examples of similar length, to reduce padding."""
 
     @property
     def scale(self) -> float:
-        """The LoRA alpha in effect."""
+        """The LoRA alpha in effect: `alpha`, or twice the rank."""
         return self.alpha or 2.0 * self.rank
 
     @property
     def rate(self) -> float:
-        """The peak learning rate in effect."""
+        """The peak learning rate in effect: `learning_rate`, or the default of the method."""
         return self.learning_rate or (1e-5 if self.method == "full" else 2e-4)
 
     @model_validator(mode="after")
     def _check_full(self) -> Self:
-        """Refuse LoRA options that full finetuning would silently ignore."""
+        """Raise `ValueError` for LoRA options with `method: full`."""
         ignored = self.model_fields_set & {"rank", "alpha", "dropout", "targets"}
         if self.method == "full" and ignored:
-            raise ValueError(f"method: full has no LoRA matrices; take out {', '.join(sorted(ignored))}")
+            raise ValueError(f"`method: full` has no LoRA matrices; remove {', '.join(sorted(ignored))}")
         return self
 
 
 class Parallel(Component):
-    """One finetuning spread over processes of one machine, a GPU each (or on the CPU): weights, gradients and optimiser
-    states are sharded (FSDP2, Zhao et al. 2023, arXiv 2304.11277). It learns what one process would."""
+    """Sharding of one finetuning over processes of one machine, with one GPU each or on the CPU.
+
+    Weights, gradients and optimizer states are sharded (FSDP2, Zhao et al. 2023, arXiv 2304.11277). The result equals
+    that of one process up to rounding.
+    """
 
     kind: Literal["fsdp"] = "fsdp"
     processes: int = Field(ge=2, le=64)
-    """How many. They share the batches of a step, so `settings.accumulation` must be a multiple of it."""
+    """Number of processes. They share the batches of a step, so `settings.accumulation` must be a multiple."""
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What came of one training. `losses` has one value per optimiser step, the mean over its learned tokens."""
+    """The result of one finetuning. `losses` has the mean loss per learned token of each optimizer step."""
 
     adapter: Adapter
     losses: tuple[float, ...]
     tokens: int
-    """Tokens trained on: prompts and replies over all epochs, padding not counted."""
+    """Number of tokens trained on: prompts and replies over all epochs, without padding."""
     examples: int
-    """Examples trained on, each counted once."""
+    """Number of distinct examples trained on."""
     dropped: int = 0
-    """Examples left out because they were too long."""
+    """Number of examples omitted because of their length."""
     cut: int = 0
-    """Examples whose context was shortened."""
+    """Number of examples with a shortened context."""
     retokenized: int = 0
-    """Examples whose reply was tokenized from its text, since its drawn tokens are not known."""
+    """Number of examples whose reply was tokenized from its text, as its drawn tokens are unknown."""
     seconds: float = 0.0

