@@ -11,10 +11,20 @@
     writing      full weights to files, hashed on the way
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are
-    rows         what is being generated: tokens, limits, allowed choices
-    sampling     logits to tokens, each row with its own random numbers
-    decode       the batch: rows join, step together and leave, on one key-value cache
     batching     awaitable requests to batches
+    rows         rows of a batch: tokens, limits, random numbers, allowed choices
+    decode       decoding over a dynamic cache, which grows
+    sampling     tokens drawn from logits on the host
+    static       decoding over a static cache
+    pool         the static cache: one pool of tokens with a segment for each sequence
+    packed       calls of the model on packed sequences, and which models allow them
+    prefill      prompts into the pool
+    prompts      which prompts share a prefix
+    inputs       tensors that a static step reads
+    drawing      tokens drawn from logits on the device
+    nucleus      thresholds of truncated sampling (nucleus_kernel: its Triton kernel)
+    graphs       CUDA graphs of static steps
+    mixing       LoRA adapters that share a batch
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks
     batches      which examples each optimiser step sees, and which process takes them

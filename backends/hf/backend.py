@@ -1,6 +1,6 @@
-"""The opened backend: one worker thread owns the model, and every ability is a question put to that thread.
+"""The opened backend: one worker thread owns the model and computes for all abilities.
 
-While the thread trains, generation waits: there is one model in memory.
+Generation waits while the thread trains, since there is one model in memory.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ def decodes_statically(decoding: str, model: Any) -> bool:
 
 
 class HuggingFaceBackend(Backend):
-    """A transformers model that generates, scores, embeds and trains. All its abilities are the backend itself or
-    small objects made on entering."""
+    """A transformers model that generates, scores, embeds and trains."""
 
     def __init__(self, config: HuggingFace) -> None:
         self.config = config
@@ -106,7 +105,7 @@ class HuggingFaceBackend(Backend):
         self._shut_down()
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a function on the worker thread; out of memory becomes an error that says what to lower."""
+        """Run a function on the worker thread. Running out of memory raises an error that names what to lower."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
         except RuntimeError as error:
@@ -137,7 +136,7 @@ class HuggingFaceBackend(Backend):
 
 
 class HubLikelihood:
-    """Scores given text, those of one moment in one batch."""
+    """Scores given text; requests of one moment share a batch."""
 
     def __init__(self, loaded: Loaded, gatherer: Gatherer[Scored, tuple[float, int]]) -> None:
         self.loaded, self.gatherer = loaded, gatherer
@@ -165,19 +164,19 @@ class HubEmbeddings:
         self.run, self.scorer = run, scorer
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector of the model's hidden size per text, not normalised."""
+        """Return one vector of the model's hidden size per text, not normalised."""
         vectors: list[list[float]] = await self.run(self.scorer.embed, list(texts))
         return vectors
 
 
 class HubAdapters:
-    """Puts trained adapters on the model."""
+    """Loads trained adapters."""
 
     def __init__(self, run: Callable[..., Any], weights: Weights, base: str) -> None:
         self.run, self.weights, self.base = run, weights, base
 
     def identify(self, path: Path) -> Adapter:
-        """The adapter in a folder, taken to be trained on this base: nothing in the folder says on which."""
+        """Return the adapter in a folder. The folder does not name its base, so this base is assumed."""
         from backends.hf.adapters import hash_adapter
 
         if not path.is_dir():
@@ -185,12 +184,12 @@ class HubAdapters:
         return Adapter(hash_adapter(path), str(path), self.base)
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable. Raises `BackendError` if its folder is altered or another base's."""
+        """Make `adapter.hash` usable. Raises `BackendError` if the folder was changed or belongs to another base."""
         await self.run(self.weights.add, adapter)
 
 
 class HubTrainer:
-    """Makes adapters out of examples, one at a time; nothing of a training stays in memory after it."""
+    """Trains adapters, one at a time. Memory of a training is freed after it."""
 
     def __init__(
         self,
@@ -239,6 +238,6 @@ class HubTrainer:
             result: Training = await asyncio.shield(task)
         except asyncio.CancelledError:
             stop.set()
-            await asyncio.gather(task, return_exceptions=True)  # what it raises now is what stopped it
+            await asyncio.gather(task, return_exceptions=True)  # it raises because it was stopped
             raise
         return result

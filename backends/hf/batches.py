@@ -1,4 +1,4 @@
-"""The batches of a training, in an order that seed and epoch alone decide; several processes share them."""
+"""The batches of a training. Seed and epoch decide their order; several processes share them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from backends.training import TrainSettings
 
 Row = tuple[list[int], int]
-"""An example's tokens, and where the learned part starts."""
+"""Tokens of an example, and the index at which the learned part starts."""
 NOTHING: Row = ([0, 0], 2)
-"""A row without anything to learn: what a process computes while others have the last batches of an epoch."""
+"""Row without learned tokens, for processes that have no batch left at the end of an epoch."""
 
 
 class Batches(Sampler[list[int]]):
-    """Indices of the rows of each batch, an epoch per iteration.
+    """Indices of the rows of each batch; one iteration is an epoch.
 
-    Process `rank` of `processes` takes every `processes`-th batch, so that together they take in each optimiser step
-    the batches that one process alone would. Where the epoch's batches do not go round, the last are empty.
+    Process `rank` of `processes` takes every `processes`-th batch. In each optimizer step, all processes together take
+    the batches that a single process would take. The last batches are empty if their number is no multiple of
+    `processes`.
     """
 
     def __init__(

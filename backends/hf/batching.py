@@ -1,7 +1,7 @@
-"""Awaitable requests to batches. The event loop waits; one worker thread computes.
+"""Batches of awaitable requests. The event loop waits; one worker thread computes.
 
-Batcher   rows to the running batch: they join as others leave
-Gatherer  whatever is asked for in the same moment, computed together
+Batcher   adds rows to the running batch as others leave
+Gatherer  computes the requests of one moment together
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from backends.hf.static import StaticBatch
 T = TypeVar("T")
 R = TypeVar("R")
 Run = Callable[..., Awaitable[Any]]
-"""Runs a function on the worker thread, with its arguments."""
+"""Function that runs another one on the worker thread, with its arguments."""
 
 
 class Batcher:
-    """Keeps a batch going for as long as anyone waits.
+    """A loop that advances a batch while there are requests.
 
-    Rows join when a quarter of the places is free: each joining stops the others for as long as their prompts
-    take. Rows that need other weights in memory wait until the batch is empty; while they wait none joins.
+    Rows join when a quarter of the places is free, because the other rows wait while prompts are computed. Rows that
+    need other weights in memory wait until the batch is empty. Until then no row joins.
     """
 
     def __init__(self, batch: Batch | StaticBatch, run: Run, places: int, tokens: int) -> None:
@@ -35,7 +35,7 @@ class Batcher:
         self.task: asyncio.Task[None] | None = None
 
     async def generate(self, row: Row) -> None:
-        """Return when the row is done. Cancelling frees its place at the next step."""
+        """Return when the row is finished. Cancelling frees its place at the next step."""
         future = self.waiting[row] = asyncio.get_running_loop().create_future()
         if self.task is None or self.task.done():
             self.task = asyncio.create_task(self._work())
@@ -46,7 +46,7 @@ class Batcher:
             self.waiting.pop(row, None)
 
     async def close(self) -> None:
-        """Stop working; whoever still waits is cancelled."""
+        """Stop the loop and cancel all waiting requests."""
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])
@@ -54,7 +54,7 @@ class Batcher:
             future.cancel()
 
     async def _work(self) -> None:
-        await asyncio.sleep(0)  # let everyone who is ready ask first
+        await asyncio.sleep(0)  # let all ready tasks make their requests first
         while self.waiting or self.running:
             joining = self._admit()
             for row in joining:
@@ -68,7 +68,7 @@ class Batcher:
                 _resolve(self.running.pop(row))
 
     def _admit(self) -> list[Row]:
-        """The rows that may join now: first come, first served, as far as places and the cache allow."""
+        """Return the rows that may join now, in the order of their requests, as places and the cache allow."""
         present = list(self.running)
         if not self.waiting or (present and self.places - len(present) < max(1, self.places // 4)):
             return []
@@ -91,7 +91,7 @@ class Batcher:
         return self.batch.weights.group(row.request.adapter)
 
     def _fail(self, error: Exception) -> None:
-        """Tell everyone in the batch, and go on with an empty one."""
+        """Raise the error in all requests of the batch, and continue with an empty batch."""
         for future in self.running.values():
             if not future.done():
                 future.set_exception(error)
@@ -100,7 +100,7 @@ class Batcher:
 
 
 class Gatherer(Generic[T, R]):
-    """Collects what is asked for while the worker is busy, and has it computed in one call."""
+    """Collects questions while the worker is busy and computes them in one call."""
 
     def __init__(self, run: Run, compute: Callable[[Sequence[T]], list[R]]) -> None:
         self.run, self.compute = run, compute
@@ -108,7 +108,7 @@ class Gatherer(Generic[T, R]):
         self.task: asyncio.Task[None] | None = None
 
     async def ask(self, question: T) -> R:
-        """The answer to one question, computed with those asked in the same moment."""
+        """Return the answer to one question, computed together with others of the same moment."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self.waiting.append((question, future))
         if self.task is None or self.task.done():

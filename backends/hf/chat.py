@@ -1,4 +1,4 @@
-"""Messages to tokens. Inference and training both call `prompt_ids`, so they cannot differ by a token."""
+"""Tokens of chats. Inference and training both call `prompt_ids`, so they cannot differ by a token."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Chat:
         self.stops = frozenset([self.end, *known])
 
     def prompt_ids(self, messages: Sequence[ChatMessage]) -> list[int]:
-        """The tokens of a prompt, generation prompt included.
+        """Return the tokens of a prompt, generation prompt included.
 
-        Text in messages that looks like a control token is encoded as text: only the template writes those.
+        Control tokens that a message spells out are encoded as plain text; the template alone can write them.
         """
         if not messages:
             raise BackendError("A request without messages has nothing to answer.", "Give it a user message.")
@@ -89,7 +89,7 @@ class Chat:
         return [*prompt, *tokens], len(prompt)
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Tokens of the prompt these messages make (the backend's `tokenizer` ability)."""
+        """Return the number of tokens of a prompt (the backend's `tokenizer` ability)."""
         return len(self.prompt_ids(messages))
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -103,9 +103,12 @@ class Chat:
             return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def pieces(self, ids: Sequence[int]) -> Iterator[tuple[str, int]]:
-        """The text of each token, control tokens too, and 1; tokens that are no text by themselves (the bytes of
-        one character) come together, with their number."""
-        before: list[int] = []  # some tokenizers drop a space where a text begins, so none may begin here
+        """Yield the text of each token, control tokens included, and 1.
+
+        Tokens that are no text by themselves, such as the bytes of one character, are joined and yielded with their
+        number.
+        """
+        before: list[int] = []  # decoded too: some tokenizers drop a space at the beginning of a text
         now: list[int] = []
         for token in ids:
             now.append(token)
@@ -129,10 +132,10 @@ class Chat:
             return self._controls.encode(text)
 
     def _closing_token(self) -> int | None:
-        """The control token that the template writes after an assistant message, or None."""
+        """Return the control token that the template writes after an assistant message, or None."""
         rendered = self._tokens(PROBE, add_generation_prompt=False)
         controls = set(self.tokenizer.added_tokens_decoder)
-        for start in range(len(rendered) - 1, -1, -1):  # back to where the reply begins
+        for start in range(len(rendered) - 1, -1, -1):  # backwards to the beginning of the reply
             if PROBE[-1].content in str(self.tokenizer.decode(rendered[start:])):
                 return next((token for token in rendered[start:] if token in controls), None)
         return None

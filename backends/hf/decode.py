@@ -1,7 +1,7 @@
-"""The batch that is being generated: rows join it, step together and leave, on one key-value cache.
+"""Decoding over a dynamic key-value cache: rows join the batch, step together and leave.
 
-Sequences are padded on the left, so that the newest token of every row is in the last column. Positions count a
-row's own tokens, never the padding. A column that no row uses any more is cut off.
+Sequences are padded on the left, so the newest token of every row is in the last column. Positions count the tokens of
+a row without its padding. Columns that no row uses are cut off.
 """
 
 from __future__ import annotations
@@ -18,36 +18,40 @@ from backends.hf.sampling import sample
 from backends.hf.scoring import portion
 from backends.hf.weights import Weights
 
-ROOM = 64  # columns by which a full cache grows: concatenating every step copies the cache every step
+ROOM = 64
+"""Columns by which a full cache grows. Concatenating at every step would copy the cache at every step."""
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers does not type its subclass hook
-    """A cache layer with room to spare: `keys` and `values`, each (rows, heads, columns, size), are views of larger
-    tensors, so that columns come and go and rows leave and join without copying the others."""
+    """A cache layer with spare rows and columns.
+
+    `keys` and `values`, each (rows, heads, columns, size), are views of larger tensors. Columns are added and rows join
+    and leave without copying the others.
+    """
 
     room: tuple[torch.Tensor, torch.Tensor]
     begin: int
-    """The first column of the room that is in use."""
+    """First column of `room` that is in use."""
 
     @property
     def held(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values."""
+        """Keys and values in use."""
         return cast(torch.Tensor, self.keys), cast(torch.Tensor, self.values)
 
     @property
     def end(self) -> int:
-        """The column of the room after the newest one."""
+        """Column of `room` after the newest one."""
         return self.begin + self.held[0].shape[2]
 
     def put(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Replace what is held. These tensors will be written to."""
+        """Replace keys and values. Later updates write to these tensors."""
         self.room = keys, values
         self._look(len(keys), 0, keys.shape[2])
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append keys and values, and give all of them back."""
+        """Append keys and values, and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.put(key_states[:, :, :0], value_states[:, :, :0])
@@ -61,7 +65,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
         return self.held
 
     def keep(self, kept: Sequence[int], first: int) -> None:
-        """Let row `kept[i]` become row i, and leave out all others and the columns before `first`."""
+        """Make row `kept[i]` row i, and drop all other rows and the columns before `first`."""
         places = [i for i, row in enumerate(kept) if i != row]
         if places:
             for states in self.room:
@@ -69,24 +73,26 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
         self._look(len(kept), self.begin + first, self.end)
 
     def join(self, keys: torch.Tensor, values: torch.Tensor, columns: int, expected: int) -> None:
-        """Put rows under those that are here, the newest columns aligned; `columns` are then in use. Of all that join
-        now, so many rows are `expected` in the end."""
+        """Append rows, with the newest columns aligned; `columns` are in use afterwards.
+
+        Room is made for `expected` rows, since several groups of rows may join one after another.
+        """
         rows = len(self.held[0])
         if rows + len(keys) > len(self.room[0]) or columns > self.end:
             self._grow(max(rows + len(keys), expected, len(self.room[0])), columns, ROOM)
         for states, new in zip(self.room, (keys, values), strict=True):
             start = self.end - new.shape[2]
             states[rows : rows + len(new), :, start : self.end] = new
-            states[rows : rows + len(new), :, :start] = 0  # masked, but what is masked must be finite
+            states[rows : rows + len(new), :, :start] = 0  # masked values must be finite
         self._look(rows + len(keys), self.end - columns, self.end)
 
     def _look(self, rows: int, begin: int, end: int) -> None:
-        """Hold this part of the room."""
+        """Use this part of `room`."""
         self.begin = begin
         self.keys, self.values = (states[:rows, :, begin:end] for states in self.room)
 
     def _grow(self, rows: int, columns: int, spare: int) -> None:
-        """Move to new tensors of so many rows and columns, what is held on the right, then columns to spare."""
+        """Move to new tensors of `columns + spare` columns. The present columns end at `columns`."""
         present, heads, used, size = self.held[0].shape
         larger = tuple(states.new_empty(rows, heads, columns + spare, size) for states in self.held)
         for new, old in zip(larger, self.held, strict=True):
@@ -97,14 +103,14 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
 
 
 class Batch:
-    """Rows that are decoded together. `mask` is (rows, columns): 1 where a row has a token, 0 where padding."""
+    """Rows that are decoded together. `mask` (rows, columns) is 1 for tokens and 0 for padding."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.clear()
 
     def release(self) -> None:
-        """Drop what can be made again: nothing here outlives the rows."""
+        """Do nothing: the cache exists only while there are rows."""
 
     def cost(self, count: int, longest: int, total: int) -> int:
         """Return the cache tokens of `count` rows with `total` tokens, the longest with `longest`."""
@@ -118,17 +124,17 @@ class Batch:
 
     @property
     def columns(self) -> int:
-        """Tokens in the longest row so far."""
+        """Number of tokens in the longest row so far."""
         return self.mask.shape[1]
 
     @torch.inference_mode()
     def advance(self, joining: Sequence[Row]) -> list[Row]:
-        """Let rows join, draw one token for every row, and give back those that are done or cancelled."""
+        """Let rows join, draw one token for every row, and return the rows that are finished or cancelled."""
         started = time.perf_counter()
         present = list(self.rows)
         if present:
             self._step()
-        for part in reversed(portion(range(len(joining)), [len(row.prompt) for row in joining])):  # the longest first
+        for part in reversed(portion(range(len(joining)), [len(row.prompt) for row in joining])):  # longest first
             self._join([joining[i] for i in part], len(present) + len(joining))
         share = (time.perf_counter() - started) / max(len(present) + len(joining), 1)
         for row in (*present, *joining):
@@ -138,16 +144,16 @@ class Batch:
         return done
 
     def _step(self) -> None:
-        """One more token for every row."""
+        """Draw one more token for every row."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], 1)
         last = torch.tensor([[row.ids[-1]] for row in self.rows], device=self.mask.device)
         logits = self._forward(self.rows, last, self.mask, self.mask.sum(1, keepdim=True) - 1, self.cache)
         self._draw(logits, self.rows)
 
     def _join(self, rows: Sequence[Row], expected: int) -> None:
-        """Compute the prompts of new rows, draw their first tokens, and put them under the others, `expected` in all.
+        """Compute the prompts of new rows, draw their first tokens, and append the rows: `expected` in all.
 
-        Agents with the same weights often read the same prompt: it is computed once.
+        Agents with the same weights often read the same prompt. It is computed once.
         """
         prompts = {(row.request.adapter, tuple(row.prompt)): row for row in rows}
         places = list(prompts)
@@ -177,7 +183,7 @@ class Batch:
         positions: torch.Tensor,
         cache: Cache,
     ) -> torch.Tensor:
-        """The float32 logits (rows, vocabulary) after the last column."""
+        """Return float32 logits (rows, vocabulary) after the last column."""
         names = [row.request.adapter for row in rows]
         inputs = {
             "input_ids": ids,
@@ -185,7 +191,7 @@ class Batch:
             "position_ids": positions,
             "past_key_values": cache,
         }
-        # By its index, not as "the last 1": of a slice, torch copies the output layer's weights for every row.
+        # An index instead of "the last 1": for a slice, torch copies the output layer's weights for every row.
         last = torch.tensor([ids.shape[1] - 1], device=ids.device)
         out = self.weights.forward(names, **inputs, use_cache=True, logits_to_keep=last)
         return out.logits[:, -1].float()  # type: ignore[no-any-return]
@@ -196,7 +202,7 @@ class Batch:
             row.add(token, logprob)
 
     def _keep(self, kept: list[int]) -> None:
-        """Take out all other rows, and the columns on the left that none of these uses."""
+        """Drop all other rows, and the columns on the left that none of the kept rows uses."""
         if len(kept) == len(self.rows):
             return
         if not kept:
@@ -212,7 +218,7 @@ class Batch:
 
 
 def close_ranks(kept: Sequence[int]) -> list[int]:
-    """The same rows (ascending) in an order that moves few: the last ones into the places of those that left."""
+    """Return rows (ascending) in an order that moves few of them: the last rows fill the places that became free."""
     places = list(range(len(kept)))
     late = [row for row in kept if row >= len(kept)]
     for place, row in zip(sorted(set(places).difference(kept)), late, strict=True):
@@ -221,12 +227,12 @@ def close_ranks(kept: Sequence[int]) -> list[int]:
 
 
 def layers_of(cache: Cache) -> list[RoomyLayer]:
-    """The cache's layers, which are all of one kind."""
+    """Return the layers of a cache that has `RoomyLayer` layers alone."""
     return cast(list[RoomyLayer], cache.layers)
 
 
 def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, both (rows, columns), with the padding on the left."""
+    """Return token ids and mask, both (rows, columns), padded on the left."""
     columns = max(map(len, sequences))
     ids = torch.tensor([[0] * (columns - len(s)) + list(s) for s in sequences], device=device)
     mask = torch.tensor([[0] * (columns - len(s)) + [1] * len(s) for s in sequences], device=device)
@@ -234,5 +240,5 @@ def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[
 
 
 def widen(mask: torch.Tensor, columns: int) -> torch.Tensor:
-    """The same with zeros on the left, up to so many columns."""
+    """Return a mask with zeros added on the left, up to `columns` columns."""
     return torch.cat([mask.new_zeros(len(mask), columns - mask.shape[1]), mask], 1)

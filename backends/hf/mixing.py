@@ -1,10 +1,11 @@
-"""LoRA adapters that share a batch: two products a layer for all of them, whatever their number.
+"""LoRA adapters that share a batch, with two products a layer for any number of adapters.
 
-The matrices of all adapters are put side by side, as if they were one adapter of a higher rank, and each row keeps
-only the part of its own. PEFT computes mixed batches too, but one adapter after another, and copies rows for each.
+The matrices of all adapters are concatenated, like one adapter of a higher rank. A mask keeps the columns of each row's
+own adapter. PEFT computes mixed batches too, but one adapter after another, and copies rows for each.
 
-What they add is where the layer's own product begins, so that in bfloat16 the sum is rounded once. Added to an output
-that is rounded already, whatever is smaller than half its last bit would be lost: much of what a young adapter adds.
+The product of the layer's own weights is added to the product of the adapters, so in bfloat16 the sum is rounded once.
+If the adapters were added to a rounded output, values below half of its last bit would be lost. Those are a large part
+of an adapter after few training steps.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import torch
 from torch.nn.functional import linear
 
 ODD = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "alora_invocation_tokens")
-"""Settings of a PEFT adapter that do more than add the product of two matrices."""
+"""Settings of a PEFT adapter that do more than add a product of two matrices."""
 
 
 def can_stack(peft: Any, names: Sequence[str]) -> bool:
-    """Whether these adapters do nothing but add B A x * scaling to the outputs of linear layers."""
+    """Return whether these adapters only add B A x * scaling to the outputs of linear layers."""
     if any(getattr(peft.peft_config[name], setting, None) for name in names for setting in ODD):
         return False
     return all(_is_plain(layer, name) for layer in _layers(peft) for name in names)
@@ -41,7 +42,7 @@ def _layers(peft: Any) -> Iterator[Any]:
 
 
 class Stack:
-    """Some adapters of a PEFT model, applied to its layers' outputs within `on` and nowhere else."""
+    """Adapters of a PEFT model, applied to its linear layers within `on` or `masked`."""
 
     def __init__(self, peft: Any, names: Sequence[str]) -> None:
         layers = [layer for layer in _layers(peft) if any(name in layer.lora_A for name in names)]
@@ -54,7 +55,7 @@ class Stack:
         self.undo = [self._join_in(layer) for layer in layers]
 
     def remove(self) -> None:
-        """Leave the model as it was."""
+        """Restore the layers of the model."""
         for undo in self.undo:
             undo()
 
@@ -78,7 +79,7 @@ class Stack:
             self.mask = self.kept = None
 
     def _join_in(self, layer: Any) -> Callable[[], None]:
-        """Have the layer's own part add the adapters; returns what undoes that."""
+        """Make the layer's base layer add the adapters, and return a function that undoes that."""
         base, matrices = layer.base_layer, self._matrices(layer)
         plain = type(base) is torch.nn.Linear and "forward" not in vars(base)
         if plain:
@@ -89,7 +90,7 @@ class Stack:
 
     @torch.no_grad()
     def _matrices(self, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """A (sum of ranks, in) and B (out, sum of ranks), scaled; 0 where an adapter has no part in this layer."""
+        """Return A (sum of ranks, in) and scaled B (out, sum of ranks); 0 for adapters without this layer."""
         some = next(layer.lora_A[name].weight for name in self.ranks if name in layer.lora_A)
         base = layer.base_layer.weight
         dtype = base.dtype if base.is_floating_point() else some.dtype
@@ -106,7 +107,7 @@ class Stack:
         return down, up
 
     def _sum(self, down: torch.Tensor, up: torch.Tensor, base: torch.nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-        """The output of a plain linear layer and what the adapters add to it, rounded once."""
+        """Return the output of a plain linear layer with the adapters, rounded once."""
         if self.mask is None:
             return linear(inputs, base.weight, base.bias)
         added = linear(self._low(inputs, down), up, base.bias)
@@ -116,13 +117,13 @@ class Stack:
     def _add(
         self, down: torch.Tensor, up: torch.Tensor, module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
     ) -> torch.Tensor | None:
-        """The output of any other linear layer, a quantised one for example, with what the adapters add to it."""
+        """Return the output of another linear layer, such as a quantised one, with the adapters added."""
         if self.mask is None:
             return None
         return output + linear(self._low(inputs[0], down), up).to(output.dtype)
 
     def _low(self, inputs: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
-        """(rows, tokens, sum of ranks): the inputs in the adapters' ranks, 0 in those of other rows."""
+        """Return A x (rows, tokens, sum of ranks), with 0 in the columns of other rows' adapters."""
         low = linear(inputs.to(down.dtype), down)
         self.mask = torch.as_tensor(self.mask).to(low)  # once for all layers
         if self.kept is not None and self.mask.shape[1] != low.shape[1]:

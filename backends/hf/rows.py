@@ -1,4 +1,4 @@
-"""What is being generated: one row of a batch, its limits, and the replies it may choose from."""
+"""One row of a batch: its prompt, limits, random numbers, drawn tokens, and the replies it may choose from."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ DRAWN_AHEAD = 32
 
 @dataclass(eq=False)
 class Row:
-    """One sequence on its way: the prompt, what was drawn so far, and when to end."""
+    """A request that is being decoded."""
 
     request: GenerateRequest
     prompt: list[int]
     chat: Chat
     options: dict[tuple[int, ...], str] = field(default_factory=dict)
-    """With choices: the tokens of each, end of turn included, and its text."""
+    """Tokens of each choice, end of turn included, and its text. Empty without choices."""
     ids: list[int] = field(default_factory=list)
     certain: tuple[int, ...] = ()
-    """With choices: the tokens that follow those in `ids`, since no other choice is left."""
+    """Tokens of a choice after `ids` that need not be drawn, since no other choice is left."""
     logprob: float = 0.0
     seconds: float = 0.0
-    """This row's share of the time of every step that it was in."""
+    """Sum of the row's shares of the time of each step that it took part in."""
     cancelled: bool = False
     text: str = ""
     finish: FinishReason | None = None
@@ -60,12 +60,12 @@ class Row:
 
     @property
     def allowed(self) -> list[int]:
-        """With choices: the tokens that may come next. Empty: any."""
+        """Tokens that may come next. Empty without choices, where any token may."""
         here = len(self.ids)
         return sorted({ids[here] for ids in self.options if ids[:here] == tuple(self.ids)})
 
     def add(self, token: int, logprob: float) -> None:
-        """Take one more token, and end the row if that ends it."""
+        """Add a drawn token, and end the row if the token or a limit ends it."""
         self.ids.append(token)
         self.logprob += logprob
         if self.options:
@@ -76,14 +76,14 @@ class Row:
             self._end_text()
 
     def _end_choice(self) -> None:
-        """End as soon as one choice is left: what remains of it is certain."""
+        """End as soon as one choice is left: its remaining tokens are certain."""
         left = [ids for ids in self.options if ids[: len(self.ids)] == tuple(self.ids)]
         if len(left) == 1:
             self.certain = left[0][len(self.ids) :]
             self._end(self.options[left[0]], "stop")
 
     def _end_text(self) -> None:
-        """End at a stop string, which is not part of the text, or at the limit."""
+        """End at a stop text, which is not part of the reply, or at the limit."""
         sampling = self.request.sampling
         text = self.chat.text(self.ids) if sampling.stop else ""
         cuts = [text.find(stop) for stop in sampling.stop if stop in text]
@@ -96,7 +96,7 @@ class Row:
         self.text, self.finish = text, finish
 
     def output(self) -> GenerateOutput:
-        """Return the finished row as the engine wants it."""
+        """Return the reply of a finished row."""
         usage = Usage(len(self.prompt), len(self.ids), 0, self.seconds)
         drawn = (*self.ids, *self.certain)
         return GenerateOutput(self.text, self.finish or "length", usage, self.logprob, drawn)

@@ -1,6 +1,6 @@
-"""Logits to tokens. Each row draws from its own generator, so no row's numbers depend on its company.
+"""Tokens drawn from logits. Each row has its own random numbers, which do not depend on the other rows.
 
-Order, as in transformers: repeat penalty, temperature, top_k, top_p, min_p. A temperature of 0 is greedy.
+The order is that of transformers: repeat penalty, temperature, top_k, top_p, min_p. A temperature of 0 is greedy.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import torch
 from backends.hf.rows import Row
 from society.core.types import Sampling
 
-HEAD = 1024  # truncation looks at this many likeliest tokens first: sorting the vocabulary costs ten times that
+HEAD = 1024
+"""Number of likeliest tokens that truncation looks at first. Sorting the whole vocabulary costs ten times as much."""
 
 
 def sample(logits: torch.Tensor, rows: Sequence[Row]) -> tuple[list[int], list[float]]:
-    """One token a row, and its natural log-probability under the untempered model.
+    """Return one token a row, and its natural log-probability under the untempered model.
 
     `logits` is float32 of shape (rows, vocabulary).
     """
@@ -33,9 +34,9 @@ def sample(logits: torch.Tensor, rows: Sequence[Row]) -> tuple[list[int], list[f
 
 
 def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """The logits after repeat penalties (Keskar et al. 2019) and with only allowed tokens left.
+    """Return the logits after repeat penalties (Keskar et al., 2019), with -inf for tokens that are not allowed.
 
-    The penalty is on every token of prompt and reply.
+    The penalty applies to every token of prompt and reply.
     """
     if not any(row.request.sampling.repeat_penalty != 1.0 or row.options for row in rows):
         return logits
@@ -54,9 +55,9 @@ def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 
 
 def draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """Draw one token a row by inverting its cumulative distribution at one uniform number of its own.
+    """Draw one token a row by inverting its cumulative distribution at its next uniform number.
 
-    Of rows with a top_k, nothing but the likeliest tokens is looked at.
+    Rows with `top_k` draw from their likeliest tokens alone, in order of probability.
     """
     limits = {i: k for i, row in enumerate(rows) if 0 < (k := row.request.sampling.top_k) <= HEAD}
     if not limits:
@@ -71,19 +72,19 @@ def draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 
 
 def _draw(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """One column a row."""
+    """Draw one column a row, in the order of the columns."""
     heat = torch.tensor([row.request.sampling.temperature for row in rows], device=scores.device)
     probs = (scores / heat[:, None]).softmax(-1)
     floor = truncate(probs, [row.request.sampling for row in rows])
     cumulative = probs.where(probs >= floor[:, None], 0.0).double().cumsum(-1)
     uniform = torch.stack([row.uniform(len(row.ids), 1) for row in rows])
     target = uniform.to(scores.device) * cumulative[:, -1:]
-    # right=True: the first token whose cumulative mass exceeds the target, so one of mass 0 is never drawn.
+    # right=True finds the first token whose cumulative mass exceeds the target, so a token of mass 0 is never drawn.
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=scores.shape[1] - 1)
 
 
 def truncate(probs: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
-    """The smallest probability that top_k, top_p and min_p leave in each row; 0 where all are off."""
+    """Return the smallest probability that top_k, top_p and min_p leave in each row; 0 where all three are off."""
     floor = torch.zeros(len(samplings), device=probs.device)
     cut = [i for i, s in enumerate(samplings) if s.top_k or s.top_p < 1 or s.min_p]
     for width in (HEAD, probs.shape[1]):
@@ -94,7 +95,7 @@ def truncate(probs: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor
 
 
 def _floors(probs: torch.Tensor, samplings: Sequence[Sampling], width: int) -> tuple[torch.Tensor, list[bool]]:
-    """The floors found among the `width` likeliest tokens, and for which rows that was too few to tell."""
+    """Return the floors found among the `width` likeliest tokens, and the rows for which those were too few."""
 
     def column(values: list[float]) -> torch.Tensor:
         return torch.tensor(values, device=probs.device)[:, None]

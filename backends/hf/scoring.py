@@ -1,4 +1,4 @@
-"""Log-probabilities of given text, and embeddings. Logits are computed at the positions asked for, no others."""
+"""Log-probabilities of given text, and embeddings. Logits are computed at scored positions alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import torch
 from backends.hf.chat import Chat
 from backends.hf.weights import Weights
 
-BATCH_TOKENS = 8192  # tokens of one scoring batch, padding included
-LEARNED_NOT = -100  # the label of a position without loss, as in torch
+BATCH_TOKENS = 8192
+"""Maximum number of tokens in a padded batch."""
+LEARNED_NOT = -100
+"""Label of a position without loss, as in torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Scored:
 
 @contextmanager
 def picked_logits(model: Any, mask: torch.Tensor) -> Iterator[None]:
-    """Within, the model's logits have shape (true entries of `mask`, vocabulary): the output layer sees only the
-    positions (row, column) that the mask picks. Whatever else the model does to its logits still happens."""
+    """Compute logits (true entries of `mask`, vocabulary) alone within this context: those of the positions in `mask`
+    (rows, columns). Other operations of the model on its logits are kept."""
     hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][mask],))
     try:
         yield
@@ -41,14 +43,14 @@ def learned_logits(
 ) -> tuple[Any, Any]:
     """Return float32 logits (n, vocabulary) where the next token has a label, and those n labels.
 
-    `inputs` holds input_ids, attention_mask and labels, all (rows, columns); labels as in transformers: that of a
-    position is its own token, or -100. With `early` the output layer computes these n positions alone; it must then
-    compute all rows alike.
+    `inputs` holds input_ids, labels and perhaps attention_mask, all (rows, columns). Labels are those of transformers:
+    the token of the position itself, or -100. With `early` the output layer computes these n positions alone. It must
+    compute all rows alike for that.
     """
     following = inputs["labels"][:, 1:]
     mask = torch.zeros_like(inputs["labels"], dtype=torch.bool)
     mask[:, :-1] = following != LEARNED_NOT
-    given = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "use_cache": False}
+    given = {name: part for name, part in inputs.items() if name != "labels"} | {"use_cache": False}
     if early:
         with picked_logits(model, mask):
             logits = forward(**given).logits
@@ -58,7 +60,7 @@ def learned_logits(
 
 
 def collate(rows: Sequence[tuple[list[int], int]], device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Rows of (tokens, where the labelled part starts) as one batch, padded on the right."""
+    """Return rows, given as (tokens, start of the labelled part), as one batch, padded on the right."""
     columns = max(len(ids) for ids, _ in rows)
     pad = [columns - len(ids) for ids, _ in rows]
     ids = [ids + [0] * n for (ids, _), n in zip(rows, pad, strict=True)]
@@ -71,14 +73,14 @@ def collate(rows: Sequence[tuple[list[int], int]], device: torch.device | str = 
 
 
 class Scorer:
-    """Scores texts and embeds them, in batches of like length."""
+    """Scores and embeds texts in batches of similar length."""
 
     def __init__(self, weights: Weights, chat: Chat) -> None:
         self.weights, self.chat = weights, chat
 
     @torch.inference_mode()
     def logprobs(self, questions: Sequence[Scored]) -> list[tuple[float, int]]:
-        """For each: the sum of the natural log-probabilities of its tokens from `start` on, and their number."""
+        """Return for each text the sum of the natural log-probabilities from `start` on, and the number of tokens."""
         answers: list[tuple[float, int]] = [(0.0, 0)] * len(questions)
         groups = [self.weights.group(question.adapter) or "" for question in questions]
         for group in sorted(set(groups)):
@@ -90,6 +92,7 @@ class Scorer:
 
     def _score(self, questions: Sequence[Scored]) -> list[float]:
         inputs = collate([(question.ids, question.start) for question in questions], self.weights.device)
+        del inputs["attention_mask"]  # no token attends to padding on its right; without a mask, kernels are faster
         names = [question.adapter for question in questions]
         self.weights.prepare(names)
         model, early = self.weights.model, not self.weights.adapts_head
@@ -100,7 +103,7 @@ class Scorer:
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """The mean of each text's last hidden states under the base: vectors of the model's hidden size."""
+        """Return the mean of each text's last hidden states under the base: vectors of the model's hidden size."""
         rows: list[list[int]] = [self.chat.text_ids(text) or [self.chat.end] for text in texts]
         vectors: list[list[float]] = [[] for _ in texts]
         for part in portion(range(len(rows)), [len(ids) for ids in rows]):
@@ -109,7 +112,6 @@ class Scorer:
             out = self.weights.forward(
                 [None] * len(part),
                 input_ids=inputs["input_ids"],
-                attention_mask=mask,
                 use_cache=False,
                 output_hidden_states=True,
                 logits_to_keep=1,
@@ -121,7 +123,7 @@ class Scorer:
 
 
 def portion(members: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Members by their length, in groups of at most BATCH_TOKENS tokens, padding included."""
+    """Return members sorted by length, in groups of at most BATCH_TOKENS tokens, padding included."""
     groups: list[list[int]] = []
     for member in sorted(members, key=lambda i: lengths[i]):
         if not groups or (len(groups[-1]) + 1) * lengths[member] > BATCH_TOKENS:
