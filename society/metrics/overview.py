@@ -100,7 +100,7 @@ def read_overview(run: Run) -> Overview:
 
 
 def _accuracy_rows(s: Summary) -> Rows:
-    """How often single agents and the society are right, and what debating changed."""
+    """Return the accuracy of single agents and of the society, and the answers that debating changed."""
     if not s.flips.total:
         return [("one agent alone", str(s.alone)), ("society's answer", str(s.after))]
     return [
@@ -114,7 +114,7 @@ def _accuracy_rows(s: Summary) -> Rows:
 
 
 def _lost_rows(s: Summary, several: bool) -> Rows:
-    """What rests on one vote, counts as wrong, or could not be looked through."""
+    """Return the decisions that rest on one vote, and what counts as wrong or could not be read."""
     rows = [("rest on one vote", describe_lone(s))] if several else []
     rows.append(("counted as wrong", describe_lost(s)))
     if s.ballots:
@@ -124,19 +124,19 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     if s.ties_broken:
         rows.append(("ties broken", f"{s.ties_broken:,} decisions"))
     if s.given_up:
-        rows.append(
-            ("not looked through", f"{s.given_up} replies: a pattern, or comparing their answers, takes too long")
-        )
+        rows.append(("not searched", f"{s.given_up} replies: a pattern, or comparing their answers, takes too long"))
     if s.unclear:
-        rows.append(("moderator unclear", f"{s.unclear} replies name no speaker, or several; then agents took turns"))
+        rows.append(
+            ("moderator unclear", f"{s.unclear} replies name no speaker, or several; the next agent in order spoke")
+        )
     return rows
 
 
 def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
     """Return the tokens and the time. `seconds` is the time of this call, which is not that of a resumed run."""
     used = s.usage
-    cached = f" ({used.cached_tokens:,} from cache)" if used.cached_tokens else ""
-    tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} read{cached}"
+    cached = f" ({used.cached_tokens:,} of them cached)" if used.cached_tokens else ""
+    tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} prompt tokens{cached}"
     took = "" if seconds is None else f"; {'this call' if resumed else 'the whole run'} took {seconds:.1f} s"
     return [
         ("cost", f"{s.turns:,} turns, {tokens}"),
@@ -145,7 +145,7 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
 
 
 def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
-    """The labels, rows and cost of a finetuning, as label and text."""
+    """Return the labels, training rows and cost of a finetuning."""
     if not iterations:
         return []
     labels = sum(score.labels.n for score in iterations)
@@ -158,7 +158,7 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
     generated = sum(score.training_usage.generated_tokens for score in iterations)
     read = sum(score.training_usage.prompt_tokens for score in iterations)
     return [
-        ("labels", f"{labels:,}, of which {right:,} right; {without:,} training debates gave none"),
+        ("labels", f"{labels:,}, of which {right:,} right; {without:,} training debates without a label"),
         ("finetuning", f"{learned:,} rows, {tokens:,} tokens trained on, {seconds:,.1f} s"),
-        ("training debates", f"{turns:,} turns, {generated:,} tokens generated, {read:,} read"),
+        ("training debates", f"{turns:,} turns, {generated:,} tokens generated, {read:,} prompt tokens"),
     ]
