@@ -35,7 +35,9 @@ from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.tasks.base import Task
 from topologies.base import Topology
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+NAME_RULE = "at most 64 letters, digits, - and _, beginning with a letter"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name: a letter, then up to 63 letters, digits, hyphens and underscores."""
 AnyBackend = Annotated[BackendConfig, Registered("backend")]
 AnyTopology = Annotated[Topology, Registered("topology")]

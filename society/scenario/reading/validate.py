@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from society.components.registry import kinds
 from society.core.paths import allow_folders
 from society.core.problems import Problem, find_near, make_problem, show
-from society.scenario.models.scenario import Scenario
+from society.scenario.models.scenario import NAME_RULE, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.scenario.schema.words import describe, find_schemas, list_keys, list_options
@@ -25,7 +25,6 @@ KEY = "[key]"
 """Step that pydantic appends if a key itself is invalid."""
 MOST_PROBLEMS = 1000
 """Maximum number of errors that are explained."""
-NAME_RULE = "a letter, then at most 63 letters, digits, - and _"
 
 
 @dataclass(frozen=True, slots=True)

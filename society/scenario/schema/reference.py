@@ -9,6 +9,7 @@ from typing import Any
 
 from society.components.registry import NOUNS, kinds
 from society.scenario.checks.variables import VARIABLES
+from society.scenario.models.scenario import NAME_RULE
 from society.scenario.schema.json_schema import scenario_schema
 from society.scenario.schema.words import describe
 
@@ -113,7 +114,7 @@ def _words(field: Schema) -> str:
         return "a list of " + _words(field["items"]) if "items" in field else "a list"
     if field.get("type") == "object":
         return _mapping(field)
-    words = describe([dict(field)]).replace(" that matches ^[A-Za-z][A-Za-z0-9_-]{0,63}$", "")
+    words = describe([dict(field)]).replace(f" of {NAME_RULE}", "")
     return re.sub(r"(?<=that matches )\S+$", r"`\g<0>`", words)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from society.scenario.models.scenario import NAME_PATTERN, NAME_RULE
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node
 from society.scenario.schema.json_schema import scenario_schema
@@ -83,6 +84,8 @@ def _describe(schema: Schema) -> str:
 
 
 def _form(schema: Schema) -> str:
+    if schema.get("pattern") == NAME_PATTERN:
+        return f" of {NAME_RULE}"
     return f" that matches {schema['pattern']}" if "pattern" in schema else ""
 
 
