@@ -39,9 +39,17 @@ NOTES = {
     "it never saw."
 }
 TOPOLOGIES = (
-    "complete", "ring", "star", "chain", "tree", "grid", "bipartite", "barbell", "{kind: k_regular, k: 3}",
+    "complete",
+    "ring",
+    "star",
+    "chain",
+    "tree",
+    "grid",
+    "bipartite",
+    "barbell",
+    "{kind: k_regular, k: 3}",
     "{kind: small_world, k: 4, p: 0.3}",
-)  # fmt: skip
+)
 POOL = 18
 """Independent answers to each question: more than the tokens of a debate's twelve turns buy."""
 SEED = 11
@@ -96,8 +104,14 @@ def main() -> None:
     for scenario in asked.models:
         found = compare(scenario, asked.set)
         questions = next(iter(found.values()))[0].n
-        lines += [f"## {MODELS[scenario][0].upper()}{MODELS[scenario][1:]}", "", f"{questions} questions, seed {SEED}."
-                  + NOTES.get(scenario, ""), "", *table(found), ""]  # fmt: skip
+        lines += [
+            f"## {MODELS[scenario][0].upper()}{MODELS[scenario][1:]}",
+            "",
+            f"{questions} questions, seed {SEED}." + NOTES.get(scenario, ""),
+            "",
+            *table(found),
+            "",
+        ]
     lines.append(f"{os.cpu_count()}-core {platform.machine()}, Python {platform.python_version()}.")
     asked.out.write_text("\n".join(lines) + "\n", "utf-8")
     print(asked.out)

@@ -1,8 +1,8 @@
-"""Claim: under load nothing grows but the store, and that in proportion: 100,000 turns in one run, 1,000 agents,
-10,000 questions, and 24 hours of waiting for a backend, lived through in virtual time.
+"""Claim: under load only the store grows, and in proportion.
 
-Scripted agents, every turn committed. Ten times on its way a run notes its memory, open files, asyncio tasks and the
-size of its store. Run it as `python benchmarks/engine_load.py`; it writes `results/engine_load.md`.
+The loads are 100,000 turns in one run, 1,000 agents, 10,000 questions, and 24 hours of delays in virtual time. Agents are
+scripted and every turn is committed. Each run samples its memory, open files, asyncio tasks and the size of its store
+ten times. Run `python benchmarks/engine_load.py`; it writes `results/engine_load.md`.
 """
 
 from __future__ import annotations
@@ -143,8 +143,14 @@ def measure(case: Case) -> dict[str, Any]:
         failed = sum(turn.status == "failed" for turn in done.turns("status = 'failed'"))
         size = (done.folder / "store.sqlite").stat().st_size
     assert len(rows) == 10
-    return {"rows": rows, "seconds": seconds, "processor": processor, "virtual": virtual, "failed": failed,
-            "store": size}  # fmt: skip
+    return {
+        "rows": rows,
+        "seconds": seconds,
+        "processor": processor,
+        "virtual": virtual,
+        "failed": failed,
+        "store": size,
+    }
 
 
 def verdict(case: Case, rows: list[Row]) -> dict[str, bool]:
@@ -192,21 +198,23 @@ def section(case: Case, found: dict[str, Any]) -> list[str]:
 def report(found: dict[str, dict[str, Any]], cases: dict[str, Case]) -> str:
     """The result, in Markdown."""
     machine = f"{os.cpu_count()}-core {platform.machine()}, Python {platform.python_version()}"
-    return "\n".join([
-        "# The engine under load",
-        "",
-        "Scripted agents, every turn committed to the store; each load in a process of its own, looked at a little "
-        "before each tenth of its turns. Replies that take time do so in virtual time: the event loop's clock jumps to "
-        "the next timer, so that a day of waiting passes in minutes and everything else happens as it would. Bounds: "
-        f"memory at the end at most {MEMORY:g} times that at the second look, and {MEMORY_SLACK:g} MiB; no more open "
-        "files than then; no more tasks than one for each debate under way and each of its agents; bytes of store a "
-        f"turn in the second half within {LINEAR:.0%} of the first. (The store remembers up to 200,000 texts as "
-        "written, some 100 bytes each: memory grows to that and no further.)",
-        "",
-        *(line for name, one in found.items() for line in section(cases[name], one)),
-        f"{machine}. Load average at the end: {os.getloadavg()[0]:.1f}.",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# The engine under load",
+            "",
+            "Scripted agents; every turn is committed to the store. Each load runs in its own process and is sampled "
+            "shortly before each tenth of its turns. Delays of replies pass in virtual time: the event loop's clock "
+            "jumps to the next timer. "
+            f"Bounds: memory at the end at most {MEMORY:g} times that of the second sample, plus {MEMORY_SLACK:g} MiB; "
+            "no more open files than then; at most one task per debate in progress and one per agent in it; bytes of "
+            f"store per turn in the second half within {LINEAR:.0%} of the first. The store remembers up to 200,000 "
+            "texts that it has written, about 100 bytes each, so memory grows to that bound.",
+            "",
+            *(line for name, one in found.items() for line in section(cases[name], one)),
+            f"{machine}. Load average at the end: {os.getloadavg()[0]:.1f}.",
+            "",
+        ]
+    )
 
 
 def main() -> None:

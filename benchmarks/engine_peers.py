@@ -1,9 +1,9 @@
-"""Claim: a turn costs less here, with the store on, than in AutoGen and LangGraph, which keep nothing.
+"""Claim: a turn takes less time here, with the store on, than in AutoGen and LangGraph, which store nothing.
 
-The same exchange everywhere: agents on a ring, each reading what the one before it said in the round before and
-saying a short text in turn. Each measurement is a process of its own, interleaved and repeated. The peers live in an
-environment of their own, made by `python -m venv THAT` and `THAT/bin/pip install autogen-core langgraph mesa` (as
-`make bench` does); then `python benchmarks/engine_peers.py --peers THAT/bin/python`.
+All frameworks run the same exchange: on a ring, each agent reads the previous agent's text of the round before and
+writes a short text. Each measurement is a separate process; measurements are interleaved and repeated. The other
+frameworks need their own environment: `python -m venv THAT` and `THAT/bin/pip install autogen-core langgraph mesa` (as
+`make bench` does). Then run `python benchmarks/engine_peers.py --peers THAT/bin/python`.
 """
 
 import argparse
@@ -247,22 +247,24 @@ def report(found: Found, peers: str, repetitions: int) -> str:
             times = [statistics.median(column) for column in zip(*theirs, strict=True)]
             cells += [f"{time:.1f} ({ratio:.2g}x)" for time, ratio in zip(times, ratios, strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([
-        "# The engine beside others",
-        "",
-        f"Agents on a directed ring pass a short text for {ROUNDS} rounds. Microseconds a turn, medians of "
-        f"{repetitions} interleaved repetitions, each in a process of its own; in brackets the median ratio to ours in "
-        "the same repetition. Ours is the whole of "
-        "`society.run`: prompts rendered, seeds and keys derived, each turn committed to SQLite before it is read. Of "
-        "the others, setting up (registering, compiling) is not counted.",
-        "",
-        f"| | {' | '.join(f'{n:,} agents, processor | on the wall' for n in SIZES)} |",
-        "|---|" + "---|---|" * len(SIZES),
-        *lines,
-        "",
-        f"{versions(peers)}. {describe_machine()}",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# The engine, compared with other frameworks",
+            "",
+            f"Agents on a directed ring send a short text for {ROUNDS} rounds. Microseconds per turn, medians of "
+            f"{repetitions} interleaved repetitions, each in its own process; in brackets the median ratio to ours in "
+            "the same repetition. Ours is the whole of `society.run`: it renders prompts, derives seeds and keys, and "
+            "commits each turn to SQLite before another agent reads it. The set-up of the others (registering, "
+            "compiling) is not counted.",
+            "",
+            f"| | {' | '.join(f'{n:,} agents, processor time | wall time' for n in SIZES)} |",
+            "|---|" + "---|---|" * len(SIZES),
+            *lines,
+            "",
+            f"{versions(peers)}. {describe_machine()}",
+            "",
+        ]
+    )
 
 
 def main() -> None:

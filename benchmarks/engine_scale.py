@@ -1,7 +1,7 @@
-"""Claim: time and memory grow in proportion to the agents, and a turn takes under 200 microseconds on the wall.
+"""Claim: time and memory grow in proportion to the agents, and a turn takes less than 200 microseconds of wall time.
 
-Scripted agents on an 8-regular graph talk for 20 rounds, the store on. Each size runs in a process of its own; sizes
-are interleaved and repeated, and medians are reported. Run it as `python benchmarks/engine_scale.py`; it writes
+Scripted agents on an 8-regular graph debate for 20 rounds, with the store on. Each size runs in its own process; sizes
+are interleaved and repeated, and medians are reported. Run `python benchmarks/engine_scale.py`; it writes
 `results/engine_scale.md` and `results/engine_scale.svg`.
 """
 
@@ -70,9 +70,16 @@ def measure(agents: int, questions: int) -> Row:
     assert summary.turns == agents * questions * ROUNDS
     load, seconds, reading = (b - a for a, b in pairwise(marks))
     return {
-        "turns": summary.turns, "load": load, "seconds": seconds, "processor": processor, "reading": reading,
-        "before": before, "memory": engine, "memory_reading": peak(), "store": size,
-    }  # fmt: skip
+        "turns": summary.turns,
+        "load": load,
+        "seconds": seconds,
+        "processor": processor,
+        "reading": reading,
+        "before": before,
+        "memory": engine,
+        "memory_reading": peak(),
+        "store": size,
+    }
 
 
 def peak() -> float:
@@ -166,24 +173,26 @@ def report(rows: dict[tuple[int, int], list[Row]], repetitions: int) -> str:
         f"{n:,} agents {turn_time(rows[n, 1]):.0f}, {'holds' if turn_time(rows[n, 1]) < MOST else 'FAILS'}"
         for n in CLAIMED
     )
-    return "\n".join([
-        "# How the engine grows",
-        "",
-        f"Scripted agents on a random 8-regular graph, {ROUNDS} rounds, role with `memory: 0`, every turn committed to "
-        f"the store. Medians of {repetitions} interleaved repetitions, each size in a process of its own. Time is that "
-        "of `society.run`, from the checked scenario to the closed store.",
-        "",
-        f"Claimed at most {MOST:.0f} microseconds a turn on the wall: {claims}.",
-        "",
-        f"Exponent of growth from 100 to 10,000 agents, one question (slope of the log-log fit): {exponents}.",
-        "",
-        *table(rows),
-        "",
-        describe_machine(),
-        "",
-        "![Time and memory against agents](engine_scale.svg)",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# Scaling of the engine",
+            "",
+            f"Scripted agents on a random 8-regular graph, {ROUNDS} rounds, `memory: 0`; every turn is committed to the "
+            f"store. Medians of {repetitions} interleaved repetitions, each size in its own process. Time is that of "
+            "`society.run`, from the checked scenario to the closed store.",
+            "",
+            f"Claimed at most {MOST:.0f} microseconds of wall time per turn: {claims}.",
+            "",
+            f"Exponent of growth from 100 to 10,000 agents, one question (slope of the log-log fit): {exponents}.",
+            "",
+            *table(rows),
+            "",
+            describe_machine(),
+            "",
+            "![Time and memory against agents](engine_scale.svg)",
+            "",
+        ]
+    )
 
 
 def main() -> None:

@@ -134,13 +134,19 @@ class Bench:
         names = [f"s{i}" for i in range(AGENTS)] if solvers else ["solver"]
         agents = solvers or [f"solver: {{count: {AGENTS}, role: solver}}"]
         text = SCENARIO.format(
-            questions=Path(options.questions).resolve(), offset=repetition * options.debates, limit=questions,
-            model=self.model, slots=min(options.slots, questions * AGENTS), threads=options.threads,
+            questions=Path(options.questions).resolve(),
+            offset=repetition * options.debates,
+            limit=questions,
+            model=self.model,
+            slots=min(options.slots, questions * AGENTS),
+            threads=options.threads,
             exact=str(exact).lower(),
-            tokens=options.tokens, scribe=SCRIBE if summary else "", speakers=", ".join(names),
+            tokens=options.tokens,
+            scribe=SCRIBE if summary else "",
+            speakers=", ".join(names),
             agents=", ".join([*agents, *(["scribe: {role: scribe}"] if summary else [])]),
             summary=", summarizer: scribe, edges: {show: summary}" if summary else "",
-        )  # fmt: skip
+        )
         path = self.folder / "bench.yaml"
         path.write_text(text)
         allow = [Path(options.questions).resolve().parent, self.model.parent]
@@ -340,9 +346,12 @@ def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
         cost = costs[-1]
         if name.endswith("ours"):
             shares = ", ".join(f"{what} {share:.1%}" for what, share in cost.shares.items())
-            lines += ["", f"{name}, last repetition: {cost.turns} turns, {cost.generated:,} tokens generated, "
-                      f"{cost.prompt:,} read, of which {cost.cached:,} from the cache; shares of a worker's time: "
-                      f"{shares}."]  # fmt: skip
+            lines += [
+                "",
+                f"{name}, last repetition: {cost.turns} turns, {cost.generated:,} tokens generated, "
+                f"{cost.prompt:,} read, of which {cost.cached:,} from the cache; shares of a worker's time: "
+                f"{shares}.",
+            ]
         if "limit" in name:
             lines += ["", f"{name}, last repetition: {next(iter(cost.shares))}."]
     return [*lines, ""]
@@ -394,13 +403,16 @@ def write_report() -> str:
     settings = list(known.values())[-1]["settings"]
     record("llama_debate.py", {claim: pair for work, costs in found.items() for claim, pair in claims(work, costs)})
     head = [
-        "# Whole debates over llama.cpp", "",
+        "# Whole debates over llama.cpp",
+        "",
         f"GSM8K questions, all at once (the naive loop: {settings['naive']} of them, one by one), {AGENTS} "
         f"agents, 2 rounds, at most {settings['tokens']} tokens a reply, SmolLM2-135M-Instruct, at most "
         f"{settings['slots']} slots, {settings['threads']} threads. Every way in each repetition; ratios are medians "
-        "of the ratios within a repetition. Loading is not counted.", "",
-        *(f"- {name}: {one['machine']}" for name, one in known.items()), "",
-    ]  # fmt: skip
+        "of the ratios within a repetition. Loading is not counted.",
+        "",
+        *(f"- {name}: {one['machine']}" for name, one in known.items()),
+        "",
+    ]
     return "\n".join([*head, *(line for work, costs in found.items() for line in table(work, costs))])
 
 

@@ -1,7 +1,7 @@
 """Claim: three agents with an adapter each need at most 1.25 times the memory of one agent, as the plan says.
 
-Each society answers the same number of requests in a process of its own, whose peak of resident memory is read at the
-end. Run it as `python benchmarks/llama_memory.py`; it writes `results/llama_memory.md` in two minutes.
+Each society answers the same number of requests in its own process, whose peak resident memory is read at the end.
+Run `python benchmarks/llama_memory.py`; it writes `results/llama_memory.md` in two minutes.
 """
 
 from __future__ import annotations
@@ -72,14 +72,21 @@ def main() -> None:
         f"| {(r['peak'] - r['program']) / r['planned']:.2f} |"
         for agents, r in rows.items()
     ]
-    report = "\n".join([
-        "# Memory of a society over llama.cpp", "",
-        "SmolLM2-135M-Instruct, 90 requests of 48 tokens; three agents have an adapter of rank 16 on all linear layers "
-        "each. MB of resident memory at the peak, of the whole process; what the plan says is for the backend.", "",
-        "| agents | planned | of it contexts | program before | peak | (peak - before) / planned |",
-        "|---|---|---|---|---|---|",
-        *lines, "", f"Three agents to one: {ratio:.2f}; at most {MOST} claimed.", "",
-    ])  # fmt: skip
+    report = "\n".join(
+        [
+            "# Memory of a society on llama.cpp",
+            "",
+            "SmolLM2-135M-Instruct, 90 requests of 48 tokens; three agents have one adapter of rank 16 each, on all "
+            "linear layers. Peak resident memory of the whole process, in MB; the plan is for the backend only.",
+            "",
+            "| agents | planned | contexts | before loading | peak | (peak - before) / planned |",
+            "|---|---|---|---|---|---|",
+            *lines,
+            "",
+            f"Three agents to one: {ratio:.2f}; at most {MOST} claimed.",
+            "",
+        ]
+    )
     (Path(__file__).parent / "results" / "llama_memory.md").write_text(report)
     print(report)
 

@@ -56,10 +56,15 @@ class Naive(Backend):
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         sampling = request.sampling
         reply = self.models[request.adapter or ""].create_chat_completion(
-            [{"role": m.role, "content": m.content} for m in request.messages], seed=request.seed % 2**31,
-            temperature=sampling.temperature, top_k=sampling.top_k, top_p=1.0, min_p=0.0, repeat_penalty=1.0,
+            [{"role": m.role, "content": m.content} for m in request.messages],
+            seed=request.seed % 2**31,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=1.0,
+            min_p=0.0,
+            repeat_penalty=1.0,
             max_tokens=sampling.max_tokens,
-        )  # fmt: skip
+        )
         used = reply["usage"]
         usage = Usage(used["prompt_tokens"], used["completion_tokens"])
         return GenerateOutput(reply["choices"][0]["message"]["content"], "stop", usage)
@@ -98,9 +103,14 @@ class Server(Backend):
         sampling = request.sampling
         body = {
             "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-            "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": 1.0, "min_p": 0.0,
-            "repeat_penalty": 1.0, "max_tokens": sampling.max_tokens, "seed": request.seed % 2**31,
-        }  # fmt: skip
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+            "max_tokens": sampling.max_tokens,
+            "seed": request.seed % 2**31,
+        }
         reply = (await self._client.post("/v1/chat/completions", json=body)).raise_for_status().json()
         used = reply["usage"]
         cached = used.get("prompt_tokens_details", {}).get("cached_tokens", 0)

@@ -78,8 +78,13 @@ def measure(folder: Path, debates: int) -> dict[str, float]:
     from benchmarks.ray_rates import Slow  # by the name that workers find it under
 
     turns = int(debates * AGENTS / DELAY * SECONDS) // (AGENTS * ROUNDS) * AGENTS * ROUNDS
-    values = {"LIMIT": turns // (AGENTS * ROUNDS), "AGENTS": AGENTS, "ROUNDS": ROUNDS,
-              "DEBATES": debates, "REPLICAS": REPLICAS}  # fmt: skip
+    values = {
+        "LIMIT": turns // (AGENTS * ROUNDS),
+        "AGENTS": AGENTS,
+        "ROUNDS": ROUNDS,
+        "DEBATES": debates,
+        "REPLICAS": REPLICAS,
+    }
     text: str = TEXT
     for name, value in values.items():
         text = text.replace(name, str(value))
@@ -100,8 +105,12 @@ def measure(folder: Path, debates: int) -> dict[str, float]:
     shutil.rmtree(folder / "run")
     (wall, cpu, calls), (last_wall, last_cpu, last_calls) = meter.noted
     measured = turns - 2 * (turns // 6)
-    return {"rate": measured / (last_wall - wall), "cpu_us": 1e6 * (last_cpu - cpu) / measured,
-            "busy": (last_cpu - cpu) / (last_wall - wall), "calls": (last_calls - calls) / measured}  # fmt: skip
+    return {
+        "rate": measured / (last_wall - wall),
+        "cpu_us": 1e6 * (last_cpu - cpu) / measured,
+        "busy": (last_cpu - cpu) / (last_wall - wall),
+        "calls": (last_calls - calls) / measured,
+    }
 
 
 def main(sizes: list[int]) -> None:

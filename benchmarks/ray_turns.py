@@ -60,8 +60,13 @@ def measure(folder: Path, turns: int, *overrides: str, agents: int = AGENTS) -> 
         raise SystemExit(f"{turns} turns asked for, {rows} stored, {different} different")
     size = store.stat().st_size
     shutil.rmtree(out)
-    return {"wall": wall, "wall_us": 1e6 * wall / turns, "cpu_us": 1e6 * spent / turns, "bytes": size / turns,
-            "peak": after.ru_maxrss / 1024}  # fmt: skip
+    return {
+        "wall": wall,
+        "wall_us": 1e6 * wall / turns,
+        "cpu_us": 1e6 * spent / turns,
+        "bytes": size / turns,
+        "peak": after.ru_maxrss / 1024,
+    }
 
 
 def main(sizes: list[int]) -> None:

@@ -53,12 +53,20 @@ def report(found: dict[str, list[tuple[float, float]]]) -> str:
         claim = "" if most is None else f"{most:.0f}: {'holds' if wall < most else 'FAILS'}"
         slowest = max(wall for wall, _ in runs)
         lines.append(f"| `{name}` | {wall:.0f} | {slowest:.0f} | {processor:.0f} | {claim} |")
-    return "\n".join([
-        "# Start-up", "",
-        f"Milliseconds of whole processes, medians of {REPETITIONS} interleaved repetitions.", "",
-        "| command | on the wall | the slowest | of processor time | claimed: under |", "|---|---|---|---|---|",
-        *lines, "", describe_machine(), "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# Start-up",
+            "",
+            f"Milliseconds of whole processes, medians of {REPETITIONS} interleaved repetitions.",
+            "",
+            "| command | on the wall | the slowest | of processor time | claimed: under |",
+            "|---|---|---|---|---|",
+            *lines,
+            "",
+            describe_machine(),
+            "",
+        ]
+    )
 
 
 def main() -> None:

@@ -29,8 +29,9 @@ def contrast(
 
 def paired(summaries: Summaries, method: str, rival: str, iteration: int) -> dict[int, Difference]:
     """By seed: the method's outcomes less the rival's, question by question."""
-    ours, theirs = ({seed: outcomes(one, iteration) for seed, one in summaries.get(arm, {}).items()}
-                    for arm in (method, rival))  # fmt: skip
+    ours, theirs = (
+        {seed: outcomes(one, iteration) for seed, one in summaries.get(arm, {}).items()} for arm in (method, rival)
+    )
     return {s: compare_outcomes(theirs[s], ours[s]) for s in ours if s in theirs and ours[s] and theirs[s]}
 
 

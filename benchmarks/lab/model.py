@@ -112,12 +112,17 @@ def _make(recipe: Recipe, sample: Sequence[Example], part: Path) -> None:
     write_gguf(part / "model", part / "model.gguf")
     shutil.rmtree(blank)
     made = {
-        "recipe": asdict(recipe), "rows": trained.examples, "tokens": trained.tokens, "steps": len(trained.losses),
+        "recipe": asdict(recipe),
+        "rows": trained.examples,
+        "tokens": trained.tokens,
+        "steps": len(trained.losses),
         "losses": [round(loss, 4) for loss in trained.losses[:: max(1, len(trained.losses) // 50)]],
-        "weights": trained.adapter.hash, "parameters": count_parameters(part / "model"),
-        "seconds": round(time.perf_counter() - started), "torch": version("torch"),
+        "weights": trained.adapter.hash,
+        "parameters": count_parameters(part / "model"),
+        "seconds": round(time.perf_counter() - started),
+        "torch": version("torch"),
         "transformers": version("transformers"),
-    }  # fmt: skip
+    }
     (part / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
 
 
@@ -127,12 +132,19 @@ def make_blank(recipe: Recipe, tokenizer: Any, folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=recipe.hidden, intermediate_size=recipe.inner,
-        num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, num_key_value_heads=recipe.heads,
-        max_position_embeddings=recipe.context, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.inner,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.context,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
         initializer_range=recipe.hidden**-0.5,  # the usual 0.02 is for wide models: here copying is not learned with it
-    )  # fmt: skip
+    )
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         LlamaForCausalLM(config).save_pretrained(folder)
@@ -146,9 +158,15 @@ async def pretrain(recipe: Recipe, heard: Sequence[Example], blank: Path, out: P
     from backends.hf import HuggingFace
 
     settings = TrainSettings(
-        method="full", learning_rate=recipe.rate, epochs=recipe.epochs, batch_size=recipe.batch, accumulation=1,
-        max_length=recipe.context, precision="float32", warmup=0.03,
-    )  # fmt: skip
+        method="full",
+        learning_rate=recipe.rate,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch,
+        accumulation=1,
+        max_length=recipe.context,
+        precision="float32",
+        warmup=0.03,
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

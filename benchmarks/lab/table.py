@@ -71,8 +71,11 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
 def describe(suite: Suite, summaries: Summaries) -> str:
     """What there is, and whether it was all made of the same things."""
     runs = [summary for seeds in summaries.values() for summary in seeds.values()]
-    missing = sum(arm.iterations - max(0, reach(summaries.get(name, {}).get(seed, {})))
-                  for name, arm in suite.arms.items() for seed in arm.seeds)  # fmt: skip
+    missing = sum(
+        arm.iterations - max(0, reach(summaries.get(name, {}).get(seed, {})))
+        for name, arm in suite.arms.items()
+        for seed in arm.seeds
+    )
     planned = sum(arm.iterations * len(arm.seeds) for arm in suite.arms.values())
     models = {hash_ for run in runs for hash_ in run["models"].values()}
     machines = sorted({run["machine"]["processor"] for run in runs})
@@ -129,8 +132,19 @@ def inside_table(summaries: Summaries) -> str:
         for iteration in ARMS[arm].shown:
             if found := at(seeds, iteration):
                 rows.append([arm, str(iteration), *inside(found)])
-    head = ["arm", "after", "first answers right", "their vote right", "labels right", "consensus", "entropy (bits)",
-            "unlike firsts", "dissimilarity", "KL to base (nats)", "KL to each other (nats)"]  # fmt: skip
+    head = [
+        "arm",
+        "after",
+        "first answers right",
+        "their vote right",
+        "labels right",
+        "consensus",
+        "entropy (bits)",
+        "unlike firsts",
+        "dissimilarity",
+        "KL to base (nats)",
+        "KL to each other (nats)",
+    ]
     return table(head, rows)
 
 
@@ -198,8 +212,15 @@ def cost_table(summaries: Summaries) -> str:
             for what in ("generated_tokens", "prompt_tokens", "seconds")
         )
         seconds = (debating, mean(one["trained_seconds"] for one in trained))
-        rows.append([arm, f"{generated:,.0f}", f"{prompts:,.0f}", f"{mean(o['trained_tokens'] for o in trained):,.0f}",
-                     *(f"{s:.0f}" for s in seconds)])  # fmt: skip
+        rows.append(
+            [
+                arm,
+                f"{generated:,.0f}",
+                f"{prompts:,.0f}",
+                f"{mean(o['trained_tokens'] for o in trained):,.0f}",
+                *(f"{s:.0f}" for s in seconds),
+            ]
+        )
     head = ["arm", "tokens generated", "prompt tokens", "tokens trained on", "s debating for labels", "s finetuning"]
     return table(head, rows)
 
@@ -228,9 +249,15 @@ def scores(seeds: Mapping[int, dict[str, Any]]) -> list[IterationScore]:
 def _score(iteration: int, found: Sequence[Mapping[str, Any]]) -> IterationScore:
     spread = {what: _mean(one["diversity"][what] for one in found) for what in found[0]["diversity"]}
     return IterationScore(
-        iteration, sum(one["debates"] for one in found), pooled(found), pooled(found, "alone"), pooled(found, "labels"),
-        sum(one["unlabelled"] for one in found), TextDiversity(**spread), Usage(),
-    )  # fmt: skip
+        iteration,
+        sum(one["debates"] for one in found),
+        pooled(found),
+        pooled(found, "alone"),
+        pooled(found, "labels"),
+        sum(one["unlabelled"] for one in found),
+        TextDiversity(**spread),
+        Usage(),
+    )
 
 
 def _mean(means: Iterable[Mapping[str, Any]]) -> Mean:

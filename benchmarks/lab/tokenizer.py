@@ -33,6 +33,11 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
     )
     tokenizer.train_from_iterator((re.sub("[^A-Za-z]+", " ", text) for text in texts), trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, bos_token=END, pad_token=END, clean_up_tokenization_spaces=False,
-        additional_special_tokens=list(ROLES), chat_template=TEMPLATE,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        bos_token=END,
+        pad_token=END,
+        clean_up_tokenization_spaces=False,
+        additional_special_tokens=list(ROLES),
+        chat_template=TEMPLATE,
+    )

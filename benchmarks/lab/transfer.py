@@ -56,9 +56,10 @@ def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
     if not (exported / "scenario.yaml").exists():
         TrainingExport(Run(trained), exported, allow=[ROOT / "build"]).write()
     task = {
-        "kind": "jsonl", "path": str(write_questions(exported / "continents.jsonl")),
+        "kind": "jsonl",
+        "path": str(write_questions(exported / "continents.jsonl")),
         "answer": {"extract": [{"regex": CONTINENTS}], "equal": "exact"},
-    }  # fmt: skip
+    }
     changes = [f"task={json.dumps(task)}", f"seed={seed}"]
     scenario = load_scenario(exported / "scenario.yaml", changes)
     phases = tuple(phase.model_copy(update={"bind": _bound(phase.bind, adapters)}) for phase in scenario.phases)

@@ -64,10 +64,17 @@ def test_the_guard_guards(closed: dict[str, str], tmp_path: Path) -> None:
 
 def test_no_command_reaches_the_network(closed: dict[str, str], tmp_path: Path) -> None:
     for command in (
-        ["check", "s.yaml"], ["plan", "s.yaml"], ["run", "s.yaml", "--out", "run"], ["show", "run"],
-        ["report", "run", "-o", "r.html"], ["compare", "run", "run2"], ["list", "backends"], ["schema"],
-        ["draw", "s.yaml", "-o", "s.svg"], ["export", "run", "--to", "out"],
-    ):  # fmt: skip
+        ["check", "s.yaml"],
+        ["plan", "s.yaml"],
+        ["run", "s.yaml", "--out", "run"],
+        ["show", "run"],
+        ["report", "run", "-o", "r.html"],
+        ["compare", "run", "run2"],
+        ["list", "backends"],
+        ["schema"],
+        ["draw", "s.yaml", "-o", "s.svg"],
+        ["export", "run", "--to", "out"],
+    ):
         if command[0] == "compare":
             python(closed, tmp_path, "-m", "society", "run", "s.yaml", "--out", "run2", "--set", "phases.p.rounds=1")
         done = python(closed, tmp_path, "-m", "society", *command)

@@ -73,10 +73,13 @@ def read_commands(folder: Path, out: Path) -> list[list[str]]:
     """Every command that reads a run, and opens no model."""
     name = str(folder)
     return [
-        ["show", name], ["show", name, "--number", "1", "--prompts"], ["show", name, "--training-row"],
-        ["report", name, "-o", str(out / "r.html")], ["plot", name, "-o", str(out / "plots")],
+        ["show", name],
+        ["show", name, "--number", "1", "--prompts"],
+        ["show", name, "--training-row"],
+        ["report", name, "-o", str(out / "r.html")],
+        ["plot", name, "-o", str(out / "plots")],
         ["export", name, "--to", str(out / "out"), "--format", "csv"],
-    ]  # fmt: skip
+    ]
 
 
 # Nothing outside is read
@@ -112,8 +115,12 @@ def test_reading_a_run_opens_nothing_outside_its_folder(stranger: Path, sound: P
     commands = [*read_commands(stranger, tmp_path), ["compare", str(stranger), str(other)]]
     done = subprocess.run(
         [sys.executable, "-c", WATCH, json.dumps(commands), str(stranger), str(tmp_path / "opened")],
-        capture_output=True, text=True, check=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     statuses = done.stderr.split()
     assert statuses.count("0") == len(commands) - 1, done.stderr  # nothing was trained
     opened = (tmp_path / "opened").read_text().splitlines()
@@ -170,9 +177,15 @@ def test_a_file_is_opened_where_the_user_allows_it_and_it_is_the_same(stranger: 
 # Links
 
 OPENED = [
-    "store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "store.sqlite-journal", "diversity.json", "questions.json",
-    ".lock", "files",
-]  # fmt: skip
+    "store.sqlite",
+    "store.sqlite-wal",
+    "store.sqlite-shm",
+    "store.sqlite-journal",
+    "diversity.json",
+    "questions.json",
+    ".lock",
+    "files",
+]
 
 
 @pytest.mark.parametrize("kind", ["link", "dead link", "hard link", "pipe", "folder"])
@@ -248,19 +261,46 @@ def measured(**changes: object) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "null", "3", "{}", '"x"', "[3]", "[[]]", "[null]", "[{}]", "[" * 100_000, '{"a":' * 50_000,
-        "\ud800".encode("utf-8", "surrogatepass"), b"\xff\xfe", "NaN", "[1e999]", "9" * 100_000,
-        measured(iteration="0"), measured(iteration=-1), measured(iteration=10**400), measured(iteration=True),
-        measured(turn="middle"), measured(encoder=["x"]), measured(encoder="x" * 2000), measured(more=1),
-        measured(embedding=3), measured(embedding={}), measured(embedding=MEAN | {"value": "x"}),
-        measured(embedding=MEAN | {"n": 1.5}), measured(embedding=MEAN | {"value": None}),
-        measured(embedding=MEAN | {"value": float("nan")}), measured(embedding=MEAN | {"error": float("inf")}),
-        measured(embedding=MEAN | {"value": 1e308}), measured(likelihood={"nll": {}}),
-        measured(likelihood={"nll": {"a": {"a": 1}}, "kl": {}}), measured(likelihood={"nll": [], "kl": []}),
+        "",
+        "{",
+        "null",
+        "3",
+        "{}",
+        '"x"',
+        "[3]",
+        "[[]]",
+        "[null]",
+        "[{}]",
+        "[" * 100_000,
+        '{"a":' * 50_000,
+        "\ud800".encode("utf-8", "surrogatepass"),
+        b"\xff\xfe",
+        "NaN",
+        "[1e999]",
+        "9" * 100_000,
+        measured(iteration="0"),
+        measured(iteration=-1),
+        measured(iteration=10**400),
+        measured(iteration=True),
+        measured(turn="middle"),
+        measured(encoder=["x"]),
+        measured(encoder="x" * 2000),
+        measured(more=1),
+        measured(embedding=3),
+        measured(embedding={}),
+        measured(embedding=MEAN | {"value": "x"}),
+        measured(embedding=MEAN | {"n": 1.5}),
+        measured(embedding=MEAN | {"value": None}),
+        measured(embedding=MEAN | {"value": float("nan")}),
+        measured(embedding=MEAN | {"error": float("inf")}),
+        measured(embedding=MEAN | {"value": 1e308}),
+        measured(likelihood={"nll": {}}),
+        measured(likelihood={"nll": {"a": {"a": 1}}, "kl": {}}),
+        measured(likelihood={"nll": [], "kl": []}),
         json.dumps([MEASURED, MEASURED]),
     ],
     ids=range(37),
-)  # fmt: skip
+)
 def test_measurements_that_are_none_are_one_error(
     stranger: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str | bytes
 ) -> None:
@@ -353,8 +393,20 @@ def test_facts_that_are_none_end_in_no_traceback(
 
 
 HOSTILE = (
-    "[/x]", "[bold]", "\x1b[31m", "\u202e", "a\nb", "|", "=1+1", "x" * 10_000, "", "'", "</script>", "\\", "🙂" * 500,
-)  # fmt: skip
+    "[/x]",
+    "[bold]",
+    "\x1b[31m",
+    "\u202e",
+    "a\nb",
+    "|",
+    "=1+1",
+    "x" * 10_000,
+    "",
+    "'",
+    "</script>",
+    "\\",
+    "🙂" * 500,
+)
 
 
 def spread(folder: Path, table: str, column: str) -> None:

@@ -67,7 +67,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'name: "a\\0b"\n',
     ],
     ids=range(24),
-)  # fmt: skip
+)
 def test_a_hostile_file_is_a_list_of_problems(tmp_path: Path, text: str) -> None:
     found = problems(tmp_path, text)
     assert found
@@ -84,9 +84,12 @@ def test_a_path_that_leads_out_is_refused(tmp_path: Path, secret: Path, way: str
     (tmp_path / "link.jsonl").symlink_to(secret)
     (tmp_path / "folder").symlink_to(secret.parent)
     path = {
-        "absolute": str(secret), "dots": os.path.relpath(secret, tmp_path), "link": "link.jsonl",
-        "link to a folder": "folder/secret.jsonl", "dots through a link": "folder/../elsewhere/secret.jsonl",
-    }[way]  # fmt: skip
+        "absolute": str(secret),
+        "dots": os.path.relpath(secret, tmp_path),
+        "link": "link.jsonl",
+        "link to a folder": "folder/secret.jsonl",
+        "dots through a link": "folder/../elsewhere/secret.jsonl",
+    }[way]
     found = problems(tmp_path, SCENARIO.format(path=path))
     assert any("outside the folders" in message for message in found)
 

@@ -41,11 +41,18 @@ def judge(said: str) -> bool:
 @pytest.mark.parametrize(
     ("said", "fits"),
     [
-        ("MIT", True), ("Apache-2.0 AND BSD-3-Clause", True), ("GPL-3.0-only OR MIT", True), ("LGPL-2.1", True),
-        ("GPL-3.0-only", False), ("GNU General Public License v3", False), ("AGPL-3.0 AND MIT", False),
-        ("Creative Commons BY-NC", False), ("", False), ("Proprietary", False),
+        ("MIT", True),
+        ("Apache-2.0 AND BSD-3-Clause", True),
+        ("GPL-3.0-only OR MIT", True),
+        ("LGPL-2.1", True),
+        ("GPL-3.0-only", False),
+        ("GNU General Public License v3", False),
+        ("AGPL-3.0 AND MIT", False),
+        ("Creative Commons BY-NC", False),
+        ("", False),
+        ("Proprietary", False),
     ],
-)  # fmt: skip
+)
 def test_licences_are_told_apart(said: str, fits: bool) -> None:
     assert judge(said) is fits
 

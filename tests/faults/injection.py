@@ -89,8 +89,13 @@ opening._connect = connect
 """Put before a driver: SQLite carries its log over into the database every 40 pages, not every 1,000, so that a short
 run meets what a long one does."""
 TABLES = {
-    "turns": "seconds", "texts": "", "results": "", "adapters": "seconds", "examples": "", "meta": "",
-}  # fmt: skip
+    "turns": "seconds",
+    "texts": "",
+    "results": "",
+    "adapters": "seconds",
+    "examples": "",
+    "meta": "",
+}
 
 
 @cache
@@ -119,8 +124,11 @@ class Nursery:
         environment |= {"LD_PRELOAD": str(library)} if library else {}
         self._process = subprocess.Popen(
             [sys.executable, "-c", NURSERY, *modules],
-            env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         atexit.register(self.close)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
@@ -189,8 +197,10 @@ class Trial:
         return subprocess.Popen(
             [sys.executable, "-c", self.driver, *self.arguments(resume)],
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def run(self, resume: bool = False, seconds: float = PATIENCE, **faults: object) -> tuple[int, str]:
         """Its exit status and what it said to people, with the faults that faults.c knows; killed after `seconds`."""

@@ -16,8 +16,18 @@ from typing import Any, Literal, Self
 
 Fault = Literal["500", "503", "429", "reset", "lost", "silent", "slow", "truncated", "half", "garbage", "null"]
 FAULTS: tuple[Fault, ...] = (
-    "500", "503", "429", "reset", "lost", "silent", "slow", "truncated", "half", "garbage", "null",
-)  # fmt: skip
+    "500",
+    "503",
+    "429",
+    "reset",
+    "lost",
+    "silent",
+    "slow",
+    "truncated",
+    "half",
+    "garbage",
+    "null",
+)
 
 
 @dataclass(frozen=True)

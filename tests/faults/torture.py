@@ -109,8 +109,12 @@ def kill(name: str, kills: int, seed: int, say: Say) -> dict[str, Any]:
             _finish(trial, name, expected, f"trial {trials} of seed {seed}")
             trials += 1
             say(f"{name}: {done} kills in {trials} runs")
-        return {"kills": done, "runs": trials, "changes in a run": len(recorded.changes),
-                "seconds of a run": round(seconds, 1)}  # fmt: skip
+        return {
+            "kills": done,
+            "runs": trials,
+            "changes in a run": len(recorded.changes),
+            "seconds of a run": round(seconds, 1),
+        }
 
 
 def cut(name: str, cuts: int, seed: int, say: Say) -> dict[str, Any]:
@@ -131,8 +135,12 @@ def cut(name: str, cuts: int, seed: int, say: Say) -> dict[str, Any]:
                 _finish(trial, name, expected, f"power cut {number} of seed {seed}")
                 say(f"{name}: {number + 1} power cuts")
         checkpoints = sum(c.kind == "s" and c.path.endswith("/store.sqlite") for c in recorded.changes)
-        return {"cuts": cuts, "finished": (cuts + 9) // 10, "checkpoints": checkpoints,
-                "turns left": f"{min(left)} to {max(left)} of {len(expected['turns'])}"}  # fmt: skip
+        return {
+            "cuts": cuts,
+            "finished": (cuts + 9) // 10,
+            "checkpoints": checkpoints,
+            "turns left": f"{min(left)} to {max(left)} of {len(expected['turns'])}",
+        }
 
 
 def fill(name: str, times: int, seed: int, say: Say) -> dict[str, Any]:

@@ -177,8 +177,11 @@ def test_both_backends_run_it(made: Path, tmp_path) -> None:
 
 
 SMALL = (
-    "task.limit=4", "train.questions=6", "train.settings.epochs=1", "sampling.max_tokens=24",
-)  # fmt: skip
+    "task.limit=4",
+    "train.questions=6",
+    "train.settings.epochs=1",
+    "sampling.max_tokens=24",
+)
 
 
 @pytest.fixture
@@ -243,13 +246,22 @@ def made_up(right: list[str], seconds: float = 1.0) -> dict:
     }
     rounds = [
         {
-            "iteration": i, "debates": len(bits), "right": bits, "unlabelled": 1, "diversity": spread, "usage": usage,
-            "training_usage": usage, "trained_tokens": 100, "trained_seconds": 2.0, "unlike": spread["entropy"],
-            "first_turns": None, "rows_right": {},
+            "iteration": i,
+            "debates": len(bits),
+            "right": bits,
+            "unlabelled": 1,
+            "diversity": spread,
+            "usage": usage,
+            "training_usage": usage,
+            "trained_tokens": 100,
+            "trained_seconds": 2.0,
+            "unlike": spread["entropy"],
+            "first_turns": None,
+            "rows_right": {},
             **{what: {"successes": bits.count("1"), "n": len(bits)} for what in SHARES},
         }
         for i, bits in enumerate(right)
-    ]  # fmt: skip
+    ]
     return {"iterations": rounds, "models": {"local": "a" * 40}, "machine": {"processor": "one"}}
 
 

@@ -38,9 +38,10 @@ def test_the_wheel_carries_every_module_and_data_file(tmp_path: Path) -> None:
     carried = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     wanted = {
-        name for name in tracked
+        name
+        for name in tracked
         if name.split("/")[0] in ("society", "backends", "topologies") and name.endswith((".py", *DATA))
-    }  # fmt: skip
+    }
     assert len(wanted) > 100
     assert not wanted - carried
 
