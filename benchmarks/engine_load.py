@@ -1,8 +1,8 @@
 """Claim: under load only the store grows, and in proportion.
 
 The loads are 100,000 turns in one run, 1,000 agents, 10,000 questions, and 24 hours of delays in virtual time. Agents
-are scripted and every turn is committed. Each run samples its memory, open files, asyncio tasks and the size of its store
-ten times. Run `python benchmarks/engine_load.py`; it writes `results/engine_load.md`.
+are scripted and every turn is committed. Each run samples its memory, open files, asyncio tasks and the size of
+its store ten times. Run `python benchmarks/engine_load.py`; it writes `results/engine_load.md`.
 """
 
 from __future__ import annotations

@@ -178,8 +178,8 @@ def report(rows: dict[tuple[int, int], list[Row]], repetitions: int) -> str:
             "# Scaling of the engine",
             "",
             f"Scripted agents on a random 8-regular graph, {ROUNDS} rounds, `memory: 0`; every turn is committed to "
-            f"the store. Medians of {repetitions} interleaved repetitions, each size in its own process. Time is that of "
-            "`society.run`, from the checked scenario to the closed store.",
+            f"the store. Medians of {repetitions} interleaved repetitions, each size in its own process. Time is that "
+            "of `society.run`, from the checked scenario to the closed store.",
             "",
             f"Claimed at most {MOST:.0f} microseconds of wall time per turn: {claims}.",
             "",
