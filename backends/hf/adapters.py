@@ -5,50 +5,18 @@ A LoRA adapter is a PEFT folder; the result of full finetuning is a complete mod
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from backends.models.find import hash_file
 from backends.models.lora_config import find_fault, read_config
-from society.core.atomic import put
+from society.core.atomic import move_into_place
 from society.core.errors import BackendError, StoreError
+from society.core.hashing import hash_each, hash_files
 from society.core.types import Adapter
-
-CHUNK = 1 << 22
-
-
-def hash_files(paths: list[Path], *extra: str) -> str:
-    """SHA-256 (hex) over the names and contents of files, in the order of their names, and over `extra`."""
-    digest = hashlib.sha256()
-    for path in sorted(paths, key=lambda path: path.name):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(CHUNK):
-                digest.update(block)
-    for text in extra:
-        digest.update(f"{len(text)}\0{text}".encode())
-    return digest.hexdigest()
-
-
-def hash_each(paths: Sequence[Path], known: Mapping[str, str]) -> str:
-    """Return the SHA-256 (hex) over the names, sizes and hashes of files. `known` has hashes of some, by name.
-
-    Several files are read at a time: one processor hashes a gigabyte a second, and full weights have many.
-    """
-    ordered = sorted(paths, key=lambda path: path.name)
-    with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
-        hashes = list(pool.map(lambda path: known.get(path.name) or hash_file(path), ordered))
-    digest = hashlib.sha256()
-    for path, found in zip(ordered, hashes, strict=True):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0{found}\0".encode())
-    return digest.hexdigest()
 
 
 def hash_adapter(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -155,7 +123,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
     try:
         part.mkdir(parents=True)
         write(part)
-        return put(part, folder)
+        return move_into_place(part, folder)
     except (OSError, SafetensorError) as error:
         if isinstance(error, OSError) and error.errno is None:  # transformers' word for what it cannot find or load
             raise

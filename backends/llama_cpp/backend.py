@@ -26,7 +26,7 @@ from backends.llama_cpp.workers import Team
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.errors import BackendError, ContextOverflowError, InputError
-from society.core.identity import hash_path
+from society.core.hashing import hash_path
 from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
 
 

@@ -13,12 +13,13 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from society.core.atomic import atomic_write
 from society.core.errors import BackendError, InputError, MissingExtraError
+from society.core.hashing import hash_file
 
 log = logging.getLogger(__name__)
 
@@ -159,23 +160,12 @@ def fetch_from_hub(reference: str) -> Path:
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place if the block succeeds and vanishes if not."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a path that replaces `target` if the block succeeds. Raises `BackendError` where it cannot be written."""
     try:
-        yield temporary
-        temporary.replace(target)
+        with atomic_write(target) as part:
+            yield part
     except OSError as error:
         raise BackendError(f"{target} could not be written: {error}.", "Make room, or set SOCIETY_CACHE.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's contents, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of(path: Path) -> str:

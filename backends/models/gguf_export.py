@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.models.lora_config import find_fault, find_shared, is_tied, quiet_peft, read_config
-from society.core.atomic import put
+from society.core.atomic import move_into_place
 from society.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -232,4 +232,4 @@ def _write(writer: Any, out: Path) -> Path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return put(part, out)
+    return move_into_place(part, out)

@@ -18,7 +18,7 @@ from backends.openai.dialects import LLAMA_CPP, VLLM
 from backends.openai.opening import Served
 from backends.openai.wire import ModelList
 from society.core.errors import BackendError, InputError
-from society.core.identity import hash_path
+from society.core.hashing import hash_path
 from society.core.types import Adapter
 
 

@@ -23,7 +23,8 @@ from backends.base import Ability, Backend, BackendConfig
 from backends.scripted.rules import Asked, Rule, too_slow
 from society.core.definition import defining
 from society.core.errors import BackendError, ContextOverflowError, TransientError
-from society.core.identity import fingerprint, hash_path
+from society.core.hashing import hash_path
+from society.core.identity import fingerprint
 from society.core.templating.patterns import MATCH_SECONDS, compile_pattern
 from society.core.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
 

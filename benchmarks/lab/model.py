@@ -29,6 +29,7 @@ from benchmarks.lab.gguf import write_gguf
 from benchmarks.lab.plan import SCENARIOS, SEEDS
 from benchmarks.lab.teacher import Manner, hear, used_questions
 from benchmarks.lab.tokenizer import make_tokenizer
+from society.core.atomic import move_into_place
 from society.core.types import Example
 from society.scenario import load_scenario
 
@@ -91,8 +92,7 @@ def make(recipe: Recipe) -> Path:
         with tempfile.TemporaryDirectory(dir=_ready(folder.parent)) as scratch:
             part = Path(scratch, "part")
             _make(recipe, sample, part)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
+            move_into_place(part, folder)
     return folder
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab.plan import ARMS, RESULTS
+from society.core.atomic import atomic_write
 from society.core.definition import defining
 from society.core.identity import fingerprint
 from society.metrics.accuracy import share_right
@@ -46,9 +47,8 @@ def write(run: Run, arm: str, seed: int) -> None:
     """Write what there is of the run, up to the last iteration whose evaluation is complete."""
     place = place_of(arm, seed)
     place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_suffix(".part")
-    part.write_text(json.dumps(summarise(run, arm, seed), indent=None, allow_nan=False) + "\n", "utf-8")
-    part.replace(place)
+    with atomic_write(place) as part:
+        part.write_text(json.dumps(summarise(run, arm, seed), indent=None, allow_nan=False) + "\n", "utf-8")
 
 
 def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, even if the power fails: contents reach the disk, then the name.
+"""Files and folders that are written whole or not at all, even if the power fails: contents first, then the name.
 
-appearing    a path to write to, which becomes the file or folder meant when all is written
-put          gives what was written its name
+atomic_write       yields a hidden path to write to, which replaces the real one when everything is written
+move_into_place    gives a finished file or folder its name
 """
 
 from __future__ import annotations
@@ -10,23 +10,31 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+
+_numbers = count()
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """A hidden path beside `path` to write a file or folder to: it becomes `path` if the block succeeds, replacing
-    what was there, and is removed if it fails."""
-    part = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path` for a file or folder. It replaces `path` if the block succeeds.
+
+    If the block fails, the hidden file or folder is removed and `path` stays as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{path.suffix}")
     try:
         yield part
-        put(part, path)
+        move_into_place(part, path)
     finally:
-        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
-def put(part: Path, path: Path) -> Path:
-    """Rename `part`, a file or folder, to `path` in the same folder, as soon as its contents are safe on the disk."""
+def move_into_place(part: Path, path: Path) -> Path:
+    """Rename `part`, a file or folder, to `path` in the same folder, once its contents are safe on the disk."""
     if part.is_dir():
         for inner in part.rglob("*"):
             _sync(inner)
@@ -40,7 +48,7 @@ def put(part: Path, path: Path) -> Path:
 def _sync(path: Path) -> None:
     """Wait until a file's contents, or the names in a folder, are on the disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders; its file system keeps names by itself
+        return  # Windows cannot open folders; its file system keeps names safe by itself
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from society.core.identity import hash_path
+from society.core.hashing import hash_path
 
 _ABSENT = object()
 

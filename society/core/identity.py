@@ -6,9 +6,7 @@ import hashlib
 import json
 from dataclasses import fields
 from operator import attrgetter
-from pathlib import Path
 
-from society.core.errors import InputError
 from society.core.types import GenerateRequest, Sampling, TurnId
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one in every call
@@ -53,18 +51,3 @@ def fingerprint(data: object) -> str:
     """32 hex digits over plain JSON data, whatever the order of its keys."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def hash_path(path: Path) -> str:
-    """32 hex digits over the contents of a file, or of all files of a folder with their names.
-
-    Raises `InputError` when there is nothing at `path`.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not files:
-        raise InputError(f"There is no adapter at {path}.", "Correct the path in the scenario.")
-    for file in files:
-        digest.update(file.relative_to(path).as_posix().encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from society.core.atomic import move_into_place
 from society.core.errors import BackendError
 
 CHUNK_SIZE = 1 << 26
@@ -63,10 +64,7 @@ class ChunkReceiver:
         """Return the complete target. Raises `BackendError` if the digest of the contents differs."""
         if self._digest.hexdigest() != digest:
             raise BackendError(f"The files for {self.target} were damaged in transit.", "Run again with --resume.")
-        if self.target.is_dir():
-            shutil.rmtree(self.target)
-        self.part.rename(self.target)
-        return self.target
+        return move_into_place(self.part, self.target)
 
     def discard(self) -> None:
         """Remove the files of an unfinished transfer."""

@@ -18,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.columns import Column, list_columns
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Turn, TurnId, Usage
@@ -198,7 +198,7 @@ def _quoted(table: pd.DataFrame) -> pd.DataFrame:
 
 def _write(table: pd.DataFrame, path: Path, form: Format) -> Path:
     try:
-        with appearing(path) as part:
+        with atomic_write(path) as part:
             if form == "parquet":
                 table.to_parquet(part, index=False, engine="pyarrow")
             elif form == "jsonl":

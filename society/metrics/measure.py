@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.blocking import run_blocking
 from society.core.errors import InputError
 from society.core.types import Turn
@@ -67,7 +67,7 @@ def measure_diversity(
     """
     found = run_blocking(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
-        with appearing(run.folder / MEASUREMENTS) as part:
+        with atomic_write(run.folder / MEASUREMENTS) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
     except OSError as error:
         raise InputError(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def save(figure: Figure, path: Path) -> Path:
     """Write the figure to `path` and return `path`. Raises `InputError` where the path cannot be written."""
     form = read_format(path)
     try:
-        with appearing(path) as part:
+        with atomic_write(path) as part:
             figure.savefig(part, format=form, dpi=200, metadata=METADATA[form])
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another path with -o.") from error

@@ -18,7 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.errors import InputError
 from society.core.hidden_chars import reveal
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
@@ -113,7 +113,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that readers never see a part of it. Raises `InputError` if `path` cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another place with -o.") from error

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.definition import named_paths
 from society.core.errors import InputError, RunFolderError
 from society.core.paths import COPIES, copy_place
@@ -47,7 +47,7 @@ def keep_inputs(folder: Path, scenario: Scenario, questions: Sequence[Item]) -> 
     Raises `InputError` where the folder cannot be written.
     """
     try:
-        with appearing(folder / QUESTIONS) as part:
+        with atomic_write(folder / QUESTIONS) as part:
             part.write_bytes(_ITEMS.dump_json(list(questions)))
         for path in dict.fromkeys(_topology_files(scenario)):
             _keep(path, copy_place(folder, path))
@@ -58,7 +58,7 @@ def keep_inputs(folder: Path, scenario: Scenario, questions: Sequence[Item]) -> 
 def _keep(path: Path, copy: Path) -> None:
     if path.is_file() and path.stat().st_size <= LARGEST_COPY:
         copy.parent.mkdir(exist_ok=True)
-        with appearing(copy) as part:
+        with atomic_write(copy) as part:
             shutil.copyfile(path, part)
 
 

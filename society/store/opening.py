@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.errors import InputError, RunFolderError
 from society.store.migrate import (
     READABLE,
@@ -104,7 +104,7 @@ def _create(path: Path) -> None:
         db.commit()
         data = bytearray(db.serialize())
     data[18:20] = b"\2\2"  # "uses a WAL", in the header of SQLite's file format
-    with appearing(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(data)
 
 

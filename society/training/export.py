@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from society.core.atomic import appearing
+from society.core.atomic import atomic_write
 from society.core.errors import InputError, StoreError
 from society.core.types import Example
 from society.runs.files import read_json
@@ -187,7 +187,7 @@ class TrainingExport:
         """Let `write` make a file or folder beside its place, then put it there in one step."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(path) as part:
+        with atomic_write(path) as part:
             write(part)
         self.written.append(path)
 

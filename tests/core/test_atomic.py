@@ -9,7 +9,7 @@ import networkx as nx
 import pytest
 
 from backends.hf.adapters import write_folder
-from society.core.atomic import appearing, put
+from society.core.atomic import atomic_write, move_into_place
 from society.pictures.draw_graphs import draw
 from society.pictures.graphs import describe_graph
 from society.report.page import write_atomically
@@ -68,10 +68,10 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, calls: lis
 
 def test_what_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("before")
-    with pytest.raises(RuntimeError), appearing(tmp_path / "file") as part:  # noqa: PT012 - it must fail half way
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "file") as part:  # noqa: PT012 - it must fail half way
         part.write_text("half")
         raise RuntimeError
-    with pytest.raises(RuntimeError), appearing(tmp_path / "folder") as part:  # noqa: PT012
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "folder") as part:  # noqa: PT012
         part.mkdir()
         fill(part)
         raise RuntimeError
@@ -84,7 +84,7 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "folder" / "old").touch()
     fill(tmp_path / "part")
-    put(tmp_path / "part", tmp_path / "folder")
+    move_into_place(tmp_path / "part", tmp_path / "folder")
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["inner", "weights"]
 
 

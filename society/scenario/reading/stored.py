@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from society.core.definition import named_paths
 from society.core.errors import InputError, RunFolderError
-from society.core.identity import hash_path
+from society.core.hashing import hash_path
 from society.core.paths import run_folders, stored_in
 from society.core.problems import Place
 from society.scenario.checks.check import check_names
