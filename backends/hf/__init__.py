@@ -6,7 +6,6 @@
     loading      a model's folder: found, checked, dequantised from GGUF and loaded
     hashing      names a model by everything that decides what it says
     chat         messages to tokens, for inference and training alike
-    control_tokens  names of control tokens in messages, encoded as plain text
     host         sets of full weights that wait in the host's memory
     writing      full weights to files, hashed on the way
     weights      one base model, its LoRA adapters side by side, or full weights in its place

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from backends.hf.control_tokens import ControlTokens
-from backends.models.chat_templates import compile_chat_template, fill_chat_template
+from backends.models.chat_templates import chat_environment, compile_chat_template, fill_chat_template
+from backends.models.control_tokens import ControlTokens
 from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage
 
@@ -34,7 +34,8 @@ class Chat:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
         source = str(tokenizer.get_chat_template())
         self._template = compile_chat_template(source, str(tokenizer.name_or_path) or "the model")
-        self._controls = ControlTokens(tokenizer, source)
+        added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
+        self._controls = ControlTokens(added, _control_names(tokenizer, source), self._encode)
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -131,6 +132,20 @@ class Chat:
         with self._lock:
             return self._controls.encode(text)
 
+    def _encode(self, text: str, as_text: bool) -> list[int]:
+        """Return the tokens of a text, with `as_text` the names of control tokens as plain text."""
+        backend: Any = getattr(self.tokenizer, "backend_tokenizer", None)
+        if not as_text or backend is None:
+            ids: Any = self.tokenizer(text, add_special_tokens=False, split_special_tokens=as_text)["input_ids"]
+            return list(ids)
+        # The fast tokenizers' own switch skips special tokens alone, so their steps run here without added tokens.
+        if backend.normalizer is not None:
+            text = backend.normalizer.normalize_str(text)
+        splits = [text]
+        if backend.pre_tokenizer is not None:
+            splits = [split for split, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+        return [token.id for split in splits for token in backend.model.tokenize(split)]
+
     def _closing_token(self) -> int | None:
         """Return the control token that the template writes after an assistant message, or None."""
         rendered = self._tokens(PROBE, add_generation_prompt=False)
@@ -139,3 +154,21 @@ class Chat:
             if PROBE[-1].content in str(self.tokenizer.decode(rendered[start:])):
                 return next((token for token in rendered[start:] if token in controls), None)
         return None
+
+
+def _control_names(tokenizer: PreTrainedTokenizerBase, template: str) -> list[str]:
+    """Return the names of tokens that messages must not make: the special ones, and those that the template writes."""
+    from jinja2 import nodes
+
+    tree = chat_environment().parse(template)
+    written = [node.data for node in tree.find_all(nodes.TemplateData)]
+    written += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
+    listed = getattr(tokenizer, "chat_control_tokens", None)
+
+    def is_control(name: str) -> bool:
+        if listed is not None:
+            return name in listed
+        return not name.isspace() and any(name in text for text in written)
+
+    added = tokenizer.added_tokens_decoder.values()
+    return [token.content for token in added if token.special or is_control(token.content)]

@@ -1,27 +1,25 @@
 """Messages to prompt tokens, by the chat template that the model carries or the user gives.
 
-Templates come with models and are untrusted (see `backends.models.chat_templates`). So are message contents: the name
-of a control token in one (say, the mark that ends a turn) is broken up by an invisible character, so that nobody can
-write a turn in another's name.
+Templates come with models and are untrusted (see `backends.models.chat_templates`). Message contents are untrusted,
+too: the name of a control token in a message is encoded as plain text (see `backends.models.control_tokens`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
 from backends.models.chat_templates import compile_chat_template, fill_chat_template
+from backends.models.control_tokens import ControlTokens
 from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage
 
-_BREAK = "\u200b"  # a zero-width space
 _MARK = "REPLY"
 
 
 class Words(Protocol):
-    """What is needed of a vocabulary."""
+    """The part of a vocabulary that a chat needs."""
 
     bos: int
     eos: int
@@ -30,14 +28,14 @@ class Words(Protocol):
     ends: frozenset[int]
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Tokens of `text`."""
+        """Return the tokens of `text`."""
 
     def name(self, token: int) -> str:
-        """How a token is written."""
+        """Return the text that names `token`."""
 
 
 class Chat:
-    """Writes a chat as the model expects it, and tokenises it."""
+    """A vocabulary with a chat template: writes a chat as the model expects it, and tokenizes it."""
 
     def __init__(self, template: str, vocabulary: Words, model: str) -> None:
         if not template:
@@ -51,20 +49,22 @@ class Chat:
             "bos_token": vocabulary.name(vocabulary.bos),
             "eos_token": vocabulary.name(vocabulary.eos),
         }
-        """What the template is given beside the messages; part of the model's hash."""
-        names = sorted((re.escape(name) for t in vocabulary.controls if len(name := vocabulary.name(t)) > 1), key=len)
-        self._forged = re.compile("|".join(reversed(names)) or r"(?!)")
-
-    def render(self, messages: Sequence[ChatMessage]) -> str:
-        """The prompt as text, up to where the assistant's reply begins."""
-        if not messages:
-            raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
-        turns = [{"role": message.role, "content": self._defuse(message.content)} for message in messages]
-        return fill_chat_template(self._template, messages=turns, add_generation_prompt=True, **self.arguments)
+        """Arguments of the template beside the messages; part of the model's hash."""
+        names = {vocabulary.name(token): token for token in vocabulary.controls}
+        known = {name: token for name, token in names.items() if len(name) > 1}
+        self._controls = ControlTokens(known, known, lambda text, as_text: vocabulary.tokenize(text, not as_text))
 
     def tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
-        """The prompt as tokens; with the mark of the beginning once if the model wants one."""
-        tokens = self._vocabulary.tokenize(self.render(messages), special=True)
+        """Return the prompt as tokens, up to the beginning of the assistant's reply.
+
+        The token that begins a text occurs once if the model wants it. Raises `BackendError` where there are no
+        messages or where the template refuses them.
+        """
+        if not messages:
+            raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
+        turns = [{"role": message.role, "content": self._controls.mark(message.content)} for message in messages]
+        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=True, **self.arguments)
+        tokens = self._controls.encode(text)
         if self._vocabulary.adds_bos and tokens[:1] != [self._vocabulary.bos]:
             tokens.insert(0, self._vocabulary.bos)
         return tokens
@@ -76,6 +76,3 @@ class Chat:
         text = fill_chat_template(self._template, messages=turns, add_generation_prompt=False, **self.arguments)
         after = self._vocabulary.tokenize(text.rpartition(_MARK)[2], special=True)
         return next((token for token in after if token in self._vocabulary.ends), self._vocabulary.eos)
-
-    def _defuse(self, content: str) -> str:
-        return self._forged.sub(lambda match: match[0][0] + _BREAK + match[0][1:], content)

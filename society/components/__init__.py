@@ -1,1 +1,1 @@
-"""Every pluggable noun of the engine: `registry` finds the classes by `kind`, each other module is one noun."""
+"""Components, which a scenario names by `kind`: `registry` finds the classes; each noun has a module of its own."""

@@ -21,24 +21,31 @@ from society.core.component import Component
 from society.core.types import Ballot, ChatMessage, RoundState, Turn, TurnId, Usage, Vote
 
 ANSWERS: Sequence[Sequence[str | None]] = (
-    ("x",), (None,), ("x", "x", "y"), ("x", "y", "z"), ("x", None, None), (None, None, None), ("x", "x", "y", "y"),
-)  # fmt: skip
+    ["x"],
+    [None],
+    ["x", "x", "y"],
+    ["x", "y", "z"],
+    ["x", None, None],
+    [None, None, None],
+    ["x", "x", "y", "y"],
+)
+"""Answers of the agents of a round; None is an unreadable one."""
 
 
 def make_turn(agent: str, answer: str | None, number: int = 1) -> Turn:
-    """A turn that says this answer, or nothing readable."""
-    said = f"It is {answer}." if answer else "Hm."
-    return Turn(TurnId(0, "item", "phase", number, agent), "key", (ChatMessage("user", "?"),), said, answer)
+    """Return a turn with this answer; None is an unreadable one."""
+    text = f"It is {answer}." if answer else "Hm."
+    return Turn(TurnId(0, "item", "phase", number, agent), "key", (ChatMessage("user", "?"),), text, answer)
 
 
 def make_state(rounds: Sequence[Sequence[str | None]]) -> RoundState:
-    """A phase so far, in which agent-1, agent-2, ... gave these answers round by round."""
+    """Return the state of a phase in which agent-1, agent-2, ... gave these answers round by round."""
     turns = [
         {f"agent-{i}": make_turn(f"agent-{i}", answer, number) for i, answer in enumerate(answers, 1)}
         for number, answers in enumerate(rounds, 1)
     ]
-    spoken = sum(map(len, turns))
-    return RoundState(turns, Usage(prompt_tokens=10 * spoken, generated_tokens=5 * spoken), spoken, str.__eq__)
+    count = sum(map(len, turns))
+    return RoundState(turns, Usage(prompt_tokens=10 * count, generated_tokens=5 * count), count, str.__eq__)
 
 
 def _is_plain_data(component: Component) -> bool:
@@ -46,10 +53,10 @@ def _is_plain_data(component: Component) -> bool:
 
 
 class DecisionContract:
-    """Fixture `rule`."""
+    """Tests with a fixture `rule`."""
 
-    def test_it_answers_with_what_was_said_or_says_why_not(self, rule: DecisionRule) -> None:
-        """No answer is invented, support is a share, and a decision can be repeated."""
+    def test_it_decides_for_a_given_answer_or_gives_a_reason(self, rule: DecisionRule) -> None:
+        """No answer is invented, support is a share, and the same ballot gives the same decision."""
         for answers in ANSWERS:
             turns = {f"agent-{i}": make_turn(f"agent-{i}", answer) for i, answer in enumerate(answers, 1)}
             votes = [Vote(name, turn.answer) for name, turn in turns.items()]
@@ -62,15 +69,15 @@ class DecisionContract:
             assert rule.decide(ballot) == decision
 
     def test_it_is_plain_data(self, rule: DecisionRule) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(rule)
 
 
 class StopContract:
-    """Fixture `stop`."""
+    """Tests with a fixture `stop`."""
 
     def test_it_decides_by_the_rounds_alone(self, stop: StopRule) -> None:
-        """Any history gives a plain yes or no, the same each time."""
+        """Any history gives True or False, the same each time."""
         for answers in ANSWERS:
             for length in (1, 2, 3):
                 state = make_state([answers] * length)
@@ -79,15 +86,15 @@ class StopContract:
                 assert stop.reached(state) is reached
 
     def test_it_is_plain_data(self, stop: StopRule) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(stop)
 
 
 class GateContract:
-    """Fixture `gate`."""
+    """Tests with a fixture `gate`."""
 
     def test_it_decides_by_the_two_turns_alone(self, gate: Gate) -> None:
-        """Any sender and reader, a reader that has not spoken too, give a plain yes or no."""
+        """Any sender and reader give True or False, even a reader that has not spoken yet."""
         for sender in ("x", "y", None):
             for reader in (make_turn("b", "x"), make_turn("b", None), None):
                 passes = gate.passes(make_turn("a", sender), reader, str.__eq__)
@@ -95,15 +102,15 @@ class GateContract:
                 assert gate.passes(make_turn("a", sender), reader, str.__eq__) is passes
 
     def test_it_is_plain_data(self, gate: Gate) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(gate)
 
 
 class ControllerContract:
-    """Fixture `controller`."""
+    """Tests with a fixture `controller`."""
 
     def test_graphs_keep_to_the_agents_and_the_seed(self, controller: Controller) -> None:
-        """No agent is invented, the graph that was given is not changed, and the seed alone decides."""
+        """No agent is invented, the given graph is not changed, and the seed alone decides."""
         agents = [f"agent-{i}" for i in range(1, 4)]
         declared: nx.DiGraph[str] = nx.complete_graph(agents, nx.DiGraph())
         for number in (1, 2, 3):
@@ -115,7 +122,7 @@ class ControllerContract:
             assert nx.utils.graphs_equal(before, declared)
 
     def test_it_is_plain_data(self, controller: Controller) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(controller)
 
 
@@ -137,7 +144,7 @@ class SelectorContract:
         assert selector.explain(cases, 5).total() == len(cases) - len(selector.choose(cases, 5))
 
     def test_it_is_plain_data(self, selector: Selector) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(selector)
 
 

@@ -1,4 +1,4 @@
-"""How a phase's graph changes from round to round: resampled, thinned at random, pruned by a ranker."""
+"""Controllers change the graph of a phase from round to round: resample it, drop edges at random, prune agents."""
 
 from __future__ import annotations
 
@@ -28,21 +28,24 @@ CONTROLLERS = {
 
 @dataclass(frozen=True, slots=True)
 class ControlContext:
-    """What a controller has to work with before a round: the rounds so far (None before the first), the round
-    about to start, the phase's graph as it was last drawn (`declared`: without what controllers left out), a seed of
-    its own, a function that draws the phase's topology anew with a seed, and one that asks an agent for a turn about
-    the latest messages (`ask`)."""
+    """The state of a phase before a round, as a controller sees it."""
 
     state: RoundState | None
+    """The rounds so far; None before the first."""
     round: int
+    """The number of the next round, from 1."""
     declared: nx.DiGraph[str]
+    """The phase's graph as it was last drawn, with the edges that controllers left out."""
     seed: int
+    """A seed for this controller, question and round."""
     redraw: Callable[[int], nx.DiGraph[str]]
+    """Draws the phase's topology again with a seed."""
     ask: Callable[[str], Awaitable[Turn]]
+    """Asks an agent for a turn about the latest messages."""
 
 
 class Controller(Component, ABC):
-    """An entry of a phase's `controllers:`; each is applied in turn before every round."""
+    """An entry of a phase's `controllers:`. Before every round, the controllers are applied one after the other."""
 
     reads_confidence: ClassVar[bool] = False
     """Whether the rule uses the confidences of turns or votes."""
@@ -54,7 +57,7 @@ class Controller(Component, ABC):
 
     @abstractmethod
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
-        """The graph of the round about to start, from the one so far. A node left out no longer speaks."""
+        """Return the graph of the next round, made from the current one. An agent without a node is silent."""
 
     def helpers(self) -> dict[str, str]:
         """Return the agents that `next_graph` asks for turns, by the field that names each.
@@ -69,7 +72,7 @@ class Controller(Component, ABC):
 
 
 class Resample(Controller):
-    """Draws the phase's random topology anew for every round; agents that were pruned stay silent."""
+    """Draws the phase's random topology again for every round; agents that were pruned stay silent."""
 
     redraws: ClassVar[bool] = True
     kind: Literal["resample"] = "resample"
@@ -86,7 +89,7 @@ class Resample(Controller):
 
 
 class Drop(Controller):
-    """Leaves out each edge of the phase's graph with probability `p`, anew for every round."""
+    """Leaves out each edge of the phase's graph with probability `p`, drawn again for every round."""
 
     only_removes: ClassVar[bool] = True
     kind: Literal["drop"] = "drop"
@@ -96,23 +99,24 @@ class Drop(Controller):
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         draw = random.Random(context.seed)
         thinned = graph.copy()
+        # Edges that an earlier round left out may return.
         thinned.add_edges_from(e for e in context.declared.edges(data=True) if e[0] in graph and e[1] in graph)
         thinned.remove_edges_from([edge for edge in list(thinned.edges) if draw.random() < self.p])
         return thinned
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         if self.p == 0:
-            return {"p": "0 leaves out nothing; raise it, or take the controller out"}
+            return {"p": "0 leaves out nothing; raise it, or leave the controller out"}
         if facts.redrawn:
             return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
         return {}
 
 
 class Prune(Controller):
-    """After round `after`, a ranker reads the round and names the messages to keep; the other agents fall silent.
+    """After round `after`, a ranker ranks the round's messages. Only the authors of the best ones speak on.
 
-    The ranker is shown the round's messages numbered from 1 and answers with numbers, best first (DyLAN). Where
-    its answer names too few, agents are kept in declared order; where it names none, nobody is pruned.
+    The ranker is shown the messages numbered from 1 and answers with numbers, best first (DyLAN). If it names fewer
+    than `keep`, more agents are kept in declared order. If it names none, nobody is pruned.
     """
 
     only_removes: ClassVar[bool] = True
@@ -120,9 +124,9 @@ class Prune(Controller):
     ranker: AgentName
     """The agent that ranks; it does not speak otherwise."""
     keep: int = Field(ge=1)
-    """How many speakers go on."""
+    """Number of speakers that speak on."""
     after: int = Field(1, ge=1)
-    """The round after which to rank."""
+    """The round after which the ranker ranks."""
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         if context.state is None or context.round != self.after + 1:

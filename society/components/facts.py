@@ -1,12 +1,12 @@
-"""Facts that are known of a scenario before it runs, for rules that say when they can change nothing.
+"""Facts about a scenario that are known before it runs. From them, a component finds fields that change nothing.
 
-PhaseFacts      of a phase: given to its stop rules and controllers
-GateFacts       of the edges that have a gate
-DecisionFacts   of the voters: given to the decision
-TaskFacts       of the prompts: given to the task
+PhaseFacts      a phase, for its stop rules and controllers
+GateFacts       the edges that have a gate, for the gate
+DecisionFacts   the voters, for the decision
+TaskFacts       the prompts, for the task
 
-A rule answers with reasons, each with its remedy: `{"": why}` about the rule, `{"patience": why}` where a field is to
-blame. An empty mapping means that the rule may matter.
+A component answers with reasons, each with a remedy: `{"": reason}` for the whole component, `{"patience": reason}` for
+a field. An empty mapping means that the component may have an effect.
 """
 
 from __future__ import annotations
@@ -15,48 +15,57 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Reasons = Mapping[str, str]
-"""Why a rule, or one of its fields, changes nothing."""
+"""Reasons why a component ("") or one of its fields changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseFacts:
-    """A phase. `spoken_before` are those of its speakers that speak in an earlier phase. `least_turns` is the smallest
-    number of turns that a debate has when the first round of the phase ends; `most_turns` and `most_tokens` are the
-    largest numbers of turns and generated tokens when its last round begins. `random`: its graph may be drawn anew.
-    `changed` and `redrawn` are of a controller: one before it may change the graph, one after it draws it anew."""
+    """A phase."""
 
     rounds: int
     speakers: tuple[str, ...]
     spoken_before: frozenset[str]
+    """Speakers that speak in an earlier phase, too."""
     moderated: bool
     least_turns: int
+    """Minimum number of turns of a debate when the first round of the phase ends."""
     most_turns: int
+    """Maximum number of turns of a debate when the last round of the phase begins."""
     most_tokens: int
+    """Maximum number of generated tokens when the last round of the phase begins."""
     random: bool = True
+    """Whether another draw may give another graph."""
     changed: bool = False
+    """For a controller: whether a controller before it may change the graph."""
     redrawn: bool = False
+    """For a controller: whether a controller after it draws the graph again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateFacts:
-    """The edges that have a gate: their senders, those of them that have a confidence, and whether any reader may have
-    said something before it reads along such an edge."""
+    """The edges that have a gate."""
 
     senders: frozenset[str]
     confident: frozenset[str]
+    """Senders whose turns have a confidence."""
     readers_spoke: bool
+    """Whether any reader may have spoken before it reads along such an edge."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """The voters, with the largest number of turns that each may have; those that have a confidence; those that speak
-    in the last phase, and those of them whose prompt shows `candidates`. `candidates`: somebody speaks before it."""
+    """The voters."""
 
     turns: Mapping[str, int]
+    """Maximum number of turns of each voter."""
     confident: frozenset[str]
+    """Voters whose turns have a confidence."""
     last: frozenset[str]
+    """Voters that speak in the last phase."""
     shown_candidates: frozenset[str]
+    """Voters of the last phase whose prompt shows `candidates`."""
     candidates: bool
+    """Whether anybody speaks before the last phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ class TaskFacts:
 
 
 def listing(names: Iterable[str], most: int = 4) -> str:
-    """Write names for a message: at most `most` of them, quoted."""
+    """Return names for a message: at most `most` of them, quoted."""
     known = [repr(name) for name in names]
-    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
+    rest = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + rest

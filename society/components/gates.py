@@ -1,4 +1,4 @@
-"""Which messages an edge lets through: looked at each time a reader is about to read a sender."""
+"""Gates decide whether a message passes along an edge, each time a reader reads a sender."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ GATES = {
 
 
 class Gate(Component, ABC):
-    """An entry of an edge's `gate:`; a message passes when all of the edge's gates let it."""
+    """An entry of an edge's `gate:`. A message passes if all gates of the edge let it through."""
 
     reads_confidence: ClassVar[bool] = False
     """Whether the rule uses the confidences of turns or votes."""
 
     @abstractmethod
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
-        """Whether the reader, whose own latest turn is `reader`, is shown the sender's turn."""
+        """Return whether the reader is shown the sender's turn. `reader` is the reader's own latest turn, or None."""
 
     def idle(self, facts: GateFacts) -> Reasons:
         """Return why the gate lets everything through along these edges."""
@@ -41,7 +41,7 @@ class Gate(Component, ABC):
 
 
 class Answered(Gate):
-    """Only turns with a readable answer."""
+    """Passes turns with a readable answer."""
 
     kind: Literal["answered"] = "answered"
 
@@ -50,7 +50,7 @@ class Answered(Gate):
 
 
 class Differs(Gate):
-    """Only answers that are not the reader's own: agreement carries no news."""
+    """Passes answers that differ from the reader's own answer."""
 
     kind: Literal["differs"] = "differs"
 
@@ -64,12 +64,12 @@ class Differs(Gate):
 
 
 class Confident(Gate):
-    """Only turns whose confidence is at least `least`; one that states none does not pass."""
+    """Passes turns whose confidence is at least `least`. A turn without a confidence does not pass."""
 
     reads_confidence: ClassVar[bool] = True
     kind: Literal["confident"] = "confident"
     least: float = Field(0.5, ge=0, le=1)
-    """The least confidence that passes, in [0, 1]."""
+    """Minimum confidence, in [0, 1]."""
 
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         return sender.confidence is not None and sender.confidence >= self.least
@@ -77,7 +77,7 @@ class Confident(Gate):
     def blocks(self, facts: GateFacts) -> Reasons:
         if facts.confident:
             return {}
-        return {"": "no sender has a confidence, so nobody is ever read; set `confidence: stated` in the senders' role"}
+        return {"": "no sender has a confidence, so no message passes; set `confidence: stated` in the senders' role"}
 
     def idle(self, facts: GateFacts) -> Reasons:
         silent = sorted(facts.senders - facts.confident)
@@ -87,17 +87,16 @@ class Confident(Gate):
 
 
 class Similarity(Gate):
-    """Only texts unlike the reader's own: cosine similarity below `below` (as S2-MAD's filter of redundant views,
-    with counts of words and pairs of neighbouring words in place of a sentence encoder).
+    """Passes texts whose cosine similarity to the reader's own text is below `below`.
 
-    A message with another answer than the reader's always passes, as does one with an answer where the reader has
-    none. Where no answers can be compared, so does a text with other numbers, signs or negations, or with the same
-    words in another order.
+    After the redundancy filter of S2-MAD, with counts of words and word pairs in place of a sentence encoder. A message
+    whose answer differs from the reader's always passes, and so does an answer if the reader has none. If no answers
+    can be compared, texts with other numbers, signs, negations or word order pass as well.
     """
 
     kind: Literal["similarity"] = "similarity"
     below: float = Field(0.9, gt=0, le=1)
-    """Only a similarity below this passes; 1 lets through all but equal texts."""
+    """Similarity below which a text passes; 1 passes all texts but equal ones."""
 
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         if reader is None:
@@ -117,4 +116,4 @@ def compares_nothing(facts: GateFacts) -> Reasons:
     """Return why a gate that compares a message with the reader's own turn lets everything through."""
     if facts.readers_spoke:
         return {}
-    return {"": "holds nothing back: no reader has said anything before it reads; give the phase `rounds: 2`"}
+    return {"": "holds nothing back: no reader has spoken before it reads; give the phase `rounds: 2`"}

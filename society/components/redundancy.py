@@ -1,7 +1,7 @@
-"""How alike two texts are, word by word: numbers, signs, negations and the order of words count.
+"""Similarity of two texts by their words: numbers, signs, negations and word order count.
 
 similarity          cosine similarity of two texts, in [0, 1]
-differ_in_meaning   whether a number, sign, negation or the order of words differs
+differ_in_meaning   whether a number, sign, negation or the word order differs
 """
 
 from __future__ import annotations
@@ -24,34 +24,16 @@ _TOKEN = re.compile(
 )
 _BULLET = re.compile(r"^[^\S\n]*[-*+•]\s+(?=[^\s\d])", re.MULTILINE)
 _LIGHT = frozenset(".,;:!?\"'`*_#«»“”„…—")
-"""Signs that punctuate or format a text without changing what it says."""
-_NEGATIONS = frozenset(
-    {
-        "no",
-        "not",
-        "none",
-        "never",
-        "neither",
-        "nor",
-        "nobody",
-        "nothing",
-        "nowhere",
-        "cannot",
-        "without",
-        "incorrect",
-        "false",
-        "wrong",
-        "untrue",
-        "impossible",
-    }
+"""Signs that punctuate or format a text without changing its meaning."""
+_NEGATION = re.compile(
+    r"no|not|none|never|neither|nor|nobody|nothing|nowhere|cannot|without|incorrect|false|wrong|untrue|impossible|.*n't"
 )
 
 
 def similarity(one: str, other: str) -> float:
     """Return the cosine similarity of two texts' counts of words and of pairs of neighbouring words, in [0, 1].
 
-    It is 1 exactly where the texts have the same words, numbers and signs in the same order, and 0 where they share
-    none.
+    It is 1 only for texts with the same words, numbers and signs in the same order, and 0 for texts that share none.
     """
     a, b = tokens(one), tokens(other)
     if a == b:
@@ -65,9 +47,8 @@ def similarity(one: str, other: str) -> float:
 def differ_in_meaning(one: str, other: str) -> bool:
     """Return whether two texts have other numbers, signs or negations, or words that both have in another order."""
     a, b = tokens(one), tokens(other)
-    return [token for token in a if _is_decisive(token)] != [token for token in b if _is_decisive(token)] or (
-        _common(a, b) != _common(b, a)
-    )
+    decisive = [[token for token in text if _is_decisive(token)] for text in (a, b)]
+    return decisive[0] != decisive[1] or _common(a, b) != _common(b, a)
 
 
 def tokens(text: str) -> list[str]:
@@ -78,13 +59,13 @@ def tokens(text: str) -> list[str]:
 
 
 def _is_decisive(token: str) -> bool:
-    if token in _NEGATIONS or token.endswith("n't"):
+    if _NEGATION.fullmatch(token):
         return True
     return any(char.isdigit() for char in token) or not any(char.isalnum() for char in token)
 
 
 def _common(these: list[str], those: list[str]) -> list[str]:
-    """Return the words of `these` that both texts have once, in their order."""
+    """Return the words that occur once in each text, in the order of `these`."""
     once, others = Counter(these), Counter(those)
     return [token for token in these if once[token] == others[token] == 1]
 

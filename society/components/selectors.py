@@ -1,4 +1,4 @@
-"""Which of an agent's turns it learns from.
+"""Selectors choose the turns that become training rows.
 
 Source of the rules: Subramaniam et al. 2025 (arXiv 2501.05707), section 3 and algorithm 1; `success` is the rule of
 SiriuS (arXiv 2502.04780), section 3.
@@ -30,24 +30,26 @@ SELECTORS = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A turn that could be learned. `agrees`: its answer is the label. `agreed_first`: the agent's first answer in this
-    debate is the label. `success`: the society's decision is the label. `first_read`: the agent's first turn has a
-    readable answer."""
+    """A turn that may become a training row."""
 
     turn: Turn
     agrees: bool
+    """Whether the turn's answer is the label of its debate."""
     agreed_first: bool
+    """Whether the agent's first answer in the debate is the label."""
     success: bool
+    """Whether the society's decision is the label."""
     first_read: bool = True
+    """Whether the agent's first turn has a readable answer."""
 
 
 Chosen = list[tuple[Case, str]]
-"""The cases to learn from, each with the name of the rule that took it."""
+"""Cases to learn from, each with the name of the rule that chose it."""
 NOT_SELECTED = "not selected"
 
 
 class Selector(Component, ABC):
-    """The `select:` of a learner."""
+    """The `select:` of a learner: a rule that chooses training rows."""
 
     reads_confidence: ClassVar[bool] = False
     """Whether the rule uses the confidences of turns or votes."""
@@ -59,12 +61,12 @@ class Selector(Component, ABC):
         """Return the cases to learn from, in the order given."""
 
     def explain(self, cases: Sequence[Case], seed: int) -> Counter[str]:
-        """Return how many cases `choose` leaves out, by reason."""
+        """Return the number of cases that `choose` leaves out, by reason."""
         return Counter({NOT_SELECTED: len(cases) - len(self.choose(cases, seed))})
 
 
 class Agrees(Selector):
-    """Turns whose answer is the label: the generators' set, and STaR's and majority finetuning's."""
+    """Turns whose answer is the label: the set of generators, of STaR and of majority finetuning."""
 
     kind: Literal["agrees"] = "agrees"
 
@@ -97,7 +99,7 @@ class Critic(Selector):
         return [(case, rules[id(case)]) for case in cases if id(case) in rules]
 
     def _choose(self, cases: Sequence[Case], draw: random.Random) -> dict[int, str]:
-        """The rule that takes each of one agent's cases, by identity."""
+        """Return the rule that chooses each case of one agent, by the case's `id`."""
         corrected, stayed = split_cases(cases)
         suffix = ""
         if 0 < self.corrected_share < 1 and self.unmixed == "take" and not (corrected and stayed):
@@ -117,7 +119,7 @@ class Critic(Selector):
         return found
 
     def _reason(self, case: Case, corrected: bool, stayed: bool) -> str:
-        """Why a case was left out; whether its agent has cases of either kind."""
+        """Return why a case was left out. `corrected`, `stayed`: whether its agent has cases of that kind."""
         if not case.agrees:
             return NOT_SELECTED
         if not case.first_read:
@@ -137,7 +139,7 @@ def split_cases(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
 
 
 class Success(Selector):
-    """Every turn of a debate whose decision is the label, whatever the turn itself says (role chains)."""
+    """All turns of a debate whose decision is the label, whatever their own answers are (role chains)."""
 
     kind: Literal["success"] = "success"
 
@@ -146,7 +148,7 @@ class Success(Selector):
 
 
 class All(Selector):
-    """Every turn of a debate that has a label."""
+    """All turns of a debate that has a label."""
 
     kind: Literal["all"] = "all"
 

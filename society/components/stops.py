@@ -1,6 +1,6 @@
-"""When a phase ends before its last round: rules looked at after every round.
+"""Stop rules end a phase before its last round. They are evaluated after every round.
 
-In a scenario `stop:` lists rules, any of which ends the phase; a list inside the list must hold altogether.
+In a scenario, `stop:` lists rules, and any of them ends the phase. Of a list inside the list, all rules must hold.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class StopRule(Component, ABC):
 
     @abstractmethod
     def reached(self, state: RoundState) -> bool:
-        """Whether the phase ends after this round."""
+        """Return whether the phase ends after this round."""
 
     def idle(self, facts: PhaseFacts) -> Reasons:
-        """Return why the rule can never end this phase before its last round, or always ends it after the first."""
+        """Return why the rule can never end the phase early, or always ends it after the first round."""
         return {}
 
 
@@ -48,10 +48,10 @@ class Consensus(StopRule):
 
     kind: Literal["consensus"] = "consensus"
     share: float = Field(1.0, gt=0, le=1)
-    """Share of the round's speakers; one without a readable answer agrees with nobody."""
+    """Share of the round's speakers that must agree. A speaker without a readable answer agrees with nobody."""
     quorum: int = Field(2, ge=1)
-    """Smallest number of speakers that must agree, so that one answer among unreadable ones is no consensus. In a round
-    of fewer speakers, all of them."""
+    """Minimum number of speakers that must agree. In a round of fewer speakers, all must agree. So one answer among
+    unreadable ones is no consensus."""
 
     def reached(self, state: RoundState) -> bool:
         answers = [turn.answer for turn in state.latest.values() if turn.answer is not None]
@@ -73,14 +73,17 @@ class Consensus(StopRule):
 
 
 class Stability(StopRule):
-    """The distribution of answers has stopped moving: its total variation distance from the round before is at
-    most `distance` (0: nothing moved; 1: all did), `patience` rounds in a row."""
+    """The distribution of answers has stopped changing.
+
+    Its total variation distance to the previous round is at most `distance` (0: nothing changed; 1: everything did),
+    in `patience` consecutive rounds.
+    """
 
     kind: Literal["stability"] = "stability"
     distance: float = Field(0.0, ge=0, le=1)
-    """Largest total variation distance that counts as no move."""
+    """Maximum total variation distance that counts as no change."""
     patience: int = Field(1, ge=1)
-    """So many rounds in a row without a move."""
+    """Number of consecutive rounds without a change."""
 
     def reached(self, state: RoundState) -> bool:
         recent = state.rounds[-self.patience - 1 :]
@@ -93,18 +96,18 @@ class Stability(StopRule):
             why = f"needs {self.patience + 1} rounds, so it cannot end a phase of {facts.rounds} earlier"
             return {"patience": f"{why}; raise `rounds`"}
         if self.distance >= 1 - 1e-9:
-            return {"distance": "1 takes every change for no move; lower it"}
+            return {"distance": "1 counts every change as no change; lower it"}
         return {}
 
 
 class Budget(StopRule):
-    """The debate on this question has cost this much. The round that crosses the line is finished."""
+    """The debate on this question has reached a limit of tokens or turns. The current round is completed first."""
 
     kind: Literal["budget"] = "budget"
     tokens: int | None = Field(None, gt=0)
-    """Generated tokens."""
+    """Maximum number of generated tokens."""
     turns: int | None = Field(None, gt=0)
-    """Turns, those of helpers included."""
+    """Maximum number of turns, including those of helpers."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Budget:
@@ -130,14 +133,14 @@ class Budget(StopRule):
 
 
 class Verdict(StopRule):
-    """An agent, usually a judge, says so: its turn of this round matches `says`, or has a readable answer."""
+    """An agent, usually a judge, has a verdict: its turn of this round matches `says`, or has a readable answer."""
 
     kind: Literal["verdict"] = "verdict"
     agent: AgentName
-    """Whose turn is looked at."""
+    """The agent whose turn is read."""
     says: Pattern | None = None
-    """A regular expression, case ignored; without it any readable answer is a verdict. A text in which the search
-    takes too long is none, and the run says so."""
+    """A regular expression, case ignored. Without it, any readable answer is a verdict. If the search in a text takes
+    too long, the text is no verdict, and the run reports this."""
 
     def reached(self, state: RoundState) -> bool:
         turn = state.latest.get(self.agent)
@@ -159,7 +162,7 @@ class Verdict(StopRule):
 
 
 def _variation(before: Mapping[str, Turn], after: Mapping[str, Turn], state: RoundState) -> float:
-    """Total variation distance of two rounds' answer distributions; unreadable answers are one class."""
+    """Return the total variation distance of two rounds' answer distributions. Unreadable answers are one class."""
     answers = [(turn.answer, side) for side, turns in ((0, before), (1, after)) for turn in turns.values()]
     readable = [(answer, side) for answer, side in answers if answer is not None]
     classes = [[readable[i][1] for i in members] for members in group([a for a, _ in readable], state.same)]

@@ -49,5 +49,5 @@ class ExecutorContract:
         assert executor.side_by_side >= 1
 
     def test_it_is_plain_data(self, executor: ExecutorConfig) -> None:
-        """A run stores its scenario: what is written must be read back as the same."""
+        """A run stores its scenario, so a component that is written must be read back equal."""
         assert type(executor).model_validate_json(executor.model_dump_json(exclude_unset=True)) == executor

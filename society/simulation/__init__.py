@@ -1,1 +1,1 @@
-"""The engine: `simulate` runs every question, `debate` one of them, `reading` says who sees what."""
+"""The engine: `simulate` debates every question, `debate` one of them, `reading` determines who reads what."""

@@ -1,4 +1,4 @@
-"""Which agents a text names: whole names only, so that "agent-10" does not name agent-1."""
+"""Finds the names of agents in a text. Only whole names count: "agent-10" does not name agent-1."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 UNCLEAR = "No single speaker is named"
-"""Begins the remark on a moderator's turn that names no speaker, or several."""
+"""First words of the remark on a moderator's turn that names no speaker, or several."""
 
 
 def find_names(text: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that the text mentions as whole words, each once, in the order of the text.
+    """Return the names that occur in the text as whole words, each once, in the order of the text.
 
-    A text that is a name, but for blanks, names that agent alone. Letter case decides only between names that differ
-    in nothing else.
+    A text that equals a name, apart from blanks, names only that agent. Letter case matters only for names that do not
+    differ otherwise.
     """
     if text.strip() in names:
         return (text.strip(),)
@@ -30,6 +30,6 @@ def find_names(text: str, names: Sequence[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Compile any of the names, the longest first; what surrounds it cannot belong to a longer name."""
+    """Return a pattern for any of the names, the longest first; the characters around it belong to no longer name."""
     longest_first = sorted(names, key=len, reverse=True)
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w]|-\w)", re.IGNORECASE)

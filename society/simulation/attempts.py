@@ -1,13 +1,13 @@
-"""An answer from a backend that may fail: a time limit, a look at what came back, another try where that may help.
+"""Requests to a backend that may fail: a time limit, a check of the reply, and retries with exponential back-off.
 
-What a failure is, and what becomes of it:
+Kinds of failures, and their consequences:
 
-    TransientError, timeouts, lost connections, no memory   tried again, with growing waits; then the turn has failed
-    any other error of the backend, its bugs included       the turn has failed, with the cause
-    what is no reply: None, bytes, over `LONGEST`           the turn has failed, with the cause
-    NULs and lone surrogates in a reply                     replaced by U+FFFD before anybody reads them
-    an empty reply, one cut at `max_tokens`                 replies: the same request would give the same again
-    InputError, ContextOverflowError, StoreError            the end of the run: a person must change something
+    TransientError, timeouts, lost connections, no memory   retried with growing waits; then the turn fails
+    any other error of the backend, including its bugs      the turn fails, with the cause
+    no valid reply: None, bytes, over `MAX_CHARACTERS`      the turn fails, with the cause
+    NULs and lone surrogates in a reply                     replaced by U+FFFD before the reply is used
+    an empty reply, or one cut off at `max_tokens`          valid: the same request would give the same reply again
+    InputError, ContextOverflowError, StoreError            the run ends: the user must change something
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIES = 6
-"""Attempts at a turn whose failure may pass."""
+"""Maximum number of attempts at a turn after transient failures."""
 FIRST_WAIT = 0.5
-"""Seconds that the first wait between attempts takes at most; each further one may be twice as long."""
+"""Maximum seconds of the first wait between attempts; the maximum doubles with each further wait."""
 LONGEST_WAIT = 600.0
-"""Seconds: a server that asks for a longer wait than this is not waited for."""
-LONGEST = 10_000_000
-"""Characters of the longest reply that is taken for one."""
+"""Maximum seconds that a server may ask to wait. If it asks for more, the turn fails."""
+MAX_CHARACTERS = 10_000_000
+"""Maximum number of characters of a valid reply."""
 MAX_ROUNDING = 1e-3
-"""Maximum amount by which rounding may lift the sum of log-probabilities above 0."""
+"""Maximum amount by which rounding may raise the sum of log-probabilities above 0."""
 MAX_LOGPROB = 1e300
 """Maximum absolute value of a log-probability that a store holds."""
 FINISH_REASONS = get_args(FinishReason)
@@ -45,10 +45,10 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 async def ask(backend: Backend, request: GenerateRequest, timeout: float | None, watch: Stopwatch) -> GenerateOutput:
-    """Return the backend's reply, fit to be stored. `timeout` is in seconds, for each attempt.
+    """Return the backend's reply, checked and cleaned for the store. `timeout`: seconds for each attempt.
 
-    The seconds of its usage are those that `watch` has charged for all attempts, whatever the backend has measured.
-    Raises `BackendError` when there is no reply, other errors of ours as they are.
+    The seconds of its usage are those that `watch` measured over all attempts. Raises `BackendError` if there is no
+    valid reply. Other errors with a remedy pass unchanged.
     """
     for attempt in range(TRIES):
         try:
@@ -65,13 +65,15 @@ async def ask(backend: Backend, request: GenerateRequest, timeout: float | None,
 
 
 def jitter(seed: int, attempt: int) -> float:
-    """Seconds to wait after this attempt (from 0): uniform up to a limit that doubles each time, so that those who
-    failed together do not come back together. Drawn from the turn's own seed."""
+    """Return the seconds to wait after this attempt (from 0): uniform up to a limit that doubles each time.
+
+    So requests that failed together do not return together. The draw depends on the turn's seed.
+    """
     return float(FIRST_WAIT * 2**attempt * derive_seed(seed, "wait", attempt) / 2**31)
 
 
 async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | None) -> GenerateOutput:
-    """One call, its failures told as errors of ours."""
+    """Call the backend once. Raise its failures as `BackendError` or `TransientError`."""
     try:
         if timeout is None:
             return await backend.generate(request)
@@ -83,13 +85,13 @@ async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | 
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody cancelled us: left alone, it would end the debate without a word.
+        # This task was not cancelled: the error would end the debate without a message.
         raise TransientError("The backend cancelled its own work.", "Run again with --resume.") from None
     except TimeoutError as error:
         if timeout is not None and limit.expired():
-            raise TransientError(f"No reply within {timeout:g} s.", "Raise `timeout`, or ask for less.") from None
+            raise TransientError(f"No reply within {timeout:g} s.", "Raise `timeout`, or lower max_tokens.") from None
         raise TransientError(
-            f"The backend waited too long: {describe_error(error)}.", "Look at what it waits for."
+            f"The backend waited too long: {describe_error(error)}.", "Check what the backend waits for."
         ) from error
     except ConnectionError as error:
         raise TransientError(
@@ -108,28 +110,28 @@ async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | 
 
 
 def storable(text: str) -> str:
-    """The text with U+FFFD for what a store, a tokenizer or a page cannot hold: NULs and lone surrogates."""
+    """Return the text with U+FFFD in place of NULs and lone surrogates, which stores, tokenizers and pages refuse."""
     return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
 
 
 def checked(output: GenerateOutput) -> GenerateOutput:
-    """The output, its text cleaned of what cannot be stored. Raises `BackendError` if it is no reply."""
+    """Return the output with text that can be stored. Raises `BackendError` if it is no valid reply."""
     if not isinstance(output, GenerateOutput) or not isinstance(output.text, str):
         what = type(output.text if isinstance(output, GenerateOutput) else output).__name__
-        raise _broken(f"it gave {what}, not a GenerateOutput with text")
-    if len(output.text) > LONGEST:
-        raise _broken(f"its reply has {len(output.text):,} characters, more than {LONGEST:,}")
+        raise _broken(f"it returned {what}, not a GenerateOutput with text")
+    if len(output.text) > MAX_CHARACTERS:
+        raise _broken(f"its reply has {len(output.text):,} characters, more than {MAX_CHARACTERS:,}")
     if output.finish_reason not in FINISH_REASONS or not _is_usage(output.usage):
-        raise _broken(f"its finish_reason or usage is none: {output.finish_reason!r:.80}, {output.usage!r:.200}")
+        raise _broken(f"its finish_reason or usage is invalid: {output.finish_reason!r:.80}, {output.usage!r:.200}")
     if not _are_tokens(output.tokens):
-        raise _broken("its tokens are no tuple of whole numbers from 0 to 2**31 - 1")
+        raise _broken("its tokens are not a tuple of whole numbers from 0 to 2**31 - 1")
     if (text := storable(output.text)) != output.text:
         output = replace(output, text=text)
     return replace(output, logprob=_clean_logprob(output.logprob))
 
 
 def _clean_logprob(logprob: float | None) -> float | None:
-    """Return the log-probability, without a rounding error above 0; None where it is no log-probability."""
+    """Return the log-probability, without a rounding error above 0; None if it is no log-probability."""
     if logprob is None or not -MAX_LOGPROB <= logprob <= MAX_ROUNDING:  # NaN fails both
         return None
     return min(logprob, 0.0)

@@ -1,7 +1,7 @@
-"""Seconds of a backend, shared among the requests that it answers at the same time.
+"""Seconds of a backend, shared among the requests that are in flight at the same time.
 
-While n requests are in flight, each is charged one n-th of the time that passes. So the seconds of all requests add up
-to the time in which at least one was in flight: the time that the backend was at work.
+While n requests are in flight, each gets one n-th of the time that passes. So the seconds of all requests add up to the
+time in which at least one request was in flight: the busy time of the backend.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ def loop_time() -> float:
 
 @dataclass
 class FairClock:
-    """The clock of one backend."""
+    """The clock of one backend, which shares its time equally among the requests in flight."""
 
     now: Callable[[], float] = loop_time
     in_flight: int = 0
     charged: float = 0.0
-    """Seconds that a request would have been charged that was in flight from the beginning."""
+    """Seconds of a hypothetical request that has been in flight since the start."""
     _looked: float = 0.0
 
     def start(self) -> float:
-        """Note that a request begins, and return what `charged` is then."""
+        """Record the start of a request, and return the current value of `charged`."""
         self._advance()
         self.in_flight += 1
         return self.charged
 
     def stop(self, since: float) -> float:
-        """Note that a request ends that began at `since`, and return its share in seconds."""
+        """Record the end of a request that started at the value `since`, and return its share in seconds."""
         self._advance()
         self.in_flight -= 1
         return self.charged - since
@@ -48,14 +48,14 @@ class FairClock:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Adds up what one turn is charged, over all attempts at it; waits between attempts are free."""
+    """The seconds of one turn over all attempts at it, without the waits between them."""
 
     clock: FairClock
     seconds: float = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Charge the turn for the time within."""
+        """Add the share of the time inside the block to the turn."""
         since = self.clock.start()
         try:
             yield

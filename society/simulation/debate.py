@@ -1,7 +1,7 @@
-"""One question, debated once: phases in order, rounds in time, each agent speaking when what it reads is said.
+"""One debate on one question: the phases in order, and each agent as soon as the turns that it reads are finished.
 
-Within a phase there is no barrier: an agent goes on to its next round as soon as the turns it reads are there.
-Only a phase that looks at whole rounds (stop rules, controllers, a moderator) waits for each round to end.
+Within a phase there is no barrier: an agent starts its next round as soon as the turns that it reads are finished.
+Only a phase with stop rules, controllers or a moderator waits for the end of each round.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from society.components.controllers import ControlContext
 from society.components.decisions.base import vote_of
@@ -21,7 +21,7 @@ from society.core.types import Ballot, Decision, Item, RoundState, Same, Turn, T
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
 from society.simulation.agent_names import UNCLEAR, find_names
-from society.simulation.reading import Delivery, RoundPlan, Said, check_round, deliver, everything, plan_round
+from society.simulation.reading import Delivery, RoundPlan, Transcript, check_round, deliver, last_turns, plan_round
 from society.simulation.speaker import Speaker
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ class Debate:
     item: Item
     iteration: int
     sample: int
-    plans: Mapping[str, RoundPlan]  # the unchanging round plan of each phase that has one
-    said: Said = field(default_factory=Said)
+    plans: Mapping[str, RoundPlan]
+    """The round plans of phases in which all rounds have the same plan."""
+    transcript: Transcript = field(default_factory=Transcript)
     usage: Usage = field(default_factory=Usage)
-    spoken: int = 0
+    turns: int = 0
     _candidates: tuple[str, ...] = ()
     _waiting: dict[tuple[int, str], asyncio.Future[None]] = field(default_factory=dict)
     _finished: set[tuple[int, str]] = field(default_factory=set)
@@ -54,31 +55,31 @@ class Debate:
         self.correct = guarded(self.task, self.task.correct, place)
 
     async def run(self) -> Decision:
-        """Play every phase and decide."""
+        """Run every phase, and return the decision."""
         for phase in self.society.phases:
-            answers = [self.said.stand(name) for name in self._speakers(phase.index)]
+            answers = [self.transcript.last_speaker_turn(name) for name in self._speakers(phase.index)]
             self._candidates = prompts.candidates(answers, self.same)
             self._waiting.clear()
             self._finished.clear()
-            await self._play(phase)
+            await self._run_phase(phase)
         return self._decide()
 
     def _speakers(self, before: int) -> list[str]:
-        """The agents that speak in a phase before this one; not those that only help."""
-        spoken = {name for phase in self.society.phases[:before] for name in phase.speakers}
-        return [name for name in self.society.agents if name in spoken]
+        """Return the agents that speak in a phase before this one, without those that only help."""
+        speakers = {name for phase in self.society.phases[:before] for name in phase.speakers}
+        return [name for name in self.society.agents if name in speakers]
 
-    async def _play(self, phase: PhasePlan) -> None:
+    async def _run_phase(self, phase: PhasePlan) -> None:
         if phase.spec.schedule == "moderated":
             await self._moderated(phase)
         elif phase.spec.stop or phase.spec.controllers:
             await self._round_by_round(phase)
         else:
             rounds = range(1, phase.spec.rounds + 1)
-            await self._rounds(phase, {number: self._plan(phase, number) for number in rounds})
+            await self._run_rounds(phase, {number: self._plan(phase, number) for number in rounds})
 
     def _plan(self, phase: PhasePlan, number: int, graph: nx.DiGraph[str] | None = None) -> RoundPlan:
-        """The plan of a round over this graph, or over the phase's own."""
+        """Return the plan of a round over this graph, or over the phase's own graph."""
         if graph is None and phase.name in self.plans:
             return self.plans[phase.name]
         graph = phase.graph() if graph is None else graph
@@ -86,18 +87,18 @@ class Debate:
         check_round(plan, phase)
         return plan
 
-    async def _rounds(self, phase: PhasePlan, plans: Mapping[int, RoundPlan]) -> None:
-        """Play these rounds: one coroutine per speaker, each going on as soon as it can."""
+    async def _run_rounds(self, phase: PhasePlan, plans: Mapping[int, RoundPlan]) -> None:
+        """Run these rounds with one coroutine per speaker."""
         speakers = dict.fromkeys(name for plan in plans.values() for name in plan.speakers)
         if len(speakers) == 1:
-            await self._live(phase, next(iter(speakers)), plans)
+            await self._run_speaker(phase, next(iter(speakers)), plans)
             return
         async with asyncio.TaskGroup() as group:
             for name in speakers:
-                group.create_task(self._live(phase, name, plans))
+                group.create_task(self._run_speaker(phase, name, plans))
 
-    async def _live(self, phase: PhasePlan, name: str, plans: Mapping[int, RoundPlan]) -> None:
-        """One agent's part in these rounds."""
+    async def _run_speaker(self, phase: PhasePlan, name: str, plans: Mapping[int, RoundPlan]) -> None:
+        """Run one agent's turns of these rounds, each after the turns that it reads."""
         for number, plan in plans.items():
             if name not in plan.edges:
                 continue
@@ -105,7 +106,7 @@ class Debate:
                 place = (number if edge.same_round else number - 1, edge.sender)
                 if place not in self._finished:
                     await self._wait_for(place, plans)
-            await self._turn(phase, number, name, plan)
+            await self._take_turn(phase, number, name, plan)
             self._finished.add((number, name))
             if (waited := self._waiting.pop((number, name), None)) is not None:
                 waited.set_result(None)
@@ -118,11 +119,11 @@ class Debate:
             self._waiting[place] = asyncio.get_running_loop().create_future()
         await self._waiting[place]
 
-    async def _turn(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
-        """The agent's turn of this round; its latest one where it has nothing to read and the phase lets it rest."""
+    async def _take_turn(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
+        """Return the agent's turn of this round; its last one if it reads nothing and the phase has `speak: heard`."""
         turn = self._id(phase, number, name)
-        delivery = deliver(plan.edges[name], self.said, phase, turn, self.same, self.society.scenario.seed)
-        latest = self.said.stand(name)
+        delivery = deliver(plan.edges[name], self.transcript, phase, turn, self.same, self.society.scenario.seed)
+        latest = self.transcript.last_speaker_turn(name)
         if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
             return latest
         summary, reads = "", delivery.sources
@@ -132,7 +133,7 @@ class Debate:
         return await self._speak(phase, turn, phase.agents[name], delivery, reads, summary=summary)
 
     async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
-        """What the summarizer makes of these messages for this reader; it keeps no memory of other readers."""
+        """Return the summarizer's turn on the messages of this reader. It does not see its turns for other readers."""
         agent = phase.agents[phase.spec.summarizer]
         turn = self._id(phase, reader.round, f"{agent.name}/{reader.agent}")
         heard = Delivery(delivery.to_summarize, ())
@@ -151,18 +152,17 @@ class Debate:
         helping: bool = False,
     ) -> Turn:
         if own is None:
-            own = [earlier for earlier in self.said.of(turn.agent) if earlier.status == "ok"]
-        values = prompts.variables(
-            turn, agent, phase, self.item, self.task.instruction, delivery,
-            summary=summary, own=own, candidates=prompts.lettered(self._candidates),
-        )  # fmt: skip
+            own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.status == "ok"]
+        more: dict[str, Any] = {"summary": summary, "own": own}
+        more["candidates"] = prompts.with_letters(self._candidates)
         if choices:
-            values["choices"] = choices
+            more["choices"] = choices
+        values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **more)
         chat = prompts.build_chat(agent, values, own)
         done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
-        self.said.add(phase.index, turn.round, done, helping)
+        self.transcript.add(phase.index, turn.round, done, helping)
         self.usage += done.usage
-        self.spoken += 1
+        self.turns += 1
         return done
 
     async def _round_by_round(self, phase: PhasePlan) -> None:
@@ -172,7 +172,7 @@ class Debate:
             if graph is not None:
                 graph = await self._controlled(phase, graph, number, rounds)
             plan = self._plan(phase, number, graph)
-            await self._rounds(phase, {number: plan})
+            await self._run_rounds(phase, {number: plan})
             rounds.append(self._latest(plan.reading))
             if stops(phase, self._state(rounds), self._place(phase, number)):
                 return
@@ -180,7 +180,7 @@ class Debate:
     async def _controlled(
         self, phase: PhasePlan, graph: nx.DiGraph[str], number: int, rounds: list[dict[str, Turn]]
     ) -> nx.DiGraph[str]:
-        """The graph of this round: each controller in turn changes what the one before it has left."""
+        """Return the graph of this round. Each controller changes the result of the one before it."""
         drawn = [phase.graph()]
 
         def redraw(seed: int) -> nx.DiGraph[str]:
@@ -203,27 +203,29 @@ class Debate:
         return graph
 
     async def _ask(self, phase: PhasePlan, number: int, about: tuple[str, ...], name: str) -> Turn:
-        """A helper's turn about what these agents said last."""
-        heard = everything(self.said, about)
+        """Return a helper's turn on the last turns of these agents."""
+        heard = last_turns(self.transcript, about)
         turn = self._id(phase, number, name)
         return await self._speak(phase, turn, phase.agents[name], heard, heard.sources, helping=True)
 
     async def _moderated(self, phase: PhasePlan) -> None:
-        """Each round the moderator, who has read everything, names the one who speaks."""
+        """Run a moderated phase: in each round the moderator reads the last turns and names the speaker."""
         chair = phase.agents[phase.spec.moderator]
         rounds: list[dict[str, Turn]] = []
         for number in range(1, phase.spec.rounds + 1):
-            heard = everything(self.said, phase.speakers)
+            heard = last_turns(self.transcript, phase.speakers)
             turn = self._id(phase, number, chair.name)
             choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers, helping=True)
-            await self._turn(phase, number, self._chosen(choice, phase.speakers), self._plan(phase, number))
+            await self._take_turn(phase, number, self._chosen(choice, phase.speakers), self._plan(phase, number))
             rounds.append(self._latest(phase.speakers))
             if stops(phase, self._state(rounds), self._place(phase, number)):
                 return
 
     def _chosen(self, choice: Turn, speakers: tuple[str, ...]) -> str:
-        """The speaker that the moderator names. Where it names none or several, the speakers take turns, and the
-        moderator's turn is stored with a remark that says so."""
+        """Return the speaker that the moderator names.
+
+        If it names none or several, the speakers take turns, and a remark is stored with the moderator's turn.
+        """
         named = find_names(choice.text, speakers)
         if len(named) == 1:
             return named[0]
@@ -234,11 +236,11 @@ class Debate:
         return chosen
 
     def _latest(self, names: Iterable[str]) -> dict[str, Turn]:
-        """Where these agents stand: what each said last, in this round or before it."""
-        return {name: turn for name in names if (turn := self.said.stand(name)) is not None}
+        """Return the last turn of each agent as a speaker, from this round or an earlier one."""
+        return {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
 
     def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
-        return RoundState(rounds, self.usage, self.spoken, self.same, self.speaker.store.annotate)
+        return RoundState(rounds, self.usage, self.turns, self.same, self.speaker.store.annotate)
 
     def _id(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
         return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)
@@ -250,8 +252,8 @@ class Debate:
     def _decide(self) -> Decision:
         voters = self.society.voters
         ballot = Ballot(
-            votes=[vote_of(name, self.said.stand(name)) for name in voters],
-            history={name: self.said.stands(name) for name in voters},
+            votes=[vote_of(name, self.transcript.last_speaker_turn(name)) for name in voters],
+            history={name: self.transcript.speaker_turns(name) for name in voters},
             candidates=self._candidates,
             same=self.same,
             seed=self._seed(self.society.phases[-1], 0, "decision"),

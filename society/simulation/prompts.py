@@ -1,4 +1,4 @@
-"""From an agent's place in a debate to the chat that its model is given."""
+"""Builds the chat that a model receives from the state of a debate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CANDIDATE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def variables(
     turn: TurnId, agent: AgentPlan, phase: PhasePlan, item: Item, instruction: str, delivery: Delivery, **more: Any
 ) -> dict[str, Any]:
-    """What a template may use; docs/reference/scenarios.md describes each. `more` has summary, own and candidates."""
+    """Return the variables of templates; docs/reference/scenarios.md describes them. `more`: summary, own, candidates."""
     return {
         "question": item.question,
         "choices": item.choices,
@@ -37,22 +37,22 @@ def variables(
 
 
 def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]) -> tuple[ChatMessage, ...]:
-    """System message, the agent's own earlier turns as far as it remembers them, and what it is asked now."""
-    spoken = [turn for turn in earlier if turn.status == "ok"]
+    """Return the chat of a turn: system message, the agent's remembered earlier turns, and the current prompt."""
+    remembered = [turn for turn in earlier if turn.status == "ok"]
     if agent.role.memory is not None:
-        spoken = spoken[len(spoken) - agent.role.memory :] if agent.role.memory < len(spoken) else spoken
+        remembered = remembered[max(len(remembered) - agent.role.memory, 0) :]
     chat = [ChatMessage("system", render(agent.role.system, values))] if agent.role.system else []
-    for turn in spoken:
+    for turn in remembered:
         chat += [turn.messages[-1], ChatMessage("assistant", turn.text)]
     return (*chat, ChatMessage("user", render(agent.role.prompt, values)))
 
 
 def candidates(turns: Sequence[Turn | None], same: Same) -> tuple[str, ...]:
-    """The distinct answers among these turns, in the order first given."""
+    """Return the distinct answers among these turns, in the order first given."""
     answers = [turn.answer for turn in turns if turn is not None and turn.answer is not None]
     return tuple(answers[members[0]] for members in group(answers, same))
 
 
-def lettered(answers: Sequence[str]) -> list[dict[str, str]]:
-    """Candidates as templates see them: a letter and an answer each (26 at most)."""
+def with_letters(answers: Sequence[str]) -> list[dict[str, str]]:
+    """Return candidates for templates: a letter and an answer each, at most 26."""
     return [{"letter": letter, "answer": answer} for letter, answer in zip(CANDIDATE_LETTERS, answers, strict=False)]

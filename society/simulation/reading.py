@@ -1,8 +1,8 @@
-"""Who reads what in a round: the graph, the schedule and the edges' views, turned into messages.
+"""Determines what each agent reads in a round, from the graph, the schedule and the views of edges.
 
-plan_round     a graph and a schedule -> for each reader, its edges, each to this round or the one before
-Said           all that has been said in a debate so far
-deliver        one edge's turns -> the messages that its view shows
+plan_round     a graph and a schedule -> the edges of each reader, to this round or the previous one
+Transcript     the turns of a debate so far
+deliver        the edges of a reader -> the messages that the reader is shown
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import networkx as nx
 
 NO_ANSWER = "(no readable answer)"
-"""Shown along an answer-only edge when nothing could be read from the turn."""
+"""Text shown along an answer-only edge if the turn has no readable answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A reader's tie to a sender: read in the same round, or as of the round before."""
+    """An edge from a sender to a reader. `same_round`: the reader waits for the sender's turn of the same round."""
 
     sender: str
     view: EdgeView
@@ -40,31 +40,33 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class RoundPlan:
-    """One round: its speakers in the order in which they speak and in the order in which they are read, and each
-    speaker's edges in reading order."""
+    """The speakers and edges of one round."""
 
     speakers: tuple[str, ...]
+    """Speakers in speaking order."""
     reading: tuple[str, ...]
+    """Speakers in reading order."""
     edges: Mapping[str, tuple[Edge, ...]]
+    """The edges of each speaker, in reading order."""
 
 
 def plan_round(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> RoundPlan:
-    """What the schedule makes of the graph in round `number` of the phase."""
+    """Return the plan of round `number` of a phase over this graph, by the phase's schedule."""
     reading = _reading_order(phase, graph, number, seed)
     speaking = _speaking_order(phase, graph, reading)
-    spoken, read = ({name: i for i, name in enumerate(order)} for order in (speaking, reading))
+    speaking_place, reading_place = ({name: i for i, name in enumerate(order)} for order in (speaking, reading))
     edges: dict[str, tuple[Edge, ...]] = {}
     for reader in speaking:
         found = [
-            Edge(u, _view(phase, data), _in_same_round(phase, u, reader, data, spoken))
+            Edge(u, _view(phase, data), _in_same_round(phase, u, reader, data, speaking_place))
             for u, _, data in graph.in_edges(reader, data=True)
         ]
-        edges[reader] = tuple(sorted(found, key=lambda edge: read.get(edge.sender, -1)))
+        edges[reader] = tuple(sorted(found, key=lambda edge: reading_place.get(edge.sender, -1)))
     return RoundPlan(speaking, reading, edges)
 
 
 def _reading_order(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> tuple[str, ...]:
-    """The speakers of the round as the phase's `order` has them: what readers and helpers are shown follows it."""
+    """Return the speakers of the round in the phase's `order`. Readers and helpers see messages in this order."""
     present = [name for name in phase.speakers if name in graph]
     if phase.spec.order == "reversed":
         present.reverse()
@@ -74,7 +76,7 @@ def _reading_order(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: 
 
 
 def _speaking_order(phase: PhasePlan, graph: nx.DiGraph[str], reading: tuple[str, ...]) -> tuple[str, ...]:
-    """The same speakers; in a topological phase each after those that it reads."""
+    """Return the same speakers in speaking order: in a topological phase, each after the agents that it reads."""
     if phase.spec.schedule != "topological":
         return reading
     import networkx as nx
@@ -111,76 +113,79 @@ def _merge(base: EdgeView, own: str) -> EdgeView:
 
 
 @dataclass(slots=True)
-class Said:
-    """Everything said in one debate: each agent's turns in the order spoken, with their place in time."""
+class Transcript:
+    """The turns of one debate: for each agent, in speaking order, with the phase's index and the round."""
 
     turns: dict[str, list[tuple[int, int, Turn]]] = field(default_factory=dict)
-    _stands: dict[str, list[Turn]] = field(default_factory=dict)
+    _speaker_turns: dict[str, list[Turn]] = field(default_factory=dict)
 
     def add(self, phase: int, number: int, turn: Turn, helping: bool = False) -> None:
-        """Record a turn of `phase` (its index), round `number`. `helping`: the agent spoke as the phase's moderator,
-        ranker or summarizer, so the turn is no answer to the question."""
+        """Add a turn of `phase` (its index), round `number`.
+
+        `helping`: the agent spoke as moderator, ranker or summarizer, so its turn does not answer the question.
+        """
         self.turns.setdefault(turn.id.agent, []).append((phase, number, turn))
         if not helping:
-            self._stands.setdefault(turn.id.agent, []).append(turn)
+            self._speaker_turns.setdefault(turn.id.agent, []).append(turn)
 
-    def until(self, agent: str, phase: int, number: int, window: int) -> list[Turn]:
-        """The agent's latest `window` turns that did not fail, spoken at or before this phase and round."""
-        spoken = self.turns.get(agent, ())
+    def window(self, agent: str, phase: int, number: int, size: int) -> list[Turn]:
+        """Return the agent's last `size` successful turns up to this phase and round, oldest first."""
         found: list[Turn] = []
-        for p, r, turn in reversed(spoken):
+        for p, r, turn in reversed(self.turns.get(agent, ())):
             if (p, r) <= (phase, number) and turn.status == "ok":
                 found.append(turn)
-                if len(found) == window:
+                if len(found) == size:
                     break
         return found[::-1]
 
-    def of(self, agent: str) -> list[Turn]:
-        """All turns of an agent, failed ones included."""
+    def turns_of(self, agent: str) -> list[Turn]:
+        """Return all turns of an agent, including failed ones."""
         return [turn for _, _, turn in self.turns.get(agent, ())]
 
-    def ids(self) -> Iterator[TurnId]:
-        """Every turn of the debate, failed ones included."""
-        return (turn.id for spoken in self.turns.values() for _, _, turn in spoken)
+    def turn_ids(self) -> Iterator[TurnId]:
+        """Yield the identity of every turn, including failed ones."""
+        return (turn.id for turns in self.turns.values() for _, _, turn in turns)
 
-    def stands(self, agent: str) -> list[Turn]:
-        """The agent's turns as a speaker, failed ones included: where it stands. All its turns if it only helped."""
-        return self._stands.get(agent) or self.of(agent)
+    def speaker_turns(self, agent: str) -> list[Turn]:
+        """Return the agent's turns as a speaker, including failed ones; all its turns if it only helped."""
+        return self._speaker_turns.get(agent) or self.turns_of(agent)
 
-    def stand(self, agent: str) -> Turn | None:
-        """The latest of `stands`."""
-        turns = self.stands(agent)
+    def last_speaker_turn(self, agent: str) -> Turn | None:
+        """Return the last of `speaker_turns`, or None."""
+        turns = self.speaker_turns(agent)
         return turns[-1] if turns else None
 
-    def latest(self, agent: str) -> Turn | None:
-        """The agent's latest turn, failed or not."""
-        spoken = self.turns.get(agent)
-        return spoken[-1][2] if spoken else None
+    def last_turn(self, agent: str) -> Turn | None:
+        """Return the agent's last turn, failed or not, or None."""
+        turns = self.turns.get(agent)
+        return turns[-1][2] if turns else None
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What arrives at a reader: messages to read, and messages that it will only see summarised."""
+    """The messages of a reader's turn: those shown as they are, and those shown in a summary."""
 
     messages: tuple[Message, ...]
     to_summarize: tuple[Message, ...]
 
     @property
     def sources(self) -> tuple[TurnId, ...]:
-        """The turns behind it all."""
+        """The turns that the messages come from."""
         return tuple(message.source for message in (*self.messages, *self.to_summarize))
 
 
-def deliver(edges: Iterable[Edge], said: Said, phase: PhasePlan, reader: TurnId, same: Same, seed: int) -> Delivery:
-    """What the reader is shown at its turn: windows, gates and the cap applied, in reading order."""
-    own = said.stand(reader.agent)
-    arrived = [
-        (edge, turn)
-        for edge in edges
-        if edge.view.show != "nothing"
-        for turn in said.until(edge.sender, phase.index, reader.round - (0 if edge.same_round else 1), edge.view.window)
-        if not edge.view.gate or _passes(edge, turn, own, same, reader)
-    ]
+def deliver(
+    edges: Iterable[Edge], transcript: Transcript, phase: PhasePlan, reader: TurnId, same: Same, seed: int
+) -> Delivery:
+    """Return the messages of the reader's turn in reading order, after windows, gates and the cap."""
+    own = transcript.last_speaker_turn(reader.agent)
+    arrived: list[tuple[Edge, Turn]] = []
+    for edge in edges:
+        if edge.view.show != "nothing":
+            number = reader.round if edge.same_round else reader.round - 1
+            for turn in transcript.window(edge.sender, phase.index, number, edge.view.window):
+                if not edge.view.gate or _passes(edge, turn, own, same, reader):
+                    arrived.append((edge, turn))
     if phase.spec.cap is not None and len(arrived) > phase.spec.cap:
         arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
     labels = _labels([edge for edge, _ in arrived])
@@ -216,7 +221,7 @@ def _capped(arrived: list[tuple[Edge, Turn]], cap: int, seed: int) -> list[tuple
 
 
 def _labels(edges: Sequence[Edge]) -> dict[str, str]:
-    """What the senders of anonymous edges are called instead: by their place among all senders."""
+    """Return labels for the senders of anonymous edges, by their place among all senders."""
     hidden = {edge.sender for edge in edges if edge.view.anonymous}
     if not hidden:
         return {}
@@ -229,17 +234,14 @@ def _message(edge: Edge, turn: Turn, labels: Mapping[str, str]) -> Message:
     return Message(labels.get(edge.sender, edge.sender), text, turn.answer, turn.id.round, turn.confidence, turn.id)
 
 
-def everything(said: Said, agents: Iterable[str]) -> Delivery:
-    """The latest turn of each agent in full: what a moderator, ranker or judge of the round is shown."""
-    turns = [turn for agent in agents if (turn := said.latest(agent)) is not None and turn.status == "ok"]
+def last_turns(transcript: Transcript, agents: Iterable[str]) -> Delivery:
+    """Return the last turn of each agent in full, for a moderator or a ranker."""
+    turns = [turn for agent in agents if (turn := transcript.last_turn(agent)) is not None and turn.status == "ok"]
     return Delivery(tuple(Message(t.id.agent, t.text, t.answer, t.id.round, t.confidence, t.id) for t in turns), ())
 
 
 def check_round(plan: RoundPlan, phase: PhasePlan) -> None:
-    """Refuse a round in which agents wait for each other.
-
-    Raises `InputError` naming the phase: edges read in the same round must form no cycle.
-    """
+    """Raise `InputError` if agents wait for each other: edges read in the same round must not form a cycle."""
     import networkx as nx
 
     waits = nx.DiGraph((e.sender, reader) for reader, edges in plan.edges.items() for e in edges if e.same_round)
@@ -247,5 +249,5 @@ def check_round(plan: RoundPlan, phase: PhasePlan) -> None:
         cycle = " -> ".join(u for u, _ in nx.find_cycle(waits))
         raise InputError(
             f"In phase {phase.name!r} agents wait for each other in a circle: {cycle}.",
-            "Edges read in the same round (a topological schedule, `within`) must form no cycle.",
+            "Remove an edge: edges read in the same round (a topological schedule, `within`) must not form a cycle.",
         )

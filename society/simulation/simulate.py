@@ -1,4 +1,4 @@
-"""Every question of a task, each in its own debate, many under way at once."""
+"""Debates every question of a task, many of them concurrently."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from society.answers.undecided import undecided_with
+from society.core.concurrency import first_cause
 from society.core.types import Decision, Item
 from society.scenario.expand import Society
 from society.simulation.debate import Debate
@@ -18,12 +19,12 @@ from society.simulation.speaker import Speaker
 from society.tasks.base import Task
 
 COLLECT_AFTER = 50_000
-"""New objects until Python looks for cyclic garbage among them, while debates run."""
+"""Number of new objects after which Python collects cyclic garbage while debates run."""
 
 
 @dataclass(frozen=True, slots=True)
 class DebateResult:
-    """How one debate ended. `verdicts` says of every distinct answer given in it whether it is right."""
+    """The result of one debate. `verdicts`: whether each distinct answer given in the debate is right."""
 
     iteration: int
     item: Item
@@ -33,7 +34,7 @@ class DebateResult:
 
     @property
     def correct(self) -> bool:
-        """Whether the society's answer is right; no decision is not."""
+        """Whether the society's answer is right. No decision counts as wrong."""
         return self.decision.answer is not None and self.verdicts.get(self.decision.answer, False)
 
 
@@ -45,9 +46,9 @@ async def simulate(
     on_result: Callable[[DebateResult], None],
     iteration: int = 0,
 ) -> None:
-    """Debate every item, `scenario.samples` times each; results arrive as they are finished, in any order.
+    """Debate every item `scenario.samples` times. `on_result` receives the results as they finish, in any order.
 
-    At most `scenario.concurrency` debates are under way, so memory does not grow with the number of items.
+    At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items.
     """
     plans = fixed_plans(society)
     work = ((item, sample) for item in items for sample in range(society.scenario.samples))
@@ -57,7 +58,7 @@ async def simulate(
             debate = Debate(society, task, speaker, item, iteration, sample, plans)
             decision = await debate.run()
             on_result(DebateResult(iteration, item, sample, decision, _verdicts(debate, decision)))
-            speaker.store.finish_debate(iteration, item.id, sample, debate.said.ids())
+            speaker.store.finish_debate(iteration, item.id, sample, debate.transcript.turn_ids())
 
     with _collecting_seldom():
         try:
@@ -65,13 +66,16 @@ async def simulate(
                 for _ in islice(range(len(items) * society.scenario.samples), society.scenario.concurrency):
                     group.create_task(worker(work))
         except* Exception as failed:
-            raise _first(failed) from None
+            raise first_cause(failed) from None
 
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Python's search for cyclic garbage looks at every object again and again, and nearly all that a debate makes
-    lives until its end: a third of the time of a large society, and more than in proportion to its size."""
+    """Collect cyclic garbage less often inside the block.
+
+    Nearly all objects of a debate live until its end, and each collection visits all of them. With Python's default,
+    collections take a third of the time of a large society, and more than in proportion to its size.
+    """
     usual = gc.get_threshold()
     gc.set_threshold(max(COLLECT_AFTER, usual[0]) if usual[0] else 0, *usual[1:])
     try:
@@ -81,9 +85,9 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def fixed_plans(society: Society) -> dict[str, RoundPlan]:
-    """The round plan of each phase whose graph and order never change, made once for all questions.
+    """Return the round plan of each phase whose graph and order never change: it is made once for all questions.
 
-    Raises `InputError` where agents of a phase would wait for each other.
+    Raises `InputError` if agents of a phase would wait for each other.
     """
     plans = {}
     for phase in society.phases:
@@ -94,7 +98,7 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
 
 
 def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
-    given: Iterable[str | None] = (t.answer for turns in debate.said.turns.values() for _, _, t in turns)
+    given: Iterable[str | None] = (t.answer for turns in debate.transcript.turns.values() for _, _, t in turns)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
     verdicts = {answer: debate.correct(answer, debate.item) for answer in answers}
     _remark_undecided(debate, answers)
@@ -102,10 +106,10 @@ def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
 
 
 def _remark_undecided(debate: Debate, answers: Sequence[str]) -> None:
-    """Store with each turn that comparing its answer with another one, or with the true one, was given up."""
+    """Store a remark with each turn whose answer could not be compared with another or with the true answer."""
     others = (debate.item.gold, *debate.item.aliases, *answers)
     undecided = {answer: found for answer in answers if (found := undecided_with(answer, others))}
-    for turns in debate.said.turns.values() if undecided else ():
+    for turns in debate.transcript.turns.values() if undecided else ():
         for _, _, turn in turns:
             if turn.status == "ok" and turn.answer in undecided:
                 other = undecided[turn.answer][0]
@@ -113,9 +117,3 @@ def _remark_undecided(debate: Debate, answers: Sequence[str]) -> None:
                     f"Whether {turn.answer!r:.80} is {other!r:.80} takes too much work to decide: counted as different."
                 )
                 debate.speaker.store.annotate(turn.id, text)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first cause in a group of failures: the one that a person needs to hear."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,4 +1,4 @@
-"""One turn, from request to committed result: found in the store, or generated, retried and stored."""
+"""One turn, from the request to the committed result: found in the store, or generated, retried and stored."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOPELESS = 25
-"""So many turns failing in a row end the run: something is broken for good."""
+MAX_FAILURES = 25
+"""Number of consecutive failed turns that ends the run."""
 
 
 @dataclass
 class Speaker:
-    """Gives agents their turns. Every turn that it returns is committed to the store."""
+    """Generates turns, and commits each of them to the store before it is returned."""
 
     backends: Mapping[str, Backend]
-    adapters: Mapping[str, str]  # from an adapter's path in the scenario to its content hash
+    adapters: Mapping[str, str]
+    """Content hashes of adapters, by their paths in the scenario."""
     store: Store
     seed: int
     parse: Callable[[str, Item], str | None]
     on_turn: Callable[[Turn, bool], None]
-    timeout: float | None = None  # seconds that a backend may take for one reply
+    timeout: float | None = None
+    """Maximum seconds for one reply of a backend."""
     failures_in_a_row: int = 0
     interruption: Interruption = field(default_factory=Interruption)
-    clocks: dict[str, FairClock] = field(default_factory=dict)  # by the name of the backend
+    clocks: dict[str, FairClock] = field(default_factory=dict)
+    """Clocks by the names of the backends."""
 
     async def speak(
         self,
@@ -52,9 +55,10 @@ class Speaker:
         reads: Sequence[TurnId] = (),
         choices: tuple[str, ...] = (),
     ) -> Turn:
-        """The finished turn. A turn whose backend fails for good comes back with the status "failed".
+        """Return the finished turn. If the backend fails for good, the turn has the status "failed".
 
-        Raises `InputError` if the prompt cannot fit the context, `BackendError` when nothing works any more.
+        Raises `InputError` if the prompt does not fit the context, and `BackendError` after `MAX_FAILURES` consecutive
+        failures.
         """
         backend = self.backends[agent.backend]
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
@@ -80,7 +84,7 @@ class Speaker:
     async def _generate(
         self, backend: Backend, request: GenerateRequest, agent: AgentPlan, item: Item, finish: partial[Turn]
     ) -> Turn:
-        """`finish` makes the turn out of what comes back."""
+        """Generate a reply and return its turn. `finish` makes a turn from a text and an answer."""
         watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
         try:
             output = await ask(backend, request, self.timeout, watch)
@@ -94,20 +98,22 @@ class Speaker:
         return self._read(output, agent, item, finish)
 
     def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
-        """Raise `BackendError` when so many turns in a row have failed that nothing works any more."""
+        """Raise `BackendError` after `MAX_FAILURES` failures in a row."""
         self.failures_in_a_row += 1
-        if self.failures_in_a_row >= HOPELESS:
-            if error.__cause__ is not None:  # a fault in somebody's code: they will want to see where
-                log.error("The last of %s failures in a row", HOPELESS, exc_info=error.__cause__)
+        if self.failures_in_a_row >= MAX_FAILURES:
+            if error.__cause__ is not None:  # a fault in the code of a backend: its author needs the traceback
+                log.error("The last of %s failures in a row", MAX_FAILURES, exc_info=error.__cause__)
             raise BackendError(
-                f"{HOPELESS} turns in a row failed, the last on the backend {agent.backend!r}. {_place(finish)}: "
+                f"{MAX_FAILURES} turns in a row failed, the last on the backend {agent.backend!r}. {_place(finish)}: "
                 f"{error.cause}",
-                f"{error.remedy}\n  What is done is stored: mend the cause and run again with --resume.".strip(),
+                f"{error.remedy}\n  What is done is stored: correct the cause and run again with --resume.".strip(),
             ) from error
 
     def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:
-        """Return the turn that a reply makes, be it new, stored or of another run: here alone are answer and
-        confidence derived. A turn that the task breaks on has failed, with its text."""
+        """Return the turn of a reply, which is new, stored or from another run. Derives the answer and the confidence.
+
+        If the task raises an error on the text, the turn fails and keeps its text.
+        """
         said = partial(
             finish,
             finish_reason=output.finish_reason,
@@ -134,7 +140,7 @@ def _place(finish: partial[Turn]) -> str:
 
 
 def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:
-    """How sure the reply is, in [0, 1], as the role says; None if it does not say."""
+    """Return the confidence of a reply in [0, 1], as the role defines it, or None."""
     if agent.role.confidence == "stated":
         return stated_confidence(said.text)
     if agent.role.confidence == "logprob" and said.logprob is not None and said.usage.generated_tokens:

@@ -21,8 +21,8 @@ from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
-from society.simulation.attempts import FIRST_WAIT, LONGEST, LONGEST_WAIT, TRIES, jitter
-from society.simulation.speaker import HOPELESS
+from society.simulation.attempts import FIRST_WAIT, LONGEST_WAIT, MAX_CHARACTERS, TRIES, jitter
+from society.simulation.speaker import MAX_FAILURES
 from society.tasks.arithmetic import Arithmetic
 from tests.conftest import rows
 from tests.simulation.virtual_time import run_in_virtual_time
@@ -113,7 +113,7 @@ FINAL: dict[str, tuple[Fault, str]] = {
     "a bare text": (lambda: "7", "gave str"),
     "no text": (lambda: replace(ANSWERED, text=None), "gave NoneType"),  # type: ignore[arg-type]
     "bytes as text": (lambda: replace(ANSWERED, text=b"7"), "gave bytes"),  # type: ignore[arg-type]
-    "a huge text": (lambda: replace(ANSWERED, text="7" * (LONGEST + 1)), "10,000,001 characters"),
+    "a huge text": (lambda: replace(ANSWERED, text="7" * (MAX_CHARACTERS + 1)), "10,000,001 characters"),
     "an unknown end": (lambda: replace(ANSWERED, finish_reason="eos"), "'eos'"),  # type: ignore[arg-type]
     "no usage": (lambda: replace(ANSWERED, usage=None), "usage is none"),  # type: ignore[arg-type]
     "numbers that no store takes": (lambda: replace(ANSWERED, usage=Usage(np.int64(3))), "usage is none"),  # type: ignore[arg-type]
@@ -250,7 +250,7 @@ def test_another_time_limit_does_not_make_another_scenario(play: Play) -> None:
 
 def test_when_nothing_works_the_run_ends_and_can_be_resumed(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     loud = {"text": TEXT.replace(f"limit: {QUESTIONS}", "limit: 20"), "victim": "solver"}
-    with pytest.raises(BackendError, match=f"{HOPELESS} turns in a row failed, .*KeyError") as error:
+    with pytest.raises(BackendError, match=f"{MAX_FAILURES} turns in a row failed, .*KeyError") as error:
         play(raising(KeyError("slot")), "concurrency=1", **loud)
     assert "--resume" in error.value.remedy
     assert "KeyError: 'slot'" in caplog.text  # the traceback, for whoever wrote that backend
@@ -261,9 +261,9 @@ def test_when_nothing_works_the_run_ends_and_can_be_resumed(play: Play, caplog: 
 
 
 def test_failures_between_successes_do_not_add_up(play: Play) -> None:
-    many = TEXT.replace(f"limit: {QUESTIONS}", f"limit: {2 * HOPELESS}")
+    many = TEXT.replace(f"limit: {QUESTIONS}", f"limit: {2 * MAX_FAILURES}")
     done, _, _ = play(raising(BackendError("No.")), text=many)
-    assert sum(turn.status == "failed" for turn in done.turns()) == 2 * HOPELESS
+    assert sum(turn.status == "failed" for turn in done.turns()) == 2 * MAX_FAILURES
 
 
 def test_what_a_person_must_change_ends_the_run(play: Play) -> None:

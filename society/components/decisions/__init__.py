@@ -1,4 +1,4 @@
-"""How a society's last answers become one: `base` is the seam, each other file a family of rules."""
+"""Decision rules turn the agents' last answers into the society's: `base` is the seam, each other file a family."""
 
 DECISIONS = {
     "majority": "society.components.decisions.counting:Majority",

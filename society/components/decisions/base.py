@@ -1,4 +1,4 @@
-"""What a decision rule is, and the policies that every rule shares: ties, and voters without an answer."""
+"""The base of decision rules, with the policies that all rules share: ties, and voters without an answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from society.core.types import Ballot, Decision, Turn, Vote
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One answer, its weight, and how many voters gave it."""
+    """One answer, its weight, and the number of voters that gave it."""
 
     answer: str
     weight: float
@@ -26,7 +26,7 @@ class Tally:
 
 
 Missing = Literal["abstain", "earlier", "veto", "exclude"]
-"""What becomes of a voter without an answer."""
+"""Policy for a voter without an answer."""
 
 
 class DecisionRule(Component, ABC):
@@ -38,24 +38,24 @@ class DecisionRule(Component, ABC):
     ballots_count_as: ClassVar[str] = ""
 
     voters: AgentNames = ()
-    """Agents or groups whose answers count; by default whoever spoke in the last phase."""
+    """Agents or groups whose answers count; by default the speakers of the last phase."""
     ties: Literal["abstain", "first", "random"] = "abstain"
-    """Between equally supported answers: no decision, the one first given in agent order, or a seeded draw."""
+    """Choice among equally supported answers: no decision, the answer of the first agent, or a seeded draw."""
     unparsed: Missing = "abstain"
-    """A voter without a readable answer: casts no vote (but counts in the support's denominator), counts with
-    its last readable answer, makes the society abstain, or is no voter at all."""
+    """Policy for a voter without a readable answer. abstain: no vote, but the voter counts in the denominator of the
+    support. earlier: the last readable answer counts. veto: the society abstains. exclude: not a voter."""
     failed: Missing | None = None
-    """The same of a voter whose last turn failed, the backend having given no reply; by default as `unparsed`."""
+    """Policy for a voter whose last turn failed, so that there is no reply; by default as `unparsed`."""
     quorum: int = Field(1, ge=1)
-    """Smallest number of voters that must stand behind the answer. With fewer the society does not decide. By default
-    one vote among abstentions decides, and the results count such decisions."""
+    """Minimum number of voters that must support the answer. With fewer, the society does not decide. By default, one
+    vote among abstentions decides, and the results count such decisions."""
 
     def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
-        """Return the answer that a voter's turn of the last phase stands for, in a debate with this decision."""
+        """Return the answer of a voter's turn in the last phase. `decided` is the decision of the debate."""
         return turn.answer
 
     def electorate(self) -> tuple[str, ...]:
-        """The agents or groups whose answers count; empty: whoever spoke in the last phase."""
+        """Return the agents or groups whose answers count; empty for the speakers of the last phase."""
         return self.voters
 
     def decide(self, ballot: Ballot) -> Decision:
@@ -71,29 +71,29 @@ class DecisionRule(Component, ABC):
         return self.require_quorum(decision, self.backers(decision, ballot), len(votes))
 
     def settle(self, ballot: Ballot) -> list[Vote]:
-        """Return the votes that are counted, after the policies on missing answers."""
+        """Return the votes that are counted, after the policies for missing answers."""
         return [self._settle(vote, ballot) for vote in self.present(ballot)]
 
     def backers(self, decision: Decision, ballot: Ballot) -> int:
-        """Return how many voters of this ballot gave the answer that was decided; 0 without one."""
+        """Return the number of voters of this ballot that gave the decided answer; 0 without a decision."""
         if decision.answer is None:
             return 0
         given = (vote.answer for vote in self.settle(ballot))
         return sum(answer is not None and ballot.same(answer, decision.answer) for answer in given)
 
     def require_quorum(self, decision: Decision, backers: int, voters: int) -> Decision:
-        """Return the decision, or none where fewer voters than the quorum stand behind it."""
+        """Return the decision, or no decision if fewer voters than the quorum support it."""
         if decision.answer is None or self.quorum == 1 or backers >= self.quorum:
             return decision
         reason = f"{backers} of {voters} voters agree, fewer than the quorum of {self.quorum}"
         return Decision(None, decision.support, reason, decision.tied)
 
     def policy(self, vote: Vote) -> Missing:
-        """What becomes of this vote if it has no answer."""
+        """Return the policy for this vote if it has no answer."""
         return self.failed if vote.failed and self.failed is not None else self.unparsed
 
     def present(self, ballot: Ballot) -> list[Vote]:
-        """The votes without those that are excluded for want of an answer."""
+        """Return the votes, except those that are excluded because they have no answer."""
         return [vote for vote in ballot.votes if vote.answer is not None or self.policy(vote) != "exclude"]
 
     def _settle(self, vote: Vote, ballot: Ballot) -> Vote:
@@ -104,22 +104,22 @@ class DecisionRule(Component, ABC):
 
     @abstractmethod
     def count(self, ballot: Ballot) -> Decision:
-        """Decide among votes that already follow the policy on missing answers; at least one has an answer."""
+        """Return the decision among votes after the policies for missing answers; at least one has an answer."""
 
     def idle(self, facts: DecisionFacts) -> Reasons:
-        """Why the rule, or one of its fields, can change nothing for these voters."""
+        """Return why the rule, or one of its fields, changes nothing for these voters."""
         return {}
 
     def given(self, reasons: Reasons) -> Reasons:
-        """The reasons for those fields that the scenario gives."""
+        """Return the reasons for the fields that the scenario gives."""
         return {field: why for field, why in reasons.items() if field in self.model_fields_set}
 
     def undecided(self, facts: DecisionFacts) -> Reasons:
-        """Why the rule can never decide anything for these voters."""
+        """Return why the rule can never decide for these voters."""
         return {}
 
     def winner(self, tallies: Sequence[Tally], voters: int, seed: int) -> Decision:
-        """The tally with the most weight, ties by policy. Tallies are in the order first given."""
+        """Return the decision for the tally with the most weight. Ties follow the policy `ties`."""
         best = max(tally.weight for tally in tallies)
         leading = [tally for tally in tallies if abs(tally.weight - best) < 1e-9]
         tied = tuple(tally.answer for tally in leading) if len(leading) > 1 else ()
@@ -130,9 +130,9 @@ class DecisionRule(Component, ABC):
 
 
 def tally(ballot: Ballot, weights: Sequence[float] | None = None) -> list[Tally]:
-    """Votes counted per distinct answer, in the order first given; `weights` is one number per vote (default 1)."""
-    cast = [(vote.answer, 1.0 if weights is None else weights[i])
-            for i, vote in enumerate(ballot.votes) if vote.answer is not None]  # fmt: skip
+    """Return the votes per distinct answer, in the order first given. `weights`: a number for each vote (default 1)."""
+    every = [1.0] * len(ballot.votes) if weights is None else weights
+    cast = [(vote.answer, weight) for vote, weight in zip(ballot.votes, every, strict=True) if vote.answer is not None]
     answers = [answer for answer, _ in cast]
     return [
         Tally(answers[members[0]], sum(cast[i][1] for i in members), len(members))
@@ -141,7 +141,7 @@ def tally(ballot: Ballot, weights: Sequence[float] | None = None) -> list[Tally]
 
 
 def vote_of(agent: str, turn: Turn | None) -> Vote:
-    """Return what an agent's last turn counts as."""
+    """Return the vote of an agent whose last turn is `turn`."""
     if turn is None or turn.status == "failed":
         return Vote(agent, None, failed=True)
     return Vote(agent, turn.answer, turn.confidence)

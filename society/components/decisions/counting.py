@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Majority(DecisionRule):
-    """The answer that most voters give (a plurality is enough)."""
+    """The answer of most voters; a plurality is enough."""
 
     kind: Literal["majority"] = "majority"
 
@@ -23,11 +23,11 @@ class Majority(DecisionRule):
 
 
 class Supermajority(DecisionRule):
-    """The answer that at least `share` of all voters give, or none."""
+    """The answer of at least the share `share` of all voters; otherwise no decision."""
 
     kind: Literal["supermajority"] = "supermajority"
     share: float = Field(2 / 3, gt=0.5, le=1)
-    """Share of all voters, those without an answer included."""
+    """Minimum share of all voters, including those without an answer."""
 
     def count(self, ballot: Ballot) -> Decision:
         decision = self.winner(tally(ballot), len(ballot.votes), ballot.seed)
@@ -41,7 +41,7 @@ class Supermajority(DecisionRule):
 
 
 class Unanimity(DecisionRule):
-    """The answer that every voter gives, or none."""
+    """The answer of every voter; otherwise no decision."""
 
     kind: Literal["unanimity"] = "unanimity"
 
@@ -57,16 +57,16 @@ class Unanimity(DecisionRule):
 
 
 class Weighted(DecisionRule):
-    """The answer with the most confidence behind it: the sum of its voters' confidences (ReConcile)."""
+    """The answer with the largest sum of its voters' confidences (ReConcile)."""
 
     reads_confidence: ClassVar[bool] = True
     kind: Literal["weighted"] = "weighted"
     missing: float = Field(0.5, ge=0, le=1)
-    """The confidence of a voter that states none."""
+    """Confidence of a voter that states none."""
     floor: float = Field(0.0, ge=0, le=1)
-    """Confidences below this count as this."""
+    """Minimum confidence: lower ones are raised to it."""
     steps: tuple[tuple[Share, Share], ...] = ()
-    """Recalibration: pairs of a least confidence and the weight from there on; below all of them the weight is 0."""
+    """Recalibration: pairs of a confidence and the weight from that confidence on. Below all pairs, the weight is 0."""
 
     def count(self, ballot: Ballot) -> Decision:
         stated = [self.missing if vote.confidence is None else vote.confidence for vote in ballot.votes]
@@ -77,13 +77,13 @@ class Weighted(DecisionRule):
         if facts.confident:
             return self.given(self._below_floor())
         why = "no voter has a confidence, so all votes weigh the same"
-        return {"": f"{why}; set `confidence: stated` in the voters' role, or take `majority`"}
+        return {"": f"{why}; set `confidence: stated` in the voters' role, or use `majority`"}
 
     def _below_floor(self) -> Reasons:
-        """Steps that no confidence reaches, as it counts as the floor at least."""
+        """Return why steps below the floor are never reached."""
         reached = max((least for least, _ in self.steps if least <= self.floor), default=0.0)
         lost = [least for least, _ in self.steps if least < reached]
-        return {"floor": f"leaves the step of {lost[0]:g} out of reach; lower it, or take the step out"} if lost else {}
+        return {"floor": f"leaves the step of {lost[0]:g} out of reach; lower it, or remove the step"} if lost else {}
 
     def _weight(self, confidence: float) -> float:
         if not self.steps:

@@ -1,4 +1,4 @@
-"""Rules in which one agent's last answer is the society's: a judge, an aggregator."""
+"""Rules in which the last answer of one agent decides: a judge, an aggregator."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from society.core.types import Ballot, Decision
 
 
 class _OneAgent(DecisionRule):
+    """A rule in which one agent decides."""
+
     agent: AgentName
-    """The agent whose last turn decides. If that turn has no readable answer, `unparsed` or `failed` applies; by
-    default the society does not decide."""
+    """The agent whose last turn decides. If the turn has no readable answer, `unparsed` or `failed` applies; by default
+    the society does not decide."""
 
     def electorate(self) -> tuple[str, ...]:
         return (self.agent,)
@@ -28,12 +30,12 @@ class _OneAgent(DecisionRule):
 
 
 class Judge(_OneAgent):
-    """What the judge answers."""
+    """The answer of a judge."""
 
     kind: Literal["judge"] = "judge"
 
 
 class Aggregator(_OneAgent):
-    """What the aggregator writes out of the others' answers (mixture of agents)."""
+    """The answer that an aggregator writes from the other agents' answers (mixture of agents)."""
 
     kind: Literal["aggregator"] = "aggregator"

@@ -1,7 +1,8 @@
-"""Decide by whole trajectories: how answers were held, dropped and taken up over the rounds (Free-MAD)."""
+"""A decision by whole trajectories: how agents kept and changed their answers over the rounds (Free-MAD)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -12,21 +13,22 @@ from society.core.types import Ballot, Decision
 
 
 class Trajectory(DecisionRule):
-    """Every answer an agent gives, keeps, drops or takes up moves that answer's score; later moves count less.
+    """The answer with the highest score. Each answer that an agent gives, keeps or changes moves scores.
 
-    In round r (from 0) a move counts with the factor 1 / (r + 1). Source: Free-MAD (arXiv 2509.11035), section 3:
-    a first answer adds `first`, one kept adds `kept`, one taken up adds `changed`, the one dropped loses `dropped`.
+    A first answer adds `first` to its score; a kept answer adds `kept`; a change adds `changed` to the new answer and
+    subtracts `dropped` from the old one. In round r (from 0) points count with the factor 1 / (r + 1).
+    Source: Free-MAD (arXiv 2509.11035), section 3.
     """
 
     kind: Literal["trajectory"] = "trajectory"
     first: float = Field(20.0, ge=0)
-    """Points of an agent's first answer."""
+    """Points for an agent's first answer."""
     kept: float = Field(20.0, ge=0)
-    """Points of an answer that is kept, in each later round."""
+    """Points for an answer that is kept, in each later round."""
     changed: float = Field(30.0, ge=0)
-    """Points of an answer that is taken up."""
+    """Points for the new answer when an agent changes its answer."""
     dropped: float = Field(25.0, ge=0)
-    """Points that the answer loses that is given up for it."""
+    """Points that the old answer loses when an agent changes its answer."""
 
     def count(self, ballot: Ballot) -> Decision:
         scores: list[Tally] = []
@@ -34,20 +36,21 @@ class Trajectory(DecisionRule):
             given = [turn.answer for turn in ballot.history.get(vote.agent, ()) if turn.answer is not None]
             for r, answer in enumerate(given):
                 factor = 1 / (r + 1)
-                held = r > 0 and ballot.same(answer, given[r - 1])
-                gain = self.first if r == 0 else self.kept if held else self.changed
-                scores = _add(scores, answer, gain * factor, ballot)
-                if r > 0 and not held:
+                if r == 0:
+                    scores = _add(scores, answer, self.first, ballot)
+                elif ballot.same(answer, given[r - 1]):
+                    scores = _add(scores, answer, self.kept * factor, ballot)
+                else:
+                    scores = _add(scores, answer, self.changed * factor, ballot)
                     scores = _add(scores, given[r - 1], -self.dropped * factor, ballot)
-        support = {t.answer: _voters(t.answer, ballot) for t in scores}
-        return self.winner([Tally(t.answer, t.weight, support[t.answer]) for t in scores],
-                           len(ballot.votes), ballot.seed)  # fmt: skip
+        tallies = [replace(score, voters=_voters(score.answer, ballot)) for score in scores]
+        return self.winner(tallies, len(ballot.votes), ballot.seed)
 
     def idle(self, facts: DecisionFacts) -> Reasons:
         if any(turns > 1 for turns in facts.turns.values()):
             return {}
         why = "every voter speaks once, so there is no move to score"
-        return {"": f"{why}: it decides as `majority`; give the debate a second round or phase"}
+        return {"": f"{why}: the rule decides as `majority`; give the debate a second round or phase"}
 
 
 def _add(scores: list[Tally], answer: str, amount: float, ballot: Ballot) -> list[Tally]:

@@ -1,7 +1,7 @@
 """Rules for a last phase in which agents vote on `candidates` instead of answering again.
 
-A prompt shows the candidates lettered from A (`{% for c in candidates %}{{ c.letter }}. {{ c.answer }}`); a reply
-is read for letters: "A, C" approves two, "B > A > C" ranks three. Letters not on the table are ignored.
+A prompt shows the candidates with letters from A (`{% for c in candidates %}{{ c.letter }}. {{ c.answer }}`). Letters
+are read from the reply: "A, C" approves two, "B > A > C" ranks three. Letters without a candidate are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from society.core.types import Ballot, Decision, Turn, Vote
 
 
 class _Voting(DecisionRule):
-    """Reads each voter's last turn as a vote on the candidates."""
+    """A rule that reads each voter's last turn as a vote on the candidates."""
 
     ballots_count_as: ClassVar[str] = "their first choice"
 
@@ -32,25 +32,28 @@ class _Voting(DecisionRule):
         return self.require_quorum(decision, round(decision.support * len(voters)), len(voters))
 
     def backers(self, decision: Decision, ballot: Ballot) -> int:
-        """Return how many voters' papers stand behind the answer, as its support counts them; 0 without one."""
+        """Return the number of voters whose ballots support the decided answer; 0 without a decision."""
         if decision.answer is None:
             return 0
         voters = [vote for vote in ballot.votes if self._paper(vote, ballot) or self.policy(vote) != "exclude"]
         return round(decision.support * len(voters))
 
     def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
-        """Return the first choice of the ballot in this turn; None where no ballot can be read."""
+        """Return the first choice of the ballot in this turn; None if the turn has no readable ballot."""
         if not candidates:
             return turn.answer
         paper = [] if turn.status == "failed" else read_letters(turn.text, len(candidates))
         return self.choice([candidates[i] for i in paper], decided) if paper else None
 
     def choice(self, named: Sequence[str], decided: str | None) -> str:
-        """Return the one answer that a ballot naming these candidates, in order, counts as."""
+        """Return the single answer of a ballot that names these candidates, in order."""
         return named[0]
 
     def _paper(self, vote: Vote, ballot: Ballot) -> list[int]:
-        """The candidates that the voter's last turn names; `earlier`: the last turn of that phase that names any."""
+        """Return the indices of the candidates that the voter's last turn names.
+
+        With the policy `earlier`, the last turn of the same phase that names any counts.
+        """
         turns = ballot.history.get(vote.agent, ())
         voting = [turn for turn in reversed(turns) if turn.id.phase == turns[-1].id.phase]
         papers = [read_letters(turn.text, len(ballot.candidates)) for turn in voting]
@@ -66,7 +69,7 @@ class _Voting(DecisionRule):
             why = "there are no candidates to vote on: nobody speaks before the last phase"
             return {"": f"{why}; add a last phase in which agents vote"}
         if not facts.last:
-            return {"voters": "no voter speaks in the last phase, where votes are read; let them vote there"}
+            return {"voters": "no voter speaks in the last phase, where votes are read; let the voters vote there"}
         return {}
 
     def idle(self, facts: DecisionFacts) -> Reasons:
@@ -79,18 +82,18 @@ class _Voting(DecisionRule):
 
     @abstractmethod
     def elect(self, papers: Sequence[Sequence[int]], ballot: Ballot) -> Decision:
-        """Decide from voting papers: lists of candidate indices, none empty."""
+        """Return the decision from ballots: lists of candidate indices, none empty."""
 
     def by_score(self, scores: Sequence[float], backers: Sequence[int], ballot: Ballot) -> Decision:
-        """The candidate with the highest score, ties by policy."""
+        """Return the decision for the candidate with the highest score. Ties follow the policy."""
         tallies = [Tally(a, s, b) for a, s, b in zip(ballot.candidates, scores, backers, strict=True)]
         return self.winner(tallies, len(ballot.votes), ballot.seed)
 
 
 class Approval(_Voting):
-    """The candidate that most voters approve; a voter may approve several.
+    """The candidate that most voters approve. A voter may approve several.
 
-    In figures about single answers, a ballot counts as the decided answer if it approves that answer, and otherwise as
+    In numbers about single answers, a ballot counts as the decided answer if it approves that answer, and otherwise as
     the first answer that it names.
     """
 
@@ -107,7 +110,11 @@ class Approval(_Voting):
 
 
 class Borda(_Voting):
-    """Of n candidates the first of a ranking gets n-1 points, the next n-2, ...; unranked ones share the rest."""
+    """The candidate with the most points.
+
+    Of n candidates, the first of a ranking gets n - 1 points, the second n - 2, and so on. Unranked candidates share
+    the remaining points.
+    """
 
     kind: Literal["borda"] = "borda"
 
@@ -115,14 +122,14 @@ class Borda(_Voting):
         n = len(ballot.candidates)
         scores = [0.0] * n
         for paper in papers:
-            unranked = (n - len(paper) - 1) / 2  # the mean of the points that are left
+            unranked = (n - len(paper) - 1) / 2  # mean of the remaining points
             for i in range(n):
                 scores[i] += n - 1 - paper.index(i) if i in paper else unranked
         return self.by_score(scores, [sum(p[0] == i for p in papers) for i in range(n)], ballot)
 
 
 class Ranked(_Voting):
-    """Instant run-off: the candidate with the fewest first places drops out until one has more than half."""
+    """Instant run-off: the candidate with the fewest first places is removed until one has more than half."""
 
     kind: Literal["ranked"] = "ranked"
 
