@@ -9,4 +9,4 @@ BACKENDS = {
     "hf": "backends.hf:HuggingFace",
     "openai": "backends.openai:OpenAI",
 }
-"""The built-in backends by kind; each is imported when a scenario is read."""
+"""The built-in backends by kind. Each is imported when a scenario is read."""

@@ -1,14 +1,14 @@
-"""The seam between the engine and whatever generates text or trains.
+"""The seam between the engine and the backends, which generate text and train models.
 
-    BackendConfig      the scenario's `backends:` entry; cheap to make; `open()` gives the backend
-    Demand, Memory     what a scenario asks of a backend, and the memory that this takes
-    Backend            an async context manager; entering loads the weights; `generate` answers a request
+    BackendConfig      the scenario's `backends:` entry; loads nothing; `open()` returns the backend
+    Demand, Memory     the sizes that a scenario needs, and the memory that an opened backend takes
+    Backend            an async context manager: entering it loads the weights, `generate` answers a request
     Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer
-                       optional abilities: attributes of the backend that are objects, or None
-    Exporter           shows and writes what a backend trains, without opening it; optional, too
+                       optional abilities: attributes of the backend, each an object or None
+    Exporter           optional: renders training rows and writes adapters, without opening the backend
 
-A new backend needs `open`, `generate` and nothing else. It knows nothing of debates, scenarios or stores, and
-the engine asks for abilities, never for classes.
+A new backend needs `open` and `generate` only. It knows nothing of debates, scenarios or stores. The engine asks for
+abilities, never for classes.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from society.core.errors import InputError
 from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
-
-
 Count = Callable[[Sequence[ChatMessage]], int]
-"""Tokens of the prompt that these messages make."""
+"""Returns the number of tokens of the prompt with these messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a scenario asks of a backend: tokens of its longest prompt with the answer, requests at the same time."""
+    """The sizes that a scenario needs of a backend."""
 
     tokens: int
+    """Tokens of the longest prompt together with its answer."""
     requests: int
+    """Maximum number of requests at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that an opened backend takes."""
+    """Memory of an opened backend, in bytes."""
 
     weights: int
     contexts: int
@@ -52,27 +52,27 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts."""
         return self.weights + self.contexts + self.adapters + self.buffers
 
 
 class Tokenizer(Protocol):
-    """Counts what a prompt costs, with the backend's own chat template."""
+    """Counts the tokens of prompts, with the backend's own chat template."""
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Tokens of the prompt these messages make, generation prompt included."""
+        """Return the number of tokens of the prompt with these messages, including the generation prompt."""
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """What the tokenizer of a backend also is if the backend's replies have `tokens`."""
+    """A second protocol of the tokenizer, for backends whose replies have `tokens`."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of drawn tokens: that of the reply, up to a stop text. Control tokens are left out."""
+        """Return the text of drawn tokens, without control tokens: the text of the reply, and its stop text if any."""
 
 
 class Likelihood(Protocol):
-    """Scores given text."""
+    """Computes log-probabilities of given text."""
 
     async def logprob(
         self,
@@ -83,30 +83,30 @@ class Likelihood(Protocol):
     ) -> tuple[float, int]:
         """Return the sum of the natural log-probabilities of a reply's tokens, and their number.
 
-        `tokens` are the drawn token ids of the reply; they are scored as they are. Without them, `reply` is tokenized
+        `tokens` are the drawn token ids of the reply, which are scored unchanged. Without them, `reply` is tokenized,
         and the end of the turn is scored after it. Raises `BackendError` for ids outside the vocabulary.
         """
 
 
 class Embeddings(Protocol):
-    """Turns text into vectors."""
+    """Embeds texts as vectors."""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector per text, all of one length, not normalised."""
+        """Return one vector per text, all of the same length, not normalized."""
 
 
 class AdapterLoader(Protocol):
-    """Puts trained adapters beside the base weights, each named by its content hash."""
+    """Loads trained adapters beside the base weights, each under its content hash."""
 
     def identify(self, path: Path) -> Adapter:
-        """The adapter in a file or folder that a scenario names. Raises `InputError` if there is none."""
+        """Return the adapter in a file or folder that a scenario names. Raises `InputError` if there is none."""
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable in requests. Loading the same hash twice does nothing."""
+        """Make `adapter.hash` usable in requests. Loading the same hash again does nothing."""
 
 
 class Trainer(Protocol):
-    """Makes an adapter out of examples."""
+    """Trains an adapter on examples."""
 
     async def train(
         self,
@@ -121,38 +121,42 @@ class Trainer(Protocol):
     ) -> Training:
         """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
 
-        `parallel` is given only where the scenario says so and `BackendConfig.check_parallel` let it pass.
-        `on_step` is called in the event loop after every optimiser step. Raises `InputError` when there is
-        nothing to train on and `BackendError` when the loss is not finite or memory runs out.
+        `parallel` is given only if the scenario asks for it and `BackendConfig.check_parallel` accepts it. `on_step` is
+        called in the event loop after every optimizer step. Raises `InputError` if there is nothing to train on, and
+        `BackendError` if the loss is not finite or memory runs out.
         """
 
 
 class Exporter(Protocol):
-    """Shows what a backend trains on and writes what it trained for other programs; loads no weights for it."""
+    """Renders training rows and writes adapters for other programs, without loading the model for generation."""
 
     def render(self, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
-        """The example's tokens as training sees them: the text of each, and whether it is learned. Tokens that are
-        no text by themselves are joined. Nothing is learned of an example that is too long."""
+        """Return the example's tokens as training sees them: the text of each, and whether it is learned.
+
+        Tokens that are no text on their own are joined. Nothing is learned of an example that is too long.
+        """
 
     def write(self, adapter: Adapter, folder: Path) -> Path | None:
-        """Write the adapter as it was trained into `folder` and, where it is a LoRA, as GGUF beside it: that path.
+        """Write the trained adapter into `folder` and, if it is a LoRA, as GGUF beside it. Return the path of the GGUF.
 
-        Raises `InputError` for what a GGUF adapter cannot express, `BackendError` where it is another base's.
+        Raises `InputError` if a GGUF adapter cannot express it, and `BackendError` if it belongs to another base.
         """
 
     def merge(self, adapter: Adapter, folder: Path) -> Path:
-        """Write base and adapter as one model folder."""
+        """Write base and adapter as one model folder, and return its path."""
 
     def portable(self, model: str, context: int) -> BackendConfig | None:
-        """The backend that runs the GGUF adapters on `model`, or if that is "" on the GGUF that the base came from;
-        None where it came from none. `context` is how many tokens a prompt and its answer must have room for."""
+        """Return a backend that runs the GGUF adapters on `model`, or for "" on the GGUF that the base came from.
+
+        None if the base came from no GGUF. `context`: tokens of the longest prompt together with its answer.
+        """
 
 
 class Backend(ABC):
-    """An opened source of text. Concurrent calls of `generate` are expected: batching is the backend's work."""
+    """An opened backend. Calls of `generate` are concurrent; the backend batches them."""
 
     model_hash: str = ""
-    """Identifies the weights and everything else that decides what they say. Set when entered."""
+    """Hash of the weights and of everything else that determines the replies. Set on entering."""
     tokenizer: Tokenizer | None = None
     likelihood: Likelihood | None = None
     embeddings: Embeddings | None = None
@@ -169,32 +173,32 @@ class Backend(ABC):
 
     @abstractmethod
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        """Answer one request.
+        """Answer one request. A cancelled call frees its resources.
 
-        Raises `ContextOverflowError` when it cannot fit, `TransientError` when trying again may help and
-        `BackendError` when it will not. Cancelling the call frees what it held.
+        Raises `ContextOverflowError` if the request does not fit the context, `TransientError` if a retry may help, and
+        `BackendError` if it will not.
         """
 
 
 class BackendConfig(Component, ABC):
     """The `backends:` entry of a scenario. Subclasses add `kind` and their options.
 
-    Options that change speed or memory but never text are marked `json_schema_extra={"tuning": True}`: a run
-    may be resumed with other values of these. So are options whose every effect on the text shows in the `model_hash`
-    of the opened backend, such as the place of the weights: a run goes on only with the same hash.
+    Mark options that change speed or memory but never text with `json_schema_extra={"tuning": True}`: a run can be
+    resumed with other values of these. Mark options as well whose every effect on the text shows in the `model_hash` of
+    the opened backend, such as the path of the weights: a run goes on only with the same hash.
     """
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
-    """What the opened backend will be able to do; known before anything loads."""
+    """Abilities of the opened backend, known before anything loads."""
     greedy_at_zero: ClassVar[bool] = True
     """Whether replies at temperature 0 are the same for every seed."""
 
     @abstractmethod
     def open(self) -> Backend:
-        """The backend, not yet loaded."""
+        """Return the backend, not yet loaded."""
 
     def context_tokens(self) -> int | None:
-        """How many tokens a prompt and its answer may have together; None where only the opened model knows."""
+        """Return the maximum tokens of a prompt together with its answer; None if only the opened model knows."""
         return None
 
     def token_counter(self, answer: int) -> AbstractContextManager[Count | None]:
@@ -214,7 +218,7 @@ class BackendConfig(Component, ABC):
         return self
 
     def memory(self, adapters: Sequence[Path]) -> Memory | None:
-        """What opening it will take with these adapters beside the base; None where it cannot be known."""
+        """Return the memory of the opened backend with these adapters; None if it is not known."""
         return None
 
     def idle(self) -> Mapping[tuple[str | int, ...], str]:
@@ -222,22 +226,24 @@ class BackendConfig(Component, ABC):
         return {}
 
     def exporter(self) -> Exporter | None:
-        """What shows and writes what this backend trains; None where it trains nothing."""
+        """Return the exporter of what this backend trains; None if it trains nothing."""
         return None
 
     def check_training(self, settings: TrainSettings) -> None:
-        """Raise `InputError` when the backend cannot train that way; asked before anything loads."""
+        """Raise `InputError` if the backend cannot train with these settings. Called before anything loads."""
         return
 
     def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:
-        """Raise `InputError` when the backend cannot spread such a training over processes; asked before anything
-        loads, and perhaps on another machine than it will run on."""
-        raise InputError("This backend trains in one process.", "Take out train.parallel.")
+        """Raise `InputError` if the backend cannot spread such a training over processes.
+
+        Called before anything loads, possibly on another machine than the training's.
+        """
+        raise InputError("This backend trains in one process.", "Leave out train.parallel.")
 
     def check_devices(self, parallel: Parallel) -> None:
-        """Raise `InputError` when this machine lacks the devices for that; asked before anything loads."""
+        """Raise `InputError` if this machine lacks the devices for it. Called before anything loads."""
         return
 
     def read_config(self) -> Mapping[str, object] | None:
-        """The model's sizes as its `config.json` names them, where this machine has that; for estimates."""
+        """Return the contents of the model's `config.json` for estimates; None if this machine does not have it."""
         return None

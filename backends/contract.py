@@ -1,4 +1,4 @@
-"""What every backend promises, as tests: subclass `BackendContract` in a test module and give it a `config`.
+"""Promises of every backend, as tests: subclass `BackendContract` in a test module and give it a `config`.
 
     class TestMine(BackendContract):
         deterministic = True
@@ -7,7 +7,7 @@
         def config(self) -> BackendConfig:
             return MyConfig(model="tiny.gguf")
 
-Needs pytest and nothing else. Each test asks for a few tokens, so that a small real model passes in seconds.
+It needs only pytest. Each test asks for a few tokens, so a small real model passes in seconds.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ LONG_QUESTION = "Count from one to one hundred, all numbers in words, separated 
 
 
 def ask(text: str, *, seed: int = 1, adapter: str | None = None, **sampling: Any) -> GenerateRequest:
-    """A request of one user message; `max_tokens` is 8 unless given."""
-    drawn = Sampling(**{"max_tokens": 8, **sampling})
-    return GenerateRequest((ChatMessage("user", text),), drawn, seed, adapter)
+    """Return a request with one user message. `max_tokens` is 8 by default."""
+    return GenerateRequest((ChatMessage("user", text),), Sampling(**{"max_tokens": 8, **sampling}), seed, adapter)
 
 
 def run(config: BackendConfig, use: Callable[[Backend], Coroutine[Any, Any, Any]]) -> Any:
-    """What `use` returns for the opened backend."""
+    """Return the result of `use` on the opened backend."""
 
     async def opened() -> Any:
         async with config.open() as backend:
@@ -43,7 +42,7 @@ def run(config: BackendConfig, use: Callable[[Backend], Coroutine[Any, Any, Any]
 
 
 async def score(backend: Backend, request: GenerateRequest) -> tuple[GenerateOutput, tuple[float, int] | None]:
-    """The reply, and what its drawn tokens score where the backend can score."""
+    """Return the reply, and the score of its drawn tokens if the backend can score."""
     output = await backend.generate(request)
     if backend.likelihood is None or output.tokens is None:
         return output, None
@@ -51,18 +50,18 @@ async def score(backend: Backend, request: GenerateRequest) -> tuple[GenerateOut
 
 
 def decode(backend: Backend, output: GenerateOutput) -> str:
-    """Return the text of the reply's drawn tokens, as the backend's tokenizer has it."""
+    """Return the text of the reply's drawn tokens, decoded by the backend's tokenizer."""
     assert isinstance(backend.tokenizer, Decoder), "a tokenizer of replies with tokens needs `decode`"
     return backend.tokenizer.decode(output.tokens or ())
 
 
 class BackendContract:
-    """The promises. A subclass gives the fixture `config` and says which optional promises it makes."""
+    """The promises. A subclass gives the fixture `config` and sets the optional promises."""
 
     deterministic = False
-    """The same request, seed included, gives the same text whatever else is running."""
+    """Whether the same request, with the same seed, gives the same text under any load."""
     overflow_prompt = ""
-    """A prompt that does not fit the context of `config`; "" where there is no limit."""
+    """A prompt that does not fit the context of `config`; "" if there is no limit."""
 
     def test_opens_twice_with_the_same_hash(self, config: BackendConfig) -> None:
         async def use(backend: Backend) -> tuple[str, str]:
@@ -81,14 +80,14 @@ class BackendContract:
         assert 0 <= output.usage.cached_tokens <= output.usage.prompt_tokens
         assert output.logprob is None or output.logprob <= 0
 
-    def test_thirty_at_once_each_get_their_own(self, config: BackendConfig) -> None:
+    def test_thirty_requests_at_once_get_their_own_replies(self, config: BackendConfig) -> None:
         requests = [ask("Repeat: " + "word " * i, seed=i, max_tokens=4) for i in range(1, 31)]
 
         async def use(backend: Backend) -> list[GenerateOutput]:
             return await asyncio.gather(*map(backend.generate, requests))
 
         lengths = [output.usage.prompt_tokens for output in run(config, use)]
-        assert lengths == sorted(set(lengths))  # each prompt is a word longer than the one before
+        assert lengths == sorted(set(lengths))  # each prompt is one word longer than the one before
 
     def test_choices_are_answered_exactly(self, config: BackendConfig) -> None:
         need(config, "choices")
@@ -103,7 +102,7 @@ class BackendContract:
 
     def test_same_request_gives_the_same_text(self, config: BackendConfig) -> None:
         if not self.deterministic:
-            pytest.skip("this backend does not promise it")
+            pytest.skip("this backend does not promise equal replies")
         requests = [ask(f"Tell me about {thing}.", seed=7) for thing in ("rain", "salt", "the sea")]
 
         async def alone(backend: Backend) -> list[str]:
@@ -271,6 +270,6 @@ class BackendContract:
 
 
 def need(config: BackendConfig, ability: Ability) -> None:
-    """Skip the test of an ability that the backend does not declare."""
+    """Skip a test if the backend does not declare the ability."""
     if ability not in config.abilities:
         pytest.skip(f"no {ability}")

@@ -1,4 +1,4 @@
-"""The scripted backend: replies by rules, without a model; for tests, theory and dry runs."""
+"""The scripted backend: replies by rules instead of a model, for tests, theory and dry runs."""
 
 from backends.scripted.backend import Scripted, ScriptedBackend
 

@@ -1,4 +1,4 @@
-"""The value of an arithmetic expression in a text, for scripted agents. Nothing is executed."""
+"""Values of arithmetic expressions in texts, for scripted agents. Nothing is executed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from fractions import Fraction
 from functools import lru_cache
 from operator import add, mul, neg, pos, sub, truediv
 
-LONGEST = 200  # characters of an expression that is looked at
+LONGEST = 200
+"""Maximum number of characters of an expression."""
 _EXPRESSION = re.compile(r"[-(]{0,20}\d[\d \t.+*/()-]*")
 _BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: add,
@@ -22,7 +23,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Fraction], Fraction]] = {ast.USub: neg
 
 @lru_cache(maxsize=4096)
 def find_value(text: str) -> Fraction | None:
-    """The value of the last expression in `text` (numbers, + - * /, parentheses); None if there is none."""
+    """Return the value of the last expression in `text` (numbers, + - * /, parentheses), or None."""
     for found in reversed(_EXPRESSION.findall(text)):
         value = evaluate(_trim(found))
         if value is not None:
@@ -31,7 +32,7 @@ def find_value(text: str) -> Fraction | None:
 
 
 def _trim(found: str) -> str:
-    """The expression without the punctuation of the sentence around it."""
+    """Return the expression without the punctuation of the sentence around it."""
     found = found.rstrip(" \t.+-*/(")
     while found.endswith(")") and found.count(")") > found.count("("):
         found = found[:-1].rstrip()
@@ -39,7 +40,7 @@ def _trim(found: str) -> str:
 
 
 def evaluate(expression: str) -> Fraction | None:
-    """The exact value; None for what is no calculation, is too long, or divides by zero."""
+    """Return the exact value; None if the text is no calculation, is too long, or divides by zero."""
     if len(expression) > LONGEST:
         return None
     try:
@@ -60,5 +61,5 @@ def _value(node: ast.expr) -> Fraction:
 
 
 def show(value: Fraction) -> str:
-    """A whole number without decimals, another as the nearest double."""
+    """Return a whole number without decimals, and any other number as the nearest double."""
     return str(value.numerator) if value.denominator == 1 else repr(float(value))

@@ -1,9 +1,7 @@
-"""The backend without a model: it answers by rules, and all that is random comes from the request's seed.
+"""A backend without a model: it answers by rules, and every random draw depends on the request's seed.
 
-    Scripted           the `backends:` entry: the rules (see `backends.scripted.rules`), tried in their order
-    ScriptedBackend    the opened backend; a word counts as a token
-
-It knows nothing of debates.
+Scripted           the `backends:` entry: the rules (see `backends.scripted.rules`), tried in order
+ScriptedBackend    the opened backend; a word counts as a token
 """
 
 from __future__ import annotations
@@ -33,17 +31,17 @@ _WORD = re.compile(r"\S+")
 
 
 class Scripted(BackendConfig):
-    """Answers by rules instead of a model: for tests, theory and dry runs."""
+    """Answers by rules instead of a model, for tests, theory and dry runs."""
 
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
     greedy_at_zero: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"
     rules: list[Rule] = Field(default_factory=list)
-    """Tried in order; the first that applies and has something to say answers."""
+    """Rules, tried in order. The first rule that applies and has a reply answers."""
     delay: float = Field(0.0, ge=0, json_schema_extra={"tuning": True})
-    """Seconds until an answer comes."""
+    """Seconds until a reply arrives."""
     context: int | None = Field(None, ge=1)
-    """Words that prompt and answer may have together; unlimited by default."""
+    """Maximum number of words of a prompt together with its answer; unlimited by default."""
 
     def context_tokens(self) -> int | None:
         return self.context
@@ -52,7 +50,7 @@ class Scripted(BackendConfig):
         reasons: dict[tuple[str | int, ...], str] = {}
         for i, rule in enumerate(self.rules):
             if rule.always_answers and i + 1 < len(self.rules):
-                says = "is never tried: the rule before it always answers; put it first, or give that one a `when`"
+                says = "is never tried: the rule before it always answers; put it first, or give the other one a `when`"
                 reasons["rules", i + 1] = says
                 break
             if rule.calculate is not None and rule.calculate.skill == 1 and "wrong" in rule.calculate.model_fields_set:
@@ -61,26 +59,26 @@ class Scripted(BackendConfig):
         return reasons
 
     def open(self) -> ScriptedBackend:
-        """The backend; its regular expressions are compiled here, once."""
+        """Return the backend, with its regular expressions compiled."""
         return ScriptedBackend(self)
 
 
 class Words:
-    """Counts words as tokens."""
+    """A tokenizer whose tokens are words."""
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
-        """The words of all messages."""
+        """Return the number of words of all messages."""
         return sum(len(message.content.split()) for message in messages)
 
 
 class ScriptedAdapters:
-    """Remembers which adapters were loaded; they change nothing that is said."""
+    """Accepts any adapter. Adapters do not change the replies."""
 
     def __init__(self) -> None:
         self.hashes: set[str] = set()
 
     def identify(self, path: Path) -> Adapter:
-        """Any file or folder will do."""
+        """Return the adapter of any file or folder."""
         return Adapter(hash_path(path), str(path), "")
 
     async def load(self, adapter: Adapter) -> None:
@@ -89,7 +87,7 @@ class ScriptedAdapters:
 
 
 class ScriptedBackend(Backend):
-    """Answers by the rules of its config. What it says depends on the request alone, its seed included."""
+    """Answers by the rules of its configuration. A reply depends only on the request, including its seed."""
 
     def __init__(self, config: Scripted) -> None:
         self.config = config
@@ -110,7 +108,7 @@ class ScriptedBackend(Backend):
         self._open = False
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        """Answer by the first rule that has something to say."""
+        """Answer with the first rule that has a reply."""
         prompt = self._check(request)
         if self.config.delay:
             await asyncio.sleep(self.config.delay)
@@ -128,11 +126,11 @@ class ScriptedBackend(Backend):
         return GenerateOutput(text, finish, Usage(prompt, len(text.split())))
 
     def _check(self, request: GenerateRequest) -> int:
-        """The words of the prompt. Raises `BackendError` for a request that cannot be answered."""
+        """Return the number of words of the prompt. Raises `BackendError` for a request that cannot be answered."""
         if not self._open:
             raise BackendError("The scripted backend is not open.", "Use it inside `async with config.open()`.")
         if not request.messages:
-            raise BackendError("The request has no messages.", "Give at least one message of the user.")
+            raise BackendError("The request has no messages.", "Give at least one user message.")
         if request.adapter is not None and request.adapter not in self.adapters.hashes:
             raise BackendError(f"No adapter {request.adapter} is loaded.", "Call `adapters.load` with it first.")
         prompt, limit = self.tokenizer.count(request.messages), request.sampling.max_tokens
@@ -162,7 +160,7 @@ def _pattern(pattern: str | None) -> Any:
 
 
 def _search(pattern: Any, text: str) -> Any:
-    """The first match or None. Raises `BackendError` where the search takes too long."""
+    """Return the first match or None. Raises `BackendError` if the search takes too long."""
     try:
         return pattern.search(text, timeout=MATCH_SECONDS)
     except TimeoutError:
@@ -170,10 +168,10 @@ def _search(pattern: Any, text: str) -> Any:
 
 
 def _cut(text: str, stops: Sequence[str], max_tokens: int) -> tuple[str, FinishReason]:
-    """The text up to the first stop string and the last allowed word, and why it ends there."""
+    """Return the text up to the first stop text and the last allowed word, and the reason for its end."""
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     text = text[: min(ends)] if ends else text
-    words = list(_WORD.finditer(text)) if len(text) > max_tokens else []  # no text has more words than letters
+    words = list(_WORD.finditer(text)) if len(text) > max_tokens else []  # no text has more words than characters
     if len(words) > max_tokens:
         return text[: words[max_tokens - 1].end()], "length"
     return text, "stop_text" if ends else "stop"

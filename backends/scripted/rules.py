@@ -1,6 +1,6 @@
-"""What a scripted agent may do: say, choose, calculate, average or fail. Used by `backends.scripted`.
+"""Rules of the scripted backend: an agent may say, choose, calculate, average or fail.
 
-A rule sees a request's messages as a model would, and draws what is random from the request's own generator.
+A rule sees the messages of a request as a model would, and draws random numbers from the request's own generator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REFERENCE = re.compile(r"\\(\d)")
 
 def _has_answer(template: str) -> str:
     if "{answer}" not in template:
-        raise ValueError("must contain {answer}, where the number goes")
+        raise ValueError("must contain {answer}, the place of the number")
     return template
 
 
@@ -33,7 +33,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(slots=True)
 class Asked:
-    """What a rule sees: the user's messages, the match of its `when`, and the request's own randomness."""
+    """The view of a rule on a request: the user's messages, the match of `when`, and the request's random numbers."""
 
     users: list[str]
     match: Any
@@ -42,29 +42,29 @@ class Asked:
 
     @property
     def last(self) -> str:
-        """The last message of the user."""
+        """The last user message, or ""."""
         return self.users[-1] if self.users else ""
 
 
 def too_slow(what: str) -> BackendError:
-    """The failure of a turn whose text a pattern took too long to search."""
+    """Return the error for a pattern whose search takes too long."""
     return BackendError(
-        f"The search for {what} took longer than {MATCH_SECONDS} s.", "Give it a pattern that backtracks less."
+        f"The search for {what} took longer than {MATCH_SECONDS} s.", "Use a pattern that backtracks less."
     )
 
 
 class Calculate(Component):
-    """Work out the last arithmetic expression that the user wrote."""
+    """Calculates the last arithmetic expression of the user's messages."""
 
     skill: Chance = 1.0
     """Probability of the right answer."""
     wrong: Literal["same", "spread"] = "same"
-    """What a wrong answer is: always one too many, or off by -10 to 10 at random."""
+    """Wrong answers: `same` is always 1 too large, `spread` is off by -10 to 10 at random."""
     say: Template = "The answer is {answer}."
-    """The reply, with {answer} in it."""
+    """The reply. It contains {answer}."""
 
     def reply(self, asked: Asked) -> str | None:
-        """The answer, right with probability `skill`; None when no message has an expression."""
+        """Return the answer, right with probability `skill`; None if no message has an expression."""
         value = next((found for text in reversed(asked.users) if (found := find_value(text)) is not None), None)
         if value is None:
             return None
@@ -75,21 +75,21 @@ class Calculate(Component):
 
 
 class Average(Component):
-    """Say the mean of all numbers in the user's last message, as an agent of DeGroot (1974) does."""
+    """Replies with the mean of all numbers in the user's last message, as an agent of DeGroot (1974) does."""
 
     noise: float = Field(0.0, ge=0)
     """Standard deviation of normal noise added to the mean."""
     low: float = 0.0
-    """With no number to read, the opinion is uniform between `low` and `high`."""
+    """Without a number to read, the reply is drawn uniformly between `low` and `high`."""
     high: float = 1.0
-    """See `low`."""
+    """Upper limit of that draw; see `low`."""
     numbers: Pattern = r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
-    """What counts as a number to read; where it has a group, the first group is the number."""
+    """A regular expression for numbers. If it has a group, the first group is the number."""
     say: Template = "{answer}"
-    """The reply, with {answer} in it."""
+    """The reply. It contains {answer}."""
 
     def reply(self, asked: Asked) -> str | None:
-        """The mean, written so that reading it back gives the same double."""
+        """Return the mean, with all digits of its double."""
         pattern = compile_pattern(self.numbers)
         try:
             found = pattern.finditer(asked.last, timeout=MATCH_SECONDS)
@@ -97,23 +97,25 @@ class Average(Component):
         except TimeoutError:
             raise too_slow("average.numbers") from None
         except ValueError as error:
-            raise BackendError(f"average.numbers matches what is no number: {error}.", "Narrow the pattern.") from error
+            raise BackendError(
+                f"average.numbers matches text that is no number: {error}.", "Narrow the pattern."
+            ) from error
         mean = fmean(read) if read else asked.random.uniform(self.low, self.high)
         return self.say.replace("{answer}", repr(mean + asked.random.gauss(0.0, 1.0) * self.noise))
 
 
 class Fail(Component):
-    """Inject a fault; a request that is spared goes on to the next rule."""
+    """Injects a fault. A request without a fault goes to the next rule."""
 
     kind: Literal["transient", "error", "empty", "overflow"] = "transient"
-    """A failure worth trying again, a final one, an empty reply, or a prompt too long for the context."""
+    """A transient failure, a permanent one, an empty reply, or a prompt too long for the context."""
     rate: Chance = 1.0
-    """Probability that a request fails; the same request always fails or never."""
+    """Probability that a request fails. The same request always fails, or never."""
     times: int | None = Field(None, ge=1)
-    """How often one and the same request fails before it is answered; for ever by default."""
+    """Number of failures of the same request before it is answered; unlimited by default."""
 
     def reply(self, asked: Asked) -> str | None:
-        """Raise the fault, or give the empty reply; None when the request is spared."""
+        """Raise the fault, or return an empty reply; None if the request does not fail."""
         if asked.random.random() >= self.rate or (self.times is not None and asked.failures >= self.times):
             return None
         if self.kind == "transient":
@@ -127,14 +129,14 @@ class Fail(Component):
 
 
 class Rule(Component):
-    """One rule: it applies where `when` and `system` match, and does exactly one thing."""
+    """One rule: it applies if `when` and `system` match, and has exactly one action."""
 
     when: Pattern | None = None
-    """A regular expression searched in the user's last message; always, if left out."""
+    """A regular expression, searched in the user's last message. Without it, every message matches."""
     system: Pattern | None = None
-    r"""A regular expression searched in the system message, so that roles differ."""
+    r"""A regular expression, searched in the system message, to tell roles apart."""
     say: str | None = None
-    r"""Reply with this text; \1 to \9 are the groups of `when`."""
+    r"""Reply with this text. \1 to \9 are the groups of `when`."""
     choose: list[str] | None = Field(None, min_length=1)
     """Reply with one of these texts at random."""
     weights: list[Annotated[float, Field(ge=0)]] | None = None
@@ -142,7 +144,7 @@ class Rule(Component):
     calculate: Calculate | None = None
     """Reply with the value of the user's arithmetic."""
     average: Average | None = None
-    """Reply with the mean of the numbers that were read."""
+    """Reply with the mean of the numbers in the message."""
     fail: Fail | None = None
     """Fail instead of replying."""
 
@@ -167,7 +169,7 @@ class Rule(Component):
         return self.fail is None or (self.fail.rate == 1 and self.fail.times is None)
 
     def reply(self, asked: Asked) -> str | None:
-        """The text, or None when the rule has nothing to say and the next one is tried."""
+        """Return the reply, or None if the rule has none and the next rule is tried."""
         action = self.calculate or self.average or self.fail
         if action is not None:
             return action.reply(asked)

@@ -174,7 +174,7 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
         if sizes is None:
             continue
         longest = min(max(turn.prompt + turn.answer for turn in turns), spec.settings.max_length)
-        sources = max(len(one.teachers) for one in learners(society, spec) if one.name == name)
+        sources = max(len(one.sources) for one in learners(society, spec) if one.name == name)
         size, tokens = _most_tokens(learner, spec, spec.questions * society.scenario.samples, sources, longest)
         lines.append(
             f"Finetuning {name!r} once ({spec.settings.method}), at most: {size} x "

@@ -114,7 +114,7 @@ class Speaker:
 
         If the task raises an error on the text, the turn fails and keeps its text.
         """
-        said = partial(
+        make_turn = partial(
             finish,
             finish_reason=output.finish_reason,
             usage=output.usage,
@@ -124,13 +124,13 @@ class Speaker:
         try:
             answer = self.parse(output.text, item)
         except SlowPatternError as error:
-            return said(output.text, None, error=f"No answer could be looked for: {error.cause}")
+            return make_turn(output.text, None, error=f"No answer could be looked for: {error.cause}")
         except Exception as error:
             log.debug("A task broke", exc_info=True)
-            return said(
+            return make_turn(
                 output.text, None, status="failed", error=f"The task broke on the reply: {describe_error(error)}."
             )
-        return said(output.text, answer, confidence=_confidence(agent, output))
+        return make_turn(output.text, answer, confidence=_confidence(agent, output))
 
 
 def _place(finish: partial[Turn]) -> str:
@@ -139,10 +139,10 @@ def _place(finish: partial[Turn]) -> str:
     return f"Agent {i.agent!r} in phase {i.phase!r}, round {i.round}, on {i.item!r}"
 
 
-def _confidence(agent: AgentPlan, said: GenerateOutput) -> float | None:
+def _confidence(agent: AgentPlan, output: GenerateOutput) -> float | None:
     """Return the confidence of a reply in [0, 1], as the role defines it, or None."""
     if agent.role.confidence == "stated":
-        return stated_confidence(said.text)
-    if agent.role.confidence == "logprob" and said.logprob is not None and said.usage.generated_tokens:
-        return math.exp(min(said.logprob / said.usage.generated_tokens, 0.0))
+        return stated_confidence(output.text)
+    if agent.role.confidence == "logprob" and output.logprob is not None and output.usage.generated_tokens:
+        return math.exp(min(output.logprob / output.usage.generated_tokens, 0.0))
     return None

@@ -1,1 +1,1 @@
-"""Finetuning a society on what it said: `selection` makes the data, `loop` debates, trains and goes round."""
+"""Finetuning of a society on its own turns: `selection` makes the rows, `loop` debates, selects and trains."""

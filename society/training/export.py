@@ -1,13 +1,13 @@
-"""A trained society for elsewhere: adapters, what they learned from, and a scenario that speaks with them.
+"""Exports a trained society: its adapters, its training rows, and a scenario that uses the adapters.
 
     adapters/LEARNER/AGENT/       a PEFT folder (after full finetuning, a model folder); "shared" for all agents
     adapters/LEARNER/AGENT.gguf   the same adapter for llama.cpp
     merged/LEARNER/AGENT/         base and adapter as one model, on request
-    training_rows.jsonl           every row learned from: messages, learned text, rule, source
-    files/                        what the scenario reads: task files, say
+    training_rows.jsonl           all training rows: messages, learned text, rule, source
+    files/                        files that the scenario reads, such as questions
     scenario.yaml                 the debate with these adapters; written last
 
-Each file and folder appears whole or not at all.
+Each file and folder is complete or absent.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from backends.base import Exporter
 
 Places = dict[tuple[str, str], str]
-"""The path of what an agent speaks with in a phase, by phase and agent."""
+"""The path of an agent's adapter in a phase, by phase and agent."""
 
 
 @dataclass
 class TrainingExport:
     """One export of a run's training.
 
-    `iteration` counts evaluations: the society of iteration 1 was finetuned once. The last one by default. `model`
-    is the base as GGUF, for the scenario, where the run's own model did not come from one. Files that the run names are
-    copied, and its models opened, where they lie in its folder or in those of `allow`.
+    `iteration` counts evaluations: the society of iteration 1 was finetuned once. The default is the last one. `model`:
+    the base as GGUF, for the scenario, if the run's own model did not come from a GGUF. Files that the run names are
+    copied, and its models are opened, if they are in its folder or in the folders of `allow`.
     """
 
     run: Run
@@ -58,10 +58,12 @@ class TrainingExport:
     _copied: dict[Path, str] = field(default_factory=dict)
 
     def write(self) -> list[Path]:
-        """Write everything, and give the paths. Raises `InputError` where there is nothing or no place to write,
-        and where an adapter cannot be expressed in GGUF."""
+        """Write all parts, and return their paths.
+
+        Raises `InputError` if the run has no adapters, the folder cannot be written, or GGUF cannot express an adapter.
+        """
         try:
-            _ = self.rows, self.scenario  # whatever may not be read is refused before anything is written
+            _ = self.rows, self.scenario  # files that may not be read are refused before anything is written
             places = self._write_adapters()
             self._write_rows()
             self._write_scenario(places)
@@ -80,12 +82,12 @@ class TrainingExport:
 
     @cached_property
     def society(self) -> Society:
-        """The society as it was before any training."""
+        """The society before any training."""
         return expand(self.scenario)
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], AdapterRow]:
-        """What each learner and agent had learned last by then."""
+        """The latest trained adapter of each learner and agent at that iteration."""
         rows = [row for row in self.run.adapters() if row.hash and _before(row.iteration, self.iteration)]
         if not rows:
             what = "adapters" if self.iteration is None else f"adapters in iteration {self.iteration}"
@@ -94,7 +96,7 @@ class TrainingExport:
 
     @cached_property
     def exporters(self) -> dict[str, Exporter]:
-        """What writes the adapters of each backend that trained."""
+        """The exporter of each backend that trained."""
         found: dict[str, Exporter] = {}
         for learner in self._learners():
             name = backend_of(self.society, learner)
@@ -110,7 +112,7 @@ class TrainingExport:
         return [learner for learner in every if (learner.name, learner.agent) in self.rows]
 
     def _write_adapters(self) -> dict[bool, Places]:
-        """Write every adapter; where the GGUF adapters (True) and the folders (False) lie for each agent."""
+        """Write every adapter. Return the paths of the GGUF adapters (True) and of the folders (False) by agent."""
         places: dict[bool, Places] = {True: {}, False: {}}
         for learner in self._learners():
             exporter = self.exporters[backend_of(self.society, learner)]
@@ -138,12 +140,12 @@ class TrainingExport:
 
         def write(part: Path) -> None:
             part.write_text(self._head() + to_yaml(data), "utf-8")
-            load_scenario(part, allow=self.allow)  # what cannot be run is not put there
+            load_scenario(part, allow=self.allow)  # a scenario that cannot run is not written
 
         self._put("scenario.yaml", write)
 
     def _scenario(self, places: Mapping[bool, Places]) -> dict[str, Any]:
-        """The scenario without training, each agent bound to what it learned; on llama.cpp where that can be."""
+        """Return the scenario without training, with each agent bound to its adapter; on llama.cpp where possible."""
         scenario = self.scenario
         data: dict[str, Any] = self._local(scenario.model_dump(exclude_unset=True, exclude={"train"}))
         data["name"] = f"{scenario.name[:56]}-trained"
@@ -159,13 +161,13 @@ class TrainingExport:
         return data
 
     def _context(self) -> int:
-        """Room for the run's longest prompt and the longest answer, in tokens; at least 2048."""
+        """Return the tokens of the run's longest prompt together with the longest answer; at least 2048."""
         prompt = max(turn.usage.prompt_tokens for turn in self.run.turns())
         answer = max(plan.sampling.max_tokens for phase in self.society.phases for plan in phase.agents.values())
         return max(2048, -(-(prompt + answer) // 256) * 256)
 
     def _local(self, value: Any) -> Any:
-        """Plain data with every file that it names copied beside it."""
+        """Return plain data, with every file that it names copied into the export."""
         if isinstance(value, dict):
             return {key: self._local(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -174,7 +176,7 @@ class TrainingExport:
 
     def _copy(self, source: Path) -> str:
         if source not in self._copied:
-            self._copied[source] = f"files/{len(self._copied) + 1}/{source.name}"  # items are called after it
+            self._copied[source] = f"files/{len(self._copied) + 1}/{source.name}"  # the ids of items contain the name
             copy = shutil.copytree if source.is_dir() else shutil.copyfile
             self._put(self._copied[source], lambda part: copy(source, part))
         return self._copied[source]
@@ -184,7 +186,7 @@ class TrainingExport:
         return f"# The society of the run {self.run.folder.name!r} after {last} finetunings. Run it from anywhere.\n"
 
     def _put(self, name: str, write: Callable[[Path], object]) -> None:
-        """Let `write` make a file or folder beside its place, then put it there in one step."""
+        """Write a file or folder beside its place with `write`, then rename it in one step."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
@@ -193,7 +195,7 @@ class TrainingExport:
 
 
 def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
-    """Every training row, rebuilt from the transcript as it was trained on, with its adapter and its number."""
+    """Yield every training row as it was trained on, rebuilt from the turns, with its adapter and its number."""
     society, models = expand(run.scenario), read_json(run.meta(), "models")
     spec = society.scenario.train
     backends = {(one.name, one.agent): backend_of(society, one) for one in (learners(society, spec) if spec else [])}
@@ -207,8 +209,11 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
 
 
 def training_rows(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield every training row as plain data. `messages` ends with the assistant message that is learned, `tokens` are
-    its drawn token ids, or None where it was tokenized from its text."""
+    """Yield every training row as plain data.
+
+    `messages` ends with the learned assistant message. `tokens` are its drawn token ids, or None if its text was
+    tokenized.
+    """
     for adapter, number, example in training_examples(run):
         yield {
             "iteration": adapter.iteration,
@@ -228,7 +233,7 @@ def _before(iteration: int, end: int | None) -> bool:
 
 
 def _bind(data: dict[str, Any], phase: str, agent: str, adapter: str) -> None:
-    """Let an agent speak with an adapter in a phase; what else binds it there stays."""
+    """Bind an agent to an adapter in a phase, and keep its other bindings there."""
     spec = next(spec for spec in data["phases"] if spec["name"] == phase)
     bound = spec.setdefault("bind", {})
     bound[agent] = {**bound.get(agent, {}), "adapter": adapter}

@@ -1,6 +1,6 @@
-"""What counts as right in a debate that is learned from: the society's own decision, or the true answer.
+"""Labels of training debates: the society's own decision (a pseudo-label), or the true answer.
 
-A decision is a label only if it was reached without breaking a tie and enough voters agree (see `Labels`).
+A decision is a label only if no tie was broken and enough voters agree (see `Labels`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from society.scenario.expand import Society
 from society.scenario.models.training import TrainSpec
 
 NO_CONSENSUS, NO_QUORUM, NO_GOLD = "no consensus", "no quorum", "no true answer"
-"""Why a debate gives no label."""
+"""Reasons why a debate has no label."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one training. `count` counts the votes behind a debate's decision; `same` compares answers.
+    """The labels of one training. `count` counts the votes for a debate's decision; `same` compares answers.
 
-    With `kind: consensus` a decision is a label if at least `quorum` voters stand behind it, and more than the share
+    With `kind: consensus`, a decision is a label if at least `quorum` voters support it, and more than the share
     `majority` of the voters that gave any reply.
     """
 
@@ -40,7 +40,7 @@ class Labels:
         return record.result.gold if self.kind == "gold" else record.result.decision.answer
 
     def explain(self, record: DebateRecord) -> str:
-        """Return why this debate gives no label, or ""."""
+        """Return why this debate has no label, or ""."""
         decision = record.result.decision
         if self.kind == "gold":
             return "" if record.result.gold else NO_GOLD
@@ -51,20 +51,20 @@ class Labels:
         return "" if enough else NO_QUORUM
 
     def is_right(self, record: DebateRecord) -> bool:
-        """Whether the label of this debate is the true answer. Raises `ValueError` where there is no label."""
+        """Return whether the label of this debate is the true answer. Raises `ValueError` if there is no label."""
         if self.find(record) is None:
             raise ValueError(f"The debate on {record.result.item!r} has no label.")
         return self.kind == "gold" or record.result.correct
 
 
 def open_labels(society: Society, spec: TrainSpec) -> Labels:
-    """Return the labels that a scenario's `train:` block asks for."""
+    """Return the labels as a scenario's `train:` block defines them."""
     same = training_sameness(society)
     return replace(consensus_labels(society, same), kind=spec.label, quorum=spec.quorum, majority=spec.majority)
 
 
 def consensus_labels(society: Society, same: Same) -> Labels:
-    """Return the labels that decisions of this society would be, by default. One voter is its own consensus."""
+    """Return labels from the decisions of this society with the default quorum. One voter is its own consensus."""
 
     def count(record: DebateRecord) -> Support:
         return count_support(society, record, same)

@@ -1,7 +1,7 @@
-"""Limits on what a learner learns from: rows and tokens of each source agent, so that two arms are equal in compute.
+"""Limits on rows and tokens of training data, so that two arms of a comparison are equal in compute.
 
-Rows are limited for each source agent by itself. So one adapter on everybody's data gets exactly as many as the agents'
-own adapters together, from the same debates.
+Rows are limited separately for each source agent. So one adapter trained on all agents' data gets exactly as many rows
+as the agents' own adapters together, from the same debates.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Row = tuple[Case, str]
 
 
 def limit_rows(learner: LearnerSpec, chosen: Chosen, debates: int, seed: int) -> Chosen:
-    """Return the rows within the learner's limits, source agent by source agent, rules in the shares that they had.
+    """Return the rows within the learner's limits. For each source agent, the shares of the rules stay the same.
 
-    `debates` is the number of debates that the rows were taken from.
+    `debates`: number of debates that the rows come from.
     """
     if learner.rows is None and learner.tokens is None:
         return chosen
@@ -32,32 +32,33 @@ def limit_rows(learner: LearnerSpec, chosen: Chosen, debates: int, seed: int) ->
 
 
 def _limit(learner: LearnerSpec, most: int | None, rows: Sequence[Row], seed: int) -> list[Row]:
-    """The rows of one source agent: drawn until there are `most`, or their tokens are as near to `tokens` as can be."""
+    """Return rows of one source agent, drawn until there are `most` or their tokens are closest to the limit."""
     draw = random.Random(derive_seed(seed, "limit", rows[0][0].turn.id.agent))
     taken: list[Row] = []
     tokens = 0
     endless = most is None and not any(count_tokens(case) for case, _ in rows)
-    for row in _passes(rows, draw, learner.repeat and not endless):
+    for row in _draws(rows, draw, learner.repeat and not endless):
         size = count_tokens(row[0])
         if len(taken) == most:
             break
         if learner.tokens is not None and tokens + size / 2 > learner.tokens:
-            break  # without this row the total is nearer to the limit
+            break  # without this row, the total is closer to the limit
         taken.append(row)
         tokens += size
     return taken
 
 
-def _passes(rows: Sequence[Row], draw: random.Random, repeat: bool) -> Iterator[Row]:
-    """All rows in a random order, once or again and again."""
+def _draws(rows: Sequence[Row], draw: random.Random, repeat: bool) -> Iterator[Row]:
+    """Yield all rows in a random order, once or repeatedly."""
     while True:
-        yield from _mixed(rows, draw)
+        yield from _balanced_order(rows, draw)
         if not repeat:
             return
 
 
-def _mixed(rows: Sequence[Row], draw: random.Random) -> list[Row]:
-    """The rows in a random order in which every beginning has each rule in about its share of all rows."""
+def _balanced_order(rows: Sequence[Row], draw: random.Random) -> list[Row]:
+    """Return the rows in a random order in which every prefix has each rule in about its share of all rows."""
+    # Row i of n rows of a rule is placed at (i + 0.5) / n of the whole order.
     placed: list[tuple[float, int, Row]] = []
     for rule in dict.fromkeys(rule for _, rule in rows):
         own = [row for row in rows if row[1] == rule]
@@ -67,7 +68,7 @@ def _mixed(rows: Sequence[Row], draw: random.Random) -> list[Row]:
 
 
 def count_tokens(case: Case) -> int:
-    """Return the tokens of a row: what the model read, and what it wrote as far as that was stored, else as counted."""
+    """Return the number of tokens of a row: prompt and reply. The reply's stored tokens count, if there are any."""
     turn = case.turn
-    written = turn.usage.generated_tokens if turn.tokens is None else len(turn.tokens)
-    return turn.usage.prompt_tokens + written
+    generated = turn.usage.generated_tokens if turn.tokens is None else len(turn.tokens)
+    return turn.usage.prompt_tokens + generated

@@ -1,8 +1,8 @@
-"""Debate, evaluate, select, finetune; and again: the method of "Multiagent Finetuning" (arXiv 2501.05707).
+"""The iterations of "Multiagent Finetuning" (arXiv 2501.05707): evaluate, debate, select rows, finetune.
 
-Before the first iteration and after each, or some, the society debates the evaluation questions. An iteration debates
-the training questions, trains every learner's adapters on what was said, and lets the agents speak with them from then
-on.
+Before the first iteration and after each iteration, or after some, the society debates the evaluation questions. An
+iteration debates the training questions and trains every learner's adapters on the turns. From then on, the agents
+speak with these adapters.
 """
 
 from __future__ import annotations
@@ -34,55 +34,59 @@ if TYPE_CHECKING:
     from society.store import Store
 
 Debates = Callable[[Society, Sequence[Item], int, Split], Awaitable[list[DebateRecord]]]
-"""Debates these items with this society in this iteration, for "evaluation" or "training"."""
+"""Debates items with a society in an iteration, for the split "evaluation" or "training"."""
 TOO_LONG = "too long"
-"""Why the trainer left rows out."""
+"""Reason why the trainer leaves rows out."""
 OnStep = Callable[[str, str, int, int, float], None]
-"""Called after an optimiser step with learner, agent, step, steps and loss."""
+"""Called after an optimizer step with learner, agent, step, total steps and loss."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """One adapter to be: what it is called, whose data it gets, who will speak with it."""
+    """One adapter that each iteration trains."""
 
     name: str
-    agent: str  # SHARED: one for all
+    agent: str
+    """The agent that the adapter belongs to; `SHARED` for all agents of the learner."""
     spec: LearnerSpec
-    teachers: tuple[str, ...]
+    sources: tuple[str, ...]
+    """Agents whose turns are the training data."""
     speakers: tuple[str, ...]
+    """Agents that speak with the adapter."""
 
     @property
     def places(self) -> list[tuple[str, str]]:
-        """The phases and agents that speak with it."""
+        """The pairs of phase and agent that speak with the adapter."""
         return [(phase, agent) for phase in self.spec.phases for agent in self.speakers]
 
     @property
     def folder(self) -> Path:
-        """Where its adapter lies, within a folder of adapters."""
+        """The path of the adapter in a folder of adapters."""
         return Path(self.name) / self.agent.replace(SHARED, "shared")
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One finetuning to be: who learns, from which rows, with which seed and from which adapter on (None: the base).
-    `model` is the hash of the base."""
+class Finetuning:
+    """One finetuning of one learner."""
 
     iteration: int
     learner: Learner
     chosen: TrainingSet
     seed: int
     start: Adapter | None
+    """The adapter to start from; None for the base."""
     model: str
+    """Hash of the base."""
     spec: TrainSpec
 
     @property
     def place(self) -> tuple[int, str, str]:
-        """Iteration, learner and agent: where the store has what came of it."""
+        """Iteration, learner and agent: the key of the result in the store."""
         return self.iteration, self.learner.name, self.learner.agent
 
     @property
     def sources(self) -> list[ExampleRow]:
-        """Where the rows come from, in the order trained on."""
+        """The turns that the rows come from, in training order."""
         return [
             ExampleRow(*self.place, number, example.source, example.rule)
             for number, example in enumerate(self.chosen.examples)
@@ -90,7 +94,7 @@ class Lesson:
 
     @cached_property
     def trained_on(self) -> str:
-        """A hash of everything that shapes the adapter. Options that only tune speed are not in it."""
+        """A hash of everything that shapes the adapter, without options that only tune speed."""
         rows = [
             [[(m.role, m.content) for m in example.messages], example.tokens, example.finish_reason]
             for example in self.chosen.examples
@@ -98,7 +102,7 @@ class Lesson:
         start = self.start.hash if self.start else None
         settings = self.spec.settings
         tuning = {name for name, info in type(settings).model_fields.items() if is_tuning(info.json_schema_extra)}
-        # Defaults are left out, so that the hash stays when an option is added.
+        # Defaults are left out, so a new option does not change the hash.
         options = settings.model_dump(mode="json", exclude_defaults=True, exclude=tuning)
         return fingerprint([rows, options, self.seed, self.model, start])
 
@@ -113,36 +117,44 @@ class TrainingLoop:
     backends: Mapping[str, Backend]
     store: Store
     folder: Path
-    hashes: dict[str, str]  # from an adapter's path to its hash: what the speaker looks up
+    hashes: dict[str, str]
+    """Hashes of adapters by path, shared with the speaker."""
     debate: Debates
     on_step: OnStep
-    current: dict[tuple[str, str], Adapter] = field(default_factory=dict)  # by learner and agent
+    current: dict[tuple[str, str], Adapter] = field(default_factory=dict)
+    """The latest adapter by learner and agent."""
 
     async def run(self) -> None:
-        """Everything, from the untrained society to the last evaluation."""
+        """Run all iterations, from the untrained society to the last evaluation."""
         done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
         for iteration in range(self.spec.iterations + 1):
-            society = with_adapters(self.society, self._spoken())
+            society = with_adapters(self.society, self._adapter_paths())
             if self.spec.evaluates(iteration):
                 await self.debate(society, self.items.evaluation, iteration, "evaluation")
             if iteration < self.spec.iterations:
                 records = await self.debate(society, self.items.training, iteration, "training")
-                lessons = [self._lesson(learner, iteration, records) for learner in learners(self.society, self.spec)]
-                missing = [lesson for lesson in lessons if not await self._take_up(lesson, done.get(lesson.place))]
+                finetunings = [
+                    self._prepare(learner, iteration, records) for learner in learners(self.society, self.spec)
+                ]
+                missing = [
+                    finetuning
+                    for finetuning in finetunings
+                    if not await self._reuse(finetuning, done.get(finetuning.place))
+                ]
                 await self._train_all(missing)
 
-    async def _train_all(self, missing: Sequence[Lesson]) -> None:
-        """Train these learners, as many side by side as the executor allows; in their order where that is one."""
+    async def _train_all(self, missing: Sequence[Finetuning]) -> None:
+        """Run these finetunings, as many at the same time as the executor allows."""
         waiting = iter(missing)
 
-        async def worker(shared: Iterator[Lesson]) -> None:
-            for lesson in shared:
-                await self._train(lesson)
+        async def worker(shared: Iterator[Finetuning]) -> None:
+            for finetuning in shared:
+                await self._train(finetuning)
 
         await gather(worker(waiting) for _ in range(self.society.scenario.executor.side_by_side))
 
-    def _spoken(self) -> dict[tuple[str, str], str]:
-        """The path of what each agent last learned, by phase and agent."""
+    def _adapter_paths(self) -> dict[tuple[str, str], str]:
+        """Return the path of each agent's latest adapter, by phase and agent."""
         paths: dict[tuple[str, str], str] = {}
         for learner in learners(self.society, self.spec):
             adapter = self.current.get((learner.name, learner.agent))
@@ -150,105 +162,105 @@ class TrainingLoop:
                 paths |= dict.fromkeys(learner.places, adapter.path)
         return paths
 
-    async def _take_up(self, lesson: Lesson, row: AdapterRow | None) -> bool:
-        """Use a training that a run before this one finished; False if it learned from other rows, or in another way,
-        than this one would, or if its files are gone."""
-        if row is None or row.trained_on != lesson.trained_on:
+    async def _reuse(self, finetuning: Finetuning, row: AdapterRow | None) -> bool:
+        """Use the result of a finished finetuning with the same rows and settings, and return whether there is one.
+
+        There is none if its rows or settings differ, or if its files are gone.
+        """
+        if row is None or row.trained_on != finetuning.trained_on:
             return False
         if row.hash is not None:
             path = self.folder / row.path
             if not path.exists():
                 return False
-            await self._speak_with(lesson.learner, Adapter(row.hash, str(path), row.base))
+            await self._use_adapter(finetuning.learner, Adapter(row.hash, str(path), row.base))
         too_long = {TOO_LONG: row.left_out[TOO_LONG]} if TOO_LONG in row.left_out else {}
-        now = replace(row, left_out={**lesson.chosen.left_out, **too_long})
-        sources = self.store.examples("iteration=? AND learner=? AND agent=?", lesson.place)
-        if now != row or sources != lesson.sources:
-            self.store.add_training(now, lesson.sources)
+        now = replace(row, left_out={**finetuning.chosen.left_out, **too_long})
+        sources = self.store.examples("iteration=? AND learner=? AND agent=?", finetuning.place)
+        if now != row or sources != finetuning.sources:
+            self.store.add_training(now, finetuning.sources)
         return True
 
-    def _lesson(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> Lesson:
-        """Select what a learner learns in this iteration, and say what it starts from."""
+    def _prepare(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> Finetuning:
+        """Return the finetuning of a learner in this iteration, with its rows and its start."""
         seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
-        # The draw of rows does not depend on who shares an adapter, so a control takes the society's rows.
+        # The draw does not depend on which agents share an adapter, so a control gets the society's rows.
         draw = derive_seed(self.society.scenario.seed, "select", iteration, learner.name)
         place = f"for the learner {learner.name!r}, agent {learner.agent!r}, iteration {iteration}"
         with faults_of(learner.spec.select, "choose", place):
-            chosen = select_examples(learner.spec, learner.teachers, records, self._labels, draw)
+            chosen = select_examples(learner.spec, learner.sources, records, self._labels, draw)
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
         chosen.examples = with_own_tokens(self.society, hashes, model, chosen.examples)
         start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
-        return Lesson(iteration, learner, chosen, seed, start, hashes[model], self.spec)
+        return Finetuning(iteration, learner, chosen, seed, start, hashes[model], self.spec)
 
     @cached_property
     def _labels(self) -> Labels:
         return open_labels(self.society, self.spec)
 
-    async def _speak_with(self, learner: Learner, adapter: Adapter) -> None:
+    async def _use_adapter(self, learner: Learner, adapter: Adapter) -> None:
         self.current[learner.name, learner.agent] = adapter
         self.hashes[adapter.path] = adapter.hash
         backend = self.backends[backend_of(self.society, learner)]
         if backend.adapters is not None:
             await backend.adapters.load(adapter)
 
-    async def _train(self, lesson: Lesson) -> None:
-        """Finetune, and store what came of it; the adapter's folder appears whole or not at all."""
-        learner, chosen = lesson.learner, lesson.chosen
-        place = Path("adapters") / f"{lesson.iteration + 1}" / learner.folder
+    async def _train(self, finetuning: Finetuning) -> None:
+        """Finetune, and store the result. The adapter's folder is complete or absent."""
+        learner, chosen = finetuning.learner, finetuning.chosen
+        place = Path("adapters") / f"{finetuning.iteration + 1}" / learner.folder
         if not chosen.examples:
-            self._nothing_to_learn(lesson)
+            self._nothing_to_learn(finetuning)
             return
-        trained = await self._finetune(lesson, self.folder / place)
+        trained = await self._finetune(finetuning, self.folder / place)
         left_out = {**chosen.left_out, TOO_LONG: trained.dropped}
         row = AdapterRow(
-            lesson.iteration,
-            learner.name,
-            learner.agent,
-            trained.adapter.hash,
-            str(place),
-            trained.adapter.base,
-            trained.examples,
-            left_out,
-            trained.losses,
-            trained.tokens,
-            trained.seconds,
-            lesson.trained_on,
+            *finetuning.place,
+            hash=trained.adapter.hash,
+            path=str(place),
+            base=trained.adapter.base,
+            examples=trained.examples,
+            left_out=left_out,
+            losses=trained.losses,
+            tokens=trained.tokens,
+            seconds=trained.seconds,
+            trained_on=finetuning.trained_on,
         )
-        self.store.add_training(row, lesson.sources)
-        await self._speak_with(learner, replace(trained.adapter, path=str(self.folder / place)))
+        self.store.add_training(row, finetuning.sources)
+        await self._use_adapter(learner, replace(trained.adapter, path=str(self.folder / place)))
 
-    async def _finetune(self, lesson: Lesson, place: Path) -> Training:
-        learner = lesson.learner
+    async def _finetune(self, finetuning: Finetuning, place: Path) -> Training:
+        learner = finetuning.learner
         trainer = self.backends[backend_of(self.society, learner)].trainer
         if trainer is None:
             raise BackendError(f"The backend of learner {learner.name!r} cannot train.", "Use the backend hf.")
         place.parent.mkdir(parents=True, exist_ok=True)
 
-        def tell(step: int, steps: int, loss: float, tokens: int) -> None:
+        def report(step: int, steps: int, loss: float, tokens: int) -> None:
             self.on_step(learner.name, learner.agent, step, steps, loss)
 
         spread: dict[str, Any] = {} if self.spec.parallel is None else {"parallel": self.spec.parallel}
-        examples, settings = lesson.chosen.examples, self.spec.settings
-        return await trainer.train(examples, settings, lesson.start, place, seed=lesson.seed, on_step=tell, **spread)
+        examples, settings = finetuning.chosen.examples, self.spec.settings
+        return await trainer.train(
+            examples, settings, finetuning.start, place, seed=finetuning.seed, on_step=report, **spread
+        )
 
-    def _nothing_to_learn(self, lesson: Lesson) -> None:
-        learner, left_out = lesson.learner, lesson.chosen.left_out
+    def _nothing_to_learn(self, finetuning: Finetuning) -> None:
+        learner, left_out = finetuning.learner, finetuning.chosen.left_out
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count) or "no turns"
-        who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {lesson.iteration}"
+        who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {finetuning.iteration}"
         if self.spec.on_empty == "stop":
             raise InputError(
                 f"There is nothing to learn from for {who}: {why}.",
-                "Debate more questions (train.questions), select otherwise, or set train.on_empty: keep.",
+                "Debate more questions (train.questions), use another `select`, or set train.on_empty: keep.",
             )
-        row = AdapterRow(
-            lesson.iteration, learner.name, learner.agent, None, "", "", 0, left_out, (), 0, 0.0, lesson.trained_on
-        )
+        row = AdapterRow(*finetuning.place, None, "", "", 0, left_out, (), 0, 0.0, finetuning.trained_on)
         self.store.add_training(row, ())
 
 
 def learners(society: Society, spec: TrainSpec) -> list[Learner]:
-    """Every adapter that an iteration trains."""
+    """Return every adapter that an iteration trains."""
     found: list[Learner] = []
     for name, learner in spec.learners.items():
         spoken = dict.fromkeys(a for p in society.phases if p.name in learner.phases for a in p.speakers)
@@ -256,13 +268,13 @@ def learners(society: Society, spec: TrainSpec) -> list[Learner]:
         if learner.adapter == "shared":
             found.append(Learner(name, SHARED, learner, agents, agents))
         else:
-            teachers = {agent: agents if learner.data == "everyone" else (agent,) for agent in agents}
-            found += [Learner(name, agent, learner, teachers[agent], (agent,)) for agent in agents]
+            sources = {agent: agents if learner.data == "everyone" else (agent,) for agent in agents}
+            found += [Learner(name, agent, learner, sources[agent], (agent,)) for agent in agents]
     return found
 
 
 def backend_of(society: Society, learner: Learner) -> str:
-    """The name of the backend that trains this learner and speaks with what it learned."""
+    """Return the name of the backend that trains this learner and speaks with its adapter."""
     phase = next(p for p in society.phases if p.name in learner.spec.phases)
     return phase.agents[learner.speakers[0]].backend
 
@@ -270,8 +282,10 @@ def backend_of(society: Society, learner: Learner) -> str:
 def with_own_tokens(
     society: Society, models: Mapping[str, str], backend: str, examples: Sequence[Example]
 ) -> list[Example]:
-    """Return the examples with the token ids only of those that were drawn by the model of this backend: those of
-    another model mean nothing to it. `models` has the hash of each backend's model."""
+    """Return the examples, with token ids only if the model of this backend drew them.
+
+    Token ids of another model have another meaning. `models`: hash of each backend's model.
+    """
     own = {
         (phase.name, agent)
         for phase in society.phases
@@ -285,11 +299,12 @@ def with_own_tokens(
 
 
 def with_adapters(society: Society, paths: Mapping[tuple[str, str], str]) -> Society:
-    """The society with these adapters, by phase and agent."""
+    """Return the society with these adapters, by phase and agent."""
 
     def adapted(phase: PhasePlan) -> PhasePlan:
         agents = {
-            a: replace(plan, adapter=paths.get((phase.name, a), plan.adapter)) for a, plan in phase.agents.items()
+            agent: replace(plan, adapter=paths.get((phase.name, agent), plan.adapter))
+            for agent, plan in phase.agents.items()
         }
         return replace(phase, agents=agents)
 

@@ -1,4 +1,4 @@
-"""Turns finished debates into training rows: each is traced to a turn and a rule, and what is left out is counted."""
+"""Selects training rows from finished debates. Each row names its turn and rule; turns left out are counted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from society.training.labels import Labels
 from society.training.limits import limit_rows
 
 OVER_LIMIT = "beyond the learner's limit"
-"""Why rows are left out that the selector took."""
+"""Reason why chosen rows are left out."""
 
 
 @dataclass
 class TrainingSet:
-    """Rows for one adapter, and how many turns were left out for which reason."""
+    """Rows for one adapter, and the number of turns left out by reason."""
 
     examples: list[Example] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -29,10 +29,10 @@ class TrainingSet:
 def select_examples(
     learner: LearnerSpec, agents: Sequence[str], records: Sequence[DebateRecord], labels: Labels, seed: int
 ) -> TrainingSet:
-    """Return what these agents' turns in these debates give to learn from.
+    """Return the training rows from these agents' turns in these debates.
 
-    Each source agent's rows are drawn with a seed of their own. So a learner of all agents takes the rows that the
-    agents' own learners would take.
+    The rows of each source agent are drawn with a seed of their own. So a learner of all agents gets the same rows as
+    the agents' own learners.
     """
     found = TrainingSet()
     cases: list[Case] = []
@@ -56,7 +56,7 @@ def select_examples(
 
 
 def make_example(turn: Turn, rule: str) -> Example:
-    """Return the row that teaches this turn: the chat as the model saw it, then what it said."""
+    """Return the training row of a turn: the chat as the model saw it, then its reply."""
     chat = (*turn.messages, ChatMessage("assistant", turn.text))
     return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason)
 
@@ -68,13 +68,13 @@ def _which(turns: list[Turn], which: Literal["first", "last", "every"]) -> list[
 
 
 def _unusable(turn: Turn) -> str:
-    """Why a turn cannot be learned, whatever the label is, or ""."""
+    """Return why a turn cannot be a training row whatever the label is, or ""."""
     if turn.status == "failed":
         return "failed"
     if not turn.text.strip():
         return "empty"
     if turn.finish_reason == "length":
-        return "cut off at max_tokens"  # learning it would teach to stop in the middle of a sentence
+        return "cut off at max_tokens"  # it would teach the model to stop in the middle of a sentence
     return ""
 
 
@@ -84,7 +84,7 @@ def _case(turn: Turn, first: Turn, record: DebateRecord, labels: Labels) -> Case
         return Case(turn, record.right(turn), record.right(first), record.result.correct, read)
     target = labels.find(record)
 
-    def is_label(said: Turn) -> bool:
-        return said.answer is not None and target is not None and labels.same(said.answer, target)
+    def is_label(turn: Turn) -> bool:
+        return turn.answer is not None and target is not None and labels.same(turn.answer, target)
 
     return Case(turn, is_label(turn), is_label(first), True, read)

@@ -108,16 +108,16 @@ class OutOfMemoryError(RuntimeError):
 
 
 FINAL: dict[str, tuple[Fault, str]] = {
-    "nothing": (lambda: None, "gave NoneType, not a GenerateOutput"),
-    "bytes": (lambda: b"7", "gave bytes"),
-    "a bare text": (lambda: "7", "gave str"),
-    "no text": (lambda: replace(ANSWERED, text=None), "gave NoneType"),  # type: ignore[arg-type]
-    "bytes as text": (lambda: replace(ANSWERED, text=b"7"), "gave bytes"),  # type: ignore[arg-type]
+    "nothing": (lambda: None, "returned NoneType, not a GenerateOutput"),
+    "bytes": (lambda: b"7", "returned bytes"),
+    "a bare text": (lambda: "7", "returned str"),
+    "no text": (lambda: replace(ANSWERED, text=None), "returned NoneType"),  # type: ignore[arg-type]
+    "bytes as text": (lambda: replace(ANSWERED, text=b"7"), "returned bytes"),  # type: ignore[arg-type]
     "a huge text": (lambda: replace(ANSWERED, text="7" * (MAX_CHARACTERS + 1)), "10,000,001 characters"),
     "an unknown end": (lambda: replace(ANSWERED, finish_reason="eos"), "'eos'"),  # type: ignore[arg-type]
-    "no usage": (lambda: replace(ANSWERED, usage=None), "usage is none"),  # type: ignore[arg-type]
-    "numbers that no store takes": (lambda: replace(ANSWERED, usage=Usage(np.int64(3))), "usage is none"),  # type: ignore[arg-type]
-    "negative tokens": (lambda: replace(ANSWERED, usage=Usage(generated_tokens=-1)), "usage is none"),
+    "no usage": (lambda: replace(ANSWERED, usage=None), "usage is invalid"),  # type: ignore[arg-type]
+    "numbers that no store takes": (lambda: replace(ANSWERED, usage=Usage(np.int64(3))), "usage is invalid"),  # type: ignore[arg-type]
+    "negative tokens": (lambda: replace(ANSWERED, usage=Usage(generated_tokens=-1)), "usage is invalid"),
     "an error of its own": (raising(BackendError("The key was refused.")), "The key was refused."),
     "a bug": (raising(KeyError("slot")), "The backend broke: KeyError: 'slot' (test_failing.py, line"),
     "a bug that cannot be said": (raising(RuntimeError("a\ud800b\x00c")), "RuntimeError: a\ufffdb\ufffdc"),
