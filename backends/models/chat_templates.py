@@ -1,7 +1,7 @@
-"""The Jinja2 environment that models' chat templates are written for, in the project's own sandbox.
+"""The Jinja2 environment for models' chat templates, in the project's own sandbox.
 
-Templates come with models and are untrusted: they cannot reach Python, and how long they run is limited. There is
-no `strftime_now`: templates that ask for it fall back to a fixed date, so a prompt is the same on every day.
+Templates come with models and are untrusted: they cannot reach Python, and their work is limited. There is no
+`strftime_now`: templates that use it fall back to a fixed date, so a prompt is the same on every day.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from society.core.templating.sandbox import Sandbox
 
 LONGEST_CHAT = 10_000_000
-"""Characters that a chat may have when it is written out."""
+"""Maximum number of characters of a rendered chat."""
 
 
 def compile_chat_template(source: str, model: str) -> Template:
-    """The template. Raises `InputError`, naming the model, if it is none."""
+    """Compile a chat template. Raises `InputError`, naming the model, if it is invalid."""
     from jinja2 import TemplateError
 
     from society.core.templating.sandbox import compile_source
@@ -34,7 +34,7 @@ def compile_chat_template(source: str, model: str) -> Template:
 
 
 def fill_chat_template(template: Template, **variables: Any) -> str:
-    """The chat as text. Raises `BackendError` where the template refuses it, fails or runs too long."""
+    """Return the chat as text. Raises `BackendError` if the template refuses the chat, fails or runs too long."""
     from jinja2 import TemplateError
 
     from society.core.templating.sandbox import fill
@@ -43,7 +43,7 @@ def fill_chat_template(template: Template, **variables: Any) -> str:
         return fill(template, variables, LONGEST_CHAT)
     except TemplateError as error:
         remedy = (
-            "Many templates want no system message, or user and assistant in turns: change the prompts, "
+            "Many templates accept no system message, or need user and assistant in turns: change the prompts, "
             "or give the backend another chat_template."
         )
         raise BackendError(f"The model's chat template refuses this chat: {error}.", remedy) from None
@@ -51,7 +51,7 @@ def fill_chat_template(template: Template, **variables: Any) -> str:
 
 @cache
 def chat_environment() -> Sandbox:
-    """The sandbox with what chat templates expect to find."""
+    """Return the sandbox with the filters and functions that chat templates expect."""
     from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.parser import Parser
@@ -59,7 +59,7 @@ def chat_environment() -> Sandbox:
     from society.core.templating.sandbox import Sandbox
 
     class Generation(Extension):
-        """The block `{% generation %}` marks what an assistant said; here it changes nothing."""
+        """The block `{% generation %}`, which marks the assistant's replies. It changes nothing here."""
 
         tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
@@ -82,5 +82,5 @@ def _refuse(reason: str) -> None:
 def _to_json(
     value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False
 ) -> str:
-    """As models' authors expect it: Jinja2's own escapes for HTML."""
+    """Return JSON without HTML escapes, as chat templates expect. Jinja2's own filter escapes HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

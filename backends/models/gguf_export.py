@@ -1,11 +1,11 @@
-"""From PEFT and safetensors to what llama.cpp and others read.
+"""Exports PEFT adapters and safetensors to the formats of llama.cpp and other programs.
 
     export_gguf_adapter   a LoRA adapter as a GGUF adapter, a few megabytes, for any GGUF of the same base
     export_merged         base and adapter as one model folder
-    export_gguf_model     a model folder's weights as a GGUF, given a GGUF of the same base for everything else
+    export_gguf_model     a model folder's weights as a GGUF; vocabulary and settings from a GGUF of the same base
 
 llama.cpp rotates neighbouring elements of a head where transformers rotates its two halves: for the `llama` and
-`mistral` families the rows of q_proj and k_proj change places. Of a LoRA product B A those are the rows of B.
+`mistral` families, the rows of q_proj and k_proj are permuted. In a LoRA product B A, these are the rows of B.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ FAMILIES = {
     "gemma3_text": "GEMMA3",
     "phi3": "PHI3",
 }
-"""Of each model_type of transformers: its architecture in GGUF. Only LLAMA is permuted."""
+"""GGUF architectures by the model_type of transformers. Only LLAMA is permuted."""
 
 HEAD = "lm_head.weight"
-"""Weights of the output layer, as transformers calls them."""
+"""Name of the output layer's weights in transformers."""
 PLAIN = {"use_dora", "use_rslora", "fan_in_fan_out", "alpha_pattern"}
-"""Options of a PEFT configuration that can be loaded here, but that a GGUF adapter cannot express."""
+"""Options of a PEFT configuration that this program can load, but that a GGUF adapter cannot express."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """How a family's tensors are called in GGUF, and which change the order of their rows."""
+    """The GGUF names of a model's tensors, and the order of their rows."""
 
     architecture: str
     heads: int
@@ -53,7 +53,7 @@ class Names:
 
     @classmethod
     def of(cls, base: Path) -> Names:
-        """From the config.json of a model folder. Raises `InputError` for families that are not known here."""
+        """Return the names for the config.json of a model folder. Raises `InputError` for unknown families."""
         config = json.loads((base / "config.json").read_text("utf-8"))
         family = config.get("model_type")
         if family not in FAMILIES:
@@ -66,13 +66,13 @@ class Names:
 
     @property
     def in_gguf(self) -> str:
-        """The architecture's name in files."""
+        """The architecture's name in GGUF files."""
         from gguf.constants import MODEL_ARCH, MODEL_ARCH_NAMES
 
         return str(MODEL_ARCH_NAMES[MODEL_ARCH[self.architecture]])
 
     def translate(self, weight: str) -> str:
-        """The GGUF name of a weight of transformers, as model.layers.0.self_attn.q_proj.weight."""
+        """Return the GGUF name of a weight of transformers, such as model.layers.0.self_attn.q_proj.weight."""
         name = _known_names(self.architecture, self.blocks).get_name(weight, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise InputError(
@@ -81,7 +81,7 @@ class Names:
         return str(name)
 
     def reorder(self, weight: str, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The rows of a weight in the order of GGUF."""
+        """Return the rows of a weight in GGUF order."""
         heads = {"q_proj": self.heads, "k_proj": self.key_heads}.get(weight.split(".")[-2])
         return rows if self.architecture != "LLAMA" or heads is None else interleave(rows, heads)
 
@@ -95,15 +95,15 @@ def _known_names(architecture: str, blocks: int) -> Any:
 
 
 def interleave(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
-    """Within each head, put row i of the first half before row i of the second: (a b c d) becomes (a c b d)."""
+    """Interleave the two halves of the rows of each head: (a b c d) becomes (a c b d)."""
     halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
     return halves.swapaxes(1, 2).reshape(rows.shape)
 
 
 def export_gguf_adapter(peft_folder: Path, base: Path, out: Path) -> Path:
-    """Write a PEFT LoRA folder as a float32 GGUF adapter. `base` is the model folder that it was trained on.
+    """Write a PEFT LoRA folder as a float32 GGUF adapter. `base`: the model folder that it was trained on.
 
-    Raises `InputError` for what GGUF adapters cannot express, and for families that are not known here.
+    Raises `InputError` for adapters that GGUF cannot express and for unknown families.
     """
     from gguf import GGUFWriter
     from gguf.constants import Keys
@@ -145,7 +145,7 @@ def read_lora(peft_folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Every tensor of a folder's safetensors as float32, by name."""
+    """Yield every tensor of a folder's safetensors as float32, with its name."""
     from safetensors import safe_open
 
     for path in sorted(folder.glob("*.safetensors")):
@@ -157,7 +157,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 def export_merged(base: Path, peft_folder: Path, out: Path) -> Path:
     """Write base and adapter as one model folder of safetensors, in the base's precision.
 
-    Raises `InputError` for an adapter that is more than matrices beside the base's, or that is on tied weights.
+    Raises `InputError` for an adapter that is more than matrices beside the base's, or that changes tied weights.
     """
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -171,7 +171,7 @@ def export_merged(base: Path, peft_folder: Path, out: Path) -> Path:
         peft: Any = PeftModel.from_pretrained(model, str(peft_folder))
     if shared := find_shared(peft):
         raise InputError(
-            f"The adapter in {peft_folder} cannot be merged: the weights of {shared[0]} are those of another layer, "
+            f"The adapter in {peft_folder} cannot be merged: {shared[0]} shares its weights with another layer, "
             "which would change, too.",
             "Use the adapter beside its base, or train other layers.",
         )
@@ -191,9 +191,9 @@ def export_merged(base: Path, peft_folder: Path, out: Path) -> Path:
 
 
 def export_gguf_model(base_gguf: Path, folder: Path, out: Path) -> Path:
-    """Write a model folder's weights as a float32 GGUF; vocabulary and settings are copied from `base_gguf`.
+    """Write a model folder's weights as a float32 GGUF. Vocabulary and settings are copied from `base_gguf`.
 
-    For the `llama`, `mistral` and `qwen` families, whose weights differ in the order of rows alone.
+    For the `llama`, `mistral` and `qwen` families, whose weights differ only in the order of rows.
     """
     from gguf import GGUFReader, GGUFWriter, LlamaFileType
 
@@ -205,7 +205,7 @@ def export_gguf_model(base_gguf: Path, folder: Path, out: Path) -> Path:
     missing = {tensor.name for tensor in reader.tensors} ^ set(weights)
     if missing - {"output.weight", "rope_freqs.weight"}:
         raise InputError(
-            f"{base_gguf} is not of the same base: {', '.join(sorted(missing)[:3])}.", "Give its own base."
+            f"{base_gguf} is not of the same base: {', '.join(sorted(missing)[:3])}.", "Give the GGUF of its own base."
         )
     writer = GGUFWriter(None, names.in_gguf)
     _copy_metadata(reader, writer)
@@ -216,7 +216,7 @@ def export_gguf_model(base_gguf: Path, folder: Path, out: Path) -> Path:
 
 
 def _copy_metadata(reader: Any, writer: Any) -> None:
-    """Everything that the header says but how the weights are stored and what the writer writes itself."""
+    """Copy the header, except the storage of the weights and the entries that the writer adds itself."""
     fields: Mapping[str, Any] = reader.fields
     for key, field in fields.items():
         if not key.startswith("GGUF.") and key not in ("general.architecture", "general.file_type"):
@@ -225,7 +225,7 @@ def _copy_metadata(reader: Any, writer: Any) -> None:
 
 
 def _write(writer: Any, out: Path) -> Path:
-    """Write a GGUF in one step: beside its place first."""
+    """Write a GGUF beside its place, then rename it in one step."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     writer.write_header_to_file(part)

@@ -1,4 +1,4 @@
-"""Checks a GGUF file's header before native code sees it. Owns no weights and needs no llama.cpp.
+"""Checks the header of a GGUF file before native code reads it. Needs no llama.cpp.
 
 Layout (the GGUF specification, version 2 and 3, little endian): magic, version, number of tensors, number of
 metadata entries; the entries (key, type, value); the tensor descriptions (name, dimensions, type, offset);
@@ -36,61 +36,68 @@ _SMALLEST_TENSOR = 8 + 4 + 4 + 8  # an empty name, no dimensions, a type, an off
 _LONGEST_NAME = 64  # ggml's limit for a tensor's name
 _MOST_DIMENSIONS = 4
 _SETTINGS = (
-    "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
-    "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
-)  # fmt: skip
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "vocab_size",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+)
 _LARGEST_SETTING = 1 << 27  # the longest context that a model claims is 10 million tokens
 _MOST_LAYERS = 512  # llama.cpp's limit
-_KEPT_ELEMENTS = 64  # longer arrays (the vocabulary) are checked but not kept
+_KEPT_ELEMENTS = 64  # longer arrays (the vocabulary) are checked, but not stored
 
 
 @dataclass(frozen=True, slots=True)
 class GGUFInfo:
-    """What the header of a GGUF file says. Unknown texts are "", unknown numbers 0."""
+    """The contents of a GGUF header. Unknown texts are "", unknown numbers are 0."""
 
     architecture: str
     quantisation: str
     """Name of the dominant weight type, e.g. "Q8_0"."""
     context_length: int
-    """Tokens that the model was trained with."""
+    """Context length that the model was trained with, in tokens."""
     chat_template: str
     tensor_count: int
     size: int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Every entry but long arrays."""
+    """All entries except long arrays."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    """Of each tensor by name, the innermost dimension first."""
+    """Shapes of the tensors by name, the innermost dimension first."""
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether the file says how a chat is written for this model."""
+        """Whether the file has a chat template."""
         return bool(self.chat_template)
 
     @property
     def is_adapter(self) -> bool:
-        """Whether this is an adapter, to be put on a base model, and no model itself."""
+        """Whether the file is an adapter for a base model instead of a model."""
         return self.metadata.get("general.type") == "adapter"
 
     def number(self, name: str) -> int:
-        """The architecture's own setting `name`, e.g. "block_count"; the largest if it differs by layer."""
+        """Return the architecture's setting `name`, such as "block_count"; the largest if layers differ."""
         value = self.metadata.get(f"{self.architecture}.{name}", 0)
         numbers = value if isinstance(value, list) else [value]
         return max((n for n in numbers if isinstance(n, int)), default=0)
 
 
 class _FormatError(Exception):
-    """What is wrong with the header, without the file's name."""
+    """A fault of the header, without the file's name."""
 
 
 class _Reader:
-    """A cursor over the header that never reads past the end."""
+    """A cursor over the header that never reads past the end of the file."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data, self.at, self.size = data, 0, len(data)
 
     def skip(self, length: int, what: str) -> int:
-        """Step over `length` bytes; gives where they start."""
+        """Skip `length` bytes, and return their start."""
         start = self.at
         if length > self.size - start:
             raise _FormatError(f"{what} at byte {start} runs past the end of the file ({self.size} bytes)")
@@ -98,11 +105,11 @@ class _Reader:
         return start
 
     def scalar(self, form: str, what: str) -> Any:
-        """One number in `struct` notation."""
+        """Return one number, in `struct` notation."""
         return struct.unpack_from(form, self.data, self.skip(struct.calcsize(form), what))[0]
 
     def text(self, what: str) -> str:
-        """A string: its length in 8 bytes, then UTF-8."""
+        """Return a string: its length in 8 bytes, then UTF-8."""
         length = self.scalar("<Q", what)
         start = self.skip(length, what)
         try:
@@ -111,14 +118,14 @@ class _Reader:
             raise _FormatError(f"{what} at byte {start} is not UTF-8") from None
 
     def count(self, smallest: int, what: str) -> int:
-        """A number of things that each take `smallest` bytes or more."""
+        """Return a count of entries that each take at least `smallest` bytes."""
         number: int = self.scalar("<Q", what)
         if number * smallest > self.size - self.at:
             raise _FormatError(f"{what} is {number}, more than a file of {self.size} bytes can hold")
         return number
 
     def value(self, kind: int, key: str) -> Any:
-        """A metadata value; None for an array too long to be worth keeping."""
+        """Return a metadata value; None for an array that is too long to store."""
         if kind == _BOOL:
             return self._bool(key)
         if kind in _SCALARS:
@@ -152,7 +159,7 @@ class _Reader:
     def _texts(self, number: int, key: str) -> list[str] | None:
         if number <= _KEPT_ELEMENTS:
             return [self.text(key) for _ in range(number)]
-        # The vocabulary: hundreds of thousands of strings, stepped over without making objects of them.
+        # The vocabulary: hundreds of thousands of strings are skipped without making objects.
         read, data, at, size = struct.Struct("<Q").unpack_from, self.data, self.at, self.size
         for _ in range(number):
             if at + 8 > size:
@@ -165,8 +172,8 @@ class _Reader:
 def check_gguf(path: str | Path) -> GGUFInfo:
     """Read and check the header of the GGUF file `path`.
 
-    Raises `InputError`, naming the file and the fault, when it does not exist, is no GGUF, is truncated or is
-    corrupt; `MissingExtraError` without the `gguf` package.
+    Raises `InputError`, naming the file and the fault, if it does not exist, is no GGUF, is truncated or is corrupt.
+    Raises `MissingExtraError` without the `gguf` package.
     """
     path = Path(path)
     try:
@@ -213,7 +220,7 @@ def _alignment(metadata: Mapping[str, Any]) -> int:
 
 
 def _check_tensors(reader: _Reader, tensors: int, alignment: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors, each of which has a name of its own and lies inside the file."""
+    """Return the shapes of the tensors by name. Each name is unique, and each tensor lies inside the file."""
     sizes = _block_sizes()
     shapes: dict[str, tuple[int, ...]] = {}
     ends = [0]
@@ -233,7 +240,7 @@ def _check_tensors(reader: _Reader, tensors: int, alignment: int) -> dict[str, t
 def _tensor(
     reader: _Reader, name: str, alignment: int, sizes: Mapping[int, tuple[int, int]]
 ) -> tuple[tuple[int, ...], int]:
-    """A tensor's shape, and where it ends, in bytes after the start of the tensors."""
+    """Return a tensor's shape and its end, in bytes after the start of the tensors."""
     dimensions = reader.scalar("<I", name)
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
         raise _FormatError(f"tensor {name!r} has {dimensions} dimensions")
@@ -248,7 +255,7 @@ def _tensor(
 
 
 def _block_sizes() -> Mapping[int, tuple[int, int]]:
-    """Of each weight type: elements and bytes of a block."""
+    """Return elements and bytes of a block, by weight type."""
     try:
         from gguf.constants import GGML_QUANT_SIZES
     except ImportError:
@@ -279,7 +286,7 @@ def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size
 
 
 def _check_settings(metadata: Mapping[str, Any], architecture: str) -> None:
-    """Native code divides by these and reserves memory for them, and ends the process where they make no sense."""
+    """Raise a fault for impossible settings: native code divides by them, reserves memory for them, and may abort."""
     for name in _SETTINGS:
         value = metadata.get(f"{architecture}.{name}", 1)
         numbers = value if isinstance(value, list) else [value]

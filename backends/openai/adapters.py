@@ -1,10 +1,10 @@
-"""Adapters on the server, each known by its content hash, so that no name can stand for weights it does not have.
+"""Adapters on the server, each identified by its content hash, so that a name cannot refer to other weights.
 
-vLLM             loads a PEFT folder when it is asked to; it is loaded under its hash, and asked for by it
+vLLM             loads a PEFT folder on request, under its hash; requests name the hash
 llama.cpp        has the GGUF adapters that it was started with; the one with the same contents is switched on
 
-Both read the adapter's files themselves: server and runner must share a file system. On any server, an adapter that is
-served under a name of its own needs none of this: it is the `model` of a backend entry of its own.
+Both read the adapter's files themselves, so server and runner must share a file system. On any server, an adapter that
+is served under a name of its own can be the `model` of a backend entry of its own.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from society.core.types import Adapter
 
 
 class ServerAdapters:
-    """The adapters ability. `serve` says it all again to a server that was started anew."""
+    """The adapters ability. `serve` loads all adapters again on a restarted server."""
 
     def __init__(self, client: Client, served: Served) -> None:
         self._client = client
         self._served = served
         self._loaded: dict[str, Adapter] = {}
-        self._numbers: dict[str, int] = {}  # llama.cpp's, by hash
+        self._numbers: dict[str, int] = {}  # numbers of llama.cpp's adapters, by hash
 
     def identify(self, path: Path) -> Adapter:
-        """The adapter in a file or folder. It does not say which weights it was trained on."""
+        """Return the adapter in a file or folder. Its base is not known."""
         return Adapter(hash_path(path), str(path), "")
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable in requests. Raises `InputError` where this server cannot."""
+        """Make `adapter.hash` usable in requests. Raises `InputError` if this server cannot load it."""
         if adapter.hash in self._loaded:
             return
         if self._served.dialect is LLAMA_CPP:
@@ -51,14 +51,17 @@ class ServerAdapters:
         self._loaded[adapter.hash] = adapter
 
     async def serve(self, served: Served) -> None:
-        """Make every adapter usable again on a server that was started anew."""
+        """Make every adapter usable again on a restarted server."""
         again, self._loaded, self._numbers = list(self._loaded.values()), {}, {}
         self._served = served
         for adapter in again:
             await self.load(adapter)
 
     def fields(self, adapter: str | None) -> dict[str, Any]:
-        """What asks for this adapter in a request. llama.cpp applies all that it has unless it is told not to."""
+        """Return the fields of a request that select this adapter.
+
+        llama.cpp applies all its adapters by default, so the request switches the others off.
+        """
         if adapter is not None and adapter not in self._loaded:
             raise BackendError(f"The adapter {adapter} is not loaded.", "Load it first, with `adapters.load`.")
         if self._served.dialect is LLAMA_CPP:
@@ -68,7 +71,7 @@ class ServerAdapters:
         return {"model": adapter} if adapter is not None else {}
 
     async def _find(self, adapter: Adapter) -> None:
-        """The number of the adapter with these contents among those that llama.cpp's server was started with."""
+        """Find the number of the adapter with these contents among the adapters of llama.cpp's server."""
         for number, name in self._served.adapters:
             if await asyncio.to_thread(_hash, Path(name)) == adapter.hash:
                 self._numbers[adapter.hash] = number
@@ -80,7 +83,7 @@ class ServerAdapters:
         )
 
     async def _send(self, adapter: Adapter) -> None:
-        """Have vLLM load the adapter under its hash, unless it has done so before."""
+        """Load the adapter on vLLM under its hash, unless it is loaded."""
         models = await self._client.get(f"{self._client.url}/models", ModelList)
         if any(entry.id == adapter.hash for entry in models.data):
             return
@@ -88,7 +91,7 @@ class ServerAdapters:
         try:
             await self._client.send("POST", f"{self._client.url}/load_lora_adapter", body)
         except BackendError as error:
-            if "already" in error.cause:  # by another run in this moment: the hash says that it is the same
+            if "already" in error.cause:  # another run has just loaded it: the hash is the same
                 return
             raise InputError(
                 f"{adapter.path} could not be loaded. {error.cause}",
@@ -97,5 +100,5 @@ class ServerAdapters:
 
 
 def _hash(path: Path) -> str | None:
-    """The content hash of a file that the server names, if it is on this machine."""
+    """Return the content hash of a file that the server names; None if this machine does not have it."""
     return hash_path(path) if path.is_file() else None

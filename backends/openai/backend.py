@@ -1,4 +1,4 @@
-"""The opened HTTP backend: requests out, outputs in, as many at a time as the server bears."""
+"""The opened HTTP backend: sends as many requests at the same time as the server can handle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Us
 
 
 class OpenAIBackend(Backend):
-    """A model on a server. Enter it to find the server and try it out."""
+    """A model on a server. Entering it finds the server and sends a test request."""
 
     def __init__(self, config: OpenAI) -> None:
         self._config = config
@@ -49,12 +49,12 @@ class OpenAIBackend(Backend):
         if self._connection is None:
             raise BackendError("The openai backend is not open.", "Use it inside `async with`.")
         if not request.messages:
-            raise BackendError("The request has no messages.", "Give at least one message of the user.")
+            raise BackendError("The request has no messages.", "Give at least one user message.")
         return await self._connection.answer(request)
 
 
 class _Connection:
-    """A client, the server as it was found, and how many requests it bears."""
+    """A client, the server as it was found, and the limit of requests in flight."""
 
     def __init__(self, config: OpenAI, client: Client, served: Served) -> None:
         self._config = config
@@ -62,28 +62,28 @@ class _Connection:
         self._served = served
         self._context = min(filter(None, (config.context, served.context)), default=None)
         self.adapters = ServerAdapters(client, served)
-        # llama.cpp's server queues what its slots do not take: twice as many keep it busy, more would only wait there.
+        # llama.cpp's server queues requests beyond its slots. Twice as many keep it busy; more would only wait.
         self._limit = Limit(min(config.concurrency, 2 * served.slots if served.slots else config.concurrency))
-        self._known = asyncio.Event()  # set while the server is the one that was found
+        self._known = asyncio.Event()  # set while the server is known to be the one that was found
         self._known.set()
         self._looking = asyncio.Lock()
 
     async def answer(self, request: GenerateRequest) -> GenerateOutput:
-        """A reply. A server that went away is looked at again before it is believed."""
+        """Return a reply. After a lost connection, check first that the server is still the same."""
         served = self._served
         body = write_body(served.dialect, served.model, request, served.limit_name, served.logprobs)
         async with self._limit.place():
             await self._recognise()
             body |= self.adapters.fields(request.adapter)
             try:
-                said = await self._client.post(f"{self._client.url}/chat/completions", body, Completion)
+                completion = await self._client.post(f"{self._client.url}/chat/completions", body, Completion)
             except UnreachableError:
                 self._known.clear()
                 raise
-        return self._read(said, request)
+        return self._read(completion, request)
 
     async def _recognise(self) -> None:
-        """After the server was gone: that it has the same model, and the adapters. Raises a `BackendError` if not."""
+        """After a lost connection, check the model and load the adapters. Raise `BackendError` for another model."""
         if self._known.is_set():
             return
         async with self._looking:
@@ -92,16 +92,16 @@ class _Connection:
             now = await look(self._client, self._config)
             if now.identity != self._served.identity:
                 raise BackendError(
-                    f"The server at {self._client.url} was started anew, with another model.",
-                    "Start it as it was when the run began.",
+                    f"The server at {self._client.url} was restarted with another model.",
+                    "Start it with the model that it had when the run began.",
                 )
             self._served = replace(self._served, adapters=now.adapters)
             await self.adapters.serve(self._served)
             self._known.set()
 
-    def _read(self, said: Completion, request: GenerateRequest) -> GenerateOutput:
-        """The output that an answer is. Raises a `BackendError` for one that is no reply."""
-        choice, usage = said.choices[0], _usage(said)
+    def _read(self, completion: Completion, request: GenerateRequest) -> GenerateOutput:
+        """Return the output of a completion. Raises `BackendError` if it is no valid reply."""
+        choice, usage = completion.choices[0], _usage(completion)
         if choice.finish_reason == "content_filter":
             raise BackendError("The server's content filter stopped the reply.", "Change the prompt, or the model.")
         cut = choice.finish_reason == "length"
@@ -113,7 +113,7 @@ class _Connection:
         return GenerateOutput(text, _finish(choice, request), usage, _logprob(choice))
 
     def _require_room(self, usage: Usage, limit: int) -> None:
-        """Raise the error of a reply that ends because the context is full: llama.cpp's server gives it as one."""
+        """Raise `ContextOverflowError` if a reply ends because the context is full: llama.cpp's server returns it."""
         full = self._context is not None and usage.prompt_tokens + usage.generated_tokens >= self._context - 1
         if full and usage.generated_tokens < limit and self._context:
             raise ContextOverflowError(usage.prompt_tokens, limit, self._context)
@@ -122,14 +122,17 @@ class _Connection:
         chosen = read_choice(text, choices)
         if chosen is None:
             raise BackendError(
-                f"The server does not keep a reply to the choices: it said {text[:80]!r}.",
+                f"The server did not restrict the reply to the choices: it replied {text[:80]!r}.",
                 "Use a server with structured output, or let the agents vote in their own words.",
             )
         return chosen
 
 
 def _finish(choice: Choice, request: GenerateRequest) -> FinishReason:
-    """How the reply ended. Servers that do not tell a stop text from the end of the turn may have met the former."""
+    """Return why the reply ended.
+
+    Servers do not distinguish a stop text from the end of the turn, so with stop texts the reason is `stop_text`.
+    """
     if request.choices:
         return "stop"
     if choice.finish_reason == "length":
@@ -137,17 +140,18 @@ def _finish(choice: Choice, request: GenerateRequest) -> FinishReason:
     return "stop_text" if request.sampling.stop else "stop"
 
 
-def _usage(said: Completion) -> Usage:
-    """Return the tokens as the server counted them; none where it does not."""
-    if said.usage is None:
+def _usage(completion: Completion) -> Usage:
+    """Return the server's count of tokens; 0 if it does not count."""
+    counts = completion.usage
+    if counts is None:
         return Usage()
-    details, prompt = said.usage.prompt_tokens_details, said.usage.prompt_tokens
+    details = counts.prompt_tokens_details
     cached = (details.cached_tokens if details else None) or 0
-    return Usage(prompt, said.usage.completion_tokens, min(cached, prompt))
+    return Usage(counts.prompt_tokens, counts.completion_tokens, min(cached, counts.prompt_tokens))
 
 
 def _logprob(choice: Choice) -> float | None:
-    """The sum over all tokens, or None where one of them is not told."""
+    """Return the sum over all tokens, or None if the server left one out."""
     if choice.logprobs is None or not choice.logprobs.content:
         return None
     values = [token.logprob for token in choice.logprobs.content]

@@ -1,6 +1,6 @@
-"""One connection pool to one server: requests out, checked answers or errors in. The key leaves it in one header only.
+"""One connection pool to one server. It returns checked responses or raises errors, and sends the key in one header.
 
-Retries nothing. Follows no redirects, so that a key goes nowhere but where it was meant to.
+It retries nothing and follows no redirects, so a key goes only to its server.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from backends.openai.keys import find_key, is_local
 from society.core.errors import MissingExtraError, TransientError
 
 CONNECT_SECONDS = 10.0
+"""Maximum seconds to open a connection."""
 IDLE_SECONDS = 4.0
-"""Connections idle for longer are not used again: many servers close them after five seconds."""
+"""Maximum idle seconds of a reused connection: many servers close connections after five seconds."""
 LONGEST_BODY = 64 << 20
-"""Bytes of an answer; a server that says more has gone wild."""
+"""Maximum bytes of a response."""
 SECRET = 12
-"""Characters from which on a key is one, and taken out of what a server says; shorter ones are fillers such as
-`EMPTY`, which local servers ask for, and which a reply may well contain."""
+"""Minimum characters of a secret key, which is redacted in responses. Shorter keys are placeholders for local servers,
+such as `EMPTY`, and a reply may contain them."""
 
 Answered = TypeVar("Answered", bound=BaseModel)
 
 
 class UnreachableError(TransientError):
-    """Nobody takes connections at the address."""
+    """No server accepts connections at the address."""
 
 
 class Client:
-    """An open connection pool; an async context manager. Raises `InputError` where there is no key."""
+    """An open connection pool, as an async context manager. Raises `InputError` if the key is missing."""
 
     def __init__(self, config: OpenAI) -> None:
         try:
@@ -64,15 +65,15 @@ class Client:
         await self._http.aclose()
 
     async def get(self, url: str, kind: type[Answered]) -> Answered:
-        """What the server answers at `url`. Raises a `BackendError`."""
+        """Return the server's response at `url`. Raises `BackendError`."""
         return self._read(await self.send("GET", url), kind, f"GET {url}")
 
     async def post(self, url: str, body: dict[str, Any], kind: type[Answered]) -> Answered:
-        """What the server answers to `body`. Raises a `BackendError`."""
+        """Return the server's response to `body`. Raises `BackendError`."""
         return self._read(await self.send("POST", url, body), kind, f"POST {url}")
 
     async def send(self, method: str, url: str, body: dict[str, Any] | None = None) -> bytes:
-        """The body of an answer with status 200. Raises a `BackendError` for every other."""
+        """Return the body of a response with status 200. Raises `BackendError` for any other."""
         where = f"{method} {url}"
         try:
             async with asyncio.timeout(self._timeout):
@@ -82,15 +83,15 @@ class Client:
                 f"{where} was not answered within {self._timeout:g} s.", "Raise `timeout`, or lower `concurrency`."
             ) from None
         except self._refused as error:
-            raise UnreachableError(f"No server answers at {url}: {_reason(error)}.", "Start it.") from None
+            raise UnreachableError(f"No server answers at {url}: {_reason(error)}.", "Start the server.") from None
         except self._errors as error:
-            raise TransientError(f"{where} broke off: {_reason(error)}.", "Look into the server's log.") from None
+            raise TransientError(f"{where} was interrupted: {_reason(error)}.", "Look into the server's log.") from None
         if status != 200:
             raise failure(status, headers, said, where, _longest_answer(body))
         return said
 
     async def _exchange(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body, the key taken out of both. JSON is written in ASCII: half characters pass, too."""
+        """Return status, headers and body, with the key redacted. JSON is sent in ASCII, so lone surrogates pass."""
         content = None if body is None else json.dumps(body).encode()
         sent = self._http.stream(method, url, content=content, headers={"Content-Type": "application/json"})
         said = bytearray()
@@ -98,7 +99,7 @@ class Client:
             async for block in response.aiter_bytes():
                 said += block
                 if len(said) > LONGEST_BODY:
-                    raise TransientError(f"{method} {url} does not stop answering.", "Look into the server's log.")
+                    raise TransientError(f"The response to {method} {url} is too long.", "Look into the server's log.")
         headers = {name: self._hidden(value.encode()).decode() for name, value in response.headers.items()}
         return response.status_code, headers, self._hidden(bytes(said))
 
@@ -112,23 +113,23 @@ class Client:
         except ValidationError as error:
             what = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise TransientError(
-                f"{where} answered with what is no {kind.__name__}: {what}.", "Look into the server's log."
+                f"Unexpected response to {where}: no {kind.__name__} ({what}).", "Look into the server's log."
             ) from None
 
 
 def settings(config: OpenAI, key: str | None) -> dict[str, Any]:
-    """Return what every connection has: the key, no redirects, and no proxy between this machine and itself."""
+    """Return the settings of every connection: the key, no redirects, and no proxy for this machine itself."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return {"headers": headers, "trust_env": not is_local(config.url), "follow_redirects": False}
 
 
 def root_of(url: str) -> str:
-    """Where the things are that are not the standard's."""
+    """Return the root of the server, for paths beyond the standard."""
     return url.removesuffix("/v1")
 
 
 def _reason(error: Exception) -> str:
-    """The library's word for it; some of its errors have none."""
+    """Return the message of a library's error, or its type if the message is empty."""
     return str(error).rstrip(".") or type(error).__name__
 
 

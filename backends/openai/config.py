@@ -1,4 +1,4 @@
-"""The options of the HTTP backend, as a scenario's `backends:` entry gives them. Connects to nothing."""
+"""The options of the HTTP backend, as a scenario's `backends:` entry gives them. Opens no connection."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _HOST = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[A-Za-z0-9_.-]+(:[0-9]+)?")
 
 
 def _address(url: str) -> str:
-    """Return the URL without a slash at its end. Raises `ValueError` where it could carry a secret or leads nowhere.
+    """Return the URL without a trailing slash. Raises `ValueError` if it could hold a secret or has no host.
 
-    Only plain characters are allowed, so that every library takes the same part of the URL to be the host.
+    Only plain characters are allowed, so that all libraries agree on the host.
     """
     if not url.isascii() or not url.isprintable() or set(url) & set(" \\"):
         raise ValueError(
@@ -44,29 +44,30 @@ class OpenAI(BackendConfig):
     url: Annotated[str, AfterValidator(_address)] = Field(
         default="http://127.0.0.1:8080/v1", json_schema_extra={"tuning": True}
     )
-    """Where the server is, up to and with `/v1`. The same model elsewhere is the same: a run may move."""
+    """Address of the server, including `/v1`. A run may continue at another address with the same model."""
     model: str | None = Field(default=None, min_length=1)
-    """The model's name on the server; by default the only one that the server has."""
+    """The model's name on the server; by default the only model of the server."""
     key_env: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*_API_KEY$")
-    """The environment variable that holds the key, never the key. For https://api.openai.com OPENAI_API_KEY, else none.
-    Another machine gets it over https alone, and only if NAME_BASE_URL (for NAME_API_KEY) names its host and port."""
+    """Name of the environment variable with the key, never the key itself. Default: OPENAI_API_KEY for
+    https://api.openai.com, otherwise none. Another machine receives the key only over https, and only if NAME_BASE_URL
+    (for NAME_API_KEY) names its host and port."""
     context: int | None = Field(default=None, ge=16, json_schema_extra={"tuning": True})
-    """Tokens of a prompt and its reply together; by default what the server says."""
+    """Maximum tokens of a prompt together with its reply; by default the server's limit."""
     logprobs: bool = True
-    """Whether to ask for the replies' log-probabilities; a server that has none is not asked again."""
+    """Whether to request log-probabilities of replies. A server without them is not asked again."""
     timeout: float = Field(default=600.0, gt=0, json_schema_extra={"tuning": True})
-    """Seconds until a request that was not answered counts as failed."""
+    """Seconds after which a request without a response fails."""
     concurrency: int = Field(default=64, ge=1, json_schema_extra={"tuning": True})
-    """Most requests in flight; there are fewer while the server is busy."""
+    """Maximum number of requests in flight; fewer while the server is busy."""
 
     def open(self) -> Backend:
-        """The backend, not yet connected."""
+        """Return the backend, not yet connected."""
         from backends.openai.backend import OpenAIBackend
 
         return OpenAIBackend(self)
 
     def context_tokens(self) -> int | None:
-        """What the scenario says; else only the server knows."""
+        """Return the scenario's limit; without one, only the server knows."""
         return self.context
 
     def token_counter(self, answer: int) -> AbstractContextManager[Count | None]:

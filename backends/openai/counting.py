@@ -1,6 +1,6 @@
-"""Whether a scenario's longest prompt fits the server's context, asked before any work, where the server counts tokens.
+"""Checks whether a scenario's longest prompt fits the server's context, before any work.
 
-Only llama.cpp's server and vLLM do. Elsewhere, and without a server, nothing is known, and nothing is claimed.
+Only llama.cpp's server and vLLM count tokens. Without a count or without a server, nothing is checked.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def upper_bound(messages: Sequence[ChatMessage]) -> int:
 
 
 class Counter:
-    """Counts with the server's own chat template and tokenizer. It waits for each answer: a plan asks one by one."""
+    """Counts tokens with the server's own chat template and tokenizer, one prompt after the other."""
 
     def __init__(self, config: OpenAI, served: Served) -> None:
         import httpx
@@ -95,7 +95,7 @@ class Counter:
         self._http.close()
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Tokens of the prompt that these messages make, generation prompt included."""
+        """Return the number of tokens of the prompt with these messages, including the generation prompt."""
         chat = [{"role": message.role, "content": message.content} for message in messages]
         if self._served.dialect is VLLM:
             return int(self._ask("/tokenize", {"model": self._served.model, "messages": chat})["count"])
@@ -110,4 +110,4 @@ class Counter:
         try:
             return self._http.post(url, json=body).raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
-            raise BackendError(f"POST {url} counts no tokens: {error}.", "Set `context` in the scenario.") from None
+            raise BackendError(f"POST {url} cannot count tokens: {error}.", "Set `context` in the scenario.") from None

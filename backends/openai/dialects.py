@@ -1,7 +1,8 @@
-"""What each kind of server calls the options that the standard does not have, and what it does when they are left out.
+"""Options beyond the OpenAI standard, as each kind of server names them.
 
-The servers of the first group have sampling defaults of their own (llama.cpp: top_k 40, min_p 0.05; vLLM: whatever the
-model's generation_config.json says), so every option is sent to them, also where it is off. Strangers get what is on.
+Known servers have sampling defaults of their own (llama.cpp: top_k 40, min_p 0.05; vLLM: the model's
+generation_config.json), so every option is sent to them, even if it is off. Unknown servers get only the options that
+are on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Fields = dict[str, Any]
 
 
 def grammar(choices: Sequence[str]) -> Fields:
-    """llama.cpp's own language for what may be said."""
+    """Return the choices as a grammar of llama.cpp."""
     return {"grammar": "root ::= " + " | ".join(map(_quoted, choices))}
 
 
@@ -30,12 +31,12 @@ def _quoted(text: str) -> str:
 
 
 def structured_outputs(choices: Sequence[str]) -> Fields:
-    """vLLM's, since 0.12."""
+    """Return the choices as vLLM's structured outputs (since 0.12)."""
     return {"structured_outputs": {"choice": list(choices)}}
 
 
 def json_schema(choices: Sequence[str]) -> Fields:
-    """The standard's way: an object with one of the choices in it."""
+    """Return the choices as the standard's JSON Schema: an object that holds one of them."""
     choice = {"type": "string", "enum": list(choices)}
     schema = {"type": "object", "properties": {"choice": choice}, "required": ["choice"], "additionalProperties": False}
     return {
@@ -45,18 +46,24 @@ def json_schema(choices: Sequence[str]) -> Fields:
 
 @dataclass(frozen=True)
 class Dialect:
-    """One kind of server. `owner` is what its list of models says they are owned by."""
+    """One kind of server."""
 
     name: str
     owner: str
-    names: Mapping[str, str]  # of our options, in its language; what is not there it does not take
-    always: bool = True  # whether options are sent where they are off
+    """The value of `owned_by` in the server's list of models."""
+    names: Mapping[str, str]
+    """The server's names of our options; it does not accept options that are missing here."""
+    always: bool = True
+    """Whether options are sent even if they are off."""
     top_k_off: int = 0
+    """The value of top_k that switches it off."""
     constrain: Callable[[Sequence[str]], Fields] = json_schema
-    one_build: bool = True  # whether `system_fingerprint` names what answers, and not where it runs just now
+    """Returns the fields that restrict a reply to choices."""
+    one_build: bool = True
+    """Whether `system_fingerprint` identifies the program instead of the machine that answers."""
 
     def options(self, sampling: Sampling) -> Fields:
-        """The options beyond the standard's. Raises `BackendError` for one that is on and would be ignored."""
+        """Return the options beyond the standard. Raises `BackendError` for an option that would be ignored."""
         off = Sampling()
         fields: Fields = {}
         for ours in ("top_k", "min_p", "repeat_penalty"):
@@ -64,7 +71,7 @@ class Dialect:
             is_off = value == getattr(off, ours)
             if not is_off and ours not in self.names:
                 raise BackendError(
-                    f"{self.name} takes no {ours}.", f"Leave sampling.{ours} out, or use another server."
+                    f"{self.name} does not support {ours}.", f"Leave sampling.{ours} out, or use another server."
                 )
             if ours in self.names and (self.always or not is_off):
                 fields[self.names[ours]] = self.top_k_off if is_off and ours == "top_k" else value
@@ -83,12 +90,12 @@ DIALECTS = (LLAMA_CPP, LLAMA_CPP_PYTHON, VLLM, SGLANG, OLLAMA)
 
 
 def find_dialect(owner: str | None) -> Dialect:
-    """The dialect of a server whose models have this owner."""
+    """Return the dialect of a server whose models have this owner."""
     return next((dialect for dialect in DIALECTS if dialect.owner == owner), OTHER)
 
 
 def write_body(dialect: Dialect, model: str, request: GenerateRequest, limit_name: LimitName, logprobs: bool) -> Fields:
-    """The body of a chat completion request."""
+    """Return the body of a chat completion request."""
     sampling = request.sampling
     body: Fields = {
         "model": model,
@@ -109,23 +116,26 @@ def write_body(dialect: Dialect, model: str, request: GenerateRequest, limit_nam
 
 
 def _in_our_order(sampling: Sampling) -> Fields:
-    """Temperature comes first, as in transformers and vLLM. llama.cpp has it last, and looks back 64 tokens."""
+    """Return llama.cpp's fields for the order of transformers and vLLM, which apply the temperature first.
+
+    By default llama.cpp applies it last and penalizes repeats of the last 64 tokens only.
+    """
     fields: Fields = {"samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"]}
     return fields | ({"repeat_last_n": 1 << 16} if sampling.repeat_penalty != 1.0 else {})
 
 
 def _room(choices: Sequence[str]) -> int:
-    """Tokens in which every choice fits: none is shorter than a byte, and JSON may escape each and adds some."""
+    """Return tokens in which every choice fits: a token has at least one byte, and JSON may escape each byte."""
     return 2 * max(len(choice.encode("utf-8", "surrogatepass")) for choice in choices) + 32
 
 
 def read_choice(text: str, choices: Sequence[str]) -> str | None:
-    """Which of the choices a reply is, bare or in a JSON object; None where it is none."""
+    """Return the choice of a reply, which is bare or in a JSON object; None if it is no choice."""
     if text in choices:
         return text
     try:
         data = json.loads(text)
     except ValueError:
         return None
-    said = data.get("choice") if isinstance(data, dict) else None
-    return said if said in choices else None
+    choice = data.get("choice") if isinstance(data, dict) else None
+    return choice if choice in choices else None

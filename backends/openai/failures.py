@@ -1,9 +1,9 @@
-"""Which failures may pass, and what is to be done about the others. Retrying is the engine's work, not done here.
+"""Errors of responses: transient or permanent, with remedies. The engine retries transient errors.
 
-429, 503 and no answer in time      `BusyError`: transient, and fewer requests from now on
-other 5xx, resets, garbage          `TransientError`
+429, 503 and timeouts               `BusyError`: transient, and fewer requests from now on
+other 5xx, resets, invalid bodies   `TransientError`
 a prompt too long                   `ContextOverflowError`
-401, 403, 404, quota, all else      `BackendError`, with what to do
+401, 403, 404, quota, all others    `BackendError` with a remedy
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from backends.openai.wire import Problem
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 
 SHOWN = 300
-"""Characters of a server's own words that an error repeats."""
+"""Maximum characters of a server's message in an error."""
 _PASSING = frozenset({408, 409, 425})
 _CONTEXT = re.compile(r"context (?:length|size|window)\D{0,24}(\d+)", re.I)
 _PROMPT = (
@@ -33,18 +33,17 @@ _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|context (?:
 
 
 class BusyError(TransientError):
-    """The server has too much to do: worth trying again, and a reason to ask for less at a time."""
+    """The server is overloaded: retry, with fewer requests at the same time."""
 
 
 class NoAnswerError(BusyError):
-    """No answer in the time that the scenario allows."""
+    """No response within the scenario's timeout."""
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, max_tokens: int = 0) -> BackendError:
-    """The error that a server's refusal is. `where` is what was asked, as people name it; `max_tokens` the longest
-    answer that was asked for."""
+    """Return the error for a response. `where`: method and URL; `max_tokens`: the longest answer of the request."""
     problem = read_problem(body)
-    said = f"{where} answered {status}: {problem.message or 'without a reason'}"
+    said = f"{where} returned {status}: {problem.message or 'without a reason'}"
     if status == 429 and problem.code != "insufficient_quota":
         return BusyError(said, "Lower `concurrency`, or wait.", after=retry_after(headers))
     if status >= 500 or status in _PASSING:
@@ -59,16 +58,16 @@ def _remedy(status: int, headers: Mapping[str, str], problem: Problem) -> str:
     if status in (401, 403):
         return "Name the environment variable that holds the key as `key_env`, and check that the key is right."
     if status == 429:
-        return "The account has no quota left: its owner must add to it."
+        return "The account has no quota left: its owner must add credit."
     if status == 404:
         return "Check `url` (it usually ends in /v1) and `model`."
     if 300 <= status < 400:
-        return f"It is elsewhere now: {headers.get('location', '')[:SHOWN]}. Give that address as `url`."
-    return "Change what the server does not take, or leave it out."
+        return f"The server moved to {headers.get('location', '')[:SHOWN]}. Give this address as `url`."
+    return "Change the option that the server refuses, or leave it out."
 
 
 def _overflow(problem: Problem, max_tokens: int) -> ContextOverflowError | None:
-    """The error with all lengths, if the server tells them; none are made up."""
+    """Return the error with all lengths, or None if the server does not report them."""
     context, prompt = problem.n_ctx, problem.n_prompt_tokens
     if context is None and (found := _CONTEXT.search(problem.message)):
         context = int(found[1])
@@ -81,7 +80,7 @@ def _overflow(problem: Problem, max_tokens: int) -> ContextOverflowError | None:
 
 
 def read_problem(body: bytes) -> Problem:
-    """What a server says is wrong: its `error` object, or the beginning of whatever else it said."""
+    """Return the server's `error` object, or the beginning of any other body."""
     try:
         data: Any = _json(body)
         data = data.get("error", data) if isinstance(data, dict) else data
@@ -100,13 +99,13 @@ def _json(body: bytes) -> Any:
 
 
 def _shortened(said: str) -> str:
-    """One line that a terminal can show, and not all of a page of HTML."""
+    """Return printable text on one line, of at most `SHOWN` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
     return line if len(line) <= SHOWN else line[:SHOWN] + " ..."
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a Retry-After header, which gives these or a date; None without one that can be read."""
+    """Return the seconds of a Retry-After header, which holds seconds or a date; None if it cannot be read."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return float(value)

@@ -1,8 +1,8 @@
-"""Which key goes to which server. A scenario is a stranger's text: it may name a key, but not where the key goes.
+"""Keys and the servers that may receive them. A scenario is untrusted: it may name a key, but not its destination.
 
-A key goes to this machine, to the server that it is known to belong to, and to the server that the user's environment
-names beside it: NAME_BASE_URL for NAME_API_KEY, as the official clients have it. A server is a scheme, a host and a
-port: all three must agree. To another machine a key goes over https alone.
+A key may go to this machine, to its known server, and to the server that the user's environment names: NAME_BASE_URL
+for NAME_API_KEY, as in the official clients. A server is a scheme, a host and a port, and all three must match. Another
+machine receives a key only over https.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from backends.openai.config import OpenAI
 
 HOMES = {"OPENAI_API_KEY": "https://api.openai.com"}
-"""Servers that need no word in the environment, by the name of their key."""
+"""Known servers by the name of their key; the environment does not need to name them."""
 PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]
 """Scheme, host and port of a server."""
 
 
 def find_key(config: OpenAI) -> str | None:
-    """Return the key for the server of this configuration, None where it takes none.
+    """Return the key for the server of this configuration; None if it needs none.
 
-    Raises `InputError` when the variable is not set, when the connection is not encrypted, or when nothing says that
-    the key belongs to this server.
+    Raises `InputError` if the variable is not set, if the connection is not encrypted, or if neither the environment
+    nor the list of known servers assigns the key to this server.
     """
     host = urlsplit(config.url).hostname or ""
     name = config.key_env or next((name for name, home in HOMES.items() if urlsplit(home).hostname == host), None)
@@ -38,14 +38,14 @@ def find_key(config: OpenAI) -> str | None:
     if not key:
         raise InputError(f"The key for {host} is missing: the environment has no {name}.", f"export {name}=...")
     if not key.isascii() or not key.isprintable():
-        raise InputError(f"The value of {name} is no key: it has characters that no header may have.", f"Set {name}.")
+        raise InputError(f"The value of {name} is no key: it has characters that headers do not allow.", f"Set {name}.")
     if not is_local(config.url):
         _check_server(config.url, name)
     return key
 
 
 def _check_server(url: str, name: str) -> None:
-    """Raise `InputError` unless the key of this name may go to the server at `url`, which is another machine."""
+    """Raise `InputError` unless the key of this name may go to the server at `url` on another machine."""
     base = f"{name.removesuffix('_API_KEY')}_BASE_URL"
     server = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
     if urlsplit(url).scheme != "https":
@@ -55,14 +55,13 @@ def _check_server(url: str, name: str) -> None:
         )
     if origin(url) not in (_known_origin(HOMES.get(name)), _known_origin(os.environ.get(base))):
         raise InputError(
-            f"The key in {name} is not sent to {urlsplit(url).netloc}: nothing but the scenario says that it belongs "
-            "there.",
+            f"The key in {name} is not sent to {urlsplit(url).netloc}: only the scenario says that it belongs there.",
             f"If it does: export {base}={url}",
         )
 
 
 def origin(url: str) -> Origin:
-    """Return scheme, host (in lower case) and port of an address. Raises `ValueError` where it has none."""
+    """Return scheme, host (in lower case) and port of an address. Raises `ValueError` if it has no host."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
         raise ValueError("must be http://HOST... or https://HOST...")
@@ -70,7 +69,7 @@ def origin(url: str) -> Origin:
 
 
 def _known_origin(url: str | None) -> Origin | None:
-    """Return the origin of an address of the user's; None where there is no such address, or none that can be used."""
+    """Return the origin of an address; None if there is no address, or an invalid one."""
     try:
         return origin(url.strip()) if url else None
     except ValueError:
@@ -78,7 +77,7 @@ def _known_origin(url: str | None) -> Origin | None:
 
 
 def is_local(url: str) -> bool:
-    """Return whether the address is this machine's own: `localhost`, or a loopback address written in full."""
+    """Return whether an address is this machine: `localhost`, or a loopback address written in full."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -1,6 +1,8 @@
-"""How many requests are in flight: one more for every one that is answered until the server is first busy, from then
-on one more for a whole window of them; half as many when it is (additive increase, multiplicative decrease: Chiu and
-Jain 1989, with the slow start of Jacobson 1988)."""
+"""The number of requests in flight, adapted to the load of the server (additive increase, multiplicative decrease).
+
+The limit grows by one with every response until the server is first busy, and then by one with every whole window of
+responses. It is halved whenever the server is busy. Sources: Chiu and Jain 1989; slow start of Jacobson 1988.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from contextlib import asynccontextmanager
 from backends.openai.failures import BusyError
 
 LONGEST_PAUSE = 60.0
-"""Seconds for which everything waits, at most, because the server says when to come back."""
+"""Maximum seconds for which all requests wait because of a server's Retry-After."""
 
 
 class Limit:
-    """A place in the window is held during each request; who finds none waits in the order of arrival."""
+    """A window of requests. Each request holds a place; requests without a place wait in the order of arrival."""
 
     def __init__(self, most: int, start: int = 8) -> None:
         self.most = most
@@ -28,7 +30,7 @@ class Limit:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place; what the request raises says whether the server is busy."""
+        """Hold a place during a request. `BusyError` from the request shrinks the window; success grows it."""
         await self._enter()
         try:
             started = await self._pause()
@@ -43,7 +45,7 @@ class Limit:
             self._wake()
 
     async def _enter(self) -> None:
-        """Take a place. A place is handed over by whoever frees it, so that nobody jumps the queue."""
+        """Take a place. A request that ends passes its place to the first waiting one, so the order is kept."""
         if not self._waiting and self.in_flight < int(self.size):
             self.in_flight += 1
             return
@@ -52,7 +54,7 @@ class Limit:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the place was handed over in the same moment
+            if turn.done() and not turn.cancelled():  # the place was passed on at the same moment
                 self.in_flight -= 1
                 self._wake()
             raise
@@ -65,7 +67,7 @@ class Limit:
                 turn.set_result(None)
 
     async def _pause(self) -> float:
-        """Wait as long as the server asked for; the time at which the request starts."""
+        """Wait as long as the server asked, and return the start time of the request."""
         clock = asyncio.get_running_loop().time
         while (left := self._resume_at - clock()) > 0:
             await asyncio.sleep(left)
@@ -75,7 +77,7 @@ class Limit:
         self.size = min(float(self.most), self.size + (1 if self._steep else 1 / self.size))
 
     def _shrink(self, started: float, after: float | None) -> None:
-        """Halve, once for all requests that were in flight together."""
+        """Halve the window, once for all requests that were in flight together."""
         now = asyncio.get_running_loop().time()
         if after:
             self._resume_at = max(self._resume_at, now + min(after, LONGEST_PAUSE))

@@ -1,4 +1,4 @@
-"""What a server is and has, looked at before any work: its kind, its models, its context, its adapters."""
+"""Reads the kind, models, context and adapters of a server before any work."""
 
 from __future__ import annotations
 
@@ -19,41 +19,49 @@ from society.core.identity import fingerprint
 from society.core.types import ChatMessage, GenerateRequest, Sampling
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between looks at a server that is busy, or still loads its model. The engine retries turns, not openings."""
+"""Seconds between attempts at a server that is busy or still loads its model. The engine retries only turns."""
 _WEIGHTS = ("n_params", "size", "ftype", "n_vocab", "n_embd", "n_ctx_train", "vocab_type")
-"""What llama.cpp says of the weights; other things that it says depend on how it was started."""
+"""Properties of the weights that llama.cpp reports; its other properties depend on its options."""
 _SHOWN = 12
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model on a server. `identity` is what it says of the weights, `build` of the program that runs them."""
+    """A model on a server."""
 
     model: str
     identity: str
+    """Hash of the properties of the weights."""
     dialect: Dialect
     context: int | None = None
     slots: int | None = None
-    adapters: tuple[tuple[int, str], ...] = ()  # llama.cpp's: number and path
+    adapters: tuple[tuple[int, str], ...] = ()
+    """Adapters of llama.cpp's server: number and path."""
     logprobs: bool = True
     limit_name: LimitName = "max_tokens"
     build: str | None = None
+    """Version of the program that runs the weights."""
 
     @property
     def hash(self) -> str:
-        """All that is known of what decides the replies: the weights, the program that runs them, how requests are
-        written for it, and whether log-probabilities, which confidences may be made of, come with the replies."""
+        """Hash of everything known to determine the replies.
+
+        The weights, the program, the dialect of requests, and whether replies have log-probabilities, on which
+        confidences may be based.
+        """
         return fingerprint([self.identity, self.build, self.dialect.name, self.logprobs])
 
 
 async def find_server(client: Client, config: OpenAI) -> Served:
-    """The model that the scenario means, tried out. Raises `InputError` for whatever the user can mend, and
-    `BackendError` for a server that fails."""
+    """Return the scenario's model after a test request.
+
+    Raises `InputError` for problems that the user can correct, and `BackendError` if the server fails.
+    """
     try:
         return await probe(client, config, await look(client, config))
     except UnreachableError as error:
-        remedy = "Start the server, or correct `url`. For llama.cpp's: llama-server -m MODEL.gguf --port 8080"
+        remedy = "Start the server, or correct `url`. For llama.cpp: llama-server -m MODEL.gguf --port 8080"
         raise InputError(error.cause, remedy) from None
     except TransientError:
         raise
@@ -62,16 +70,16 @@ async def find_server(client: Client, config: OpenAI) -> Served:
 
 
 async def look(client: Client, config: OpenAI) -> Served:
-    """The model that the scenario means, as the server describes it. Raises `InputError` where it has no such model."""
+    """Return the scenario's model as the server describes it. Raises `InputError` if the server does not have it."""
     entry = _choose(config, await _list_models(client, config))
-    weights_of = (entry.root or "").replace("\\", "/").rpartition("/")[2]  # the folder may be another elsewhere
+    weights_of = (entry.root or "").replace("\\", "/").rpartition("/")[2]  # the folder may differ between machines
     identity = fingerprint([entry.id, weights_of])
     served = Served(entry.id, identity, find_dialect(entry.owned_by), entry.max_model_len)
     if served.dialect is not LLAMA_CPP:
         return served
     props = await _patiently(partial(client.get, f"{client.root}/props", Props))
     loras = await _patiently(partial(client.get, f"{client.root}/lora-adapters", LoraList))
-    file = entry.id.replace("\\", "/").rpartition("/")[2]  # its own name is a path, unless it was given another
+    file = entry.id.replace("\\", "/").rpartition("/")[2]  # the default name is a path
     weights = {name: (entry.meta or {}).get(name) for name in _WEIGHTS}
     return replace(
         served,
@@ -83,13 +91,13 @@ async def look(client: Client, config: OpenAI) -> Served:
 
 
 async def _list_models(client: Client, config: OpenAI) -> list[ModelEntry]:
-    """What the server lists; a server without a list is believed to have the model that the scenario names."""
+    """Return the server's list of models. A server without a list is assumed to have the scenario's model."""
     try:
         return (await _patiently(partial(client.get, f"{client.url}/models", ModelList))).data
     except TransientError:
         raise
     except BackendError as error:
-        if config.model is None or " answered 404" not in error.cause:
+        if config.model is None or " returned 404" not in error.cause:
             raise
         return [ModelEntry(id=config.model)]
 
@@ -110,7 +118,7 @@ def _choose(config: OpenAI, entries: list[ModelEntry]) -> ModelEntry:
 
 
 async def probe(client: Client, config: OpenAI, served: Served) -> Served:
-    """Ask for a few tokens: so a key or a model that is refused shows now, and what the server lacks is known."""
+    """Request a few tokens. So a refused key or model is an error now, and unsupported options are known."""
     served = replace(served, logprobs=config.logprobs)
     request = GenerateRequest((ChatMessage("user", "Hello."),), Sampling(max_tokens=16), seed=1)
     while True:
@@ -126,7 +134,7 @@ async def probe(client: Client, config: OpenAI, served: Served) -> Served:
 
 
 def _without(served: Served, error: BackendError) -> Served:
-    """`served` without what the server has just refused. Raises the error where it is about something else."""
+    """Return `served` without the option that the server has just refused. Raises any other error."""
     said = error.cause.lower()
     if "max_completion_tokens" in said and served.limit_name == "max_tokens":
         return replace(served, limit_name="max_completion_tokens")
@@ -136,14 +144,14 @@ def _without(served: Served, error: BackendError) -> Served:
 
 
 async def _patiently(ask: Callable[[], Awaitable[Found]]) -> Found:
-    """What `ask` gives, asked again while that may help."""
+    """Return the result of `ask`, retried after transient errors."""
     for wait in WAITS:
         try:
             return await ask()
         except (UnreachableError, NoAnswerError):
             raise
         except TransientError as error:
-            if "logprob" in error.cause.lower():  # said with status 500 by some; it does not pass
+            if "logprob" in error.cause.lower():  # some servers refuse them with status 500: permanent
                 raise
             await asyncio.sleep(wait)
     return await ask()

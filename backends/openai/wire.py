@@ -1,4 +1,4 @@
-"""What servers answer, as pydantic models: only what is used is read, whatever else they say is ignored."""
+"""Responses of servers, as pydantic models. Only used fields are read; others are ignored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Tokens = Annotated[int, Field(ge=0)]
 
 
 class Answer(BaseModel):
-    """What any server says: more fields than these are normal."""
+    """The base of responses, which may have further fields."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Message(Answer):
-    """The reply. `content` is null where the server has something else to say, such as a refusal."""
+    """The reply. `content` is null if the server sends something else, such as a refusal."""
 
     content: str | None = None
     refusal: str | None = None
@@ -35,7 +35,7 @@ class Logprobs(Answer):
 
 
 class Choice(Answer):
-    """One of the replies; there is one."""
+    """One of the replies; requests ask for one."""
 
     message: Message
     finish_reason: str | None = None
@@ -43,13 +43,13 @@ class Choice(Answer):
 
 
 class PromptDetails(Answer):
-    """How the prompt was read."""
+    """Details of the prompt tokens."""
 
     cached_tokens: Tokens | None = None
 
 
 class Usage(Answer):
-    """Tokens as the server counted them."""
+    """The server's count of tokens."""
 
     prompt_tokens: Tokens
     completion_tokens: Tokens = 0
@@ -57,7 +57,7 @@ class Usage(Answer):
 
 
 class Completion(Answer):
-    """The answer of /chat/completions."""
+    """The response of /chat/completions."""
 
     choices: Annotated[list[Choice], Field(min_length=1)]
     usage: Usage | None = None
@@ -65,8 +65,10 @@ class Completion(Answer):
 
 
 class ModelEntry(Answer):
-    """A model that the server has. `meta` is llama.cpp's; `max_model_len`, and `root`, the name or folder of the
-    weights, are vLLM's and SGLang's."""
+    """A model of the server.
+
+    llama.cpp sends `meta`; vLLM and SGLang send `max_model_len` and `root`, the name or folder of the weights.
+    """
 
     id: str
     owned_by: str | None = None
@@ -76,7 +78,7 @@ class ModelEntry(Answer):
 
 
 class ModelList(Answer):
-    """The answer of /models."""
+    """The response of /models."""
 
     data: list[ModelEntry]
 
@@ -88,7 +90,7 @@ class Generation(Answer):
 
 
 class Props(Answer):
-    """The answer of llama.cpp's /props."""
+    """The response of llama.cpp's /props."""
 
     default_generation_settings: Generation = Generation()
     total_slots: int | None = None
@@ -103,7 +105,7 @@ class LoraEntry(Answer):
 
 
 class LoraList(RootModel[list[LoraEntry]]):
-    """The answer of llama.cpp's /lora-adapters."""
+    """The response of llama.cpp's /lora-adapters."""
 
 
 class Problem(Answer):

@@ -116,7 +116,7 @@ def test_an_address_of_the_environment_that_is_none_names_nothing(
     named: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", {**os.environ, "OTHER_BASE_URL": named})
-    with pytest.raises(InputError, match="nothing but the scenario"):
+    with pytest.raises(InputError, match="only the scenario"):
         find_key(OpenAI(url="https://elsewhere.example/v1", key_env="OTHER_API_KEY"))
 
 
