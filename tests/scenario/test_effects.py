@@ -179,10 +179,10 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("roles.solver", "none of its agents has one", put("roles.solver.prompt", LOOP + "{{ persona }}")),
     case("roles.solver", "none in the first phase", only(), put("roles.solver.prompt", "{{ candidates }}")),
     # gates
-    case("phases.two.edges.gate.0", "nobody is ever read", put("phases.two.edges", {"gate": ["confident"]})),
+    case("phases.two.edges.gate.0", "no message passes", put("phases.two.edges", {"gate": ["confident"]})),
     case(
         "phases.two.topology.edges.0.2.gate.0",
-        "nobody is ever read",
+        "no message passes",
         put("phases.two.topology", {"kind": "edges", "edges": [[*EDGE, {"gate": ["confident"]}]]}),
     ),
     case(
@@ -195,14 +195,14 @@ FOUND: list[tuple[str, list[Change], str]] = [
     ),
     case(
         "phases.three.edges.gate.0",
-        "no reader has said anything",
+        "no reader has spoken",
         *HELPER,
         *ALONE,
         phase(agents=["h"], reads=["a"], edges={"gate": ["differs"]}),
     ),
     case(
         "phases.three.edges.gate.0",
-        "no reader has said anything",
+        "no reader has spoken",
         *HELPER,
         *ALONE,
         phase(agents=["h"], reads=["a"], edges={"gate": ["similarity"]}),
@@ -449,7 +449,7 @@ FOUND: list[tuple[str, list[Change], str]] = [
         put("train", {"learners": {"l": {"phases": ["two"], "agents": ["a", "h"]}}}),
     ),
 ]
-ERRORS = ("there is no agent", "nobody is ever read", "no candidates", "no voter speaks in the last phase")
+ERRORS = ("there is no agent", "no message passes", "no candidates", "no voter speaks in the last phase")
 
 
 @pytest.mark.parametrize(("path", "changes", "says"), FOUND, ids=[f"{path}-{i}" for i, (path, *_) in enumerate(FOUND)])
