@@ -225,7 +225,11 @@ FOUND: list[tuple[str, list[Change], str]] = [
         "phases.two.stop.0.patience", "needs 3 rounds", put("phases.two.stop", [{"kind": "stability", "patience": 2}])
     ),
     case("phases.three.stop.0", "needs 2 rounds", phase(rounds=2, stop=["stability"])),
-    case("phases.two.stop.0.distance", "counts every change", put("phases.two.stop", [{"kind": "stability", "distance": 1.0}])),
+    case(
+        "phases.two.stop.0.distance",
+        "counts every change",
+        put("phases.two.stop", [{"kind": "stability", "distance": 1.0}]),
+    ),
     case("phases.two.stop.0.turns", "at most 12 turns", put("phases.two.stop", [{"kind": "budget", "turns": 13}])),
     case("phases.two.stop.0.turns", "has 8 turns by then", put("phases.two.stop", [{"kind": "budget", "turns": 8}])),
     case(
