@@ -1,8 +1,19 @@
 // One debate: the question, the graph with a slider over rounds, every turn, and prompts on demand.
 
 const LONG = 1400;
+// Values of a turn that have a place of their own; the others are listed as "name: value".
+const KNOWN = new Set([
+  "stage",
+  "agent",
+  "answer",
+  "state",
+  "reads",
+  "prompt_tokens",
+  "generated_tokens",
+  "confidence",
+]);
 
-const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn[0]))].toSorted((a, b) => a - b);
+const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn.stage))].toSorted((a, b) => a - b);
 const stageName = (run, stage) => {
   const [phase, round] = run.stages[stage];
   return run.stages.filter(([name]) => name === phase).length > 1 ? `${phase}, round ${round}` : phase;
@@ -153,7 +164,7 @@ class DebateView {
   }
 
   buildStage(stage, i) {
-    const turns = this.row.turns.map((turn, t) => [turn, t]).filter(([turn]) => turn[0] === stage);
+    const turns = this.row.turns.map((turn, t) => [turn, t]).filter(([turn]) => turn.stage === stage);
     return make(
       "section",
       { class: "stage", "aria-label": stageName(this.run, stage) },
@@ -168,15 +179,16 @@ class DebateView {
 
   buildTurn(turn, t) {
     const { row } = this;
-    const [, agent, answer, state, reads, , generated, confidence, ...more] = turn;
+    const { agent, answer, state, reads, generated_tokens: generated, confidence } = turn;
+    const more = Object.entries(turn).filter(([name, value]) => !KNOWN.has(name) && value !== null);
     let text = answer < 0 ? "no readable answer" : row.answers[answer][0];
     if (state === 1) text = "failed";
     const notes = [
-      reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source][1]))].join(", ")}` : "",
+      reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source].agent))].join(", ")}` : "",
       generated ? `${grouped(generated)} tokens` : "",
       state === 2 ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
-      ...more.map((value, i) => (value === null ? "" : `${data.turn.at(i - more.length)}: ${value}`)),
+      ...more.map(([name, value]) => `${name}: ${value}`),
     ].filter(Boolean);
     return make(
       "div",
@@ -201,10 +213,10 @@ class DebateView {
 
   // A note that the agent's answer changed, compared with the agent's previous turn.
   buildFlip(turn, t) {
-    const before = this.row.turns.slice(0, t).findLast((other) => other[1] === turn[1]);
-    if (!before || before[2] < 0 || turn[2] < 0) return null;
-    const [oldText, oldGroup, wasRight] = this.row.answers[before[2]];
-    const [, group, right] = this.row.answers[turn[2]];
+    const before = this.row.turns.slice(0, t).findLast((other) => other.agent === turn.agent);
+    if (!before || before.answer < 0 || turn.answer < 0) return null;
+    const [oldText, oldGroup, wasRight] = this.row.answers[before.answer];
+    const [, group, right] = this.row.answers[turn.answer];
     if (oldGroup === group) return null;
     const [style, text] = right ? ["to-right", "wrong → right"] : ["to-wrong", "right → wrong"];
     const changed = wasRight === right ? ["", "changed"] : [style, text];
@@ -216,7 +228,11 @@ class DebateView {
     const details = make(
       "details",
       {},
-      make("summary", {}, turn[5] ? `Prompt as sent, ${grouped(turn[5])} tokens` : "Prompt as sent"),
+      make(
+        "summary",
+        {},
+        turn.prompt_tokens ? `Prompt as sent, ${grouped(turn.prompt_tokens)} tokens` : "Prompt as sent",
+      ),
       place,
     );
     details.addEventListener("toggle", async () => {
@@ -239,7 +255,7 @@ class DebateView {
       element
         .querySelector(".text")
         .replaceWith(
-          make("div", { class: "text", dir: "auto" }, this.highlightAnswer(texts[t] ?? "", row.turns[t][2])),
+          make("div", { class: "text", dir: "auto" }, this.highlightAnswer(texts[t] ?? "", row.turns[t].answer)),
         );
       this.warn(element.querySelector("h4"), texts[t] ?? "");
       if ((texts[t] ?? "").length > LONG) this.fold(element.querySelector(".text"));

@@ -42,7 +42,7 @@ function hasTag(row, tag, agent) {
   return (tags & bit(tag)) !== 0;
 }
 
-const spoke = (row, agent) => row.turns.some((turn) => turn[1] === agent);
+const spoke = (row, agent) => row.turns.some((turn) => turn.agent === agent);
 
 // The searchable text of a debate. Replies are a part of it once they are read.
 function searchText(run, position) {

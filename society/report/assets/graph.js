@@ -21,8 +21,8 @@ function sign(row, answer) {
 
 // The agent's latest turn up to this stage: its position, and whether the turn belongs to this stage.
 function latestTurn(row, agent, stage) {
-  const i = row.turns.findLastIndex((turn) => turn[1] === agent && turn[0] <= stage);
-  return i < 0 ? null : { i, now: row.turns[i][0] === stage };
+  const i = row.turns.findLastIndex((turn) => turn.agent === agent && turn.stage <= stage);
+  return i < 0 ? null : { i, now: row.turns[i].stage === stage };
 }
 
 const edgeKey = (source, target) => JSON.stringify([source, target]);
@@ -31,13 +31,13 @@ const edgeKey = (source, target) => JSON.stringify([source, target]);
 function readEdges(row, stage) {
   const found = new Set();
   const trace = (reader, turn) => {
-    const [, agent, , , , , reads] = row.turns[turn];
+    const { agent, reads } = row.turns[turn];
     if (agent.includes("/")) {
       for (const inner of reads) trace(reader, inner);
     } else if (agent !== reader) found.add(edgeKey(agent, reader));
   };
-  for (const [place, agent, , , , , reads] of row.turns) {
-    if (place !== stage || agent.includes("/")) continue;
+  for (const { stage: spoken, agent, reads } of row.turns) {
+    if (spoken !== stage || agent.includes("/")) continue;
     for (const turn of reads) trace(agent, turn);
   }
   return found;
@@ -144,14 +144,14 @@ function drawGraph(run, row, stage) {
 function describeNode(row, agent, stage) {
   const turn = latestTurn(row, agent, stage);
   if (!turn) return `${agent}: no turn yet`;
-  const answer = row.turns[turn.i][2];
+  const answer = row.turns[turn.i].answer;
   if (answer < 0) return `${agent}: no readable answer`;
   return `${agent}: ${row.answers[answer][0]} ${row.answers[answer][2] ? "(right)" : "(wrong)"}`;
 }
 
 function drawNode(row, agent, stage, places) {
   const turn = latestTurn(row, agent, stage);
-  const answer = turn ? row.turns[turn.i][2] : -1;
+  const answer = turn ? row.turns[turn.i].answer : -1;
   const style = turn ? `${tone(row, answer)}${turn.now ? "" : " before"}` : "silent";
   const [x, y] = places.at.get(agent);
   return draw(

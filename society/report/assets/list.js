@@ -109,9 +109,9 @@ function decisionText(row) {
 
 // A dot for each turn, by agent, coloured by the turn's answer. With many turns, only each agent's last turn.
 function drawTrail(row) {
-  const agents = [...new Set(row.turns.map((turn) => turn[1]).filter((name) => !name.includes("/")))];
+  const agents = [...new Set(row.turns.map((turn) => turn.agent).filter((name) => !name.includes("/")))];
   const dots = agents.map((agent) =>
-    row.turns.filter((turn) => turn[1] === agent).map((turn) => make("i", { class: tone(row, turn[2]) })),
+    row.turns.filter((turn) => turn.agent === agent).map((turn) => make("i", { class: tone(row, turn.answer) })),
   );
   if (agents.length > MAX_DOTS) return make("span", { class: "trail" }, `${agents.length} agents`);
   const fit = row.turns.length <= MAX_DOTS;

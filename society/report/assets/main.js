@@ -270,8 +270,11 @@ function listen() {
   window.addEventListener("hashchange", followAddress);
 }
 
+// Takes the index as the page's data. Turns are arrays in the index, in the order of `found.turn`.
 function setData(found) {
   data = found;
+  const nameTurn = (values) => Object.fromEntries(found.turn.map((name, i) => [name, values[i]]));
+  for (const row of found.runs.flatMap((run) => run.debates)) row.turns = row.turns.map(nameTurn);
   pairs = pairRuns();
   showRun();
   showComparison();
