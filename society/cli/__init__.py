@@ -54,6 +54,16 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"society.cli.{name}").command
         return with_plugins(command)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name. The error for an unknown name says which one is like it."""
+        from society.core.problems import find_near
+
+        if args and args[0] not in COMMANDS and (near := find_near(args[0], COMMANDS)):
+            ctx.fail(f"There is no command {args[0]!r}; did you mean {near!r}?")
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(society.__version__)

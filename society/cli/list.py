@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 NOUNS = {
@@ -26,10 +28,12 @@ def command(kind: str, as_json: bool) -> None:
     KIND is topologies, backends, tasks, decisions, stops, gates, controllers, selectors or executors.
     """
     import inspect
+    import shutil
+    import sys
 
     from society.components.registry import kinds
 
-    found = {}
+    found: dict[str, Any] = {}
     for name, cls in kinds(NOUNS[kind]).items():
         about = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
         found[name] = {"about": about, "fields": [field for field in cls.model_fields if field != "kind"]}
@@ -38,8 +42,10 @@ def command(kind: str, as_json: bool) -> None:
 
         click.echo(json.dumps(found, indent=2))
         return
-    width = max(map(len, found))
+    margin = max(map(len, found)) + 2
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     for name, entry in found.items():
-        click.echo(f"{name:<{width}}  {entry['about']}")
+        click.echo(click.wrap_text(entry["about"], width, f"{name:<{margin}}", " " * margin))
         if entry["fields"]:
-            click.echo(f"{'':<{width}}  {click.style(', '.join(entry['fields']), dim=True)}")
+            fields = click.wrap_text(", ".join(entry["fields"]), width, " " * margin, " " * margin)
+            click.echo(click.style(fields, dim=True))

@@ -107,9 +107,9 @@ def _print_turns(console: Console, plan: Plan) -> None:
 def _print_costs(console: Console, plan: Plan) -> None:
     from rich.text import Text
 
-    console.print(Text.assemble("\n", ("Cost", "bold"), f" of {plan.debates:,} debates"))
+    console.print(Text.assemble("\n", ("Cost", "bold"), f" of {plan.debates:,} debate{'s' * (plan.debates != 1)}"))
     if plan.likely is not None:
-        console.print(f"  likely    {_cost(plan.likely)} (from {plan.calibrated_on} real debates)")
+        console.print(f"  likely    {_cost(plan.likely)} (calibrated on {plan.calibrated_on})", soft_wrap=True)
     console.print(f"  at most   {_cost(plan.most)}")
     for name, memory in plan.memory.items():
         if memory is not None:

@@ -61,7 +61,8 @@ class Overview:
         """The line above the rows."""
         if self.last is None:
             return f"{self.name}: no debate has ended"
-        return f"{self.name}: {self.last.debates} questions debated, accuracy with 95 % confidence interval"
+        debates = f"{self.last.debates:,} questions" if self.last.debates > 1 else "one question"
+        return f"{self.name}: {debates} debated, accuracy with 95 % confidence interval"
 
     def rows(self, seconds: float | None = None, resumed: bool = False) -> Rows:
         """Return the rows. `seconds` is the time of the call that ran them; `resumed`: earlier calls ran a part."""

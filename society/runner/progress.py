@@ -103,7 +103,8 @@ class Progress(Watcher):
         self.stage = f"iteration {iteration}, {split}" if train is not None else ""
         stage = f"{self.stage}: " if self.stage else ""
         agents = f"{len(society.agents)} agents" if len(society.agents) > 1 else "one agent"
-        self._display.stage(f"{society.scenario.name}: {stage}{self.debates} debates of {agents}, in {folder}")
+        debates = f"{self.debates:,} debates" if self.debates > 1 else "one debate"
+        self._display.stage(f"{society.scenario.name}: {stage}{debates} of {agents}, in {folder}")
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         self._match(turn)

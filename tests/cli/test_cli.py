@@ -91,7 +91,8 @@ def test_a_context_that_is_too_small_says_who_where_and_how_long(
         (["run", "nowhere.yaml"], ["nowhere.yaml"]),
         (["show", "nowhere"], ["nowhere", "no run"]),
         (["run"], ["SCENARIO"]),
-        (["lists"], ["lists"]),
+        (["lists"], ["lists", "did you mean 'list'"]),
+        (["nothing"], ["nothing"]),
         (["new", "1 bad name"], ["1 bad name", "letters"]),
     ],
 )

@@ -17,6 +17,7 @@ def problems(**changes: Any) -> list[str]:
 
 def test_sound_data_have_no_problems() -> None:
     assert problems() == []
+    assert repr(society.Scenario.from_dict(DATA)) == "Scenario(name='sums', agents=3, phases=['debate'])"
     assert problems(phases=({"name": "debate", "topology": "complete", "rounds": 2},)) == []
 
 

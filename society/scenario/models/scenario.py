@@ -13,7 +13,7 @@ People write these models; `society.scenario.expand` turns them into the plans t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -251,6 +251,12 @@ class Scenario(Component):
         from society.scenario.load import load_with_warnings
 
         return load_with_warnings(data, overrides, allow, folder)[0]
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return the name and the sizes, for a short representation."""
+        yield "name", self.name
+        yield "agents", sum(spec.count for spec in self.agents.values())
+        yield "phases", [phase.name for phase in self.phases]
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
