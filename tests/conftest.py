@@ -62,15 +62,25 @@ backends: {scripted: {kind: scripted}}
 
 @contextmanager
 def skipped_without_library() -> Iterator[None]:
-    """Skip the module or the test if it fails for want of an optional library that is not installed."""
+    """Skip the module or the test if it fails because an optional library is not installed."""
     try:
         yield
-    except (ModuleNotFoundError, MissingExtraError) as error:
-        names = EXTRAS[error.extra] if isinstance(error, MissingExtraError) else (str(error.name).partition(".")[0],)
-        missing = [name for name in names if name in OPTIONAL and find_spec(name) is None]
-        if not missing:
-            raise
-        pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)
+    except BaseException as error:
+        if missing := sorted(missing_libraries(error)):
+            pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)
+        raise
+
+
+def missing_libraries(error: BaseException | None) -> Iterator[str]:
+    """Yield the optional libraries that are not installed and led to an error, or to one that it followed."""
+    while error is not None:
+        names: tuple[str, ...] = ()
+        if isinstance(error, MissingExtraError):
+            names = EXTRAS[error.extra]
+        elif isinstance(error, ModuleNotFoundError):
+            names = (str(error.name).partition(".")[0],)
+        yield from (name for name in names if name in OPTIONAL and find_spec(name) is None)
+        error = error.__cause__ or error.__context__
 
 
 @pytest.hookimpl(wrapper=True)

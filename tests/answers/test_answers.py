@@ -253,6 +253,7 @@ def test_a_killed_worker_is_replaced() -> None:
     assert same_math("(x+2)^2", "x^2+4x+4")
 
 
+@pytest.mark.needs("math_verify")
 def test_math_works_outside_the_main_thread() -> None:
     _verify.cache_clear()
     verdicts: list[bool] = []

@@ -110,6 +110,7 @@ def test_latex_takes_every_name(tmp_path: Path) -> None:
     assert set(re.findall(r"\\([a-z]+)", bare)) <= known | {"langle", "rangle", "char"}
 
 
+@pytest.mark.needs("matplotlib")
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "latex"])
 def test_runs_of_hostile_names_are_compared_and_drawn(
     done: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], form: str
@@ -158,6 +159,12 @@ COMMANDS = {
 }
 
 
+LIBRARIES = {"draw": "matplotlib", "plot": "matplotlib", "export": "pandas"}
+EVERY_COMMAND = [
+    pytest.param(name, marks=pytest.mark.needs(LIBRARIES[name]) if name in LIBRARIES else ()) for name in COMMANDS
+]
+
+
 def fill(command: list[str], done: Path, out: Path) -> list[str]:
     import shutil
 
@@ -168,7 +175,7 @@ def fill(command: list[str], done: Path, out: Path) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY_COMMAND)
 def test_a_full_standard_output_is_one_error(done: Path, tmp_path: Path, name: str) -> None:
     with Path("/dev/full").open("w") as full:
         process = command_line(*fill(COMMANDS[name], done, tmp_path), stdout=full)
@@ -179,7 +186,7 @@ def test_a_full_standard_output_is_one_error(done: Path, tmp_path: Path, name: s
     assert b"The output cannot be written: No space left on device" in said
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY_COMMAND)
 def test_a_closed_pipe_is_no_error_that_shows(done: Path, tmp_path: Path, name: str) -> None:
     process = command_line(*fill(COMMANDS[name], done, tmp_path), stdout=subprocess.PIPE)
     assert process.stdout is not None

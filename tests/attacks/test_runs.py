@@ -101,6 +101,7 @@ print("\\n".join(opened).encode("utf-8", "replace").decode(), file=open(sys.argv
 """
 
 
+@pytest.mark.needs("matplotlib", "pandas")
 def test_reading_a_run_opens_nothing_outside_its_folder(stranger: Path, sound: Path, tmp_path: Path) -> None:
     """Wherever its stored scenario says that data and graphs lie: a device that never ends, a folder of secrets."""
     (tmp_path / "secrets").mkdir()

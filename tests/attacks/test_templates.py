@@ -295,7 +295,7 @@ def test_a_text_that_no_pattern_gets_through_is_told_of_everywhere(
     assert main(["show", str(done.folder), "--item", "1"]) == 0
     assert "No verdict could be looked for" in capsys.readouterr().out
     [trouble] = find_trouble(expand(loaded), load_records(done), 1)
-    assert (trouble["question"], trouble["answer"]) == ("Could every reply be looked through?", "No")
+    assert (trouble["question"], trouble["answer"]) == ("Was every reply read to its end?", "No")
 
 
 def test_a_reply_whose_answer_no_pattern_finds_in_time_says_so(
