@@ -77,7 +77,7 @@ class Agrees(Selector):
 class Critic(Selector):
     """Final turns whose answer is the label, of agents that corrected themselves or stayed right.
 
-    For each source agent, the larger of the two sets is thinned at random until their shares are `corrected_share` and
+    For each source agent, the larger of the two sets is thinned at random. The shares are then `corrected_share` and
     1 - `corrected_share` (w and 1 - w in the paper). So one critic trained on all agents' data gets as many rows as the
     agents' own critics together. A turn after an unreadable first answer is of neither kind. Rows of one kind never
     replace rows of the other, unless `unmixed: take`.
@@ -88,8 +88,8 @@ class Critic(Selector):
     corrected_share: float = Field(0.5, ge=0, le=1, validation_alias=AliasChoices("corrected_share", "w"))
     """Share of rows in which the agent corrected itself. Formerly `w`, which is still accepted."""
     unmixed: Literal["skip", "take"] = "skip"
-    """What happens to an agent's rows of one kind if it has none of the other and `corrected_share` is neither 0 nor 1:
-    leave them out, or take all of them (their rule is then called "... unmixed")."""
+    """Treatment of an agent's rows if all are of one kind and `corrected_share` is neither 0 nor 1. `skip` omits them.
+    `take` uses all of them, with the rule "... unmixed"."""
 
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
         rules: dict[int, str] = {}

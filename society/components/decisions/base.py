@@ -42,8 +42,8 @@ class DecisionRule(Component, ABC):
     ties: Literal["abstain", "first", "random"] = "abstain"
     """Choice among equally supported answers: no decision, the answer of the first agent, or a seeded draw."""
     unparsed: Missing = "abstain"
-    """Policy for a voter without a readable answer. abstain: no vote, but the voter counts in the denominator of the
-    support. earlier: the last readable answer counts. veto: the society abstains. exclude: not a voter."""
+    """Policy for a voter without a readable answer. `abstain`: no vote, but the voter counts in the denominator of the
+    support. `earlier`: the last readable answer counts. `veto`: the society abstains. `exclude`: not a voter."""
     failed: Missing | None = None
     """Policy for a voter whose last turn failed, so that there is no reply; by default as `unparsed`."""
     quorum: int = Field(1, ge=1)

@@ -15,8 +15,8 @@ from society.core.types import Ballot, Decision
 class Trajectory(DecisionRule):
     """The answer with the highest score. Each answer that an agent gives, keeps or changes moves scores.
 
-    A first answer adds `first` to its score; a kept answer adds `kept`; a change adds `changed` to the new answer and
-    subtracts `dropped` from the old one. In round r (from 0) points count with the factor 1 / (r + 1).
+    A first answer adds `first` to its score, and a kept answer adds `kept`. A change adds `changed` to the new answer
+    and subtracts `dropped` from the old one. In round r (from 0) points count with the factor 1 / (r + 1).
     Source: Free-MAD (arXiv 2509.11035), section 3.
     """
 

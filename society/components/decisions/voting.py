@@ -93,8 +93,8 @@ class _Voting(DecisionRule):
 class Approval(_Voting):
     """The candidate that most voters approve. A voter may approve several.
 
-    In numbers about single answers, a ballot counts as the decided answer if it approves that answer, and otherwise as
-    the first answer that it names.
+    In statistics of single answers, a ballot counts as the decided answer if it approves that answer. Otherwise it
+    counts as the first answer that it names.
     """
 
     ballots_count_as: ClassVar[str] = "the decided answer if they approve it, otherwise the first answer that they name"
