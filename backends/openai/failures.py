@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from backends.openai.wire import Problem
 from society.core.errors import BackendError, ContextOverflowError, TransientError
+from society.core.plain import shorten
 
 SHOWN = 300
 """Maximum characters of a server's message in an error."""
@@ -100,8 +101,7 @@ def _json(body: bytes) -> Any:
 
 def _shortened(said: str) -> str:
     """Return printable text on one line, of at most `SHOWN` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-    return line if len(line) <= SHOWN else line[:SHOWN] + " ..."
+    return shorten("".join(c if c.isprintable() else " " for c in said), SHOWN)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

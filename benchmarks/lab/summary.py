@@ -17,11 +17,11 @@ from benchmarks.lab.plan import ARMS, RESULTS
 from society.core.atomic import atomic_write
 from society.core.definition import defining
 from society.core.identity import fingerprint
+from society.core.plain import to_plain
 from society.metrics.accuracy import share_right
 from society.metrics.diversity import mean_of
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
-from society.metrics.plain import to_plain
 from society.metrics.proportion import Proportion
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness, vote_is_right
 from society.runs.run import Run

@@ -24,9 +24,9 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
 
     from society.cli.streams import say
     from society.core.errors import InputError
+    from society.core.plain import to_plain
     from society.metrics.comparison import compare
     from society.metrics.comparison_tables import remarks, write_tables
-    from society.metrics.plain import to_plain
     from society.runs.run import Run
 
     if len(runs) < 2:

@@ -36,8 +36,8 @@ def command(
     import json
 
     from society.cli.streams import say
+    from society.core.plain import to_plain
     from society.metrics.measure import measure_diversity
-    from society.metrics.plain import to_plain
     from society.runs.run import Run
 
     found = measure_diversity(Run(run), encoder, likelihood, turn, limit, allow=allow)

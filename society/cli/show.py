@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from society.cli.options import allow_option, run_argument
+from society.core.plain import shorten
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +80,7 @@ def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
     for number, record in enumerate(records, 1):
         result = record.result
         decision = result.decision.answer or f"({result.decision.reason})"
-        question, gold = (Text(_short(text, width)) for text, width in ((result.question, 60), (result.gold, 30)))
+        question, gold = (Text(shorten(text, width)) for text, width in ((result.question, 60), (result.gold, 30)))
         table.add_row(str(number), _mark(result.correct), question, _trails(record), Text(decision), gold)
     console.print(table)
     if records:
@@ -100,7 +101,7 @@ def _trails(record: DebateRecord) -> Text:
                 changes.append(turn)
         for i, turn in enumerate(changes):
             trails.append(" → " if i else "", style="dim")
-            trails.append(_short(turn.answer or "?", 24), style=_colour(record, turn))
+            trails.append(shorten(turn.answer or "?", 24), style=_colour(record, turn))
     return trails
 
 
@@ -169,8 +170,3 @@ def _mark(correct: bool) -> Text:
     from rich.text import Text
 
     return Text("✓", style="green") if correct else Text("✗", style="red")
-
-
-def _short(text: str, width: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else f"{line[: width - 1]}…"

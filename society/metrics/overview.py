@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from society.core.plain import to_plain
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
-from society.metrics.plain import to_plain
 from society.metrics.summary import Summary, describe_lone, describe_lost, summarize
 from society.runs.records import by_iteration, load_records
 from society.runs.run import Run

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from society.pictures.draw_panel import DASHES, GRAY, draw_panel, font_size, shorten
+from society.pictures.draw_panel import DASHES, GRAY, draw_panel, font_size, shorten_name
 from society.pictures.files import PALETTE, TEXT, plotting, read_format, save
 from society.pictures.graphs import MAX_NAMES, Graph
 
@@ -43,7 +43,9 @@ class Panel:
     @property
     def size(self) -> tuple[float, float]:
         """Return width and height in inches, with room for names at the sides."""
-        names = [len(shorten(node.name)) for node in self.graph.nodes] if len(self.graph.nodes) <= MAX_NAMES else []
+        names = (
+            [len(shorten_name(node.name)) for node in self.graph.nodes] if len(self.graph.nodes) <= MAX_NAMES else []
+        )
         side = 0.3 + max(names, default=0) * font_size(self.unit) * 0.6 / 72
         width, height = (self.right - self.left) * self.unit, (self.top - self.bottom) * self.unit
         return width + 2 * side, height + 2 * MARGIN + TITLE
@@ -126,7 +128,7 @@ def _legend_handles(graphs: Sequence[Graph]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], ls="none", marker=shape, color=colour, ms=8, label=shorten(name))
+        Line2D([], [], ls="none", marker=shape, color=colour, ms=8, label=shorten_name(name))
         for name, (colour, shape) in _role_looks(graphs).items()
     ]
     shown = {edge.show for graph in graphs for edge in graph.edges}

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from society.core.plain import shorten
 from society.pictures.files import TEXT
 from society.pictures.graphs import MAX_NAMES, Edge, Graph
 from society.pictures.layouts import Positions
@@ -117,7 +118,7 @@ def _write_name(
     if len(neighbours) > 16:  # no gap is wide enough for the name
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
     axes.annotate(
-        shorten(name),
+        shorten_name(name),
         positions[name],
         xytext=(dx * (diameter / 2 + 2), dy * (diameter / 2 + 2)),
         textcoords="offset points",
@@ -151,6 +152,6 @@ def font_size(unit: float) -> float:
     return max(5.0, min(9.0, 72 * unit * 0.16))
 
 
-def shorten(name: str) -> str:
+def shorten_name(name: str) -> str:
     """Return the name, cut off after `MAX_LENGTH` characters."""
-    return name if len(name) <= MAX_LENGTH else name[: MAX_LENGTH - 1] + "…"
+    return shorten(name, MAX_LENGTH)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from society.core.errors import InputError
+from society.core.plain import to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.comparison import compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
@@ -100,7 +101,7 @@ def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
     title = " and ".join(run.name for run in data) if len(data) < 4 else f"{len(data)} runs"
     described = [_describe(run, data) for run in data]
     index = {"title": title, "tags": TAGS, "turn": TURN, "chunk": CHUNK, "runs": described, "comparison": compared}
-    return _jsonable(index)  # type: ignore[no-any-return]  # a dict becomes a dict
+    return cast(Json, to_plain(index, digits=6))
 
 
 def _describe(run: RunData, others: Sequence[RunData]) -> Json:
@@ -195,14 +196,3 @@ def build_chunk(run: RunData, kind: str, number: int) -> list[Any]:
 def count_chunks(run: RunData) -> int:
     """Return the number of chunks of each kind."""
     return math.ceil(len(run.debates) / CHUNK)
-
-
-def _jsonable(value: Any) -> Any:
-    """Return the value with six decimals for each float, and None for NaN and infinity, which JSON lacks."""
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    return value

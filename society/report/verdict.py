@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from society.core.plain import shorten
 from society.core.types import Usage
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import describe_flips
@@ -16,6 +17,8 @@ from society.metrics.tradeoff import first_answers, vote_chances
 from society.runs.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
 from society.scenario.expand import Society
 
+MAX_ERROR = 160
+"""Maximum number of characters of an error that a finding repeats."""
 PLANNED_DIFFERENCE = 0.05
 """Difference in accuracy to plan for if the observed difference is 0."""
 
@@ -260,18 +263,14 @@ def find_trouble(
         found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
     if failed:
         detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed and count as wrong. "
-        detail += f"The first error: {_shorten(failed[0].error)}"
+        detail += f"The first error: {shorten(failed[0].error, MAX_ERROR)}"
         found.append(Finding("Did every turn succeed?", "No", detail))
     if given_up:
         detail = f"Reading gave up on {len(given_up):,} of {count(len(turns), 'turn')}. "
-        detail += _shorten(given_up[0].error)
+        detail += shorten(given_up[0].error, MAX_ERROR)
         found.append(Finding("Was every reply read to its end?", "No", detail))
     if unclear:
-        detail = f"Not in {count(len(unclear), 'turn')}; agents then spoke in order. {_shorten(unclear[0].error)}"
+        detail = f"Not in {count(len(unclear), 'turn')}; agents then spoke in order. "
+        detail += shorten(unclear[0].error, MAX_ERROR)
         found.append(Finding("Did the moderator always name one speaker?", "No", detail))
     return [asdict(finding) for finding in found]
-
-
-def _shorten(text: str, most: int = 160) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -1,0 +1,35 @@
+"""Values and texts in a plain form: what JSON can hold, and what fits on a line.
+
+to_plain    dataclasses, mappings and numbers as JSON data
+shorten     a text on one line of limited length
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from typing import Any
+
+
+def to_plain(value: Any, digits: int | None = None) -> Any:
+    """Return a value as JSON data: dataclasses as dictionaries with their `share`, if any, and keys as strings.
+
+    A number that JSON lacks (NaN, infinity) becomes None. With `digits`, real numbers are rounded to that many places.
+    """
+    if isinstance(value, float):
+        if not isfinite(value):
+            return None
+        return value if digits is None else round(value, digits)
+    if is_dataclass(value):
+        plain = {field.name: to_plain(getattr(value, field.name), digits) for field in fields(value)}
+        return {"share": to_plain(value.share, digits), **plain} if hasattr(value, "share") else plain
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item, digits) for key, item in value.items()}
+    return [to_plain(item, digits) for item in value] if isinstance(value, list | tuple) else value
+
+
+def shorten(text: str, length: int) -> str:
+    """Return the text on one line of at most `length` characters; an ellipsis replaces the rest."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
