@@ -23,6 +23,7 @@
     drawing      tokens drawn from logits on the device
     nucleus      thresholds of truncated sampling (nucleus_kernel: its Triton kernel)
     graphs       CUDA graphs of static steps
+    norms        norms by a fused kernel, in static steps
     mixing       LoRA adapters that share a batch
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,27 @@ def _layers(peft: Any) -> Iterator[Any]:
     return (module for module in peft.modules() if isinstance(module, LoraLayer))
 
 
+@dataclass(eq=False)
+class Part:
+    """The matrices of a stack for one layer."""
+
+    down: torch.Tensor
+    """A (sum of ranks, in)."""
+    up: torch.Tensor
+    """B (out, sum of ranks), scaled."""
+    followers: list[Part] = field(default_factory=list)
+    """Layers that get the same input after this one."""
+
+    def __post_init__(self) -> None:
+        self.joined = self.down
+        """A of this layer and its followers, one below another."""
+
+    def lead(self, follower: Part) -> None:
+        """Let a layer share this layer's product from now on."""
+        self.followers.append(follower)
+        self.joined = torch.cat([self.joined, follower.down])
+
+
 class Stack:
     """Adapters of a PEFT model, applied to its linear layers within `on` or `masked`."""
 
@@ -52,6 +74,10 @@ class Stack:
         adapter of the row or token, else 0. None outside of `on` and `masked`."""
         self.kept: torch.Tensor | None = None
         """The mask (1, tokens, sum of ranks) of the output layer, where that computes fewer tokens than the rest."""
+        self.tiled: dict[tuple[int, int], torch.Tensor] = {}
+        """Masks in the precision of the products, by their number of tokens and repetitions."""
+        self.last: tuple[torch.Tensor, Part, dict[Part, torch.Tensor]] | None = None
+        """The last input, the first layer that got it, and finished products of layers that will get it."""
         self.undo = [self._join_in(layer) for layer in layers]
 
     def remove(self) -> None:
@@ -76,21 +102,22 @@ class Stack:
         try:
             yield
         finally:
-            self.mask = self.kept = None
+            self.mask = self.kept = self.last = None
+            self.tiled = {}
 
     def _join_in(self, layer: Any) -> Callable[[], None]:
         """Make the layer's base layer add the adapters, and return a function that undoes that."""
-        base, matrices = layer.base_layer, self._matrices(layer)
+        base, part = layer.base_layer, self._make_part(layer)
         plain = type(base) is torch.nn.Linear and "forward" not in vars(base)
         if plain:
-            base.forward = partial(self._sum, *matrices, base)
+            base.forward = partial(self._sum, part, base)
             return partial(delattr, base, "forward")
-        undo: Callable[[], None] = base.register_forward_hook(partial(self._add, *matrices)).remove
+        undo: Callable[[], None] = base.register_forward_hook(partial(self._add, part)).remove
         return undo
 
     @torch.no_grad()
-    def _matrices(self, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return A (sum of ranks, in) and scaled B (out, sum of ranks); 0 for adapters without this layer."""
+    def _make_part(self, layer: Any) -> Part:
+        """Return the matrices of all adapters for a layer; 0 for adapters without this layer."""
         some = next(layer.lora_A[name].weight for name in self.ranks if name in layer.lora_A)
         base = layer.base_layer.weight
         dtype = base.dtype if base.is_floating_point() else some.dtype
@@ -104,28 +131,50 @@ class Stack:
                 down[start:end] = layer.lora_A[name].weight
                 up[:, start:end] = layer.lora_B[name].weight * layer.scaling[name]
             start += rank
-        return down, up
+        return Part(down, up)
 
-    def _sum(self, down: torch.Tensor, up: torch.Tensor, base: torch.nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
+    def _sum(self, part: Part, base: torch.nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
         """Return the output of a plain linear layer with the adapters, rounded once."""
         if self.mask is None:
             return linear(inputs, base.weight, base.bias)
-        added = linear(self._low(inputs, down), up, base.bias)
+        added = linear(self._low(inputs, part), part.up, base.bias)
         added.flatten(0, -2).addmm_(inputs.flatten(0, -2), base.weight.t())
         return added
 
     def _add(
-        self, down: torch.Tensor, up: torch.Tensor, module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
+        self, part: Part, module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
     ) -> torch.Tensor | None:
         """Return the output of another linear layer, such as a quantised one, with the adapters added."""
         if self.mask is None:
             return None
-        return output + linear(self._low(inputs[0], down), up).to(output.dtype)
+        return output + linear(self._low(inputs[0], part), part.up).to(output.dtype)
 
-    def _low(self, inputs: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
-        """Return A x (rows, tokens, sum of ranks), with 0 in the columns of other rows' adapters."""
-        low = linear(inputs.to(down.dtype), down)
-        self.mask = torch.as_tensor(self.mask).to(low)  # once for all layers
-        if self.kept is not None and self.mask.shape[1] != low.shape[1]:
-            return low.mul_(self.kept)
-        return low.mul_(self.mask)
+    def _low(self, inputs: torch.Tensor, part: Part) -> torch.Tensor:
+        """Return A x (rows, tokens, sum of ranks), with 0 in the columns of other rows' adapters.
+
+        Layers that get the same tensor one after another, such as the projections of an attention, share one product.
+        """
+        if self.last is not None and self.last[0] is inputs:
+            leader, ready = self.last[1:]
+            if part in ready:
+                return ready.pop(part)
+            if part is not leader and part not in leader.followers:
+                leader.lead(part)  # together from the next call on
+        else:
+            self.last = inputs, part, {}
+        parts = [part, *part.followers]
+        low = linear(inputs.to(part.down.dtype), part.joined)
+        low.mul_(self._tile(low, len(parts)))
+        lows: Sequence[torch.Tensor] = torch.tensor_split(low, len(parts), -1)
+        self.last[2].update(zip(part.followers, lows[1:], strict=True))
+        return lows[0]
+
+    def _tile(self, low: torch.Tensor, times: int) -> torch.Tensor:
+        """Return the mask that fits a product, repeated for layers that share the product."""
+        mask = torch.as_tensor(self.mask)
+        if self.kept is not None and mask.shape[1] != low.shape[1]:
+            mask = self.kept
+        key = mask.shape[1], times
+        if key not in self.tiled:  # once for all layers
+            self.tiled[key] = mask.to(low).repeat(1, 1, times) if times > 1 else mask.to(low)
+        return self.tiled[key]

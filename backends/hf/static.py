@@ -21,6 +21,7 @@ from backends.hf.drawing import Kind, draw_tokens
 from backends.hf.graphs import Graphs
 from backends.hf.inputs import AHEAD, Inputs, Place, copy_first, make_first_settings
 from backends.hf.mixing import Stack
+from backends.hf.norms import find_norms, fused_norms
 from backends.hf.packed import Packing, count_layers, packed_attention
 from backends.hf.pool import Pool
 from backends.hf.prefill import Prefill
@@ -59,6 +60,7 @@ class StaticBatch:
     def __init__(self, weights: Weights, places: int, tokens: int, graphs: bool | None = None) -> None:
         self.weights, self.limit, self.size = weights, tokens, round_rows(places)
         self.with_graphs = weights.device.type == "cuda" if graphs is None else graphs
+        self.norms = find_norms(weights.model)
         self.dynamic = Batch(weights)
         self.clear()
 
@@ -189,7 +191,7 @@ class StaticBatch:
         kept: torch.Tensor | int = 0,
     ) -> torch.Tensor:
         """Return float32 logits (tokens, vocabulary) of packed tokens, or of those at the indices `kept`."""
-        with packed_attention(self.weights.model, packing):
+        with packed_attention(self.weights.model, packing), fused_norms(self.norms):
             out = self.weights.forward_packed(
                 stack,
                 masks,

@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch")
 
 from backends.hf import drawing, inputs, nucleus, packed, prefill, prompts, sampling  # noqa: E402
 from backends.hf.loading import load_chat, load_model  # noqa: E402
+from backends.hf.norms import find_norms, fused_norms  # noqa: E402
 from backends.hf.pool import Pool  # noqa: E402
 from backends.hf.rows import Row  # noqa: E402
 from backends.hf.static import StaticBatch, round_rows  # noqa: E402
@@ -317,3 +318,26 @@ def test_messages_of_different_lengths_join_while_others_decode(weights: Weights
         return [row.ids for row in rows]
 
     assert play(StaticBatch(weights, 16, 1024), True) == play(StaticBatch(weights, 16, 1024), False)
+
+
+# Norms
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_usual_norms_are_found_and_restored(tmp_path: Path, kind: str) -> None:
+    network = load_model(make_model(tmp_path / kind, kind=kind), torch.float32, "cpu")
+    found = find_norms(network)
+    assert len(found) == {"llama": 5, "qwen3": 9}[kind]
+    ids = torch.arange(1, 9)[None]
+    with torch.inference_mode():
+        before = network(input_ids=ids).logits
+        with fused_norms(found):
+            fused = network(input_ids=ids).logits
+        after = network(input_ids=ids).logits
+    assert torch.equal(before, after)
+    assert torch.allclose(before, fused, atol=1e-4)
+
+
+def test_other_norms_are_left_alone(tmp_path: Path) -> None:
+    """Gemma adds 1 to its weights."""
+    assert find_norms(load_model(make_model(tmp_path / "gemma", kind="gemma3_text"), torch.float32, "cpu")) == []
