@@ -138,7 +138,8 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
     used = s.usage
     cached = f" ({used.cached_tokens:,} of them cached)" if used.cached_tokens else ""
     tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} prompt tokens{cached}"
-    took = "" if seconds is None else f"; {'this call' if resumed else 'the whole run'} took {seconds:.1f} s"
+    call = "this call" if resumed else "the whole run"
+    took = "" if seconds is None else f"; {call} took {seconds:.1f} s"
     return [
         ("cost", f"{s.turns:,} turns, {tokens}"),
         ("time", f"the backend worked {used.seconds:.1f} s{took}"),

@@ -168,15 +168,15 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
         debates * sum(turn.answer for turn in worst),
         None,
     )
-    agents = [plan for phase in society.phases for plan in phase.agents.values()]
-    memory = {
-        name: society.scenario.backends[name].memory(
-            [Path(path) for path in dict.fromkeys(a.adapter for a in agents if a.backend == name and a.adapter)]
-        )
-        for name in used
-    }
+    memory = {name: society.scenario.backends[name].memory(_adapters(society, name)) for name in used}
     contexts = {name: society.scenario.backends[name].context_tokens() for name in used}
     return Plan(debates, worst, contexts, memory, most, None, 0)
+
+
+def _adapters(society: Society, backend: str) -> list[Path]:
+    """Return the adapters that agents of this backend name, each once."""
+    agents = [plan for phase in society.phases for plan in phase.agents.values()]
+    return [Path(path) for path in dict.fromkeys(a.adapter for a in agents if a.backend == backend) if path]
 
 
 def count_debates(society: Society, items: int) -> int:

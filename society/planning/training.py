@@ -186,7 +186,9 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
             lines.append(f"  {gpus} GPU{'s' if gpus > 1 else ''}: {_gb(found.total)} each, {verdict}")
             lines += [f"    {line}" for line in found.lines]
         lines.append("  " + generation_memory(sizes, society.scenario.concurrency, longest)[2])
-    return [*lines, *launch_command(spec.parallel.processes if spec.parallel else GPUS[-1])] if lines else []
+    if not lines:
+        return []
+    return [*lines, *launch_command(spec.parallel.processes if spec.parallel else GPUS[-1])]
 
 
 def _most_tokens(learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Where the progress of a run is shown: as lines on stderr, as a live panel on a terminal, or below a notebook's cell.
+"""Displays of the progress of a run: lines on stderr, a live panel on a terminal, a text below a notebook's cell.
 
 Display        the base class: plain lines on stderr
 Panel          a live panel on a terminal

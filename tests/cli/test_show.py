@@ -43,9 +43,17 @@ def test_the_debate_that_is_meant(
 
 @pytest.mark.parametrize(
     ("items", "item", "number"),
-    [(["0", "1"], "2", None), (["0", "1"], "7", None), (["a"], "2", None), (["a"], None, 2), (["a"], "b", None),
-     (["a", "b"], "a", 2), ([], "1", None), ([], None, 1)],
-)  # fmt: skip
+    [
+        (["0", "1"], "2", None),
+        (["0", "1"], "7", None),
+        (["a"], "2", None),
+        (["a"], None, 2),
+        (["a"], "b", None),
+        (["a", "b"], "a", 2),
+        ([], "1", None),
+        ([], None, 1),
+    ],
+)
 def test_a_debate_that_is_not_there(items: list[str], item: str | None, number: int | None) -> None:
     with pytest.raises(InputError):
         find_debate(items, item, number)
@@ -61,8 +69,10 @@ def test_every_id_and_every_number_is_found(items: list[str], data: st.DataObjec
 def test_ids_from_zero(scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"id": str(i), "question": f"Question number {i}?", "answer": "4"} for i in range(3)]
     (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    scenario('task: {kind: jsonl, path: q.jsonl, id: id}\nroles: {a: {prompt: "{{ question }}"}}\nagents: {a: {}}\n'
-             "phases: [{name: p}]\n")  # fmt: skip
+    scenario(
+        'task: {kind: jsonl, path: q.jsonl, id: id}\nroles: {a: {prompt: "{{ question }}"}}\nagents: {a: {}}\n'
+        "phases: [{name: p}]\n"
+    )
     run = str(tmp_path / "run")
     assert main(["run", str(tmp_path / "scenario.yaml"), "--out", run]) == 0
     capsys.readouterr()

@@ -14,10 +14,29 @@ from society.scenario.schema.descriptions import field_texts
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
-    "accelerate", "chromadb", "datasets", "httpx", "huggingface_hub", "llama_cpp", "math_verify", "matplotlib", "numpy",
-    "pandas", "peft", "pyarrow", "ray", "reasoning_gym", "safetensors", "scipy", "sklearn", "sqlite3", "sympy",
-    "tokenizers", "torch", "transformers",
-}  # fmt: skip
+    "accelerate",
+    "chromadb",
+    "datasets",
+    "httpx",
+    "huggingface_hub",
+    "llama_cpp",
+    "math_verify",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "peft",
+    "pyarrow",
+    "ray",
+    "reasoning_gym",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "sqlite3",
+    "sympy",
+    "tokenizers",
+    "torch",
+    "transformers",
+}
 """Nothing of these belongs into a command that neither runs nor reports anything."""
 LANGUAGE = {"jinja2", "networkx", "pydantic", "yaml"}
 """What reading a scenario and building its graphs takes."""

@@ -15,9 +15,12 @@ from society.session import run
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 REPLIES = [
-    "It is Paris.", "The capital is Rome, I am sure of it. Confidence: 90%", "Athens.", "I do not know.",
+    "It is Paris.",
+    "The capital is Rome, I am sure of it. Confidence: 90%",
+    "Athens.",
+    "I do not know.",
     "Let me think about this for a while before I say that it may well be Madrid. Confidence: 40%",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -14,9 +14,14 @@ from society.planning.training import estimate, generation_memory, launch_comman
 from society.scenario.models.scenario import Scenario
 
 LLAMA_2_7B = {
-    "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 11008, "num_attention_heads": 32,
-    "num_key_value_heads": 32, "vocab_size": 32000, "tie_word_embeddings": False,
-}  # fmt: skip
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "intermediate_size": 11008,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
 LLAMA_3_8B = LLAMA_2_7B | {"intermediate_size": 14336, "num_key_value_heads": 8, "vocab_size": 128256}
 MISTRAL_7B = LLAMA_3_8B | {"vocab_size": 32000}
 
@@ -41,9 +46,14 @@ def test_parameters_of_a_real_model(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(
-        hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=50, tie_word_embeddings=True,
-    )  # fmt: skip
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=50,
+        tie_word_embeddings=True,
+    )
     with torch.device("meta"):
         model = transformers.LlamaForCausalLM(config)
     sizes = read_sizes(config.to_dict())

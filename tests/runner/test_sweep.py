@@ -25,8 +25,18 @@ roles: {solver: {prompt: "{{ question }} {% for m in heard %}{{ m.text }} {% end
 agents: {solver: {count: 4}}
 phases: [{name: debate, topology: complete, rounds: 2}]
 """
-TOPOLOGIES = ["complete", "ring", "star", "chain", "tree", "grid", "none", "{kind: erdos_renyi, p: 0.5}",
-              "{kind: k_regular, k: 2}", "{kind: edges, edges: [[solver-1, solver-2]]}"]  # fmt: skip
+TOPOLOGIES = [
+    "complete",
+    "ring",
+    "star",
+    "chain",
+    "tree",
+    "grid",
+    "none",
+    "{kind: erdos_renyi, p: 0.5}",
+    "{kind: k_regular, k: 2}",
+    "{kind: edges, edges: [[solver-1, solver-2]]}",
+]
 
 
 class Fresh(Watcher):
