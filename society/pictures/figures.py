@@ -149,6 +149,11 @@ def to_json(figure: Figure) -> dict[str, Any]:
     return {"kind": type(figure).__name__.lower()} | asdict(figure)
 
 
+def percent(share: Proportion) -> str:
+    """Return a proportion in percent for a table, or "-" if its sample is empty."""
+    return f"{share.share:.1%}" if share.n else "-"
+
+
 def share_row(name: str, share: Proportion, strong: bool = False) -> Row:
     """Return a proportion as a row of a forest plot."""
     return Row(name, share.share, share.low, share.high, share.n, strong)

@@ -33,6 +33,7 @@ from society.pictures.figures import (
     Row,
     Series,
     Table,
+    percent,
     share_points,
     share_row,
 )
@@ -190,7 +191,7 @@ def _changes(scores: Sequence[RoundScore]) -> Table | None:
     ]
     rows = [
         [
-            *(s.name, _percent(s.vote), s.flips.wrong_to_right, s.flips.right_to_wrong, s.lost, s.found),
+            *(s.name, percent(s.vote), s.flips.wrong_to_right, s.flips.right_to_wrong, s.lost, s.found),
             *(s.unread, s.failed, s.cut_off, round(s.spent)),
         ]
         for s in scores
@@ -259,10 +260,10 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
     for name in society.agents:
         turns = [turn for record in records for turn in record.every(name)]
         seen = [score.agents[name] for score in scores if name in score.agents]
-        row: list[Any] = [name, _percent(seen[0]) if seen else ""]
+        row: list[Any] = [name, percent(seen[0]) if seen else ""]
         if twice:
             moved = flips.get(name, Flips())
-            row += [_percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
+            row += [percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
             row += [moved.right_to_unread, moved.unread_to_right]
         unreadable = sum(turn.answer is None and turn.status == "ok" for turn in turns)
         failed = sum(turn.status == "failed" for turn in turns)
@@ -270,10 +271,6 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
     note = "Changes from an agent's first to its last answer. " if twice else ""
     note += "Unreadable and failed turns count as wrong."
     return Table("agents", "Accuracy by agent", note, [*columns, "unreadable", "failed", "tokens"], rows)
-
-
-def _percent(share: Proportion) -> str:
-    return f"{share.share:.1%}" if share.n else "-"
 
 
 def _edges(society: Society, records: Sequence[DebateRecord]) -> Table | None:

@@ -15,7 +15,6 @@ from society.core.types import Usage
 from society.metrics.diversity import Mean
 from society.metrics.iterations import IterationScore
 from society.metrics.likelihood import BASE
-from society.metrics.proportion import Proportion
 from society.pictures.figures import (
     Axis,
     Chart,
@@ -27,6 +26,7 @@ from society.pictures.figures import (
     Table,
     mean_interval,
     mean_points,
+    percent,
     share_points,
 )
 
@@ -122,12 +122,12 @@ def _iteration_row(score: IterationScore, learners: Sequence[str], rules: Sequen
     debated = bool(score.labels.n or score.unlabelled)
     return [
         f"{score.iteration}",
-        _share(score.accuracy),
-        _share(score.labels),
+        percent(score.accuracy),
+        percent(score.labels),
         score.labels.n if debated else "-",
         score.unlabelled if debated else "-",
         *[_total_and_range(_sizes(score, learner)) for learner in learners],
-        *[_share(score.rows_right[rule]) if rule in score.rows_right else "-" for rule in rules],
+        *[percent(score.rows_right[rule]) if rule in score.rows_right else "-" for rule in rules],
         score.repeated or "-",
         score.trained_tokens or "-",
     ]
@@ -173,10 +173,6 @@ def _left_out(scores: Sequence[IterationScore]) -> Table | None:
         "counts once for each agent that could be trained on it."
     )
     return Table("left-out", "Turns not trained on", note, ["learner", "reason", "turns"], rows)
-
-
-def _share(share: Proportion) -> str:
-    return f"{share.share:.1%}" if share.n else "-"
 
 
 def _total_and_range(sizes: Sequence[int]) -> str:

@@ -188,7 +188,7 @@ def _rests(summary: Summary) -> Finding:
     """Return how many decisions rest on one vote among abstentions, and the accuracy without these decisions."""
     question = "Does any decision rest on one vote?"
     if not summary.lone:
-        return Finding(question, "No", "At least two voters agreed on every decision.")
+        return Finding(question, "No", "No decision rests on a single vote.")
     without = (summary.after.successes - summary.lone_right) / summary.after.n
     detail = (
         f"A single vote decided {describe_lone(summary)}. With such decisions counted as undecided "

@@ -69,8 +69,10 @@ class Speaking:
         self.process = subprocess.Popen(
             [sys.executable, "-c", DRIVER, "run", str(self.path), *changes, "--out", str(self.out)],
             env=os.environ | {"TMPDIR": str(self.temporary), "HOME": str(folder), "PYTHONPATH": str(Path.cwd())},
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         wait(lambda: self.process.poll() is not None or len(list(folder.glob("asked-*"))) >= replies)
         self.family = descendants(self.process.pid)
         assert any("raylet" in name for name in self.family.values())

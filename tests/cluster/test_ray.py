@@ -62,10 +62,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets' paths must be
     (folder / "ray").mkdir()
     patch.setenv("RAY_TMPDIR", str(folder))
-    made = Cluster(initialize_head=True, head_node_args={
-        "num_cpus": 0, "node_ip_address": "127.0.0.1", "include_dashboard": False,
-        "object_store_memory": 80 << 20,
-    })  # fmt: skip
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 0,
+            "node_ip_address": "127.0.0.1",
+            "include_dashboard": False,
+            "object_store_memory": 80 << 20,
+        },
+    )
     made.add_node(num_cpus=2, node_ip_address="127.0.0.1", object_store_memory=80 << 20)
     ray.init(address=made.address, log_to_driver=False, configure_logging=False, _node_ip_address="127.0.0.1")
     made.wait_for_nodes()
@@ -144,8 +149,10 @@ def test_runs_of_a_sweep_run_concurrently(cluster, scenario, tmp_path, monkeypat
     vary = ["phases.debate.topology=complete,ring,chain"]
     there = sweep(tmp_path / "scenario.yaml", vary, tmp_path / "there", [ON_RAY])
     for variant in there:
-        alone = run(variant.run.scenario.model_copy(update={"executor": scenario(TEXT).executor}),
-                    tmp_path / "alone" / variant.run.folder.name)  # fmt: skip
+        alone = run(
+            variant.run.scenario.model_copy(update={"executor": scenario(TEXT).executor}),
+            tmp_path / "alone" / variant.run.folder.name,
+        )
         assert [{**r, "reused": 0} for r in rows(alone)] == [{**r, "reused": 0} for r in rows(variant.run)]
     assert [variant.run.count_reused() > 0 for variant in there] == [False, True, True]
     assert there[1].run.count_reused() >= 30 * 4

@@ -93,11 +93,13 @@ function placeNodes({ nodes }) {
   const range = (values) => [Math.min(...values), Math.max(...values)];
   const [left, right] = range(nodes.map((node) => node.x));
   const [bottom, top] = range(nodes.map((node) => node.y));
-  const unit = (nodes.length <= 6 ? 180 : 280) / (Math.max(right - left, top - bottom) || 1);
+  let reach = nodes.length <= 6 ? 180 : 280;
+  if (top === bottom) reach = 380; // a row of agents
+  const unit = reach / (Math.max(right - left, top - bottom) || 1);
   const at = new Map(
     nodes.map(({ name, x, y }) => [name, [GRAPH / 2 + (x - (left + right) / 2) * unit, MARGIN + (top - y) * unit]]),
   );
-  const closest = Math.min(nearest(nodes) * unit, 280);
+  const closest = Math.min(nearest(nodes) * unit, reach);
   let labels = nodes.length <= MAX_OUTSIDE_NAMES ? "outside" : "none";
   if (closest >= 72) labels = "below";
   const height = (top - bottom) * unit + 2 * MARGIN + (labels === "below" ? 18 : 0);
