@@ -1,12 +1,12 @@
-"""The transformers + PEFT backend: generates, scores, embeds and trains, on CPU or one GPU.
+"""The transformers + PEFT backend: generation, scoring, embeddings and training, on CPU or GPU.
 
     __init__     HuggingFace, the `backends:` entry of a scenario (this file imports nothing heavy)
-    backend      the opened backend: one worker thread that owns the model, and the abilities around it
-    libraries    checks that the libraries are installed and new enough
-    loading      a model's folder: found, checked, dequantised from GGUF and loaded
-    hashing      names a model by everything that decides what it says
+    backend      the opened backend: one worker thread that owns the model, and its abilities
+    libraries    check of the installed libraries and their versions
+    loading      finding, checking and loading a model's folder
+    hashing      the hash of everything that determines a model's output
     chat         messages to tokens, for inference and training alike
-    host         sets of full weights that wait in the host's memory
+    host         sets of full weights in the host's memory
     writing      full weights to files, hashed on the way
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are
@@ -27,23 +27,22 @@
     mixing       LoRA adapters that share a batch
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks
-    batches      which examples each optimiser step sees, and which process takes them
+    batches      the examples of each optimizer step and process
     train        finetuning: examples to rows, rows to an adapter or full weights
     loop         the steps of a finetuning
     loss         cross-entropy over the learned tokens, in chunks
     working      copies of parameters in the precision of the arithmetic
-    lora         the adapter that is being trained: put on the model, and written
+    lora         the trained adapter: adding it to the model, and writing it
     lora_sum     LoRA layers in training, whose sums are rounded once
-    attention    the attention that a batch is trained with
+    attention    the attention in training
     compiling    layers compiled by torch
     recomputing  gradient checkpointing
-    launch       starts and follows the processes of a sharded training (FSDP)
-    sharded      one of those processes
-    adapters     adapter folders: written atomically, hashed, checked
-    export       training rows made readable; adapters as PEFT folders, GGUF and merged models
+    launch       processes of a sharded finetuning (FSDP)
+    sharded      one of these processes
+    adapters     adapter folders: atomic writing, hashing, checking
+    export       readable training rows; adapters as PEFT folders, GGUF files and merged models
 
-All modules but this one and `backend` import torch when imported; they are imported when a backend is entered, or
-when something is exported.
+Only this module and `backend` do not import torch. The others are imported when a backend is entered, or for an export.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class HuggingFace(BackendConfig):
     )
 
     def open(self) -> Backend:
-        """The backend, not yet loaded. Raises `InputError` when it cannot work on this machine."""
+        """Return the backend without loading it. Raises `InputError` if it cannot run on this machine."""
         from backends.hf.backend import HuggingFaceBackend
         from backends.hf.libraries import check_libraries
 
@@ -108,7 +107,7 @@ class HuggingFace(BackendConfig):
         return HuggingFaceBackend(self)
 
     def exporter(self) -> Exporter:
-        """Shows and writes what this backend trains. Raises `InputError` where a library is missing."""
+        """Return the exporter of trained rows and adapters. Raises `InputError` if a library is missing."""
         from backends.hf.export import HubExporter
         from backends.hf.libraries import check_libraries
 
@@ -116,7 +115,7 @@ class HuggingFace(BackendConfig):
         return HubExporter(self)
 
     def check_training(self, settings: TrainSettings) -> None:
-        """Raise `InputError` when this backend cannot train that way; known before anything loads."""
+        """Raise `InputError` for settings that this backend does not support, before anything is loaded."""
         if settings.method == "qlora" and self.quantize != "nf4":
             raise InputError(
                 "QLoRA trains on a base held in four bits, and this backend holds it whole.",
@@ -129,7 +128,7 @@ class HuggingFace(BackendConfig):
             )
 
     def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:
-        """Raise `InputError` when this backend cannot train on several processes that way."""
+        """Raise `InputError` for settings that this backend does not support on several processes."""
         if self.quantize != "none" or settings.method == "qlora":
             raise InputError(
                 "Weights held in four bits are not sharded over processes.",
@@ -152,7 +151,7 @@ class HuggingFace(BackendConfig):
             )
 
     def check_devices(self, parallel: Parallel) -> None:
-        """Raise `InputError` when this machine has fewer GPUs than processes; on the CPU any number will do."""
+        """Raise `InputError` if this machine has fewer GPUs than processes. The CPU supports any number."""
         from backends.hf.libraries import check_libraries, check_sharding
 
         check_libraries(self)
@@ -167,7 +166,7 @@ class HuggingFace(BackendConfig):
             )
 
     def read_config(self) -> Mapping[str, object] | None:
-        """What the model folder's, or the hub cache's, `config.json` says; None where it would have to be fetched."""
+        """Return the `config.json` of the model's folder or of the hub cache, or None if it must be downloaded."""
         if self.model.startswith("pypi:") or self.model.endswith(".gguf"):
             return None
         folder = Path(self.model).expanduser()

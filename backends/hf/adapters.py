@@ -1,4 +1,4 @@
-"""Adapter folders: written atomically, hashed by content, checked before they are trusted.
+"""Adapter folders: atomic writing, hashing by content, and checking before use.
 
 A LoRA adapter is a PEFT folder; the result of full finetuning is a complete model folder. Both hold safetensors.
 """
@@ -20,9 +20,9 @@ from society.core.types import Adapter
 
 
 def hash_adapter(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the content hash of an adapter folder: that of its weights and its configuration.
+    """Return the content hash of an adapter folder, of its weights and its configuration.
 
-    `known` has hashes of files of full weights that were computed before, by their names.
+    `known` has hashes of files of full weights that are already computed, by name.
     """
     weights = folder.glob("*.safetensors")
     if is_lora(folder):
@@ -31,19 +31,22 @@ def hash_adapter(folder: Path, known: Mapping[str, str] = MappingProxyType({})) 
 
 
 def _is_named(folder: Path, name: str) -> bool:
-    """Return whether a folder has that hash; full weights of version 0.1 were hashed as one text."""
+    """Return whether a folder has this hash, or the hash of version 0.1 for full weights."""
     if hash_adapter(folder) == name:
         return True
     return not is_lora(folder) and hash_files([folder / "config.json", *folder.glob("*.safetensors")]) == name
 
 
 def is_lora(folder: Path) -> bool:
-    """Whether this is a PEFT folder; otherwise it holds full weights."""
+    """Return whether this is a PEFT folder. Otherwise it contains full weights."""
     return (folder / "adapter_config.json").exists()
 
 
 def check_adapter(adapter: Adapter, model_hash: str) -> Path:
-    """The folder of an adapter for this base. Raises `BackendError` where it is missing, altered or another's."""
+    """Return the folder of an adapter for this base.
+
+    Raises `BackendError` if the folder is missing, altered or belongs to another base.
+    """
     folder = Path(adapter.path)
     if not any(folder.glob("*.safetensors")):
         raise BackendError(
@@ -69,12 +72,12 @@ def check_adapter(adapter: Adapter, model_hash: str) -> Path:
 
 
 def base_of(model_hash: str) -> str:
-    """Return the part of a model hash that names the base; device, attention and precision follow it."""
+    """Return the part of a model hash for the base, before device, attention and precision."""
     return model_hash.partition("-")[0]
 
 
 def check_shapes(folder: Path, modules: dict[str, Any]) -> None:
-    """Raise `BackendError` unless every LoRA matrix in the folder fits the base's module of that name."""
+    """Raise `BackendError` if a LoRA matrix in the folder does not fit the base's module of this name."""
     ranks: dict[str, int] = {}
     for key, shape in _read_shapes(folder).items():
         name, _, matrix = key.removeprefix("base_model.model.").partition(".lora_")
@@ -111,9 +114,9 @@ def _misfit(folder: Path, key: str, found: str, there: str) -> BackendError:
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a folder beside `folder`, then put it there in one step, safe on the disk.
+    """Write a folder atomically: `write` fills a folder beside it, which is then synced and renamed.
 
-    Raises `StoreError` where the disk is full or closed; what was half written is removed.
+    Raises `StoreError` if the disk is full or unavailable, and removes the partial folder.
     """
     from safetensors import SafetensorError
 
@@ -136,7 +139,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
 
 
 def normalise_config(folder: Path) -> None:
-    """Take out of adapter_config.json what depends on the machine, so that equal adapters have equal hashes."""
+    """Remove machine-dependent keys from adapter_config.json, so that equal adapters have equal hashes."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text("utf-8"))
     config.update(base_model_name_or_path="", revision=None, inference_mode=True)

@@ -1,4 +1,4 @@
-"""Training examples to tokens: which are learned, and what becomes of those that are too long."""
+"""Tokenization of training examples, with the mask of learned tokens and the treatment of long examples."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ LEAST_CONTEXT = 4  # tokens of the prompt that a cut must leave at either end
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Examples as tokens. The tokens of a row from its `start` on are learned: the reply as it was drawn."""
+    """Examples as tokens. The tokens of a row from its `start` are learned: the drawn reply."""
 
     rows: list[tuple[list[int], int]]
     dropped: int = 0
     cut: int = 0
     retokenized: int = 0
-    """Rows whose reply is tokenized from its text, since the drawn tokens are not known."""
+    """Number of rows whose reply is tokenized from its text, as the drawn tokens are unknown."""
 
     @property
     def tokens(self) -> int:
-        """Tokens in all rows, padding not counted."""
+        """Number of tokens in all rows, without padding."""
         return sum(len(ids) for ids, _ in self.rows)
 
 
 def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> Rows:
-    """Return the examples as tokens: the prompts as in inference, the replies as drawn where that is known.
+    """Return the examples as tokens: prompts as in inference, and drawn replies if their tokens are known.
 
-    Raises `InputError` when nothing is left to learn.
+    Raises `InputError` if no example remains.
     """
     if not examples:
         raise InputError("There are no examples to train on.", "Loosen the selection, or let the scenario go on.")
@@ -52,12 +52,12 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
 
 
 def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:
-    """Return an example's tokens and where its reply starts. No end of the turn is learned that was not drawn."""
+    """Return the tokens of an example and the start of its reply. An end of turn that was not drawn is not learned."""
     return chat.row_ids(example.messages, example.tokens, example.finish_reason == "stop")
 
 
 def render(chat: Chat, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
-    """The row of an example as training sees it: the text of its tokens, and whether each is learned."""
+    """Return the training row of an example: the text of its tokens, and whether each is learned."""
     ids, start = row_of(chat, example)
     row = fit(ids, start, settings)
     ids, start = row or (ids, len(ids))
@@ -70,7 +70,7 @@ def render(chat: Chat, example: Example, settings: TrainSettings) -> list[tuple[
 
 
 def fit(ids: list[int], start: int, settings: TrainSettings) -> tuple[list[int], int] | None:
-    """The row itself, a shorter one, or None. Tokens are only ever taken out of the middle of the context."""
+    """Return the row, a shorter row, or None. Tokens are removed only from the middle of the context."""
     if len(ids) <= settings.max_length:
         return ids, start
     room = settings.max_length - (len(ids) - start)

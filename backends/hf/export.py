@@ -1,6 +1,7 @@
-"""What was trained, for people and other programs: rows made readable, PEFT folders, GGUF adapters, merged models.
+"""Export of training results: readable rows, PEFT folders, GGUF adapters and merged models.
 
-Only the tokenizer and the adapters are read; the base's weights are hashed, to know them, and loaded to merge alone.
+Only the tokenizer and the adapters are read. The base's weights are hashed to identify them, and loaded only for
+merging.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class HubExporter:
-    """Shows and writes what a transformers backend trains."""
+    """The exporter of the results of a transformers backend."""
 
     def __init__(self, config: HuggingFace) -> None:
         self.config = config
@@ -47,18 +48,18 @@ class HubExporter:
         return hash_base(self.folder, self.chat)
 
     def render(self, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
-        """The example's tokens as training sees them, and whether each is learned."""
+        """Return the tokens of the example's training row, and whether each is learned."""
         return render(self.chat, example, settings)
 
     def write(self, adapter: Adapter, folder: Path) -> Path | None:
-        """Copy the adapter's folder and, where it is a LoRA, write it as GGUF beside it."""
+        """Copy the adapter's folder and, for a LoRA, write a GGUF file beside it."""
         source = self._copy(adapter, folder)
         if not is_lora(source):
             return None
         return export_gguf_adapter(source, self.folder, folder.with_name(f"{folder.name}.gguf"))
 
     def merge(self, adapter: Adapter, folder: Path) -> Path:
-        """Write base and adapter as one model folder; full weights are one already."""
+        """Write base and adapter as one model folder. Full weights are one already."""
         source = check_adapter(adapter, self.base)
         return export_merged(self.folder, source, folder) if is_lora(source) else self._copy(adapter, folder)
 
@@ -82,6 +83,6 @@ def _copy_files(source: Path, target: Path) -> None:
 
 
 def _absolute(model: str) -> str:
-    """A model's name; a path is made absolute, for it will be read from elsewhere."""
+    """Return a model's name, or its absolute path, as it is read from another folder."""
     path = Path(model).expanduser()
     return str(path.resolve()) if path.is_file() else model

@@ -1,7 +1,7 @@
-"""Names a model by everything in its folder that decides what it says.
+"""The hash of a model: of everything in its folder that determines its output.
 
-Weights, configuration, generation configuration, tokenizer and chat templates are hashed. Large files are hashed once
-and then known by their path, size, inode and times (`digest_of`).
+These are weights, configuration, generation configuration, tokenizer and chat templates. The hash of a large file is
+cached by path, size, inode and times (`digest_of`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from backends.hf.chat import Chat
 from backends.models.find import digest_of
 
 SHAPING = {".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken"}
-"""Suffixes of the files that transformers reads from a model's folder, or may read."""
+"""Suffixes of files that transformers may read from a model's folder."""
 TEMPLATES = "additional_chat_templates"
-"""Folder of further chat templates in a model's folder."""
+"""Name of the folder with additional chat templates."""
 PLACES = ("_name_or_path", "name_or_path")
-"""Keys of a configuration that say where it was loaded from, which decides nothing."""
+"""Keys of a configuration without effect on the output, such as its path."""
 
 
 def hash_base(folder: Path, chat: Chat) -> str:
@@ -31,7 +31,7 @@ def hash_base(folder: Path, chat: Chat) -> str:
 
 
 def hash_parts(folder: Path) -> dict[str, str]:
-    """Return a hash of each file of a model's folder that can shape what the model says, by its name."""
+    """Return the hash of each file of a model's folder that may affect the output, by name."""
     files = [path for path in folder.iterdir() if path.suffix in SHAPING and path.is_file()]
     files += [path for path in folder.glob(f"{TEMPLATES}/*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): _hash(path) for path in files}
@@ -44,7 +44,7 @@ def _hash(path: Path) -> str:
 
 
 def _plain(raw: bytes) -> bytes:
-    """Return a configuration without the order of its keys, its spacing and the place where it lay."""
+    """Return a configuration in a normal form: sorted keys, no spacing and no path."""
     try:
         read = json.loads(raw)
     except ValueError:

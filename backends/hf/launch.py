@@ -1,7 +1,7 @@
-"""Starts the processes of a sharded training, follows them, and ends them all when one fails.
+"""Launching of the processes of a sharded finetuning. If one fails, all are ended.
 
-They are `python -m backends.hf.sharded FOLDER`, one per GPU (or on the CPU, by gloo), and find one another through a
-file: nothing listens but on the loopback device.
+The processes are `python -m backends.hf.sharded FOLDER`, one per GPU, or on the CPU by gloo. They meet through a file
+and listen only on the loopback device.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from backends.hf.weights import Weights
 
 ORDER, STORE, STEP = "order.json", "store", "STEP "
-"""In the folder: what to train, and where the processes meet. Before each line that reports a step."""
+"""Files of the folder: the order, and the meeting point of the processes; and the prefix of a line about a step."""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 SHOWN = 400
-"""Characters of a failed process's last line."""
+"""Maximum length of a failed process's last line, in characters."""
 
 
 def train_sharded(job: Job, rows: Rows, part: Path, parallel: Parallel) -> None:
-    """Train in processes of their own and let them write the weights into `part`.
+    """Train in separate processes, which write the weights into `part`.
 
-    Raises `BackendError` with the cause when one of them fails; all are gone then.
+    Raises `BackendError` with the cause if a process fails, after all processes have ended.
     """
     if job.start is not None:
         check_adapter(job.start, job.weights.hash)
@@ -53,7 +53,7 @@ def train_sharded(job: Job, rows: Rows, part: Path, parallel: Parallel) -> None:
 
 
 def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
-    """Everything that a process needs to know."""
+    """Return the parameters of a process."""
     weights = job.weights
     return {
         "model": str(weights.folder),
@@ -70,7 +70,7 @@ def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
 
 
 def _other_dtypes(model: Any) -> dict[str, str]:
-    """Return the dtypes of those weights and stored buffers of the base that have another one than the model."""
+    """Return the dtypes of the weights and stored buffers of the base that differ from the model's dtype."""
     return {
         name.replace(".base_layer", ""): str(tensor.dtype).removeprefix("torch.")
         for name, tensor in model.state_dict().items()
@@ -80,7 +80,7 @@ def _other_dtypes(model: Any) -> dict[str, str]:
 
 @contextmanager
 def _set_aside(weights: Weights) -> Iterator[None]:
-    """Within, the model of this process is not on the GPU."""
+    """Return a context in which the model of this process is not on the GPU."""
     device = weights.device
     try:
         if device.type == "cuda":
@@ -93,7 +93,7 @@ def _set_aside(weights: Weights) -> Iterator[None]:
 
 @contextmanager
 def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes, and what each says but for its steps in `RANK.log`; none is left afterwards."""
+    """Return a context with the running processes, whose output is in `RANK.log`. None remains afterwards."""
     command = [sys.executable, "-m", "backends.hf.sharded", str(folder)]
     with ExitStack() as stack:
         processes: list[subprocess.Popen[str]] = []
@@ -107,7 +107,7 @@ def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def make_environment(rank: int, count: int) -> dict[str, str]:
-    """What torch.distributed, as any launcher does it, expects to find in the environment."""
+    """Return the environment variables that torch.distributed expects from a launcher."""
     return {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK,
@@ -117,7 +117,7 @@ def make_environment(rank: int, count: int) -> dict[str, str]:
 
 
 def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:
-    """Tell of every step until the first process ends. The others end with any that fails: they would wait for it."""
+    """Report every step until the first process ends. If a process fails, the others are ended, as they would wait."""
     guards = [threading.Thread(target=_guard, args=(process, processes), daemon=True) for process in processes]
     for guard in guards:
         guard.start()
@@ -146,7 +146,7 @@ def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
 
 
 def _check(folder: Path, processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Raise what a failed process said, or how it ended."""
+    """Raise the error that a failed process reported, or its exit status."""
     codes = [process.returncode for process in processes]
     if not any(codes):
         return

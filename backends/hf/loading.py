@@ -1,6 +1,6 @@
-"""A model's folder: found, checked, dequantised from GGUF where need be, hashed, and loaded.
+"""Finding, checking, hashing and loading a model's folder, with dequantization of GGUF files.
 
-Only safetensors are read and no code from a model's folder ever runs.
+Only safetensors are read, and no code from a model's folder runs.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 SCALES = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
-"""Tensors of a GGUF that scale rotary frequencies."""
+"""Tensors of a GGUF file that scale rotary frequencies."""
 SCALED = {"gpt-oss"}
-"""Architectures whose scaling transformers reads from a GGUF."""
+"""Architectures whose scaling transformers reads from a GGUF file."""
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory and what belongs to it. `hash` names the base, device, attention and precision."""
+    """A model in memory with its tokenizer. `hash` covers base, device, attention and precision."""
 
     model: Any
     chat: Chat
@@ -45,7 +45,7 @@ class Loaded:
 
 
 def load(config: HuggingFace) -> Loaded:
-    """Find the model, check it and put it on its device."""
+    """Find and check the model, and load it to its device."""
     from transformers.utils import logging
 
     quiet: Any = logging.disable_progress_bar
@@ -62,13 +62,13 @@ def load(config: HuggingFace) -> Loaded:
 
 
 def name_model(base: str, model: Any, dtype: torch.dtype, quantize: str) -> str:
-    """Return a model's hash: that of its base, then each option that changes what the same base says."""
+    """Return a model's hash: that of its base, then each option that changes its output."""
     precision = str(dtype).removeprefix("torch.") + ("" if quantize == "none" else f"-{quantize}")
     return f"{base}-{torch.device(model.device).type}-{model.config._attn_implementation}-{precision}"
 
 
 def find_folder(model: str) -> Path:
-    """The folder with the model's safetensors: given, dequantised from a GGUF, or fetched from the hub."""
+    """Return the folder with the model's safetensors: as given, dequantized from a GGUF file, or from the hub."""
     if model.startswith("pypi:") or model.endswith(".gguf"):
         return dequantise(find_model(model))
     path = Path(model).expanduser()
@@ -104,7 +104,7 @@ def _fetch(hub_id: str) -> Path:
 
 
 def dequantise(gguf: Path) -> Path:
-    """The float32 model folder of a GGUF file, made once and kept under the hash of the file's contents."""
+    """Return the float32 model folder of a GGUF file, from a cache by the hash of its contents."""
     folder = cache_folder() / "hf" / digest_of(gguf)[:32]
     _check_rotary(check_gguf(gguf), gguf)
     if (folder / "config.json").exists():
@@ -114,7 +114,7 @@ def dequantise(gguf: Path) -> Path:
 
 
 def _check_rotary(info: GGUFInfo, gguf: Path) -> None:
-    """Refuse a GGUF with scaled rotary frequencies: transformers reads its weights and forgets the scaling."""
+    """Raise `InputError` for a GGUF file with scaled rotary frequencies, which transformers ignores."""
     kind = info.metadata.get(f"{info.architecture}.rope.scaling.type", "none")
     if info.architecture not in SCALED and (kind != "none" or not SCALES.isdisjoint(info.shapes)):
         raise BackendError(
@@ -125,8 +125,10 @@ def _check_rotary(info: GGUFInfo, gguf: Path) -> None:
 
 
 def _convert(gguf: Path, part: Path) -> None:
-    """Write the weights of a GGUF as safetensors. They go through a fresh model: transformers refuses to save
-    one that it loaded from GGUF."""
+    """Write the weights of a GGUF file as safetensors.
+
+    The weights are copied to a fresh model, as transformers does not save a model loaded from GGUF.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     auto: Any = AutoModelForCausalLM
@@ -141,7 +143,7 @@ def _convert(gguf: Path, part: Path) -> None:
 
 
 def load_chat(folder: Path, template: str | None) -> Chat:
-    """How chats become tokens for this model, with another chat template if one is given."""
+    """Return the encoder of chats for this model, optionally with another chat template."""
     from transformers import AutoConfig
 
     config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -150,7 +152,7 @@ def load_chat(folder: Path, template: str | None) -> Chat:
 
 
 def load_tokenizer(folder: Path, template: str | None) -> Any:
-    """The folder's tokenizer, with another chat template if one is given."""
+    """Return the folder's tokenizer, optionally with another chat template."""
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -159,7 +161,7 @@ def load_tokenizer(folder: Path, template: str | None) -> Any:
 
 
 def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none", shards: int = 1) -> Any:
-    """The folder's causal language model, in evaluation mode; of several `shards` this process's (see `sharded`)."""
+    """Return the folder's causal language model in evaluation mode, or this process's shard of it (see `sharded`)."""
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {}
@@ -207,21 +209,21 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def pick_device(device: str) -> str:
-    """The device to use: `auto` prefers a GPU. Raises `InputError` when CUDA is asked for and missing."""
+    """Return the device. `auto` prefers a GPU. Raises `InputError` if CUDA is requested and unavailable."""
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda was asked for, but torch sees no GPU.", "Set device: auto or cpu.")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def pick_dtype(dtype: str, device: str) -> torch.dtype:
-    """The weights' precision: `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
+    """Return the precision of the weights. `auto` is bfloat16 on a GPU that supports it, else float32."""
     if dtype == "auto":
         return torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
 
 def _eos_ids(folder: Path) -> list[int]:
-    """Every token that the folder's generation config, or else its model config, says ends a text."""
+    """Return the end-of-text tokens of the folder's generation config, or else of its model config."""
     from transformers import AutoConfig, GenerationConfig
 
     if (folder / "generation_config.json").exists():
@@ -233,7 +235,7 @@ def _eos_ids(folder: Path) -> list[int]:
 
 
 def _check_complete(folder: Path, found: Mapping[str, Any]) -> None:
-    """Refuse a folder that lacks weights: transformers would draw them at random and only warn."""
+    """Raise `InputError` for a folder with missing weights, which transformers would initialize at random."""
     wrong = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))
     if wrong:
         raise BackendError(
@@ -244,7 +246,7 @@ def _check_complete(folder: Path, found: Mapping[str, Any]) -> None:
 
 
 def _check_layers(config: Any, stateful: bool = False) -> None:
-    """Refuse recurrent layers: their state cannot be padded, so rows of unequal length cannot share a batch."""
+    """Raise `InputError` for recurrent layers, whose state does not support padding in a batch."""
     other = set(getattr(config, "layer_types", None) or ()) - ATTENTION
     if other or stateful:
         kinds = ", ".join(sorted(other)) or str(config.model_type)
@@ -256,7 +258,7 @@ def _check_layers(config: Any, stateful: bool = False) -> None:
 
 @contextmanager
 def _told(model: str) -> Iterator[None]:
-    """Turn what transformers raises while loading into an error that says which model and why."""
+    """Convert exceptions of transformers during loading to an error with the model and the cause."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:

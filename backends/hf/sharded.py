@@ -1,9 +1,9 @@
-"""One of the processes of a sharded training (FSDP2): `python -m backends.hf.sharded FOLDER`.
+"""A process of a sharded finetuning (FSDP2): `python -m backends.hf.sharded FOLDER`.
 
-Each holds its share of every weight, gradient and optimiser state, takes its share of the batches, and gathers a
-layer's weights only while it computes with them. LoRA matrices are small and held whole by all. transformers shards
-the weights as it reads them, so no process ever holds the model; only where tied embeddings are trained does each read
-it whole first. Also runs under `accelerate launch` or `torchrun`, which set the same environment.
+Each process has its shard of every weight, gradient and optimizer state, and processes its share of the batches. The
+weights of a layer are gathered only during its computation. LoRA matrices are small and replicated. transformers shards
+the weights while reading them, so no process has the whole model, except for training with tied embeddings. The module
+also runs under `accelerate launch` or `torchrun`, which set the same environment.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ from society.core.types import Adapter
 
 
 def main(folder: Path) -> int:
-    """Train as the folder says; the first process writes the weights. 1 where it fails, the cause beside the order."""
+    """Train by the order in the folder, and return the exit status.
+
+    The first process writes the weights. A failed process writes its cause beside the order.
+    """
     rank = int(os.environ["RANK"])
     try:
         with _together(folder, rank):
@@ -49,7 +52,7 @@ def main(folder: Path) -> int:
 
 @contextmanager
 def _together(folder: Path, rank: int) -> Iterator[None]:
-    """Within, the processes know one another; they meet in a file."""
+    """Return a context with an initialized process group, which meets in a file."""
     cuda = json.loads((folder / ORDER).read_text("utf-8"))["device"] == "cuda"
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -78,7 +81,7 @@ def _train(order: dict[str, Any], rank: int) -> None:
 
 
 def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None) -> Weights:
-    """The base, or the full weights to start from, this process's share of them."""
+    """Return this process's shard of the base, or of the full weights to start from."""
     full = settings.method == "full"
     if full:
         check_full(start)
@@ -94,9 +97,9 @@ def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None)
 
 
 def shard(model: Any, device: str) -> Any:
-    """Shard a model that each process holds whole: layer by layer, and all that is left as one.
+    """Shard a model that each process has loaded: layer by layer, and the remaining modules as one.
 
-    When transformers 5.23 shards on reading, tied embeddings become two matrices that are trained apart.
+    If transformers 5.23 shards while reading, tied embeddings become two matrices that are trained separately.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -118,9 +121,9 @@ def _train_lora(job: Job, rows: Rows, place: Path) -> None:
 
 
 def _train_full(job: Job, rows: Rows, place: Path, dtype: str, others: Mapping[str, str]) -> None:
-    """Train all weights in float32; the first process gathers them and writes them in the base's precision.
+    """Train all weights in float32. The first process gathers them and writes them in the base's precision.
 
-    `others` has the dtypes of those weights and buffers that the base does not hold in `dtype`.
+    `others` has the dtypes of weights and buffers that are not in `dtype` in the base.
     """
     from transformers.distributed.utils import gather_full_state_dict
 
@@ -149,12 +152,12 @@ def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, 
 
 
 def _report(step: int, steps: int, loss: float, tokens: int) -> None:
-    """Write a step as a line for the process that started this one."""
+    """Report a step as a line to the parent process."""
     print(STEP + json.dumps([steps, loss, tokens]), flush=True)
 
 
 def _ignore(step: int, steps: int, loss: float, tokens: int) -> None:
-    """Leave the report to the first process."""
+    """Do nothing: the first process reports."""
 
 
 if __name__ == "__main__":
