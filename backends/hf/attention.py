@@ -15,10 +15,10 @@ at 100 columns and as long at some 400; from there on it also saves memory, whic
 
 @contextmanager
 def fast_attention(model: Any, dtype: torch.dtype | None) -> Iterator[Callable[[int], None]]:
-    """Within, call what is yielded with the columns of a batch to choose the model's attention for it.
+    """Yield a function that chooses the model's attention for a batch with a number of columns.
 
-    `dtype` is that of the arithmetic, None if it is the weights' own. On a CPU, only torch's own kernel is replaced. On
-    a GPU, cuDNN is left out: it plans for 45 ms of the processor's time whenever a shape is new.
+    `dtype` is the precision of the computation, or None for that of the weights. On a CPU, only torch's own kernel is
+    replaced. On a GPU, cuDNN is excluded, as it plans for 45 ms of processor time for each new shape.
     """
     enabled: Callable[[], bool] = torch.backends.cuda.cudnn_sdp_enabled
     cudnn = enabled()

@@ -19,10 +19,10 @@ for message in ("TensorFloat32 tensor cores", "The .grad attribute of a Tensor t
 
 @contextmanager
 def compiled(model: Any, wanted: bool) -> Iterator[None]:
-    """Within, the model's layers are compiled, once for batches of every size.
+    """Compile the model's layers within this context, once for batches of all sizes.
 
-    A later training of the same process uses what was compiled before. Raises `BackendError` where torch cannot
-    compile, as on a machine without a C++ compiler.
+    Later finetunings in this process reuse the compiled layers. Raises `BackendError` if torch cannot compile, for
+    example without a C++ compiler.
     """
     if not wanted:
         yield

@@ -25,9 +25,9 @@ class Place:
     row: Row
     segment: Segment
     index: int
-    """Where the row's last token is among the tokens on the device; see `Inputs.gather_last`."""
+    """Index of the row's last token among the tokens on the device; see `Inputs.gather_last`."""
     drawn: int = 1
-    """Tokens drawn, those included that were not read yet."""
+    """Number of drawn tokens, including those that are not read yet."""
 
     @property
     def finished(self) -> bool:

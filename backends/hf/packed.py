@@ -31,7 +31,7 @@ STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the tokens of a packed call belong. Tensors are int32, with n sequences."""
+    """The positions of the tokens of a packed call. Tensors are int32, with n sequences."""
 
     bounds: torch.Tensor
     """(n + 1): sequence i has the packed tokens from `bounds[i]` to `bounds[i + 1] - 1`."""

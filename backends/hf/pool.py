@@ -60,7 +60,7 @@ class PoolLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]  # transforme
             stored.index_copy_(0, target, stored.index_select(0, source))
 
     def resize(self, tokens: int, source: torch.Tensor) -> None:
-        """Move to tensors for so many tokens, and put the positions `source` of the old ones first."""
+        """Move to tensors for `tokens` tokens, which begin with the positions `source` of the old tensors."""
         for name, stored in zip(("keys", "values"), self.held, strict=True):
             larger = stored.new_zeros(tokens + 1, *stored.shape[1:])
             larger[: len(source)] = stored.index_select(0, source)
@@ -131,7 +131,7 @@ class Pool(Cache):
             layer.copy(source, target)
 
     def _move(self, tokens: int) -> None:
-        """Move all segments together, in tensors for so many tokens."""
+        """Move all segments together, in tensors for `tokens` tokens."""
         source = self._ranges([(segment.start, segment.size) for segment in self.segments])
         for layer in self.parts:
             if not layer.is_initialized:

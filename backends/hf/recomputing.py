@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def recomputed(model: Any) -> Iterator[None]:
-    """Within, a transformers model keeps only the inputs of its layers. transformers 5.23 renamed the two methods."""
+    """Keep only the inputs of a model's layers within this context. transformers 5.23 renamed the two methods."""
     prefix = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
     try:

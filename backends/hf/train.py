@@ -126,7 +126,7 @@ def run(job: Job, model: Any, rows: Rows) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, torch's random numbers derive from this seed; afterwards they go on as before."""
+    """Derive torch's random numbers from this seed within this context, and restore their state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

@@ -57,7 +57,7 @@ class Weights:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return torch.device(self.model.device)
 
     def add(self, adapter: Adapter) -> None:

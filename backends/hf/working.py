@@ -53,10 +53,10 @@ class Working:
 
 @contextmanager
 def working_copies(model: Any, dtype: torch.dtype | None) -> Iterator[Working]:
-    """Within, the parameters that are trained compute in `dtype` where that is their precision or that of a product.
+    """Compute with trained parameters in `dtype` within this context, in float32 for None.
 
-    Frozen weights of linear layers are cast once. `dtype` None computes in float32. Afterwards each parameter has the
-    dtype that it had, and those that were trained have their new values.
+    Frozen weights of linear layers are cast once. Afterwards each parameter has its earlier dtype, and trained
+    parameters have their new values.
     """
     working, undo = Working(), ExitStack()
     linears = _linear_weights(model)
@@ -76,7 +76,7 @@ def working_copies(model: Any, dtype: torch.dtype | None) -> Iterator[Working]:
 
 @contextmanager
 def _lowered(parameter: Parameter, dtype: torch.dtype | None, working: Working) -> Iterator[None]:
-    """Within, a parameter has that dtype; if it is trained, the optimiser changes a float32 original of it."""
+    """Cast a parameter to `dtype` within this context. For a trained one, the optimizer updates a float32 original."""
     before = parameter.data
     hook = None
     if parameter.requires_grad:
