@@ -2,10 +2,10 @@
 
 list_columns    the columns of a dataclass, those of nested dataclasses included
 make_builder    the way back, from flat values to the record
-Between         bounds of a number, as in `Annotated[float, Between(0, 1)]`
 
 A nested dataclass becomes its own columns: `Turn.usage` becomes `prompt_tokens`, `generated_tokens` and so on. The
-metadata `{"prefix": "source_"}` of its field keeps names apart where they would be the same.
+metadata `{"prefix": "source_"}` of its field keeps names apart where they would be the same. An `Interval` in the type
+of a number gives its bounds, as in `Annotated[float, Interval(ge=0, le=1)]`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,10 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from annotated_types import Interval
+
 Record = TypeVar("Record")
 _NOTHING = type(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """The smallest and the largest value of a number."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class Column:
     kind: Any
     default: Any
     optional: bool
-    bounds: Between | None
+    bounds: Interval | None
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -76,7 +70,7 @@ def _column(name: str, path: str, kind: Any, default: Any) -> Column:
     while get_origin(kind) in (Annotated, Union, UnionType):
         if get_origin(kind) is Annotated:
             kind, *notes = get_args(kind)
-            bounds = next((note for note in notes if isinstance(note, Between)), bounds)
+            bounds = next((note for note in notes if isinstance(note, Interval)), bounds)
             continue
         kinds = [one for one in get_args(kind) if one is not _NOTHING]
         if len(kinds) > 1:

@@ -21,15 +21,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from society.core.columns import Between
+from annotated_types import Interval, MinLen
 
 ChatRole = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "stop_text", "length"]
 """How a reply ended: the model ended its turn (`stop`), a stop text of the sampling appeared, or may have where a
 server does not say which (`stop_text`), or `max_tokens` were drawn (`length`)."""
 TurnStatus = Literal["ok", "failed"]
-Share = Annotated[float, Between(0, 1)]
-LogProbability = Annotated[float, Between(-1e300, 0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+LogProbability = Annotated[float, Interval(ge=-1e300, le=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,22 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. A temperature of 0 is greedy; top_k of 0, top_p of 1 and min_p of 0 are off."""
+    """How tokens are drawn. The scenario's `sampling:` has these options with these bounds (`SamplingSpec`)."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repeat_penalty: float = 1.0
-    max_tokens: int = 256
-    stop: tuple[str, ...] = ()
+    temperature: Annotated[float, Interval(ge=0, le=10)] = 1.0
+    """Sampling temperature. 0 is greedy decoding."""
+    top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Nucleus sampling: keep the most likely tokens whose probabilities add up to this value. 1 disables it."""
+    top_k: Annotated[int, Interval(ge=0)] = 0
+    """Keep this many of the most likely tokens. 0 disables it."""
+    min_p: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Minimum probability of a token, relative to the most likely token. 0 disables it."""
+    repeat_penalty: Annotated[float, Interval(gt=0, le=10)] = 1.0
+    """Penalty on recently generated tokens. Values above 1 make repetition less likely; 1 disables it."""
+    max_tokens: Annotated[int, Interval(ge=1, le=1_000_000)] = 256
+    """Maximum length of a reply, in tokens."""
+    stop: tuple[Annotated[str, MinLen(1)], ...] = ()
+    """Stop sequences. Generation ends before the first one that appears, and the reply does not contain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Usage:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     cached_tokens: int = 0
-    seconds: Annotated[float, Between(0, 1e12)] = 0.0
+    seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
+from annotated_types import Interval
 from pydantic import TypeAdapter
 
-from society.core.columns import Between
 from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Turn, TurnId
 from society.store.table import Codec, Table, encode_json
 from society.store.tokens import RULE, pack_tokens, unpack_tokens
@@ -87,7 +87,7 @@ class AdapterRow:
     left_out: Mapping[str, int]
     losses: Sequence[float]
     tokens: int
-    seconds: Annotated[float, Between(0, 1e12)]
+    seconds: Annotated[float, Interval(ge=0, le=1e12)]
     trained_on: str = ""
 
 

@@ -14,14 +14,15 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from annotated_types import Interval
 from pydantic import TypeAdapter
 
-from society.core.columns import Between, Column, list_columns, make_builder
+from society.core.columns import Column, list_columns, make_builder
 
 Record = TypeVar("Record")
-COUNT = Between(0, 2**53 - 1)
+COUNT = Interval(ge=0, le=2**53 - 1)
 """Bounds of an integer whose field gives none. JavaScript can hold the largest one, too."""
-NUMBER = Between(-1e300, 1e300)
+NUMBER = Interval(ge=-1e300, le=1e300)
 """Bounds of a real number whose field gives none: the number is finite."""
 encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=dict).encode
 
@@ -160,7 +161,7 @@ def derive_codec(column: Column) -> Codec:
         return Codec("INTEGER", f"{name} IN (0, 1)", int, bool)
     if kind in (int, float):
         bounds = column.bounds or (COUNT if kind is int else NUMBER)
-        return Codec("INTEGER" if kind is int else "REAL", f"{name} BETWEEN {bounds.low!r} AND {bounds.high!r}")
+        return Codec("INTEGER" if kind is int else "REAL", f"{name} BETWEEN {bounds.ge!r} AND {bounds.le!r}")
     return Codec("TEXT", "", lambda value: to_storable(encode_json(value)), _make_json_decoder(column.kind))
 
 

@@ -49,6 +49,7 @@ CHANGES_NO_TEXT = {
     "HuggingFace.batch": "rounding alone, which depends on what else is being asked, too",
     "HuggingFace.cache_tokens": "as batch",
     "HuggingFace.decoding": "as batch",
+    "HuggingFace.host_memory": "where weights wait that are not in use, not what they are",
     "OpenAI.url": "what the server says of its model is in the hash",
     "OpenAI.context": "a longer prompt is refused",
     "OpenAI.timeout": "as that of the scenario",

@@ -14,6 +14,7 @@ People write these models; `society.scenario.expand` turns them into the plans t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -31,6 +32,7 @@ from society.core.paths import ReadablePath
 from society.core.types import Sampling
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
+from society.scenario.models.optional import make_optional
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.tasks.base import Task
 from topologies.base import Topology
@@ -53,31 +55,14 @@ MOST_PLACES = 300_000
 """Maximum product of the numbers of agents and phases."""
 
 
-class SamplingSpec(Component):
+class SamplingSpec(make_optional(Sampling)):  # type: ignore[misc]
     """Decoding settings. A field left out comes from the level above.
 
     The levels are scenario, role, agent and phase.
     """
 
-    temperature: float | None = Field(None, ge=0, le=10)
-    """Sampling temperature. 0 is greedy decoding."""
-    top_p: float | None = Field(None, gt=0, le=1)
-    """Nucleus sampling: keep the most likely tokens whose probabilities add up to this value. 1 disables it."""
-    top_k: int | None = Field(None, ge=0)
-    """Keep this many of the most likely tokens. 0 disables it."""
-    min_p: float | None = Field(None, ge=0, lt=1)
-    """Minimum probability of a token, relative to the most likely token. 0 disables it."""
-    repeat_penalty: float | None = Field(None, gt=0, le=10)
-    """Penalty on recently generated tokens. Values above 1 make repetition less likely; 1 disables it."""
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
-    """Maximum length of a reply, in tokens."""
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
-    """Stop sequences. Generation ends before the first one that appears, and the reply does not contain it."""
-
     def over(self, below: Sampling) -> Sampling:
         """Return `below` with the settings of this level applied."""
-        from dataclasses import replace
-
         return replace(below, **{name: value for name, value in self if value is not None})
 
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from society.core.component import Component
+from society.scenario.models.optional import SOURCE
 
 
 class Described(GenerateJsonSchema):
@@ -36,7 +37,7 @@ def field_texts(cls: type) -> dict[str, str]:
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, Component):
-            texts |= _own_texts(base)
+            texts |= _own_texts(base.__dict__.get(SOURCE, base))
     return texts
 
 
