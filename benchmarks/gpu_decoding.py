@@ -3,8 +3,8 @@
     python benchmarks/gpu_decoding.py [--sizes 8b 1b] [--rows 256 96 1] [--new 64] [-o FILE]
 
 Models are random Llamas in bfloat16, made on the card; prompts are random tokens of unequal length. Tokens/s are those
-of the middle steps, while all rows decode; prompts are measured by themselves. Each figure is the median of the steps
-of a second run, so graphs are recorded already. `--sizes tiny` runs on a CPU, to try the script.
+of the middle steps, while all rows decode; prompts are measured by themselves. Figures of the static cache are medians
+of the steps of a second run, since the first one records graphs. `--sizes tiny` tries the script on a CPU.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from backends.hf.batching import Batcher
 from backends.hf.decode import Batch
@@ -76,9 +77,7 @@ def say(*words: object) -> None:
 
 def make_weights(size: str, dtype: torch.dtype, device: str) -> Weights:
     """Return a random model on the device."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
+    config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,
         num_key_value_heads=8 if size != "tiny" else 2,
         max_position_embeddings=8192,
@@ -87,7 +86,7 @@ def make_weights(size: str, dtype: torch.dtype, device: str) -> Weights:
     )
     torch.set_default_dtype(dtype)
     with torch.device(device):
-        model = LlamaForCausalLM(config)
+        model = transformers.LlamaForCausalLM(config)
     torch.set_default_dtype(torch.float32)
     return Weights(model.eval().requires_grad_(False), Path(), "0" * 64)
 
@@ -185,8 +184,8 @@ def count_linear(model: Any) -> int:
     return sum(m.weight.numel() for name, m in layers.items() if "lora_" not in name and "lm_head" not in name)
 
 
-def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure one model: the static cache first, then the dynamic one."""
+def measure(size: str, found: list[dict[str, Any]], options: argparse.Namespace, card: str) -> None:
+    """Measure one model, add the figures to those found, and write the result after each."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     started = time.perf_counter()
     weights = make_weights(size, torch.bfloat16, device)
@@ -194,38 +193,38 @@ def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     static = StaticBatch(weights, max(options.rows), tokens)
     dynamic = Batch(weights)
     say(size, "made in", round(time.perf_counter() - started, 1), "s")
-    found: list[dict[str, Any]] = []
 
     def note(**cells: Any) -> None:
         found.append({"size": size, **cells})
+        options.o.write_text(report(found, card), "utf-8")
         say(json.dumps(found[-1]))
 
-    def compare(count: int, way: str, batch: Any, adapters: Sequence[str | None], new: int, **sampling: Any) -> None:
-        first = decode(batch, make_rows(count, new, (150, 350), adapters, **sampling), tokens)
-        again = decode(batch, make_rows(count, new, (150, 350), adapters, seed=1, **sampling), tokens)
+    def run(count: int, way: str, batch: Any, adapters: Sequence[str | None] = (None,), **sampling: Any) -> None:
+        new, first = options.new if batch is static else options.old, 0.0
+        if batch is static:
+            first = decode(batch, make_rows(count, new, (150, 350), adapters, **sampling), tokens).whole
+        speed = decode(batch, make_rows(count, new, (150, 350), adapters, seed=1, **sampling), tokens)
         note(
             rows=count,
             way=way,
-            rate=round(again.rate),
-            ms=round(1e3 * count / again.rate, 2),
-            whole=round(count * new / again.whole),
-            recording=round(first.whole - again.whole, 2),
+            rate=round(speed.rate),
+            ms=round(1e3 * count / speed.rate, 2),
+            whole=round(count * new / speed.whole),
+            recording=round(max(0.0, first - speed.whole), 2),
         )
 
     for count in options.rows:
-        compare(count, "static", static, [None], options.new)
+        run(count, "static", static)
     prompts(size, static, weights, note, options)
-    for count in options.rows[:2]:
-        compare(count, "static, top_p alone", static, [None], options.new, top_k=0)
-    for count in options.rows[:2]:
+    run(options.rows[0], "static, top_p alone", static, top_k=0)
+    for count in options.rows:
+        run(count, "dynamic", dynamic)
         torch.backends.cuda.enable_cudnn_sdp(True)
-        compare(count, "dynamic, cuDNN", dynamic, [None], options.old)
+        run(count, "dynamic, cuDNN", dynamic)
         torch.backends.cuda.enable_cudnn_sdp(False)
-        compare(count, "dynamic", dynamic, [None], options.old)
     add_adapters(weights)
-    for count in options.rows[:2]:
-        compare(count, "static, 3 adapters", static, list(ADAPTERS), options.new)
-    return found
+    for count in options.rows:
+        run(count, "static, 3 adapters", static, ADAPTERS)
 
 
 def prompts(size: str, static: StaticBatch, weights: Weights, note: Callable[..., None], options: Any) -> None:
@@ -241,22 +240,23 @@ def prompts(size: str, static: StaticBatch, weights: Weights, note: Callable[...
 
 def report(found: Sequence[dict[str, Any]], card: str) -> str:
     """Return the result in Markdown."""
-    old = {(row["size"], row["rows"]): row["rate"] for row in found if row["way"] == "dynamic, cuDNN"}
-    base = {(row["size"], row["rows"]): row["rate"] for row in found if row["way"] == "static"}
+    compared = ("dynamic, cuDNN", "dynamic", "static")
+    rates = {(row["size"], row["rows"], row["way"]): row["rate"] for row in found if "rows" in row}
     lines = [
         "# hf backend: decoding on a GPU",
         "",
-        f"{card}, torch {torch.__version__}. Random Llamas in bfloat16; prompts of 150 to 350 tokens; temperature 0.8,",
-        "top_k 50, top_p 0.95. `dynamic, cuDNN` is what the backend did before the static cache.",
+        f"{card}, torch {torch.__version__}, transformers {transformers.__version__}. Random Llamas in bfloat16 (1b: 1.3",
+        "billion parameters, 8b: 7.4); prompts of 150 to 350 tokens; temperature 0.8, top_k 50, top_p 0.95; LoRA adapters",
+        "of rank 16 on all linear layers. `dynamic, cuDNN` is what the backend did before the static cache. One run of each.",
         "",
-        "| model | rows | way | tokens/s | ms a step | against dynamic, cuDNN | against static |",
-        "|---|---|---|---|---|---|---|",
+        "| model | rows | way | tokens/s | ms a step | to dynamic, cuDNN | to dynamic | to static |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in found:
         if row["way"] == "prompts":
             continue
-        key = row["size"], row["rows"]
-        ratios = [f"{row['rate'] / of[key]:.2f}" if key in of else "" for of in (old, base)]
+        others = [rates.get((row["size"], row["rows"], way)) for way in compared]
+        ratios = [f"{row['rate'] / other:.2f}" if other else "" for other in others]
         cells = [row["size"], row["rows"], row["way"], f"{row['rate']:,}", row["ms"], *ratios]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += ["", "| model | prompt tokens | tokens/s | share of 989 TFLOP/s |", "|---|---|---|---|"]
@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["8b", "1b"], choices=SIZES)
     parser.add_argument("--rows", type=int, nargs="+", default=[256, 96, 1])
     parser.add_argument("--new", type=int, default=64, help="new tokens of each row (default: %(default)s)")
-    parser.add_argument("--old", type=int, default=16, help="new tokens over the dynamic cache (default: %(default)s)")
+    parser.add_argument("--old", type=int, default=12, help="new tokens over the dynamic cache (default: %(default)s)")
     parser.add_argument("--cache", type=int, default=1 << 17, help="tokens in the cache (default: %(default)s)")
     parser.add_argument("--prompts", type=int, nargs=2, default=[400, 620], help="lengths of long prompts")
     parser.add_argument("-o", type=Path, default=RESULT, help="the result file (default: %(default)s)")
@@ -281,8 +281,7 @@ def main() -> None:
     card = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
     found: list[dict[str, Any]] = []
     for size in options.sizes:
-        found += measure(size, options)
-        options.o.write_text(report(found, card), "utf-8")
+        measure(size, found, options, card)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     print(report(found, card), file=sys.stdout)

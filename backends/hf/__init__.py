@@ -83,9 +83,9 @@ class HuggingFace(BackendConfig):
     chat_template: str | None = None
     """Jinja2 chat template that replaces the model's own."""
     batch: int = Field(default=48, ge=1, json_schema_extra={"tuning": True})
-    """Maximum number of sequences that are decoded together."""
+    """Maximum number of sequences that are decoded together. A GPU is busy from about 256 on."""
     cache_tokens: int = Field(default=65536, ge=256, json_schema_extra={"tuning": True})
-    """Maximum number of tokens in the KV cache, padding included."""
+    """Maximum number of tokens in the KV cache. With dynamic decoding, padding counts too."""
 
     decoding: Literal["auto", "static", "dynamic"] = Field(default="auto", json_schema_extra={"tuning": True})
     """Decoding method. `static` uses a KV cache of fixed size, with CUDA graphs on CUDA. `dynamic` uses a growing
