@@ -245,9 +245,9 @@ def report(found: Sequence[dict[str, Any]], card: str) -> str:
     lines = [
         "# hf backend: decoding on a GPU",
         "",
-        f"{card}, torch {torch.__version__}, transformers {transformers.__version__}. Random Llamas in bfloat16 (1b: 1.3",
-        "billion parameters, 8b: 7.4); prompts of 150 to 350 tokens; temperature 0.8, top_k 50, top_p 0.95; LoRA adapters",
-        "of rank 16 on all linear layers. `dynamic, cuDNN` is what the backend did before the static cache. One run of each.",
+        f"{card}, torch {torch.__version__}, transformers {transformers.__version__}, one run of each way. Random Llamas in",
+        "bfloat16 (1b: 1.3 billion parameters, 8b: 7.4), prompts of 150 to 350 tokens, temperature 0.8, top_k 50, top_p",
+        "0.95, LoRA adapters of rank 16 on all linear layers. `dynamic, cuDNN` is the backend before the static cache.",
         "",
         "| model | rows | way | tokens/s | ms a step | to dynamic, cuDNN | to dynamic | to static |",
         "|---|---|---|---|---|---|---|---|",
