@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 import transformers
+from machine import describe_machine
 
 from backends.hf.batching import Batcher
 from backends.hf.decode import Batch
@@ -42,6 +43,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 20, "num_attention_heads": 32},
     "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32},
 }
+INTRODUCTION = """\
+{card}; torch {torch}, transformers {transformers}. Random Llamas in bfloat16: 1b has 1.3 billion parameters, 8b 7.4.
+Prompts of 150 to 350 tokens, temperature 0.8, top_k 50, top_p 0.95, LoRA adapters of rank 16 on all linear layers.
+`dynamic, cuDNN` is the backend before the static cache. One run of each way."""
 SAMPLING = {"temperature": 0.8, "top_p": 0.95, "top_k": 50}
 ADAPTERS = ("one", "two", "three")
 
@@ -245,9 +250,7 @@ def report(found: Sequence[dict[str, Any]], card: str) -> str:
     lines = [
         "# hf backend: decoding on a GPU",
         "",
-        f"{card}, torch {torch.__version__}, transformers {transformers.__version__}, one run of each way. Random Llamas in",
-        "bfloat16 (1b: 1.3 billion parameters, 8b: 7.4), prompts of 150 to 350 tokens, temperature 0.8, top_k 50, top_p",
-        "0.95, LoRA adapters of rank 16 on all linear layers. `dynamic, cuDNN` is the backend before the static cache.",
+        INTRODUCTION.format(card=card, torch=torch.__version__, transformers=transformers.__version__),
         "",
         "| model | rows | way | tokens/s | ms a step | to dynamic, cuDNN | to dynamic | to static |",
         "|---|---|---|---|---|---|---|---|",
@@ -263,7 +266,7 @@ def report(found: Sequence[dict[str, Any]], card: str) -> str:
     for row in found:
         if row["way"] == "prompts":
             lines.append(f"| {row['size']} | {row['tokens']:,} | {row['rate']:,} | {row['share']:.1%} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", describe_machine(), ""])
 
 
 def main() -> None:

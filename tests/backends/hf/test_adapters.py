@@ -267,9 +267,7 @@ def test_weights_of_the_base_in_an_adapter_must_be_the_bases_own(model, tmp_path
 
 # Trained, merged, exported
 
-HEAD = TrainSettings(
-    targets=("q_proj", "lm_head"), rank=4, epochs=8, batch_size=4, accumulation=1, learning_rate=2e-2
-)  # fmt: skip
+HEAD = TrainSettings(targets=("q_proj", "lm_head"), rank=4, epochs=8, batch_size=4, accumulation=1, learning_rate=2e-2)
 
 
 def train(model: Path, folder: Path, settings: TrainSettings) -> float:

@@ -207,10 +207,19 @@ def test_rows_from_the_store_train_as_rows_from_generation(model, chat, tmp_path
     outputs = replies(config)
     assert any(chat.reply_ids(o.text, o.finish_reason == "stop") != list(o.tokens or ()) for o in outputs)
     turns = [
-        Turn(TurnId(0, f"{i}", "debate", 1, "a"), "key", QUESTION, o.text, None, o.finish_reason, o.usage, o.logprob,
-             tokens=o.tokens)
-        for i, o in enumerate(outputs)
-    ]  # fmt: skip
+        Turn(
+            TurnId(0, f"{i}", "debate", 1, "a"),
+            "key",
+            QUESTION,
+            output.text,
+            None,
+            output.finish_reason,
+            output.usage,
+            output.logprob,
+            tokens=output.tokens,
+        )
+        for i, output in enumerate(outputs)
+    ]
 
     async def keep() -> None:
         with Store(tmp_path / "store.sqlite") as store:
