@@ -1,12 +1,12 @@
-"""What a run says: records of its debates, and numbers with their uncertainty.
+"""Statistics of runs: numbers with their uncertainty, comparisons, and tables.
 
-records      debates as records          summary      a run in the few numbers asked for first
+accuracy     shares of right answers     summary      the most important numbers of a run
 proportion   shares and their intervals  statistics   paired differences, tests, power
-flips        answers that changed        votes        the votes behind a decision
-rounds       round by round, agreement   influence    who moves whom, conformity
+flips        changed answers             overview     the summary that people read first
+rounds       round by round, agreement   influence    adoption of answers, conformity
 tradeoff     accuracy against tokens     budget       debating against voting at equal cost
-iterations   training, step by step      diversity    answers, words, vectors
+iterations   training, step by step      diversity    answers, words, embeddings
 encoders     sentence encoders by name   likelihood   models scoring each other's responses
-measure      diversity with real models  comparison   runs side by side
+measure      diversity with real models  comparison   comparison of runs
 layout       comparisons as text         plain        results as JSON data
 """

@@ -1,4 +1,4 @@
-"""Is debating better than voting with the same tokens?"""
+"""Comparison of debating and voting with the same number of tokens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from society.scenario.expand import Society
 
 @dataclass(frozen=True, slots=True)
 class BudgetVerdict:
-    """The debates' decisions against majority votes over as many independent first answers (`votes`) as the same
-    number of generated tokens buys. `debating` and `voting` are accuracies on the questions compared; `difference`
-    is debating minus voting. Where it cannot be said, `difference` is None and `sentence` says what is missing;
-    `available` is the fewest independent first answers of any question."""
+    """Accuracy of the debates' decisions and of majority votes over `votes` independent first answers of equal cost.
+
+    `debating` and `voting` are accuracies on the compared questions, and `difference` is debating minus voting. If
+    there are too few answers, `difference` is None and `sentence` gives the reason. `available` is the minimum number
+    of independent first answers of a question.
+    """
 
     votes: int
     available: int
@@ -33,10 +35,10 @@ def weigh_debating(
 ) -> BudgetVerdict:
     """Compare debates with votes of equal cost.
 
-    The number of votes is the mean generated tokens of a debate over those of one independent first answer, rounded
-    down, at least 1. The accuracy of a vote is its exact mean over all choices of so many first answers (see
-    `plurality_chance`), paired with the debate by question. The answers are those of `voters` (another run's debates
-    on the same questions) or of the debates themselves.
+    The number of votes is the mean generated tokens of a debate divided by those of one independent first answer,
+    rounded down, at least 1. The accuracy of a vote is its exact mean over all choices of this number of first answers
+    (see `plurality_chance`), paired with the debate by question. The answers are those of `voters` (another run's
+    debates on the same questions) or of the debates themselves.
     """
     pool = records if voters is None else voters
     each = mean_tokens(pool)
@@ -62,8 +64,11 @@ def weigh_debating(
 def weigh_against(
     society: Society, records: Sequence[DebateRecord], pools: Iterable[Sequence[DebateRecord]]
 ) -> BudgetVerdict:
-    """Debates against votes over their own first answers; where these are too few, over those of the first pool (the
-    debates of another run) that has every question and enough answers."""
+    """Compare debates with votes over their own first answers.
+
+    If these are too few, the votes are over those of the first pool (the debates of another run) with all questions and
+    enough answers.
+    """
     own = weigh_debating(society, records)
     if own.difference is not None:
         return own

@@ -1,4 +1,4 @@
-"""Runs side by side: accuracy with its interval, cost, and what paired tests say of each two of them."""
+"""Comparison of runs: accuracy with its interval, cost, and paired tests of each two runs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from society.runs.run import Run
 
 INTERESTING = 0.05
-"""The difference that the power sentence is about: five points."""
+"""Difference of accuracy in the sentence about power: five points."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunScore:
-    """One run's figures in its latest `iteration`. `expected` debates are those it should have (None if the run
-    does not say); undecided debates count as wrong. An unreadable answer or a failed turn gives no answer; the
-    decision rule says what becomes of its vote. `lone` decisions rest
-    on the vote of one of several voters, `lone_right` of them are right; `cut_off` replies ended at the token limit.
-    `usage` is that of the debates compared, `compute` what it took to get there. `per_thousand` is accuracy per 1,000
-    generated tokens of a debate: right decisions per 1,000 tokens."""
+    """The statistics of one run in its latest `iteration`.
+
+    `expected` is the planned number of debates, or None if it is unknown. Undecided debates count as wrong. An
+    unreadable answer or a failed turn has no answer; the decision rule determines its vote. `lone` decisions are
+    supported by one of several voters, and `lone_right` of them are right. `cut_off` replies ended at the token limit.
+    `usage` is the cost of the compared debates, and `compute` that of the training before them. `per_thousand` is the
+    number of right decisions per 1,000 generated tokens.
+    """
 
     name: str
     folder: str
@@ -53,15 +55,18 @@ class RunScore:
 
     @property
     def finished(self) -> bool:
-        """Whether every debate that should be there is there."""
+        """Whether all planned debates are finished."""
         return self.expected is None or self.debates >= self.expected
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two runs on the same questions: `difference` is second minus first; `p_holm` its p among all pairs compared
-    (Holm 1979). `needed`: questions that would show `INTERESTING` with a chance of 80 % at the discordance
-    seen; None where that cannot be said or attained. `compute` says whether the runs are matched in compute."""
+    """Two runs on the same questions.
+
+    `difference` is second minus first, and `p_holm` its p value adjusted for all compared pairs (Holm 1979). `needed`
+    is the number of questions that detects `INTERESTING` with a power of 80 % at the observed discordance, or None if
+    it is unknown or unattainable. `compute` states whether the runs are compute-matched.
+    """
 
     first: str
     second: str
@@ -74,8 +79,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Every run's score and every pair, in the order given; `notes` says what to know before believing them.
-    `budgets`, by run: whether its debating is better than voting with the same tokens, for runs that debate."""
+    """The scores of all runs and all pairs, in the given order, with caveats in `notes`.
+
+    `budgets` compares debating and voting with the same tokens, by run, for runs that debate.
+    """
 
     runs: tuple[RunScore, ...]
     pairs: tuple[Pair, ...]
@@ -83,7 +90,7 @@ class Comparison:
     budgets: Mapping[str, BudgetVerdict]
 
     def __repr__(self) -> str:
-        """Return what `society compare` prints."""
+        """Return the text that `society compare` prints."""
         from society.metrics.comparison_tables import describe
 
         return describe(self)
@@ -92,7 +99,7 @@ class Comparison:
 def compare(runs: Sequence[Run]) -> Comparison:
     """Compare two or more runs question by question, in the latest iteration of each.
 
-    Raises `InputError` where two of them have no question in common, or one has no debate yet.
+    Raises `InputError` if two runs have no question in common, or a run has no debate yet.
     """
     records = [latest(run) for run in runs]
     names = name_runs(runs)
@@ -109,7 +116,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 def _weigh(
     runs: Sequence[Run], names: Sequence[str], records: Sequence[list[DebateRecord]]
 ) -> dict[str, BudgetVerdict]:
-    """Each debating run against votes over its own first answers, or over those of the first run that has enough."""
+    """Compare each debating run with votes over its own first answers, or over those of the first run with enough."""
     from society.scenario.expand import expand
 
     found = {}
@@ -121,7 +128,7 @@ def _weigh(
 
 
 def latest(run: Run) -> list[DebateRecord]:
-    """The debates of the run's last iteration. Raises `InputError` if it has none yet."""
+    """Return the debates of the run's last iteration. Raises `InputError` if it has none yet."""
     iterations = by_iteration(load_records(run))
     if not iterations:
         raise InputError(f"{run.folder} has no finished debate yet.", "Let it run on (--resume), then compare.")
@@ -129,7 +136,7 @@ def latest(run: Run) -> list[DebateRecord]:
 
 
 def name_runs(runs: Sequence[Run]) -> list[str]:
-    """A short name for each: its folder's, or as much of the path as tells it from the others."""
+    """Return a short unique name for each run: the name of its folder, or more of its path."""
     paths = [run.folder.resolve().parts for run in runs]
     if len(set(paths)) < len(paths):
         raise InputError("The same run was given twice.", "Name each run once.")
@@ -138,7 +145,7 @@ def name_runs(runs: Sequence[Run]) -> list[str]:
 
 
 def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
-    """The figures of these debates of the run."""
+    """Return the statistics of these debates of a run."""
     from society.scenario.expand import expand
 
     society = expand(run.scenario)
@@ -169,14 +176,14 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
 
 
 def count_expected(run: Run) -> int | None:
-    """Return how many debates an iteration should have; None where the run does not say. No task is opened for it."""
+    """Return the planned number of debates of an iteration, or None if the run does not store it. No task is opened."""
     scenario, questions = run.scenario, run.questions()
     count = scenario.task.limit if questions is None else len(questions)  # a task gives `limit` questions, or fails
     return None if count is None else count * scenario.samples
 
 
 def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[DebateRecord]]) -> tuple[Pair, ...]:
-    """Every pair of these named lists of debates, with p values that hold together."""
+    """Return every pair of these named lists of debates, with p values adjusted for all pairs."""
     outcomes = {
         name: {q: [float(r.result.correct) for r in group] for q, group in by_question(found).items()}
         for name, found in records.items()
@@ -221,7 +228,7 @@ def _unfinished(scores: Sequence[RunScore]) -> list[str]:
 
 
 def _unlike(scores: Sequence[RunScore]) -> list[str]:
-    """Say so where runs are compared after different numbers of finetunings."""
+    """Return a note if the runs are compared after different numbers of finetunings."""
     if len({score.iteration for score in scores}) == 1:
         return []
     reached = ", ".join(f"{score.name} after {score.iteration}" for score in scores)

@@ -1,4 +1,4 @@
-"""Comparisons as tables of text: for the terminal, Markdown, CSV and LaTeX (with booktabs)."""
+"""Tables of comparisons as text: for the terminal, Markdown, CSV and LaTeX (with booktabs)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from society.metrics.compute import ComputeMatch
 from society.metrics.spreadsheet import quote
 
 Rows = list[list[str]]
-"""A table: the titles first; the first column holds names, the others figures."""
+"""A table. The first row has titles; the first column has names and the others numbers."""
 INTERVAL = "95 % interval"
 MOST_PAIRS = 6
 """Maximum number of pairs whose compute is compared in sentences."""
@@ -44,9 +44,9 @@ def remarks(found: Comparison) -> list[str]:
 
 
 def run_rows(found: Comparison) -> Rows:
-    """Return a line for each run: accuracy with its 95 % interval, what counts as wrong beside wrong answers, and cost.
+    """Return a line for each run: accuracy with its 95 % interval, counts of missing answers, and cost.
 
-    What was trained on is shown where any run was finetuned.
+    Training is shown if any run was finetuned.
     """
     trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
     columns = [*_COLUMNS, *(_TRAINED if trained else ())]
@@ -89,7 +89,7 @@ _TRAINED: Sequence[Column] = (
 
 
 def pair_rows(found: Comparison) -> Rows:
-    """A line for each pair, second minus first; with more than one pair, p values that hold together."""
+    """Return a line for each pair, second minus first. With several pairs, p values are adjusted for all."""
     several = len(found.pairs) > 1
     titles = ["difference", "points", INTERVAL, "p", *(["p (Holm)"] if several else []), "better", "worse",
               "questions", "compute-matched", "test"]  # fmt: skip
@@ -128,13 +128,13 @@ def _p(value: float) -> str:
 
 
 def layout(rows: Rows, form: str) -> str:
-    """The table as "text", "markdown", "csv" or "latex"."""
+    """Return the table as "text", "markdown", "csv" or "latex"."""
     forms: dict[str, Callable[[Rows], str]] = {"text": _text, "markdown": _markdown, "csv": _csv, "latex": _latex}
     return forms[form](rows)
 
 
 def stand(rows: Rows) -> Rows:
-    """The table on its side, a line for each figure and a column for each name, as fits a page better."""
+    """Return the transposed table, with a line for each number and a column for each name."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -156,16 +156,16 @@ def _markdown(rows: Rows) -> str:
 
 
 _MARKDOWN = re.compile(r"[\\|`*\[\]~$]|<(?=[A-Za-z/!?])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""What begins markup in a cell of a table. An underscore within a word begins none."""
+"""Matches characters that begin markup in a table cell. An underscore within a word begins none."""
 
 
 def _plain(rows: Rows) -> Rows:
-    """Each cell on one line, hidden characters shown."""
+    """Return the table with each cell on one line and hidden characters shown."""
     return [[reveal(" ".join(cell.split())) for cell in row] for row in rows]
 
 
 def _csv(rows: Rows) -> str:
-    """Numbers bare, so that other programs read them: 63.2 for 63.2 %, 1200 for 1,200, an interval in two columns.
+    """Return the table as CSV with plain numbers: 63.2 for 63.2 %, 1200 for 1,200, an interval in two columns.
 
     No text is a formula: see `society.metrics.spreadsheet`.
     """
@@ -183,7 +183,7 @@ _SPECIAL = str.maketrans({
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$",
     "[": "{[}", "]": "{]}", "*": "{*}", "`": "{`}", "'": "{'}", '"': r"\char34{}", "⟦": r"$\langle$", "⟧": r"$\rangle$",
 })  # fmt: skip
-"""Characters that are commands, that end or begin an argument of `\\\\`, or that fonts do not have."""
+"""Replacements in LaTeX of commands, of characters after `\\`, and of characters that fonts lack."""
 
 
 def _latex(rows: Rows) -> str:
@@ -194,6 +194,6 @@ def _latex(rows: Rows) -> str:
 
 
 def _escape(cell: str) -> str:
-    """For LaTeX, with real minus signs and thin spaces before per cent."""
+    """Return a text for LaTeX, with minus signs and thin spaces before per cent signs."""
     text = cell.translate(_SPECIAL).replace(r" \%", r"\,\%")
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", text)

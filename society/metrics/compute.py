@@ -1,8 +1,8 @@
-"""What a run cost to get to an iteration, and whether two runs are matched in compute.
+"""The compute of a run up to an iteration, and whether two runs are compute-matched.
 
-Matched means: tokens trained on, tokens generated and prompt tokens are within 2 % of each other. Generated and prompt
-tokens are those of the training debates and of the debates that are compared. Evaluations in between only measure, so
-they are no part of it.
+Two runs are matched if their trained, generated and prompt tokens are within 2 % of each other. Generated and prompt
+tokens are those of the training debates and of the compared debates. Evaluations in between are not counted, as they
+only measure.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from society.runs.records import DebateRecord, total_usage
 from society.store.rows import AdapterRow
 
 TOLERANCE = 0.02
-"""Largest relative difference of two counts that are called matched."""
+"""Maximum relative difference of two matched counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """What one run spent: on the debates that are compared, and in finetuning before them.
+    """The compute of one run: of the compared debates, and of finetuning before them.
 
-    `rows` and `trained_tokens` are those of every finetuning (tokens count every epoch), `seconds` its time. `training`
-    is the usage of the `turns` of the training debates, `answering` that of the debates that are compared. `trains`
-    says whether the scenario has `train:`.
+    `rows`, `trained_tokens` and `seconds` are those of all finetunings; tokens count every epoch. `training` is the
+    usage of the `turns` of the training debates, and `answering` that of the compared debates. `trains` states whether
+    the scenario has `train:`.
     """
 
     rows: int
@@ -38,7 +38,7 @@ class Compute:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The counts that have to match, by name."""
+        """The counts that must match, by name."""
         return {
             "tokens trained on": self.trained_tokens,
             "tokens generated": self.training.generated_tokens + self.answering.generated_tokens,
@@ -48,9 +48,12 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class ComputeMatch:
-    """Whether two runs are matched in compute. `within` is the largest relative difference of their counts (inf where
-    one of them is 0); `apart` names the counts that differ by more than `TOLERANCE`. `known` is False where a run
-    counted no tokens, or where runs with `train:` trained nothing."""
+    """The result of matching the compute of two runs.
+
+    `within` is the maximum relative difference of their counts, or inf if one of them is 0. `apart` names the counts
+    that differ by more than `TOLERANCE`. `known` is False if a run counted no tokens, or if runs with `train:` trained
+    nothing.
+    """
 
     known: bool
     within: float
@@ -59,7 +62,7 @@ class ComputeMatch:
 
     @property
     def matched(self) -> bool:
-        """Whether the two runs may be called compute-matched."""
+        """Whether the two runs are compute-matched."""
         return self.known and not self.apart
 
 
@@ -69,7 +72,7 @@ def measure_compute(
     adapters: Sequence[AdapterRow],
     trains: bool = False,
 ) -> Compute:
-    """Return what these debates cost with the training before their iteration."""
+    """Return the compute of these debates and of the training before their iteration."""
     reached = compared[0].result.iteration
     before = [record for record in training if record.result.iteration < reached]
     trained = [row for row in adapters if row.iteration < reached]
@@ -85,7 +88,7 @@ def measure_compute(
 
 
 def match_compute(names: tuple[str, str], first: Compute, second: Compute) -> ComputeMatch:
-    """Compare what two runs of these names spent."""
+    """Compare the compute of two runs with these names."""
     one, other = names
     if not first.answering.generated_tokens or not second.answering.generated_tokens:
         silent = one if not first.answering.generated_tokens else other
@@ -110,7 +113,7 @@ def match_compute(names: tuple[str, str], first: Compute, second: Compute) -> Co
 
 
 def _difference(one: int, other: int) -> float:
-    """How much larger the larger count is than the smaller."""
+    """Return the relative difference of the larger count to the smaller."""
     least, most = sorted((one, other))
     if least == most:
         return 0.0
@@ -118,7 +121,7 @@ def _difference(one: int, other: int) -> float:
 
 
 def _tell(names: tuple[str, str], first: Compute, second: Compute, apart: Sequence[str] | None = None) -> Iterator[str]:
-    """The counts of two runs in words: all that are not 0, or those apart with their difference."""
+    """Return the counts of two runs in words: all that are not 0, or the unmatched ones with their difference."""
     for name, count in second.counts.items():
         base = first.counts[name]
         if apart is None and (count or base):

@@ -1,7 +1,7 @@
-"""How different the agents are: from their answers and words alone (free), and from vectors of their responses.
+"""Diversity of the agents, from their answers and words, and from embeddings of their responses.
 
-Measures of the paper (Subramaniam et al. 2025, arXiv 2501.05707) are over the responses whose answer matches the
-consensus; `society.metrics.likelihood` has those that need the models' log-probabilities.
+The measures of Subramaniam et al. 2025 (arXiv 2501.05707) are over responses whose answer matches the consensus.
+`society.metrics.likelihood` has the measures that need log-probabilities.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from society.runs.records import DebateRecord, sameness
 from society.scenario.expand import Society
 
 Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
-"""Texts to vectors of one length: a backend's `embeddings.embed`, or `society.metrics.encoders.load_encoder`."""
+"""Function from texts to vectors of equal length: a backend's `embeddings.embed`, or `load_encoder`."""
 Which = Literal["first", "last"]
-"""Whether to take the first or the last turn of each voter in a debate."""
+"""Turn of each voter in a debate that is measured: the first or the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over `n` debates or responses and its standard error (the sample deviation over the root of n). NaN
-    where n is too small: for the value 0, for the error below 2."""
+    """A mean over `n` debates or responses with its standard error (sample deviation / sqrt(n)).
+
+    The value is NaN for n = 0, and the error for n < 2.
+    """
 
     value: float
     error: float
@@ -36,7 +38,7 @@ class Mean:
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """The mean of independent values with its standard error."""
+    """Return the mean of independent values with its standard error."""
     from statistics import fmean, stdev
 
     n = len(values)
@@ -46,12 +48,12 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 @dataclass(frozen=True, slots=True)
 class TextDiversity:
-    """Of the voters' last turns, each a mean over debates.
+    """Diversity of the voters' last turns, as means over debates.
 
-    `consensus`: share of the voters that give the most frequent answer, in (0, 1]; lower is more diverse (arXiv
-    2501.05707). `entropy`: of the distribution of their answers, in bits (Shannon 1948); a voter without a readable
-    answer counts as of one further class. `distinct_1`, `distinct_2`: different n-grams among all n-grams of their
-    responses that match the consensus, in (0, 1] (Li et al. 2016, arXiv 1510.03055), over debates with at least two.
+    `consensus` is the share of voters with the most frequent answer, in (0, 1]; lower is more diverse (arXiv
+    2501.05707). `entropy` is that of the distribution of answers, in bits (Shannon 1948); voters without a readable
+    answer are one further class. `distinct_1` and `distinct_2` are the shares of distinct n-grams in responses that
+    match the consensus, in (0, 1] (Li et al. 2016, arXiv 1510.03055), over debates with at least two.
     """
 
     consensus: Mean
@@ -61,7 +63,7 @@ class TextDiversity:
 
 
 def measure_texts(society: Society, records: Sequence[DebateRecord]) -> TextDiversity:
-    """What can be said without any model."""
+    """Return the diversity that needs no model."""
     same = sameness(society)
     turns = [record.last(society.voters) for record in records]
     spread = [split_answers([turn.answer for turn in t], same) for t in turns if t]
@@ -79,27 +81,27 @@ def _known(values: Iterable[float]) -> list[float]:
 
 
 def split_answers(answers: Sequence[str | None], same: Same) -> tuple[list[int], int]:
-    """The sizes of the classes of equal answers, in the order first given, and how many were not readable."""
+    """Return the sizes of the classes of equal answers, in the order first given, and the number of unreadable ones."""
     readable = [answer for answer in answers if answer is not None]
     return [len(members) for members in group(readable, same)], len(answers) - len(readable)
 
 
 def consensus_share(sizes: Sequence[int], silent: int = 0) -> float:
-    """max(sizes) / (sum(sizes) + silent): the share of voters behind the most frequent answer; 0 if all are silent."""
+    """Return max(sizes) / (sum(sizes) + silent), the share of the most frequent answer; 0 if all are silent."""
     return max(sizes, default=0) / (sum(sizes) + silent)
 
 
 def entropy(sizes: Sequence[int]) -> float:
-    """-sum p log2 p over the shares p of classes of these sizes, in bits (Shannon 1948), by scipy."""
+    """Return -sum p log2 p over the shares p of classes of these sizes, in bits (Shannon 1948), by scipy."""
     from scipy.stats import entropy as shannon
 
     return float(shannon(sizes, base=2))
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Different n-grams of words among all of them, over all texts together (Li et al. 2016); NaN if there are none.
+    """Return the share of distinct n-grams of words over all texts (Li et al. 2016), or NaN without n-grams.
 
-    Words are separated by white space; letter case does not count.
+    Words are separated by white space and compared without case.
     """
     grams: Counter[tuple[str, ...]] = Counter()
     for text in texts:
@@ -109,24 +111,24 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 
 
 def matching_turns(society: Society, record: DebateRecord, same: Same, which: Which = "last") -> list[Turn]:
-    """The voters' first or last turns whose answer is the debate's consensus; none where it did not decide."""
+    """Return the voters' first or last turns whose answer is the consensus; none for an undecided debate."""
     consensus = record.result.decision.answer
     turns = record.first(society.voters) if which == "first" else record.last(society.voters)
     return [t for t in turns if consensus is not None and t.answer is not None and same(t.answer, consensus)]
 
 
 def matching_texts(society: Society, records: Sequence[DebateRecord], which: Which = "last") -> list[list[str]]:
-    """For each debate in which at least two responses match the consensus, these responses."""
+    """Return the responses that match the consensus, for each debate with at least two."""
     same = sameness(society)
     texts = [[t.text for t in matching_turns(society, r, same, which) if t.text.strip()] for r in records]
     return [found for found in texts if len(found) > 1]
 
 
 async def embedding_dissimilarity(texts: Sequence[Sequence[str]], embed: Embed) -> Mean:
-    """1 minus the mean cosine similarity of all pairs of responses to one question; the mean over questions.
+    """Return 1 minus the mean cosine similarity of all pairs of responses to a question, as a mean over questions.
 
-    In [0, 2], 0 where all point the same way. `texts` has the responses to each question; questions with fewer than
-    two are left out and not counted in `n`. From arXiv 2501.05707 (there under a T5-3B encoder).
+    The value is in [0, 2], and 0 for equal directions. `texts` has the responses to each question; questions with fewer
+    than two are omitted and not counted in `n`. Source: arXiv 2501.05707, which uses a T5-3B encoder.
     """
     pairs = [found for found in texts if len(found) > 1]
     flat = list(dict.fromkeys(text for found in pairs for text in found))
@@ -135,7 +137,7 @@ async def embedding_dissimilarity(texts: Sequence[Sequence[str]], embed: Embed) 
 
 
 def _dissimilarity(vectors: Sequence[Sequence[float]]) -> float:
-    """1 minus the mean of the upper triangle of the cosine matrix; a zero vector is like nothing."""
+    """Return 1 minus the mean of the upper triangle of the cosine matrix. Similarities to a zero vector are 0."""
     import numpy as np
 
     matrix = np.asarray(vectors, dtype=float)

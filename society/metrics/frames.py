@@ -2,7 +2,7 @@
 
 turns_table      a row for each turn
 results_table    a row for each debate
-edges_table      a row for each time a turn read another
+edges_table      a row for each turn that another turn read
 write_tables     all of them in a folder, as Parquet, JSON lines or CSV (`society.metrics.spreadsheet` keeps texts in
                  CSV from being formulas)
 
@@ -40,7 +40,7 @@ _TYPES = {bool: "boolean", int: "Int64", float: "Float64", str: "string"}
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """What a table says of a turn beside its fields. `right` is False where the answer was not readable."""
+    """Columns of a turn beside its fields. `right` is False without a readable answer."""
 
     split: str
     right: bool
@@ -48,7 +48,7 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class DebateCounts:
-    """What a table says of a debate beside its result."""
+    """Columns of a debate beside its result."""
 
     turns: int
     failed: int
@@ -59,7 +59,7 @@ class DebateCounts:
 class EdgeRow:
     """One reading: the turn that was read (`sender`), and the reader's answer before and after.
 
-    None stands before a reader's first turn, and for answers that could not be read.
+    None is the answer before a reader's first turn, and an unreadable answer.
     """
 
     split: str
@@ -102,7 +102,7 @@ def results_table(run: Run) -> pd.DataFrame:
 
 
 def edges_table(run: Run) -> pd.DataFrame:
-    """Return a row for each time a turn read another."""
+    """Return a row for each turn that another turn read."""
     rows = ((edge,) for record in _all_records(run) for edge in _list_edges(record))
     return _frame(rows, list_columns(EdgeRow))
 

@@ -1,4 +1,4 @@
-"""Who moves whom: adoption along each edge, influence of each agent, conformity with the majority that was read."""
+"""Influence: adoption along each edge, influence of each agent, and conformity with the majority."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ Verdict = tuple[Question, list[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What passed from `sender` to `reader`. `read`: readable turns of the sender that the reader read having a
-    readable answer of its own; `differed`: those with another answer; `adopted`: after which the reader's answer
-    was the sender's. Of these `helped` went from wrong to right, `harmed` from right to wrong. `silent` readings are
-    those in which the sender or the reader had no readable answer, so that nothing could be adopted or kept. After
-    `muted` of those that differed, the reader's new answer was unreadable."""
+    """Adoption of answers from `sender` to `reader`.
+
+    `read` counts readable turns of the sender that the reader read with a readable answer of its own. `differed` of
+    them had another answer, and after `adopted` of them the reader's answer was the sender's. Of these, `helped`
+    changed from wrong to right and `harmed` from right to wrong. `silent` readings have a sender or reader without a
+    readable answer. After `muted` of the differing ones, the reader's answer was unreadable.
+    """
 
     sender: str
     reader: str
@@ -48,9 +50,11 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """An agent's pull on all its readers: `adopted` is the share of the times it was read by one who thought
-    otherwise after which the reader thought as it did. One reading of two alike senders counts for both.
-    The interval takes readings as independent."""
+    """The influence of an agent on all its readers.
+
+    `adopted` is the share of its readings by an agent with another answer after which that agent had the same answer. A
+    reading of two senders with equal answers counts for both. The interval assumes independent readings.
+    """
 
     agent: str
     adopted: Proportion
@@ -60,13 +64,12 @@ class Influence:
 
 @dataclass(frozen=True, slots=True)
 class Conformity:
-    """How agents follow the majority that they read: the most frequent answer there, if one alone is.
+    """Conformity with the majority that an agent reads, which is the single most frequent answer.
 
-    `towards`: of the answers that changed after reading a majority, to unreadable ones too, those that changed to it
-    (in the way of Asch 1956). `followed`: of the turns that read a majority for another answer than the agent's own,
-    those that went over to it; `followed_right` and `followed_wrong` split these by whether that majority was right.
-    `undecided` turns read no majority (a tie, or nothing readable), and `silent` ones had no readable answer before:
-    both are no part of the shares.
+    `towards` is the share of changed answers after reading a majority that changed to it (Asch 1956), with unreadable
+    new answers included. `followed` is the share of turns with another answer than the majority that changed to it;
+    `followed_right` and `followed_wrong` are those with a right or wrong majority. `undecided` turns read no majority,
+    and `silent` ones had no readable answer before. Neither is part of the shares.
     """
 
     towards: Proportion
@@ -79,7 +82,7 @@ class Conformity:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One turn that read others: the agent's answer before and after, and the turns read."""
+    """A turn that read others: the agent's answer before and after, and the turns that it read."""
 
     record: DebateRecord
     before: Turn
@@ -88,7 +91,7 @@ class Reading:
 
 
 def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
-    """Every turn by which an agent that had spoken before could have changed its mind, with what it read."""
+    """Return every turn in which an agent could change its earlier answer, with the turns that it read."""
     for record in records:
         turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
         latest: dict[str, Turn] = {}
@@ -101,7 +104,7 @@ def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
 
 
 def _direct(turn: Turn, turns: dict[TurnId, Turn]) -> list[TurnId]:
-    """What was read, with a summary replaced by the turns that it summarised."""
+    """Return the turns that were read, with a summary replaced by the summarized turns."""
     found: dict[TurnId, None] = {}
     for source in turn.reads:
         inner = turns[source].reads if "/" in source.agent and source in turns else (source,)
@@ -110,7 +113,7 @@ def _direct(turn: Turn, turns: dict[TurnId, Turn]) -> list[TurnId]:
 
 
 def count_flows(society: Society, records: Sequence[DebateRecord]) -> list[Flow]:
-    """What passed along each edge that carried anything, in the order of the agents."""
+    """Return the adoption along each edge with messages, in the order of the agents."""
     same, names = sameness(society), list(society.agents)
     flows: dict[tuple[str, str], Flow] = {}
     for reading in list_readings(records):
@@ -135,7 +138,7 @@ def _flow(reading: Reading, source: Turn, same: Same) -> Flow:
 
 
 def rank_influence(flows: Sequence[Flow]) -> list[Influence]:
-    """Every agent that was read, the most influential first (by the share of readers won over)."""
+    """Return the influence of every agent that was read, by decreasing share of adoption."""
     found = []
     for agent in dict.fromkeys(flow.sender for flow in flows):
         total = sum((flow for flow in flows if flow.sender == agent), Flow(agent, ""))
@@ -144,8 +147,10 @@ def rank_influence(flows: Sequence[Flow]) -> list[Influence]:
 
 
 def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Conformity:
-    """Return conformity over all turns with a readable answer before that read a majority. An unreadable new answer
-    has changed, and follows nobody."""
+    """Return the conformity over all turns that read a majority and had a readable answer before.
+
+    An unreadable new answer counts as a change that follows no one.
+    """
     same = sameness(society)
     changed: list[Verdict] = []
     undecided = silent = 0
@@ -175,7 +180,7 @@ def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Con
 
 
 def read_majority(sources: Sequence[Turn], same: Same) -> str | None:
-    """The most frequent answer among the latest turn of each sender read; None when none is alone at the top."""
+    """Return the most frequent answer among the latest turns of the senders, or None for a tie."""
     answers = [turn.answer for turn in {t.id.agent: t for t in sources}.values() if turn.answer is not None]
     classes = sorted(group(answers, same), key=len, reverse=True)
     if not classes or (len(classes) > 1 and len(classes[0]) == len(classes[1])):

@@ -1,4 +1,4 @@
-"""How a society changes from one iteration of training to the next: accuracy, agreement, labels, cost."""
+"""Statistics of each training iteration: accuracy, agreement, labels and cost."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IterationScore:
-    """One iteration. `accuracy` is of decisions, `alone` of single first answers, on the evaluation's questions (none
-    where it was not evaluated), both with undecided and unread as wrong.
+    """The statistics of one iteration.
 
-    `labels` is the share of right ones among the labels that the training debates gave, by the rule of `train.label`
-    and `train.quorum`; where nothing is trained, among the decisions of the evaluation that could be such labels.
-    `unlabelled` debates gave none, `reasons` says why. `usage` is the evaluation's, `training_usage` that of the
-    `training_turns` of the training debates. `examples` counts the training rows by "learner/agent", `repeated` of them
-    are repetitions, and `left_out` counts the turns that are no rows, by learner and reason. `rows_right` is the share
-    of rows that teach a right answer, by the rule that took them. `trained_tokens` and `trained_seconds` are those of
-    all training steps."""
+    `accuracy` is that of decisions and `alone` that of single first answers, on the evaluation questions. Undecided and
+    unreadable ones count as wrong; both are None without an evaluation.
+
+    `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`. Without
+    training, it is the share of right decisions of the evaluation that could be labels. `unlabelled` debates gave no
+    label, for the counted `reasons`. `usage` is that of the evaluation, and `training_usage` that of the
+    `training_turns` of the training debates. `examples` counts the training rows by "learner/agent", and `repeated` the
+    repetitions among them. `left_out` counts the turns without a row, by learner and reason. `rows_right` is the share
+    of rows with a right answer, by selection rule. `trained_tokens` and `trained_seconds` are those of all training
+    steps.
+    """
 
     iteration: int
     debates: int
@@ -53,7 +56,7 @@ class IterationScore:
 
 
 def run_iterations(run: Run) -> list[IterationScore]:
-    """A score for each iteration of a run that has debates, in order."""
+    """Return a score for each iteration of a run with debates, in order."""
     from society.scenario.expand import expand
 
     society = expand(run.scenario)
@@ -68,8 +71,10 @@ def score_iterations(
     adapters: Sequence[AdapterRow] = (),
     examples: Sequence[ExampleRow] = (),
 ) -> list[IterationScore]:
-    """A score for each iteration of these evaluation debates and training debates, in order, with the adapters and
-    training rows that came of them. Not every iteration need be evaluated."""
+    """Return a score for each iteration of these debates, adapters and training rows, in order.
+
+    Some iterations may have no evaluation.
+    """
     judged, learned = by_iteration(records), by_iteration(training)
     return [
         _score(
@@ -114,7 +119,7 @@ def _score(
 
 
 def _left_out(adapters: Sequence[AdapterRow]) -> dict[str, dict[str, int]]:
-    """The turns that no learner took, by learner and reason."""
+    """Return the numbers of turns that no learner selected, by learner and reason."""
     found: dict[str, Counter[str]] = {}
     for row in adapters:
         found.setdefault(row.learner, Counter()).update(row.left_out)
@@ -132,7 +137,7 @@ def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow
 
 
 def labels_of(society: Society) -> Labels:
-    """Return the rule that makes labels here; for a society that is not trained, that of consensus labels."""
+    """Return the rule for labels, which is that of consensus labels without training."""
     spec = society.scenario.train
     if spec is not None:
         return open_labels(society, spec)

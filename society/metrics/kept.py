@@ -1,4 +1,4 @@
-"""The measurements that `society diversity` keeps in a run's folder, read back and distrusted: see `read_diversity`."""
+"""Reading of the measurements that `society diversity` stores in a run's folder. They are untrusted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Number = Annotated[float, Field(gt=-1e300, lt=1e300, allow_inf_nan=False)]
 
 
 class _Kept(BaseModel):
-    """Plain data with these fields and no others, each of its own type."""
+    """Base of plain data with exactly these fields, each of its declared type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class KeptMean(_Kept):
-    """A `Mean`; null stands for NaN, which a mean of something never is."""
+    """A `Mean`. null is NaN, which only a mean of nothing is."""
 
     value: Number | None
     error: Number | None
@@ -59,9 +59,9 @@ _MEASURED = TypeAdapter(list[KeptDiversity])
 
 
 def read_diversity(run: Run) -> list[dict[str, Any]]:
-    """Return what `measure_diversity` kept, one mapping for each iteration with the fields of `ModelDiversity`.
+    """Return the measurements of `measure_diversity`: a mapping with the fields of `ModelDiversity` per iteration.
 
-    Empty if nothing was measured. Raises `RunFolderError` for a file that `measure_diversity` did not write.
+    The list is empty without measurements. Raises `RunFolderError` for a file that `measure_diversity` did not write.
     """
     path = own_file(run.folder, MEASUREMENTS)
     if path is None:

@@ -1,6 +1,6 @@
-"""How the agents' models see each other's responses: cross-agent likelihood and KL divergence (arXiv 2501.05707).
+"""Cross-agent likelihood and KL divergence of the agents' models (arXiv 2501.05707).
 
-Every model scores every agent's responses once; the measures are means of these log-probabilities.
+Every model scores the responses of all agents once. The measures are means of these log-probabilities.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from backends.base import Backend
 
 Score = Callable[[Sequence[ChatMessage], str, Sequence[int] | None], Awaitable[tuple[float, int]]]
-"""Returns the sum of natural log-probabilities of a reply to these messages under one model, and its number of tokens.
-The reply is given as text and, where they are known, as its drawn token ids, which are then what is scored."""
+"""Function that scores a reply to messages under one model: the sum of natural log-probabilities, and the number of
+tokens. The reply is given as text and, if known, as drawn token ids, which are then scored."""
 BASE = "base"
-"""The name of the model without any adapter, where agents have adapters."""
+"""Name of the model without an adapter, if agents have adapters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The log-probabilities of one response (sums over its tokens, nats) under each model, and its tokens."""
+    """Log-probabilities of one response under each model (sums over its tokens, in nats), and its number of tokens."""
 
     speaker: str
     logprobs: Mapping[str, float]
@@ -34,20 +34,23 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class CrossLikelihood:
-    """`nll[i][j]`: mean negative log-likelihood per token (nats) of agent j's responses under model i, each response
-    weighing the same. `kl[i][j]`: Monte-Carlo estimate of KL(i || j) in nats per response, from agent i's responses,
-    with its standard error; j may be "base". It can come out below 0 by chance."""
+    """Cross-agent likelihood and divergence.
+
+    `nll[i][j]` is the mean negative log-likelihood per token (nats) of agent j's responses under model i, with equal
+    weights of responses. `kl[i][j]` is the Monte-Carlo estimate of KL(i || j) in nats per response, from agent i's
+    responses, with its standard error; j may be "base". The estimate can be below 0 by chance.
+    """
 
     nll: Mapping[str, Mapping[str, Mean]]
     kl: Mapping[str, Mapping[str, Mean]]
 
 
 async def score_responses(turns: Sequence[Turn], models: Mapping[str, Score]) -> list[Scored]:
-    """Score every turn's drawn tokens, as the reply to what its agent was given, under every model.
+    """Score the drawn tokens of every turn, as the reply to its chat, under every model.
 
-    The models must share a vocabulary with those that spoke. The text of a turn without token ids is tokenized, and
-    the end of the turn is scored after it. Models are asked together: batching is the backend's work. Failed turns are
-    left out. Raises `BackendError` where two models split a response into different numbers of tokens.
+    The models must share the vocabulary of the agents. The text of a turn without token ids is tokenized and scored
+    with the end of turn. Requests are concurrent, so that the backend batches them. Failed turns are omitted. Raises
+    `BackendError` if two models split a response into different numbers of tokens.
     """
     import asyncio
 
@@ -68,14 +71,13 @@ def _scored(turn: Turn, found: Mapping[str, tuple[float, int]]) -> Scored:
 
 
 def cross_likelihood(scored: Sequence[Scored]) -> CrossLikelihood:
-    """The two measures from scored responses.
+    """Return both measures from scored responses.
 
     nll(i, j) = mean over responses y of agent j of -log p_i(y | context) / |y|
     KL(i || j) = E_{y ~ p_i} [log p_i(y) - log p_j(y)], estimated by the mean over agent i's responses y.
 
-    The estimate is of the KL divergence itself where responses were drawn from the model as it is (temperature 1, no
-    truncation) and none were left out; responses chosen because they match the consensus, as in the paper, give the
-    divergence on these.
+    The estimate is unbiased if all responses were drawn from the model itself (temperature 1, no truncation). For
+    responses that match the consensus, as in the paper, it is the divergence on these.
     """
     speakers = list(dict.fromkeys(response.speaker for response in scored))
     models = list(scored[0].logprobs) if scored else []
@@ -90,9 +92,9 @@ def cross_likelihood(scored: Sequence[Scored]) -> CrossLikelihood:
 
 
 def scorer(name: str, backend: Backend, adapter: str | None) -> Score:
-    """The model of a backend of this name, with the adapter of this content hash or bare.
+    """Return the scoring model of a backend, with the adapter of this content hash or without.
 
-    Raises `InputError` where the backend cannot score given text.
+    Raises `InputError` if the backend cannot score given text.
     """
     likelihood = backend.likelihood
     if likelihood is None:

@@ -1,4 +1,4 @@
-"""Counts replies that cannot be matched with a true answer: if most cannot, an accuracy says nothing of the model."""
+"""Counting of replies that cannot be matched with a true answer. If most cannot, the accuracy is meaningless."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from society.scenario.expand import Society
 from society.tasks.base import Task
 
 LEAST = 12
-"""Replies before a warning while a run goes on."""
+"""Minimum number of replies before a warning during a run."""
 MOST_SHOWN = 120
-"""Characters of the example that are shown."""
+"""Maximum length of the example, in characters."""
 
 
 @dataclass
 class Matching:
-    """Counts replies that cannot be matched: no answer is read, or one that does not have the form of the true one."""
+    """A counter of replies without an answer, or with an answer that does not have the form of the true one."""
 
     replies: int = 0
     unmatched: int = 0
     example: str = ""
 
     def add(self, turn: Turn, task: Task, item: Item) -> None:
-        """Count a reply. Turns that failed are counted elsewhere, questions without a true answer have no match."""
+        """Count a reply. Failed turns and questions without a true answer are ignored."""
         if turn.status != "ok" or not item.gold:
             return
         self.replies += 1
@@ -48,7 +48,7 @@ class Matching:
 
 
 def match_records(society: Society, records: Iterable[DebateRecord]) -> Matching:
-    """Return how many of the voters' answers in the first phase of these debates cannot be matched."""
+    """Return the count of the voters' answers in the first phase of these debates that cannot be matched."""
     found = Matching()
     for record in records:
         item = Item(record.result.item, record.result.question, record.result.gold or "")
@@ -58,7 +58,7 @@ def match_records(society: Society, records: Iterable[DebateRecord]) -> Matching
 
 
 def first_phase(society: Society, turns: Sequence[Turn]) -> list[Turn]:
-    """Return the voters' turns of the first phase: later ones may be votes, which are letters."""
+    """Return the voters' turns of the first phase, as later ones may be ballots."""
     return [turn for turn in turns if turn.id.phase == society.phases[0].name and turn.id.agent in society.voters]
 
 

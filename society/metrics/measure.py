@@ -1,7 +1,7 @@
-"""Diversity that needs models: a run's own, opened once more, and a sentence encoder.
+"""Diversity by models: those of a run, and a sentence encoder.
 
-measure_diversity   asks them, for every iteration or the last, and keeps the result beside the run
-read_diversity      what was kept, as plain data
+measure_diversity   measures iterations and stores the result in the run's folder
+read_diversity      the stored result, as plain data
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ __all__ = ["ModelDiversity", "measure_diversity", "read_diversity"]
 
 @dataclass(frozen=True, slots=True)
 class ModelDiversity:
-    """Of one iteration, over the voters' responses that match the consensus (arXiv 2501.05707). `embedding`: their
-    dissimilarity under `encoder`; `likelihood`: how the agents' models see each other's responses, None where it was
-    not asked for. `turn` says whether first or last turns were measured."""
+    """The diversity of one iteration, over the voters' responses that match the consensus (arXiv 2501.05707).
+
+    `embedding` is the dissimilarity under `encoder`. `likelihood` is the cross-agent likelihood, or None if it was not
+    requested. `turn` states whether first or last turns were measured.
+    """
 
     iteration: int
     turn: Which
@@ -56,14 +58,13 @@ def measure_diversity(
     iterations: Collection[int] | None = None,
     allow: Sequence[Path] = (),
 ) -> list[ModelDiversity]:
-    """Measure these iterations (all by default) on the first `limit` questions (all by default), and keep it in the
-    run's folder.
+    """Measure iterations on the first `limit` questions, all by default, and store the result in the run's folder.
 
-    `encoder` is "base" for the voters' own backend, or a name that `load_encoder` knows. Likelihoods cost one pass
-    over every matching response for each agent's model and the base. Models and adapters that the run names are opened
-    in its folder and in those of `allow`.
+    `encoder` is "base" for the voters' own backend, or a name for `load_encoder`. Likelihoods cost one pass over every
+    matching response for each agent's model and the base. Models and adapters of the run are opened in its folder and
+    in those of `allow`.
 
-    Raises `InputError` where a backend lacks the ability, or voters have different backends.
+    Raises `InputError` if a backend lacks the ability, or voters have different backends.
     """
     found = run_blocking(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
@@ -123,7 +124,7 @@ async def _score(
 def _models(
     society: Society, records: Sequence[DebateRecord], turn: Which, name: str, backend: Backend
 ) -> dict[str, Score]:
-    """The model with which each voter spoke, and the base where any spoke with an adapter."""
+    """Return the model of each voter, and the base if a voter has an adapter."""
     spoken: list[Turn] = []
     for record in records:
         spoken += record.first(society.voters) if turn == "first" else record.last(society.voters)
@@ -144,8 +145,7 @@ def _only_backend(society: Society, backends: Mapping[str, Backend]) -> tuple[st
 
 
 def _require_same(run: Run, name: str, backend: Backend) -> None:
-    """Raise `InputError` unless the opened model is the one that gave the run's replies: another model would score
-    token ids that mean other words to it."""
+    """Raise `InputError` if the opened model is not that of the run: token ids of another model differ."""
     meta = run.meta()
     if meta["store_version"] not in RESUMABLE:
         return  # its hashes meant something else, and it has no token ids
@@ -165,7 +165,7 @@ def _embedder(name: str, backend: Backend) -> Embed:
 
 
 async def _load_adapters(run: Run, backend: Backend) -> None:
-    """What the run trained, beside what its scenario names."""
+    """Return the adapters that the run trained, in addition to those that its scenario names."""
     for row in run.adapters():
         if row.hash is not None and backend.adapters is not None:
             await backend.adapters.load(run.open_adapter(row))

@@ -91,7 +91,7 @@ class Overview:
 
 
 def read_overview(run: Run) -> Overview:
-    """Return the numbers of a run that its folder holds now. Raises `RunFolderError` for a folder without a run."""
+    """Return the current numbers of a run. Raises `RunFolderError` for a folder without a run."""
     scenario = run.scenario
     society = expand(scenario)
     found = by_iteration(load_records(run))

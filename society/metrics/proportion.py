@@ -1,4 +1,4 @@
-"""A share of successes with its uncertainty, where trials are independent and where they come in clusters."""
+"""Shares of successes with confidence intervals, for independent trials and for clusters."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SEED = 0
-"""Of every resampling: the same records give the same interval."""
+"""Seed of every resampling, so that the same records give the same interval."""
 RESAMPLES = 2000
 _BATCH = 2_000_000
-"""Numbers that one step of a resampling may hold in memory."""
+"""Maximum number of values in memory in one step of a resampling."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """`successes` of `n`, with the bounds of a confidence interval, all in [0, 1]. NaN where n is 0."""
+    """A share with the bounds of a confidence interval, in [0, 1], or NaN for n = 0."""
 
     successes: int
     n: int
@@ -31,7 +31,7 @@ class Proportion:
 
 
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Proportion:
-    """With the Wilson score interval (Wilson 1927), by scipy; right for independent trials."""
+    """Return the share of independent trials with the Wilson score interval (Wilson 1927), by scipy."""
     from scipy.stats import binomtest
 
     if n == 0:
@@ -41,11 +41,11 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Proportion:
 
 
 def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> Proportion:
-    """The share over clusters of (successes, trials) that belong together: several answers to one question.
+    """Return the share over clusters of (successes, trials), such as several answers to one question.
 
-    Answers to one question are alike, so taking all of them as independent would claim too much. Whole clusters
-    are resampled instead (BCa bootstrap, Efron 1987, by scipy). Where every cluster has one trial, it is the Wilson
-    interval; where all clusters have the same share, Wilson with as many trials as there are clusters.
+    Answers to one question are correlated, so whole clusters are resampled (BCa bootstrap, Efron 1987, by scipy). If
+    every cluster has one trial, the interval is that of Wilson. If all clusters have the same share, it is that of
+    Wilson with one trial per cluster.
     """
     clusters = [cluster for cluster in clusters if cluster[1]]
     successes, n = sum(s for s, _ in clusters), sum(t for _, t in clusters)
@@ -59,7 +59,7 @@ def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> 
 
 
 def _wilson_of_share(share: float, n: int, confidence: float) -> tuple[float, float]:
-    """The interval of `share` from n trials: from the counts below and above where share * n is no count."""
+    """Return the Wilson interval of `share` of n trials, from the counts below and above share * n."""
     from math import ceil, floor
 
     below, above = proportion(floor(share * n), n, confidence), proportion(ceil(share * n), n, confidence)

@@ -1,7 +1,7 @@
-"""How a debate goes, round by round: who is right when, which answers flip, when all agree, what it costs.
+"""Statistics of debates by round: accuracy, changed answers, agreement and cost.
 
-What counts after a round is every agent's *standing* answer: the last one it gave up to then. So a debate that
-stops early, or in which only one agent speaks at a time, stays in the figures of all rounds.
+A round is described by every agent's *standing* answer, the last one it gave until then. So a debate that stops early,
+or with one speaker per round, is part of the statistics of all rounds.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from society.runs.records import DebateRecord, Question, sameness, vote_is_right
 from society.scenario.expand import Society
 
 Stage = tuple[str, int]
-"""A phase's name and a round of it, from 1."""
+"""A stage: the name of a phase and its round, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundScore:
-    """What stands after a round. `answers`: accuracy of the agents' standing answers, clustered by question;
-    `agents`: the same for each agent; `vote`: accuracy of a majority vote over them. `tokens` are generated tokens
-    a debate until then, `spent` in this round alone (means over all debates). `flips`: from each agent's answer
-    before to its answer in this round. `unread` and `failed` turns of this round count as wrong; `lost`
-    of them followed a right answer, and `found` right answers followed an unreadable or failed turn. `cut_off` replies
-    ended at the token limit."""
+    """The statistics after a round.
+
+    `answers` is the accuracy of the agents' standing answers, clustered by question, `agents` the same for each agent,
+    and `vote` that of a majority vote over them. `tokens` are the generated tokens per debate until then, and `spent`
+    those in this round (means over all debates). `flips` counts changes from each agent's earlier answer to that in
+    this round. `unread` and `failed` turns of this round count as wrong. `lost` of them followed a right answer, and
+    `found` right answers followed an unreadable or failed turn. `cut_off` replies ended at the token limit.
+    """
 
     phase: str
     round: int
@@ -47,25 +49,27 @@ class RoundScore:
 
     @property
     def lost(self) -> int:
-        """Right answers that became unreadable or failed in this round."""
+        """Number of right answers that became unreadable or failed in this round."""
         return self.flips.right_to_unread
 
     @property
     def found(self) -> int:
-        """Right answers in this round of agents that had no readable answer before."""
+        """Number of right answers in this round by agents without a readable answer before."""
         return self.flips.unread_to_right
 
     @property
     def name(self) -> str:
-        """As in a table or below an axis."""
+        """Label of the stage in tables and figures."""
         return _name((self.phase, self.round))
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """When the agents come to agree. `reached`: for each stage, the debates in which from then to the end all
-    agents stood by one readable answer, and not before; `never`: those in which they did not. `right` of the
-    `agreed` are right."""
+    """The stage at which agents agree.
+
+    `reached` counts, for each stage, the debates in which all agents had one readable standing answer from then to the
+    end, and not before. `never` counts the debates without agreement. `right` of the `agreed` debates are right.
+    """
 
     reached: Mapping[str, int]
     never: int
@@ -73,13 +77,13 @@ class Agreement:
 
     @property
     def agreed(self) -> int:
-        """Debates that end in agreement."""
+        """Number of debates that end in agreement."""
         return sum(self.reached.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One debate after one stage: the turns of it, each agent's turn before, each agent's standing turn."""
+    """One debate after one stage: its turns, each agent's earlier turn, and each agent's standing turn."""
 
     record: DebateRecord
     stage: Stage
@@ -89,14 +93,14 @@ class Moment:
 
 
 def list_stages(society: Society, records: Sequence[DebateRecord]) -> list[Stage]:
-    """Every phase and round that any debate reached, in order."""
+    """Return every phase and round of any debate, in order."""
     place = {phase.name: phase.index for phase in society.phases}
     found = {(turn.id.phase, turn.id.round) for record in records for turn in record.turns}
     return sorted(found, key=lambda stage: (place.get(stage[0], -1), stage[1]))
 
 
 def walk(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Iterator[Moment]:
-    """The debate after each of these stages; helpers (summarizers, moderators, rankers) do not stand."""
+    """Yield the debate after each of these stages. Helpers (summarizers, moderators, rankers) have no standing turn."""
     speakers = {phase.name: frozenset(phase.speakers) for phase in society.phases}
     said: dict[Stage, list[Turn]] = defaultdict(list)
     for turn in record.turns:
@@ -109,7 +113,7 @@ def walk(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Ite
 
 
 def score_rounds(society: Society, records: Sequence[DebateRecord]) -> list[RoundScore]:
-    """A score for every phase and round, in order."""
+    """Return a score for every phase and round, in order."""
     stages, same = list_stages(society, records), sameness(society)
     played = [list(walk(society, record, stages)) for record in records]
     scores: list[RoundScore] = []
@@ -151,13 +155,13 @@ def _score_agents(society: Society, stands: Sequence[tuple[DebateRecord, Mapping
 
 
 def _current(moment: Moment) -> Mapping[str, Turn]:
-    """The standing turns given in the stage's phase; where it has none in this debate, the last that stand."""
+    """Return the standing turns of the stage's phase, or all standing turns if it has none in this debate."""
     here = {name: turn for name, turn in moment.standing.items() if turn.id.phase == moment.stage[0]}
     return here or moment.standing
 
 
 def find_agreement(society: Society, records: Sequence[DebateRecord]) -> Agreement:
-    """When the voters come to agree for good; a single voter agrees from its final answer on."""
+    """Return the stages at which the voters agree until the end. A single voter agrees from its final answer."""
     stages, same = list_stages(society, records), sameness(society)
     reached = {_name(stage): 0 for stage in stages}
     right = []
@@ -170,7 +174,7 @@ def find_agreement(society: Society, records: Sequence[DebateRecord]) -> Agreeme
 
 
 def _since(stood: Sequence[str | None], final: str, same: Same) -> int:
-    """From which stage on the final answer stood."""
+    """Return the stage from which the final answer stood."""
     return max((i + 1 for i, answer in enumerate(stood) if answer is None or not same(answer, final)), default=0)
 
 
@@ -179,7 +183,7 @@ def _name(stage: Stage) -> str:
 
 
 def _unanimous(society: Society, moment: Moment, same: Same) -> str | None:
-    """The answer that every voter stands by, or None."""
+    """Return the standing answer of all voters, or None."""
     answers = [turn.answer for name in society.voters if (turn := moment.standing.get(name)) is not None]
     readable = [answer for answer in answers if answer is not None]
     if not answers or len(readable) < len(society.voters):

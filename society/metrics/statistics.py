@@ -1,7 +1,6 @@
-"""Two runs on the same questions: how far apart they are, how sure that is, how many questions would show it.
+"""Paired statistics of two runs on the same questions: difference, interval, test and power.
 
-Pairing is by question. With several debates of a question in a run, the question's mean counts: a question is one
-observation, however often it was debated.
+Pairs are questions. If a run has several debates of a question, their mean is one observation.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 9999
 MOST_QUESTIONS = 10_000_000
-"""More than this many questions are as good as unattainable."""
+"""Maximum number of questions in a search for the needed number."""
 _BATCH = 2_000_000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -30,12 +29,12 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Accuracy of a second run minus that of a first one, on the `questions` that both answered.
+    """Accuracy of a second run minus that of a first run, on their common `questions`.
 
-    `value`, `low` and `high` (95 % unless said otherwise) are shares: 0.05 is five points. `gained` questions went
-    better in the second run, `lost` worse. `discordance` is the mean squared difference of a question: with one
-    debate each, the share of questions on which the runs disagree. `only_first` and `only_second` count questions
-    that one run alone has; they are not in the difference. `test` says which test gave the two-sided `p`.
+    `value`, `low` and `high` (by default a 95 % interval) are shares: 0.05 is five points. `gained` questions are
+    better in the second run, and `lost` ones worse. `discordance` is the mean squared difference of a question, which
+    is the share of disagreements for one debate each. `only_first` and `only_second` count questions of one run only,
+    which are excluded. `test` names the test of the two-sided `p`.
     """
 
     value: float
@@ -54,13 +53,13 @@ class Difference:
 def compare_outcomes(
     first: Mapping[Key, Sequence[float]], second: Mapping[Key, Sequence[float]], confidence: float = 0.95
 ) -> Difference:
-    """The paired difference, second minus first, of scores in [0, 1] by question (a list: one for each debate).
+    """Return the paired difference, second minus first, of scores in [0, 1] by question, one per debate.
 
-    p: McNemar's exact test (McNemar 1947; the binomial test on discordant pairs) where every question has one
-    verdict in each run, else a sign-flip permutation test over questions, of which McNemar's is the special case.
-    Interval: BCa bootstrap over questions (Efron 1987). All by scipy.
+    `p` is that of McNemar's exact test (McNemar 1947, the binomial test on discordant pairs) if every question has one
+    verdict in each run. Otherwise it is that of a sign-flip permutation test over questions, which generalizes
+    McNemar's. The interval is a BCa bootstrap over questions (Efron 1987). All are by scipy.
 
-    Raises `InputError` when the two have no question in common.
+    Raises `InputError` without common questions.
     """
     import numpy as np
 
@@ -94,14 +93,14 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """The exact two-sided p of so many discordant pairs each way (McNemar 1947), by scipy; 1 if there are none."""
+    """Return the exact two-sided p of these numbers of discordant pairs (McNemar 1947), by scipy; 1 without pairs."""
     from scipy.stats import binomtest
 
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def _permutation(differences: NDArray[np.float64]) -> float:
-    """The two-sided p of the mean when the sign of each non-zero difference is a fair coin; exact up to 13."""
+    """Return the two-sided p of the mean under random signs of the non-zero differences; exact up to 13 of them."""
     import numpy as np
     from scipy.stats import permutation_test
 
@@ -118,7 +117,7 @@ def _permutation(differences: NDArray[np.float64]) -> float:
 
 
 def _interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """The bootstrap interval of the mean; where all are equal, what so few questions can rule out."""
+    """Return the bootstrap interval of the mean, or the range that the number of questions allows if all are equal."""
     import numpy as np
     from scipy.stats import binomtest
 
@@ -131,9 +130,10 @@ def _interval(differences: NDArray[np.float64], confidence: float) -> tuple[floa
 
 
 def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
-    """The BCa bootstrap interval (Efron 1987) of a mean of independent values, by scipy; a point if all are equal.
+    """Return the BCa bootstrap interval (Efron 1987) of a mean of independent values, by scipy.
 
-    Where values are so nearly equal that BCa's correction is not defined, the percentile interval (Efron 1979).
+    The interval is a point if all values are equal. If the correction of BCa is undefined for nearly equal values, the
+    percentile interval (Efron 1979) is returned.
     """
     import numpy as np
 
@@ -158,7 +158,7 @@ def _bootstrap(values: NDArray[np.float64], confidence: float, method: str) -> t
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a mean of scores in [0, 1], one for each question: Wilson's if all are 0 or 1, else BCa."""
+    """Return the interval of a mean of scores in [0, 1], one per question: Wilson's if all are 0 or 1, else BCa."""
     if set(values) <= {0, 1}:
         share = proportion(round(sum(values)), len(values), confidence)
         return share.low, share.high
@@ -166,7 +166,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p values that hold together, in the given order (Holm 1979): the i-th smallest of m times m - i + 1."""
+    """Return adjusted p values in the given order (Holm 1979): the i-th smallest of m is multiplied by m - i + 1."""
     adjusted, highest = [0.0] * len(ps), 0.0
     for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
         highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
@@ -175,9 +175,9 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def power(questions: int, difference: float, discordance: float, alpha: float = 0.05) -> float:
-    """The chance that McNemar's exact test finds a true `difference` at level `alpha`.
+    """Return the power of McNemar's exact test to detect a true `difference` at level `alpha`.
 
-    The unconditional exact power of Duffy (1984, Biometrics 40, 1005-1015): the number of discordant pairs is
+    It is the unconditional exact power of Duffy (1984, Biometrics 40, 1005-1015): the number of discordant pairs is
     binomial with `discordance`, and of these the gains are binomial with (1 + difference / discordance) / 2.
     """
     import numpy as np
@@ -193,9 +193,9 @@ def power(questions: int, difference: float, discordance: float, alpha: float = 
 
 
 def questions_needed(difference: float, discordance: float, wanted: float = 0.8, alpha: float = 0.05) -> int | None:
-    """The questions with which McNemar's exact test finds `difference` with the chance `wanted` (see `power`).
+    """Return the number of questions with which McNemar's exact test detects `difference` with the power `wanted`.
 
-    None if it takes more than ten million. Raises `InputError` for a difference of 0 or beyond 1.
+    None means more than ten million. Raises `InputError` for a difference of 0 or above 1.
     """
     if not 0 < abs(difference) <= 1:
         raise InputError(f"A difference of {difference} cannot be looked for.", "Give one between 0 and 1, say 0.05.")
@@ -207,7 +207,7 @@ def questions_needed(difference: float, discordance: float, wanted: float = 0.8,
 
 
 def _connor(difference: float, discordance: float, wanted: float, alpha: float) -> float:
-    """Connor (1987, Biometrics 43, 207-211): the normal approximation, from which the exact search starts."""
+    """Return the normal approximation of Connor (1987, Biometrics 43, 207-211), from which the exact search starts."""
     from scipy.stats import norm
 
     spread = max(discordance, abs(difference))

@@ -1,4 +1,4 @@
-"""What happened in a run, in the few numbers that a person asks for first."""
+"""The summary of a run in its most important numbers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Summary:
 
 
 def describe_lone(summary: Summary) -> str:
-    """Return in words how many decisions rest on one vote among several voters, and how many of the right ones."""
+    """Return in words the number of decisions by one vote among several voters, and of right ones among them."""
     decided = summary.debates - summary.undecided
     now = f"{summary.lone:,} of {decided:,} decisions, {summary.lone_right:,} of {summary.after.successes:,} right ones"
     if not summary.flips.total:
@@ -68,7 +68,7 @@ def describe_lone(summary: Summary) -> str:
 
 
 def describe_lost(summary: Summary) -> str:
-    """Return in words what counts as wrong beside wrong answers: undecided, unreadable, failed."""
+    """Return in words the missing answers, which count as wrong: undecided, unreadable, failed."""
     ties = f" ({summary.tied:,} by a tie)" if summary.tied else ""
     cut = f", {summary.cut_off:,} replies cut off at max_tokens" if summary.cut_off else ""
     unread = f"{summary.unparsed:,} unreadable answers, {summary.failed:,} failed turns"
@@ -112,14 +112,14 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
 
 
 def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:
-    """Count how each voter's answer moved from its first to its last turn in each debate in which it spoke twice."""
+    """Count the changes from the first to the last answer of each voter with two turns in a debate."""
     same = sameness(society)
     spoken = [(record, record.of(agent)) for record in records for agent in society.voters]
     return count_names(flip(record, turns[0], turns[-1], same) for record, turns in spoken if len(turns) > 1)
 
 
 def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Flips]:
-    """Count for each speaker how its answer moved from its first to its last turn, where it spoke twice."""
+    """Count the changes from the first to the last answer of each speaker with two turns."""
     same = sameness(society)
     speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
     spoken = {agent: [(record, record.of(agent)) for record in records] for agent in speakers}
@@ -130,25 +130,25 @@ def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict
 
 
 def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
-    """Return the field of `Flips` that two turns of an agent belong to."""
+    """Return the field of `Flips` for two turns of an agent."""
     return name_flip(before.answer, after.answer, (record.right(before), record.right(after)), same)
 
 
 def is_unclear(turn: Turn) -> bool:
-    """Whether this is a moderator's turn that names no speaker, or several."""
+    """Return whether this is a moderator's turn that names no speaker, or several."""
     return turn.status == "ok" and turn.error.startswith(UNCLEAR)
 
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """The vote over the first answers of a debate, and whether it is right."""
+    """Return the vote over the first answers of a debate, and whether it is right."""
 
     record: DebateRecord
     answer: str | None
     right: bool
 
     def flip(self, same: Same) -> str:
-        """The field of `Flips` for this vote and the debate's decision."""
+        """Return the field of `Flips` for this vote and the debate's decision."""
         result = self.record.result
         return name_flip(self.answer, result.decision.answer, (self.right, result.correct), same)
 

@@ -20,8 +20,10 @@ Ties = Literal["abstain", "first", "random"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A way to answer: mean generated `tokens` a question, and its accuracy with bounds, in [0, 1]. `votes` is the
-    size of a vote over first answers, 1 otherwise."""
+    """A method of answering: mean generated `tokens` per question, and accuracy with bounds, in [0, 1].
+
+    `votes` is the size of a vote over first answers, or 1.
+    """
 
     label: str
     method: Literal["debate", "vote", "run"]
@@ -33,7 +35,7 @@ class Point:
 
 
 def list_points(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> list[Point]:
-    """The vote after each round of the debate, and votes over 1, 2, ... of its independent first answers."""
+    """Return the points of the vote after each round, and of votes over 1, 2, ... independent first answers."""
     debate = [_round_point(score) for score in scores]
     pools = first_answers(records)
     most = min((len(pool) for pool in pools.values()), default=0)
@@ -45,7 +47,7 @@ def _round_point(score: RoundScore) -> Point:
 
 
 def vote_point(society: Society, records: Sequence[DebateRecord], k: int) -> Point:
-    """Voting over k of a question's first answers: the exact mean over all choices of k, and its interval."""
+    """Return the accuracy of votes over k first answers: the exact mean over all choices, and its interval."""
     chances = list(vote_chances(society, records, k).values())
     low, high = mean_interval(chances)
     label = "one answer" if k == 1 else f"vote of {k}"
@@ -53,7 +55,7 @@ def vote_point(society: Society, records: Sequence[DebateRecord], k: int) -> Poi
 
 
 def front(points: Iterable[Point]) -> list[Point]:
-    """The points that no other beats: none is as accurate for fewer tokens, or more accurate for as few."""
+    """Return the Pareto front: points that no other point exceeds in accuracy for at most the same tokens."""
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p.tokens, -p.accuracy)):
         if not best or point.accuracy > best[-1].accuracy:
@@ -62,7 +64,7 @@ def front(points: Iterable[Point]) -> list[Point]:
 
 
 def first_answers(records: Sequence[DebateRecord]) -> dict[tuple[str, str], list[tuple[DebateRecord, Turn]]]:
-    """Of every question the turns that are independent answers: an agent's first, having read no one."""
+    """Return the independent answers of every question: first turns of agents that read no other."""
     return {
         question: [(r, turn) for r in group_ for turn in _opening(r)]
         for question, group_ in by_question(records).items()
@@ -75,7 +77,7 @@ def _opening(record: DebateRecord) -> list[Turn]:
 
 
 def mean_tokens(records: Sequence[DebateRecord]) -> float:
-    """Generated tokens of one independent first answer, on average over questions."""
+    """Return the generated tokens of one independent first answer, as a mean over questions."""
     means = [
         sum(t.usage.generated_tokens for _, t in pool) / len(pool) for pool in first_answers(records).values() if pool
     ]
@@ -83,7 +85,7 @@ def mean_tokens(records: Sequence[DebateRecord]) -> float:
 
 
 def vote_chances(society: Society, records: Sequence[DebateRecord], k: int) -> dict[tuple[str, str], float]:
-    """For each question with at least k independent first answers, the chance that a vote over k of them is right."""
+    """Return the probability that a vote over k is right, for each question with k independent first answers."""
     same, rule = sameness(society), society.scenario.decision
     pools = first_answers(records)
     return {q: _chance(pool, k, same, rule.ties, rule.quorum) for q, pool in pools.items() if len(pool) >= k}
@@ -99,13 +101,13 @@ def _chance(pool: Sequence[tuple[DebateRecord, Turn]], k: int, same: Same, ties:
 def plurality_chance(
     sizes: Sequence[int], right: Sequence[bool], silent: int, k: int, ties: Ties = "abstain", quorum: int = 1
 ) -> float:
-    """The exact chance that a plurality vote over k answers, drawn without replacement, elects a right one.
+    """Return the exact probability that a plurality vote over k answers, drawn without replacement, elects a right one.
 
-    The answers are of classes of these `sizes`, of which some are `right`, and `silent` ones cast no vote. The
-    multivariate hypergeometric distribution, summed class by class as a product of polynomials (the number of
-    answers taken, and of rivals that tie), not draw by draw. A tie is no answer, or with the policies "first" and
-    "random" a fair draw among the tied (a random order makes each of them the first equally often). An answer with
-    fewer votes than `quorum` is not elected; of k answers fewer than the quorum, all must agree.
+    The answers are of classes of these `sizes`, some of which are `right`; `silent` answers cast no vote. The
+    multivariate hypergeometric distribution is summed class by class, as a product of polynomials in the numbers of
+    drawn answers and tied rivals. A tie is no answer; with the policies "first" and "random", it is a fair draw among
+    the tied answers. An answer with fewer votes than `quorum` is not elected. If k is below the quorum, all k answers
+    must agree.
     """
     won = 0.0
     for i, size in enumerate(sizes):
@@ -118,7 +120,7 @@ def plurality_chance(
 
 
 def _rival_ways(rivals: Sequence[int], silent: int, votes: int, rest: int) -> dict[int, int]:
-    """Ways to take `rest` answers from rivals that get at most `votes` each, by how many of them get just that."""
+    """Return the number of ways to draw `rest` answers from rivals with at most `votes` each, by the number of ties."""
     ways = Counter({(taken, 0): comb(silent, taken) for taken in range(min(silent, rest) + 1)})
     for size in rivals:
         grown: Counter[tuple[int, int]] = Counter()
