@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from backends.base import Backend
+from backends.hf import HuggingFace
 from society.core.errors import MissingExtraError
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run
@@ -81,6 +84,39 @@ def missing_libraries(error: BaseException | None) -> Iterator[str]:
             names = (str(error.name).partition(".")[0],)
         yield from (name for name in names if name in OPTIONAL and find_spec(name) is None)
         error = error.__cause__ or error.__context__
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the hf backend's tests run elsewhere than on the CPU in float32: never on a GPU unless asked to."""
+    parser.addoption("--device", default="cpu", choices=["cpu", "cuda"], help="where the hf backend computes")
+    parser.addoption("--dtype", default="float32", choices=["float32", "bfloat16"], help="precision of its weights")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give every hf backend whose device or dtype is `auto` those of the options."""
+    device, dtype = config.getoption("--device"), config.getoption("--dtype")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before anything imports torch, and for processes that tests start
+    real = HuggingFace.open
+
+    def open_there(self: HuggingFace) -> Backend:
+        chosen = {"device": device if self.device == "auto" else self.device}
+        chosen["dtype"] = dtype if self.dtype == "auto" else self.dtype
+        return real(self.model_copy(update=chosen))
+
+    HuggingFace.open = open_there  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> str:
+    """The device of the option `--device`."""
+    return str(pytestconfig.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def dtype(pytestconfig: pytest.Config) -> str:
+    """The precision of the option `--dtype`."""
+    return str(pytestconfig.getoption("--dtype"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 def rounded_once(model: Any, name: str, dtype: torch.dtype | None) -> Iterator[None]:
     """Within, layers with the LoRA adapter `name` round their sums once, in `dtype`; where it is None, nothing changes.
 
-    Layers that are not plain or that hold four bits give float32 sums instead, at a cost of time and memory.
+    Layers that are not plain, with weights in 8 bits for example, give float32 sums, which take more time and memory.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -28,8 +28,8 @@ def rounded_once(model: Any, name: str, dtype: torch.dtype | None) -> Iterator[N
     with ExitStack() as undo:
         for layer in layers:
             if is_plain(layer, name):
-                layer.forward = partial(_forward, layer, name)
-                undo.callback(delattr, layer, "forward")
+                undo.callback(setattr, layer, "__class__", type(layer))
+                layer.__class__ = _rounding(type(layer), name)
             else:
                 undo.callback(layer.base_layer.register_forward_hook(lambda _, __, output: output.float()).remove)
         yield
@@ -37,23 +37,50 @@ def rounded_once(model: Any, name: str, dtype: torch.dtype | None) -> Iterator[N
 
 def is_plain(layer: Any, name: str) -> bool:
     """Return whether a PEFT layer adds just the product of two matrices to a linear layer's output."""
-    if name not in layer.lora_A or type(layer.base_layer) is not torch.nn.Linear or name in layer.lora_variant:
+    if name not in layer.lora_A or name in layer.lora_variant or not _has_weights(layer.base_layer):
         return False
     return type(layer.lora_A[name]) is torch.nn.Linear and layer.lora_B[name].bias is None
 
 
-def _forward(layer: Any, name: str, inputs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    down, up, base = layer.lora_A[name].weight, layer.lora_B[name].weight, layer.base_layer
-    weight = base.weight
-    inputs = inputs.to(down.dtype)
-    drop = layer.lora_dropout[name]
-    dropped = None if isinstance(drop, torch.nn.Identity) else drop(inputs)
-    if torch.compiler.is_compiling():  # which writes a backward pass of its own
-        low = linear(inputs if dropped is None else dropped, down) * layer.scaling[name]
-        added = linear(low, up, base.bias)
-        return torch.addmm(added.flatten(0, -2), inputs.flatten(0, -2), weight.t()).view_as(added)
-    apply: Callable[..., torch.Tensor] = LoraSum.apply
-    return apply(inputs, dropped, weight, base.bias, down, up, layer.scaling[name])
+def _has_weights(base: Any) -> bool:
+    """Return whether a layer is linear, with weights as they are or in four bits."""
+    return type(base) is torch.nn.Linear or getattr(base.weight, "quant_state", None) is not None
+
+
+@cache
+def _rounding(kind: Any, name: str) -> type:
+    """Return a PEFT layer's class with another forward pass.
+
+    The layers of a model share it, so that the compiler takes them for alike, which it would not if each had a forward
+    pass of its own.
+    """
+
+    def forward(self: Any, inputs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        down, up, base = self.lora_A[name].weight, self.lora_B[name].weight, self.base_layer
+        drop = self.lora_dropout[name]
+        inputs = inputs.to(down.dtype)
+        dropped = None if isinstance(drop, torch.nn.Identity) else drop(inputs)
+        if torch.compiler.is_compiling():  # which writes a backward pass of its own
+            low = linear(inputs if dropped is None else dropped, down) * self.scaling[name]
+            added = linear(low, up, base.bias)
+            return torch.addmm(added.flatten(0, -2), inputs.flatten(0, -2), _weights(base).t()).view_as(added)
+        apply: Callable[..., torch.Tensor] = LoraSum.apply
+        held = base.weight if type(base) is torch.nn.Linear else base
+        return apply(inputs, dropped, held, base.bias, down, up, self.scaling[name])
+
+    return type(kind.__name__, (kind,), {"forward": forward})
+
+
+def _weights(base: Any) -> torch.Tensor:
+    """Return a layer's weights (out, in), or those that its four bits stand for."""
+    state = getattr(base.weight, "quant_state", None)
+    if state is None:
+        weight: torch.Tensor = base.weight
+        return weight
+    from bitsandbytes.functional import dequantize_4bit
+
+    dequantize: Callable[..., torch.Tensor] = dequantize_4bit
+    return dequantize(base.weight.data, state)
 
 
 class LoraSum(torch.autograd.Function):
@@ -67,19 +94,24 @@ class LoraSum(torch.autograd.Function):
         ctx: Any,
         inputs: torch.Tensor,
         dropped: torch.Tensor | None,
-        weight: torch.Tensor,
+        held: Any,
         bias: torch.Tensor | None,
         down: torch.Tensor,
         up: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        """`inputs` has shape (..., in), `weight` (out, in), `down` (rank, in), `up` (out, rank)."""
+        """`inputs` has shape (..., in), `down` (rank, in), `up` (out, rank).
+
+        `held` is the weights (out, in), or a layer that holds them in four bits: these are expanded in each pass.
+        """
+        whole = isinstance(held, torch.Tensor)
+        weight = held if whole else _weights(held)
         flat = inputs.flatten(0, -2)
         source = flat if dropped is None else dropped.flatten(0, -2)
         low = linear(source, down) * scale
-        output = linear(low, up, bias).addmm_(flat, weight.t())
-        ctx.save_for_backward(source, weight, down, up, low)
-        ctx.scale, ctx.shape, ctx.drops = scale, inputs.shape, dropped is not None
+        output = linear(low, up, bias).addmm_(flat, weight.to(flat.dtype).t())
+        ctx.save_for_backward(source, held if whole else None, down, up, low)
+        ctx.held, ctx.scale, ctx.shape, ctx.drops = None if whole else held, scale, inputs.shape, dropped is not None
         return output.view(*inputs.shape[:-1], -1)
 
     @staticmethod
@@ -87,10 +119,11 @@ class LoraSum(torch.autograd.Function):
         """Return the gradients of the inputs and of the two matrices; the weights are frozen."""
         source, weight, down, up, low = ctx.saved_tensors
         gradient = gradients[0].flatten(0, -2)
+        weight = (_weights(ctx.held) if weight is None else weight).to(gradient.dtype)
         of_up = gradient.t() @ low
         of_low = (gradient @ up) * ctx.scale
         of_down = of_low.t() @ source
-        of_source, of_inputs = of_low @ down, None
+        of_source = of_low @ down
         if ctx.drops:
             of_inputs = (gradient @ weight).view(ctx.shape)
             return of_inputs, of_source.view(ctx.shape), None, None, of_down, of_up, None

@@ -276,6 +276,7 @@ class Weights:
         self.strip()
         self.switch(None)
         self.host.keep(None, self._each())
+        self.host.reserve(self._each())
         precision, buffers = Precision.of(self.model), Buffers(self.model)
         try:
             yield self.model

@@ -131,11 +131,42 @@ def test_a_small_addition_survives_the_rounding_to_bfloat16():
 def test_layers_are_put_back(model):
     network, peft = make_lora(model)
     ids = torch.tensor([[5, 6, 7]])
-    before = peft(input_ids=ids).logits
+    before, kinds = peft(input_ids=ids).logits, {type(layer) for layer in lora_layers(network)}
     with rounded_once(network, NAME, torch.float32):
         assert torch.allclose(peft(input_ids=ids).logits, before, atol=1e-5)
-        assert any("forward" in vars(module) for module in network.modules())
-    assert not any("forward" in vars(module) for module in network.modules())
+        assert {type(layer) for layer in lora_layers(network)}.isdisjoint(kinds)
+    assert {type(layer) for layer in lora_layers(network)} == kinds
+
+
+def lora_layers(network: Any) -> list[Any]:
+    from peft.tuners.lora import LoraLayer
+
+    return [module for module in network.modules() if isinstance(module, LoraLayer)]
+
+
+def test_layers_in_four_bits_learn_as_layers_with_the_weights_that_these_stand_for():
+    bnb = pytest.importorskip("bitsandbytes")
+    from peft import LoraConfig, get_peft_model
+
+    def learn(layer: Any, kind: Any) -> list[Any]:
+        torch.manual_seed(1)
+        peft = get_peft_model(torch.nn.Sequential(layer), LoraConfig(r=4, target_modules=["0"]), NAME)
+        inputs = torch.randn(3, 5, 64, dtype=torch.bfloat16).requires_grad_()
+        with working_copies(peft, torch.bfloat16), rounded_once(peft, NAME, torch.bfloat16):
+            (found,) = lora_layers(peft)
+            assert isinstance(found.base_layer, kind)
+            torch.nn.init.constant_(found.lora_B[NAME].weight, 0.1)
+            output = peft(inputs)
+            matrices = found.lora_A[NAME].weight, found.lora_B[NAME].weight
+            return [output, *torch.autograd.grad(output.float().square().sum(), (inputs, *matrices))]
+
+    small = bnb.nn.Linear4bit(64, 64, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4")
+    small.weight = bnb.nn.Params4bit(torch.randn(64, 64).bfloat16(), requires_grad=False, quant_type="nf4")
+    small = small.to("cpu")
+    plain = torch.nn.Linear(64, 64, bias=False, dtype=torch.bfloat16)
+    plain.weight.data = bnb.functional.dequantize_4bit(small.weight.data, small.weight.quant_state)
+    for one, two in zip(learn(small, bnb.nn.Linear4bit), learn(plain, torch.nn.Linear), strict=True):
+        assert torch.equal(one, two)
 
 
 def make_lora(model: Path, dtype: Any = None, **options: Any) -> tuple[Any, Any]:

@@ -142,7 +142,7 @@ def test_logprob_of_generation_is_its_likelihood(config):
     assert whole < output.logprob < 0  # the choice is its first token; the likelihood counts the end as well
 
 
-def test_likelihood_does_not_depend_on_company(model):
+def test_likelihood_does_not_depend_on_company(model, dtype):
     message = (ChatMessage("user", "so it did"),)
     replies = ["red", "the cat sat on a mat and the dog ran far", "one two"]
 
@@ -153,7 +153,7 @@ def test_likelihood_does_not_depend_on_company(model):
 
     batch, alone = run(HuggingFace(model=str(model)), use)
     for (got, tokens), (expected, count) in zip(batch, alone, strict=True):
-        assert got == pytest.approx(expected, abs=1e-4)
+        assert got == pytest.approx(expected, abs=1e-4 if dtype == "float32" else 0.1)
         assert tokens == count
 
 

@@ -185,12 +185,13 @@ def test_a_run_is_not_resumed_with_another_model(model, tmp_path, change):
     assert "configuration, tokenizer or chat template have changed" in caught.value.cause
 
 
-def test_a_run_is_not_resumed_in_another_precision(model, tmp_path, monkeypatch):
+def test_a_run_is_not_resumed_in_another_precision(model, tmp_path, monkeypatch, device):
     path = tmp_path / "h.yaml"
     path.write_text(SCENARIO.replace("MODEL", str(model)))
+    monkeypatch.setattr("backends.hf.loading.pick_dtype", lambda dtype, device: torch.float32)
     run_scenario(load_scenario(path), tmp_path / "run")
     monkeypatch.setattr("backends.hf.loading.pick_dtype", lambda dtype, device: torch.bfloat16)  # as on another machine
-    with pytest.raises(RunFolderError, match="ran as 'cpu-sdpa-float32' and runs as 'cpu-sdpa-bfloat16'"):
+    with pytest.raises(RunFolderError, match=rf"ran as '{device}-sdpa-float32' and runs as '{device}-sdpa-bfloat16'"):
         run_scenario(load_scenario(path), tmp_path / "run", resume=True)
 
 

@@ -67,6 +67,20 @@ def test_a_saved_model_is_loaded_as_it_was(tmp_path, monkeypatch, kind):
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
 
 
+def test_reserved_memory_is_used_by_the_next_set() -> None:
+    host, tensors = HostWeights(budget=2 * 16), {"w": torch.ones(4)}
+    host.keep(None, tensors)
+    host.reserve(tensors)
+    assert host._spare is not None
+    spare = host._spare.result()["w"]
+    kept = host.keep("a", tensors)
+    assert kept is not None
+    assert kept["w"] is spare
+    assert torch.equal(spare, tensors["w"])
+    host.reserve(tensors)  # beyond the budget
+    assert host._spare is None
+
+
 def test_sets_are_dropped_that_were_used_longest_ago() -> None:
     host = HostWeights(budget=3 * 16)
     for name in (None, "a", "b"):
