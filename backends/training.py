@@ -20,6 +20,9 @@ from society.core.types import Adapter
 OnStep = Callable[[int, int, float, int], None]
 """Callback with (step from 1, total steps, mean loss per learned token, tokens trained on so far)."""
 
+LOGITS = 1 << 27
+"""Maximum number of logits that the loss computes at a time. In float32 these are half a gigabyte."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

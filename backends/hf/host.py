@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ class HostWeights:
         size = sum(tensor.nbytes for tensor in tensors.values())
         if self._spare is None and (len(self.sets) + 1) * size <= self.budget:
             pool = ThreadPoolExecutor(1)
-            self._spare = pool.submit(_allocate, tensors)
+            self._spare = pool.submit(_allocate, _describe(tensors))
             pool.shutdown(wait=False)
 
     @torch.inference_mode(False)
@@ -50,7 +51,7 @@ class HostWeights:
             room = self.sets.pop(next(iter(self.sets)))
         if room is None and self._spare is not None:
             room, self._spare = self._spare.result(), None
-        room = room or _allocate(tensors)
+        room = room or _allocate(_describe(tensors))
         for key, tensor in tensors.items():
             room[key].copy_(tensor.detach(), non_blocking=True)
         _wait(next(iter(tensors.values())).device)
@@ -77,13 +78,18 @@ class HostWeights:
         return self.sets[name]
 
 
-@torch.inference_mode(False)
-def _allocate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return memory for these tensors on the host, pinned if they are on a GPU."""
+def _describe(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
+    """Return how to make tensors like these. The tensors themselves may have changed when that is done."""
     return {
-        name: torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.device.type == "cuda")
+        name: {"size": tuple(tensor.shape), "dtype": tensor.dtype, "pin_memory": tensor.device.type == "cuda"}
         for name, tensor in tensors.items()
     }
+
+
+@torch.inference_mode(False)
+def _allocate(described: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """Return memory on the host, pinned if it is for tensors on a GPU."""
+    return {name: torch.empty(**options) for name, options in described.items()}
 
 
 def _wait(device: torch.device) -> None:

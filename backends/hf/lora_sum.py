@@ -28,8 +28,9 @@ def rounded_once(model: Any, name: str, dtype: torch.dtype | None) -> Iterator[N
     with ExitStack() as undo:
         for layer in layers:
             if is_plain(layer, name):
-                undo.callback(setattr, layer, "__class__", type(layer))
-                layer.__class__ = _rounding(type(layer), name)
+                kind: Any = type(layer)
+                undo.callback(setattr, layer, "__class__", kind)
+                layer.__class__ = _rounding(kind, name)
             else:
                 undo.callback(layer.base_layer.register_forward_hook(lambda _, __, output: output.float()).remove)
         yield

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-CHUNK = 1 << 27
-"""Logits of one chunk. In float32 these are half a gigabyte."""
+from backends.training import LOGITS
+
 MULTIPLE = 64
 """On a GPU, the length of a batch is rounded up to a multiple of this, so that few shapes occur."""
 
@@ -137,7 +137,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         total = hidden.new_zeros((), dtype=torch.float32)
         ctx.of_hidden = torch.empty_like(hidden)
         ctx.of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        size = max(CHUNK // weight.shape[0], 1)
+        size = max(LOGITS // weight.shape[0], 1)
         for start in range(0, len(labels), size):
             part, wanted = hidden[start : start + size], labels[start : start + size, None]
             logits = linear(part, weight).float()

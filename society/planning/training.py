@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backends.training import TrainSettings
+from backends.training import LOGITS, TrainSettings
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.training.loop import learners
 
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from society.scenario.expand import Society
 
 GPUS = (1, 4, 8)
-PEAK, UTILISATION, HBM = 989e12, 0.4, 80e9
-"""Operations per second of an H100 in bfloat16 (data sheet, dense), their assumed utilization, and memory in bytes."""
-LAYER_BYTES = 34
-"""Bytes of activations per layer, token and hidden unit, in 16 bits, without stored attention."""
+PEAK, HBM = 989e12, 80e9
+"""Operations per second of an H100 in bfloat16 (data sheet, dense), and its memory in bytes."""
+UTILIZATION, COMPILED_UTILIZATION = 0.3, 0.4
+"""Shares of the peak that a finetuning reached on an H100 (benchmarks/gpu_training.py), without and with `compile`."""
+COMPILED_ACTIVATIONS = 0.7
+"""Activations that compiled layers keep, as a share of what they keep otherwise; measured in the same way."""
+LOGIT_BYTES = 14
+"""Bytes for each logit of a chunk: float32 logits and probabilities, and copies of both in bfloat16."""
+FOUR_BITS = 0.5625
+"""Bytes of a weight in four bits, with its part of a float32 scale for 64 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +110,72 @@ class Footprint:
         return self.total < 0.9 * HBM
 
 
-def estimate(sizes: ModelSizes, settings: TrainSettings, tokens: int, gpus: int) -> Footprint:
-    """Return the footprint of one finetuning on `tokens` tokens in all epochs, sharded over `gpus` (FSDP)."""
+def estimate(
+    sizes: ModelSizes, settings: TrainSettings, tokens: int, gpus: int, longest: int | None = None
+) -> Footprint:
+    """Return the footprint of one finetuning on `tokens` tokens in all epochs, sharded over `gpus` (FSDP).
+
+    `longest` is the maximum of tokens of a row; by default `settings.max_length`.
+    """
     count, full = sizes.parameters, settings.method == "full"
     trained = count if full else sizes.lora(settings.rank)
     share = gpus if full else 1  # LoRA matrices are not sharded
-    per_weight = {"full": 4, "lora": 2, "qlora": 0.5}[settings.method]
-    weights = count * per_weight / gpus + (0 if full else trained * 4)
-    gradients, optimizer = trained * 4 / share, trained * 8 / share
-    layer = sizes.per_layer * per_weight if gpus > 1 else 0  # one layer is gathered during its computation
-    batch = settings.batch_size * settings.max_length
-    kept = 2 if settings.gradient_checkpointing else LAYER_BYTES
-    activations = batch * sizes.hidden * (sizes.layers * kept + (LAYER_BYTES if kept == 2 else 0)) + layer
+    weights, held = _weights(sizes, settings, gpus)
+    moments = 2.1 if settings.optimizer == "adamw_8bit" else 8
+    gradients, optimizer = trained * 4 / share, trained * moments / share
+    batch = settings.batch_size * min(longest or settings.max_length, settings.max_length)
+    kept, shown = _activations(sizes, settings)
+    logits = min(batch * sizes.vocabulary, LOGITS) * LOGIT_BYTES
+    layer = sizes.per_layer * (4 if full else 2) if gpus > 1 else 0  # one layer is gathered during its computation
+    activations = batch * kept + logits + layer
     factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
-    seconds = factor * count * tokens / (gpus * PEAK * UTILISATION)
-    lora = "" if full else f" + {_g(trained)} LoRA x 4"
-    recomputed = f" + {LAYER_BYTES}" if kept == 2 else ""
+    utilization = COMPILED_UTILIZATION if settings.compile else UTILIZATION
+    seconds = factor * count * tokens / (gpus * PEAK * utilization)
     gathered = f" + a gathered layer {_gb(layer)}" if layer else ""
     lines = (
-        f"weights     {_g(count)} parameters x {per_weight:g} bytes / {gpus}{lora} = {_gb(weights)}",
+        f"weights     {held} = {_gb(weights)}",
         f"gradients   {_g(trained)} x 4 bytes / {share} = {_gb(gradients)}",
-        f"optimizer   {_g(trained)} x 8 bytes (two moments) / {share} = {_gb(optimizer)}",
-        f"activations {batch:,} tokens x {sizes.hidden} x ({sizes.layers} layers x {kept} bytes{recomputed}){gathered}"
-        f" = {_gb(activations)}",
+        f"optimizer   {_g(trained)} x {moments:g} bytes (two moments) / {share} = {_gb(optimizer)}",
+        f"activations {batch:,} tokens x {shown} + logits {_gb(logits)}{gathered} = {_gb(activations)}",
         f"time        {factor} x {_g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
-        f"{UTILISATION:.0%} assumed) = {seconds:,.0f} s",
+        f"{utilization:.0%}) = {seconds:,.0f} s",
     )
     return Footprint(gpus, weights, gradients, optimizer, activations, seconds, lines)
+
+
+def _weights(sizes: ModelSizes, settings: TrainSettings, gpus: int) -> tuple[float, str]:
+    """Return the bytes of all weights on each GPU, and the arithmetic.
+
+    Trained weights are float32. On one GPU they have a copy in bfloat16; FSDP makes that copy layer by layer.
+    """
+    count, copy = sizes.parameters, 2 if gpus == 1 else 0
+    if settings.method == "full":
+        return count * (4 + copy) / gpus, f"{_g(count)} parameters x {4 + copy} bytes / {gpus}"
+    trained = sizes.lora(settings.rank)
+    lora = f"{_g(trained)} LoRA x 6"
+    if settings.method == "lora":
+        return count * 2 / gpus + trained * 6, f"{_g(count)} parameters x 2 bytes / {gpus} + {lora}"
+    small = sizes.layers * sizes.per_layer
+    shown = f"{_g(small)} parameters x {FOUR_BITS} bytes + {_g(count - small)} x 2 + {lora}"
+    return small * FOUR_BITS + (count - small) * 2 + trained * 6, shown
+
+
+def _activations(sizes: ModelSizes, settings: TrainSettings) -> tuple[float, str]:
+    """Return the bytes of activations that one token keeps for the backward pass, and the arithmetic.
+
+    In bfloat16, without attention weights. Per layer: the inputs of the norms in float32, of the linear layers, of
+    attention and its output twice, and four vectors of the feed-forward layer. Trained norms keep their outputs, too.
+    """
+    norms = 16 if settings.method == "full" else 12
+    width, narrow = sizes.heads * sizes.head, sizes.key_value_heads * sizes.head
+    layer = norms * sizes.hidden + 6 * width + 4 * narrow + 8 * sizes.feed_forward
+    if settings.gradient_checkpointing:
+        kept = sizes.layers * 2 * sizes.hidden + layer
+        return float(kept), f"({sizes.layers} layers x {2 * sizes.hidden:,} bytes + {layer:,} in one layer)"
+    if settings.compile:
+        kept = round(sizes.layers * layer * COMPILED_ACTIVATIONS)
+        return float(kept), f"{sizes.layers} layers x {layer:,} bytes x {COMPILED_ACTIVATIONS} compiled"
+    return float(sizes.layers * layer), f"{sizes.layers} layers x {layer:,} bytes"
 
 
 def generation_memory(sizes: ModelSizes, sequences: int, tokens: int) -> tuple[float, float, str]:
@@ -181,7 +226,7 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
             f"{spec.settings.epochs} epochs = {tokens:,} tokens; on GPUs of {_gb(HBM)}:"
         )
         for gpus in GPUS:
-            found = estimate(sizes, spec.settings, tokens, gpus)
+            found = estimate(sizes, spec.settings, tokens, gpus, longest)
             verdict = "fits" if found.fits else "does not fit"
             lines.append(f"  {gpus} GPU{'s' if gpus > 1 else ''}: {_gb(found.total)} each, {verdict}")
             lines += [f"    {line}" for line in found.lines]

@@ -62,18 +62,19 @@ def test_parameters_of_a_real_model(tmp_path: Path) -> None:
 
 
 def test_full_finetuning_of_7b_by_hand() -> None:
-    """16 bytes a parameter: 107.8 GB on one GPU, an eighth of it on each of eight."""
+    """18 bytes a parameter on one GPU, 16 on several: a copy in bfloat16 is made layer by layer there."""
     sizes = read_sizes(LLAMA_2_7B)
     assert sizes is not None
     settings = TrainSettings(method="full", batch_size=8, max_length=2048, gradient_checkpointing=True)
     one, four, eight = (estimate(sizes, settings, 10**6, gpus) for gpus in (1, 4, 8))
     states = one.weights + one.gradients + one.optimizer
-    assert states == pytest.approx(6_738_415_616 * 16)
-    assert eight.weights + eight.gradients + eight.optimizer == pytest.approx(states / 8)
+    assert states == pytest.approx(6_738_415_616 * 18)
+    assert eight.weights + eight.gradients + eight.optimizer == pytest.approx(6_738_415_616 * 2)
     assert [one.fits, four.fits, eight.fits] == [False, True, True]
-    assert one.seconds == pytest.approx(8 * 6_738_415_616 * 10**6 / (989e12 * 0.4))  # 6, and 2 to compute twice
+    assert one.seconds == pytest.approx(8 * 6_738_415_616 * 10**6 / (989e12 * 0.3))  # 6, and 2 to compute twice
     assert one.seconds / eight.seconds == pytest.approx(8)
-    assert one.activations == pytest.approx(8 * 2048 * 4096 * (32 * 2 + 34))
+    layer = 4096 * (16 + 6 + 4) + 8 * 11008
+    assert one.activations == pytest.approx(8 * 2048 * (32 * 2 * 4096 + layer) + (1 << 27) * 14)
 
 
 def test_lora_holds_no_gradients_of_the_base() -> None:
@@ -81,8 +82,33 @@ def test_lora_holds_no_gradients_of_the_base() -> None:
     assert sizes is not None
     lora = estimate(sizes, TrainSettings(), 10**6, 1)
     assert lora.gradients == sizes.lora(16) * 4
-    assert lora.weights == pytest.approx(6_738_415_616 * 2 + sizes.lora(16) * 4)
-    assert lora.seconds == pytest.approx(4 * 6_738_415_616 * 10**6 / (989e12 * 0.4))
+    assert lora.weights == pytest.approx(6_738_415_616 * 2 + sizes.lora(16) * 6)
+    assert lora.seconds == pytest.approx(4 * 6_738_415_616 * 10**6 / (989e12 * 0.3))
+
+
+BENCHMARK = {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 49152}
+ONE_BILLION = BENCHMARK | {
+    "hidden_size": 2048, "num_hidden_layers": 20, "intermediate_size": 8192, "tie_word_embeddings": True,
+}  # fmt: skip
+EIGHT_BILLION = BENCHMARK | {"hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336}
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "measured"),
+    [
+        (ONE_BILLION, TrainSettings(method="full", batch_size=8), 37.7),
+        (ONE_BILLION, TrainSettings(method="full", batch_size=8, compile=True), 33.3),
+        (ONE_BILLION, TrainSettings(batch_size=8), 17.7),
+        (EIGHT_BILLION, TrainSettings(batch_size=4), 35.9),
+    ],
+)
+def test_memory_is_within_a_fifth_of_what_was_measured(
+    config: dict[str, int], settings: TrainSettings, measured: float
+) -> None:
+    """Peaks in GiB of benchmarks/gpu_training.py on an H100, with rows of at most 940 tokens."""
+    sizes = read_sizes(config)
+    assert sizes is not None
+    assert estimate(sizes, settings, 10**6, 1, longest=940).total / 2**30 == pytest.approx(measured, rel=0.2)
 
 
 def test_the_arithmetic_shown_is_that_done() -> None:

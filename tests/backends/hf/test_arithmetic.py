@@ -52,7 +52,7 @@ def make_rows(count: int) -> list[tuple[list[int], int]]:
 
 @pytest.mark.parametrize("chunk", [1, 7 * 50, 1 << 20])
 def test_the_loss_and_its_gradients_are_those_of_torch(monkeypatch, chunk):
-    monkeypatch.setattr(loss_module, "CHUNK", chunk)
+    monkeypatch.setattr(loss_module, "LOGITS", chunk)
     torch.manual_seed(1)
     hidden, weight = torch.randn(23, 8), torch.randn(50, 8)
     labels = torch.randint(50, (23,))

@@ -70,9 +70,12 @@ def test_a_saved_model_is_loaded_as_it_was(tmp_path, monkeypatch, kind):
 def test_reserved_memory_is_used_by_the_next_set() -> None:
     host, tensors = HostWeights(budget=2 * 16), {"w": torch.ones(4)}
     host.keep(None, tensors)
-    host.reserve(tensors)
+    changing = dict(tensors)
+    host.reserve(changing)
+    changing["w"] = changing["w"].bfloat16()  # as training does
     assert host._spare is not None
     spare = host._spare.result()["w"]
+    assert spare.dtype == torch.float32
     kept = host.keep("a", tensors)
     assert kept is not None
     assert kept["w"] is spare

@@ -74,7 +74,7 @@ def config(model: Path) -> HuggingFace:
 
 @pytest.fixture
 def exact(model: Path) -> HuggingFace:
-    """The same model in float32, whatever the option `--dtype` says: for sums that must be equal but for their order."""
+    """The same model in float32, whatever `--dtype` is: for sums that must be equal but for their order."""
     return HuggingFace(model=str(model), dtype="float32")
 
 
