@@ -41,8 +41,6 @@ class Scratch:
 
 def remove_if_abandoned(folder: Path) -> None:
     """Remove the folder if its process has ended."""
-    with (
-        suppress(Timeout, OSError),
-        FileLock(folder / LOCK, timeout=0),
-    ):  # OSError: another user's folder, or just removed
+    # An OSError means that the folder is another user's, or was just removed.
+    with suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):
         shutil.rmtree(folder)

@@ -64,7 +64,7 @@ class Speaking:
     def __init__(self, folder: Path, replies: int, *overrides: str) -> None:
         self.folder, self.path, self.out = folder, folder / "scenario.yaml", folder / "run"
         self.path.write_text(TEXT)
-        self.temporary = Path(tempfile.mkdtemp(prefix="r"))  # short: sockets' paths must be
+        self.temporary = Path(tempfile.mkdtemp(prefix="r"))  # short, because paths of sockets are limited
         changes = [part for override in overrides for part in ("--set", override)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", DRIVER, "run", str(self.path), *changes, "--out", str(self.out)],
@@ -82,7 +82,7 @@ class Speaking:
         _, said = self.process.communicate(timeout=120)
         wait(lambda: not [pid for pid, name in self.family.items() if command(pid) == name])
         assert list(self.temporary.iterdir()) == []
-        assert not (self.folder / ".ray").exists()  # Ray would write a secret there that all can read
+        assert not (self.folder / ".ray").exists()  # where Ray would write a token that all users can read
         return self.process.returncode, said
 
     def clear(self) -> None:
@@ -120,7 +120,7 @@ def speak(tmp_path: Path) -> Iterator[Callable[..., Speaking]]:
 def test_one_signal_finishes_running_replies(speak: Callable[..., Speaking], number: int, status: int) -> None:
     speaking = speak(3 * AT_ONCE)
     if number == signal.SIGINT:
-        os.killpg(speaking.process.pid, number)  # as a terminal does it: Ray's processes get it too
+        os.killpg(speaking.process.pid, number)  # as a terminal does: Ray's processes receive the signal, too
     else:
         speaking.process.send_signal(number)
     code, said = speaking.end()

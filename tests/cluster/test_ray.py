@@ -59,7 +59,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     patch = pytest.MonkeyPatch()
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets' paths must be
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short, because paths of sockets are limited
     (folder / "ray").mkdir()
     patch.setenv("RAY_TMPDIR", str(folder))
     made = Cluster(
@@ -199,7 +199,7 @@ def test_an_unused_backend(cluster, scenario, tmp_path):
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "no-such-host.invalid:6379", "127.0.0.1:99999"])
 def test_no_cluster_at_the_address(scenario, tmp_path, address):
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # and nobody listens
+        free.bind(("127.0.0.1", 0))  # but no server listens
         there = address.format(port=free.getsockname()[1])
         with pytest.raises(InputError, match=f"Cannot join a Ray cluster at executor.address '{there}'") as caught:
             run(scenario(TEXT, f"executor={{kind: ray, address: '{there}'}}"), tmp_path / "run")
@@ -267,7 +267,7 @@ def test_finetunings_as_tasks_one_of_them_killed(colours, tmp_path):
         assert a.losses == pytest.approx(b.losses, abs=1e-4)
         assert a.base == b.base
         assert (there.folder / a.path / "adapter_config.json").exists()
-    assert len(watcher.steps) > sum(len(row.losses) for row in there.adapters())  # one began anew
+    assert len(watcher.steps) > sum(len(row.losses) for row in there.adapters())  # one started again
     spoken = {turn.adapter for turn in there.turns() if turn.id.iteration == 1}
     assert spoken == {row.hash for row in there.adapters()}
     with sqlite3.connect(there.folder / "store.sqlite") as db:

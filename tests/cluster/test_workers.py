@@ -48,7 +48,7 @@ def test_only_folders_of_dead_processes_are_removed(temporary: Path, monkeypatch
     ) as process:
         assert process.stdout is not None
         held = Path(process.stdout.readline().strip())
-        (temporary / f"{PREFIX}new").mkdir()  # another process is only making it
+        (temporary / f"{PREFIX}new").mkdir()  # another process is creating it
         (temporary / "society-other").mkdir()
         with Scratch():
             assert (held / LOCK).exists()

@@ -167,7 +167,7 @@ def test_barbell_is_two_cliques_and_a_path(n: int, data: st.DataObject) -> None:
     assert nx.is_connected(graph)
     bridge = path + 1 if two else 0
     assert graph.number_of_edges() == comb(one, 2) + comb(two, 2) + bridge
-    if one == two > 1:  # networkx makes no smaller ones
+    if one == two > 1:  # networkx builds no smaller ones
         assert nx.is_isomorphic(graph, nx.barbell_graph(one, path))
 
 

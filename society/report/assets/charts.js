@@ -67,7 +67,7 @@ function drawForest({ rows }) {
     return draw(
       "g",
       { class: row.strong ? "strong" : "" },
-      draw("title", {}, row.n ? `${text(row)}, n = ${grouped(row.n)}` : text(row)),
+      draw("title", row.n ? `${text(row)}, n = ${grouped(row.n)}` : text(row)),
       label(0, y + 4, shorten(row.name, 27), { class: "name" }),
       isKnown(row.low) ? segment(x(row.low), y, x(row.high), y, "interval") : null,
       draw("circle", {
@@ -120,7 +120,7 @@ function drawChart(chart) {
     .map((series) => `${series.name}: ${series.points.map((point) => describeValue(chart, point)).join(", ")}`);
   const height = area.bottom + (chart.x.label ? 40 : 26);
   const names = placeNames(described, x.at, y);
-  return make("div", {}, picture(height, text.join("; "), axes, curves.toReversed(), names), drawLegend(described));
+  return make("div", picture(height, text.join("; "), axes, curves.toReversed(), names), drawLegend(described));
 }
 
 // Positions along the x axis: by name, or by number. `ticks` are [position, text].
@@ -171,7 +171,7 @@ function drawSeries(series, x, y, describe) {
       : high.map(([left, top], i) => segment(left, top, left, low[i][1], "interval"));
   const radius = points.length > 12 ? 2.2 : 3.5;
   const dots = points.map((point) =>
-    draw("circle", { cx: x(point.x), cy: y(point.y), r: radius, class: "dot" }, draw("title", {}, describe(point))),
+    draw("circle", { cx: x(point.x), cy: y(point.y), r: radius, class: "dot" }, draw("title", describe(point))),
   );
   const curve = curveOf(
     series.line,
@@ -181,7 +181,7 @@ function drawSeries(series, x, y, describe) {
     "g",
     { class: series.style },
     intervals,
-    draw("path", { class: "curve", d: curve }, draw("title", {}, series.name)),
+    draw("path", { class: "curve", d: curve }, draw("title", series.name)),
     series.faint ? null : dots,
   );
 }
@@ -191,8 +191,7 @@ function drawLegend(series) {
   const entries = new Map(series.map(({ legend, style }) => [legend, style]));
   if (entries.size < 2) return null;
   return make(
-    "ul",
-    { class: "legend" },
+    "ul.legend",
     [...entries].map(([text, style]) => make("li", { class: style }, text)),
   );
 }
@@ -244,12 +243,11 @@ function drawBars({ bars, axis }) {
         return draw(
           "rect",
           { x: negative ? ends.true : ends.false - size, y: i * step + 5, width: size, height: 17, class: part.tone },
-          draw("title", {}, `${bar.name}, ${part.name}: ${text(part.value)}`),
+          draw("title", `${bar.name}, ${part.name}: ${text(part.value)}`),
         );
       });
     return draw(
-      "g",
-      { class: "bar" },
+      "g.bar",
       label(0, i * step + 18, shorten(bar.name, 18), { class: "name" }),
       segments,
       label(ends.false + 8, i * step + 18, text(sums[i][1]), { class: "value" }),
@@ -261,5 +259,5 @@ function drawBars({ bars, axis }) {
   );
   const shown = bars.flatMap(({ parts }) => parts.filter((part) => part.value));
   const legend = drawLegend(both ? shown.map((part) => ({ legend: part.name, style: `tone ${part.tone}` })) : []);
-  return make("div", {}, picture(bars.length * step + 4, described.join("; "), rows), legend);
+  return make("div", picture(bars.length * step + 4, described.join("; "), rows), legend);
 }

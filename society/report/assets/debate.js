@@ -31,11 +31,11 @@ class DebateView {
     Object.assign(this, { runNumber, position, run, row: run.debates[position] });
     this.stages = stagesOf(this.row);
     this.round = Math.min(Math.max(round, 0), this.stages.length - 1);
-    this.picture = make("div", { class: "picture" });
+    this.picture = make("div.picture");
     this.slider = this.buildSlider();
     this.sections = this.stages.map((stage, i) => this.buildStage(stage, i));
-    this.bar = make("div", { class: "stage-bar" }, this.picture, this.slider);
-    const nothing = this.stages.length ? null : make("p", { class: "dim" }, "No turn is finished yet.");
+    this.bar = make("div.stage-bar", this.picture, this.slider);
+    const nothing = this.stages.length ? null : make("p.dim", "No turn is finished yet.");
     this.element.replaceChildren(this.buildHead(), this.bar, ...this.sections, ...(nothing ? [nothing] : []));
     this.element.scrollTop = 0;
     this.paintRound();
@@ -63,13 +63,11 @@ class DebateView {
       .join(" · ");
     return make(
       "header",
-      {},
       make(
-        "div",
-        { class: "debate-bar" },
+        "div.debate-bar",
         make("button", { type: "button", class: "quiet back", onclick: closeDebate }, "← All debates"),
-        make("span", { class: "dim place" }, shorten(place, 80)),
-        make("span", { class: "spring" }),
+        make("span.dim.place", shorten(place, 80)),
+        make("span.spring"),
         make(
           "button",
           {
@@ -87,11 +85,10 @@ class DebateView {
           "↓",
         ),
       ),
-      make("h2", { class: "question" }, row.question),
+      make("h2.question", row.question),
       make(
-        "dl",
-        { class: "facts" },
-        facts.map(([name, ...value]) => make("div", {}, make("dt", {}, name), make("dd", {}, ...value))),
+        "dl.facts",
+        facts.map(([name, ...value]) => make("div", make("dt", name), make("dd", ...value))),
       ),
       this.buildOthers(),
     );
@@ -105,8 +102,7 @@ class DebateView {
     return places.length === 0
       ? null
       : make(
-          "p",
-          { class: "others" },
+          "p.others",
           places.map(([run, position]) => {
             const row = data.runs[run].debates[position];
             return make(
@@ -132,7 +128,7 @@ class DebateView {
       oninput: () => this.go(Number(input.value), true),
     });
     this.input = input;
-    return make("div", { class: "slider" }, input, this.output);
+    return make("div.slider", input, this.output);
   }
 
   go(round, scroll = false) {
@@ -168,10 +164,9 @@ class DebateView {
     return make(
       "section",
       { class: "stage", "aria-label": stageName(this.run, stage) },
-      make("h3", {}, make("button", { type: "button", onclick: () => this.go(i) }, stageName(this.run, stage))),
+      make("h3", make("button", { type: "button", onclick: () => this.go(i) }, stageName(this.run, stage))),
       make(
-        "div",
-        { class: "turns" },
+        "div.turns",
         turns.map(([turn, t]) => this.buildTurn(turn, t)),
       ),
     );
@@ -195,8 +190,7 @@ class DebateView {
       { class: "turn", "data-turn": t },
       make(
         "h4",
-        {},
-        make("span", { class: "agent" }, agent),
+        make("span.agent", agent),
         make(
           "span",
           { class: `chip ${state === 1 ? "failed" : tone(row, answer)}` },
@@ -205,8 +199,8 @@ class DebateView {
         ),
         this.buildFlip(turn, t),
       ),
-      make("div", { class: "text" }),
-      make("p", { class: "notes" }, shorten(notes.join(" · "), 300)),
+      make("div.text"),
+      make("p.notes", shorten(notes.join(" · "), 300)),
       this.buildPrompt(turn, t),
     );
   }
@@ -224,15 +218,10 @@ class DebateView {
   }
 
   buildPrompt(turn, t) {
-    const place = make("div", { class: "prompt" });
+    const place = make("div.prompt");
     const details = make(
       "details",
-      {},
-      make(
-        "summary",
-        {},
-        turn.prompt_tokens ? `Prompt as sent, ${grouped(turn.prompt_tokens)} tokens` : "Prompt as sent",
-      ),
+      make("summary", turn.prompt_tokens ? `Prompt as sent, ${grouped(turn.prompt_tokens)} tokens` : "Prompt as sent"),
       place,
     );
     details.addEventListener("toggle", async () => {
@@ -240,7 +229,7 @@ class DebateView {
       const found = await source.texts(this.runNumber, "prompts", this.position);
       const messages = found?.turns[t] ?? [];
       place.replaceChildren(
-        ...messages.map(([role, text]) => make("div", {}, make("b", {}, role), make("pre", {}, found.texts[text]))),
+        ...messages.map(([role, text]) => make("div", make("b", role), make("pre", found.texts[text]))),
       );
     });
     return details;
@@ -268,7 +257,7 @@ class DebateView {
     const start = sought ? text.toLowerCase().lastIndexOf(sought.toLowerCase()) : -1;
     if (start < 0) return highlightSuspects(text);
     const end = start + sought.length;
-    const answerMark = make("mark", {}, text.slice(start, end));
+    const answerMark = make("mark", text.slice(start, end));
     return [highlightSuspects(text.slice(0, start)), answerMark, highlightSuspects(text.slice(end))];
   }
 

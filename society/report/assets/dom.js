@@ -7,22 +7,29 @@ const SVG = "http://www.w3.org/2000/svg";
 const TEXT_ATTRIBUTES = new Set(["title", "aria-label", "aria-valuetext"]);
 const TEXT_ONLY = new Set(["option", "title"]); // elements that cannot have child elements
 
-// Sets attributes and listeners, and appends the children; `show` converts texts.
-function fill(element, attributes, children, show) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (isKnown(value) && value !== false)
-      element.setAttribute(name, TEXT_ATTRIBUTES.has(name) ? plainText(`${value}`) : value);
+// An element with attributes (if the first argument is an object of them) and children; `show` converts texts. `name` is
+// a tag with classes: "span.chip.right".
+function build(create, name, given, show) {
+  const [tag, ...classes] = name.split(".");
+  const element = create(tag);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  const [first] = given;
+  const hasAttributes = isKnown(first) && Object.getPrototypeOf(first) === Object.prototype;
+  for (const [key, value] of Object.entries(hasAttributes ? first : {})) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (isKnown(value) && value !== false) {
+      element.setAttribute(key, TEXT_ATTRIBUTES.has(key) ? plainText(`${value}`) : value);
+    }
   }
-  const given = children.flat(Infinity).filter((child) => isKnown(child) && child !== "");
-  element.append(...given.flatMap((child) => (typeof child === "string" ? show(child) : child)));
+  const children = (hasAttributes ? given.slice(1) : given).flat(Infinity);
+  const shown = children.filter((child) => isKnown(child) && child !== "");
+  element.append(...shown.flatMap((child) => (typeof child === "string" ? show(child, tag) : child)));
   return element;
 }
 
-const make = (tag, attributes = {}, ...children) =>
-  fill(document.createElement(tag), attributes, children, TEXT_ONLY.has(tag) ? plainText : reveal);
-const draw = (tag, attributes = {}, ...children) =>
-  fill(document.createElementNS(SVG, tag), attributes, children, plainText);
+const showText = (text, tag) => (TEXT_ONLY.has(tag) ? plainText(text) : reveal(text));
+const make = (name, ...given) => build((tag) => document.createElement(tag), name, given, showText);
+const draw = (name, ...given) => build((tag) => document.createElementNS(SVG, tag), name, given, plainText);
 const byId = (id) => document.getElementById(id);
 
 const percent = (share, digits = 1) => (isKnown(share) ? `${(100 * share).toFixed(digits)}%` : "–");

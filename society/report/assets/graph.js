@@ -159,7 +159,7 @@ function drawNode(row, agent, stage, places) {
   return draw(
     "g",
     { class: `node ${style}` },
-    draw("title", {}, describeNode(row, agent, stage)),
+    draw("title", describeNode(row, agent, stage)),
     draw("circle", { cx: x, cy: y, r: places.radius }),
     turn && places.radius >= 7
       ? label(x, y + 4.5, sign(row, answer), { class: "sign", "text-anchor": "middle" })

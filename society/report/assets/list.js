@@ -46,7 +46,7 @@ class DebateList {
 
   build(i) {
     const row = this.run.debates[this.shown[i]];
-    const decision = make("span", { class: "decision" }, shorten(oneLine(decisionText(row)), 60));
+    const decision = make("span.decision", shorten(oneLine(decisionText(row)), 60));
     const element = make(
       "div",
       {
@@ -64,10 +64,9 @@ class DebateList {
         SIGNS[ending(row)],
       ),
       make(
-        "span",
-        { class: "what" },
-        make("span", { class: "question" }, shorten(oneLine(row.question), 160)),
-        make("span", { class: "outcome" }, decision, drawTrail(row)),
+        "span.what",
+        make("span.question", shorten(oneLine(row.question), 160)),
+        make("span.outcome", decision, drawTrail(row)),
       ),
     );
     element.style.top = `${i * ROW}px`;
@@ -113,11 +112,11 @@ function drawTrail(row) {
   const dots = agents.map((agent) =>
     row.turns.filter((turn) => turn.agent === agent).map((turn) => make("i", { class: tone(row, turn.answer) })),
   );
-  if (agents.length > MAX_DOTS) return make("span", { class: "trail" }, `${agents.length} agents`);
+  if (agents.length > MAX_DOTS) return make("span.trail", `${agents.length} agents`);
   const fit = row.turns.length <= MAX_DOTS;
   return make(
     "span",
     { class: "trail", "aria-hidden": "true" },
-    dots.map((own) => make("span", {}, fit ? own : own.slice(-1))),
+    dots.map((own) => make("span", fit ? own : own.slice(-1))),
   );
 }

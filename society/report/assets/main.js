@@ -31,10 +31,7 @@ function showRun() {
   byId("facts").replaceChildren(
     make(
       "dl",
-      {},
-      [["scenario", run.scenario], ...run.facts].map(([name, text]) =>
-        make("div", {}, make("dt", {}, name), make("dd", {}, text)),
-      ),
+      [["scenario", run.scenario], ...run.facts].map(([name, text]) => make("div", make("dt", name), make("dd", text))),
     ),
   );
   showChoices(run);
@@ -88,10 +85,9 @@ function showHeadline(run) {
   byId("headline").replaceChildren(
     ...(row
       ? [
-          make("b", {}, percent(row.value)),
+          make("b", percent(row.value)),
           make(
             "span",
-            {},
             `${data.runs.length > 1 ? `${run.name}: ` : ""}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`,
           ),
         ]
@@ -103,10 +99,7 @@ function showComparison() {
   byId("comparison").hidden = !data.comparison;
   if (!data.comparison) return;
   const { notes, figures } = data.comparison;
-  byId("comparison").replaceChildren(
-    ...figures.map(drawFigure),
-    notes.length ? make("p", { class: "note" }, notes.join(" ")) : "",
-  );
+  byId("comparison").replaceChildren(...figures.map(drawFigure), notes.length ? make("p.note", notes.join(" ")) : "");
 }
 
 function showTags() {
@@ -121,7 +114,7 @@ function showTags() {
           "button",
           { type: "button", "data-tag": tag, "aria-pressed": state.tags.has(tag), onclick: () => toggleTag(tag) },
           LABELS[tag],
-          make("small", {}, grouped(count)),
+          make("small", grouped(count)),
         );
       })
       .filter(Boolean),

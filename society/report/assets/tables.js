@@ -5,35 +5,31 @@ function drawMatrix({ rows, columns, cells }) {
   const body = cells.map((cellsOfRow, i) =>
     make(
       "tr",
-      {},
       make("th", { scope: "row" }, rows[i]),
       cellsOfRow.map((cell) => {
-        const count = [make("b", {}, grouped(cell.value)), make("small", {}, percent(cell.value / total, 0))];
+        const count = [make("b", grouped(cell.value)), make("small", percent(cell.value / total, 0))];
         const inner = cell.tag
           ? make(
               "button",
               { type: "button", onclick: () => filterBy(cell.tag), title: `List the debates: ${LABELS[cell.tag]}` },
               ...count,
             )
-          : make("div", {}, ...count);
+          : make("div", ...count);
         return make("td", { class: cell.tone || "same" }, inner);
       }),
     ),
   );
   return make(
-    "table",
-    { class: "matrix" },
+    "table.matrix",
     make(
       "thead",
-      {},
       make(
         "tr",
-        {},
         make("td"),
         columns.map((name) => make("th", { scope: "col" }, name)),
       ),
     ),
-    make("tbody", {}, body),
+    make("tbody", body),
   );
 }
 
@@ -48,23 +44,18 @@ function drawTable({ columns, rows }) {
     { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" },
     make(
       "table",
-      {},
       make(
         "thead",
-        {},
         make(
           "tr",
-          {},
           columns.map((name, i) => make("th", { scope: "col", class: align(i) }, name)),
         ),
       ),
       make(
         "tbody",
-        {},
         rows.map((row) =>
           make(
             "tr",
-            {},
             row.map((value, i) => make("td", { class: align(i) }, cell(value))),
           ),
         ),
@@ -79,18 +70,12 @@ function drawFigure(figure) {
   return make(
     "figure",
     { class: figure.kind, "data-figure": figure.id },
-    make("h3", {}, figure.title),
+    make("h3", figure.title),
     KINDS[figure.kind](figure),
-    make("figcaption", {}, figure.note),
+    make("figcaption", figure.note),
   );
 }
 
 function drawFinding({ question, answer, detail }) {
-  return make(
-    "div",
-    { class: "finding" },
-    make("h2", {}, question),
-    make("p", { class: "answer" }, answer),
-    make("p", {}, detail),
-  );
+  return make("div.finding", make("h2", question), make("p.answer", answer), make("p", detail));
 }
