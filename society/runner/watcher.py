@@ -33,20 +33,20 @@ class Watcher:
         return
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
-        """Called when the debates on these items begin. `split` is "evaluation" or "training"."""
+        """Handle the start of the debates on these items. `split` is "evaluation" or "training"."""
 
     def turn(self, turn: Turn, replayed: bool) -> None:
-        """Called when a turn is committed. `replayed`: it was in a store already."""
+        """Handle a committed turn. `replayed`: the turn was already stored."""
 
     def result(self, result: DebateResult) -> None:
-        """Called when a debate ends."""
+        """Handle the end of a debate."""
 
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
-        """Called after an optimizer step, from 1 to `steps`. `agent` is "*" for an adapter that all agents share."""
+        """Handle the end of an optimizer step, from 1 to `steps`. `agent` is "*" for a shared adapter."""
 
 
 class Several(Watcher):
-    """Passes every event to each of several watchers, in their order."""
+    """A watcher that passes every event to several watchers, in order."""
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = tuple(watchers)
