@@ -27,6 +27,7 @@ from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
 from society.scenario.expand import Society, expand
+from society.scenario.load import Source, load_with_warnings
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    scenario: Scenario,
+    scenario: Scenario | Source,
     out: Path | str | None = None,
     *,
     resume: bool = False,
@@ -49,9 +50,10 @@ def run(
 ) -> Run:
     """Run a scenario to its end and return the run in the folder `out` (default: runs/NAME, with a number if taken).
 
-    This works within a running event loop too, as in a notebook. `resume` continues an unfinished run: stored turns
-    are read again, and only missing or failed ones are generated. `reuse` names other runs whose equal turns are
-    copied. `progress` shows the run as it goes: by default in a notebook and on a terminal.
+    `scenario` may also be the YAML file or the dictionary that the scenario is loaded from. The call works within a
+    running event loop, as in a notebook. `resume` continues an unfinished run: stored turns are read again, and only
+    missing or failed ones are generated. `reuse` names other runs whose equal turns are copied. `progress` shows the
+    run as it goes, by default in a notebook and on a terminal.
 
     The first Ctrl-C (in a notebook: interrupt) or SIGTERM finishes and stores the replies under way, then raises
     `Interrupted`, a `KeyboardInterrupt`. The second one stops at once. Signal handlers of the caller stay in place.
@@ -65,7 +67,7 @@ def run(
 
 
 async def run_async(
-    scenario: Scenario,
+    scenario: Scenario | Source,
     out: Path | str | None = None,
     *,
     resume: bool = False,
@@ -81,6 +83,8 @@ async def run_async(
     models.
     """
     watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
+    if not isinstance(scenario, Scenario):
+        scenario = load_with_warnings(scenario)[0]
     society = expand(scenario)
     with interruption.stops_me(), RunFolder(scenario, out, resume) as folder, watcher:
         items = load_items(society)

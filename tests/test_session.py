@@ -74,6 +74,7 @@ def test_plain_data_make_the_scenario_that_a_file_makes(tmp_path: Path) -> None:
     made = society.Scenario.from_dict(DATA)
     assert made == society.load_scenario(path) == society.Scenario(**DATA)
     assert society.Scenario.from_dict(made.model_dump(mode="json", exclude_unset=True)) == made
+    assert rows(society.run(DATA, tmp_path / "data")) == rows(society.run(path, tmp_path / "file"))
     assert rows(society.run(made, tmp_path / "made")) == rows(
         society.run(society.load_scenario(path), tmp_path / "run")
     )
