@@ -22,8 +22,8 @@ from machine import describe_machine
 
 from backends.llama_cpp import LlamaCpp, native
 from backends.llama_cpp.convert import prepare_weights
-from backends.llama_cpp.jobs import Writing
-from backends.llama_cpp.threads import Pace
+from backends.llama_cpp.jobs import Generation
+from backends.llama_cpp.threads import ThreadTuner
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.types import ChatMessage, GenerateRequest, Sampling
@@ -103,8 +103,8 @@ async def batched(slots: int, threads: int, repetition: int, reproducible: bool)
 def limit(path: Path, slots: int, threads: int, workers: int) -> float:
     """Tokens a second of the library alone: full batches at the middle of a reply, nothing sampled."""
     model = native.Model(path, 0)
-    pace = Pace(threads // workers, adapt=False)
-    contexts = [native.Context(model, slots // workers, CONTEXT, pace, False) for _ in range(workers)]
+    tuner = ThreadTuner(threads // workers, adapt=False)
+    contexts = [native.Context(model, slots // workers, CONTEXT, tuner, False) for _ in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(partial(fill, slots // workers), contexts))
         speed = sum(pool.map(partial(step_on, slots // workers), contexts))
@@ -136,7 +136,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
     options.kind = header.quantisation
     clock = Clock()
     clock.watch(native.Context, "decode", "decode")
-    clock.watch(Writing, "advance", "sample")
+    clock.watch(Generation, "advance", "sample")
     clock.watch(native.Vocabulary, "tokenize", "tokenize")
     speeds: dict[str, list[float]] = {}
     for repetition in range(options.repetitions):

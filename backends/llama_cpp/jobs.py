@@ -1,4 +1,4 @@
-"""One request on its way through the scheduler: what it asks for, and what it has so far."""
+"""One request in the scheduler: its prompt, and its result so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from society.core.types import FinishReason, GenerateOutput, Usage
 
 
 class Job(ABC):
-    """A prompt to be computed and something to be done after it. Made and awaited on an asyncio loop."""
+    """A prompt to compute, with work after it. Created and awaited on an asyncio loop."""
 
     def __init__(self, prompt: list[int], adapter: str | None) -> None:
         self.prompt: Tokens = np.array(prompt, np.int32)
@@ -27,10 +27,10 @@ class Job(ABC):
 
     @abstractmethod
     def result(self) -> Any:
-        """What the awaiting side gets."""
+        """Return the result for the awaiting side."""
 
 
-class Writing(Job):
+class Generation(Job):
     """A reply, drawn token by token."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Writing(Job):
         self._reason: FinishReason = "stop"
 
     def advance(self, logits: Logits, ends: frozenset[int], piece: Any) -> bool:
-        """Draw the next token from `logits` [vocabulary]; whether the reply is complete."""
+        """Draw the next token from `logits` [vocabulary]. Return whether the reply is complete."""
         token, logprob = self._sampler.draw(logits, self._choices.allowed if self._choices else None)
         self.next = token
         self._drawn.append(token)
@@ -71,7 +71,7 @@ class Writing(Job):
         return False
 
     def result(self) -> GenerateOutput:
-        """The reply."""
+        """Return the reply."""
         usage = Usage(len(self.prompt), len(self._drawn), self.cached)
         rest = self._choices.rest if self._choices else ()
         return GenerateOutput(self._text.text, self._reason, usage, self._logprob, (*self._drawn, *rest))
@@ -86,5 +86,5 @@ class Scoring(Job):
         self.logprob = 0.0
 
     def result(self) -> tuple[float, int]:
-        """Sum over the reply's tokens, and their number."""
+        """Return the sum over the reply's tokens, and their number."""
         return self.logprob, len(self.reply)

@@ -1,4 +1,4 @@
-"""Whether a GGUF adapter fits a model: looked at in the headers, before native code sees either."""
+"""Checks from the headers whether a GGUF adapter fits a model, before native code reads either."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _find_fault(adapter: GGUFInfo, model: GGUFInfo) -> str:
     if adapter.metadata.get("adapter.type") != "lora":
         return "it is no LoRA"
     if any(key.startswith("adapter.alora.") for key in adapter.metadata):
-        return "it is an activated LoRA, which counts only from its invocation tokens on"
+        return "it is an activated LoRA, which acts only after its invocation tokens"
     if not isinstance(alpha, float) or not math.isfinite(alpha):
         return f"its alpha is {str(alpha)[:40]}"
     if not adapter.shapes:
@@ -38,7 +38,7 @@ def _find_fault(adapter: GGUFInfo, model: GGUFInfo) -> str:
 
 
 def _misfit(name: str, adapter: GGUFInfo, model: GGUFInfo) -> str:
-    """What is wrong with the pair that the matrix `name` belongs to; empty if nothing is."""
+    """Return the fault of the pair of matrices that `name` belongs to, or ""."""
     base, side = name[:-7], name[-7:]
     weight = model.shapes.get(base)
     a, b = (adapter.shapes.get(base + end, ()) for end in _SIDES)
@@ -46,6 +46,7 @@ def _misfit(name: str, adapter: GGUFInfo, model: GGUFInfo) -> str:
         return f"the model has no weight for {name[:80]!r}"
     if len(a) != 2 or len(b) != 2 or len(weight) != 2:
         return f"{base!r} needs two matrices"
-    # Of an embedding both matrices stand the other way round.
-    fits = (b[1], a[1]) == weight and a[0] == b[0] if "token_embd" in base else (a[0], b[1]) == weight and a[1] == b[0]
+    # The matrices of an embedding change roles.
+    first, second = (b[::-1], a) if "token_embd" in base else (a, b)
+    fits = (first[0], second[1]) == weight and first[1] == second[0]
     return "" if fits else f"{base!r} has shape {weight}, the adapter's matrices {a} and {b}"

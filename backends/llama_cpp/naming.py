@@ -1,4 +1,4 @@
-"""Names an opened model by everything that decides what it says."""
+"""The hash of an opened model: everything that determines its replies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from backends.models.gguf_file import GGUFInfo
 def name_model(
     path: Path, info: GGUFInfo, template: str, arguments: Mapping[str, object], config: LlamaCpp, length: int, gpu: bool
 ) -> str:
-    """Return a hash of the loaded file (which may be a conversion), the chat template and its arguments, followed by
-    every option that changes what the same model says.
+    """Return a hash of the loaded file, the chat template and its arguments, followed by options that change replies.
 
-    `length` is the tokens that a slot holds; `gpu` tells whether llama.cpp was built for a GPU.
+    The file may be a conversion. `length`: tokens of a slot; `gpu`: whether llama.cpp was built for a GPU.
     """
     shaped = json.dumps([digest_of(path), template, dict(arguments)], sort_keys=True)
     digest = hashlib.sha256(shaped.encode("utf-8", "surrogatepass")).hexdigest()
@@ -31,6 +30,9 @@ def name_model(
 
 
 def _is_stretched(info: GGUFInfo, length: int) -> bool:
-    """Whether a slot is longer than the model's first context: llama.cpp may then turn positions by other factors."""
+    """Return whether a slot is longer than the model's original context.
+
+    llama.cpp may then scale rotary positions differently.
+    """
     first = info.number("rope.scaling.original_context_length")
     return 0 < first < length

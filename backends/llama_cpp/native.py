@@ -1,6 +1,6 @@
 """The only file that calls llama.cpp: the loaded model, its vocabulary, and a context with its sequences.
 
-Everything here is a thin, checked call. A `Context` belongs to one thread; a `Vocabulary` may be read by all.
+All functions are thin, checked calls. A `Context` belongs to one thread; all threads may read a `Vocabulary`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from backends.llama_cpp.probe import check_loads
 from backends.llama_cpp.sizes import LARGEST_BATCH, most_logits
-from backends.llama_cpp.threads import Pace
+from backends.llama_cpp.threads import ThreadTuner
 from society.core.errors import BackendError, InputError, MissingExtraError
 
 Tokens = NDArray[np.int32]
@@ -31,9 +31,8 @@ _FILE_TYPES = {"q8_0": 7, "bf16": 32}  # LLAMA_FTYPE_MOSTLY_...
 
 @cache
 def library() -> Any:
-    """The llama.cpp bindings, started, with their log going to `logging` at DEBUG."""
-    # By default its threads spin while they wait for each other, and on a machine with other work to do burn the
-    # time that the other threads need.
+    """Return the initialized llama.cpp bindings. Their log goes to `logging` at level DEBUG."""
+    # By default, waiting threads spin. On a busy machine they would take time from the threads that work.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         import llama_cpp
@@ -54,7 +53,7 @@ def _log_callback(lib: Any) -> Any:
 
 
 def requantize(source: Path, target: Path, kind: str, threads: int) -> bool:
-    """Convert the model `source` to weights of this kind in `target`; whether it succeeded."""
+    """Convert the model `source` to weights of this kind in `target`. Return whether it succeeded."""
     check_loads(source)
     lib = library()
     options = lib.llama_model_quantize_default_params()
@@ -63,7 +62,7 @@ def requantize(source: Path, target: Path, kind: str, threads: int) -> bool:
 
 
 class Vocabulary:
-    """Text to tokens and back, as the model has it."""
+    """The model's vocabulary: text to tokens and back."""
 
     def __init__(self, lib: Any, model: Any) -> None:
         self._lib = lib
@@ -77,7 +76,10 @@ class Vocabulary:
         self._pieces: dict[int, bytes] = {}
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Tokens of `text`, nothing added; with `special`, the names of control tokens become those."""
+        """Return the tokens of `text`, with nothing added.
+
+        With `special`, names of control tokens become the tokens.
+        """
         raw = text.encode(errors="replace")
         room = len(raw) + 16
         for _ in range(2):
@@ -86,16 +88,16 @@ class Vocabulary:
             if count >= 0:
                 return list(tokens[:count])
             room = -count
-        raise BackendError("llama.cpp could not tokenise a prompt.")
+        raise BackendError("llama.cpp could not tokenize a prompt.")
 
     def piece(self, token: int) -> bytes:
-        """The bytes that `token` stands for; none for control tokens."""
+        """Return the bytes of `token`; none for control tokens."""
         if token not in self._pieces:
             self._pieces[token] = self._render(token, special=False)
         return self._pieces[token]
 
     def name(self, token: int) -> str:
-        """How `token` is written, control tokens included; "" if there is no such token."""
+        """Return the text of `token`, also of a control token; "" if there is no such token."""
         return self._render(token, special=True).decode(errors="replace") if token >= 0 else ""
 
     def _render(self, token: int, special: bool) -> bytes:
@@ -105,10 +107,10 @@ class Vocabulary:
 
 
 class Model:
-    """The weights in memory, once, with the adapters loaded on them."""
+    """The weights in memory, with the adapters loaded on them."""
 
     def __init__(self, path: Path, gpu_layers: int, vocabulary_only: bool = False) -> None:
-        """Raises `InputError` for a file that llama.cpp crashes on, `BackendError` for one that it refuses."""
+        """Raise `InputError` if llama.cpp crashes on the file, `BackendError` if it refuses the file."""
         self.lib = library()
         check_loads(path)
         options = self.lib.llama_model_default_params()
@@ -121,12 +123,12 @@ class Model:
         self.vocabulary = Vocabulary(self.lib, self.pointer)
 
     def load_adapter(self, path: Path) -> Any:
-        """The LoRA adapter in the GGUF file `path`; it lives as long as the model."""
+        """Return the LoRA adapter in the GGUF file `path`. It lives as long as the model."""
         adapter = self.lib.llama_adapter_lora_init(self.pointer, bytes(path))
         if not adapter:
             raise InputError(f"The adapter {path} does not fit this model.", "Train it on this model, or on its base.")
         if self.lib.llama_adapter_get_alora_n_invocation_tokens(adapter):
-            raise InputError(f"{path} is an activated LoRA, which would always be on here.", "Train a plain LoRA.")
+            raise InputError(f"{path} is an activated LoRA, which would always be active here.", "Train a plain LoRA.")
         return adapter
 
     def close(self) -> None:
@@ -137,12 +139,12 @@ class Model:
 
 
 class Context:
-    """Key-value memory of `slots` sequences of at least `length` tokens each, and the one way to compute.
+    """The KV cache of `slots` sequences of at least `length` tokens each, and the computation on it.
 
-    Every slot has a memory stream of its own: attention over one slot never walks through another's cells.
+    Every slot has a memory stream of its own: attention over one slot never reads another slot's cells.
     """
 
-    def __init__(self, model: Model, slots: int, length: int, pace: Pace, on_gpu: bool) -> None:
+    def __init__(self, model: Model, slots: int, length: int, tuner: ThreadTuner, on_gpu: bool) -> None:
         self.lib = lib = model.lib
         self._vocabulary_size = model.vocabulary.size
         self._batch = _Batch(lib, max(LARGEST_BATCH, slots))
@@ -150,8 +152,8 @@ class Context:
         options.n_ctx, options.n_seq_max, options.kv_unified = slots * length, slots, False
         options.n_batch = options.n_ubatch = self._batch.room
         options.n_outputs_max = most_logits(slots)
-        options.n_threads = options.n_threads_batch = pace.threads
-        self._pace, self._threads = pace, pace.threads
+        options.n_threads = options.n_threads_batch = tuner.threads
+        self._tuner, self._threads = tuner, tuner.threads
         options.offload_kqv = options.op_offload = on_gpu
         self.pointer = lib.llama_init_from_model(model.pointer, options)
         if not self.pointer:
@@ -162,7 +164,7 @@ class Context:
         self._adapter: Any = None
 
     def use(self, adapter: Any) -> None:
-        """Compute with this adapter, or None for the bare base, from now on."""
+        """Switch to this adapter, or to the bare base with None."""
         if adapter is self._adapter:
             return
         lib = self.lib
@@ -173,17 +175,17 @@ class Context:
         self._adapter = adapter
 
     def decode(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> Logits:
-        """Compute `tokens` at `positions` of `slots` (arrays of one length, slots ascending).
+        """Compute `tokens` at `positions` of `slots` (arrays of the same length, slots ascending).
 
-        Gives the logits where `wanted`, [number wanted, vocabulary]; they hold until the next call.
+        Return the logits of the `wanted` rows [number wanted, vocabulary]. They are valid until the next call.
         """
         self._batch.fill(tokens, positions, slots, wanted)
-        self._set_threads(self._pace.threads)
+        self._set_threads(self._tuner.threads)
         started = time.perf_counter()
         status = self.lib.llama_decode(self.pointer, self._batch.native)
         if status:
             raise BackendError(f"llama.cpp could not compute a batch (status {status}).")
-        self._pace.note(len(tokens), time.perf_counter() - started)
+        self._tuner.record(len(tokens), time.perf_counter() - started)
         shape = (int(np.count_nonzero(wanted)), self._vocabulary_size)
         if not shape[0]:
             return np.empty(shape, np.float32)
@@ -195,17 +197,17 @@ class Context:
             self._threads = threads
 
     def cut(self, slot: int, length: int) -> bool:
-        """Forget all but the first `length` tokens of `slot`; False if the model's memory cannot do that."""
+        """Remove all but the first `length` tokens of `slot`. Return False if the model's memory cannot do that."""
         return bool(self.lib.llama_memory_seq_rm(self._memory, slot, length, -1))
 
     def save(self, slot: int) -> NDArray[np.uint8]:
-        """A copy of what `slot` remembers."""
+        """Return a copy of the memory of `slot`."""
         state = np.empty(self.lib.llama_state_seq_get_size(self.pointer, slot), np.uint8)
         self.lib.llama_state_seq_get_data(self.pointer, _bytes(state), state.size, slot)
         return state
 
     def restore(self, slot: int, state: NDArray[np.uint8]) -> bool:
-        """Make `slot` remember `state` and nothing else; False if that failed (the slot is then empty)."""
+        """Replace the memory of `slot` by `state`. Return False if that fails; the slot is then empty."""
         done = bool(self.lib.llama_state_seq_set_data(self.pointer, _bytes(state), state.size, slot))
         return done or (self.cut(slot, 0) and False)
 
@@ -221,7 +223,7 @@ def _bytes(array: NDArray[np.uint8]) -> Any:
 
 
 class _Batch:
-    """A `llama_batch` over arrays that numpy fills: one sequence id a token, `room` tokens at most."""
+    """A `llama_batch` over numpy arrays: one sequence id per token, at most `room` tokens."""
 
     def __init__(self, lib: Any, room: int) -> None:
         self.room = room
@@ -240,7 +242,7 @@ class _Batch:
         )
 
     def fill(self, tokens: Sequence[int] | Tokens, positions: Any, slots: Any, wanted: Any) -> None:
-        """Put one token a row into the batch."""
+        """Fill the batch with one token per row."""
         count = len(tokens)
         self.native.n_tokens = count
         self._tokens[:count], self._positions[:count] = tokens, positions

@@ -1,11 +1,11 @@
-"""Lets a process of its own load a model file first: what llama.cpp dies of, in a file from a stranger, kills that one.
+"""Loads a model file in a child process first, because llama.cpp may crash on an untrusted file.
 
-llama.cpp ends the process for what it did not expect in a file (a failed check of its own, or a crash), and no look at
-the header from outside knows all of that. A file that has been loaded and computed with once is remembered in the
-cache, by its contents and llama.cpp's version.
+llama.cpp ends the process if a file violates its expectations (by a failed assertion or a crash), and a check of the
+header cannot find all such files. The cache stores which files have been loaded and computed with, by their contents
+and llama.cpp's version.
 
-    check_loads   the parent's end
-    main          the child's: `python -m backends.llama_cpp.probe FILE`
+    check_loads   the parent's side
+    main          the child's side: `python -m backends.llama_cpp.probe FILE`
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from backends.llama_cpp.native import Model
 
 CHILD = "SOCIETY_PROBE"
-"""Set in the child's environment: it is the one that may die."""
+"""Environment variable that marks the child process."""
 START_SECONDS, SECONDS_A_GIGABYTE = 60, 60
-"""How long the child may take; a slow disk reads a gigabyte in ten seconds."""
+"""Time limit of the child, in seconds. A slow disk reads a gigabyte in ten seconds."""
 ERROR = 1
-"""The child's status for an error of ours, which is told again, and better, where the model is needed."""
+"""The child's exit status for a reported error. Opening the model reports the same error with more details."""
 LENGTH = 16
-"""Tokens of a slot of the context that is tried."""
+"""Tokens of a slot of the test context."""
 EVERY_BYTE = " ".join(map(chr, [*range(1, 0x800), *range(0x800, 0xD800, 0x400), *range(0xE000, 0x110000, 0x1000)]))
 TEXTS = ("Hello, world! 1 + 1 = 2.", "<|im_start|>user\nHello.<|im_end|>\n", "a" * 100, "\n\n  \t", EVERY_BYTE)
 
@@ -61,8 +61,8 @@ def _memo(path: Path) -> Path:
 
 
 def _try(path: Path) -> str | None:
-    """How the child that loads the file dies; None if it lives."""
-    # -P: modules do not come from wherever we are; no backtrace: llama.cpp would call a debugger for it
+    """Return how the child process ends; None if it loads the file without a crash."""
+    # -P: do not import modules from the current folder. No backtrace: llama.cpp would start a debugger.
     command = [sys.executable, "-P", "-m", __name__, str(path.resolve())]
     environment = os.environ | {CHILD: "1", "GGML_NO_BACKTRACE": "1"}
     seconds = START_SECONDS + SECONDS_A_GIGABYTE * path.stat().st_size / 1e9
@@ -80,7 +80,7 @@ def _try(path: Path) -> str | None:
 
 
 def main(path: Path) -> None:
-    """Do with the model, on the CPU, all that a backend and a dry run do with one."""
+    """Use the model on the CPU as a backend and a dry run do."""
     from backends.llama_cpp.native import Model
 
     for vocabulary_only in (True, False):
@@ -95,9 +95,9 @@ def _compute(model: Model) -> None:
     import numpy as np
 
     from backends.llama_cpp.native import Context
-    from backends.llama_cpp.threads import Pace
+    from backends.llama_cpp.threads import ThreadTuner
 
-    context = Context(model, 2, LENGTH, Pace(1, adapt=False), on_gpu=False)
+    context = Context(model, 2, LENGTH, ThreadTuner(1, adapt=False), on_gpu=False)
     tokens = np.linspace(0, model.vocabulary.size - 1, 2 * LENGTH).astype(np.int32)
     positions, slots = np.tile(np.arange(LENGTH), 2), np.repeat([0, 1], LENGTH)
     context.decode(tokens, positions, slots, positions == LENGTH - 1)

@@ -1,8 +1,8 @@
-"""Logits to the next token, in numpy: one request's rules, its own random numbers, its log-probability.
+"""Sampling in numpy: logits to the next token and its log-probability, with the request's own random numbers.
 
-The order of the rules is the one transformers has: repeat penalty (over prompt and reply), temperature,
-top_k, top_p, min_p. Nothing sorts a whole vocabulary: the few tokens above a small probability are taken
-first, and more only if these are fewer than top_k or hold less of the mass than top_p: the result is exact.
+The order is that of transformers: repeat penalty (over prompt and reply), temperature, top_k, top_p, min_p. The
+vocabulary is never sorted as a whole: the few tokens above a small probability are selected first, and more only if
+these are fewer than top_k or have less probability mass than top_p. The result is exact.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from society.core.types import Sampling
 
 _Places = NDArray[np.intp]
 _FLOORS = (1e-5, 1e-8)
-_NOTHING = 1e-30  # the weight of a token that is never drawn
-_ROUNDING = 1e-3  # a logit's floor lies so much below that of its weight
+_NOTHING = 1e-30  # weight of a token that is never drawn
+_ROUNDING = 1e-3  # margin of a logit's floor below the floor of its weight
 _BLOCK = 512
 
 
@@ -34,7 +34,7 @@ class Sampler:
         self._seen = set(map(int, prompt)) if sampling.repeat_penalty != 1.0 else None
 
     def draw(self, logits: Logits, allowed: Tokens | None = None) -> tuple[int, float]:
-        """The next token, one of `allowed` if given, and its log-probability under the bare model.
+        """Return the next token, one of `allowed` if given, and its log-probability under the bare model.
 
         `logits` has shape [vocabulary] and is not changed.
         """
@@ -46,7 +46,7 @@ class Sampler:
         return token, float(logits[token]) - log_total
 
     def _choose(self, logits: Logits, top: float, allowed: Tokens | None) -> int:
-        """`top` is the largest of `logits`."""
+        """Return the next token. `top`: the maximum of `logits`."""
         rules = self._rules
         if self._seen or allowed is not None:
             logits = self._adjust(logits, allowed)
@@ -58,7 +58,7 @@ class Sampler:
         return self._pick(*_leading(logits, top, rules))
 
     def _adjust(self, logits: Logits, allowed: Tokens | None) -> Logits:
-        """The logits after the repeat penalty (Keskar et al. 2019, 4.1), all but `allowed` ruled out."""
+        """Return the logits after the repeat penalty (Keskar et al. 2019, section 4.1), with only `allowed` left."""
         logits = logits.copy()
         if self._seen:
             seen = np.fromiter(self._seen, np.intp)
@@ -71,13 +71,16 @@ class Sampler:
         return logits
 
     def _pick(self, tokens: Tokens, weights: Logits) -> int:
-        """One of these tokens, drawn in proportion to its weight."""
+        """Draw one of these tokens in proportion to its weight."""
         sums = np.cumsum(weights, dtype=np.float64)
         at = int(np.searchsorted(sums, self._random() * sums[-1], side="right"))
         return int(tokens[min(at, len(tokens) - 1)])
 
     def _pick_any(self, weights: Logits) -> int:
-        """The same over a whole vocabulary: first a block of tokens, then one in it; much cheaper than one long sum."""
+        """Draw a token of the whole vocabulary: first a block, then a token in it.
+
+        One long sum would be much slower.
+        """
         sums = np.cumsum(np.add.reduceat(weights, np.arange(0, len(weights), _BLOCK)), dtype=np.float64)
         point = self._random() * sums[-1]
         block = min(int(np.searchsorted(sums, point, side="right")), len(sums) - 1)
@@ -88,13 +91,13 @@ class Sampler:
 
 
 def _weigh(logits: Logits, top: float, rules: Sampling) -> Logits:
-    """Probabilities at the temperature, all divided by that of the likeliest token, whose logit is `top`."""
+    """Return probabilities at the temperature, relative to the most likely token, whose logit is `top`."""
     weights: Logits = np.exp((logits - np.float32(top)) * np.float32(1 / rules.temperature))
     return weights
 
 
 def _leading(logits: Logits, top: float, rules: Sampling) -> tuple[Tokens, Logits]:
-    """The tokens that top_k, top_p and min_p leave, likeliest first, and their weights."""
+    """Return the tokens that top_k, top_p and min_p leave, the most likely first, and their weights."""
     if rules.top_k > 0:
         tokens = _largest(logits, top, rules)
         weights = _weigh(logits[tokens], top, rules)
@@ -110,7 +113,7 @@ def _leading(logits: Logits, top: float, rules: Sampling) -> tuple[Tokens, Logit
 
 
 def _largest(logits: Logits, top: float, rules: Sampling) -> _Places:
-    """At least the `top_k` likeliest tokens, in ascending order."""
+    """Return at least the `top_k` most likely tokens, in ascending order."""
     tokens = _above(logits, top, rules, _FLOORS[0])
     if len(tokens) < rules.top_k < len(logits):
         tokens = np.sort(np.argpartition(logits, -rules.top_k)[-rules.top_k :])
@@ -118,7 +121,7 @@ def _largest(logits: Logits, top: float, rules: Sampling) -> _Places:
 
 
 def _nucleus(logits: Logits, top: float, rules: Sampling) -> tuple[_Places, Logits, float]:
-    """At least the tokens that top_p and min_p leave, their weights, and the weight of the whole vocabulary."""
+    """Return at least the tokens that top_p and min_p leave, their weights, and the whole vocabulary's weight."""
     whole = float(_weigh(logits, top, rules).sum()) if rules.top_p < 1 else 0.0
     for floor in (*_FLOORS, 0.0) if rules.top_p < 1 else (rules.min_p,):
         tokens = _above(logits, top, rules, floor)
@@ -129,14 +132,14 @@ def _nucleus(logits: Logits, top: float, rules: Sampling) -> tuple[_Places, Logi
 
 
 def _above(logits: Logits, top: float, rules: Sampling, floor: float) -> _Places:
-    """The tokens of at least this weight: a comparison costs a third of an exponential, and sorting far more."""
+    """Return the tokens of at least this weight. Comparing logits takes a third of the time of an exponential."""
     if floor <= 0:
         return np.arange(len(logits))
     return np.flatnonzero(logits >= np.float32(top + rules.temperature * math.log(floor) - _ROUNDING))
 
 
 def log_probabilities(logits: Logits, tokens: Sequence[int] | Tokens) -> float:
-    """Sum of the natural log-probabilities of `tokens` [n] under `logits` [n, vocabulary]."""
+    """Return the sum of the natural log-probabilities of `tokens` [n] under `logits` [n, vocabulary]."""
     top = logits.max(axis=1)
     log_total = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     return float((logits[np.arange(len(tokens)), tokens] - log_total).sum())
@@ -144,9 +147,9 @@ def log_probabilities(logits: Logits, tokens: Sequence[int] | Tokens) -> float:
 
 @dataclass(slots=True)
 class Choices:
-    """Which tokens may come next when the reply must be one of a few: a tree over their tokens.
+    """The choices of a reply as a tree over their tokens, which gives the tokens that may come next.
 
-    A choice that is the beginning of a longer one ends with `end`, the mark that ends a turn.
+    A choice that is a prefix of a longer one ends with `end`, the token that ends a turn.
     """
 
     end: int
@@ -155,7 +158,7 @@ class Choices:
 
     @classmethod
     def of(cls, choices: Iterable[Sequence[int]], end: int) -> Choices:
-        """The tree over these token sequences."""
+        """Return the tree over these token sequences."""
         root: dict[int, dict] = {}  # type: ignore[type-arg]
         depth = 0
         for tokens in choices:
@@ -172,10 +175,10 @@ class Choices:
 
     @property
     def rest(self) -> tuple[int, ...]:
-        """The tokens of a complete choice that were not drawn, because nothing else could follow."""
+        """The tokens of a complete choice that were not drawn, because no other could follow."""
         return tuple(self._node)
 
     def advance(self, token: int) -> bool:
-        """Take one of the allowed tokens; whether the choice is complete."""
+        """Follow one of the allowed tokens. Return whether the choice is complete."""
         self._node = self._node[token]
         return token == self.end or list(self._node) == [self.end]

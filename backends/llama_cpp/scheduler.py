@@ -1,16 +1,16 @@
-"""Continuous batching: one thread owns the context and computes whatever is ready, many sequences at a time.
+"""Continuous batching: one thread owns the context and computes all ready sequences together.
 
-A job takes a slot as soon as one is free and gives it back as soon as it is done. Its prompt, all but the
-last token, is computed alone, from the longest prefix that is already known under its adapter; that last
-token, and then each drawn token, is computed together with one token of every other slot.
+A job takes a slot as soon as one is free, and frees it as soon as it is done. Its prompt, except the last token, is
+computed alone, starting from the longest known prefix under its adapter. The last token, and then each drawn token, is
+computed together with one token of every other slot.
 
-What llama.cpp rewards, measured: slots in ascending order and without gaps (each gap costs a pass over the
-weights), so a job takes the slot next to those of its adapter and is moved there when a gap opens; few
-changes of adapter (each costs some milliseconds), so an adapter keeps its turn for a few steps.
+Two measurements of llama.cpp shape the schedule. Slots should be in ascending order without gaps, since each gap costs
+a pass over the weights: a job takes the slot next to those of its adapter, and moves there when a gap opens. Changes of
+adapter should be few, since each takes some milliseconds: an adapter stays active for a few steps.
 
-With `reproducible`, a result may depend on nothing but its request. Prompts are computed in chunks that end
-at fixed positions and only whole chunks (or whole prompts) are reused; every batch of replies has exactly `BLOCK`
-rows, the free ones filled with a token that is forgotten afterwards; and no batch is a single token.
+With `reproducible`, a result depends only on its request. Prompts are computed in chunks that end at fixed positions,
+and only whole chunks or whole prompts are reused. Every batch of replies has exactly `BLOCK` rows; free rows hold a
+token that is removed afterwards. No batch is a single token.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.llama_cpp.cache import Kept, Shelf, Slot, common_prefix
-from backends.llama_cpp.jobs import Job, Scoring, Writing
+from backends.llama_cpp.cache import CachedPrefix, PrefixCache, Slot, common_prefix
+from backends.llama_cpp.jobs import Generation, Job, Scoring
 from backends.llama_cpp.native import Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
 from backends.llama_cpp.sizes import BLOCK, CHUNK, LARGEST_BATCH
@@ -35,20 +35,22 @@ from society.core.errors import BackendError, SocietyError
 
 log = logging.getLogger(__name__)
 
-TURN = 8
-"""Steps that an adapter keeps its turn for, if others wait."""
-WORTHWHILE = 8
-"""Known tokens that are worth copying or keeping."""
+ADAPTER_STEPS = 8
+"""Number of steps that an adapter stays active while others wait."""
+MIN_REUSE = 8
+"""Minimum number of known tokens that are copied or cached."""
 
 
 class Scheduler:
     """Runs jobs on one context. The public methods may be called from other threads."""
 
-    def __init__(self, model: Model, context: Context, slots: int, length: int, shelf: int, reproducible: bool) -> None:
+    def __init__(
+        self, model: Model, context: Context, slots: int, length: int, cache_bytes: int, reproducible: bool
+    ) -> None:
         self._model, self._context = model, context
         self._reproducible = reproducible
         self._slots = [Slot(index, np.zeros(length, np.int32)) for index in range(slots)]
-        self._shelf = Shelf(shelf)
+        self._prefixes = PrefixCache(cache_bytes)
         self._adapters: dict[str | None, Any] = {None: None}
         self._waiting: list[Job] = []
         self._done: list[tuple[Job, Any]] = []
@@ -63,7 +65,7 @@ class Scheduler:
     # Called from other threads.
 
     def submit(self, job: Job) -> None:
-        """Hand in a job; its future is resolved on its own loop."""
+        """Queue a job. Its future is resolved on its own loop."""
         self._send(job)
 
     def call(self, function: Callable[[], object]) -> Future[None]:
@@ -91,11 +93,11 @@ class Scheduler:
         self._adapters[name] = adapter
 
     def knows(self, adapter: str | None) -> bool:
-        """Whether that adapter has been added."""
+        """Return whether the adapter has been added."""
         return adapter in self._adapters
 
     def close(self) -> None:
-        """Stop the worker, fail what is unfinished, and wait until the thread has ended."""
+        """Stop the worker, fail unfinished jobs, and wait for the end of the thread."""
         self._inbox.put(None)
         self._thread.join()
 
@@ -114,7 +116,7 @@ class Scheduler:
         self._fail(end)
 
     def _receive(self) -> bool:
-        """Take what was handed in, waiting for it when there is nothing else to do; False when closing."""
+        """Take queued jobs and calls, and wait for them if there is no other work. Return False when closing."""
         idle = not self._waiting and not any(slot.job for slot in self._slots)
         with contextlib.suppress(queue.Empty):
             while True:
@@ -129,15 +131,15 @@ class Scheduler:
         return True
 
     def _post(self) -> None:
-        """Resolve the futures of finished jobs, one message to a loop."""
+        """Resolve the futures of finished jobs, with one message per loop."""
         for loop in {job.loop for job, _ in self._done}:
             mine = [(job.future, outcome) for job, outcome in self._done if job.loop is loop]
-            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits for the result
                 loop.call_soon_threadsafe(_resolve, mine)
         self._done.clear()
 
     def _fail(self, end: SocietyError) -> None:
-        """Fail everything unfinished with `end`, and everything that is handed in later."""
+        """Fail all unfinished jobs with `end`, and all that are queued later."""
         with self._lock:
             self._end = end
         with contextlib.suppress(queue.Empty):
@@ -151,10 +153,10 @@ class Scheduler:
         self._done.extend((job, end) for job in jobs)
         self._post()
 
-    # Admission: a slot, and as much of the prompt as is known already.
+    # Admission: a slot, and the known part of the prompt.
 
     def _admit(self) -> None:
-        """Give free slots to waiting jobs, first come first served, those of one adapter together."""
+        """Give free slots to waiting jobs in order of arrival, those of one adapter together."""
         for slot in self._slots:
             if slot.job and slot.job.cancelled:
                 slot.job = None
@@ -163,7 +165,7 @@ class Scheduler:
         admitted = self._waiting[:free]
         for job in sorted(admitted, key=lambda job: (job.adapter != self._adapter, job.adapter or "")):
             self._start(job)
-            self._waiting.remove(job)  # not before: a crash must find it somewhere
+            self._waiting.remove(job)  # not before: after a crash, the job must be found and failed
 
     def _start(self, job: Job) -> None:
         slot = self._free_slot(job.adapter)
@@ -178,20 +180,20 @@ class Scheduler:
         return min((slot for slot in self._slots if not slot.job), key=self._rank(adapter))
 
     def _rank(self, adapter: str | None) -> Callable[[Slot], int]:
-        """Orders the slots for `adapter`: each adapter in use fills up from a place of its own."""
+        """Return a sort key of slots for `adapter`: each active adapter fills slots from a start of its own."""
         jobs = (slot.job for slot in self._slots if slot.job)
         used = sorted({job.adapter or "" for job in jobs} | {adapter or ""})
         start = used.index(adapter or "") * len(self._slots) // len(used)
         return lambda slot: (slot.index - start) % len(self._slots)
 
     def _reuse(self, slot: Slot, adapter: str | None, prompt: Tokens) -> int:
-        """Put the longest known prefix of `prompt` into `slot`; its length in tokens."""
-        sources: list[Slot | Kept] = [slot, *self._slots, *self._shelf]
+        """Put the longest known prefix of `prompt` into `slot`. Return its length in tokens."""
+        sources: list[Slot | CachedPrefix] = [slot, *self._slots, *self._prefixes]
         usable = [(self._usable(source, prompt) if source.adapter == adapter else 0, source) for source in sources]
         length, source = max(usable, key=lambda pair: pair[0])
-        if length < WORTHWHILE:
+        if length < MIN_REUSE:
             length = 0
-        if source is not slot or slot.length - length >= WORTHWHILE:
+        if source is not slot or slot.length - length >= MIN_REUSE:
             self._keep(slot)
         if length and source is not slot:
             length = self._copy(source, slot, length)
@@ -199,8 +201,8 @@ class Scheduler:
         slot.adapter = adapter
         return slot.length
 
-    def _usable(self, source: Slot | Kept, prompt: Tokens) -> int:
-        """How many tokens of `prompt` need not be computed if `source` is at hand."""
+    def _usable(self, source: Slot | CachedPrefix, prompt: Tokens) -> int:
+        """Return the number of tokens of `prompt` that need not be computed, given `source`."""
         length = common_prefix(source.known, prompt)
         if not self._reproducible or length == len(prompt) == source.stable:
             return length
@@ -208,16 +210,16 @@ class Scheduler:
         return length - length % CHUNK
 
     def _keep(self, slot: Slot) -> None:
-        """Put a copy of what `slot` knows on the shelf."""
-        if slot.length >= WORTHWHILE and self._shelf.room:
+        """Add a copy of the memory of `slot` to the prefix cache."""
+        if slot.length >= MIN_REUSE and self._prefixes.room:
             known = slot.known.copy()
-            self._shelf.put(Kept(slot.adapter, known, slot.stable, self._context.save(slot.index)))
+            self._prefixes.put(CachedPrefix(slot.adapter, known, slot.stable, self._context.save(slot.index)))
 
-    def _copy(self, source: Slot | Kept, slot: Slot, length: int) -> int:
-        """Make `slot` know what `source` does; `length`, or 0 if the model's memory does not allow it."""
-        if isinstance(source, Kept):
-            self._shelf.touch(source)
-        state = source.state if isinstance(source, Kept) else self._context.save(source.index)
+    def _copy(self, source: Slot | CachedPrefix, slot: Slot, length: int) -> int:
+        """Copy the memory of `source` into `slot`. Return `length`, or 0 if the model's memory does not allow it."""
+        if isinstance(source, CachedPrefix):
+            self._prefixes.touch(source)
+        state = source.state if isinstance(source, CachedPrefix) else self._context.save(source.index)
         slot.length = 0
         if not self._context.restore(slot.index, state):
             return 0
@@ -226,7 +228,7 @@ class Scheduler:
         return length
 
     def _cut(self, slot: Slot, length: int) -> None:
-        """Forget all but the first `length` tokens, or all where the model's memory cannot forget a part."""
+        """Remove all but the first `length` tokens, or all if the model's memory cannot remove a part."""
         if length < slot.length and not self._context.cut(slot.index, length):
             self._context.cut(slot.index, length := 0)
         slot.truncate(length)
@@ -252,8 +254,11 @@ class Scheduler:
         return logits
 
     def _compute_beside(self, slot: Slot, token: Tokens, wanted: bool) -> Any:
-        """The same for one token, with one of a neighbour, who forgets it, beside it. Alone, llama.cpp would sum up its
-        attention in as many parts as there are threads, and the result would depend on their number."""
+        """Compute one token together with one of a neighbour slot, which is removed afterwards.
+
+        For a single token, llama.cpp would sum up attention in one part per thread, and the result would depend on the
+        number of threads.
+        """
         neighbours = [other for other in self._slots if abs(other.index - slot.index) == 1]
         other = min(neighbours, key=lambda other: other.job is not None)
         pair = sorted((slot, other), key=lambda one: one.index)
@@ -261,18 +266,18 @@ class Scheduler:
         mine = [one is slot for one in pair]
         logits = self._context.decode(np.where(mine, token, 0), positions, rows, np.logical_and(mine, wanted))
         slot.append(token, 1)
-        self._forget_last(other)
+        self._remove_last(other)
         return logits
 
     def _score(self, slot: Slot, job: Scoring) -> None:
-        """Sum up a reply's log-probability: each token is judged where the one before it was computed."""
+        """Compute a reply's log-probability. Each token is scored with the logits of the token before it."""
         given = np.concatenate([job.prompt[-1:], job.reply[:-1]])
         for start in range(0, len(given), CHUNK):
             logits = self._compute(slot, given[start : start + CHUNK], wanted=True)
             job.logprob += log_probabilities(logits, job.reply[start : start + CHUNK])
         self._finish(slot)
 
-    # A step: one token of every slot that has the turn.
+    # A step: one token of every slot of the active adapter.
 
     def _step(self) -> None:
         adapter = self._next_adapter()
@@ -290,11 +295,11 @@ class Scheduler:
                 self._advance(block, inside)
 
     def _next_adapter(self) -> str | None:
-        """Whose turn it is: the same adapter's for some steps, then the next one's."""
+        """Return the adapter of the next step: the same one for some steps, then the next one."""
         used = sorted({slot.job.adapter or "" for slot in self._slots if slot.job})
         current = self._adapter or ""
         self._turn += 1
-        if used and (current not in used or (self._turn > TURN and len(used) > 1)):
+        if used and (current not in used or (self._turn > ADAPTER_STEPS and len(used) > 1)):
             self._turn = 1
             current = next((name for name in used if name > current), used[0])
         return current or None
@@ -304,7 +309,7 @@ class Scheduler:
         self._adapter = adapter
 
     def _close_gap(self, slots: list[Slot], adapter: str | None) -> list[Slot]:
-        """Move the outermost job into a gap, if there is one that no waiting job will fill."""
+        """Move the outermost job into a gap, unless a waiting job will fill the gap."""
         rank = self._rank(adapter)
         last = max(slots, key=rank)
         gap = min((slot for slot in self._slots if not slot.job), key=rank, default=last)
@@ -321,32 +326,32 @@ class Scheduler:
         return slots
 
     def _advance(self, rows: list[Slot], active: list[Slot]) -> None:
-        """Compute one token for every row and draw the next for the active ones; the others forget theirs."""
+        """Compute one token for every row, and draw the next token of active slots. Tokens of others are removed."""
         jobs = {slot.index: slot.job for slot in active}
-        tokens = [job.next if isinstance(job := jobs.get(slot.index), Writing) else 0 for slot in rows]
+        tokens = [job.next if isinstance(job := jobs.get(slot.index), Generation) else 0 for slot in rows]
         positions = [slot.length for slot in rows]
-        # A batch's shape is the shape of its logits, too.
+        # In reproducible mode all rows need logits: the shape of a batch includes that of its logits.
         wanted = [self._reproducible or slot.index in jobs for slot in rows]
         logits = self._context.decode(tokens, positions, [slot.index for slot in rows], wanted)
         for slot, token in zip(rows, tokens, strict=True):
             if slot.index in jobs:
                 slot.append(token, 1)
             else:
-                self._forget_last(slot)
+                self._remove_last(slot)
         computed = (slot for slot, is_wanted in zip(rows, wanted, strict=True) if is_wanted)
         for row, slot in zip(logits, computed, strict=True):
             if slot.index in jobs:
                 self._draw(slot, row)
 
-    def _forget_last(self, slot: Slot) -> None:
-        """Take back a row that only filled the batch."""
+    def _remove_last(self, slot: Slot) -> None:
+        """Remove a token that only filled the batch."""
         if not self._context.cut(slot.index, slot.length):
             self._context.cut(slot.index, 0)
             slot.truncate(0)
 
     def _draw(self, slot: Slot, logits: Any) -> None:
         vocabulary = self._model.vocabulary
-        if isinstance(slot.job, Writing) and slot.job.advance(logits, vocabulary.ends, vocabulary.piece):
+        if isinstance(slot.job, Generation) and slot.job.advance(logits, vocabulary.ends, vocabulary.piece):
             self._finish(slot)
 
     def _finish(self, slot: Slot) -> None:
@@ -356,7 +361,7 @@ class Scheduler:
 
 
 def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    """Give each future its result or its exception, unless it was cancelled."""
+    """Set the result or the exception of each future, unless it was cancelled."""
     for future, outcome in outcomes:
         if future.done():
             continue

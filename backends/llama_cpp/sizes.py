@@ -1,4 +1,4 @@
-"""How large things are in memory: known from a model's header, before anything loads."""
+"""Sizes of weights, slots and buffers in memory, known from a model's header before anything loads."""
 
 from __future__ import annotations
 
@@ -13,47 +13,51 @@ from backends.llama_cpp.convert import weights_size
 from backends.models.gguf_file import GGUFInfo
 
 DEFAULT_CONTEXT = 2048
-"""Tokens of a slot where no scenario says what it needs."""
+"""Tokens of a slot without a scenario."""
 MOST_SLOTS = 144
+"""Maximum number of slots by default."""
 FEWEST_ROWS = 32
-"""Slots that a worker has at least, where there are several: smaller batches cost more than waiting threads."""
+"""Minimum number of slots of each of several workers: smaller batches cost more than waiting threads."""
 BLOCK = 16
-"""Rows of every batch in reproducible mode: a worker's slots come in whole blocks."""
+"""Rows of every batch in reproducible mode; a worker's slots are a multiple of it."""
 STEP = 256
-"""llama.cpp makes slots in multiples of so many tokens."""
+"""Granularity of llama.cpp's slots, in tokens."""
 LARGEST_BATCH = 512
-"""Tokens of prompts that are computed in one go."""
+"""Maximum tokens of prompts in one batch."""
 USUAL_VOCABULARY = 1 << 17
-"""Words of a model whose header does not say how many there are."""
+"""Assumed size of the vocabulary if the header does not give it."""
 CHUNK = 64
-"""Tokens of a prompt computed in one go in reproducible mode, and of a reply that is scored."""
-_SHARE = 3  # of the free memory, one part in so many is for the slots
+"""Tokens of a chunk: of a prompt in reproducible mode, and of a reply that is scored."""
+_SHARE = 3  # a third of the free memory is for the slots
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens a slot holds, the number of workers and of slots of each, bytes of one token's keys and values, and of
-    all that is computed."""
+    """The sizes of a context."""
 
     length: int
+    """Tokens of a slot."""
     workers: int
     rows: int
+    """Slots of each worker."""
     token_bytes: int
+    """Bytes of the keys and values of one token."""
     buffer_bytes: int
+    """Bytes of the working buffers."""
 
     @property
     def slots(self) -> int:
-        """Slots of all workers together."""
+        """Number of slots of all workers."""
         return self.workers * self.rows
 
     @property
     def context_bytes(self) -> int:
-        """Bytes of all slots together."""
+        """Bytes of all slots."""
         return self.slots * self.length * self.token_bytes
 
 
 def find_sizes(config: LlamaCpp, info: GGUFInfo) -> Sizes:
-    """What the options, the model and the free memory make of a context: at most `MOST_SLOTS` slots by default."""
+    """Return the sizes of a context for the options, the model and the free memory."""
     length = round_up(config.context or min(DEFAULT_CONTEXT, info.context_length or DEFAULT_CONTEXT), STEP)
     token_bytes = _token_bytes(info)
     slots = config.slots or _affordable(length * token_bytes)
@@ -63,7 +67,7 @@ def find_sizes(config: LlamaCpp, info: GGUFInfo) -> Sizes:
 
 
 def find_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) -> Memory:
-    """Weights, slots, adapters and working memory, in bytes."""
+    """Return the bytes of weights, slots, adapters and working buffers."""
     sizes = find_sizes(config, info)
     weights = weights_size(config.requantize, info)
     loras = sum(path.stat().st_size for path in adapters if path.is_file())
@@ -71,12 +75,12 @@ def find_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) -> M
 
 
 def round_up(number: int, step: int) -> int:
-    """The next multiple of `step`."""
+    """Return the next multiple of `step`."""
     return -(-number // step) * step
 
 
 def _token_bytes(info: GGUFInfo) -> int:
-    """Keys and values of one token in every layer, 2 bytes a number."""
+    """Return the bytes of one token's keys and values in all layers, with 2 bytes per number."""
     heads = info.number("attention.head_count")
     width = info.number("attention.key_length") or info.number("embedding_length") // max(heads, 1)
     numbers = 2 * info.number("block_count") * (info.number("attention.head_count_kv") or heads) * width
@@ -84,32 +88,32 @@ def _token_bytes(info: GGUFInfo) -> int:
 
 
 def _workers(config: LlamaCpp, slots: int) -> int:
-    """How many batches are computed side by side: on a GPU one, else as many as have threads and rows enough."""
+    """Return the number of workers: 1 on a GPU, otherwise as many as have enough threads and rows."""
     if config.gpu_layers:
         return 1
     return max(1, min(config.threads or os.cpu_count() or 1, slots // FEWEST_ROWS))
 
 
 def most_logits(rows: int) -> int:
-    """Tokens of a batch whose logits may be wanted."""
+    """Return the maximum number of tokens of a batch with logits."""
     return max(rows, CHUNK)
 
 
 def _buffer_bytes(info: GGUFInfo, rows: int) -> int:
-    """What a worker's batch takes while it is computed, 4 bytes a number: activations, and logits computed and kept."""
+    """Return the bytes of a worker's buffers, with 4 bytes per number: activations, and logits twice."""
     vocabulary = info.number("vocab_size") or USUAL_VOCABULARY
     widest = max(info.number("feed_forward_length"), info.number("embedding_length"))
     return 4 * (2 * most_logits(rows) * vocabulary + 4 * LARGEST_BATCH * widest)
 
 
 def free_memory() -> int | None:
-    """Bytes that a program may still take, as far as the system says."""
+    """Return the free memory in bytes; None if the system does not report it."""
     found = [size for size in (_available(), _left_in_group()) if size is not None]
     return min(found, default=None)
 
 
 def _available() -> int | None:
-    """What Linux counts as available; elsewhere what lies idle."""
+    """Return the available memory on Linux, and the unused memory on other systems."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -118,12 +122,12 @@ def _available() -> int | None:
         pass
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):  # this system does not say
+    except (ValueError, OSError):  # this system does not report it
         return None
 
 
 def _left_in_group() -> int | None:
-    """What a container may still take (cgroup v2)."""
+    """Return the memory that a container may still use (cgroup v2)."""
     folder = Path("/sys/fs/cgroup")
     try:
         return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
@@ -132,6 +136,6 @@ def _left_in_group() -> int | None:
 
 
 def _affordable(slot_bytes: int) -> int:
-    """As many slots as a third of the free memory holds, at least 1."""
+    """Return the number of slots that fit into a third of the free memory, at least 1."""
     free = free_memory()
     return MOST_SLOTS // 2 if free is None else max(1, min(MOST_SLOTS, free // _SHARE // slot_bytes))

@@ -1,4 +1,4 @@
-"""Tokens to text, one at a time: characters split over tokens, and stop strings split over tokens."""
+"""Tokens to text, one at a time, with characters and stop texts that are split over tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class TextStream:
-    """The text of a growing reply. `stopped` once a stop string has appeared; the text ends before it."""
+    """The text of a growing reply. After a stop text, `stopped` is true and the text ends before the stop text."""
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
         self._stop = tuple(filter(None, stop))
@@ -17,7 +17,7 @@ class TextStream:
         self.stopped = False
 
     def add(self, piece: bytes) -> None:
-        """Append the bytes of one more token; an unfinished character waits for the next."""
+        """Append the bytes of one token. An incomplete character waits for the next token."""
         seen = len(self.text)
         self.text += self._decode(piece)
         if self._stop:

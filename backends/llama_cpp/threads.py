@@ -1,29 +1,28 @@
-"""How many threads compute: as many as there are cores, or fewer where other programs need the cores too.
+"""The number of threads: one per core, or fewer if other programs use the cores.
 
-llama.cpp's threads meet at a barrier several times in every layer. Alone on the machine, all cores together are
-fastest; where another program holds one of them, everybody waits for the thread that was put aside, hundreds of times
-a token: measured on two cores with one in use, two threads gave 13 to 63 tokens/s where one gave 146. So the number
-is tried out, again and again, while the work goes on. It does not change results: every number is computed whole by
-one thread.
+llama.cpp's threads wait at a barrier several times in every layer. On an idle machine, all cores together are fastest.
+If another program uses a core, all threads wait for the suspended one, hundreds of times per token. Measured on two
+cores with one in use: two threads generate 13 to 63 tokens/s, one thread 146. So other numbers are tried repeatedly
+during the work. The number of threads does not change results: each number is computed by one thread.
 """
 
 from __future__ import annotations
 
 TRIAL = 3
-"""Steps of a trial: the first is not counted."""
+"""Steps of a trial; the first one is not counted."""
 LONGEST_TRIAL = 12
-"""Steps after which a trial ends without a verdict, when prompts come in between."""
+"""Maximum steps of a trial; after them, it ends without a result. Prompts between the steps are the usual reason."""
 SHORTEST_WAIT, LONGEST_WAIT = 0.25, 8.0
-"""Seconds between trials: few at first and after a change, fewer as long as nothing changes."""
+"""Seconds between trials: the shortest wait at first and after a change, doubled while nothing changes."""
 BETTER = 0.92
-"""Another number of threads is taken up if it needs at most this share of the time."""
+"""Maximum share of the current time with which another number of threads is adopted."""
 
 
-class Pace:
-    """Chooses the number of threads for each step from how long earlier steps took."""
+class ThreadTuner:
+    """Chooses the number of threads for each step from the times of earlier steps."""
 
     def __init__(self, most: int, adapt: bool = True) -> None:
-        """`most` threads at the most; without `adapt`, always."""
+        """Use at most `most` threads; without `adapt`, always `most`."""
         self.options = [most]
         while adapt and self.options[-1] > 1:
             self.options.append(self.options[-1] // 2)
@@ -37,8 +36,8 @@ class Pace:
         self._trying = False
         self._wait = self._left = SHORTEST_WAIT
 
-    def note(self, rows: int, seconds: float) -> None:
-        """A step of so many rows took so long with `threads`; sets `threads` for the next one."""
+    def record(self, rows: int, seconds: float) -> None:
+        """Record the time of a step of `rows` rows, and set `threads` for the next step."""
         if len(self.options) == 1:
             return
         if self._trying:
@@ -56,7 +55,7 @@ class Pace:
         self.threads = self.options[self._tried]
 
     def _on_trial(self, rows: int, seconds: float) -> None:
-        """Take note of a step of the trial, and judge it after `TRIAL` steps of about the same size."""
+        """Record a step of the trial, and evaluate the trial after `TRIAL` steps of about the same size."""
         self._seen += 1
         if 0.8 * self._rows <= rows <= 1.25 * self._rows:
             self._trial.append(seconds / rows)

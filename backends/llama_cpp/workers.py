@@ -1,9 +1,9 @@
-"""Workers side by side, each with a context, slots and threads of its own: which of them gets a request.
+"""A pool of workers, each with a context, slots and threads of its own, and the choice of the worker for a request.
 
-llama.cpp's threads wait for one another after every operation, hundreds of times a token. Workers never do: as long as
-there are requests enough, one thread on each core computes more than all cores together on one batch. What a worker has
-computed is of use to itself alone, so a request goes where most of it is known and where its adapter is in use already,
-unless another worker has much less to do. Results do not depend on the choice more than on a batch's other company.
+llama.cpp's threads wait for one another after every operation, hundreds of times per token; workers never do. With
+enough requests, one thread on each core computes more than all cores together on one batch. A worker can reuse only its
+own prefixes, so a request goes to the worker that knows most of its prompt and uses its adapter, unless another worker
+has much less work. The choice affects results no more than the other rows of a batch.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from backends.llama_cpp.jobs import Job
 from backends.llama_cpp.scheduler import Scheduler
 
 BLOCK = 32
-"""Tokens: what prompts have in common is told in so many."""
-REMEMBERED = 1 << 16
-"""Beginnings of prompts that are remembered; the oldest go."""
-KNOWN = 4
-"""A worker that knows a prompt's beginning is chosen even if it has so many requests more than another."""
-OTHER_ADAPTER = 12
-"""An adapter is brought to a worker that does not use it only if that one has so many requests fewer."""
+"""Granularity, in tokens, at which shared prompt prefixes are detected."""
+MAX_PREFIXES = 1 << 16
+"""Maximum number of remembered prefixes; the oldest are removed first."""
+PREFIX_BONUS = 4
+"""Number of extra requests with which a worker that knows a prompt's prefix is still chosen."""
+ADAPTER_COST = 12
+"""Number of fewer requests for which a worker that does not use the adapter is chosen."""
 
 
-class Team:
-    """Some workers, as if they were one. To be used from one thread."""
+class WorkerPool:
+    """Workers behind one interface, for use from one thread."""
 
     def __init__(self, workers: Sequence[Scheduler]) -> None:
         self._workers = list(workers)
-        self._busy: list[Counter[str | None]] = [Counter() for _ in workers]  # unanswered requests by adapter
-        self._known: OrderedDict[int, int] = OrderedDict()  # a beginning -> one bit for each worker that computed it
+        self._busy: list[Counter[str | None]] = [Counter() for _ in workers]  # requests in progress by adapter
+        self._known: OrderedDict[int, int] = OrderedDict()  # hash of a prefix -> one bit per worker that computed it
 
     def submit(self, job: Job) -> None:
-        """Hand in a job; its future is resolved on its own loop."""
-        beginnings = _beginnings(job)
-        index = self._choose(job.adapter, beginnings)
+        """Queue a job. Its future is resolved on its own loop."""
+        prefixes = _prefix_hashes(job)
+        index = self._choose(job.adapter, prefixes)
         self._workers[index].submit(job)
         self._busy[index][job.adapter] += 1
         job.future.add_done_callback(lambda _: self._leave(index, job.adapter))
-        self._remember(beginnings, index)
+        self._remember(prefixes, index)
 
     def call(self, function: Callable[[], None]) -> Future[None]:
-        """Run `function` while all workers rest between two steps."""
+        """Run `function` while all workers wait between two steps."""
         outcome: Future[None] = Future()
         gate = threading.Barrier(len(self._workers), action=lambda: _settle(outcome, function))
         try:
@@ -57,48 +57,48 @@ class Team:
         return outcome
 
     def add_adapter(self, name: str, adapter: Any) -> None:
-        """Make an adapter usable under `name`; to be called through `call`."""
+        """Make an adapter usable under `name`. Must run through `call`."""
         for worker in self._workers:
             worker.add_adapter(name, adapter)
 
     def knows(self, adapter: str | None) -> bool:
-        """Whether that adapter has been added."""
+        """Return whether the adapter has been added."""
         return self._workers[0].knows(adapter)
 
     def close(self) -> None:
-        """Stop the workers, fail what is unfinished, and wait until the threads have ended."""
+        """Stop the workers, fail unfinished jobs, and wait for the end of the threads."""
         for worker in self._workers:
             worker.close()
 
-    def _choose(self, adapter: str | None, beginnings: list[int]) -> int:
-        """The worker with the least to do, after what its knowledge and its adapters are worth."""
-        knowing = next((self._known[one] for one in reversed(beginnings) if one in self._known), 0)
+    def _choose(self, adapter: str | None, prefixes: list[int]) -> int:
+        """Return the index of the worker with the least work, after bonuses for known prefixes and adapters."""
+        knowing = next((self._known[prefix] for prefix in reversed(prefixes) if prefix in self._known), 0)
 
         def cost(index: int) -> int:
             busy = self._busy[index]
-            strange = busy.total() > 0 and not busy[adapter]
-            return busy.total() - KNOWN * (knowing >> index & 1) + OTHER_ADAPTER * strange
+            lacks_adapter = busy.total() > 0 and not busy[adapter]
+            return busy.total() - PREFIX_BONUS * (knowing >> index & 1) + ADAPTER_COST * lacks_adapter
 
         return min(range(len(self._workers)), key=cost)
 
     def _leave(self, index: int, adapter: str | None) -> None:
         self._busy[index][adapter] -= 1
 
-    def _remember(self, beginnings: list[int], index: int) -> None:
-        for one in beginnings:
-            self._known[one] = self._known.pop(one, 0) | 1 << index
-        while len(self._known) > REMEMBERED:
+    def _remember(self, prefixes: list[int], index: int) -> None:
+        for prefix in prefixes:
+            self._known[prefix] = self._known.pop(prefix, 0) | 1 << index
+        while len(self._known) > MAX_PREFIXES:
             self._known.popitem(last=False)
 
 
-def _beginnings(job: Job) -> list[int]:
-    """A number for each beginning of whole blocks, the shortest first."""
+def _prefix_hashes(job: Job) -> list[int]:
+    """Return a hash of each prefix of whole blocks, the shortest first."""
     ends = range(BLOCK, len(job.prompt) + 1, BLOCK)
     return [hash((job.adapter, job.prompt[:end].tobytes())) for end in ends]
 
 
 def _settle(outcome: Future[None], function: Callable[[], None]) -> None:
-    """Give `outcome` what `function` comes to."""
+    """Set `outcome` to the result or the error of `function`."""
     try:
         function()
     except BaseException as error:

@@ -19,7 +19,7 @@ from backends.base import BackendConfig
 from backends.contract import BackendContract
 from backends.llama_cpp import LlamaCpp
 from backends.llama_cpp.backend import LlamaCppBackend
-from backends.llama_cpp.cache import Kept, Shelf, common_prefix
+from backends.llama_cpp.cache import CachedPrefix, PrefixCache, common_prefix
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.native import Context
 from backends.llama_cpp.sampling import Choices, Sampler, _leading, _weigh, log_probabilities
@@ -538,15 +538,15 @@ def test_common_prefix(left: list[int], right: list[int]) -> None:
 
 
 def test_the_shelf_drops_the_oldest_and_what_is_contained() -> None:
-    def kept(tokens: list[int], adapter: str | None = None) -> Kept:
-        return Kept(adapter, np.array(tokens, np.int32), 0, np.zeros(40, np.uint8))
+    def kept(tokens: list[int], adapter: str | None = None) -> CachedPrefix:
+        return CachedPrefix(adapter, np.array(tokens, np.int32), 0, np.zeros(40, np.uint8))
 
-    shelf = Shelf(100)
+    prefixes = PrefixCache(100)
     first, second = kept([1, 2]), kept([3])
-    shelf.put(first)
-    shelf.put(second)
-    shelf.touch(first)
-    shelf.put(third := kept([3], "other"))
-    assert [k is w for k, w in zip(shelf, (first, third), strict=True)] == [True, True]
-    shelf.put(longer := kept([1, 2, 3]))
-    assert list(shelf) == [third, longer]
+    prefixes.put(first)
+    prefixes.put(second)
+    prefixes.touch(first)
+    prefixes.put(third := kept([3], "other"))
+    assert [k is w for k, w in zip(prefixes, (first, third), strict=True)] == [True, True]
+    prefixes.put(longer := kept([1, 2, 3]))
+    assert list(prefixes) == [third, longer]

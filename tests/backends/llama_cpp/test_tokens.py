@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("numpy")
 
-from backends.llama_cpp.jobs import Writing
+from backends.llama_cpp.jobs import Generation
 from backends.llama_cpp.sampling import Choices
 from backends.llama_cpp.text import TextStream
 from society.core.types import GenerateOutput
@@ -37,7 +37,7 @@ def write(drawn: Sequence[int], choices: Sequence[Sequence[int]] = (), stop: Seq
     async def run() -> GenerateOutput:
         tree = Choices.of(choices, END) if choices else None
         sampler: Any = Script(drawn)
-        job = Writing([9], None, sampler, TextStream(stop), 4, tree)
+        job = Generation([9], None, sampler, TextStream(stop), 4, tree)
         logits: Any = None
         while not job.advance(logits, frozenset({END}), PIECES.__getitem__):
             pass

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.llama_cpp.workers import KNOWN, Team
+from backends.llama_cpp.workers import PREFIX_BONUS, WorkerPool
 from society.core.errors import InputError
 
 
@@ -54,7 +54,7 @@ def prompt(question: int, agent: int = 0, length: int = 100) -> list[int]:
 
 def team_of(count: int) -> tuple[Any, list[Note]]:
     workers = [Note() for _ in range(count)]
-    return Team(workers), workers  # type: ignore[arg-type]
+    return WorkerPool(workers), workers  # type: ignore[arg-type]
 
 
 def test_agents_of_one_question_share_a_worker_and_questions_are_spread() -> None:
@@ -62,7 +62,7 @@ def test_agents_of_one_question_share_a_worker_and_questions_are_spread() -> Non
     for question in range(12):
         for _ in range(3):
             team.submit(Asked(prompt(question)))
-    assert abs(len(workers[0].jobs) - len(workers[1].jobs)) <= KNOWN
+    assert abs(len(workers[0].jobs) - len(workers[1].jobs)) <= PREFIX_BONUS
     questions = [{job.prompt[60] for job in worker.jobs} for worker in workers]
     assert len(questions[0] & questions[1]) <= 1
 
@@ -84,7 +84,7 @@ def test_what_is_known_does_not_outweigh_a_crowd() -> None:
     team, workers = team_of(2)
     for agent in range(40):
         team.submit(Asked(prompt(0, agent, 200)))
-    assert abs(len(workers[0].jobs) - len(workers[1].jobs)) <= KNOWN + 1
+    assert abs(len(workers[0].jobs) - len(workers[1].jobs)) <= PREFIX_BONUS + 1
 
 
 def test_finished_requests_make_room() -> None:
