@@ -165,7 +165,8 @@ def _variation(before: Mapping[str, Turn], after: Mapping[str, Turn], state: Rou
     """Return the total variation distance of two rounds' answer distributions. Unreadable answers are one class."""
     answers = [(turn.answer, side) for side, turns in ((0, before), (1, after)) for turn in turns.values()]
     readable = [(answer, side) for answer, side in answers if answer is not None]
-    classes = [[readable[i][1] for i in members] for members in group([a for a, _ in readable], state.same)]
+    texts = [answer for answer, _ in readable]
+    classes = [[readable[i][1] for i in members] for members in group(texts, state.same)]
     classes.append([side for answer, side in answers if answer is None])
     return sum(abs(_share(sides, 0, before) - _share(sides, 1, after)) for sides in classes) / 2
 

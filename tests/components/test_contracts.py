@@ -36,8 +36,18 @@ class TestTopologies(TopologyContract):
         return kinds("topology")[kind]()  # type: ignore[return-value]
 
 
-RULES = [Majority(), Majority(ties="random"), Supermajority(), Unanimity(), Weighted(), Approval(), Borda(), Ranked(),
-         Trajectory(), Majority(unparsed="veto")]  # fmt: skip
+RULES = [
+    Majority(),
+    Majority(ties="random"),
+    Supermajority(),
+    Unanimity(),
+    Weighted(),
+    Approval(),
+    Borda(),
+    Ranked(),
+    Trajectory(),
+    Majority(unparsed="veto"),
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)

@@ -57,9 +57,15 @@ def test_every_piece_is_used_from_yaml(site: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("noun", "kind"),
-    [("backends", "parrot"), ("topologies", "mirror"), ("tasks", "doubles"), ("decisions", "loudest"),
-     ("stops", "silence"), ("controllers", "fade")],
-)  # fmt: skip
+    [
+        ("backends", "parrot"),
+        ("topologies", "mirror"),
+        ("tasks", "doubles"),
+        ("decisions", "loudest"),
+        ("stops", "silence"),
+        ("controllers", "fade"),
+    ],
+)
 def test_plugins_are_listed_and_in_the_schema(site: Path, noun: str, kind: str) -> None:
     assert kind in society(site, "list", noun).stdout
     assert f'"{kind}"' in society(site, "schema").stdout

@@ -52,9 +52,13 @@ def test_a_reversed_topological_phase_is_read_in_reverse(debates: Play) -> None:
 # One random graph
 
 RANDOM: list[Topology] = [
-    ErdosRenyi(p=0.4), KRegular(k=3, random=True), SmallWorld(k=4, p=0.5), ScaleFree(m=2), DagRandom(p=0.5),
+    ErdosRenyi(p=0.4),
+    KRegular(k=3, random=True),
+    SmallWorld(k=4, p=0.5),
+    ScaleFree(m=2),
+    DagRandom(p=0.5),
     Generated(generator="gnp_random_graph", params={"p": 0.4}),
-]  # fmt: skip
+]
 TWO = """
 task: {{kind: arithmetic, form: a+b, limit: 1}}
 seed: {seed}
@@ -112,10 +116,19 @@ def test_what_is_called_random_is_random(n: int, topology: Topology) -> None:
 
 @pytest.mark.parametrize(
     ("topology", "random"),
-    [(Ring(), False), (Complete(), False), (ErdosRenyi(p=0), False), (ErdosRenyi(p=1), False), (KRegular(k=2), False),
-     (KRegular(k=4, random=True), False), (SmallWorld(k=2, p=0), False), (SmallWorld(k=2, p=0, directed=True), True),
-     (ScaleFree(m=4), False), (Generated(generator="cycle_graph"), False)],
-)  # fmt: skip
+    [
+        (Ring(), False),
+        (Complete(), False),
+        (ErdosRenyi(p=0), False),
+        (ErdosRenyi(p=1), False),
+        (KRegular(k=2), False),
+        (KRegular(k=4, random=True), False),
+        (SmallWorld(k=2, p=0), False),
+        (SmallWorld(k=2, p=0, directed=True), True),
+        (ScaleFree(m=4), False),
+        (Generated(generator="cycle_graph"), False),
+    ],
+)
 def test_families_that_look_random_but_are_not(topology: Topology, random: bool) -> None:
     assert topology.is_random([f"a-{i}" for i in range(5)], {}) is random
 

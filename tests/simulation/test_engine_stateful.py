@@ -125,15 +125,22 @@ def phases(draw: st.DrawFn, name: str, agents: str, first: bool) -> Phase:
     inner = forward if schedule == "simultaneous" and draw(st.booleans()) else []
     stops = st.sampled_from([("consensus", {"share": 1.0}), ("consensus", {"share": 0.5}), ("budget", {"turns": 4})])
     return Phase(
-        name, speakers, "".join(draw(st.lists(st.sampled_from(others), unique=True)) if others else ()),
-        draw(some), draw(st.lists(st.sampled_from(inner), unique=True).map(tuple)) if inner else (),
-        draw(st.integers(1, 4)), schedule, order,
-        draw(st.sampled_from(["full"] * 4 + ["answer"] * 2 + ["nothing"])), draw(st.integers(1, 3)),
+        name,
+        speakers,
+        "".join(draw(st.lists(st.sampled_from(others), unique=True)) if others else ()),
+        draw(some),
+        draw(st.lists(st.sampled_from(inner), unique=True).map(tuple)) if inner else (),
+        draw(st.integers(1, 4)),
+        schedule,
+        order,
+        draw(st.sampled_from(["full"] * 4 + ["answer"] * 2 + ["nothing"])),
+        draw(st.integers(1, 3)),
         draw(st.booleans()),
         tuple(draw(st.sampled_from([(), (), ("answered",), ("differs",), ("answered", "differs")]))),
-        draw(st.sampled_from(["always", "always", "heard"])), draw(st.sampled_from([None, None, 1, 2])),
+        draw(st.sampled_from(["always", "always", "heard"])),
+        draw(st.sampled_from([None, None, 1, 2])),
         tuple(draw(st.lists(stops, max_size=1))),
-    )  # fmt: skip
+    )
 
 
 @st.composite
@@ -324,8 +331,11 @@ class AnyRuns(RuleBasedStateMachine):
         done = self.run("run", faults, flaky, StopAfter(None, False))
         for item, turns in self.debates(done):
             check_debate(self.world, item, turns)
-            failed = {luck(f"{item}|{t.id.phase}|{t.id.round}|{t.id.agent}", "fault") % KINDS
-                      for t in turns if t.status == "failed"}  # fmt: skip
+            failed = {
+                luck(f"{item}|{t.id.phase}|{t.id.round}|{t.id.agent}", "fault") % KINDS
+                for t in turns
+                if t.status == "failed"
+            }
             assert failed <= faults
         self.note_stored()
 

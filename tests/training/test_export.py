@@ -229,10 +229,14 @@ def test_a_place_that_cannot_be_written_is_named(trained: Run, tmp_path: Path) -
 
 LAPTOP = Path(__file__).parents[2] / "scenarios" / "paper" / "laptop.yaml"
 SMALL = (
-    "task.limit=1", "train.questions=2", "train.iterations=1", "agents.agent.count=2",
-    "sampling={temperature: 0, max_tokens: 12}", "train.learners.critic.select.corrected_share=0",
+    "task.limit=1",
+    "train.questions=2",
+    "train.iterations=1",
+    "agents.agent.count=2",
+    "sampling={temperature: 0, max_tokens: 12}",
+    "train.learners.critic.select.corrected_share=0",
     "train.settings={rank: 4, learning_rate: 2.0e-3, epochs: 2, batch_size: 4, accumulation: 1, schedule: constant}",
-)  # fmt: skip
+)
 
 
 @pytest.mark.model

@@ -98,9 +98,12 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
         roles = load_scenario(FOLDER / f"{name}.yaml").roles
         method = load_scenario(FOLDER / f"{name}.yaml").train.settings.method
         values = {
-            "task": task, "backends.local": backend, "train.iterations": 1, "train.questions": 4,
+            "task": task,
+            "backends.local": backend,
+            "train.iterations": 1,
+            "train.questions": 4,
             "train.settings": settings | {"method": method},
-        } | {f"roles.{role}.choices": ["red", "green"] for role in roles}  # fmt: skip
+        } | {f"roles.{role}.choices": ["red", "green"] for role in roles}
         overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
         return run(load_scenario(FOLDER / f"{name}.yaml", overrides, [folder]), folder / name)
 

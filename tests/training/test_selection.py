@@ -210,9 +210,7 @@ def test_an_earlier_answer_counts_for_the_label_where_the_decision_counts_it() -
 def spoken(agent: str, number: int, first: str, size: int) -> DebateRecord:
     """A debate that decided "4", in which this agent said that first, and "4" in a turn of this many tokens."""
     asked = Turn(TurnId(0, f"{agent}{number}", "propose", 1, agent), "", (), first, first)
-    last = Turn(
-        TurnId(0, f"{agent}{number}", "debate", 1, agent), "", (), "4", "4", usage=Usage(size - 3, 3)
-    )  # fmt: skip
+    last = Turn(TurnId(0, f"{agent}{number}", "debate", 1, agent), "", (), "4", "4", usage=Usage(size - 3, 3))
     result = ResultRow(0, f"{agent}{number}", 0, "training", "2+2?", "4", Decision("4", 1.0), True, {"4": True})
     return DebateRecord(result, (asked, last))
 
@@ -231,9 +229,14 @@ KINDS = st.fixed_dictionaries({agent: st.tuples(st.integers(0, 30), st.integers(
 
 
 @given(
-    KINDS, st.sampled_from([0, 0.3, 0.5, 1]), st.sampled_from(["skip", "take"]), st.none() | st.integers(1, 40),
-    st.none() | st.integers(100, 900), st.booleans(), st.integers(0, 5),
-)  # fmt: skip
+    KINDS,
+    st.sampled_from([0, 0.3, 0.5, 1]),
+    st.sampled_from(["skip", "take"]),
+    st.none() | st.integers(1, 40),
+    st.none() | st.integers(100, 900),
+    st.booleans(),
+    st.integers(0, 5),
+)
 def test_one_critic_of_all_takes_the_rows_of_the_agents_own_critics(
     kinds: dict[str, tuple[int, int]],
     share: float,

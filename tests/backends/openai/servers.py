@@ -66,9 +66,15 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 def llama_cpp(
-    model: str, port: int, slots: int = 1, context: int = 256, cache: bool = True, adapters: list[str] | None = None,
-    key: str = "", alias: str = "",
-) -> None:  # fmt: skip
+    model: str,
+    port: int,
+    slots: int = 1,
+    context: int = 256,
+    cache: bool = True,
+    adapters: list[str] | None = None,
+    key: str = "",
+    alias: str = "",
+) -> None:
     """llama.cpp's own server; `context` is a slot's."""
     import xllamacpp
 

@@ -23,7 +23,7 @@ from society.core.errors import (
     RunFolderError,
     SocietyError,
     TransientError,
-)  # fmt: skip
+)
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
@@ -89,14 +89,20 @@ def test_a_stranger_is_sent_the_standard_and_what_is_on() -> None:
     with Fake() as server:
         request = GenerateRequest(
             (ChatMessage("system", "s"), ChatMessage("user", "u \ud83d ☀")),
-            Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("x",), min_p=0.1), 12,
-        )  # fmt: skip
+            Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("x",), min_p=0.1),
+            12,
+        )
         output = say(OpenAI(url=server.url), request)
         assert server.chats[-1] == {
             "model": "m",
             "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u \ud83d ☀"}],
-            "temperature": 0.5, "top_p": 0.9, "seed": 12, "max_tokens": 7, "min_p": 0.1, "stop": ["x"],
-        }  # fmt: skip
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "seed": 12,
+            "max_tokens": 7,
+            "min_p": 0.1,
+            "stop": ["x"],
+        }
     assert (output.text, output.finish_reason, output.logprob) == ("It is Paris.", "stop_text", None)
     usage = output.usage
     assert (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens) == (9, 4, 3)
@@ -151,8 +157,13 @@ def test_log_probabilities_are_summed_and_asked_for_while_there_are_any() -> Non
         return reply(said)
 
     left = iter([with_logprobs(-1.0, -0.5), with_logprobs(-1.0, None)])
-    with HttpServer(lambda r: _later(models("m") if "models" in r.path else
-                                     with_logprobs(-1.0) if is_probe(r) else next(left))) as server:  # fmt: skip
+
+    async def respond(request: Request) -> bytes:
+        if "models" in request.path:
+            return models("m")
+        return with_logprobs(-1.0) if is_probe(request) else next(left)
+
+    with HttpServer(respond) as server:
         config = OpenAI(url=server.url)
         assert say(config).logprob == -1.5
         assert say(config).logprob is None  # one of them is not known
@@ -301,9 +312,16 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("0.25", 0.25), ("", None), ("soon", None), ("-3", None), ("9" * 30, None),
-     ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
-)  # fmt: skip
+    [
+        ("7", 7.0),
+        ("0.25", 0.25),
+        ("", None),
+        ("soon", None),
+        ("-3", None),
+        ("9" * 30, None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+    ],
+)
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}) == seconds
 
