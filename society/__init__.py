@@ -3,6 +3,7 @@
     load_scenario(path, overrides=())   load and check a scenario file
     Scenario.from_dict(data)            make and check a scenario in Python
     check(source)                       list every problem of a file or of such data
+    load_plugins(path, ...)             add the components of plugin files, before a scenario names them
     run(scenario, out=None, ...)        run a scenario, in scripts and notebooks, and return a Run
     run_async(scenario, ...)            run a scenario within an event loop
     Run(folder)                         read a run: summary(), accuracy, to_pandas(), report()
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from society.components.plugin_files import load_plugins
     from society.core.errors import InputError, ScenarioError, SocietyError
     from society.core.interrupt import Interrupted
     from society.core.problems import Problem
@@ -41,6 +43,7 @@ __all__ = [
     "Watcher",
     "check",
     "compare",
+    "load_plugins",
     "load_scenario",
     "run",
     "run_async",
@@ -56,6 +59,7 @@ _HOMES = {
     "Watcher": "society.runner.watcher.Watcher",
     "check": "society.scenario.check_scenario",
     "compare": "society.metrics.comparison.compare",
+    "load_plugins": "society.components.plugin_files.load_plugins",
     "load_scenario": "society.scenario.load_scenario",
     "run": "society.session.run",
     "run_async": "society.session.run_async",

@@ -104,7 +104,21 @@ def _run(arguments: list[str] | None) -> int:
     except SocietyError as error:
         say(f"society: {error}", err=True)
         return 2 if isinstance(error, InputError) else 1
+    except Exception as error:
+        if (fault := _plugin_fault(error)) is None:
+            raise
+        say(f"society: {fault}", err=True)
+        return 1
     return status if isinstance(status, int) else 0
+
+
+def _plugin_fault(error: Exception) -> SocietyError | None:
+    """Return the error for an exception that passed through the code of a plugin file; None for any other."""
+    if "society.components.plugin_files" not in sys.modules:
+        return None
+    from society.components.plugin_files import find_fault
+
+    return find_fault(error)
 
 
 def _explain(error: OSError) -> int:

@@ -33,6 +33,7 @@ def command(
 
     With a `train` block, also finetune its agents. An interrupted run is continued with --resume.
     """
+    from society.components.plugin_files import loaded_plugins
     from society.metrics.overview import read_overview
     from society.runner.progress import Progress
     from society.runner.tracking import Tracking, open_tracker
@@ -53,5 +54,6 @@ def command(
         click.echo(json.dumps(overview.plain(progress.seconds, resume), indent=2, allow_nan=False))
     else:
         rows = overview.rows(progress.seconds, resume)
-        click.echo("\n" + overview.text([*rows, ("next", f"society show {done.folder}")]))
+        plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
+        click.echo("\n" + overview.text([*rows, ("next", f"society show {done.folder}{plugins}")]))
     return 1 if done.count_failed() else 0

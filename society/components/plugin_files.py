@@ -19,7 +19,7 @@ from types import ModuleType
 
 from society.components.registry import NOUNS, Kinds, kinds, load, set_file_kinds
 from society.core.component import Component
-from society.core.errors import InputError
+from society.core.errors import ComponentError, InputError, describe_error
 
 PREFIX = "society_plugin_"
 """Begins the name of the module that is made from a plugin file."""
@@ -60,6 +60,15 @@ def load_plugins(*paths: str | Path) -> None:
         _add(found, file.path, _components(_execute(file, source)))
     set_file_kinds(found)
     _loaded = wanted
+
+
+def find_fault(error: Exception) -> ComponentError | None:
+    """Return the error for an exception that passed through the code of a plugin file; None for any other."""
+    ran = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    for file in _loaded:
+        if str(file.path) in ran:
+            return ComponentError(f"The plugin file {file.path} raised {describe_error(error)}.", REMEDY)
+    return None
 
 
 def is_from_file(cls: type) -> bool:

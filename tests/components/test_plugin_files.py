@@ -205,6 +205,19 @@ def test_a_plugin_of_another_type_is_one_error(folder: Path, capsys: pytest.Capt
     assert "The decision 'median'" in capsys.readouterr().err
 
 
+def test_a_plugin_that_raises_while_a_run_is_read_is_one_error(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin, scenario = example("decision")
+    arguments = write(folder, plugin, scenario)
+    assert main(["run", *arguments, "--out", "run"]) == 0
+    assert f"society show run --plugins {folder / 'plugins.py'}" in capsys.readouterr().out
+    raising = "    def settle(self, ballot):\n        raise ValueError('boom')\n\n    def count"
+    write(folder, plugin.replace("    def count", raising), scenario)
+    assert main(["report", "run", "--out", "report.html", *arguments[1:]]) == 1
+    assert "plugins.py raised ValueError: boom (plugins.py, line 13)." in capsys.readouterr().err
+
+
 def test_a_corrected_plugin_goes_on_with_the_run(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     plugin, scenario = example("stop")
     arguments = write(folder, plugin.replace("*before, now = state.rounds", "raise ValueError"), scenario)
