@@ -24,7 +24,8 @@ def write_reference() -> str:
         parts += [f"## {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
     for noun in NOUNS:
         parts.append(f"## {noun.capitalize()}")
-        parts.append(f"A {noun} is a mapping with its `kind`, or only the kind if no other field is required.")
+        article = "An" if noun[0] in "aeiou" else "A"
+        parts.append(f"{article} {noun} is a mapping with its `kind`, or only the kind if no other field is required.")
         for kind, name in _classes(noun):
             parts += [f"### `{kind}`", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
     parts += ["## Template variables", "Variables of the templates in `system` and `prompt` of a role.", _variables()]
@@ -111,11 +112,20 @@ def _words(field: Schema) -> str:
         options = dict.fromkeys(_words(option) for option in field["anyOf"] if option.get("type") != "null")
         return " or ".join(options)
     if field.get("type") == "array":
-        return "a list of " + _words(field["items"]) if "items" in field else "a list"
+        return _list(_words(field["items"]) if "items" in field else "")
     if field.get("type") == "object":
         return _mapping(field)
     words = describe([dict(field)]).replace(f" of {NAME_RULE}", "")
     return re.sub(r"(?<=that matches )\S+$", r"`\g<0>`", words)
+
+
+def _list(items: str) -> str:
+    """Return a list of these items in words."""
+    if not items:
+        return "a list"
+    if items == "text" or items.startswith("["):
+        return f"a list of {items}"
+    return f"a list of lists{items[6:]}" if items.startswith("a list") else f"a list, each {items}"
 
 
 def _mapping(field: Schema) -> str:

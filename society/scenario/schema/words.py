@@ -90,6 +90,7 @@ def _form(schema: Schema) -> str:
 
 
 def _bounds(schema: Schema) -> str:
+    """Return the bounds of a number: " of at least 1 and below 5", or " above 0"."""
     words = {
         "minimum": "at least",
         "exclusiveMinimum": "above",
@@ -101,4 +102,5 @@ def _bounds(schema: Schema) -> str:
         for key, word in words.items()
         if key in schema
     ]
-    return f" of {' and '.join(bounds)}" if bounds else ""
+    text = " and ".join(bounds)
+    return f" of {text}" if text.startswith("at ") else f" {text}".rstrip()
