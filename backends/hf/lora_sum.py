@@ -18,9 +18,10 @@ from torch.nn.functional import linear
 
 @contextmanager
 def rounded_once(model: Any, name: str, dtype: torch.dtype | None) -> Iterator[None]:
-    """Within, layers with the LoRA adapter `name` round their sums once, in `dtype`; where it is None, nothing changes.
+    """Round the sums of layers with the LoRA adapter `name` once, to `dtype`, within this context.
 
-    Layers that are not plain, with weights in 8 bits for example, give float32 sums, which take more time and memory.
+    None leaves the layers unchanged. Layers of other kinds, such as those with 8-bit weights, return float32 sums, which
+    take more time and memory.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -73,7 +74,7 @@ def _rounding(kind: Any, name: str) -> type:
 
 
 def _weights(base: Any) -> torch.Tensor:
-    """Return a layer's weights (out, in), or those that its four bits stand for."""
+    """Return a layer's weights (out, in), dequantized from 4 bits if needed."""
     state = getattr(base.weight, "quant_state", None)
     if state is None:
         weight: torch.Tensor = base.weight
@@ -87,7 +88,7 @@ def _weights(base: Any) -> torch.Tensor:
 class LoraSum(torch.autograd.Function):
     """`linear(inputs, weight, bias) + scale * linear(linear(dropped, down), up)` of frozen weights.
 
-    `dropped` is the inputs after dropout, None where there is no dropout.
+    `dropped` is the inputs after dropout, or None without dropout.
     """
 
     @staticmethod
@@ -101,7 +102,7 @@ class LoraSum(torch.autograd.Function):
         up: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        """`inputs` has shape (..., in), `down` (rank, in), `up` (out, rank).
+        """Compute the sum. `inputs` has shape (..., in), `down` (rank, in), `up` (out, rank).
 
         `held` is the weights (out, in), or a layer that holds them in four bits: these are expanded in each pass.
         """
