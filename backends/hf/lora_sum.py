@@ -20,8 +20,8 @@ from torch.nn.functional import linear
 def rounded_once(model: Any, name: str, dtype: torch.dtype | None) -> Iterator[None]:
     """Round the sums of layers with the LoRA adapter `name` once, to `dtype`, within this context.
 
-    None leaves the layers unchanged. Layers of other kinds, such as those with 8-bit weights, return float32 sums, which
-    take more time and memory.
+    None leaves the layers unchanged. Layers of other kinds, such as those with 8-bit weights, return float32 sums,
+    which take more time and memory.
     """
     from peft.tuners.lora import LoraLayer
 
