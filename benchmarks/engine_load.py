@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for the event loop of virtual time, which is the tests'
 
 if TYPE_CHECKING:
-    from society.runner.watcher import Watcher
+    from society.watcher import Watcher
 
 SCENARIO = """
 version: 1
@@ -89,7 +89,7 @@ def smaller(case: Case, factor: float) -> Case:
 def watcher(case: Case, rows: list[Row]) -> Watcher:
     """Notes what the run holds, ten times: a little before each tenth of its turns, for at the tenth itself all debates
     under way may just have ended."""
-    from society.runner.watcher import Watcher as Base
+    from society.watcher import Watcher as Base
 
     class Tenths(Base):
         def started(self, society: Any, items: Any, folder: Path, iteration: int, split: str) -> None:

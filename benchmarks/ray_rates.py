@@ -27,9 +27,9 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 from backends.scripted.backend import Scripted, ScriptedBackend
 from society.core.types import GenerateOutput, GenerateRequest, Turn
 from society.executors import request_batches as mail
-from society.runner.watcher import Watcher
 from society.scenario import load_scenario
 from society.session import run
+from society.watcher import Watcher
 
 RESULTS = Path(__file__).parent / "results" / "ray_rates.md"
 AGENTS, ROUNDS, REPLICAS, DELAY, SECONDS = 4, 2, 8, 1.0, 18

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from society.core.problems import Problem
     from society.metrics.comparison import compare
     from society.results import Run
-    from society.runner.watcher import Watcher
     from society.scenario import check_scenario as check
     from society.scenario import load_scenario
     from society.scenario.models.scenario import Scenario
     from society.session import run, run_async
+    from society.watcher import Watcher
 
 __version__ = "0.2.0"
 __all__ = [
@@ -56,7 +56,7 @@ _HOMES = {
     "Scenario": "society.scenario.models.scenario.Scenario",
     "ScenarioError": "society.core.errors.ScenarioError",
     "SocietyError": "society.core.errors.SocietyError",
-    "Watcher": "society.runner.watcher.Watcher",
+    "Watcher": "society.watcher.Watcher",
     "check": "society.scenario.check_scenario",
     "compare": "society.metrics.comparison.compare",
     "load_plugins": "society.components.plugin_files.load_plugins",

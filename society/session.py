@@ -21,8 +21,7 @@ from society.planning.demand import fit_backends
 from society.results import Run
 from society.runner.displays import find_display
 from society.runner.progress import Progress
-from society.runner.watcher import Several, Watcher
-from society.runs.files import discard_measurements, keep_inputs
+from society.runs.files import MEASUREMENTS, keep_inputs
 from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
@@ -34,6 +33,7 @@ from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
 from society.store.rows import ResultRow, Split
+from society.watcher import Several, Watcher
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -90,7 +90,10 @@ async def run_async(
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            others, discard = [find_store(path) for path in reuse], partial(discard_measurements, folder.path)
+            others, discard = (
+                [find_store(path) for path in reuse],
+                partial((folder.path / MEASUREMENTS).unlink, missing_ok=True),
+            )
             with Store(folder.store, others, on_change=discard) as store:
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
                 folder.record(store, hashes, items.every)

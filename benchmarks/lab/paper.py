@@ -21,9 +21,9 @@ from benchmarks.lab.plan import ARMS, CHUNK, ROOT, SEEDS, suite_of
 from benchmarks.lab.summary import read, write
 from society.core.errors import InputError
 from society.core.types import Item
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.session import run
+from society.watcher import Watcher
 
 RUNS = ROOT / "runs" / "paper"
 

@@ -37,9 +37,9 @@ def command(
     from society.metrics.overview import read_overview
     from society.runner.progress import Progress
     from society.runner.tracking import Tracking, open_tracker
-    from society.runner.watcher import Several
     from society.scenario import load_with_warnings
     from society.session import run
+    from society.watcher import Several
 
     loaded, warnings = load_with_warnings(scenario, overrides, allow)
     for warning in warnings:

@@ -1,1 +1,1 @@
-"""Watchers and sweeps: `progress` shows a run as it goes, `tracking` logs it, `sweep` runs a grid of scenarios."""
+"""Watchers and sweeps: `progress` shows a run while it goes on, `tracking` logs it, `sweep` runs a grid."""

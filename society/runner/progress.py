@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from society.core.types import Item, Turn
 from society.metrics.matching import LEAST, Matching, by_id, first_phase
 from society.runner.displays import Display, find_display
-from society.runner.watcher import Watcher
+from society.watcher import Watcher
 
 if TYPE_CHECKING:
     from society.metrics.proportion import Proportion

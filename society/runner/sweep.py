@@ -13,7 +13,6 @@ from typing import Any
 from society.core.blocking import run_blocking
 from society.core.concurrency import gather
 from society.core.errors import InputError
-from society.runner.watcher import Watcher
 from society.runs.folder import STORE
 from society.runs.opening import find_needs
 from society.runs.run import Run
@@ -21,6 +20,7 @@ from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run, run_async
+from society.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True)

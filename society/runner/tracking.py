@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Item, Turn, Usage
-from society.runner.watcher import Watcher
+from society.watcher import Watcher
 
 if TYPE_CHECKING:
     from society.scenario.expand import Society

@@ -69,11 +69,6 @@ def _topology_files(scenario: Scenario) -> Iterator[Path]:
             yield from (path for _, path in named_paths(topology))
 
 
-def discard_measurements(folder: Path) -> None:
-    """Remove the measurements of a run whose turns are about to change."""
-    (folder / MEASUREMENTS).unlink(missing_ok=True)
-
-
 def read_questions(folder: Path) -> list[Item] | None:
     """Return the evaluation questions of a run; None for one of an older version, which kept none.
 

@@ -41,6 +41,7 @@ class AgentPlan:
 class PhasePlan:
     """One phase with resolved names. `agents` has all agents that may speak in the phase, helpers included."""
 
+    name: str
     index: int
     spec: PhaseSpec
     speakers: tuple[str, ...]
@@ -49,10 +50,6 @@ class PhasePlan:
     members: Mapping[str, tuple[str, ...]]
     seed: int
     """Seed of the scenario, from which the seeds of the topologies derive."""
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
 
     def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
         """Return the graph of the phase: the topology over its speakers, with edges from `reads` to all speakers.
@@ -113,7 +110,7 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]])
     involved = dict.fromkeys([*speaking, *agents_of(spec.helpers, known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
     bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
-    return PhasePlan(index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed)
+    return PhasePlan(spec.name, index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed)
 
 
 def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:

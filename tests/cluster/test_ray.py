@@ -21,10 +21,10 @@ from society.core.types import Turn
 from society.executors.cluster import Placement, Ray, check_all, check_one
 from society.executors.file_transfer import Chunk, ChunkReceiver, Digest, read_chunks
 from society.runner.sweep import sweep
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Watcher
 from tests.backends.hf.tiny import make_model, one_thread
 from tests.conftest import rows
 from tests.processes import descendants

@@ -16,10 +16,10 @@ import pytest
 
 from society.core.interrupt import Interrupted, Interruption
 from society.core.types import Turn
-from society.runner.watcher import Watcher
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from society.session import run, run_async
+from society.watcher import Watcher
 from tests.faults.injection import Counter, Trial, contents
 
 TEXT = """

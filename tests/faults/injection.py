@@ -28,8 +28,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from society.core.types import Turn
-from society.runner.watcher import Watcher
 from society.runs.run import Run
+from society.watcher import Watcher
 
 PATIENCE = 300
 """Seconds that any process may take, at most."""

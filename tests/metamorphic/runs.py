@@ -14,13 +14,13 @@ from typing import Any
 
 from society.core.types import Turn
 from society.metrics.summary import Summary, summarize
-from society.runner.watcher import Watcher
 from society.runs.records import DebateRecord, by_iteration, load_records
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
+from society.watcher import Watcher
 from tests.metamorphic.speakers import Manner, speaking
 from tests.simulation.virtual_time import run_in_virtual_time
 

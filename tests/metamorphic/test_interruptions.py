@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from society.core.errors import BackendError, RunFolderError
 from society.core.interrupt import Interrupted
 from society.core.types import Turn
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Watcher
 from tests.metamorphic.relation import relation
 from tests.metamorphic.runs import Counter, Snapshots, Spec, differences, load, play, workplace
 from tests.metamorphic.speakers import KINDS, Manner, speaking

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from backends.training import Parallel, TrainSettings
 from society.core.definition import is_tuning
 from society.core.errors import BackendError
-from society.runner.watcher import Watcher
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Watcher
 from tests.backends.hf.tiny import make_model, one_thread
 from tests.metamorphic.relation import counted, relation
 from tests.metamorphic.runs import Snapshots, Spec, differences, load, outcome, workplace

@@ -19,16 +19,16 @@ ROOT = Path(__file__).parents[2]
 PRODUCT = tuple(f"{ROOT / name}/" for name in ("society", "backends", "topologies"))
 PAGE = (ROOT / "docs" / "design.md").read_text()
 SECTION = PAGE.partition("## From YAML to report")[2].partition("\n### ")[0]
-BEFORE, QUESTION, AFTER = (SECTION.partition(start)[2] for start in ("**Before", "**A question**", "**After"))
-ROOMS = re.findall(r"^\| (\w+) \| (`[^|]*) \|", QUESTION.partition("They share")[0], re.MULTILINE)
-SHARED = re.findall(r"\(`([\w/.]+)`\)", QUESTION.partition("They share")[2].partition("**After")[0])
+QUESTION = SECTION.partition("**A question**")[2].partition("**After")[0]
+ROOMS = re.findall(r"^\| (\w+) \| (`[^|]*) \|", QUESTION, re.MULTILINE)
 
 
 class Trace:
-    """The product files whose functions run, from the start of a debate until its result is stored."""
+    """The product files whose functions run for the latest question, until its result is stored."""
 
     def __init__(self) -> None:
-        self.files: set[str] = set()
+        self.questions: list[set[str]] = []
+        self._files: set[str] = set()
         self._debating = False
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
@@ -37,10 +37,11 @@ class Trace:
             return
         if event == "call" and file.endswith("simulation/simulate.py") and name == "worker":
             self._debating = True
-        if event == "return" and name == "add_result":
-            self._debating = False
         if event == "call" and self._debating:
-            self.files.add(str(Path(file).relative_to(ROOT)))
+            self._files.add(str(Path(file).relative_to(ROOT)))
+        if event == "return" and name == "add_result":
+            self.questions.append(self._files)
+            self._files = set()
 
 
 @contextmanager
@@ -57,30 +58,30 @@ def traced() -> Iterator[Trace]:
         threading.setprofile(None)
 
 
-def places(cell: str) -> list[str]:
-    """Return the files and folders that a cell of the table names: a folder, then files in it."""
-    first, *others = re.findall(r"`([^`]+)`", cell)
-    folder = first if first.endswith("/") else f"{Path(first).parent}/"
-    return [f"{folder}{name}" for name in others] or [first.replace("NAME/", "")]
+def read_cell(cell: str) -> tuple[list[str], list[str]]:
+    """Return the rooms that a cell of the table names (a folder, or single files), and the files."""
+    first, *others = [name.replace("NAME/", "") for name in re.findall(r"`([^`]+)`", cell)]
+    if not first.endswith("/"):
+        return [first, *others], [first, *others]
+    return [first], [f"{first}{name}" for name in others]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     folder = tmp_path_factory.mktemp("way")
-    task = {"kind": "arithmetic", "form": "a+b", "limit": 1}
-    scenario = society.Scenario.from_dict({**DATA, "task": task})
-    society.run(scenario, folder / "first")  # what is imported and cached on first use is no part of the way
+    task = {"kind": "arithmetic", "form": "a+b", "limit": 2}
     with traced() as trace:
-        society.run(scenario, folder / "run")
-    return trace.files
+        society.run({**DATA, "task": task, "concurrency": 1}, folder / "run")
+    return trace.questions[1]  # what is computed once for the run is no part of the way
 
 
 def test_a_question_passes_through_the_rooms_that_the_page_lists(files: set[str]) -> None:
     assert len(ROOMS) == 8
-    named = [*(place for _, cell in ROOMS for place in places(cell)), *SHARED]
-    rooms = [*(re.findall(r"`([^`]+)`", cell)[0].replace("NAME/", "") for _, cell in ROOMS), *SHARED]
+    cells = [read_cell(cell) for _, cell in ROOMS]
+    rooms = [room for rooms, _ in cells for room in rooms]
+    named = [name for _, names in cells for name in names]
     assert [file for file in sorted(files) if not any(file.startswith(room) for room in rooms)] == []
-    assert [place for place in named if not any(file.startswith(place) for file in files)] == []
+    assert [place for place in [*rooms, *named] if not any(file.startswith(place) for file in files)] == []
 
 
 def test_the_files_that_the_page_names_exist() -> None:

@@ -11,11 +11,11 @@ from society.core.errors import InputError, ScenarioError
 from society.core.types import Turn
 from society.planning.plan import make_plan
 from society.runner.sweep import expand_grid, folder_name, split_values, sweep
-from society.runner.watcher import Watcher
 from society.runs.records import load_records
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Watcher
 from tests.conftest import rows
 
 TEXT = """

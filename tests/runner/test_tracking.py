@@ -10,10 +10,10 @@ import pytest
 from society.cli import main
 from society.core.errors import InputError
 from society.runner.tracking import Tracking, open_tracker
-from society.runner.watcher import Several
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Several
 
 TEXT = """
 task: {kind: arithmetic, form: a+b, limit: 12}

@@ -15,13 +15,13 @@ import pytest
 
 from society.core.errors import RunFolderError, StoreError
 from society.core.types import Item, Turn
-from society.runner.watcher import Watcher
 from society.runs.folder import RunFolder
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import Society
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Watcher
 from tests.conftest import rows
 
 TEXT = """

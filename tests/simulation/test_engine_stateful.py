@@ -27,11 +27,11 @@ from backends.base import Backend
 from backends.scripted.backend import Scripted
 from society.core.errors import BackendError, TransientError
 from society.core.types import GenerateOutput, GenerateRequest, Turn, Usage
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
+from society.watcher import Watcher
 from tests.conftest import rows
 from tests.simulation.virtual_time import run_in_virtual_time
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from society.core.types import Item, Turn
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario.expand import Society
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
+from society.watcher import Watcher
 from tests.simulation.virtual_time import run_in_virtual_time
 
 TEXT = """

@@ -13,7 +13,6 @@ import pytest
 from society.cli import main
 from society.core.errors import RunFolderError
 from society.core.types import Turn, TurnId
-from society.runner.watcher import Watcher
 from society.runs.records import load_records
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
@@ -21,6 +20,7 @@ from society.session import run
 from society.store import Store
 from society.store.migrate import READABLE, VERSION
 from society.store.tokens import pack_tokens, unpack_tokens
+from society.watcher import Watcher
 from tests.conftest import rows
 from tests.store.forged import forge, tables
 

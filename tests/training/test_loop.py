@@ -22,7 +22,6 @@ from society.metrics.summary import Summary, summarize
 from society.pictures.plot import plot_runs
 from society.planning.plan import count_debates
 from society.report.page import write_report
-from society.runner.watcher import Watcher
 from society.runs.records import by_iteration, load_records
 from society.runs.run import Run
 from society.scenario import load_scenario
@@ -32,6 +31,7 @@ from society.session import run
 from society.store.rows import SHARED
 from society.training import loop
 from society.training.selection import TrainingSet, select_examples
+from society.watcher import Watcher
 from tests.backends.hf.tiny import make_model, one_thread
 from tests.conftest import rows
 from tests.faults.injection import contents

@@ -16,7 +16,6 @@ import backends.hf.backend as hf
 from society.core.errors import BackendError, InputError, RunFolderError
 from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, TurnId
 from society.metrics.measure import measure_diversity
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import expand
@@ -25,6 +24,7 @@ from society.scenario.questions import load_items
 from society.session import run
 from society.training.export import training_examples
 from society.training.loop import with_own_tokens
+from society.watcher import Watcher
 from tests.backends.hf.tiny import make_model, one_thread
 from tests.faults.injection import contents
 

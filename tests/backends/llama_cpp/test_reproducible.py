@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from society.core.types import Turn, TurnId
-from society.runner.watcher import Watcher
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.watcher import Watcher
 
 pytestmark = pytest.mark.model
 
