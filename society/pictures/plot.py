@@ -21,7 +21,7 @@ from society.pictures.draw_charts import draw_bars, draw_charts
 from society.pictures.figures import Bars, Chart, overlay
 from society.pictures.files import Format, plotting, save
 from society.pictures.run_figures import cost_chart, flips_figure, front_series, rounds_chart
-from society.pictures.training_figures import accuracy_chart, consensus_chart, entropy_chart, has_training
+from society.pictures.training_figures import accuracy_chart, consensus_chart, entropy_chart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
 def draw_iterations(runs: Mapping[str, Sequence[IterationScore]]) -> Figure:
     """Return accuracy, consensus and entropy by iteration, side by side, for the runs by name."""
     groups = (
-        [accuracy_chart(scores, alone=False, labels=has_training(scores)) for scores in runs.values()],
+        [accuracy_chart(scores, alone=False) for scores in runs.values()],
         [consensus_chart(scores) for scores in runs.values()],
         [entropy_chart(scores) for scores in runs.values()],
     )

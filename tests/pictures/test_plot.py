@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from society.cli import main
 from society.core.errors import InputError
 from society.metrics.comparison import latest
+from society.metrics.iterations import run_iterations
+from society.metrics.proportion import proportion
 from society.metrics.rounds import RoundScore, score_rounds
 from society.metrics.tradeoff import list_points
 from society.pictures.figures import overlay
-from society.pictures.plot import draw_runs, plot_runs
+from society.pictures.plot import draw_iterations, draw_runs, plot_runs
 from society.pictures.run_figures import rounds_chart
 from society.report.data import build_index, read_runs
 from society.runs.run import Run
@@ -124,6 +127,17 @@ def test_iterations_where_there_are_several(made: Run, tmp_path: Path) -> None:
     accuracy, consensus, entropy = draw_runs([made])["iterations"].axes
     lines = [line for axes in (accuracy, consensus, entropy) for line in axes.lines]
     assert [list(line.get_xdata()) for line in lines] == [[0, 1]] * 3
+
+
+def test_pseudo_labels_are_drawn_wherever_there_are_any(made: Run) -> None:
+    """Scores that are pooled over seeds have labels, but no examples."""
+    [score] = run_iterations(made)
+    labelled = [replace(score, iteration=i, labels=proportion(i, 10)) for i in (1, 2)]
+    axes, *_ = draw_iterations({"pooled": labelled}).axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert lines["pseudo-labels"] == [0.1, 0.2]
+    axes, *_ = draw_iterations({"unlabelled": [score]}).axes
+    assert [line.get_label() for line in axes.lines] == ["society"]
 
 
 def test_a_folder_that_cannot_be_written_raises(made: Run, tmp_path: Path) -> None:
