@@ -47,9 +47,6 @@ class ControlContext:
 class Controller(Component, ABC):
     """An entry of a phase's `controllers:`. Before every round, the controllers are applied one after the other."""
 
-    reads_confidence: ClassVar[bool] = False
-    """Whether the rule uses the confidences of turns or votes."""
-
     redraws: ClassVar[bool] = False
     """Whether the returned graph ignores the edges of the given graph and keeps only its nodes."""
     only_removes: ClassVar[bool] = False

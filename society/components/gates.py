@@ -24,9 +24,6 @@ GATES = {
 class Gate(Component, ABC):
     """An entry of an edge's `gate:`. A message passes if all gates of the edge let it through."""
 
-    reads_confidence: ClassVar[bool] = False
-    """Whether the rule uses the confidences of turns or votes."""
-
     @abstractmethod
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         """Return whether the reader is shown the sender's turn. `reader` is the reader's own latest turn, or None."""

@@ -51,8 +51,6 @@ NOT_SELECTED = "not selected"
 class Selector(Component, ABC):
     """The `select:` of a learner: a rule that chooses training rows."""
 
-    reads_confidence: ClassVar[bool] = False
-    """Whether the rule uses the confidences of turns or votes."""
     compares_turns: ClassVar[bool] = False
     """Whether the rule takes only turns that follow an earlier turn of the same agent."""
 

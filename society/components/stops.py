@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -30,9 +30,6 @@ STOPS = {
 
 class StopRule(Component, ABC):
     """An entry of a phase's `stop:`."""
-
-    reads_confidence: ClassVar[bool] = False
-    """Whether the rule uses the confidences of turns or votes."""
 
     @abstractmethod
     def reached(self, state: RoundState) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,6 +41,8 @@ class Component(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    reads_confidence: ClassVar[bool] = False
+    """Whether the component uses the confidences of turns or votes."""
 
     def model_post_init(self, context: object) -> None:
         """Mark `kind` as set even where it is the default, so that a dump with `exclude_unset` can be read back."""

@@ -32,9 +32,6 @@ Missing = Literal["abstain", "earlier", "veto", "exclude"]
 class DecisionRule(Component, ABC):
     """The `decision:` of a scenario."""
 
-    reads_confidence: ClassVar[bool] = False
-    """Whether the rule uses the confidences of turns or votes."""
-
     ballots_count_as: ClassVar[str] = ""
 
     voters: AgentNames = ()

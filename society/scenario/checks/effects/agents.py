@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from society.components.controllers import Controller
-from society.components.decisions.base import DecisionRule
-from society.components.gates import Gate
-from society.components.selectors import Selector
 from society.components.stops import StopRule
 from society.core.component import Component
 from society.scenario.checks.effects.findings import Finding
@@ -73,7 +69,7 @@ def _uses_confidence(flow: Flow) -> bool:
     return any(rule.reads_confidence or not _is_ours(rule) for rule in _rules(flow))
 
 
-def _rules(flow: Flow) -> Iterator[Controller | DecisionRule | Gate | Selector | StopRule]:
+def _rules(flow: Flow) -> Iterator[Component]:
     yield flow.scenario.decision
     for phase in flow.phases:
         yield from phase.spec.controllers
