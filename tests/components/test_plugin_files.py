@@ -17,6 +17,8 @@ from society.cli import main
 from society.components.plugin_files import load_plugins
 from society.components.registry import NOUNS, kinds, load, set_file_kinds
 from society.core.errors import InputError
+from society.executors.base import Needs
+from society.executors.cluster import Ray, RayExecutor
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
@@ -229,6 +231,14 @@ def test_a_corrected_plugin_goes_on_with_the_run(folder: Path, caplog: pytest.Lo
     meta = Run(folder / "run").meta()
     [later] = json.loads(meta["later_plugins"])
     assert later["plugins.py"] != json.loads(meta["plugins"])["plugins.py"]
+
+
+def test_a_cluster_refuses_a_backend_that_its_workers_do_not_have(folder: Path) -> None:
+    write(folder, *example("backend"))
+    load_plugins("plugins.py")
+    executor = RayExecutor(Ray())
+    with pytest.raises(InputError, match="'bird' comes from a plugin file"):
+        executor.check(Needs({"bird": kinds("backend")["parrot"]()}))  # type: ignore[dict-item]
 
 
 class TestWithoutTheOption:
