@@ -17,6 +17,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError
+
 from society.components.registry import NOUNS, Kinds, kinds, load, set_file_kinds
 from society.core.component import Component
 from society.core.errors import ComponentError, InputError, describe_error
@@ -52,6 +54,9 @@ def load_plugins(*paths: str | Path) -> None:
     wanted = tuple(file for file, _ in files)
     if wanted == _loaded:
         return
+    names = [file.path.name for file in wanted]
+    if again := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"Two plugin files are called {again}.", "Rename one: a run stores the files by name.")
     if _loaded:
         _loaded = ()
         set_file_kinds({})
@@ -121,10 +126,20 @@ def _components(module: ModuleType) -> list[tuple[str, str, type[Component]]]:
         if isinstance(cls, type) and issubclass(cls, Component) and cls.__module__ == module.__name__:
             noun = next((noun for noun, known in NOUNS.items() if issubclass(cls, load(known.base))), None)
             if noun is not None and (kind := _kind(cls, noun)):
+                _complete(cls)
                 found.append((noun, kind, cls))
     if not found:
         raise InputError(f"The plugin file {module.__file__} defines no component with a `kind`.", REMEDY)
     return found
+
+
+def _complete(cls: type[Component]) -> None:
+    """Raise `InputError` if a type of the class's fields is not defined when the file has run."""
+    try:
+        cls.model_rebuild()
+    except (PydanticUndefinedAnnotation, PydanticUserError) as error:
+        fault = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"The class {cls.__name__} in {inspect.getfile(cls)} has a fault: {fault}.", REMEDY) from None
 
 
 def _kind(cls: type[Component], noun: str) -> str:

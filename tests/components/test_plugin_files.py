@@ -274,6 +274,11 @@ class TestWithoutTheOption:
         ("x = (", r"plugins\.py cannot be loaded: line 1: "),
         ("\nimport nowhere", r"cannot be loaded: line 2: ModuleNotFoundError"),
         ("x = 1", "defines no component with a `kind`"),
+        (
+            "from __future__ import annotations\nfrom topologies.base import Topology\nclass A(Topology):\n"
+            "    kind: str = 'a'\n    size: Undefined\n    def build(self, n, seed): ...",
+            "The class A in .* has a fault: .*Undefined",
+        ),
         ("from topologies.base import Topology\nclass A(Topology):\n    kind: str = 'a'", "lacks the method `build`"),
         (
             "from topologies.base import Topology\nclass A(Topology):\n    def build(self, n, seed): ...",
@@ -291,6 +296,14 @@ def test_a_file_that_cannot_be_used_is_refused(plugin: str, message: str, folder
         load_plugins("plugins.py")
     assert refused.value.remedy
     assert "wheel" not in kinds("topology")
+
+
+def test_two_files_of_one_name_are_refused(folder: Path) -> None:
+    (folder / "other").mkdir()
+    for place, noun in ((folder, "gate"), (folder / "other", "stop")):
+        (place / "plugins.py").write_text(example(noun)[0])
+    with pytest.raises(InputError, match=r"Two plugin files are called plugins\.py"):
+        load_plugins("plugins.py", "other/plugins.py")
 
 
 def test_a_file_that_is_not_there_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
