@@ -1,7 +1,7 @@
 """The fields of a record as flat columns: one declaration for the store, data frames and the report.
 
 list_columns    the columns of a dataclass, those of nested dataclasses included
-make_builder    the way back, from flat values to the record
+make_builder    a function that makes the record from its values by column
 
 A nested dataclass becomes its own columns: `Turn.usage` becomes `prompt_tokens`, `generated_tokens` and so on. The
 metadata `{"prefix": "source_"}` of its field keeps names apart where they would be the same. An `Interval` in the type

@@ -1,4 +1,4 @@
-"""Coroutines side by side: all results, or the first cause of failure with the others ended."""
+"""Concurrent coroutines: all results, or the first cause of failure with the others cancelled."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ T = TypeVar("T")
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What each returns, in their order. When one fails the others are cancelled, and its exception is raised as it
-    is, not in a group."""
+    """Return the result of each coroutine, in their order.
+
+    If one fails, the others are cancelled and its exception is raised, without a group around it.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
@@ -21,6 +23,6 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first cause in a group of failures: the one that a person needs to hear."""
+    """Return the first cause in a group of failures: the one to show to people."""
     error = group.exceptions[0]
     return first_cause(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,4 +1,4 @@
-"""What a run is made of, as plain data: what two runs must share to be one, and where they differ.
+"""The definition of a run as plain data: what a resumed run must have in common with the run that it continues.
 
 defining     a scenario, or any part of one, without what only tunes speed
 contents     a hash of every file that a scenario names
@@ -22,8 +22,8 @@ _ABSENT = object()
 def defining(value: Any) -> Any:
     """Return a scenario, or any part of one, as plain data without the options that only tune speed.
 
-    A path goes by its name alone: a run may go on elsewhere, on files of the same contents. The order of a mapping's
-    keys counts only in fields that are marked `ordered`.
+    A path counts by its name only: a run may be resumed elsewhere, with files of the same contents. The order of a
+    mapping's keys counts only in fields marked `ordered`.
     """
     if isinstance(value, BaseModel):
         fields = type(value).model_fields

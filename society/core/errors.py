@@ -1,14 +1,14 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of the program, as one tree.
 
-SocietyError                 a message for people: the cause, then the remedy; printed without traceback
-├── InputError               the user's input is at fault: exit status 2
-│   ├── ScenarioError        a scenario file; carries every problem found, each with its place
+SocietyError                 a message for users: the cause, then the remedy; printed without a traceback
+├── InputError               the input is wrong: exit status 2
+│   ├── ScenarioError        a scenario file is wrong; `problems` has every problem with its place
 │   ├── MissingExtraError    a library that comes with an extra is not installed
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
-│   └── RunFolderError       a run folder is another scenario's, in use, or not readable
-├── BackendError             a model could not be opened, or could not answer
+│   └── RunFolderError       a run folder belongs to another scenario, is in use, or cannot be read
+├── BackendError             a model could not be loaded, or could not answer
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
-│   └── TransientError       worth trying again: a timeout, a busy server, a crashed worker
+│   └── TransientError       worth a retry: a timeout, a busy server, a crashed worker
 ├── ComponentError           the code of a component raised an error: a stop rule, a topology, ...
 └── StoreError               the run store could not be written or read (a full disk, say)
 """
@@ -27,7 +27,7 @@ DISTRIBUTION = "society-of-models"
 
 
 class SocietyError(Exception):
-    """The base of every error meant for people: `cause` says what is wrong, `remedy` what to do."""
+    """Base of all errors for users. `cause` says what is wrong, `remedy` what to do."""
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         self.cause = cause
@@ -35,7 +35,7 @@ class SocietyError(Exception):
         super().__init__(f"{cause}\n  {remedy}" if remedy else cause)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors travel between processes, whatever their constructor takes."""
+        """Support pickling between processes, whatever arguments the constructor takes."""
         return _restore, (type(self), self.args), self.__dict__
 
 
@@ -44,11 +44,11 @@ def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyE
 
 
 class InputError(SocietyError):
-    """What the user gave cannot be used."""
+    """Input of the user that cannot be used."""
 
 
 class ScenarioError(InputError):
-    """A scenario file with problems: one line each in the message, and `problems` as values."""
+    """A scenario file with problems: one line for each in the message, and as values in `problems`."""
 
     def __init__(self, cause: str, remedy: str = "", problems: Sequence[Problem] = ()) -> None:
         self.problems = tuple(problems)
@@ -65,7 +65,7 @@ class MissingExtraError(InputError):
 
 
 class SlowPatternError(InputError):
-    """The search for a regular expression was given up after `seconds`."""
+    """A search for a regular expression that was stopped after `seconds`."""
 
     def __init__(self, pattern: str, seconds: float) -> None:
         super().__init__(
@@ -75,15 +75,15 @@ class SlowPatternError(InputError):
 
 
 class RunFolderError(InputError):
-    """A run folder cannot be used for this run."""
+    """A run folder that cannot be used for this run."""
 
 
 class BackendError(SocietyError):
-    """A backend cannot do what it was asked."""
+    """A request that a backend cannot fulfil."""
 
 
 class ContextOverflowError(BackendError):
-    """The prompt and the longest allowed answer exceed the context; all three lengths are in tokens."""
+    """A prompt and a maximum answer that exceed the context. All three lengths are in tokens."""
 
     def __init__(self, prompt: int, answer: int, context: int, remedy: str = "") -> None:
         self.prompt, self.answer, self.context = prompt, answer, context
@@ -95,8 +95,10 @@ class ContextOverflowError(BackendError):
 
 
 class TransientError(BackendError):
-    """A failure that may pass: the engine tries again with back-off, not before `after` seconds where they are known
-    (a server's "retry after", say)."""
+    """A temporary failure. The engine retries with back-off, and waits at least `after` seconds if given.
+
+    A server's "Retry-After" gives `after`, for example.
+    """
 
     def __init__(self, cause: str, remedy: str = "", after: float | None = None) -> None:
         self.after = after
@@ -108,7 +110,7 @@ class ComponentError(SocietyError):
 
 
 class StoreError(SocietyError):
-    """The run store cannot be written or read."""
+    """A run store that cannot be written or read."""
 
 
 def describe_error(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Seeds and keys: every random draw and every stored turn is named by what it is, not by when it happens."""
+"""Seeds and keys. They derive from the identity of a turn and from what shapes its text, never from time or order."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from operator import attrgetter
 
 from society.core.types import GenerateRequest, Sampling, TurnId
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` makes one in every call
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # created once: `json.dumps` creates an encoder in every call
 _encode_unicode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def derive_seed(*identity: object) -> int:
-    """A seed in [0, 2**31) that depends on these values alone."""
+    """Return a seed in [0, 2**31) that depends only on these values."""
     text = _encode(identity)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
 def turn_seed(seed: int, turn: TurnId) -> int:
-    """The seed of one turn of a scenario with this seed."""
+    """Return the seed of one turn of a scenario with this seed."""
     return derive_seed(seed, turn.iteration, turn.item, turn.phase, turn.round, turn.agent, turn.sample)
 
 
 def request_key(request: GenerateRequest, model_hash: str) -> str:
-    """Return 32 hex digits over everything that shapes a text: messages, sampling, seed, choices, model, adapter."""
+    """Return 32 hexadecimal digits over all that shapes a text: messages, sampling, seed, choices, model, adapter."""
     parts = (
         [(m.role, m.content) for m in request.messages],
         _sampling_parts(request.sampling),
@@ -39,15 +39,15 @@ def request_key(request: GenerateRequest, model_hash: str) -> str:
 
 
 _sampling_parts = attrgetter(*(field.name for field in fields(Sampling)))
-"""Every option of a sampling, so that a new one cannot be forgotten."""
+"""Gets the value of every sampling option. A new field of `Sampling` is thus part of the key."""
 
 
 def text_key(text: str) -> bytes:
-    """16 bytes that name a text by its contents."""
+    """Return 16 bytes that identify a text by its contents."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def fingerprint(data: object) -> str:
-    """32 hex digits over plain JSON data, whatever the order of its keys."""
+    """Return 32 hexadecimal digits that identify JSON data. The order of keys does not matter."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: asked once, a run finishes the replies that are being made and stops; asked again, it stops now.
+"""Ctrl-C and SIGTERM. The first signal lets a run finish the replies in progress; the second stops it at once.
 
-What ends at once by itself needs nothing from here: loading, waiting, and a training, which a cancelled run leaves
-after the optimiser step under way.
+Loading, waiting and training need nothing from this module: they end when the run is cancelled, a training after the
+current optimizer step.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-"""The signals that ask, and the handlers that may be replaced: who has others, or ignores them, means it."""
+"""The handled signals, and the default handlers that may be replaced. Other handlers are kept."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was asked to stop by `signal`, and has: what was done is stored. `status` is what shells expect."""
+    """A run that stopped because of `signal`. All finished turns are stored."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(signal.Signals(number).name)
@@ -28,13 +28,16 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def status(self) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM."""
+        """The exit status that shells expect: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signal
 
 
 class Interruption:
-    """The wish that a run may stop. As a context manager it takes the signals, in the main thread only, gives them
-    back, and raises `Interrupted` where it stopped what was within. Not entered, it never asks."""
+    """A request to stop a run.
+
+    As a context manager it handles the signals (in the main thread only), restores the earlier handlers at the end, and
+    raises `Interrupted` if it cancelled the block. An instance that is not entered never stops anything.
+    """
 
     def __init__(self) -> None:
         self._asked = 0
@@ -61,7 +64,7 @@ class Interruption:
 
     @contextmanager
     def stops_me(self) -> Iterator[None]:
-        """Within, the current task is what will be cancelled."""
+        """Cancel the current task if a signal arrives during the block."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         try:
             yield
@@ -70,7 +73,7 @@ class Interruption:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Within, a first wish to stop has to wait. None gets in after it: whoever tries waits for the end."""
+        """Delay a first request to stop until the block ends. After a request, new blocks wait forever."""
         if self._asked:
             await asyncio.get_running_loop().create_future()
         self._held += 1
@@ -82,10 +85,10 @@ class Interruption:
                 self._cancel()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
+        """Return the signal handler."""
         self._asked += 1
         self._signal = number
-        if self._loop is None or self._asked > 2:  # there is nothing to wait for, or it does not heed
+        if self._loop is None or self._asked > 2:  # nothing to wait for, or the loop does not respond
             raise Interrupted(number)
         self._loop.call_soon_threadsafe(self._heed, self._asked)
 

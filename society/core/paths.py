@@ -1,4 +1,4 @@
-"""Paths in a scenario: relative to the scenario's folder, and only inside the folders that it may read.
+"""Paths in a scenario. They are relative to its folder, and lead only into folders that it may read.
 
     ReadablePath     a data file, a graph file or an adapter of a scenario
     ModelPath        a model of a scenario: a path, or a reference such as pypi:PACKAGE

@@ -1,4 +1,4 @@
-"""What is wrong with a scenario file, and where: one `Problem` each, all of them in one `ScenarioError`."""
+"""Problems of a scenario file with their places. One `ScenarioError` has all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from society.core.errors import ScenarioError
 
 SHOWN = 60
-"""Characters of a value, and names of a list, that a message shows at most."""
+"""Maximum number of characters of a value, and of names of a list, in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Problem:
 
 
 def find_near(name: object, known: Iterable[str]) -> str:
-    """The known name most like this one, or "" if none is."""
+    """Return the known name most like this one, or "" if none is."""
     names = list(islice(known, 5_000))
     lowered = {known_name.lower(): known_name for known_name in names}
     near = get_close_matches(str(name)[:200].lower(), lowered, n=1, cutoff=0.6)
@@ -67,7 +67,7 @@ def find_near(name: object, known: Iterable[str]) -> str:
 
 
 def show(value: object) -> str:
-    """A value in a message, in YAML's words, cut where it is long."""
+    """Return a value in a message, in YAML's words, cut where it is long."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
@@ -77,17 +77,17 @@ def show(value: object) -> str:
 
 
 def make_problem(place: Place, path: str, message: str, **details: Any) -> Problem:
-    """A problem at this place."""
+    """Return a problem at this place."""
     return Problem(place.file, place.line, place.column, path, message, **details)
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
-    """By file and place, each once."""
+    """Return the problems in the order of file and place, each once."""
     return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.path, p.message))
 
 
 def make_error(problems: Sequence[Problem]) -> ScenarioError:
-    """The error that lists all problems, one a line, and counts them."""
+    """Return the error that lists all problems, one a line, and counts them."""
     errors = sum(problem.level == "error" for problem in problems)
     count = f"{errors} problem{'' if errors == 1 else 's'}"
     return ScenarioError("\n".join([*map(str, problems), f"{count} found."]), problems=problems)

@@ -1,18 +1,18 @@
-"""The plain types that every part of the program shares. Nothing here imports anything heavy.
+"""The plain types that all parts of the program share. This module imports nothing heavy.
 
 ChatMessage        one message of a model's input: a role and text
 Sampling           how tokens are drawn
-GenerateRequest    what a backend is asked: messages, sampling, seed, adapter, allowed choices
-GenerateOutput     what it answers: text, why it ended, Usage, log-probability
+GenerateRequest    a request to a backend: messages, sampling, seed, adapter, allowed choices
+GenerateOutput     its reply: text, finish reason, Usage, log-probability
 Usage              tokens and seconds of one generation
 Adapter            trained weights on top of a base model, named by content hash
 Item               one question of a task, with its gold answer
-TurnId             who speaks when: the identity everything about a turn derives from
-Turn               a finished turn: what was asked, what was said, what it cost
-Message            what one agent reads of another's turn
-Vote, Decision     what each agent ends with, and what the society makes of it
-Ballot             what a decision rule is given; RoundState what stop rules and controllers are given
-Example            one training row: a chat whose last message is learned, and where it came from
+TurnId             the identity of a turn: iteration, question, phase, round, agent, sample
+Turn               a finished turn: prompt, reply, answer, cost
+Message            the part of a turn that another agent reads
+Vote, Decision     the final answer of an agent, and of the society
+Ballot             the input of a decision rule; RoundState that of stop rules and controllers
+Example            one training row: a chat whose last message is learned, and its origin
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """What a backend is asked for. `adapter` is the content hash of a loaded adapter, None the bare base.
+    """A request to a backend. `adapter` is the content hash of a loaded adapter, or None for the base model.
 
     With `choices` the reply must be exactly one of these strings (the backend constrains the decoding).
     """
@@ -78,9 +78,9 @@ class GenerateRequest:
 class Usage:
     """Tokens and seconds. `cached_tokens` of the `prompt_tokens` were in the cache and not computed again.
 
-    `seconds` is a turn's share of the time in which its backend was at work: while n replies are made together, each is
-    charged one n-th of what the clock shows. So the sum over turns is the time that the backend was busy. The engine
-    measures it; backends need not.
+    `seconds` is a turn's share of the time in which its backend was busy: while n replies are generated together, each
+    is charged one n-th of the elapsed time. So the sum over turns is the busy time of the backend. The engine measures
+    it; backends need not.
     """
 
     prompt_tokens: int = 0
@@ -138,10 +138,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TurnId:
-    """Who speaks when. The seed of a turn derives from this and the scenario's seed, from nothing else.
+    """The identity of a turn. The seed of a turn derives from this and the scenario's seed only.
 
     `round` counts from 1 within its phase. `sample` counts the independent repetitions of a debate from 0.
-    A summary that one agent makes for a reader has the agent "summarizer/reader".
+    A summary of an agent for a reader has the agent "summarizer/reader".
     """
 
     iteration: int
@@ -154,12 +154,13 @@ class TurnId:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A finished turn: what was asked, the reply to it, and what this run reads in the reply.
+    """A finished turn: the prompt, the reply, and what this run derives from the reply.
 
     `key` is a hash of everything that shaped the text: messages, sampling, seed, model and adapter. `text`, `tokens`,
     `finish_reason`, `usage` and `logprob` are the reply as the backend gave it; `replied` is False where it gave none.
     `answer` (None if nothing could be parsed), `confidence`, `status` and `error` are derived from the reply, by every
-    run for itself. `error` says why the turn failed; of a turn that did not, what could not be looked for in its text.
+    run for itself. `error` says why the turn failed. For a turn that did not fail, it is a note, such as a stopped
+    search.
     """
 
     id: TurnId
@@ -180,7 +181,7 @@ class Turn:
 
     @property
     def reply(self) -> GenerateOutput | None:
-        """The reply as the backend gave it: what another run may take over. None where it gave none."""
+        """The reply of the backend, which another run may reuse. None if the backend gave no reply."""
         if not self.replied:
             return None
         return GenerateOutput(*[getattr(self, field.name) for field in fields(GenerateOutput)])
@@ -188,7 +189,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a reader is shown of a sender's turn, after the edge's view was applied."""
+    """The part of a sender's turn that a reader is shown, by the view of the edge."""
 
     sender: str  # as shown: the agent's name, or "Agent 2" where the edge is anonymous
     text: str
@@ -200,7 +201,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one agent ends with. `answer` is None if nothing could be parsed; `failed` if its turn failed."""
+    """The final answer of one agent. `answer` is None if none could be parsed; `failed` says that the turn failed."""
 
     agent: str
     answer: str | None
@@ -210,8 +211,11 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a society answers. `answer` is None when it does not decide; `reason` then says why
-    ("tie", "unparsed", "no majority", ...). `support` is the share of all voters that stand behind it."""
+    """The answer of a society.
+
+    `answer` is None if the society does not decide; `reason` then says why ("tie", "unparsed", "no majority", ...).
+    `support` is the share of all voters that voted for the answer. `tied` are the tied answers.
+    """
 
     answer: str | None
     support: Share = 0.0
@@ -225,8 +229,11 @@ Same = Callable[[str, str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """What a decision rule is given. `history` has every turn of each voter, in the order spoken; `candidates`
-    the distinct answers that were on the table before the last phase, in the order first given."""
+    """The input of a decision rule.
+
+    `history` has every turn of each voter, in the order spoken. `candidates` are the distinct answers before the last
+    phase, in the order of their first turn.
+    """
 
     votes: Sequence[Vote]
     history: Mapping[str, Sequence[Turn]]
@@ -237,9 +244,11 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class RoundState:
-    """What stop rules and controllers see after a round: this phase's turns by round and agent, and the
-    tokens (`usage`) and number of turns that the whole debate has cost so far. An agent that was silent in a
-    round stands there with what it said last. `annotate` stores a note with a turn that did not fail."""
+    """The input of stop rules and controllers after a round.
+
+    `rounds` has this phase's turns by round and agent; an agent without a turn in a round has its latest turn there.
+    `usage` and `turns` are the cost of the whole debate so far. `annotate` stores a note with a turn that did not fail.
+    """
 
     rounds: Sequence[Mapping[str, Turn]]
     usage: Usage
@@ -255,10 +264,10 @@ class RoundState:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training row: `messages` exactly as inference saw them, then the assistant message that was said.
+    """One training row: `messages` exactly as in inference, then the assistant message that is learned.
 
-    Only that last message is learned; earlier assistant turns are context. `source` is the turn it comes from
-    and `rule` the selection rule that took it, so a row can be traced to the transcript.
+    Only the last message is learned; earlier assistant turns are context. `source` is the turn of the row and `rule`
+    the selection rule that took it, so a row can be traced to the transcript.
 
     `tokens` are the drawn token ids of that last message in the vocabulary of the model that learns them: they are
     learned exactly as they are, and no end of the turn is added. Where they are None, the text of the message is

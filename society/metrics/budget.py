@@ -93,7 +93,9 @@ def _missing(votes: int, available: int, spent: float) -> str:
 
 def _sentence(votes: int, debating: float, voting: float, difference: Difference) -> str:
     points, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
-    clear = "better" if low > 0 else "worse" if high < 0 else "not clearly better or worse"
+    clear = "not clearly better or worse"
+    if low > 0 or high < 0:
+        clear = "better" if low > 0 else "worse"
     kind = "one answer" if votes == 1 else f"a vote over {votes} independent answers"
     return (
         f"For the same tokens debating is {clear} than voting: {debating:.1%} against {voting:.1%} for {kind}, "

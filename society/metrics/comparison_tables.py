@@ -91,18 +91,25 @@ _TRAINED: Sequence[Column] = (
 def pair_rows(found: Comparison) -> Rows:
     """Return a line for each pair, second minus first. With several pairs, p values are adjusted for all."""
     several = len(found.pairs) > 1
-    titles = ["difference", "points", INTERVAL, "p", *(["p (Holm)"] if several else []), "better", "worse",
-              "questions", "compute-matched", "test"]  # fmt: skip
+    holm = ["p (Holm)"] if several else []
+    titles = ["difference", "points", INTERVAL, "p", *holm, "better", "worse", "questions", "compute-matched", "test"]
     return [titles, *(_pair_row(pair, several) for pair in found.pairs)]
 
 
 def _pair_row(pair: Pair, several: bool) -> list[str]:
     d = pair.difference
     return [
-        f"{pair.second} - {pair.first}", _points(d.value), f"{_points(d.low)} to {_points(d.high)}", _p(d.p),
-        *([_p(pair.p_holm)] if several else []), f"{d.gained:,}", f"{d.lost:,}", f"{d.questions:,}",
-        _matched(pair.compute), d.test,
-    ]  # fmt: skip
+        f"{pair.second} - {pair.first}",
+        _points(d.value),
+        f"{_points(d.low)} to {_points(d.high)}",
+        _p(d.p),
+        *([_p(pair.p_holm)] if several else []),
+        f"{d.gained:,}",
+        f"{d.lost:,}",
+        f"{d.questions:,}",
+        _matched(pair.compute),
+        d.test,
+    ]
 
 
 def _matched(compute: ComputeMatch | None) -> str:
@@ -178,19 +185,47 @@ def _csv(rows: Rows) -> str:
     return out.getvalue().rstrip("\n")
 
 
-_SPECIAL = str.maketrans({
-    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$",
-    "[": "{[}", "]": "{]}", "*": "{*}", "`": "{`}", "'": "{'}", '"': r"\char34{}", "⟦": r"$\langle$", "⟧": r"$\rangle$",
-})  # fmt: skip
+_SPECIAL = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"$<$",
+        ">": r"$>$",
+        "[": "{[}",
+        "]": "{]}",
+        "*": "{*}",
+        "`": "{`}",
+        "'": "{'}",
+        '"': r"\char34{}",
+        "⟦": r"$\langle$",
+        "⟧": r"$\rangle$",
+    }
+)
 """Replacements in LaTeX of commands, of characters after `\\`, and of characters that fonts lack."""
 
 
 def _latex(rows: Rows) -> str:
     lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in _plain(rows)]
     columns = "l" + "r" * (len(rows[0]) - 1)
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
-                      r"\bottomrule", r"\end{tabular}"])  # fmt: skip
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
 
 
 def _escape(cell: str) -> str:

@@ -66,8 +66,8 @@ def _encode(folder: Path, tokens: int, texts: Sequence[str]) -> list[list[float]
         tokenizer, model = _load(folder)
         found: list[list[float]] = []
         for start in range(0, len(texts), BATCH):
-            batch = tokenizer(list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=tokens,
-                              return_tensors="pt")  # fmt: skip
+            part = list(texts[start : start + BATCH])
+            batch = tokenizer(part, padding=True, truncation=True, max_length=tokens, return_tensors="pt")
             mask = batch["attention_mask"].unsqueeze(-1)
             pooled = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
             found += torch.nn.functional.normalize(pooled).tolist()

@@ -76,13 +76,13 @@ def score_iterations(
     Some iterations may have no evaluation.
     """
     judged, learned = by_iteration(records), by_iteration(training)
-    return [
-        _score(
-            society, number, judged.get(number, []), (learned if training else judged).get(number, []), bool(training),
-            [row for row in adapters if row.iteration == number], [row for row in examples if row.iteration == number],
-        )
-        for number in sorted(judged | learned)
-    ]  # fmt: skip
+    scores = []
+    for number in sorted(judged | learned):
+        labelling = (learned if training else judged).get(number, [])
+        trained = [row for row in adapters if row.iteration == number]
+        rows = [row for row in examples if row.iteration == number]
+        scores.append(_score(society, number, judged.get(number, []), labelling, bool(training), trained, rows))
+    return scores
 
 
 def _score(

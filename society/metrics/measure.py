@@ -19,8 +19,8 @@ from society.core.plain import to_plain
 from society.core.types import Turn
 from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.encoders import load_encoder
-from society.metrics.kept import read_diversity
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
+from society.metrics.stored_diversity import read_diversity
 from society.runs.files import MEASUREMENTS, read_json
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness

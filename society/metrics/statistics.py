@@ -110,9 +110,14 @@ def _permutation(differences: NDArray[np.float64]) -> float:
     if len(unlike) == 1:
         return 1.0  # either sign is as likely as the other
     result = permutation_test(
-        (unlike,), lambda d, axis: d.mean(axis), permutation_type="samples", vectorized=True,
-        n_resamples=RESAMPLES, batch=max(1, _BATCH // len(unlike)), rng=np.random.default_rng(SEED),
-    )  # fmt: skip
+        (unlike,),
+        lambda d, axis: d.mean(axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH // len(unlike)),
+        rng=np.random.default_rng(SEED),
+    )
     return float(result.pvalue)
 
 
@@ -151,9 +156,15 @@ def _bootstrap(values: NDArray[np.float64], confidence: float, method: str) -> t
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)  # the caller sees it by the NaN
         result = bootstrap(
-            (values,), np.mean, vectorized=True, n_resamples=RESAMPLES, batch=max(1, _BATCH // len(values)),
-            confidence_level=confidence, method=method, rng=np.random.default_rng(SEED),
-        )  # fmt: skip
+            (values,),
+            np.mean,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=max(1, _BATCH // len(values)),
+            confidence_level=confidence,
+            method=method,
+            rng=np.random.default_rng(SEED),
+        )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 

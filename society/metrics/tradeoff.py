@@ -114,7 +114,7 @@ def plurality_chance(
         rivals = [*sizes[:i], *sizes[i + 1 :]]
         for votes in range(min(quorum, k), min(size, k) + 1) if right[i] else ():
             for tied, ways in _rival_ways(rivals, silent, votes, k - votes).items():
-                share = 1.0 if tied == 0 else 0.0 if ties == "abstain" else 1 / (tied + 1)
+                share = 0.0 if tied and ties == "abstain" else 1 / (tied + 1)
                 won += share * (comb(size, votes) * ways / comb(sum(sizes) + silent, k))
     return won
 

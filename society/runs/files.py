@@ -1,12 +1,12 @@
-"""Files in a run's folder beside its store: what keeps a run readable without anything from outside.
+"""Files in a run's folder beside its store. With them, a run can be read without files from elsewhere.
 
-    keep_inputs       writes the questions and copies of graph files, when a run begins
-    read_questions    the questions of the evaluation, as they were kept
-    own_file          a file of the folder, made sure to be its own
-    own_tree          a folder of the folder, made sure that nothing in it leads out
+    keep_inputs       writes the questions and copies of graph files when a run starts
+    read_questions    reads the questions of the evaluation
+    own_file          checks that a file lies in the run's folder
+    own_tree          checks that nothing in a folder leads out of the run's folder
 
-A run's folder may come from a stranger: a link in it could lead to any file of the reader's. So no file of it is opened
-that is a link, has a second name elsewhere (a hard link), or is a device.
+A run's folder may come from a stranger, and a link in it could lead to any file of the reader. So links, hard links
+and devices are not opened.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of a run: made, locked, checked to be this scenario's, and labelled with what produced it."""
+"""The folder of a run: created, locked, checked against the scenario, and labelled with models and versions."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ STORE = "store.sqlite"
 LOCK = ".lock"
 FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
 """Files of a run's folder that are opened by their names, by this program or by SQLite."""
-PATIENCE = 0.5
-"""Seconds to wait for the lock of a run's folder: a live view may hold it for an instant."""
+LOCK_TIMEOUT = 0.5
+"""Seconds to wait for the lock of a run's folder. A live view may hold it for an instant."""
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
 
 
 def find_store(folder: Path) -> Path:
-    """The store of a run folder. Raises `RunFolderError` if there is none."""
+    """Return the store of a run folder. Raises `RunFolderError` if there is none."""
     path = Path(folder) / STORE
     check_folder(Path(folder), FILES)
     if not path.is_file():
@@ -50,7 +50,7 @@ def find_store(folder: Path) -> Path:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process is working on the run in this folder now. Nothing is written. False where nobody can say.
+    """Return whether a process is working on the run in this folder; False if unknown. Nothing is written.
 
     The lock is taken for reading for an instant, as a run takes it for writing while it lasts.
     """
@@ -83,12 +83,15 @@ class RunFolder:
         self.store = self.path / STORE
 
     def __enter__(self) -> Self:
-        """Raises `RunFolderError` if the folder is in use, not writable, or another scenario's."""
+        """Lock and check the folder.
+
+        Raises `RunFolderError` if it is in use, cannot be written, or belongs to another scenario.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             check_folder(self.path, FILES)
             self._lock = FileLock(self.path / LOCK)
-            self._lock.acquire(timeout=PATIENCE, poll_interval=0.02)
+            self._lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.02)
         except Timeout:
             raise RunFolderError(
                 f"Another process is running in {self.path}.", "Wait for it, or choose another --out."
@@ -108,15 +111,15 @@ class RunFolder:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._lock.release()
-        if not self.store.exists():  # nothing came of it: leave nothing behind
+        if not self.store.exists():  # the run did not start: leave nothing behind
             with suppress(OSError):
                 (self.path / LOCK).unlink(missing_ok=True)
                 self.path.rmdir()
 
     def record(self, store: Store, models: dict[str, str], items: Sequence[Item]) -> None:
-        """Store what the run is made of, and refuse models and questions other than those it began with.
+        """Store the run's definition, and refuse other models and questions than those of its start.
 
-        The versions of the libraries that began the run stay; those that go on with it are listed beside them.
+        The library versions of the start are kept; the versions of later calls are listed beside them.
         """
         meta = store.meta()
         known = read_json(meta, "models")
@@ -228,7 +231,7 @@ def _changed(before: str, now: str) -> str:
 
 
 def _default(name: str, resume: bool) -> Path:
-    """runs/NAME, or with a number if that is taken; to resume, the latest of them."""
+    """Return runs/NAME, with a number if that is taken; to resume, the latest of these."""
     names = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in count(1))
     free = next(i for i, path in enumerate(names, 1) if not path.exists())
     number = max(free - 1, 1) if resume else free

@@ -1,4 +1,4 @@
-"""The backends of a run, opened where the scenario's executor has them, with the adapters that its agents name."""
+"""Opens the backends of a run on the scenario's executor, with the adapters that its agents name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's debates as records: each result with its turns, and whether each turn is right."""
+"""The debates of a run as records: each result with its turns, and whether each turn is right."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from society.scenario.expand import Society
 
 Question = tuple[str, str]
-"""What makes two runs' questions the same: the item's id and its text."""
+"""Identity of a question across runs: the item's id and its text."""
 
 
 @dataclass(frozen=True)
 class DebateRecord:
     """One finished debate: how it ended and every turn in it, in the order of phase, round and agent.
 
-    `helping` names the phases and agents in which an agent moderates, ranks or summarises. What it says there is no
-    answer of its own.
+    `helping` has the phase and name of agents that only moderate, rank or summarise there. Their replies are no answers
+    of their own.
     """
 
     result: ResultRow
@@ -41,7 +41,7 @@ class DebateRecord:
         return (self.result.item, self.result.question)
 
     def right(self, turn: Turn) -> bool:
-        """Whether the turn's answer is right; one that failed or could not be read is not."""
+        """Return whether the turn's answer is right; one that failed or could not be read is not."""
         return turn.answer is not None and self.result.verdicts.get(turn.answer, False)
 
     def of(self, agent: str) -> list[Turn]:
@@ -61,23 +61,23 @@ class DebateRecord:
         return found
 
     def first(self, agents: Iterable[str]) -> list[Turn]:
-        """The first turn of each of these agents that spoke."""
+        """Return the first turn of each of these agents that spoke."""
         return [turns[0] for agent in agents if (turns := self.of(agent))]
 
     def last(self, agents: Iterable[str]) -> list[Turn]:
-        """The last turn of each of these agents that spoke."""
+        """Return the last turn of each of these agents that spoke."""
         return [turns[-1] for agent in agents if (turns := self.of(agent))]
 
     @property
     def usage(self) -> Usage:
-        """What the debate cost."""
+        """The cost of the debate."""
         return sum((turn.usage for turn in self.turns), Usage())
 
 
 def load_records(
     run: Run, iteration: int | None = None, split: str = "evaluation", raw: bool = False
 ) -> list[DebateRecord]:
-    """Every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
+    """Return every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
     iteration, item and sample. Ballots in the last phase count as the answer that they put first, unless `raw`."""
     from society.scenario.expand import expand
 
@@ -135,7 +135,7 @@ def total_usage(records: Sequence[DebateRecord]) -> Usage:
 
 
 def by_iteration(records: Iterable[DebateRecord]) -> dict[int, list[DebateRecord]]:
-    """The debates of each iteration, in order."""
+    """Return the debates of each iteration, in order."""
     found: dict[int, list[DebateRecord]] = {}
     for record in records:
         found.setdefault(record.result.iteration, []).append(record)
@@ -143,7 +143,7 @@ def by_iteration(records: Iterable[DebateRecord]) -> dict[int, list[DebateRecord
 
 
 def by_question(records: Iterable[DebateRecord]) -> dict[Question, list[DebateRecord]]:
-    """The debates of each question, in the order first met: its samples belong together."""
+    """Return the debates of each question, in the order first met: its samples belong together."""
     found: dict[Question, list[DebateRecord]] = {}
     for record in records:
         found.setdefault(record.question, []).append(record)
@@ -181,6 +181,6 @@ def vote_on(society: Society, turns: Sequence[Turn], same: Same) -> Decision:
 
 
 def vote_is_right(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> bool:
-    """Whether a majority vote over these turns would have been right; ties (by policy) and silence are not."""
+    """Return whether a majority vote over these turns would have been right; ties (by policy) and silence are not."""
     answer = vote_on(society, turns, same).answer
     return answer is not None and record.result.verdicts.get(answer, False)

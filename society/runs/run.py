@@ -1,4 +1,4 @@
-"""A run's folder, read: turns, results, adapters, and what the run was made of."""
+"""Reads a run's folder: turns, results, adapters, and the run's definition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from society.store.rows import AdapterRow, ExampleRow, ResultRow
 
 
 def natural_order(text: str) -> tuple[tuple[str, int], ...]:
-    """Return what sorts "trivia-2" before "trivia-10": words as text, numbers as numbers."""
+    """Return a sort key that puts "trivia-2" before "trivia-10": words as text, numbers as numbers."""
     parts = re.split(r"([0-9]{1,18})", text)
     return tuple((words, int(number or 0)) for words, number in zip_longest(parts[::2], parts[1::2]))
 
@@ -37,24 +37,24 @@ class Run:
         return read_stored(self.meta().get("scenario", ""), self.folder)
 
     def open_scenario(self, allow: Sequence[Path] = (), files: bool = False) -> Scenario:
-        """The scenario with paths to its models, to run them; with `files` to every file that it names, unchanged.
+        """Return the scenario with paths to its models, and with `files` to every file that it names, if unchanged.
 
-        They may lie in the run's folder and in those of `allow`. Raises `InputError` for others.
+        The paths may lead into the run's folder and those of `allow`. Raises `InputError` for others.
         """
         meta = self.meta()
         hashes = read_json(meta, "files") if files else None
         return open_stored(meta.get("scenario", ""), self.folder, allow, hashes)
 
     def open_adapter(self, row: AdapterRow) -> Adapter:
-        """The adapter that a training left in the run's folder. Raises `RunFolderError` where a link leads out."""
+        """Return an adapter in the run's folder. Raises `RunFolderError` where a link leads out of the folder."""
         return Adapter(str(row.hash), str(own_tree(self.folder, row.path)), row.base)
 
     def questions(self) -> list[Item] | None:
-        """The evaluation's questions, in order; None for a run of an older version, which kept none."""
+        """Return the evaluation's questions, in order; None for a run of an older version, which stored none."""
         return read_questions(self.folder)
 
     def meta(self) -> dict[str, str]:
-        """Versions, model hashes and the resolved scenario as JSON, by name."""
+        """Return versions, model hashes and the resolved scenario as JSON, by name."""
         with self._store() as store:
             return store.meta()
 
@@ -99,7 +99,7 @@ class Run:
             return sorted(store.debates(split), key=lambda debate: (debate[0], item(debate[1]), debate[2]))
 
     def _item_order(self) -> Callable[[str], tuple[object, ...]]:
-        """What to sort items by: their place in the task; others by their ids, numbers in them as numbers."""
+        """Return a sort key for items: their index in the task, or their id with numbers in it as numbers."""
         places = {item.id: place for place, item in enumerate(self.questions() or ())}
 
         def order(item: str) -> tuple[object, ...]:
@@ -108,27 +108,27 @@ class Run:
         return order
 
     def count_turns(self) -> int:
-        """Return how many turns the run has, those of training debates and of unfinished ones included."""
+        """Return the number of turns, including those of training debates and of unfinished debates."""
         with self._store() as store:
             return store.count("1")
 
     def count_failed(self) -> int:
-        """Return how many turns of the run failed, those of training debates included."""
+        """Return the number of failed turns, including those of training debates."""
         with self._store() as store:
             return store.count("status = 'failed'")
 
     def count_reused(self) -> int:
-        """How many turns were taken over from other runs instead of generated."""
+        """Return the number of turns whose reply was reused from another run."""
         with self._store() as store:
             return store.count("reused = 1")
 
     def adapters(self) -> list[AdapterRow]:
-        """Every training, in the order of iteration, learner and agent."""
+        """Return every training, in the order of iteration, learner and agent."""
         with self._store() as store:
             return store.adapters()
 
     def examples(self) -> list[ExampleRow]:
-        """Where every training row comes from, in the order of iteration, learner, agent and number."""
+        """Return the origin of every training row, in the order of iteration, learner, agent and number."""
         with self._store() as store:
             return store.examples()
 

@@ -1,6 +1,6 @@
-"""The votes behind a decision: how many voters stand behind it, and whether it rests on one vote among abstentions.
+"""The votes behind a decision: the number of voters for it, and whether a single vote decided.
 
-A store keeps how a debate was decided. Who voted for what is read from its turns again, by the scenario's own rule.
+A store has the decision of a debate. Its votes are read again from its turns, by the scenario's own decision rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """The voters of one debate: `backers` stand behind its decision, `spoke` gave a reply or an answer that counts."""
+    """The voters of one debate: `backers` voted for its decision, `spoke` gave a reply or an answer that counts."""
 
     backers: int
     spoke: int
@@ -71,7 +71,7 @@ def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot
 
 
 def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str, ...]:
-    """The distinct answers that stood before the last phase, in the order first given."""
+    """Return the distinct answers that stood before the last phase, in the order first given."""
     last = society.phases[-1].name
     speakers = {name for phase in society.phases[:-1] for name in phase.speakers}
     before = {turn.id.agent: turn for name in speakers for turn in record.of(name) if turn.id.phase != last}
@@ -81,6 +81,6 @@ def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str
 
 
 def is_lone(turns: Sequence[Turn], answer: str | None, same: Same) -> bool:
-    """Whether exactly one of several turns gives this answer."""
+    """Return whether exactly one of several turns gives this answer."""
     given = [turn for turn in turns if answer is not None and turn.answer is not None and same(turn.answer, answer)]
     return len(given) == 1 < len(turns)

@@ -18,13 +18,13 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Number = Annotated[float, Field(gt=-1e300, lt=1e300, allow_inf_nan=False)]
 
 
-class _Kept(BaseModel):
+class _Stored(BaseModel):
     """Base of plain data with exactly these fields, each of its declared type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class KeptMean(_Kept):
+class StoredMean(_Stored):
     """A `Mean`. null is NaN, which only a mean of nothing is."""
 
     value: Number | None
@@ -38,24 +38,24 @@ class KeptMean(_Kept):
         return self
 
 
-class KeptLikelihood(_Kept):
+class StoredLikelihood(_Stored):
     """A `CrossLikelihood`."""
 
-    nll: dict[str, dict[str, KeptMean]]
-    kl: dict[str, dict[str, KeptMean]]
+    nll: dict[str, dict[str, StoredMean]]
+    kl: dict[str, dict[str, StoredMean]]
 
 
-class KeptDiversity(_Kept):
+class StoredDiversity(_Stored):
     """A `ModelDiversity`."""
 
     iteration: Count
     turn: Literal["first", "last"]
     encoder: Annotated[str, Field(max_length=1000)]
-    embedding: KeptMean
-    likelihood: KeptLikelihood | None
+    embedding: StoredMean
+    likelihood: StoredLikelihood | None
 
 
-_MEASURED = TypeAdapter(list[KeptDiversity])
+_MEASURED = TypeAdapter(list[StoredDiversity])
 
 
 def read_diversity(run: Run) -> list[dict[str, Any]]:
