@@ -16,7 +16,7 @@
     sampling     tokens drawn from logits on the host
     static       decoding over a static cache
     pool         the static cache: one pool of tokens with a segment for each sequence
-    packed       calls of the model on packed sequences, and which models allow them
+    packed       calls of the model on packed sequences, and which models allow them (decode_kernel: a Triton kernel)
     prefill      prompts into the pool
     prompts      which prompts share a prefix
     inputs       tensors that a static step reads

@@ -19,12 +19,15 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from backends.hf.nucleus import has_kernel
 from backends.hf.pool import Pool
 
 NAME = "society_packed"
 """Name of `attend` among the attention functions of transformers."""
 MEANINGFUL = ("softcap", "s_aux", "sliding_window", "position_bias")
 """Arguments of an attention function that change its result, and that `attend` does not know."""
+USE_KERNEL = True
+"""Whether many sequences are decoded by our own kernel, where Triton is installed."""
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 """Rotary embeddings whose frequencies do not depend on the longest sequence of a batch."""
 
@@ -84,7 +87,9 @@ def attend(
     if getattr(_now, "seen", None) is not None:
         _now.seen.append(key.data_ptr())
     queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))
-    if can_flash(query, key, value):
+    if can_flash(query, key, value) and packing.queries == 1 and fills_device(queries, keys):
+        out = decode_by_kernel(packing, queries, keys, values, scaling)
+    elif can_flash(query, key, value):
         out = _flash(packing, queries, keys, values, scaling)
     elif packing.queries == 1:
         out = _decode(packing, queries, keys, values, scaling)
@@ -100,6 +105,48 @@ def can_flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bo
     """Return whether torch's flash attention computes these."""
     half = query.is_cuda and query.dtype in (torch.bfloat16, torch.float16)
     return half and query.shape[-1] == key.shape[-1] == value.shape[-1] <= 256 and query.shape[-1] % 8 == 0
+
+
+def fills_device(queries: torch.Tensor, keys: torch.Tensor) -> bool:
+    """Return whether one program for each sequence and key head keeps the device busy, and Triton can build it.
+
+    Flash attention splits a sequence where there are few; where there are many, it reads keys at two thirds of the
+    speed.
+    """
+    count, heads, size = queries.shape
+    enough = count * keys.shape[1] >= 2 * torch.cuda.get_device_properties(queries.device).multi_processor_count
+    return USE_KERNEL and enough and size in (64, 128, 256) and heads // keys.shape[1] <= 16 and has_kernel()
+
+
+def decode_by_kernel(
+    packing: Packing, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Compute one query a sequence by a Triton kernel."""
+    from backends.hf.decode_kernel import decode_kernel
+
+    count, heads, size = queries.shape
+    out = torch.empty(count, heads, size, dtype=queries.dtype, device=queries.device)
+    queries = queries if queries.stride(2) == 1 else queries.contiguous()
+    scale = size**-0.5 if scaling is None else scaling
+    decode_kernel[(count, keys.shape[1])](
+        queries,
+        keys,
+        values,
+        packing.starts,
+        packing.used,
+        out,
+        scale,
+        queries.stride(0),
+        queries.stride(1),
+        keys.shape[1],
+        group=heads // keys.shape[1],
+        padded=16,
+        size=size,
+        block=64,
+        num_warps=4,
+        num_stages=3,
+    )
+    return out
 
 
 def _flash(

@@ -238,6 +238,20 @@ def test_the_kernel_finds_the_same_floors() -> None:
     assert kept[0] == pytest.approx(kept[1], abs=1)
 
 
+@pytest.mark.parametrize(("heads", "key_heads", "size"), [(8, 2, 64), (4, 4, 128)])
+def test_the_attention_kernel_computes_attention(heads: int, key_heads: int, size: int) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    keys, values = (torch.randn(900, key_heads, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    queries = torch.randn(heads, 12, size, device="cuda", dtype=torch.bfloat16).transpose(0, 1)
+    device = torch.device("cuda")
+    made = packed.make_packing([(1, 30 * i, 1 + 27 * i) for i in range(12)], device)
+    packing = packed.Packing(made.bounds, made.starts, made.used, 1, 512)
+    expected = packed._decode(packing, queries.float(), keys.float(), values.float(), None)
+    found = packed.decode_by_kernel(packing, queries, keys, values, None).float()
+    assert float((found - expected).norm() / expected.norm()) < 1e-2
+
+
 # Rows
 
 
