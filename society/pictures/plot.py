@@ -79,7 +79,7 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
 def draw_iterations(runs: Mapping[str, Sequence[IterationScore]]) -> Figure:
     """Return accuracy, consensus and entropy by iteration, side by side, for the runs by name."""
     groups = (
-        [accuracy_chart(scores, alone=False) for scores in runs.values()],
+        [accuracy_chart(scores, alone=False, labels=True) for scores in runs.values()],
         [consensus_chart(scores) for scores in runs.values()],
         [entropy_chart(scores) for scores in runs.values()],
     )

@@ -41,6 +41,7 @@ from society.pictures.training_figures import (
     accuracy_chart,
     diversity_figure,
     entropy_chart,
+    has_training,
     model_charts,
     training_figures,
 )
@@ -70,7 +71,7 @@ def list_figures(
     scores, several = score_rounds(society, latest), len(society.voters) > 1
     found: list[Figure | None] = [accuracy_figure(society, summary, budget, iterations)]
     if society.scenario.train is not None or len(iterations) > 1:
-        found.append(accuracy_chart(iterations, several))
+        found.append(accuracy_chart(iterations, several, has_training(iterations)))
     if len(scores) > 1:
         found += [rounds_chart(society, scores), _first_and_last(society, latest), flips_figure(scores)]
     if len(scores) > 1 and several:

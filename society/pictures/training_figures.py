@@ -36,18 +36,16 @@ ITERATION = Axis("iteration", "whole")
 UNKNOWN = Mean(float("nan"), float("nan"), 0)
 
 
-def accuracy_chart(scores: Sequence[IterationScore], alone: bool) -> Chart | None:
-    """Return accuracy by iteration: of decisions, of pseudo-labels if there are any, and of single first answers.
-
-    The single answers are left out without `alone`.
-    """
+def accuracy_chart(scores: Sequence[IterationScore], alone: bool, labels: bool) -> Chart | None:
+    """Return accuracy by iteration; with `alone` that of single first answers, with `labels` that of pseudo-labels."""
     places = [score.iteration for score in scores]
     lines = {"society": [score.accuracy for score in scores]}
     if alone:
         lines["single answers"] = [score.alone for score in scores]
-    lines["pseudo-labels"] = [score.labels for score in scores]
+    if labels:
+        lines["pseudo-labels"] = [score.labels for score in scores]
     note = "Accuracy with 95% intervals. Iteration 0 is before any training."
-    if any(score.labels.n for score in scores):
+    if labels:
         note += " Pseudo-labels: answers that training questions were labelled with."
     series = [Series(name, share_points(places, shares)) for name, shares in lines.items()]
     return _chart("iterations", "Accuracy by iteration", note, Axis("accuracy", "share"), series)

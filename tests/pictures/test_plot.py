@@ -126,7 +126,7 @@ def test_iterations_where_there_are_several(made: Run, tmp_path: Path) -> None:
     assert "iterations" in {path.stem for path in plot_runs([made], tmp_path / "out")}
     accuracy, consensus, entropy = draw_runs([made])["iterations"].axes
     lines = [line for axes in (accuracy, consensus, entropy) for line in axes.lines]
-    assert [list(line.get_xdata()) for line in lines] == [[0, 1]] * 3
+    assert [list(line.get_xdata()) for line in lines] == [[0, 1]] * 4  # two in the first panel: decisions and labels
 
 
 def test_pseudo_labels_are_drawn_wherever_there_are_any(made: Run) -> None:
@@ -136,7 +136,7 @@ def test_pseudo_labels_are_drawn_wherever_there_are_any(made: Run) -> None:
     axes, *_ = draw_iterations({"pooled": labelled}).axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert lines["pseudo-labels"] == [0.1, 0.2]
-    axes, *_ = draw_iterations({"unlabelled": [score]}).axes
+    axes, *_ = draw_iterations({"unlabelled": [replace(score, labels=proportion(0, 0))]}).axes
     assert [line.get_label() for line in axes.lines] == ["society"]
 
 
