@@ -90,10 +90,8 @@ async def run_async(
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            others, discard = (
-                [find_store(path) for path in reuse],
-                partial((folder.path / MEASUREMENTS).unlink, missing_ok=True),
-            )
+            others = [find_store(path) for path in reuse]
+            discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard) as store:
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
                 folder.record(store, hashes, items.every)

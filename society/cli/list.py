@@ -28,9 +28,8 @@ def command(kind: str, as_json: bool) -> None:
     KIND is topologies, backends, tasks, decisions, stops, gates, controllers, selectors or executors.
     """
     import inspect
-    import shutil
-    import sys
 
+    from society.cli.streams import output_width
     from society.components.registry import kinds
 
     found: dict[str, Any] = {}
@@ -43,7 +42,7 @@ def command(kind: str, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     margin = max(map(len, found)) + 2
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    width = output_width()
     for name, entry in found.items():
         click.echo(click.wrap_text(entry["about"], width, f"{name:<{margin}}", " " * margin))
         if entry["fields"]:

@@ -33,6 +33,7 @@ def command(
 
     With a `train` block, also finetune its agents. An interrupted run is continued with --resume.
     """
+    from society.cli.streams import output_width
     from society.components.plugin_files import loaded_plugins
     from society.metrics.overview import read_overview
     from society.runner.progress import Progress
@@ -53,7 +54,7 @@ def command(
 
         click.echo(json.dumps(overview.plain(progress.seconds, resume), indent=2, allow_nan=False))
     else:
-        rows = overview.rows(progress.seconds, resume)
         plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
-        click.echo("\n" + overview.text([*rows, ("next", f"society show {done.folder}{plugins}")]))
+        rows = [*overview.rows(progress.seconds, resume), ("next", f"society show {done.folder}{plugins}")]
+        click.echo("\n" + overview.text(rows, output_width()))
     return 1 if done.count_failed() else 0

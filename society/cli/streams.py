@@ -1,14 +1,16 @@
 """The standard streams. Printed text shows its hidden characters, and a broken stream is one error.
 
-say        print a text
-settle     let both streams accept every character
-finish     write what the buffers still hold, so that an error of the stream is raised
-abandon    write nothing more
+say             print a text
+output_width    the width at which lines are wrapped
+settle          let both streams accept every character
+finish          write what the buffers still hold, so that an error of the stream is raised
+abandon         write nothing more
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 
@@ -20,6 +22,11 @@ from society.core.hidden_chars import reveal
 def say(text: object = "", err: bool = False) -> None:
     """Print one text, with hidden characters shown as numbers."""
     click.echo(reveal(str(text)), err=err)
+
+
+def output_width() -> int:
+    """Return the width of the terminal in characters; without a terminal, a width at which no line is wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
 
 
 def settle() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from society.core.plain import to_plain
@@ -74,10 +75,14 @@ class Overview:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         return [*rows, *_training_rows(self.iterations), ("stored in", str(self.folder))]
 
-    def text(self, rows: Rows | None = None) -> str:
-        """Return title and rows as lines of text."""
-        found = self.rows() if rows is None else rows
-        return "\n".join([self.title, *(f"  {label:<21} {text}" for label, text in found)])
+    def text(self, rows: Rows | None = None, width: int = 10_000) -> str:
+        """Return title and rows as lines of text, wrapped at `width` characters."""
+        lines = [self.title]
+        for label, text in self.rows() if rows is None else rows:
+            head = f"  {label:<21} "
+            indent = " " * len(head)
+            lines += wrap(head + text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        return "\n".join(lines)
 
     def plain(self, seconds: float, resumed: bool) -> dict[str, Any]:
         """Return the last iteration's summary as JSON data. A finetuning adds accuracy and cost by iteration."""
