@@ -169,7 +169,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Callable[..., Scenario]:
-    """Loads a scenario from YAML text (version, name and a scripted backend need not be said)."""
+    """Return a function that loads a scenario from YAML text; version, name and a scripted backend are added."""
 
     def load(text: str, *overrides: str) -> Scenario:
         path = tmp_path / "scenario.yaml"
@@ -184,7 +184,7 @@ def scenario(tmp_path: Path) -> Callable[..., Scenario]:
 
 @pytest.fixture
 def debates(scenario: Callable[..., Scenario], tmp_path: Path) -> Callable[..., list[DebateRecord]]:
-    """Runs a scenario from YAML text in a new folder and gives the records of its debates."""
+    """Return a function that runs a scenario from YAML text in a new folder and returns the records of its debates."""
 
     def play(text: str, *overrides: str) -> list[DebateRecord]:
         folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
@@ -194,7 +194,7 @@ def debates(scenario: Callable[..., Scenario], tmp_path: Path) -> Callable[..., 
 
 
 def rows(run_folder: Path | Run) -> list[dict[str, Any]]:
-    """Every turn and result of a run but for times, in an order of their own: what two equal runs share."""
+    """Return all turns and results of a run without durations, sorted: the part that two equal runs share."""
     folder = run_folder.folder if isinstance(run_folder, Run) else run_folder
     with sqlite3.connect(folder / "store.sqlite") as db:
         db.row_factory = sqlite3.Row
@@ -207,7 +207,7 @@ def rows(run_folder: Path | Run) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def _heeds_interrupts() -> Iterator[None]:
-    """A process started in the background ignores Ctrl-C until it is told otherwise."""
+    """Let this process receive Ctrl-C, which a process started in the background ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Processes that a test started, and what they started: found through /proc."""
+"""Processes that a test started, and their descendants, found through /proc."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def command(pid: int) -> str | None:
-    """The command line of a process that runs, None if there is none."""
+    """Return the command line of a running process, or None."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip() or None
     except OSError:
@@ -14,7 +14,7 @@ def command(pid: int) -> str | None:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """The command lines of a process's children, theirs, and so on."""
+    """Return the command lines of all descendants of a process, by process id."""
     found: dict[int, str] = {}
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:

@@ -1,4 +1,4 @@
-"""Answers that look like others: for each trick, whether the two are equal, the same in both directions."""
+"""Answers that resemble others: for each trick, whether the two are equal, in both directions."""
 
 from __future__ import annotations
 

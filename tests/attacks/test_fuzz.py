@@ -1,4 +1,4 @@
-"""The kept inputs of the fuzzers, replayed without atheris."""
+"""The stored inputs of the fuzzers, replayed without atheris."""
 
 from __future__ import annotations
 

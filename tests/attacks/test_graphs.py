@@ -1,4 +1,4 @@
-"""Hostile graph files: one clear error, soon, and without much memory."""
+"""Hostile graph files: one clear error, soon, and with little memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG = "x" * (LARGEST_ELEMENT + 200_000)
 
 
 def declare(declaration: str, text: str) -> str:
-    """The same file with a declaration before its outermost element."""
+    """Return the same file with a declaration before its outermost element."""
     return text.replace("?>", f"?>{declaration}", 1)
 
 

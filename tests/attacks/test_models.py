@@ -1,4 +1,4 @@
-"""Model files and adapters from strangers: refused before native code or a pickle sees them."""
+"""Untrusted model files and adapters are refused before native code or pickle reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from society.core.types import Adapter
 from tests.backends.models.test_gguf_file import write
 
 MODEL = {"blk.0.attn_q.weight": (8, 16), "token_embd.weight": (40, 8)}
-"""Rows and columns, as numpy has them."""
+"""Shapes of the tensors: rows and columns, as in numpy."""
 
 
 def write_gguf(path: Path, tensors: dict[str, tuple[int, ...]], kind: str = "model", **more: Any) -> Path:

@@ -1,4 +1,4 @@
-"""Model files that no look at the header can tell from sound ones, and that llama.cpp ends its process for."""
+"""Model files that pass the check of headers but crash llama.cpp."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEADLY: dict[str, tuple[list[Entry], dict[str, Tensor]]] = {
     "a matrix of bytes": ([], {"blk.0.attn_q.weight": ((32, 32), 24)}),
     "embeddings of bytes": ([], {"token_embd.weight": ((32, SIZE), 24)}),
 }
-"""What fuzzing has found (tests/fuzz/native.py): aborts, and one access out of bounds."""
+"""Changes that fuzzing found (tests/fuzz/native.py): aborts, and one access out of bounds."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("fault", DEADLY)
 def test_a_file_that_kills_llama_cpp_is_an_error(path: Path, cache: Path, fault: str) -> None:
-    """Without the probe this test's own process dies."""
+    """Without the probe, the process of this test crashes."""
     path.write_bytes(changed(*DEADLY[fault]))
     check_gguf(path)
     with pytest.raises(InputError, match=r"llama\.cpp crashes on the model") as refused:
@@ -100,8 +100,10 @@ def test_a_model_of_too_many_layers_is_refused(path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_random_files_end_no_run() -> None:
-    """Of 40 changed files none passes both checks and then ends the process. In a process of its own: its children
-    are forked before llama.cpp has threads."""
+    """No file of 40 changed ones passes both checks and then ends the process.
+
+    The test runs in its own process: its children are forked before llama.cpp has threads.
+    """
     command = [sys.executable, "-m", "tests.fuzz.native", "--files", "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stdout + done.stderr

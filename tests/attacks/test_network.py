@@ -1,4 +1,4 @@
-"""Nothing reaches the network unless a scenario names a remote model: every command with all sockets refused."""
+"""No command uses the network unless a scenario names a remote model: all sockets are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TELEMETRY = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_OFFLINE
 
 @pytest.fixture
 def closed(tmp_path: Path) -> dict[str, str]:
-    """An environment in which every Python process finds the network closed, and that asks for no privacy."""
+    """Return an environment in which every Python process finds the network closed, without privacy variables."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(GUARD.format(log=str(tmp_path / "calls")))

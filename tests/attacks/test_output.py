@@ -1,4 +1,4 @@
-"""What is printed and written: names break no table, cells are no formulas, and streams that fail are one error."""
+"""Output: names break no table, cells are no formulas, and failing streams are one error."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_name_breaks_no_table(name: str) -> None:
 
 
 def test_latex_takes_every_name(tmp_path: Path) -> None:
-    """Braces are even, and every command is one of ours."""
+    """Braces are balanced, and every command is one of ours."""
     text = "\n".join(layout(table(name), "latex") for name in NAMES)
     bare = re.sub(r"\\[{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")

@@ -1,4 +1,4 @@
-"""What hostile texts do to those who read them, in a browser, a terminal or over the network: nothing unseen."""
+"""Hostile texts in a browser, a terminal and over the network: every effect is visible."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def _await_answer(url: str) -> None:
-    """The address is said a moment before anybody listens."""
+    """Wait until the server listens; it prints its address a moment earlier."""
     for _ in range(600):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0:
@@ -143,7 +143,7 @@ def _await_answer(url: str) -> None:
 
 
 def ask(url: str, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-    """Ask for exactly this path, as no browser would."""
+    """Request exactly this path, which a browser would normalise."""
     place = urlsplit(url)
     connection = http.client.HTTPConnection("127.0.0.1", place.port or 0, timeout=120)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)

@@ -1,4 +1,4 @@
-"""Run folders from strangers: they read nothing outside themselves, and whatever is wrong with them is one error."""
+"""Untrusted run folders: nothing outside is read, and every fault is one error."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stranger(sound: Path, tmp_path: Path) -> Path:
-    """A copy of the run, whose inputs are not beside it."""
+    """Return a copy of the run without its inputs beside it."""
     return Path(shutil.copytree(sound, tmp_path / "stranger"))
 
 
 def change(folder: Path, *statements: str, **meta: str) -> None:
-    """Alter the run's store."""
+    """Change the run's store."""
     with sqlite3.connect(folder / "store.sqlite") as db:
         for statement in statements:
             db.execute(statement)
@@ -70,7 +70,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def read_commands(folder: Path, out: Path) -> list[list[str]]:
-    """Every command that reads a run, and opens no model."""
+    """Return every command that reads a run and opens no model."""
     name = str(folder)
     return [
         ["show", name],
@@ -103,7 +103,7 @@ print("\\n".join(opened).encode("utf-8", "replace").decode(), file=open(sys.argv
 
 @pytest.mark.needs("matplotlib", "pandas")
 def test_reading_a_run_opens_nothing_outside_its_folder(stranger: Path, sound: Path, tmp_path: Path) -> None:
-    """Wherever its stored scenario says that data and graphs lie: a device that never ends, a folder of secrets."""
+    """The stored scenario names a device that never ends and a folder of secrets; neither is opened."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "q.jsonl").write_text(json.dumps({"question": SECRET, "answer": SECRET}))
     other = Path(shutil.copytree(stranger, tmp_path / "other"))
@@ -333,7 +333,7 @@ def test_questions_that_are_none_are_one_error(stranger: Path, tmp_path: Path, t
 
 
 def rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
-    """Rename an agent in the scenario, and not in the turns."""
+    """Rename an agent in the scenario but not in the turns."""
 
     def apply(data: dict[str, Any]) -> None:
         data["agents"] = {new if name == old else name: spec for name, spec in data["agents"].items()}

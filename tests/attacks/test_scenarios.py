@@ -1,4 +1,4 @@
-"""Hostile scenario files and the paths in them: a list of problems, soon, and nothing outside is read."""
+"""Hostile scenario files and paths: a list of problems, soon, and nothing outside is read."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ ROW = '{"question": "q", "answer": "a"}\n'
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with secrets, hidden and plain, and a stranger's scenario among the downloads."""
+    """Return a home folder with secrets, hidden and plain, and an untrusted scenario among the downloads."""
     for name in (
         ".aws/sso/cache/x.json",
         "private/q.jsonl",
@@ -180,7 +180,7 @@ def test_a_scenario_reads_beside_itself_and_where_the_user_allows(home: Path) ->
 
 
 def test_a_path_on_the_command_line_starts_at_the_scenario(home: Path) -> None:
-    """As if it stood in the file: `--set` widens nothing."""
+    """A path of `--set` is treated as in the file: it adds no readable folder."""
     scenario = home / "Downloads" / "s.yaml"
     scenario.write_text(dedent(SCENARIO).format(path="q.jsonl"))
     (home / "Downloads" / "q.jsonl").unlink()

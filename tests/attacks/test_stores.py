@@ -1,4 +1,4 @@
-"""Run stores from strangers: what this program did not write is refused before anything is read or run from it."""
+"""Untrusted run stores: a store that this program did not write is refused before anything is read from it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_schema_that_is_not_ours_is_refused(sound: Path, tmp_path: Path, state
     ],
 )
 def test_not_even_the_version_is_read_from_a_table_that_is_not_ours(sound: Path, tmp_path: Path, meta: str) -> None:
-    """Else a column that is computed when it is read would be."""
+    """A foreign table could have a column that is computed when it is read."""
     run = change(sound, tmp_path, f"DROP TABLE meta; {meta}; INSERT INTO meta (name) VALUES ('store_version')")
     with pytest.raises(RunFolderError, match="says no version"):
         run.turns()

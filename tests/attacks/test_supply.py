@@ -1,4 +1,4 @@
-"""What is installed with the package: pinned, hashed, under licences that go with Apache-2.0, audited."""
+"""The installed libraries: pinned, hashed, audited, and under licences that are compatible with Apache-2.0."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROOT = Path(__file__).parents[2]
 FITTING = re.compile(
     r"MIT|BSD|Apache|MPL|Mozilla|PSF|Python Software Foundation|ISC|Zlib|CC0|Unlicense|HPND|BSL-1\.0|LGPL|Lesser", re.I
 )
-"""Licences whose works may be installed beside, and imported by, a work under Apache-2.0."""
+"""Licences of libraries that a work under Apache-2.0 may import."""
 UNFITTING = re.compile(
     r"(?<!L)GPL|Affero|(?<!Lesser )General Public|Non-?Commercial|CC-BY-NC|Proprietary|SSPL|BUSL", re.I
 )
 
 
 def licence(found: Distribution) -> str:
-    """What a distribution says of its licence, in the newest of the ways to say it."""
+    """Return the licence that a distribution declares, in the newest form that it has."""
     said = found.metadata.get("License-Expression")
     classifiers = [
         c.rpartition("::")[2].strip() for c in found.metadata.get_all("Classifier") or [] if "License ::" in c
@@ -34,7 +34,7 @@ def licence(found: Distribution) -> str:
 
 
 def judge(said: str) -> bool:
-    """Whether a licence fits; of several that one may choose from, one is enough."""
+    """Return whether a licence is compatible; one of several alternatives is enough."""
     return any(FITTING.search(part) and not UNFITTING.search(part) for part in re.split(r"\bOR\b", said))
 
 

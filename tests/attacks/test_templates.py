@@ -1,4 +1,6 @@
-"""Hostile templates, of scenarios and of models, and hostile patterns: each ends in an error, soon and small."""
+"""Hostile templates of scenarios and models, and hostile patterns: each ends in an error, soon and with little
+memory.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +140,7 @@ def test_nothing_leads_out_of_a_template(source: str) -> None:
 
 
 def test_hostile_templates_stay_small(tmp_path: Path) -> None:
-    """In a process of their own, which may have a minute or two of processor time, and 300 MB for all of them."""
+    """All templates together get two minutes of processor time and 300 MB, in their own process."""
     script = tmp_path / "all.py"
     script.write_text(
         "import resource\n"
@@ -183,7 +185,7 @@ def test_ten_thousand_messages_are_no_attack() -> None:
 
 
 def test_a_context_full_of_chat_is_no_attack() -> None:
-    """Steps like those of reasoning models' templates, over half a million characters in 50 messages."""
+    """Steps as in templates of reasoning models, over half a million characters in 50 messages."""
     source = (
         "{% set ns = namespace(last=messages|length - 1) %}{% for m in messages[::-1] %}{% if m.role == 'user' and not "
         "m.content.startswith('<tool>') %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
@@ -284,7 +286,7 @@ decision: {{kind: judge, agent: solver}}
 def test_a_text_that_no_pattern_gets_through_is_told_of_everywhere(
     scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has no answer, not even by the next extractor, and is no verdict; the debate goes on."""
+    """The text has no answer, not even by the next extractor, and no verdict; the debate continues."""
     loaded = scenario(UNREADABLE)
     done = run(loaded, tmp_path / "run")
     judged = [turn for turn in done.turns() if turn.id.agent == "judge"]

@@ -1,11 +1,11 @@
-"""Runs that something goes wrong with: killed at any change to their folder, on a full disk, or cut off from power.
+"""Fault injection: runs that are killed at a change to their folder, meet a full disk, or lose power.
 
-preload     builds what stands between a process and the disk (faults.c)
+preload     builds the library between a process and the disk (injection.c)
 Trial       a command line on one folder: run whole, killed, on a full disk, or recorded
-contents    everything in a run's store but measured durations: what two equal runs share
-texts       what was said in it
-check       whatever can be seen of a run's folder is whole
-Recorded    what a process wrote, so that a disk can be made that lost power on the way
+contents    everything in a run's store except measured durations: the part that two equal runs share
+texts       the texts of a run
+check       checks that every visible file of a run's folder is whole
+Recorded    the writes of a process, from which a disk after a power cut can be made
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from society.runs.run import Run
 from society.watcher import Watcher
 
 PATIENCE = 300
-"""Seconds that any process may take, at most."""
+"""Maximum number of seconds of any process."""
 SECTOR = 512
-"""Bytes that a disk writes whole or not at all."""
+"""Bytes of a sector, which a disk writes whole or not at all."""
 DRIVER = """
 import sys
 from society.cli import main
@@ -76,8 +76,10 @@ for line in sys.stdin:
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""A process that has imported everything, and forks a child for each line that it is given: most of the time of a short
-run is Python's imports, and a kill among them would show nothing."""
+"""Source of a process that has imported everything and forks a child for each line on its standard input.
+
+Most of the time of a short run is Python's imports, and a kill among them would show nothing.
+"""
 CHECKPOINTS = """
 from society.store import opening
 def connect(path, read_only, real=opening._connect):
@@ -86,8 +88,9 @@ def connect(path, read_only, real=opening._connect):
     return db
 opening._connect = connect
 """
-"""Put before a driver: SQLite carries its log over into the database every 40 pages, not every 1,000, so that a short
-run meets what a long one does."""
+"""Source that precedes a driver: SQLite checkpoints its log every 40 pages instead of every 1,000, so that a short
+run meets the checkpoints of a long one.
+"""
 TABLES = {
     "turns": "seconds",
     "texts": "",
@@ -100,7 +103,7 @@ TABLES = {
 
 @cache
 def preload() -> Path | None:
-    """The compiled library; None where there is no C compiler, or no Linux to load it into."""
+    """Return the compiled library, or None without a C compiler or Linux."""
     if sys.platform != "linux":
         return None
     library = Path(os.environ.get("TMPDIR", "/tmp")) / f"society-faults-{os.getuid()}-{os.getpid()}.so"
@@ -114,7 +117,7 @@ def preload() -> Path | None:
 
 
 class Nursery:
-    """Where command lines are run, one at a time."""
+    """A process that runs command lines, one at a time."""
 
     def __init__(self, *modules: str) -> None:
         """`modules` are what the command lines import besides."""
@@ -134,7 +137,7 @@ class Nursery:
         assert self._process.stdout.readline() == "ready\n"
 
     def close(self) -> None:
-        """End it, and whatever it still runs."""
+        """End the process and its children."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -162,12 +165,12 @@ class Nursery:
 
 @cache
 def nursery(*modules: str) -> Nursery:
-    """The one that all with these modules share."""
+    """Return the nursery that all callers with these modules share."""
     return Nursery(*modules)
 
 
 class Counter(Watcher):
-    """Counts turns that were generated, and those that were there."""
+    """Counts generated and reused turns."""
 
     def __init__(self) -> None:
         self.fresh = self.replayed = 0
@@ -188,12 +191,12 @@ class Trial:
     modules: tuple[str, ...] = ()
 
     def arguments(self, resume: bool = False) -> list[str]:
-        """What the driver is given."""
+        """Return the arguments of the driver."""
         changes = [part for override in self.overrides for part in ("--set", override)]
         return ["run", str(self.scenario), *changes, *(["--resume"] if resume else []), str(self.folder)]
 
     def start(self, resume: bool = False) -> subprocess.Popen[str]:
-        """A process of its own, without faults."""
+        """Start a separate process without faults."""
         return subprocess.Popen(
             [sys.executable, "-c", self.driver, *self.arguments(resume)],
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
@@ -210,16 +213,18 @@ class Trial:
         return nursery(*self.modules).run(self.driver, self.arguments(resume), named, seconds)
 
     def record(self, log: Path) -> Recorded:
-        """What an uninterrupted run changes on the disk."""
+        """Return the changes of an undisturbed run to the disk."""
         status, said = self.run(log=log)
         assert status == 0, said
         return Recorded(log, self.folder)
 
 
 def torment(trial: Trial, kills: int, moments: Random, turns: int, changes: int, seconds: float) -> int:
-    """Kill the trial up to `kills` times, resuming in between, at moments of its own progress or of time; look at
-    what can be seen after each. Whole, it has so many turns and changes to the disk, and takes so long. Gives how many
-    kills there were; the trial has not been resumed after the last."""
+    """Kill the trial up to `kills` times, with a resume in between, and check its visible files after each kill.
+
+    The moments are random, in its own progress or in time. An undisturbed trial has `turns` turns and `changes`
+    changes to the disk, and takes `seconds`. Return the number of kills; the trial is not resumed after the last.
+    """
     done = 0
     for _ in range(kills):
         before = _stored(trial.folder)
@@ -237,7 +242,7 @@ def torment(trial: Trial, kills: int, moments: Random, turns: int, changes: int,
 
 
 def _stored(folder: Path) -> set[tuple[Any, ...]]:
-    """Every turn with its place in the store and its measured duration: both change if it is made again."""
+    """Return every turn with its place in the store and its duration: both change if the turn is generated again."""
     return set(_query(folder, "SELECT rowid, * FROM turns")) if (folder / "store.sqlite").exists() else set()
 
 
@@ -250,7 +255,7 @@ def _query(folder: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def execute(folder: Path, statement: str) -> None:
-    """Change the store of a run."""
+    """Execute SQL on the store of a run."""
     db = sqlite3.connect(folder / "store.sqlite")
     with db:
         db.execute(statement)
@@ -258,7 +263,7 @@ def execute(folder: Path, statement: str) -> None:
 
 
 def contents(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table but measured durations, in an order of its own."""
+    """Return every row of every table except measured durations, sorted."""
     found = {}
     for table, measured in TABLES.items():
         columns = [str(row[1]) for row in _query(folder, f"PRAGMA table_info({table})") if row[1] != measured]
@@ -267,13 +272,13 @@ def contents(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def texts(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Of every turn what was said and what it was an answer to, and all results: not what was found in a cache."""
+    """Return the text and the prompt of every turn, and all results, without cache counts."""
     turns = _query(folder, "SELECT iteration, item, sample, phase, round, agent, key, status, text, answer FROM turns")
     return {"turns": sorted(turns, key=repr), "results": contents(folder)["results"]}
 
 
 def restore(disk: dict[str, bytes], folder: Path) -> Path:
-    """Put these files of a run's folder, and nothing else, into another."""
+    """Put these files of a run's folder, and no others, into another folder."""
     folder.mkdir()
     for name, data in disk.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -282,7 +287,7 @@ def restore(disk: dict[str, bytes], folder: Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    """Raise `AssertionError` if anything that can be seen of the run is half-written."""
+    """Raise `AssertionError` if any visible file of the run is half-written."""
     shown = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     for path in shown:
         if path.suffix == ".json":
@@ -304,7 +309,7 @@ def _check_adapter(folder: Path) -> None:
 
 
 def _check_rows(folder: Path) -> None:
-    """What the store says was trained is there, with that content."""
+    """Check that every adapter of the store exists with the stored content."""
     rows = [row for row in Run(folder).adapters() if row.hash]
     if rows:
         from backends.hf.adapters import hash_adapter
@@ -313,8 +318,9 @@ def _check_rows(folder: Path) -> None:
 
 
 class Change(NamedTuple):
-    """One change to the disk: w(rite), t(runcate), u(nlink), r(ename) from the path in `data`, s(ync) of a file that
-    then holds `data`, or of a folder (d) that then has these names."""
+    """One change to the disk: w(rite), t(runcate), u(nlink), r(ename) from the path in `data`, s(ync) of a file with
+    the content `data`, or of a folder (d) with these names.
+    """
 
     kind: str
     path: str
@@ -324,7 +330,7 @@ class Change(NamedTuple):
 
 @dataclass
 class Recorded:
-    """What a process changed in `folder`, in order, as faults.c wrote it down."""
+    """The changes of a process to `folder`, in order, as injection.c logged them."""
 
     log: Path
     folder: Path
@@ -340,9 +346,11 @@ class Recorded:
             at += path + size
 
     def disk(self, cut: int, luck: Random, share: float) -> dict[str, bytes]:
-        """The files, by their paths in the folder, after a power cut before change number `cut`: all that was synced,
-        and of the rest, in no order, about this share, sector by sector. Names are as the process last gave them (file
-        systems keep a journal of names); a file that was never synced may be there and empty."""
+        """Return the files, by their paths in the folder, after a power cut before change number `cut`.
+
+        Everything synced is there, and a random share of the rest, sector by sector, in no order. Names are the last
+        ones of the process, because file systems journal names; a file that was never synced may be empty.
+        """
         files: dict[str, _File] = {}
         for change in self.changes[:cut]:
             if change.kind == "r":
@@ -360,13 +368,13 @@ class Recorded:
 
 
 def _rename(files: dict[str, _File], old: str, new: str) -> None:
-    """Give a file, or all that is in a folder, its new name."""
+    """Give a file, or everything in a folder, its new name."""
     for path in [path for path in files if path == old or path.startswith(f"{old}/")]:
         files[new + path.removeprefix(old)] = files.pop(path)
 
 
 def _keep(files: dict[str, _File], folder: str, names: list[str]) -> None:
-    """Forget the files of a folder that have other names by now."""
+    """Forget the files of a folder that have other names now."""
     inside = len(folder) + 1
     for path in [path for path in files if path.startswith(f"{folder}/") and path[inside:].count("/") == 0]:
         if path[inside:] not in names:
@@ -375,7 +383,7 @@ def _keep(files: dict[str, _File], folder: str, names: list[str]) -> None:
 
 @dataclass
 class _File:
-    """What is on the disk of a file, and what the system has only in its memory."""
+    """The contents of a file on the disk, and its changes that are only in memory."""
 
     safe: bytearray = field(default_factory=bytearray)
     pending: list[Change] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""HTTP servers for tests, on loopback and a free port, in a thread of their own: a scripted one; a proxy with faults.
+"""HTTP servers for tests, on loopback and a free port, each in a thread: a scripted server, and a proxy with faults.
 
-Every request takes one connection. A handler gives the bytes of the answer, or None to break the connection off.
+Every request takes one connection. A handler returns the bytes of the answer, or None to close the connection.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Handler = Callable[[Request], Awaitable[bytes | None]]
 
 
 def reply(data: object, status: int = 200, **headers: str) -> bytes:
-    """An HTTP answer; bytes are sent as they are, everything else as JSON."""
+    """Return an HTTP answer; bytes are sent as they are, everything else as JSON."""
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -55,7 +55,7 @@ def reply(data: object, status: int = 200, **headers: str) -> bytes:
 
 
 class HttpServer:
-    """Answers with `handler` until the block ends."""
+    """A server that answers with `handler` until the block ends."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
@@ -129,10 +129,10 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 class Proxy(HttpServer):
-    """Passes requests on to a server on another port; `plan` says what goes wrong with which attempt at a request.
+    """A proxy to a server on another port; `plan` chooses the fault of each attempt at a request.
 
-    `silent` never answers, `lost` has the server answer and then breaks off, `truncated` ends before its
-    Content-Length, `half` is half of the JSON, `null` an answer without what it should have.
+    `silent` never answers, `lost` closes the connection after the server has answered, `truncated` ends before its
+    Content-Length, `half` sends half of the JSON, and `null` omits required fields.
     """
 
     def __init__(self, port: int, plan: Callable[[Request, int], Fault | None]) -> None:

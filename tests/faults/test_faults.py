@@ -1,6 +1,6 @@
-"""Nothing is lost: SIGKILL, power cuts, full disks, read-only folders, clocks, copies and other versions.
+"""Faults of a run: SIGKILL, power cuts, full disks, read-only folders, clocks, copies and other versions.
 
-A sample of what `make torture` does many times over (tests/faults/torture.py).
+`make torture` repeats a part of them many times (tests/faults/torture.py).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(path: Path) -> Path:
-    """The folder of a run that nothing happened to."""
+    """Return the folder of an undisturbed run."""
     folder = run(load_scenario(path), path.with_name("whole")).folder
     assert len(contents(folder)["turns"]) == TURNS
     return folder
@@ -66,7 +66,7 @@ def whole(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded(path: Path) -> Recorded:
-    """What one uninterrupted run did to its disk."""
+    """Return the changes of one undisturbed run to the disk."""
     return Trial(path, path.with_name("recorded"), driver=CHECKPOINTS + DRIVER).record(path.with_name("log"))
 
 
@@ -75,7 +75,7 @@ def recorded(path: Path) -> Recorded:
 def test_killed_anywhere_and_resumed_equals_uninterrupted(
     path: Path, whole: Path, recorded: Recorded, tmp_path: Path, seed: int
 ) -> None:
-    """SIGKILL before a random change to the disk; every other time again while it is resumed."""
+    """SIGKILL before a random change to the disk, every other time again during the resume."""
     luck, trial = Random(seed), Trial(path, tmp_path / "run", driver=CHECKPOINTS + DRIVER)
     for _ in range(1 + seed % 2):
         resume = (trial.folder / "store.sqlite").exists()
@@ -104,8 +104,10 @@ def _turns(folder: Path) -> list[tuple[object, ...]]:
 def test_a_power_cut_costs_the_last_moments_and_never_consistency(
     path: Path, whole: Path, recorded: Recorded, tmp_path: Path, share: float
 ) -> None:
-    """The disk as it may be after a cut: what was synced, and any part of the rest. What is there then is what was
-    stored up to some moment, and the run goes on from it."""
+    """The disk after a cut has everything that was synced and any part of the rest.
+
+    Its turns are those stored up to some moment, and the run continues from there.
+    """
     luck = Random(int(share * 10))
     every = _turns(path.with_name("recorded"))
     for number in range(6):
@@ -123,7 +125,7 @@ def test_a_power_cut_costs_the_last_moments_and_never_consistency(
 
 @needs_preload
 def test_the_power_cut_is_a_hard_one(recorded: Recorded, tmp_path: Path) -> None:
-    """What the test above cuts off does lose turns: those that were in memory alone."""
+    """The cuts of the test above lose turns: those that were only in memory."""
     total, left = len(recorded.changes), {0.0: 0, 1.0: 0}
     for cut in range(total // 8, total, total // 8):
         for share in left:
@@ -232,7 +234,7 @@ def _write_sums(folder: Path, last: str = "4") -> Path:
 
 
 def test_a_run_that_was_copied_goes_on_and_is_read_elsewhere(tmp_path: Path) -> None:
-    """With its scenario and files in other places too; the first machine's are gone."""
+    """The scenario and its files are in other places too; those of the first machine are gone."""
     here = _write_sums(tmp_path / "here")
     folder = run(load_scenario(here), tmp_path / "run").folder
     expected = contents(folder)
@@ -281,7 +283,7 @@ def test_a_store_of_another_version_is_refused_and_stays_as_it_was(
 
 @pytest.mark.slow
 def test_two_processes_on_one_folder(path: Path, whole: Path, tmp_path: Path) -> None:
-    """The second is refused, the first goes on as if nothing were. Each reply takes long enough for a busy machine."""
+    """The second is refused, and the first continues undisturbed. Each reply takes long enough for a busy machine."""
     second = load_scenario(path)
     first = Trial(path, tmp_path / "run", overrides=("backends.scripted.delay=2",)).start()
     try:

@@ -1,5 +1,7 @@
-"""SIGKILL, power cuts and full disks while a society is finetuned, and SIGKILL while a real model speaks: a sample of
-what `make torture` does. Backends that fail, and Ctrl-C, on real models."""
+"""Faults of a finetuning and of a real model: SIGKILL, power cuts, full disks, failing backends, Ctrl-C.
+
+`make torture` repeats a part of them many times (tests/faults/torture.py).
+"""
 
 from __future__ import annotations
 
@@ -28,19 +30,19 @@ from tests.faults.torture import cut, fill, kill, llama, training
 @pytest.mark.slow
 @needs_preload
 def test_killed_in_a_finetuning_and_resumed_equals_uninterrupted() -> None:
-    """The same turns, results, adapters by hash and origins of training rows; no half-written adapter on the way."""
+    """Equal turns, results, hashes of adapters and origins of training rows; no half-written adapter at any time."""
     assert kill("training", 2, 0, print)["kills"] == 2
 
 
 @needs_preload
 def test_a_power_cut_in_a_finetuning_leaves_every_adapter_that_the_store_knows() -> None:
-    """Whole, with the weights that the store says, however little of what was not synced has reached the disk."""
+    """Every adapter of the store is whole, with the stored weights, whatever part of the unsynced data is lost."""
     assert cut("training", 12, 0, print)["finished"] == 2
 
 
 @needs_preload
 def test_no_finished_training_is_lost_to_a_power_cut(tmp_path: Path) -> None:
-    """At the moment when an adapter gets its name, the store has all that were trained before it on the disk."""
+    """When an adapter gets its name, the store on the disk has all adapters that were trained before it."""
     recorded = training(tmp_path).record(tmp_path / "log")
     named = [i for i, c in enumerate(recorded.changes) if c.kind == "r" and "/adapters/" in c.path]
     named = [i for i in named if not Path(recorded.changes[i].path).name.startswith((".", "adapter"))]
@@ -60,7 +62,7 @@ def test_a_disk_that_is_full_in_a_finetuning_is_told_and_loses_nothing() -> None
 @needs_preload
 @pytest.mark.model
 def test_killed_on_a_real_model_and_resumed_equals_uninterrupted() -> None:
-    """llama.cpp in its reproducible mode: the same texts and answers."""
+    """llama.cpp in its reproducible mode: equal texts and answers."""
     assert kill("llama", 2, 0, print)["kills"] == 2
 
 
@@ -68,7 +70,7 @@ ONCE_MORE = ("turns", "results", "texts", "adapters", "examples")
 
 
 def test_a_finetuning_that_was_copied_goes_on_elsewhere(tmp_path: Path) -> None:
-    """With its model and questions in other places too; the first machine's are gone."""
+    """The model and the questions are in other places too; those of the first machine are gone."""
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     first = training(here)
@@ -93,7 +95,7 @@ def test_a_finetuning_that_was_copied_goes_on_elsewhere(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
-    """Debates on the small random model, without training."""
+    """Return debates on the small random model, without training."""
     trial = training(tmp_path_factory.mktemp("colours"))
     text = trial.scenario.read_text()
     trial.scenario.write_text(text[: text.index("train:")] + "concurrency: 2\n")
@@ -102,12 +104,12 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 
 @pytest.fixture(scope="module")
 def spoken(colours: Scenario, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
-    """The turns of a run that nothing happened to."""
+    """Return the turns of an undisturbed run."""
     return texts(run(colours, tmp_path_factory.mktemp("spoken") / "run").folder)["turns"]
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, steps: range) -> list[int]:
-    """Let the transformers backend raise `error` at these steps of its batch; gives the sizes of those that failed."""
+    """Let the transformers backend raise `error` at these steps; return the sizes of the failed batches."""
     numbers, sizes = count(), []
 
     def advance(batch: Batch, joining: Any, real: Callable[..., Any] = Batch.advance) -> Any:
@@ -151,7 +153,7 @@ def capitals(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 
 @pytest.fixture(scope="module")
 def named(capitals: Scenario, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, ...]]]:
-    """What the real model says when nothing happens."""
+    """Return the replies of the real model without faults."""
     return texts(run(capitals, tmp_path_factory.mktemp("named") / "run").folder)
 
 
@@ -159,7 +161,7 @@ def named(capitals: Scenario, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_a_worker_of_llama_cpp_that_crashes_loses_no_turn(
     capitals: Scenario, named: dict[str, list[tuple[Any, ...]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From some batch on nothing is answered: those turns have failed with the cause, and resuming makes them."""
+    """After some batch no reply comes: those turns fail with the cause, and a resume generates them."""
     numbers = count()
 
     def decode(context: Context, *given: Any, real: Callable[..., Any] = Context.decode, **more: Any) -> Any:
@@ -183,7 +185,10 @@ def test_a_worker_of_llama_cpp_that_crashes_loses_no_turn(
 def test_ctrl_c_on_a_real_model(
     capitals: Scenario, named: dict[str, list[tuple[Any, ...]]], tmp_path: Path, times: int
 ) -> None:
-    """Once: what was being said is stored, nothing more is begun; twice: it is given up. Both can be resumed."""
+    """First signal: replies in progress are stored and no others begin; second: they are given up.
+
+    Both runs can be resumed.
+    """
     with pytest.raises(Interrupted):
         run(capitals, tmp_path / "run", watcher=AfterTurns(3, times=times))
     stored = texts(tmp_path / "run")["turns"]

@@ -1,4 +1,4 @@
-"""`make torture`: runs killed at hundreds of random moments, disks cut off or full at hundreds; half an hour.
+"""`make torture`: kills, power cuts and full disks at hundreds of random moments; half an hour.
 
     python -m tests.faults.torture [--only training] [--torment kill] [--times 200] [--seed 0]
 
@@ -7,9 +7,9 @@
     cut    the disk as a power cut at a random change may leave it
     fill   the disk is full from a random write on, and has room again when the run is resumed
 
-What can be seen of the folder is looked at after every fault; then the run is finished and compared with one that
-nothing happened to. The sample that CI takes is in test_faults.py and test_faults_models.py. Ends with 1 at the first
-difference, and says by which seed it can be had again; prints figures as JSON.
+After every fault the visible files are checked. Then the run is finished and compared with an undisturbed one. CI runs
+a sample in test_faults.py and test_models.py. The exit status is 1 at the first difference, with the seed that
+reproduces it. The figures are printed as JSON.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ Say = Callable[[str], None]
 
 
 def scripted(folder: Path) -> Trial:
-    """A debate without a model."""
+    """Return a debate without a model."""
     path = folder / "scripted.yaml"
     path.write_text(SCRIPTED)
     return Trial(path, folder / "run")
 
 
 def llama(folder: Path) -> Trial:
-    """A debate on the real model, in its reproducible mode."""
+    """Return a debate on the real model, in its reproducible mode."""
     path = folder / "llama.yaml"
     path.write_text(LLAMA)
     return Trial(path, folder / "run", modules=("numpy", "gguf", "llama_cpp", "backends.llama_cpp"))
 
 
 def training(folder: Path) -> Trial:
-    """Twice debate, evaluation, selection and six adapters, on a small random model."""
+    """Return a run with two rounds of debate, evaluation, selection and six adapters, on a small random model."""
     from tests.backends.hf.tiny import make_model
     from tests.training.test_loop import TEXT
 
@@ -81,7 +81,7 @@ def training(folder: Path) -> Trial:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of run: how it is made, what two equal runs of it share, and how often each thing happens to it."""
+    """A kind of run: its scenario, the part that two equal runs share, and the number of each fault."""
 
     make: Callable[[Path], Trial]
     shared: Callable[[Path], dict[str, list[Any]]]
@@ -98,7 +98,7 @@ KINDS = {
 
 
 def kill(name: str, kills: int, seed: int, say: Say) -> dict[str, Any]:
-    """Put runs of this kind through so many kills."""
+    """Kill runs of this kind `kills` times."""
     with _uninterrupted(name) as (trial, recorded, seconds, expected):
         done = trials = 0
         while done < kills:
@@ -118,7 +118,7 @@ def kill(name: str, kills: int, seed: int, say: Say) -> dict[str, Any]:
 
 
 def cut(name: str, cuts: int, seed: int, say: Say) -> dict[str, Any]:
-    """Make the disks that so many power cuts in one run may leave, look at each, and finish a tenth of the runs."""
+    """Make the disks of `cuts` power cuts in one run, check each, and finish a tenth of the runs."""
     with _uninterrupted(name, driver=CHECKPOINTS + DRIVER) as (trial, recorded, _, expected):
         left = []
         for number in range(cuts):
@@ -144,7 +144,7 @@ def cut(name: str, cuts: int, seed: int, say: Say) -> dict[str, Any]:
 
 
 def fill(name: str, times: int, seed: int, say: Say) -> dict[str, Any]:
-    """Let the disk be full from a random write on, so many times; then there is room again."""
+    """Let the disk be full from a random write on, several times; then there is room again."""
     with _uninterrupted(name) as (trial, recorded, _, expected):
         writes = [number for number, change in enumerate(recorded.changes, 1) if change.kind == "w"]
         luck = Random(f"{seed} full {name}")
@@ -166,7 +166,7 @@ def _begun(trial: Trial) -> bool:
 
 
 def _finish(trial: Trial, name: str, expected: dict[str, list[Any]], where: str) -> None:
-    """Resume the run to its end: it must be as one that nothing happened to."""
+    """Resume the run to its end and compare it with an undisturbed one."""
     status, said = trial.run(resume=_begun(trial))
     assert status == 0, f"{where}: {said}"
     check(trial.folder)
@@ -175,8 +175,9 @@ def _finish(trial: Trial, name: str, expected: dict[str, list[Any]], where: str)
 
 @contextmanager
 def _uninterrupted(name: str, driver: str = DRIVER) -> Iterator[tuple[Trial, Recorded, float, dict[str, list[Any]]]]:
-    """A run of this kind that nothing happened to: its trial, what it did to the disk, the seconds it took once
-    warm, and what an equal run has."""
+    """Yield an undisturbed run of this kind: its trial, its changes to the disk, its duration in seconds once warm,
+    and the part that an equal run shares.
+    """
     with _workplace() as folder:
         trial = replace(KINDS[name].make(folder), driver=driver)
         trial.record(folder / "warm")
@@ -196,7 +197,7 @@ TORMENTS = {"kill": kill, "cut": cut, "fill": fill}
 
 
 def main() -> int:
-    """Everything, or what the command line asks for."""
+    """Run all faults, or those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind of run")
     parser.add_argument("--torment", choices=TORMENTS, action="append", help="this alone")

@@ -1,6 +1,6 @@
-"""Asks for known vulnerabilities of what is installed: `python tests/project/audit.py PIP_AUDIT`.
+"""Look up known vulnerabilities of the installed packages: `python tests/project/audit.py PIP_AUDIT`.
 
-Exit status 1 for a vulnerability that was found; 0, with a plain word, where the service cannot be reached.
+Exit status 1 for a vulnerability; 0, with a message, if the service is unreachable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ UNREACHABLE = (
 
 
 def main(tool: str) -> int:
-    """Run pip-audit over this interpreter's packages and judge what it says."""
+    """Run pip-audit on this interpreter's packages and return the exit status."""
     places = [part for folder in site.getsitepackages() for part in ("--path", folder)]
     if not Path(tool).exists():
         return judge("", f"{tool} could not be installed.")
@@ -26,7 +26,7 @@ def main(tool: str) -> int:
 
 
 def judge(output: str, errors: str) -> int:
-    """The exit status for what pip-audit wrote."""
+    """Return the exit status for the output of pip-audit."""
     try:
         packages = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):

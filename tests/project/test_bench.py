@@ -1,4 +1,4 @@
-"""`make bench`: no benchmark is forgotten, and what one lacks is said."""
+"""`make bench`: every benchmark is rerun, and missing requirements are reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHERS = {
     "llama_rivals.py",
     "machine.py",
 }
-"""What is no benchmark: helpers, and experiments that have a make target of their own."""
+"""Scripts that are no benchmark: helpers, and experiments with their own make target."""
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ YAML = {name_of(block): block for block in blocks("yaml")}
 
 @pytest.fixture
 def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which a reader has followed the tutorial to its end."""
+    """Return a folder with every file of the tutorial."""
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(new, ["first"]).exit_code == 0
     for name, block in YAML.items():

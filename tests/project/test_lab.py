@@ -1,4 +1,4 @@
-"""The lab: its model is made the same twice and says the same in llama.cpp; its experiment goes on where it was."""
+"""The lab: its model is reproducible and equal in llama.cpp, and its experiment resumes."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ SMALL = (
 
 @pytest.fixture
 def experiment(made: Path, tmp_path, monkeypatch):
-    """The experiment with two small arms, its runs and summaries in a temporary folder."""
+    """Return the experiment with two small arms, with runs and summaries in a temporary folder."""
     from benchmarks.lab import paper, summary
 
     changes = (*SMALL, f"backends.local.model={made / 'model'}")
@@ -239,7 +239,7 @@ SHARES = ("accuracy", "alone", "first_vote", "labels")
 
 
 def made_up(right: list[str], seconds: float = 1.0) -> dict:
-    """A summary with these outcomes, one string for each iteration."""
+    """Return a summary with these outcomes, one string per iteration."""
     usage = {"generated_tokens": 10, "prompt_tokens": 20, "cached_tokens": 0, "seconds": seconds}
     spread = {
         name: {"value": 0.5, "error": 0.1, "n": 4} for name in ("consensus", "entropy", "distinct_1", "distinct_2")

@@ -1,4 +1,4 @@
-"""What an installation gets: a wheel with every data file, and a command line that starts fast and imports little."""
+"""Packaging: the wheel has every data file, and the command line starts fast and imports little."""
 
 from __future__ import annotations
 
