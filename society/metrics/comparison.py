@@ -16,6 +16,7 @@ from society.metrics.proportion import Proportion
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
 from society.runs.records import DebateRecord, by_iteration, by_question, load_records, sameness, total_usage
 from society.runs.votes import count_support
+from society.scenario.expand import expand
 
 if TYPE_CHECKING:
     from society.runs.run import Run
@@ -117,8 +118,6 @@ def _weigh(
     runs: Sequence[Run], names: Sequence[str], records: Sequence[list[DebateRecord]]
 ) -> dict[str, BudgetVerdict]:
     """Compare each debating run with votes over its own first answers, or over those of the first run with enough."""
-    from society.scenario.expand import expand
-
     found = {}
     for run, name, debates in zip(runs, names, records, strict=True):
         if not any(turn.reads for record in debates for turn in record.turns):
@@ -146,8 +145,6 @@ def name_runs(runs: Sequence[Run]) -> list[str]:
 
 def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
     """Return the statistics of these debates of a run."""
-    from society.scenario.expand import expand
-
     society = expand(run.scenario)
     turns = [turn for record in records for turn in record.turns]
     usage, right, same = total_usage(records), accuracy(records), sameness(society)

@@ -12,7 +12,7 @@ from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
 from society.runs.records import DebateRecord, Question, by_iteration, load_records, sameness, total_usage
-from society.scenario.expand import Society
+from society.scenario.expand import Society, expand
 from society.store.rows import AdapterRow, ExampleRow
 from society.training.labels import Labels, consensus_labels, open_labels
 
@@ -57,8 +57,6 @@ class IterationScore:
 
 def run_iterations(run: Run) -> list[IterationScore]:
     """Return a score for each iteration of a run with debates, in order."""
-    from society.scenario.expand import expand
-
     society = expand(run.scenario)
     training = load_records(run, split="training")
     return score_iterations(society, load_records(run), training, run.adapters(), run.examples())

@@ -13,11 +13,11 @@ from society.components.decisions.counting import Majority
 from society.core.errors import RunFolderError
 from society.core.types import Ballot, Decision, Same, Turn, Usage
 from society.runs.votes import read_ballots
+from society.scenario.expand import Society, expand
 from society.store.rows import ResultRow
 
 if TYPE_CHECKING:
     from society.runs.run import Run
-    from society.scenario.expand import Society
 
 Question = tuple[str, str]
 """Identity of a question across runs: the item's id and its text."""
@@ -79,8 +79,6 @@ def load_records(
 ) -> list[DebateRecord]:
     """Return every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
     iteration, item and sample. Ballots in the last phase count as the answer that they put first, unless `raw`."""
-    from society.scenario.expand import expand
-
     # Results first: a debate that ends between the two reads has its turns stored by then.
     results = [r for r in run.results() if r.split == split and iteration in (None, r.iteration)]
     stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
@@ -95,8 +93,6 @@ def load_records(
 
 def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
     """Return one finished debate, by iteration, item and sample; nothing else of the run is read."""
-    from society.scenario.expand import expand
-
     where = "iteration = ? AND item = ? AND sample = ?"
     [result] = run.results(where, debate)
     society = expand(run.scenario)

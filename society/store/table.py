@@ -161,8 +161,14 @@ def derive_codec(column: Column) -> Codec:
         return Codec("INTEGER", f"{name} IN (0, 1)", int, bool)
     if kind in (int, float):
         bounds = column.bounds or (COUNT if kind is int else NUMBER)
-        return Codec("INTEGER" if kind is int else "REAL", f"{name} BETWEEN {bounds.ge!r} AND {bounds.le!r}")
+        return Codec("INTEGER" if kind is int else "REAL", _compare(name, bounds))
     return Codec("TEXT", "", lambda value: to_storable(encode_json(value)), _make_json_decoder(column.kind))
+
+
+def _compare(name: str, bounds: Interval) -> str:
+    """Return the SQL that keeps a number within its bounds."""
+    limits = ((">", bounds.gt), (">=", bounds.ge), ("<", bounds.lt), ("<=", bounds.le))
+    return " AND ".join(f"{name} {operator} {limit!r}" for operator, limit in limits if limit is not None)
 
 
 def _make_json_decoder(kind: Any) -> Callable[[str], Any]:

@@ -139,9 +139,10 @@ def test_a_store_that_is_not_of_the_version_that_it_says_is_refused(tmp_path: Pa
     with pytest.raises(RunFolderError, match="not ours"):
         Run(folder).turns()
     assert set(READABLE) == {"1", "2", VERSION}
+    assert sorted(path.name for path in DATA.glob("store_v*.sql")) == [f"store_v{v}.sql" for v in READABLE]
 
 
-# Version 2
+# Versions whose runs can be resumed
 
 
 def check_contents(found: Run) -> None:
@@ -159,17 +160,23 @@ def check_contents(found: Run) -> None:
     assert example.source in [turn.id for turn in turns]
 
 
-def test_a_store_of_version_2_is_read_and_not_written(tmp_path: Path) -> None:
-    folder = write_old(tmp_path / "old", version=2)
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_resumable_store_is_read_and_not_written(tmp_path: Path, version: int) -> None:
+    """A stored file of the present version keeps its tables from changing unnoticed.
+
+    If it is refused, raise `VERSION`, keep the old schema as a file, and add its views to `society.store.migrate`.
+    """
+    folder = write_old(tmp_path / "old", version=version)
     before = digest(folder)
     check_contents(Run(folder))
     assert digest(folder) == before
 
 
-def test_a_store_of_version_2_is_migrated_when_its_run_goes_on(
-    scenario: Callable[..., Scenario], tmp_path: Path
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_resumable_store_is_migrated_when_its_run_goes_on(
+    scenario: Callable[..., Scenario], tmp_path: Path, version: int
 ) -> None:
-    folder = write_old(tmp_path / "old", version=2)
+    folder = write_old(tmp_path / "old", version=version)
     fresh: list[Turn] = []
 
     class Counter(Watcher):
