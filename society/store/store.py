@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from society.core.errors import RunFolderError, StoreError
 from society.core.identity import text_key
 from society.core.types import GenerateOutput, Turn, TurnId
-from society.store.opening import open_database, require_resumable
+from society.store.opening import open_database
+from society.store.reader import StoreReader
 from society.store.rows import (
     ADAPTERS,
     DERIVED,
@@ -33,12 +33,10 @@ from society.store.rows import (
     ResultRow,
     Row,
     TextRow,
-    read_adapter,
     read_turn,
     write_derived,
     write_turn,
 )
-from society.store.validate import check_examples, refuse
 
 _UPDATE_DERIVED = f"UPDATE turns SET {', '.join(f'{column}=?' for column in DERIVED)} WHERE {TURNS.where_key}"
 _UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {TURNS.where_key}"
@@ -47,7 +45,6 @@ _INSERT_TEXT = TEXTS.insert.replace("REPLACE", "IGNORE")
 _DELETE_EXAMPLES = "DELETE FROM examples WHERE iteration=? AND learner=? AND agent=?"
 _KNOWN_TEXTS = 200_000
 """Maximum number of text keys remembered as written, which saves writing their texts again."""
-_Record = TypeVar("_Record")
 
 
 def _key(turn: TurnId) -> tuple[int, str, int, str, int, str]:
@@ -64,7 +61,7 @@ def _read_reply(row: Row) -> Turn:
     return read_turn({**row, "messages": "[]", "reads": "[]"}, str)
 
 
-class Store:
+class Store(StoreReader):
     """One run's turns, results and trainings. Use it as a context manager; writing needs a running event loop.
 
     `reuse` names other runs' stores whose replies are reused where everything that shaped them is equal. `on_change` is
@@ -111,10 +108,6 @@ class Store:
                 self.commit()
         finally:
             self._opened.close()
-
-    def require_resumable(self) -> None:
-        """Raise `RunFolderError` if the store is of a version whose runs can be read but not resumed."""
-        require_resumable(self._path, self.meta()["store_version"])
 
     # -- writing
 
@@ -241,81 +234,3 @@ class Store:
         stored = self._debates.pop((iteration, item, sample), {})
         for turn in stored.keys() - set(spoken) if stored else ():
             self._pending.append((_DELETE_TURN, _key(turn)))
-
-    # -- reading: `where` is SQL over the columns, `values` are its parameters
-
-    def turns(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Turn]:
-        """Return turns in the order of iteration, item and sample, then as committed."""
-        text_of = lru_cache(maxsize=10_000)(self._text)
-        query = f"SELECT * FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
-        return self._read(lambda row: read_turn(row, text_of), query, values)
-
-    def count(self, where: str = "1") -> int:
-        """Return the number of turns."""
-        return int(str(self._one(f"SELECT count(*) FROM turns WHERE {where}")))
-
-    def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
-        """Return how each debate ended, in the order of iteration, item and sample."""
-        query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"
-        return self._read(RESULTS.read, query, values)
-
-    def position(self) -> tuple[int, int]:
-        """Return the last row ids of turns and results. Rows that are written later have these or higher ones."""
-        last = [self._one(f"SELECT coalesce(max(rowid), 0) FROM {table}") for table in ("turns", "results")]
-        return int(str(last[0])), int(str(last[1]))
-
-    def adapters(self) -> list[AdapterRow]:
-        """Return every training, in the order of iteration, learner and agent."""
-        query = "SELECT * FROM adapters ORDER BY iteration, learner, agent"
-        return list(self._read(read_adapter, query))
-
-    def examples(self, where: str = "1", values: Sequence[object] = ()) -> list[ExampleRow]:
-        """Return the origin of training rows, in the order of iteration, learner, agent and number."""
-        check_examples(self._db, self._path)
-        query = f"SELECT * FROM examples WHERE {where} ORDER BY iteration, learner, agent, number"
-        return list(self._read(EXAMPLES.read, query, values))
-
-    def meta(self) -> dict[str, str]:
-        """Return facts about the run by name: resolved scenario, versions, model hashes."""
-        return {fact.name: fact.value for fact in self._read(META.read, "SELECT * FROM meta")}
-
-    def debates(self, split: str) -> list[tuple[int, str, int]]:
-        """Return iteration, item and sample of each finished debate of a split, in the order of `results`."""
-        query = "SELECT iteration, item, sample FROM results WHERE split=? ORDER BY iteration, item, sample"
-        return list(self._read(lambda row: (row["iteration"], row["item"], row["sample"]), query, (split,)))
-
-    def _read(
-        self,
-        read: Callable[[Row], _Record],
-        query: str,
-        values: Sequence[object] = (),
-        db: sqlite3.Connection | None = None,
-    ) -> Iterator[_Record]:
-        """Yield the record of each row of a query, by default on this run's store.
-
-        Raises `RunFolderError` at a row that this program did not write.
-        """
-        try:
-            for row in (db or self._db).execute(query, values):
-                yield read(row)
-        except (ValueError, KeyError, RecursionError, sqlite3.DataError) as error:
-            raise refuse(self._path, f"a row cannot be read: {error!s:.200}") from error
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
-
-    def _text(self, key: bytes) -> str:
-        texts = list(self._read(TEXTS.read, "SELECT * FROM texts WHERE key=?", (key,)))
-        return texts[0].text if texts else "(this text is missing from the store)"
-
-    def _one(self, query: str) -> object:
-        row: dict[str, Any] | None = self._db.execute(query).fetchone()
-        return next(iter(row.values())) if row else None
-
-    def _explain(self, error: Exception) -> StoreError | RunFolderError:
-        """Return the error for people."""
-        if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
-            return RunFolderError(f"{self._path} is no run store: {error}.", "Name another folder with --out.")
-        return StoreError(
-            f"The run store {self._path} cannot be used: {error}.",
-            "Check free space and permissions, then run again with --resume: what was stored is safe.",
-        )

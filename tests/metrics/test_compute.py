@@ -59,8 +59,9 @@ def test_only_what_is_within_two_per_cent_is_called_matched(
 def test_what_cannot_be_said_is_not_said() -> None:
     found = match_compute(("a", "b"), spent(0, 5, 5), spent(0, 0, 5))
     assert (found.matched, found.sentence) == (
-        False, "It cannot be said whether b and a are compute-matched: b counted no tokens."
-    )  # fmt: skip
+        False,
+        "It cannot be said whether b and a are compute-matched: b counted no tokens.",
+    )
     trained = match_compute(("a", "b"), spent(0, 5, 5), spent(9, 5, 5))
     assert trained.sentence == (
         "b and a are not compute-matched: 9 tokens trained on against 0 (one of them has none)."
@@ -127,8 +128,10 @@ def test_arms_with_limits_are_equal_in_every_iteration(arm: Callable[..., Run]) 
     society, control = arm("society", *LIMITS), arm("control", *LIMITS, *SHARED)
     spoke = {row.source.agent for done in (society, control) for row in done.examples()}
     assert len(spoke) == 3
-    seven = {key: 7 * len({r.source.agent for r in society.examples() if (r.iteration, r.learner) == key})
-             for key in sizes(society)}  # fmt: skip
+    seven = {
+        key: 7 * len({r.source.agent for r in society.examples() if (r.iteration, r.learner) == key})
+        for key in sizes(society)
+    }
     assert sizes(society) == seven  # of 14 debates, half for each agent that has any row
     assert sizes(control)[0, "generator"] == sizes(society)[0, "generator"]
     found = compare([society, control])

@@ -301,13 +301,21 @@ def decided(society: Society, *rounds: Sequence[str | None], item: str) -> Debat
 def make_society(**decision: object) -> Society:
     rule = {"kind": "majority", **decision}
     return expand(
-        Scenario.model_validate_json(json.dumps({
-            "version": 1, "name": "test", "task": {"kind": "arithmetic", "form": "a+b", "limit": 1},
-            "backends": {"scripted": {"kind": "scripted"}}, "roles": {"solver": {"prompt": "{{ question }}"}},
-            "agents": {"a": {}, "b": {}, "c": {}}, "decision": rule,
-            "phases": [{"name": "talk", "topology": "complete", "rounds": 3}],
-        }))
-    )  # fmt: skip
+        Scenario.model_validate_json(
+            json.dumps(
+                {
+                    "version": 1,
+                    "name": "test",
+                    "task": {"kind": "arithmetic", "form": "a+b", "limit": 1},
+                    "backends": {"scripted": {"kind": "scripted"}},
+                    "roles": {"solver": {"prompt": "{{ question }}"}},
+                    "agents": {"a": {}, "b": {}, "c": {}},
+                    "decision": rule,
+                    "phases": [{"name": "talk", "topology": "complete", "rounds": 3}],
+                }
+            )
+        )
+    )
 
 
 SAID = st.tuples(*[st.sampled_from([GOLD, "7", "9", None, "failed"])] * 3)
@@ -316,8 +324,9 @@ SAID = st.tuples(*[st.sampled_from([GOLD, "7", "9", None, "failed"])] * 3)
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.lists(SAID, min_size=1, max_size=3), min_size=1, max_size=5),
-    st.sampled_from(["abstain", "first"]), st.integers(1, 3),
-)  # fmt: skip
+    st.sampled_from(["abstain", "first"]),
+    st.integers(1, 3),
+)
 def test_what_changed_adds_up_to_the_change_in_accuracy(
     debates_: list[list[tuple[str | None, ...]]], ties: str, quorum: int
 ) -> None:

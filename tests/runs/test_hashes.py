@@ -80,9 +80,16 @@ def test_every_option_in_no_hash_has_a_reason() -> None:
 
 def test_scripted_replies_hang_on_every_rule() -> None:
     rules = [
-        {"say": "a"}, {"say": "b"}, {"say": "a", "when": "x"}, {"say": "a", "system": "x"}, {"choose": ["a", "b"]},
-        {"choose": ["b", "a"]}, {"calculate": {}}, {"calculate": {"skill": 0.5}}, {"calculate": {"wrong": "spread"}},
-    ]  # fmt: skip
+        {"say": "a"},
+        {"say": "b"},
+        {"say": "a", "when": "x"},
+        {"say": "a", "system": "x"},
+        {"choose": ["a", "b"]},
+        {"choose": ["b", "a"]},
+        {"calculate": {}},
+        {"calculate": {"skill": 0.5}},
+        {"calculate": {"wrong": "spread"}},
+    ]
     configs: list[dict[str, Any]] = [{"rules": [rule]} for rule in rules]
     configs += [{}, {"rules": rules}, {"rules": rules[::-1]}, {"context": 9}]
     hashes = [Scripted.model_validate(config).open().model_hash for config in configs]
@@ -101,9 +108,13 @@ def name(path: Path, **changes: Any) -> str:
     """The name of an opened llama.cpp model, with some things as given."""
     metadata = {"phi3.rope.scaling.original_context_length": 4096}
     values: dict[str, Any] = {
-        "info": GGUFInfo("phi3", "Q8_0", 131072, "t", 1, 7, metadata), "template": "t", "arguments": {"bos_token": ""},
-        "config": LlamaCpp(), "length": 512, "gpu": False,
-    }  # fmt: skip
+        "info": GGUFInfo("phi3", "Q8_0", 131072, "t", 1, 7, metadata),
+        "template": "t",
+        "arguments": {"bos_token": ""},
+        "config": LlamaCpp(),
+        "length": 512,
+        "gpu": False,
+    }
     return name_model(path, **(values | changes))
 
 

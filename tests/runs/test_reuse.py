@@ -145,12 +145,21 @@ def test_a_changed_option_is_refused_and_named_on_resume(
 
 REQUEST = GenerateRequest((ChatMessage("user", "?"),), Sampling(), 1, None, ())
 OTHERS: dict[str, object] = {
-    "messages": (ChatMessage("user", "? "),), "sampling": Sampling(max_tokens=4), "seed": 2, "adapter": "a",
+    "messages": (ChatMessage("user", "? "),),
+    "sampling": Sampling(max_tokens=4),
+    "seed": 2,
+    "adapter": "a",
     "choices": ("A", "B"),
-}  # fmt: skip
+}
 OTHER_SAMPLINGS: dict[str, object] = {
-    "temperature": 0.5, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "repeat_penalty": 1.1, "max_tokens": 3, "stop": ("x",),
-}  # fmt: skip
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "top_k": 3,
+    "min_p": 0.1,
+    "repeat_penalty": 1.1,
+    "max_tokens": 3,
+    "stop": ("x",),
+}
 
 
 def changed() -> Iterator[GenerateRequest]:
