@@ -1,15 +1,17 @@
 """Finetuning on a GPU: tokens/s, share of the card's peak and peak memory, against the plain Trainer on the same rows.
 
-    python benchmarks/gpu_training.py [SIZE:METHOD[:OPTION...]...]     # without arguments, the whole table
+    python benchmarks/gpu_training.py [SIZE:METHOD[:OPTION...] | turns:SIZE]...     # without arguments, all of TABLE
 
 SIZE is `1b` (1.32 billion parameters), `8b` (7.38), `8b/8` (its first 8 layers) or `tiny`; METHOD is full, lora, qlora
 or plain-full, plain-lora; OPTION is compile, recompute, 8bit or profile. Models are random, made on the device in
 bfloat16. Rows have 640 to 940 tokens, of which the last 150 are learned. Each variant starts from the same weights and
-sees the same batches. The table goes to results/gpu_training.md. On a machine without a GPU only `tiny` makes sense.
+sees the same batches. `turns:SIZE` measures what lies between training and generation. The tables go to
+results/gpu_training.md. On a machine without a GPU only `tiny` makes sense.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import sys
@@ -43,7 +45,7 @@ WIDTHS = {
 }
 TABLE = (
     "1b:full", "1b:full:compile", "1b:plain-full", "1b:lora", "1b:lora:compile", "1b:plain-lora", "8b:lora",
-    "8b:lora:compile", "8b:plain-lora", "8b/8:full",
+    "8b:lora:compile", "8b:plain-lora", "8b/8:full", "turns:1b",
 )  # fmt: skip
 HEAD = "| model | how | tokens/s | of peak | peak GiB | planned GiB | first step s | s a step | losses |\n"
 
@@ -248,12 +250,80 @@ def profiled(train: Callable[..., None], variant: Variant, *arguments: Any) -> N
         print(f"    {event.self_device_time_total / total:6.1%} {event.count:6d}x {event.key[:90]}", flush=True)
 
 
+async def measure_turns(size: str, folder: Path) -> list[str]:
+    """Measure what lies between training and generation, for a model of that size whose files are in `folder`."""
+    from backends.hf import HuggingFace
+    from society.core.types import ChatMessage, Example, TurnId
+    from tests.backends.hf.tiny import make_tokenizer
+
+    model = make_model(size)
+    model.save_pretrained(folder / "model")
+    make_tokenizer().save_pretrained(folder / "model")
+    del model
+    question = (ChatMessage("user", "the cat ?"),)
+    text = "the cat sat on a mat " * (4 if size == "tiny" else 30)
+    chat = ChatMessage("user", text), ChatMessage("assistant", "red green blue . " * 8)
+    examples = [Example(chat, TurnId(0, str(i), "debate", 1, "a"), "bench") for i in range(12)]
+    lines, scored = [], {}
+    async with HuggingFace(model=str(folder / "model"), device=DEVICE, dtype="bfloat16").open() as backend:
+        trainer, likelihood, adapters = backend.trainer, backend.likelihood, backend.adapters
+        assert trainer is not None
+        assert likelihood is not None
+        assert adapters is not None
+
+        async def score(name: str | None) -> float:
+            started = time.perf_counter()
+            await likelihood.logprob(question, "red", name)
+            return time.perf_counter() - started
+
+        async def train(method: str, place: Path) -> str:
+            settings = TrainSettings(method=method, epochs=2, batch_size=4, accumulation=1, precision="bfloat16")
+            stamps: list[float] = []
+            done = await trainer.train(
+                examples, settings, None, place, seed=1, on_step=lambda *_: stamps.append(time.perf_counter())
+            )
+            ended = time.perf_counter() - stamps[-1]
+            started = time.perf_counter()
+            await adapters.load(done.adapter)
+            loaded = time.perf_counter() - started
+            swap, again = await score(done.adapter.hash), await score(done.adapter.hash)
+            scored[done.adapter.hash] = again
+            lines.append(
+                f"| {method} | {place.parent.parent} | {ended:.2f} | {loaded * 1e3:.1f} | {(swap - again) * 1e3:.0f} |"
+            )
+            print(lines[-1], flush=True)
+            return done.adapter.hash
+
+        await score(None)
+        first = await train("full", folder / "first")
+        with tempfile.TemporaryDirectory() as disk:
+            await train("full", Path(disk) / "second")
+            lora = await train("lora", Path(disk) / "third")
+            for name, what in ((first, "full weights"), (None, "the base"), (lora, "LoRA"), (None, "the base")):
+                lines.append(f"To {what}: {(await score(name)) * 1e3:.0f} ms, then {(await score(name)) * 1e3:.0f} ms.")
+                print(lines[-1], flush=True)
+    return lines
+
+
+def describe_turns(size: str) -> str:
+    """Return a table of the seconds between training and generation."""
+    fast = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=fast if fast.is_dir() else None) as folder:
+        lines = asyncio.run(measure_turns(size, Path(folder)))
+    head = "| method | written to | after the last step s | load ms | first use ms |\n|---|---|---|---|---|"
+    return f"## Between training and generation ({size})\n\n{head}\n" + "\n".join(lines)
+
+
 def main() -> None:
     names = sys.argv[1:] or list(TABLE)
     lines = [HEAD + "|---" * 9 + "|"]
     print(lines[0], flush=True)
+    after: list[str] = []
     for name in names:
         try:
+            if name.startswith("turns:"):
+                after.append(describe_turns(name.partition(":")[2]))
+                continue
             lines.append(measure(name, 3 if name.startswith("tiny") else 5))
         except Exception as error:
             traceback.print_exc(limit=-4)
@@ -261,7 +331,9 @@ def main() -> None:
         gc.collect()
         print(lines[-1], flush=True)
     if not sys.argv[1:]:
-        text = f"# Finetuning on a GPU\n\n{(__doc__ or '').strip()}\n\n" + "\n".join(lines)
+        text = (
+            f"# Finetuning on a GPU\n\n{(__doc__ or '').strip()}\n\n" + "\n".join(lines) + "\n\n" + "\n\n".join(after)
+        )
         (RESULTS / "gpu_training.md").write_text(f"{text}\n\n{describe_machine()}\n", "utf-8")
 
 

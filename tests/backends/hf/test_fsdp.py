@@ -256,6 +256,18 @@ def _commands() -> str:
     return " ".join(found)
 
 
+@pytest.mark.parametrize("settings", [LORA, FULL], ids=["lora", "full"])
+def test_one_process_over_nccl(tmp_path, device, settings):
+    if device != "cuda":
+        pytest.skip("NCCL needs a GPU")
+    config = HuggingFace(model=str(make_model(tmp_path / "model")), device="cuda", dtype="float32")
+    alone = train(config, tmp_path / "alone", settings)
+    one = Parallel.model_construct(processes=1)  # less than a scenario may ask for
+    shared = train(config, tmp_path / "shared", settings, parallel=one)
+    assert shared.losses == pytest.approx(alone.losses, rel=1e-4)
+    assert distance(shared.adapter, alone.adapter) < 1e-3
+
+
 def test_processes_meet_on_the_loopback_device_alone():
     environment = make_environment(1, 2)
     assert environment["MASTER_ADDR"] == "127.0.0.1"
