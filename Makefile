@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: help demo bench lab paper vote test coverage torture lint docs browser audit fuzz clean
+.PHONY: help demo bench lab paper vote test coverage torture gpu lint docs browser audit fuzz clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##/\1:/p' Makefile | column -t -s :
@@ -44,6 +44,10 @@ coverage: $(DEV)  ## Measure the line coverage of the fast tests; fail under the
 
 torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks (half an hour).
 	$(BIN)/python -m tests.faults.torture
+
+gpu: $(DEV)  ## On a machine with a CUDA GPU: contract, finetunings killed and resumed, benchmarks; about eight minutes.
+	$(BIN)/pytest -q --device cuda --dtype bfloat16 tests/backends/hf/test_backend.py tests/backends/hf/test_end_to_end.py
+	for script in benchmarks/gpu_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 lint: $(DEV)  ## Check formatting, lint and types.
 	$(BIN)/ruff format --check .

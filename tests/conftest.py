@@ -97,6 +97,11 @@ def pytest_configure(config: pytest.Config) -> None:
     device, dtype = config.getoption("--device"), config.getoption("--dtype")
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before anything imports torch, and for processes that tests start
+    else:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError("--device cuda was asked for, but torch sees no GPU")
     real = HuggingFace.open
 
     def open_there(self: HuggingFace) -> Backend:
