@@ -1,1 +1,1 @@
-"""What every part of the program uses, and all that `backends/` and `topologies/` may import from `society/`."""
+"""The shared foundation: the only part of `society/` that `backends/` and `topologies/` import."""

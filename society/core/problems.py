@@ -16,9 +16,9 @@ SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands. Lines and columns count from 1, and are 0 where there are none (`--set`).
+    """A place in a file. Lines and columns count from 1, and are 0 if there are none (`--set`).
 
-    `file` is empty for a scenario that was made in Python: there the path of a problem is its place.
+    `file` is empty for a scenario from Python data, where the path of a problem is its place.
     """
 
     file: str

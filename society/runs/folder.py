@@ -223,7 +223,7 @@ def _iterations(scenario: Scenario) -> int:
 
 
 def _changed(before: str, now: str) -> str:
-    """Say which part of a model's hash differs: the model itself, or the options after it."""
+    """Return in words which part of a model's hash differs: the model, or the options after it."""
     (old, _, was), (new, _, options) = before.partition("-"), now.partition("-")
     if old == new:
         return f"it ran as {was!r} and runs as {options!r}"

@@ -16,8 +16,6 @@ from tests.project.schema_keys import ANY, find_unknown_dotted, find_unknown_key
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for name in ("society", "backends", "topologies") for path in (ROOT / name).rglob("*.py"))
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "scenarios").rglob("*.md"), *ROOT.glob("*.md")])
-PENDING = ("society/core", "society/runs")
-"""Folders whose docstrings are not rewritten yet."""
 OPENINGS = ("Of", "By", "What", "Whose", "Within", "Where", "So many")
 """Words that begin no docstring and no description."""
 NOT_IMPERATIVE = {
@@ -115,8 +113,6 @@ def sentences(text: str) -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_docstrings_and_messages_are_plain(module: Path) -> None:
-    if module.relative_to(ROOT).as_posix().startswith(PENDING):
-        pytest.skip("not rewritten yet")
     found = [(line, fault) for line, text in docstrings(module) for fault in faults_of(text)]
     found += [(line, f"has {match[0]!r}") for line, text in messages(module) for match in BANNED.finditer(text)]
     found += [(line, f"begins with {word!r}") for line, word in openings(module) if word in NOT_IMPERATIVE]
