@@ -18,7 +18,7 @@ from society.core.types import ChatMessage
 _MARK = "REPLY"
 
 
-class Words(Protocol):
+class ChatVocabulary(Protocol):
     """The part of a vocabulary that a chat needs."""
 
     bos: int
@@ -37,7 +37,7 @@ class Words(Protocol):
 class Chat:
     """A vocabulary with a chat template: writes a chat as the model expects it, and tokenizes it."""
 
-    def __init__(self, template: str, vocabulary: Words, model: str) -> None:
+    def __init__(self, template: str, vocabulary: ChatVocabulary, model: str) -> None:
         if not template:
             raise InputError(
                 f"{model} is a base model: it carries no chat template.",
@@ -57,8 +57,8 @@ class Chat:
     def tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Return the prompt as tokens, up to the beginning of the assistant's reply.
 
-        The token that begins a text occurs once if the model wants it. Raises `BackendError` where there are no
-        messages or where the template refuses them.
+        The token that begins a text occurs once if the model wants it. Raises `BackendError` if there are no
+        messages or if the template refuses them.
         """
         if not messages:
             raise BackendError("There are no messages to answer.", "Give the agent a prompt.")

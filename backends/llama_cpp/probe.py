@@ -43,10 +43,10 @@ def check_loads(path: Path) -> None:
     memo = _memo(path)
     if memo.exists():
         return
-    said = _try(path)
-    if said is not None:
+    crash = _try(path)
+    if crash is not None:
         raise InputError(
-            f"llama.cpp crashes on the model {path}: {said}",
+            f"llama.cpp crashes on the model {path}: {crash}",
             "Download or convert it again; if it is sound, a newer llama-cpp-python may be able to read it.",
         )
     with replacing(memo) as part:
@@ -75,8 +75,8 @@ def _try(path: Path) -> str | None:
     if done.returncode in (0, ERROR):
         return None
     lines = done.stderr.decode(errors="replace").splitlines()
-    told = next((line.rpartition("GGML_ASSERT")[2] for line in lines if "GGML_ASSERT" in line), "")
-    return f"{told[:200] or 'it ends'} (status {done.returncode})."
+    assertion = next((line.rpartition("GGML_ASSERT")[2] for line in lines if "GGML_ASSERT" in line), "")
+    return f"{assertion[:200] or 'it ends'} (status {done.returncode})."
 
 
 def main(path: Path) -> None:

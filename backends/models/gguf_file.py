@@ -270,7 +270,7 @@ def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size
 
     architecture = text("general.architecture")
     if not architecture:
-        raise _FormatError("it does not say its architecture")
+        raise _FormatError("it has no architecture")
     _check_settings(metadata, architecture)
     context = metadata.get(f"{architecture}.context_length", 0)
     return GGUFInfo(

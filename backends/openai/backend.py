@@ -66,14 +66,14 @@ class _Connection:
         self._limit = Limit(min(config.concurrency, 2 * served.slots if served.slots else config.concurrency))
         self._known = asyncio.Event()  # set while the server is known to be the one that was found
         self._known.set()
-        self._looking = asyncio.Lock()
+        self._checking = asyncio.Lock()
 
     async def answer(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply. After a lost connection, check first that the server is still the same."""
         served = self._served
         body = write_body(served.dialect, served.model, request, served.limit_name, served.logprobs)
         async with self._limit.place():
-            await self._recognise()
+            await self._check_server()
             body |= self.adapters.fields(request.adapter)
             try:
                 completion = await self._client.post(f"{self._client.url}/chat/completions", body, Completion)
@@ -82,11 +82,11 @@ class _Connection:
                 raise
         return self._read(completion, request)
 
-    async def _recognise(self) -> None:
+    async def _check_server(self) -> None:
         """After a lost connection, check the model and load the adapters. Raise `BackendError` for another model."""
         if self._known.is_set():
             return
-        async with self._looking:
+        async with self._checking:
             if self._known.is_set():
                 return
             now = await look(self._client, self._config)

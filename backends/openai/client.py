@@ -77,7 +77,7 @@ class Client:
         where = f"{method} {url}"
         try:
             async with asyncio.timeout(self._timeout):
-                status, headers, said = await self._exchange(method, url, body)
+                status, headers, data = await self._exchange(method, url, body)
         except TimeoutError:
             raise NoAnswerError(
                 f"{where} was not answered within {self._timeout:g} s.", "Raise `timeout`, or lower `concurrency`."
@@ -87,29 +87,29 @@ class Client:
         except self._errors as error:
             raise TransientError(f"{where} was interrupted: {_reason(error)}.", "Look into the server's log.") from None
         if status != 200:
-            raise failure(status, headers, said, where, _longest_answer(body))
-        return said
+            raise failure(status, headers, data, where, _longest_answer(body))
+        return data
 
     async def _exchange(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body, with the key redacted. JSON is sent in ASCII, so lone surrogates pass."""
         content = None if body is None else json.dumps(body).encode()
         sent = self._http.stream(method, url, content=content, headers={"Content-Type": "application/json"})
-        said = bytearray()
+        data = bytearray()
         async with sent as response:
             async for block in response.aiter_bytes():
-                said += block
-                if len(said) > LONGEST_BODY:
+                data += block
+                if len(data) > LONGEST_BODY:
                     raise TransientError(f"The response to {method} {url} is too long.", "Look into the server's log.")
         headers = {name: self._hidden(value.encode()).decode() for name, value in response.headers.items()}
-        return response.status_code, headers, self._hidden(bytes(said))
+        return response.status_code, headers, self._hidden(bytes(data))
 
-    def _hidden(self, said: bytes) -> bytes:
-        return said.replace(self._key, b"[key]") if self._key else said
+    def _hidden(self, data: bytes) -> bytes:
+        return data.replace(self._key, b"[key]") if self._key else data
 
     @staticmethod
-    def _read(said: bytes, kind: type[Answered], where: str) -> Answered:
+    def _read(data: bytes, kind: type[Answered], where: str) -> Answered:
         try:
-            return kind.model_validate_json(said)
+            return kind.model_validate_json(data)
         except ValidationError as error:
             what = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise TransientError(

@@ -44,15 +44,15 @@ class NoAnswerError(BusyError):
 def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, max_tokens: int = 0) -> BackendError:
     """Return the error for a response. `where`: method and URL; `max_tokens`: the longest answer of the request."""
     problem = read_problem(body)
-    said = f"{where} returned {status}: {problem.message or 'without a reason'}"
+    cause = f"{where} returned {status}: {problem.message or 'without a reason'}"
     if status == 429 and problem.code != "insufficient_quota":
-        return BusyError(said, "Lower `concurrency`, or wait.", after=retry_after(headers))
+        return BusyError(cause, "Lower `concurrency`, or wait.", after=retry_after(headers))
     if status >= 500 or status in _PASSING:
         kind = BusyError if status == 503 else TransientError
-        return kind(said, "Look into the server's log.", after=retry_after(headers))
+        return kind(cause, "Look into the server's log.", after=retry_after(headers))
     if status in (400, 413, 422) and _TOO_LONG.search(f"{problem.code} {problem.type} {problem.message}"):
-        return _overflow(problem, max_tokens) or BackendError(said, "Shorten the prompts or lower max_tokens.")
-    return BackendError(said, _remedy(status, headers, problem))
+        return _overflow(problem, max_tokens) or BackendError(cause, "Shorten the prompts or lower max_tokens.")
+    return BackendError(cause, _remedy(status, headers, problem))
 
 
 def _remedy(status: int, headers: Mapping[str, str], problem: Problem) -> str:
@@ -86,8 +86,8 @@ def read_problem(body: bytes) -> Problem:
         data: Any = _json(body)
         data = data.get("error", data) if isinstance(data, dict) else data
         if isinstance(data, dict):
-            said = data.get("message") or data.get("detail") or ""
-            return Problem.model_validate({**data, "message": _shortened(str(said))})
+            message = data.get("message") or data.get("detail") or ""
+            return Problem.model_validate({**data, "message": _shortened(str(message))})
     except (ValueError, ValidationError):
         data = body.decode("utf-8", "replace")
     return Problem(message=_shortened(str(data)))
@@ -99,9 +99,9 @@ def _json(body: bytes) -> Any:
     return from_json(body)
 
 
-def _shortened(said: str) -> str:
+def _shortened(text: str) -> str:
     """Return printable text on one line, of at most `SHOWN` characters."""
-    return shorten("".join(c if c.isprintable() else " " for c in said), SHOWN)
+    return shorten("".join(c if c.isprintable() else " " for c in text), SHOWN)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

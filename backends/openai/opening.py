@@ -77,8 +77,8 @@ async def look(client: Client, config: OpenAI) -> Served:
     served = Served(entry.id, identity, find_dialect(entry.owned_by), entry.max_model_len)
     if served.dialect is not LLAMA_CPP:
         return served
-    props = await _patiently(partial(client.get, f"{client.root}/props", Props))
-    loras = await _patiently(partial(client.get, f"{client.root}/lora-adapters", LoraList))
+    props = await _retry(partial(client.get, f"{client.root}/props", Props))
+    loras = await _retry(partial(client.get, f"{client.root}/lora-adapters", LoraList))
     file = entry.id.replace("\\", "/").rpartition("/")[2]  # the default name is a path
     weights = {name: (entry.meta or {}).get(name) for name in _WEIGHTS}
     return replace(
@@ -93,7 +93,7 @@ async def look(client: Client, config: OpenAI) -> Served:
 async def _list_models(client: Client, config: OpenAI) -> list[ModelEntry]:
     """Return the server's list of models. A server without a list is assumed to have the scenario's model."""
     try:
-        return (await _patiently(partial(client.get, f"{client.url}/models", ModelList))).data
+        return (await _retry(partial(client.get, f"{client.url}/models", ModelList))).data
     except TransientError:
         raise
     except BackendError as error:
@@ -124,26 +124,26 @@ async def probe(client: Client, config: OpenAI, served: Served) -> Served:
     while True:
         body = write_body(served.dialect, served.model, request, served.limit_name, served.logprobs)
         try:
-            said = await _patiently(partial(client.post, f"{client.url}/chat/completions", body, Completion))
+            completion = await _retry(partial(client.post, f"{client.url}/chat/completions", body, Completion))
         except BackendError as error:
             served = _without(served, error)
             continue
-        build = said.system_fingerprint if served.dialect.one_build else None
-        has_logprobs = served.logprobs and said.choices[0].logprobs is not None
+        build = completion.system_fingerprint if served.dialect.one_build else None
+        has_logprobs = served.logprobs and completion.choices[0].logprobs is not None
         return replace(served, build=build, logprobs=has_logprobs)
 
 
 def _without(served: Served, error: BackendError) -> Served:
     """Return `served` without the option that the server has just refused. Raises any other error."""
-    said = error.cause.lower()
-    if "max_completion_tokens" in said and served.limit_name == "max_tokens":
+    cause = error.cause.lower()
+    if "max_completion_tokens" in cause and served.limit_name == "max_tokens":
         return replace(served, limit_name="max_completion_tokens")
-    if "logprob" in said and served.logprobs:
+    if "logprob" in cause and served.logprobs:
         return replace(served, logprobs=False)
     raise error
 
 
-async def _patiently(ask: Callable[[], Awaitable[Found]]) -> Found:
+async def _retry(ask: Callable[[], Awaitable[Found]]) -> Found:
     """Return the result of `ask`, retried after transient errors."""
     for wait in WAITS:
         try:

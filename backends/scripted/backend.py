@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from backends.base import Ability, Backend, BackendConfig
-from backends.scripted.rules import Asked, Rule, too_slow
+from backends.scripted.rules import RequestView, Rule, too_slow
 from society.core.definition import defining
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 from society.core.hashing import hash_path
@@ -50,12 +50,12 @@ class Scripted(BackendConfig):
         reasons: dict[tuple[str | int, ...], str] = {}
         for i, rule in enumerate(self.rules):
             if rule.always_answers and i + 1 < len(self.rules):
-                says = "is never tried: the rule before it always answers; put it first, or give the other one a `when`"
-                reasons["rules", i + 1] = says
+                reason = "is never tried: the rule before it always answers; put it first, or give the other a `when`"
+                reasons["rules", i + 1] = reason
                 break
             if rule.calculate is not None and rule.calculate.skill == 1 and "wrong" in rule.calculate.model_fields_set:
-                says = "has no effect: with a `skill` of 1 no answer is wrong; remove it"
-                reasons["rules", i, "calculate", "wrong"] = says
+                reason = "has no effect: with a `skill` of 1 no answer is wrong; remove it"
+                reasons["rules", i, "calculate", "wrong"] = reason
         return reasons
 
     def open(self) -> ScriptedBackend:
@@ -142,14 +142,14 @@ class ScriptedBackend(Backend):
     def _reply(self, request: GenerateRequest, random: Random) -> str:
         users = [message.content for message in request.messages if message.role == "user"]
         system = next((message.content for message in request.messages if message.role == "system"), "")
-        asked = Asked(users, None, random, self._failures[request] if self._failures else 0)
+        view = RequestView(users, None, random, self._failures[request] if self._failures else 0)
         for when, role, rule in self._rules:
             if role is not None and _search(role, system) is None:
                 continue
-            asked.match = _search(when, asked.last) if when is not None else None
-            if when is not None and asked.match is None:
+            view.match = _search(when, view.last) if when is not None else None
+            if when is not None and view.match is None:
                 continue
-            text = rule.reply(asked)
+            text = rule.reply(view)
             if text is not None:
                 return text
         return DEFAULT_REPLY

@@ -32,7 +32,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestView:
     """The view of a rule on a request: the user's messages, the match of `when`, and the request's random numbers."""
 
     users: list[str]
@@ -63,13 +63,13 @@ class Calculate(Component):
     say: Template = "The answer is {answer}."
     """The reply. It contains {answer}."""
 
-    def reply(self, asked: Asked) -> str | None:
+    def reply(self, view: RequestView) -> str | None:
         """Return the answer, right with probability `skill`; None if no message has an expression."""
-        value = next((found for text in reversed(asked.users) if (found := find_value(text)) is not None), None)
+        value = next((found for text in reversed(view.users) if (found := find_value(text)) is not None), None)
         if value is None:
             return None
-        if asked.random.random() >= self.skill:
-            spread = asked.random.choice((-1, 1)) * asked.random.randint(1, 10)
+        if view.random.random() >= self.skill:
+            spread = view.random.choice((-1, 1)) * view.random.randint(1, 10)
             value += 1 if self.wrong == "same" else spread
         return self.say.replace("{answer}", show(value))
 
@@ -88,11 +88,11 @@ class Average(Component):
     say: Template = "{answer}"
     """The reply. It contains {answer}."""
 
-    def reply(self, asked: Asked) -> str | None:
+    def reply(self, view: RequestView) -> str | None:
         """Return the mean, with all digits of its double."""
         pattern = compile_pattern(self.numbers)
         try:
-            found = pattern.finditer(asked.last, timeout=MATCH_SECONDS)
+            found = pattern.finditer(view.last, timeout=MATCH_SECONDS)
             read = [float(match[pattern.groups and 1]) for match in found]
         except TimeoutError:
             raise too_slow("average.numbers") from None
@@ -100,8 +100,8 @@ class Average(Component):
             raise BackendError(
                 f"average.numbers matches text that is no number: {error}.", "Narrow the pattern."
             ) from error
-        mean = fmean(read) if read else asked.random.uniform(self.low, self.high)
-        return self.say.replace("{answer}", repr(mean + asked.random.gauss(0.0, 1.0) * self.noise))
+        mean = fmean(read) if read else view.random.uniform(self.low, self.high)
+        return self.say.replace("{answer}", repr(mean + view.random.gauss(0.0, 1.0) * self.noise))
 
 
 class Fail(Component):
@@ -114,16 +114,16 @@ class Fail(Component):
     times: int | None = Field(None, ge=1)
     """Number of failures of the same request before it is answered; unlimited by default."""
 
-    def reply(self, asked: Asked) -> str | None:
+    def reply(self, view: RequestView) -> str | None:
         """Raise the fault, or return an empty reply; None if the request does not fail."""
-        if asked.random.random() >= self.rate or (self.times is not None and asked.failures >= self.times):
+        if view.random.random() >= self.rate or (self.times is not None and view.failures >= self.times):
             return None
         if self.kind == "transient":
             raise TransientError("A scripted transient failure.", "The scenario's `fail` rule asks for it.")
         if self.kind == "error":
             raise BackendError("A scripted failure.", "The scenario's `fail` rule asks for it.")
         if self.kind == "overflow":
-            words = sum(len(text.split()) for text in asked.users)
+            words = sum(len(text.split()) for text in view.users)
             raise ContextOverflowError(words, 0, max(words - 1, 0), "The scenario's `fail` rule asks for it.")
         return ""
 
@@ -168,11 +168,11 @@ class Rule(Component):
             return False
         return self.fail is None or (self.fail.rate == 1 and self.fail.times is None)
 
-    def reply(self, asked: Asked) -> str | None:
+    def reply(self, view: RequestView) -> str | None:
         """Return the reply, or None if the rule has none and the next rule is tried."""
         action = self.calculate or self.average or self.fail
         if action is not None:
-            return action.reply(asked)
-        text = self.say if self.choose is None else asked.random.choices(self.choose, self.weights)[0]
-        match = asked.match
+            return action.reply(view)
+        text = self.say if self.choose is None else view.random.choices(self.choose, self.weights)[0]
+        match = view.match
         return _REFERENCE.sub(lambda found: match[int(found[1])] or "", text or "") if match else text
