@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,14 +79,10 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
 
 def draw_iterations(runs: Mapping[str, Sequence[IterationScore]]) -> Figure:
     """Return accuracy, consensus and entropy by iteration, side by side, for the runs by name."""
-    groups = (
-        [accuracy_chart(scores, alone=False, labels=True) for scores in runs.values()],
-        [consensus_chart(scores) for scores in runs.values()],
-        [entropy_chart(scores) for scores in runs.values()],
-    )
     panels = []
-    for group in groups:
-        known = {name: chart for name, chart in zip(runs, group, strict=True) if chart is not None}
+    for describe in (partial(accuracy_chart, alone=False, labels=True), consensus_chart, entropy_chart):
+        charts = {name: describe(scores) for name, scores in runs.items()}
+        known = {name: chart for name, chart in charts.items() if chart is not None}
         if known:
             panels.append(overlay(list(known.values()), list(known)))
     return draw_charts(panels)

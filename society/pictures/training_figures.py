@@ -33,6 +33,8 @@ from society.pictures.figures import (
 MAX_SERIES = 6
 """Number of colours of the page. With more agents, the sum of each learner is shown."""
 ITERATION = Axis("iteration", "whole")
+TEXT_MEASURES = {"agree": "consensus", "different words": "distinct_1", "different word pairs": "distinct_2"}
+"""Fields of `TextDiversity` in [0, 1], by their names in figures."""
 UNKNOWN = Mean(float("nan"), float("nan"), 0)
 
 
@@ -184,12 +186,8 @@ def _total_and_range(sizes: Sequence[int]) -> str:
 def diversity_figure(scores: Sequence[IterationScore], measured: Sequence[Mapping[str, Any]]) -> Chart | Forest | None:
     """Return the measures of diversity in [0, 1]: a chart by iteration, a forest plot for a single iteration."""
     vectors = {entry["iteration"]: read_mean(entry["embedding"]) for entry in measured}
-    measures = {
-        "agree": [score.diversity.consensus for score in scores],
-        "different words": [score.diversity.distinct_1 for score in scores],
-        "different word pairs": [score.diversity.distinct_2 for score in scores],
-        "different meaning": [vectors.get(score.iteration, UNKNOWN) for score in scores],
-    }
+    measures = {name: [getattr(score.diversity, field) for score in scores] for name, field in TEXT_MEASURES.items()}
+    measures["different meaning"] = [vectors.get(score.iteration, UNKNOWN) for score in scores]
     known = {name: means for name, means in measures.items() if any(mean.n for mean in means)}
     note = (
         "Agree: share of voters with the most frequent last answer; lower is more diverse. Words: share of distinct "

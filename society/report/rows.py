@@ -108,17 +108,13 @@ class RowMaker:
         """Return the values of each turn, in the order of `TURN`."""
         stages = {stage: i for i, stage in enumerate(list_stages(self.society))}
         number = {turn.id: i for i, turn in enumerate(record.turns)}
-        return [
-            [
-                stages.get((turn.id.phase, turn.id.round), -1),
-                turn.id.agent,
-                -1 if turn.answer is None else index[turn.answer],
-                _state(turn),
-                [number[i] for i in turn.reads if i in number],
-                *(get(turn) for get in _GETTERS),
-            ]
-            for turn in record.turns
-        ]
+        rows: list[list[Any]] = []
+        for turn in record.turns:
+            stage = stages.get((turn.id.phase, turn.id.round), -1)
+            answer = -1 if turn.answer is None else index[turn.answer]
+            reads = [number[source] for source in turn.reads if source in number]
+            rows.append([stage, turn.id.agent, answer, _state(turn), reads, *(get(turn) for get in _GETTERS)])
+        return rows
 
     def _agent_tags(
         self, record: DebateRecord, agent: str, answers: Sequence[tuple[str, int, bool]], decided: int
@@ -131,14 +127,15 @@ class RowMaker:
         first, last = turns[0], turns[-1]
         readable = len(turns) > 1 and first.answer is not None and last.answer is not None
         was_right, is_right = record.right(first), record.right(last)
+        states = {(turn.status, turn.answer is None) for turn in turns}
         found = {
             "disagreed": any(t.answer is not None and groups[t.answer] != decision for t in turns),
             "to_wrong": readable and was_right and not is_right,
             "to_right": readable and is_right and not was_right,
             "to_unread": was_right and last.answer is None,
             "to_read": first.answer is None and is_right,
-            "unparsed": any(t.answer is None and t.status == "ok" for t in turns),
-            "failed": any(t.status == "failed" for t in turns),
+            "unparsed": ("ok", True) in states,
+            "failed": any(status == "failed" for status, _ in states),
         }
         return sum(_BIT[tag] for tag, holds in found.items() if holds)
 

@@ -14,7 +14,7 @@ from society.metrics.iterations import IterationScore
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
 from society.metrics.summary import Summary, count_agent_flips, describe_lone, is_unclear
 from society.metrics.tradeoff import first_answers, vote_chances
-from society.runs.records import DebateRecord, by_iteration, by_question, sameness, vote_is_right
+from society.runs.records import DebateRecord, Question, by_iteration, by_question, sameness, vote_is_right
 from society.scenario.expand import Society
 
 MAX_ERROR = 160
@@ -70,11 +70,13 @@ def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
     """
     iterations = list(by_iteration(records).values())
     first, last = iterations[0], iterations[-1]
-    before, after = (
-        {q: [float(r.result.correct) for r in group] for q, group in by_question(side).items()}
-        for side in (first, last)
-    )
+    before, after = _outcomes(first), _outcomes(last)
     return compare_outcomes(before, after) if last is not first and before.keys() & after.keys() else None
+
+
+def _outcomes(records: Sequence[DebateRecord]) -> dict[Question, list[float]]:
+    """Return 1 for each right decision and 0 for each other, by question."""
+    return {question: [float(r.result.correct) for r in group] for question, group in by_question(records).items()}
 
 
 def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | None:
@@ -83,13 +85,12 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
     These answers are the voters' first answers. If no voter spoke twice, for example because a judge decides, they are
     the answers of agents that had read no other. Return None if no agent read another.
     """
-    groups = by_question(records)
-    after = {q: [float(r.result.correct) for r in group] for q, group in groups.items()}
+    after = _outcomes(records)
     if any(len(record.of(agent)) > 1 for record in records for agent in society.voters):
         same, over = sameness(society), "the first answers"
         before = {
             q: [float(vote_is_right(society, r, r.first(society.voters), same)) for r in group]
-            for q, group in groups.items()
+            for q, group in by_question(records).items()
         }
     else:
         most = min(map(len, first_answers(records).values()))
