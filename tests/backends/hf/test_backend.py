@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from threading import current_thread
 
 import pytest
 from hypothesis import given, settings
@@ -212,6 +213,33 @@ def test_templates_that_refuse_say_so(model):
     tokenizer.chat_template = None
     with pytest.raises(BackendError, match="no chat template"):
         Chat(tokenizer, [])
+
+
+def test_a_prompt_that_cannot_be_tokenized_fails_alone(model):
+    refuse = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    config = HuggingFace(model=str(model), chat_template=refuse + "{{ m.content }}<|end|>{% endfor %}")
+    refused = GenerateRequest((ChatMessage("system", "red"),), Sampling(max_tokens=2), 1)
+
+    async def use(backend):
+        requests = [ask("the cat"), refused, ask("red")]
+        return await asyncio.gather(*map(backend.generate, requests), return_exceptions=True)
+
+    before, error, after = run(config, use)
+    assert isinstance(error, BackendError)
+    assert before.tokens
+    assert after.tokens
+
+
+def test_prompts_are_tokenized_beside_the_event_loop(model, monkeypatch):
+    threads = []
+    prompt_ids = Chat.prompt_ids
+    monkeypatch.setattr(
+        Chat,
+        "prompt_ids",
+        lambda self, messages: (threads.append(current_thread().name), prompt_ids(self, messages))[1],
+    )
+    run(HuggingFace(model=str(model)), lambda backend: backend.generate(ask("red")))
+    assert [name.startswith("hf-tokenizer") for name in threads] == [True]
 
 
 # Sampling
