@@ -58,8 +58,8 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_the_same_full_training_gives_one_hash_and_leaves_the_model_as_loaded(model, dtype, tmp_path):
-    config = HuggingFace(model=str(model), device="cpu", dtype=dtype)
+def test_the_same_full_training_gives_one_hash_and_leaves_the_model_as_loaded(model, device, dtype, tmp_path):
+    config = HuggingFace(model=str(model), dtype=dtype)
     question = (ChatMessage("user", "the cat ?"),)
 
     async def use(backend):
@@ -71,7 +71,7 @@ def test_the_same_full_training_gives_one_hash_and_leaves_the_model_as_loaded(mo
             trained = await backend.trainer.train(ROWS, FULL, None, tmp_path / str(i), seed=1)
             hashes.append(trained.adapter.hash)
             scores.append(await score())
-        fresh = load_model(model, getattr(torch, dtype), "cpu")
+        fresh = load_model(model, getattr(torch, dtype), device)
         assert_same(backend._batcher.batch.weights.model, fresh)
         return hashes, scores
 
@@ -84,7 +84,7 @@ def test_full_weights_are_written_in_the_dtypes_of_the_base(model, tmp_path):
     async def use(backend):
         return await backend.trainer.train(ROWS, FULL, None, tmp_path / "full", seed=1)
 
-    run(HuggingFace(model=str(model), device="cpu", dtype="bfloat16"), use)
+    run(HuggingFace(model=str(model), dtype="bfloat16"), use)
     trained, base = (state(load_model(folder, torch.bfloat16, "cpu")) for folder in (tmp_path / "full", model))
     assert {name: tensor.dtype for name, tensor in trained.items()} == {n: t.dtype for n, t in base.items()}
     assert any(not torch.equal(trained[name], base[name]) for name in base)
