@@ -23,13 +23,13 @@ Run = Callable[..., Awaitable[Any]]
 class Batcher:
     """A loop that advances a batch while there are requests.
 
-    Rows join when a quarter of the places is free, because the other rows wait while prompts are computed. Rows that
+    Rows join when a quarter of the slots is free, because the other rows wait while prompts are computed. Rows that
     need other weights in memory wait until the batch is empty. Until then no row joins.
     """
 
-    def __init__(self, batch: Batch | StaticBatch, run: Run, places: int, tokens: int) -> None:
+    def __init__(self, batch: Batch | StaticBatch, run: Run, slots: int, tokens: int) -> None:
         self.batch, self.run = batch, run
-        self.places, self.tokens = places, tokens
+        self.slots, self.tokens = slots, tokens
         self.waiting: dict[Row, asyncio.Future[None]] = {}
         self.running: dict[Row, asyncio.Future[None]] = {}
         self.task: asyncio.Task[None] | None = None
@@ -68,9 +68,9 @@ class Batcher:
                 _resolve(self.running.pop(row))
 
     def _admit(self) -> list[Row]:
-        """Return the rows that may join now, in the order of their requests, as places and the cache allow."""
+        """Return the rows that may join now, in the order of their requests, as slots and the cache allow."""
         present = list(self.running)
-        if not self.waiting or (present and self.places - len(present) < max(1, self.places // 4)):
+        if not self.waiting or (present and self.slots - len(present) < max(1, self.slots // 4)):
             return []
         group = self._group(present[0] if present else next(iter(self.waiting)))
         if present and any(self._group(row) != group for row in self.waiting):
@@ -82,7 +82,7 @@ class Batcher:
             if self._group(row) != group:
                 continue
             longest, total = max(longest, row.longest), total + row.longest
-            if rows and (len(rows) == self.places or self.batch.cost(len(rows) + 1, longest, total) > self.tokens):
+            if rows and (len(rows) == self.slots or self.batch.cost(len(rows) + 1, longest, total) > self.tokens):
                 break
             rows.append(row)
         return rows[len(present) :]

@@ -19,8 +19,8 @@ PARAMETERS = ("cold", "heat", "top_k", "top_p", "min_p", "penalty")
 
 
 @dataclass(eq=False)
-class Place:
-    """A row in the batch."""
+class Slot:
+    """A row of the batch and its segment of the cache."""
 
     row: Row
     segment: Segment
@@ -44,7 +44,7 @@ class Inputs:
     length: torch.Tensor
     """(size), int32: tokens of each row in the cache."""
     grow: torch.Tensor
-    """(size), int32: 1 for a row, 0 for a place without a row."""
+    """(size), int32: 1 for a row, 0 for a slot without a row."""
     starts: torch.Tensor
     """(size + 1), int32: the first position of each row in the pool."""
     bounds: torch.Tensor
@@ -84,36 +84,36 @@ class Inputs:
         """The tensors that a step both reads and changes."""
         return [self.ids, self.length, self.settings.step, self.settings.seen]
 
-    def upload(self, places: Sequence[Place], count: int, nowhere: int) -> None:
-        """Copy to the device what depends on the rows. The inputs of places up to `count` without a row are harmless:
+    def upload(self, slots: Sequence[Slot], count: int, nowhere: int) -> None:
+        """Copy to the device what depends on the rows. The inputs of slots up to `count` without a row are harmless:
         they write to the position `nowhere` of the pool."""
-        free = count - len(places)
-        lengths = [len(place.row.prompt) + place.drawn - 1 for place in places]
-        starts = [place.segment.start for place in places]
+        free = count - len(slots)
+        lengths = [len(slot.row.prompt) + slot.drawn - 1 for slot in slots]
+        starts = [slot.segment.start for slot in slots]
         copy_first(self.length, torch.tensor(lengths + [0] * free, dtype=torch.int32))
-        copy_first(self.grow, torch.tensor([1] * len(places) + [0] * free, dtype=torch.int32))
+        copy_first(self.grow, torch.tensor([1] * len(slots) + [0] * free, dtype=torch.int32))
         copy_first(self.starts, torch.tensor(starts + [nowhere] * (free + 1), dtype=torch.int32))
-        settings = make_settings([place.row for place in places], count)
+        settings = make_settings([slot.row for slot in slots], count)
         for name in PARAMETERS:
             copy_first(getattr(self.settings, name), getattr(settings, name))
 
-    def gather_last(self, places: Sequence[Place], fresh: Sequence[torch.Tensor]) -> None:
+    def gather_last(self, slots: Sequence[Slot], first_tokens: Sequence[torch.Tensor]) -> None:
         """Put the last tokens of rows in the order of the rows. They may not be on the host yet.
 
-        `fresh` holds the first tokens of rows that have joined; a place's `index` counts them after `ids`.
+        `first_tokens` holds the first tokens of rows that have joined; a slot's `index` counts them after `ids`.
         """
-        source = torch.cat([self.ids, *fresh])
-        index = torch.tensor([place.index for place in places]).to(source.device, non_blocking=True)
+        source = torch.cat([self.ids, *first_tokens])
+        index = torch.tensor([slot.index for slot in slots]).to(source.device, non_blocking=True)
         self.ids[: len(index)] = source.index_select(0, index)
-        for number, place in enumerate(places):
-            place.index = number
+        for number, slot in enumerate(slots):
+            slot.index = number
 
-    def upload_uniform(self, places: Sequence[Place]) -> None:
+    def upload_uniform(self, slots: Sequence[Slot]) -> None:
         """Copy the random numbers of the next steps to the device."""
-        copy_first(self.settings.uniform, torch.stack([place.row.uniform(place.drawn, AHEAD) for place in places]))
+        copy_first(self.settings.uniform, torch.stack([slot.row.uniform(slot.drawn, AHEAD) for slot in slots]))
         self.settings.step.zero_()
 
-    def upload_seen(self, places: Sequence[Place]) -> bool:
+    def upload_seen(self, slots: Sequence[Slot]) -> bool:
         """Mark the tokens of prompts and replies, for repeat penalties; return whether the table had to be made.
 
         The last token of a row may be on the device alone.
@@ -121,11 +121,11 @@ class Inputs:
         made = not len(self.settings.seen)
         if made:
             self.settings.seen = self.settings.seen.new_zeros(len(self.ids), self.settings.seen.shape[1])
-        mark(self.settings.seen, [[*place.row.prompt, *place.row.ids] for place in places])
+        mark(self.settings.seen, [[*slot.row.prompt, *slot.row.ids] for slot in slots])
         self.settings.seen.scatter_(1, self.ids[:, None], True)
         return made
 
-    def upload_allowed(self, places: Sequence[Place]) -> bool:
+    def upload_allowed(self, slots: Sequence[Slot]) -> bool:
         """Mark the tokens that may come next, for rows with choices; return whether the table had to be made.
 
         All tokens of such rows must have been read.
@@ -133,12 +133,12 @@ class Inputs:
         made = not len(self.settings.allowed)
         if made:
             self.settings.allowed = self.settings.allowed.new_ones(len(self.ids), self.settings.allowed.shape[1])
-        mark_allowed(self.settings.allowed, [place.row for place in places])
+        mark_allowed(self.settings.allowed, [slot.row for slot in slots])
         return made
 
 
 def make_settings(rows: Sequence[Row], count: int) -> Settings:
-    """Return the sampling parameters of rows that have drawn nothing, on the host, for `count` places."""
+    """Return the sampling parameters of rows that have drawn nothing, on the host, for `count` slots."""
     free = count - len(rows)
     samplings = [row.request.sampling for row in rows]
     heats = [sampling.temperature for sampling in samplings]

@@ -1,9 +1,9 @@
-"""Decoding over a static cache: every step has the same tensors in the same places, so that CUDA graphs run it.
+"""Decoding over a static cache: all tensors of a step have fixed addresses, so CUDA graphs run the steps.
 
-The rows of a step are rounded up to a few sizes. What depends on the rows (their last tokens, lengths, places in the
-cache, adapters, sampling parameters and random numbers) are tensors of fixed addresses. Tokens are drawn on the device
-and read one step late, while the device computes the next step. A row that ends by its text has then been computed for
-one step more; that token is dropped.
+The number of rows is rounded up to one of a few sizes. Inputs that depend on the rows are tensors of fixed addresses:
+last tokens, lengths, positions in the cache, adapters, sampling parameters and random numbers. Tokens are drawn on the
+device and read one step late, while the device computes the next step. For a row that ends by its text, one step more
+has been computed by then; its token is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from backends.hf.decode import Batch
 from backends.hf.drawing import Kind, draw_tokens
 from backends.hf.graphs import Graphs
-from backends.hf.inputs import AHEAD, Inputs, Place, copy_first, make_first_settings
+from backends.hf.inputs import AHEAD, Inputs, Slot, copy_first, make_first_settings
 from backends.hf.mixing import Stack
 from backends.hf.norms import find_norms, fused_norms
 from backends.hf.packed import Packing, count_layers, packed_attention
@@ -51,14 +51,14 @@ class Drawn:
 
 
 class StaticBatch:
-    """Rows that are decoded together over a pool of at most `tokens` tokens, `places` rows at most.
+    """Rows that are decoded together over a pool of at most `tokens` tokens, `slots` rows at most.
 
     `graphs` records steps as CUDA graphs; without them the same steps run kernel by kernel, on any device. Rows with
     adapters that cannot be stacked are decoded by a dynamic `Batch`.
     """
 
-    def __init__(self, weights: Weights, places: int, tokens: int, graphs: bool | None = None) -> None:
-        self.weights, self.limit, self.size = weights, tokens, round_rows(places)
+    def __init__(self, weights: Weights, slots: int, tokens: int, graphs: bool | None = None) -> None:
+        self.weights, self.limit, self.size = weights, tokens, round_rows(slots)
         self.with_graphs = weights.device.type == "cuda" if graphs is None else graphs
         self.norms = find_norms(weights.model)
         self.dynamic = Batch(weights)
@@ -67,16 +67,16 @@ class StaticBatch:
     def clear(self) -> None:
         """Drop all rows, the cache and everything recorded."""
         self.dynamic.clear()
-        self.places: list[Place] = []
+        self.slots: list[Slot] = []
         self.ending: list[Row] = []
         self.unread: list[Drawn] = []
-        self.fresh: list[torch.Tensor] = []
+        self.first_tokens: list[torch.Tensor] = []
         self.pool: Pool | None = None
         self.inputs: Inputs | None = None
         self.release()
 
     def release(self) -> None:
-        """Drop what can be made again: recorded steps and, where no row is here, the cache."""
+        """Drop recorded steps and, where there are no rows, the cache. Both are made again when needed."""
         self.graphs = Graphs() if self.with_graphs else None
         self.stale = True
         """Whether the inputs of a step belong to other rows than the present ones."""
@@ -86,13 +86,13 @@ class StaticBatch:
         self.masked: Stack | None = None
         """The last stack; `masks` (1, size, sum of ranks) says which of its columns each row has."""
         self.masks: torch.Tensor | None = None
-        if not self.places:
+        if not self.slots:
             self.pool = None
 
     @property
     def rows(self) -> list[Row]:
         """Rows that were not returned yet."""
-        return [*self.dynamic.rows, *(place.row for place in self.places), *self.ending]
+        return [*self.dynamic.rows, *(slot.row for slot in self.slots), *self.ending]
 
     def cost(self, count: int, longest: int, total: int) -> int:
         """Return the cache tokens of `count` rows with `total` tokens, the longest with `longest`."""
@@ -107,11 +107,11 @@ class StaticBatch:
         unread, self.unread = self.unread, []
         everyone = [*self.rows, *joining]
         self._drop_finished()
-        if self.places:
+        if self.slots:
             self._step()
         if joining:
             self._join(joining)
-        if any(place.row.options for place in self.places):  # what may come next depends on what was drawn
+        if any(slot.row.options for slot in self.slots):  # what may come next depends on what was drawn
             unread, self.unread = [*unread, *self.unread], []
         for drawn in unread:
             drawn.read()
@@ -124,34 +124,34 @@ class StaticBatch:
         return ended
 
     def _drop_finished(self) -> None:
-        """Take rows that need no more steps out of the batch; those whose last token is unread are `ending`."""
-        assert self.pool is not None or not self.places
+        """Remove rows that need no more steps from the batch; those whose last token is unread are `ending`."""
+        assert self.pool is not None or not self.slots
         kept = []
-        for place in self.places:
-            if not place.finished:
-                kept.append(place)
+        for slot in self.slots:
+            if not slot.finished:
+                kept.append(slot)
                 continue
             assert self.pool is not None
-            self.pool.free(place.segment)
+            self.pool.free(slot.segment)
             self.stale = True
-            if not place.row.ended:
-                self.ending.append(place.row)
-        self.places = kept
+            if not slot.row.ended:
+                self.ending.append(slot.row)
+        self.slots = kept
 
     # One step
 
     def _step(self) -> None:
         """Launch one more token for every row."""
-        rows = [place.row for place in self.places]
+        rows = [slot.row for slot in self.slots]
         if self.stale:
             self._upload()
         elif self.steps == AHEAD:
             self._upload_uniform()
         self._choose_stack([row.request.adapter for row in rows])
         inputs = self._inputs()
-        if self.kind.choices and inputs.upload_allowed(self.places):
-            self._forget_graphs()
-        longest = max(len(place.row.prompt) + place.drawn for place in self.places)
+        if self.kind.choices and inputs.upload_allowed(self.slots):
+            self._drop_graphs()
+        longest = max(len(slot.row.prompt) + slot.drawn for slot in self.slots)
         count, columns = round_rows(len(rows)), max(SHORTEST_WINDOW, 1 << (longest - 1).bit_length())
         compute = partial(self._compute, count, columns, self.stack, self.kind)
         if self.graphs is None:
@@ -159,12 +159,12 @@ class StaticBatch:
         else:
             self.graphs.run((count, columns, self.stack, self.kind), compute, inputs.changing)
         self.steps += 1
-        for place in self.places:
-            place.drawn += 1
+        for slot in self.slots:
+            slot.drawn += 1
         self._fetch(rows, inputs.ids, inputs.logprobs)
 
     def _compute(self, count: int, columns: int, stack: Stack | None, kind: Kind) -> None:
-        """Compute one step of the first `count` rows, in place. Only tensors of fixed addresses are used."""
+        """Compute one step of the first `count` rows in place. Only tensors of fixed addresses are used."""
         inputs = self._inputs()
         assert self.pool is not None
         length, positions = inputs.length[:count], inputs.length[:count].long()
@@ -227,18 +227,18 @@ class StaticBatch:
         """Copy to the device what depends on which rows there are."""
         inputs = self._inputs()
         assert self.pool is not None
-        rows = [place.row for place in self.places]
-        inputs.gather_last(self.places, self.fresh)
-        self.fresh = []
-        inputs.upload(self.places, round_rows(len(rows)), self.pool.tokens)
+        rows = [slot.row for slot in self.slots]
+        inputs.gather_last(self.slots, self.first_tokens)
+        self.first_tokens = []
+        inputs.upload(self.slots, round_rows(len(rows)), self.pool.tokens)
         self._upload_uniform()
         self.kind = Kind.of(rows)
-        if self.kind.penalty and inputs.upload_seen(self.places):
-            self._forget_graphs()
+        if self.kind.penalty and inputs.upload_seen(self.slots):
+            self._drop_graphs()
         self.stale = self.masks_fit = False
 
     def _upload_uniform(self) -> None:
-        self._inputs().upload_uniform(self.places)
+        self._inputs().upload_uniform(self.slots)
         self.steps = 0
 
     def _choose_stack(self, names: Sequence[str | None]) -> None:
@@ -257,10 +257,10 @@ class StaticBatch:
             size, model = columns.shape[1], self.weights.model
             self.masks = torch.zeros(1, self.size, size, dtype=model.dtype, device=model.device)
             self.masked = stack
-            self._forget_graphs(stack)
+            self._drop_graphs(stack)
         copy_first(self.masks[0], columns)
 
-    def _forget_graphs(self, stack: Stack | None = None) -> None:
+    def _drop_graphs(self, stack: Stack | None = None) -> None:
         """Drop recorded steps whose tensors have moved: all, or those with a stack of adapters."""
         if self.graphs is None:
             return
@@ -276,18 +276,18 @@ class StaticBatch:
         """Compute the prompts of new rows and draw their first tokens."""
         if self.pool is None:
             self.pool = Pool(count_layers(self.weights.model), self.limit, self.weights.device)
-        if not self.places:
-            self.fresh = []
+        if not self.slots:
+            self.first_tokens = []
         segments, moved = self.pool.allocate([row.longest for row in rows])
         if moved:
-            self._forget_graphs()
+            self._drop_graphs()
         self.stale = True
         owned = dict(zip(rows, segments, strict=True))
         logits, ordered = Prefill(self.weights, self.pool, self._forward).compute(owned)
         tokens, logprobs = draw_tokens(logits, make_first_settings(ordered, logits), Kind.of(ordered))
-        first = self.size + sum(map(len, self.fresh))
-        self.fresh.append(tokens)
-        self.places += [Place(row, owned[row], first + number) for number, row in enumerate(ordered)]
+        first = self.size + sum(map(len, self.first_tokens))
+        self.first_tokens.append(tokens)
+        self.slots += [Slot(row, owned[row], first + number) for number, row in enumerate(ordered)]
         self._fetch(ordered, tokens, logprobs)
 
 
