@@ -94,7 +94,7 @@ def gold_table(data: Path) -> list[str]:
 
 
 def gold_line(name: str, task: Jsonl) -> tuple[str, int, int]:
-    """The line of a data set; how many gold answers were found and right, of how many."""
+    """Return the line of a data set; how many gold answers were found and right, of how many."""
     rows, items = list(task.questions(0)), task.load(0)
     right = sum(answered_right(task, item) for item in items)
     decorated = sum(task.same(item.gold, f"$ {item.gold} $.") for item in items)

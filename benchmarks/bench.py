@@ -33,11 +33,11 @@ class Bench:
     modules: tuple[str, ...] = ()
 
     def filled(self) -> list[str]:
-        """The arguments with what the environment says."""
+        """Return the arguments with what the environment says."""
         return [os.path.expandvars(argument) for argument in self.arguments]
 
     def lacks(self) -> str:
-        """What is missing here for it to run; nothing if it can."""
+        """Return what it needs and this machine lacks, or ""."""
         for argument, filled in zip(self.arguments, self.filled(), strict=True):
             if filled.startswith("$"):
                 return f"{filled.partition('/')[0].removeprefix('$')} is not set"

@@ -17,7 +17,7 @@ def record(script: str, ratios: dict[str, tuple[float, float]]) -> None:
 
 
 def draw() -> Path:
-    """A bar for each ratio, a mark where it should be at least; paler where it is not."""
+    """Return a bar for each ratio, a mark where it should be at least; paler where it is not."""
     from matplotlib.figure import Figure
 
     known = json.loads(RATIOS.read_text())

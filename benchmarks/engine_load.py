@@ -80,15 +80,17 @@ Row = dict[str, float]
 
 
 def smaller(case: Case, factor: float) -> Case:
-    """The same load with fewer questions."""
+    """Return the same load with fewer questions."""
     from dataclasses import replace
 
     return replace(case, questions=max(2, int(case.questions * factor)))
 
 
 def watcher(case: Case, rows: list[Row]) -> Watcher:
-    """Notes what the run holds, ten times: a little before each tenth of its turns, for at the tenth itself all debates
-    under way may just have ended."""
+    """Return a watcher that records the load of the run ten times, shortly before each tenth of its turns.
+
+    At the tenth itself, all running debates may just have ended.
+    """
     from society.watcher import Watcher as Base
 
     class Tenths(Base):
@@ -104,7 +106,7 @@ def watcher(case: Case, rows: list[Row]) -> Watcher:
 
 
 def held(folder: Path, turns: int) -> Row:
-    """What this process holds now: MiB of memory, open files, tasks; MiB of the run's store."""
+    """Return the MiB of memory, open files and tasks of this process, and the MiB of the run's store."""
     gc.collect()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return {
@@ -196,7 +198,7 @@ def section(case: Case, found: dict[str, Any]) -> list[str]:
 
 
 def report(found: dict[str, dict[str, Any]], cases: dict[str, Case]) -> str:
-    """The result, in Markdown."""
+    """Return the result, in Markdown."""
     machine = f"{os.cpu_count()}-core {platform.machine()}, Python {platform.python_version()}"
     return "\n".join(
         [

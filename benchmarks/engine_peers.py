@@ -46,12 +46,12 @@ class Clock:
         self.start = time.process_time(), time.perf_counter()
 
     def read(self) -> Spent:
-        """The time since."""
+        """Return the time since."""
         return time.process_time() - self.start[0], time.perf_counter() - self.start[1]
 
 
 def reply(heard: str) -> str:
-    """What a peer's agent says: the text of the scripted rules."""
+    """Return the reply of a peer's agent: the text of the scripted rules."""
     return f"I heard {heard[8:9] or 0}"
 
 
@@ -95,7 +95,7 @@ def autogen(agents: int) -> Spent:
 
 
 def autogen_agent(agents: int) -> Any:
-    """The class of AutoGen agents on a ring of this length."""
+    """Return the class of AutoGen agents on a ring of this length."""
     from dataclasses import dataclass
 
     from autogen_core import MessageContext, RoutedAgent, TopicId, message_handler
@@ -148,7 +148,7 @@ def langgraph(agents: int, saver: Any = None) -> Spent:
 
 
 def langgraph_node(name: str, before: str, after: str, command: Any, end: str) -> Callable[..., Any]:
-    """What one agent does in one superstep."""
+    """Return the function of one agent for one superstep."""
 
     async def talk(state: dict[str, tuple[int, str]]) -> Any:
         number, text = state[before]
@@ -159,7 +159,7 @@ def langgraph_node(name: str, before: str, after: str, command: Any, end: str) -
 
 
 def langgraph_saved(agents: int) -> Spent:
-    """The same with LangGraph's checkpoints, kept in memory."""
+    """Return the same with LangGraph's checkpoints, kept in memory."""
     from langgraph.checkpoint.memory import InMemorySaver
 
     return langgraph(agents, InMemorySaver())
@@ -218,7 +218,7 @@ def collect(peers: str, repetitions: int) -> Found:
 
 
 def versions(peers: str) -> str:
-    """The peers' versions, as their environment says."""
+    """Return the peers' versions, as their environment says."""
     out = subprocess.run([peers, __file__, "--versions"], check=True, stdout=subprocess.PIPE, text=True).stdout
     return out.strip()
 
@@ -229,7 +229,7 @@ def divide(theirs: Spent, mine: Spent) -> Spent:
 
 
 def worst_ratio(found: Found, name: str) -> float:
-    """A peer's time to ours on the wall, at the size where that is least."""
+    """Return a peer's time to ours on the wall, at the size where that is least."""
     mine = next(iter(WAYS))
     return min(
         statistics.median(a / b for (_, a), (_, b) in zip(found[name, n], found[mine, n], strict=True)) for n in SIZES
@@ -237,7 +237,7 @@ def worst_ratio(found: Found, name: str) -> float:
 
 
 def report(found: Found, peers: str, repetitions: int) -> str:
-    """The result, in Markdown."""
+    """Return the result, in Markdown."""
     lines = []
     for name in WAYS:
         cells = []

@@ -83,7 +83,7 @@ def measure(agents: int, questions: int) -> Row:
 
 
 def peak() -> float:
-    """The most memory that this process has held so far, MiB."""
+    """Return the most memory that this process has held so far, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -101,12 +101,12 @@ def collect(repetitions: int) -> dict[tuple[int, int], list[Row]]:
 
 
 def median(rows: Sequence[Row], value: Callable[[Row], float]) -> float:
-    """The median of one figure over repetitions."""
+    """Return the median of one figure over repetitions."""
     return statistics.median(map(value, rows))
 
 
 def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
-    """The slope of a straight line through log(value) against log(size)."""
+    """Return the slope of a straight line through log(value) against log(size)."""
     import numpy as np
 
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
@@ -167,7 +167,7 @@ def draw(rows: dict[tuple[int, int], list[Row]], path: Path) -> None:
 
 
 def report(rows: dict[tuple[int, int], list[Row]], repetitions: int) -> str:
-    """The result, in Markdown."""
+    """Return the result, in Markdown."""
     exponents = ", ".join(f"{name.split(',')[0]} {slope:.2f}" for name, (_, _, slope) in growth(rows).items())
     claims = "; ".join(
         f"{n:,} agents {turn_time(rows[n, 1]):.0f}, {'holds' if turn_time(rows[n, 1]) < MOST else 'FAILS'}"

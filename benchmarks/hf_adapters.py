@@ -35,7 +35,7 @@ Way = Callable[[Any, list[GenerateRequest]], Any]
 
 
 async def train_some(backend: Any, folder: Path) -> list[str]:
-    """The hashes of adapters that learned a little, loaded."""
+    """Return the hashes of adapters that learned a little, loaded."""
     settings, hashes = TrainSettings(epochs=1, batch_size=4, accumulation=1), []
     for number in range(ADAPTERS):
         done = await backend.trainer.train(make_examples(), settings, None, folder / str(number), seed=number)

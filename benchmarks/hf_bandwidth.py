@@ -132,7 +132,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[tuple[int, str], li
 async def measure_all(
     backend: Any, batch: Any, weights: int, adapter: int, ways: dict[str, list[str | None]], options: argparse.Namespace
 ) -> dict[tuple[int, str], list[Meter]]:
-    """These ways at every batch size, interleaved."""
+    """Measure these methods at every batch size, interleaved."""
     found: dict[tuple[int, str], list[Meter]] = {}
     for _ in range(REPETITIONS):
         for size in options.batches:
@@ -145,7 +145,7 @@ async def measure_all(
 
 
 def report(found: dict[tuple[int, str], list[Meter]], copied: float, device: str, options: argparse.Namespace) -> str:
-    """The result, in Markdown."""
+    """Return the result, in Markdown."""
     lines = []
     for (size, name), meters in sorted(found.items()):
         speed = statistics.median(m.tokens / m.seconds for m in meters)

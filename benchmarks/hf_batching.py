@@ -28,7 +28,7 @@ LEAST = 8.0
 
 
 def make_requests() -> list[GenerateRequest]:
-    """The first round of debates: every agent answers the same question, long enough to reach the limit."""
+    """Return the first round of debates: every agent answers the same question, long enough to reach the limit."""
     prompts = [f"Tell me a long story about {TOPICS[i % 8]}, chapter {i // 8 + 1} of a book." for i in range(QUESTIONS)]
     sampling = Sampling(0.8, max_tokens=TOKENS)
     return [
@@ -77,7 +77,7 @@ async def compare(dtype: str) -> tuple[str, float]:
 
 
 def listed(values: list[float]) -> str:
-    """The repetitions, in the order in which they ran."""
+    """Run the repetitions, and return them in order."""
     return " ".join(f"{value:.1f}" for value in values)
 
 

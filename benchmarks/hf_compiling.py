@@ -40,7 +40,7 @@ WORDS = {"lab": "a Llama of a million parameters, full", "smollm2": "SmolLM2-135
 
 
 def prepare(name: str, folder: Path) -> tuple[HuggingFace, list[Example]]:
-    """The model's backend, and what it trains on. The lab's model needs no pretraining to be timed."""
+    """Return the model's backend, and what it trains on. The lab's model needs no pretraining to be timed."""
     if name == "smollm2":
         return HuggingFace(), make_examples()
     examples = hear("multiagent", 160, Recipe().manner, seed=1)
@@ -66,7 +66,7 @@ def compare(name: str) -> tuple[str, float]:
 async def train_in_turn(
     config: HuggingFace, examples: Sequence[Example], settings: TrainSettings, folder: Path
 ) -> dict[bool, list[Training]]:
-    """The same training again and again, compiled and not."""
+    """Repeat the same training, compiled and not."""
     found: dict[bool, list[Training]] = {True: [], False: []}
     async with config.open() as backend:
         assert backend.trainer is not None
@@ -78,7 +78,7 @@ async def train_in_turn(
 
 
 def speed(done: Sequence[Training]) -> float:
-    """The median, in tokens per second."""
+    """Return the median, in tokens per second."""
     return statistics.median(one.tokens / one.seconds for one in done)
 
 

@@ -49,7 +49,7 @@ KINDS = {
 
 
 def kind_of(operator: str) -> str:
-    """What an operator is for."""
+    """Return the category of an operator."""
     name = operator.removeprefix("aten::").removeprefix("_scaled_dot_product_").lstrip("_")
     for kind, names in KINDS.items():
         if any(name.startswith(start.lstrip("_")) for start in names):
@@ -58,7 +58,7 @@ def kind_of(operator: str) -> str:
 
 
 def small_model(folder: Path) -> Path:
-    """A model of the lab's size, and its words."""
+    """Return a model of the lab's size, and its words."""
     from benchmarks.lab.model import Recipe, make_blank
     from benchmarks.lab.tokenizer import make_tokenizer
 

@@ -74,7 +74,7 @@ def train_plainly(loaded: Any, rows: list[tuple[list[int], int]], folder: str) -
 
 
 async def compare_speed() -> str:
-    """The table of speeds and loss curves."""
+    """Return the table of speeds and loss curves."""
     from backends.hf.examples import encode
 
     examples = make_examples()
@@ -103,7 +103,7 @@ def padding_share(rows: list[tuple[list[int], int]]) -> float:
 
 
 def describe_speed(found: dict[str, list[tuple[float, list[float]]]], padding: float) -> str:
-    """The results in words and a table."""
+    """Return the results in words and a table."""
     base = statistics.median(speed for speed, _ in found["plain"])
     lines = []
     for name, runs in found.items():

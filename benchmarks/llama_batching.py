@@ -157,7 +157,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
 
 
 def write(speeds: dict[str, list[float]], shares: dict[str, float], options: argparse.Namespace) -> str:
-    """The report, in Markdown."""
+    """Return the report, in Markdown."""
     base = speeds["naive loop"]
     rows = [
         f"| {name} | {statistics.median(values):.0f} | {', '.join(f'{v:.0f}' for v in values)} "

@@ -165,7 +165,7 @@ class Bench:
         return asyncio.run(work())
 
     def naive(self, repetition: int) -> Cost:
-        """The naive loop, over the first few questions: its speed does not depend on how many there are."""
+        """Run the naive loop over the first few questions, as its speed does not depend on their number."""
         society, items = self.society(repetition, self.options.naive)
         paths = [str(path) for path in self.adapters]
         backend = Naive(self.model, paths, self.context(society), self.options.threads)
@@ -328,7 +328,7 @@ def load_results() -> dict[str, dict[str, list[Cost]]]:
 
 
 def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
-    """The result of one kind of work, in Markdown."""
+    """Return the result of one kind of work, in Markdown."""
     lines = [
         f"## {work[0].upper()}{work[1:]}",
         "",

@@ -119,7 +119,7 @@ class Server(Backend):
 
 
 def write_random_lora(path: Path, model: Path, rank: int, seed: int) -> None:
-    """A LoRA on every linear layer of a llama model, of the size of a trained one; small enough to change little."""
+    """Write a LoRA on every linear layer of a llama model, of the size of a trained one, with small values."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_type("adapter")
@@ -170,5 +170,5 @@ class Clock:
         self._threads.clear()
 
     def shares(self, seconds: float) -> dict[str, float]:
-        """What part of this time each method took of each worker, on average."""
+        """Return the mean share of this time that each method took in a worker."""
         return {name: spent / seconds / len(self._threads) for name, spent in sorted(self.seconds.items())}

@@ -138,7 +138,7 @@ def main(sizes: list[int]) -> None:
 
 
 def describe(lines: list[tuple[int, dict[str, float]]]) -> str:
-    """The results in words and a table."""
+    """Return the results in words and a table."""
     rows = "\n".join(
         f"| {debates * AGENTS:,} | {m['rate']:,.0f} | {m['rate'] / REPLICAS:,.0f} | {m['cpu_us']:,.0f} | "
         f"{m['calls']:.2f} | {m['busy']:.0%} |"

@@ -102,7 +102,7 @@ def main(sizes: list[int]) -> None:
 
 
 def describe(lines: list[tuple[int, str, dict[str, Any]]]) -> str:
-    """The results in words and a table."""
+    """Return the results in words and a table."""
     rows = "\n".join(
         f"| {turns:,} | {how} | {m['wall']:,.1f} | {m['wall_us']:,.0f} | {m['cpu_us']:,.0f} | {m['bytes']:,.0f} | "
         f"{m['peak']:,.0f} |"

@@ -45,7 +45,7 @@ def measure(arguments: list[str]) -> tuple[float, float]:
 
 
 def report(found: dict[str, list[tuple[float, float]]]) -> str:
-    """The result, in Markdown."""
+    """Return the result, in Markdown."""
     lines = []
     for name, runs in found.items():
         wall, processor = (statistics.median(column) for column in zip(*runs, strict=True))

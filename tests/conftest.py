@@ -114,13 +114,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def device(pytestconfig: pytest.Config) -> str:
-    """The device of the option `--device`."""
+    """Return the device of the option `--device`."""
     return str(pytestconfig.getoption("--device"))
 
 
 @pytest.fixture(scope="session")
 def dtype(pytestconfig: pytest.Config) -> str:
-    """The precision of the option `--dtype`."""
+    """Return the precision of the option `--dtype`."""
     return str(pytestconfig.getoption("--dtype"))
 
 

@@ -22,12 +22,12 @@ class Bipartite(Topology):
     left: int | None = Field(None, ge=1)
     """Number of agents on the left side, which are the first ones. By default half of all, rounded up."""
     directed: bool = False
-    """The right side reads the left side; the left side reads nobody."""
+    """The right side reads the left side; the left side reads no agent."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         left = self.left or (n + 1) // 2
         fits = left < n or n == 1  # one agent alone has no other side
-        require(fits, "bipartite", n, f"{left} on the left leave nobody on the right", f"left: 1 to {n - 1}")
+        require(fits, "bipartite", n, f"{left} on the left leave no agent on the right", f"left: 1 to {n - 1}")
         return connect(n, product(range(left), range(left, n)), one_way(self.directed))
 
 

@@ -38,7 +38,7 @@ class KRegular(RandomTopology):
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         even = self.directed or n * self.k % 2 == 0
         possible = [str(k) for k in range(n) if self.directed or n * k % 2 == 0]
-        cause = f"nobody can read {self.k} others" if self.k >= n else f"{n} * {self.k} is odd"
+        cause = f"no agent can read {self.k} others" if self.k >= n else f"{n} * {self.k} is odd"
         require(self.k < n and even, "k_regular", n, cause, f"k: one of {', '.join(possible)}")
         if self.directed:
             return connect(n, self._draw(n, seed) if self.random else self._circulant(n, range(1, self.k + 1)))
@@ -75,7 +75,7 @@ class SmallWorld(RandomTopology):
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         import networkx as nx
 
-        require(self.k < n or n <= 2, "small_world", n, f"nobody has {self.k} others", f"k: even, 2 to {n - 1}")
+        require(self.k < n or n <= 2, "small_world", n, f"no agent has {self.k} others", f"k: even, 2 to {n - 1}")
         ties = [(i, i + 1) for i in range(n - 1)] if n <= 2 else nx.watts_strogatz_graph(n, self.k, self.p, seed).edges
         random = Random(seed)
         oriented = ((u, v) if random.random() < 0.5 else (v, u) for u, v in ties)

@@ -13,7 +13,7 @@ Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 def contrast(
     summaries: Summaries, method: str, rivals: Sequence[str], iteration: int, planned: bool = True
 ) -> list[list[str]]:
-    """A row of cells for each rival that has come to this iteration in a seed that the method has, too.
+    """Return a row of cells for each rival that has come to this iteration in a seed that the method has, too.
 
     The p of Holm holds over the rivals given together.
     """
@@ -68,7 +68,7 @@ def cells(
 
 
 def differences(summaries: Summaries, arm: str, early: int = 10, late: int = 30) -> list[list[str]]:
-    """What an arm gained from one iteration to another, as a row."""
+    """Return a row with the gain of an arm from one iteration to another."""
     found = {
         seed: compare_outcomes(outcomes(one, early), outcomes(one, late))
         for seed, one in summaries.get(arm, {}).items()

@@ -34,7 +34,7 @@ def write_gguf(folder: Path, out: Path) -> Path:
 
 
 def _describe(writer: Any, config: dict[str, Any]) -> None:
-    """The sizes of the model, from its configuration."""
+    """Write the sizes of the model, from its configuration."""
     from gguf import LlamaFileType
 
     heads, width = config["num_attention_heads"], config["hidden_size"]

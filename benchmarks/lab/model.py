@@ -68,7 +68,7 @@ class Recipe:
 
 
 def hear_all(recipe: Recipe, share: float = 1.0) -> list[Example]:
-    """The text to learn, none of it on a question of the experiment."""
+    """Return the text to learn, none of it on a question of the experiment."""
     reserved = used_questions(load_scenario(SCENARIOS / "multiagent.yaml"), SEEDS)
     parts = recipe.scaled(share).items()
     return [
@@ -79,13 +79,13 @@ def hear_all(recipe: Recipe, share: float = 1.0) -> list[Example]:
 
 
 def name_of(recipe: Recipe, sample: Sequence[Example]) -> str:
-    """A hash of the recipe and of these examples: what is made of it is kept under it."""
+    """Return a hash of the recipe and of these examples: what is made of it is kept under it."""
     said = [[asdict(message) for message in example.messages] for example in sample]
     return hashlib.sha256(json.dumps([asdict(recipe), said]).encode()).hexdigest()[:16]
 
 
 def make(recipe: Recipe) -> Path:
-    """The folder with `model`, `model.gguf` and `made.json`, from the cache or made now."""
+    """Return the folder with `model`, `model.gguf` and `made.json`, from the cache or made now."""
     sample = hear_all(recipe, SAMPLE / recipe.alone)
     folder = cache_folder() / "lab" / name_of(recipe, sample)
     if not (folder / "made.json").exists():

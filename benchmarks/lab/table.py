@@ -31,12 +31,12 @@ def collect(suite: Suite) -> dict[str, dict[int, dict[str, Any]]]:
 
 
 def reach(summary: Mapping[str, Any]) -> int:
-    """The last iteration of a summary, -1 if it has none."""
+    """Return the last iteration of a summary, -1 if it has none."""
     return len(summary.get("iterations", ())) - 1
 
 
 def at(seeds: Mapping[int, dict[str, Any]], iteration: int) -> list[dict[str, Any]]:
-    """This iteration of every seed that has come so far."""
+    """Return this iteration of every seed that has reached it."""
     return [summary["iterations"][iteration] for summary in seeds.values() if reach(summary) >= iteration]
 
 
@@ -69,7 +69,7 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
 
 
 def describe(suite: Suite, summaries: Summaries) -> str:
-    """What there is, and whether it was all made of the same things."""
+    """Return the available results in words, and whether all have the same inputs."""
     runs = [summary for seeds in summaries.values() for summary in seeds.values()]
     missing = sum(
         arm.iterations - max(0, reach(summaries.get(name, {}).get(seed, {})))
@@ -89,7 +89,7 @@ def describe(suite: Suite, summaries: Summaries) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -111,7 +111,7 @@ def accuracy_table(summaries: Summaries) -> str:
 
 
 def difference_table(suite: Suite, summaries: Summaries) -> str:
-    """The method against each other arm, seed by seed, where both have come equally far."""
+    """Return the method against each other arm, seed by seed, where both have come equally far."""
     rows = []
     for iteration, rivals in suite.looks:
         rows += contrast(summaries, suite.method, rivals, iteration)
@@ -149,7 +149,7 @@ def inside_table(summaries: Summaries) -> str:
 
 
 def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The cells of one arm and iteration: means over seeds."""
+    """Return the cells of one arm and iteration: means over seeds."""
     alone, first, labels = (pooled(found, what) for what in ("alone", "first_vote", "labels"))
     seen = [one["first_turns"] for one in found if one.get("first_turns")]
     return [
@@ -197,7 +197,7 @@ def divergences(measured: Mapping[str, Any], base: bool) -> list[float | None]:
 
 
 def number(values: Iterable[float | None]) -> str:
-    """The mean of those that are known, or "-"."""
+    """Return the mean of those that are known, or "-"."""
     known = [value for value in values if value is not None]
     return f"{sum(known) / len(known):.3f}" if known else "-"
 
@@ -226,12 +226,12 @@ def cost_table(summaries: Summaries) -> str:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean, NaN of nothing."""
+    """Return the mean, NaN of nothing."""
     return mean_of(list(values)).value
 
 
 def draw(suite: Suite, summaries: Summaries, out: Path) -> None:
-    """The suite's arms by iteration over all seeds, as `society plot` draws runs."""
+    """Draw the suite's arms by iteration over all seeds, as `society plot` draws runs."""
     from society.pictures.files import plotting, save
     from society.pictures.plot import draw_iterations
 
@@ -261,7 +261,7 @@ def _score(iteration: int, found: Sequence[Mapping[str, Any]]) -> IterationScore
 
 
 def _mean(means: Iterable[Mapping[str, Any]]) -> Mean:
-    """The mean of means over seeds; errors of independent means add up in squares."""
+    """Return the mean of means over seeds; errors of independent means add up in squares."""
     known = [m for m in means if m["value"] is not None]
     error = sum((m["error"] or 0.0) ** 2 for m in known) ** 0.5 / max(len(known), 1)
     return Mean(mean(m["value"] for m in known), error, sum(m["n"] for m in known))

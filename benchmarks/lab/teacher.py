@@ -38,7 +38,7 @@ SLIPS = (-10, -2, -1, 1, 2, 10)
 
 
 def write_chain(numbers: Iterable[int], draw: random.Random, noise: float, orders: int = len(ORDERS)) -> str:
-    """The steps from a, b, c, d, e, f to the value, as in `4*5=20 3+20=23 ...`, in one of the first so many orders;
+    """Return the steps from a, b, c, d, e, f to the value, as in `4*5=20 3+20=23 ...`, in one of the first orders;
     what follows an error uses it."""
     values = dict(zip("abcdef", numbers, strict=True))
     steps = []
@@ -51,7 +51,7 @@ def write_chain(numbers: Iterable[int], draw: random.Random, noise: float, order
 
 
 def answer_of(chain: str) -> str:
-    """What a chain of steps comes to."""
+    """Return the result of a chain of steps."""
     return chain.rpartition("=")[2]
 
 
@@ -66,7 +66,7 @@ class Manner:
     with one it does not heed what it reads, with several it agrees with what it can derive."""
 
     def reply(self, messages: Sequence[ChatMessage], draw: random.Random) -> str:
-        """A summary where one is asked for, else a chain of steps for the first question."""
+        """Return a summary where one is asked for, else a chain of steps for the first question."""
         asked = [message.content for message in messages if message.role == "user"]
         others = re.findall(r"answered: (.*)", asked[-1])
         if "Summarise" in asked[-1]:
@@ -83,7 +83,7 @@ class Manner:
 
 
 def summarise(chains: Iterable[str]) -> str:
-    """The answers of these chains, each once, in a sentence."""
+    """Return the answers of these chains, each once, in a sentence."""
     return f"They answered {' and '.join(dict.fromkeys(map(answer_of, chains)))}."
 
 
@@ -118,7 +118,7 @@ async def _debate(scenario: Scenario, items: Sequence[Item], teacher: Teacher) -
 
 
 def used_questions(scenario: Scenario, seeds: Iterable[int]) -> frozenset[str]:
-    """The ids of every question that the experiment trains or evaluates on with these seeds."""
+    """Return the ids of every question that the experiment trains or evaluates on with these seeds."""
     assert scenario.train is not None
     task = scenario.task.model_copy(update={"limit": (scenario.task.limit or 0) + scenario.train.questions})
     return frozenset(item.id for seed in seeds for item in task.load(seed))

@@ -37,7 +37,7 @@ UNTRAINED = "untrained"
 
 
 def write_questions(path: Path) -> Path:
-    """A JSONL file that asks for each country's continent."""
+    """Return a JSONL file that asks for each country's continent."""
     table = files("society.tasks").joinpath("capitals.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(table.splitlines(), delimiter="\t")
     lines = [
@@ -49,7 +49,7 @@ def write_questions(path: Path) -> Path:
 
 
 def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
-    """What the society of a finished run, or the same before any training, says of the continents."""
+    """Return the debates on the continents by the society of a finished run, or by the same before training."""
     learned = f"{trained.name}-{_digest(trained)}"
     out = FOLDER / (learned if adapters else f"{UNTRAINED}-{seed}")
     exported = FOLDER / f"{learned}-exported"
@@ -69,7 +69,7 @@ def ask(trained: Path, seed: int, adapters: bool) -> list[DebateRecord]:
 
 
 def _digest(trained: Path) -> str:
-    """What names the adapters of a run: one that was made anew is asked anew."""
+    """Return a name for the adapters of a run, so that a new adapter is asked again."""
     hashes = "".join(sorted(str(row.hash) for row in Run(trained).adapters()))
     return hashlib.sha256(hashes.encode()).hexdigest()[:8]
 

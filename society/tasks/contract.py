@@ -39,7 +39,7 @@ class TaskContract:
         for item in _slice(task, 0, 8).load(7):
             answer = task.parse(_reply(task, item.gold), item)
             assert answer is not None, f"nothing found for {item.id}"
-            assert task.correct(answer, item), f"{answer!r} is held for wrong for {item.id}"
+            assert task.correct(answer, item), f"{answer!r} counts as wrong for {item.id}"
 
     def test_an_alias_is_correct(self, task: Task) -> None:
         """Every alias is as right as the gold answer."""

@@ -72,7 +72,7 @@ Play = Callable[..., tuple[Run, Faulty, float]]
 
 @pytest.fixture
 def play(scenario: Callable[..., Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
-    """Runs TEXT on a faulty backend in virtual time: the run, the backend and the virtual seconds it took."""
+    """Return a function that runs TEXT on a faulty backend in virtual time: run, backend and virtual seconds."""
 
     def played(
         fault: Fault,

@@ -55,7 +55,7 @@ ON_RAY = "executor={kind: ray, address: auto, generate: {replicas: 2, cpus: 0.5}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A cluster of a head without CPUs and a node for workers, which this process has joined."""
+    """Yield a cluster of a head without CPUs and a node for workers, which this process has joined."""
     from ray.cluster_utils import Cluster
 
     patch = pytest.MonkeyPatch()

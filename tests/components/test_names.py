@@ -72,7 +72,7 @@ Play = Callable[..., list[DebateRecord]]
 
 @pytest.fixture
 def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scripted backend says what its rules say, even where it should choose one of several texts."""
+    """Let the scripted backend follow its rules even if it should choose one of several texts."""
     generate = ScriptedBackend.generate
 
     async def without_choices(self: ScriptedBackend, request: GenerateRequest) -> GenerateOutput:

@@ -26,7 +26,7 @@ decision: loudest
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the plugin installed by pip."""
+    """Return a folder with the plugin installed by pip."""
     folder = tmp_path_factory.mktemp("site")
     source = shutil.copytree(PLUGIN, tmp_path_factory.mktemp("source") / "plugin")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What is synced and renamed, in order, by names."""
+    """Return the names that are synced and renamed, in order."""
     made: list[tuple[str, str]] = []
     inodes: dict[int, str] = {}
 

@@ -62,7 +62,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def speaking(path: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run whose agents are all in the middle of a reply."""
+    """Yield a run whose agents are all in the middle of a reply."""
     process = Trial(path, tmp_path / "run", driver=DRIVER).start()
     try:
         while len(list(tmp_path.glob("asked-*"))) < AT_ONCE:
@@ -124,7 +124,7 @@ class AfterTurns(Watcher):
 
 @pytest.fixture
 def handlers() -> Iterator[dict[int, object]]:
-    """The handlers that Python starts with; afterwards those that were there."""
+    """Yield the handlers that Python starts with; afterwards those that were there."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     for number, handler in usual.items():

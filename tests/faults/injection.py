@@ -145,7 +145,7 @@ class Nursery:
         self._process.stdout.close()
 
     def run(self, driver: str, arguments: list[str], faults: dict[str, str], seconds: float) -> tuple[int, str]:
-        """The exit status of such a child, negative for a signal, and what it said on stderr; it is killed when it
+        """Return the exit status of such a child, negative for a signal, and its stderr; it is killed when it
         takes longer than that."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None

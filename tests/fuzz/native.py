@@ -70,7 +70,7 @@ TENSORS = ["output.weight", "blk.1.attn_q.weight", "rope_freqs.weight", "blk.0.a
 
 
 def sound() -> Model:
-    """A model that llama.cpp loads: two heads, one layer, a vocabulary of bytes."""
+    """Return a model that llama.cpp loads: two heads, one layer, a vocabulary of bytes."""
     settings = {"context_length": 64, "embedding_length": 32, "block_count": 1, "feed_forward_length": 32,
                 "attention.head_count": 2, "attention.head_count_kv": 1, "rope.dimension_count": 16,
                 "vocab_size": SIZE}  # fmt: skip
@@ -94,14 +94,14 @@ def sound() -> Model:
 
 
 def changed(entries: Sequence[Entry] = (), tensors: Mapping[str, Tensor] | None = None) -> bytes:
-    """The sound model with these entries and tensors instead of its own, or besides."""
+    """Return the sound model with these entries and tensors instead of its own, or besides."""
     kept, more = sound()
     names = {name for name, _, _ in entries}
     return write(([*(entry for entry in kept if entry[0] not in names), *entries], more | dict(tensors or {})))
 
 
 def write(model: Model) -> bytes:
-    """The GGUF file."""
+    """Return the GGUF file."""
     entries, tensors = model
     out = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(entries))]
     out += [_text(key) + _value(kind, value) for key, kind, value in entries]
@@ -140,7 +140,7 @@ def _weights(elements: int, kind: int, luck: Random) -> bytes:
 
 
 def mutated(luck: Random) -> bytes:
-    """A sound file, changed in one to three places."""
+    """Return a sound file, changed in one to three places."""
     entries, tensors = sound()
     changes: list[Callable[[list[Entry], dict[str, Tensor], Random], None]]
     changes = [_change_value, _change_value, _change_kind, _drop, _add, _rename, _change_tensor, _change_tensor]
@@ -236,7 +236,7 @@ def _change_tensor(entries: list[Entry], tensors: dict[str, Tensor], luck: Rando
 
 
 def use(path: Path) -> None:
-    """What a run does: estimate, count tokens, load, answer together, score."""
+    """Do the steps of a run: estimate, count tokens, load, answer together, score."""
     import asyncio
 
     from backends.contract import ask, run
@@ -258,7 +258,7 @@ def use(path: Path) -> None:
 
 
 def lives(work: Callable[[Path], None], path: Path) -> int:
-    """The signal that ends a process which does this with the file; 0 if none does."""
+    """Return the signal that ends a process which does this with the file; 0 if none does."""
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
@@ -289,7 +289,7 @@ def prepare() -> Callable[[Path], None]:
 
 
 def fuzz(files: int, seconds: float, seed: int) -> tuple[Counter[str], bytes | None]:
-    """What became of the files, and the first one that a probe lived through and a run did not."""
+    """Return the outcomes of the files, and the first file that passed a probe and crashed a run."""
     probe, found, ends = prepare(), Counter[str](), time.monotonic() + seconds
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
@@ -307,7 +307,7 @@ def fuzz(files: int, seconds: float, seed: int) -> tuple[Counter[str], bytes | N
 
 
 def _try(path: Path, probe: Callable[[Path], None]) -> str | None:
-    """What becomes of a file; None if a run dies of it."""
+    """Return the outcome of a file, or None if it crashes a run."""
     try:
         check_gguf(path)
     except InputError:

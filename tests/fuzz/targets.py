@@ -26,7 +26,7 @@ CANDIDATES = {"Paris": "Paris", "São Tomé": "São Tomé", "the Hague": "The Ha
 
 @cache
 def _folder() -> Path:
-    """A folder for one file at a time, in memory where that is to be had."""
+    """Return a folder for one file at a time, in memory where that is to be had."""
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() and os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -65,7 +65,7 @@ class In:
 
 
 def at(*path: str | int, spec: Spec = BASE, **component: Any) -> Place:
-    """The place of a component that is put there."""
+    """Return the place of a component that is put there."""
     made: Any = copy.deepcopy(spec)
     inner = made
     for i, step in enumerate(path):
@@ -88,13 +88,13 @@ def _closing(*agents: str) -> Spec:
 
 
 def talk(**changes: Any) -> Spec:
-    """The base with a first phase that is changed."""
+    """Return the base with a first phase that is changed."""
     first, last = BASE["phases"]
     return {**BASE, "phases": [{**first, **changes}, last]}
 
 
 def _spelling(*replies: str) -> Spec:
-    """The base with an agent that writes equal answers in several ways."""
+    """Return the base with an agent that writes equal answers in several ways."""
     return {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": [{"choose": [*replies]}]}}}
 
 
@@ -105,14 +105,14 @@ def _topology(kind: str, schedule: str = "simultaneous", agents: int = 4, **fiel
 
 
 def _decision(kind: str, **fields: Any) -> Place:
-    """A decision of a society in which some turns fail."""
+    """Return a decision of a society in which some turns fail."""
     rules = [{"fail": {"kind": "error", "rate": 0.3}}, {"choose": REPLIES}]
     spec = {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}}}
     return at("decision", spec=spec, kind=kind, **fields)
 
 
 def _ballots(kind: str) -> Place:
-    """A decision by ballots on what was said before."""
+    """Return a decision by ballots on what was said before."""
     rules = [{"when": "vote", "choose": ["A > B > C", "B > C > A", "C > A", "B", "none"]}, {"choose": REPLIES}]
     spec = {
         **BASE,
@@ -236,7 +236,7 @@ PLACES: dict[str, Sequence[Place]] = {
 
 
 def _other_rule(**rule: Any) -> Any:
-    """Puts another rule in the place of one that may do one thing only."""
+    """Replace a rule that may have only one action by another rule."""
 
     def change(spec: Any, inner: Any) -> None:
         inner.clear()

@@ -90,7 +90,7 @@ def settings() -> Iterator[Setting]:
 
 
 def _owner(cls: type[BaseModel], name: str) -> str:
-    """The name of the base that declares a field."""
+    """Return the name of the base that declares a field."""
     return next(base.__name__ for base in reversed(cls.__mro__) if name in getattr(base, "model_fields", {}))
 
 

@@ -42,7 +42,7 @@ GRAPH = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedef
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A new folder that holds every file that scenarios of these tests may name."""
+    """Yield a new folder with every file that scenarios of these tests may name."""
     with tempfile.TemporaryDirectory(prefix="metamorphic-", dir=IN_MEMORY) as name:
         folder = Path(name)
         write_questions(folder / "questions.jsonl", QUESTIONS)
@@ -61,7 +61,7 @@ def write_questions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def load(spec: Spec, folder: Path, *overrides: str, name: str = "scenario.yaml") -> Scenario:
-    """The scenario, by way of a file in the folder: JSON is YAML too."""
+    """Return the scenario, by way of a file in the folder: JSON is YAML too."""
     path = folder / name
     path.write_text(json.dumps(spec, indent=1))
     return load_scenario(path, overrides)
@@ -82,7 +82,7 @@ def play(
 
 
 def timeless(turn: Turn) -> Turn:
-    """The turn without the seconds that it took."""
+    """Return the turn without the seconds that it took."""
     return replace(turn, usage=replace(turn.usage, seconds=0.0))
 
 
@@ -105,14 +105,14 @@ def outcome(run: Run) -> dict[str, Any]:
 
 
 def summary(society: Society, records: Sequence[DebateRecord]) -> Summary:
-    """The summary of these debates, without seconds; of replies that cannot be matched it names no example."""
+    """Return the summary of these debates, without seconds; of replies that cannot be matched it names no example."""
     made = summarize(society, records)
     unmatched = made.unmatched.partition(", such as")[0]
     return replace(made, usage=replace(made.usage, seconds=0.0), unmatched=unmatched)
 
 
 def differences(one: Run | Mapping[str, Any], other: Run | Mapping[str, Any], most: int = 3) -> list[str]:
-    """The first few places where two outcomes differ; empty where they are equal."""
+    """Return the first few places where two outcomes differ; empty where they are equal."""
     a = outcome(one) if isinstance(one, Run) else one
     b = outcome(other) if isinstance(other, Run) else other
     found = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]

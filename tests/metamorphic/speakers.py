@@ -62,7 +62,7 @@ class Speaker(ScriptedBackend):
 
 
 def _letters(digest: bytes) -> str:
-    """The digest in small letters, which no extractor takes for an answer."""
+    """Return the digest in small letters, which no extractor takes for an answer."""
     return "".join(chr(ord("k") + number) for byte in digest for number in divmod(byte, 16))
 
 

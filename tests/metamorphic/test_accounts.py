@@ -65,5 +65,5 @@ def test_a_comparison_turned_round_is_the_same_with_the_sign_changed(one: Scores
 
 
 def turned(scores: Scores, luck: Random) -> Scores:
-    """The same scores, with the questions in another order."""
+    """Return the same scores, with the questions in another order."""
     return dict(luck.sample(list(scores.items()), len(scores)))

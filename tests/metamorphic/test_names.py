@@ -27,7 +27,7 @@ NAMES = ("ann", "bob")
 
 
 def voiced(run: Run, rename: Callable[[str], str] = str, ordered: bool = True) -> dict[str, Any]:
-    """What was said, heard and decided, by place and (new) name; without keys, which hold seeds."""
+    """Return turns, messages and decisions by place and (new) name, without keys, which contain seeds."""
     found: dict[str, Any] = {}
     for turn in run.turns():
         i, reads = turn.id, [(r.phase, r.round, rename(r.agent)) for r in turn.reads]
@@ -43,7 +43,7 @@ def voiced(run: Run, rename: Callable[[str], str] = str, ordered: bool = True) -
 
 
 def renamed(spec: Spec, rename: Callable[[str], str]) -> Spec:
-    """The scenario with other names of agents, wherever they stand."""
+    """Return the scenario with other names of agents, wherever they stand."""
     society = {rename(name): group for name, group in spec["agents"].items()}
     played = [
         {**phase, "bind": {rename(name): bound for name, bound in phase.get("bind", {}).items()}}
@@ -56,12 +56,12 @@ def renamed(spec: Spec, rename: Callable[[str], str]) -> Spec:
 
 
 def without(spec: Spec, *keys: str) -> Spec:
-    """The scenario whose phases lack these keys."""
+    """Return the scenario whose phases lack these keys."""
     return {**spec, "phases": [{k: v for k, v in phase.items() if k not in keys} for phase in spec["phases"]]}
 
 
 def asking(spec: Spec, prompt: str) -> Spec:
-    """The scenario in which every role has this prompt, and no name is in the system message."""
+    """Return the scenario in which every role has this prompt, and no name is in the system message."""
     roles = {name: {**role, "prompt": prompt, "system": "Be brief."} for name, role in spec["roles"].items()}
     return {**spec, "roles": roles}
 

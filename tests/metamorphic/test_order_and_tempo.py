@@ -15,7 +15,7 @@ FILE = {"kind": "jsonl", "path": "questions.jsonl", "id": "id", "answer": {"extr
 
 
 def debates(found: dict[str, Any]) -> dict[str, Any]:
-    """The turns and results of an outcome, without the summaries of the whole."""
+    """Return the turns and results of an outcome, without the summaries of the whole."""
     return {key: value for key, value in found.items() if not key.startswith("summary")}
 
 

@@ -17,7 +17,7 @@ OUTSIDER: Spec = {"role": "role0", "backend": "odd"}
 
 
 def closed(spec: Spec, prompt: str) -> tuple[Spec, list[str]]:
-    """The scenario with everybody and every edge written out, and nothing that counts speakers; and its agents."""
+    """Return the scenario with all agents and edges written out, without counts of speakers, and its agents."""
     named = [agent for name, group in spec["agents"].items() for agent in members(name, group)]
     pairs = [list(pair) for pair in permutations(named, 2)]
     bare = without(spec, "stop", "controllers", "order")
@@ -36,7 +36,7 @@ def closed(spec: Spec, prompt: str) -> tuple[Spec, list[str]]:
 
 
 def by_agents(found: dict[str, Any], named: list[str]) -> dict[str, Any]:
-    """What these agents said, and what was decided."""
+    """Return the replies of these agents and the decisions."""
     turns = {key: turn for key, turn in found.items() if key.startswith("turn") and turn.id.agent in named}
     return turns | {key: result.decision for key, result in found.items() if key.startswith("result")}
 

@@ -64,7 +64,7 @@ def grids(draw: st.DrawFn) -> list[str]:
 
 
 def flow(value: Any) -> str:
-    """The value as YAML that stands in one line."""
+    """Return the value as YAML that stands in one line."""
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def flow(value: Any) -> str:
 
 
 def swept(spec: Spec, vary: list[str], folder: Path, manner: Manner) -> list[Variant]:
-    """The variants of a sweep, or none where the grid holds a scenario that cannot be run."""
+    """Return the variants of a sweep, or none where the grid holds a scenario that cannot be run."""
     load(spec, folder)
     try:
         with speaking(manner):
@@ -105,7 +105,7 @@ def test_the_order_of_a_sweeps_variants_changes_none_of_them(spec: Spec, vary: l
 
 
 def turned(entry: str) -> str:
-    """The entry of `--vary` with its values from last to first."""
+    """Return the entry of `--vary` with its values from last to first."""
     from society.runner.sweep import split_values
 
     key, _, values = entry.partition("=")

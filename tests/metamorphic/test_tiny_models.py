@@ -33,7 +33,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
 
 @pytest.fixture(scope="module")
 def plain(models: Models) -> dict[str, Any]:
-    """What is said one reply after another."""
+    """Return the replies of a run with one reply at a time."""
     with workplace() as folder:
         write_colours(folder)
         return spoken(run(load(debating(models[0], batch=1), folder, "concurrency=1"), folder / "run"))

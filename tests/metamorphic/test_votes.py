@@ -47,7 +47,7 @@ def turn(agent: str, number: int, answer: str | None, text: str) -> Turn:
 
 
 def essence(decision: Decision) -> tuple[object, ...]:
-    """A decision without the order of its tied answers."""
+    """Return a decision without the order of its tied answers."""
     return (decision.answer, round(decision.support, 9), decision.reason, sorted(decision.tied))
 
 

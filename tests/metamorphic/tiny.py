@@ -53,7 +53,7 @@ def training(model: Path, learner: Spec, **options: Any) -> Spec:
 
 
 def spoken(run: Run) -> dict[str, Any]:
-    """The outcome of a run without what other rounding may change: log-probabilities, and tokens found in a cache."""
+    """Return the outcome of a run without values that rounding may change: log-probabilities, and cached tokens."""
     found = outcome(run)
     for key, turn in found.items():
         if key.startswith("turn"):

@@ -58,7 +58,7 @@ def rules(faults: bool) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 
 def samplings() -> st.SearchStrategy[dict[str, Any]]:
-    """Some settings of how tokens are drawn."""
+    """Return some settings of how tokens are drawn."""
     return st.fixed_dictionaries(
         {},
         optional={
@@ -69,7 +69,7 @@ def samplings() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def roles() -> st.SearchStrategy[dict[str, Any]]:
-    """What agents are told."""
+    """Return a strategy for prompts."""
     return st.fixed_dictionaries(
         {"prompt": kinds(PROMPTS)},
         optional={
@@ -127,7 +127,7 @@ def decisions(names: list[str], voting: bool = True) -> st.SearchStrategy[Any]:
 
 @st.composite
 def worlds(draw: st.DrawFn, faults: bool = False) -> Spec:
-    """A scenario of one or two phases and at most four agents."""
+    """Return a scenario of one or two phases and at most four agents."""
     society = draw(agents())
     named = [name for name, spec in society.items() for name in members(name, spec)]
     played = [draw(phases("talk", named))]
@@ -147,7 +147,7 @@ def worlds(draw: st.DrawFn, faults: bool = False) -> Spec:
 
 
 def members(name: str, spec: Spec) -> list[str]:
-    """The agents of a group."""
+    """Return the agents of a group."""
     count = spec.get("count", 1)
     return [name] if count == 1 else [f"{name}-{i}" for i in range(1, count + 1)]
 

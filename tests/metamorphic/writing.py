@@ -29,12 +29,12 @@ class Writer:
     names: int = 0
 
     def write(self, spec: Spec) -> str:
-        """The whole document."""
+        """Return the whole document."""
         head = "---\n" if self.luck.random() < 0.2 else ""
         return head + self._remark(0) + self._mapping(spec, 0, (), self.luck.random() < 0.9)
 
     def _mapping(self, value: Mapping[str, Any], depth: int, path: tuple[str, ...], block: bool = True) -> str:
-        """A mapping in block style, or in flow style on one line."""
+        """Return a mapping in block style, or in flow style on one line."""
         keys = list(value)
         if path[-1:] not in [(name,) for name in ORDERED]:
             self.luck.shuffle(keys)
@@ -47,7 +47,7 @@ class Writer:
         )
 
     def _value(self, value: Any, depth: int, path: tuple[str, ...]) -> str:
-        """What stands after a key or a dash, with the line's end."""
+        """Return the text after a key or a dash, with the line's end."""
         if isinstance(value, dict | list) and value:
             for name, known in self.anchored:
                 if same(known, value) and self.luck.random() < 0.8:
@@ -78,7 +78,7 @@ class Writer:
         return value[0].isprintable() and value[0] != " " and "\n " not in value and self.luck.random() < 0.3
 
     def _flow(self, value: Any, path: tuple[str, ...]) -> str:
-        """The value on one line."""
+        """Return the value on one line."""
         if isinstance(value, dict):
             return self._mapping(value, 0, path, block=False).rstrip()
         if isinstance(value, list):
@@ -118,7 +118,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def spelled_out(spec: Any, model: Any, luck: Random, share: float = 0.5) -> Any:
-    """The plain data of a model with some of its defaults written out."""
+    """Return the plain data of a model with some of its defaults written out."""
     if isinstance(model, BaseModel):
         given = {"kind": spec} if isinstance(spec, str) else dict(spec or {})
         for name in type(model).model_fields:
@@ -142,7 +142,7 @@ EMPTY_IS_OTHER = ("train",)
 
 
 def plain(value: Any) -> Any:
-    """A default as it stands in YAML."""
+    """Return a default as it stands in YAML."""
     if isinstance(value, BaseModel):
         return json.loads(value.model_dump_json())
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -151,7 +151,7 @@ def plain(value: Any) -> Any:
 
 
 def halves(spec: Spec, luck: Random) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A base and what extends it: merged, they are the scenario. Some of the base is replaced or deleted."""
+    """Return a base and what extends it: merged, they are the scenario. Some of the base is replaced or deleted."""
     base: dict[str, Any] = {}
     above: dict[str, Any] = {}
     for key, value in spec.items():
@@ -170,7 +170,7 @@ def halves(spec: Spec, luck: Random) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def settings_of(spec: Spec, luck: Random) -> tuple[dict[str, Any], list[str]]:
-    """A scenario with other values, and the settings of the command line that put back the right ones."""
+    """Return a scenario with other values, and the settings of the command line that put back the right ones."""
     changed = dict(spec)
     settings = []
     for key in ("seed", "samples", "decision", "phases"):

@@ -213,7 +213,7 @@ def test_runs_after_different_numbers_of_finetunings_are_told_apart(arm: Callabl
 
 
 def cut_back(done: Run, folder: Path) -> Path:
-    """The run's folder as it was while the critics of the second iteration were trained."""
+    """Return the run's folder as it was while the critics of the second iteration were trained."""
     shutil.copytree(done.folder, folder)
     db = sqlite3.connect(folder / "store.sqlite")
     with db:

@@ -286,7 +286,7 @@ def test_the_summary_takes_answers_to_one_question_together(society: Society) ->
 
 
 def decided(society: Society, *rounds: Sequence[str | None], item: str) -> DebateRecord:
-    """A debate that the scenario's own rule decides; an answer "failed" is a failed turn."""
+    """Return a debate that the scenario's own rule decides; an answer "failed" is a failed turn."""
     made = debate(*[[None if x == "failed" else x for x in answers] for answers in rounds], item=item)
     said = [answer for answers in rounds for answer in answers]
     turns = tuple(

@@ -151,7 +151,7 @@ train:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A society of tiny models that was finetuned once."""
+    """Return a society of tiny models that was finetuned once."""
     folder = tmp_path_factory.mktemp("colours")
     lines = (
         json.dumps({"question": f"the {x} is", "answer": "red"})

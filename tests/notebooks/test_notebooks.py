@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default:
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which kernels start; their own files are below it, and they import this checkout."""
+    """Return the folder in which kernels start; their own files are below it, and they import this checkout."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"):

@@ -33,7 +33,7 @@ class Shown:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    """A process that looks like a notebook's kernel."""
+    """Return a process that looks like a notebook's kernel."""
     shown = Shown()
 
     def display(bundle: dict[str, str], raw: bool, display_id: bool) -> Shown:

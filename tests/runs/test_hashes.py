@@ -105,7 +105,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def name(path: Path, **changes: Any) -> str:
-    """The name of an opened llama.cpp model, with some things as given."""
+    """Return the name of an opened llama.cpp model, with some things as given."""
     metadata = {"phi3.rope.scaling.original_context_length": 4096}
     values: dict[str, Any] = {
         "info": GGUFInfo("phi3", "Q8_0", 131072, "t", 1, 7, metadata),

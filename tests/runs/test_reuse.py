@@ -48,7 +48,7 @@ AXES = {
 
 
 def alone(found: Run, folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run by itself of the same scenario."""
+    """Return the rows of a run by itself of the same scenario."""
     return unmarked(run(found.scenario, folder))
 
 
@@ -163,7 +163,7 @@ OTHER_SAMPLINGS: dict[str, object] = {
 
 
 def changed() -> Iterator[GenerateRequest]:
-    """A request for every field that a request and a sampling have, which differs in it alone."""
+    """Yield a request for every field that a request and a sampling have, which differs in it alone."""
     for field in fields(GenerateRequest):
         yield replace(REQUEST, **{field.name: OTHERS[field.name]})  # type: ignore[arg-type]
     for field in fields(Sampling):

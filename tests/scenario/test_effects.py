@@ -62,12 +62,12 @@ def put(path: str, value: Any) -> Change:
 
 
 def phase(**fields: Any) -> Change:
-    """A phase `three` with these fields."""
+    """Return a phase `three` with these fields."""
     return lambda scenario: scenario["phases"].append(copy.deepcopy({"name": "three", **fields}))
 
 
 def only(**fields: Any) -> Change:
-    """This phase alone."""
+    """Return a change to this phase alone."""
     return put("phases", [{"name": "three", **fields}])
 
 

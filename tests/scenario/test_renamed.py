@@ -40,7 +40,7 @@ PATH = "train.learners.critic.select"
 
 
 def read(folder: Path, base: str, over: str = "", *settings: str) -> Scenario | Flaws:
-    """The scenario of a file with this `select`, extended by one with another, with overrides."""
+    """Return the scenario of a file with this `select`, extended by one with another, with overrides."""
     path = folder / "base.yaml"
     path.write_text(BASE.replace("SELECT", base))
     if over:
@@ -103,7 +103,7 @@ def test_a_wrong_value_is_reported_at_its_place_under_the_present_name(tmp_path:
 
 
 def store_with_former_name(scenario: Scenario, folder: Path) -> None:
-    """The folder of a run of this scenario, as it was written before the field was renamed."""
+    """Write the folder of a run of this scenario as before the field was renamed."""
     with RunFolder(scenario, folder, resume=False) as opened, Store(opened.store) as store:
         opened.record(store, {}, [Item("q", "2+2?", "4")])
     with sqlite3.connect(folder / "store.sqlite") as db:

@@ -183,7 +183,7 @@ class Unique(Backend):
 
 
 def speech(world: World, place: str) -> str:
-    """What is said at this place: its letters, and an answer out of three or none."""
+    """Return the reply at this place: its letters, and one of three answers or none."""
     letters = place.translate({ord(str(digit)): chr(ord("k") + digit) for digit in range(10)})
     answer = luck(place, world.salt, "answer") % 4
     return f"{letters.replace('|', '/')}. " + (f"The answer is {answer}." if answer else "Hm.")

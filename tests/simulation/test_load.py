@@ -56,7 +56,7 @@ Load = Callable[..., tuple[Run, Parts, float]]
 
 @pytest.fixture
 def load(scenario: Callable[..., Scenario], tmp_path: Path) -> Load:
-    """Runs that many questions and agents; the run, what it held, and the virtual seconds it took."""
+    """Return a function that runs this many questions and agents, with its load and virtual seconds."""
 
     def loaded(
         questions: int, agents: int = 3, concurrency: int = 8, delay: float = 0, resume: bool = False

@@ -76,7 +76,7 @@ def test_shares_add_up_to_the_busy_time(requests: list[tuple[float, float]]) -> 
 
 
 def busy(requests: list[tuple[float, float]]) -> float:
-    """The length of the union of these intervals (begin, length)."""
+    """Return the length of the union of these intervals (begin, length)."""
     total, end = 0.0, 0.0
     for begin, length in sorted(requests):
         total += max(0.0, begin + length - max(begin, end))

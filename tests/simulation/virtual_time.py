@@ -22,7 +22,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(_Jumping(self))
 
     def time(self) -> float:
-        """The virtual time."""
+        """Return the virtual time."""
         return self.now
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
@@ -45,7 +45,7 @@ class _Jumping(selectors.DefaultSelector):
 
 
 def run_in_virtual_time(work: Coroutine[Any, Any, T]) -> tuple[T, float]:
-    """What the coroutine returns, and the virtual seconds that it took."""
+    """Return the result of the coroutine, and the virtual seconds that it took."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         result = runner.run(work)
         return result, runner.get_loop().time()

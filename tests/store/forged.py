@@ -11,7 +11,7 @@ from society.runs.run import Run
 
 
 def forge(sound: Path, folder: Path, *statements: str) -> Run:
-    """A copy of the run in which `statements` were executed, whatever types and constraints its tables have."""
+    """Return a copy of the run in which `statements` were executed, whatever types and constraints its tables have."""
     shutil.copytree(sound, folder)
     path = folder / "store.sqlite"
     strict = tables(path)
@@ -34,7 +34,7 @@ def execute(path: Path, *statements: str) -> None:
 
 
 def tables(path: Path) -> dict[str, str]:
-    """The SQL of each table by its name."""
+    """Return the SQL of each table by its name."""
     with closing(sqlite3.connect(path)) as db:
         return dict(db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
 

@@ -69,7 +69,7 @@ print(json.dumps({
 
 @pytest.fixture
 def found(scenario: Callable[..., Scenario], tmp_path: Path) -> Any:
-    """What a society with two more fields finds in a run that the present one has made, and writes into it."""
+    """Return what a society with two more fields reads from a run of the present one, and writes into it."""
     run(scenario(TEXT), tmp_path / "run")
     code = tmp_path / "code"
     for package in ("society", "backends", "topologies"):

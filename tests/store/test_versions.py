@@ -49,7 +49,7 @@ def write_old(folder: Path, *more: str, version: int = 1) -> Path:
 
 
 def in_order(row: dict[str, object]) -> list[tuple[str, str]]:
-    """The values of a row by column, without spaces, which JSON may have."""
+    """Return the values of a row by column, without spaces, which JSON may have."""
     return sorted((name, repr(value).replace(" ", "")) for name, value in row.items())
 
 

@@ -226,7 +226,7 @@ def test_interrupted_in_selection_and_resumed(
 
 
 def _assert_same(resumed: Run, whole: Run) -> None:
-    """The same turns, results, adapters, origins of every training row, and figures."""
+    """Check for equal turns, results, adapters, origins of every training row, and statistics."""
     assert contents(resumed.folder) == contents(whole.folder)
     assert _summaries(resumed) == {i: replace(s, usage=ANY) for i, s in _summaries(whole).items()}
 

@@ -86,7 +86,7 @@ def test_labels_and_starts(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Run]]:
-    """Runs one iteration of a shipped scenario on a small model that answers red or green."""
+    """Yield a function that runs one iteration of a shipped scenario on a small model that answers red or green."""
     folder = tmp_path_factory.mktemp("paper")
     lines = [{"question": f"the {word} is", "answer": ["red", "green"][i % 2]} for i, word in enumerate("abcdefgh")]
     (folder / "colours.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -139,7 +139,7 @@ def test_who_learns_from_whose_turns_and_speaks_with_it(train: Callable[[str], R
 
 @pytest.fixture
 def debate(tmp_path: Path) -> Callable[..., list[DebateRecord]]:
-    """Runs a shipped scenario without training, its model scripted to disagree and to tell whose a text is."""
+    """Return a function that runs a shipped scenario without training, with scripted agents that disagree."""
 
     def play(name: str) -> list[DebateRecord]:
         rules = [{"average": {"numbers": "(?!)", "say": "I say {answer}."}}]

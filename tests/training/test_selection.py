@@ -26,7 +26,7 @@ def turn(agent: str, phase: str, number: int, answer: str | None, **more: object
 
 
 def record(answers: dict[str, tuple[str | None, str | None]], decision: Decision, gold: str = "4") -> DebateRecord:
-    """A debate of two rounds: what each agent said first and last."""
+    """Return a debate of two rounds: what each agent said first and last."""
     turns = [turn(agent, "propose", 1, first) for agent, (first, _) in answers.items()]
     turns += [turn(agent, "debate", 1, last) for agent, (_, last) in answers.items()]
     given = {t.answer for t in turns if t.answer is not None}
@@ -37,7 +37,7 @@ def record(answers: dict[str, tuple[str | None, str | None]], decision: Decision
 
 
 def labels(kind: str = "consensus", rule: DecisionRule | None = None, **more: object) -> Labels:
-    """The labels of debates in which everybody votes."""
+    """Return the labels of debates in which everybody votes."""
 
     def count(debate: DebateRecord) -> Support:
         history = {turn.id.agent: debate.of(turn.id.agent) for turn in debate.turns}
@@ -208,7 +208,7 @@ def test_an_earlier_answer_counts_for_the_label_where_the_decision_counts_it() -
 
 
 def spoken(agent: str, number: int, first: str, size: int) -> DebateRecord:
-    """A debate that decided "4", in which this agent said that first, and "4" in a turn of this many tokens."""
+    """Return a debate that decided "4", in which this agent said that first, and "4" in a turn of this many tokens."""
     asked = Turn(TurnId(0, f"{agent}{number}", "propose", 1, agent), "", (), first, first)
     last = Turn(TurnId(0, f"{agent}{number}", "debate", 1, agent), "", (), "4", "4", usage=Usage(size - 3, 3))
     result = ResultRow(0, f"{agent}{number}", 0, "training", "2+2?", "4", Decision("4", 1.0), True, {"4": True})

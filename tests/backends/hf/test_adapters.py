@@ -83,7 +83,7 @@ def is_tied(model: Path) -> bool:
 
 
 def make_adapter(model: Path, folder: Path, **options: Any) -> Path:
-    """A PEFT folder with random matrices that matter."""
+    """Return a PEFT folder with random matrices that matter."""
     from peft import LoraConfig, get_peft_model
 
     settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "up_proj"], "task_type": "CAUSAL_LM"}
@@ -98,7 +98,7 @@ def make_adapter(model: Path, folder: Path, **options: Any) -> Path:
 
 
 def peft_score(model: Path, adapter: Path | None) -> float:
-    """The log-probability of REPLY by PEFT alone."""
+    """Return the log-probability of REPLY by PEFT alone."""
     from peft import PeftModel
 
     network: Any = load_model(model, torch.float32, "cpu")
@@ -111,7 +111,7 @@ def peft_score(model: Path, adapter: Path | None) -> float:
 
 
 def refuse(model: Path, folder: Path, match: str) -> None:
-    """The folder is refused when loaded, the base is as before, and nothing of it is exported or merged."""
+    """Check that the folder is refused when loaded, the base is unchanged, and nothing is exported or merged."""
 
     async def use(backend: Any) -> tuple[float, float]:
         before = (await backend.likelihood.logprob(QUESTION, REPLY))[0]

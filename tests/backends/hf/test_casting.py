@@ -25,7 +25,7 @@ FULL = TrainSettings(method="full", epochs=1, batch_size=4, accumulation=1, lear
 
 
 def example(colour: str) -> Example:
-    """A row longer than the original context of the longrope model."""
+    """Return a row longer than the original context of the longrope model."""
     chat = ChatMessage("user", "the cat sat on a mat " * 4 + colour), ChatMessage("assistant", colour + " . ")
     return Example(chat, TurnId(0, "q", "debate", 1, "a"), "test")
 

@@ -26,7 +26,7 @@ class Rows:
         self.layer, self.truth, self.next = RoomyLayer(), [], 1
 
     def keys(self, rows: int, columns: int):
-        """New numbers, unlike all before."""
+        """Draw new numbers, unlike all before."""
         found = torch.arange(self.next, self.next + rows * columns, dtype=torch.float32).reshape(rows, 1, columns, 1)
         self.next += rows * columns
         return found

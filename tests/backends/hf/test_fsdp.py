@@ -66,14 +66,14 @@ def weights(adapter: Adapter) -> dict[str, object]:
 
 
 def distance(a: Adapter, b: Adapter) -> float:
-    """The largest difference of any weight; both must have the same ones."""
+    """Return the largest difference of any weight; both must have the same ones."""
     first, second = weights(a), weights(b)
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
 def clip_some(config: HuggingFace, folder: Path, settings: TrainSettings) -> TrainSettings:
-    """The settings with a limit that clips the gradients of some steps and not of others.
+    """Return the settings with a limit that clips the gradients of some steps and not of others.
 
     Adam forgives gradients that are all too large or all too small, and so does clipping, unless it clips only some.
     """
@@ -245,7 +245,7 @@ def test_cancelling_ends_the_processes(config, tmp_path):
 
 
 def _commands() -> str:
-    """The command lines of this process's children."""
+    """Return the command lines of this process's children."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

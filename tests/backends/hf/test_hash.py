@@ -206,7 +206,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files whose contents are read to hash them."""
+    """Return the files whose contents are read to hash them."""
     read: list[Path] = []
     real = models.hash_file
     monkeypatch.setattr(models, "hash_file", lambda path: read.append(path) or real(path))

@@ -50,13 +50,13 @@ def chat(model: Path) -> Chat:
 
 
 def ids(chat: Chat, *pieces: str) -> list[int]:
-    """The tokens of these names in the vocabulary."""
+    """Return the tokens of these names in the vocabulary."""
     found = chat.tokenizer.convert_tokens_to_ids(list(pieces))
     return list(found)
 
 
 def drawn(chat: Chat, tokens: list[int], sampling: Sampling, choices: tuple[str, ...] = ()) -> GenerateOutput:
-    """The reply of a model that draws these tokens."""
+    """Return the reply of a model that draws these tokens."""
     row = Row(GenerateRequest(QUESTION, sampling, 1, choices=choices), chat.prompt_ids(QUESTION), chat)
     for token in tokens:
         assert row.finish is None
@@ -66,7 +66,7 @@ def drawn(chat: Chat, tokens: list[int], sampling: Sampling, choices: tuple[str,
 
 
 def learn(output: GenerateOutput) -> Example:
-    """The training row of a reply to QUESTION."""
+    """Return the training row of a reply to QUESTION."""
     return make_example(
         Turn(SOURCE, "key", QUESTION, output.text, None, output.finish_reason, output.usage, tokens=output.tokens),
         "test",
@@ -74,7 +74,7 @@ def learn(output: GenerateOutput) -> Example:
 
 
 def labels(chat: Chat, example: Example) -> list[int]:
-    """The tokens that a loss is computed on."""
+    """Return the tokens that a loss is computed on."""
     found = collate(encode(chat, [example], TrainSettings()).rows)["labels"][0].tolist()
     return [token for token in found if token != -100]
 
@@ -192,7 +192,7 @@ def train(config: HuggingFace, examples: list[Example], folder: Path, settings: 
 
 
 def replies(config: HuggingFace) -> list[GenerateOutput]:
-    """Replies of a hot model; some that another tokenization has, or the comparisons below would compare nothing."""
+    """Return replies at a high temperature, some of which have another tokenization."""
     requests = [
         GenerateRequest(QUESTION, Sampling(1.5, max_tokens=12, stop=("e",) if seed % 2 else ()), seed)
         for seed in range(24)

@@ -38,7 +38,7 @@ FAST = TrainSettings(epochs=16, batch_size=3, accumulation=1, learning_rate=2e-2
 
 
 def compiler(test):
-    """Marks a test that compiles; what compiles uses what torch itself deprecates."""
+    """Mark a test that compiles, which uses functions that torch itself deprecates."""
     skip = pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
     for warning in ("`torch.jit:DeprecationWarning", "TensorFloat32:UserWarning", "The .grad attribute:UserWarning"):
         test = pytest.mark.filterwarnings(f"ignore:{warning}")(test)
@@ -46,7 +46,7 @@ def compiler(test):
 
 
 def example(question: str, *replies: str) -> Example:
-    """A row in which every reply is said; the last one is learned."""
+    """Return a row in which every reply is said; the last one is learned."""
     messages = [ChatMessage("user", question)]
     for reply in replies:
         messages += [ChatMessage("assistant", reply), ChatMessage("user", "so ?")]
@@ -74,13 +74,13 @@ def config(model: Path) -> HuggingFace:
 
 @pytest.fixture
 def exact(model: Path) -> HuggingFace:
-    """The same model in float32, whatever `--dtype` is: for sums that must be equal but for their order."""
+    """Return the same model in float32, whatever `--dtype` is: for sums that must be equal but for their order."""
     return HuggingFace(model=str(model), dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def trained(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """A LoRA that copies."""
+    """Return a LoRA that copies."""
     folder = tmp_path_factory.mktemp("trained") / "copy"
     return train(HuggingFace(model=str(model)), folder)
 

@@ -76,7 +76,7 @@ def make_model(folder: Path, seed: int = 0, kind: str = "llama", **overrides: ob
 
 
 def make_tokenizer():
-    """A tokenizer of words and single characters: text comes back as it was, special tokens are single."""
+    """Write a tokenizer of words and single characters, which reproduces text and has single special tokens."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -356,7 +356,7 @@ def install(folder: Path, name: str, files: dict[str, bytes], requires: tuple[st
 
 @pytest.fixture
 def in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package whose model comes in twelve parts, two of them in each of six more packages."""
+    """Return a package whose model comes in twelve parts, two of them in each of six more packages."""
     monkeypatch.setenv("SOCIETY_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "site"
     folder.mkdir()

@@ -8,7 +8,7 @@ from backends.llama_cpp.threads import ThreadTuner
 
 
 def run(tuner: ThreadTuner, seconds: dict[int, float], steps: int, rows: int = 16) -> list[int]:
-    """The threads of each step on a machine where a step takes so many seconds with so many threads."""
+    """Return the threads of each step on a machine where a step takes so many seconds with so many threads."""
     used = []
     for _ in range(steps):
         used.append(tuner.threads)

@@ -32,7 +32,7 @@ class Script:
 
 
 def write(drawn: Sequence[int], choices: Sequence[Sequence[int]] = (), stop: Sequence[str] = ()) -> GenerateOutput:
-    """The reply of a model that draws these tokens."""
+    """Return the reply of a model that draws these tokens."""
 
     async def run() -> GenerateOutput:
         tree = Choices.of(choices, END) if choices else None

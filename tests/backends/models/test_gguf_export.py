@@ -86,7 +86,7 @@ def base_gguf(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA of random matrices on every linear layer, large enough to change what the model says."""
+    """Return a LoRA of random matrices on every linear layer, large enough to change what the model says."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

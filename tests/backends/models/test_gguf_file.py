@@ -17,7 +17,7 @@ from society.core.errors import InputError
 
 
 def write(path: Path) -> Path:
-    """A small model with all that a header can hold."""
+    """Return a small model with all that a header can hold."""
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_context_length(512)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 @contextmanager
 def serving(kind: str, log: Path, **options: Any) -> Iterator[int]:
-    """The port of a server that has loaded the 135M model; it ends with the block."""
+    """Yield the port of a server with the 135M model, which ends with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -41,7 +41,7 @@ def serving(kind: str, log: Path, **options: Any) -> Iterator[int]:
 
 
 def weights() -> Path:
-    """The model in the type for which every build of llama.cpp has fast kernels."""
+    """Return the model in the type for which every build of llama.cpp has fast kernels."""
     from backends.llama_cpp.convert import prepare_weights
     from backends.models.find import find_model
     from backends.models.gguf_file import check_gguf
@@ -98,7 +98,7 @@ def llama_cpp(
 
 
 def llama_cpp_python(model: str, port: int, context: int = 256, logits_all: bool = True) -> None:
-    """The server of llama-cpp-python: one request at a time."""
+    """Run the server of llama-cpp-python: one request at a time."""
     import warnings
 
     warnings.simplefilter("ignore")

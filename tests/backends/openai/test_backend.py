@@ -64,7 +64,7 @@ def adapters(folder: Path) -> tuple[Adapter, Adapter, Adapter]:
 
 @pytest.fixture(scope="module")
 def lora_port(folder: Path, adapters: tuple[Adapter, Adapter, Adapter]) -> Iterator[int]:
-    """A server that was started with two of the three adapters."""
+    """Yield a server that was started with two of the three adapters."""
     paths = [adapter.path for adapter in adapters[:2]]
     with serving("llama_cpp", folder / "lora", slots=2, adapters=paths, alias="smol") as port:
         yield port
@@ -274,7 +274,7 @@ def test_each_agent_has_its_adapter_and_the_base_has_none(
 
 
 def llama_cpp_says(adapters: tuple[Adapter, ...]) -> list[str]:
-    """The replies of our own backend with the same weights and adapters."""
+    """Return the replies of our own backend with the same weights and adapters."""
 
     async def use(backend: Backend) -> list[str]:
         assert backend.adapters

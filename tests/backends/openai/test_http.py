@@ -76,7 +76,7 @@ def say(config: OpenAI, request: GenerateRequest | None = None) -> GenerateOutpu
 
 
 def answered(*answers: bytes | None, config: dict[str, Any] | None = None) -> GenerateOutput:
-    """What the backend makes of the first of these answers to a chat."""
+    """Return the backend's output for the first of these answers to a chat."""
     left = iter(answers)
     with Fake(lambda request: next(left)) as server:
         return say(OpenAI(url=server.url, **(config or {})))

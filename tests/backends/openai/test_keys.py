@@ -209,7 +209,7 @@ phases: [{name: debate, topology: complete, rounds: 2}]
 
 
 def society(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """The command line with everything that libraries log printed, too."""
+    """Return the command line with everything that libraries log printed, too."""
     code = "import logging, sys; logging.basicConfig(level=0); from society.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "HOSTED_API_KEY": KEY}
