@@ -76,7 +76,9 @@ def skipped_without_library() -> Iterator[None]:
 
 def missing_libraries(error: BaseException | None) -> Iterator[str]:
     """Yield the optional libraries that are not installed and led to an error, or to one that it followed."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
         names: tuple[str, ...] = ()
         if isinstance(error, MissingExtraError):
             names = EXTRAS[error.extra]
