@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import pytest
 
 import society
+from society.core.interrupt import Interruption
 from society.core.types import Turn
 from tests.conftest import rows
 
@@ -40,15 +43,17 @@ def in_running_loop(call: Coroutine[Any, Any, T]) -> T:
 
 
 class Interrupts(society.Watcher):
-    """Sends an interrupt to this process after the first turn."""
+    """Sends an interrupt to this process after the first turn, and waits until a handler has had it."""
 
     def __init__(self) -> None:
         self.turns = 0
+        self.handled = threading.Event()
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         self.turns += 1
         if self.turns == 1:
             os.kill(os.getpid(), signal.SIGINT)
+            assert self.handled.wait(60)
 
 
 def test_every_public_name_is_there_and_listed() -> None:
@@ -96,9 +101,16 @@ def test_a_run_within_a_running_loop_is_the_same_run(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize("nested", [True, False], ids=["in a loop", "alone"])
-def test_an_interrupted_run_can_be_resumed(tmp_path: Path, nested: bool) -> None:
+def test_an_interrupted_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nested: bool) -> None:
     scenario = society.Scenario.from_dict({**DATA, "concurrency": 1})
     watcher = Interrupts()
+    ask = Interruption._ask
+
+    def asked(self: Interruption, number: int, frame: FrameType | None) -> None:
+        ask(self, number, frame)
+        watcher.handled.set()
+
+    monkeypatch.setattr(Interruption, "_ask", asked)
 
     async def cell() -> None:
         society.run(scenario, tmp_path / "run", watcher=watcher)
@@ -116,14 +128,17 @@ def test_an_interrupted_run_can_be_resumed(tmp_path: Path, nested: bool) -> None
 def test_an_interrupt_that_another_handler_raises_stops_the_run_too(tmp_path: Path) -> None:
     """A host with a handler of its own keeps it: its KeyboardInterrupt stops the thread that runs the debates."""
 
+    watcher = Interrupts()
+
     def handler(number: int, frame: object) -> None:
+        watcher.handled.set()
         raise KeyboardInterrupt("of the host")
 
     signal.signal(signal.SIGINT, handler)
     scenario = society.Scenario.from_dict({**DATA, "concurrency": 1})
 
     async def cell() -> None:
-        society.run(scenario, tmp_path / "run", watcher=Interrupts())
+        society.run(scenario, tmp_path / "run", watcher=watcher)
 
     with pytest.raises(KeyboardInterrupt, match="of the host"):
         in_running_loop(cell())

@@ -116,7 +116,13 @@ def test_an_interrupted_cell_leaves_a_run_that_can_be_resumed(kernel: Path) -> N
     }
     cells = [
         f"""
-        import os, signal, society
+        import os, signal, threading, society
+        from society.core.interrupt import Interruption
+        handled, ask = threading.Event(), Interruption._ask
+        def asked(*arguments):
+            ask(*arguments)
+            handled.set()
+        Interruption._ask = asked
         scenario = society.Scenario.from_dict({data!r})
         class Interrupt(society.Watcher):
             seen = 0
@@ -124,6 +130,7 @@ def test_an_interrupted_cell_leaves_a_run_that_can_be_resumed(kernel: Path) -> N
                 self.seen += 1
                 if self.seen == 4:
                     os.kill(os.getpid(), signal.SIGINT)
+                    assert handled.wait(60)
         try:
             society.run(scenario, "stopped", watcher=Interrupt())
         except KeyboardInterrupt as error:
