@@ -116,6 +116,26 @@ def test_the_chart_by_iteration_has_every_point_and_a_readable_axis(
         assert all(a["x"] + a["width"] < b["x"] for a, b in pairwise(boxes))
 
 
+@pytest.mark.parametrize("name", ["flips", "many", "trained", "two"])
+def test_every_described_value_is_drawn(browser: Browser, reports: dict[str, str], name: str) -> None:
+    """Points of charts, rows of forest plots and segments of bars, as many as their descriptions have."""
+    with open_page(browser, reports[name]) as page:
+        counts: dict[str, list[int]] = page.evaluate("""() => {
+            const count = (figure, selector) =>
+                document.querySelectorAll(`[data-figure="${figure.id}"] ${selector}`).length;
+            const sizes = {
+                chart: (f) => [count(f, ".dot"), f.series.filter((s) => !s.faint).flatMap((s) => s.points).length],
+                forest: (f) => [count(f, ".dot"), f.rows.length],
+                bars: (f) => [count(f, "rect"), f.id === "turned"
+                    ? f.bars.flatMap((b) => b.parts).filter((p) => p.value).length : f.bars.length],
+            };
+            const figures = [...data.runs[0].figures, ...(data.comparison?.figures ?? [])];
+            return Object.fromEntries(figures.filter((f) => f.kind in sizes).map((f) => [f.id, sizes[f.kind](f)]));
+        }""")
+        assert {"accuracy", "rounds", "agreement"} <= counts.keys()
+        assert all(drawn == described > 0 for drawn, described in counts.values()), counts
+
+
 def test_search_finds_words_of_replies(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["flips"]) as page:
         page.fill("#search", "no such word")
