@@ -69,7 +69,7 @@ class SlowPatternError(InputError):
 
     def __init__(self, pattern: str, seconds: float) -> None:
         super().__init__(
-            f"The search for {pattern!r:.80} was given up after {seconds:g} s.",
+            f"The search for {pattern!r:.80} was stopped after {seconds:g} s.",
             "Write the pattern so that it has one way to match: no repeats of repeats.",
         )
 

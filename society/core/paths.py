@@ -4,11 +4,11 @@
     ModelPath        a model of a scenario: a path, or a reference such as pypi:PACKAGE
     HubModel         the same, where any other name is a model's name on the hub
     allow_folders    the validation context of a scenario that may read these folders
-    stored_in        the validation context of the scenario stored in a run's folder: nothing is looked at
+    stored_in        the validation context of the scenario stored in a run's folder: no file is opened
     run_folders      the validation context of a stored scenario whose files are to be opened
 
-A scenario may come from a stranger. What it names is read only below its own folder and below those that the user names
-(`--allow`), links followed first. Hidden files and folders (their names begin with a dot) are read only where the
+A scenario may come from a stranger. Its files are read only below its own folder and below those that the user allows
+(`--allow`), after links are resolved. Hidden files and folders (their names begin with a dot) are read only where the
 user's own words name them, so a scenario in the home folder does not read `.ssh`.
 """
 
@@ -38,20 +38,20 @@ def allow_folders(folders: Sequence[Path]) -> Context:
 
 
 def stored_in(folder: Path | None) -> Context:
-    """Return the context in which paths stand for their copies in a run's `folder`; without one, for names alone."""
+    """Return the context in which paths lead to their copies in a run's `folder`; without one, paths are only names."""
     return {"stored": folder}
 
 
 def run_folders(folder: Path, allow: Sequence[Path], every: bool) -> Context:
     """Return the context in which a run's paths lead into its folder, its copies first, or into those of `allow`.
 
-    Models that lie elsewhere are refused; with `every` other files too, which otherwise stand for copies.
+    Models elsewhere are refused. With `every`, other files are refused, too; without, their paths lead to copies.
     """
     return {"folders": (folder, *allow), "stored": folder, "every": every}
 
 
 def find_allowed(path: Path, folders: Sequence[Path]) -> Path:
-    """Return `path`, relative to the first of `folders`, resolved and made sure to lie in one of them.
+    """Return `path`, relative to the first of `folders`, resolved, after checking that it lies in one of them.
 
     Raises `ValueError`, which says why, where it does not or is no file and no folder.
     """
@@ -149,12 +149,12 @@ def _model(name: str, info: ValidationInfo) -> str:
         if "stored" in context:
             return str(find_allowed(path, context["folders"]))
         return str(_resolve(path)) if context.get("folders") or path.exists() else name
-    except (OSError, RuntimeError) as error:  # ~ of a user that is not there, or a name that no system takes
+    except (OSError, RuntimeError) as error:  # ~ of an unknown user, or a name that no system allows
         raise ValueError(f"is no usable path: {error}") from None
 
 
 def _hub_model(name: str, info: ValidationInfo) -> str:
-    """Leave a model's name on the hub as it is; treat as a path what cannot be one, or is a folder in its place."""
+    """Return a model's name on the hub as it is. Other texts, and names of existing folders, are paths."""
     context: Mapping[str, Any] = info.context or {}
     named = bool(_HUB_NAME.fullmatch(name)) and not name.endswith(".gguf")
     if named and (_is_only_named(context) or not (_start(context) / name).is_dir()):
@@ -163,12 +163,12 @@ def _hub_model(name: str, info: ValidationInfo) -> str:
 
 
 def _is_only_named(context: Mapping[str, Any]) -> bool:
-    """Return whether nothing that a scenario names is looked at."""
+    """Return whether the files of a scenario are only names."""
     return "stored" in context and not context.get("folders")
 
 
 def _start(context: Mapping[str, Any]) -> Path:
-    """Return where relative paths start: the scenario's folder, or the current one for what Python code makes."""
+    """Return the folder of relative paths: the scenario's, or the current one for a scenario made in Python."""
     folders = context.get("folders")
     return Path(folders[0]) if folders else Path()
 

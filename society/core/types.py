@@ -25,8 +25,8 @@ from annotated_types import Interval, MinLen
 
 ChatRole = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "stop_text", "length"]
-"""How a reply ended: the model ended its turn (`stop`), a stop text of the sampling appeared, or may have where a
-server does not say which (`stop_text`), or `max_tokens` were drawn (`length`)."""
+"""The end of a reply. `stop`: the model ended its turn. `stop_text`: a stop sequence appeared, or may have appeared if
+a server does not say. `length`: `max_tokens` were drawn."""
 TurnStatus = Literal["ok", "failed"]
 Share = Annotated[float, Interval(ge=0, le=1)]
 LogProbability = Annotated[float, Interval(ge=-1e300, le=0)]
@@ -42,7 +42,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. The scenario's `sampling:` has these options with these bounds (`SamplingSpec`)."""
+    """Decoding settings. The scenario's `sampling:` has these options with these bounds (`SamplingSpec`)."""
 
     temperature: Annotated[float, Interval(ge=0, le=10)] = 1.0
     """Sampling temperature. 0 is greedy decoding."""
@@ -157,7 +157,7 @@ class Turn:
     """A finished turn: the prompt, the reply, and what this run derives from the reply.
 
     `key` is a hash of everything that shaped the text: messages, sampling, seed, model and adapter. `text`, `tokens`,
-    `finish_reason`, `usage` and `logprob` are the reply as the backend gave it; `replied` is False where it gave none.
+    `finish_reason`, `usage` and `logprob` are the reply of the backend; `replied` is False if it gave none.
     `answer` (None if nothing could be parsed), `confidence`, `status` and `error` are derived from the reply, by every
     run for itself. `error` says why the turn failed. For a turn that did not fail, it is a note, such as a stopped
     search.

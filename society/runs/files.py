@@ -70,7 +70,7 @@ def _topology_files(scenario: Scenario) -> Iterator[Path]:
 
 
 def read_questions(folder: Path) -> list[Item] | None:
-    """Return the evaluation questions of a run; None for one of an older version, which kept none.
+    """Return the evaluation questions of a run; None for a run of an older version, which stored none.
 
     Raises `RunFolderError` for a file that this program did not write.
     """

@@ -25,7 +25,7 @@ _PRESENT = {
     "1": {"turns": "*, chat AS messages, status = 'ok' OR text != '' AS replied", "examples": _EXAMPLES},
     "2": {"turns": "*, chat AS messages", "examples": _EXAMPLES},
 }
-"""The columns of today in the tables of an older version, as SQL; tables that are not named have not changed."""
+"""SQL for the present columns of the tables of an older version. Tables that are not listed have not changed."""
 READABLE = (*_PRESENT, VERSION)
 """Versions that this program reads."""
 RESUMABLE = ("2", VERSION)

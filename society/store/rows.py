@@ -3,9 +3,9 @@
 META        facts about the run by name: the scenario, versions, model hashes
 TEXTS       every text of a prompt once, by a hash of its contents
 TURNS       finished turns; a turn's prompt refers to TEXTS
-RESULTS     how each debate ended
+RESULTS     the outcome of each debate
 ADAPTERS    finished finetunings: one row for each adapter
-EXAMPLES    the turn that each training row comes from
+EXAMPLES    the origin of each training row: its turn and selection rule
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """How one debate ended. `verdicts` says for each distinct answer whether it is right."""
+    """The outcome of one debate. `verdicts` says for each distinct answer whether it is right."""
 
     iteration: int
     item: str

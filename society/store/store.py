@@ -1,4 +1,4 @@
-"""The SQLite file of a run: opened, written in grouped commits, and read.
+"""The SQLite file of a run, written in grouped commits.
 
 Turns that finish at the same moment are committed together before any of them is returned. So a killed process loses
 nothing that anything depended on; a power cut may lose the last moments, never consistency.

@@ -29,7 +29,7 @@ encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, defaul
 
 @dataclass(frozen=True)
 class Codec:
-    """How a column holds values: its SQL type, its constraint in SQL (or none), and the conversion each way.
+    """The storage of a column: its SQL type, its constraint in SQL (or none), and the conversion in both directions.
 
     None is stored as NULL and is never converted.
     """
