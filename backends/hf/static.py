@@ -77,6 +77,8 @@ class StaticBatch:
 
     def release(self) -> None:
         """Drop recorded steps and, where there are no rows, the cache. Both are made again when needed."""
+        if self.with_graphs:
+            torch.cuda.synchronize()  # a graph may be running
         self.graphs = Graphs() if self.with_graphs else None
         self.stale = True
         """Whether the inputs of a step belong to other rows than the present ones."""
@@ -264,6 +266,7 @@ class StaticBatch:
         """Drop recorded steps whose tensors have moved: all, or those with a stack of adapters."""
         if self.graphs is None:
             return
+        torch.cuda.synchronize()  # a graph may be running
         if stack is None:
             self.graphs = Graphs()
             return
