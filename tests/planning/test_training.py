@@ -88,8 +88,11 @@ def test_lora_holds_no_gradients_of_the_base() -> None:
 
 BENCHMARK = {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 49152}
 ONE_BILLION = BENCHMARK | {
-    "hidden_size": 2048, "num_hidden_layers": 20, "intermediate_size": 8192, "tie_word_embeddings": True,
-}  # fmt: skip
+    "hidden_size": 2048,
+    "num_hidden_layers": 20,
+    "intermediate_size": 8192,
+    "tie_word_embeddings": True,
+}
 EIGHT_BILLION = BENCHMARK | {"hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336}
 
 
