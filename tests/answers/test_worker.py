@@ -86,6 +86,7 @@ def test_undecided_depends_on_the_steps_of_a_question_alone(monkeypatch: pytest.
         worker._counted(judge, 600)
 
 
+@pytest.mark.needs("math_verify")
 def test_mathematics_on_a_slow_machine_is_as_on_a_fast_one() -> None:
     """Verdicts of a child whose quick limit is far below the time of any request."""
     code = (

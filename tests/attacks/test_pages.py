@@ -156,6 +156,7 @@ def ask(url: str, path: str, method: str = "GET", **headers: str) -> http.client
     return response
 
 
+@pytest.mark.needs("uvicorn", "starlette")
 def test_the_view_serves_nobody_but_its_own_page(done: Run) -> None:
     with serving(done.folder) as url:
         place = urlsplit(url)

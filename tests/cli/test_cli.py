@@ -161,6 +161,7 @@ def test_check_counts_scenarios_and_not_files(tmp_path: Path, capsys: pytest.Cap
     assert said.out.count("base.yaml:1:10:") == 1
 
 
+@pytest.mark.needs("matplotlib")
 def test_plan_draw_and_sweep(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", path, "--picture", str(tmp_path / "plan.svg")]) == 0
     assert "30 calls" in capsys.readouterr().out

@@ -55,6 +55,7 @@ def repeat_as_iteration(made: Run, number: int) -> None:
     db.close()
 
 
+@pytest.mark.needs("matplotlib")
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])
 def test_every_form(made: Run, tmp_path: Path, form: str) -> None:
     assert main(["plot", str(made.folder), "-o", str(tmp_path / "out"), "--format", form]) == 0

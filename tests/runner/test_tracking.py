@@ -70,6 +70,7 @@ def test_tensorboard_reads_what_was_logged(scenario: Callable[..., Scenario], tm
     assert told[-1][1] == pytest.approx(sum(result.correct for result in done.results()) / 12)
 
 
+@pytest.mark.needs("tensorboard")
 def test_the_command_line_tracks(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
     scenario(TEXT)
     arguments = ["run", str(tmp_path / "scenario.yaml"), "--out", str(tmp_path / "run")]

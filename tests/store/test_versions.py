@@ -79,8 +79,8 @@ def test_an_old_store_is_read_and_not_written(tmp_path: Path) -> None:
         ["show", "OLD", "--item", "1"],
         ["report", "OLD", "-o", "OUT.html"],
         ["compare", "OLD", "OTHER"],
-        ["export", "OLD", "--to", "OUT"],
-        ["plot", "OLD", "-o", "OUT"],
+        pytest.param(["export", "OLD", "--to", "OUT"], marks=pytest.mark.needs("pandas", "pyarrow")),
+        pytest.param(["plot", "OLD", "-o", "OUT"], marks=pytest.mark.needs("matplotlib")),
     ],
 )
 def test_commands_that_read_runs_read_old_ones(
