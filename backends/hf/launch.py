@@ -109,11 +109,16 @@ def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[str]]]:
 def make_environment(rank: int, count: int) -> dict[str, str]:
     """Return the environment variables that torch.distributed expects from a launcher."""
     return {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK,
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "GLOO_SOCKET_IFNAME": LOOPBACK,
+        "NCCL_SOCKET_IFNAME": LOOPBACK,
         "OMP_NUM_THREADS": str(max(torch.get_num_threads() // count, 1)),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }  # fmt: skip
+    }
 
 
 def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:

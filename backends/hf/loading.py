@@ -179,9 +179,14 @@ def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "n
         options["device_map"] = {"": device}
     auto: Any = AutoModelForCausalLM
     model, found = auto.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-        output_loading_info=True, **options,
-    )  # fmt: skip
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+        **options,
+    )
     _check_complete(folder, found)
     _check_layers(model.config, bool(getattr(model, "_is_stateful", False)))
     return (model if options else model.to(device)).eval()
@@ -231,7 +236,9 @@ def _eos_ids(folder: Path) -> list[int]:
     else:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     eos = config.eos_token_id
-    return list(eos) if isinstance(eos, list) else [] if eos is None else [eos]
+    if isinstance(eos, list):
+        return list(eos)
+    return [] if eos is None else [eos]
 
 
 def _check_complete(folder: Path, found: Mapping[str, Any]) -> None:

@@ -57,9 +57,11 @@ def _together(folder: Path, rank: int) -> Iterator[None]:
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(
-        "cuda:nccl,cpu:gloo" if cuda else "gloo", init_method=f"file://{folder / STORE}", rank=rank,
+        "cuda:nccl,cpu:gloo" if cuda else "gloo",
+        init_method=f"file://{folder / STORE}",
+        rank=rank,
         world_size=int(os.environ["WORLD_SIZE"]),
-    )  # fmt: skip
+    )
     yield
     dist.destroy_process_group()  # not after an error: the others are waiting, not leaving
 

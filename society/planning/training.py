@@ -126,7 +126,7 @@ def estimate(
     batch = settings.batch_size * min(longest or settings.max_length, settings.max_length)
     kept, shown = _activations(sizes, settings)
     logits = min(batch * sizes.vocabulary, LOGITS) * LOGIT_BYTES
-    layer = sizes.per_layer * (4 if full else 2) if gpus > 1 else 0  # one layer is gathered during its computation
+    layer = sizes.per_layer * (4 if full else 2) * int(gpus > 1)  # one layer is gathered during its computation
     activations = batch * kept + logits + layer
     factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
     utilization = COMPILED_UTILIZATION if settings.compile else UTILIZATION
