@@ -125,6 +125,15 @@ def test_messages_name_keys_that_exist(module: Path) -> None:
     assert not [f"{module}:{line} {key}" for line, key in wrong if key not in NAMES_OF_CODE]
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_code_is_spelled_out(module: Path) -> None:
+    """No conditional expression is within another one, and no code is formatted by hand."""
+    conditionals = [node for node in ast.walk(parse(module)) if isinstance(node, ast.IfExp)]
+    inner = [node.lineno for outer in conditionals for node in ast.walk(outer) if isinstance(node, ast.IfExp)]
+    assert len(inner) == len(conditionals), f"{module}: {inner}"
+    assert "# fmt: skip" not in module.read_text("utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_pages_name_keys_that_exist(page: Path) -> None:
     spans = re.findall(r"`([^`\n]+)`", page.read_text("utf-8"))
