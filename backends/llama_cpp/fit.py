@@ -21,7 +21,7 @@ MARGIN = 1.05
 
 
 def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
-    """Return the configuration with the context and the slots that the scenario needs, where it leaves them open.
+    """Return the configuration with the context and the slots that the scenario needs, if it leaves them open.
 
     Raises `InputError` when they do not fit into memory.
     """

@@ -79,7 +79,7 @@ class OpenAI(BackendConfig):
     def fitted(self, demand: Demand, adapters: Sequence[Path]) -> OpenAI:
         """Return the configuration with the server's context.
 
-        Raises `InputError` where the server counts tokens and the scenario's longest prompt does not fit.
+        Raises `InputError` if the server counts tokens and the scenario's longest prompt does not fit.
         """
         from backends.openai.counting import fit
 

@@ -48,7 +48,7 @@ def count_tokens(config: OpenAI, answer: int) -> Iterator[Count | None]:
 
 
 def fit(config: OpenAI, demand: Demand) -> OpenAI:
-    """Return the configuration with the server's context. Raises `InputError` where the longest prompt does not fit."""
+    """Return the configuration with the server's context. Raises `InputError` if the longest prompt does not fit."""
     try:
         served = asyncio.run(_look(config))
     except SocietyError:
