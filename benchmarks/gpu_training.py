@@ -44,9 +44,18 @@ WIDTHS = {
     "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
 }
 TABLE = (
-    "1b:full", "1b:full:compile", "1b:plain-full", "1b:lora", "1b:lora:compile", "1b:plain-lora", "8b:lora",
-    "8b:lora:compile", "8b:plain-lora", "8b/8:full", "turns:1b",
-)  # fmt: skip
+    "1b:full",
+    "1b:full:compile",
+    "1b:plain-full",
+    "1b:lora",
+    "1b:lora:compile",
+    "1b:plain-lora",
+    "8b:lora",
+    "8b:lora:compile",
+    "8b:plain-lora",
+    "8b/8:full",
+    "turns:1b",
+)
 HEAD = "| model | how | tokens/s | of peak | peak GiB | planned GiB | first step s | s a step | losses |\n"
 
 
@@ -94,9 +103,14 @@ def make_model(size: str) -> Any:
         widths["num_hidden_layers"] = int(size.partition("/")[2])
     heads = (4, 2) if size == "tiny" else (32, 8)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, max_position_embeddings=8192, num_attention_heads=heads[0], num_key_value_heads=heads[1],
-        tie_word_embeddings=not size.startswith("8b"), pad_token_id=2, **widths,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        max_position_embeddings=8192,
+        num_attention_heads=heads[0],
+        num_key_value_heads=heads[1],
+        tie_word_embeddings=not size.startswith("8b"),
+        pad_token_id=2,
+        **widths,
+    )
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
@@ -175,11 +189,22 @@ def train_plainly(variant: Variant, model: Any, rows: list[tuple[list[int], int]
     whole = model.float().requires_grad_(True) if variant.full else add_lora(model)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            folder, num_train_epochs=1, per_device_train_batch_size=settings.batch_size, learning_rate=settings.rate,
-            gradient_accumulation_steps=settings.accumulation, report_to=[], save_strategy="no", logging_steps=1,
-            disable_tqdm=True, remove_unused_columns=False, seed=1, bf16=True, use_cpu=not CUDA,
-            lr_scheduler_type="cosine", weight_decay=0.0,
-        )  # fmt: skip
+            folder,
+            num_train_epochs=1,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.rate,
+            gradient_accumulation_steps=settings.accumulation,
+            report_to=[],
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            seed=1,
+            bf16=True,
+            use_cpu=not CUDA,
+            lr_scheduler_type="cosine",
+            weight_decay=0.0,
+        )
         data: Any = rows
         trainer = Same(whole, arguments, train_dataset=data, callbacks=[Stamp()])
         trainer.remove_callback(PrinterCallback)

@@ -98,11 +98,13 @@ def make_requests(count: int, tokens: int, adapters: list[str | None]) -> list[G
     sampling = Sampling(0.8, max_tokens=tokens)
     return [
         GenerateRequest(
-            (ChatMessage("user", f"Tell me a long story about the sea, chapter {i}."),), sampling, i,
+            (ChatMessage("user", f"Tell me a long story about the sea, chapter {i}."),),
+            sampling,
+            i,
             adapters[i % len(adapters)],
         )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 async def measure(options: argparse.Namespace) -> tuple[dict[tuple[int, str], list[Meter]], float, str]:
@@ -151,15 +153,23 @@ def report(found: dict[tuple[int, str], list[Meter]], copied: float, device: str
         speed = statistics.median(m.tokens / m.seconds for m in meters)
         read = statistics.median(m.read / m.seconds for m in meters)
         lines.append(f"| {size} | {name} | {speed:.0f} | {read / 1e9:.1f} | {read / copied:.0%} |")
-    return "\n".join([
-        "# hf backend: tokens/s and memory bandwidth", "",
-        f"{options.model} in {options.dtype} on {device}, {options.tokens} tokens each, temperature 0.8; LoRA of rank "
-        f"{RANK} on all linear layers. Medians of {REPETITIONS} interleaved repetitions, prompts not counted. Bytes "
-        "read are those that a step cannot do without: weights, adapters in use, keys and values; a large copy moves "
-        f"{copied / 1e9:.1f} GB/s here.", "",
-        "| sequences | weights | tokens/s | GB/s read | share of a copy's |", "|---|---|---|---|---|",
-        *lines, "", describe_machine(), "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# hf backend: tokens/s and memory bandwidth",
+            "",
+            f"{options.model} in {options.dtype} on {device}, {options.tokens} tokens each, temperature 0.8; "
+            f"LoRA of rank {RANK} on all linear layers. Medians of {REPETITIONS} interleaved repetitions, prompts not "
+            "counted. Bytes read are those that a step cannot do without: weights, adapters in use, keys and values; "
+            f"a large copy moves {copied / 1e9:.1f} GB/s here.",
+            "",
+            "| sequences | weights | tokens/s | GB/s read | share of a copy's |",
+            "|---|---|---|---|---|",
+            *lines,
+            "",
+            describe_machine(),
+            "",
+        ]
+    )
 
 
 def main() -> None:

@@ -41,10 +41,32 @@ KINDS = {
     "casts and copies": ("copy_", "_to_copy", "cat", "contiguous", "clone", "index", "embedding", "gather"),
     "optimiser and norm of gradients": ("_fused_adamw_", "_foreach", "linalg_vector_norm", "Optimizer", "zero_"),
     "element-wise": (
-        "mul", "add", "sub", "div", "neg", "pow", "rsqrt", "mean", "sum", "silu", "softmax", "where", "fill_", "exp",
-        "log_softmax", "masked", "sigmoid", "nll_loss", "cos", "sin", "eq", "le", "ne", "bitwise",
+        "mul",
+        "add",
+        "sub",
+        "div",
+        "neg",
+        "pow",
+        "rsqrt",
+        "mean",
+        "sum",
+        "silu",
+        "softmax",
+        "where",
+        "fill_",
+        "exp",
+        "log_softmax",
+        "masked",
+        "sigmoid",
+        "nll_loss",
+        "cos",
+        "sin",
+        "eq",
+        "le",
+        "ne",
+        "bitwise",
     ),
-}  # fmt: skip
+}
 """Operators of torch by how their names begin; everything else is bookkeeping."""
 
 

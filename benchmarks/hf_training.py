@@ -59,10 +59,21 @@ def train_plainly(loaded: Any, rows: list[tuple[list[int], int]], folder: str) -
     lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(loaded.model, lora)
     arguments = TrainingArguments(
-        folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=2e-4, lr_scheduler_type="constant",
-        report_to=[], save_strategy="no", logging_steps=1, logging_strategy="steps", disable_tqdm=True,
-        remove_unused_columns=False, dataloader_pin_memory=False, seed=1, weight_decay=0.0,
-    )  # fmt: skip
+        folder,
+        num_train_epochs=1,
+        per_device_train_batch_size=BATCH,
+        learning_rate=2e-4,
+        lr_scheduler_type="constant",
+        report_to=[],
+        save_strategy="no",
+        logging_steps=1,
+        logging_strategy="steps",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        seed=1,
+        weight_decay=0.0,
+    )
     data: Any = [{"ids": ids, "start": start} for ids, start in rows]
     trainer = Trainer(model, arguments, lambda batch: collate([(r["ids"], r["start"]) for r in batch]), data)
     trainer.remove_callback(PrinterCallback)

@@ -36,58 +36,194 @@ Tensor = tuple[tuple[int, ...], int]
 Model = tuple[list[Entry], dict[str, Tensor]]
 
 MODULES = [
-    "asyncio", "concurrent.futures.thread", "gguf", "llama_cpp", "society.planning.demand", "backends.contract",
+    "asyncio",
+    "concurrent.futures.thread",
+    "gguf",
+    "llama_cpp",
+    "society.planning.demand",
+    "backends.contract",
     *(f"backends.llama_cpp.{name}" for name in ("backend", "chat", "convert", "fit", "native", "sampling", "sizes")),
-]  # fmt: skip
+]
 LETTERS = [chr(c) for c in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
 TOKENS = [*LETTERS, "th", "he", "<|end|>", "<|user|>", "<|assistant|>"]
 SIZE = len(TOKENS)
 SCALARS = {
-    "uint8": (0, "<B"), "int8": (1, "<b"), "uint16": (2, "<H"), "int16": (3, "<h"), "uint32": (4, "<I"),
-    "int32": (5, "<i"), "float32": (6, "<f"), "bool": (7, "<?"), "uint64": (10, "<Q"), "int64": (11, "<q"),
+    "uint8": (0, "<B"),
+    "int8": (1, "<b"),
+    "uint16": (2, "<H"),
+    "int16": (3, "<h"),
+    "uint32": (4, "<I"),
+    "int32": (5, "<i"),
+    "float32": (6, "<f"),
+    "bool": (7, "<?"),
+    "uint64": (10, "<Q"),
+    "int64": (11, "<q"),
     "float64": (12, "<d"),
-}  # fmt: skip
+}
 KINDS = [*SCALARS, *(f"{kind}s" for kind in SCALARS), "string", "strings"]
-NUMBERS = [*range(9), 15, 16, 17, 31, 32, 33, 63, 64, 127, 128, 255, 256, SIZE - 1, SIZE, SIZE + 1, 512, 513, 4096,
-           65_536, 1 << 20, (1 << 27) - 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1]  # fmt: skip
+NUMBERS = [
+    *range(9),
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    64,
+    127,
+    128,
+    255,
+    256,
+    SIZE - 1,
+    SIZE,
+    SIZE + 1,
+    512,
+    513,
+    4096,
+    65_536,
+    1 << 20,
+    (1 << 27) - 1,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+]
 FLOATS = [0.0, -0.0, -1.0, 1e-45, 1e38, math.inf, math.nan, 1e4]
-STRINGS = ["", "llama", "bert", "gpt2", "t5", "rwkv", "no_vocab", "none", "plamo2", "x" * 3000, "default", "llama-bpe",
-           "tekken", "gpt-4o", "{{ x }}", "qwen2", "yarn", "linear"]  # fmt: skip
+STRINGS = [
+    "",
+    "llama",
+    "bert",
+    "gpt2",
+    "t5",
+    "rwkv",
+    "no_vocab",
+    "none",
+    "plamo2",
+    "x" * 3000,
+    "default",
+    "llama-bpe",
+    "tekken",
+    "gpt-4o",
+    "{{ x }}",
+    "qwen2",
+    "yarn",
+    "linear",
+]
 PIECES = ["", "a", "x" * 5000, "\0", "\ufffd", "th", "  ", " a", "a ", "a b c", "<0x41>", "\U0001f600", "\u2581"]
-ARCHITECTURES = ["qwen2", "gemma3", "phi3", "mamba", "rwkv6", "bert", "t5", "falcon", "gpt2", "mpt", "deepseek2",
-                 "clip", "granite", "olmo2", "gpt-oss", "qwen3moe", "llama4", "nonsense"]  # fmt: skip
-MORE = [f"llama.{name}" for name in (
-    "expert_count", "expert_used_count", "attention.key_length", "attention.value_length", "rope.scaling.type",
-    "rope.scaling.factor", "attention.sliding_window", "attention.causal", "pooling_type", "logit_scale",
-    "leading_dense_block_count", "expert_shared_count", "attention.layer_norm_epsilon", "rope.dimension_sections",
-    "attention.clamp_kqv", "final_logit_softcapping", "embedding_length_out",
-)] + [f"tokenizer.ggml.{name}" for name in (
-    "scores", "precompiled_charsmap", "unknown_token_id", "eot_token_id", "fim_pre_token_id", "add_eos_token",
-    "add_space_prefix", "remove_extra_whitespaces", "seperator_token_id", "mask_token_id", "eog_token_ids",
-)] + ["general.alignment", "split.count", "split.no", "split.tensors.count", "quantize.imatrix.file"]  # fmt: skip
-TENSORS = ["output.weight", "blk.1.attn_q.weight", "rope_freqs.weight", "blk.0.attn_q.bias", "output_norm.bias",
-           "blk.0.ffn_gate_inp.weight", "token_types.weight", "nonsense"]  # fmt: skip
+ARCHITECTURES = [
+    "qwen2",
+    "gemma3",
+    "phi3",
+    "mamba",
+    "rwkv6",
+    "bert",
+    "t5",
+    "falcon",
+    "gpt2",
+    "mpt",
+    "deepseek2",
+    "clip",
+    "granite",
+    "olmo2",
+    "gpt-oss",
+    "qwen3moe",
+    "llama4",
+    "nonsense",
+]
+MORE = (
+    [
+        f"llama.{name}"
+        for name in (
+            "expert_count",
+            "expert_used_count",
+            "attention.key_length",
+            "attention.value_length",
+            "rope.scaling.type",
+            "rope.scaling.factor",
+            "attention.sliding_window",
+            "attention.causal",
+            "pooling_type",
+            "logit_scale",
+            "leading_dense_block_count",
+            "expert_shared_count",
+            "attention.layer_norm_epsilon",
+            "rope.dimension_sections",
+            "attention.clamp_kqv",
+            "final_logit_softcapping",
+            "embedding_length_out",
+        )
+    ]
+    + [
+        f"tokenizer.ggml.{name}"
+        for name in (
+            "scores",
+            "precompiled_charsmap",
+            "unknown_token_id",
+            "eot_token_id",
+            "fim_pre_token_id",
+            "add_eos_token",
+            "add_space_prefix",
+            "remove_extra_whitespaces",
+            "seperator_token_id",
+            "mask_token_id",
+            "eog_token_ids",
+        )
+    ]
+    + ["general.alignment", "split.count", "split.no", "split.tensors.count", "quantize.imatrix.file"]
+)
+TENSORS = [
+    "output.weight",
+    "blk.1.attn_q.weight",
+    "rope_freqs.weight",
+    "blk.0.attn_q.bias",
+    "output_norm.bias",
+    "blk.0.ffn_gate_inp.weight",
+    "token_types.weight",
+    "nonsense",
+]
 
 
 def sound() -> Model:
     """Return a model that llama.cpp loads: two heads, one layer, a vocabulary of bytes."""
-    settings = {"context_length": 64, "embedding_length": 32, "block_count": 1, "feed_forward_length": 32,
-                "attention.head_count": 2, "attention.head_count_kv": 1, "rope.dimension_count": 16,
-                "vocab_size": SIZE}  # fmt: skip
+    settings = {
+        "context_length": 64,
+        "embedding_length": 32,
+        "block_count": 1,
+        "feed_forward_length": 32,
+        "attention.head_count": 2,
+        "attention.head_count_kv": 1,
+        "rope.dimension_count": 16,
+        "vocab_size": SIZE,
+    }
     entries: list[Entry] = [
-        ("general.architecture", "string", "llama"), ("general.file_type", "uint32", 0),
+        ("general.architecture", "string", "llama"),
+        ("general.file_type", "uint32", 0),
         *((f"llama.{name}", "uint32", value) for name, value in settings.items()),
-        ("llama.rope.freq_base", "float32", 1e4), ("llama.attention.layer_norm_rms_epsilon", "float32", 1e-5),
-        ("tokenizer.ggml.model", "string", "gpt2"), ("tokenizer.ggml.pre", "string", "smollm"),
-        ("tokenizer.ggml.tokens", "strings", TOKENS), ("tokenizer.ggml.merges", "strings", ["t h", "h e"]),
+        ("llama.rope.freq_base", "float32", 1e4),
+        ("llama.attention.layer_norm_rms_epsilon", "float32", 1e-5),
+        ("tokenizer.ggml.model", "string", "gpt2"),
+        ("tokenizer.ggml.pre", "string", "smollm"),
+        ("tokenizer.ggml.tokens", "strings", TOKENS),
+        ("tokenizer.ggml.merges", "strings", ["t h", "h e"]),
         ("tokenizer.ggml.token_type", "int32s", [1] * (SIZE - 3) + [3] * 3),
-        ("tokenizer.ggml.bos_token_id", "uint32", SIZE - 3), ("tokenizer.ggml.eos_token_id", "uint32", SIZE - 3),
-        ("tokenizer.ggml.padding_token_id", "uint32", 0), ("tokenizer.ggml.add_bos_token", "bool", False),
+        ("tokenizer.ggml.bos_token_id", "uint32", SIZE - 3),
+        ("tokenizer.ggml.eos_token_id", "uint32", SIZE - 3),
+        ("tokenizer.ggml.padding_token_id", "uint32", 0),
+        ("tokenizer.ggml.add_bos_token", "bool", False),
         ("tokenizer.chat_template", "string", "{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}"),
-    ]  # fmt: skip
+    ]
     square, half, row = (32, 32), (32, 16), (32,)
-    layer = {"attn_norm": row, "attn_q": square, "attn_k": half, "attn_v": half, "attn_output": square,
-             "ffn_norm": row, "ffn_gate": square, "ffn_up": square, "ffn_down": square}  # fmt: skip
+    layer = {
+        "attn_norm": row,
+        "attn_q": square,
+        "attn_k": half,
+        "attn_v": half,
+        "attn_output": square,
+        "ffn_norm": row,
+        "ffn_gate": square,
+        "ffn_up": square,
+        "ffn_down": square,
+    }
     shapes = {"token_embd.weight": (32, SIZE), "output_norm.weight": row}
     shapes |= {f"blk.0.{name}.weight": shape for name, shape in layer.items()}
     return entries, {name: (shape, 0) for name, shape in shapes.items()}

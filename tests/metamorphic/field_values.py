@@ -117,10 +117,12 @@ def _ballots(kind: str) -> Place:
     spec = {
         **BASE,
         "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}},
-        "phases": [BASE["phases"][0], {"name": "close", "agents": ["ann", "cat"], "bind": {
-            "ann": {"role": "voter"}, "cat": {"role": "voter"}}}],
+        "phases": [
+            BASE["phases"][0],
+            {"name": "close", "agents": ["ann", "cat"], "bind": {"ann": {"role": "voter"}, "cat": {"role": "voter"}}},
+        ],
         "roles": {**BASE["roles"], "voter": {"prompt": "vote {% for c in candidates %}{{ c.answer }} {% endfor %}"}},
-    }  # fmt: skip
+    }
     return at("decision", spec=spec, kind=kind)
 
 
@@ -159,8 +161,12 @@ RAY = {"kind": "ray", "address": "local"}
 VIEW = at("phases", 0, "edges")
 PLACES: dict[str, Sequence[Place]] = {
     "Scenario": (at(),),
-    "SamplingSpec": (at("sampling"), at("roles", "solver", "sampling"), at("agents", "ann", "sampling"),
-                     at("phases", 0, "bind", "ann", "sampling")),
+    "SamplingSpec": (
+        at("sampling"),
+        at("roles", "solver", "sampling"),
+        at("agents", "ann", "sampling"),
+        at("phases", 0, "bind", "ann", "sampling"),
+    ),
     "RoleSpec": (at("roles", "solver"),),
     "AgentSpec": (at("agents", "ann"),),
     "Binding": (at("phases", 0, "bind", "ann"),),
@@ -231,7 +237,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Resample": (_controller("resample"),),
     "Drop": (_controller("drop", p=0.3),),
     "Prune": (_controller("prune", ranker="bob", keep=2),),
-}  # fmt: skip
+}
 """By the name of a model, where it stands in scenarios."""
 
 

@@ -30,11 +30,15 @@ IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """A folder for thousands of short runs: in memory where the system has one, as a disk takes most of their time."""
 QUESTIONS = [
     {
-        "id": f"q{i}", "question": f"What is {i} + {i + 1}?", "answer": i % 3, "solution": f"So it is {i % 3}.",
-        "options": ["1", "3", "7"], "topic": i % 2,
+        "id": f"q{i}",
+        "question": f"What is {i} + {i + 1}?",
+        "answer": i % 3,
+        "solution": f"So it is {i % 3}.",
+        "options": ["1", "3", "7"],
+        "topic": i % 2,
     }
     for i in range(8)
-]  # fmt: skip
+]
 GRAPH = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">
 <node id="0"/><node id="1"/><node id="2"/><node id="3"/><edge source="{0}" target="{1}"/><edge source="1" target="2"/>
 </graph></graphml>"""

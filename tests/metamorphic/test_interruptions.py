@@ -126,9 +126,17 @@ def test_killed_at_a_turn_nothing_is_lost_and_nothing_is_made_twice(spec: Spec, 
             assert (counter.replayed, counter.fresh) == (kept, turns - kept)
 
 
-@relation(12, spec=worlds(), tuned=st.fixed_dictionaries({
-    "concurrency": st.integers(1, 9), "timeout": st.sampled_from([50, 1000.5]), "delay": st.sampled_from([0.0, 3.5]),
-}))  # fmt: skip
+@relation(
+    12,
+    spec=worlds(),
+    tuned=st.fixed_dictionaries(
+        {
+            "concurrency": st.integers(1, 9),
+            "timeout": st.sampled_from([50, 1000.5]),
+            "delay": st.sampled_from([0.0, 3.5]),
+        }
+    ),
+)
 def test_a_resumed_run_may_be_tuned_otherwise(spec: Spec, tuned: dict[str, float]) -> None:
     with workplace() as folder:
         scenario = load(spec, folder)

@@ -66,9 +66,19 @@ def asking(spec: Spec, prompt: str) -> Spec:
     return {**spec, "roles": roles}
 
 
-@relation(40, spec=worlds(faults=True), prompt=st.sampled_from(NAMELESS), names=st.sampled_from([
-    ("bob", "ann"), ("zed", "ann"), ("x", "yy"), ("ann-b", "ann-a"),
-]))  # fmt: skip
+@relation(
+    40,
+    spec=worlds(faults=True),
+    prompt=st.sampled_from(NAMELESS),
+    names=st.sampled_from(
+        [
+            ("bob", "ann"),
+            ("zed", "ann"),
+            ("x", "yy"),
+            ("ann-b", "ann-a"),
+        ]
+    ),
+)
 def test_renaming_agents_renames_results(spec: Spec, prompt: str, names: tuple[str, str]) -> None:
     def rename(agent: str) -> str:
         group, dash, number = agent.partition("-")

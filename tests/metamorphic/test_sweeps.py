@@ -127,10 +127,14 @@ def test_another_run_to_reuse_changes_nothing(specs: tuple[Spec, Spec]) -> None:
 def test_sweeps_do_take_over_what_they_share(seeded: bool) -> None:
     """Otherwise the relations above would hold for no reason."""
     spec = {
-        "version": 1, "name": "shared", "task": {"kind": "arithmetic", "form": "a+b", "limit": 2},
+        "version": 1,
+        "name": "shared",
+        "task": {"kind": "arithmetic", "form": "a+b", "limit": 2},
         "backends": {"one": {"kind": "scripted", "rules": [{"choose": REPLIES}]}},
-        "roles": {"role0": {"prompt": PROMPTS[0]}}, "agents": {"ann": {"count": 2}}, "phases": [{"name": "talk"}],
-    }  # fmt: skip
+        "roles": {"role0": {"prompt": PROMPTS[0]}},
+        "agents": {"ann": {"count": 2}},
+        "phases": [{"name": "talk"}],
+    }
     with workplace() as folder:
         variants = swept(spec, ["task.answer.extract=[boxed],[last_number]"], folder, Manner(seeded=seeded))
         assert [variant.run.count_reused() for variant in variants] == [0, 4]

@@ -39,9 +39,16 @@ def plain(models: Models) -> dict[str, Any]:
         return spoken(run(load(debating(models[0], batch=1), folder, "concurrency=1"), folder / "run"))
 
 
-@relation(5, tuned=st.fixed_dictionaries({
-    "batch": st.integers(2, 9), "cache_tokens": st.sampled_from([256, 65536]), "concurrency": st.integers(1, 4),
-}))  # fmt: skip
+@relation(
+    5,
+    tuned=st.fixed_dictionaries(
+        {
+            "batch": st.integers(2, 9),
+            "cache_tokens": st.sampled_from([256, 65536]),
+            "concurrency": st.integers(1, 4),
+        }
+    ),
+)
 def test_batches_and_concurrency_change_no_text(models: Models, plain: dict[str, Any], tuned: dict[str, int]) -> None:
     concurrency = tuned.pop("concurrency")
     with workplace() as folder:

@@ -83,10 +83,14 @@ def test_the_folder_and_the_name_of_the_file_mean_nothing(spec: Spec, luck: Rand
 def test_the_order_of_agents_does_mean_something(schedule: str) -> None:
     """Agents speak and are read in their order, so another order is another run."""
     spec = {
-        "version": 1, "name": "two", "task": {"kind": "arithmetic", "limit": 1},
-        "backends": {"one": {"kind": "scripted"}}, "roles": {"only": {"prompt": "{{ question }}"}},
-        "agents": {"ann": {}, "bob": {}}, "phases": [{"name": "talk", "topology": "complete", "schedule": schedule}],
-    }  # fmt: skip
+        "version": 1,
+        "name": "two",
+        "task": {"kind": "arithmetic", "limit": 1},
+        "backends": {"one": {"kind": "scripted"}},
+        "roles": {"only": {"prompt": "{{ question }}"}},
+        "agents": {"ann": {}, "bob": {}},
+        "phases": [{"name": "talk", "topology": "complete", "schedule": schedule}],
+    }
     with workplace() as folder:
         marks = [
             fingerprint(defining(load({**spec, "agents": {name: {} for name in names}}, folder)))

@@ -48,11 +48,13 @@ def rules(faults: bool) -> st.SearchStrategy[list[dict[str, Any]]]:
     choose = st.lists(kinds(REPLIES), min_size=2, max_size=5, unique=True).map(lambda said: {"choose": said})
     solve = st.floats(0, 1).map(lambda skill: {"calculate": {"skill": round(skill, 2), "wrong": "spread"}})
     asked = kinds(["7", "\\d", "A|B"]).map(lambda seen: {"when": seen, "say": "As you say: \\boxed{3}"})
-    fault = kinds([
-        {"fail": {"kind": "error", "rate": 0.15}},
-        {"fail": {"kind": "transient", "rate": 0.5, "times": 1}},
-        {"fail": {"kind": "empty", "rate": 0.2}},
-    ])  # fmt: skip
+    fault = kinds(
+        [
+            {"fail": {"kind": "error", "rate": 0.15}},
+            {"fail": {"kind": "transient", "rate": 0.5, "times": 1}},
+            {"fail": {"kind": "empty", "rate": 0.2}},
+        ]
+    )
     first = st.lists(st.one_of(asked, fault) if faults else asked, max_size=2)
     return st.builds(lambda before, last: [*before, last], first, st.one_of(choose, choose, solve))
 
@@ -62,10 +64,12 @@ def samplings() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {},
         optional={
-            "temperature": kinds([0, 0.5, 1.3]), "top_p": kinds([0.5, 1.0]), "max_tokens": st.integers(3, 40),
+            "temperature": kinds([0, 0.5, 1.3]),
+            "top_p": kinds([0.5, 1.0]),
+            "max_tokens": st.integers(3, 40),
             "stop": kinds([["really"], ["; ", "is"]]),
         },
-    )  # fmt: skip
+    )
 
 
 def roles() -> st.SearchStrategy[dict[str, Any]]:
@@ -73,10 +77,12 @@ def roles() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {"prompt": kinds(PROMPTS)},
         optional={
-            "system": kinds(["You are {{ name }}{{ persona }}.", "Be brief."]), "memory": st.integers(0, 2),
-            "confidence": kinds(["none", "stated", "logprob"]), "sampling": samplings(),
+            "system": kinds(["You are {{ name }}{{ persona }}.", "Be brief."]),
+            "memory": st.integers(0, 2),
+            "confidence": kinds(["none", "stated", "logprob"]),
+            "sampling": samplings(),
         },
-    )  # fmt: skip
+    )
 
 
 def topologies(speakers: int, forward: bool) -> st.SearchStrategy[Any]:
@@ -98,26 +104,31 @@ def phases(draw: st.DrawFn, name: str, names: list[str], controllers: bool = Tru
     gates = st.lists(kinds(["answered", "differs", {"kind": "similarity", "below": 0.95}]), max_size=1)
     edges = {"show": kinds(["full", "full", "answer"]), "window": st.integers(1, 2), "anonymous": st.booleans()}
     optional: dict[str, Any] = {
-        "order": kinds(orders), "speak": kinds(["always", "heard"]), "cap": st.integers(1, 2),
+        "order": kinds(orders),
+        "speak": kinds(["always", "heard"]),
+        "cap": st.integers(1, 2),
         "edges": st.fixed_dictionaries({}, optional=edges | {"gate": gates}),
         "stop": kinds([["consensus"], ["stability"], [{"kind": "budget", "turns": 5}]]),
         "bind": kinds([{draw(kinds(names)): {"persona": " of old", "sampling": {"temperature": 0.1}}}]),
-    }  # fmt: skip
+    }
     if controllers and not forward:
         optional["controllers"] = kinds([["resample"], [{"kind": "drop", "p": 0.4}]])
     fixed = {
-        "name": st.just(name), "schedule": st.just(schedule), "rounds": st.integers(1, 3),
+        "name": st.just(name),
+        "schedule": st.just(schedule),
+        "rounds": st.integers(1, 3),
         "topology": topologies(len(names), forward),
-    }  # fmt: skip
+    }
     return draw(st.fixed_dictionaries(fixed, optional=optional))
 
 
 def decisions(names: list[str], voting: bool = True) -> st.SearchStrategy[Any]:
     """How the society decides."""
     common: dict[str, Any] = {
-        "ties": kinds(["abstain", "first", "random"]), "unparsed": kinds(["abstain", "earlier", "veto", "exclude"]),
+        "ties": kinds(["abstain", "first", "random"]),
+        "unparsed": kinds(["abstain", "earlier", "veto", "exclude"]),
         "failed": kinds(["abstain", "exclude"]),
-    }  # fmt: skip
+    }
     plain = ["majority", "supermajority", "unanimity", "weighted", "trajectory"]
     counting = st.fixed_dictionaries({"kind": kinds(plain)}, optional=common)
     ballots = st.fixed_dictionaries({"kind": kinds(["approval", "borda", "ranked"])}, optional=common)
@@ -140,10 +151,19 @@ def worlds(draw: st.DrawFn, faults: bool = False) -> Spec:
     for spec in society.values():
         spec["role"], spec["backend"] = draw(kinds(list(asked))), draw(kinds(list(backends)))
     return {
-        "version": 1, "name": "world", "seed": draw(st.integers(0, 3)), "task": draw(tasks()), "backends": backends,
-        "roles": asked, "agents": society, "phases": played, "decision": draw(decisions(named, len(played) > 1)),
-        "sampling": draw(samplings()), "samples": draw(kinds([1, 1, 2])), "concurrency": draw(st.integers(1, 4)),
-    }  # fmt: skip
+        "version": 1,
+        "name": "world",
+        "seed": draw(st.integers(0, 3)),
+        "task": draw(tasks()),
+        "backends": backends,
+        "roles": asked,
+        "agents": society,
+        "phases": played,
+        "decision": draw(decisions(named, len(played) > 1)),
+        "sampling": draw(samplings()),
+        "samples": draw(kinds([1, 1, 2])),
+        "concurrency": draw(st.integers(1, 4)),
+    }
 
 
 def members(name: str, spec: Spec) -> list[str]:

@@ -234,9 +234,15 @@ def test_frozen_weights_are_cast_once_and_come_back(model):
 def test_losses_and_weights_are_those_of_the_plain_trainer(model, tmp_path, method, precision):
     rows = make_rows(24)
     settings = TrainSettings(
-        method=method, epochs=2, batch_size=3, accumulation=2, learning_rate=3e-3, precision=precision, warmup=0.2,
+        method=method,
+        epochs=2,
+        batch_size=3,
+        accumulation=2,
+        learning_rate=3e-3,
+        precision=precision,
+        warmup=0.2,
         weight_decay=0.1,
-    )  # fmt: skip
+    )
     ours, losses = make_trainable(model, method), []
     watch = Watch(lambda step, steps, loss, tokens: losses.append(loss), threading.Event())
     train_rows(*ours, rows, settings, 3, watch, Share())
@@ -268,12 +274,23 @@ def train_plainly(network: Any, rows: Any, settings: TrainSettings, folder: Path
             return DataLoader(rows, batch_sampler=batches, collate_fn=collate_masked)
 
     arguments = TrainingArguments(
-        str(folder), num_train_epochs=2, per_device_train_batch_size=3, gradient_accumulation_steps=2,
-        learning_rate=settings.rate, lr_scheduler_type="cosine", weight_decay=0.1, report_to=[], save_strategy="no",
-        logging_steps=1, disable_tqdm=True, remove_unused_columns=False, use_cpu=True, dataloader_pin_memory=False,
+        str(folder),
+        num_train_epochs=2,
+        per_device_train_batch_size=3,
+        gradient_accumulation_steps=2,
+        learning_rate=settings.rate,
+        lr_scheduler_type="cosine",
+        weight_decay=0.1,
+        report_to=[],
+        save_strategy="no",
+        logging_steps=1,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        use_cpu=True,
+        dataloader_pin_memory=False,
         bf16=settings.precision == "bfloat16",
         warmup_steps=int(0.2 * 8),
-    )  # fmt: skip
+    )
     trainer = Same(network, arguments, train_dataset=rows)
     trainer.remove_callback(PrinterCallback)
     trainer.train()

@@ -30,9 +30,14 @@ LORA = TrainSettings(
     epochs=2, batch_size=2, accumulation=2, learning_rate=1e-2, rank=4, precision="float32", schedule="constant"
 )
 FULL = TrainSettings(
-    method="full", epochs=2, batch_size=2, accumulation=2, learning_rate=1e-3, precision="float32",
+    method="full",
+    epochs=2,
+    batch_size=2,
+    accumulation=2,
+    learning_rate=1e-3,
+    precision="float32",
     gradient_checkpointing=True,
-)  # fmt: skip
+)
 COLOURS = ("red", "green", "blue", "one", "two", "three", "four", "cat", "dog")
 
 

@@ -41,8 +41,11 @@ def test_files_are_read_back_as_they_were_and_have_the_reported_hashes(tmp_path,
     monkeypatch.setattr(writing, "SHARD", shard)
     monkeypatch.setattr(writing, "BLOCK", 64)
     tensors = {
-        "b": torch.randn(7, 3).bfloat16(), "a": torch.randn(11, 13), "c": torch.tensor(3), "d": torch.randn(4, 5).t(),
-    }  # fmt: skip
+        "b": torch.randn(7, 3).bfloat16(),
+        "a": torch.randn(11, 13),
+        "c": torch.tensor(3),
+        "d": torch.randn(4, 5).t(),
+    }
     digests = write_weights(tensors, tmp_path)
     assert digests == {path.name: hash_file(path) for path in tmp_path.glob("*.safetensors")}
     found = dict(read_tensors(tmp_path))

@@ -14,29 +14,43 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|assistant|> {% endif %}"
 )
 EXPERTS = {
-    "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1,
-    "n_group": 1, "topk_group": 1, "n_shared_experts": 1,
-}  # fmt: skip
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "first_k_dense_replace": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "n_shared_experts": 1,
+}
 LATENT = {
-    "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "qk_nope_head_dim": 8,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "qk_nope_head_dim": 8,
     "num_key_value_heads": 4,
     "tie_word_embeddings": False,
-}  # fmt: skip
+}
 LONG_ROPE = {
-    "rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0] * 4,
+    "long_factor": [2.0] * 4,
     "original_max_position_embeddings": 32,
-}  # fmt: skip
+}
 ARCHITECTURES: dict[str, dict[str, object]] = {
     "llama": {},
     "qwen3": {"head_dim": 8},
     "gemma3_text": {
-        "head_dim": 8, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16,
+        "head_dim": 8,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 16,
         "query_pre_attn_scalar": 8,
     },
     "phi3": {"rope_parameters": LONG_ROPE, "original_max_position_embeddings": 32, "tie_word_embeddings": False},
     "deepseek_v3": EXPERTS | LATENT,
     "mixtral": {"num_local_experts": 4, "tie_word_embeddings": False},
-}  # fmt: skip
+}
 """What the tiny models of each kind differ in. Gemma 3 has two tables of rotary frequencies, Phi-3 one that depends on
 the length, DeepSeek a stored buffer in float32, Mixtral weights that transformers joins when it loads them."""
 CONTROLS = ["<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
@@ -61,12 +75,24 @@ def make_model(folder: Path, seed: int = 0, kind: str = "llama", **overrides: ob
     from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = make_tokenizer()
-    settings = {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
-        "tie_word_embeddings": True, "initializer_range": 0.3,
-        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 0,
-    } | ARCHITECTURES[kind] | overrides  # fmt: skip
+    settings = (
+        {
+            "vocab_size": len(tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 256,
+            "tie_word_embeddings": True,
+            "initializer_range": 0.3,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": 0,
+        }
+        | ARCHITECTURES[kind]
+        | overrides
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings))
@@ -87,8 +113,12 @@ def make_tokenizer():
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(rf"\b({words})\b|[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|bos|>", eos_token="<|end|>", pad_token="<|pad|>",
-        additional_special_tokens=CONTROLS[1:4], clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token="<|bos|>",
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=CONTROLS[1:4],
+        clean_up_tokenization_spaces=False,
+    )
     fast.chat_template = TEMPLATE
     return fast
