@@ -1,4 +1,4 @@
-"""The attention that a batch is trained with: on a CPU torch's fused kernel or plain products, on a GPU no cuDNN."""
+"""Attention kernels of a training: on a CPU torch's fused kernel or plain products, on a GPU none of cuDNN."""
 
 from __future__ import annotations
 

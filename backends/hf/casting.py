@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 STATE = (bool, int, float, torch.Tensor)
-"""Kinds of plain attributes that a module computes its buffers from, as the longest sequence seen so far."""
+"""Types of attributes that a module may compute its buffers from, for example the longest sequence so far."""
 
 
 def cast_parameters(model: Any, dtype: torch.dtype) -> Any:
@@ -65,7 +65,7 @@ class Buffers:
         ]
 
     def restore(self) -> None:
-        """Give every module the copied buffers back, bit by bit."""
+        """Restore the copied buffers of every module."""
         for module, state, buffers in self.saved:
             vars(module).update(state)
             module._buffers.update(buffers)

@@ -1,4 +1,4 @@
-"""Training steps compiled by torch: small operations become one, which a model of few parameters mostly waits for.
+"""Compilation of training steps by torch, which fuses elementwise operations into few kernels.
 
 The decoder layers are compiled one by one. They are alike, so one is compiled and all use it.
 """

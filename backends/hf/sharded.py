@@ -27,7 +27,7 @@ from backends.hf.launch import ORDER, STEP, STORE
 from backends.hf.loading import load_model
 from backends.hf.loop import Share, Watch
 from backends.hf.lora import attach_new, write_lora
-from backends.hf.train import Job, check_full, memory_told, run, seeded
+from backends.hf.train import Job, check_full, explained_memory_errors, run, seeded
 from backends.hf.weights import Weights
 from backends.models.lora_config import is_tied
 from backends.training import TrainSettings
@@ -71,7 +71,7 @@ def _train(order: dict[str, Any], rank: int) -> None:
     start = None if order["start"] is None else Adapter(**order["start"])
     rows = Rows([(ids, first) for ids, first in order["rows"]])
     part = Path(order["part"])
-    with tempfile.TemporaryDirectory() as scratch, memory_told(settings), seeded(order["seed"]):
+    with tempfile.TemporaryDirectory() as scratch, explained_memory_errors(settings), seeded(order["seed"]):
         weights = _load(order, settings, start)
         place = part if rank == 0 else Path(scratch)
         share = Share(rank, dist.get_world_size())

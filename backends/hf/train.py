@@ -58,7 +58,7 @@ def train(
         if parallel is not None:
             train_sharded(job, rows, part, parallel)
         else:
-            with memory_told(job.settings), seeded(job.seed):
+            with explained_memory_errors(job.settings), seeded(job.seed):
                 digests.update(_train_full(job, rows, part) if full else _train_lora(job, rows, part))
         if full:
             chat.tokenizer.save_pretrained(part)
@@ -133,8 +133,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def memory_told(settings: TrainSettings) -> Iterator[None]:
-    """Turn running out of memory into an error that says what to lower."""
+def explained_memory_errors(settings: TrainSettings) -> Iterator[None]:
+    """Raise a `BackendError` that names the settings to lower when memory runs out in this context."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -144,6 +144,17 @@ def memory_told(settings: TrainSettings) -> Iterator[None]:
         raise BackendError(
             f"Training ran out of memory with batches of {settings.batch_size} sequences "
             f"of up to {settings.max_length} tokens.",
-            "In train.settings, lower `batch_size` (and raise `accumulation` by the same factor) or `max_length`, or "
-            "set `gradient_checkpointing: true`" + ("." if settings.method != "full" else " or `method: lora`."),
+            "In train.settings, lower `batch_size` (and raise `accumulation` by the same factor) or `max_length`"
+            + "".join(f", or set `{option}`" for option in _smaller(settings))
+            + ".",
         ) from error
+
+
+def _smaller(settings: TrainSettings) -> list[str]:
+    """Return the settings that would take less memory."""
+    options = [] if settings.gradient_checkpointing else ["gradient_checkpointing: true"]
+    if settings.method == "full":
+        if settings.optimizer == "adamw":
+            options.append("optimizer: adamw_8bit")
+        options.append("method: lora")
+    return options

@@ -552,6 +552,12 @@ def test_running_out_of_memory_says_what_to_lower(config, monkeypatch, tmp_path)
     with pytest.raises(BackendError, match="batches of 3") as caught:
         train(config, tmp_path / "a")
     assert "batch_size" in caught.value.remedy
+    assert "gradient_checkpointing" in caught.value.remedy
+    full = TrainSettings(method="full", gradient_checkpointing=True)
+    with pytest.raises(BackendError, match="batches of 8") as caught:
+        train(config, tmp_path / "b", full)
+    assert "adamw_8bit" in caught.value.remedy
+    assert "gradient_checkpointing" not in caught.value.remedy
 
 
 def test_layers_that_do_not_exist_are_an_error(config, tmp_path):
