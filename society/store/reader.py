@@ -112,6 +112,11 @@ class StoreReader:
         """Return the error for people."""
         if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
             return RunFolderError(f"{self._path} is no run store: {error}.", "Name another folder with --out.")
+        if isinstance(error, sqlite3.IntegrityError):
+            return StoreError(
+                f"The run store {self._path} refused a value: {error}.",
+                "The backend or the task returned a value out of its bounds; report it. What was stored is safe.",
+            )
         return StoreError(
             f"The run store {self._path} cannot be used: {error}.",
             "Check free space and permissions, then run again with --resume: what was stored is safe.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,8 @@ COUNT = Interval(ge=0, le=2**53 - 1)
 """Bounds of an integer whose field gives none. JavaScript can hold the largest one, too."""
 NUMBER = Interval(ge=-1e300, le=1e300)
 """Bounds of a real number whose field gives none: the number is finite."""
+ROUNDING = 1e-6
+"""Maximum distance from a bound that rounding can cause."""
 encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=dict).encode
 
 
@@ -159,9 +161,11 @@ def derive_codec(column: Column) -> Codec:
         return Codec("BLOB")
     if kind is bool:
         return Codec("INTEGER", f"{name} IN (0, 1)", int, bool)
-    if kind in (int, float):
-        bounds = column.bounds or (COUNT if kind is int else NUMBER)
-        return Codec("INTEGER" if kind is int else "REAL", _compare(name, bounds))
+    if kind is int:
+        return Codec("INTEGER", _compare(name, column.bounds or COUNT))
+    if kind is float:
+        bounds: Any = column.bounds or NUMBER
+        return Codec("REAL", _compare(name, bounds), partial(_absorb_rounding, low=bounds.ge, high=bounds.le))
     return Codec("TEXT", "", lambda value: to_storable(encode_json(value)), _make_json_decoder(column.kind))
 
 
@@ -169,6 +173,15 @@ def _compare(name: str, bounds: Interval) -> str:
     """Return the SQL that keeps a number within its bounds."""
     limits = ((">", bounds.gt), (">=", bounds.ge), ("<", bounds.lt), ("<=", bounds.le))
     return " AND ".join(f"{name} {operator} {limit!r}" for operator, limit in limits if limit is not None)
+
+
+def _absorb_rounding(value: float, low: float | None, high: float | None) -> float:
+    """Return the bound for a value that exceeds it by rounding only, such as a log-probability of 1e-8."""
+    if low is not None and low - ROUNDING < value < low:
+        return low
+    if high is not None and high < value < high + ROUNDING:
+        return high
+    return value
 
 
 def _make_json_decoder(kind: Any) -> Callable[[str], Any]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from society.core.columns import list_columns, make_builder
-from society.core.types import Turn
+from society.core.errors import StoreError
+from society.core.types import Turn, TurnId, Usage
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.store import Store
 from society.store.rows import TABLES, TURNS, AdapterRow, ExampleRow, ResultRow, TurnRow
 from tests.store.test_versions import TEXT
 
@@ -122,3 +126,18 @@ def test_a_missing_value_takes_the_default_and_an_unknown_one_is_ignored() -> No
     with pytest.raises(KeyError, match="answer"):
         build(needed)
     assert {column.name for column in list_columns(Turn)} < set(TURNS.columns)
+
+
+def test_rounding_beyond_a_bound_is_absorbed_and_more_is_refused(tmp_path: Path) -> None:
+    """A sum of log-probabilities can exceed 0 by rounding."""
+    turn = Turn(TurnId(0, "q", "p", 1, "a"), "key", (), "sure", None, logprob=1e-8, usage=Usage(seconds=2e-7))
+
+    async def add(*turns: Turn) -> None:
+        with Store(tmp_path / "s.sqlite") as store:
+            await asyncio.gather(*map(store.add, turns))
+
+    asyncio.run(add(turn))
+    with Store(tmp_path / "s.sqlite", read_only=True) as store:
+        assert list(store.turns()) == [replace(turn, logprob=0.0)]
+    with pytest.raises(StoreError, match="refused a value: CHECK constraint failed: logprob"):
+        asyncio.run(add(replace(turn, logprob=0.5)))
