@@ -1,9 +1,8 @@
-"""Are gold answers found, equal to themselves, symmetric, and hostile answers cheap?
+"""Gold answers: are they found, equal to themselves and symmetric, and are hostile answers cheap?
 
     python benchmarks/answers.py [DATA] [-o benchmarks/results/answers.md]
 
-DATA, or else the environment's BENCH_DATA, holds gsm8k/, math/, mmlu_stem/ and mawps/ with JSONL files as they are
-published.
+DATA, or the environment's BENCH_DATA, contains gsm8k/, math/, mmlu_stem/ and mawps/ with JSONL files as published.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Reruns every benchmark, one after the other, and draws their ratios: what `make bench` does. Some hours.
+"""Rerun every benchmark, one after the other, and draw their ratios (`make bench`). This takes some hours.
 
     python benchmarks/bench.py [SCRIPT ...]        # without names, all of them
-    python benchmarks/bench.py --list              # what there is, and what each lacks here
+    python benchmarks/bench.py --list              # list the scripts and what each lacks here
 
-Questions of GSM8K and the like are not part of the project: BENCH_DATA names a folder with gsm8k/, math/, mmlu_stem/
-and mawps/, each with the JSONL files as they are published. BENCH_PEERS names a Python that has autogen-core, langgraph
-and mesa; `make bench` makes one. A script that lacks something here is skipped with a line that says what. The
-experiments of docs/results.md are not among these: `make paper` and `make vote` rerun them.
+The project does not contain GSM8K and similar data: BENCH_DATA names a folder with gsm8k/, math/, mmlu_stem/ and
+mawps/,
+each with JSONL files as published. BENCH_PEERS names a Python with autogen-core, langgraph and mesa; `make bench`
+creates one. A script whose requirements are missing is skipped with the reason. `make paper` and `make vote` rerun the
+experiments of docs/results.md.
 """
 
 from __future__ import annotations

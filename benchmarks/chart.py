@@ -1,4 +1,4 @@
-"""The ratios of all benchmarks in one place: each script records its own, `python benchmarks/chart.py` draws them."""
+"""Draw the ratios of all benchmarks in one chart; each script records its own ratios."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ RATIOS = RESULTS / "ratios.json"
 
 
 def record(script: str, ratios: dict[str, tuple[float, float]]) -> None:
-    """Replace what this script said before: by claim, the measured ratio and the least that is wanted."""
+    """Replace the ratios of this script: for each claim the measured ratio and the claimed minimum."""
     known = json.loads(RATIOS.read_text()) if RATIOS.exists() else {}
     known[script] = {claim: [round(ratio, 3), least] for claim, (ratio, least) in ratios.items()}
     RATIOS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 
 
 def draw() -> Path:
-    """Return a bar for each ratio, a mark where it should be at least; paler where it is not."""
+    """Draw a bar for each ratio and a mark at its minimum; bars below the minimum are paler."""
     from matplotlib.figure import Figure
 
     known = json.loads(RATIOS.read_text())

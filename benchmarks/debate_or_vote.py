@@ -1,13 +1,13 @@
-"""Asked, not claimed: does any of ten topologies beat plain voting that draws as many tokens?
+"""Does any of ten topologies beat voting at equal generated tokens?
 
-Six agents answer alone, then each reads those whom the topology lets it read and answers once more; the last answers
-vote. Against it: a vote over as many independent answers as the same number of generated tokens buys, its accuracy the
-exact mean over all choices of so many from a pool of independent answers to the same questions. Differences are paired
-by question; Holm's adjustment is over the topologies of a model.
+Six agents answer alone; then each reads the agents that the topology connects to it and answers once more. The last
+answers vote. The baseline is a vote over as many independent answers as the same number of generated tokens allows. Its
+accuracy is the exact mean over all choices of that many from a pool of independent answers to the same questions.
+Differences are paired by question; Holm's adjustment is over the topologies of a model.
 
-    python -m benchmarks.debate_or_vote            # both models (`make lab` makes the small one); some twenty minutes
+    python -m benchmarks.debate_or_vote            # both models (`make lab` makes the small one); about twenty minutes
 
-Everything that was generated stays in runs/vote: a second call only computes.
+All replies stay in runs/vote: a second call only computes.
 """
 
 from __future__ import annotations

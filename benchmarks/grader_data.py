@@ -1,7 +1,7 @@
-"""Pairs of answers made of the gold answers of data sets: other spellings of each, and other values.
+"""Pairs of answers made from the gold answers of data sets: other spellings of each, and other values.
 
-Only gold answers whose value is read here, by this module's own patterns, get another value; other spellings change
-the looks of LaTeX and nothing else.
+Only gold answers whose value this module's own patterns can read get another value. Other spellings change only the
+layout of LaTeX.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from grader_pairs import Pair
 
 SAMPLE = 400
-"""Gold answers of each data set."""
+"""Number of gold answers per data set."""
 
 
 def data_pairs(data: Path, seed: int = 0) -> list[Pair]:

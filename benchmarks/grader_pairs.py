@@ -1,7 +1,7 @@
-"""Pairs of answers that are equal or different by construction: no grader ever decided a label.
+"""Pairs of answers that are equal or different by construction; no grader decided a label.
 
-Each family starts from a value that is known (an integer, a fraction, coefficients, a set, a letter) and writes it in
-several ways; a different value is made by changing the value, never the text.
+Each family starts from a known value (an integer, a fraction, coefficients, a set, a letter) and writes it in several
+ways. A different answer comes from another value, never from another text.
 """
 
 from __future__ import annotations

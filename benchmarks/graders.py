@@ -1,10 +1,10 @@
-"""How often do graders of answers err? Ours, math-verify alone, and plain string comparison, on labelled pairs.
+"""Error rates of graders of answers: ours, math-verify alone, and string comparison, on labelled pairs.
 
     python benchmarks/graders.py [DATA] [-o benchmarks/results/graders.md]
 
-The pairs are made by `grader_pairs`, with labels from construction. DATA, or else the environment's BENCH_DATA, holds
-gsm8k/, math/, mmlu_stem/ and mawps/ with JSONL files as they are published: their gold answers are added in other
-spellings and with other values.
+`grader_pairs` makes the pairs, with labels by construction. DATA, or the environment's BENCH_DATA, contains gsm8k/,
+math/, mmlu_stem/ and mawps/ with JSONL files as published. Their gold answers are added in other spellings and with
+other values.
 """
 
 from __future__ import annotations

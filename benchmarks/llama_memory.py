@@ -38,7 +38,7 @@ sampling: {{max_tokens: 48}}
 
 
 def play(agents: int, folder: Path) -> dict[str, float]:
-    """Run it, and say what the plan expected and what the process came to need, in MB."""
+    """Run the society; return the planned and the actual memory in MB."""
     named = [f"s{i}: {{adapter: {i}.gguf}}" for i in range(agents)] if agents > 1 else ["s0: {}"]
     path = folder / "memory.yaml"
     path.write_text(SCENARIO.format(limit=90 // agents, agents=", ".join(named)))

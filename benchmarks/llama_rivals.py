@@ -1,6 +1,6 @@
-"""What our llama.cpp backend is measured against: the naive loop, and llama.cpp's own server.
+"""The ways that our llama.cpp backend is compared with: the naive loop, and llama.cpp's own server.
 
-Both over our seam, so that the same engine plays the same debates with all of them. And an adapter of the usual size,
+Both implement our backend seam, so the same engine runs the same debates with each. Also an adapter of the usual size,
 and a clock.
 """
 
@@ -35,7 +35,7 @@ signal.pause()
 
 
 class Naive(Backend):
-    """What a loop over llama-cpp-python does: one reply after another, a model object for each adapter."""
+    """A loop over llama-cpp-python: one reply after another, one model object per adapter."""
 
     def __init__(self, model: Path, adapters: list[str], context: int, threads: int) -> None:
         self._options = {"n_ctx": context, "n_threads": threads, "n_threads_batch": threads, "verbose": False}
@@ -71,7 +71,7 @@ class Naive(Backend):
 
 
 class Server(Backend):
-    """llama.cpp's own server, started for the occasion."""
+    """llama.cpp's own server, started for the measurement."""
 
     def __init__(self, model: Path, slots: int, context: int, threads: int) -> None:
         self._arguments = [str(model), slots, context, threads]
@@ -119,7 +119,7 @@ class Server(Backend):
 
 
 def write_random_lora(path: Path, model: Path, rank: int, seed: int) -> None:
-    """Write a LoRA on every linear layer of a llama model, of the size of a trained one, with small values."""
+    """Write a LoRA on every linear layer of a llama model, with the size of a trained one and small values."""
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_type("adapter")
@@ -138,7 +138,7 @@ def write_random_lora(path: Path, model: Path, rank: int, seed: int) -> None:
 
 
 class Clock:
-    """Adds up the time spent inside some methods, over all threads."""
+    """Adds up the time inside some methods, over all threads."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -165,10 +165,10 @@ class Clock:
                 self._threads.add(threading.get_ident())
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start again at zero."""
         self.seconds.clear()
         self._threads.clear()
 
     def shares(self, seconds: float) -> dict[str, float]:
-        """Return the mean share of this time that each method took in a worker."""
+        """Return the share of this time that each method took per worker, on average."""
         return {name: spent / seconds / len(self._threads) for name, spent in sorted(self.seconds.items())}

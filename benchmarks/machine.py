@@ -1,4 +1,4 @@
-"""What a result was measured on, and how busy that was: every result file says it."""
+"""The machine of a result and its load, for every result file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _BEFORE = os.getloadavg()[0]
 
 
 def describe_machine() -> str:
-    """Processor, cores, GPU, Python, and the load average of the last minute before this script and now.
+    """Return processor, cores, GPU, Python, and the load average before this script and now.
 
-    A script's own work counts: on a machine that does nothing else, the load ends near the number of its threads.
+    A script's own work counts: on an idle machine, the load ends near the number of its threads.
     """
     parts = [f"{os.cpu_count()} cores of {_processor()}", *_gpus(), f"Python {platform.python_version()}"]
     return f"{', '.join(parts)}. Load average {_BEFORE:.1f} at the start, {os.getloadavg()[0]:.1f} at the end."
 
 
 def _processor() -> str:
-    """As the processor calls itself, with what it has for 16-bit arithmetic."""
+    """Return the processor's name and its support for 16-bit arithmetic."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -30,7 +30,7 @@ def _processor() -> str:
 
 
 def _gpus() -> list[str]:
-    """GPUs, where the script uses torch."""
+    """Return the GPUs, if the script uses torch."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

@@ -1,10 +1,10 @@
-"""What a turn costs the engine on Ray by how fast turns come: eight replicas whose replies take about a second.
+"""Processor time per turn of the engine on Ray, by rate of turns: eight replicas with replies of about a second.
 
-    python -m benchmarks.ray_rates [DEBATES...]    (so many at the same time, one run each)
+    python -m benchmarks.ray_rates [DEBATES...]    (numbers of debates in progress, one run each)
 
-A real model takes seconds for a reply and gives it when it is done, so requests meet only by chance; how many travel
-together depends on how busy the engine is. Processor time of the engine's process, and the calls to replicas that it
-made, a turn, between the first sixth of the turns and the last.
+A real model takes seconds per reply and returns each when it is done, so requests share a call only by chance. The load
+of the engine determines how many share one. The script measures the processor time of the engine's process and its
+calls to replicas, per turn, between the first sixth of the turns and the last.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ executor: {kind: ray, address: auto, generate: {replicas: REPLICAS, cpus: 0.1}}
 
 
 class Slow(Scripted):
-    """Replies take half to one and a half times `DELAY`, so that those asked together do not come together."""
+    """A backend whose replies take 0.5 to 1.5 times `DELAY`, so that simultaneous requests end at different times."""
 
     def open(self) -> ScriptedBackend:
         return SlowBackend(self)
@@ -60,7 +60,9 @@ class SlowBackend(ScriptedBackend):
 
 
 class Meter(Watcher):
-    """The clock, this process's seconds and its calls when the first sixth and five sixths of the turns are done."""
+    """Samples the clock, this process's seconds and its calls after the first sixth and after five sixths of the
+    turns.
+    """
 
     def __init__(self, turns: int) -> None:
         self.marks, self.done = {turns // 6, turns - turns // 6}, 0
@@ -74,7 +76,7 @@ class Meter(Watcher):
 
 
 def measure(folder: Path, debates: int) -> dict[str, float]:
-    """One run with so many debates at the same time."""
+    """Run once with this number of debates in progress."""
     from benchmarks.ray_rates import Slow  # by the name that workers find it under
 
     turns = int(debates * AGENTS / DELAY * SECONDS) // (AGENTS * ROUNDS) * AGENTS * ROUNDS

@@ -1,11 +1,12 @@
-"""What a turn costs on the Ray executor, against one process: scripted agents, everything stored.
+"""Processor time per turn on the Ray executor, compared with one process: scripted agents, every turn stored.
 
     python benchmarks/ray_turns.py [TURNS...]    (thousands, even)
 
-A local cluster of two nodes on 127.0.0.1, a replica on each; four agents read one another for two rounds. Wall time and
-the processor time of this process (the engine, the store, Ray's client) a turn; every turn is in the store once.
-These agents answer at once, so many requests travel together. "one by one" is the other end: one agent, one question at
-a time, so that each request travels alone, as they do to a model that takes long for each.
+A local cluster has two nodes on 127.0.0.1 with one replica each; four agents read one another for two rounds. The
+script
+measures wall time and the processor time of this process (engine, store, Ray's client) per turn. Every turn is in the
+store once. These agents answer at once, so many requests share a call. "One by one" is the other extreme: one agent and
+one question at a time, so that each request is sent alone, as with a slow model.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ THERE = "executor={kind: ray, address: auto, generate: {replicas: 2, cpus: 0.5}}
 
 
 def measure(folder: Path, turns: int, *overrides: str, agents: int = AGENTS) -> dict[str, Any]:
-    """One run: seconds of the clock and of this process a turn, and bytes of the store."""
+    """Run once; return seconds per turn of the clock and of this process, and bytes of the store."""
     path, samples = folder / "turns.yaml", turns // (agents * ROUNDS * QUESTIONS)
     path.write_text(TEXT.replace("SAMPLES", str(samples)).replace("AGENTS", str(agents)))
     scenario, out = load_scenario(path, overrides), folder / "run"

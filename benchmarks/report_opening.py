@@ -1,9 +1,9 @@
-"""How fast a report of 2,000 debates (3 agents, 3 rounds, replies of 80 to 160 words) opens and scrolls in Chromium.
+"""Time to open and scroll a report of 2,000 debates (3 agents, 3 rounds, replies of 80 to 160 words) in Chromium.
 
     python benchmarks/report_opening.py
 
-From the start of the navigation to the first debate drawn, the median of five; then the list is scrolled through,
-300 pixels a frame, and the time between frames is taken; then one word is searched in all replies.
+Opening is the time from the start of the navigation to the first drawn debate, the median of five. Then the list is
+scrolled by 300 pixels per frame, and the time between frames is measured. Last, one word is searched in all replies.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ALL_READ = """async () => {
 
 
 def make_run(folder: Path) -> Run:
-    """Debates whose replies are long and hardly compress."""
+    """Run debates with long replies that hardly compress."""
     draw = random.Random(0)
     replies = [f"{' '.join(draw.choices(WORDS, k=draw.randint(80, 160)))} {draw.randint(0, 9)}" for _ in range(400)]
     rules = "".join(f'        - "{reply}"\n' for reply in replies)
@@ -77,7 +77,7 @@ phases: [{{name: debate, topology: complete, rounds: 3}}]
 
 
 def open_once(page: Page, url: str) -> float:
-    """Seconds until the page has drawn itself, by the page's own clock."""
+    """Return the seconds until the page has drawn itself, by the page's own clock."""
     page.goto("about:blank")
     page.goto(url, wait_until="commit")
     page.wait_for_selector(READY)
@@ -85,7 +85,7 @@ def open_once(page: Page, url: str) -> float:
 
 
 def search(page: Page) -> float:
-    """Seconds until a word has been searched in all replies."""
+    """Return the seconds of a search for one word in all replies."""
     started = time.perf_counter()
     page.fill("#search", "bamo fassa")
     page.wait_for_selector("#count:has-text(' of 2,000')")
@@ -94,7 +94,7 @@ def search(page: Page) -> float:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """All figures of the result."""
+    """Return all figures of the result."""
     done = make_run(folder)
     started = time.perf_counter()
     write_report([done], folder / "report.html")
@@ -108,7 +108,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, write the result, and fail beyond the limit."""
+    """Measure, write the result, and fail above the limit."""
     with tempfile.TemporaryDirectory() as name:
         found = measure(Path(name))
     opened, frames = statistics.median(found["open"]), sorted(found["frames"])

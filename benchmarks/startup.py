@@ -1,9 +1,9 @@
-"""Claim: `society --help` answers in under 200 ms, `society check` in under 600.
+"""Claim: `society --help` takes less than 200 ms, `society check` less than 600.
 
     python benchmarks/startup.py
 
-Each command is a process of its own, interleaved with the others, from its start to its end as a clock on the wall
-shows it. Python alone stands beside them. `tests/cli/test_startup.py` holds what they import.
+Each command is a separate process, interleaved with the others; wall time is from its start to its end. Python alone is
+measured, too. `tests/cli/test_startup.py` checks which modules the commands import.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[list[str], float | None]] = {
 
 
 def measure(arguments: list[str]) -> tuple[float, float]:
-    """Milliseconds on the wall, and of processor time, of one process."""
+    """Return milliseconds of wall time and of processor time of one process."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -45,7 +45,7 @@ def measure(arguments: list[str]) -> tuple[float, float]:
 
 
 def report(found: dict[str, list[tuple[float, float]]]) -> str:
-    """Return the result, in Markdown."""
+    """Return the result as Markdown."""
     lines = []
     for name, runs in found.items():
         wall, processor = (statistics.median(column) for column in zip(*runs, strict=True))

@@ -1,4 +1,4 @@
-"""The planned comparisons: differences seed by seed on the same questions, with intervals, tests and effect sizes."""
+"""The planned comparisons: differences by seed on the same questions, with intervals, tests and effect sizes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def contrast(
 
 
 def paired(summaries: Summaries, method: str, rival: str, iteration: int) -> dict[int, Difference]:
-    """By seed: the method's outcomes less the rival's, question by question."""
+    """Return, by seed, the method's outcomes minus the rival's, question by question."""
     ours, theirs = (
         {seed: outcomes(one, iteration) for seed, one in summaries.get(arm, {}).items()} for arm in (method, rival)
     )
@@ -36,7 +36,7 @@ def paired(summaries: Summaries, method: str, rival: str, iteration: int) -> dic
 
 
 def outcomes(summary: Mapping[str, Any], iteration: int) -> dict[int, list[float]]:
-    """Right or wrong for each held-out question; empty where the run has not come so far."""
+    """Return right or wrong for each held-out question; empty if the run has not reached this iteration."""
     rounds = summary["iterations"]
     return {i: [float(bit)] for i, bit in enumerate(rounds[iteration]["right"])} if iteration < len(rounds) else {}
 
@@ -58,7 +58,7 @@ def test(values: Sequence[float]) -> tuple[float, float, float, float]:
 def cells(
     name: str, found: Mapping[int, Difference], tested: tuple[float, float, float, float], adjusted: float
 ) -> list[str]:
-    """One row of the table of differences."""
+    """Return one row of the table of differences."""
     low, high, p, effect = tested
     mean = sum(one.value for one in found.values()) / len(found)
     single = low != low
@@ -68,7 +68,7 @@ def cells(
 
 
 def differences(summaries: Summaries, arm: str, early: int = 10, late: int = 30) -> list[list[str]]:
-    """Return a row with the gain of an arm from one iteration to another."""
+    """Return the gain of an arm from one iteration to another, as a row."""
     found = {
         seed: compare_outcomes(outcomes(one, early), outcomes(one, late))
         for seed, one in summaries.get(arm, {}).items()

@@ -34,7 +34,7 @@ def write_gguf(folder: Path, out: Path) -> Path:
 
 
 def _describe(writer: Any, config: dict[str, Any]) -> None:
-    """Write the sizes of the model, from its configuration."""
+    """Add the sizes of the model, from its configuration."""
     from gguf import LlamaFileType
 
     heads, width = config["num_attention_heads"], config["hidden_size"]
@@ -53,7 +53,7 @@ def _describe(writer: Any, config: dict[str, Any]) -> None:
 
 
 def _add_vocabulary(writer: Any, folder: Path) -> None:
-    """Tokens, merges, control tokens and chat template, from the tokenizer's own files."""
+    """Add tokens, merges, control tokens and chat template, from the tokenizer's own files."""
     from gguf import TokenType
     from transformers import AutoTokenizer
 

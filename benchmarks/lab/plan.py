@@ -59,7 +59,7 @@ class Arm:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The iterations of this arm that are looked at."""
+        """Return the evaluated iterations of this arm."""
         return tuple(sorted({*(i for i in SHOWN if i < self.iterations), *self.also_shown, self.iterations}))
 
     def load(self, seed: int, iterations: int) -> Scenario:
@@ -92,7 +92,7 @@ class Suite:
 
     @property
     def method(self) -> str:
-        """The arm that all others are compared with, and from which they take the base's debates."""
+        """Return the arm that all others are compared with; they share its debates of the base."""
         return next(iter(self.arms))
 
 
@@ -143,7 +143,7 @@ CAPITALS = Suite(
 
 
 def _attempts(changes: Mapping[str, str]) -> dict[str, Arm]:
-    """Return the method and its control with each of these changes, in one seed."""
+    """Return the method and its control with each of these changes, with one seed."""
     return {
         f"{arm}_{name}": Arm(arm, changes=(change,), seeds=SEEDS[:1])
         for name, change in changes.items()
@@ -178,5 +178,5 @@ ARMS = {name: arm for suite in SUITES for name, arm in suite.arms.items()}
 
 
 def suite_of(arm: str) -> Suite:
-    """Return the suite that has this arm."""
+    """Return the suite of this arm."""
     return next(suite for suite in SUITES if arm in suite.arms)

@@ -44,7 +44,7 @@ def read(arm: str, seed: int) -> dict[str, Any]:
 
 
 def write(run: Run, arm: str, seed: int) -> None:
-    """Write what there is of the run, up to the last iteration whose evaluation is complete."""
+    """Write the summary of the run up to the last complete evaluation."""
     place = place_of(arm, seed)
     place.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(place) as part:
@@ -69,7 +69,7 @@ def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Return the name of the processor."""
+    """Return the processor's name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -105,7 +105,7 @@ def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
 
 
 def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:
-    """Return the mean share of distinct texts among first answers, over debates with several."""
+    """Return the mean share of different texts among first answers, over debates with several; 1 if all differ."""
     told = [[turn.text for turn in record.first(voters)] for record in records]
     return mean_of([len(set(texts)) / len(texts) for texts in told if len(texts) > 1])
 

@@ -1,4 +1,4 @@
-"""What the experiment has shown so far: tables and figures out of the summaries, written into docs/results.md.
+"""Write tables and figures of the results so far, from the summaries, into docs/results.md.
 
 python -m benchmarks.lab.table
 """
@@ -24,14 +24,14 @@ Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 
 
 def collect(suite: Suite) -> dict[str, dict[int, dict[str, Any]]]:
-    """Every summary that is there and has been finetuned at least once."""
+    """Return every summary that has been finetuned at least once."""
     found = {name: {seed: read(name, seed) for seed in arm.seeds} for name, arm in suite.arms.items()}
     some = {arm: {seed: one for seed, one in seeds.items() if reach(one) > 0} for arm, seeds in found.items()}
     return {arm: seeds for arm, seeds in some.items() if seeds}
 
 
 def reach(summary: Mapping[str, Any]) -> int:
-    """Return the last iteration of a summary, -1 if it has none."""
+    """Return the last iteration of a summary, -1 without one."""
     return len(summary.get("iterations", ())) - 1
 
 
@@ -47,7 +47,7 @@ def pooled(found: Iterable[Mapping[str, Any]], what: str = "accuracy") -> Propor
 
 
 def write_results(suite: Suite, summaries: Summaries) -> str:
-    """All tables of a suite as Markdown."""
+    """Return all tables of a suite as Markdown."""
     parts = [f"### {suite.title}\n"]
     if not summaries:
         return "\n".join([*parts, "Nothing has been run yet: `make paper`.\n"])
@@ -185,19 +185,19 @@ def rows_table(summaries: Summaries) -> str:
 
 
 def _told(shares: Sequence[Mapping[str, Any]]) -> str:
-    """One share over all seeds, and of how many."""
+    """Return one share over all seeds, and its n."""
     share = pooled([{"rows": one} for one in shares], "rows")
     return f"{share.share:.1%} of {share.n}" if share.n else "-"
 
 
 def divergences(measured: Mapping[str, Any], base: bool) -> list[float | None]:
-    """KL(agent || base), or KL(agent || other agent), of all agents."""
+    """Return KL(agent || base), or KL(agent || other agent), of all agents."""
     rows = (measured.get("likelihood") or {}).get("kl", {})
     return [mean["value"] for row in rows.values() for other, mean in row.items() if (other == "base") == base]
 
 
 def number(values: Iterable[float | None]) -> str:
-    """Return the mean of those that are known, or "-"."""
+    """Return the mean of the known values, or "-"."""
     known = [value for value in values if value is not None]
     return f"{sum(known) / len(known):.3f}" if known else "-"
 
@@ -226,7 +226,7 @@ def cost_table(summaries: Summaries) -> str:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean, NaN of nothing."""
+    """Return the mean, NaN without values."""
     return mean_of(list(values)).value
 
 

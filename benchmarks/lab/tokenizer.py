@@ -18,7 +18,7 @@ MOST_TOKENS = 512
 
 
 def make_tokenizer(texts: Iterable[str]) -> Any:
-    """Return a tokenizer whose words are those of `texts`; any other text is written in bytes."""
+    """Return a tokenizer with the words of `texts`; other text is written in bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
