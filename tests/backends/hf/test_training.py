@@ -295,7 +295,7 @@ def test_small_steps_in_bfloat16_are_not_rounded_away(config, tmp_path):
         losses = train(config, tmp_path / precision, small.model_copy(update={"precision": precision})).losses
         return losses[0] - losses[-1]
 
-    assert gain("bfloat16") > gain("float32") / 2 > 0
+    assert gain("bfloat16") > 0.4 * gain("float32") > 0
 
 
 def test_short_batches_in_bfloat16_are_computed_by_plain_products(model, chat):
