@@ -102,18 +102,18 @@ class Loss:
             hook.remove()
 
     def _hidden(self, batch: Inputs) -> torch.Tensor:
-        """Return the last layer's inputs (learned, hidden)."""
+        """Return the last layer's inputs (learned, hidden), without computing its output."""
         found: list[torch.Tensor] = []
 
-        def take(_: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-            found.append(inputs[0].flatten(0, -2)[batch.positions])
-            return (inputs[0][:1, :1],)  # its own output is not used
+        def take(inputs: torch.Tensor) -> torch.Tensor:
+            found.append(inputs.flatten(0, -2)[batch.positions])
+            return inputs[:1, :1]
 
-        hook = self.head.register_forward_pre_hook(take)
+        self.head.forward = take
         try:
             self.forward(input_ids=batch.ids, use_cache=False)
         finally:
-            hook.remove()
+            del self.head.forward
         return found[0]
 
     def _weight(self, dtype: torch.dtype) -> torch.Tensor:
