@@ -4,10 +4,9 @@
     python benchmarks/bench.py --list              # list the scripts and what each lacks here
 
 The project does not contain GSM8K and similar data: BENCH_DATA names a folder with gsm8k/, math/, mmlu_stem/ and
-mawps/,
-each with JSONL files as published. BENCH_PEERS names a Python with autogen-core, langgraph and mesa; `make bench`
-creates one. A script whose requirements are missing is skipped with the reason. `make paper` and `make vote` rerun the
-experiments of docs/results.md.
+mawps/, each with JSONL files as published. BENCH_PEERS names a Python with autogen-core, langgraph and mesa; `make
+bench` creates one. A script whose requirements are missing is skipped with the reason. `make paper` and `make vote`
+rerun the experiments of docs/results.md.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Claims on whole debates on llama.cpp: 4.5 times the naive loop, 1.7 times llama.cpp's server, 85 % of the bound.
 
-With an adapter per agent, the first claim is 3 times. Every way plays the same debates through the same engine, on the
-same weights, in one run: three agents, two rounds, questions of a GSM8K file, all submitted at once. The naive loop is
-one `create_chat_completion` after another. The server is that of the `xllamacpp` wheel. The bound is the time that the
-library alone needs for the same work: every prompt token that our caches did not hold, in prompts as long and as deep
-as
-ours, and every drawn token in full batches at the mean depth. The bound includes no sampling and no waiting, and uses
-the faster way to divide the cores.
+With an adapter per agent, the first claim is 3 times. Every way plays the same debates through the same engine, on
+the same weights, in one run: three agents, two rounds, questions of a GSM8K file, all submitted at once. The naive
+loop is one `create_chat_completion` after another. The server is that of the `xllamacpp` wheel. The bound is the time
+that the library alone needs for the same work: every prompt token that our caches did not hold, in prompts as long
+and as deep as ours, and every drawn token in full batches at the mean depth. The bound includes no sampling and no
+waiting, and uses the faster way to divide the cores.
 
     python benchmarks/llama_debate.py FOLDER/gsm8k/test.jsonl     # about half an hour on two idle cores
 

@@ -3,10 +3,9 @@
     python benchmarks/ray_turns.py [TURNS...]    (thousands, even)
 
 A local cluster has two nodes on 127.0.0.1 with one replica each; four agents read one another for two rounds. The
-script
-measures wall time and the processor time of this process (engine, store, Ray's client) per turn. Every turn is in the
-store once. These agents answer at once, so many requests share a call. "One by one" is the other extreme: one agent and
-one question at a time, so that each request is sent alone, as with a slow model.
+script measures wall time and the processor time of this process (engine, store, Ray's client) per turn. Every turn is
+in the store once. These agents answer at once, so many requests share a call. "One by one" is the other extreme: one
+agent and one question at a time, so that each request is sent alone, as with a slow model.
 """
 
 from __future__ import annotations
