@@ -87,7 +87,7 @@ class HuggingFaceBackend(Backend):
         weights = Weights(loaded.model, loaded.folder, loaded.hash, None if given is None else int(given * 2**30))
         scorer = Scorer(weights, loaded.chat)
         batch = StaticBatch(weights, self.config.batch, self.config.cache_tokens) if static else Batch(weights)
-        self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens)
+        self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens, steady=not static)
         self._rows = Gatherer(self._run_tokenizer, partial(make_rows, loaded.chat))
         self.model_hash = loaded.hash
         self.tokenizer = loaded.chat
@@ -125,7 +125,8 @@ class HuggingFaceBackend(Backend):
         loaded = self._loaded
         if loaded is None:
             raise BackendError("The hf backend is not open.", "Use it within `async with config.open() as backend:`.")
-        row = await self._rows.ask(request)
+        with self._batcher.tokenizing():
+            row = await self._rows.ask(request)
         if isinstance(row, Exception):
             raise row
         if row.longest > loaded.context:

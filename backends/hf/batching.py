@@ -7,7 +7,8 @@ Gatherer  computes the requests of one moment together
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from backends.hf.decode import Batch
@@ -25,14 +26,31 @@ class Batcher:
 
     Rows join when a quarter of the slots is free, because the other rows wait while prompts are computed. Rows that
     need other weights in memory wait until the batch is empty. Until then no row joins.
+
+    With `steady`, each step waits for the prompts that are being tokenized. The rows of a step then do not depend on
+    the speed of the tokenizer, and the same run has the same log-probabilities to the last digit.
     """
 
-    def __init__(self, batch: Batch | StaticBatch, run: Run, slots: int, tokens: int) -> None:
-        self.batch, self.run = batch, run
+    def __init__(self, batch: Batch | StaticBatch, run: Run, slots: int, tokens: int, steady: bool = False) -> None:
+        self.batch, self.run, self.steady = batch, run, steady
         self.slots, self.tokens = slots, tokens
         self.waiting: dict[Row, asyncio.Future[None]] = {}
         self.running: dict[Row, asyncio.Future[None]] = {}
         self.task: asyncio.Task[None] | None = None
+        self._tokenizing = 0
+        self._tokenized = asyncio.Event()
+
+    @contextmanager
+    def tokenizing(self) -> Iterator[None]:
+        """Within: a prompt is being tokenized whose row will join."""
+        self._tokenizing += 1
+        self._tokenized.clear()
+        try:
+            yield
+        finally:
+            self._tokenizing -= 1
+            if not self._tokenizing:
+                self._tokenized.set()
 
     async def generate(self, row: Row) -> None:
         """Return when the row is finished. Cancelling frees its place at the next step."""
@@ -56,6 +74,9 @@ class Batcher:
     async def _work(self) -> None:
         await asyncio.sleep(0)  # let all ready tasks make their requests first
         while self.waiting or self.running:
+            while self.steady and self._tokenizing:
+                await self._tokenized.wait()
+                await asyncio.sleep(0)  # let the tokenized rows join
             joining = self._admit()
             for row in joining:
                 self.running[row] = self.waiting.pop(row)

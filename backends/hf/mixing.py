@@ -64,9 +64,14 @@ class Part:
 
 
 class Stack:
-    """Adapters of a PEFT model, applied to its linear layers within `on` or `masked`."""
+    """Adapters of a PEFT model, applied to its linear layers within `on` or `masked`.
 
-    def __init__(self, peft: Any, names: Sequence[str]) -> None:
+    With `shared`, layers with the same input share a product from the second call on. The last digits of a result may
+    then differ between the first call and later ones.
+    """
+
+    def __init__(self, peft: Any, names: Sequence[str], shared: bool = False) -> None:
+        self.shared = shared
         layers = [layer for layer in _layers(peft) if any(name in layer.lora_A for name in names)]
         self.ranks = {name: max(layer.r.get(name, 0) for layer in layers) for name in names}
         self.mask: torch.Tensor | None = None
@@ -152,13 +157,14 @@ class Stack:
     def _low(self, inputs: torch.Tensor, part: Part) -> torch.Tensor:
         """Return A x (rows, tokens, sum of ranks), with 0 in the columns of other rows' adapters.
 
-        Layers that get the same tensor one after another, such as the projections of an attention, share one product.
+        If the stack is `shared`, layers that get the same tensor one after another, such as the projections of an
+        attention, share one product.
         """
         if self.last is not None and self.last[0] is inputs:
             leader, ready = self.last[1:]
             if part in ready:
                 return ready.pop(part)
-            if part is not leader and part not in leader.followers:
+            if self.shared and part is not leader and part not in leader.followers:
                 leader.lead(part)  # together from the next call on
         else:
             self.last = inputs, part, {}

@@ -169,7 +169,7 @@ class Weights:
         wanted = sorted({name for name in names if name in self.lora})
         if not wanted:
             return None
-        stack = self._stacked(wanted)
+        stack = self._stacked(wanted, keep=True)
         if stack is None:
             raise BackendError("An adapter of this batch is not a sum of products.", "Set decoding: dynamic.")
         return stack
@@ -198,16 +198,20 @@ class Weights:
         """Return whether any adapter in place is on the output layer: PEFT then wants every row of a batch there."""
         return hasattr(self.model.get_output_embeddings(), "lora_A")
 
-    def _stacked(self, names: Sequence[str]) -> Stack | None:
-        """Return a stack with these adapters, None where they cannot be stacked: the last stack if it has them all,
-        else a new one that keeps the adapters of the last."""
+    def _stacked(self, names: Sequence[str], keep: bool = False) -> Stack | None:
+        """Return a stack with these adapters, or None where they cannot be stacked.
+
+        The last stack is returned if it has them all. Otherwise a new one is made. With `keep`, it has the adapters of
+        the last one as well, and its layers share products. Only static decoding, which records a graph for each stack,
+        does so: the last digits of a result then depend on earlier batches.
+        """
         if self.stack is None or not self.stack.ranks.keys() >= set(names):
-            former = self.stack.ranks if self.stack else {}
+            former = self.stack.ranks if self.stack and keep else {}
             wanted = sorted({*names, *former})
             if sum(self.peft.peft_config[name].r for name in wanted) > STACK_RANKS:
                 wanted = list(names)
             self._unstack()
-            self.stack = Stack(self.peft, wanted) if can_stack(self.peft, wanted) else None
+            self.stack = Stack(self.peft, wanted, shared=keep) if can_stack(self.peft, wanted) else None
         return self.stack
 
     def _unstack(self) -> None:
