@@ -11,6 +11,7 @@ choices instead.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -122,15 +123,41 @@ class Jsonl(Task):
             question += "".join(
                 f"\n{letter}. {option}" for letter, option in zip(OPTION_LETTERS, options, strict=False)
             )
-        identity = f"{self.path.stem}-{line}" if self.id is None else str(self._field(row, self.id, line))
+        identity = f"{self.path.stem}-{line}" if self.id is None else self._text(self.id, row, line)
         gold, *aliases = self._golds(row, options, line)
         return Item(id=identity, question=question, gold=gold, aliases=tuple(aliases), choices=options)
 
     def _fill(self, row: Row, line: int) -> str:
         """Return the question from its field or template. A template shows a list as lettered options."""
         if "{" not in self.question:
-            return _show(self._field(row, self.question, line))
-        return re.sub(r"\{(\w+)\}", lambda match: _show(self._field(row, match[1], line)), self.question)
+            question = self._show(self.question, row, line)
+        else:
+            question = re.sub(r"\{(\w+)\}", lambda match: self._show(match[1], row, line), self.question)
+        if not question.strip():
+            raise self._error(line, "has an empty question", "Correct `task.question`, or correct or remove the row.")
+        return question
+
+    def _show(self, name: str, row: Row, line: int) -> str:
+        """Return the text of a field. A list becomes lettered options."""
+        value = self._field(row, name, line)
+        if not isinstance(value, list):
+            return self._text(name, row, line)
+        texts = [self._plain(entry, name, line) for entry in value]
+        return "\n".join(f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, texts, strict=False))
+
+    def _text(self, name: str, row: Row, line: int) -> str:
+        """Return the text of a field that holds one text or number."""
+        return self._plain(self._field(row, name, line), name, line)
+
+    def _plain(self, value: Any, name: str, line: int) -> str:
+        """Return the text of a value of the field `name`. Raises `InputError` if it is neither text nor a number."""
+        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+            return str(value)
+        raise self._error(
+            line,
+            f"has {_describe(value)} in the field {name!r}, which should be text or a number",
+            "Correct the row, or remove it.",
+        )
 
     def _options(self, row: Row, line: int) -> tuple[str, ...]:
         if self.choices is None:
@@ -138,18 +165,24 @@ class Jsonl(Task):
         options = self._field(row, self.choices, line)
         if not isinstance(options, list) or not 2 <= len(options) <= len(OPTION_LETTERS):
             raise self._error(line, f"has no list of 2 to 10 options in {self.choices!r}", "Correct the row.")
-        return tuple(str(option) for option in options)
+        return tuple(self._plain(option, self.choices, line) for option in options)
 
     def _golds(self, row: Row, options: tuple[str, ...], line: int) -> list[str]:
         """Return the true answers of a row. All are correct; the first is displayed."""
         value = self._field(row, self.gold, line)
-        values = value if isinstance(value, list) and value else [value]
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise self._error(
+                line, f"has an empty list of answers in the field {self.gold!r}", "Correct the row, or remove it."
+            )
         return list(dict.fromkeys(self._gold(value, options, line) for value in values))
 
     def _gold(self, value: Any, options: tuple[str, ...], line: int) -> str:
         if options:
             return self._letter(value, options, line)
-        text = f"{value:g}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else str(value)
+        text = self._plain(value, self.gold, line)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+            text = f"{value:g}"
         found = extract_gold(text, self.gold_extract) if self.gold_extract else text.strip()
         if not found:
             raise self._error(
@@ -211,7 +244,9 @@ def _parse_row(raw: bytes, where: str) -> Row:
     return row
 
 
-def _show(value: Any) -> str:
-    if isinstance(value, list):
-        return "\n".join(f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, value, strict=False))
-    return str(value)
+def _describe(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value} (not a finite number)"
+    return "a list" if isinstance(value, list) else "a JSON object"
