@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from society.core.blocking import run_blocking
+from society.core.errors import InputError
 from society.core.interrupt import Interruption
+from society.core.paths import list_given
 from society.core.types import Item
 from society.executors.base import Executor
 from society.planning.demand import fit_backends
@@ -25,6 +27,7 @@ from society.runs.files import MEASUREMENTS, keep_inputs
 from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
+from society.runs.run import Run as StoredRun
 from society.scenario.expand import Society, expand
 from society.scenario.load import Source, load_with_warnings
 from society.scenario.models.scenario import Scenario
@@ -38,13 +41,16 @@ from society.watcher import Several, Watcher
 if TYPE_CHECKING:
     from backends.base import Backend
 
+Reusable = Path | str | StoredRun
+"""A run whose turns may be reused, or its folder."""
+
 
 def run(
     scenario: Scenario | Source,
     out: Path | str | None = None,
     *,
     resume: bool = False,
-    reuse: Sequence[Path] = (),
+    reuse: Reusable | Sequence[Reusable] = (),
     watcher: Watcher | None = None,
     progress: bool | None = None,
 ) -> Run:
@@ -52,8 +58,8 @@ def run(
 
     `scenario` may also be the YAML file or the dictionary that the scenario is loaded from. The call works within a
     running event loop, as in a notebook. `resume` continues an unfinished run: stored turns are read again, and only
-    missing or failed ones are generated. `reuse` names other runs whose equal turns are copied. `progress` shows the
-    run as it goes, by default in a notebook and on a terminal.
+    missing or failed ones are generated. `reuse` names another run, or several, whose equal turns are copied.
+    `progress` shows the run as it goes, by default in a notebook and on a terminal.
 
     The first Ctrl-C (in a notebook: interrupt) or SIGTERM finishes and stores the replies under way, then raises
     `Interrupted`, a `KeyboardInterrupt`. The second one stops at once. Signal handlers of the caller stay in place.
@@ -71,7 +77,7 @@ async def run_async(
     out: Path | str | None = None,
     *,
     resume: bool = False,
-    reuse: Sequence[Path] = (),
+    reuse: Reusable | Sequence[Reusable] = (),
     watcher: Watcher | None = None,
     progress: bool | None = None,
     interruption: Interruption | None = None,
@@ -82,6 +88,10 @@ async def run_async(
     It handles no signals; cancelling it stops the run at once. Runs that are given the same open `executor` share its
     models.
     """
+    given = list_given(reuse, "reuse", StoredRun, str, Path)
+    reused = [run.folder if isinstance(run, StoredRun) else Path(run) for run in given]
+    if not isinstance(out, str | Path | None):
+        raise InputError(f"`out` is {out!r:.80}, which is no path.", "Give the path of a folder.")
     watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
     if not isinstance(scenario, Scenario):
         scenario = load_with_warnings(scenario)[0]
@@ -90,7 +100,7 @@ async def run_async(
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            others = [find_store(path) for path in reuse]
+            others = [find_store(folder) for folder in reused]
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard) as store:
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
@@ -113,6 +123,8 @@ async def run_async(
 
 def _watchers(watcher: Watcher | None, progress: bool | None) -> Iterator[Watcher]:
     """Yield the caller's watcher, and one that shows the progress if it is to be shown."""
+    if isinstance(watcher, type) or not isinstance(watcher, Watcher | None):
+        raise InputError(f"`watcher` is {watcher!r:.80}, not an object of a subclass of Watcher.", "Make one: NAME().")
     if watcher is not None:
         yield watcher
     if progress is not False and (display := find_display(asked=bool(progress))) is not None:

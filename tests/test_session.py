@@ -156,3 +156,31 @@ def test_errors_within_a_running_loop_are_those_of_the_run(tmp_path: Path) -> No
 
     with pytest.raises(society.InputError, match="already"):
         in_running_loop(cell())
+
+
+def test_arguments_of_a_wrong_type_are_refused_with_their_name(tmp_path: Path) -> None:
+    with pytest.raises(society.InputError, match="`watcher` is <class"):
+        society.run(DATA, tmp_path / "run", watcher=society.Watcher)  # type: ignore[arg-type]
+    with pytest.raises(society.InputError, match="`out` is 3"):
+        society.run(DATA, 3)  # type: ignore[arg-type]
+    with pytest.raises(society.InputError, match="`reuse` contains 3"):
+        society.run(DATA, tmp_path / "run", reuse=[3])  # type: ignore[list-item]
+    with pytest.raises(society.InputError, match="loaded from None"):
+        society.run(None, tmp_path / "run")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_reuse_and_compare_take_a_run_or_its_folder(tmp_path: Path) -> None:
+    first = society.run(DATA, tmp_path / "first")
+    for number, reuse in enumerate([first, first.folder, str(first.folder), [first]]):
+        assert society.run(DATA, tmp_path / str(number), reuse=reuse).count_reused() == TURNS
+    [pair] = society.compare([str(first.folder), tmp_path / "0"]).pairs
+    assert [pair] == list(society.compare([first, society.Run(tmp_path / "0")]).pairs)
+    for runs in ([], [first], first):
+        with pytest.raises(society.InputError, match=r"There (are no runs|is only one run) to compare"):
+            society.compare(runs)  # type: ignore[arg-type]
+
+
+def test_a_page_is_not_written_over_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(society.InputError, match=r"is a folder(.|\n)*report.html"):
+        society.run(DATA, tmp_path / "run").report(tmp_path)

@@ -23,15 +23,11 @@ def command(runs: tuple[Path, ...], form: str, as_json: bool) -> None:
     import json
 
     from society.cli.streams import say
-    from society.core.errors import InputError
     from society.core.plain import to_plain
     from society.metrics.comparison import compare
     from society.metrics.comparison_tables import remarks, write_tables
-    from society.runs.run import Run
 
-    if len(runs) < 2:
-        raise InputError("There is only one run to compare.", "Name two runs or more.")
-    found = compare([Run(path) for path in runs])
+    found = compare(runs)
     if as_json:
         click.echo(json.dumps(to_plain(found), indent=2, allow_nan=False))
         return

@@ -20,11 +20,18 @@ def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     its own while this thread waits. A `KeyboardInterrupt` in the waiting thread cancels the coroutine, waits for its
     end and is raised; a second one does not wait.
     """
+    if not is_loop_running():  # outside an `except` block: an error of the coroutine has no other one as its context
+        return asyncio.run(coroutine)
+    return _Worker(coroutine).result()
+
+
+def is_loop_running() -> bool:
+    """Return whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
-    return _Worker(coroutine).result()
+        return False
+    return True
 
 
 class _Worker(Generic[T]):

@@ -6,6 +6,7 @@
     allow_folders    the validation context of a scenario that may read these folders
     stored_in        the validation context of the scenario stored in a run's folder: no file is opened
     run_folders      the validation context of a stored scenario whose files are to be opened
+    list_given       an argument that is one path or text, or several of them, as a tuple
 
 A scenario may come from a stranger. Its files are read only below its own folder and below those that the user allows
 (`--allow`), after links are resolved. Hidden files and folders (their names begin with a dot) are read only where the
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
+
+from society.core.errors import InputError
 
 Context = dict[str, Any]
 MOST_FILES = 10_000
@@ -30,6 +33,20 @@ COPIES = "files"
 """Folder within a run's folder that holds copies of small files which the scenario named."""
 _REFERENCE = re.compile(r"(pypi|hf):")
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def list_given(given: object, name: str, *one: type) -> tuple[Any, ...]:
+    """Return the argument `name`, which is one value of the types `one` or an iterable of them, as a tuple.
+
+    A text alone is one value, not its letters. Raises `InputError` for anything else.
+    """
+    several = isinstance(given, Iterable) and not isinstance(given, one)
+    values = tuple(given) if several else (given,)  # type: ignore[arg-type]  # an iterable here
+    for value in values:
+        if not isinstance(value, one):
+            kinds = " or ".join(kind.__name__ for kind in one)
+            raise InputError(f"`{name}` contains {value!r:.80}, a {type(value).__name__}.", f"Give a list of {kinds}.")
+    return values
 
 
 def allow_folders(folders: Sequence[Path]) -> Context:
@@ -42,12 +59,13 @@ def stored_in(folder: Path | None) -> Context:
     return {"stored": folder}
 
 
-def run_folders(folder: Path, allow: Sequence[Path], every: bool) -> Context:
+def run_folders(folder: Path, allow: Path | str | Sequence[Path | str], every: bool) -> Context:
     """Return the context in which a run's paths lead into its folder, its copies first, or into those of `allow`.
 
     Models elsewhere are refused. With `every`, other files are refused, too; without, their paths lead to copies.
     """
-    return {"folders": (folder, *allow), "stored": folder, "every": every}
+    allowed = (Path(root) for root in list_given(allow, "allow", str, Path))
+    return {"folders": (folder, *allowed), "stored": folder, "every": every}
 
 
 def find_allowed(path: Path, folders: Sequence[Path]) -> Path:
@@ -61,7 +79,7 @@ def find_allowed(path: Path, folders: Sequence[Path]) -> Path:
         names = ", ".join(str(root) for root in dict.fromkeys(roots))
         raise ValueError(
             f"is outside the folders that a scenario may read ({names}, hidden files left out); "
-            "allow its folder with --allow"
+            "allow its folder with --allow DIR (Python: allow=[DIR])"
         )
     if resolved.is_dir():
         check_links(resolved, roots)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from society.core.errors import InputError
+from society.core.paths import list_given
 from society.core.types import Usage
 from society.metrics.accuracy import accuracy
 from society.metrics.budget import BudgetVerdict, weigh_against
@@ -15,11 +16,9 @@ from society.metrics.compute import Compute, ComputeMatch, match_compute, measur
 from society.metrics.proportion import Proportion
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
 from society.runs.records import DebateRecord, by_iteration, by_question, load_records, sameness, total_usage
+from society.runs.run import Run
 from society.runs.votes import count_support
 from society.scenario.expand import expand
-
-if TYPE_CHECKING:
-    from society.runs.run import Run
 
 INTERESTING = 0.05
 """Difference of accuracy in the sentence about power: five points."""
@@ -97,21 +96,30 @@ class Comparison:
         return describe(self)
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
-    """Compare two or more runs question by question, in the latest iteration of each.
+def compare(runs: Sequence[Run | Path | str]) -> Comparison:
+    """Compare two or more runs, or their folders, question by question, in the latest iteration of each.
 
-    Raises `InputError` if two runs have no question in common, or a run has no debate yet.
+    Raises `InputError` for fewer than two runs, if two runs have no question in common, or a run has no debate yet.
     """
-    records = [latest(run) for run in runs]
-    names = name_runs(runs)
-    scores = tuple(score_run(run, n, r) for run, n, r in zip(runs, names, records, strict=True))
+    given = list_given(runs, "runs", Run, str, Path)
+    if len(given) < 2:
+        raise InputError(f"There {'is only one run' if given else 'are no runs'} to compare.", "Give two runs or more.")
+    opened = [open_run(run) for run in given]
+    records = [latest(run) for run in opened]
+    names = name_runs(opened)
+    scores = tuple(score_run(run, n, r) for run, n, r in zip(opened, names, records, strict=True))
     spent = {score.name: score.compute for score in scores}
     pairs = tuple(
         replace(pair, compute=match_compute((pair.first, pair.second), spent[pair.first], spent[pair.second]))
         for pair in compare_records(dict(zip(names, records, strict=True)))
     )
     notes = (*_unfinished(scores), *_unlike(scores), *_unpaired(pairs))
-    return Comparison(scores, pairs, notes, _weigh(runs, names, records))
+    return Comparison(scores, pairs, notes, _weigh(opened, names, records))
+
+
+def open_run(run: Run | Path | str) -> Run:
+    """Return a run, which may be given by its folder."""
+    return run if isinstance(run, Run) else Run(Path(run))
 
 
 def _weigh(
@@ -130,7 +138,10 @@ def latest(run: Run) -> list[DebateRecord]:
     """Return the debates of the run's last iteration. Raises `InputError` if it has none yet."""
     iterations = by_iteration(load_records(run))
     if not iterations:
-        raise InputError(f"{run.folder} has no finished debate yet.", "Let it run on (--resume), then compare.")
+        raise InputError(
+            f"{run.folder} has no finished debate yet.",
+            "Finish it with --resume (in Python: resume=True), then compare.",
+        )
     return iterations[max(iterations)]
 
 

@@ -111,6 +111,8 @@ def _source(text: str) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that readers never see a part of it. Raises `InputError` if `path` cannot be written."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Give the path of a file in it, such as report.html.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from society.core.errors import InputError
+from society.core.paths import list_given
 from society.core.problems import Place, Problem, make_error, sort_problems
 from society.scenario.checks.check import check
 from society.scenario.checks.effects import check_effects
@@ -20,9 +22,15 @@ from society.scenario.reading.validate import Flaws, validate
 
 Source = str | Path | Mapping[str, Any]
 """The YAML file of a scenario, or its contents as a dictionary."""
+Overrides = str | Sequence[str]
+"""Values to override, such as `phases.debate.rounds=3`: one text or several."""
+Folders = Path | str | Sequence[Path | str]
+"""One folder or several."""
+MAX_NAME = 255
+"""Maximum length of a file's name."""
 
 
-def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequence[Path | str] = ()) -> Scenario:
+def load_scenario(path: str | Path, overrides: Overrides = (), allow: Folders = ()) -> Scenario:
     """Return the scenario of a YAML file, with `overrides` such as `phases.debate.rounds=3` applied.
 
     Paths in the file and in `overrides` are relative to the file's folder. They may lead into that folder and into
@@ -32,7 +40,7 @@ def load_scenario(path: str | Path, overrides: Sequence[str] = (), allow: Sequen
 
 
 def load_with_warnings(
-    source: Source, overrides: Sequence[str] = (), allow: Sequence[Path | str] = (), folder: Path | str = "."
+    source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = "."
 ) -> tuple[Scenario, list[Problem]]:
     """Return the scenario of a file or a dictionary, as `load_scenario` does, and its warnings about likely mistakes.
 
@@ -46,7 +54,7 @@ def load_with_warnings(
 
 
 def check_scenario(
-    source: Source, overrides: Sequence[str] = (), allow: Sequence[Path | str] = (), folder: Path | str = "."
+    source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = "."
 ) -> list[Problem]:
     """Return all problems of a scenario, warnings included, in the order of the file or by field of the dictionary.
 
@@ -55,15 +63,19 @@ def check_scenario(
     return _load(source, overrides, allow, Path(folder))[1]
 
 
-def _load(
-    source: Source, overrides: Sequence[str], allow: Sequence[Path | str], folder: Path
-) -> tuple[Scenario | None, list[Problem]]:
+def _load(source: Source, overrides: Overrides, allow: Folders, folder: Path) -> tuple[Scenario | None, list[Problem]]:
     problems: list[Problem] = []
+    if not isinstance(source, Mapping | str | Path):
+        raise InputError(
+            f"A scenario cannot be loaded from {_describe(source)}.",
+            "Give the path of a YAML file, or a dictionary with the keys of one.",
+        )
     start = folder if isinstance(source, Mapping) else Path(source).parent
-    folders = [Path(root).resolve() for root in (start, *allow)]
+    allowed = list_given(allow, "allow", str, Path)
+    folders = [Path(root).resolve() for root in (start, *allowed)]
     try:
         root = _read(source, start, folders, problems)
-        for setting in overrides:
+        for setting in list_given(overrides, "overrides", str):
             root = override(root, setting, problems)
     except UnreadableError as error:
         return None, sort_problems([*problems, error.problem])
@@ -78,6 +90,15 @@ def _load(
     return None, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
 
 
+def _describe(source: object) -> str:
+    """Return what a source of a wrong type is, in words."""
+    if isinstance(source, type):
+        return f"the class {source.__name__}"
+    if isinstance(source, Scenario):
+        return f"{source!r:.80}, which is a checked scenario already"
+    return "None" if source is None else f"a {type(source).__name__}"
+
+
 def _check_rest(root: Node, flaws: Flaws, folders: Sequence[Path]) -> list[Problem]:
     """Return the further problems of a tree whose only flaws are unknown keys."""
     for steps in flaws.unknown:
@@ -90,6 +111,9 @@ def _read(source: Source, folder: Path, folders: Sequence[Path], problems: list[
     if isinstance(source, Mapping):
         return read_mapping(source, folder, folders, problems)
     path = Path(source)
+    if "\n" in str(source) or str(source).lstrip().startswith("{") or len(path.name) > MAX_NAME:
+        message = "a text is the path of a file, and this is none; to check the contents of one, give the dictionary"
+        raise UnreadableError(Place(""), message)
     if not path.exists():
         near = find_similar(path)
         raise UnreadableError(

@@ -37,6 +37,7 @@ def test_within_a_loop_it_runs_in_another_thread_with_the_same_context() -> None
 
 
 @pytest.mark.parametrize("call", [where, nested])
-def test_exceptions_come_back(call: object) -> None:
-    with pytest.raises(LookupError, match="not there"):
+def test_exceptions_come_back_alone(call: object) -> None:
+    with pytest.raises(LookupError, match="not there") as raised:
         run_blocking(call(fails=True))  # type: ignore[operator]
+    assert raised.value.__context__ is None  # no "During handling of the above exception"

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backends.scripted.backend import Scripted
-from society.core.errors import ScenarioError
+from society.core.errors import InputError, ScenarioError
 from society.scenario import Problem, check_scenario, load_scenario
 from society.scenario.checks.variables import VARIABLES
+from society.scenario.models.scenario import Scenario
 
 BASE = """\
 version: 1
@@ -413,3 +415,46 @@ def test_overrides_that_lead_nowhere(write: Write, setting: str, says: str) -> N
 def test_importing_the_language_is_light() -> None:
     heavy = "import society.scenario, sys; print([m for m in ('networkx', 'torch', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("allow", ["{}", Path("{}")], ids=["text", "path"])
+def test_one_allowed_folder_is_not_read_letter_by_letter(tmp_path: Path, allow: str | Path) -> None:
+    """The first letter of an absolute path is "/", which would allow every file."""
+    folder = type(allow)(str(allow).format(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    for name in ("data/in.jsonl", "out.jsonl"):
+        (tmp_path / name).write_text('{"question": "1+1", "answer": "2"}\n')
+    data = {
+        "version": 1,
+        "name": "paths",
+        "task": {"kind": "jsonl", "path": str(tmp_path / "data" / "in.jsonl")},
+        "backends": {"scripted": {"kind": "scripted"}},
+        "roles": {"solver": {"prompt": "{{ question }}"}},
+        "agents": {"solver": {}},
+        "phases": [{"name": "answer"}],
+    }
+    assert check_scenario(data, allow=folder, folder=tmp_path / "data") == []
+    assert check_scenario(data, allow=folder) == []
+    task = {"kind": "jsonl", "path": str(tmp_path / "out.jsonl")}
+    [problem] = check_scenario({**data, "task": task}, allow=folder)
+    assert "outside the folders" in problem.message
+    assert "Python: allow=" in problem.message
+    with pytest.raises(InputError, match="`allow` contains 3, a int"):
+        check_scenario(data, allow=[3])  # type: ignore[list-item]
+
+
+def test_one_override_need_not_be_a_list() -> None:
+    [problem] = [p for p in check_scenario({"version": 1}, "seed=-4") if p.path == "seed"]
+    assert "-4" in problem.message
+
+
+@pytest.mark.parametrize("source", [None, [{}], 3, Scenario], ids=["none", "list", "number", "class"])
+def test_a_source_of_a_wrong_type_is_named(source: Any) -> None:
+    with pytest.raises(InputError, match="A scenario cannot be loaded from"):
+        check_scenario(source)
+
+
+@pytest.mark.parametrize("text", ["version: 1\nname: a", '{"version": 1}', "x" * 300])
+def test_the_text_of_a_scenario_is_not_a_path(text: str) -> None:
+    [problem] = check_scenario(text)
+    assert "give the dictionary" in problem.message

@@ -224,8 +224,8 @@ class Scenario(Component):
     def from_dict(
         cls,
         data: Mapping[str, Any],
-        overrides: Sequence[str] = (),
-        allow: Sequence[Path | str] = (),
+        overrides: str | Sequence[str] = (),
+        allow: Path | str | Sequence[Path | str] = (),
         folder: Path | str = ".",
     ) -> Scenario:
         """Return the scenario of plain Python data, which has the keys of a YAML file, `extends` included.
