@@ -124,7 +124,7 @@ async def run_async(
 def _watchers(watcher: Watcher | None, progress: bool | None) -> Iterator[Watcher]:
     """Yield the caller's watcher, and one that shows the progress if it is to be shown."""
     if isinstance(watcher, type) or not isinstance(watcher, Watcher | None):
-        raise InputError(f"`watcher` is {watcher!r:.80}, not an object of a subclass of Watcher.", "Make one: NAME().")
+        raise InputError(f"watcher is {watcher!r:.80}, not an object of a subclass of Watcher.", "Make one: NAME().")
     if watcher is not None:
         yield watcher
     if progress is not False and (display := find_display(asked=bool(progress))) is not None:

@@ -159,7 +159,7 @@ def test_errors_within_a_running_loop_are_those_of_the_run(tmp_path: Path) -> No
 
 
 def test_arguments_of_a_wrong_type_are_refused_with_their_name(tmp_path: Path) -> None:
-    with pytest.raises(society.InputError, match="`watcher` is <class"):
+    with pytest.raises(society.InputError, match="watcher is <class"):
         society.run(DATA, tmp_path / "run", watcher=society.Watcher)  # type: ignore[arg-type]
     with pytest.raises(society.InputError, match="`out` is 3"):
         society.run(DATA, 3)  # type: ignore[arg-type]
