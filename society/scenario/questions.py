@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from society.components.faults import faults_of
@@ -10,6 +11,8 @@ from society.core.types import Item
 from society.scenario.expand import Society
 from society.tasks.base import Task
 from society.tasks.normal import normal_question
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,15 @@ def load_items(society: Society) -> Items:
     """Return the evaluation and the training questions of a scenario.
 
     No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
-    skip those of the evaluation. Raises `InputError` if there are too few questions, or if `train.task` contains a
-    question of the evaluation.
+    skip those of the evaluation. Repeated questions are logged. Raises `InputError` if there are too few questions, or
+    if `train.task` contains a question of the evaluation.
     """
     scenario = society.scenario
-    evaluation = _load(scenario.task, scenario.seed)
+    evaluation = _load_all(scenario.task, scenario.seed)
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:
-        training = _load(scenario.train.task, scenario.seed)
+        training = _load_all(scenario.train.task, scenario.seed)
     else:
         training = _follow(scenario.task, scenario.train.questions, evaluation, scenario.seed)
     tested = {normal_question(item.question) for item in evaluation}
@@ -48,6 +51,20 @@ def load_items(society: Society) -> Items:
             "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
         )
     return Items(evaluation, training)
+
+
+def _load_all(task: Task, seed: int) -> list[Item]:
+    """Return the questions of a task, and log a warning if some are repeated."""
+    with faults_of(task, "questions"):
+        found = task.slice(seed)
+    if found.repeated:
+        log.warning("%s: %s", task.origin, describe_repeated(found.repeated))
+    return found.items
+
+
+def describe_repeated(number: int) -> str:
+    """Return the warning about repeated questions."""
+    return f"{number:,} repeated question{' is' if number == 1 else 's are'} left out; each question is used once"
 
 
 def _load(task: Task, seed: int) -> list[Item]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Annotated, ClassVar
@@ -25,11 +26,19 @@ PATIENCE = 10_000
 """Number of consecutive repeated questions after which a generator counts as exhausted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The questions that `offset` and `limit` select, and the number of repeated questions among those read."""
+
+    items: list[Item]
+    repeated: int
+
+
 class Task(Component, ABC):
     """The `task:` of a scenario. Subclasses add `kind`, their fields, `standard` and `questions`.
 
-    The questions of a task and a seed have a fixed order without repetitions. `offset` and `limit` select a slice, so
-    slices that do not overlap share no question.
+    The questions of a task and a seed have a fixed order. A repeated question is used once. `offset` and `limit` select
+    a slice, so slices that do not overlap share no question.
     """
 
     standard: ClassVar[AnswerFormat]
@@ -54,30 +63,44 @@ class Task(Component, ABC):
         """
 
     def load(self, seed: int) -> list[Item]:
-        """Return the questions of the slice that `offset` and `limit` select.
+        """Return the questions of the slice that `offset` and `limit` select, each once.
 
-        Raises `InputError` if there are fewer questions, and `MissingExtraError` if an extra is not installed.
+        Raises `InputError` if there are fewer questions, or if a repeated question has different true answers, and
+        `MissingExtraError` if an extra is not installed.
         """
+        return self.slice(seed).items
+
+    def slice(self, seed: int) -> Slice:
+        """Return the questions of `load`, and how many questions were repeated. Raises the errors of `load`."""
         self.format.require()
         if self.generated and self.limit is None:
             raise InputError(
                 "A task with generated questions needs a limit.", "Set `task.limit`, for example `limit: 100`."
             )
-        items = distinct(self.questions(seed))
+        found = _Distinct(self)
+        items = found.iterate(self.questions(seed))
         if self.shuffle and not self.generated:
             items = iter(shuffled(items, seed))
         end = None if self.limit is None else self.offset + self.limit
         chosen = list(islice(items, self.offset, end))
+        # A generator repeats questions by chance. Repeated rows of data are likely a mistake.
+        repeated = 0 if self.generated else found.repeated
         if not chosen or (self.limit is not None and len(chosen) < self.limit):
-            self._refuse_slice(self.offset + len(chosen) if chosen else sum(1 for _ in distinct(self.questions(seed))))
-        return chosen
+            self._refuse_slice(len(found.first), repeated)
+        return Slice(chosen, repeated)
 
-    def _refuse_slice(self, available: int) -> None:
+    def _refuse_slice(self, available: int, repeated: int) -> None:
         last = f" to {self.offset + self.limit}" if self.limit else " and later ones"
+        less = f", without {repeated} repeated" if repeated else ""
         raise InputError(
-            f"The scenario asks for question {self.offset + 1}{last} of the task, which has {available} in all.",
+            f"The scenario asks for question {self.offset + 1}{last} of the task, which has {available} in all{less}.",
             "Lower `limit` or `offset` of the task, or remove restrictions such as `where`.",
         )
+
+    @property
+    def origin(self) -> str:
+        """Name of the source of the questions, for errors."""
+        return f"the task {getattr(self, 'kind', '')!r}"
 
     @cached_property
     def format(self) -> AnswerFormat:
@@ -122,17 +145,41 @@ class Task(Component, ABC):
         return self.format.has_form(answer, (item.gold, *item.aliases))
 
 
-def distinct(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield `items` without repeated questions. Stop after `PATIENCE` consecutive repetitions."""
-    seen: set[str] = set()
-    repeated = 0
-    for item in items:
-        if item.question not in seen:
-            seen.add(item.question)
-            repeated = 0
-            yield item
-        elif (repeated := repeated + 1) >= PATIENCE:
+class _Distinct:
+    """Filter of repeated questions. `first` has the first item of each question, `repeated` the number of others."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.first: dict[str, Item] = {}
+        self.repeated = 0
+
+    def iterate(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items without repeated questions. Stop after `PATIENCE` consecutive repetitions."""
+        consecutive = 0
+        for item in items:
+            first = self.first.setdefault(item.question, item)
+            if first is item:
+                consecutive = 0
+                yield item
+                continue
+            self._check_answers(first, item)
+            self.repeated += 1
+            consecutive += 1
+            if consecutive >= PATIENCE:
+                return
+
+    def _check_answers(self, first: Item, again: Item) -> None:
+        """Raise `InputError` if a repeated question of data has different true answers. Generators verify replies."""
+        if self.task.generated or (first.choices == again.choices and self._same_gold(first, again)):
             return
+        raise InputError(
+            f"{self.task.origin}: {first.id!r} and {again.id!r} ask the same question, but differ in the true answer "
+            f"or the options: {first.gold!r:.100} and {again.gold!r:.100}.",
+            "Correct one of them, or remove it.",
+        )
+
+    def _same_gold(self, first: Item, again: Item) -> bool:
+        return first.gold == again.gold or self.task.correct(again.gold, first)
 
 
 def shuffled(items: Iterable[Item], seed: int) -> list[Item]:

@@ -43,7 +43,10 @@ _EXTRACTORS: Mapping[Equality, tuple[Extractor, ...]] = {
 
 
 class Jsonl(Task):
-    """Questions from a JSONL file: one JSON object per line."""
+    """Questions from a JSONL file: one JSON object per line.
+
+    A question that several rows repeat is used once. Repeated questions with different answers are an error.
+    """
 
     kind: Literal["jsonl"] = "jsonl"
     path: Annotated[ReadablePath, Field(strict=False)]
@@ -71,6 +74,10 @@ class Jsonl(Task):
         extract = _EXTRACTORS.get(self.answer.equal) if self.answer.equal is not None else None
         standard = self.standard.model_copy(update={"extract": extract}) if extract else self.standard
         return standard.override(self.answer)
+
+    @property
+    def origin(self) -> str:
+        return str(self.path)
 
     @property
     def lists_answers(self) -> bool:

@@ -102,3 +102,16 @@ def test_another_task_must_share_no_question(tmp_path: Path) -> None:
     load = write(tmp_path, ["one", "2+2", "three", "four", "2 + 2"])
     with pytest.raises(InputError, match="in both the training and the evaluation set"):
         load_items(expand(load("train.task={kind: jsonl, path: questions.jsonl, offset: 3}")))
+
+
+def test_repeated_questions_are_counted_in_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"question": f"{n % 3} + 1?", "answer": n % 3 + 1} for n in range(5)]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "leak.yaml").write_text(TEXT[: TEXT.index("train:")])
+    assert len(load_items(expand(load_scenario(tmp_path / "leak.yaml"))).evaluation) == 3
+    assert not caplog.messages  # the limit is reached before the first repetition
+    items = load_items(expand(load_scenario(tmp_path / "leak.yaml", ["task.limit=null"])))
+    assert len(items.evaluation) == 3
+    assert [m.partition("questions.jsonl: ")[2] for m in caplog.messages] == [
+        "2 repeated questions are left out; each question is used once"
+    ]

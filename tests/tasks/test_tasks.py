@@ -244,7 +244,28 @@ def test_where_filters(tmp_path: Path) -> None:
 
 
 def test_a_question_that_is_repeated_is_asked_once(tmp_path: Path) -> None:
-    assert len(jsonl(write(tmp_path, SUMS[0], SUMS[1], SUMS[0])).load(0)) == 2
+    task = jsonl(write(tmp_path, SUMS[0], SUMS[1], SUMS[0], SUMS[0]))
+    assert (len(task.load(0)), task.slice(0).repeated) == (2, 2)
+    with pytest.raises(InputError, match="2 in all, without 2 repeated"):
+        task.model_copy(update={"limit": 3}).load(0)
+
+
+@pytest.mark.parametrize("fields", [{}, {"shuffle": True}, {"limit": 1, "offset": 1}])
+def test_a_repeated_question_with_another_answer_is_an_error(tmp_path: Path, fields: Row) -> None:
+    rows = [{"question": "1 + 1?", "answer": 2}, {"question": "1 + 1?", "answer": 3}, {"question": "?", "answer": 1}]
+    with pytest.raises(InputError, match=r"rows.jsonl: 'rows-1' and 'rows-2' ask the same question.*'2' and '3'"):
+        jsonl(write(tmp_path, *rows), **fields).load(0)
+
+
+def test_a_repeated_question_with_other_options_is_an_error(tmp_path: Path) -> None:
+    rows = [{"question": "Which?", "choices": choices, "answer": 0} for choices in (["a", "b"], ["b", "a"])]
+    with pytest.raises(InputError, match="ask the same question"):
+        jsonl(write(tmp_path, *rows), choices="choices", question="{question}").load(0)
+
+
+def test_a_repeated_question_with_another_spelling_of_the_answer_is_used_once(tmp_path: Path) -> None:
+    rows = [{"question": "Capital?", "answer": answer} for answer in (["Paris", "Lutetia"], "lutetia")]
+    assert jsonl(write(tmp_path, *rows)).slice(0).repeated == 1
 
 
 def test_a_byte_order_mark_empty_lines_and_huge_lines_are_fine(tmp_path: Path) -> None:
