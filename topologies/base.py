@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import Field
 
+from society.components.faults import returned_graph
 from society.core.component import Component
 from society.core.identity import derive_seed
 
@@ -50,10 +51,13 @@ class Topology(Component, ABC):
 
         `groups` maps the name of each group of agents in the scenario to its members. Edge attributes named
         like fields of `EdgeView` (`show`, `window`, ...) override those of the phase.
+
+        Raises `ComponentError` if `build` returns no directed graph over the nodes 0 to n-1.
         """
         import networkx as nx
 
-        return cast("nx.DiGraph[str]", nx.relabel_nodes(self.build(len(agents), seed), dict(enumerate(agents))))
+        built = returned_graph(self.build(len(agents), seed), range(len(agents)), self, "build")
+        return cast("nx.DiGraph[str]", nx.relabel_nodes(built, dict(enumerate(agents))))
 
     def declared_edges(self) -> Sequence[list[Any]]:
         """Return the edges that the scenario writes out, as [sender, reader] or [sender, reader, attributes]."""

@@ -7,12 +7,12 @@ PhasePlan    one phase: its speakers, the plans of its agents, its graph
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from society.components.faults import faults_of, returned
+from society.components.faults import faults_of, returned_graph
 from society.core.types import Sampling
 from society.scenario.members import agents_of, members, speakers
 from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario
@@ -68,13 +68,27 @@ class PhasePlan:
         return graph
 
     def _draw(self, topology: Topology, seed: int) -> nx.DiGraph[str]:
-        """Return the graph of a topology over the speakers. Raises `ComponentError` if its code fails."""
-        import networkx as nx
+        return draw(topology, self.speakers, self.members, topology.graph_seed(seed), f"in phase {self.name!r}")
 
-        place = f"in phase {self.name!r}"
-        with faults_of(topology, "build", place):
-            graph = topology.graph(self.speakers, self.members, topology.graph_seed(seed))
-        return returned(graph, nx.DiGraph, topology, "build", place)
+
+def draw(
+    topology: Topology, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int, place: str = ""
+) -> nx.DiGraph[str]:
+    """Return the graph of a topology over these agents.
+
+    Raises `ComponentError` if its code fails or returns no directed graph over them.
+    """
+    with faults_of(topology, "build", place):
+        return returned_graph(topology.graph(agents, groups, seed), agents, topology, "build", place)
+
+
+def is_random(topology: Topology, phase: PhasePlan) -> bool:
+    """Return whether the graph of a topology over the speakers depends on the seed.
+
+    Raises `InputError` if there is no such graph, and `ComponentError` if the topology's code fails.
+    """
+    with faults_of(topology, "is_random", f"in phase {phase.name!r}"):
+        return topology.is_random(phase.speakers, phase.members)
 
 
 @dataclass(frozen=True)

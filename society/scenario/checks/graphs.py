@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from society.core.errors import InputError
+from society.core.errors import ComponentError, SocietyError
 from society.core.problems import SHOWN, Problem, find_near, make_problem, show
+from society.scenario.expand import draw
 from society.scenario.members import Members, members, speakers
 from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
@@ -57,12 +58,12 @@ class _Phase:
             if problems or not self.complete or not 0 < len(self.speakers) <= LARGEST:
                 continue
             try:
-                graph = topology.graph(self.speakers, self.known, topology.graph_seed(self.seed))
-            except InputError as error:
-                yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
+                graph = draw(topology, self.speakers, self.known, topology.graph_seed(self.seed))
+            except ComponentError as error:
+                yield self._problem((field,), f"cannot be built: {error.cause}")
                 continue
-            except Exception as error:  # a plugin may raise any exception
-                yield self._problem((field,), f"cannot be built: {type(error).__name__}: {error}")
+            except SocietyError as error:
+                yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
                 continue
             shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
             yield from self._check_graph(graph, field)

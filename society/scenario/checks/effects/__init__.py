@@ -11,6 +11,7 @@ asking     checks of the task, the backends and the training
 
 from __future__ import annotations
 
+from society.core.errors import ComponentError
 from society.core.problems import Problem, make_problem
 from society.scenario.checks.effects.agents import check_agents
 from society.scenario.checks.effects.asking import check_backends, check_task, check_training
@@ -25,16 +26,23 @@ from society.scenario.reading.tree import find_place, write_path
 
 MOST_AGENTS = 10_000
 """Maximum number of agents of a scenario that is checked: larger ones would take too long."""
+CHECKS = (check_reading, check_rules, check_layers, check_agents, check_task, check_backends, check_training)
 
 
 def check_effects(scenario: Scenario, root: Node) -> list[Problem]:
-    """Return the problems of options without effect in a scenario without other errors."""
+    """Return the problems of options without effect in a scenario without other errors.
+
+    A component whose code fails ends the checks with one error.
+    """
     if sum(spec.count for spec in scenario.agents.values()) > MOST_AGENTS:
         return []
-    flow = follow(scenario)
     found: list[Finding] = []
-    for check in (check_reading, check_rules, check_layers, check_agents, check_task, check_backends, check_training):
-        found += check(flow)
+    try:
+        flow = follow(scenario)
+        for check in CHECKS:
+            found += check(flow)
+    except ComponentError as error:
+        found.append(Finding((), f"{error.cause} {error.remedy}", "error"))
     return [
         make_problem(find_place(root, steps, key), write_path(root, steps), message, level=level)
         for steps, message, level, key in found

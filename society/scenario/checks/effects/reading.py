@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from society.components.facts import listing
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, own_views
+from society.scenario.expand import is_random
 from society.scenario.models.scenario import EdgeView
 from society.scenario.reading.tree import Steps
 
@@ -74,7 +75,7 @@ class _Reading:
         for field in ("topology", "within"):
             topology = getattr(self.spec, field)
             drawn = [] if topology is None else [f for f in topology.random_fields if f in topology.model_fields_set]
-            if drawn and not topology.is_random(self.phase.plan.speakers, self.phase.plan.members):
+            if drawn and not is_random(topology, self.phase.plan):
                 message = f"has no effect: there is only one such graph over {len(self.phase.plan.speakers)} agents"
                 yield self._at(field, drawn[0], message=f"{message}; remove it")
 

@@ -14,6 +14,7 @@ from society.core.component import Component
 from society.core.errors import InputError
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, least_of, own_views
+from society.scenario.expand import is_random
 from society.scenario.members import agents_of
 from society.scenario.reading.tree import Steps
 
@@ -84,7 +85,7 @@ def _is_random(phase: PhaseFlow) -> bool:
     """Return whether a new draw of the phase's graph may differ."""
     drawn = [topology for topology in (phase.spec.topology, phase.spec.within) if topology is not None]
     try:
-        return any(topology.is_random(phase.plan.speakers, phase.plan.members) for topology in drawn)
+        return any(is_random(topology, phase.plan) for topology in drawn)
     except InputError:
         return True
 
