@@ -45,7 +45,7 @@ coverage: $(DEV)  ## Measure the line coverage of the fast tests; fail under the
 torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks (half an hour).
 	$(BIN)/python -m tests.faults.torture
 
-gpu: $(DEV)  ## On a machine with a CUDA GPU: contract, finetunings killed and resumed, benchmarks; about eight minutes.
+gpu: $(DEV)  ## Run the tests and benchmarks that need a CUDA GPU (about eight minutes).
 	$(BIN)/pytest -q --device cuda --dtype bfloat16 tests/backends/hf/test_backend.py tests/backends/hf/test_end_to_end.py
 	for script in benchmarks/gpu_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from topologies.base import Topology
-from topologies.ties import connect, one_way, require
+from topologies.edges import connect, one_way, require
 
 if TYPE_CHECKING:
     import networkx as nx

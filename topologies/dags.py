@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from topologies.base import Agents, Members, RandomTopology, Topology
-from topologies.ties import connect, require
+from topologies.edges import connect, require
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from society.core.errors import InputError
 from topologies.base import Topology
-from topologies.ties import connect, require
+from topologies.edges import connect, require
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -12,9 +12,9 @@ from pydantic import Field
 from society.core.errors import InputError
 from society.core.paths import ReadablePath
 from topologies.base import RandomTopology, Topology
+from topologies.edges import connect, require
 from topologies.graph_files import read_graph
 from topologies.graph_reader import FileGraph
-from topologies.ties import connect, require
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from topologies.base import Agents, Members, RandomTopology
-from topologies.ties import connect, one_way, require
+from topologies.edges import connect, one_way, require
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -58,15 +58,15 @@ class KRegular(RandomTopology):
 
 
 class SmallWorld(RandomTopology):
-    """Each agent reads its k nearest on a ring, with some ties rewired at random (Watts and Strogatz, 1998)."""
+    """Each agent reads its k nearest on a ring, with some edges rewired at random (Watts and Strogatz, 1998)."""
 
     kind: Literal["small_world"] = "small_world"
     k: int = Field(4, ge=2, multiple_of=2)
-    """Number of nearest neighbors on the ring: even, and below the number of agents. Two agents have one tie."""
+    """Number of nearest neighbors on the ring: even, and below the number of agents. Two agents have one edge."""
     p: float = Field(0.1, ge=0, le=1)
-    """Probability that a tie is rewired. 0 is the ring lattice; 1 is nearly random. The number of ties is constant."""
+    """Probability that an edge is rewired, at a constant number of edges. 0 is the ring lattice; 1 is nearly random."""
     directed: bool = False
-    """Each tie has one random direction."""
+    """Each edge has one random direction."""
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
         n = len(agents)
@@ -87,7 +87,7 @@ class ScaleFree(RandomTopology):
 
     kind: Literal["scale_free"] = "scale_free"
     m: int = Field(2, ge=1)
-    """Number of ties of each new agent, below the number of agents. The graph has m * (agents - m) ties."""
+    """Number of edges of each new agent, below the number of agents. The graph has m * (agents - m) edges."""
     directed: bool = False
     """New agents read earlier agents and are not read by them, so the graph is acyclic."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from topologies.base import Topology
-from topologies.ties import Direction, connect, one_way, require
+from topologies.edges import Direction, connect, one_way, require
 
 if TYPE_CHECKING:
     import networkx as nx

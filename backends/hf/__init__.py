@@ -83,7 +83,7 @@ class HuggingFace(BackendConfig):
     chat_template: str | None = None
     """Jinja2 chat template that replaces the model's own."""
     batch: int = Field(default=48, ge=1, json_schema_extra={"tuning": True})
-    """Maximum number of sequences that are decoded together. A GPU is busy from about 256 on."""
+    """Maximum number of sequences that are decoded together. About 256 sequences occupy a GPU fully."""
     cache_tokens: int = Field(default=65536, ge=256, json_schema_extra={"tuning": True})
     """Maximum number of tokens in the KV cache. With dynamic decoding, padding counts too."""
 

@@ -42,7 +42,7 @@ class Batcher:
 
     @contextmanager
     def tokenizing(self) -> Iterator[None]:
-        """Within: a prompt is being tokenized whose row will join."""
+        """Count a prompt as being tokenized within this context."""
         self._tokenizing += 1
         self._tokenized.clear()
         try:

@@ -40,8 +40,8 @@ class Chat:
         closing = self._closing_token()
         if closing is None and not known:
             raise BackendError(
-                "Neither the model nor its chat template says which token ends an answer.",
-                "Give a chat_template: that closes assistant messages with a special token.",
+                "Neither the model nor its chat template defines the token that ends an answer.",
+                "Set `chat_template` to a template that ends assistant messages with a special token.",
             )
         self.end = closing if closing is not None else known[0]
         self.stops = frozenset([self.end, *known])

@@ -1,7 +1,7 @@
 """Tokens drawn from logits on the device, without waiting for it: what `sampling` does, with parameters in tensors.
 
-Each row has its uniform numbers from its own generator, so its tokens depend neither on its company nor on the size
-of the batch. The same numbers and logits give the tokens that `sampling.sample` gives, up to rounding.
+Each row has its uniform numbers from its own generator, so its tokens depend neither on the other rows nor on the
+size of the batch. The same numbers and logits give the tokens that `sampling.sample` gives, up to rounding.
 """
 
 from __future__ import annotations

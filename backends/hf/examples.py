@@ -35,7 +35,7 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
     Raises `InputError` if no example remains.
     """
     if not examples:
-        raise InputError("There are no examples to train on.", "Loosen the selection, or let the scenario go on.")
+        raise InputError("There are no examples to train on.", "Use another `select`, or set train.on_empty: keep.")
     whole = [row_of(chat, example) for example in examples]
     fitting = [fit(ids, start, settings) for ids, start in whole]
     rows = [row for row in fitting if row is not None]

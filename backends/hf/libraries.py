@@ -57,7 +57,7 @@ def check_optimizer(settings: TrainSettings, device: str) -> None:
     if settings.optimizer == "adamw_8bit":
         if device != "cuda":
             raise InputError(
-                "optimizer: adamw_8bit needs a CUDA GPU.", "Take optimizer: adamw_8bit out of train.settings."
+                "optimizer: adamw_8bit needs a CUDA GPU.", "Remove optimizer: adamw_8bit from train.settings."
             )
         check_bitsandbytes("optimizer: adamw_8bit")
 

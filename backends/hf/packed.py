@@ -213,7 +213,7 @@ def can_pack(model: Any) -> bool:
     """Return whether packed calls compute what the model computes.
 
     The model's cache must have plain layers alone (neither sliding windows nor recurrent states), its attention must
-    be torch's and be replaceable, and its rotary frequencies must not depend on the company of a sequence.
+    be torch's and be replaceable, and the rotary frequencies of a sequence must not depend on the other sequences.
     """
     layers = [type(layer) for layer in DynamicCache(config=model.config).layers]
     rope = getattr(model.config, "rope_parameters", None) or {}

@@ -1,4 +1,4 @@
-"""Prompts into a pool: packed into few calls of the model, equal prompts and shared prefixes computed once."""
+"""Prefill: prompts are packed into few calls of the model; equal prompts and shared prefixes are computed once."""
 
 from __future__ import annotations
 

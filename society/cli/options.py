@@ -25,7 +25,7 @@ _FOLDER = {"multiple": True, "metavar": "DIR", "type": click.Path(path_type=Path
 read_option = click.option("--allow", help="Let the scenario read files in this folder too.", **_FOLDER)  # type: ignore[arg-type]
 allow_option = click.option(
     "--allow",
-    help="Also open models, adapters and data that the run names in this folder.",
+    help="Allow reading models, adapters and data in this folder, where the scenario or run names them.",
     **_FOLDER,  # type: ignore[arg-type]
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))

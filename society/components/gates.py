@@ -86,7 +86,7 @@ class Confident(Gate):
 class Similarity(Gate):
     """Passes texts whose cosine similarity to the reader's own text is below `below`.
 
-    After the redundancy filter of S2-MAD, with counts of words and word pairs in place of a sentence encoder. A message
+    This is the redundancy filter of S2-MAD with counts of words and word pairs instead of a sentence encoder. A message
     whose answer differs from the reader's always passes, and so does an answer if the reader has none. If no answers
     can be compared, texts with other numbers, signs, negations or word order pass as well.
     """

@@ -19,10 +19,13 @@ Verdict = tuple[Question, list[bool]]
 class Flow:
     """Adoption of answers from `sender` to `reader`.
 
-    `read` counts readable turns of the sender that the reader read with a readable answer of its own. `differed` of
-    them had another answer, and after `adopted` of them the reader's answer was the sender's. Of these, `helped`
-    changed from wrong to right and `harmed` from right to wrong. `silent` readings have a sender or reader without a
-    readable answer. After `muted` of the differing ones, the reader's answer was unreadable.
+    read     readable turns of the sender that the reader read while it had a readable answer of its own
+    differed turns among `read` with another answer than the reader's
+    adopted  turns among `differed` after which the reader gave the sender's answer
+    helped   adoptions that changed a wrong answer to a right one
+    harmed   adoptions that changed a right answer to a wrong one
+    silent   turns that were read while the sender or the reader had no readable answer
+    muted    turns among `differed` after which the reader's answer was unreadable
     """
 
     sender: str

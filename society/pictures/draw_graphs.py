@@ -106,7 +106,7 @@ def _measure(graph: Graph) -> Panel:
 
 
 def _add_axes(figure: Figure, panel: Panel, corner: tuple[float, float], size: tuple[float, float]) -> Axes:
-    """Add axes at `corner` with `size`, both in inches, whose centre is the centre of the graph."""
+    """Add axes at `corner` with `size`, both in inches, and the graph in their centre."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((corner[0] / width, corner[1] / height, size[0] / width, size[1] / height))
     axes.set_axis_off()

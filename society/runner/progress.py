@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 
 class Progress(Watcher):
-    """The counts of the stage under way, an iteration's debates for evaluation or for training.
+    """Counts of the current stage: the debates of one iteration, for evaluation or for training.
 
-    `debates` of them are planned, `decided` have ended, `right` of these rightly; `tokens` are generated, `failed`
-    turns failed. `rounds` and `agents` count turns.
+    debates  debates that are planned
+    decided  debates that have ended
+    right    debates that ended with the right answer
+    tokens   tokens generated
+    failed   turns that failed
+    rounds   turns by round
+    agents   turns by agent
     """
 
     def __init__(self, display: Display | None = None) -> None:

@@ -126,7 +126,7 @@ def _debate(turn: Turn) -> tuple[int, str, int]:
 
 
 def total_usage(records: Sequence[DebateRecord]) -> Usage:
-    """Return what all these debates cost together; the seconds are those in which their backends were at work."""
+    """Return what all these debates cost together; the seconds are those in which their backends were busy."""
     return sum((record.usage for record in records), Usage())
 
 

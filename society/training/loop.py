@@ -252,7 +252,7 @@ class TrainingLoop:
         who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {finetuning.iteration}"
         if self.spec.on_empty == "stop":
             raise InputError(
-                f"There is nothing to learn from for {who}: {why}.",
+                f"There are no training rows for {who}: {why}.",
                 "Debate more questions (train.questions), use another `select`, or set train.on_empty: keep.",
             )
         row = AdapterRow(*finetuning.place, None, "", "", 0, left_out, (), 0, 0.0, finetuning.trained_on)

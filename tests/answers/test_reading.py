@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from society.answers.answer_markers import find_marked
 from society.answers.ballots import read_letters
 from society.answers.choice import find_choice
 from society.answers.confidence import stated_confidence
 from society.answers.extract import Named, extract, extract_gold
 from society.answers.format import ENDINGS
-from society.answers.marks import find_marked
 from society.answers.message_numbers import read_numbers
 from society.answers.numbers import parse_number
 from society.answers.thoughts import strip_thoughts

@@ -21,11 +21,11 @@ from topologies import TOPOLOGIES
 from topologies.base import Topology
 from topologies.cliques import Barbell, Bipartite, Groups
 from topologies.dags import DagMesh, DagRandom, Layered
+from topologies.edges import Direction
 from topologies.explicit import Edges, Matrix
 from topologies.library import GENERATORS, Generated, GraphFile
 from topologies.random import ErdosRenyi, KRegular, ScaleFree, SmallWorld
 from topologies.simple import Chain, Complete, Grid, Nobody, Ring, Star, Tree
-from topologies.ties import Direction
 
 sizes = st.integers(1, 50)
 seeds = st.integers(0, 2**63)

@@ -67,7 +67,7 @@ class SamplingSpec(make_optional(Sampling)):  # type: ignore[misc]
 
 
 class RoleSpec(Component):
-    """The prompts of an agent. Templates are Jinja2; the section Template variables lists their variables."""
+    """The prompts of an agent, as Jinja2 templates. The reference lists their variables under "Template variables"."""
 
     system: str | None = None
     """Template of the system message. Without it, the chat has no system message."""

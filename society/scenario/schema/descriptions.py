@@ -51,6 +51,7 @@ def _own_texts(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for field, below in pairwise(definition.body):
         match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = inspect.cleandoc(text)
+            case ast.AnnAssign(target=ast.Name(id=name)) as declared, ast.Expr(value=ast.Constant(value=str(text))):
+                if not ast.unparse(declared.annotation).startswith("ClassVar"):
+                    found[name] = inspect.cleandoc(text)
     return found
