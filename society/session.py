@@ -103,6 +103,7 @@ async def run_async(
             others = [find_store(folder) for folder in reused]
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard) as store:
+                interruption.folder = folder.path
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
                 folder.record(store, hashes, items.every)
                 keep_inputs(folder.path, scenario, items.evaluation)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -100,8 +100,10 @@ def test_a_run_within_a_running_loop_is_the_same_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_heeds_interrupts")
-@pytest.mark.parametrize("nested", [True, False], ids=["in a loop", "alone"])
-def test_an_interrupted_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nested: bool) -> None:
+@pytest.mark.parametrize("within", [in_running_loop, asyncio.run, None], ids=["in a loop", "asyncio.run", "alone"])
+def test_an_interrupted_run_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Callable[..., None] | None
+) -> None:
     scenario = society.Scenario.from_dict({**DATA, "concurrency": 1})
     watcher = Interrupts()
     ask = Interruption._ask
@@ -115,8 +117,8 @@ def test_an_interrupted_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.M
     async def cell() -> None:
         society.run(scenario, tmp_path / "run", watcher=watcher)
 
-    with pytest.raises(society.Interrupted):
-        in_running_loop(cell()) if nested else society.run(scenario, tmp_path / "run", watcher=watcher)
+    with pytest.raises(society.Interrupted, match=r"SIGINT: .*/run; continue with --resume \(Python: resume=True\)"):
+        society.run(scenario, tmp_path / "run", watcher=watcher) if within is None else within(cell())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     stopped = society.Run(tmp_path / "run")
     assert 0 < stopped.count_turns() < TURNS
@@ -184,3 +186,9 @@ def test_reuse_and_compare_take_a_run_or_its_folder(tmp_path: Path) -> None:
 def test_a_page_is_not_written_over_a_folder(tmp_path: Path) -> None:
     with pytest.raises(society.InputError, match=r"is a folder(.|\n)*report.html"):
         society.run(DATA, tmp_path / "run").report(tmp_path)
+
+
+def test_a_notebook_shows_the_message_of_bad_input_without_a_traceback() -> None:
+    with pytest.raises(society.ScenarioError) as raised:
+        society.run({**DATA, "seed": -4})
+    assert raised.value._render_traceback_() == [f"ScenarioError: {raised.value}"]

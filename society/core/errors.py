@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from society.core.hidden_chars import reveal
+
 if TYPE_CHECKING:
     from society.core.problems import Problem
 
@@ -45,6 +47,10 @@ def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyE
 
 class InputError(SocietyError):
     """Input of the user that cannot be used."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows: the message alone, as the fault is not in the code of the traceback."""
+        return [f"{type(self).__name__}: {reveal(str(self))}"]
 
 
 class ScenarioError(InputError):

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -20,11 +21,14 @@ _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.S
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that stopped because of `signal`. All finished turns are stored."""
+    """A run that stopped because of `signal`. All finished turns are stored in `folder`; None before there is one."""
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.signal = signal.Signals(number)
+    def __init__(self, number: int = signal.SIGINT, folder: Path | None = None) -> None:
+        self.signal, self.folder = signal.Signals(number), folder
+        stored = "no turn is stored yet"
+        if folder is not None:
+            stored = f"the finished turns are stored in {folder}; continue with --resume (Python: resume=True)"
+        super().__init__(f"{self.signal.name}: {stored}")
 
     @property
     def status(self) -> int:
@@ -36,10 +40,14 @@ class Interruption:
     """A request to stop a run.
 
     As a context manager it handles the signals (in the main thread only), restores the earlier handlers at the end, and
-    raises `Interrupted` if it cancelled the block. An instance that is not entered never stops anything.
+    raises `Interrupted` if it cancelled the block. A signal outside `stops_me` waits for the next such block, or for
+    the end: an exception within an import would leave a half-imported module. An instance that is not entered never
+    stops anything. `folder` is the folder of the run, for the message.
     """
 
     def __init__(self) -> None:
+        self.folder: Path | None = None
+        self._waiting = False
         self._asked = 0
         self._signal: int = signal.SIGINT
         self._held = 0
@@ -50,7 +58,7 @@ class Interruption:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number, default in _DEFAULTS.items():
-                if signal.getsignal(number) is default:
+                if (handler := signal.getsignal(number)) is default or _belongs_to_asyncio(handler):
                     self._before[number] = signal.signal(number, self._ask)
         return self
 
@@ -59,13 +67,16 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._asked and exc_type is asyncio.CancelledError:
-            raise Interrupted(self._signal) from None
+        if self._waiting or (self._asked and exc_type is asyncio.CancelledError):
+            raise Interrupted(self._signal, self.folder) from None
 
     @contextmanager
     def stops_me(self) -> Iterator[None]:
         """Cancel the current task if a signal arrives during the block."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self._waiting:
+            self._waiting = False
+            self._cancel()
         try:
             yield
         finally:
@@ -85,12 +96,15 @@ class Interruption:
                 self._cancel()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Return the signal handler."""
+        """Handle a signal."""
         self._asked += 1
         self._signal = number
-        if self._loop is None or self._asked > 2:  # nothing to wait for, or the loop does not respond
-            raise Interrupted(number)
-        self._loop.call_soon_threadsafe(self._heed, self._asked)
+        if self._asked > 2:  # the loop does not respond
+            raise Interrupted(number, self.folder)
+        if self._loop is None:
+            self._waiting = True
+        else:
+            self._loop.call_soon_threadsafe(self._heed, self._asked)
 
     def _heed(self, times: int) -> None:
         if times == 1 and self._held:
@@ -102,3 +116,9 @@ class Interruption:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+def _belongs_to_asyncio(handler: object) -> bool:
+    """Return whether `asyncio.run` has set this handler. It cancels a task that cannot end while a call blocks it."""
+    method = getattr(handler, "func", None)
+    return isinstance(getattr(method, "__self__", None), asyncio.Runner)

@@ -207,7 +207,24 @@ def test_in_another_thread_a_run_works_as_ever(scenario: Callable[..., Scenario]
 
 
 @pytest.mark.usefixtures("handlers")
-def test_before_there_is_a_run_the_first_signal_ends_everything() -> None:
+def test_a_signal_before_the_run_interrupts_no_import_and_stops_the_run() -> None:
+    """A module that an exception interrupts stays half-imported, and breaks every later run of the process."""
+    imported = []
+
+    async def start() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        imported.append("whole")
+        with interruption.stops_me():
+            await asyncio.sleep(0)
+            imported.append("never")
+
+    with pytest.raises(Interrupted, match="SIGTERM: no turn is stored yet"), Interruption() as interruption:
+        asyncio.run(start())
+    assert imported == ["whole"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_after_the_run_is_not_lost() -> None:
     with pytest.raises(Interrupted), Interruption():
         signal.raise_signal(signal.SIGTERM)
 
