@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +15,7 @@ from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.proportion import Proportion
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
-from society.runs.records import DebateRecord, by_iteration, by_question, load_records, sameness, total_usage
+from society.runs.records import DebateRecord, Question, by_iteration, by_question, load_records, sameness, total_usage
 from society.runs.run import Run
 from society.runs.votes import count_support
 from society.scenario.expand import expand
@@ -196,15 +196,23 @@ def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[
         name: {q: [float(r.result.correct) for r in group] for q, group in by_question(found).items()}
         for name, found in records.items()
     }
-    pairs = []
-    for first, second in combinations(outcomes, 2):
-        try:
-            difference = compare_outcomes(outcomes[first], outcomes[second])
-        except InputError as error:
-            raise InputError(f"{first} and {second} have no question in common.", error.remedy) from error
-        pairs.append(_pair(first, second, difference))
+    require_common_questions(outcomes)
+    pairs = [
+        _pair(first, second, compare_outcomes(outcomes[first], outcomes[second]))
+        for first, second in combinations(outcomes, 2)
+    ]
     adjusted = holm([pair.difference.p for pair in pairs])
     return tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True))
+
+
+def require_common_questions(questions: Mapping[str, Collection[Question]]) -> None:
+    """Raise `InputError` if two of these runs have no question in common. `questions` has those of each run by name."""
+    for (first, ours), (second, theirs) in combinations(questions.items(), 2):
+        if not any(question in theirs for question in ours):
+            raise InputError(
+                f"{first} and {second} have no question in common, so they cannot be compared.",
+                "Name only runs with the same task, limit, offset and seed, and look at the others on their own.",
+            )
 
 
 def _pair(first: str, second: str, difference: Difference) -> Pair:

@@ -40,7 +40,11 @@ def draw_charts(charts: Sequence[Chart]) -> Figure:
             _draw_series(axes, series, COLOURS[colour % len(COLOURS)], styles[series.colour] % len(MARKERS))
             styles[series.colour] += 1
         _label_axes(axes, chart)
-    _legend(figure, [series.legend or series.name for series in charts[0].series])
+    if len({chart.id for chart in charts}) == 1:  # panels of one figure: heights can be compared
+        low, high = zip(*(axes.get_ylim() for axes in panels), strict=True)
+        for axes in panels:
+            axes.set_ylim(min(low), max(high))
+    _legend(figure, [series.legend or series.name for chart in charts for series in chart.series])
     return figure
 
 

@@ -180,18 +180,31 @@ def mean_interval(mean: Mean, low: float, high: float) -> tuple[float | None, fl
     return max(low, mean.value - 2 * mean.error), min(high, mean.value + 2 * mean.error)
 
 
-def overlay(charts: Sequence[Chart], names: Sequence[str]) -> Chart:
-    """Return one chart with the series of all, a colour for each chart. `names` are put before those of the series.
+def overlay(charts: Sequence[Chart], names: Sequence[str]) -> list[Chart]:
+    """Return charts with the series of all, a colour for each given chart. `names` are put before those of the series.
 
-    A single chart is returned as it is. Faint series are left out where there are several charts.
+    Charts share one chart if their positions have the same names, or fewer of these; the others get a chart of their
+    own. A single chart is returned as it is. Faint series are left out where there are several charts.
     """
     if len(charts) == 1:
-        return charts[0]
-    series = [
-        replace(one, name=f"{name}: {one.name}", legend="", colour=number)
-        for number, (chart, name) in enumerate(zip(charts, names, strict=True))
-        for one in chart.series
-        if not one.faint
-    ]
-    longest = max(charts, key=lambda chart: len(chart.x.names))
-    return replace(longest, series=series)
+        return list(charts)
+    shared: list[Chart] = []
+    for number, (chart, name) in enumerate(zip(charts, names, strict=True)):
+        named = _name_series(chart, name, number)
+        place = next((i for i, other in enumerate(shared) if _has_same_names(other.x, chart.x)), None)
+        if place is None:
+            shared.append(named)
+        else:
+            longest = max(shared[place], named, key=lambda one: len(one.x.names))
+            shared[place] = replace(longest, series=[*shared[place].series, *named.series])
+    return shared
+
+
+def _name_series(chart: Chart, name: str, colour: int) -> Chart:
+    series = [replace(one, name=f"{name}: {one.name}", legend="", colour=colour) for one in chart.series]
+    return replace(chart, series=[one for one in series if not one.faint])
+
+
+def _has_same_names(first: Axis, second: Axis) -> bool:
+    """Return whether each position that both axes have has one name."""
+    return all(one == other for one, other in zip(first.names, second.names, strict=False))

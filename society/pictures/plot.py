@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from society.core.errors import InputError
 from society.core.hidden_chars import reveal
-from society.metrics.comparison import latest, name_runs
+from society.metrics.comparison import latest, name_runs, require_common_questions
 from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.rounds import score_rounds
 from society.metrics.tradeoff import Point as Method
@@ -23,6 +23,7 @@ from society.pictures.figures import Bars, Chart, overlay
 from society.pictures.files import Format, plotting, save
 from society.pictures.run_figures import cost_chart, flips_figure, front_series, rounds_chart
 from society.pictures.training_figures import accuracy_chart, consensus_chart, entropy_chart
+from society.runs.records import by_question
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 def plot_runs(runs: Sequence[Run], folder: Path, form: Format = "svg") -> list[Path]:
     """Write `rounds`, `tokens`, `flips` (if answers changed) and `iterations` (if several) to `folder`.
 
-    The same runs give the same files. Raises `InputError` for a run without a finished debate or a folder that cannot
-    be written, and `MissingExtraError` without matplotlib.
+    The same runs give the same files. Raises `InputError` for a run without a finished debate, for two runs without a
+    common question or a folder that cannot be written, and `MissingExtraError` without matplotlib.
     """
     with plotting("society plot"):
         figures = draw_runs(runs)
@@ -48,7 +49,11 @@ def plot_runs(runs: Sequence[Run], folder: Path, form: Format = "svg") -> list[P
 
 
 def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
-    """Return the matplotlib figures of these runs by name. Several runs share each figure."""
+    """Return the matplotlib figures of these runs by name. Several runs share each figure.
+
+    Runs whose rounds have other names get a panel of their own. Raises `InputError` for a run without a finished
+    debate, and for two runs without a common question.
+    """
     from society.scenario.expand import expand
 
     rounds: dict[str, Chart] = {}
@@ -56,8 +61,10 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
     methods: list[Method] = []
     flips: dict[str, Bars] = {}
     iterations: dict[str, Sequence[IterationScore]] = {}
-    for run, given in zip(runs, name_runs(runs), strict=True):
-        society, records, name = expand(run.scenario), latest(run), _legend_name(given)
+    debates = {name: latest(run) for name, run in zip(name_runs(runs), runs, strict=True)}
+    require_common_questions({name: by_question(records) for name, records in debates.items()})
+    for run, (given_name, records) in zip(runs, debates.items(), strict=True):
+        society, name = expand(run.scenario), _legend_name(given_name)
         scores = score_rounds(society, records)
         rounds[name] = rounds_chart(society, scores)
         points = list_points(society, records, scores)
@@ -66,10 +73,10 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
         if (changed := flips_figure(scores)) is not None:
             flips[name] = changed
         iterations[name] = run_iterations(run)
-    tokens = overlay(list(costs.values()), list(costs))
+    [tokens] = overlay(list(costs.values()), list(costs))
     if len(runs) > 1:
         tokens = replace(tokens, series=[*tokens.series, front_series(methods)])
-    figures = {"rounds": draw_charts([overlay(list(rounds.values()), list(rounds))]), "tokens": draw_charts([tokens])}
+    figures = {"rounds": draw_charts(overlay(list(rounds.values()), list(rounds))), "tokens": draw_charts([tokens])}
     if flips:
         figures["flips"] = draw_bars(list(flips.values()), list(flips) if len(runs) > 1 else [""])
     if any(len(scores) > 1 for scores in iterations.values()):
@@ -84,7 +91,7 @@ def draw_iterations(runs: Mapping[str, Sequence[IterationScore]]) -> Figure:
         charts = {name: describe(scores) for name, scores in runs.items()}
         known = {name: chart for name, chart in charts.items() if chart is not None}
         if known:
-            panels.append(overlay(list(known.values()), list(known)))
+            panels += overlay(list(known.values()), list(known))
     return draw_charts(panels)
 
 

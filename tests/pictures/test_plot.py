@@ -112,10 +112,43 @@ def test_several_runs_share_a_picture(made: Run, other: Run, tmp_path: Path) -> 
     assert [path.stem for path in plot_runs([other], tmp_path / "alone")] == ["rounds", "tokens"]
 
 
+@pytest.mark.needs("matplotlib")
+def test_rounds_with_other_names_have_a_panel_of_their_own(
+    made: Run, other: Run, scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    """A run without the others' phases is not drawn at the names of their rounds."""
+    phases = "phases=[{name: draft}, {name: talk, topology: complete}]"
+    drafted = run(scenario(TEXT, phases), tmp_path / "three")
+    figure = draw_runs([made, drafted, other])["rounds"]
+    panels = [
+        ([tick.get_text() for tick in axes.get_xticklabels()], {line.get_label() for line in axes.lines})
+        for axes in figure.axes
+    ]
+    kinds = ("vote", "single answers")
+    assert panels == [
+        (["talk 1", "talk 2", "talk 3"], {f"{name}: {kind}" for name in ("one", "two") for kind in kinds}),
+        (["draft 1", "talk 1"], {f"three: {kind}" for kind in kinds}),
+    ]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    colours = {line.get_label(): line.get_color() for axes in figure.axes for line in axes.lines}
+    assert len({colours[f"{name}: vote"] for name in ("one", "two", "three")}) == 3
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == colours.keys()
+
+
+def test_runs_without_a_common_question_are_refused(
+    made: Run, scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    unlike = run(scenario(TEXT, "task.offset=30"), tmp_path / "unlike")
+    with pytest.raises(InputError, match="one and unlike have no question in common") as error:
+        plot_runs([made, unlike], tmp_path / "out")
+    assert "on their own" in error.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_overlay_gives_each_chart_a_colour_and_leaves_out_faint_series(made: Run) -> None:
     chart = rounds_chart(*scores_of(made))
-    assert overlay([chart], ["alone"]) is chart
-    both = overlay([chart, chart], ["a", "b"])
+    assert overlay([chart], ["alone"]) == [chart]
+    [both] = overlay([chart, chart], ["a", "b"])
     assert [(series.name, series.colour) for series in both.series] == [
         (f"{name}: {kind}", colour) for colour, name in enumerate("ab") for kind in ("vote", "single answers")
     ]
