@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from society.core.errors import InputError, SocietyError
 from society.core.hidden_chars import reveal
 from society.metrics.accuracy import share_true
-from society.metrics.overview import read_overview
+from society.metrics.overview import describe_unfinished, read_overview
 from society.metrics.proportion import Proportion
 from society.runs.run import Run as StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from society.store.rows import ResultRow
 
 Table = Literal["turns", "results", "edges"]
 _CELL = "text-align: left; vertical-align: top; white-space: normal"
@@ -37,15 +39,20 @@ class Run(StoredRun):
         super().__init__(Path(folder))
 
     @property
+    def _last_results(self) -> list[ResultRow]:
+        """The evaluation's results in the last evaluated iteration."""
+        results = [row for row in self.results() if row.split == "evaluation"]
+        last = max((row.iteration for row in results), default=0)
+        return [row for row in results if row.iteration == last]
+
+    @property
     def accuracy(self) -> Proportion:
         """The share of debates that were decided rightly, with its 95 % confidence interval.
 
         Its numbers are `share`, `low`, `high` and `n`. The debates are those of the last evaluated iteration.
         Undecided ones are wrong.
         """
-        results = [row for row in self.results() if row.split == "evaluation"]
-        last = max((row.iteration for row in results), default=0)
-        return share_true(((row.item, row.question), [row.correct]) for row in results if row.iteration == last)
+        return share_true(((row.item, row.question), [row.correct]) for row in self._last_results)
 
     def summary(self) -> Text:
         """Return what `society run` prints at its end, as text of several lines."""
@@ -78,15 +85,23 @@ class Run(StoredRun):
         return target
 
     def __repr__(self) -> str:
-        """Name the folder, how many debates have ended, and the accuracy; the folder alone where it cannot be read."""
+        """Name the folder, the finished part of an unfinished run, and the accuracy; the folder alone if unreadable."""
         try:
-            return f"Run({str(self.folder)!r}, accuracy {self.accuracy})"
+            results = self._last_results
+            part = describe_unfinished(self, max((row.iteration for row in results), default=0), len(results))
+            return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}accuracy {self.accuracy})"
         except SocietyError as error:
             return f"Run({str(self.folder)!r}, not readable: {error.cause})"
 
     def _repr_html_(self) -> str:
-        """Return the summary as an HTML table, for notebooks. Every text in it is escaped."""
-        overview = read_overview(self)
+        """Return the summary as an HTML table, for notebooks; a line for a folder that cannot be read.
+
+        Every text is escaped.
+        """
+        try:
+            overview = read_overview(self)
+        except SocietyError:
+            return f"<p>{_html(repr(self))}</p>"
         cells = "".join(
             f'<tr><th style="{_CELL}">{_html(label)}</th><td style="{_CELL}">{_html(text)}</td></tr>'
             for label, text in overview.rows()

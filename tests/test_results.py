@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import society
+from backends.scripted.backend import ScriptedBackend
 from society.cli import main
+from society.core.errors import BackendError
 from tests.test_session import DATA, TURNS
 
 
@@ -77,8 +79,7 @@ def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     assert "not readable" in repr(nothing)
     with pytest.raises(society.InputError, match="holds no run"):
         nothing.summary()
-    with pytest.raises(society.InputError, match="holds no run"):
-        nothing._repr_html_()
+    assert "holds no run" in nothing._repr_html_()  # no traceback below a notebook's cell
 
 
 def test_a_run_without_a_finished_debate_has_a_summary(tmp_path: Path) -> None:
@@ -92,4 +93,42 @@ def test_a_run_without_a_finished_debate_has_a_summary(tmp_path: Path) -> None:
     assert stopped.summary().splitlines()[0] == "sums: no debate has ended"
     assert stopped.accuracy.n == 0
     assert "no debate has ended" in stopped._repr_html_()
-    assert "(n = 0)" in repr(stopped)
+    assert "0 of 6 debates, accuracy - (n = 0)" in repr(stopped)
+    assert "0 of 6 debates; continue with --resume (Python: resume=True)" in stopped.summary()
+
+
+def test_an_unfinished_run_says_so_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Stops(society.Watcher):
+        ended = 0
+
+        def result(self, result: object) -> None:
+            self.ended += 1
+            if self.ended == 2:
+                raise RuntimeError("stopped by the test")
+
+    data = {**DATA, "concurrency": 1}
+    with pytest.raises(RuntimeError, match="stopped by the test"):
+        society.run(data, tmp_path / "run", watcher=Stops())
+    stopped = society.Run(tmp_path / "run")
+    assert stopped.summary().splitlines()[0].startswith("sums: unfinished, 2 of 6 debates finished, accuracy")
+    assert ", 2 of 6 debates, accuracy " in repr(stopped)
+    for text in (stopped.summary(), stopped._repr_html_()):
+        assert "2 of 6 debates; continue with --resume (Python: resume=True)" in text
+    assert main(["show", str(stopped.folder)]) == 0
+    assert "Unfinished: 2 of 6 debates" in capsys.readouterr().out
+    whole = society.run(data, stopped.folder, resume=True)
+    assert "of 6 debates" not in repr(whole) + whole.summary()
+    assert main(["show", str(stopped.folder)]) == 0
+    assert "Unfinished" not in capsys.readouterr().out
+
+
+def test_the_summary_names_the_error_of_failed_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def generate(self: object, request: object) -> object:
+        raise BackendError("The server says \x1b[31mno.")
+
+    monkeypatch.setattr(ScriptedBackend, "generate", generate)
+    found = society.run({**DATA, "task": {**DATA["task"], "limit": 2}}, tmp_path / "run")
+    assert "12 failed turns" in found.summary()
+    assert "turns failed by" in found.summary()
+    assert "The server says ⟦U+001B⟧[31mno." in found.summary()
+    assert "The server says" in found._repr_html_()

@@ -53,6 +53,7 @@ def command(
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.cli.terminal import Terminal
+    from society.metrics.overview import describe_unfinished
     from society.runs.records import load_record, load_records
     from society.runs.run import Run
 
@@ -61,7 +62,12 @@ def command(
         Rows(Run(run), console, learner, agent, iteration, allow).show(row)
         return
     if item is None and number is None:
-        _list(console, load_records(Run(run)), run)
+        records = load_records(Run(run))
+        _list(console, records, run)
+        last = max((record.result.iteration for record in records), default=0)
+        done = sum(record.result.iteration == last for record in records)
+        if part := describe_unfinished(Run(run), last, done):
+            console.print(f"Unfinished: {part}.", style="dim")
         return
     debates = Run(run).debates()
     found, note = find_debate([name for _, name, _ in debates], item, number)

@@ -13,9 +13,11 @@ from textwrap import wrap
 from typing import Any
 
 from society.core.plain import to_plain
+from society.metrics.comparison import count_expected
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.summary import Summary, describe_lone, describe_lost, summarize
+from society.runs.folder import is_running
 from society.runs.records import by_iteration, load_records
 from society.runs.run import Run
 from society.scenario.expand import expand
@@ -43,7 +45,8 @@ _TRAINING = (
 class Overview:
     """The summary of each evaluated iteration of a run, by its number, and what each iteration trained.
 
-    `several` says whether more than one agent votes. `summaries` is empty before the first debate ends.
+    `several` says whether more than one agent votes. `summaries` is empty before the first debate ends. `unfinished` is
+    "" for a finished run, else the part that is finished, such as "6 of 40 debates". `running`: a process works on it.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Overview:
     summaries: Mapping[int, Summary]
     iterations: Sequence[IterationScore]
     several: bool
+    unfinished: str = ""
+    running: bool = False
 
     @property
     def last(self) -> Summary | None:
@@ -62,18 +67,27 @@ class Overview:
         """The line above the rows."""
         if self.last is None:
             return f"{self.name}: no debate has ended"
-        debates = f"{self.last.debates:,} questions" if self.last.debates > 1 else "one question"
-        return f"{self.name}: {debates} debated, accuracy with 95 % confidence interval"
+        done = f"{self.last.debates:,} questions debated" if self.last.debates > 1 else "one question debated"
+        if self.unfinished:
+            done = f"{'running' if self.running else 'unfinished'}, {self.unfinished} finished"
+        return f"{self.name}: {done}, accuracy with 95 % confidence interval"
 
     def rows(self, seconds: float | None = None, resumed: bool = False) -> Rows:
         """Return the rows. `seconds` is the time of the call that ran them; `resumed`: earlier calls ran a part."""
         s = self.last
         if s is None:
-            return [("stored in", str(self.folder))]
+            return [*self._unfinished_rows(), ("stored in", str(self.folder))]
         rows = [*_accuracy_rows(s), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
         if len(self.summaries) > 1:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
-        return [*rows, *_training_rows(self.iterations), ("stored in", str(self.folder))]
+        rows += [*_training_rows(self.iterations), *self._unfinished_rows()]
+        return [*rows, ("stored in", str(self.folder))]
+
+    def _unfinished_rows(self) -> Rows:
+        """Return how to finish a run that no process works on."""
+        if not self.unfinished or self.running:
+            return []
+        return [("unfinished", f"{self.unfinished}; continue with --resume (Python: resume=True)")]
 
     def text(self, rows: Rows | None = None, width: int = 10_000) -> str:
         """Return title and rows as lines of text, wrapped at `width` characters."""
@@ -102,7 +116,22 @@ def read_overview(run: Run) -> Overview:
     found = by_iteration(load_records(run))
     summaries = {iteration: summarize(society, records) for iteration, records in found.items()}
     iterations = run_iterations(run) if scenario.train is not None else []
-    return Overview(scenario.name, run.folder, summaries, iterations, len(society.voters) > 1)
+    unfinished = describe_unfinished(run, max(found, default=0), len(found[max(found)]) if found else 0)
+    running = bool(unfinished) and is_running(run.folder)
+    return Overview(scenario.name, run.folder, summaries, iterations, len(society.voters) > 1, unfinished, running)
+
+
+def describe_unfinished(run: Run, reached: int, debates: int) -> str:
+    """Return the part of a run that is finished, such as "6 of 40 debates"; "" if all is.
+
+    `reached` is the last evaluated iteration, in which `debates` have ended.
+    """
+    scenario, expected = run.scenario, count_expected(run)
+    wanted = scenario.train.iterations if scenario.train is not None else 0
+    if reached >= wanted and (expected is None or debates >= expected):
+        return ""
+    done = f"{debates:,} of {expected:,} debates" if expected is not None else f"{debates:,} debates"
+    return f"{done} of iteration {reached} of {wanted}" if wanted else done
 
 
 def _accuracy_rows(s: Summary) -> Rows:
@@ -123,6 +152,8 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     """Return the decisions that rest on one vote, and what counts as wrong or could not be read."""
     rows = [("rest on one vote", describe_lone(s))] if several else []
     rows.append(("counted as wrong", describe_lost(s)))
+    if s.error:
+        rows.append(("turns failed by", s.error))
     if s.ballots:
         rows.append(("ballots count as", s.ballots))
     if s.unmatched:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from society.core.hidden_chars import reveal
+from society.core.plain import shorten
 from society.core.types import Same, Turn, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.flips import Flips, count_names, name_flip
@@ -14,6 +17,9 @@ from society.runs.records import DebateRecord, sameness, total_usage, vote_on
 from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.agent_names import UNCLEAR
+
+MAX_ERROR = 300
+"""Maximum number of characters of an error in the summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Summary:
     `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
     scenario took too long, and `unclear` turns of a moderator do not name one speaker.
     `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
+    `error` is the most frequent error of failed turns with its count; "" where none failed.
     `ballots` says as which answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
     """
 
@@ -56,6 +63,7 @@ class Summary:
     lone_right_before: int = 0
     unmatched: str = ""
     ballots: str = ""
+    error: str = ""
 
 
 def describe_lone(summary: Summary) -> str:
@@ -108,7 +116,15 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         lone_right_before=sum(vote.right for vote in lone_before),
         unmatched=matching.describe() if matching.most else "",
         ballots=society.scenario.decision.ballots_count_as,
+        error=_describe_errors([turn.error for turn in turns if turn.status == "failed"]),
     )
+
+
+def _describe_errors(errors: Sequence[str]) -> str:
+    """Return the most frequent error on one line, with its count if there are others."""
+    [(error, times)] = Counter(errors).most_common(1) or [("", 0)]
+    count = "" if times == len(errors) else f" ({times:,} of {len(errors):,} failed turns)"
+    return shorten(reveal(error), MAX_ERROR) + count
 
 
 def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:
