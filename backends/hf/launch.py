@@ -22,6 +22,7 @@ import torch
 
 from backends.hf.adapters import check_adapter
 from backends.training import Parallel
+from society.core.child_modules import import_path, module_command
 from society.core.errors import BackendError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _set_aside(weights: Weights) -> Iterator[None]:
 @contextmanager
 def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[str]]]:
     """Return a context with the running processes, whose output is in `RANK.log`. None remains afterwards."""
-    command = [sys.executable, "-m", "backends.hf.sharded", str(folder)]
+    command = [*module_command("backends.hf.sharded"), str(folder)]
     with ExitStack() as stack:
         processes: list[subprocess.Popen[str]] = []
         stack.callback(_end, processes)
@@ -117,7 +118,7 @@ def make_environment(rank: int, count: int) -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": LOOPBACK,
         "NCCL_SOCKET_IFNAME": LOOPBACK,
         "OMP_NUM_THREADS": str(max(torch.get_num_threads() // count, 1)),
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": import_path(),
     }
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.models.find import cache_folder, digest_of, replacing
+from society.core.child_modules import import_path, module_command
 from society.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def _memo(path: Path) -> Path:
 
 def _try(path: Path) -> str | None:
     """Return how the child process ends; None if it loads the file without a crash."""
-    # -P: do not import modules from the current folder. No backtrace: llama.cpp would start a debugger.
-    command = [sys.executable, "-P", "-m", __name__, str(path.resolve())]
-    environment = os.environ | {CHILD: "1", "GGML_NO_BACKTRACE": "1"}
+    command = [*module_command(__name__), str(path.resolve())]
+    # No backtrace: llama.cpp would start a debugger.
+    environment = os.environ | {CHILD: "1", "GGML_NO_BACKTRACE": "1", "PYTHONPATH": import_path()}
     seconds = START_SECONDS + SECONDS_A_GIGABYTE * path.stat().st_size / 1e9
     try:
         done = subprocess.run(

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,9 +24,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from society.core.child_modules import import_path, module_command
 from society.core.errors import SocietyError
 
 QUICK_SECONDS = 0.2
@@ -122,7 +123,7 @@ class Worker:
         why = json.loads(greeting) if greeting else (written or ["it wrote nothing"])[-1]
         return SocietyError(
             f"The process that judges answers ({self._module}) did not start: {why}",
-            f"Run `{sys.executable} -m {self._module}` to see why. No answer was judged without it.",
+            f"Run `{shlex.join(module_command(self._module))}` to see why. No answer was judged without it.",
         )
 
     def _restart(self) -> int | None:
@@ -137,13 +138,12 @@ class Worker:
         return status
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         return subprocess.Popen(
-            [sys.executable, "-m", self._module],
+            module_command(self._module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": import_path(), "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the parent, which then closes it
         )
 
