@@ -225,6 +225,13 @@ class BackendConfig(Component, ABC):
         """Return why options change nothing, each by its path below the entry, such as ("rules", 1)."""
         return {}
 
+    def check_files(self) -> None:
+        """Raise `InputError` if a local file that this entry names is missing or invalid.
+
+        The check loads no weights and uses no network. A model that must be downloaded first is not checked.
+        """
+        return
+
     def exporter(self) -> Exporter | None:
         """Return the exporter of what this backend trains; None if it trains nothing."""
         return None

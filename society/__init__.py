@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from society.core.interrupt import Interrupted
     from society.core.problems import Problem
     from society.metrics.comparison import compare
+    from society.planning.preflight import check
     from society.results import Run
-    from society.scenario import check_scenario as check
     from society.scenario import load_scenario
     from society.scenario.models.scenario import Scenario
     from society.session import run, run_async
@@ -57,7 +57,7 @@ _HOMES = {
     "ScenarioError": "society.core.errors.ScenarioError",
     "SocietyError": "society.core.errors.SocietyError",
     "Watcher": "society.watcher.Watcher",
-    "check": "society.scenario.check_scenario",
+    "check": "society.planning.preflight.check",
     "compare": "society.metrics.comparison.compare",
     "load_plugins": "society.components.plugin_files.load_plugins",
     "load_scenario": "society.scenario.load_scenario",

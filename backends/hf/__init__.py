@@ -165,6 +165,24 @@ class HuggingFace(BackendConfig):
                 "Lower train.parallel.processes, or run on a machine with more GPUs.",
             )
 
+    def check_files(self) -> None:
+        """Check the model's folder, or the header of its GGUF file; see `BackendConfig.check_files`."""
+        if self.model.startswith("pypi:") or self.model.endswith(".gguf"):
+            from backends.models.find import find_offline
+            from backends.models.gguf_file import check_gguf
+
+            if (path := find_offline(self.model)) is not None:
+                check_gguf(path)
+            return
+        folder = Path(self.model).expanduser()
+        if not folder.is_absolute():  # a model of the hub
+            return
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                f"There is no model folder {folder} with a config.json.",
+                "Give the path of a model folder or .gguf file, a hub id as owner/name, or pypi:PACKAGE.",
+            )
+
     def read_config(self) -> Mapping[str, object] | None:
         """Return the `config.json` of the model's folder or of the hub cache, or None if it must be downloaded."""
         if self.model.startswith("pypi:") or self.model.endswith(".gguf"):

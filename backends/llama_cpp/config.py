@@ -75,6 +75,14 @@ class LlamaCpp(BackendConfig):
 
         return find_memory(self, self._header(), adapters)
 
+    def check_files(self) -> None:
+        """Check the header of the model; see `BackendConfig.check_files`."""
+        from backends.models.find import find_offline
+        from backends.models.gguf_file import check_gguf
+
+        if (path := find_offline(self.model)) is not None:
+            check_gguf(path)
+
     def _header(self) -> GGUFInfo:
         from backends.models.find import find_model
         from backends.models.gguf_file import check_gguf

@@ -57,6 +57,26 @@ def find_model(model: str) -> Path:
     return path
 
 
+def find_offline(model: str) -> Path | None:
+    """Return the GGUF file that `model` names, as `find_model` does, but without a network.
+
+    None for a file of the hub that is not in the local cache.
+    """
+    source, _, rest = model.partition(":")
+    repo, _, name = rest.partition(":")
+    if source != "hf" or not (repo and name):
+        return find_model(model)
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        raise MissingExtraError(model, "huggingface-hub", "hf") from None
+    try:
+        found = try_to_load_from_cache(repo, name)
+    except ValueError as error:
+        raise InputError(f"{model} is not a name of the hub: {error}", "Write hf:OWNER/REPO:FILE.gguf.") from None
+    return Path(found) if isinstance(found, str) else None
+
+
 def find_in_package(package: str) -> Path:
     """Return the GGUF file of an installed package, which is whole or in parts over the packages that it requires.
 

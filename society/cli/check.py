@@ -15,11 +15,14 @@ from society.cli.options import json_option, read_option, set_option
 @read_option
 @json_option
 def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tuple[Path, ...], as_json: bool) -> int:
-    """List every problem of SCENARIOS with file, line and column."""
-    from society.cli.streams import say
-    from society.scenario import check_scenario
+    """List every problem of SCENARIOS with file, line and column.
 
-    found = {path: check_scenario(path, overrides, allow) for path in scenarios}
+    Data files and the headers of local models are read, and the prompts of one debate are rendered. No model is loaded.
+    """
+    from society.cli.streams import say
+    from society.planning.preflight import check
+
+    found = {path: check(path, overrides, allow) for path in scenarios}
     problems = list(dict.fromkeys(problem for listed in found.values() for problem in listed))
     if as_json:
         import dataclasses

@@ -46,7 +46,7 @@ def load_with_warnings(
 
     Paths in a dictionary are relative to `folder`.
     """
-    scenario, problems = _load(source, overrides, allow, Path(folder))
+    scenario, _, problems = load_tree(source, overrides, allow, folder)
     errors = [problem for problem in problems if problem.level == "error"]
     if scenario is None or errors:
         raise make_error(errors)
@@ -56,21 +56,29 @@ def load_with_warnings(
 def check_scenario(
     source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = "."
 ) -> list[Problem]:
-    """Return all problems of a scenario, warnings included, in the order of the file or by field of the dictionary.
+    """Return the problems of a scenario by itself, without the files that it names; `preflight.check` opens these too.
+
+    Warnings are included. The order is that of the file, or by field of the dictionary.
 
     The arguments are those of `load_with_warnings`. The list is empty if the scenario has no problem.
     """
-    return _load(source, overrides, allow, Path(folder))[1]
+    return load_tree(source, overrides, allow, folder)[2]
 
 
-def _load(source: Source, overrides: Overrides, allow: Folders, folder: Path) -> tuple[Scenario | None, list[Problem]]:
+def load_tree(
+    source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = "."
+) -> tuple[Scenario | None, Node | None, list[Problem]]:
+    """Return the scenario, its tree, and its problems. Each of the first two is None if it cannot be read.
+
+    The arguments are those of `load_with_warnings`.
+    """
     problems: list[Problem] = []
     if not isinstance(source, Mapping | str | Path):
         raise InputError(
             f"A scenario cannot be loaded from {_describe(source)}.",
             "Give the path of a YAML file, or a dictionary with the keys of one.",
         )
-    start = folder if isinstance(source, Mapping) else Path(source).parent
+    start = Path(folder) if isinstance(source, Mapping) else Path(source).parent
     allowed = list_given(allow, "allow", str, Path)
     folders = [Path(root).resolve() for root in (start, *allowed)]
     try:
@@ -78,16 +86,16 @@ def _load(source: Source, overrides: Overrides, allow: Folders, folder: Path) ->
         for setting in list_given(overrides, "overrides", str):
             root = override(root, setting, problems)
     except UnreadableError as error:
-        return None, sort_problems([*problems, error.problem])
+        return None, None, sort_problems([*problems, error.problem])
     found = validate(root, folders)
     if isinstance(found, Scenario):
         problems += check(found, root)
         if all(problem.level == "warning" for problem in problems):
             problems += check_effects(found, root)
-        return found, sort_problems(problems)
+        return found, root, sort_problems(problems)
     known = {problem.path for problem in problems if problem.path}
     new = [problem for problem in found.problems if problem.path not in known]
-    return None, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
+    return None, root, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
 
 
 def _describe(source: object) -> str:

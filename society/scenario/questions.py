@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from society.components.faults import faults_of
@@ -28,19 +29,24 @@ class Items:
         return [*self.evaluation, *self.training]
 
 
-def load_items(society: Society) -> Items:
+def log_repeated(task: Task, message: str) -> None:
+    """Log a warning about repeated questions of a task."""
+    log.warning("%s: %s", task.origin, message)
+
+
+def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_repeated) -> Items:
     """Return the evaluation and the training questions of a scenario.
 
     No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
-    skip those of the evaluation. Repeated questions are logged. Raises `InputError` if there are too few questions, or
-    if `train.task` contains a question of the evaluation.
+    skip those of the evaluation. `on_repeated` is called for a task with repeated questions. Raises `InputError` if
+    there are too few questions, or if `train.task` contains a question of the evaluation.
     """
     scenario = society.scenario
-    evaluation = _load_all(scenario.task, scenario.seed)
+    evaluation = _load_all(scenario.task, scenario.seed, on_repeated)
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:
-        training = _load_all(scenario.train.task, scenario.seed)
+        training = _load_all(scenario.train.task, scenario.seed, on_repeated)
     else:
         training = _follow(scenario.task, scenario.train.questions, evaluation, scenario.seed)
     tested = {normal_question(item.question) for item in evaluation}
@@ -53,18 +59,14 @@ def load_items(society: Society) -> Items:
     return Items(evaluation, training)
 
 
-def _load_all(task: Task, seed: int) -> list[Item]:
-    """Return the questions of a task, and log a warning if some are repeated."""
+def _load_all(task: Task, seed: int, on_repeated: Callable[[Task, str], None]) -> list[Item]:
+    """Return the questions of a task, and report the number of repeated ones."""
     with faults_of(task, "questions"):
         found = task.slice(seed)
     if found.repeated:
-        log.warning("%s: %s", task.origin, describe_repeated(found.repeated))
+        verb = " is" if found.repeated == 1 else "s are"
+        on_repeated(task, f"{found.repeated:,} repeated question{verb} left out; each question is used once")
     return found.items
-
-
-def describe_repeated(number: int) -> str:
-    """Return the warning about repeated questions."""
-    return f"{number:,} repeated question{' is' if number == 1 else 's are'} left out; each question is used once"
 
 
 def _load(task: Task, seed: int) -> list[Item]:

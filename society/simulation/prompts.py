@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from society.answers import group
-from society.core.templating.prompts import render
+from society.core.templating.prompts import TemplateError, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.expand import AgentPlan, PhasePlan
 from society.simulation.reading import Delivery
@@ -41,10 +41,24 @@ def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]
     remembered = [turn for turn in earlier if turn.status == "ok"]
     if agent.role.memory is not None:
         remembered = remembered[max(len(remembered) - agent.role.memory, 0) :]
-    chat = [ChatMessage("system", render(agent.role.system, values))] if agent.role.system else []
+    chat = [ChatMessage("system", _render(agent, "system", values))] if agent.role.system else []
     for turn in remembered:
         chat += [turn.messages[-1], ChatMessage("assistant", turn.text)]
-    return (*chat, ChatMessage("user", render(agent.role.prompt, values)))
+    return (*chat, ChatMessage("user", _render(agent, "prompt", values)))
+
+
+def _render(agent: AgentPlan, field: Literal["system", "prompt"], values: dict[str, Any]) -> str:
+    """Return the rendered template of the agent's role. Its errors name the template and the turn."""
+    template = agent.role.system if field == "system" else agent.role.prompt
+    try:
+        return render(template, values)
+    except TemplateError as error:
+        turn = f"phase {values['phase']!r}, round {values['round']}, question {values['item_id']!r}"
+        placed = TemplateError(
+            f"roles.{agent.role_name}.{field}, for the agent {agent.name!r} in {turn}: {error.cause}", error.remedy
+        )
+        placed.field = ("roles", agent.role_name, field)
+        raise placed from error
 
 
 def candidates(turns: Sequence[Turn | None], same: Same) -> tuple[str, ...]:

@@ -64,11 +64,11 @@ def test_help_needs_neither_the_scenario_language_nor_anything_heavy(arguments: 
     assert found & (HEAVY | LANGUAGE | {"asyncio", "backends", "topologies"}) == set()
 
 
-@pytest.mark.parametrize("name", ["debate", "paper/laptop", "lab/multiagent"])
-def test_check_needs_the_scenario_language_and_no_more(name: str) -> None:
+@pytest.mark.parametrize("name", ["debate", "paper/laptop", "mad"])
+def test_check_loads_no_model_and_no_table(name: str) -> None:
     found = modules("check", f"scenarios/{name}.yaml")
     assert found >= LANGUAGE
-    assert found & HEAVY == set()
+    assert found & HEAVY <= {"numpy", "sqlite3"}  # for the header of a GGUF file, and for the dry run
 
 
 def test_descriptions_are_read_when_they_are_asked_for() -> None:

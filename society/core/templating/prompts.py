@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
 import jinja2
 
 from society.core.errors import SocietyError
+from society.core.problems import find_near
 from society.core.templating.sandbox import Sandbox, compile_source, fill
 from society.core.templating.tag_lines import TagLineLexer
 
@@ -16,14 +19,34 @@ LONGEST_PROMPT = 1_000_000
 
 
 class TemplateError(SocietyError):
-    """A prompt template failed while it was rendered."""
+    """A prompt template failed while it was rendered. `field` is its field in the scenario, if known."""
+
+    field: tuple[str, ...] = ()
+
+
+class _Undefined(jinja2.StrictUndefined):
+    """An undefined variable or attribute. Its error names the most similar attribute."""
+
+    @property
+    def _undefined_message(self) -> str:
+        value, name = self._undefined_obj, self._undefined_name
+        known: list[str] = []
+        if is_dataclass(value) and not isinstance(value, type):
+            known = [field.name for field in fields(value)]
+        elif isinstance(value, Mapping):
+            known = [key for key in value if isinstance(key, str)]
+        if not known:
+            return super()._undefined_message
+        near = find_near(name, known)
+        suggestion = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
+        return f"{type(value).__name__} has no attribute {name!r} ({suggestion})"
 
 
 class _Prompts(Sandbox):
     """The environment of prompt templates. Undefined variables are errors, and lines with only tags are removed."""
 
     def __init__(self) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined, trim_blocks=False, lstrip_blocks=False)
+        super().__init__(undefined=_Undefined, trim_blocks=False, lstrip_blocks=False)
         self._lexer = TagLineLexer(self)
 
     @property

@@ -1,0 +1,113 @@
+"""The check of a scenario before a run: the scenario itself, the files that it names, and the prompts of a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from backends.base import BackendConfig
+from society.components.faults import faults_of
+from society.core.errors import MissingExtraError, SocietyError
+from society.core.problems import Problem, make_problem, sort_problems
+from society.core.templating.prompts import TemplateError
+from society.core.types import ChatMessage
+from society.scenario.expand import Society, expand
+from society.scenario.load import Folders, Overrides, Source, load_tree
+from society.scenario.questions import Items, load_items
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_place, write_path
+from society.tasks.base import Task
+
+LARGEST = 100
+"""Maximum number of agents of a dry run. For more, the run reports a template that fails."""
+
+
+def check(source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = ".") -> list[Problem]:
+    """Return all problems of a scenario, warnings included, in the order of the file or by field of the dictionary.
+
+    `source` is the YAML file of a scenario, or a dictionary with its keys. `overrides` are changes such as
+    `phases.debate.rounds=3`. Relative paths in a dictionary start at `folder`. Files elsewhere may be read if their
+    folder is in `allow`. The list is empty if the scenario has no problem.
+
+    The check reads data files and the headers of local models, and renders the prompts of one debate. It needs no
+    network and loads no weights. Models that must be downloaded first are not checked.
+    """
+    scenario, root, problems = load_tree(source, overrides, allow, folder)
+    if scenario is None or root is None or any(problem.level == "error" for problem in problems):
+        return problems
+    return sort_problems([*problems, *_Preflight(expand(scenario), root).check()])
+
+
+class _Preflight:
+    """Checks of a valid scenario that read its files. `problems` collects what they find."""
+
+    def __init__(self, society: Society, root: Node) -> None:
+        self.society, self.root = society, root
+        self.problems: list[Problem] = []
+
+    def check(self) -> list[Problem]:
+        """Return the problems of models, adapters and questions, then those of prompts."""
+        self._check_models()
+        self._check_adapters()
+        items = self._load_items()
+        if items is not None and len(self.society.agents) <= LARGEST:
+            self._check_prompts(items)
+        return self.problems
+
+    def _add(self, steps: Steps, message: str, **details: Any) -> None:
+        place = find_place(self.root, steps)
+        self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
+
+    def _add_error(self, steps: Steps, error: SocietyError) -> None:
+        """Add an error of a component. A library that is not installed is a warning: another machine may have it."""
+        message = " ".join(filter(None, (error.cause, error.remedy)))
+        self._add(steps, message, level="warning" if isinstance(error, MissingExtraError) else "error")
+
+    def _check_models(self) -> None:
+        for name in dict.fromkeys(agent.backend for phase in self.society.phases for agent in phase.agents.values()):
+            config: BackendConfig = self.society.scenario.backends[name]
+            try:
+                with faults_of(config, "check_files", f"of the backend {name!r}"):
+                    config.check_files()
+            except SocietyError as error:
+                self._add_error(("backends", name), error)
+
+    def _check_adapters(self) -> None:
+        agents = [agent for phase in self.society.phases for agent in phase.agents.values() if agent.adapter]
+        for group, path in dict.fromkeys((agent.group, agent.adapter or "") for agent in agents):
+            if not Path(path).exists():
+                self._add(("agents", group), f"there is no adapter {path}; give its file or folder")
+
+    def _load_items(self) -> Items | None:
+        """Return the questions of the scenario, or None if they cannot be loaded."""
+
+        def warn(task: Task, message: str) -> None:
+            steps: Steps = ("task",) if task is self.society.scenario.task else ("train", "task")
+            self._add(steps, message, level="warning")
+
+        try:
+            return load_items(self.society, warn)
+        except SocietyError as error:
+            train = self.society.scenario.train
+            of_training = train is not None and train.task is not None and train.task.origin in error.cause
+            self._add_error(("train", "task") if of_training else ("task",), error)
+            return None
+
+    def _check_prompts(self, items: Items) -> None:
+        """Render the prompts of one debate whose replies have one word each."""
+        from society.planning.dry_run import dry_run
+
+        society = expand(self.society.scenario.model_copy(update={"samples": 1}))
+        try:
+            dry_run(society, items.evaluation[0], dict.fromkeys(society.scenario.backends, _overestimate))
+        except TemplateError as error:
+            cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
+            self._add(error.field, f"{cause} {error.remedy}")
+        except SocietyError as error:
+            self._add_error((), error)
+
+
+def _overestimate(messages: Sequence[ChatMessage]) -> int:
+    """Return an upper bound for the tokens of a prompt, so high that a reply of any length has one word."""
+    return sum(1_000_000 * len(message.content) for message in messages)

@@ -1,0 +1,121 @@
+"""The check before a run opens data files and model headers, and renders prompts."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import society
+from society.core.errors import SocietyError
+
+PROMPT = "{{ question }}{% for m in heard %}{{ m.text }}{% endfor %}"
+DATA: dict[str, Any] = {
+    "version": 1,
+    "name": "x",
+    "task": {"kind": "jsonl", "path": "rows.jsonl"},
+    "backends": {"m": {"kind": "scripted"}},
+    "roles": {"r": {"prompt": PROMPT}},
+    "agents": {"a": {"count": 2}},
+    "phases": [{"name": "d", "topology": "complete", "rounds": 2}],
+}
+ROWS = [{"question": "1 + 1?", "answer": 2}, {"question": "1 + 2?", "answer": 3}]
+
+
+@pytest.fixture(autouse=True)
+def rows(tmp_path: Path) -> None:
+    write(tmp_path, *ROWS)
+
+
+def write(folder: Path, *rows: dict[str, Any]) -> None:
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def check(folder: Path, **changes: Any) -> list[str]:
+    return [str(problem) for problem in society.check({**DATA, **changes}, folder=folder)]
+
+
+def test_a_scenario_with_its_files_has_no_problem(tmp_path: Path) -> None:
+    assert check(tmp_path) == []
+
+
+def test_a_missing_data_file_is_a_problem(tmp_path: Path) -> None:
+    [problem] = check(tmp_path, task={"kind": "jsonl", "path": "nope.jsonl"})
+    assert problem.startswith("task: ")
+    assert "nope.jsonl: cannot be read: No such file" in problem
+
+
+def test_an_invalid_row_is_a_problem(tmp_path: Path) -> None:
+    write(tmp_path, *ROWS, {"question": "?", "answer": None})
+    [problem] = check(tmp_path)
+    assert "rows.jsonl:3: the row has null" in problem
+
+
+def test_repeated_questions_are_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, *ROWS, ROWS[0])
+    assert check(tmp_path) == ["warning: task: 1 repeated question is left out; each question is used once"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("llama_cpp", "no.gguf"),
+        ("llama_cpp", "pypi:nope-nope"),
+        ("llama_cpp", "hf:nameless"),
+        ("hf", "no.gguf"),
+        ("hf", "pypi:nope-nope"),
+    ],
+)
+def test_a_missing_model_is_a_problem(tmp_path: Path, kind: str, model: str) -> None:
+    [problem] = check(tmp_path, backends={"m": {"kind": kind, "model": model}})
+    assert problem.startswith("backends.m: ")
+    assert model.partition(":")[2] in problem
+
+
+def test_a_file_that_is_no_model_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUX" * 20)
+    [problem] = check(tmp_path, backends={"m": {"kind": "llama_cpp", "model": "bad.gguf"}})
+    assert "not a usable GGUF file" in problem
+
+
+def test_a_folder_without_a_model_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    [problem] = check(tmp_path, backends={"m": {"kind": "hf", "model": "model"}})
+    assert "config.json" in problem
+
+
+def test_a_model_of_the_hub_that_is_not_downloaded_is_no_problem(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    for backend in ({"kind": "llama_cpp", "model": "hf:owner/none:none.gguf"}, {"kind": "hf", "model": "owner/none"}):
+        assert check(tmp_path, backends={"m": backend}) == []
+
+
+def test_a_missing_adapter_is_a_problem(tmp_path: Path) -> None:
+    backends = {"m": {"kind": "hf", "model": "owner/none"}}
+    [problem] = check(tmp_path, backends=backends, agents={"a": {"count": 2, "adapter": "none"}})
+    assert "there is no adapter" in problem
+
+
+WRONG = PROMPT.replace("m.text", "m.txt")
+
+
+def test_a_template_that_fails_in_a_later_round_is_a_problem(tmp_path: Path) -> None:
+    [problem] = check(tmp_path, roles={"r": {"prompt": WRONG}})
+    assert problem.startswith("roles.r.prompt: ")
+    assert re.search("for the agent 'a-.' in phase 'd', round 2, question 'rows-1'", problem)
+    assert "Message has no attribute 'txt' (did you mean 'text'?)" in problem
+
+
+def test_a_run_names_the_template_that_fails(tmp_path: Path) -> None:
+    scenario = society.Scenario.from_dict({**DATA, "roles": {"r": {"prompt": WRONG}}}, folder=tmp_path)
+    with pytest.raises(SocietyError, match=r"roles.r.prompt.*'a-.' in phase 'd', round 2.*did you mean 'text'"):
+        society.run(scenario, tmp_path / "run", progress=False)
+
+
+def test_overlapping_questions_of_training_and_evaluation_are_a_problem(tmp_path: Path) -> None:
+    train = {"task": DATA["task"], "learners": {"l": {"phases": ["d"], "turn": "last"}}}
+    problems = check(tmp_path, train=train, backends={"m": {"kind": "hf", "model": "owner/none"}})
+    assert any("in both the training and the evaluation set" in problem for problem in problems)
