@@ -1,4 +1,4 @@
-"""Stores of older versions: read through views, and migrated in place when a run goes on with them.
+"""Stores of older versions: read through views, and migrated in place before the first write of a run.
 
 A new field with a default needs nothing here: its column is added (see `add_columns`). Every other change of a table
 needs a new version: the schema of the earlier one in a file, and the SQL that shows its tables as the present ones.
@@ -10,9 +10,11 @@ the same contents as version 3, without constraints.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 from society.store.rows import INDEXES, TABLES
+from society.store.table import Table
 
 VERSION = "3"
 """Version of the stores that this program writes."""
@@ -34,23 +36,27 @@ RESUMABLE = ("2", VERSION)
 
 def show_as_present(db: sqlite3.Connection, version: str) -> None:
     """Make every query through this connection see the tables of the present version. The file stays as it is."""
-    for table, columns in _PRESENT.get(version, {}).items():
-        number = "rowid AS rowid, " if TABLES[table].ordered else ""
-        db.execute(f"CREATE TEMP VIEW {table} AS SELECT {number}{columns} FROM main.{table}")
+    if version == VERSION:
+        return
+    for table in TABLES.values():
+        names = _list_present(db, table, version)
+        db.execute(f"CREATE TEMP VIEW {table.name} AS {_select_present(table, version, names, table.name)}")
 
 
 def migrate(db: sqlite3.Connection, version: str) -> None:
-    """Rewrite the tables of an older version as those of the present one, in one transaction."""
+    """Rewrite the tables of an older version as those of the present one, and drop the views, in one transaction."""
     with db:
         db.execute("BEGIN IMMEDIATE")
+        for name in TABLES:
+            db.execute(f"DROP VIEW temp.{name}")
         for table in TABLES.values():
-            present, old = _PRESENT[version].get(table.name, "*"), f"{table.name}_{version}"
-            found = [name for name in table.columns if name in _list_columns(db, f"SELECT {present} FROM {table.name}")]
+            names, old = _list_present(db, table, version), f"{table.name}_{version}"
             order = "ORDER BY rowid" if table.ordered else ""
-            names = ", ".join(found)
-            db.execute(f"ALTER TABLE {table.name} RENAME TO {old}")
+            columns = ", ".join(names)
+            db.execute(f"ALTER TABLE main.{table.name} RENAME TO {old}")
             db.execute(table.schema())
-            db.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM (SELECT {present} FROM {old} {order})")
+            present = _select_present(table, version, names, old)
+            db.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM ({present}) {order}")
             db.execute(f"DROP TABLE {old}")
         create_indexes(db)
         db.execute("UPDATE meta SET value = ? WHERE name = 'store_version'", (VERSION,))
@@ -69,7 +75,24 @@ def add_columns(db: sqlite3.Connection) -> None:
             db.execute(f"ALTER TABLE {table.name} ADD COLUMN {table.define(name)}")
 
 
-def _list_columns(db: sqlite3.Connection, query: str) -> Iterable[str]:
+def _select_present(table: Table[Any], version: str, names: Sequence[str], source: str) -> str:
+    """Return SQL for the rows of an older version's table with these present columns, and with its row ids."""
+    number = "rowid AS rowid, " if table.ordered else ""
+    columns = ", ".join(f"{table.absorb(name)} AS {name}" for name in names)
+    return f"SELECT {number}{columns} FROM (SELECT {number}{_present_columns(table, version)} FROM main.{source})"
+
+
+def _present_columns(table: Table[Any], version: str) -> str:
+    return _PRESENT[version].get(table.name, "*")
+
+
+def _list_present(db: sqlite3.Connection, table: Table[Any], version: str) -> list[str]:
+    """Return the columns of a present table that the file of an older version has."""
+    present = _list_columns(db, f"SELECT {_present_columns(table, version)} FROM main.{table.name}")
+    return [name for name in table.columns if name in present]
+
+
+def _list_columns(db: sqlite3.Connection, query: str) -> list[str]:
     return [column[0] for column in db.execute(f"{query} LIMIT 0").description]
 
 

@@ -1,4 +1,4 @@
-"""Opens a store's file: creates it if needed, checks it before anything is read, and migrates an older one."""
+"""Opens a store's file: creates it if needed, checks it before anything is read, and prepares it for writing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from society.store.migrate import (
     show_as_present,
 )
 from society.store.rows import TABLES
-from society.store.validate import has_our_meta, limit, validate
+from society.store.validate import check_contents, check_schema, has_our_meta, limit
 
 
 def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlite3.Connection:
-    """Open a store. Unless `read_only`, create it if it does not exist, and migrate one of an older version.
+    """Open a store. Unless `read_only`, create it if it does not exist.
 
-    Nothing is written to a file that is refused. Raises `RunFolderError` for a file that is no store of a version that
-    this program reads, or of one that is not resumable where it is to be written or has to be `resumable`; and the
-    errors of sqlite3.
+    Nothing is written to a file that exists: `prepare` makes it ready for the first write. Raises `RunFolderError` for
+    a file that is no store of a version that this program reads, or of one that is not resumable where it is to be
+    written or has to be `resumable`; and the errors of sqlite3.
     """
     if not read_only and not path.exists():
         _create(path)
@@ -36,21 +36,22 @@ def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlit
         limit(db)
         version = _read_version(path, db)
         _check_version(path, version, resumable or not read_only)
-        if read_only:
-            show_as_present(db, version)
-        validate(db, path, version)
-        if not read_only:
-            _prepare(db, version)
+        check_schema(db, path, version)
+        show_as_present(db, version)
+        check_contents(db, path)
+        db.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection, version: str) -> None:
-    """Make a store ready to be written by this version."""
+def prepare(db: sqlite3.Connection, version: str) -> None:
+    """Make an open store of this version ready to be written: migrate an older one, and add the newest columns.
+
+    An older society cannot open the file afterwards, so this comes after every check that can refuse the run.
+    """
     db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=NORMAL")
     if version != VERSION:
         migrate(db, version)
     add_columns(db)

@@ -28,6 +28,10 @@ from society.store.validate import check_examples, refuse
 _Record = TypeVar("_Record")
 
 
+def _read_without_texts(row: Row) -> Turn:
+    return read_turn(row, lambda key: "")
+
+
 class StoreReader:
     """The turns, results and trainings of an open store.
 
@@ -80,6 +84,18 @@ class StoreReader:
         """Return iteration, item and sample of each finished debate of a split, in the order of `results`."""
         query = "SELECT iteration, item, sample FROM results WHERE split=? ORDER BY iteration, item, sample"
         return list(self._read(lambda row: (row["iteration"], row["item"], row["sample"]), query, (split,)))
+
+    def check_rows(self) -> None:
+        """Read every row but those of texts. Raises `RunFolderError` for one that this program did not write."""
+        readers: dict[str, Callable[[Row], object]] = {
+            "turns": _read_without_texts,
+            "results": RESULTS.read,
+            "adapters": read_adapter,
+            "examples": EXAMPLES.read,
+        }
+        for table, read in readers.items():
+            for _ in self._read(read, f"SELECT * FROM {table}"):
+                pass
 
     def _read(
         self,

@@ -17,7 +17,8 @@ from typing import Any, Self
 from society.core.errors import RunFolderError, StoreError
 from society.core.identity import text_key
 from society.core.types import GenerateOutput, Turn, TurnId
-from society.store.opening import open_database
+from society.store.migrate import VERSION
+from society.store.opening import open_database, prepare
 from society.store.reader import StoreReader
 from society.store.rows import (
     ADAPTERS,
@@ -64,6 +65,8 @@ def _read_reply(row: Row) -> Turn:
 class Store(StoreReader):
     """One run's turns, results and trainings. Use it as a context manager; writing needs a running event loop.
 
+    A store of an older version is migrated at the first write. Before that, the file stays as it is.
+
     `reuse` names other runs' stores whose replies are reused where everything that shaped them is equal. `on_change` is
     called before the first turn is added or changed.
     """
@@ -79,6 +82,7 @@ class Store(StoreReader):
         self._on_change = on_change
         self._reuse_paths = reuse
         self._read_only = read_only
+        self._prepared = read_only
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._known: set[bytes] = set()
@@ -154,6 +158,7 @@ class Store(StoreReader):
         if not self._pending:
             return
         try:
+            self._prepare()
             with self._db:
                 self._db.execute("BEGIN")
                 for statement, values in self._pending:
@@ -161,7 +166,20 @@ class Store(StoreReader):
         except (sqlite3.Error, OSError) as error:
             self._known.clear()
             raise self._explain(error) from error
+        except RunFolderError:
+            self._pending.clear()
+            raise
         self._pending.clear()
+
+    def _prepare(self) -> None:
+        """Make the file ready for the first write. Raises `RunFolderError` for an older one with a wrong row."""
+        if self._prepared:
+            return
+        version = self.meta()["store_version"]
+        if version != VERSION:
+            self.check_rows()
+        prepare(self._db, version)
+        self._prepared = True
 
     def _add_text(self, text: str) -> bytes:
         key = text_key(text)

@@ -33,13 +33,14 @@ encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, defaul
 class Codec:
     """The storage of a column: its SQL type, its constraint in SQL (or none), and the conversion in both directions.
 
-    None is stored as NULL and is never converted.
+    None is stored as NULL and is never converted. `absorb` is SQL for the value without rounding beyond its bounds.
     """
 
     sql: str
     rule: str = ""
     encode: Callable[[Any], Any] | None = None
     decode: Callable[[Any], Any] | None = None
+    absorb: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class Table(Generic[Record]):
         if codec.rule:
             parts.append(f"CHECK ({codec.rule})")
         return " ".join(parts)
+
+    def absorb(self, name: str) -> str:
+        """Return SQL for the value of a column as `write` would store it: without rounding beyond its bounds."""
+        return self._codecs[name].absorb or name
 
     def rules(self) -> dict[str, str]:
         """Return SQL by column that is true for each valid value, where the table itself does not ensure this."""
@@ -165,7 +170,8 @@ def derive_codec(column: Column) -> Codec:
         return Codec("INTEGER", _compare(name, column.bounds or COUNT))
     if kind is float:
         bounds: Any = column.bounds or NUMBER
-        return Codec("REAL", _compare(name, bounds), partial(_absorb_rounding, low=bounds.ge, high=bounds.le))
+        encode = partial(_absorb_rounding, low=bounds.ge, high=bounds.le)
+        return Codec("REAL", _compare(name, bounds), encode, absorb=_absorb_in_sql(name, bounds.ge, bounds.le))
     return Codec("TEXT", "", lambda value: to_storable(encode_json(value)), _make_json_decoder(column.kind))
 
 
@@ -182,6 +188,16 @@ def _absorb_rounding(value: float, low: float | None, high: float | None) -> flo
     if high is not None and high < value < high + ROUNDING:
         return high
     return value
+
+
+def _absorb_in_sql(name: str, low: Any, high: Any) -> str:
+    """Return SQL that does what `_absorb_rounding` does. A text or NULL stays as it is."""
+    cases = ""
+    if low is not None:
+        cases += f" WHEN {name} > {low - ROUNDING!r} AND {name} < {low!r} THEN {float(low)!r}"
+    if high is not None:
+        cases += f" WHEN {name} > {high!r} AND {name} < {high + ROUNDING!r} THEN {float(high)!r}"
+    return f"CASE{cases} ELSE {name} END"
 
 
 def _make_json_decoder(kind: Any) -> Callable[[str], Any]:

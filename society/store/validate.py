@@ -38,8 +38,8 @@ def has_our_meta(db: sqlite3.Connection) -> bool:
     return any(kinds == [("table", "meta", _schema(version)["table", "meta"])] for version in READABLE)
 
 
-def validate(db: sqlite3.Connection, path: Path, version: str) -> None:
-    """Check a file of this version, unless this process has checked it before.
+def check_contents(db: sqlite3.Connection, path: Path) -> None:
+    """Check the pages and values of a file, unless this process has checked it before.
 
     Raises `RunFolderError`, which says what is wrong, for a file that this program did not write.
     """
@@ -47,7 +47,6 @@ def validate(db: sqlite3.Connection, path: Path, version: str) -> None:
     place = (str(path.resolve()), status.st_dev, status.st_ino)
     if place in _seen:
         return
-    _check_schema(db, path, version)
     try:
         [(verdict,)] = _query(db, "PRAGMA quick_check(1)")
         if verdict != "ok":
@@ -66,7 +65,7 @@ def refuse(path: Path, fault: str) -> RunFolderError:
     )
 
 
-def _check_schema(db: sqlite3.Connection, path: Path, version: str) -> None:
+def check_schema(db: sqlite3.Connection, path: Path, version: str) -> None:
     """Raise `RunFolderError` for any object that our schema does not have. A missing table is left to its reader."""
     for kind, name, sql in _query(db, "SELECT type, name, sql FROM sqlite_master"):
         if str(name).startswith("sqlite_autoindex_") and sql is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -25,7 +26,6 @@ from society.store.rows import TABLES, TURNS, AdapterRow, ExampleRow, ResultRow,
 from tests.store.test_versions import TEXT
 
 ROOT = Path(__file__).parents[2]
-LAST_FIELD = "    replied: bool = True\n"
 NEW_FIELD = '    mood: Literal["calm", "glad"] = "calm"\n    topics: tuple[str, ...] = ()\n'
 
 SCRIPT = """
@@ -66,9 +66,17 @@ print(json.dumps({
     "stored": stored,
     "read": found.turns()[0] == glad,
     "table": [table["mood"].tolist(), table["topics"].tolist(), str(table["mood"].dtype)],
-    "report": [turn[at:] for row in index["runs"][0]["debates"] for turn in row["turns"]],
+    "report": [turn[at:at + 2] for row in index["runs"][0]["debates"] for turn in row["turns"]],
 }))
 """
+
+
+def add_to_turn(code: str, lines: str) -> str:
+    """Return the code of a module with these lines after the last field of its class `Turn`."""
+    [turn] = [node for node in ast.parse(code).body if isinstance(node, ast.ClassDef) and node.name == "Turn"]
+    last = [node for node in turn.body if isinstance(node, ast.AnnAssign)][-1]
+    present = code.splitlines(keepends=True)
+    return "".join([*present[: last.end_lineno], lines, *present[last.end_lineno :]])
 
 
 @pytest.fixture
@@ -80,8 +88,7 @@ def found(scenario: Callable[..., Scenario], tmp_path: Path) -> Any:
         shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     types = code / "society" / "core" / "types.py"
     text = types.read_text()
-    assert text.count(LAST_FIELD) == 1
-    types.write_text(text.replace(LAST_FIELD, LAST_FIELD + NEW_FIELD))
+    types.write_text(add_to_turn(text, NEW_FIELD))
     environment = os.environ | {"PYTHONPATH": str(code)}
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -184,6 +184,7 @@ def test_a_resumable_store_is_migrated_when_its_run_goes_on(
             fresh.extend([turn] * (not replayed))
 
     with Store(folder / "store.sqlite") as store:
+        store.set_meta({"name": "value"})
         assert store.meta()["store_version"] == VERSION
     check_contents(Run(folder))
     run(scenario(TEXT), folder, resume=True, watcher=Counter())
@@ -215,6 +216,58 @@ def test_a_store_of_version_2_with_other_values_is_refused_and_stays(
         with pytest.raises(RunFolderError, match="no run store that society wrote"):
             attempt()
     assert rows(folder) == before
+
+
+def test_a_refused_run_does_not_migrate_its_store(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    """The society that wrote the store can still open it."""
+    change = "INSERT OR REPLACE INTO meta VALUES ('models', '{\"scripted\": \"other weights\"}')"
+    folder = write_old(tmp_path / "old", change, version=2)
+    before = digest(folder)
+    with pytest.raises(RunFolderError, match="is not the one that the run in"):
+        run(scenario(TEXT), folder, resume=True)
+    with Store(folder / "store.sqlite") as store:
+        assert store.meta()["store_version"] == "2"
+    assert {name: hashed for name, hashed in digest(folder).items() if name != ".lock"} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE turns SET chat = '[[1, 2]]' WHERE rowid = 3",
+        "UPDATE turns SET reads = '{}' WHERE rowid = 3",
+        "UPDATE results SET verdicts = '[]' WHERE rowid = 3",
+        "UPDATE adapters SET path = '/etc/passwd'",
+    ],
+)
+def test_a_store_with_a_wrong_row_is_not_migrated(
+    scenario: Callable[..., Scenario], tmp_path: Path, change: str
+) -> None:
+    folder = write_old(tmp_path / "old", change, version=2)
+    before = rows(folder)
+    with pytest.raises(RunFolderError, match="no run store that society wrote"):
+        run(scenario(TEXT), folder, resume=True)
+    with Store(folder / "store.sqlite", read_only=True) as store:
+        assert store.meta()["store_version"] == "2"
+    assert rows(folder) == before
+
+
+def test_rounding_beyond_a_bound_is_absorbed_in_older_stores_too(
+    scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    change = "UPDATE turns SET logprob = 1e-8, confidence = 1.0000000001, seconds = -1e-9 WHERE agent = 'solver-1'"
+    folder = write_old(tmp_path / "old", change, "UPDATE results SET support = 1.0000000001", version=2)
+
+    def numbers() -> set[tuple[object, ...]]:
+        found = Run(folder)
+        shares = {result.decision.support for result in found.results()}
+        turns = [turn for turn in found.turns() if turn.id.agent == "solver-1"]
+        return {(turn.logprob, turn.confidence, turn.usage.seconds, *shares) for turn in turns}
+
+    assert numbers() == {(0.0, 1.0, 0.0, 1.0)}
+    with Store(folder / "store.sqlite") as store:
+        store.set_meta({"name": "value"})
+        assert store.meta()["store_version"] == VERSION
+    assert numbers() == {(0.0, 1.0, 0.0, 1.0)}
 
 
 @pytest.mark.parametrize("tokens", [None, (), (0,), (1, 65535), (65536, 3), (2**31 - 1,)])
