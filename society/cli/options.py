@@ -77,6 +77,6 @@ def with_plugins(command: click.Command) -> click.Command:
 def _load_plugins(context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]) -> None:
     """Load these plugin files. Those of an earlier command in this process are removed."""
     if paths or "society.components.plugin_files" in sys.modules:
-        from society.components.plugin_files import load_plugins
+        from society.components.plugin_files import set_plugins
 
-        load_plugins(*paths)
+        set_plugins(*paths)

@@ -11,15 +11,15 @@ import hashlib
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from pydantic import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError
 
-from society.components.registry import NOUNS, Kinds, kinds, load, set_file_kinds
+from society.components.registry import NOUNS, kinds, load, set_file_kinds
 from society.core.component import Component
 from society.core.errors import ComponentError, InputError, describe_error
 
@@ -36,35 +36,87 @@ class PluginFile:
     hash: str
 
 
-_loaded: tuple[PluginFile, ...] = ()
+Classes = list[tuple[str, str, type[Component]]]
+"""Noun, kind and class of each component of a file."""
+_loaded: dict[PluginFile, Classes] = {}
 
 
 def loaded_plugins() -> tuple[PluginFile, ...]:
     """Return the plugin files that are loaded now."""
-    return _loaded
+    return tuple(_loaded)
 
 
 def load_plugins(*paths: str | Path) -> None:
-    """Run these Python files and add their component classes; classes of files that were loaded before are removed.
+    """Run these Python files and add their component classes to those of the files that were loaded before.
 
-    Raises `InputError` for a file that cannot be run, that has no component, or that names a kind a second time.
+    A file that was loaded before is run again if its contents have changed. Its new classes replace the old ones, so
+    scenarios that use the file must be made again.
+
+    Raises `InputError` for a file that cannot be run, that has no component, or that names a kind a second time. No
+    component is then added or removed.
     """
+    files = dict(_read(Path(path)) for path in paths)
+    again = {file.path for file in files}
+    kept = {file: b"" for file in _loaded if file.path not in again}
+    _set({**kept, **files})
+
+
+def set_plugins(*paths: str | Path) -> None:
+    """Load these files as `load_plugins` does, and remove the component classes of all other files."""
+    _set(dict(_read(Path(path)) for path in paths))
+
+
+def _set(files: Mapping[PluginFile, bytes]) -> None:
+    """Replace the loaded files. Those that are loaded are not run again."""
     global _loaded
-    files = tuple(_read(Path(path)) for path in paths)
-    wanted = tuple(file for file, _ in files)
-    if wanted == _loaded:
+    if files.keys() == _loaded.keys():
         return
-    names = [file.path.name for file in wanted]
+    names = [file.path.name for file in files]
     if again := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"Two plugin files are called {again}.", "Rename one: a run stores the files by name.")
-    if _loaded:
-        _loaded = ()
-        set_file_kinds({})
+    loaded: dict[PluginFile, Classes] = {}
+    for file, source in files.items():
+        loaded[file] = _loaded[file] if file in _loaded else _components(_execute(file, source))
     found: dict[str, dict[str, type[Component]]] = {}
-    for file, source in files:
-        _add(found, file.path, _components(_execute(file, source)))
+    for file, classes in loaded.items():
+        _add(found, file.path, classes)
     set_file_kinds(found)
-    _loaded = wanted
+    _loaded = loaded
+
+
+def require_current(scenario: BaseModel) -> None:
+    """Raise `InputError` for a component whose plugin file was loaded again, or removed, after the scenario was made.
+
+    A run of the scenario would store the hash of another file than that of its code.
+    """
+    current = {cls for classes in _loaded.values() for _, _, cls in classes}
+    for component in _components_of(scenario):
+        cls = type(component)
+        if is_from_file(cls) and cls not in current:
+            path = Path(inspect.getfile(cls))
+            is_loaded = any(file.path == path for file in _loaded)
+            state = "has changed and was loaded again" if is_loaded else "is no longer loaded"
+            first = "" if is_loaded else f"Load {path.name} again; then make"
+            raise InputError(
+                f"The scenario uses {getattr(component, 'kind', cls.__name__)!r} of {path}, which {state} after the "
+                "scenario was made.",
+                f"{first or 'Make'} the scenario again, with load_scenario or Scenario.from_dict.",
+            )
+
+
+def _components_of(value: object) -> Iterator[Component]:
+    """Yield each component of a scenario or of a part of one."""
+    if isinstance(value, Component):
+        yield value
+    inner: Iterable[object] = ()
+    if isinstance(value, BaseModel):
+        inner = (item for _, item in value)
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, tuple | list):
+        inner = value
+    for item in inner:
+        yield from _components_of(item)
 
 
 def find_fault(error: Exception) -> ComponentError | None:
@@ -119,9 +171,9 @@ def _explain(error: Exception, path: Path) -> str:
     return f"{place}{type(error).__name__}: {message:.300}"
 
 
-def _components(module: ModuleType) -> list[tuple[str, str, type[Component]]]:
+def _components(module: ModuleType) -> Classes:
     """Return noun, kind and class of each component that a module defines."""
-    found = []
+    found: Classes = []
     for cls in vars(module).values():
         if isinstance(cls, type) and issubclass(cls, Component) and cls.__module__ == module.__name__:
             noun = next((noun for noun, known in NOUNS.items() if issubclass(cls, load(known.base))), None)
@@ -155,11 +207,10 @@ def _kind(cls: type[Component], noun: str) -> str:
     return kind
 
 
-def _add(
-    found: dict[str, dict[str, type[Component]]], path: Path, components: Iterable[tuple[str, str, type[Component]]]
-) -> None:
-    for noun, kind, cls in components:
-        known: Kinds = {**kinds(noun), **found.get(noun, {})}
-        if kind in known:
+def _add(found: dict[str, dict[str, type[Component]]], path: Path, classes: Classes) -> None:
+    """Add the classes of a file to those of other files. Raises `InputError` for a kind that is taken."""
+    for noun, kind, cls in classes:
+        others = {kind for kind, other in kinds(noun).items() if not is_from_file(other)}
+        if kind in others or kind in found.get(noun, {}):
             raise InputError(f"The {noun} {kind!r} in {path} has a name that is taken.", "Give it another `kind`.")
         found.setdefault(noun, {})[kind] = cls

@@ -18,7 +18,7 @@ from typing import NoReturn, Self
 from filelock import FileLock, Timeout
 
 import society
-from society.components.plugin_files import loaded_plugins
+from society.components.plugin_files import loaded_plugins, require_current
 from society.components.renamed import rename_all
 from society.core.definition import contents, defining, difference
 from society.core.errors import RunFolderError
@@ -85,8 +85,10 @@ class RunFolder:
     def __enter__(self) -> Self:
         """Lock and check the folder.
 
-        Raises `RunFolderError` if it is in use, cannot be written, or belongs to another scenario.
+        Raises `RunFolderError` if it is in use, cannot be written, or belongs to another scenario. Raises `InputError`
+        if a plugin file of the scenario was loaded again after the scenario was made.
         """
+        require_current(self._scenario)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             check_folder(self.path, FILES)

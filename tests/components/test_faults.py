@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import society
-from society.components.plugin_files import load_plugins
+from society.components.plugin_files import load_plugins, set_plugins
 from society.core.errors import ComponentError, ScenarioError
 from society.scenario import load_scenario
 
@@ -50,7 +50,7 @@ GRAPHS = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    load_plugins()
+    set_plugins()
 
 
 def write(plugin: str, scenario: str) -> None:

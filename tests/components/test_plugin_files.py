@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+import society
 from society.cli import main
-from society.components.plugin_files import load_plugins
+from society.components.plugin_files import load_plugins, loaded_plugins, set_plugins
 from society.components.registry import NOUNS, kinds, load, set_file_kinds
 from society.core.errors import InputError
 from society.executors.base import Needs
@@ -56,7 +57,7 @@ def find_component(noun: str, scenario: Scenario) -> Any:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    load_plugins()
+    set_plugins()
 
 
 def write(folder: Path, plugin: str, scenario: str) -> list[str]:
@@ -310,6 +311,70 @@ def test_a_file_that_is_not_there_is_refused(folder: Path, capsys: pytest.Captur
     write(folder, *example("topology"))
     assert main(["check", "mine.yaml", "--plugins", "other.py"]) == 2
     assert "other.py cannot be read" in capsys.readouterr().err
+
+
+class TestFilesLoadedOneAfterTheOther:
+    """`load_plugins` in a notebook: files are added, changed and loaded again."""
+
+    @pytest.fixture(autouse=True)
+    def files(self, folder: Path) -> None:
+        for noun in ("topology", "gate"):
+            (folder / f"{noun}s.py").write_text(example(noun)[0])
+        (folder / "mine.yaml").write_text(example("topology")[1])
+
+    def test_each_adds_its_kinds(self) -> None:
+        load_plugins("topologys.py")
+        wheel = kinds("topology")["wheel"]
+        load_plugins("gates.py")
+        load_plugins()
+        load_plugins("topologys.py", "topologys.py")  # unchanged: not run again
+        assert kinds("topology")["wheel"] is wheel
+        assert "brief" in kinds("gate")
+        assert [file.path.name for file in loaded_plugins()] == ["topologys.py", "gates.py"]
+
+    @pytest.mark.parametrize("plugin", ["x = (", "x = 1", example("topology")[0], None])
+    def test_one_that_is_refused_changes_nothing(self, plugin: str | None, folder: Path) -> None:
+        load_plugins("topologys.py")
+        before = loaded_plugins(), kinds("topology")
+        if plugin is not None:
+            (folder / "bad.py").write_text(plugin)
+        with pytest.raises(InputError):
+            load_plugins("gates.py", "bad.py")
+        assert (loaded_plugins(), kinds("topology")) == before
+        assert "brief" not in kinds("gate")
+        load_scenario("mine.yaml")
+
+    def test_a_run_stores_the_hash_of_the_code_that_it_ran(self, folder: Path) -> None:
+        load_plugins("topologys.py")
+        scenario = load_scenario("mine.yaml")
+        load_plugins("gates.py")
+        [first, _] = loaded_plugins()
+        (folder / "topologys.py").write_text(example("topology")[0] + "# changed\n")  # the code that is loaded runs
+        stored = json.loads(society.run(scenario, "run").meta()["plugins"])
+        assert stored["topologys.py"] == first.hash
+        assert Run("run").scenario.phases[0].topology.kind == "wheel"  # type: ignore[union-attr]
+
+    def test_a_scenario_made_before_a_file_was_loaded_again_is_refused(self, folder: Path) -> None:
+        load_plugins("topologys.py")
+        scenario = load_scenario("mine.yaml")
+        (folder / "topologys.py").write_text(example("topology")[0] + "# changed\n")
+        load_plugins("topologys.py")
+        with pytest.raises(
+            InputError, match=r"'wheel' of .*topologys\.py, which has changed and was loaded again"
+        ) as why:
+            society.run(scenario, "run")
+        assert why.value.remedy == "Make the scenario again, with load_scenario or Scenario.from_dict."
+        assert not Path("run").exists()
+        society.run(load_scenario("mine.yaml"), "run")
+        assert json.loads(Run("run").meta()["plugins"]) == {"topologys.py": loaded_plugins()[0].hash}
+
+    def test_a_scenario_whose_file_was_removed_is_refused(self) -> None:
+        load_plugins("topologys.py")
+        scenario = load_scenario("mine.yaml")
+        set_plugins()
+        with pytest.raises(InputError, match=r"topologys\.py, which is no longer loaded") as why:
+            society.run(scenario, "run")
+        assert why.value.remedy.startswith("Load topologys.py again; then make the scenario again")
 
 
 def test_contributing_names_where_each_noun_is_added(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
