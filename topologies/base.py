@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import Field
 
-from society.components.faults import returned_graph
 from society.core.component import Component
 from society.core.identity import derive_seed
+from society.core.results import require_graph
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -52,11 +52,11 @@ class Topology(Component, ABC):
         `groups` maps the name of each group of agents in the scenario to its members. Edge attributes named
         like fields of `EdgeView` (`show`, `window`, ...) override those of the phase.
 
-        Raises `ComponentError` if `build` returns no directed graph over the nodes 0 to n-1.
+        Raises `ResultError` if `build` returns no directed graph over the nodes 0 to n-1.
         """
         import networkx as nx
 
-        built = returned_graph(self.build(len(agents), seed), range(len(agents)), self, "build")
+        built = require_graph(self.build(len(agents), seed), range(len(agents)))
         return cast("nx.DiGraph[str]", nx.relabel_nodes(built, dict(enumerate(agents))))
 
     def declared_edges(self) -> Sequence[list[Any]]:

@@ -1,14 +1,13 @@
 """Errors raised by the code of a component, usually a plugin: one message with the component, the debate and a remedy.
 
-faults_of       runs a component's method; an exception becomes a `ComponentError`
-returned        checks the type of the method's result
-returned_graph  checks the graph that the method returned
-guarded         a method that raises `ComponentError` alone
+faults_of     runs a component's method; an exception becomes a `ComponentError`
+returned      checks the type of the method's result
+guarded       a method that raises `ComponentError` alone
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -17,23 +16,25 @@ from society.components.plugin_files import is_from_file
 from society.components.registry import NOUNS, load
 from society.core.component import Component
 from society.core.errors import ComponentError, SocietyError, describe_error
+from society.core.results import ResultError
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
-MOST_NODES = 5
-"""Maximum number of nodes of a graph that a message lists."""
 
 
 @contextmanager
 def faults_of(component: Component, method: str, place: str = "") -> Iterator[None]:
     """Turn any exception into a `ComponentError` that names the component, its method and the place.
 
-    `place` continues the sentence: "on the question 'trivia-3'". Errors with a remedy of their own pass unchanged.
+    `place` continues the sentence: "on the question 'trivia-3'". Errors with a remedy of their own pass unchanged. A
+    `ResultError` says what the method returned.
     """
     try:
         yield
     except SocietyError:
         raise
+    except ResultError as error:
+        raise component_error(component, method, f"returned {error}", place) from None
     except Exception as error:
         raise component_error(component, method, f"raised {describe_error(error)}", place) from error
 
@@ -43,43 +44,6 @@ def returned(value: object, kind: type[Result], component: Component, method: st
     if not isinstance(value, kind):
         raise component_error(component, method, f"returned {type(value).__name__} instead of {kind.__name__}", place)
     return value
-
-
-def returned_graph(
-    graph: Result,
-    nodes: Sequence[object],
-    component: Component,
-    method: str,
-    place: str = "",
-    *,
-    may_drop: bool = False,
-) -> Result:
-    """Return the graph that a component's method returned. `may_drop`: nodes may be missing.
-
-    Raises `ComponentError` if it is no `nx.DiGraph`, is a multigraph, has other nodes, or has a self-loop.
-    """
-    import networkx as nx
-
-    if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
-        raise component_error(component, method, f"returned {type(graph).__name__} instead of nx.DiGraph", place)
-    expected = frozenset(nodes)
-    strange = [node for node in graph if node not in expected]
-    missing = [] if may_drop else [node for node in nodes if node not in graph]
-    if strange or missing:
-        found = [f"{word} {_listing(names)}" for word, names in (("with", strange), ("without", missing)) if names]
-        over = f"not over the {len(nodes)} nodes {nodes[0]!r} to {nodes[-1]!r}," if nodes else "not over 0 nodes,"
-        raise component_error(component, method, f"returned a graph {' and '.join(found)}, {over}", place)
-    if loops := [node for node, _ in nx.selfloop_edges(graph)]:
-        fault = f"returned a graph with an edge from {_listing(loops)} to itself"
-        raise component_error(component, method, fault, place)
-    return graph
-
-
-def _listing(nodes: Sequence[object]) -> str:
-    """Return the first nodes in words."""
-    noun = "the node" if len(nodes) == 1 else "the nodes"
-    shown = ", ".join(f"{node!r:.40}" for node in nodes[:MOST_NODES])
-    return f"{noun} {shown}{', ...' if len(nodes) > MOST_NODES else ''}"
 
 
 def guarded(component: Component, method: Callable[Arguments, Result], place: str = "") -> Callable[Arguments, Result]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from society.components.faults import faults_of, returned_graph
+from society.components.faults import faults_of
+from society.core.results import require_graph
 from society.core.types import Sampling
 from society.scenario.members import agents_of, members, speakers
 from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario
@@ -79,7 +80,7 @@ def draw(
     Raises `ComponentError` if its code fails or returns no directed graph over them.
     """
     with faults_of(topology, "build", place):
-        return returned_graph(topology.graph(agents, groups, seed), agents, topology, "build", place)
+        return require_graph(topology.graph(agents, groups, seed), agents)
 
 
 def is_random(topology: Topology, phase: PhasePlan) -> bool:
@@ -87,7 +88,7 @@ def is_random(topology: Topology, phase: PhasePlan) -> bool:
 
     Raises `InputError` if there is no such graph, and `ComponentError` if the topology's code fails.
     """
-    with faults_of(topology, "is_random", f"in phase {phase.name!r}"):
+    with faults_of(topology, "build", f"in phase {phase.name!r}"):
         return topology.is_random(phase.speakers, phase.members)
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from society.components.controllers import ControlContext
 from society.components.decisions.base import vote_of
-from society.components.faults import faults_of, guarded, returned, returned_graph
+from society.components.faults import faults_of, guarded, returned
 from society.components.stops import StopRule
 from society.core.identity import derive_seed
+from society.core.results import require_graph
 from society.core.types import Ballot, Decision, Item, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
@@ -199,7 +200,7 @@ class Debate:
             place = self._place(phase, number)
             with faults_of(controller, "next_graph", place):
                 graph = await controller.next_graph(graph, context)
-            graph = returned_graph(graph, tuple(drawn[0]), controller, "next_graph", place, may_drop=True)
+                require_graph(graph, tuple(drawn[0]), may_drop=True)
         return graph
 
     async def _ask(self, phase: PhasePlan, number: int, about: tuple[str, ...], name: str) -> Turn:
