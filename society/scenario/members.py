@@ -33,6 +33,29 @@ def helpers(scenario: Scenario) -> set[str]:
     return {name for phase in scenario.phases for name in phase.helpers}
 
 
+def single_agents(scenario: Scenario, known: Members) -> tuple[str, ...]:
+    """Return the names of all agents, without those of groups."""
+    return agents_of(scenario.agents, known)
+
+
+def possible_helpers(scenario: Scenario, phase_index: int, known: Members, *, may_speak: bool = False) -> list[str]:
+    """Return the agents that can be a helper of a phase: every phase keeps a speaker, and its explicit edges.
+
+    An agent in the `agents` of the phase can be one only if `may_speak`.
+    """
+    taken = () if may_speak else agents_of(scenario.phases[phase_index].agents, known)
+    agents = single_agents(scenario, known)
+    asked = set(agents_of((name for name in helpers(scenario) if len(known.get(name, ())) == 1), known))
+    alone = set(taken)
+    for phase in scenario.phases:
+        drawn = [topology for topology in (phase.topology, phase.within) if topology and not phase.agents]
+        alone.update(agents_of((name for t in drawn for edge in t.declared_edges() for name in edge[:2]), known))
+        left = [name for name in agents if name not in asked.union(agents_of(phase.reads, known))]
+        if not phase.agents and len(left) == 1:
+            alone.add(left[0])
+    return [name for name in agents if name not in alone]
+
+
 def speakers(scenario: Scenario, phase_index: int, known: Members) -> tuple[str, ...]:
     """Return the speakers of a phase: its `agents`, or all agents without another task."""
     phase = scenario.phases[phase_index]

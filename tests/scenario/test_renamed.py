@@ -92,7 +92,9 @@ def test_both_names_mean_the_same_field(
 def test_a_mapping_with_both_names_is_refused(tmp_path: Path) -> None:
     found = read(tmp_path, "{kind: critic, w: 0.25, corrected_share: 0.25}")
     assert isinstance(found, Flaws)
-    assert [(p.path, p.message) for p in found.problems] == [(f"{PATH}.w", "unknown key 'w'")]
+    assert [(p.path, p.message) for p in found.problems] == [
+        (f"{PATH}.w", "is the former name of 'corrected_share', which is given too; remove one of them")
+    ]
 
 
 def test_a_wrong_value_is_reported_at_its_place_under_the_present_name(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Rules for a last phase in which agents vote on `candidates` instead of answering again.
 
-A prompt shows the candidates with letters from A (`{% for c in candidates %}{{ c.letter }}. {{ c.answer }}`). Letters
-are read from the reply: "A, C" approves two, "B > A > C" ranks three. Letters without a candidate are ignored.
+A prompt shows the candidates with letters from A:
+
+    {% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}
+
+Letters are read from the reply: "A, C" approves two, "B > A > C" ranks three. Letters without a candidate are ignored.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from society.answers.ballots import read_letters
 from society.components.decisions.base import DecisionRule, Tally
 from society.components.facts import DecisionFacts, Reasons, listing
 from society.core.types import Ballot, Decision, Turn, Vote
+
+LETTERED = "{% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}"
 
 
 class _Voting(DecisionRule):
@@ -77,7 +82,7 @@ class _Voting(DecisionRule):
             return {"voters": f"{listing(late)} never votes: it does not speak in the last phase; let it vote there"}
         if blind := sorted(facts.last - facts.shown_candidates):
             why = f"reads letters, but the prompt of {listing(blind)} shows no `candidates`"
-            return {"": f"{why}; write {{% for c in candidates %}}{{{{ c.letter }}}}. {{{{ c.answer }}}} there"}
+            return {"": f"{why}; write {LETTERED} there"}
         return {}
 
     @abstractmethod

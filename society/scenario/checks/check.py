@@ -11,12 +11,12 @@ from functools import cached_property
 from backends.base import Ability
 from society.components.registry import kinds
 from society.core.component import Component
-from society.core.problems import SHOWN, Problem, find_near, make_problem, show
+from society.core.problems import Problem, find_near, make_problem, show
 from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
 from society.scenario.checks.quorums import check_quorums
 from society.scenario.checks.templates import check_templates
-from society.scenario.members import agents_of, members, speakers
+from society.scenario.members import agents_of, helpers, members, possible_helpers, single_agents, speakers
 from society.scenario.models.scenario import AgentSpec, Binding, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
@@ -40,8 +40,7 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
     checker.check_names()
     checker.check_agents()
     for i, phase in enumerate(scenario.phases):
-        if not speakers(scenario, i, checker.known):
-            checker.add(("phases", i), "has no speakers; set `agents`")
+        checker.check_silence(i, phase)
         if phase.name in [other.name for other in scenario.phases[:i]]:
             checker.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
     learners = scenario.train.learners.values() if scenario.train else ()
@@ -81,11 +80,22 @@ class _Checker:
     def refer_agent(self, steps: Steps, name: str, *, single: bool = False, key: bool = False) -> None:
         """Record a reference to an agent or a group. With `single`, a group is a problem."""
         if name not in self.known:
-            self.refer(steps, name, "agent", self.scenario.agents, key=key)
+            self.refer(steps, name, "agent", self._possible(steps) if single else self.scenario.agents, key=key)
             return
         self.named.add(("agent", name))
         if single and len(self.known[name]) > 1:
-            self.add(steps, f"{show(name)} is a group; name one agent", value=name, allowed=self.known[name][:SHOWN])
+            possible = self._possible(steps)
+            own = [agent for agent in possible if agent in self.known[name]]
+            self.add(steps, f"{show(name)} is a group; name one agent", value=name, allowed=tuple(own or possible))
+
+    def _possible(self, steps: Steps) -> list[str]:
+        """Return the agents that a field for one agent can name: speakers for rules, otherwise helpers."""
+        if steps[0] == "phases" and steps[2] != "stop":
+            return possible_helpers(self.scenario, int(steps[1]), self.known, may_speak=steps[2] == "summarizer")
+        agents = single_agents(self.scenario, self.known)
+        indices = range(len(self.scenario.phases)) if steps[0] == "decision" else [int(steps[1])]
+        speaking = {agent for i in indices for agent in speakers(self.scenario, i, self.known)}
+        return [agent for agent in agents if agent in speaking] or list(agents)
 
     def check_names(self) -> None:
         """Check references to agents and groups in phases and decision, and to roles and backends."""
@@ -141,13 +151,13 @@ class _Checker:
         if self.first_phases.setdefault(phase.name, i) < i:
             self.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
         speaking = speakers(self.scenario, i, self.known)
-        if not speaking and not phase.agents:
-            self.add(("phases", i), "has no speakers; set `agents`")
+        if not phase.agents:
+            self.check_silence(i, phase)
         self._check_speakers(i, phase, set(speaking))
         if phase.schedule == "moderated" and not phase.moderator:
-            self.add(
-                ("phases", i, "schedule"), "a moderated phase needs a `moderator`", allowed=tuple(self.scenario.agents)
-            )
+            free = tuple(possible_helpers(self.scenario, i, self.known))
+            more = "" if free else "; add an agent for it to the scenario's `agents`"
+            self.add(("phases", i, "schedule"), f"a moderated phase needs a `moderator`{more}", allowed=free)
         if phase.schedule != "moderated" and phase.moderator:
             self.warn(("phases", i, "moderator"), "is not used: the schedule is not moderated; remove it")
         self._check_helpers(i, phase, set(speaking))
@@ -157,6 +167,18 @@ class _Checker:
                     ("phases", i, "bind", name), "has no effect: it does not speak in this phase; remove it", key=True
                 )
         self._check_abilities(i, phase)
+
+    def check_silence(self, i: int, phase: PhaseSpec) -> None:
+        """Check that the phase has speakers. A group that is named as one helper is reported as such."""
+        groups = [name for name in helpers(self.scenario) if len(self.known.get(name, ())) > 1]
+        if speakers(self.scenario, i, self.known) or (groups and not phase.agents):
+            return
+        if phase.agents:
+            self.add(("phases", i), "has no speakers; name agents of the scenario in `agents`")
+            return
+        less = "remove a name from `reads`, or " if phase.reads else ""
+        message = "has no speakers: `reads` and other tasks (summarizer, moderator, ranker) leave no agent"
+        self.add(("phases", i), f"{message}; {less}add another agent to the scenario's `agents`")
 
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
         """Check that no moderator and no helper of a controller also speaks: it would have two turns in one round."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from society.core.errors import ComponentError, SocietyError
 from society.core.problems import SHOWN, Problem, find_near, make_problem, show
 from society.scenario.expand import draw
-from society.scenario.members import Members, members, speakers
+from society.scenario.members import Members, members, possible_helpers, speakers
 from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
@@ -40,6 +40,7 @@ class _Phase:
     """Checks of the graphs of one phase."""
 
     def __init__(self, scenario: Scenario, index: int, known: Members, root: Node) -> None:
+        self.scenario, self.index = scenario, index
         self.spec: PhaseSpec = scenario.phases[index]
         self.steps: Steps = ("phases", index)
         self.known, self.root, self.agents = known, root, scenario.agents
@@ -154,14 +155,33 @@ class _Phase:
         needs = "`within` needs" if field == "within" else "the topological schedule needs"
         yield self._problem(
             (field,),
-            f"{needs} a graph without cycles, not {shown}; set `directed: true` or a `direction`, or use `dag_mesh`",
+            f"{needs} a graph without cycles, not {shown}; {self._acyclic_settings(field)}use `{field}: dag_mesh`",
         )
+
+    def _acyclic_settings(self, field: str) -> str:
+        """Return the settings of this topology that make its graph acyclic, as the first part of a remedy."""
+        import networkx as nx
+
+        topology: Topology = getattr(self.spec, field)
+        if topology.declared_edges():
+            return "remove an edge of the cycle, or "
+        for key, value, text in (("directed", True, "true"), ("direction", "out", "out")):
+            if key in type(topology).model_fields:
+                changed = topology.model_copy(update={key: value})
+                try:
+                    graph = draw(changed, self.speakers, self.known, changed.graph_seed(self.seed))
+                except SocietyError:  # there is no such graph over these agents
+                    continue
+                if nx.is_directed_acyclic_graph(graph):
+                    return f"set `{key}: {text}`, or "
+        return ""
 
     def _check_summaries(self, shows: set[str]) -> Iterator[Problem]:
         if "summary" in shows and not self.spec.summarizer:
             below = ("edges", "show") if self.spec.edges.show == "summary" else ("topology",)
-            yield self._problem(
-                below, "edges show a summary, so the phase needs a `summarizer`", allowed=tuple(self.agents)
-            )
+            message = "edges show a summary, so the phase needs a `summarizer`"
+            free = tuple(possible_helpers(self.scenario, self.index, self.known, may_speak=True))
+            more = "" if free else "; add an agent for it to the scenario's `agents`"
+            yield self._problem(below, message + more, allowed=free)
         if "summary" not in shows and self.spec.summarizer and len(self.speakers) <= LARGEST:
             yield self._problem(("summarizer",), "is not used: no edge shows a summary; remove it", level="warning")

@@ -14,6 +14,8 @@ from society.scenario.reading.tree import Steps, find_place, write_path
 def check_quorums(scenario: Scenario, root: Node) -> list[Problem]:
     """Return the quorums that a society with valid names cannot reach."""
     voters = len(expand(scenario).voters)
+    if not voters:  # a phase without speakers, which is reported itself
+        return []
     return [
         make_problem(find_place(root, steps), write_path(root, steps), message, value=value)
         for steps, message, value in _beyond(scenario, voters)

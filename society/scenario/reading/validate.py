@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from society.components.registry import kinds
+from society.components.renamed import former_names
 from society.core.paths import allow_folders
 from society.core.problems import Problem, find_near, make_problem, show
 from society.scenario.models.scenario import NAME_RULE, Scenario
@@ -79,6 +80,9 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         return make_problem(find_place(root, steps[:-1], key=True), path, f"is missing; it should be {expected}")
     node = find_node(root, steps)
     if "extra_forbidden" in known:
+        if name := _find_present_name(root, steps):
+            message = f"is the former name of {show(name)}, which is given too; remove one of them"
+            return make_problem(node.key, path, message, value=steps[-1])
         allowed = list_keys(root, steps[:-1])
         return make_problem(
             node.key,
@@ -101,6 +105,13 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         value = "" if isinstance(node.value, dict | list) else f"{show(node.value)} "
         return make_problem(node.place, path, value + str(known["value_error"]["ctx"]["error"]), value=_scalar(node))
     return _explain_value(root, steps, node, path)
+
+
+def _find_present_name(root: Node, steps: Steps) -> str | None:
+    """Return the present name of a key, if it is a former name of a field of its component; otherwise None."""
+    kind = find_node(root, steps[:-1]).value.get("kind")
+    names = former_names().get(kind.value, {}) if kind is not None and isinstance(kind.value, str) else {}
+    return names.get(str(steps[-1]))
 
 
 def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:

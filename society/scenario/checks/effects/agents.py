@@ -43,7 +43,8 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
     if "summary" in use.variables - use.tested and not any(
         _may_read_summary(phase, plan.name) for phase, plan in plans
     ):
-        message = "uses `summary`, but no edge shows one; set `edges: {show: summary}` in the phase, or use `heard`"
+        remedy = "set `edges: {show: summary}` and a `summarizer` in the phase, or use `heard`"
+        message = f"uses `summary`, but no edge shows one; {remedy}"
         yield Finding(("roles", name), message, key=True)
     if "candidates" in use.variables - use.tested and not any(phase.index for phase, _ in plans):
         message = "uses `candidates`, but there are none in the first phase; add an earlier phase with answers"

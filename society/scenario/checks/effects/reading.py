@@ -12,6 +12,7 @@ from society.scenario.expand import is_random
 from society.scenario.models.scenario import EdgeView
 from society.scenario.reading.tree import Steps
 
+SENDERS = "{% for message in heard %}{{ message.sender }}{% endfor %}"
 LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
 
 
@@ -159,7 +160,7 @@ class _Reading:
         arriving = [tie for tie in ties if tie.arrives]
         readers = {self.spec.summarizer if tie.view.show == "summary" else tie.reader for tie in arriving}
         if arriving and not any(self.phase.use(name).shows("sender") for name in readers):
-            message = "has no effect: no prompt of a reader shows `sender`; add {{ message.sender }} to one"
+            message = f"has no effect: no prompt of a reader shows `sender`; add {SENDERS} to one"
             yield self._at(*below, message=message)
 
     def _check_cap(self) -> Iterator[Finding]:
