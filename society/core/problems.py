@@ -71,7 +71,8 @@ def show(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
+        empty = "" if value else "n empty"
+        return f"a{empty} mapping" if isinstance(value, dict) else f"a{empty} list"
     text = repr(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 5] + " ..." + text[-1]
 

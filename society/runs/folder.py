@@ -96,7 +96,8 @@ class RunFolder:
             self._lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.02)
         except Timeout:
             raise RunFolderError(
-                f"Another process is running in {self.path}.", "Wait for it, or choose another --out."
+                f"{self.path} is in use by a run under way, in this process or another.",
+                "Wait for it, or choose another --out (Python: `out`).",
             ) from None
         except OSError as error:
             raise RunFolderError(

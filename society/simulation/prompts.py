@@ -49,9 +49,9 @@ def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]
 
 def _render(agent: AgentPlan, field: Literal["system", "prompt"], values: dict[str, Any]) -> str:
     """Return the rendered template of the agent's role. Its errors name the template and the turn."""
-    template = agent.role.system if field == "system" else agent.role.prompt
+    templates = {"system": agent.role.system or "", "prompt": agent.role.prompt}
     try:
-        return render(template, values)
+        return render(templates[field], values)
     except TemplateError as error:
         turn = f"phase {values['phase']!r}, round {values['round']}, question {values['item_id']!r}"
         placed = TemplateError(

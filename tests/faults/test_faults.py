@@ -290,7 +290,7 @@ def test_two_processes_on_one_folder(path: Path, whole: Path, tmp_path: Path) ->
         while not _turns(tmp_path / "run"):
             assert first.poll() is None
             time.sleep(0.01)
-        with pytest.raises(RunFolderError, match="Another process"):
+        with pytest.raises(RunFolderError, match="in use by a run under way, in this process or another"):
             run(second, tmp_path / "run", resume=True)
         _, said = first.communicate(timeout=120)
     finally:

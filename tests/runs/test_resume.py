@@ -149,7 +149,10 @@ def test_turns_of_another_run_are_taken_over_where_nothing_differs(
 
 def test_a_second_process_is_refused(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
     loaded = scenario(TEXT)
-    with RunFolder(loaded, tmp_path / "run", resume=False), pytest.raises(RunFolderError, match="Another process"):
+    with (
+        RunFolder(loaded, tmp_path / "run", resume=False),
+        pytest.raises(RunFolderError, match="in use by a run under way, in this process or another"),
+    ):
         run(loaded, tmp_path / "run")
 
 

@@ -55,6 +55,32 @@ def test_values_that_are_no_data_are_one_problem_each(value: object) -> None:
     assert problem.startswith("samples: ")
 
 
+def test_values_of_numpy_and_pandas_count_as_those_of_python() -> None:
+    np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    phase = {"name": "debate", "topology": "complete"}
+    changes = {"samples": np.int64(3), "sampling": {"temperature": np.float32(0.5)}, "seed": pd.Series([7])[0]}
+    for phases in (np.array([phase]), pd.Series([phase]), {1: phase}.values()):
+        scenario = society.Scenario.from_dict({**DATA, **changes, "phases": phases})
+        assert (scenario.samples, scenario.sampling.temperature, scenario.seed) == (3, 0.5, 7)
+        assert [phase.name for phase in scenario.phases] == ["debate"]
+    shuffled = society.Scenario.from_dict({**DATA, "task": {**DATA["task"], "shuffle": np.bool_(True)}})
+    assert shuffled.task.shuffle is True
+    [problem] = problems(samples=np.array([3]))
+    assert "not a list" in problem
+    [problem] = problems(samples=np.datetime64("2020-01-01"))
+    assert problem.endswith("not date")
+
+
+def test_ranges_are_lists() -> None:
+    [problem] = problems(samples=range(3))
+    assert "not a list" in problem
+
+
+def test_empty_collections_are_named_as_empty() -> None:
+    assert problems(agents={}) == ["agents: should be a mapping of at least 1, not an empty mapping"]
+    assert problems(phases=[]) == ["phases: should be a list of at least 1, not an empty list"]
+
+
 def test_data_that_contain_themselves_are_refused() -> None:
     loop: dict[str, Any] = {}
     loop["phases"] = loop

@@ -6,7 +6,8 @@ Such nodes have no file and no line. Problems name their path alone, such as `ph
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping, ValuesView
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -22,8 +23,9 @@ _NOWHERE = Place("")
 def read_plain(data: Mapping[str, Any], problems: list[Problem]) -> Node:
     """Return the tree of a mapping: mappings, lists, tuples, text, paths, numbers, booleans, None and components.
 
-    Each value of another type adds a problem that names its path. Raises `UnreadableError` for data that is too deep
-    or too large, data that contains itself included.
+    Arrays and scalars of NumPy, pandas and torch count as Python's values, ranges and dictionary views as lists. Each
+    value of another type adds a problem that names its path. Raises `UnreadableError` for data that is too deep or too
+    large, data that contains itself included.
     """
     reader = _Reader()
     root = reader.read(data, ())
@@ -46,6 +48,7 @@ class _Reader:
             raise UnreadableError(
                 _NOWHERE, f"{path}: is nested more than {DEEPEST} deep, or has more than {MOST_NODES:,} values"
             )
+        value = _to_python(value)
         if isinstance(value, BaseModel):
             value = value.model_dump(mode="json", exclude_unset=True)
         if isinstance(value, Mapping):
@@ -76,6 +79,14 @@ class _Reader:
             message = f"should be text, a number, true, false, a list or a mapping, not {type(value).__name__}"
         self.found.append((steps, message))
         return None
+
+
+def _to_python(value: Any) -> Any:
+    """Return the Python value of a scalar or an array of a library, and the list of a range or a dictionary view."""
+    if isinstance(value, range | KeysView | ValuesView):
+        return list(islice(value, MOST_NODES + 1))
+    convert = getattr(value, "tolist", None)
+    return convert() if callable(convert) and not isinstance(value, type) else value
 
 
 def _node(value: Any) -> Node:

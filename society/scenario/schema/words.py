@@ -79,6 +79,8 @@ def _describe(schema: Schema) -> str:
         least = f" of at least {schema['minItems']}" if schema.get("minItems") else ""
         return f"a list{least}"
     named = _kind(schema)
+    if schema.get("minProperties"):
+        return f"a mapping of at least {schema['minProperties']}"
     plain = {"boolean": "true or false", "null": "nothing", "object": "a mapping"}
     return f"a mapping with kind: {named}" if named else plain.get(str(kind), "something else")
 
