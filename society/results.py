@@ -91,7 +91,7 @@ class Run(StoredRun):
             part = describe_unfinished(self, max((row.iteration for row in results), default=0), len(results))
             return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}accuracy {self.accuracy})"
         except SocietyError as error:
-            return f"Run({str(self.folder)!r}, not readable: {error.cause})"
+            return f"Run({str(self.folder)!r}, not readable: {reveal(error.cause)})"
 
     def _repr_html_(self) -> str:
         """Return the summary as an HTML table, for notebooks; a line for a folder that cannot be read.

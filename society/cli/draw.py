@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from society.cli.options import output_option, scenario_options
+from society.cli.streams import say
 
 
 @click.command("draw")
@@ -20,4 +21,4 @@ def command(scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...],
     from society.scenario.expand import expand
 
     draw(describe_phases(expand(load_scenario(scenario, overrides, allow))), output)
-    click.echo(f"Wrote {output}")
+    say(f"Wrote {output}")

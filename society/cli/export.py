@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from society.cli.options import allow_option, offline, output_option, run_argument
+from society.cli.streams import say
 
 if TYPE_CHECKING:
     from society.metrics.frames import Format
@@ -55,7 +56,7 @@ def command(
     from society.runs.run import Run
 
     for path in write_tables(Run(run), output, form):
-        click.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
     trained = any(row.hash for row in Run(run).adapters())
     if trained if adapters is None else adapters:
         from society.training.export import TrainingExport
@@ -63,4 +64,4 @@ def command(
         with offline():
             written = TrainingExport(Run(run), output, iteration, model, merged, allow).write()
         for path in written:
-            click.echo(f"Wrote {path}")
+            say(f"Wrote {path}")

@@ -47,7 +47,7 @@ def command(
 
     A dry run without a model gives the longest prompts. Some real debates give the likely cost.
     """
-    from society.cli.terminal import Terminal
+    from society.core.terminal import Terminal
     from society.planning.plan import make_plan
     from society.planning.training import describe_training
     from society.scenario import load_scenario

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from society.cli.options import output_option, runs_argument
+from society.cli.streams import say
 
 if TYPE_CHECKING:
     from society.pictures.files import Format
@@ -26,4 +27,4 @@ def command(runs: tuple[Path, ...], output: Path, form: Format) -> None:
     from society.runs.run import Run
 
     for path in plot_runs([Run(path) for path in runs], output, form):
-        click.echo(f"Wrote {path}")
+        say(f"Wrote {path}")

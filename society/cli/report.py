@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from society.cli.options import output_option, runs_argument
+from society.cli.streams import say
 
 
 @click.command("report")
@@ -21,4 +22,4 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
     from society.runs.run import Run
 
     write_report([Run(run) for run in runs], output)
-    click.echo(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    say(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")

@@ -33,7 +33,7 @@ def command(
 
     With a `train` block, also finetune its agents. An interrupted run is continued with --resume.
     """
-    from society.cli.streams import output_width
+    from society.cli.streams import output_width, say
     from society.components.plugin_files import loaded_plugins
     from society.metrics.overview import read_overview
     from society.runner.progress import Progress
@@ -44,7 +44,7 @@ def command(
 
     loaded, warnings = load_with_warnings(scenario, overrides, allow)
     for warning in warnings:
-        click.echo(str(warning), err=True)
+        say(warning, err=True)
     progress = Progress()
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
     done = run(loaded, out, resume=resume, watcher=Several([progress, *logs]), progress=False)
@@ -56,5 +56,5 @@ def command(
     else:
         plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
         rows = [*overview.rows(progress.seconds, resume), ("next", f"society show {done.folder}{plugins}")]
-        click.echo("\n" + overview.text(rows, output_width()))
+        say("\n" + overview.text(rows, output_width()))
     return 1 if done.count_failed() else 0

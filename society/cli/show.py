@@ -52,7 +52,7 @@ def command(
     """List the debates of RUN, or show a debate or a training row."""
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
-    from society.cli.terminal import Terminal
+    from society.core.terminal import Terminal
     from society.metrics.overview import describe_unfinished
     from society.runs.records import load_record, load_records
     from society.runs.run import Run

@@ -117,7 +117,7 @@ def _row(variant: Variant) -> _Row:
 def _print(rows: list[_Row], folder: Path) -> None:
     from rich.table import Table
 
-    from society.cli.terminal import Terminal
+    from society.core.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     table.add_column("variant", overflow="fold")

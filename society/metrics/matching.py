@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from society.core.hidden_chars import reveal
 from society.core.plain import shorten
 from society.core.types import Item, Turn
 from society.runs.records import DebateRecord
@@ -32,7 +33,7 @@ class Matching:
         self.replies += 1
         if turn.answer is None or not task.has_form(turn.answer, item):
             self.unmatched += 1
-            self.example = self.example or shorten(turn.text, MOST_SHOWN)
+            self.example = self.example or reveal(shorten(turn.text, MOST_SHOWN))
 
     @property
     def most(self) -> bool:

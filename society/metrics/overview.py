@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from society.core.hidden_chars import reveal
 from society.core.plain import to_plain
 from society.metrics.comparison import count_expected
 from society.metrics.flips import describe_flips
@@ -90,12 +91,14 @@ class Overview:
         return [("unfinished", f"{self.unfinished}; continue with --resume (Python: resume=True)")]
 
     def text(self, rows: Rows | None = None, width: int = 10_000) -> str:
-        """Return title and rows as lines of text, wrapped at `width` characters."""
-        lines = [self.title]
+        """Return title and rows as lines of text, wrapped at `width` characters, with hidden characters shown."""
+        lines = [reveal(self.title)]
         for label, text in self.rows() if rows is None else rows:
             head = f"  {label:<21} "
             indent = " " * len(head)
-            lines += wrap(head + text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+            lines += wrap(
+                reveal(head + text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
         return "\n".join(lines)
 
     def plain(self, seconds: float, resumed: bool) -> dict[str, Any]:

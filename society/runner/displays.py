@@ -12,6 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from society.core.hidden_chars import reveal
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -39,20 +41,20 @@ class Display:
 
     def note(self, text: str) -> None:
         """Show a warning."""
-        print(text, file=sys.stderr)
+        print(reveal(text), file=sys.stderr)
 
 
 class Panel(Display):
     """A live panel on stderr, with a bar, counts and the accuracy so far. Stages need no lines of their own."""
 
     def open(self, progress: Progress) -> None:
-        from rich.console import Console
         from rich.live import Live
 
+        from society.core.terminal import Terminal
         from society.runner.panel import draw_panel
 
         self._live: Live = Live(
-            console=Console(stderr=True), refresh_per_second=REFRESH, get_renderable=lambda: draw_panel(progress)
+            console=Terminal(stderr=True), refresh_per_second=REFRESH, get_renderable=lambda: draw_panel(progress)
         )
         self._live.start()
 
@@ -64,7 +66,7 @@ class Panel(Display):
 
     def note(self, text: str) -> None:
         """Print the warning above the panel."""
-        self._live.console.print(text, markup=False, highlight=False)
+        self._live.console.print(text)
 
 
 class Cell(Display):
@@ -98,7 +100,7 @@ class Cell(Display):
         self._handle.update(self._bundle(), raw=True)
 
     def _bundle(self) -> dict[str, str]:
-        return {"text/plain": "\n".join([self._progress.describe(), *self._notes])}
+        return {"text/plain": reveal("\n".join([self._progress.describe(), *self._notes]))}
 
 
 def find_display(asked: bool = False) -> Display | None:

@@ -113,3 +113,46 @@ def test_a_training_is_described_while_it_goes_on() -> None:
     progress.training("critic", "*", 3, 10, 0.5)
     assert progress.describe().splitlines()[1] == "training critic of all: step 3 of 10, loss 0.500"
     assert progress.remaining is None
+
+
+COMMANDS = "\x1b]0;OWNED\a\x1b[2J\x9b31m nothing\u202e"
+
+
+def run_hostile(folder: Any) -> society.Run:
+    """Return a run whose replies contain commands of a terminal."""
+    return society.run(
+        scenario(backends={"local": {"kind": "scripted", "rules": [{"say": COMMANDS}]}}), folder, progress=True
+    )
+
+
+@pytest.mark.parametrize("tty", [True, False], ids=["panel", "lines"])
+def test_a_reply_does_not_control_the_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, tty: bool) -> None:
+    terminal = Terminal() if tty else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    run = run_hostile(tmp_path / "run")
+    summary = run.summary()
+    assert "cannot be matched" in summary
+    for text in (terminal.getvalue(), summary, repr(summary)):
+        assert "⟦U+001B⟧" in text
+        assert not [part for part in ("\x1b]0;", "\x1b[2J", "\x9b", "\a", "\u202e") if part in text]
+
+
+def test_a_reply_does_not_control_a_notebook(notebook: Shown, tmp_path: Any) -> None:
+    run_hostile(tmp_path / "run")
+    assert "⟦U+001B⟧" in notebook.texts[-1]
+    assert not [text for text in notebook.texts if "\x1b" in text or "\u202e" in text]
+
+
+@pytest.mark.parametrize("display", [Display(), Panel(), Cell()], ids=["lines", "panel", "notebook"])
+def test_a_note_of_any_origin_is_shown_harmless(
+    notebook: Shown, monkeypatch: pytest.MonkeyPatch, display: Display
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress(display):
+        display.note(COMMANDS)
+    shown = terminal.getvalue() + "".join(notebook.texts)
+    assert "⟦U+001B⟧" in shown
+    assert not [part for part in ("\x1b]0;", "\x1b[2J", "\x9b", "\a", "\u202e") if part in shown]
