@@ -1,7 +1,6 @@
 """Errors raised by the code of a component, usually a plugin: one message with the component, the debate and a remedy.
 
 faults_of     runs a component's method; an exception becomes a `ComponentError`
-returned      checks the type of the method's result
 guarded       a method that raises `ComponentError` alone
 """
 
@@ -37,13 +36,6 @@ def faults_of(component: Component, method: str, place: str = "") -> Iterator[No
         raise component_error(component, method, f"returned {error}", place) from None
     except Exception as error:
         raise component_error(component, method, f"raised {describe_error(error)}", place) from error
-
-
-def returned(value: object, kind: type[Result], component: Component, method: str, place: str = "") -> Result:
-    """Return the value that a component's method returned. Raises `ComponentError` if it is of another type."""
-    if not isinstance(value, kind):
-        raise component_error(component, method, f"returned {type(value).__name__} instead of {kind.__name__}", place)
-    return value
 
 
 def guarded(component: Component, method: Callable[Arguments, Result], place: str = "") -> Callable[Arguments, Result]:

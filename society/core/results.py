@@ -1,9 +1,11 @@
-"""Checks of values that a component's method returned, such as graphs."""
+"""Checks of values that a component's method returned, such as graphs and decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeVar
+
+from society.core.types import Decision
 
 Graph = TypeVar("Graph")
 MOST_NODES = 5
@@ -12,6 +14,22 @@ MOST_NODES = 5
 
 class ResultError(Exception):
     """A result that cannot be used, in words. `society.components.faults` adds the component and the place."""
+
+
+def require_decision(decision: object) -> Decision:
+    """Return the decision. Raises `ResultError` if it is no `Decision`, or if one of its fields has another type."""
+    if not isinstance(decision, Decision):
+        raise ResultError(f"{type(decision).__name__} instead of Decision")
+    support = decision.support
+    if not (decision.answer is None or isinstance(decision.answer, str)):
+        raise ResultError(f"a Decision with the answer {decision.answer!r:.40}, which is neither text nor None,")
+    if isinstance(support, bool) or not isinstance(support, int | float) or not 0 <= support <= 1:
+        raise ResultError(f"a Decision with the support {support!r:.40}, which is no number from 0 to 1,")
+    if not isinstance(decision.reason, str):
+        raise ResultError(f"a Decision with the reason {decision.reason!r:.40}, which is no text,")
+    if not (isinstance(decision.tied, tuple) and all(isinstance(answer, str) for answer in decision.tied)):
+        raise ResultError(f"a Decision with tied answers {decision.tied!r:.40}, which are no tuple of texts,")
+    return decision
 
 
 def require_graph(graph: Graph, nodes: Sequence[object], *, may_drop: bool = False) -> Graph:

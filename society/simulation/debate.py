@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from society.components.controllers import ControlContext
 from society.components.decisions.base import vote_of
-from society.components.faults import faults_of, guarded, returned
+from society.components.faults import faults_of, guarded
 from society.components.stops import StopRule
 from society.core.identity import derive_seed
-from society.core.results import require_graph
+from society.core.results import require_decision, require_graph
 from society.core.types import Ballot, Decision, Item, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
@@ -261,8 +261,7 @@ class Debate:
         )
         rule, place = self.society.scenario.decision, f"on the question {self.item.id!r}"
         with faults_of(rule, "decide", place):
-            decision = rule.decide(ballot)
-        return returned(decision, Decision, rule, "decide", place)
+            return require_decision(rule.decide(ballot))
 
     def _place(self, phase: PhasePlan, number: int) -> str:
         return f"on the question {self.item.id!r}, in phase {phase.name!r}, round {number}"

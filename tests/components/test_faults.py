@@ -120,3 +120,41 @@ def test_a_controller_returns_a_graph_over_the_same_agents(code: str, fault: str
         society.run("mine.yaml", "run")
     assert fault in str(refused.value)
     assert "Correct the plugin file" in str(refused.value)
+
+
+DECISION = """
+from typing import Literal
+from society.components.decisions.base import DecisionRule
+from society.core.types import Decision
+
+class Mine(DecisionRule):
+    kind: Literal["mine"] = "mine"
+
+    def count(self, ballot):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize("method", ["count", "decide"])
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("None", "NoneType instead of Decision"),
+        ("'Paris'", "str instead of Decision"),
+        ("Decision(42, 1.0)", "a Decision with the answer 42, which is neither text nor None,"),
+        ("Decision('Paris', 2.0)", "a Decision with the support 2.0, which is no number from 0 to 1,"),
+        ("Decision('Paris', float('nan'))", "a Decision with the support nan, which is no number from 0 to 1,"),
+        ("Decision('Paris', '1')", "a Decision with the support '1', which is no number from 0 to 1,"),
+        ("Decision(None, reason=3)", "a Decision with the reason 3, which is no text,"),
+        ("Decision(None, tied=[1])", "a Decision with tied answers [1], which are no tuple of texts,"),
+    ],
+)
+def test_a_decision_of_another_type_blames_the_decision(value: str, fault: str, method: str) -> None:
+    plugin = DECISION.replace("{value}", value)
+    if method == "decide":
+        plugin += "    decide = count"
+    write(plugin, SCENARIO + "decision: mine")
+    with pytest.raises(ComponentError) as refused:
+        society.run("mine.yaml", "run")
+    assert refused.value.cause.startswith(f"The decision 'mine' returned {fault} in `decide` on the question 'capital-")
+    assert refused.value.remedy.startswith("Correct the plugin file")

@@ -13,6 +13,7 @@ from pydantic import Field
 from society.answers import group
 from society.components.facts import DecisionFacts, Reasons
 from society.core.component import AgentNames, Component
+from society.core.results import require_decision
 from society.core.types import Ballot, Decision, Turn, Vote
 
 
@@ -64,7 +65,7 @@ class DecisionRule(Component, ABC):
         if len(missing) == len(votes):
             return Decision(None, reason="no voter gave a readable answer")
         settled = replace(ballot, votes=votes)
-        decision = self.count(settled)
+        decision = require_decision(self.count(settled))
         return self.require_quorum(decision, self.backers(decision, ballot), len(votes))
 
     def settle(self, ballot: Ballot) -> list[Vote]:
