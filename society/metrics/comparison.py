@@ -63,6 +63,8 @@ class RunScore:
 class Pair:
     """Two runs on the same questions.
 
+    `sentence` is on the power of the comparison, and `named_sentence` also names the runs.
+
     `difference` is second minus first, and `p_holm` its p value adjusted for all compared pairs (Holm 1979). `needed`
     is the number of questions that detects `INTERESTING` with a power of 80 % at the observed discordance, or None if
     it is unknown or unattainable. `compute` states whether the runs are compute-matched.
@@ -75,6 +77,11 @@ class Pair:
     needed: int | None
     sentence: str
     compute: ComputeMatch | None = None
+
+    @property
+    def named_sentence(self) -> str:
+        """The sentence after the names of the two runs, for texts on several pairs."""
+        return f"{self.second} and {self.first}: {self.sentence}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def remarks(found: Comparison) -> list[str]:
     """Return sentences on the comparison: its notes, compute, power, and debating against voting."""
     several = len(found.pairs) > 1
     compute = [pair.compute.sentence for pair in found.pairs if pair.compute is not None]
-    power = [f"{pair.second} and {pair.first}: {pair.sentence}" if several else pair.sentence for pair in found.pairs]
+    power = [pair.named_sentence if several else pair.sentence for pair in found.pairs]
     budgets = [f"{name}: {verdict.sentence}" for name, verdict in found.budgets.items()]
     return [*found.notes, *(compute if len(found.pairs) <= MOST_PAIRS else ()), *dict.fromkeys(power), *budgets]
 

@@ -34,7 +34,8 @@ def _pairs(found: Comparison) -> Table:
         for pair in found.pairs
     ]
     columns = ["difference", "points", "95% interval", "p (Holm)", "better", "worse", "questions"]
-    sentences = dict.fromkeys(pair.sentence for pair in found.pairs[:MAX_SENTENCES])
+    described = found.pairs[:MAX_SENTENCES]
+    sentences = [pair.named_sentence if len(found.pairs) > 1 else pair.sentence for pair in described]
     note = f"Paired by question; p-values by {found.pairs[0].difference.test}. {' '.join(sentences)}"
     return Table("pairs", "Paired differences", note, columns, rows)
 

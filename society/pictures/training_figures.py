@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -95,7 +96,18 @@ def _rows_chart(scores: Sequence[IterationScore]) -> Chart | None:
         points = [Point(score.iteration, number) for score, number in zip(trained, numbers, strict=True)]
         series.append(Series(name, points, interval="none"))
     note = "Training rows of each learner and agent, taken from the training debates of the same iteration."
-    return _chart("examples", "Training rows", note, Axis("rows", start=0), series)
+    joined = _join_equal(series)
+    if len(joined) < len(series):
+        note += " Learners and agents with equal numbers share a line."
+    return _chart("examples", "Training rows", note, Axis("rows", start=0), joined)
+
+
+def _join_equal(series: Sequence[Series]) -> list[Series]:
+    """Return one series for all those with the same points, with their names joined: one line would hide the others."""
+    groups: dict[tuple[Point, ...], list[Series]] = {}
+    for one in series:
+        groups.setdefault(tuple(one.points), []).append(one)
+    return [replace(group[0], name=", ".join(one.name for one in group)) for group in groups.values()]
 
 
 def _learners(scores: Sequence[IterationScore]) -> list[str]:

@@ -98,10 +98,17 @@ def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
     if len(runs) > 1:
         found = compare(runs)
         compared = {"notes": found.notes, "figures": [to_json(figure) for figure in comparison_figures(found)]}
-    title = " and ".join(run.name for run in data) if len(data) < 4 else f"{len(data)} runs"
+    title = _list_names([run.name for run in data])
     described = [_describe(run, data) for run in data]
     index = {"title": title, "tags": TAGS, "turn": TURN, "chunk": CHUNK, "runs": described, "comparison": compared}
     return cast(Json, to_plain(index, digits=6))
+
+
+def _list_names(names: Sequence[str]) -> str:
+    """Return up to three names as a list in words, or the number of runs."""
+    if len(names) > 3:
+        return f"{len(names)} runs"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _describe(run: RunData, others: Sequence[RunData]) -> Json:

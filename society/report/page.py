@@ -38,6 +38,8 @@ SCRIPTS = (
     "main.js",
 )
 """Files of the script, in the order in which they are joined."""
+EXTENSIONS = (".html", ".htm")
+"""Extensions that a report's file may have."""
 KINDS = ("replies", "prompts")
 """Kinds of text chunks."""
 
@@ -45,8 +47,13 @@ KINDS = ("replies", "prompts")
 def write_report(runs: Sequence[Run], path: Path) -> None:
     """Write the report of these runs to `path` atomically.
 
-    Raises `InputError` for a run without a finished debate, or if `path` cannot be written.
+    Raises `InputError` for a run without a finished debate, for an extension that is not in `EXTENSIONS`, or if
+    `path` cannot be written.
     """
+    if path.suffix.lower() not in EXTENSIONS:
+        raise InputError(
+            f"{path.name} does not have the extension of a web page.", f"Use {' or '.join(EXTENSIONS)} with -o."
+        )
     data = read_runs(runs)
     index = build_index(data, runs)
     write_atomically(path, build_page(index["title"], "".join(_blocks(index, data))))

@@ -211,6 +211,36 @@ def test_prompts_are_loaded_on_demand(browser: Browser, reports: dict[str, str])
         assert HOSTILE in page.locator(".prompt pre").last.inner_text()
 
 
+def test_the_subtitle_names_the_run_that_it_describes(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["two"]) as page:
+        assert page.inner_text("#subtitle").startswith("a: 30 debates of 3 agents")
+        page.locator("#runs button").last.click()
+        assert page.inner_text("#subtitle").startswith("b: 30 debates of 1 agent")
+        assert "b: " in page.inner_text("#headline")
+    with open_page(browser, reports["many"]) as page:
+        assert page.inner_text("#subtitle").startswith("300 debates of 3 agents")
+
+
+CROSSED = """() => [...document.querySelectorAll("svg")].flatMap((svg) => {
+  const names = [...svg.querySelectorAll("text.name.small")];
+  return names.filter((name) => {
+    const box = name.getBBox();
+    return [...svg.querySelectorAll("path.curve:not([d='']), line.interval")].some((line) => {
+      const steps = Array.from({ length: 400 }, (_, i) => line.getPointAtLength((i / 399) * line.getTotalLength()));
+      return steps.some(({ x, y }) => x > box.x && x < box.x + box.width && y > box.y && y < box.y + box.height);
+    });
+  }).map((name) => name.textContent);
+})"""
+"""JavaScript: the names beside points that a line or an interval crosses."""
+
+
+def test_no_line_crosses_the_name_of_a_point(browser: Browser, reports: dict[str, str]) -> None:
+    for name in ("two", "many", "flips", "trained"):
+        with open_page(browser, reports[name]) as page:
+            assert page.locator("text.name.small").count() > 1
+            assert page.evaluate(CROSSED) == [], name
+
+
 def test_markup_is_shown_as_text(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["hostile"]) as page:
         assert page.title() == f"{BOLD} · society"

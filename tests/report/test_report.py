@@ -9,6 +9,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from society.metrics.comparison import compare
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
 from society.metrics.rounds import score_rounds
+from society.pictures.figures import Chart
+from society.pictures.training_figures import training_figures
 from society.report import rows
 from society.report.data import build_chunk, build_index, read_runs
 from society.report.page import write_atomically, write_report
@@ -172,8 +175,11 @@ def test_a_trained_run_shows_its_labels_and_rows(trained: Run) -> None:
     ]
     assert len(curves["pseudo-labels"]) == len(scores) - 1  # the last iteration trains nothing
     assert all(point["low"] <= point["y"] <= point["high"] for point in curves["society"])
-    sizes = {series["name"]: [point["y"] for point in series["points"]] for series in figures["examples"]["series"]}
+    drawn = [(series["name"].split(", "), series["points"]) for series in figures["examples"]["series"]]
+    sizes = {name: [point["y"] for point in points] for names, points in drawn for name in names}
     assert sizes == {name: [s.examples[name] for s in scores[:-1]] for name in scores[0].examples}
+    lines = [tuple(point["y"] for point in points) for _, points in drawn]
+    assert len(set(lines)) == len(lines)  # no line hides another
     columns = figures["training"]["columns"]
     first, *_, last = (dict(zip(columns, row, strict=True)) for row in figures["training"]["rows"])
     assert first["tokens trained on"] == scores[0].trained_tokens > 0
@@ -182,6 +188,17 @@ def test_a_trained_run_shows_its_labels_and_rows(trained: Run) -> None:
     assert first["agrees: right"] == f"{scores[0].rows_right['agrees'].share:.1%}"
     assert sum(share.n for share in scores[0].rows_right.values()) == sum(scores[0].examples.values())
     assert last["tokens trained on"] == last["labels"] == last["agrees: right"] == "-"
+
+
+def test_equal_numbers_of_training_rows_share_a_line(tmp_path: Path) -> None:
+    [score] = run_iterations(run_sums(tmp_path, "sums", DEBATE, 3, 4))
+    rows = {"one/a": 4, "one/b": 4, "two/a": 5, "two/b": 4}
+    chart = next(f for f in training_figures([replace(score, examples=rows)]) if isinstance(f, Chart))
+    assert {series.name: [point.y for point in series.points] for series in chart.series} == {
+        "one/a, one/b, two/b": [4],
+        "two/a": [5],
+    }
+    assert "share a line" in chart.note
 
 
 def test_measured_diversity_is_shown_by_iteration(trained: Run, tmp_path: Path) -> None:
@@ -323,6 +340,27 @@ def test_a_report_is_written_atomically(tmp_path: Path, monkeypatch: pytest.Monk
         write_atomically(target, "half")
     assert target.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_report_of_several_runs_names_them_all(tmp_path: Path) -> None:
+    runs = [run_sums(tmp_path, name, NONE, 1, 2) for name in ("a", "b", "c", "d")]
+    titles = [index_of(*runs[:count])["title"] for count in (1, 2, 3, 4)]
+    assert titles == ["a", "a and b", "a, b and c", "4 runs"]
+    found = {figure["id"]: figure for figure in index_of(*runs[:3])["comparison"]["figures"]}
+    sentence = compare(runs[:2]).pairs[0].sentence
+    assert all(f"{pair}: {sentence}" in found["pairs"]["note"] for pair in ("b and a", "c and a", "c and b"))
+    alone = {figure["id"]: figure for figure in index_of(*runs[:2])["comparison"]["figures"]}
+    assert alone["pairs"]["note"].endswith(f". {sentence}")
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x", "x.json", "x.html.gz"])
+def test_another_extension_than_that_of_a_page_raises(tmp_path: Path, name: str) -> None:
+    done = run_sums(tmp_path, "sums", NONE, 1, 2)
+    with pytest.raises(InputError, match="extension of a web page") as error:
+        write_report([done], tmp_path / name)
+    assert ".html" in error.value.remedy
+    assert not (tmp_path / name).exists()
+    write_report([done], tmp_path / "X.HTML")
 
 
 def test_bad_input_raises(tmp_path: Path, scenario: Callable[..., Any]) -> None:

@@ -154,10 +154,11 @@ const pathOf = (places) => places.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixe
 // The path through these places: straight, in steps, or none.
 function curveOf(kind, places) {
   if (kind === "none") return "";
-  return pathOf(
-    kind === "step" ? places.flatMap((place, i) => (i ? [[place[0], places[i - 1][1]], place] : [place])) : places,
-  );
+  return pathOf(cornersOf(kind, places));
 }
+
+const cornersOf = (kind, places) =>
+  kind === "step" ? places.flatMap((place, i) => (i ? [[place[0], places[i - 1][1]], place] : [place])) : places;
 
 // A series: its intervals, its line, and a dot for each point, smaller where there are many.
 function drawSeries(series, x, y, describe) {
@@ -196,23 +197,69 @@ function drawLegend(series) {
   );
 }
 
-// Names beside their points, each where no earlier name and no point is.
+// Names beside their points, each where no earlier name and no point is and the fewest lines are, as near as possible.
 function placeNames(series, x, y) {
   const points = series.flatMap((one) => one.points.filter((point) => point.name));
   const taken = points.map((point) => [x(point.x) - 6, y(point.y) - 6, 12, 12]);
+  const lines = points.length ? series.flatMap((one) => linesOf(one, x, y)) : [];
   return points.map((point) => {
     const width = point.name.length * 5.9;
-    const [left, right] = [-9 - width, 9];
-    const spots = [4, -9, 16, 28].flatMap((down) => [
-      [right, down],
-      [left, down],
-    ]);
     const boxOf = ([across, down]) => [x(point.x) + across, y(point.y) + down - 10, width, 13];
-    const spot = spots.find((found) => fits(boxOf(found), taken));
-    if (!spot) return null;
+    const free = nameSpots(width).filter((found) => fits(boxOf(found), taken));
+    const crossed = free.map((found) => lines.filter((line) => crosses(line, boxOf(found))).length);
+    const spot = free[crossed.indexOf(Math.min(...crossed))];
+    if (!spot) return null; // the title of the point has the name
     taken.push(boxOf(spot));
-    return label(x(point.x) + spot[0], y(point.y) + spot[1], point.name, { class: "name small" });
+    return nameBeside(point.name, [x(point.x), y(point.y)], spot, width);
   });
+}
+
+// Offsets [across, down] of a name of this width from its point, the nearest first: right, left or centred.
+function nameSpots(width) {
+  const spots = Array.from({ length: 21 }, (_, i) => 4 + 6 * (i - 10)).flatMap((down) =>
+    [9, -9 - width, -width / 2, 27, -27 - width].map((across) => [across, down]),
+  );
+  const distance = ([across, down]) => Math.hypot(gapOf(across, width), down - 4);
+  return spots.toSorted((a, b) => distance(a) - distance(b));
+}
+
+// A name at this offset from its point, with a thin line to the point where it is far away.
+function nameBeside(name, [left, top], [across, down], width) {
+  const text = label(left + across, top + down, name, { class: "name small" });
+  if (Math.hypot(gapOf(across, width), down - 4) < 20) return text;
+  const end = Math.min(Math.max(left, left + across), left + across + width);
+  return [segment(left, top, end, top + down + (down > 4 ? -10 : 3), "leader"), text];
+}
+
+// The distance from 0 to an interval of this start and width.
+const gapOf = (start, width) => Math.max(0, start, -start - width);
+
+// The segments [x1, y1, x2, y2] of a series: its line, and the bars of its intervals.
+function linesOf(series, x, y) {
+  const places = series.points.map((point) => [x(point.x), y(point.y)]);
+  const bars = series.interval === "bar" ? series.points.filter((point) => isKnown(point.low)) : [];
+  const corners = series.line === "none" ? [] : cornersOf(series.line, places);
+  return [
+    ...corners.slice(1).map((place, i) => [...corners[i], ...place]),
+    ...bars.map((point) => [x(point.x), y(point.low), x(point.x), y(point.high)]),
+  ];
+}
+
+// Whether a segment passes through a box [left, top, width, height] (Liang and Barsky 1984).
+function crosses([x1, y1, x2, y2], [left, top, width, height]) {
+  let [from, to] = [0, 1];
+  for (const [start, length, low, high] of [
+    [x1, x2 - x1, left, left + width],
+    [y1, y2 - y1, top, top + height],
+  ]) {
+    if (length === 0 && (start < low || start > high)) return false;
+    if (length !== 0) {
+      const ends = [(low - start) / length, (high - start) / length];
+      from = Math.max(from, Math.min(...ends));
+      to = Math.min(to, Math.max(...ends));
+    }
+  }
+  return from <= to;
 }
 
 // Whether a box [left, top, width, height] is inside the picture and apart from the others.

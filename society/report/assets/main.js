@@ -14,10 +14,11 @@ const view = new DebateView(byId("debate"), (round) => remember(round));
 function showRun() {
   const run = data.runs[state.run];
   byId("title").textContent = plainText(data.runs.length > 1 ? data.title : run.name);
+  const several = data.runs.length > 1 ? `${run.name}: ` : "";
   byId("subtitle").replaceChildren(
     ...reveal(
       [
-        `${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`,
+        `${several}${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`,
         run.description,
         run.source,
       ]
@@ -25,7 +26,7 @@ function showRun() {
         .join(" · "),
     ),
   );
-  showHeadline(run);
+  showHeadline(run, several);
   redraw("findings", run.findings, drawFinding);
   redraw("figures", run.figures, drawFigure);
   byId("facts").replaceChildren(
@@ -80,7 +81,7 @@ function fillMenu(choice, options, value) {
   choice.value = value;
 }
 
-function showHeadline(run) {
+function showHeadline(run, several) {
   const row = run.figures.find((figure) => figure.id === "accuracy")?.rows.find((found) => found.strong);
   byId("headline").replaceChildren(
     ...(row
@@ -88,7 +89,7 @@ function showHeadline(run) {
           make("b", percent(row.value)),
           make(
             "span",
-            `${data.runs.length > 1 ? `${run.name}: ` : ""}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`,
+            `${several}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`,
           ),
         ]
       : []),
