@@ -118,3 +118,18 @@ def test_files_outside_the_folder_are_read_only_if_allowed(tmp_path: Path) -> No
     assert str(problem).startswith("task.path: ")
     assert "outside the folders" in str(problem)
     assert society.check(data, folder=tmp_path / "here", allow=[tmp_path / "data"]) == []
+
+
+def test_a_variable_in_single_braces_is_a_warning() -> None:
+    prompt = "Question: {question} {{ question }} {{ heard }} {other} {% raw %}{{ name }}{% endraw %}"
+    found = [problem for problem in problems(roles={"solver": {"prompt": prompt}}) if "as it is written" in problem]
+    wanted = "{question} is shown as it is written, not as the question; write {{ question }}"
+    assert found == [f"warning: roles.solver.prompt: {wanted}"]
+
+
+@pytest.mark.parametrize("field", ["prompt", "system"])
+def test_a_path_is_no_template(field: str) -> None:
+    role = {"prompt": "{{ question }} {{ heard }}", field: Path("p.txt")}
+    assert problems(roles={"solver": role}) == [
+        f"roles.solver.{field}: should be text, not the path 'p.txt'; read the file first"
+    ]

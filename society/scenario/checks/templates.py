@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,8 +13,11 @@ from society.core.problems import Place, Problem, find_near, make_problem, show
 from society.core.templating.prompts import parse_template
 from society.scenario.checks.variables import VARIABLES
 from society.scenario.models.scenario import Scenario
-from society.scenario.reading.source import Node
+from society.scenario.reading.source import Node, PathText
 from society.scenario.reading.tree import Steps, find_node, write_path
+
+_BRACED = re.compile(r"(?<!\{)\{\s*(" + "|".join(VARIABLES) + r")\s*\}(?!\})")
+"""Matches a variable in single braces, as in Python's format texts."""
 
 
 def check_templates(scenario: Scenario, root: Node) -> list[Problem]:
@@ -28,6 +32,11 @@ def check_templates(scenario: Scenario, root: Node) -> list[Problem]:
 
 def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
     node, path = find_node(root, steps), write_path(root, steps)
+    if isinstance(node.value, PathText):
+        yield make_problem(
+            node.place, path, f"should be text, not the path {show(str(node.value))}; read the file first"
+        )
+        return
     try:
         tree = parse_template(source)
     except jinja2.TemplateSyntaxError as error:
@@ -43,10 +52,19 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
         yield make_problem(node.place, path, f"is not a valid template: {error or 'it is nested too deeply'}")
     else:
         yield from _check_variables(tree, node, path)
+        yield from _check_braces(tree, node, path)
         for alone in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             yield make_problem(
                 _line(node, alone.lineno), path, "templates cannot load other templates; write the text out"
             )
+
+
+def _check_braces(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
+    """Warn about variables in single braces, which are shown as they are written."""
+    names = [match[1] for text in tree.find_all(nodes.TemplateData) for match in _BRACED.finditer(text.data)]
+    for name in dict.fromkeys(names):
+        message = f"{{{name}}} is shown as it is written, not as {VARIABLES[name]}; write {{{{ {name} }}}}"
+        yield make_problem(node.place, path, message, level="warning")
 
 
 def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from society.core.problems import Place, Problem, make_problem, show
-from society.scenario.reading.source import DEEPEST, MOST_NODES, Node, UnreadableError
+from society.scenario.reading.source import DEEPEST, MOST_NODES, Node, PathText, UnreadableError
 from society.scenario.reading.tree import Steps, write_path
 
 _NOWHERE = Place("")
@@ -66,7 +66,7 @@ class _Reader:
 
     def _scalar(self, value: Any, steps: Steps) -> Any:
         if isinstance(value, PurePath):
-            return str(value)
+            return PathText(value)
         if value is None or isinstance(value, bool | str):
             return value
         if isinstance(value, int) and -(2**63) <= value < 2**63:

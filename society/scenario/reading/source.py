@@ -39,6 +39,12 @@ REMEDIES = {
 """Likely remedy of a syntax error, by the context of the scanner."""
 
 
+class PathText(str):
+    """The text of a path object in Python data, where a text of another meaning may be expected."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A value with its place. `key` is the place of its key in a mapping.
