@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -24,7 +24,7 @@ from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
-from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
+from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest, Sampling
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
 Count = Callable[[Sequence[ChatMessage]], int]
@@ -180,6 +180,16 @@ class Backend(ABC):
         """
 
 
+ALL_OPTIONS = frozenset({"temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "stop"})
+"""Options of `Sampling` that our backends honour. A new option is added here once all of them read it."""
+
+
+def changed_options(sampling: Sampling) -> list[str]:
+    """Return the names of the options that differ from their defaults."""
+    default = type(sampling)()
+    return [f.name for f in fields(sampling) if getattr(sampling, f.name) != getattr(default, f.name)]
+
+
 class BackendConfig(Component, ABC):
     """The `backends:` entry of a scenario. Subclasses add `kind` and their options.
 
@@ -190,6 +200,8 @@ class BackendConfig(Component, ABC):
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
     """Abilities of the opened backend, known before anything loads."""
+    sampling_options: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "max_tokens", "stop"})
+    """Options of `Sampling` that the backend honours. A scenario that sets another one for its agents is refused."""
     greedy_at_zero: ClassVar[bool] = True
     """Whether replies at temperature 0 are the same for every seed."""
 

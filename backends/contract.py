@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any, get_args
 
 import pytest
@@ -125,6 +126,24 @@ class BackendContract:
         output: GenerateOutput = run(config, lambda backend: backend.generate(request))
         assert not {" ", "e"} & set(output.text)
         assert output.finish_reason == "stop_text"
+
+    def test_sampling_options_are_known(self, config: BackendConfig) -> None:
+        known = {field.name for field in fields(Sampling)}
+        assert config.sampling_options <= known, "sampling_options names options that Sampling does not have"
+        assert {"max_tokens", "stop"} <= config.sampling_options, "max_tokens and stop are required"
+
+    @pytest.mark.parametrize("option", ["top_k", "top_p", "min_p"])
+    def test_truncations_that_are_declared_are_honoured(self, config: BackendConfig, option: str) -> None:
+        if option not in config.sampling_options or not (self.deterministic and config.greedy_at_zero):
+            pytest.skip(f"no {option} with a greedy reply to compare")
+        strictest: dict[str, Any] = {"top_k": 1, "top_p": 1e-6, "min_p": 0.999999}  # leaves the likeliest token
+        hot = [ask("Tell me about rain.", seed=i, temperature=1.5, **{option: strictest[option]}) for i in range(3)]
+
+        async def use(backend: Backend) -> list[str]:
+            greedy = ask("Tell me about rain.", temperature=0)
+            return [(await backend.generate(request)).text for request in (greedy, *hot)]
+
+        assert len(set(run(config, use))) == 1, f"{option} is declared in sampling_options, but replies ignore it"
 
     def test_tokens_are_those_that_were_drawn(self, config: BackendConfig) -> None:
         sampled = [ask(LONG_QUESTION, seed=i, max_tokens=12, temperature=1.5) for i in range(4)]

@@ -55,7 +55,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import Ability, Backend, BackendConfig, Exporter
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Exporter
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
 from society.core.paths import HubModel
@@ -94,6 +94,7 @@ class HuggingFace(BackendConfig):
     host_memory: float | None = Field(default=None, ge=0, json_schema_extra={"tuning": True})
     """Maximum host memory, in GiB, for full weights that are not in use. By default half of the free memory."""
 
+    sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     abilities: ClassVar[frozenset[Ability]] = frozenset(
         {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import Ability, Backend, BackendConfig, Count, Demand, Memory
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand, Memory
 from society.core.paths import ModelPath
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class LlamaCpp(BackendConfig):
     """A GGUF model run by llama.cpp on this machine, many replies decoded together."""
 
+    sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "likelihood", "adapters", "choices"})
 
     kind: Literal["llama_cpp"] = "llama_cpp"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from backends.base import Ability, Backend, BackendConfig, Count, Demand
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand
 from backends.openai.keys import origin
 
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[A-Za-z0-9_.-]+(:[0-9]+)?")
@@ -38,6 +38,7 @@ def _address(url: str) -> str:
 class OpenAI(BackendConfig):
     """Any OpenAI-compatible server: vLLM, llama.cpp's own, SGLang, Ollama, hosted ones."""
 
+    sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "choices"})
 
     kind: Literal["openai"] = "openai"

@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from backends.base import changed_options
 from society.core.errors import BackendError
 from society.core.types import GenerateRequest, Sampling
 
 LimitName = Literal["max_tokens", "max_completion_tokens"]
 Fields = dict[str, Any]
+STANDARD = frozenset({"temperature", "top_p", "max_tokens", "stop"})
+"""Options of the OpenAI standard, which every server supports."""
 
 
 def grammar(choices: Sequence[str]) -> Fields:
@@ -64,17 +67,17 @@ class Dialect:
 
     def options(self, sampling: Sampling) -> Fields:
         """Return the options beyond the standard. Raises `BackendError` for an option that would be ignored."""
-        off = Sampling()
-        fields: Fields = {}
-        for ours in ("top_k", "min_p", "repeat_penalty"):
-            value = getattr(sampling, ours)
-            is_off = value == getattr(off, ours)
-            if not is_off and ours not in self.names:
+        given = [name for name in changed_options(sampling) if name not in STANDARD]
+        for ours in given:
+            if ours not in self.names:
                 raise BackendError(
                     f"{self.name} does not support {ours}.", f"Leave sampling.{ours} out, or use another server."
                 )
-            if ours in self.names and (self.always or not is_off):
-                fields[self.names[ours]] = self.top_k_off if is_off and ours == "top_k" else value
+        fields: Fields = {}
+        for ours, theirs in self.names.items():
+            is_off = ours not in given
+            if self.always or not is_off:
+                fields[theirs] = self.top_k_off if is_off and ours == "top_k" else getattr(sampling, ours)
         return fields
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from backends.base import Ability, Backend, BackendConfig
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig
 from backends.scripted.rules import RequestView, Rule, too_slow
 from society.core.definition import defining
 from society.core.errors import BackendError, ContextOverflowError, TransientError
@@ -33,6 +33,7 @@ _WORD = re.compile(r"\S+")
 class Scripted(BackendConfig):
     """Answers by rules instead of a model, for tests, theory and dry runs."""
 
+    sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS  # rules have no probabilities for the others to change
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
     greedy_at_zero: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"

@@ -36,16 +36,18 @@ class Careless(ScriptedBackend):
 
 class CarelessConfig(Scripted):
     abilities: ClassVar[frozenset[Ability]] = Scripted.abilities | {"embeddings"}
+    sampling_options: ClassVar[frozenset[str]] = frozenset({"max_token"})
 
     def open(self) -> ScriptedBackend:
         return Careless(self)
 
 
 PROMISES = [
-    "test_thirty_at_once_each_get_their_own",
+    "test_thirty_requests_at_once_get_their_own_replies",
     "test_choices_are_answered_exactly",
     "test_max_tokens_ends_the_answer",
     "test_stop_strings_are_not_in_the_text",
+    "test_sampling_options_are_known",
     "test_abilities_are_those_declared",
     "test_tokenizer_counts_what_usage_reports",
     "test_embeddings_have_one_length",
@@ -62,3 +64,18 @@ def test_the_contract_catches_a_careless_backend(promise: str) -> None:
     contract.overflow_prompt = "too long"
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         getattr(contract, promise)(CarelessConfig())
+
+
+class Untruncated(Scripted):
+    """Draws by the seed alone, and claims to be greedy at temperature 0 and to honour every option."""
+
+    greedy_at_zero: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("option", ["top_k", "top_p", "min_p"])
+def test_the_contract_catches_a_truncation_that_is_declared_and_ignored(option: str) -> None:
+    contract = BackendContract()
+    contract.deterministic = True
+    config = Untruncated(rules=[Rule(choose=[str(i) for i in range(50)])])
+    with pytest.raises(AssertionError, match=f"{option} is declared in sampling_options"):
+        contract.test_truncations_that_are_declared_are_honoured(config, option)

@@ -1,4 +1,4 @@
-"""Checks of layered settings: those that every lower level overrides, and truncation at temperature 0."""
+"""Checks of layered settings: overridden or ignored ones, and truncation at temperature 0."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from backends.base import changed_options
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.expand import AgentPlan
@@ -27,6 +28,7 @@ def check_layers(flow: Flow) -> Iterator[Finding]:
     yield from _check_overridden([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
     yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
     yield from _check_greedy([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
+    yield from _check_honoured(flow, [(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
     yield from _check_bindings(flow)
 
 
@@ -96,6 +98,20 @@ def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Findin
     for (steps, field), all_greedy in greedy.items():
         if all(all_greedy):
             yield Finding((*steps, field), "has no effect at temperature 0; remove it, or raise `temperature`")
+
+
+def _check_honoured(flow: Flow, found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
+    """Yield options of sampling that the backend of an agent ignores, once for each place and backend."""
+    refused: dict[tuple[Steps, str], AgentPlan] = {}
+    for plan, levels in found:
+        honoured, winners = flow.scenario.backends[plan.backend].sampling_options, _winners(levels)
+        for field in changed_options(plan.sampling):
+            if field not in honoured:
+                refused.setdefault(((*winners[field], field), plan.backend), plan)
+    for (steps, backend), plan in refused.items():
+        kind = getattr(flow.scenario.backends[backend], "kind", backend)
+        message = f"the backend {backend!r} of {plan.name!r} ignores it: `{kind}` does not list it in sampling_options"
+        yield Finding(steps, f"{message}; remove it, or use a backend of another kind", "error")
 
 
 def _check_bindings(flow: Flow) -> Iterator[Finding]:
