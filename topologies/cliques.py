@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise, permutations, product
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from itertools import accumulate, chain, pairwise, permutations, product
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -47,7 +47,7 @@ class Barbell(Topology):
         first = (n - self.path + 1) // 2  # the agents 0 .. first-1, then the path, then the second group
         second = range(first + self.path, n)
         bridge = pairwise(range(first - 1, min(first + self.path + 1, n)))
-        ties = [*permutations(range(first), 2), *permutations(second, 2), *bridge]
+        ties = chain(permutations(range(first), 2), permutations(second, 2), bridge)
         return connect(n, ties, "both")
 
 
@@ -67,18 +67,19 @@ class Groups(Topology):
         return self
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
-        sizes = self.sizes or [self.size or n] * n
-        total = sum(sizes)
-        fits = self.sizes is None or total == n
-        require(fits, "groups", n, f"sizes add up to {total}", f"give sizes that add up to {n}")
-        label = [group for group, size in enumerate(sizes) for _ in range(size)][:n]
-        return connect(n, ((u, v) for u, v in permutations(range(n), 2) if label[u] == label[v]))
+        total = sum(self.sizes or [n])
+        require(total == n, "groups", n, f"sizes add up to {total}", f"give sizes that add up to {n}")
+        starts = [0, *accumulate(self.sizes)] if self.sizes else [*range(0, n, self.size or n), n]
+        groups = [range(start, end) for start, end in pairwise(starts)]
+        return connect(n, (pair for group in groups for pair in permutations(group, 2)))
 
     def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:
         """Return the graph. Without `size` and `sizes`, the groups are those of the scenario."""
-        graph = super().graph(agents, groups, seed)
-        if self.size is None and self.sizes is None and groups:
-            graph.clear_edges()
-            for members in groups.values():
-                graph.add_edges_from(permutations((name for name in members if name in graph), 2))
-        return graph
+        if self.size is not None or self.sizes is not None or not groups:
+            return super().graph(agents, groups, seed)
+        import networkx as nx
+
+        place = {name: i for i, name in enumerate(agents)}
+        found = [[place[name] for name in members if name in place] for members in groups.values()]
+        graph = connect(len(agents), (pair for group in found for pair in permutations(group, 2)))
+        return cast("nx.DiGraph[str]", nx.relabel_nodes(graph, dict(enumerate(agents))))

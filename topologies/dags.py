@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from topologies.base import Agents, Members, RandomTopology, Topology
-from topologies.edges import connect, require
+from topologies.edges import connect, limit_pairs, require
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -67,5 +67,6 @@ class DagRandom(RandomTopology):
         return len(agents) > 1 and 0 < self.p < 1
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
+        limit_pairs(n)
         random = Random(seed)
-        return connect(n, [edge for edge in combinations(range(n), 2) if random.random() < self.p])
+        return connect(n, (edge for edge in combinations(range(n), 2) if random.random() < self.p))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from society.core.errors import InputError
 from topologies.base import Topology
-from topologies.edges import connect, require
+from topologies.edges import connect, limit_edges, require
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -77,6 +77,7 @@ class Edges(Topology):
             pairs = _pairs(sender, reader, members)
             pairs += [] if self.directed else [(v, u) for u, v in pairs]
             graph.add_edges_from(pairs, **(attributes[0] if attributes else {}))
+            limit_edges(graph.number_of_edges(), len(agents))
         return graph
 
 
@@ -90,6 +91,7 @@ def _pairs(sender: str, reader: str, members: Mapping[str, list[str]]) -> list[t
             near = get_close_matches(name, members, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise InputError(f"The edge [{sender}, {reader}] names an unknown agent {name!r}.", hint + _known(members))
+    limit_edges(len(members[sender]) * len(members[reader]), len(members))
     pairs = [(u, v) for u in members[sender] for v in members[reader] if u != v]
     if sender == reader and not pairs:
         raise InputError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from topologies.base import Agents, Members, RandomTopology
-from topologies.edges import connect, one_way, require
+from topologies.edges import connect, limit_edges, limit_pairs, one_way, require
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -40,6 +40,9 @@ class KRegular(RandomTopology):
         possible = [str(k) for k in range(n) if self.directed or n * k % 2 == 0]
         cause = f"no agent can read {self.k} others" if self.k >= n else f"{n} * {self.k} is odd"
         require(self.k < n and even, "k_regular", n, cause, f"k: one of {', '.join(possible)}")
+        limit_edges(n * self.k, n)
+        if self.random and self.directed:
+            limit_pairs(n)
         if self.directed:
             return connect(n, self._draw(n, seed) if self.random else self._circulant(n, range(1, self.k + 1)))
         if self.random:
@@ -75,6 +78,7 @@ class SmallWorld(RandomTopology):
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         import networkx as nx
 
+        limit_edges(n * self.k, n)
         require(self.k < n or n <= 2, "small_world", n, f"no agent has {self.k} others", f"k: even, 2 to {n - 1}")
         ties = [(i, i + 1) for i in range(n - 1)] if n <= 2 else nx.watts_strogatz_graph(n, self.k, self.p, seed).edges
         random = Random(seed)

@@ -17,6 +17,7 @@ from society.core.results import require_graph
 from society.core.types import Sampling
 from society.scenario.members import agents_of, members, speakers
 from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario
+from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -60,6 +61,7 @@ class PhasePlan:
         """
         seed = self.seed if seed is None else seed
         topology, within = self.spec.topology, self.spec.within
+        limit_edges(len(self.reads) * len(self.speakers), len(self.members))
         graph = self._draw(topology, seed)
         graph.add_nodes_from(self.speakers)
         graph.add_edges_from((outsider, speaker) for outsider in self.reads for speaker in self.speakers)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from society.core.errors import ComponentError, SocietyError
+from society.core.errors import ComponentError, InputError, SocietyError
 from society.core.problems import SHOWN, Problem, find_near, make_problem, show
 from society.scenario.expand import draw
-from society.scenario.members import Members, members, possible_helpers, speakers
+from society.scenario.members import Members, agents_of, members, possible_helpers, speakers
 from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
 from topologies.base import Topology
+from topologies.edges import MOST_EDGES, limit_edges
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LARGEST = 300
 """Maximum number of speakers of a graph that is checked, as larger graphs take too much time and memory.
 
-For more speakers, the run reports an invalid topology before the first request.
+For more speakers, only the number of edges is checked. The run reports an invalid topology before the first request.
 """
 
 
@@ -56,7 +57,7 @@ class _Phase:
                 continue
             problems = list(self._check_edges(topology, field))
             yield from problems
-            if problems or not self.complete or not 0 < len(self.speakers) <= LARGEST:
+            if problems or not self.complete or not self._is_worth_building():
                 continue
             try:
                 graph = draw(topology, self.speakers, self.known, topology.graph_seed(self.seed))
@@ -66,9 +67,23 @@ class _Phase:
             except SocietyError as error:
                 yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
                 continue
+            if len(self.speakers) > LARGEST:
+                continue
             shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
             yield from self._check_graph(graph, field)
+        yield from self._check_readers()
         yield from self._check_summaries(shows)
+
+    def _is_worth_building(self) -> bool:
+        """Return whether the graph is small enough for all checks, or may exceed the limit of edges."""
+        n = len(self.speakers)
+        return 0 < n <= LARGEST or n * (n - 1) > MOST_EDGES
+
+    def _check_readers(self) -> Iterator[Problem]:
+        try:
+            limit_edges(len(agents_of(self.spec.reads, self.known)) * len(self.speakers), len(self.known))
+        except InputError as error:
+            yield self._problem(("reads",), f"{error.cause} {error.remedy}")
 
     def _problem(self, below: Steps, message: str, **details: Any) -> Problem:
         steps = (*self.steps, *below)
