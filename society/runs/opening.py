@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
 from society.core.errors import BackendError
@@ -13,7 +13,10 @@ from society.executors.base import Executor, Needs
 
 if TYPE_CHECKING:
     from backends.base import Backend
+    from society.core.component import Component
     from society.scenario.expand import Society
+
+Opened = TypeVar("Opened")
 
 
 @asynccontextmanager
@@ -28,15 +31,30 @@ async def open_backends(
     async with AsyncExitStack() as stack:
         if executor is None:
             with faults_of(society.scenario.executor, "open"):
-                executor = await stack.enter_async_context(society.scenario.executor.open())
+                executor = await _enter(stack, society.scenario.executor.open(), society.scenario.executor)
         needs = find_needs(society)
         with faults_of(society.scenario.executor, "check"):
             executor.check(needs)
         backends: dict[str, Backend] = {}
         for name, config in needs.backends.items():
-            with faults_of(config, "open", f"as the backend {name!r}"):
-                backends[name] = await stack.enter_async_context(executor.backend(name, config))
+            place = f"as the backend {name!r}"
+            with faults_of(config, "open", place):
+                backends[name] = await _enter(stack, executor.backend(name, config), config, place)
         yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+
+
+async def _enter(
+    stack: AsyncExitStack, manager: AbstractAsyncContextManager[Opened], component: Component, place: str = ""
+) -> Opened:
+    """Enter an executor or a backend. An exception of its closing becomes a `ComponentError` that names `component`."""
+    opened = await manager.__aenter__()
+
+    async def close(*error: Any) -> None:
+        with faults_of(component, "__aexit__", place):
+            await manager.__aexit__(*error)
+
+    stack.push_async_exit(close)
+    return opened
 
 
 def find_needs(society: Society) -> Needs:

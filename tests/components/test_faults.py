@@ -158,3 +158,28 @@ def test_a_decision_of_another_type_blames_the_decision(value: str, fault: str, 
         society.run("mine.yaml", "run")
     assert refused.value.cause.startswith(f"The decision 'mine' returned {fault} in `decide` on the question 'capital-")
     assert refused.value.remedy.startswith("Correct the plugin file")
+
+
+BACKEND = """
+from typing import Literal
+from backends.scripted.backend import Scripted, ScriptedBackend
+
+class Mine(Scripted):
+    kind: Literal["mine"] = "mine"
+
+    def open(self):
+        return Open(self)
+
+class Open(ScriptedBackend):
+    async def __aexit__(self, *error):
+        raise RuntimeError("boom")
+"""
+
+
+def test_a_backend_that_raises_when_it_is_closed_is_one_error() -> None:
+    write(BACKEND, SCENARIO.replace("scripted", "mine"))
+    with pytest.raises(ComponentError) as refused:
+        society.run("mine.yaml", "run")
+    assert refused.value.cause == (
+        "The backend 'mine' raised RuntimeError: boom (plugins.py, line 13) in `__aexit__` as the backend 'local'."
+    )
