@@ -29,7 +29,7 @@ from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run as StoredRun
 from society.scenario.expand import Society, expand
-from society.scenario.load import Source, load_with_warnings
+from society.scenario.load import Source, check_again, load_with_warnings
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
@@ -93,8 +93,7 @@ async def run_async(
     if not isinstance(out, str | Path | None):
         raise InputError(f"`out` is {out!r:.80}, which is no path.", "Give the path of a folder.")
     watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
-    if not isinstance(scenario, Scenario):
-        scenario = load_with_warnings(scenario)[0]
+    scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]
     society = expand(scenario)
     with interruption.stops_me(), RunFolder(scenario, out, resume) as folder, watcher:
         items = load_items(society)

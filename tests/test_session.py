@@ -192,3 +192,28 @@ def test_a_notebook_shows_the_message_of_bad_input_without_a_traceback() -> None
     with pytest.raises(society.ScenarioError) as raised:
         society.run({**DATA, "seed": -4})
     assert raised.value._render_traceback_() == [f"ScenarioError: {raised.value}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": -4}, "seed: "),
+        ({"samples": 0}, "samples: "),
+        ({"phases": ()}, "phases: "),
+        ({"agents": {"solver": 3}}, "agents.solver: "),
+        ({"agents": {"solver": {"role": "judge"}}}, "judge"),
+    ],
+)
+def test_a_changed_copy_is_checked_before_it_runs(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    """`model_copy` checks nothing, and the command line could not read the run of an invalid copy."""
+    changed = society.Scenario.from_dict(DATA).model_copy(update=change)
+    with pytest.raises(society.ScenarioError, match=message):
+        society.run(changed, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_copy_with_plain_data_runs_as_a_scenario_with_these_data(tmp_path: Path) -> None:
+    phases = [{**DATA["phases"][0], "rounds": 1}]
+    changed = society.Scenario.from_dict(DATA).model_copy(update={"phases": phases})
+    found = society.run(changed, tmp_path / "copy")
+    assert rows(found) == rows(society.run({**DATA, "phases": phases}, tmp_path / "data"))

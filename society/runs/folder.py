@@ -177,7 +177,8 @@ class RunFolder:
             self._refuse(f"the contents of {', '.join(changed)} are not those that it began with")
         if not self._resume:
             raise RunFolderError(
-                f"{self.path} holds this scenario's run already.", "Go on with it by --resume, or choose another --out."
+                f"{self.path} holds this scenario's run already.",
+                "Continue it with --resume (Python: resume=True), or choose another --out.",
             )
 
     def _check_plugins(self, known: Mapping[str, str]) -> None:
@@ -187,7 +188,7 @@ class RunFolder:
             if name not in now:
                 raise RunFolderError(
                     f"The run in {self.path} was made with the plugin file {name}, which is not loaded.",
-                    f"Add --plugins {name}, with the path of the file.",
+                    f"Add --plugins {name} (Python: load_plugins), with the path of the file.",
                 )
             if now[name] != digest:
                 log.warning("%s has changed since the run began: its code is applied to all debates anew.", name)

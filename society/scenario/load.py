@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from society.components.plugin_files import require_current
 from society.core.errors import InputError
 from society.core.paths import list_given
 from society.core.problems import Place, Problem, make_error, sort_problems
-from society.scenario.checks.check import check
+from society.scenario.checks.check import check, check_names
 from society.scenario.checks.effects import check_effects
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.merge import find_similar, override, read_mapping, read_tree
+from society.scenario.reading.plain import read_plain
 from society.scenario.reading.source import Node, UnreadableError
 from society.scenario.reading.tree import remove
 from society.scenario.reading.validate import Flaws, validate
@@ -96,6 +98,22 @@ def load_tree(
     known = {problem.path for problem in problems if problem.path}
     new = [problem for problem in found.problems if problem.path not in known]
     return None, root, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
+
+
+def check_again(scenario: Scenario) -> Scenario:
+    """Return the scenario as the models read its data now. Raise `ScenarioError` for one that cannot run.
+
+    `model_copy` checks no values.
+    """
+    require_current(scenario)
+    problems: list[Problem] = []
+    data = scenario.model_dump(mode="json", exclude_unset=True, warnings=False)
+    root = read_plain(data, problems)
+    found = validate(root, None)
+    problems += check_names(found, root) if isinstance(found, Scenario) else found.problems
+    if problems or not isinstance(found, Scenario):
+        raise make_error(sort_problems(problems))
+    return found
 
 
 def _describe(source: object) -> str:

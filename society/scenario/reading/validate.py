@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from society.components.registry import kinds
 from society.components.renamed import former_names
-from society.core.paths import allow_folders
+from society.core.paths import allow_folders, stored_in
 from society.core.problems import Problem, find_near, make_problem, show
 from society.scenario.models.scenario import NAME_RULE, Scenario
 from society.scenario.reading.source import Node
@@ -36,10 +36,14 @@ class Flaws:
     unknown: tuple[Steps, ...]
 
 
-def validate(root: Node, folders: Sequence[Path]) -> Scenario | Flaws:
-    """Return the scenario of a tree, or its flaws. Paths are relative to the first of `folders`."""
+def validate(root: Node, folders: Sequence[Path] | None) -> Scenario | Flaws:
+    """Return the scenario of a tree, or its flaws. Paths are relative to the first of `folders`.
+
+    Without folders, paths stay as they are, and no file is accessed.
+    """
+    context = stored_in(None) if folders is None else allow_folders(folders)
     try:
-        return Scenario.model_validate_json(json.dumps(root.plain()), context=allow_folders(folders))
+        return Scenario.model_validate_json(json.dumps(root.plain()), context=context)
     except ValidationError as error:
         details = error.errors(include_url=False)[:MOST_PROBLEMS]
     found: dict[Steps, list[ErrorDetails]] = {}
