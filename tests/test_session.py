@@ -184,8 +184,10 @@ def test_reuse_and_compare_take_a_run_or_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_page_is_not_written_over_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "page.html"
+    folder.mkdir()
     with pytest.raises(society.InputError, match=r"is a folder(.|\n)*report.html"):
-        society.run(DATA, tmp_path / "run").report(tmp_path)
+        society.run(DATA, tmp_path / "run").report(folder)
 
 
 def test_a_notebook_shows_the_message_of_bad_input_without_a_traceback() -> None:
