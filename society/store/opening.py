@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from society.store.migrate import (
     show_as_present,
 )
 from society.store.rows import TABLES
-from society.store.validate import check_contents, check_schema, has_our_meta, limit
+from society.store.validate import NO_STORE, check_contents, check_schema, find_fault_in_meta, limit
 
 
 def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlite3.Connection:
@@ -60,12 +61,11 @@ def prepare(db: sqlite3.Connection, version: str) -> None:
 def _check_version(path: Path, version: str, resumable: bool) -> None:
     """Raise `RunFolderError` unless this program reads stores of this version, or resumes runs in them."""
     if version not in READABLE:
-        newer = version.isdecimal() and len(version) < 10 and int(version) > int(VERSION)
-        old = "An older society wrote it: read it with that one (its meta table says which), or run the scenario again."
-        new = "A newer society wrote it: update society from where you installed it."
+        remedy = f"No society wrote this version. {NO_STORE}"
+        if re.fullmatch("[1-9][0-9]{0,8}", version):
+            remedy = "A newer society wrote it: update society from where you installed it."
         raise RunFolderError(
-            f"{path} is a run store of version {version!r:.20}; this program reads version {VERSION!r}.",
-            new if newer else old,
+            f"{path} is a run store of version {version!r:.20}; this program reads version {VERSION!r}.", remedy
         )
     if resumable:
         require_resumable(path, version)
@@ -84,9 +84,11 @@ def require_resumable(path: Path, version: str) -> None:
 
 def _read_version(path: Path, db: sqlite3.Connection) -> str:
     """Return the version that the store states. Every version has the table `meta`."""
-    row = has_our_meta(db) and db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
+    fault = find_fault_in_meta(db)
+    row = None if fault else db.execute("SELECT value FROM meta WHERE name='store_version'").fetchone()
     if not row:
-        raise RunFolderError(f"{path} is no run store: it says no version.", "Name another folder with --out.")
+        fault = fault or "its table 'meta' has no row 'store_version'"
+        raise RunFolderError(f"{path} is no run store: it says no version, as {fault}.", NO_STORE)
     return str(row["value"])
 
 

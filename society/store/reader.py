@@ -14,16 +14,16 @@ from society.store.opening import require_resumable
 from society.store.rows import (
     EXAMPLES,
     META,
-    RESULTS,
     TEXTS,
     AdapterRow,
     ExampleRow,
     ResultRow,
     Row,
     read_adapter,
+    read_result,
     read_turn,
 )
-from society.store.validate import check_examples, refuse
+from society.store.validate import LARGEST_VALUE, NO_STORE, TOO_LARGE, check_examples, refuse
 
 _Record = TypeVar("_Record")
 
@@ -58,7 +58,7 @@ class StoreReader:
     def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
         """Return how each debate ended, in the order of iteration, item and sample."""
         query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"
-        return self._read(RESULTS.read, query, values)
+        return self._read(read_result, query, values)
 
     def position(self) -> tuple[int, int]:
         """Return the last row ids of turns and results. Rows that are written later have these or higher ones."""
@@ -86,10 +86,11 @@ class StoreReader:
         return list(self._read(lambda row: (row["iteration"], row["item"], row["sample"]), query, (split,)))
 
     def check_rows(self) -> None:
-        """Read every row but those of texts. Raises `RunFolderError` for one that this program did not write."""
+        """Read every row. Raises `RunFolderError` for one that this program did not write."""
         readers: dict[str, Callable[[Row], object]] = {
+            "texts": TEXTS.read,
             "turns": _read_without_texts,
-            "results": RESULTS.read,
+            "results": read_result,
             "adapters": read_adapter,
             "examples": EXAMPLES.read,
         }
@@ -111,8 +112,10 @@ class StoreReader:
         try:
             for row in (db or self._db).execute(query, values):
                 yield read(row)
-        except (ValueError, KeyError, RecursionError, sqlite3.DataError) as error:
-            raise refuse(self._path, f"a row cannot be read: {error!s:.200}") from error
+        except sqlite3.DataError as error:
+            raise refuse(self._path, TOO_LARGE) from error
+        except (ValueError, KeyError, RecursionError) as error:
+            raise refuse(self._path, str(error)) from error
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
@@ -127,10 +130,13 @@ class StoreReader:
     def _explain(self, error: Exception) -> StoreError | RunFolderError:
         """Return the error for people."""
         if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
-            return RunFolderError(f"{self._path} is no run store: {error}.", "Name another folder with --out.")
-        if isinstance(error, sqlite3.IntegrityError):
+            return RunFolderError(f"{self._path} is no run store: {error}.", NO_STORE)
+        if "decode to UTF-8" in str(error):
+            return refuse(self._path, "it holds a text that is not UTF-8")
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | ValueError):
+            size = f" (the maximum size is {LARGEST_VALUE:,} bytes)" * isinstance(error, sqlite3.DataError)
             return StoreError(
-                f"The run store {self._path} refused a value: {error}.",
+                f"The run store {self._path} refused a value: {error}{size}.",
                 "The backend or the task returned a value out of its bounds; report it. What was stored is safe.",
             )
         return StoreError(

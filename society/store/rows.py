@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
-from pydantic import TypeAdapter
+from pydantic import FiniteFloat, TypeAdapter
 
 from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Turn, TurnId
 from society.store.table import Codec, Table, encode_json
@@ -85,7 +86,7 @@ class AdapterRow:
     base: str
     examples: int
     left_out: Mapping[str, int]
-    losses: Sequence[float]
+    losses: Sequence[FiniteFloat]
     tokens: int
     seconds: Annotated[float, Interval(ge=0, le=1e12)]
     trained_on: str = ""
@@ -107,7 +108,7 @@ _TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")
 _TURN_CODECS = {
     "messages": Codec("TEXT"),  # [[role, key of the text in hexadecimal], ...]: see `write_turn`
     "reads": Codec("TEXT", encode=encode_json),  # [[phase, round, agent], ...]: turns of the same debate
-    "tokens": Codec("BLOB", RULE, pack_tokens, unpack_tokens),
+    "tokens": Codec("BLOB", RULE, pack_tokens, unpack_tokens, expected="packed token ids"),
 }
 META = Table("meta", MetaRow, ("name",))
 TEXTS = Table("texts", TextRow, ("key",), ordered=True)
@@ -146,15 +147,29 @@ def _write_reads(turn: Turn) -> str:
 
 def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:
     """Return the turn of a row. `text_of` returns the text of a key. Raises `ValueError` for values of another form."""
-    chat = _CHAT.validate_json(row["messages"], strict=True)
-    messages = tuple(ChatMessage(role, text_of(bytes.fromhex(key))) for role, key in chat)
+    chat = TURNS.decode(row, "messages", _read_chat)
+    messages = tuple(ChatMessage(role, text_of(key)) for role, key in chat)
     return TURNS.read(row, messages=messages, reads=_read_reads(row)).turn
+
+
+def _read_chat(text: str) -> list[tuple[ChatRole, bytes]]:
+    return [(role, bytes.fromhex(key)) for role, key in _CHAT.validate_json(text, strict=True)]
 
 
 def _read_reads(row: Row) -> tuple[TurnId, ...]:
     iteration, item, sample = row["iteration"], row["item"], row["sample"]
-    reads = _READS.validate_json(row["reads"], strict=True)
+    reads = TURNS.decode(row, "reads", partial(_READS.validate_json, strict=True))
     return tuple(TurnId(iteration, item, phase, number, agent, sample) for phase, number, agent in reads)
+
+
+def read_result(row: Row) -> ResultRow:
+    """Return the outcome of a row. Raises `ValueError` if its `correct` contradicts its `verdicts`."""
+    result = RESULTS.read(row)
+    answer = result.decision.answer
+    if result.correct != (answer is not None and result.verdicts.get(answer, False)):
+        fault = "it contradicts the answer and the verdicts of the same row"
+        raise ValueError(RESULTS.describe(row, "correct", fault))
+    return result
 
 
 def read_adapter(row: Row) -> AdapterRow:
@@ -162,5 +177,5 @@ def read_adapter(row: Row) -> AdapterRow:
     adapter = ADAPTERS.read(row)
     for path in (PurePosixPath(adapter.path), PureWindowsPath(adapter.path)):
         if path.is_absolute() or path.drive or ".." in path.parts:
-            raise ValueError(f"the path of an adapter leads out of the run's folder: {adapter.path!r:.90}")
+            raise ValueError(ADAPTERS.describe(row, "path", "it leads out of the run's folder"))
     return adapter

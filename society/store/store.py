@@ -141,7 +141,10 @@ class Store(StoreReader):
 
     def add_training(self, adapter: AdapterRow, examples: Sequence[ExampleRow]) -> None:
         """Store a finished training and the origin of its rows, at once, in place of an earlier one."""
-        self._pending.append((ADAPTERS.insert, ADAPTERS.write(adapter)))
+        try:
+            self._pending.append((ADAPTERS.insert, ADAPTERS.write(adapter)))
+        except ValueError as error:
+            raise self._explain(error) from error
         self._pending.append((_DELETE_EXAMPLES, (adapter.iteration, adapter.learner, adapter.agent)))
         self._pending += [(EXAMPLES.insert, EXAMPLES.write(row)) for row in examples]
         self._db.execute("PRAGMA synchronous=FULL")  # training took long: not even a power cut may lose it

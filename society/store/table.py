@@ -15,25 +15,29 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from annotated_types import Interval
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from society.core.columns import Column, list_columns, make_builder
 
 Record = TypeVar("Record")
+Decoded = TypeVar("Decoded")
 COUNT = Interval(ge=0, le=2**53 - 1)
 """Bounds of an integer whose field gives none. JavaScript can hold the largest one, too."""
 NUMBER = Interval(ge=-1e300, le=1e300)
 """Bounds of a real number whose field gives none: the number is finite."""
 ROUNDING = 1e-6
 """Maximum distance from a bound that rounding can cause."""
-encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=dict).encode
+SHOWN = 60
+"""Maximum number of characters of a value in an error."""
+encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=dict, allow_nan=False).encode
 
 
 @dataclass(frozen=True)
 class Codec:
     """The storage of a column: its SQL type, its constraint in SQL (or none), and the conversion in both directions.
 
-    None is stored as NULL and is never converted. `absorb` is SQL for the value without rounding beyond its bounds.
+    None is stored as NULL and is never converted. `expected` names the allowed values in words. `absorb` is SQL for the
+    value without rounding beyond its bounds.
     """
 
     sql: str
@@ -41,6 +45,7 @@ class Codec:
     encode: Callable[[Any], Any] | None = None
     decode: Callable[[Any], Any] | None = None
     absorb: str = ""
+    expected: str = "text"
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,24 @@ class Table(Generic[Record]):
             found[name] = f"typeof({name}) IN ({kinds}){valid}"
         return found
 
+    def expect(self, name: str) -> str:
+        """Return the allowed values of a column in words."""
+        return self._codecs[name].expected + " or NULL" * self.columns[name].optional
+
+    def describe(self, row: Mapping[str, Any], name: str, fault: str) -> str:
+        """Return in words which value of a row is wrong, and why."""
+        place = ", ".join(f"{key} {_show(row[key])}" for key in self.key)
+        return f"in the row of {self.name} with {place}, the column {name} is {_show(row[name])}: {fault}"
+
+    def decode(self, row: Mapping[str, Any], name: str, decode: Callable[[Any], Decoded]) -> Decoded:
+        """Return the decoded value of a column. Raises `ValueError`, which names the row, for one of another form."""
+        try:
+            return decode(row[name])
+        except ValidationError as error:
+            raise ValueError(self.describe(row, name, _explain_form(error))) from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(self.describe(row, name, f"{error}")) from error
+
     def missing(self, names: Iterable[str]) -> list[str] | None:
         """Return the columns that a table with these columns lacks; None if it cannot be a table of this kind."""
         present = set(names)
@@ -131,7 +154,7 @@ class Table(Generic[Record]):
         values = dict(row)
         for name, decode in self._decoders:
             if name not in decoded and values.get(name) is not None:
-                values[name] = decode(values[name])
+                values[name] = self.decode(row, name, decode)
         return self._build(values | decoded)
 
     @cached_property
@@ -159,19 +182,22 @@ def derive_codec(column: Column) -> Codec:
     """Return the codec of a column, by its type."""
     name, kind = column.name, column.scalar
     if column.choices:
-        return Codec("TEXT", f"{name} IN ({', '.join(map(_literal, column.choices))})")
+        choices = ", ".join(map(_literal, column.choices))
+        return Codec("TEXT", f"{name} IN ({choices})", expected=f"one of {choices}")
     if kind is str:
         return Codec("TEXT", encode=to_storable)
     if kind is bytes:
-        return Codec("BLOB")
+        return Codec("BLOB", expected="bytes")
     if kind is bool:
-        return Codec("INTEGER", f"{name} IN (0, 1)", int, bool)
+        return Codec("INTEGER", f"{name} IN (0, 1)", int, bool, expected="0 or 1")
     if kind is int:
-        return Codec("INTEGER", _compare(name, column.bounds or COUNT))
+        limits = column.bounds or COUNT
+        return Codec("INTEGER", _compare(name, limits), expected=f"an integer with {_compare(name, limits)}")
     if kind is float:
         bounds: Any = column.bounds or NUMBER
         encode = partial(_absorb_rounding, low=bounds.ge, high=bounds.le)
-        return Codec("REAL", _compare(name, bounds), encode, absorb=_absorb_in_sql(name, bounds.ge, bounds.le))
+        rule, absorb = _compare(name, bounds), _absorb_in_sql(name, bounds.ge, bounds.le)
+        return Codec("REAL", rule, encode, absorb=absorb, expected=f"a number with {rule}")
     return Codec("TEXT", "", lambda value: to_storable(encode_json(value)), _make_json_decoder(column.kind))
 
 
@@ -204,6 +230,19 @@ def _make_json_decoder(kind: Any) -> Callable[[str], Any]:
     """Return a function that reads JSON as this type, strictly. It raises `ValueError` for other JSON."""
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     return lambda text: adapter.validate_json(text, strict=True)
+
+
+def _explain_form(error: ValidationError) -> str:
+    """Return the first fault of a value of another form, on one line."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = "".join(f"[{step!r:.{SHOWN}}]" for step in first["loc"])
+    return first["msg"] + f", at {place}" * bool(place)
+
+
+def _show(value: object) -> str:
+    """Return a value of a row for an error, cut if it is long."""
+    text = value.hex() if isinstance(value, bytes) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def to_storable(text: str) -> str:

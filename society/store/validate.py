@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from society.core.errors import RunFolderError
 from society.store.migrate import READABLE, VERSION, schema_file
 from society.store.rows import INDEXES, TABLES
+from society.store.table import Table
 
 LARGEST_VALUE = 50_000_000
 """Maximum size of a value in a store, in bytes."""
+TOO_LARGE = f"it holds a value of more than {LARGEST_VALUE:,} bytes"
+"""Fault of a store with a larger value."""
+NO_STORE = "Name another folder, or restore this one from a copy."
+"""Remedy for a file that is no run store."""
 _seen: set[tuple[str, int, int]] = set()
 
 
@@ -31,11 +38,17 @@ def limit(db: sqlite3.Connection) -> None:
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
 
 
-def has_our_meta(db: sqlite3.Connection) -> bool:
-    """Return whether the file has the table `meta` of some version: no view, and nothing computed when it is read."""
+def find_fault_in_meta(db: sqlite3.Connection) -> str:
+    """Return why the file has no table `meta` of any version, or "" if it has one.
+
+    That one is no view, and nothing in it is computed when it is read.
+    """
     found = _query(db, "SELECT type, name, sql FROM sqlite_master WHERE name = 'meta'")
     kinds = [(kind, name, _strip(str(sql))) for kind, name, sql in found]
-    return any(kinds == [("table", "meta", _schema(version)["table", "meta"])] for version in READABLE)
+    if not kinds:
+        return "it has no table 'meta'"
+    ours = any(kinds == [("table", "meta", _schema(version)["table", "meta"])] for version in READABLE)
+    return "" if ours else "its table 'meta' is not ours"
 
 
 def check_contents(db: sqlite3.Connection, path: Path) -> None:
@@ -53,7 +66,7 @@ def check_contents(db: sqlite3.Connection, path: Path) -> None:
             raise refuse(path, f"{verdict!s:.200}")
         _check_values(db, path)
     except sqlite3.DataError as error:
-        raise refuse(path, f"it holds values that cannot be read: {error}") from error
+        raise refuse(path, TOO_LARGE) from error
     _seen.add(place)
 
 
@@ -61,7 +74,7 @@ def refuse(path: Path, fault: str) -> RunFolderError:
     """Return the error for a file that this program did not write."""
     return RunFolderError(
         f"{path} is no run store that society wrote: {fault}.",
-        "Nothing was taken from it. If the run is your own, restore its folder from a copy.",
+        "If the run is your own, restore its folder from a copy.",
     )
 
 
@@ -74,7 +87,30 @@ def check_schema(db: sqlite3.Connection, path: Path, version: str) -> None:
         if version == VERSION and kind == "table" and str(sql).startswith(f"CREATE TABLE {name} ("):
             ours = _schema_of(db, str(name)) or ours
         if ours != _strip(str(sql)):
-            raise refuse(path, f"it has the {kind!s:.20} {str(name)!r:.60}, which is not ours")
+            raise refuse(path, _compare_columns(db, version, str(kind), str(name), str(sql)))
+
+
+def _compare_columns(db: sqlite3.Connection, version: str, kind: str, name: str, sql: str) -> str:
+    """Return how an object of the file differs from ours of the same name: by a column of a table, if possible."""
+    ours = _columns(version).get(name, []) if kind == "table" and sql.startswith(f"CREATE TABLE {name} (") else []
+    if not ours:
+        return f"it has the {kind:.20} {name!r:.60}, which is not ours"
+    found = [str(row[1]) for row in _query(db, f"PRAGMA table_xinfo({name})")]
+    for column in found:
+        if column not in ours:
+            return f"its table {name!r} has the column {column!r:.60}, which is not ours"
+    for column in ours:
+        if column not in found:
+            return f"its table {name!r} is not ours: it lacks the column {column!r}"
+    return f"its table {name!r} is not ours: it has our columns, but with other types, constraints or defaults"
+
+
+@cache
+def _columns(version: str) -> dict[str, list[str]]:
+    """Return the columns of the tables of a version's schema, by table."""
+    with closing(_make_empty(version)) as db:
+        names = [str(name) for kind, name in _schema(version) if kind == "table"]
+        return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names}
 
 
 def _schema_of(db: sqlite3.Connection, name: str) -> str | None:
@@ -90,14 +126,20 @@ def _schema_of(db: sqlite3.Connection, name: str) -> str | None:
 @cache
 def _schema(version: str) -> dict[tuple[object, object], str]:
     """Return the SQL of every object of a version's schema, by type and name."""
+    with closing(_make_empty(version)) as db:
+        rows = db.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {(kind, name): _strip(sql) for kind, name, sql in rows}
+
+
+def _make_empty(version: str) -> sqlite3.Connection:
+    """Return an empty store of a version, in memory."""
     if version == VERSION:
         statements = [table.schema() for table in TABLES.values()] + list(INDEXES.values())
     else:
         statements = [(files("society.store") / schema_file(version)).read_text()]
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(";".join(statements))
-        rows = db.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {(kind, name): _strip(sql) for kind, name, sql in rows}
+    db = sqlite3.connect(":memory:")
+    db.executescript(";".join(statements))
+    return db
 
 
 def _strip(sql: str) -> str:
@@ -112,14 +154,18 @@ def _check_values(db: sqlite3.Connection, path: Path) -> None:
     """
     for table in TABLES.values():
         columns = {column[0] for column in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description}
-        rules = [rule for name, rule in table.rules().items() if name in columns]
-        if _breaks(db, table.name, " AND ".join(rules)):
-            broken = next(rule for rule in rules if _breaks(db, table.name, rule))
-            raise refuse(path, f"a row of {table.name} breaks the rule: {broken:.90}")
+        rules = {name: rule for name, rule in table.rules().items() if name in columns}
+        if _query(db, f"SELECT 1 FROM {table.name} WHERE NOT ({' AND '.join(rules.values())}) LIMIT 1"):
+            raise refuse(path, _find_fault(db, table, rules))
 
 
-def _breaks(db: sqlite3.Connection, table: str, rule: str) -> bool:
-    return bool(_query(db, f"SELECT 1 FROM {table} WHERE NOT ({rule}) LIMIT 1"))
+def _find_fault(db: sqlite3.Connection, table: Table[Any], rules: Mapping[str, str]) -> str:
+    """Return in words which value is the first that breaks one of these rules, by column."""
+    for name, rule in rules.items():
+        columns = (*table.key, name)
+        for values in _query(db, f"SELECT {', '.join(columns)} FROM {table.name} WHERE NOT ({rule}) LIMIT 1"):
+            return table.describe(dict(zip(columns, values, strict=True)), name, f"expected {table.expect(name)}")
+    return f"a value of its table {table.name!r} is not allowed"
 
 
 _ORPHANS = """

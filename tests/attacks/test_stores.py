@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from society.cli import main
-from society.core.errors import RunFolderError, SocietyError
+from society.core.errors import RunFolderError, SocietyError, StoreError
 from society.report.page import write_report
 from society.runs.records import load_record, load_records
 from society.runs.run import Run
+from society.session import run as resume
 from society.store import Store
+from society.store.rows import AdapterRow
 from tests.report.reports import run_sums
 from tests.store.forged import forge
 
@@ -123,6 +125,89 @@ def test_values_of_another_kind_are_refused(sound: Path, tmp_path: Path, stateme
 
 
 @pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE turns SET round = -1 WHERE rowid = 1", "the column round is -1: expected an integer with round >= 0"),
+        ("UPDATE turns SET confidence = 1.5", "the column confidence is 1.5: expected a number with confidence >= 0"),
+        ("UPDATE turns SET status = 'splendid'", "the column status is 'splendid': expected one of 'ok', 'failed'"),
+        ("UPDATE turns SET generated_tokens = -1", "expected an integer with generated_tokens >= 0 AND generated"),
+        ("UPDATE turns SET messages = '[[1, 2]]'", "the column messages is '[[1, 2]]': Input should be 'system'"),
+        ("UPDATE turns SET reads = '{}'", "the column reads is '{}': Input should be a valid array"),
+        ("UPDATE results SET verdicts = '{\"a\": 3}'", "Input should be a valid boolean, at ['a']"),
+        ("UPDATE turns SET text = CAST(x'ff' AS TEXT)", "it holds a text that is not UTF-8"),
+        ("ALTER TABLE turns ADD COLUMN more TEXT", "its table 'turns' has the column 'more', which is not ours"),
+        ("ALTER TABLE turns DROP COLUMN text", "its table 'turns' is not ours: it lacks the column 'text'"),
+    ],
+)
+def test_a_refusal_names_table_row_column_and_value(sound: Path, tmp_path: Path, statement: str, fault: str) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError) as refused:
+        load_records(run)
+    assert fault in refused.value.cause
+    if "the column" in fault and "not ours" not in fault:
+        assert "the row of turns with iteration 0, item '" in refused.value.cause
+    assert "pydantic" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE results SET correct = 1 - correct WHERE rowid = 1",
+        "UPDATE results SET answer = NULL WHERE correct = 1",
+        "UPDATE results SET answer = 'another' WHERE correct = 1",
+        "UPDATE results SET verdicts = '{}' WHERE correct = 1",
+    ],
+)
+def test_an_outcome_that_contradicts_its_verdicts_is_refused(sound: Path, tmp_path: Path, statement: str) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError, match=r"the column correct is [01]: it contradicts the answer and the verdicts"):
+        run.results()
+
+
+@pytest.mark.parametrize("losses", ["[NaN, 1.0]", "[Infinity]", "[0.5, -Infinity]"])
+def test_losses_are_finite(sound: Path, tmp_path: Path, losses: str) -> None:
+    row = f"0, 'all', '*', 'h', 'adapters/1/all', 'b', 1, '{{}}', '{losses}', 1, 0.5, ''"
+    run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
+    with pytest.raises(RunFolderError, match=r"the column losses is .*: Input should be a finite number"):
+        run.adapters()
+
+
+def test_a_trainers_loss_that_is_not_finite_is_not_stored(tmp_path: Path) -> None:
+    row = AdapterRow(0, "all", "*", "h", "adapters/1/all", "b", 1, {}, [0.5, float("nan")], 1, 0.5)
+    with Store(tmp_path / "s.sqlite") as store:
+        with pytest.raises(StoreError, match="refused a value"):
+            store.add_training(row, [])
+        assert store.adapters() == []
+
+
+def test_a_value_that_is_too_large_is_not_stored(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        store.set_meta({"name": "before"})
+        with pytest.raises(StoreError, match="maximum size is 50,000,000 bytes") as refused:
+            store.set_meta({"name": "x" * 50_000_001})
+        assert "free space" not in refused.value.remedy
+        store._pending.clear()
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("DROP TABLE turns", "no such table"),
+        ("DROP TABLE meta", "it says no version, as it has no table 'meta'"),
+        ("DELETE FROM meta", "it says no version, as its table 'meta' has no row 'store_version'"),
+    ],
+)
+def test_the_remedy_for_an_incomplete_store_fits_every_command(
+    sound: Path, tmp_path: Path, statement: str, fault: str
+) -> None:
+    run = change(sound, tmp_path, statement)
+    with pytest.raises(RunFolderError) as refused:
+        load_records(run)
+    assert fault in refused.value.cause
+    assert refused.value.remedy == "Name another folder, or restore this one from a copy."
+
+
+@pytest.mark.parametrize(
     ("statement", "count"),
     [
         ("DELETE FROM turns", "4 results have"),
@@ -151,13 +236,14 @@ def test_a_debate_shown_alone_needs_its_turns(sound: Path, tmp_path: Path) -> No
 
 def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path) -> None:
     run = change(sound, tmp_path, "UPDATE turns SET text = CAST(zeroblob(60000000) AS TEXT) WHERE rowid = 1")
-    with pytest.raises(RunFolderError, match="no run store that society wrote"):
-        load_records(run)
+    for attempt in (lambda: load_records(run), lambda: resume(Run(sound).scenario, run.folder, resume=True)):
+        with pytest.raises(RunFolderError, match="it holds a value of more than 50,000,000 bytes"):
+            attempt()
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../other", "a/../../b", "C:\\x", "..\\x"])
 def test_adapters_stay_in_the_runs_folder(sound: Path, tmp_path: Path, path: str) -> None:
-    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, NaN]', 1, 0.5, ''"
+    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, 0.25]', 1, 0.5, ''"
     run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
     with pytest.raises(RunFolderError, match="leads out of the run"):
         run.adapters()

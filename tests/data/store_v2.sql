@@ -7,7 +7,7 @@ CREATE TABLE adapters (
   trained_on TEXT NOT NULL,        -- hash of everything that shaped it: rows, settings, seed, model, start
   PRIMARY KEY (iteration, learner, agent)
 ) WITHOUT ROWID;
-INSERT INTO "adapters" VALUES(0,'critic','*','h','adapters/1/critic/shared','b',1,'{"not selected": 2}','[0.5, NaN]',9,1.5,'t');
+INSERT INTO "adapters" VALUES(0,'critic','*','h','adapters/1/critic/shared','b',1,'{"not selected": 2}','[0.5, 0.25]',9,1.5,'t');
 CREATE TABLE examples (
   iteration INTEGER NOT NULL, learner TEXT NOT NULL, agent TEXT NOT NULL, number INTEGER NOT NULL,
   item TEXT NOT NULL, sample INTEGER NOT NULL, phase TEXT NOT NULL, round INTEGER NOT NULL, speaker TEXT NOT NULL,

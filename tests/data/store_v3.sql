@@ -14,7 +14,7 @@ CREATE TABLE adapters (
   trained_on TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (iteration, learner, agent)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "adapters" VALUES(0,'critic','*','h','adapters/1/critic/shared','b',1,'{"not selected": 2}','[0.5, NaN]',9,1.5,'t');
+INSERT INTO "adapters" VALUES(0,'critic','*','h','adapters/1/critic/shared','b',1,'{"not selected": 2}','[0.5, 0.25]',9,1.5,'t');
 CREATE TABLE examples (
   iteration INTEGER NOT NULL CHECK (iteration >= 0 AND iteration <= 9007199254740991),
   learner TEXT NOT NULL,

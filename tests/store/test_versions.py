@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -125,11 +124,21 @@ def test_a_new_run_says_what_the_old_one_said(scenario: Callable[..., Scenario],
     assert sorted(map(in_order, new)) == sorted(map(in_order, old))
 
 
-@pytest.mark.parametrize("said", ["4", "99", "x", ""])
-def test_another_version_is_refused(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("4", "A newer society wrote it"),
+        ("99", "A newer society wrote it"),
+        ("0", "No society wrote this version"),
+        ("abc", "No society wrote this version"),
+        ("", "No society wrote this version"),
+    ],
+)
+def test_another_version_is_refused(tmp_path: Path, said: str, remedy: str) -> None:
     folder = write_old(tmp_path / "old", f"UPDATE meta SET value = '{said}' WHERE name = 'store_version'")
-    with pytest.raises(RunFolderError, match="this program reads version"):
+    with pytest.raises(RunFolderError, match="this program reads version") as refused:
         Run(folder).turns()
+    assert remedy in refused.value.remedy
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -154,8 +163,7 @@ def check_contents(found: Run) -> None:
     assert (broken.replied, broken.error, broken.tokens) == (False, "It broke.", None)
     assert [(read.round, read.agent) for read in broken.reads] == [(1, "solver-1"), (1, "solver-3")]
     [adapter], [example] = found.adapters(), found.examples()
-    assert (adapter.trained_on, adapter.left_out, adapter.losses[0]) == ("t", {"not selected": 2}, 0.5)
-    assert math.isnan(adapter.losses[1])
+    assert (adapter.trained_on, adapter.left_out, adapter.losses) == ("t", {"not selected": 2}, [0.5, 0.25])
     assert example.source == TurnId(0, "2+26", "debate", 2, "solver-2")
     assert example.source in [turn.id for turn in turns]
 
@@ -237,6 +245,9 @@ def test_a_refused_run_does_not_migrate_its_store(scenario: Callable[..., Scenar
         "UPDATE turns SET reads = '{}' WHERE rowid = 3",
         "UPDATE results SET verdicts = '[]' WHERE rowid = 3",
         "UPDATE adapters SET path = '/etc/passwd'",
+        "UPDATE adapters SET losses = '[NaN, 1.0]'",
+        "UPDATE texts SET text = CAST(zeroblob(60000000) AS TEXT) WHERE rowid = 3",
+        "UPDATE results SET correct = 1 - correct WHERE rowid = 3",
     ],
 )
 def test_a_store_with_a_wrong_row_is_not_migrated(
