@@ -5,17 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from backends.models.chat_templates import chat_environment, compile_chat_template, fill_chat_template
-from backends.models.control_tokens import ControlTokens
+from backends.models.chat_templates import (
+    compile_chat_template,
+    compile_masked_templates,
+    fill_chat_template,
+    template_texts,
+)
+from backends.models.control_tokens import ControlTokens, Render, Span
 from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from transformers import PreTrainedTokenizerBase
 
 PROBE = (ChatMessage("user", "Ping?"), ChatMessage("assistant", "Pong."))
+PROBES = (PROBE, (ChatMessage("system", "Play."), *PROBE), (ChatMessage("system", "Play."),))
+"""Chats of all roles. Some templates refuse some of them."""
 
 
 class Chat:
@@ -34,8 +43,13 @@ class Chat:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
         source = str(tokenizer.get_chat_template())
         self._template = compile_chat_template(source, str(tokenizer.name_or_path) or "the model")
+        self._masked_templates = compile_masked_templates(source)
         added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
-        self._controls = ControlTokens(added, _control_names(tokenizer, source), self._encode)
+        self._controls = ControlTokens(
+            added, _control_names(tokenizer, source), self._encode, self._spans, self._normalize
+        )
+        for messages in PROBES:
+            self._controls.learn(*self._renderers(messages, add_generation_prompt=True))
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -62,6 +76,8 @@ class Chat:
         """
         with self._lock:
             ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            if self._controls.refuses(ids):  # the tokenizer splits special tokens alone
+                ids = self._controls.encode_text(reply)
         return [*ids, *([self.end] if ended else [])]
 
     def text_ids(self, text: str) -> list[int]:
@@ -126,11 +142,36 @@ class Chat:
             return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _tokens(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> list[int]:
-        turns = [{key: self._controls.mark(value) for key, value in asdict(message).items()} for message in messages]
-        more = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
-        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=add_generation_prompt, **more)
         with self._lock:
-            return self._controls.encode(text)
+            return self._controls.tokens(*self._renderers(messages, add_generation_prompt))
+
+    def _renderers(
+        self, messages: Sequence[ChatMessage], add_generation_prompt: bool
+    ) -> tuple[list[str], Render, list[Render]]:
+        """Return the contents of messages, and what fills them into the template and into the masked ones."""
+        more = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
+
+        def fill(template: Template, contents: Sequence[str]) -> str:
+            turns = [
+                asdict(message) | {"content": content} for message, content in zip(messages, contents, strict=True)
+            ]
+            return fill_chat_template(template, messages=turns, add_generation_prompt=add_generation_prompt, **more)
+
+        contents = [message.content for message in messages]
+        return contents, partial(fill, self._template), [partial(fill, template) for template in self._masked_templates]
+
+    def _spans(self, text: str) -> list[Span]:
+        """Return the added tokens that the tokenizer recognizes in a text, and where."""
+        if not self.tokenizer.is_fast:
+            return self._controls.written_spans(text)
+        found: Any = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        added = self.tokenizer.added_tokens_decoder
+        places = zip(found["input_ids"], found["offset_mapping"], strict=True)
+        return [(token, start, end) for token, (start, end) in places if token in added]
+
+    def _normalize(self, text: str) -> str:
+        normalizer = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "normalizer", None)
+        return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _encode(self, text: str, as_text: bool) -> list[int]:
         """Return the tokens of a text, with `as_text` the names of control tokens as plain text."""
@@ -158,11 +199,7 @@ class Chat:
 
 def _control_names(tokenizer: PreTrainedTokenizerBase, template: str) -> list[str]:
     """Return the names of tokens that messages must not make: the special ones, and those that the template writes."""
-    from jinja2 import nodes
-
-    tree = chat_environment().parse(template)
-    written = [node.data for node in tree.find_all(nodes.TemplateData)]
-    written += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
+    written = template_texts(template)
     listed = getattr(tokenizer, "chat_control_tokens", None)
 
     def is_control(name: str) -> bool:

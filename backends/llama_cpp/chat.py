@@ -7,15 +7,25 @@ too: the name of a control token in a message is encoded as plain text (see `bac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
 
-from backends.models.chat_templates import compile_chat_template, fill_chat_template
-from backends.models.control_tokens import ControlTokens
+from backends.models.chat_templates import (
+    compile_chat_template,
+    compile_masked_templates,
+    fill_chat_template,
+    template_texts,
+)
+from backends.models.control_tokens import ControlTokens, Render
 from society.core.errors import BackendError, InputError
-from society.core.types import ChatMessage
+from society.core.types import ChatMessage, ChatRole
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _MARK = "REPLY"
+_ROLES: tuple[tuple[ChatRole, ...], ...] = (("user", "assistant"), ("system", "user", "assistant"), ("system",))
+"""Roles of the chats that show which tokens a template writes. Some templates refuse some of them."""
 
 
 class ChatVocabulary(Protocol):
@@ -25,6 +35,7 @@ class ChatVocabulary(Protocol):
     eos: int
     adds_bos: bool
     controls: tuple[int, ...]
+    user_defined: tuple[int, ...]
     ends: frozenset[int]
 
     def tokenize(self, text: str, special: bool) -> list[int]:
@@ -50,9 +61,17 @@ class Chat:
             "eos_token": vocabulary.name(vocabulary.eos),
         }
         """Arguments of the template beside the messages; part of the model's hash."""
-        names = {vocabulary.name(token): token for token in vocabulary.controls}
-        known = {name: token for name, token in names.items() if len(name) > 1}
-        self._controls = ControlTokens(known, known, lambda text, as_text: vocabulary.tokenize(text, not as_text))
+        controls = _names(vocabulary, vocabulary.controls)
+        known = controls | _names(vocabulary, vocabulary.user_defined)
+        texts = template_texts(template)
+        written = [name for name in known if not name.isspace() and any(name in text for text in texts)]
+        self._masked_templates = compile_masked_templates(template)
+        self._controls = ControlTokens(
+            known, [*controls, *written], lambda text, as_text: vocabulary.tokenize(text, not as_text)
+        )
+        for roles in _ROLES:
+            messages = [ChatMessage(role, _MARK) for role in roles]
+            self._controls.learn(*self._renderers(messages))
 
     def tokens(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Return the prompt as tokens, up to the beginning of the assistant's reply.
@@ -62,12 +81,21 @@ class Chat:
         """
         if not messages:
             raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
-        turns = [{"role": message.role, "content": self._controls.mark(message.content)} for message in messages]
-        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=True, **self.arguments)
-        tokens = self._controls.encode(text)
+        tokens = self._controls.tokens(*self._renderers(messages))
         if self._vocabulary.adds_bos and tokens[:1] != [self._vocabulary.bos]:
             tokens.insert(0, self._vocabulary.bos)
         return tokens
+
+    def _renderers(self, messages: Sequence[ChatMessage]) -> tuple[list[str], Render, list[Render]]:
+        """Return the contents of messages, and what fills them into the template and into the masked ones."""
+
+        def fill(template: Template, contents: Sequence[str]) -> str:
+            pairs = zip(messages, contents, strict=True)
+            turns = [{"role": message.role, "content": content} for message, content in pairs]
+            return fill_chat_template(template, messages=turns, add_generation_prompt=True, **self.arguments)
+
+        contents = [message.content for message in messages]
+        return contents, partial(fill, self._template), [partial(fill, template) for template in self._masked_templates]
 
     @cached_property
     def end_of_turn(self) -> int:
@@ -76,3 +104,8 @@ class Chat:
         text = fill_chat_template(self._template, messages=turns, add_generation_prompt=False, **self.arguments)
         after = self._vocabulary.tokenize(text.rpartition(_MARK)[2], special=True)
         return next((token for token in after if token in self._vocabulary.ends), self._vocabulary.eos)
+
+
+def _names(vocabulary: ChatVocabulary, tokens: Sequence[int]) -> dict[str, int]:
+    names = {vocabulary.name(token): token for token in tokens}
+    return {name: token for name, token in names.items() if len(name) > 1}

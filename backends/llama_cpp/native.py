@@ -73,6 +73,9 @@ class Vocabulary:
         self.adds_bos: bool = lib.llama_vocab_get_add_bos(self._vocab)
         self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(self._vocab, t))
         self.controls = tuple(t for t in range(self.size) if lib.llama_vocab_is_control(self._vocab, t))
+        # llama.cpp recognizes these in every text, also where control tokens are to be plain text.
+        attributes = {t: lib.llama_vocab_get_attr(self._vocab, t) for t in range(self.size)}
+        self.user_defined = tuple(t for t, value in attributes.items() if value & lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
         self._pieces: dict[int, bytes] = {}
 
     def tokenize(self, text: str, special: bool) -> list[int]:

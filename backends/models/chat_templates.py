@@ -7,18 +7,26 @@ Templates come with models and are untrusted: they cannot reach Python, and thei
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from backends.models.control_tokens import mask
 from society.core.errors import BackendError, InputError
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Template, nodes
 
     from society.core.templating.sandbox import Sandbox
 
 LONGEST_CHAT = 10_000_000
 """Maximum number of characters of a rendered chat."""
+_KEYS = frozenset(["role", "content", "system", "developer", "user", "assistant", "tool"])
+"""Keys and roles of messages, which are not masked."""
+_SEARCHES = frozenset(
+    ["count", "endswith", "find", "index", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind"]
+).union(["rindex", "rpartition", "rsplit", "rstrip", "split", "startswith", "strip"])
+"""Methods whose first argument is searched for in a text."""
 
 
 def compile_chat_template(source: str, model: str) -> Template:
@@ -31,6 +39,65 @@ def compile_chat_template(source: str, model: str) -> Template:
         return compile_source(chat_environment(), source)
     except TemplateError as error:
         raise InputError(f"The chat template of {model} is not valid Jinja2: {error}.", "Correct it.") from None
+
+
+def compile_masked_templates(source: str) -> list[Template]:
+    """Compile a valid chat template for masked messages (see `control_tokens`), in three ways.
+
+    The constants of the first are as they are. The second masks those that it searches for in texts. The third masks
+    those that it compares with, too.
+    """
+    return [
+        _compile_masked(source, False, False),
+        _compile_masked(source, True, False),
+        _compile_masked(source, True, True),
+    ]
+
+
+def _compile_masked(source: str, searches: bool, comparisons: bool) -> Template:
+    from jinja2 import nodes
+
+    environment = chat_environment()
+    tree = environment.parse(source)
+    found = [*(_searched(tree) if searches else ()), *(_compared(tree) if comparisons else ())]
+    for constant in found:
+        if isinstance(constant, nodes.Const) and isinstance(constant.value, str) and constant.value not in _KEYS:
+            constant.value = mask(constant.value)
+    return environment.from_string(tree)
+
+
+def _searched(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """Yield the left operands of `in`, and the arguments of methods and of `replace` that texts are searched for."""
+    from jinja2 import nodes
+
+    for compare in tree.find_all(nodes.Compare):
+        if compare.ops[0].op in ("in", "notin"):
+            yield compare.expr
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr) and call.node.attr in _SEARCHES:
+            yield from call.args[:1]
+    for filtered in tree.find_all(nodes.Filter):
+        if filtered.name == "replace":
+            yield from filtered.args[:1]
+
+
+def _compared(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """Yield the operands of comparisons other than `in`."""
+    from jinja2 import nodes
+
+    for compare in tree.find_all(nodes.Compare):
+        if compare.ops[0].op not in ("in", "notin"):
+            yield compare.expr
+            yield from (operand.expr for operand in compare.ops)
+
+
+def template_texts(source: str) -> list[str]:
+    """Return the texts that a chat template contains."""
+    from jinja2 import nodes
+
+    tree = chat_environment().parse(source)
+    texts = [node.data for node in tree.find_all(nodes.TemplateData)]
+    return texts + [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
 
 
 def fill_chat_template(template: Template, **variables: Any) -> str:
@@ -52,7 +119,6 @@ def fill_chat_template(template: Template, **variables: Any) -> str:
 @cache
 def chat_environment() -> Sandbox:
     """Return the sandbox with the filters and functions that chat templates expect."""
-    from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.parser import Parser
 

@@ -390,6 +390,7 @@ class Letters:
 
     bos, eos, adds_bos = 1, 2, True
     controls = (1, 2)
+    user_defined = ()
     ends = frozenset({2})
 
     def tokenize(self, text: str, special: bool) -> list[int]:
