@@ -199,7 +199,7 @@ def test_a_template_that_ends_no_turn_needs_an_end_of_text(model):
     tokenizer = load_tokenizer(model, "{% for m in messages %}{{ m.content }}{% endfor %}")
     assert Chat(tokenizer, []).end == tokenizer.eos_token_id
     tokenizer.eos_token = None
-    with pytest.raises(BackendError, match="which token ends") as caught:
+    with pytest.raises(BackendError, match="the token that ends") as caught:
         Chat(tokenizer, [])
     assert "chat_template" in caught.value.remedy
 
