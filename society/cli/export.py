@@ -52,12 +52,22 @@ def command(
     The tables hold turns, results and edges. Adapters are written for PEFT and as GGUF, with their training rows and
     a scenario that uses them.
     """
+    from society.core.errors import InputError
     from society.metrics.frames import write_tables
     from society.runs.run import Run
 
+    if output.resolve().is_relative_to(run.resolve()):
+        raise InputError(f"{output} is in the folder of the run.", "Choose a folder outside of the run with --out.")
+    trained = any(row.hash for row in Run(run).adapters())
+    wanted = [name for name, given in (("--merged", merged), ("--iteration", iteration), ("--base", model)) if given]
+    if wanted and not (trained if adapters is None else trained and adapters):
+        why = "--no-adapters was given" if trained else f"the run in {run} has no adapters"
+        remedy = "Leave out --no-adapters" if trained else "Name a run that has trained"
+        raise InputError(
+            f"{' and '.join(wanted)} cannot be used: {why}.", f"{remedy}, or leave out {' and '.join(wanted)}."
+        )
     for path in write_tables(Run(run), output, form):
         say(f"Wrote {path}")
-    trained = any(row.hash for row in Run(run).adapters())
     if trained if adapters is None else adapters:
         from society.training.export import TrainingExport
 

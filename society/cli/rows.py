@@ -24,6 +24,8 @@ OPEN, CLOSE = "⟦", "⟧"
 """Brackets around trained text where the terminal has no colours."""
 SHADES = {False: ("grey50", "grey62"), True: ("bold black on green", "bold black on bright_green")}
 """Two colours for neighbouring tokens, of context (False) and of trained text (True)."""
+LISTED = 6
+"""Maximum number of finetunings that an error lists."""
 Pieces = Iterable[tuple[str, bool]]
 
 
@@ -45,8 +47,23 @@ class Rows:
         """
         trainings = [row for row in self.run.adapters() if self._fits(row)]
         if not trainings:
-            raise InputError("This run has no such training row.", "Leave out --learner, --agent and --iteration.")
+            raise self._missing()
         self._row(number) if number else self._list(trainings)
+
+    def _missing(self) -> InputError:
+        """Return the error for a run without such a finetuning."""
+        given = {"--learner": self.learner, "--agent": self.agent, "--iteration": self.iteration}
+        options = [name for name, value in given.items() if value is not None]
+        known = [f"{row.learner} of {row.agent}, iteration {row.iteration}" for row in self.run.adapters()]
+        if not known:
+            return InputError(
+                f"The run in {self.run.folder} has no training rows.", "Name a run that has trained (`train`)."
+            )
+        listed = "; ".join(known[:LISTED]) + ("; ..." if len(known) > LISTED else "")
+        return InputError(
+            f"The run has no such training row. It has those of {listed}.",
+            f"Correct or leave out {' and '.join(options)}.",
+        )
 
     def _fits(self, row: AdapterRow) -> bool:
         wanted = ((self.learner, row.learner), (self.agent, row.agent), (self.iteration, row.iteration))

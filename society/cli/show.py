@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from society.runs.records import DebateRecord
 
 
+def _read_row(text: str | None) -> int | None:
+    """Return the number of a training row; 0 for the option without a number, None without the option."""
+    if not text:
+        return None if text is None else 0
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is not a number from 1. Without a number, the finetunings are listed.")
+    return int(text)
+
+
 @click.command("show")
 @run_argument
 @click.option("--item", metavar="ID", help="Show the debate on the item with this id.")
@@ -27,10 +36,10 @@ if TYPE_CHECKING:
     "--training-row",
     "row",
     is_flag=False,
-    flag_value=0,
-    type=click.IntRange(min=0),
+    flag_value="",
+    callback=lambda _context, _option, text: _read_row(text),
     metavar="[K]",
-    help="Show training row K. Without K, list the finetunings.",
+    help="Show training row K, from 1. Without K, list the finetunings.",
 )
 @click.option("--learner", metavar="NAME", help="Count only the training rows of this learner.")
 @click.option("--agent", metavar="NAME", help="Count only the training rows of this agent.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from society.core.blocking import run_blocking
 from society.core.concurrency import gather
-from society.core.errors import InputError
+from society.core.errors import InputError, ScenarioError
+from society.core.problems import make_error
 from society.runs.folder import STORE
 from society.runs.opening import find_needs
 from society.runs.run import Run
@@ -79,7 +80,7 @@ def sweep(
     others run at the same time, without watchers, and reuse its turns. Raises what `load_scenario` and `run` raise.
     """
     grid = expand_grid(vary)
-    loaded = [load_scenario(scenario, (*overrides, *changes), allow) for changes in grid]
+    loaded = [_load(scenario, overrides, changes, allow) for changes in grid]
     points = [
         _Point(changes, variant, out / folder_name(changes), watch)
         for changes, variant in zip(grid, loaded, strict=True)
@@ -91,6 +92,15 @@ def sweep(
     for point in points:
         done.append(Variant(point.changes, run(point.scenario, **point.options(done))))
     return done
+
+
+def _load(scenario: Path, overrides: Sequence[str], changes: Sequence[str], allow: Sequence[Path]) -> Scenario:
+    """Return the scenario of a variant. Errors name the option that a value comes from: --vary, or --set."""
+    try:
+        return load_scenario(scenario, (*overrides, *changes), allow)
+    except ScenarioError as error:
+        varied = {f"--set {change.partition('=')[0]}": f"--vary {change}" for change in changes}
+        raise make_error([replace(one, file=varied.get(one.file, one.file)) for one in error.problems]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,8 @@ def load_tree(
         if all(problem.level == "warning" for problem in problems):
             problems += check_effects(found, root)
         return found, root, sort_problems(problems)
-    known = {problem.path for problem in problems if problem.path}
-    new = [problem for problem in found.problems if problem.path not in known]
+    known = {problem.path or _place(problem) for problem in problems}  # a value that cannot be read has no path yet
+    new = [problem for problem in found.problems if not {problem.path, _place(problem)} & known]
     return None, root, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
 
 
@@ -114,6 +114,10 @@ def check_again(scenario: Scenario) -> Scenario:
     if problems or not isinstance(found, Scenario):
         raise make_error(sort_problems(problems))
     return found
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    return problem.file, problem.line, problem.column
 
 
 def _describe(source: object) -> str:

@@ -127,3 +127,15 @@ def test_a_training_run_counts_all_its_debates(scenario: Callable[..., Scenario]
     loaded = scenario(TEXT)
     spec = TrainSpec(iterations=3, questions=50, learners={"all": LearnerSpec(phases=("debate",))})
     assert count_debates(expand(loaded.model_copy(update={"train": spec})), 20) == 20 * 4 + 50 * 3
+
+
+def test_errors_name_the_option_that_the_value_comes_from(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT)
+    for vary, overrides, start in (
+        ("phases.debat.rounds=1,2", (), "--vary phases.debat.rounds=1: "),
+        ("seed=1,x", (), "--vary seed=x: "),
+        ("seed=1,2", ("phases.debat.rounds=1",), "--set phases.debat.rounds: "),
+    ):
+        with pytest.raises(ScenarioError) as error:
+            sweep(tmp_path / "scenario.yaml", [vary], tmp_path / "sweep", overrides)
+        assert str(error.value).startswith(start)

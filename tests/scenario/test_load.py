@@ -458,3 +458,23 @@ def test_a_source_of_a_wrong_type_is_named(source: Any) -> None:
 def test_the_text_of_a_scenario_is_not_a_path(text: str) -> None:
     [problem] = check_scenario(text)
     assert "give the dictionary" in problem.message
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "1e999"])
+def test_a_number_that_is_not_finite_is_one_problem(tmp_path: Path, value: str) -> None:
+    text = """\
+version: 1
+name: x
+task: {{kind: arithmetic, limit: 3}}
+backends: {{s: {{kind: scripted}}}}
+roles: {{r: {{prompt: "{{{{ question }}}}"}}}}
+agents: {{a: {{}}}}
+phases: [{{name: p, rounds: {rounds}}}]
+"""
+    path = tmp_path / "s.yaml"
+    path.write_text(text.format(rounds=value))
+    [problem] = check_scenario(path)
+    assert "is not finite" in problem.message
+    path.write_text(text.format(rounds=1))
+    [problem] = check_scenario(path, [f"phases.p.rounds={value}"])
+    assert str(problem).startswith(f"--set phases.p.rounds: the number '{value}' is not finite")

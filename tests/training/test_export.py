@@ -145,13 +145,20 @@ def test_rows_without_drawn_tokens_are_counted(
 
 @pytest.mark.parametrize(
     ("options", "match"),
-    [(["999"], "from 1 to"), (["1", "--agent", "nobody"], "no such training")],
+    [
+        (["999"], "from 1 to"),
+        (["1", "--agent", "nobody"], "leave out --agent."),
+        (["1", "--agent", "nobody", "--iteration", "7"], "leave out --agent and --iteration."),
+        (["--learner", "nobody"], "critic of"),
+        (["0"], "not a number from 1"),
+        (["x"], "not a number from 1"),
+    ],
 )
 def test_rows_that_are_not_there(
     trained: Run, capsys: pytest.CaptureFixture[str], options: list[str], match: str
 ) -> None:
     assert main(["show", str(trained.folder), "--training-row", *options]) == 2
-    assert match in capsys.readouterr().err
+    assert match in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_run_that_did_not_train_has_no_rows(debates: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,12 +169,40 @@ def test_a_run_that_did_not_train_has_no_rows(debates: Any, tmp_path: Path, caps
         phases: [{name: answer}]
     """)
     assert main(["show", str(tmp_path / "run-0"), "--training-row"]) == 2
-    assert "no such training" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "has no training rows" in told
+    assert "--learner" not in told
     with pytest.raises(InputError, match="has no adapters"):
         TrainingExport(Run(tmp_path / "run-0"), tmp_path / "out").write()
 
 
 # Export
+
+
+@pytest.mark.needs("pandas")
+def test_options_that_export_cannot_follow_are_refused(
+    debates: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    debates("""
+        task: {kind: arithmetic, limit: 1}
+        roles: {solver: {prompt: "{{ question }}"}}
+        agents: {solver: {}}
+        phases: [{name: answer}]
+    """)
+    folder, out = str(tmp_path / "run-0"), str(tmp_path / "out")
+    before = sorted(path.name for path in (tmp_path / "run-0").iterdir())
+    for options, match in (
+        (["--merged"], "--merged cannot be used"),
+        (["--iteration", "1"], "has no adapters"),
+        (["--base", "m.gguf"], "leave out --base"),
+    ):
+        assert main(["export", folder, "-o", out, *options]) == 2
+        assert match in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "out").exists()
+    for inside in (folder, f"{folder}/tables", f"{folder}/../run-0"):
+        assert main(["export", folder, "-o", inside]) == 2
+        assert "in the folder of the run" in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in (tmp_path / "run-0").iterdir()) == before
 
 
 def test_the_exported_society_says_what_the_trained_one_said(trained: Run, tmp_path: Path) -> None:

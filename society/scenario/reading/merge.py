@@ -121,10 +121,12 @@ def override(root: Node, setting: str, problems: list[Problem]) -> Node:
     place = Place(f"--set {path}")
     if not equals or not all(path.split(".")):
         raise UnreadableError(Place(f"--set {setting}"), "should be PATH=VALUE, for example phases.debate.rounds=3")
+    found: list[Problem] = []
     try:
-        value = compose(text, place.file, problems) if text.strip() else Node("", place, place)
+        value = compose(text, place.file, found) if text.strip() else Node("", place, place)
     except UnreadableError as error:
         raise UnreadableError(place, f"the value {show(text)} {error.problem.message}") from None
+    problems += [replace(problem, line=0, column=0) for problem in found]
     return _put(root, path.split("."), _rename(_move(value, place)), place, ())
 
 
