@@ -13,10 +13,17 @@ from society.core.types import Adapter, Item, Turn
 from society.runs.files import own_tree, read_json, read_questions
 from society.runs.folder import find_store
 from society.scenario.expand import expand
+from society.scenario.members import members, speakers
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.stored import open_stored, read_stored
 from society.store import Store
 from society.store.rows import AdapterRow, ExampleRow, ResultRow
+
+FEW_AGENTS = 300
+"""Number of agents up to which a stored scenario is not compared with the number of turns."""
+FORGED = "Society did not write it. If the run is your own, restore its folder from a copy."
+MOST_ITERATIONS = 1000
+"""Maximum number of iterations of any run."""
 
 
 def natural_order(text: str) -> tuple[tuple[str, int], ...]:
@@ -63,7 +70,9 @@ class Run:
 
         `where` is SQL over the columns of turns.
         """
-        society = expand(self.scenario)
+        scenario = self.scenario
+        self._require_agents(scenario)
+        society = expand(scenario)
         phases = {phase.name: i for i, phase in enumerate(society.phases)}
         agents = {name: i for i, name in enumerate(society.agents)}
         item = self._item_order()
@@ -72,25 +81,56 @@ class Run:
             i = turn.id
             agent = agents.get(i.agent.partition("/")[0])  # a helper's turn is named after its reader, too
             if i.phase not in phases or agent is None:
-                raise RunFolderError(
-                    f"The run in {self.folder} has a turn of {i.agent!r:.90} in the phase {i.phase!r:.90}, which its "
-                    "scenario does not have.",
-                    "Society did not write it. If the run is your own, restore its folder from a copy.",
-                )
+                raise self._foreign(f"a turn of {i.agent!r:.90} in the phase {i.phase!r:.90}")
+            if i.round > scenario.phases[phases[i.phase]].rounds:
+                raise self._foreign(f"a turn in round {i.round} of the phase {i.phase!r:.90}")
+            self._require_iteration(scenario, i.iteration)
             spoken = (phases[i.phase], i.round, agents.get(i.agent, -1), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
         with self._store() as store:
             return sorted(store.turns(where, values), key=place)
 
+    def _require_iteration(self, scenario: Scenario, iteration: int) -> None:
+        """Raise `RunFolderError` for an iteration that no run of this scenario has, however often it is resumed."""
+        if iteration > (0 if scenario.train is None else MOST_ITERATIONS):
+            raise self._foreign(f"the iteration {iteration}")
+
+    def _require_agents(self, scenario: Scenario) -> None:
+        """Raise `RunFolderError` for far more agents than turns: in an ended debate, every speaker has a turn.
+
+        The reader's time and memory grow with the agents. Only the scenario, and no turn, would have to be forged.
+        """
+        count = len(speakers(scenario, 0, members(scenario)))
+        if count <= FEW_AGENTS or scenario.phases[0].schedule == "moderated":
+            return
+        with self._store() as store:
+            ended = store.debates("evaluation") or store.debates("training")
+            turns = store.count("1")
+        if ended and turns < count:
+            raise RunFolderError(
+                f"The run in {self.folder} has {turns:,} turns, fewer than its scenario has agents: {count:,}.",
+                FORGED,
+            )
+
+    def _foreign(self, fault: str) -> RunFolderError:
+        """Return the error for rows that no run of the stored scenario writes."""
+        return RunFolderError(
+            f"The run in {self.folder} has {fault}, which its scenario does not have.",
+            FORGED,
+        )
+
     def results(self, where: str = "1", values: Sequence[object] = ()) -> list[ResultRow]:
         """Return how each debate ended, in the order of iteration, item (as in the task) and sample.
 
         `where` is SQL over the columns.
         """
-        item = self._item_order()
+        item, scenario = self._item_order(), self.scenario
         with self._store() as store:
-            return sorted(store.results(where, values), key=lambda row: (row.iteration, item(row.item), row.sample))
+            rows = list(store.results(where, values))
+        for row in rows:
+            self._require_iteration(scenario, row.iteration)
+        return sorted(rows, key=lambda row: (row.iteration, item(row.item), row.sample))
 
     def debates(self, split: str = "evaluation") -> list[tuple[int, str, int]]:
         """Return iteration, item and sample of each debate of a split that has ended, in the order of `results`."""

@@ -274,3 +274,25 @@ def test_reading_changes_nothing(sound: Path, tmp_path: Path) -> None:
     with pytest.raises(SocietyError), Store(path, read_only=True) as store:
         store.set_meta({"name": "value"})
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE turns SET round = 9007199254740991 WHERE rowid = 1", "a turn in round 9007199254740991"),
+        ("UPDATE turns SET iteration = 9007199254740991 WHERE rowid = 1", "the iteration 9007199254740991"),
+        ("UPDATE results SET iteration = 9007199254740991", "the iteration 9007199254740991"),
+        (
+            "UPDATE meta SET value = replace(value, '\"count\":3', '\"count\":90000') WHERE name = 'scenario'",
+            "fewer than its scenario has agents: 90,000",
+        ),
+    ],
+    ids=["round", "iteration of a turn", "iteration of a result", "agents"],
+)
+def test_rows_that_no_run_of_the_scenario_writes_are_refused(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], statement: str, says: str
+) -> None:
+    folder = change(sound, tmp_path, statement).folder
+    assert main(["report", str(folder), "-o", str(tmp_path / "r.html")]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "r.html").exists()
