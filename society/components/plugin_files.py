@@ -134,6 +134,8 @@ def is_from_file(cls: type) -> bool:
 
 
 def _read(path: Path) -> tuple[PluginFile, bytes]:
+    if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe or a device may have no end
+        raise InputError(f"The plugin file {path} is a pipe or a device.", "Name a Python file with --plugins FILE.py.")
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -153,15 +155,17 @@ def _execute(file: PluginFile, source: bytes) -> ModuleType:
     sys.modules[name] = module  # pydantic looks up the annotations of a class in the module
     try:
         exec(compile(source, str(file.path), "exec"), vars(module))
-    except Exception as error:
+    except BaseException as error:  # SystemExit included, which would end the command without an error
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise InputError(
             f"The plugin file {file.path} cannot be loaded: {_explain(error, file.path)}.", REMEDY
         ) from error
     return module
 
 
-def _explain(error: Exception, path: Path) -> str:
+def _explain(error: BaseException, path: Path) -> str:
     """Return the error on one line, with the last line of the file that ran."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {error.msg}"

@@ -73,7 +73,10 @@ def show(value: object) -> str:
     if isinstance(value, dict | list):
         empty = "" if value else "n empty"
         return f"a{empty} mapping" if isinstance(value, dict) else f"a{empty} list"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python converts
+        return "a number of thousands of digits"
     return text if len(text) <= SHOWN else text[: SHOWN - 5] + " ..." + text[-1]
 
 

@@ -6,6 +6,7 @@ Such nodes have no file and no line. Problems name their path alone, such as `ph
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import KeysView, Mapping, ValuesView
 from itertools import islice
 from pathlib import PurePath
@@ -17,6 +18,8 @@ from society.core.problems import Place, Problem, make_problem, show
 from society.scenario.reading.source import DEEPEST, MOST_NODES, Node, PathText, UnreadableError
 from society.scenario.reading.tree import Steps, write_path
 
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a pair of UTF-16, which UTF-8 cannot encode."""
 _NOWHERE = Place("")
 
 
@@ -59,7 +62,7 @@ class _Reader:
         return _node(self._scalar(value, steps))
 
     def _is_key(self, key: object, steps: Steps) -> bool:
-        if isinstance(key, str):
+        if isinstance(key, str) and not LONE_SURROGATE.search(key):
             return True
         self.found.append((steps, f"the key {show(key)} is not text"))
         return False
@@ -67,6 +70,9 @@ class _Reader:
     def _scalar(self, value: Any, steps: Steps) -> Any:
         if isinstance(value, PurePath):
             return PathText(value)
+        if isinstance(value, str) and LONE_SURROGATE.search(value):
+            self.found.append((steps, "the text has a lone surrogate, which no file can hold; remove it"))
+            return None
         if value is None or isinstance(value, bool | str):
             return value
         if isinstance(value, int) and -(2**63) <= value < 2**63:
