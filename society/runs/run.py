@@ -84,16 +84,16 @@ class Run:
                 raise self._foreign(f"a turn of {i.agent!r:.90} in the phase {i.phase!r:.90}")
             if i.round > scenario.phases[phases[i.phase]].rounds:
                 raise self._foreign(f"a turn in round {i.round} of the phase {i.phase!r:.90}")
-            self._require_iteration(scenario, i.iteration)
+            self._require_iteration(i.iteration)
             spoken = (phases[i.phase], i.round, agents.get(i.agent, -1), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
         with self._store() as store:
             return sorted(store.turns(where, values), key=place)
 
-    def _require_iteration(self, scenario: Scenario, iteration: int) -> None:
-        """Raise `RunFolderError` for an iteration that no run of this scenario has, however often it is resumed."""
-        if iteration > (0 if scenario.train is None else MOST_ITERATIONS):
+    def _require_iteration(self, iteration: int) -> None:
+        """Raise `RunFolderError` for an iteration that no run has, however often it is resumed."""
+        if iteration > MOST_ITERATIONS:
             raise self._foreign(f"the iteration {iteration}")
 
     def _require_agents(self, scenario: Scenario) -> None:
@@ -125,11 +125,11 @@ class Run:
 
         `where` is SQL over the columns.
         """
-        item, scenario = self._item_order(), self.scenario
+        item = self._item_order()
         with self._store() as store:
             rows = list(store.results(where, values))
         for row in rows:
-            self._require_iteration(scenario, row.iteration)
+            self._require_iteration(row.iteration)
         return sorted(rows, key=lambda row: (row.iteration, item(row.item), row.sample))
 
     def debates(self, split: str = "evaluation") -> list[tuple[int, str, int]]:

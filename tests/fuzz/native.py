@@ -382,7 +382,7 @@ def use(path: Path) -> None:
 
     config = LlamaCpp(model=str(path), slots=2, threads=1, context=48, cache_mb=1)
     config.memory(())
-    with fit._counting(config, path, check_gguf(path)) as count:
+    with fit.count_tokens(config) as count:
         count((ChatMessage("user", "hello the"),))
 
     async def talk(backend: Any) -> None:

@@ -64,6 +64,8 @@ OPTIONS: dict[str, Any] = {
     "chat_template": TEMPLATE.replace("<|end|>", "<|end|> <|end|>"),
     "batch": 2,
     "cache_tokens": 512,
+    "decoding": "static",
+    "host_memory": 1.0,
     "model": None,
 }
 """Another value of each option; that of `model` is the other model."""

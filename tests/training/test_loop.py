@@ -276,7 +276,7 @@ def test_nothing_to_learn_from(colours: Callable[..., Scenario], tmp_path: Path)
     empty = [row for row in kept.adapters() if row.hash is None]
     assert empty
     assert all(row.left_out for row in empty)
-    with pytest.raises(InputError, match="nothing to learn from"):
+    with pytest.raises(InputError, match="no training rows"):
         run(colours(*veto, "train.on_empty=stop"), tmp_path / "stop")
 
 

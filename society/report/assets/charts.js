@@ -240,7 +240,7 @@ function linesOf(series, x, y) {
   const bars = series.interval === "bar" ? series.points.filter((point) => isKnown(point.low)) : [];
   const corners = series.line === "none" ? [] : cornersOf(series.line, places);
   return [
-    ...corners.slice(1).map((place, i) => [...corners[i], ...place]),
+    ...corners.slice(1).map((place, i) => corners[i].concat(place)),
     ...bars.map((point) => [x(point.x), y(point.low), x(point.x), y(point.high)]),
   ];
 }
