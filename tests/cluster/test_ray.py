@@ -94,11 +94,16 @@ class Disaster(Watcher):
             self.act()
 
 
-def kill_workers(name: str = "Replica", most: int = 100) -> None:
-    """Kill the cluster's workers that run this function or class."""
-    workers = [pid for pid, line in descendants(os.getpid()).items() if line.startswith(f"ray::{name}")]
+def find_workers(name: str) -> list[int]:
+    """Return the process ids of the cluster's workers that run this function or class."""
+    return [pid for pid, line in descendants(os.getpid()).items() if line.startswith(f"ray::{name}")]
+
+
+def kill_workers() -> None:
+    """Kill the cluster's workers that hold a model."""
+    workers = find_workers("Replica")
     assert workers
-    for pid in workers[:most]:
+    for pid in workers:
         os.kill(pid, signal.SIGKILL)
 
 
@@ -220,7 +225,7 @@ phases: [{{name: propose}}]
 train:
   questions: 6
   learners: {{painters: {{phases: [propose], select: all}}}}
-  settings: {{rank: 4, batch_size: 2, accumulation: 2, epochs: 2, learning_rate: 0.01, precision: float32}}
+  settings: {{rank: 4, batch_size: 2, accumulation: 2, epochs: 60, learning_rate: 0.0005, precision: float32}}
 """
 
 
@@ -238,16 +243,18 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "colours.yaml"
 
 
-class KillAt(Watcher):
-    """Kills a finetuning once, in its second step."""
+class KillOnce(Watcher):
+    """Kills a finetuning once, at the first step whose worker has not ended when the step is reported."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int]] = []
+        self.killed = False
 
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         self.steps.append((agent, step))
-        if len(self.steps) == 2:
-            kill_workers("finetune", 1)
+        if not self.killed and (workers := find_workers("finetune")):
+            os.kill(workers[0], signal.SIGKILL)
+            self.killed = True
 
 
 @pytest.mark.slow
@@ -257,7 +264,7 @@ def test_finetunings_as_tasks_one_of_them_killed(colours, tmp_path):
 
     with one_thread():
         here = run(load_scenario(colours), tmp_path / "here")
-    watcher = KillAt()
+    watcher = KillOnce()
     small = "executor={kind: ray, address: auto, generate: {cpus: 1}, train: {cpus: 1}, trainings: 2}"
     there = run(load_scenario(colours, [small]), tmp_path / "there", watcher=watcher)
     assert (
@@ -267,6 +274,7 @@ def test_finetunings_as_tasks_one_of_them_killed(colours, tmp_path):
         assert a.losses == pytest.approx(b.losses, abs=1e-4)
         assert a.base == b.base
         assert (there.folder / a.path / "adapter_config.json").exists()
+    assert watcher.killed
     assert len(watcher.steps) > sum(len(row.losses) for row in there.adapters())  # one started again
     spoken = {turn.adapter for turn in there.turns() if turn.id.iteration == 1}
     assert spoken == {row.hash for row in there.adapters()}
