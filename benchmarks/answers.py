@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def tasks(data: Path) -> dict[str, Jsonl]:
-    """Each data set as a scenario would name it."""
+    """Return the task of each data set, as a scenario defines it."""
     numeric = {"equal": "numeric"}
 
     def task(path: str, **fields: object) -> Jsonl:

@@ -79,7 +79,7 @@ def run(bench: Bench) -> int:
 
 
 def say(bench: Bench, what: str) -> None:
-    """One line about it, for people."""
+    """Print one line of progress."""
     print(f"bench: {bench.script}: {what}", file=sys.stderr, flush=True)
 
 

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs" / "vote"
 RESULT = Path(__file__).parent / "results" / "debate_or_vote.md"
 MODELS = {"six_capitals": "SmolLM2-135M-Instruct, capitals", "six_arithmetic": "the lab model, arithmetic"}
-"""What the scenarios in scenarios/lab have speak, and about what."""
+"""Backends and tasks that replace those of the scenarios in scenarios/lab."""
 NOTES = {
     "six_arithmetic": " The model was pretrained on debates of three: agents that read more than two others read what "
     "it never saw."
@@ -57,7 +57,7 @@ Row = tuple[Proportion, BudgetVerdict]
 
 
 def compare(scenario: str, changes: list[str]) -> dict[str, Row]:
-    """By topology: the debates' accuracy, and how they do against voting. Generates what is missing."""
+    """Return the accuracy of the debates and their comparison with voting, by topology. Missing runs are generated."""
     path, out, changes = ROOT / "scenarios" / "lab" / f"{scenario}.yaml", RUNS / scenario, [f"seed={SEED}", *changes]
     alone = [f"agents.debater.count={POOL}", "phases.debate.rounds=1", "phases.debate.topology=none"]
     pool = run(load_scenario(path, [*changes, *alone]), out / "alone", resume=(out / "alone").exists())
@@ -73,7 +73,7 @@ def compare(scenario: str, changes: list[str]) -> dict[str, Row]:
 
 
 def table(found: Mapping[str, Row]) -> list[str]:
-    """One line for each topology, the best difference first."""
+    """Return one line per topology, the best difference first."""
     differences = {topology: verdict.difference for topology, (_, verdict) in found.items()}
     assert all(differences.values()), "the pool is too small"
     adjusted = dict(zip(found, holm([d.p for d in differences.values() if d]), strict=True))

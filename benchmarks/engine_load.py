@@ -128,7 +128,7 @@ def stored(path: Path) -> int:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """One run in this process."""
+    """Return the measurements of one run in this process."""
     from society.scenario import load_scenario
     from society.session import run_async
     from tests.simulation.virtual_time import run_in_virtual_time
@@ -156,8 +156,10 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def verdict(case: Case, rows: list[Row]) -> dict[str, bool]:
-    """Whether each promise holds, by the bounds above; the first tenth is warming up. A debate is a task and has one
-    for each of its agents while they speak; the run itself is one more."""
+    """Return whether each promise holds within the bounds above. The first tenth of the run is left out.
+
+    A debate has one task and one for each agent that speaks. The run has one more.
+    """
     second, middle, last = rows[1], rows[4], rows[-1]
     halves = (
         (middle["store"] - rows[0]["store"]) / (middle["turns"] - rows[0]["turns"]),
@@ -172,7 +174,7 @@ def verdict(case: Case, rows: list[Row]) -> dict[str, bool]:
 
 
 def section(case: Case, found: dict[str, Any]) -> list[str]:
-    """One load, in Markdown."""
+    """Return the results of one load in Markdown."""
     rows = found["rows"]
     hours = f" {found['virtual'] / 3600:.1f} hours passed for the run." if case.delay else ""
     kept = ", ".join(f"{name}: {'yes' if holds else 'NO'}" for name, holds in verdict(case, rows).items())

@@ -203,7 +203,7 @@ Found = dict[tuple[str, int], list[Spent]]
 
 
 def collect(peers: str, repetitions: int) -> Found:
-    """Every way at every size, this often."""
+    """Return the measurements of every program at every size, with `repetitions` of each."""
     found: Found = {}
     for repetition in range(repetitions):
         for agents in SIZES:
@@ -224,7 +224,7 @@ def versions(peers: str) -> str:
 
 
 def divide(theirs: Spent, mine: Spent) -> Spent:
-    """How many times ours theirs is."""
+    """Return the ratio of their cost to ours."""
     return theirs[0] / mine[0], theirs[1] / mine[1]
 
 

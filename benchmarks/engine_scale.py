@@ -46,7 +46,7 @@ Row = dict[str, float]
 
 
 def measure(agents: int, questions: int) -> Row:
-    """One run in this process: seconds of each part, of processor time in the engine, and memory in MiB."""
+    """Return the seconds of each part, the engine's processor time and the memory in MiB of one run in this process."""
     from society.metrics.summary import summarize
     from society.runs.records import load_records
     from society.scenario import load_scenario
@@ -88,7 +88,7 @@ def peak() -> float:
 
 
 def collect(repetitions: int) -> dict[tuple[int, int], list[Row]]:
-    """Every size measured this often, each time in a new process."""
+    """Return the repeated measurements of every size, each in a new process."""
     rows: dict[tuple[int, int], list[Row]] = {size: [] for size in SIZES}
     for repetition in range(repetitions):
         for agents, questions in SIZES:
@@ -113,7 +113,7 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
 
 
 def table(rows: dict[tuple[int, int], list[Row]]) -> list[str]:
-    """One line a size, medians."""
+    """Return one line of medians per size."""
     lines = [
         "| agents | questions | turns | seconds | microseconds a turn | of processor time | peak MiB | of these before "
         "the run | store MiB | load, s | read back and sum up, s | peak MiB after that |",
@@ -137,7 +137,7 @@ def turn_time(rows: Sequence[Row]) -> float:
 
 
 def growth(rows: dict[tuple[int, int], list[Row]]) -> dict[str, tuple[list[int], list[float], float]]:
-    """Of time and of memory over what was there before: sizes, values and exponent, from 100 to 10,000 agents."""
+    """Return sizes, values and exponent of the time and of the additional memory, from 100 to 10,000 agents."""
     sizes = [agents for agents, questions in SIZES if questions == 1]
     values = {
         "processor time, s": [median(rows[n, 1], lambda r: r["processor"]) for n in sizes],

@@ -46,7 +46,7 @@ async def train_some(backend: Any, folder: Path) -> list[str]:
 
 @contextmanager
 def apart(model: weights.Weights, stacked: bool = False) -> Iterator[None]:
-    """Within, PEFT computes adapters, one after another, unless they are to be stacked."""
+    """Let PEFT compute adapters, one after another, within this context, unless they are to be stacked."""
     ours = weights.can_stack
     if not stacked:
         model._unstack()
@@ -64,7 +64,7 @@ async def measure_peft(backend: Any, requests: list[GenerateRequest]) -> float:
 
 
 async def compare(dtype: str) -> tuple[str, float]:
-    """One row of the table, and its ratio."""
+    """Return one row of the table, and its ratio."""
     found: dict[str, list[float]] = {"bare": [], "peft": [], "ours": []}
     bare = make_requests()
     config = HuggingFace.model_validate({"dtype": dtype})

@@ -1,11 +1,11 @@
-"""What decoding with the hf backend takes of what the memory can give: tokens/s, with and without adapters.
+"""Share of the memory bandwidth that decoding with the hf backend uses, and tokens/s, with and without adapters.
 
     python benchmarks/hf_bandwidth.py [--model M] [--dtype bfloat16] [--batches 1 24 48] [--tokens 32]
 
-On a GPU where torch sees one, else on the CPU. A step reads all weights, the adapters in use and every sequence's keys
-and values; these bytes a second, over what a copy of a large tensor reads and writes a second there, are the share of
-bandwidth. The rest of a step is arithmetic (much of it on a CPU, where large batches are bound by that instead),
-drawing tokens, and Python. Three interleaved repetitions; prompts are not counted.
+It runs on a GPU if torch finds one, else on the CPU. A step reads all weights, the adapters in use, and the keys and
+values of every sequence. The share of bandwidth is these bytes per second divided by the bytes per second that a copy
+of a large tensor reads and writes. The rest of a step is arithmetic, sampling and Python; on a CPU, arithmetic limits
+large batches. There are three interleaved repetitions. Prompts are not counted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ async def make_adapters(backend: Any, folder: Path) -> list[str]:
 
 
 def make_requests(count: int, tokens: int, adapters: list[str | None]) -> list[GenerateRequest]:
-    """So many sequences that reach the limit, each with the next adapter."""
+    """Return `count` sequences that reach the limit, with the adapters in turn."""
     sampling = Sampling(0.8, max_tokens=tokens)
     return [
         GenerateRequest(
@@ -108,7 +108,7 @@ def make_requests(count: int, tokens: int, adapters: list[str | None]) -> list[G
 
 
 async def measure(options: argparse.Namespace) -> tuple[dict[tuple[int, str], list[Meter]], float, str]:
-    """Every batch size with and without adapters; bytes a second of a copy; the device."""
+    """Return the meters by batch size and adapters, the bytes per second of a copy, and the device."""
     config = HuggingFace(
         model=options.model,
         dtype=options.dtype,

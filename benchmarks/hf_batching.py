@@ -59,7 +59,7 @@ def measure_single(model: Any, chat: Any, requests: list[GenerateRequest]) -> fl
 
 
 async def compare(dtype: str) -> tuple[str, float]:
-    """One row of the table, and its ratio."""
+    """Return one row of the table, and its ratio."""
     config = HuggingFace.model_validate({"dtype": dtype})
     requests = make_requests()
     single, batched = [], []

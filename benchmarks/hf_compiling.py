@@ -49,7 +49,7 @@ def prepare(name: str, folder: Path) -> tuple[HuggingFace, list[Example]]:
 
 
 def compare(name: str) -> tuple[str, float]:
-    """One row of the table, and its ratio."""
+    """Return one row of the table, and its ratio."""
     with tempfile.TemporaryDirectory() as scratch:
         config, examples = prepare(name, Path(scratch, "model"))
         found = asyncio.run(train_in_turn(config, examples, STEPS[name], Path(scratch)))

@@ -1,11 +1,11 @@
-"""Where the time of a finetuning goes on a CPU, and what the choice of attention is worth there.
+"""Profile of a finetuning on a CPU, and the speed of eager attention compared with SDPA.
 
     python benchmarks/hf_profile.py
 
-Two loads, one thread each: LoRA on the model of 135 million parameters with the rows of `hf_training.py`, and full
-finetuning of a model as small as the lab's (random weights: the arithmetic is the same). Both compute in bfloat16.
-Each is trained with torch's fused attention and with what the trainer takes for short rows, three interleaved
-repetitions; then once more under torch's profiler.
+There are two workloads with one thread each: LoRA on the model of 135 million parameters with the rows of
+`hf_training.py`, and full finetuning of a model of the size of the lab's, with random weights. Both compute in
+bfloat16. Each is trained with SDPA and with the trainer's choice for short rows, in three interleaved repetitions, and
+once more under torch's profiler.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def small_model(folder: Path) -> Path:
 
 
 def attention(fused: bool) -> AbstractContextManager[None]:
-    """Within, trainings use torch's fused attention whatever their rows' length, or what they usually would."""
+    """Let trainings use SDPA for rows of any length within this context, or else the trainer's own choice."""
     from backends.hf import attention as module
 
     return _Replaced(module, "SHORT", 0) if fused else nullcontext()

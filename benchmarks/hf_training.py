@@ -165,7 +165,7 @@ async def train_several(adapters: int) -> int:
 
 
 def compare_memory() -> str:
-    """Each in a process of its own: peak memory never goes down."""
+    """Return the peak memory of each case, measured in a process of its own because a peak never decreases."""
     command = [sys.executable, __file__, "peak"]
     one, four = (
         statistics.median(

@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[list[str], float | None]] = {
     "society check, one scenario": (["-m", "society", "check", "scenarios/debate.yaml"], 600),
     "society check, one that trains": (["-m", "society", "check", "scenarios/paper/laptop.yaml"], 600),
 }
-"""What is started, and the most milliseconds that are claimed."""
+"""Commands that are started, with the maximum of milliseconds that is claimed."""
 
 
 def measure(arguments: list[str]) -> tuple[float, float]:

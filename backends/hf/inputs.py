@@ -31,7 +31,7 @@ class Slot:
 
     @property
     def finished(self) -> bool:
-        """Whether the row needs no more steps, as far as is known before its last token is read."""
+        """Return whether the row needs no more steps, as far as is known before its last token is read."""
         return self.row.ended or self.drawn >= self.row.longest - len(self.row.prompt)
 
 

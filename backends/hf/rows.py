@@ -44,7 +44,7 @@ class Row:
 
     @property
     def ended(self) -> bool:
-        """Whether the row needs no more tokens: it is finished or cancelled."""
+        """Return whether the row needs no more tokens: it is finished or cancelled."""
         return self.finish is not None or self.cancelled
 
     def uniform(self, first: int, count: int) -> torch.Tensor:

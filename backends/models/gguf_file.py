@@ -71,12 +71,12 @@ class GGUFInfo:
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether the file has a chat template."""
+        """Return whether the file has a chat template."""
         return bool(self.chat_template)
 
     @property
     def is_adapter(self) -> bool:
-        """Whether the file is an adapter for a base model instead of a model."""
+        """Return whether the file is an adapter for a base model instead of a model."""
         return self.metadata.get("general.type") == "adapter"
 
     def number(self, name: str) -> int:

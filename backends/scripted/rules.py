@@ -163,7 +163,7 @@ class Rule(Component):
 
     @property
     def always_answers(self) -> bool:
-        """Whether the rule applies to every request and always has a reply."""
+        """Return whether the rule applies to every request and always has a reply."""
         if self.when is not None or self.system is not None or self.calculate is not None:
             return False
         return self.fail is None or (self.fail.rate == 1 and self.fail.times is None)

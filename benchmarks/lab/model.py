@@ -34,7 +34,7 @@ from society.core.types import Example
 from society.scenario import load_scenario
 
 HERE = Path("build") / "lab"
-"""Where the scenarios of the lab look for the model, from the folder of the project; others have folders in it."""
+"""Folder of the lab's model, relative to the project. Other models of the lab have folders inside it."""
 SAMPLE = 50
 """Questions whose debates stand for all text when it is hashed, and give the tokenizer its words."""
 
@@ -62,7 +62,7 @@ class Recipe:
     seed: int = 1000
 
     def scaled(self, share: float) -> dict[str, int]:
-        """Each scenario of the teacher's debates and its number of questions."""
+        """Return the number of questions of each scenario of the teacher's debates."""
         parts = {"without_debate": self.alone, "multiagent": self.debated, "with_summary": self.summarised}
         return {name: max(1, round(share * count)) for name, count in parts.items()}
 
@@ -178,7 +178,7 @@ async def pretrain(recipe: Recipe, heard: Sequence[Example], blank: Path, out: P
 
 
 def tell(step: int, steps: int, loss: float, tokens: int) -> None:
-    """One line for every hundred steps."""
+    """Print one line per hundred steps."""
     if step % 100 == 0 or step == steps:
         print(f"{time.strftime('%X')} step {step} of {steps}, loss {loss:.3f}", file=sys.stderr, flush=True)
 

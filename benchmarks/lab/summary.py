@@ -1,8 +1,8 @@
-"""What is kept of a run of the experiment: one JSON file, from which tables and figures are made on any machine.
+"""Summary of a run of the experiment: one JSON file, from which tables and figures are made on any machine.
 
-Per iteration: labels, tokens, seconds; where it was evaluated, accuracy with its interval, right or wrong for every
-held-out question, first-round accuracy, diversity of texts; of some iterations, what models make of the responses. With
-it the hashes of scenario and model, versions, and the processor.
+Each iteration has its labels, tokens and seconds. An evaluated iteration also has accuracy with its interval, the
+verdict for every held-out question, first-round accuracy and diversity of texts; some have measures by models. The file
+also holds hashes of scenario and model, versions, and the processor.
 """
 
 from __future__ import annotations
@@ -76,8 +76,10 @@ def processor() -> str:
 
 
 def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One mapping for each iteration up to the last that is evaluated in whole; what models said of it is taken over
-    from the summary before."""
+    """Return one mapping per iteration, up to the last one that is evaluated completely.
+
+    Measures by models are copied from the earlier summary.
+    """
     questions = run.scenario.task.limit or 0
     records = {i: group for i, group in by_iteration(load_records(run)).items() if len(group) == questions}
     scores = {score.iteration: score for score in run_iterations(run)}
@@ -99,7 +101,7 @@ def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> lis
 
 
 def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
-    """How often a vote of the first answers would have been right: what the debate is worth."""
+    """Return the accuracy of a vote over the first answers, with which the debate is compared."""
     same = sameness(society)
     return share_right(records, lambda record: [vote_is_right(society, record, record.first(society.voters), same)])
 

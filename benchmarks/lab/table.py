@@ -20,7 +20,7 @@ from society.metrics.proportion import Proportion, proportion
 PAGE = ROOT / "docs" / "results.md"
 START, END = "<!-- results -->", "<!-- end of results -->"
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
-"""By arm and seed."""
+"""Summaries by arm and seed."""
 
 
 def collect(suite: Suite) -> dict[str, dict[int, dict[str, Any]]]:
@@ -41,7 +41,7 @@ def at(seeds: Mapping[int, dict[str, Any]], iteration: int) -> list[dict[str, An
 
 
 def pooled(found: Iterable[Mapping[str, Any]], what: str = "accuracy") -> Proportion:
-    """One share over all seeds, with the interval of their questions (Wilson 1927)."""
+    """Return one share over all seeds, with the interval of their questions (Wilson 1927)."""
     shares = [one[what] for one in found]
     return proportion(sum(s["successes"] for s in shares), sum(s["n"] for s in shares))
 
@@ -166,12 +166,12 @@ def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 RULES = ("agrees", "stayed right", "corrected")
-"""Of the selectors: generators' rows (all rows, where an arm has no critics), and the two kinds of critics' rows."""
+"""Selectors of the generators' rows (of all rows, if an arm has no critics) and of both kinds of critics' rows."""
 
 
 def rows_table(summaries: Summaries) -> str:
-    """How often what is learned is right, by rule: over seeds, in the last iteration before each look; beside it the
-    labels of that iteration."""
+    """Return a table of the share of right training rows by selector, over seeds, in the last iteration before each
+    evaluation, and of the labels of that iteration."""
     rows = []
     for arm, seeds in summaries.items():
         for iteration in (look - 1 for look in ARMS[arm].shown if look):
@@ -240,7 +240,7 @@ def draw(suite: Suite, summaries: Summaries, out: Path) -> None:
 
 
 def scores(seeds: Mapping[int, dict[str, Any]]) -> list[IterationScore]:
-    """One score for each iteration, over the seeds that have come furthest: the same ones all along."""
+    """Return one score per iteration, always over the same seeds: those with the most iterations."""
     last = max(map(reach, seeds.values()))
     furthest = {seed: summary for seed, summary in seeds.items() if reach(summary) == last}
     return [_score(i, at(furthest, i)) for i in range(last + 1)]

@@ -75,7 +75,7 @@ def _digest(trained: Path) -> str:
 
 
 def _bound(bind: Mapping[str, Binding], adapters: bool) -> dict[str, Binding]:
-    """Each agent's adapter as PEFT's folder, which lies beside the GGUF; or none."""
+    """Return the binding of each agent to its PEFT folder, which is beside the GGUF file, or to no adapter."""
     return {
         agent: bound.model_copy(
             update={"adapter": bound.adapter.with_suffix("") if adapters and bound.adapter else None}
@@ -90,7 +90,7 @@ def outcomes(records: Sequence[DebateRecord]) -> dict[str, list[float]]:
 
 
 def table(found: Mapping[str, Mapping[int, list[DebateRecord]]]) -> list[str]:
-    """One line for each arm: accuracy, and what it is ahead of the untrained society, seed by seed."""
+    """Return one line per arm: its accuracy, and its lead over the untrained society for each seed."""
     lines = [
         "| society | seeds | right | ahead of the untrained one, points | p | exact McNemar by seed |",
         "|---|---|---|---|---|---|",

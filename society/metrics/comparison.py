@@ -55,7 +55,7 @@ class RunScore:
 
     @property
     def finished(self) -> bool:
-        """Whether all planned debates are finished."""
+        """Return whether all planned debates are finished."""
         return self.expected is None or self.debates >= self.expected
 
 

@@ -62,7 +62,7 @@ class ComputeMatch:
 
     @property
     def matched(self) -> bool:
-        """Whether the two runs are compute-matched."""
+        """Return whether the two runs are compute-matched."""
         return self.known and not self.apart
 
 

@@ -37,7 +37,7 @@ class Matching:
 
     @property
     def most(self) -> bool:
-        """Whether most replies cannot be matched."""
+        """Return whether most replies cannot be matched."""
         return 2 * self.unmatched > self.replies
 
     def describe(self) -> str:

@@ -106,7 +106,7 @@ class Footprint:
 
     @property
     def fits(self) -> bool:
-        """Whether the total is below 90 % of the GPU memory. The rest is a reserve for other memory."""
+        """Return whether the total is below 90 % of the GPU memory. The rest is a reserve for other memory."""
         return self.total < 0.9 * HBM
 
 

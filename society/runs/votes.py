@@ -28,7 +28,7 @@ class Support:
 
     @property
     def lone(self) -> bool:
-        """Whether one of several voters alone stands behind the decision."""
+        """Return whether one of several voters alone stands behind the decision."""
         return self.backers == 1 < self.voters
 
 

@@ -34,7 +34,7 @@ class DebateResult:
 
     @property
     def correct(self) -> bool:
-        """Whether the society's answer is right. No decision counts as wrong."""
+        """Return whether the society's answer is right. No decision counts as wrong."""
         return self.decision.answer is not None and self.verdicts.get(self.decision.answer, False)
 
 

@@ -121,7 +121,7 @@ class Task(Component, ABC):
 
     @property
     def lists_answers(self) -> bool:
-        """Whether the questions of this task have lists of possible answers."""
+        """Return whether the questions of this task have lists of possible answers."""
         return type(self).candidates is not Task.candidates
 
     def idle(self, facts: TaskFacts) -> Reasons:

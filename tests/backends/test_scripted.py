@@ -39,7 +39,7 @@ def ask_many(
     choices: tuple[str, ...] = (),
     **sampling: Any,
 ) -> list[GenerateOutput]:
-    """One answer for each seed to a chat of these user messages."""
+    """Return one answer per seed to a chat of these user messages."""
     chat = (
         *([ChatMessage("system", system)] if system else []),
         *(ChatMessage("user", text) for text in texts),

@@ -151,7 +151,7 @@ def test_check_reports_every_file(path: str, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_check_counts_scenarios_and_not_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a scenario extends is no scenario of its own, and its problems are listed once."""
+    """An extended file is not a scenario of its own, and its problems are listed once."""
     (tmp_path / "base.yaml").write_text("version: 2\nname: base\n")
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text(f"extends: base.yaml\nname: {name}\nsead: 3\n")

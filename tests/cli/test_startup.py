@@ -1,4 +1,4 @@
-"""What a command imports decides how soon it answers; `benchmarks/startup.py` has the seconds."""
+"""Commands import no heavy library that they do not use; `benchmarks/startup.py` measures the seconds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HEAVY = {
 }
 """Nothing of these belongs into a command that neither runs nor reports anything."""
 LANGUAGE = {"jinja2", "networkx", "pydantic", "yaml"}
-"""What reading a scenario and building its graphs takes."""
+"""Libraries that reading a scenario and building its graphs needs."""
 LISTED = """
 import json, sys
 from society.cli import main

@@ -374,7 +374,7 @@ def _rename(files: dict[str, _File], old: str, new: str) -> None:
 
 
 def _keep(files: dict[str, _File], folder: str, names: list[str]) -> None:
-    """Forget the files of a folder that have other names now."""
+    """Remove the entries of a folder's files that have other names now."""
     inside = len(folder) + 1
     for path in [path for path in files if path.startswith(f"{folder}/") and path[inside:].count("/") == 0]:
         if path[inside:] not in names:

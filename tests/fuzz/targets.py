@@ -1,4 +1,4 @@
-"""What must hold of any bytes: each target takes them and fails by raising."""
+"""Properties that hold for any bytes: each target takes bytes and raises if a property fails."""
 
 from __future__ import annotations
 

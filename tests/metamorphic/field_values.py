@@ -50,7 +50,7 @@ TRAINED: Spec = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a component stands in a scenario."""
+    """The place of a component in a scenario."""
 
     spec: Spec
     path: tuple[str | int, ...]
@@ -238,7 +238,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Drop": (_controller("drop", p=0.3),),
     "Prune": (_controller("prune", ranker="bob", keep=2),),
 }
-"""By the name of a model, where it stands in scenarios."""
+"""Places of a model in scenarios, by its name."""
 
 
 def _other_rule(**rule: Any) -> Any:

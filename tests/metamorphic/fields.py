@@ -36,7 +36,7 @@ class Setting:
 
 
 def find_models() -> dict[str, type[BaseModel]]:
-    """Every model that a scenario may hold, by its name: built-in kinds, and all that fields are made of."""
+    """Return every model of a scenario by name: built-in kinds, and the models of fields."""
     found: dict[str, type[BaseModel]] = {}
     _collect(Scenario, found)
     for noun in NOUNS:
@@ -47,7 +47,7 @@ def find_models() -> dict[str, type[BaseModel]]:
 
 
 def _is_base(cls: type[BaseModel]) -> bool:
-    """Whether the model is the base of a noun: its fields are looked at in each of its kinds."""
+    """Return whether the model is the base of a noun: its fields are looked at in each of its kinds."""
     return bool(getattr(cls, "__abstractmethods__", None))
 
 
@@ -68,7 +68,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def find_fields() -> list[tuple[type[BaseModel], str]]:
-    """Every field that has more than one value."""
+    """Return every field that has more than one value."""
     return [
         (cls, name)
         for cls in find_models().values()
@@ -78,7 +78,7 @@ def find_fields() -> list[tuple[type[BaseModel], str]]:
 
 
 def settings() -> Iterator[Setting]:
-    """Every field with each of its other values; a field without one is left out."""
+    """Yield every field with each of its other values. A field without one is left out."""
     seen: set[str] = set()
     for cls, name in find_fields():
         owner = f"{_owner(cls, name)}.{name}"
@@ -95,7 +95,7 @@ def _owner(cls: type[BaseModel], name: str) -> str:
 
 
 def is_tuning(cls: type[BaseModel], name: str) -> bool:
-    """Whether the field is marked as one that changes speed or memory, but no text."""
+    """Return whether the field is marked as one that changes speed or memory, but no text."""
     extra = cls.model_fields[name].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("tuning"))
 

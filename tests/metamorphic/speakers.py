@@ -68,7 +68,7 @@ def _letters(digest: bytes) -> str:
 
 @contextmanager
 def speaking(manner: Manner) -> Iterator[None]:
-    """Within, scripted backends speak in this manner."""
+    """Let scripted backends reply in this manner within this context."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scripted, "open", lambda config: Speaker(config, manner))
         yield

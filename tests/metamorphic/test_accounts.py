@@ -1,4 +1,4 @@
-"""What is computed of a run does not depend on when, how often, or in which order it is looked at."""
+"""Results computed from a run do not depend on when, how often, or in which order they are computed."""
 
 from __future__ import annotations
 

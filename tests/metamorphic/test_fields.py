@@ -40,14 +40,14 @@ def test_no_value_is_for_a_field_that_is_gone() -> None:
 
 
 def is_scripted(spec: Spec) -> bool:
-    """Whether the scenario can be run here without a model."""
+    """Return whether the scenario can be run here without a model."""
     local = spec.get("executor", {"kind": "local"})["kind"] == "local"
     scripted = all(backend["kind"] == "scripted" for backend in spec["backends"].values())
     return local and scripted and "train" not in spec and spec["task"]["kind"] != "reasoning_gym"
 
 
 PLAYED = [setting for setting in SETTINGS if is_scripted(setting.changed) and not setting.repeated]
-"""What is run with either value; of the others the fingerprint alone is looked at."""
+"""Fields that are run with either value. For the others, only the fingerprint is compared."""
 
 
 def name_of(setting: Setting) -> str:
@@ -90,7 +90,7 @@ def test_a_run_with_another_value_is_resumed_or_refused_and_reused_rightly(setti
 
 
 def has_a_say(setting: Setting, folder: Path) -> bool:
-    """Whether the field's value makes a difference with one of a few other seeds."""
+    """Return whether the field's value makes a difference with one of a few other seeds."""
     for seed in range(1, 12):
         base, changed = ({**spec, "seed": seed} for spec in (setting.base, setting.changed))
         one = play(load(base, folder), folder / f"one-{seed}")

@@ -28,7 +28,7 @@ from tests.metamorphic.worlds import worlds
 
 @dataclass(frozen=True)
 class Mishap:
-    """What befalls a run: it is killed or interrupted after so many turns, or some kinds of requests fail."""
+    """Faults of a run: it is killed or interrupted after a number of turns, or some kinds of requests fail."""
 
     kill: int = 0
     interrupt: int = 0
@@ -36,7 +36,7 @@ class Mishap:
 
 
 def mishaps() -> st.SearchStrategy[list[Mishap]]:
-    """One to three, one after the other."""
+    """Return a strategy for one to three faults in sequence."""
     turns = st.integers(1, 30)
     broken = st.frozensets(st.integers(0, KINDS - 1), min_size=1, max_size=KINDS // 2)
     one = st.one_of(st.builds(Mishap, kill=turns), st.builds(Mishap, interrupt=turns), st.builds(Mishap, broken=broken))
@@ -98,7 +98,7 @@ def test_whatever_befell_a_run_it_ends_as_one_that_nothing_happened_to(
 def test_turns_of_a_course_that_a_debate_did_not_take_are_gone(
     spec: Spec, broken: frozenset[int], stop: list[object]
 ) -> None:
-    """Where failed turns are made up for, a debate may end earlier than it did without them."""
+    """If failed turns are repeated, a debate may end earlier than it did without them."""
     usual = {"rounds": 3, "topology": "complete", "schedule": "simultaneous", "stop": stop}
     phases = [{"name": phase["name"], **usual} for phase in spec["phases"]]
     backends = {key: {"kind": "scripted", "rules": [{"choose": ["3", "It is 3.", "7"]}]} for key in spec["backends"]}

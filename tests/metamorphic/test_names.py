@@ -1,7 +1,7 @@
-"""What agents are called and where they are listed changes no more than it should.
+"""Names and order of agents change results only where they should.
 
-Seeds derive from names, so a renamed agent draws otherwise. Where replies do not depend on the seed, renaming agents
-renames results. Where nothing depends on the order of agents, listing them otherwise changes nothing.
+Seeds derive from names, so a renamed agent draws other tokens. If replies do not depend on the seed, renaming agents
+only renames results. If nothing depends on the order of agents, another order changes nothing.
 """
 
 from __future__ import annotations

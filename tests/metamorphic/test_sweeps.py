@@ -47,12 +47,12 @@ AXES: dict[str, list[Any]] = {
     "decision": ["majority", "weighted", "unanimity", {"kind": "judge", "agent": "ann"}, "trajectory"],
     "backends.one.rules": [[{"choose": REPLIES[:3]}], [{"choose": REPLIES[3:]}], [{"say": "3"}]],
 }
-"""What is varied, and its values."""
+"""Keys that are varied, and their values."""
 
 
 @st.composite
 def grids(draw: st.DrawFn) -> list[str]:
-    """One or two entries of `--vary`, their values in any order."""
+    """Return one or two entries of `--vary`, with their values in any order."""
     keys = draw(st.lists(st.sampled_from(list(AXES)), min_size=1, max_size=2, unique=True))
     if any(b.startswith(a + ".") or a.startswith(b + ".") for a, b in combinations(keys, 2)):
         keys = keys[:1]

@@ -64,7 +64,7 @@ def spoken(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def failing(broken: frozenset[int]) -> Iterator[None]:
-    """Within, requests of these kinds fail on transformers' backends."""
+    """Let requests of these kinds fail on transformers' backends within this context."""
     from backends.hf.backend import HuggingFaceBackend
 
     generate: Callable[..., Any] = HuggingFaceBackend.generate

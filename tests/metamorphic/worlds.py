@@ -97,7 +97,7 @@ def topologies(speakers: int, forward: bool) -> st.SearchStrategy[Any]:
 
 @st.composite
 def phases(draw: st.DrawFn, name: str, names: list[str], controllers: bool = True) -> dict[str, Any]:
-    """One phase in which these agents speak."""
+    """Return one phase in which these agents speak."""
     schedule = draw(kinds(["simultaneous", "simultaneous", "sequential", "topological"]))
     forward = schedule == "topological"
     orders = ["declared"] if forward else ["declared", "reversed", "shuffled"]
@@ -123,7 +123,7 @@ def phases(draw: st.DrawFn, name: str, names: list[str], controllers: bool = Tru
 
 
 def decisions(names: list[str], voting: bool = True) -> st.SearchStrategy[Any]:
-    """How the society decides."""
+    """Return a strategy for decisions."""
     common: dict[str, Any] = {
         "ties": kinds(["abstain", "first", "random"]),
         "unparsed": kinds(["abstain", "earlier", "veto", "exclude"]),
@@ -174,7 +174,7 @@ def members(name: str, spec: Spec) -> list[str]:
 
 @st.composite
 def agents(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
-    """One or two groups; their roles and backends are still to be drawn."""
+    """Return one or two groups, without roles and backends."""
     optional = {"sampling": samplings(), "persona": kinds([" the bold", [" the calm", " the odd"]])}
     first = draw(st.fixed_dictionaries({"count": st.integers(1, 3)}, optional=optional))
     society = {"ann": first}

@@ -74,7 +74,7 @@ class Writer:
         return f" {self._flow(value, path)}{self._end()}"
 
     def _in_block(self, value: str) -> bool:
-        """Whether to write a text as block text: it then may not begin with a space or hold control characters."""
+        """Return whether to write a text as block text, which cannot begin with a space or hold control characters."""
         return value[0].isprintable() and value[0] != " " and "\n " not in value and self.luck.random() < 0.3
 
     def _flow(self, value: Any, path: tuple[str, ...]) -> str:
@@ -113,7 +113,7 @@ class Writer:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two plain values are the same, the order of agents included."""
+    """Return whether two plain values are the same, the order of agents included."""
     return json.dumps(one) == json.dumps(other)
 
 
@@ -187,5 +187,5 @@ def settings_of(spec: Spec, luck: Random) -> tuple[dict[str, Any], list[str]]:
 
 
 def validated(scenario: Scenario) -> Any:
-    """All that a scenario says, defaults included; what two writings of it share."""
+    """Return the contents of a scenario, including defaults, which two writings of it share."""
     return json.loads(scenario.model_dump_json())

@@ -67,7 +67,7 @@ def test_mcnemar_is_statsmodels_mcnemar(gained: int, lost: int) -> None:
 
 
 def test_a_difference_worked_by_hand() -> None:
-    """Of 10 questions the second run gains 6 and loses 1: 5/10, p = 2 (1 + 7) / 2^7."""
+    """The second run gains 6 of 10 questions and loses 1: 5/10, p = 2 (1 + 7) / 2^7."""
     first = {i: [i in (6, 7)] for i in range(10)}
     second = {i: [i < 7] for i in range(10)}
     found = compare_outcomes(first, second)
@@ -115,7 +115,7 @@ def test_equal_runs_may_still_differ_unseen() -> None:
 
 
 def test_the_bootstrap_covers_what_it_should() -> None:
-    """Of 100 samples whose true mean is 0.3, about 95 % of the intervals hold it."""
+    """About 95 % of the intervals of 100 samples contain their true mean of 0.3."""
     random = np.random.default_rng(5)
     bounds = [mean_interval(list(random.binomial(4, 0.3, 40) / 4)) for _ in range(100)]
     held = sum(low <= 0.3 <= high for low, high in bounds)

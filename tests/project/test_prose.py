@@ -15,6 +15,7 @@ from tests.project.schema_keys import ANY, find_unknown_dotted, find_unknown_key
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for name in ("society", "backends", "topologies") for path in (ROOT / name).rglob("*.py"))
+OTHERS = sorted(path for name in ("benchmarks", "tests") for path in (ROOT / name).rglob("*.py"))
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "scenarios").rglob("*.md"), *ROOT.glob("*.md")])
 OPENINGS = ("Of", "By", "What", "Whose", "Within", "Where", "So many")
 """Words that begin no docstring and no description."""
@@ -59,12 +60,14 @@ def docstrings(module: Path) -> Iterator[tuple[int, str]]:
 
 
 def openings(module: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the first word of each function's docstring, except properties, and tests of contracts."""
+    """Yield the line and the first word of the docstring of each function and property, except tests."""
     for node in ast.walk(parse(module)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("test_"):
             continue
-        if not any("property" in ast.unparse(decorator) for decorator in node.decorator_list):
-            yield node.lineno, (ast.get_docstring(node) or "").split(" ")[0]
+        is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+        word = (ast.get_docstring(node) or "").split(" ")[0]
+        if not is_property or word == "Whether":  # a property may be described by a noun, as an attribute is
+            yield node.lineno, word
 
 
 def messages(module: Path) -> Iterator[tuple[int, str]]:
@@ -117,6 +120,13 @@ def test_docstrings_and_messages_are_plain(module: Path) -> None:
     found += [(line, f"has {match[0]!r}") for line, text in messages(module) for match in BANNED.finditer(text)]
     found += [(line, f"begins with {word!r}") for line, word in openings(module) if word in NOT_IMPERATIVE]
     assert not [f"{module}:{line} {fault}" for line, fault in found]
+
+
+@pytest.mark.parametrize("module", OTHERS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_docstrings_of_tests_and_benchmarks_begin_with_their_subject(module: Path) -> None:
+    found = [(line, word) for line, text in docstrings(module) if (word := text.split(" ")[0].strip()) in OPENINGS]
+    found += [(line, word) for line, word in openings(module) if word in NOT_IMPERATIVE]
+    assert not [f"{module}:{line} begins with {word!r}" for line, word in found]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: on a terminal, in a notebook, and nowhere else unless asked."""
+"""Progress of a run is shown on a terminal and in a notebook, and nowhere else unless asked."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ phases: [{name: debate, topology: complete, rounds: 2}]
 
 
 def tuning() -> Iterator[str]:
-    """Every option that a run may be resumed with another value of."""
+    """Yield every option whose value may change when a run is resumed."""
     backends = [kind for kind in kinds("backend").values() if kind.__module__.startswith("backends.")]
     models: list[type[BaseModel]] = [Scenario, TrainSpec, TrainSettings, *backends]
     for model in models:

@@ -1,4 +1,4 @@
-"""What is taken over from a store is the reply alone: what a run reads in it, it reads itself."""
+"""Only the reply is reused from another store: each run parses its answer again."""
 
 from __future__ import annotations
 

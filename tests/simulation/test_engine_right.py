@@ -1,4 +1,4 @@
-"""What the engine must not do silently: reading orders, helpers that vote, controllers that undo one another."""
+"""Rules of the engine: reading orders, helpers that do not vote, controllers that do not undo one another."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ class Oracle:
 
 
 def check_debate(world: World, item: str, turns: list[Turn]) -> None:
-    """Every message was delivered to exactly those who may read it, once, in order."""
+    """Check that every message was delivered once, in order, to exactly the agents that may read it."""
     by_place = {(turn.id.phase, turn.id.round, turn.id.agent): turn for turn in turns}
     assert len(by_place) == len(turns)
     oracle = Oracle(world, by_place)
@@ -395,7 +395,7 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_run_with_failures_is_mended(name: str) -> None:
-    """What random runs have found, and what they find seldom."""
+    """Cases that random runs have found, and cases that they find seldom."""
     for salt, fault in product(range(3), range(KINDS)):
         runs = AnyRuns()
         runs.begin(world=World("abcd", (KNOWN[name],), 1, salt))

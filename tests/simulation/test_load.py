@@ -100,7 +100,7 @@ def test_a_large_society_speaks_in_full(load: Load) -> None:
 
 
 def test_hours_of_waiting_pass_in_virtual_time(load: Load) -> None:
-    """Of 8 debates at once each takes two replies of 30 s: 480 questions are an hour."""
+    """Each of 8 concurrent debates takes two replies of 30 s, so 480 questions take an hour."""
     done, parts, seconds = load(480, delay=30.0)
     assert seconds == pytest.approx(3600)
     assert max(parts.tasks) <= min(parts.tasks[:2]) + 5 * 8

@@ -1,4 +1,4 @@
-"""What was trained, shown and taken elsewhere: rows token by token, adapters, and a scenario that speaks with them."""
+"""Export of trainings: rows token by token, adapters, and a scenario that generates with the adapters."""
 
 from __future__ import annotations
 

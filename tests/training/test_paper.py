@@ -24,8 +24,8 @@ CRITIC = {"corrected", "stayed right"}
 
 
 class Learns(NamedTuple):
-    """What a learner must come to: the phase whose turns it learns, the rules that take them, its adapters (an
-    agent's or SHARED), the agents that speak with them and in which phases; `everyone`: from all agents' turns."""
+    """Expected settings of a learner: the phase whose turns it learns, the selection rules, and its adapters (an
+    agent's or SHARED) with their agents and phases. `everyone`: it learns from the turns of all agents."""
 
     phase: str
     rules: set[str]

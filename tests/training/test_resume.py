@@ -65,7 +65,7 @@ def whole(colours: Callable[..., Scenario], tmp_path_factory: pytest.TempPathFac
 
 
 def trace(done: Run) -> dict[str, Any]:
-    """All that a run has come to, but for texts that nobody reads any more."""
+    """Return the contents of a run's store, except texts that no row refers to."""
     return {table: found for table, found in contents(done.folder).items() if table != "texts"}
 
 

@@ -1,4 +1,4 @@
-"""What an agent learns from, worked by hand."""
+"""Training rows of agents, computed by hand."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def state(model: Any) -> dict[str, Any]:
-    """Every parameter and buffer, those that are not stored included."""
+    """Return every parameter and buffer, including those that are not stored."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers(remove_duplicate=False))}
 
 

@@ -51,14 +51,17 @@ ARCHITECTURES: dict[str, dict[str, object]] = {
     "deepseek_v3": EXPERTS | LATENT,
     "mixtral": {"num_local_experts": 4, "tie_word_embeddings": False},
 }
-"""What the tiny models of each kind differ in. Gemma 3 has two tables of rotary frequencies, Phi-3 one that depends on
-the length, DeepSeek a stored buffer in float32, Mixtral weights that transformers joins when it loads them."""
+"""Settings in which the tiny models of each kind differ.
+
+Gemma 3 has two tables of rotary frequencies, Phi-3 one that depends on the length. DeepSeek has a stored buffer in
+float32, and Mixtral has weights that transformers joins when it loads them.
+"""
 CONTROLS = ["<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within, torch computes on one thread: on a model this small, threads wait for each other most of the time."""
+    """Let torch compute on one thread within this context: threads of so small a model mostly wait for each other."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""What a reply of llama.cpp says of its tokens: those that were drawn, and of a choice all of it."""
+"""Tokens of a reply of llama.cpp: the drawn tokens, and all tokens of a choice."""
 
 from __future__ import annotations
 

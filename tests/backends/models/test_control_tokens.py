@@ -14,7 +14,7 @@ NAMES = {"<e>": 1, "<e>nd": 2, "<b>": 3}
 
 
 def encode(text: str, as_text: bool) -> list[int]:
-    """One token a character, or a control token where its name is not to be text."""
+    """Return one token per character, or a control token for a name that is not text."""
     ids = []
     while text:
         name = next((name for name in sorted(NAMES, key=len, reverse=True) if text.startswith(name)), None)

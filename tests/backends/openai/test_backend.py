@@ -51,7 +51,7 @@ def python_port(folder: Path) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def steady_port(folder: Path) -> Iterator[int]:
-    """One slot and no cache: what a request gets does not depend on any other."""
+    """Yield the port of a server with one slot and no cache, so that no reply depends on another request."""
     with serving("llama_cpp", folder / "steady", slots=1, context=512, cache=False, alias="smol") as port:
         yield port
 

@@ -1,4 +1,4 @@
-"""Where a key goes: to the host that it belongs to, in one header, and nowhere else."""
+"""A key is sent to its own host, in one header, and nowhere else."""
 
 from __future__ import annotations
 

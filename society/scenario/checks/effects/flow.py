@@ -38,7 +38,7 @@ class Tie:
 
     @property
     def arrives(self) -> bool:
-        """Whether the edge may deliver a message."""
+        """Return whether the edge may deliver a message."""
         return self.turns > 0 and self.view.show != "nothing"
 
 
