@@ -7,6 +7,7 @@ elsewhere the same is computed by `scaled_dot_product_attention`.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from backends.hf.nucleus import has_kernel
 from backends.hf.pool import Pool
 
+log = logging.getLogger(__name__)
 NAME = "society_packed"
 """Name of `attend` among the attention functions of transformers."""
 MEANINGFUL = ("softcap", "s_aux", "sliding_window", "position_bias")
@@ -242,7 +244,10 @@ def _probe(model: Any, layers: int) -> bool:
     try:
         with packed_attention(model, packing):
             model(input_ids=ids, position_ids=positions, past_key_values=pool, use_cache=True)
-    except (NotImplementedError, ValueError, RuntimeError, TypeError):
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # models of other authors raise errors of many kinds
+        log.warning("The model is decoded over a dynamic cache, slower: %s", error)
         return False
     finally:
         _now.seen = None
