@@ -139,8 +139,9 @@ class Batch:
         share = (time.perf_counter() - started) / max(len(present) + len(joining), 1)
         for row in (*present, *joining):
             row.seconds += share
-        done = [row for row in self.rows if row.finish or row.cancelled]
-        self._keep([i for i, row in enumerate(self.rows) if not (row.finish or row.cancelled)])
+        ended = [row.ended for row in self.rows]  # asked once: another thread may cancel a row at any time
+        done = [row for row, at_end in zip(self.rows, ended, strict=True) if at_end]
+        self._keep([i for i, at_end in enumerate(ended) if not at_end])
         return done
 
     def _step(self) -> None:

@@ -16,11 +16,10 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 @dataclass(eq=False)
 class Segment:
-    """Positions `start` to `start + size - 1` of the pool, of which the first `used` hold tokens."""
+    """Positions `start` to `start + size - 1` of the pool."""
 
     start: int
     size: int
-    used: int = 0
 
 
 class PoolLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]  # transformers does not type its subclass hook

@@ -120,13 +120,13 @@ class StaticBatch:
         share = (time.perf_counter() - started) / max(len(everyone), 1)
         for row in everyone:
             row.seconds += share
-        ended = [row for row in everyone if row.ended]
+        ended = {row for row in everyone if row.ended}  # asked once: another thread may cancel a row at any time
         self._drop_finished()
-        self.ending = [row for row in self.ending if not row.ended]
-        return ended
+        self.ending = [row for row in self.ending if row not in ended]
+        return [row for row in everyone if row in ended]
 
     def _drop_finished(self) -> None:
-        """Remove rows that need no more steps from the batch; those whose last token is unread are `ending`."""
+        """Make rows that need no more steps `ending`: their last token may be unread, and they were not returned."""
         assert self.pool is not None or not self.slots
         kept = []
         for slot in self.slots:
@@ -136,8 +136,7 @@ class StaticBatch:
             assert self.pool is not None
             self.pool.free(slot.segment)
             self.stale = True
-            if not slot.row.ended:
-                self.ending.append(slot.row)
+            self.ending.append(slot.row)
         self.slots = kept
 
     # One step

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from backends.contract import ask, run
 from backends.hf import HuggingFace
 from society.core.errors import InputError
-from society.core.types import GenerateRequest, Sampling
+from society.core.types import ChatMessage, GenerateRequest, Sampling
 from tests.backends.hf.tiny import make_model, one_thread
 
 torch = pytest.importorskip("torch")
 
 from backends.hf import drawing, inputs, nucleus, packed, prefill, prompts, sampling  # noqa: E402
+from backends.hf.decode import Batch  # noqa: E402
 from backends.hf.loading import load_chat, load_model  # noqa: E402
 from backends.hf.norms import find_norms, fused_norms  # noqa: E402
 from backends.hf.pool import Pool  # noqa: E402
@@ -134,6 +135,25 @@ def test_models_with_plain_caches_are_packed(tmp_path: Path, kind: str) -> None:
     model = load_model(make_model(tmp_path / kind, kind=kind), torch.float32, "cpu")
     assert packed.can_pack(model) is (kind in PLAIN)
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_why_a_model_is_not_packed_is_logged_and_a_lack_of_memory_is_an_error(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = load_model(model, torch.float32, "cpu")
+
+    def fail(error: Exception) -> Any:
+        def prefill(*_: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(packed, "_prefill", prefill)
+        return packed.can_pack(network)
+
+    assert fail(IndexError("no such head")) is False
+    assert "no such head" in caplog.text
+    with pytest.raises(torch.OutOfMemoryError):
+        fail(torch.OutOfMemoryError("out of memory"))
+    assert network.config._attn_implementation == "sdpa"
 
 
 def test_models_that_cannot_be_packed_decode_dynamically_or_say_why(tmp_path: Path) -> None:
@@ -275,6 +295,33 @@ def test_cancelled_rows_are_returned_whether_their_tokens_were_read_or_not(weigh
     assert not batch.pool.segments
 
 
+class Leaving(Row):
+    """A row that another thread cancels just after it was asked for the `at`-th time whether it is."""
+
+    at, asked = 0, 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "cancelled":
+            self.asked += 1
+            self.cancelled = self.asked > self.at
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_a_row_is_returned_once_whenever_another_thread_cancels_it(weights: Weights, chat: Any, kind: str) -> None:
+    for at in range(40):
+        batch = StaticBatch(weights, 4, 1024) if kind == "static" else Batch(weights)
+        request = ask("the cat", seed=1, max_tokens=4, temperature=5.0)
+        leaving = Leaving(request, chat.prompt_ids(request.messages), chat)
+        leaving.at = at
+        rows = [make_row(chat, "the cat", seed=0, max_tokens=4, temperature=5.0), leaving]
+        returned = batch.advance(rows)
+        for _ in range(6):
+            returned += batch.advance([])
+        assert sorted(returned, key=id) == sorted(rows, key=id), at
+        assert not batch.rows
+
+
 def test_no_step_is_launched_for_rows_at_their_limit(weights: Weights, chat: Any, monkeypatch: Any) -> None:
     batch, steps = StaticBatch(weights, 4, 1024), []
     compute = batch._compute
@@ -332,6 +379,58 @@ def test_messages_of_different_lengths_join_while_others_decode(weights: Weights
         return [row.ids for row in rows]
 
     assert play(StaticBatch(weights, 16, 1024), True) == play(StaticBatch(weights, 16, 1024), False)
+
+
+def draw_request(draw: random.Random) -> GenerateRequest:
+    """Return a request with some sampling options, and with stop texts, choices or neither."""
+    sentence = "the cat sat on a mat and dog ran far so it did not stop "
+    text = " ".join(draw.choices(sentence.split(), k=draw.randint(1, 40)))
+    options: dict[str, Any] = {
+        "max_tokens": draw.choice([1, 2, 8, 12, 60]),
+        "temperature": draw.choice([0.0, 0.7, 2.0]),
+        "top_k": draw.choice([0, 3, 2000]),
+        "top_p": draw.choice([1.0, 0.8]),
+        "repeat_penalty": draw.choice([1.0, 1.3]),
+    }
+    ends = draw.choice(["stop", "choices", "neither"])
+    if ends == "stop":
+        options["stop"] = (draw.choice("eato "),)
+    choices = ("red", "red cat", "far") if ends == "choices" else ()
+    prefix = draw.choice(["", sentence * 2])
+    return GenerateRequest(
+        (ChatMessage("user", prefix + text),), Sampling(**options), draw.randrange(10**6), None, choices
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_replies_in_company_are_those_of_the_dynamic_batch_alone(weights: Weights, chat: Any, seed: int) -> None:
+    """Rows join, end at texts and limits and are cancelled in a small pool, which a training releases at times."""
+    draw = random.Random(seed)
+    requests = [draw_request(draw) for _ in range(14)]
+    alone, together = ([Row(one, chat.prompt_ids(one.messages), chat) for one in requests] for _ in range(2))
+    for row in alone:
+        dynamic = Batch(weights)
+        dynamic.advance([row])
+        while dynamic.rows:
+            dynamic.advance([])
+    batch, waiting, returned = StaticBatch(weights, 8, draw.choice([200, 1024])), list(together), []
+    while waiting or batch.rows:
+        count = min(draw.choice([0, 0, 1, 3]), len(waiting), 8 - len(batch.rows))
+        returned += batch.advance([waiting.pop() for _ in range(count)])
+        if draw.random() < 0.1:
+            batch.release()
+        for row in batch.rows:
+            row.cancelled = row.cancelled or draw.random() < 0.01
+    assert sorted(returned, key=id) == sorted(together, key=id)
+    for row, expected in zip(together, alone, strict=True):
+        if not row.cancelled:
+            assert (row.ids, row.text, row.finish, row.certain) == (
+                expected.ids,
+                expected.text,
+                expected.finish,
+                expected.certain,
+            )
+            assert row.logprob == pytest.approx(expected.logprob, abs=1e-3)
 
 
 # Norms
