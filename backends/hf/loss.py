@@ -63,17 +63,17 @@ class Loss:
         """The last layer's weights in the precision of the arithmetic, if training does not change them."""
 
     def _is_last(self) -> bool:
-        """Return whether the model's logits are the very output of its last layer, a linear one without bias."""
+        """Return whether the model's logits are the unchanged output of its last layer, a linear one without bias."""
         if type(self.head) is not torch.nn.Linear or self.head.bias is not None:
             return False
-        outputs: list[torch.Tensor] = []
-        hook = self.head.register_forward_hook(lambda _, __, output: outputs.append(output))
+        outputs: list[tuple[torch.Tensor, int]] = []  # with the number of changes in place until then
+        hook = self.head.register_forward_hook(lambda _, __, output: outputs.append((output, output._version)))
         try:
             with torch.no_grad():
                 logits = self.forward(input_ids=torch.zeros(1, 2, dtype=torch.long, device=self.model.device)).logits
         finally:
             hook.remove()
-        return len(outputs) == 1 and logits is outputs[0]
+        return len(outputs) == 1 and logits is outputs[0][0] and logits._version == outputs[0][1]
 
     def __call__(self, batch: Inputs, scale: float = 1.0) -> torch.Tensor:
         """Return `scale` times the sum over the learned tokens, in nats, as a float32 scalar on the device."""

@@ -93,6 +93,19 @@ def test_a_model_that_changes_its_logits_computes_them_itself(tmp_path):
     assert loss(collate(rows, CPU)).item() == pytest.approx(network(**collate_masked(rows)).loss.item() * learned(rows))
 
 
+def test_a_model_that_changes_its_logits_in_place_computes_them_itself(model):
+    network = load_model(model, torch.float32, "cpu")
+    usual = network.forward
+
+    def forward(**inputs):
+        found = usual(**inputs)
+        found.logits[..., 3] = -1e4  # as Chameleon does for the tokens of images
+        return found
+
+    assert Loss(network, network, None).fused
+    assert not Loss(network, forward, None).fused
+
+
 def learned(rows: list[tuple[list[int], int]]) -> int:
     return sum(len(ids) - start for ids, start in rows)
 
