@@ -32,11 +32,13 @@ class Rows:
 def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> Rows:
     """Return the examples as tokens: prompts as in inference, and drawn replies if their tokens are known.
 
-    Raises `InputError` if no example remains.
+    Raises `InputError` if no example remains or a reply is empty.
     """
     if not examples:
         raise InputError("There are no examples to train on.", "Use another `select`, or set train.on_empty: keep.")
     whole = [row_of(chat, example) for example in examples]
+    if any(start == len(ids) for ids, start in whole):
+        raise InputError("An example's reply has no tokens to learn.", "Leave out examples with an empty reply.")
     fitting = [fit(ids, start, settings) for ids, start in whole]
     rows = [row for row in fitting if row is not None]
     if not rows:

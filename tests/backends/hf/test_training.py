@@ -171,6 +171,9 @@ def test_nothing_to_learn_from_is_an_error(chat):
         encode(chat, [], TrainSettings())
     with pytest.raises(InputError, match="longer than max_length"):
         encode(chat, [example("cat " * 40, "red")], TrainSettings(max_length=20))
+    empty = replace(example("red", ""), finish_reason="length")  # not even an end of turn is learned
+    with pytest.raises(InputError, match="no tokens to learn"):
+        encode(chat, [example("red", "blue"), empty], TrainSettings())
 
 
 # Loss
