@@ -77,20 +77,19 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
             reads=reads,
         )
 
-    first_sample = [turn for turn in turns if turn.id.sample == 0]
     place = {name: i for i, name in enumerate(phases)}
-    first_sample.sort(key=lambda t: (place[t.id.phase], t.id.round, order[t.id.agent.partition("/")[0]], t.id.agent))
-    return [planned(turn) for turn in first_sample]
+    turns.sort(key=lambda t: (place[t.id.phase], t.id.round, order[t.id.agent.partition("/")[0]], t.id.agent))
+    return [planned(turn) for turn in turns]
 
 
 def _at_its_longest(society: Society) -> Society:
-    """Return the society without stop rules, silence and gates, which may save turns or messages."""
+    """Return the society with one sample, without stop rules, silence and gates: these may save turns or messages."""
     always = {"stop": (), "speak": "always"}
     phases = tuple(
         phase.model_copy(update={**always, "edges": phase.edges.model_copy(update={"gate": ()})})
         for phase in society.scenario.phases
     )
-    longest = expand(society.scenario.model_copy(update={"phases": phases}))
+    longest = expand(society.scenario.model_copy(update={"phases": phases, "samples": 1}))
     return replace(longest, phases=tuple(map(_without_gates, longest.phases)))
 
 

@@ -98,9 +98,8 @@ class _Preflight:
         """Render the prompts of one debate whose replies have one word each."""
         from society.planning.dry_run import dry_run
 
-        society = expand(self.society.scenario.model_copy(update={"samples": 1}))
         try:
-            dry_run(society, items.evaluation[0], dict.fromkeys(society.scenario.backends, _overestimate))
+            dry_run(self.society, items.evaluation[0], dict.fromkeys(self.society.scenario.backends, _overestimate))
         except TemplateError as error:
             cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
             self._add(error.field, f"{cause} {error.remedy}")

@@ -39,3 +39,7 @@ def test_gates_of_single_edges_hold_nothing_back_in_a_plan(scenario: Callable[..
 
 def test_a_plan_has_every_agent_that_a_moderator_can_call_upon(scenario: Callable[..., Scenario]) -> None:
     assert {turn.agent for turn in plan(scenario(MODERATED))} == {"t-1", "t-2", "t-3", "chair"}
+
+
+def test_the_samples_of_a_question_share_one_worst_case(scenario: Callable[..., Scenario]) -> None:
+    assert plan(scenario(f"samples: 3{MODERATED}")) == plan(scenario(MODERATED))
