@@ -101,7 +101,6 @@ _DOLLARS = re.compile(r"^(?<!\\)\$\$?([^$]+?)(?<!\\)\$\$?$", re.DOTALL)
 _ROW_END = re.compile(r"\\\\(?:\s*\[[0-9.a-z]*\])?")
 _ROW = "\uf8ff"
 """Placeholder for the end of a matrix row while spaces are replaced."""
-_CONSTANT_LETTERS = re.compile(r"(?<![a-zA-Z\\])\\mathrm\s*\{\s*([a-zA-Z])\s*\}")
 
 
 def simplify(answer: str) -> str:

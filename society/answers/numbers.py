@@ -154,11 +154,6 @@ def close(a: Fraction, b: Fraction, tolerance: float) -> bool:
     return abs(a - b) <= max(abs(a), abs(b)) * Fraction(str(tolerance))
 
 
-def same_numeral(a: Numeral, b: Numeral, tolerance: float) -> bool:
-    """Compare two exactly written numbers exactly, others as `close` does."""
-    return a.value == b.value if a.exact and b.exact else close(a.value, b.value, tolerance)
-
-
 def _unsigned(text: str) -> Fraction | None:
     """Return the value of a number without a sign, or None."""
     if re.fullmatch(_DECIMAL, text):

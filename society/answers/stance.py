@@ -152,7 +152,6 @@ _SUPERSEDED = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"[.!?;](?=[\s\"')\]]|$)|[。\uff01\uff1f\uff1b]|\n")
-_LINE_LABEL = re.compile(r"\n[^\n]{0,40}$")
 
 
 def stance(text: str, start: int, end: int) -> Stance:

@@ -126,7 +126,6 @@ def read_matrix(text: str) -> list[list[str]] | None:
 
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-'\N{RIGHT SINGLE QUOTATION MARK} ][^\W\d_]+)*")
-_VARIABLES = frozenset("abcdxyzkmnpqrstuvwh")
 
 
 def read_words(text: str) -> str | None:
