@@ -125,9 +125,10 @@ def checked(output: GenerateOutput) -> GenerateOutput:
         raise _broken(f"its finish_reason or usage is invalid: {output.finish_reason!r:.80}, {output.usage!r:.200}")
     if not _are_tokens(output.tokens):
         raise _broken("its tokens are not a tuple of whole numbers from 0 to 2**31 - 1")
-    if (text := storable(output.text)) != output.text:
-        output = replace(output, text=text)
-    return replace(output, logprob=_clean_logprob(output.logprob))
+    text, logprob = storable(output.text), _clean_logprob(output.logprob)
+    if text == output.text and logprob == output.logprob:
+        return output
+    return replace(output, text=text, logprob=logprob)
 
 
 def _clean_logprob(logprob: float | None) -> float | None:

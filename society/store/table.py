@@ -84,7 +84,8 @@ class Table(Generic[Record]):
         if not column.optional:
             parts.append("NOT NULL")
         if column.default not in (MISSING, None):
-            parts.append(f"DEFAULT {_literal(self._encode(name, column.default))}")
+            default = codec.encode(column.default) if codec.encode else column.default
+            parts.append(f"DEFAULT {_literal(default)}")
         if codec.rule:
             parts.append(f"CHECK ({codec.rule})")
         return " ".join(parts)
@@ -166,16 +167,25 @@ class Table(Generic[Record]):
         return make_builder(self.record)
 
     @cached_property
-    def _getters(self) -> dict[str, Callable[[Any], Any]]:
-        return {name: attrgetter(column.path) for name, column in self.columns.items()}
+    def _writers(self) -> dict[str, Callable[[Any], Any]]:
+        return {name: _make_writer(column.path, self._codecs[name].encode) for name, column in self.columns.items()}
 
     def _encode_all(self, names: Sequence[str], record: Record, encoded: Mapping[str, object]) -> tuple[Any, ...]:
-        getters, encode = self._getters, self._encode
-        return tuple(encoded[name] if name in encoded else encode(name, getters[name](record)) for name in names)
+        writers = self._writers
+        return tuple([encoded[name] if name in encoded else writers[name](record) for name in names])
 
-    def _encode(self, name: str, value: Any) -> Any:
-        encode = self._codecs[name].encode
-        return value if value is None or encode is None else encode(value)
+
+def _make_writer(path: str, encode: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Return a function that returns the encoded value at this path of a record."""
+    get = attrgetter(path)
+    if encode is None:
+        return get
+
+    def write(record: Any) -> Any:
+        value = get(record)
+        return None if value is None else encode(value)
+
+    return write
 
 
 def derive_codec(column: Column) -> Codec:
