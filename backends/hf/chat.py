@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backends.models.chat_templates import (
-    compile_chat_template,
-    compile_masked_templates,
-    fill_chat_template,
-    template_texts,
-)
+from backends.models.chat_templates import ChatTemplate
 from backends.models.control_tokens import ControlTokens, Render, Span
 from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from transformers import PreTrainedTokenizerBase
 
 PROBE = (ChatMessage("user", "Ping?"), ChatMessage("assistant", "Pong."))
@@ -41,12 +33,10 @@ class Chat:
         self.vocabulary = vocabulary or len(tokenizer)
         if not tokenizer.chat_template:
             raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
-        source = str(tokenizer.get_chat_template())
-        self._template = compile_chat_template(source, str(tokenizer.name_or_path) or "the model")
-        self._masked_templates = compile_masked_templates(source)
+        self._template = ChatTemplate(str(tokenizer.get_chat_template()), str(tokenizer.name_or_path) or "the model")
         added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
         self._controls = ControlTokens(
-            added, _control_names(tokenizer, source), self._encode, self._spans, self._normalize
+            added, _control_names(tokenizer, self._template), self._encode, self._spans, self._normalize
         )
         for messages in PROBES:
             self._controls.learn(*self._renderers(messages, add_generation_prompt=True))
@@ -148,17 +138,8 @@ class Chat:
     def _renderers(
         self, messages: Sequence[ChatMessage], add_generation_prompt: bool
     ) -> tuple[list[str], Render, list[Render]]:
-        """Return the contents of messages, and what fills them into the template and into the masked ones."""
-        more = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
-
-        def fill(template: Template, contents: Sequence[str]) -> str:
-            turns = [
-                asdict(message) | {"content": content} for message, content in zip(messages, contents, strict=True)
-            ]
-            return fill_chat_template(template, messages=turns, add_generation_prompt=add_generation_prompt, **more)
-
-        contents = [message.content for message in messages]
-        return contents, partial(fill, self._template), [partial(fill, template) for template in self._masked_templates]
+        variables = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
+        return self._template.renderers(messages, add_generation_prompt=add_generation_prompt, **variables)
 
     def _spans(self, text: str) -> list[Span]:
         """Return the added tokens that the tokenizer recognizes in a text, and where."""
@@ -197,15 +178,9 @@ class Chat:
         return None
 
 
-def _control_names(tokenizer: PreTrainedTokenizerBase, template: str) -> list[str]:
+def _control_names(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> list[str]:
     """Return the names of tokens that messages must not make: the special ones, and those that the template writes."""
-    written = template_texts(template)
     listed = getattr(tokenizer, "chat_control_tokens", None)
-
-    def is_control(name: str) -> bool:
-        if listed is not None:
-            return name in listed
-        return not name.isspace() and any(name in text for text in written)
-
+    is_control: Callable[[str], bool] = template.writes if listed is None else listed.__contains__
     added = tokenizer.added_tokens_decoder.values()
     return [token.content for token in added if token.special or is_control(token.content)]

@@ -7,21 +7,13 @@ too: the name of a control token in a message is encoded as plain text (see `bac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property
+from typing import Protocol
 
-from backends.models.chat_templates import (
-    compile_chat_template,
-    compile_masked_templates,
-    fill_chat_template,
-    template_texts,
-)
+from backends.models.chat_templates import ChatTemplate
 from backends.models.control_tokens import ControlTokens, Render
 from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage, ChatRole
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 _MARK = "REPLY"
 _ROLES: tuple[tuple[ChatRole, ...], ...] = (("user", "assistant"), ("system", "user", "assistant"), ("system",))
@@ -54,7 +46,7 @@ class Chat:
                 f"{model} is a base model: it carries no chat template.",
                 "Use an instruction-tuned model, or give the backend a chat_template (Jinja2 text).",
             )
-        self._template = compile_chat_template(template, model)
+        self._template = ChatTemplate(template, model)
         self._vocabulary = vocabulary
         self.arguments: dict[str, object] = {
             "bos_token": vocabulary.name(vocabulary.bos),
@@ -63,9 +55,7 @@ class Chat:
         """Arguments of the template beside the messages; part of the model's hash."""
         controls = _names(vocabulary, vocabulary.controls)
         known = controls | _names(vocabulary, vocabulary.user_defined)
-        texts = template_texts(template)
-        written = [name for name in known if not name.isspace() and any(name in text for text in texts)]
-        self._masked_templates = compile_masked_templates(template)
+        written = filter(self._template.writes, known)
         self._controls = ControlTokens(
             known, [*controls, *written], lambda text, as_text: vocabulary.tokenize(text, not as_text)
         )
@@ -86,23 +76,17 @@ class Chat:
             tokens.insert(0, self._vocabulary.bos)
         return tokens
 
-    def _renderers(self, messages: Sequence[ChatMessage]) -> tuple[list[str], Render, list[Render]]:
-        """Return the contents of messages, and what fills them into the template and into the masked ones."""
-
-        def fill(template: Template, contents: Sequence[str]) -> str:
-            pairs = zip(messages, contents, strict=True)
-            turns = [{"role": message.role, "content": content} for message, content in pairs]
-            return fill_chat_template(template, messages=turns, add_generation_prompt=True, **self.arguments)
-
-        contents = [message.content for message in messages]
-        return contents, partial(fill, self._template), [partial(fill, template) for template in self._masked_templates]
+    def _renderers(
+        self, messages: Sequence[ChatMessage], add_generation_prompt: bool = True
+    ) -> tuple[list[str], Render, list[Render]]:
+        return self._template.renderers(messages, add_generation_prompt=add_generation_prompt, **self.arguments)
 
     @cached_property
     def end_of_turn(self) -> int:
         """The token that the template puts after an assistant's reply."""
-        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": _MARK}]
-        text = fill_chat_template(self._template, messages=turns, add_generation_prompt=False, **self.arguments)
-        after = self._vocabulary.tokenize(text.rpartition(_MARK)[2], special=True)
+        messages = [ChatMessage("user", "Q"), ChatMessage("assistant", _MARK)]
+        contents, fill, _ = self._renderers(messages, add_generation_prompt=False)
+        after = self._vocabulary.tokenize(fill(contents).rpartition(_MARK)[2], special=True)
         return next((token for token in after if token in self._vocabulary.ends), self._vocabulary.eos)
 
 

@@ -7,12 +7,13 @@ Templates come with models and are untrusted: they cannot reach Python, and thei
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from backends.models.control_tokens import mask
+from backends.models.control_tokens import Render, mask
 from society.core.errors import BackendError, InputError
+from society.core.types import ChatMessage
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes
@@ -27,6 +28,30 @@ _SEARCHES = frozenset(
     ["count", "endswith", "find", "index", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind"]
 ).union(["rindex", "rpartition", "rsplit", "rstrip", "split", "startswith", "strip"])
 """Methods whose first argument is searched for in a text."""
+
+
+class ChatTemplate:
+    """A model's chat template, compiled as it is and for masked messages. See `compile_chat_template` for errors."""
+
+    def __init__(self, source: str, model: str) -> None:
+        self._plain = compile_chat_template(source, model)
+        self._masked = compile_masked_templates(source)
+        self._texts = template_texts(source)
+
+    def writes(self, name: str) -> bool:
+        """Return whether the template contains a name that is not white space."""
+        return not name.isspace() and any(name in text for text in self._texts)
+
+    def renderers(self, messages: Sequence[ChatMessage], **variables: object) -> tuple[list[str], Render, list[Render]]:
+        """Return the contents of messages, and what fills them into the template and into the masked ones."""
+
+        def fill(template: Template, contents: Sequence[str]) -> str:
+            pairs = zip(messages, contents, strict=True)
+            turns = [{"role": message.role, "content": content} for message, content in pairs]
+            return fill_chat_template(template, messages=turns, **variables)
+
+        contents = [message.content for message in messages]
+        return contents, partial(fill, self._plain), [partial(fill, template) for template in self._masked]
 
 
 def compile_chat_template(source: str, model: str) -> Template:

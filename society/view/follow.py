@@ -22,12 +22,10 @@ from society.runs.votes import read_ballots
 from society.scenario.expand import expand
 from society.store import Store
 from society.store.rows import ResultRow
-from society.view.training import TrainingProgress
+from society.view.training import Debate, TrainingProgress
 
 PAUSE_FACTOR = 4
 """Minimum pause between two computations of the statistics, in durations of the last one."""
-
-Debate = tuple[int, str, int]
 
 
 class Follower:

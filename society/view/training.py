@@ -13,6 +13,7 @@ from society.store.rows import AdapterRow, ExampleRow, ResultRow
 from society.training.loop import learners
 
 Debate = tuple[int, str, int]
+"""A debate's iteration, item and sample."""
 
 
 @dataclass
