@@ -24,7 +24,16 @@ from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
-from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest, Sampling
+from society.core.types import (
+    Adapter,
+    ChatMessage,
+    Example,
+    GenerateOutput,
+    GenerateRequest,
+    Sampling,
+    TemplateArgs,
+    Thinking,
+)
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
 Count = Callable[[Sequence[ChatMessage]], int]
@@ -202,6 +211,9 @@ class BackendConfig(Component, ABC):
     """Abilities of the opened backend, known before anything loads."""
     sampling_options: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "max_tokens", "stop"})
     """Options of `Sampling` that the backend honours. A scenario that sets another one for its agents is refused."""
+    thinking_options: ClassVar[frozenset[str]] = frozenset()
+    """Options of thinking that the backend honours, among `enabled`, `budget` and `template_args`. A scenario that sets
+    another one is refused."""
     greedy_at_zero: ClassVar[bool] = True
     """Whether replies at temperature 0 are the same for every seed."""
 
@@ -241,6 +253,13 @@ class BackendConfig(Component, ABC):
         """Raise `InputError` if a local file that this entry names is missing or invalid.
 
         The check loads no weights and uses no network. A model that must be downloaded first is not checked.
+        """
+        return
+
+    def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
+        """Raise `InputError` if the model cannot think as these settings ask, such as for a template without a switch.
+
+        Called with the settings of each agent that has any, after `check_files`, under the same conditions.
         """
         return
 

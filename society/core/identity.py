@@ -7,7 +7,7 @@ import json
 from dataclasses import fields
 from operator import attrgetter
 
-from society.core.types import GenerateRequest, Sampling, TurnId
+from society.core.types import GenerateRequest, Sampling, Thinking, TurnId
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # created once: `json.dumps` creates an encoder in every call
 _encode_unicode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -25,8 +25,12 @@ def turn_seed(seed: int, turn: TurnId) -> int:
 
 
 def request_key(request: GenerateRequest, model_hash: str) -> str:
-    """Return 32 hexadecimal digits over all that shapes a text: messages, sampling, seed, choices, model, adapter."""
-    parts = (
+    """Return 32 hexadecimal digits over all that shapes a reply.
+
+    These are messages, sampling, seed, choices, model, adapter, and thinking with the template's arguments. The last
+    two are left out while a scenario does not set them, so that earlier keys remain valid.
+    """
+    parts: tuple[object, ...] = (
         [(m.role, m.content) for m in request.messages],
         _sampling_parts(request.sampling),
         request.seed,
@@ -34,12 +38,16 @@ def request_key(request: GenerateRequest, model_hash: str) -> str:
         request.choices,
         model_hash,
     )
+    if request.thinking != Thinking() or request.template_args:
+        parts = (*parts, _thinking_parts(request.thinking), request.template_args)
     text = _encode_unicode(parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 _sampling_parts = attrgetter(*(field.name for field in fields(Sampling)))
 """Gets the value of every sampling option. A new field of `Sampling` is thus part of the key."""
+_thinking_parts = attrgetter(*(field.name for field in fields(Thinking)))
+"""Gets the value of every option of thinking."""
 
 
 def text_key(text: str) -> bytes:

@@ -2,13 +2,14 @@
 
 ChatMessage        one message of a model's input: a role and text
 Sampling           how tokens are drawn
-GenerateRequest    a request to a backend: messages, sampling, seed, adapter, allowed choices
-GenerateOutput     its reply: text, finish reason, Usage, log-probability
+Thinking           how a reasoning model thinks before its text
+GenerateRequest    a request to a backend: messages, sampling, seed, adapter, allowed choices, thinking
+GenerateOutput     its reply: thought, text, finish reason, Usage, log-probability
 Usage              tokens and seconds of one generation
 Adapter            trained weights on top of a base model, named by content hash
 Item               one question of a task, with its gold answer
 TurnId             the identity of a turn: iteration, question, phase, round, agent, sample
-Turn               a finished turn: prompt, reply, answer, cost
+Turn               a finished turn: prompt, thought, text, answer, cost
 Message            the part of a turn that another agent reads
 Vote, Decision     the final answer of an agent, and of the society
 Ballot             the input of a decision rule; RoundState that of stop rules and controllers
@@ -24,9 +25,14 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval, MinLen
 
 ChatRole = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "stop_text", "length"]
+FinishReason = Literal["stop", "stop_text", "length", "context", "filter", "tools"]
 """The end of a reply. `stop`: the model ended its turn. `stop_text`: a stop sequence appeared, or may have appeared if
-a server does not say. `length`: `max_tokens` were drawn."""
+a server does not say. `length`: `max_tokens` were drawn. `context`: the context was full before that. `filter`: a
+server's content filter ended it. `tools`: it ended with calls of tools, which nobody offered."""
+TemplateValue = str | bool | int | float
+"""A value of an extra variable of a chat template."""
+TemplateArgs = tuple[tuple[str, TemplateValue], ...]
+"""Extra variables of a chat template: pairs of name and value, sorted by name."""
 TurnStatus = Literal["ok", "failed"]
 Share = Annotated[float, Interval(ge=0, le=1)]
 LogProbability = Annotated[float, Interval(ge=-1e300, le=0)]
@@ -61,10 +67,24 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """How a reasoning model thinks. The scenario's `thinking:` has these options with these bounds (`ThinkingSpec`)."""
+
+    enabled: bool | None = None
+    """Whether the model thinks before its text. By default the chat template or the server decides."""
+    budget: Annotated[int, Interval(ge=0, le=1_000_000)] | None = None
+    """Maximum length of a thought, in tokens. A longer one is closed there, and the text follows. By default only
+    `max_tokens`, which counts the thought too, limits it."""
+    tags: tuple[Annotated[str, MinLen(1)], Annotated[str, MinLen(1)]] | None = None
+    """Texts that open and close a thought in a reply. By default those of the chat template, or the usual ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """A request to a backend. `adapter` is the content hash of a loaded adapter, or None for the base model.
 
-    With `choices` the reply must be exactly one of these strings (the backend constrains the decoding).
+    With `choices` the reply must be exactly one of these strings (the backend constrains the decoding). `template_args`
+    are extra variables of the chat template, which a server receives as `chat_template_kwargs`.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -72,11 +92,15 @@ class GenerateRequest:
     seed: int
     adapter: str | None = None
     choices: tuple[str, ...] = ()
+    thinking: Thinking = Thinking()
+    template_args: TemplateArgs = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens and seconds. `cached_tokens` of the `prompt_tokens` were in the cache and not computed again.
+
+    `thought_tokens` of the `generated_tokens` come before the text: the thought with the tags around it.
 
     `seconds` is a turn's share of the time in which its backend was busy: while n replies are generated together, each
     is charged one n-th of the elapsed time. So the sum over turns is the busy time of the backend. The engine measures
@@ -87,6 +111,7 @@ class Usage:
     generated_tokens: int = 0
     cached_tokens: int = 0
     seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
+    thought_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -94,17 +119,22 @@ class Usage:
             self.generated_tokens + other.generated_tokens,
             self.cached_tokens + other.cached_tokens,
             self.seconds + other.seconds,
+            self.thought_tokens + other.thought_tokens,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateOutput:
-    """A backend's reply to one request.
+    """A backend's reply to one request: a thought, which may be empty, then a text.
 
-    `logprob` is the sum of the generated tokens' natural log-probabilities under the model itself (temperature 1, no
-    truncation), or None where the backend does not know it. `tokens` are the ids of the drawn tokens in their order,
-    the stop token or the tokens of the stop text that ended the reply included, or None where the backend does not
-    know them. With `choices` they are the whole choice with the end of the turn, though its last tokens are certain.
+    `text` is the part after the thought. A reply that was cut off while thinking has a thought and no text. A backend
+    that cannot tell them apart leaves the thought in `text` between its tags; the engine then separates them.
+
+    `logprob` is the sum of the natural log-probabilities of the text's tokens under the model itself (temperature 1, no
+    truncation), or None where the backend does not know it. `tokens` are the ids of all drawn tokens in their order,
+    first those of the thought with its tags. They include the stop token or the tokens of the stop text that ended the
+    reply. None where the backend does not know them. With `choices` they are the whole choice with the end of the turn,
+    though its last tokens are certain.
     """
 
     text: str
@@ -112,6 +142,7 @@ class GenerateOutput:
     usage: Usage = field(default_factory=Usage)
     logprob: LogProbability | None = None
     tokens: tuple[int, ...] | None = None
+    thought: str = ""  # without its tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +187,9 @@ class TurnId:
 class Turn:
     """A finished turn: the prompt, the reply, and what this run derives from the reply.
 
-    `key` is a hash of everything that shaped the text: messages, sampling, seed, model and adapter. `text`, `tokens`,
-    `finish_reason`, `usage` and `logprob` are the reply of the backend; `replied` is False if it gave none.
+    `key` is a hash of everything that shaped the text: messages, sampling, seed, model, adapter and thinking.
+    `thought`, `text`, `tokens`, `finish_reason`, `usage` and `logprob` are the reply of the backend; `replied` is False
+    if it gave none.
     `answer` (None if nothing could be parsed), `confidence`, `status` and `error` are derived from the reply, by every
     run for itself. `error` says why the turn failed. For a turn that did not fail, it is a note, such as a stopped
     search.
@@ -178,6 +210,12 @@ class Turn:
     reads: tuple[TurnId, ...] = ()  # the turns whose messages this one was shown
     tokens: tuple[int, ...] | None = None
     replied: bool = True
+    thought: str = ""
+
+    @property
+    def is_mute(self) -> bool:
+        """Return whether the reply ended before its text began, for example while thinking. Nobody reads it."""
+        return not self.text and (bool(self.thought) or self.finish_reason in ("context", "filter", "tools"))
 
     @property
     def reply(self) -> GenerateOutput | None:
@@ -272,6 +310,9 @@ class Example:
     `tokens` are the drawn token ids of that last message in the vocabulary of the model that learns them: they are
     learned exactly as they are, and no end of the turn is added. Where they are None, the text of the message is
     tokenized, and the end of the turn is learned only if `finish_reason` is "stop".
+
+    `thought` precedes the text of the last message in the reply. Its tokens, the first `thought_tokens` of `tokens`,
+    are learned if `learn_thought`. `thinking` and `template_args` shaped the prompt.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -279,3 +320,8 @@ class Example:
     rule: str
     tokens: tuple[int, ...] | None = None
     finish_reason: FinishReason = "stop"
+    thought: str = ""
+    thought_tokens: int = 0
+    learn_thought: bool = True
+    thinking: Thinking = Thinking()
+    template_args: TemplateArgs = ()

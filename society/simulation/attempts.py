@@ -115,20 +115,22 @@ def storable(text: str) -> str:
 
 
 def checked(output: GenerateOutput) -> GenerateOutput:
-    """Return the output with text that can be stored. Raises `BackendError` if it is no valid reply."""
-    if not isinstance(output, GenerateOutput) or not isinstance(output.text, str):
-        what = type(output.text if isinstance(output, GenerateOutput) else output).__name__
-        raise _broken(f"it returned {what}, not a GenerateOutput with text")
-    if len(output.text) > MAX_CHARACTERS:
-        raise _broken(f"its reply has {len(output.text):,} characters, more than {MAX_CHARACTERS:,}")
+    """Return the output with thought and text that can be stored. Raises `BackendError` if it is no valid reply."""
+    if not isinstance(output, GenerateOutput):
+        raise _broken(f"it returned {type(output).__name__}, not a GenerateOutput with text")
+    for part in (output.text, output.thought):
+        if not isinstance(part, str):
+            raise _broken(f"it returned {type(part).__name__}, not a GenerateOutput with text")
+        if len(part) > MAX_CHARACTERS:
+            raise _broken(f"its reply has {len(part):,} characters, more than {MAX_CHARACTERS:,}")
     if output.finish_reason not in FINISH_REASONS or not _is_usage(output.usage):
         raise _broken(f"its finish_reason or usage is invalid: {output.finish_reason!r:.80}, {output.usage!r:.200}")
     if not _are_tokens(output.tokens):
         raise _broken("its tokens are not a tuple of whole numbers from 0 to 2**31 - 1")
-    text, logprob = storable(output.text), _clean_logprob(output.logprob)
-    if text == output.text and logprob == output.logprob:
+    thought, text, logprob = storable(output.thought), storable(output.text), _clean_logprob(output.logprob)
+    if (thought, text, logprob) == (output.thought, output.text, output.logprob):
         return output
-    return replace(output, text=text, logprob=logprob)
+    return replace(output, thought=thought, text=text, logprob=logprob)
 
 
 def _clean_logprob(logprob: float | None) -> float | None:
@@ -141,7 +143,7 @@ def _clean_logprob(logprob: float | None) -> float | None:
 def _is_usage(usage: object) -> bool:
     if not isinstance(usage, Usage):
         return False
-    counts = (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens)
+    counts = (usage.prompt_tokens, usage.generated_tokens, usage.cached_tokens, usage.thought_tokens)
     return all(type(count) is int and count >= 0 for count in counts)
 
 

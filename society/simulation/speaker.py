@@ -120,6 +120,7 @@ class Speaker:
             usage=output.usage,
             logprob=output.logprob,
             tokens=output.tokens,
+            thought=output.thought,
         )
         try:
             answer = self.parse(output.text, item)

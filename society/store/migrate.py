@@ -4,7 +4,8 @@ A new field with a default needs nothing here: its column is added (see `add_col
 needs a new version: the schema of the earlier one in a file, and the SQL that shows its tables as the present ones.
 
 Version 1 has neither token ids nor the turn keys of today, so a run in it can be read but not resumed. Version 2 has
-the same contents as version 3, without constraints.
+the same contents as version 3, without constraints. Version 3 has neither thoughts nor replies that end for any other
+reason than `stop`, `stop_text` and `length`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from society.store.rows import INDEXES, TABLES
 from society.store.table import Table
 
-VERSION = "3"
+VERSION = "4"
 """Version of the stores that this program writes."""
 
 _EXAMPLES = (
@@ -26,11 +27,12 @@ _EXAMPLES = (
 _PRESENT = {
     "1": {"turns": "*, chat AS messages, status = 'ok' OR text != '' AS replied", "examples": _EXAMPLES},
     "2": {"turns": "*, chat AS messages", "examples": _EXAMPLES},
+    "3": {},
 }
 """SQL for the present columns of the tables of an older version. Tables that are not listed have not changed."""
 READABLE = (*_PRESENT, VERSION)
 """Versions that this program reads."""
-RESUMABLE = ("2", VERSION)
+RESUMABLE = ("2", "3", VERSION)
 """Versions whose turn keys and model hashes mean the same as today: runs can go on with them and reuse their turns."""
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from society.core.errors import RunFolderError
 from society.core.identity import request_key
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Sampling
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Sampling, Thinking
 from society.runner.sweep import sweep
 from society.runs.records import load_records
 from society.runs.run import Run
@@ -150,6 +150,8 @@ OTHERS: dict[str, object] = {
     "seed": 2,
     "adapter": "a",
     "choices": ("A", "B"),
+    "thinking": Thinking(budget=0),
+    "template_args": (("reasoning_effort", "low"),),
 }
 OTHER_SAMPLINGS: dict[str, object] = {
     "temperature": 0.5,
@@ -160,6 +162,7 @@ OTHER_SAMPLINGS: dict[str, object] = {
     "max_tokens": 3,
     "stop": ("x",),
 }
+OTHER_THINKINGS: dict[str, object] = {"enabled": False, "budget": 1, "tags": ("<a>", "</a>")}
 
 
 def changed() -> Iterator[GenerateRequest]:
@@ -169,6 +172,9 @@ def changed() -> Iterator[GenerateRequest]:
     for field in fields(Sampling):
         sampling = replace(Sampling(), **{field.name: OTHER_SAMPLINGS[field.name]})  # type: ignore[arg-type]
         yield replace(REQUEST, sampling=sampling)
+    for field in fields(Thinking):
+        thinking = replace(Thinking(), **{field.name: OTHER_THINKINGS[field.name]})  # type: ignore[arg-type]
+        yield replace(REQUEST, thinking=thinking)
 
 
 def test_every_field_of_a_request_is_in_its_key() -> None:

@@ -127,7 +127,7 @@ def test_a_new_run_says_what_the_old_one_said(scenario: Callable[..., Scenario],
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [
-        ("4", "A newer society wrote it"),
+        ("5", "A newer society wrote it"),
         ("99", "A newer society wrote it"),
         ("0", "No society wrote this version"),
         ("abc", "No society wrote this version"),
@@ -141,13 +141,13 @@ def test_another_version_is_refused(tmp_path: Path, said: str, remedy: str) -> N
     assert remedy in refused.value.remedy
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_store_that_is_not_of_the_version_that_it_says_is_refused(tmp_path: Path, version: int) -> None:
     change = f"UPDATE meta SET value = '{VERSION}' WHERE name = 'store_version'"
     folder = write_old(tmp_path / "old", change, version=version)
     with pytest.raises(RunFolderError, match="not ours"):
         Run(folder).turns()
-    assert set(READABLE) == {"1", "2", VERSION}
+    assert set(READABLE) == {"1", "2", "3", VERSION}
     assert sorted(path.name for path in DATA.glob("store_v*.sql")) == [f"store_v{v}.sql" for v in READABLE]
 
 
@@ -168,7 +168,7 @@ def check_contents(found: Run) -> None:
     assert example.source in [turn.id for turn in turns]
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_resumable_store_is_read_and_not_written(tmp_path: Path, version: int) -> None:
     """A stored file of the present version keeps its tables from changing unnoticed.
 
@@ -177,10 +177,12 @@ def test_a_resumable_store_is_read_and_not_written(tmp_path: Path, version: int)
     folder = write_old(tmp_path / "old", version=version)
     before = digest(folder)
     check_contents(Run(folder))
+    thoughts = [(turn.thought, turn.usage.thought_tokens) for turn in Run(folder).turns() if turn.thought]
+    assert thoughts == ([("Two and 26.", 3)] if version == 4 else [])
     assert digest(folder) == before
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_resumable_store_is_migrated_when_its_run_goes_on(
     scenario: Callable[..., Scenario], tmp_path: Path, version: int
 ) -> None:
