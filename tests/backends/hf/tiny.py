@@ -93,7 +93,7 @@ def make_model(folder: Path, seed: int = 0, kind: str = "llama", **overrides: ob
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": 0,
         }
-        | ARCHITECTURES[kind]
+        | ARCHITECTURES.get(kind, {})
         | overrides
     )
     with torch.random.fork_rng():
