@@ -10,9 +10,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from backends.models.lora_config import find_fault, read_config
+from backends.models.peft_folder import CONFIG, check_folder, read_shapes
 from society.core.atomic import move_into_place
 from society.core.errors import BackendError, StoreError
 from society.core.hashing import hash_each, hash_files
@@ -39,7 +38,7 @@ def _is_named(folder: Path, name: str) -> bool:
 
 def is_lora(folder: Path) -> bool:
     """Return whether this is a PEFT folder. Otherwise it contains full weights."""
-    return (folder / "adapter_config.json").exists()
+    return (folder / CONFIG).exists()
 
 
 def check_adapter(adapter: Adapter, model_hash: str) -> Path:
@@ -48,15 +47,7 @@ def check_adapter(adapter: Adapter, model_hash: str) -> Path:
     Raises `BackendError` if the folder is missing, altered or belongs to another base.
     """
     folder = Path(adapter.path)
-    if not any(folder.glob("*.safetensors")):
-        raise BackendError(
-            f"The adapter folder {folder} holds no .safetensors file.",
-            "Pickled weights (.bin, .pt) can run code and are refused: convert them to safetensors.",
-        )
-    if not (is_lora(folder) or (folder / "config.json").exists()):
-        raise BackendError(f"{folder} has neither adapter_config.json nor config.json.", "Give an adapter's folder.")
-    if is_lora(folder) and (fault := find_fault(read_config(folder))):
-        raise BackendError(f"The adapter in {folder} cannot be used: {fault[0]}.", fault[1])
+    check_files(folder)
     if base_of(adapter.base) != base_of(model_hash):
         raise BackendError(
             f"The adapter {adapter.hash[:12]} was trained on the base {adapter.base[:12]}, "
@@ -76,41 +67,57 @@ def base_of(model_hash: str) -> str:
     return model_hash.partition("-")[0]
 
 
-def check_shapes(folder: Path, modules: dict[str, Any]) -> None:
-    """Raise `BackendError` if a LoRA matrix in the folder does not fit the base's module of this name."""
-    ranks: dict[str, int] = {}
-    for key, shape in _read_shapes(folder).items():
-        name, _, matrix = key.removeprefix("base_model.model.").partition(".lora_")
-        side = {"A": 1, "B": 0}.get(matrix[:1])
-        if side is None:
-            continue
-        expected = getattr(modules.get(name), "in_features" if side else "out_features", None)
-        if len(shape) != 2:
-            raise _misfit(folder, key, f"has shape {shape}", "a matrix is needed")
-        if expected != shape[side]:
-            there = "there is no such layer" if expected is None else f"that layer has {expected}"
-            raise _misfit(folder, key, f"has size {shape[side]}", there)
-        if ranks.setdefault(name, shape[1 - side]) != shape[1 - side]:
-            raise _misfit(folder, key, f"has rank {shape[1 - side]}", "the ranks of a pair must be equal")
-
-
-def _read_shapes(folder: Path) -> dict[str, list[int]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-            return {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError) as error:
+def check_files(folder: Path) -> None:
+    """Raise `BackendError` for a folder that is neither an adapter that can be used here nor full weights."""
+    if is_lora(folder) or not (folder / "config.json").exists():
+        check_folder(folder)
+    elif not any(folder.glob("*.safetensors")):
         raise BackendError(
-            f"The adapter in {folder} is no sound safetensors file: {error}.", "Restore the folder from a copy."
-        ) from error
+            f"The adapter folder {folder} holds no .safetensors file.",
+            "Pickled weights (.bin, .pt) can run code and are refused: convert them to safetensors.",
+        )
 
 
-def _misfit(folder: Path, key: str, found: str, there: str) -> BackendError:
-    return BackendError(
-        f"The adapter in {folder} does not fit this model: {key} {found}, but {there}.",
-        "Open the model that it was trained on.",
-    )
+NEUTRAL = frozenset(
+    {
+        "_name_or_path",
+        "architectures",
+        "transformers_version",
+        "dtype",
+        "torch_dtype",
+        "use_cache",
+        "attn_implementation",
+    }
+    | {"bos_token_id", "eos_token_id", "pad_token_id"}
+)
+"""Keys of a model's configuration that may differ between a base and full weights that take its place."""
+
+
+def check_full(folder: Path, base: Path) -> None:
+    """Raise `BackendError` unless full weights fit the base that they replace: its tensors and its configuration.
+
+    Names that transformers converts differ between files, so only tensors of the same name are compared.
+    """
+    own, given = (read_shapes(*sorted(place.glob("*.safetensors"))) for place in (base, folder))
+    cause = next((f"{name} has another shape" for name in given if own.get(name, given[name]) != given[name]), "")
+    if not own.keys() & given.keys():
+        cause = "it has other layers"
+    ours, theirs = _read_options(base), _read_options(folder)
+    odd = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    if odd and not cause:
+        cause = f"its config.json has another {', '.join(odd[:3])}"
+    if cause:
+        raise BackendError(
+            f"The model in {folder} cannot take the place of this one: {cause}.",
+            "Give weights of the same architecture, or open it as the model of a backend of its own.",
+        )
+
+
+def _read_options(folder: Path) -> dict[str, object]:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return {key: value for key, value in config.to_dict().items() if key not in NEUTRAL}
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
@@ -140,7 +147,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
 
 def normalise_config(folder: Path) -> None:
     """Remove machine-dependent keys from adapter_config.json, so that equal adapters have equal hashes."""
-    path = folder / "adapter_config.json"
+    path = folder / CONFIG
     config = json.loads(path.read_text("utf-8"))
     config.update(base_model_name_or_path="", revision=None, inference_mode=True)
     config = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}

@@ -192,22 +192,22 @@ def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "n
     return (model if options else model.to(device)).eval()
 
 
-def read_names(folder: Path) -> set[str]:
+def read_names(folder: Path, files: str = "*.safetensors") -> set[str]:
     """Return the names of all tensors in a folder's safetensors."""
     from safetensors import safe_open
 
     names: set[str] = set()
-    for path in folder.glob("*.safetensors"):
+    for path in folder.glob(files):
         with safe_open(path, "pt") as file:
             names |= set(file.keys())
     return names
 
 
-def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def read_tensors(folder: Path, files: str = "*.safetensors") -> Iterator[tuple[str, torch.Tensor]]:
     """Yield every tensor of a folder's safetensors with its name."""
     from safetensors import safe_open
 
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob(files)):
         with safe_open(path, "pt") as file:
             for name in sorted(file.keys()):
                 yield name, file.get_tensor(name)

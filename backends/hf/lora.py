@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from backends.hf.adapters import is_lora, normalise_config
 from backends.hf.weights import Weights
-from backends.models.lora_config import find_shared, quiet_peft
+from backends.models.lora_config import find_shared, quiet_peft, read_config
 from backends.training import TrainSettings
 from society.core.errors import InputError
 from society.core.types import Adapter
@@ -18,38 +20,66 @@ NAME = "in_training"
 
 def attach_new(weights: Weights, settings: TrainSettings, start: Adapter | None) -> None:
     """Put the adapter to train on the bare model: a copy of `start`, or a new one that changes nothing yet."""
-    from peft import LoraConfig, get_peft_model
-
     if start is not None:
-        folder = Path(start.path)
-        if not is_lora(folder):
-            raise InputError("LoRA cannot continue from full weights.", "Start from the base, or set method: full.")
-        weights.add(start)
-        weights.attach(folder, NAME, trainable=True)
-        rank = weights.peft.peft_config[NAME].r
-        if rank != settings.rank:
-            raise InputError(f"The adapter to continue from has rank {rank}, not {settings.rank}.", "Set that rank.")
+        check_start(Path(start.path), settings)
+        weights.attach(weights.check(start), NAME, trainable=True, lora_dropout=settings.dropout)
     else:
-        targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
-        config = LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.scale,
-            lora_dropout=settings.dropout,
-            target_modules=targets,
-            task_type="CAUSAL_LM",
-        )
-        try:
-            with quiet_peft():
-                weights.peft = get_peft_model(weights.model, config, NAME)
-        except ValueError as error:
-            raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
-        _check_targets(weights.peft)
+        weights.peft = _wrap(weights.model, settings)
+    _check_layers(weights.peft)
     weights.peft.set_adapter(NAME)
     for name, parameter in weights.peft.named_parameters():
         parameter.requires_grad_(f".{NAME}." in name)
 
 
-def _check_targets(peft: Any) -> None:
+def check_start(folder: Path, settings: TrainSettings) -> None:
+    """Raise `InputError` unless a training with these settings can continue from the adapter in this folder.
+
+    The adapter keeps its layers and its patterns, so its rank and its alpha must be those of the settings.
+    """
+    if not is_lora(folder):
+        raise InputError("LoRA cannot continue from full weights.", "Start from the base, or set method: full.")
+    config = read_config(folder)
+    for key, wanted, option in (("r", settings.rank, "rank"), ("lora_alpha", settings.scale, "alpha")):
+        if (found := config.get(key, 8)) != wanted:  # 8 is PEFT's default of both
+            raise InputError(
+                f"The adapter to continue from has {option} {found}, not {wanted:g}.",
+                f"Set {option}: {found} in train.settings.",
+            )
+
+
+def check_targets(model: Path, settings: TrainSettings) -> None:
+    """Raise `InputError` if LoRA cannot be put on the layers of a model folder that the settings name.
+
+    No weights are read.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config: Any = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+    auto: Any = AutoModelForCausalLM
+    with torch.device("meta"):
+        _check_layers(_wrap(auto.from_config(config), settings))
+
+
+def _wrap(model: Any, settings: TrainSettings) -> Any:
+    """Return PEFT's wrapper around a model, with a new adapter."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.scale,
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with quiet_peft():
+            return get_peft_model(model, config, NAME)
+    except ValueError as error:
+        raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
+
+
+def _check_layers(peft: Any) -> None:
     """Raise `InputError` for layers whose adapters could be neither exported nor merged."""
     from peft.tuners.lora import LoraLayer
 

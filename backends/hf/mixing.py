@@ -36,6 +36,21 @@ def _is_plain(layer: Any, name: str) -> bool:
     return name not in layer.lora_A or isinstance(layer.lora_A[name], torch.nn.Linear)
 
 
+def find_sizes(model: Any) -> dict[str, tuple[int, int]]:
+    """Return the inputs and outputs of each layer that can have an adapter, by name. Those of embeddings are tokens."""
+    from transformers.pytorch_utils import Conv1D
+
+    sizes = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Conv1D):
+            sizes[name] = (module.nx, module.nf)
+        elif isinstance(module, torch.nn.Embedding):
+            sizes[name] = (module.num_embeddings, module.embedding_dim)
+        elif hasattr(module, "in_features"):
+            sizes[name] = (module.in_features, module.out_features)
+    return sizes
+
+
 def _layers(peft: Any) -> Iterator[Any]:
     from peft.tuners.lora import LoraLayer
 

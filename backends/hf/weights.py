@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from backends.hf.adapters import check_adapter, check_shapes, is_lora
+from backends.hf.adapters import check_adapter, check_full, is_lora
 from backends.hf.casting import Buffers, Precision
 from backends.hf.host import HostWeights, default_budget
 from backends.hf.loading import load_model, read_names, read_tensors
-from backends.hf.mixing import Stack, can_stack
+from backends.hf.mixing import Stack, can_stack, find_sizes
 from backends.hf.writing import can_write, write_weights
-from backends.models.lora_config import is_alone, quiet_peft, read_config
+from backends.models.lora_config import REASONS, make_config, quiet_peft, read_config
+from backends.models.peft_folder import WEIGHTS, check_fit, misfit, plain_name, split
 from society.core.errors import BackendError
 from society.core.types import Adapter
 
@@ -49,11 +50,11 @@ class Weights:
         self.lora: dict[str, Path] = {}
         """All that can be asked for; those that are on the model, `peft` knows."""
         self.alone: set[str] = set()
-        """Those of `lora` that share no batch with others."""
+        """Those of `lora` that are more than sums of products: they share no batch with others."""
         self.full: dict[str, Path] = {}
         self.here: str | None = None
         """The full weights in memory, None the base."""
-        self._sizes = {name: module for name, module in model.named_modules() if hasattr(module, "in_features")}
+        self._sizes = find_sizes(model)
 
     @property
     def device(self) -> torch.device:
@@ -61,37 +62,47 @@ class Weights:
         return torch.device(self.model.device)
 
     def add(self, adapter: Adapter) -> None:
-        """Make an adapter usable under its hash: it is checked and noted, and read when a batch needs it."""
-        if adapter.hash in self.lora or adapter.hash in self.full:
+        """Make an adapter usable under its hash. Raises `BackendError` for one that cannot be used, or does not fit."""
+        name = adapter.hash
+        if name in self.lora or name in self.full:
             return
+        folder = self.check(adapter)
+        if not is_lora(folder):
+            self.full[name] = folder
+            return
+        self.attach(folder, name)
+        self.lora[name] = folder
+        if not can_stack(self.peft, [name]):
+            self.alone.add(name)
+
+    def check(self, adapter: Adapter) -> Path:
+        """Return the folder of an adapter, after reading its configuration and the shapes of its tensors."""
         folder = check_adapter(adapter, self.hash)
         if is_lora(folder):
-            check_shapes(folder, self._sizes)
+            check_fit(folder, self._sizes, {name: tuple(tensor.shape) for name, tensor in self._own().items()})
             self._check_base(folder)
-            if is_alone(read_config(folder)):
-                self.alone.add(adapter.hash)
-            self.lora[adapter.hash] = folder
         else:
-            self.full[adapter.hash] = folder
+            check_full(folder, self.folder)
+        return folder
 
     def _check_base(self, folder: Path) -> None:
         """Raise `BackendError` if an adapter's folder has weights for the base that are not the base's own.
 
-        PEFT saves embeddings beside an adapter on the output layer, and would write them into the base.
+        PEFT saves embeddings beside an adapter on the output layer, and biases with `bias: all`.
         """
-        names = [name for name in read_names(folder) if ".lora_" not in name]
+        names = [name for name in read_names(folder, WEIGHTS) if not split(plain_name(name))[1]]
         if not names:
             return
         self.switch(None)
         own = self._own()
-        for name, tensor in read_tensors(folder):
-            known = own.get(name.removeprefix("base_model.model.").replace(".base_layer", ""))
+        for name, tensor in read_tensors(folder, WEIGHTS):
+            known = own.get(plain_name(name).removeprefix("base_model.model.").replace(".base_layer", ""))
             if name not in names or (known is not None and torch.equal(known.cpu(), tensor.to(known.dtype))):
                 continue
             raise BackendError(
                 f"The adapter in {folder} cannot be used: {name} would replace weights of the base for every agent.",
-                "Save the adapter with save_embedding_layers=False, or merge it into its base and use that as the "
-                "model.",
+                "Save the adapter with bias: none and save_embedding_layers=False, or merge it into its base, and give "
+                "the folder of the merged model as the adapter, or as the model.",
             )
 
     def _own(self) -> dict[str, torch.Tensor]:
@@ -105,34 +116,49 @@ class Weights:
         last = {id(tensor): name for name, tensor in own.items()}
         return {name: own[name] for name in last.values()}
 
-    def attach(self, folder: Path, name: str, trainable: bool = False) -> None:
-        """Put the LoRA adapter of a PEFT folder beside the base weights."""
-        from peft import PeftModel
+    def attach(self, folder: Path, name: str, trainable: bool = False, **changes: Any) -> None:
+        """Put the LoRA adapter of a PEFT folder beside the base weights, with these changes of its configuration."""
+        from peft import get_peft_model, set_peft_model_state_dict
 
+        config = make_config(read_config(folder), inference_mode=not trainable, **changes)
+        tensors = {plain_name(key): tensor for key, tensor in read_tensors(folder, WEIGHTS)}
+        matrices = {key: tensor for key, tensor in tensors.items() if split(key)[1]}
         try:
-            with quiet_peft():
+            with quiet_peft(), torch.inference_mode(False):
                 if self.peft is None:
-                    self.peft = PeftModel.from_pretrained(self.model, str(folder), name, is_trainable=trainable)
+                    self.peft = get_peft_model(self.model, config, name)
                 else:
-                    self.peft.load_adapter(str(folder), name, is_trainable=trainable)
+                    self.peft.add_adapter(name, config)
+                found = set_peft_model_state_dict(self.peft, matrices, name)
+            self._check_attached(folder, name, found)
         except (RuntimeError, ValueError, KeyError) as error:
-            raise BackendError(
-                f"The adapter in {folder} does not fit this model: {str(error)[:300]}",
-                "Open the model that it was trained on.",
-            ) from error
-        self.peft.eval()
-        self._check_attached(folder, name)
-
-    def _check_attached(self, folder: Path, name: str) -> None:
-        """Raise `BackendError` unless the adapter on the model has the folder's matrices, no more and no fewer."""
-        from peft import get_peft_model_state_dict
-
-        state = get_peft_model_state_dict(self.peft, adapter_name=name, save_embedding_layers=False)
-        odd = sorted(state.keys() ^ {name for name in read_names(folder) if ".lora_" in name})
-        if odd:
             self.strip()
+            raise misfit(folder, f"{str(error)[:300]}") from error
+        except BackendError:
+            self.strip()
+            raise
+        self.peft.eval()
+
+    def _check_attached(self, folder: Path, name: str, found: Any) -> None:
+        """Raise `BackendError` unless the adapter on the model has the folder's matrices, no more and no fewer.
+
+        `found` is PEFT's report of the tensors that are missing and of those that have no place.
+        """
+        from peft.tuners.lora import ParamWrapper
+
+        if self.peft.peft_config[name].target_parameters or any(
+            isinstance(module, ParamWrapper) for module in self.peft.modules()
+        ):
+            raise BackendError(f"The adapter in {folder} cannot be used: {REASONS['target_parameters']}.", "")
+        missing = [key for key in found.missing_keys if ".lora_" in key and f".{name}" in key]
+        for key in found.unexpected_keys:
+            layer = split(plain_name(key))[0]
+            if layer not in self._sizes:
+                raise misfit(folder, f"it adapts {layer}, but there is no such layer")
+        odd = [*missing, *found.unexpected_keys]
+        if odd:
             raise BackendError(
-                f"The adapter in {folder} is not what its adapter_config.json says: {', '.join(odd[:3])}.",
+                f"The adapter in {folder} is not what its adapter_config.json says: {', '.join(sorted(odd)[:3])}.",
                 "Restore the folder from a copy, or train the adapter again.",
             )
 
@@ -190,8 +216,7 @@ class Weights:
         self.switch(group if group in self.full else None)
         for name in sorted({name for name in names if name in self.lora}):
             if self.peft is None or name not in self.peft.peft_config:
-                with torch.inference_mode(False):
-                    self.attach(self.lora[name], name)
+                self.attach(self.lora[name], name)
 
     @property
     def adapts_head(self) -> bool:

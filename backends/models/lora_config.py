@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ NEUTRAL = frozenset(
         "corda_config",
         "lora_ga_config",
         "auto_mapping",
+        "merge_weights",
         "peft_version",
         "base_model_name_or_path",
         "revision",
@@ -45,26 +47,52 @@ NEUTRAL = frozenset(
         "runtime_config",
     }
 )
-"""Options that `find_fault` checks, or that have no effect after training."""
+"""Options that are checked elsewhere, or that have no effect after training."""
+TRAINED = frozenset(
+    {
+        "bias",
+        "init_lora_weights",
+        "loftq_config",
+        "eva_config",
+        "corda_config",
+        "lora_ga_config",
+        "auto_mapping",
+        "base_model_name_or_path",
+        "revision",
+        "inference_mode",
+        "megatron_core",
+    }
+)
+"""Options without effect on an adapter whose matrices are given."""
 COMPUTED = frozenset({"use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "use_dora"})
 """Options that PEFT computes correctly for one adapter among others."""
-ALONE = frozenset({"use_dora"})
-"""Options of adapters that PEFT cannot compute in a batch with other adapters or the bare base."""
 REASONS = {
     "alora_invocation_tokens": "it is an activated LoRA, which acts only after its invocation tokens",
     "modules_to_save": "it has whole modules of its own",
     "trainable_token_indices": "it has token embeddings of its own",
     "lora_bias": "it has biases of its own",
     "layer_replication": "it repeats layers of the base for every agent",
-    "target_parameters": "it adapts parameters outside of linear layers",
+    "target_parameters": "it adapts parameters outside of linear layers, such as the weights of experts",
     "ensure_weight_tying": "it ties the matrices of several layers",
+    "use_qalora": "it is a QALoRA, whose matrices fit a quantised base only",
+    "megatron_config": "its layers are those of Megatron",
 }
 """Reasons why options are refused."""
-CONVERT = (
-    "Save it again as a plain LoRA: peft_model.save_pretrained(FOLDER, path_initial_model_for_weight_conversion=...), "
-    "or merge it into its base and use that as the model."
+PROMPTS = frozenset(
+    {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT", "CARTRIDGE"}
 )
-PLAINER = "Train a plain LoRA, or merge the adapter into its base with PEFT and use that as the model."
+"""PEFT types that add to the prompt or to the cache, and cannot be merged."""
+UNMERGED = frozenset({"alora_invocation_tokens"})
+"""Options of adapters that cannot be merged either."""
+MERGED = (
+    "merge it into its base with PEFT (merge_and_unload, then save_pretrained), and give the folder of the merged "
+    "model as the adapter, or as the model."
+)
+CONVERT = (
+    "Save it again as a plain LoRA: "
+    f"peft_model.save_pretrained(FOLDER, path_initial_model_for_weight_conversion=...). Or {MERGED}"
+)
+PLAINER = "Train a plain LoRA, or " + MERGED
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -81,36 +109,73 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def find_fault(config: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return why an adapter cannot be used beside others, and the remedy; None if it can be used."""
-    if config.get("peft_type") != "LORA":
-        return f"it is of the PEFT type {config.get('peft_type')}, not LORA", "Train a LoRA."
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        return f"it is of the PEFT type {kind!s:.40}, not LORA", "Train a LoRA." if kind in PROMPTS else PLAINER
     init = config.get("init_lora_weights", True)
     if init not in INITS:
         return f"its init_lora_weights, {init!r:.40}, changes the weights of the base for every agent", CONVERT
-    if config.get("bias") not in (None, "none"):
-        return f"with bias: {config['bias']!r:.40} it replaces biases of the base for every agent", PLAINER
     if config.get("task_type") not in (None, "CAUSAL_LM"):
         return f"it is for the task {config['task_type']!r:.40}, not for CAUSAL_LM", "Give an adapter of a chat model."
     other = sorted(name for name, value in config.items() if value and name not in NEUTRAL | COMPUTED)
+    if other and other[0] in REASONS:
+        remedy = PLAINER if UNMERGED.isdisjoint(other) else "Train a plain LoRA."
+        return f"{REASONS[other[0]]} ({', '.join(other)[:200]})", remedy
     if other:
         return (
-            f"{REASONS.get(other[0], 'it needs options that are not supported here')} ({', '.join(other)[:200]})",
-            PLAINER,
+            f"it needs options that are not supported here ({', '.join(other)[:200]})",
+            f"If they do not change what it computes, remove them from its adapter_config.json. Otherwise {MERGED}",
         )
     return None
 
 
-def is_alone(config: Mapping[str, Any]) -> bool:
-    """Return whether rows with this adapter can share a batch only with rows of the same adapter."""
-    return any(config.get(name) for name in ALONE)
+def make_config(config: Mapping[str, Any], **changes: Any) -> Any:
+    """Return PEFT's configuration of an adapter that `find_fault` accepts, with these changes.
+
+    Options are left out that this version of PEFT does not know, which `find_fault` found to be harmless, and those
+    that concern only how the adapter was trained. Raises `InputError` for values that PEFT refuses.
+    """
+    from peft import LoraConfig
+
+    known = {field.name for field in fields(LoraConfig) if field.init} - TRAINED - {"runtime_config"}
+    options = {name: value for name, value in config.items() if name in known and value is not None}
+    try:
+        return LoraConfig(**options | {"task_type": "CAUSAL_LM"} | changes)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The adapter_config.json of the adapter is not valid: {str(error)[:300]}", "Restore it from a copy."
+        ) from error
 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Suppress PEFT's warnings about cases that this program refuses or handles: tied weights, missing matrices."""
-    with warnings.catch_warnings():
+    """Suppress PEFT's warnings about cases that this program refuses or handles, and its renaming of layers.
+
+    The warnings concern tied weights, missing matrices and transposed layers. PEFT takes layers that are named like
+    parts of an expert, such as gate_proj, for the weights of experts, in a mixture of experts of transformers 5.
+    Adapters on these are refused here, and other layers keep their names.
+    """
+    with warnings.catch_warnings(), _names_kept():
         warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")
         warnings.filterwarnings("ignore", "Found missing adapter keys")
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to")
         yield
+
+
+@contextmanager
+def _names_kept() -> Iterator[None]:
+    try:
+        from peft.utils import transformers_weight_conversion as conversion
+    except ImportError:  # an older PEFT renames nothing
+        yield
+        return
+    table: dict[str, Any] = getattr(conversion, "_MOE_TARGET_MODULE_MAPPING", {})
+    saved = dict(table)
+    table.clear()
+    try:
+        yield
+    finally:
+        table.update(saved)
 
 
 def find_shared(model: Any) -> list[str]:

@@ -16,12 +16,15 @@ from backends.hf import HuggingFace
 from backends.models.gguf_export import export_gguf_adapter, export_merged
 from backends.training import TrainSettings
 from society.core.errors import BackendError, InputError
-from society.core.types import ChatMessage, Example, GenerateRequest, Sampling, TurnId
+from society.core.types import Adapter, ChatMessage, Example, GenerateRequest, Sampling, TurnId
 from tests.backends.hf.tiny import make_model, one_thread
 
 torch = pytest.importorskip("torch")
 
+from backends.hf.adapters import hash_adapter  # noqa: E402
 from backends.hf.loading import load_chat, load_model  # noqa: E402
+from backends.hf.lora import check_start  # noqa: E402
+from backends.hf.weights import Weights  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),
@@ -44,6 +47,11 @@ LOADED: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "head": {"target_modules": ["q_proj", "lm_head"]},
     "head alone": {"target_modules": ["lm_head"]},
+    "excluded": {"target_modules": "all-linear", "exclude_modules": ["o_proj"]},
+    "one layer": {"layers_to_transform": [1], "layers_pattern": "layers"},
+    "regular expression": {"target_modules": r".*\.(?:self_attn|mlp)\.(?:v_proj|down_proj)"},
+    "biases of a base without any": {"bias": "all", "target_modules": ["v_proj"]},
+    "embeddings": {"target_modules": ["embed_tokens", "q_proj"]},
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "pissa": ({"init_lora_weights": "pissa"}, "changes the weights of the base"),
@@ -59,8 +67,11 @@ EDITED: dict[str, tuple[dict[str, Any], str]] = {
     "loftq": ({"init_lora_weights": "loftq"}, "changes the weights of the base"),
     "corda": ({"init_lora_weights": "corda"}, "changes the weights of the base"),
     "own biases": ({"lora_bias": True}, "biases of its own"),
-    "base biases": ({"bias": "all"}, "replaces biases of the base"),
+    "quantised": ({"use_qalora": True}, "QALoRA"),
+    "megatron": ({"megatron_config": {"tensor_model_parallel_size": 2}}, "Megatron"),
+    "tied": ({"ensure_weight_tying": True}, "ties the matrices"),
     "another kind": ({"peft_type": "IA3"}, "not LORA"),
+    "prompts": ({"peft_type": "PREFIX_TUNING"}, "not LORA"),
     "another task": ({"task_type": "SEQ_CLS"}, "not for CAUSAL_LM"),
     "the future": ({"use_something_new": True}, "use_something_new"),
 }
@@ -234,15 +245,54 @@ def test_an_adapter_that_is_not_what_its_configuration_says_is_refused(model, tm
 
     async def use(backend: Any) -> tuple[float, float]:
         before = (await backend.likelihood.logprob(QUESTION, REPLY))[0]
-        adapter = backend.adapters.identify(folder)
-        await backend.adapters.load(adapter)
         for _ in range(2):
             with pytest.raises(BackendError, match="not what its adapter_config"):
-                await backend.likelihood.logprob(QUESTION, REPLY, adapter.hash)
+                await backend.adapters.load(backend.adapters.identify(folder))
         return before, (await backend.likelihood.logprob(QUESTION, REPLY))[0]
 
     before, after = run(HuggingFace(model=str(model), device="cpu", dtype="float32"), use)
     assert before == after
+
+
+def test_trained_biases_of_the_base_are_refused(tmp_path):
+    model = make_model(tmp_path / "model", 1, attention_bias=True)
+    folder = make_adapter(model, tmp_path / "adapter", bias="lora_only")
+
+    async def use(backend: Any) -> None:
+        before = await backend.likelihood.logprob(QUESTION, REPLY)
+        await backend.adapters.load(backend.adapters.identify(folder))  # the biases are still those of the base
+        alter(folder, lambda tensors: tensors.update({k: t + 1 for k, t in tensors.items() if k.endswith("bias")}))
+        with pytest.raises(BackendError, match="bias would replace weights of the base"):
+            await backend.adapters.load(backend.adapters.identify(folder))
+        assert await backend.likelihood.logprob(QUESTION, REPLY) == before
+
+    run(HuggingFace(model=str(model), device="cpu", dtype="float32"), use)
+
+
+def describe(network: Any) -> list[Any]:
+    """Return all that an adapter could leave behind on a model."""
+    modules = [(name, type(module), sorted(vars(module))) for name, module in network.named_modules()]
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules()]
+    flags = [(name, parameter.requires_grad, parameter.dtype) for name, parameter in network.named_parameters()]
+    return [modules, hooks, flags]
+
+
+def test_adapters_leave_no_trace_on_the_base(model, tmp_path):
+    network: Any = load_model(model, torch.float32, "cpu").requires_grad_(False)
+    clean, state = describe(network), {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    ids = torch.arange(1, 9)[None].repeat(2, 1)
+    before = network(input_ids=ids).logits
+    weights = Weights(network, model, "base")
+    for kind, options in LOADED.items():
+        folder = make_adapter(model, tmp_path / kind, **options)
+        weights.add(Adapter(hash_adapter(folder), str(folder), "base"))
+    for name in weights.lora:
+        names = [name, name] if weights.group(name) else [name, None]
+        assert not torch.equal(weights.forward(names, input_ids=ids).logits[0], before[0])
+    weights.strip()
+    assert describe(network) == clean
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert torch.equal(network(input_ids=ids).logits, before)
 
 
 @pytest.mark.parametrize("name", ["model.norm.weight", "lm_head.base_layer.weight", "model.embed_tokens.weight"])
@@ -314,6 +364,32 @@ def test_a_merged_model_says_what_the_adapter_says(model, tmp_path, kind):
     folder = make_adapter(model, tmp_path / "adapter", **LOADED[kind])
     merged = export_merged(model, folder, tmp_path / "merged")
     assert peft_score(merged, None) == pytest.approx(peft_score(model, folder), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_a_training_goes_on_from_an_adapter_of_each_kind(model, tmp_path, kind):
+    folder = make_adapter(model, tmp_path / "start", **LOADED[kind])
+    settings = TrainSettings(rank=4, epochs=1, batch_size=4, accumulation=1, learning_rate=1e-9, precision="float32")
+
+    async def use(backend: Any) -> float:
+        start = backend.adapters.identify(folder)
+        trained = await backend.trainer.train(ROWS, settings, start, tmp_path / "next", seed=1)
+        await backend.adapters.load(trained.adapter)
+        return (await backend.likelihood.logprob(QUESTION, REPLY, trained.adapter.hash))[0]
+
+    config = HuggingFace(model=str(model), device="cpu", dtype="float32")
+    if kind == "embeddings" or ("head" in kind and is_tied(model)):
+        with pytest.raises(InputError, match="embedding"):
+            run(config, use)
+        return
+    assert run(config, use) == pytest.approx(peft_score(model, folder), abs=1e-3)
+
+
+@pytest.mark.parametrize(("options", "match"), [({"r": 8}, "rank 8, not 4"), ({"lora_alpha": 9}, "alpha 9, not 8")])
+def test_a_training_does_not_go_on_with_another_rank_or_scale(model, tmp_path, options, match):
+    folder = make_adapter(model, tmp_path / "start", **options)
+    with pytest.raises(InputError, match=match):
+        check_start(folder, TrainSettings(rank=4))
 
 
 def test_embeddings_are_not_trained_as_layers(model, tmp_path):
