@@ -15,7 +15,7 @@ from society.core.errors import BackendError
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PICKLED = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth", "adapter_model.pkl")
 PREFIX = "base_model.model."
-"""What PEFT puts before the name of a layer."""
+"""Prefix of the names of layers in PEFT folders."""
 WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Parts of names that compiled and sharded modules add."""
 MATRIX = re.compile(
