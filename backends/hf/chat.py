@@ -6,17 +6,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backends.models.chat_templates import ChatTemplate
-from backends.models.control_tokens import ControlTokens, Render, Span
+from backends.models.chat_encoding import ChatEncoder
+from backends.models.chat_rendering import ChatTemplate
+from backends.models.control_tokens import ControlTokens, Span
 from society.core.errors import BackendError, InputError
-from society.core.types import ChatMessage
+from society.core.types import ChatMessage, TemplateArgs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PROBE = (ChatMessage("user", "Ping?"), ChatMessage("assistant", "Pong."))
-PROBES = (PROBE, (ChatMessage("system", "Play."), *PROBE), (ChatMessage("system", "Play."),))
-"""Chats of all roles. Some templates refuse some of them."""
 
 
 class Chat:
@@ -31,15 +30,14 @@ class Chat:
         # Encoding sets options of the tokenizer, which no other thread may be using meanwhile.
         self._lock = threading.RLock()
         self.vocabulary = vocabulary or len(tokenizer)
-        if not tokenizer.chat_template:
-            raise BackendError("The model has no chat template.", "Give one with chat_template: on the backend.")
-        self._template = ChatTemplate(str(tokenizer.get_chat_template()), str(tokenizer.name_or_path) or "the model")
+        source = tokenizer.get_chat_template() if tokenizer.chat_template else ""
+        name = str(tokenizer.name_or_path) or "the model"
+        self.template = ChatTemplate(str(source), name, tokenizer.special_tokens_map)
         added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
-        self._controls = ControlTokens(
-            added, _control_names(tokenizer, self._template), self._encode, self._spans, self._normalize
-        )
-        for messages in PROBES:
-            self._controls.learn(*self._renderers(messages, add_generation_prompt=True))
+        refused = _control_names(tokenizer, self.template)
+        controls = ControlTokens(added, refused, self._encode, self._spans, self._normalize)
+        self._bos = _added_bos(tokenizer)
+        self._encoder = ChatEncoder(self.template, controls, self._bos)
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -50,14 +48,15 @@ class Chat:
         self.end = closing if closing is not None else known[0]
         self.stops = frozenset([self.end, *known])
 
-    def prompt_ids(self, messages: Sequence[ChatMessage]) -> list[int]:
-        """Return the tokens of a prompt, generation prompt included.
+    def traits(self) -> dict[str, object]:
+        """Return what shapes prompts beside the files of the model, where it differs from the usual."""
+        plain = self.template.text([ChatMessage("user", "Ping?")])
+        starts = {"bos": True} if self._bos is not None and not plain.startswith(str(self.tokenizer.bos_token)) else {}
+        return {**self.template.traits(), **starts}
 
-        Control tokens that a message spells out are encoded as plain text; the template alone can write them.
-        """
-        if not messages:
-            raise BackendError("A request without messages has nothing to answer.", "Give it a user message.")
-        return self._tokens(messages, add_generation_prompt=True)
+    def prompt_ids(self, messages: Sequence[ChatMessage], args: TemplateArgs = ()) -> list[int]:
+        """Return the tokens of a prompt, generation prompt included; see `ChatEncoder.tokens`."""
+        return self._tokens(messages, args, add_generation_prompt=True)
 
     def reply_ids(self, reply: str, ended: bool = True) -> list[int]:
         """Tokenize the text of an assistant's reply; where the reply `ended` its turn, add the end of the turn.
@@ -66,8 +65,8 @@ class Chat:
         """
         with self._lock:
             ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-            if self._controls.refuses(ids):  # the tokenizer splits special tokens alone
-                ids = self._controls.encode_text(reply)
+            if self._encoder.controls.refuses(ids):  # the tokenizer splits special tokens alone
+                ids = self._encoder.controls.encode_text(reply)
         return [*ids, *([self.end] if ended else [])]
 
     def text_ids(self, text: str) -> list[int]:
@@ -76,7 +75,11 @@ class Chat:
             return list(self.tokenizer(text)["input_ids"])
 
     def row_ids(
-        self, messages: Sequence[ChatMessage], tokens: Sequence[int] | None = None, ended: bool = True
+        self,
+        messages: Sequence[ChatMessage],
+        tokens: Sequence[int] | None = None,
+        ended: bool = True,
+        args: TemplateArgs = (),
     ) -> tuple[list[int], int]:
         """Return the tokens of a chat that ends with an assistant's reply, and where the reply starts in them.
 
@@ -85,7 +88,7 @@ class Chat:
         """
         if not messages or messages[-1].role != "assistant":
             raise InputError("A training example must end with an assistant message: that is what is learned.")
-        prompt = self.prompt_ids(messages[:-1])
+        prompt = self.prompt_ids(messages[:-1], args)
         if tokens is None:
             return prompt + self.reply_ids(messages[-1].content, ended), len(prompt)
         if not all(0 <= token < self.vocabulary for token in tokens):
@@ -131,20 +134,14 @@ class Chat:
         with self._lock:
             return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _tokens(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> list[int]:
+    def _tokens(self, messages: Sequence[ChatMessage], args: TemplateArgs, add_generation_prompt: bool) -> list[int]:
         with self._lock:
-            return self._controls.tokens(*self._renderers(messages, add_generation_prompt))
-
-    def _renderers(
-        self, messages: Sequence[ChatMessage], add_generation_prompt: bool
-    ) -> tuple[list[str], Render, list[Render]]:
-        variables = {"tools": None, "documents": None, **self.tokenizer.special_tokens_map}
-        return self._template.renderers(messages, add_generation_prompt=add_generation_prompt, **variables)
+            return self._encoder.tokens(messages, args, add_generation_prompt)
 
     def _spans(self, text: str) -> list[Span]:
         """Return the added tokens that the tokenizer recognizes in a text, and where."""
         if not self.tokenizer.is_fast:
-            return self._controls.written_spans(text)
+            return self._encoder.controls.written_spans(text)
         found: Any = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         added = self.tokenizer.added_tokens_decoder
         places = zip(found["input_ids"], found["offset_mapping"], strict=True)
@@ -170,12 +167,19 @@ class Chat:
 
     def _closing_token(self) -> int | None:
         """Return the control token that the template writes after an assistant message, or None."""
-        rendered = self._tokens(PROBE, add_generation_prompt=False)
+        rendered = self._tokens(PROBE, (), add_generation_prompt=False)
         controls = set(self.tokenizer.added_tokens_decoder)
         for start in range(len(rendered) - 1, -1, -1):  # backwards to the beginning of the reply
             if PROBE[-1].content in str(self.tokenizer.decode(rendered[start:])):
                 return next((token for token in rendered[start:] if token in controls), None)
         return None
+
+
+def _added_bos(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the token that the tokenizer puts before a text, if it is the one that begins texts, or else None."""
+    with_special: Any = tokenizer("a")["input_ids"]
+    bos = tokenizer.bos_token_id
+    return int(bos) if bos is not None and with_special[:1] == [bos] else None
 
 
 def _control_names(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> list[str]:

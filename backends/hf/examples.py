@@ -55,7 +55,7 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
 
 def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:
     """Return the tokens of an example and the start of its reply. An end of turn that was not drawn is not learned."""
-    return chat.row_ids(example.messages, example.tokens, example.finish_reason == "stop")
+    return chat.row_ids(example.messages, example.tokens, example.finish_reason == "stop", example.template_args)
 
 
 def render(chat: Chat, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:

@@ -22,11 +22,13 @@ PLACES = ("_name_or_path", "name_or_path")
 
 
 def hash_base(folder: Path, chat: Chat) -> str:
-    """Return the SHA-256 (hex) of a base: the files of its folder, and the chat template in use."""
+    """Return the SHA-256 (hex) of a base: its folder's files, and the chat template in use."""
     digest = hashlib.sha256()
     for name, value in sorted(hash_parts(folder).items()):
         digest.update(f"{name}\0{value}\0".encode())
     digest.update(str(chat.tokenizer.chat_template).encode("utf-8", "surrogatepass"))
+    if traits := chat.traits():
+        digest.update(json.dumps(traits, sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -107,7 +107,7 @@ def make_rows(chat: Chat, requests: Sequence[GenerateRequest]) -> list[Row | Bac
     rows: list[Row | BackendError] = []
     for request in requests:
         try:
-            rows.append(Row(request, chat.prompt_ids(request.messages), chat))
+            rows.append(Row(request, chat.prompt_ids(request.messages, request.template_args), chat))
         except BackendError as error:
             rows.append(error)
     return rows

@@ -101,7 +101,7 @@ class _Opened:
     async def write(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply."""
         self._require(request.adapter)
-        prompt = self._chat.tokens(request.messages)
+        prompt = self._chat.tokens(request.messages, request.template_args)
         sampling = request.sampling
         choices = self._choices(request.choices)
         limit = choices.depth if choices else sampling.max_tokens

@@ -9,7 +9,7 @@ import ctypes
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,14 @@ class Vocabulary:
         self.size: int = lib.llama_vocab_n_tokens(self._vocab)
         self.bos: int = lib.llama_vocab_bos(self._vocab)
         self.eos: int = lib.llama_vocab_eos(self._vocab)
+        others = {
+            "pad_token": lib.llama_vocab_pad,
+            "sep_token": lib.llama_vocab_sep,
+            "mask_token": lib.llama_vocab_mask,
+        }
+        self.special: Mapping[str, int] = {
+            name: token for name, get in others.items() if (token := get(self._vocab)) >= 0
+        }
         self.adds_bos: bool = lib.llama_vocab_get_add_bos(self._vocab)
         self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(self._vocab, t))
         self.controls = tuple(t for t in range(self.size) if lib.llama_vocab_is_control(self._vocab, t))

@@ -1,19 +1,21 @@
 """The Jinja2 environment for models' chat templates, in the project's own sandbox.
 
-Templates come with models and are untrusted: they cannot reach Python, and their work is limited. There is no
-`strftime_now`: templates that use it fall back to a fixed date, so a prompt is the same on every day.
+Templates come with models and are untrusted: they cannot reach Python, and their work is limited. They find what
+transformers and llama.cpp offer: loop controls, `{% generation %}`, `raise_exception`, `strftime_now`, and `tojson`
+with its arguments. Random functions are missing, and `strftime_now` knows a fixed date, so a prompt is the same on
+every day.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from backends.models.control_tokens import Render, mask
-from society.core.errors import BackendError, InputError
-from society.core.types import ChatMessage
+from backends.models.control_tokens import mask
+from society.core.errors import ChatTemplateError, InputError
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes
@@ -22,36 +24,15 @@ if TYPE_CHECKING:
 
 LONGEST_CHAT = 10_000_000
 """Maximum number of characters of a rendered chat."""
-_KEYS = frozenset(["role", "content", "system", "developer", "user", "assistant", "tool"])
-"""Keys and roles of messages, which are not masked."""
+TODAY = "2024-07-26"
+"""The date of `strftime_now`: the one that the templates of Llama 3 fall back to. The template argument `strftime_now`
+replaces it."""
+_KEYS = frozenset(["role", "content", "system", "developer", "user", "assistant", "tool", "type", "text"])
+"""Keys and roles of messages, and keys of the parts of a message. They are not masked."""
 _SEARCHES = frozenset(
     ["count", "endswith", "find", "index", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind"]
 ).union(["rindex", "rpartition", "rsplit", "rstrip", "split", "startswith", "strip"])
 """Methods whose first argument is searched for in a text."""
-
-
-class ChatTemplate:
-    """A model's chat template, compiled as it is and for masked messages. See `compile_chat_template` for errors."""
-
-    def __init__(self, source: str, model: str) -> None:
-        self._plain = compile_chat_template(source, model)
-        self._masked = compile_masked_templates(source)
-        self._texts = template_texts(source)
-
-    def writes(self, name: str) -> bool:
-        """Return whether the template contains a name that is not white space."""
-        return not name.isspace() and any(name in text for text in self._texts)
-
-    def renderers(self, messages: Sequence[ChatMessage], **variables: object) -> tuple[list[str], Render, list[Render]]:
-        """Return the contents of messages, and what fills them into the template and into the masked ones."""
-
-        def fill(template: Template, contents: Sequence[str]) -> str:
-            pairs = zip(messages, contents, strict=True)
-            turns = [{"role": message.role, "content": content} for message, content in pairs]
-            return fill_chat_template(template, messages=turns, **variables)
-
-        contents = [message.content for message in messages]
-        return contents, partial(fill, self._plain), [partial(fill, template) for template in self._masked]
 
 
 def compile_chat_template(source: str, model: str) -> Template:
@@ -126,19 +107,26 @@ def template_texts(source: str) -> list[str]:
 
 
 def fill_chat_template(template: Template, **variables: Any) -> str:
-    """Return the chat as text. Raises `BackendError` if the template refuses the chat, fails or runs too long."""
+    """Return the chat as text. Raises `ChatTemplateError` if the template refuses it, fails or runs too long."""
     from jinja2 import TemplateError
 
     from society.core.templating.sandbox import fill
 
+    date = variables.get("strftime_now", TODAY)
     try:
-        return fill(template, variables, LONGEST_CHAT)
+        return fill(template, variables | {"strftime_now": _date_function(date)}, LONGEST_CHAT)
     except TemplateError as error:
-        remedy = (
-            "Many templates accept no system message, or need user and assistant in turns: change the prompts, "
-            "or give the backend another chat_template."
-        )
-        raise BackendError(f"The model's chat template refuses this chat: {error}.", remedy) from None
+        raise ChatTemplateError(str(error).rstrip(".")) from None
+
+
+def _date_function(date: object) -> Callable[[str], str]:
+    """Return the function that formats a date, given in ISO 8601."""
+    try:
+        return datetime.fromisoformat(str(date)).strftime
+    except ValueError:
+        raise InputError(
+            f"The template argument strftime_now is {date!r:.80}, which is no date.", "Write it as 2026-01-31."
+        ) from None
 
 
 @cache

@@ -7,6 +7,7 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
 │   └── RunFolderError       a run folder belongs to another scenario, is in use, or cannot be read
 ├── BackendError             a model could not be loaded, or could not answer
+│   ├── ChatTemplateError    the model's chat template refuses a chat: never retried
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
 │   └── TransientError       worth a retry: a timeout, a busy server, a crashed worker
 ├── ComponentError           the code of a component raised an error: a stop rule, a topology, ...
@@ -98,6 +99,10 @@ class ContextOverflowError(BackendError):
             f"{prompt + answer} in all, but the context holds {context}.",
             remedy or "Give the backend a larger context, or lower sampling.max_tokens or the history window.",
         )
+
+
+class ChatTemplateError(BackendError):
+    """A chat that the chat template of the model refuses or cannot render."""
 
 
 class TransientError(BackendError):

@@ -363,6 +363,7 @@ class Roles:
     """A vocabulary of one token a character, and the role token <u>, which llama.cpp recognizes in every text."""
 
     bos, eos, adds_bos = 1, 2, False
+    special: dict[str, int] = {}  # noqa: RUF012
     controls, user_defined = (1, 2), (3,)
     ends = frozenset({2})
 

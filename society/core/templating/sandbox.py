@@ -11,6 +11,7 @@ the limit holds in any thread without a clock, and is the same on every machine.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
@@ -33,6 +34,8 @@ LONGEST_SOURCE = 200_000
 """Maximum length of a template, in characters. The longest chat templates of models have about 20,000."""
 LARGEST_NUMBER = 2**63
 """Exclusive maximum of the operands of arithmetic."""
+LARGEST_EXPONENT = 64
+"""Maximum absolute value of an exponent."""
 FAULTS = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RuntimeError, MemoryError, SyntaxError)
 """Python's exceptions for invalid or too deeply nested templates. They become errors of Jinja2."""
 
@@ -44,8 +47,8 @@ def _words(text: str) -> frozenset[str]:
 _FREE_FILTERS = _words("_tick _weigh abs attr count d default first float int last length truncate")
 _LAZY_FILTERS = _words("batch items list map reject rejectattr reverse select selectattr slice sum")
 """Filters that access the items of a container, but not their contents."""
-_NO_FILTERS = ("format", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
-"""Excluded filters: their cost does not depend on the size of their input, or their result is random."""
+_SLOW_FILTERS = _words("pprint striptags urlize wordwrap xmlattr")
+"""Filters whose time may grow with the square of their input."""
 _FREE_TESTS = _words(
     "boolean callable defined divisibleby escaped even false filter float integer iterable mapping none number odd "
     "sameas sequence string test true undefined"
@@ -65,6 +68,8 @@ _METHODS: tuple[tuple[Any, frozenset[str]], ...] = (
 """Permitted methods of Python's own types. For other objects, the sandbox of Jinja2 decides."""
 _WIDE = re.compile(r"[0-9]{4}|\{[^{}]*\{")
 """Matches a format text with a width of four digits, or with a nested field."""
+_NARROW = re.compile(r"(?:[^%]|%%|%(?:\([^()]*\))?[-#0 +]*[0-9]{0,3}(?:\.[0-9]{0,3})?[a-zA-Z])*")
+"""Matches a whole text for `%` with widths of at most three digits."""
 
 
 class _Fuel(threading.local):
@@ -104,6 +109,13 @@ def _weigh(value: Any) -> Any:
         waiting.extend(_parts(item))
     _spend(steps)
     return value
+
+
+def _measure(value: Any) -> int:
+    """Consume the size of `value` with all its contents, and return the size."""
+    left = _FUEL.left
+    _weigh(value)
+    return left - _FUEL.left
 
 
 def _parts(value: Any) -> Iterable[Any]:
@@ -154,9 +166,9 @@ def _metered_filter(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         if name in _LAZY_FILTERS:
             _spend(_count(value) * _factor([*others, *more.values()]))
         elif name not in _FREE_FILTERS:
-            left = _FUEL.left
-            _weigh(value)
-            _spend((left - _FUEL.left) * _factor([*others, *more.values()]))
+            size = _measure(value)
+            _spend(size * _factor([*others, *more.values()]))
+            _spend(size * size // 100 if name in _SLOW_FILTERS else 0)
         result = work(*before, value, *others, **more)
         _spend(_count(result))
         return result
@@ -192,16 +204,14 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             **{"trim_blocks": True, "lstrip_blocks": True, **options},
         )
         self._verdicts: dict[tuple[type, str], bool] = {}
-        for name in _NO_FILTERS:
-            del self.filters[name]
-        for name in ("lipsum", "cycler", "joiner"):
-            del self.globals[name]
+        del self.globals["lipsum"], self.filters["random"]  # their results are random
         self.globals["dict"] = lambda *given, **more: dict(*given, **more)  # the class itself has more methods
         add_numbers = self.filters["sum"]
         self.filters["_tick"], self.filters["_weigh"] = _spend, _weigh
         self.filters |= {name: _metered_filter(name, work) for name, work in self.filters.items() if name[0] != "_"}
         self.tests |= {name: _metered_test(work) for name, work in self.tests.items() if name not in _FREE_TESTS}
         self.filters["sum"] = _only_numbers(add_numbers)
+        self.filters["format"] = _format
 
     def add_filter(self, name: str, work: Callable[..., Any]) -> None:
         """Add a filter that consumes fuel like the others."""
@@ -248,12 +258,18 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return result
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        """Return the result of an operator: `+` for numbers, texts and lists, the others for small numbers only."""
-        if all(isinstance(side, int | float) and abs(side) < LARGEST_NUMBER for side in (left, right)):
-            if operator != "**":
+        """Return the result of an operator, after consuming fuel for it. Large numbers are refused."""
+        sides = (left, right)
+        if all(isinstance(side, int | float) and abs(side) < LARGEST_NUMBER for side in sides):
+            if operator != "**" or abs(right) <= LARGEST_EXPONENT:
                 return super().call_binop(context, operator, left, right)
-        elif operator == "+" and not isinstance(left, int | float) and not isinstance(right, int | float):
+        elif operator == "%" and isinstance(left, str):
+            return _fill_percents(left, right)
+        elif operator == "+" and not any(isinstance(side, int | float) for side in sides):
             _spend(_count(left) + _count(right))
+            return super().call_binop(context, operator, left, right)
+        elif operator == "*" and any(isinstance(side, str | list | tuple) for side in sides):
+            _spend(math.prod(max(side, 0) if isinstance(side, int) else _count(side) for side in sides))
             return super().call_binop(context, operator, left, right)
         raise SecurityError(f"`{operator}` is for small numbers only")
 
@@ -261,6 +277,19 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
     ) -> str:
         return super()._generate(meter(source, self), name, filename, defer_init)
+
+
+def _fill_percents(text: str, values: Any) -> str:
+    """Return `text % values`. Widths of thousands are refused."""
+    _spend(_count(text))
+    if not _NARROW.fullmatch(text):
+        raise SecurityError("a text for `%` is invalid, or has a width of thousands")
+    _spend(text.count("%") * _measure(values))
+    return str(text % values)
+
+
+def _format(text: Any, *given: Any, **more: Any) -> str:
+    return _fill_percents(str(_weigh(text)), more or given)
 
 
 def _only_numbers(work: Callable[..., Any]) -> Callable[..., Any]:

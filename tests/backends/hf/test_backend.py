@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from backends.contract import BackendContract, ask, run
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, ChatTemplateError, InputError
 from society.core.types import ChatMessage, GenerateRequest, Sampling
 from tests.backends.hf.tiny import make_model
 
@@ -204,21 +204,23 @@ def test_a_template_that_ends_no_turn_needs_an_end_of_text(model):
     assert "chat_template" in caught.value.remedy
 
 
+REFUSES = "{% for m in messages %}{% if m.role == 'assistant' and loop.first %}{{ raise_exception('who asked?') }}"
+REFUSES += "{% endif %}{{ m.content }}<|end|>{% endfor %}"
+
+
 def test_templates_that_refuse_say_so(model):
-    template = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    chat = Chat(load_tokenizer(model, template + "{{ m.content }}<|end|>{% endfor %}"), [])
-    with pytest.raises(BackendError, match="no system"):
-        chat.prompt_ids([ChatMessage("system", "red")])
+    chat = Chat(load_tokenizer(model, REFUSES), [])
+    with pytest.raises(ChatTemplateError, match="an assistant message at the beginning: who asked"):
+        chat.prompt_ids([ChatMessage("assistant", "red")])
     tokenizer = load_tokenizer(model, None)
     tokenizer.chat_template = None
-    with pytest.raises(BackendError, match="no chat template"):
+    with pytest.raises(InputError, match="no chat template"):
         Chat(tokenizer, [])
 
 
 def test_a_prompt_that_cannot_be_tokenized_fails_alone(model):
-    refuse = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    config = HuggingFace(model=str(model), chat_template=refuse + "{{ m.content }}<|end|>{% endfor %}")
-    refused = GenerateRequest((ChatMessage("system", "red"),), Sampling(max_tokens=2), 1)
+    config = HuggingFace(model=str(model), chat_template=REFUSES)
+    refused = GenerateRequest((ChatMessage("assistant", "red"),), Sampling(max_tokens=2), 1)
 
     async def use(backend):
         requests = [ask("the cat"), refused, ask("red")]
@@ -236,7 +238,7 @@ def test_prompts_are_tokenized_beside_the_event_loop(model, monkeypatch):
     monkeypatch.setattr(
         Chat,
         "prompt_ids",
-        lambda self, messages: (threads.append(current_thread().name), prompt_ids(self, messages))[1],
+        lambda self, *args: (threads.append(current_thread().name), prompt_ids(self, *args))[1],
     )
     run(HuggingFace(model=str(model)), lambda backend: backend.generate(ask("red")))
     assert [name.startswith("hf-tokenizer") for name in threads] == [True]

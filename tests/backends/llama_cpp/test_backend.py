@@ -389,6 +389,7 @@ class Letters:
     """A vocabulary of one token a character, and the control token <e> that ends a turn."""
 
     bos, eos, adds_bos = 1, 2, True
+    special: dict[str, int] = {}  # noqa: RUF012
     controls = (1, 2)
     user_defined = ()
     ends = frozenset({2})

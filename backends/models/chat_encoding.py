@@ -1,0 +1,39 @@
+"""Chats to tokens, for both local backends: rendering, the defence against forged control tokens, and the first token.
+
+The token that begins a text (BOS) occurs once where the tokenizer puts one before texts, whether or not the chat
+template writes it. This is what llama.cpp's own server does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backends.models.chat_rendering import ChatTemplate
+from backends.models.control_tokens import ControlTokens
+from society.core.errors import BackendError
+from society.core.types import ChatMessage, ChatRole, TemplateArgs
+
+_ROLES: tuple[tuple[ChatRole, ...], ...] = (("user", "assistant"), ("system", "user", "assistant"), ("system",))
+"""Roles of the chats that show which tokens a template writes."""
+
+
+class ChatEncoder:
+    """A chat template and a tokenizer. `bos`: the token that the tokenizer puts before texts, or None."""
+
+    def __init__(self, template: ChatTemplate, controls: ControlTokens, bos: int | None) -> None:
+        self.template, self.controls, self._bos = template, controls, bos
+        for roles in _ROLES:
+            controls.learn(*template.renderers([ChatMessage(role, "Ping?") for role in roles]))
+
+    def tokens(
+        self, messages: Sequence[ChatMessage], args: TemplateArgs = (), add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Return the tokens of a chat, by default with the beginning of the reply.
+
+        `args` are additional variables of the template. Control tokens that a message spells out are encoded as plain
+        text; the template alone can write them. Raises `ChatTemplateError` if the template refuses the chat.
+        """
+        if not messages:
+            raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
+        tokens = self.controls.tokens(*self.template.renderers(messages, args, add_generation_prompt))
+        return tokens if self._bos is None or tokens[:1] == [self._bos] else [self._bos, *tokens]

@@ -1,0 +1,255 @@
+"""Chats as a model's own chat template writes them. Both local backends render with this module.
+
+Templates differ in the chats that they accept. `ChatTemplate` finds out by rendering short chats, and changes a chat
+only where its template would refuse it or leave out text:
+
+- A system message is put at the beginning of the next user message, for a template without a system role.
+- Consecutive messages of one role are joined, for a template that wants user and assistant in turns.
+- Contents are lists of parts (`{"type": "text", "text": ...}`), for a template that reads nothing else.
+
+A chat that is still refused raises `ChatTemplateError`, which names the role that the template does not accept there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from backends.models.chat_templates import (
+    TODAY,
+    compile_chat_template,
+    compile_masked_templates,
+    fill_chat_template,
+    template_texts,
+)
+from backends.models.control_tokens import Render
+from society.core.errors import ChatTemplateError, InputError
+from society.core.types import ChatMessage, TemplateArgs
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+log = logging.getLogger(__name__)
+
+BETWEEN = "\n\n"
+"""Text between messages that are joined."""
+RESERVED = frozenset(["messages", "add_generation_prompt"])
+"""Variables of a template that no argument replaces."""
+REMEDY = "Give the backend another chat_template."
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Properties of a template with certain arguments. Chats are changed where one of the first two is false."""
+
+    system: bool
+    """Whether the template writes system messages."""
+    repeats: bool
+    """Whether the template writes consecutive messages of one role."""
+    parts: bool
+    """Whether contents must be lists of parts."""
+
+
+class ChatTemplate:
+    """A model's chat template with its variables, such as `bos_token`.
+
+    Raises `InputError` for an empty or invalid template. `say` is called with a sentence for each change of chats, when
+    it is made first; by default it logs a warning, once in a process.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        model: str,
+        variables: Mapping[str, object] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        if not source:
+            raise InputError(
+                f"{model} carries no chat template: it is a base model.",
+                "Use an instruction-tuned model, or give the backend a chat_template (Jinja2 text).",
+            )
+        self.model, self.source = model, source
+        self._variables = {"bos_token": "", "eos_token": "", "tools": None, "documents": None, **(variables or {})}
+        self._say = say or _warn_once
+        self._plain = compile_chat_template(source, model)
+        self._masked = compile_masked_templates(source)
+        self._texts = template_texts(source)
+        self._accepted: dict[TemplateArgs, Accepted] = {}
+
+    def writes(self, name: str) -> bool:
+        """Return whether the template contains a name that is not white space."""
+        return not name.isspace() and any(name in text for text in self._texts)
+
+    def traits(self) -> dict[str, object]:
+        """Return what shapes chats beside the template's text, where it is unusual. It is part of a model's hash."""
+        accepted = self.accepted()
+        found: dict[str, object] = {"strftime_now": TODAY} if "strftime_now" in self.source else {}
+        if accepted.parts:
+            found["content"] = "parts"
+        if not accepted.system and self._difference(("system", "user"), 0, accepted.parts, ()) is False:
+            found["system"] = "moved"
+        return found
+
+    def text(self, messages: Sequence[ChatMessage], args: TemplateArgs = (), add_generation_prompt: bool = True) -> str:
+        """Return a chat as text. Raises `ChatTemplateError` if the template refuses it."""
+        contents, render, _ = self.renderers(messages, args, add_generation_prompt)
+        return render(contents)
+
+    def renderers(
+        self, messages: Sequence[ChatMessage], args: TemplateArgs = (), add_generation_prompt: bool = True
+    ) -> tuple[list[str], Render, list[Render]]:
+        """Return the contents of a chat, and what fills them into the template and into the masked templates.
+
+        The chat is first changed as its template needs. `args` are additional variables of the template.
+        """
+        accepted = self.accepted(args)
+        changed = self.adapt(messages, accepted)
+        fill = partial(self._fill, [message.role for message in changed], accepted.parts, args, add_generation_prompt)
+
+        def render(contents: Sequence[str]) -> str:
+            try:
+                return fill(self._plain, contents)
+            except ChatTemplateError as error:
+                raise self._explain(changed, accepted, args, error) from None
+
+        return [message.content for message in changed], render, [partial(fill, masked) for masked in self._masked]
+
+    def adapt(self, messages: Sequence[ChatMessage], accepted: Accepted) -> list[ChatMessage]:
+        """Return the messages as the template takes them."""
+        changed = list(messages)
+        if not accepted.system and any(message.role == "system" for message in changed):
+            self._say(
+                f"The chat template of {self.model} has no system role: system messages are put at the beginning of "
+                "the next user message."
+            )
+            changed = _move_system(changed)
+        if not accepted.repeats and _repeats(changed):
+            self._say(
+                f"The chat template of {self.model} wants user and assistant messages in turns: consecutive messages "
+                "of one role are joined."
+            )
+            changed = _join_repeats(changed)
+        return changed
+
+    def accepted(self, args: TemplateArgs = ()) -> Accepted:
+        """Return what the template accepts with these arguments, found by rendering short chats."""
+        if args not in self._accepted:
+            self._accepted[args] = self._find_accepted(args)
+        return self._accepted[args]
+
+    def _find_accepted(self, args: TemplateArgs) -> Accepted:
+        plain = self._difference(("user",), 0, False, args)
+        parts = not plain and self._difference(("user",), 0, True, args) is True
+        if not (plain or parts):  # it renders no chat, or none of its text: the error says so
+            return Accepted(system=True, repeats=True, parts=False)
+        system = self._difference(("system", "user"), 0, parts, args) is True
+        repeats = all(
+            self._difference(roles, at, parts, args)
+            for roles, at in ((("user", "user"), 0), (("user", "assistant", "assistant"), 1))
+        )
+        return Accepted(system, repeats, parts)
+
+    def _difference(self, roles: Sequence[str], at: int, parts: bool, args: TemplateArgs) -> bool | None:
+        """Return whether the text of message `at` shows in a chat of these roles; None if the template refuses it."""
+        contents = ["1111"] * len(roles)
+        changed = [*contents[:at], "2222", *contents[at + 1 :]]
+        try:
+            return self._fill(roles, parts, args, True, self._plain, contents) != self._fill(
+                roles, parts, args, True, self._plain, changed
+            )
+        except ChatTemplateError:
+            return None
+
+    def _fill(
+        self,
+        roles: Sequence[str],
+        parts: bool,
+        args: TemplateArgs,
+        add_generation_prompt: bool,
+        template: Template,
+        contents: Sequence[str],
+    ) -> str:
+        turns = [
+            {"role": role, "content": [{"type": "text", "text": content}] if parts else content}
+            for role, content in zip(roles, contents, strict=True)
+        ]
+        chat = {"messages": turns, "add_generation_prompt": add_generation_prompt}
+        return fill_chat_template(template, **{**self._variables, **_checked(args), **chat})
+
+    def _explain(
+        self, messages: Sequence[ChatMessage], accepted: Accepted, args: TemplateArgs, error: ChatTemplateError
+    ) -> ChatTemplateError:
+        """Return the error of a refused chat, with the first role that the template does not accept in its place."""
+        roles = [message.role for message in messages]
+        if self._difference(("user",), 0, accepted.parts, args) is None:
+            return ChatTemplateError(
+                f"The chat template of {self.model} cannot be rendered: {error.cause}.",
+                "Give the backend another chat_template, or the arguments that this one needs (template_args).",
+            )
+        for end in range(1, len(roles) + 1):
+            if self._difference(roles[:end], end - 1, accepted.parts, args) is None:
+                place = f"after {_a(roles[end - 2])} message" if end > 1 else "at the beginning"
+                return ChatTemplateError(
+                    f"The chat template of {self.model} refuses {_a(roles[end - 1])} message {place}: {error.cause}.",
+                    "Change the order of the messages (the role's system and memory), or give the backend another "
+                    "chat_template.",
+                )
+        return ChatTemplateError(
+            f"The chat template of {self.model} refuses the text of a message: {error.cause}.", REMEDY
+        )
+
+
+def _checked(args: TemplateArgs) -> dict[str, object]:
+    """Return the arguments of a template by name. Raises `InputError` for a name that the program sets itself."""
+    given = dict(args)
+    if taken := sorted(RESERVED.intersection(given)):
+        raise InputError(f"The template argument {taken[0]} is set by the program.", "Remove it from template_args.")
+    return {**given}
+
+
+def _move_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return the chat with each system message at the beginning of the user message that follows it."""
+    moved: list[ChatMessage] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message.role == "system":
+            waiting.append(message.content)
+        elif message.role == "user" and waiting:
+            moved.append(ChatMessage("user", _join([*waiting, message.content])))
+            waiting = []
+        else:
+            moved.append(message)
+    return [*moved, *([ChatMessage("user", _join(waiting))] if waiting else [])]
+
+
+def _repeats(messages: Sequence[ChatMessage]) -> bool:
+    return any(one.role == other.role for one, other in pairwise(messages))
+
+
+def _join_repeats(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return the chat with consecutive messages of one role as one message."""
+    joined: list[ChatMessage] = []
+    for message in messages:
+        if joined and joined[-1].role == message.role:
+            joined[-1] = ChatMessage(message.role, _join([joined[-1].content, message.content]))
+        else:
+            joined.append(message)
+    return joined
+
+
+def _join(texts: Iterable[str]) -> str:
+    return BETWEEN.join(filter(None, texts))
+
+
+def _a(role: str) -> str:
+    return f"an {role}" if role == "assistant" else f"a {role}"
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    log.warning("%s", sentence)
