@@ -24,7 +24,16 @@ from society.core.errors import BackendError, ContextOverflowError, TransientErr
 from society.core.hashing import hash_path
 from society.core.identity import fingerprint
 from society.core.templating.patterns import MATCH_SECONDS, compile_pattern
-from society.core.types import Adapter, ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Usage
+from society.core.types import (
+    Adapter,
+    ChatMessage,
+    FinishReason,
+    GenerateOutput,
+    GenerateRequest,
+    Sampling,
+    Thinking,
+    Usage,
+)
 
 DEFAULT_REPLY = "I have nothing to say about this."
 _WORD = re.compile(r"\S+")
@@ -33,7 +42,9 @@ _WORD = re.compile(r"\S+")
 class Scripted(BackendConfig):
     """Answers by rules instead of a model, for tests, theory and dry runs."""
 
-    sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS  # rules have no probabilities for the others to change
+    # Rules have no probabilities and no chat template, so that some of these options change nothing.
+    sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
+    thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
     greedy_at_zero: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"
@@ -94,7 +105,7 @@ class ScriptedBackend(Backend):
         self.config = config
         self.tokenizer: Words = Words()
         self.adapters: ScriptedAdapters = ScriptedAdapters()
-        self.model_hash = fingerprint(defining(config))
+        self.model_hash = fingerprint(_identify(config))
         self._rules = [(_pattern(rule.when), _pattern(rule.system), rule) for rule in config.rules]
         self._failures: Counter[GenerateRequest] = Counter()
         self._open = False
@@ -115,16 +126,20 @@ class ScriptedBackend(Backend):
             await asyncio.sleep(self.config.delay)
         random = Random(request.seed)
         try:
-            text = self._reply(request, random)
+            thought, text = self._reply(request, random)
         except TransientError:
             self._failures[request] += 1
             raise
         finish: FinishReason = "stop"
         if request.choices:
-            text = text if text in request.choices else random.choice(request.choices)
+            thought, text = "", text if text in request.choices else random.choice(request.choices)
         else:
-            text, finish = _cut(text, request.sampling.stop, request.sampling.max_tokens)
-        return GenerateOutput(text, finish, Usage(prompt, len(text.split())))
+            thought = _think(thought, request.thinking)
+            thought, text, finish = _cut_reply(thought, text, request.sampling)
+        words = len(thought.split())
+        return GenerateOutput(
+            text, finish, Usage(prompt, words + len(text.split()), thought_tokens=words), thought=thought
+        )
 
     def _check(self, request: GenerateRequest) -> int:
         """Return the number of words of the prompt. Raises `BackendError` for a request that cannot be answered."""
@@ -140,7 +155,8 @@ class ScriptedBackend(Backend):
             raise ContextOverflowError(prompt, limit, context)
         return prompt
 
-    def _reply(self, request: GenerateRequest, random: Random) -> str:
+    def _reply(self, request: GenerateRequest, random: Random) -> tuple[str, str]:
+        """Return the thought and the text of the first rule that has a reply."""
         users = [message.content for message in request.messages if message.role == "user"]
         system = next((message.content for message in request.messages if message.role == "system"), "")
         view = RequestView(users, None, random, self._failures[request] if self._failures else 0)
@@ -152,8 +168,33 @@ class ScriptedBackend(Backend):
                 continue
             text = rule.reply(view)
             if text is not None:
-                return text
-        return DEFAULT_REPLY
+                return rule.thought(view), text
+        return "", DEFAULT_REPLY
+
+
+def _identify(config: Scripted) -> Any:
+    """Return what defines the replies. A rule without `think` is as it was before rules had thoughts."""
+    found = defining(config)
+    for rule in found["rules"]:
+        if rule["think"] is None:
+            del rule["think"]
+    return found
+
+
+def _think(thought: str, thinking: Thinking) -> str:
+    """Return the thought as these settings allow it: at most `budget` words, and none if it is not enabled."""
+    if thinking.enabled is False:
+        return ""
+    return thought if thinking.budget is None else _limit(thought, thinking.budget)[0]
+
+
+def _cut_reply(thought: str, text: str, sampling: Sampling) -> tuple[str, str, FinishReason]:
+    """Return thought, text and the reason for the end. The thought counts as tokens; no stop text ends it."""
+    thought, cut = _limit(thought, sampling.max_tokens)
+    left = sampling.max_tokens - len(thought.split())
+    if cut or (thought and not left):
+        return thought, "", "length"
+    return thought, *_cut(text, sampling.stop, left)
 
 
 def _pattern(pattern: str | None) -> Any:
@@ -172,7 +213,15 @@ def _cut(text: str, stops: Sequence[str], max_tokens: int) -> tuple[str, FinishR
     """Return the text up to the first stop text and the last allowed word, and the reason for its end."""
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     text = text[: min(ends)] if ends else text
-    words = list(_WORD.finditer(text)) if len(text) > max_tokens else []  # no text has more words than characters
-    if len(words) > max_tokens:
-        return text[: words[max_tokens - 1].end()], "length"
+    text, cut = _limit(text, max_tokens)
+    if cut:
+        return text, "length"
     return text, "stop_text" if ends else "stop"
+
+
+def _limit(text: str, limit: int) -> tuple[str, bool]:
+    """Return the text up to this number of words, and whether it has more."""
+    words = list(_WORD.finditer(text)) if len(text) > limit else []  # no text has more words than characters
+    if len(words) <= limit:
+        return text, False
+    return text[: words[limit - 1].end()] if limit else "", True

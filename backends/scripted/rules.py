@@ -147,6 +147,8 @@ class Rule(Component):
     """Reply with the mean of the numbers in the message."""
     fail: Fail | None = None
     """Fail instead of replying."""
+    think: str | None = None
+    r"""Thought before the reply, as of a reasoning model. \1 to \9 are the groups of `when`."""
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:
@@ -156,7 +158,7 @@ class Rule(Component):
         if self.weights is not None and (len(self.weights) != len(self.choose or ()) or sum(self.weights) <= 0):
             raise ValueError("weights need one number for each text of choose, not all 0")
         groups = compile_pattern(self.when or "").groups
-        for text in (self.say or "", *(self.choose or ())):
+        for text in (self.say or "", self.think or "", *(self.choose or ())):
             if any(int(number) > groups for number in _REFERENCE.findall(text)):
                 raise ValueError(f"{text!r} refers to a group that `when` does not have: it has {groups}")
         return self
@@ -174,5 +176,13 @@ class Rule(Component):
         if action is not None:
             return action.reply(view)
         text = self.say if self.choose is None else view.random.choices(self.choose, self.weights)[0]
-        match = view.match
-        return _REFERENCE.sub(lambda found: match[int(found[1])] or "", text or "") if match else text
+        return _fill(text or "", view.match)
+
+    def thought(self, view: RequestView) -> str:
+        """Return the thought before the reply; "" if the rule has none."""
+        return _fill(self.think or "", view.match)
+
+
+def _fill(text: str, match: Any) -> str:
+    r"""Return the text with the groups of a match in place of \1 to \9."""
+    return _REFERENCE.sub(lambda found: match[int(found[1])] or "", text) if match else text

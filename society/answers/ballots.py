@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from society.answers.choice import Kind, choice_signs, reads_as_letter
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, stance
-from society.answers.thoughts import strip_thoughts
 
 MAX_TEXT = 10_000
 """Maximum length of the text that is parsed, in characters from its end."""
@@ -86,7 +85,7 @@ def read_letters(text: str, count: int) -> list[int]:
 
     `count` is the number of candidates, lettered from A. Other letters are ignored.
     """
-    text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
+    text = plain(text[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
     text = _REJECTED.sub(lambda match: " " * len(match[0]), text)
     papers = [paper for paper in _papers(text, count) if paper.chosen]
     if not papers:

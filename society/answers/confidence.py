@@ -11,7 +11,6 @@ import re
 
 from society.answers.plain import plain
 from society.answers.stance import is_quoted
-from society.answers.thoughts import strip_thoughts
 
 MAX_TEXT = 20_000
 """Maximum length of the text that is parsed, in characters from its end."""
@@ -89,7 +88,7 @@ _RANGE = re.compile(r"\s?%?\s?(?:-|\u2013|\u2014|to\b)\s?\d")
 
 def stated_confidence(text: str) -> float | None:
     """Return the last confidence that the reply states as its own, in [0, 1], or None."""
-    text = plain(strip_thoughts(text)[-MAX_TEXT:])
+    text = plain(text[-MAX_TEXT:])
     statements = [*_STATED.finditer(text), *_BEFORE.finditer(text)]
     for match in sorted(statements, key=lambda found: -found.end("number")):
         if not is_quoted(text, match.start("number"), match.end("number")):

@@ -39,9 +39,9 @@ from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
 from society.answers.stance import after_quotes
 from society.answers.statements import find_statement, only_refuses
-from society.answers.thoughts import strip_thoughts
 from society.core.component import Component
 from society.core.templating.patterns import LONGEST_PATTERN, Pattern, search_last
+from society.core.thoughts import split_thought
 
 MAX_TEXT = 100_000
 """Maximum length of the text that is parsed, in characters from its end."""
@@ -66,10 +66,11 @@ def extract(
 ) -> str | None:
     """Return the first result of `extractors`, stripped, or None.
 
-    `candidates` are the possible answers of the task. `statement` removes the words of `question`. Raises
+    In a run, `text` has no thought any more; elsewhere one between the usual tags is ignored. `candidates` are the
+    possible answers of the task. `statement` removes the words of `question`. Raises
     `SlowPatternError` if a regular expression takes too long.
     """
-    text = strip_thoughts(text)[-MAX_TEXT:]
+    text = split_thought(text)[1][-MAX_TEXT:]
     steps = [*_steps(extractors)]
     own = after_quotes(text)  # answers after a block quote take precedence
     if own != text and only_refuses(own):

@@ -6,7 +6,6 @@ import re
 
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, stance
-from society.answers.thoughts import strip_thoughts
 
 MAX_TEXT = 10_000
 """Maximum length of the text that is parsed, in characters from its end."""
@@ -33,7 +32,7 @@ def read_numbers(text: str, count: int) -> list[int]:
     entry is not a message, unless the entries repeat messages ("2. Paris", "4. Rome"). Denied numbers, scores such as
     8/10 and numbers above `count` are ignored.
     """
-    text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
+    text = plain(text[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
     for read in (_read_entries, _read_bare_lines, _read_named, _read_heads, _read_last_line):
         numbers = read(text)
         if numbers is not None:

@@ -213,9 +213,9 @@ class Turn:
     thought: str = ""
 
     @property
-    def is_mute(self) -> bool:
-        """Return whether the reply ended before its text began, for example while thinking. Nobody reads it."""
-        return not self.text and (bool(self.thought) or self.finish_reason in ("context", "filter", "tools"))
+    def is_shown(self) -> bool:
+        """Return whether readers may be shown the turn: it did not fail, and did not end before its text began."""
+        return self.status == "ok" and not explain_missing_text(self)
 
     @property
     def reply(self) -> GenerateOutput | None:
@@ -223,6 +223,23 @@ class Turn:
         if not self.replied:
             return None
         return GenerateOutput(*[getattr(self, field.name) for field in fields(GenerateOutput)])
+
+
+def explain_missing_text(reply: GenerateOutput | Turn) -> str:
+    """Return why a reply ended before its text began, such as while thinking; "" for every other reply."""
+    if reply.text:
+        return ""
+    thinking = " while thinking" if reply.thought else ""
+    ends = {
+        "length": f"cut off at max_tokens{thinking}" if thinking else "",
+        "stop_text": f"a stop text ended it{thinking}" if thinking else "",
+        "stop": "only a thought" if thinking else "",
+        "context": f"the context was full{thinking}",
+        "filter": f"a content filter ended it{thinking}",
+        "tools": "only calls of tools",
+    }
+    why = ends[reply.finish_reason]
+    return f"No text: {why}." if why else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def _role_looks(graphs: Sequence[Graph]) -> dict[str, tuple[str, str]]:
 
 
 def _legend_handles(graphs: Sequence[Graph]) -> list[Any]:
-    """Return one entry for each role, and one for each kind of edge if any edge shows less than the full text."""
+    """Return one entry for each role, and one for each kind of edge if any edge shows other than the full text."""
     from matplotlib.lines import Line2D
 
     handles = [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DASHES: Mapping[str, Any] = {
     "full": "-",
+    "thought": (0, (9, 2)),
     "answer": (0, (5, 2)),
     "summary": (0, (5, 2, 1, 2)),
     "nothing": (0, (1, 2)),

@@ -12,6 +12,7 @@ from society.core.errors import MissingExtraError, SocietyError
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage
+from society.runs.opening import check_thinking
 from society.scenario.expand import Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
 from society.scenario.questions import Items, load_items
@@ -47,8 +48,9 @@ class _Preflight:
         self.problems: list[Problem] = []
 
     def check(self) -> list[Problem]:
-        """Return the problems of models, adapters and questions, then those of prompts."""
+        """Return the problems of models, thinking, adapters and questions, then those of prompts."""
         self._check_models()
+        self._check_thinking()
         self._check_adapters()
         items = self._load_items()
         if items is not None and len(self.society.agents) <= LARGEST:
@@ -72,6 +74,14 @@ class _Preflight:
                     config.check_files()
             except SocietyError as error:
                 self._add_error(("backends", name), error)
+
+    def _check_thinking(self) -> None:
+        """Ask each backend whether its model can think as its agents shall."""
+        for plan in self.society.thinkers:
+            try:
+                check_thinking(self.society, plan)
+            except SocietyError as error:
+                self._add_error(("agents", plan.group), error)
 
     def _check_adapters(self) -> None:
         agents = [agent for phase in self.society.phases for agent in phase.agents.values() if agent.adapter]

@@ -14,7 +14,7 @@ from society.executors.base import Executor, Needs
 if TYPE_CHECKING:
     from backends.base import Backend
     from society.core.component import Component
-    from society.scenario.expand import Society
+    from society.scenario.expand import AgentPlan, Society
 
 Opened = TypeVar("Opened")
 
@@ -35,12 +35,21 @@ async def open_backends(
         needs = find_needs(society)
         with faults_of(society.scenario.executor, "check"):
             executor.check(needs)
+        for plan in society.thinkers:
+            check_thinking(society, plan)
         backends: dict[str, Backend] = {}
         for name, config in needs.backends.items():
             place = f"as the backend {name!r}"
             with faults_of(config, "open", place):
                 backends[name] = await _enter(stack, executor.backend(name, config), config, place)
         yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+
+
+def check_thinking(society: Society, agent: AgentPlan) -> None:
+    """Raise `InputError` if the model of this agent's backend cannot think as the agent shall. Nothing is loaded."""
+    config = society.scenario.backends[agent.backend]
+    with faults_of(config, "check_thinking", f"of the backend {agent.backend!r}"):
+        config.check_thinking(agent.thinking, agent.template_args)
 
 
 async def _enter(

@@ -1,7 +1,7 @@
 """Expansion of a scenario to the plans that the engine runs: groups become agents, and levels of settings are merged.
 
 Society      all agents, phases and voters
-AgentPlan    one agent in one phase: role, backend, adapter, persona, sampling
+AgentPlan    one agent in one phase: role, backend, adapter, persona, sampling, thinking
 PhasePlan    one phase: its speakers, the plans of its agents, its graph
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
 from society.core.results import require_graph
-from society.core.types import Sampling
+from society.core.types import Sampling, TemplateArgs, Thinking
 from society.scenario.members import agents_of, members, speakers
-from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario
+from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
 from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class AgentPlan:
     adapter: str | None
     persona: str
     sampling: Sampling
+    thinking: Thinking
+    template_args: TemplateArgs
+    shows_thoughts: bool
+    """Whether readers of the agent's full text see its thoughts, too."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,15 @@ class Society:
                 found.setdefault(name, plan)
         return found
 
+    @property
+    def thinkers(self) -> list[AgentPlan]:
+        """One agent for each backend and each way to think that its agents set."""
+        found: dict[tuple[str, Thinking, TemplateArgs], AgentPlan] = {}
+        for plan in (plan for phase in self.phases for plan in phase.agents.values()):
+            if plan.thinking != Thinking() or plan.template_args:
+                found.setdefault((plan.backend, plan.thinking, plan.template_args), plan)
+        return list(found.values())
+
 
 def expand(scenario: Scenario) -> Society:
     """Return the society of a checked scenario."""
@@ -139,6 +152,7 @@ def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentP
     sampling = Sampling()
     for level in (scenario.sampling, role.sampling, spec.sampling, *(b.sampling for b in reversed(layers))):
         sampling = level.over(sampling)
+    thinking = (scenario.thinking, role.thinking, spec.thinking, *(b.thinking for b in reversed(layers)))
     adapter = _first((b.adapter for b in layers), spec.adapter)
     return AgentPlan(
         name=name,
@@ -149,7 +163,18 @@ def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentP
         adapter=str(adapter) if adapter else None,
         persona=_first((b.persona for b in layers), _persona(spec, name, group)) or "",
         sampling=sampling,
+        **_merge_thinking(thinking),
     )
+
+
+def _merge_thinking(levels: Sequence[ThinkingSpec]) -> dict[str, Any]:
+    """Return the fields of an `AgentPlan` on thinking. Of these levels, the last one is the strongest."""
+    thinking = Thinking()
+    args: TemplateArgs = ()
+    for level in levels:
+        thinking, args = level.over(thinking), level.args_over(args)
+    shown = _first((level.show for level in reversed(levels)), False)
+    return {"thinking": thinking, "template_args": args, "shows_thoughts": bool(shown)}
 
 
 T = TypeVar("T")

@@ -153,7 +153,7 @@ class Debate:
         helping: bool = False,
     ) -> Turn:
         if own is None:
-            own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.status == "ok"]
+            own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
         more: dict[str, Any] = {"summary": summary, "own": own}
         more["candidates"] = prompts.with_letters(self._candidates)
         if choices:
@@ -162,6 +162,8 @@ class Debate:
         chat = prompts.build_chat(agent, values, own)
         done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
         self.transcript.add(phase.index, turn.round, done, helping)
+        if agent.shows_thoughts and done.thought:
+            self.transcript.open_thoughts.add(done.id)
         self.usage += done.usage
         self.turns += 1
         return done

@@ -38,7 +38,7 @@ def variables(
 
 def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]) -> tuple[ChatMessage, ...]:
     """Return the chat of a turn: system message, the agent's remembered earlier turns, and the current prompt."""
-    remembered = [turn for turn in earlier if turn.status == "ok"]
+    remembered = [turn for turn in earlier if turn.is_shown]
     if agent.role.memory is not None:
         remembered = remembered[max(len(remembered) - agent.role.memory, 0) :]
     chat = [ChatMessage("system", _render(agent, "system", values))] if agent.role.system else []

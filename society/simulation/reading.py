@@ -117,6 +117,8 @@ class Transcript:
     """The turns of one debate: for each agent, in speaking order, with the phase's index and the round."""
 
     turns: dict[str, list[tuple[int, int, Turn]]] = field(default_factory=dict)
+    open_thoughts: set[TurnId] = field(default_factory=set)
+    """Turns of agents whose thoughts the readers of their full text see (`thinking.show`)."""
     _speaker_turns: dict[str, list[Turn]] = field(default_factory=dict)
 
     def add(self, phase: int, number: int, turn: Turn, helping: bool = False) -> None:
@@ -129,10 +131,10 @@ class Transcript:
             self._speaker_turns.setdefault(turn.id.agent, []).append(turn)
 
     def window(self, agent: str, phase: int, number: int, size: int) -> list[Turn]:
-        """Return the agent's last `size` successful turns up to this phase and round, oldest first."""
+        """Return the agent's last `size` turns up to this phase and round that are shown, oldest first."""
         found: list[Turn] = []
         for p, r, turn in reversed(self.turns.get(agent, ())):
-            if (p, r) <= (phase, number) and turn.status == "ok":
+            if (p, r) <= (phase, number) and turn.is_shown:
                 found.append(turn)
                 if len(found) == size:
                     break
@@ -189,7 +191,7 @@ def deliver(
     if phase.spec.cap is not None and len(arrived) > phase.spec.cap:
         arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
     labels = _labels([edge for edge, _ in arrived])
-    shown = [(edge, _message(edge, turn, labels)) for edge, turn in arrived]
+    shown = [(edge, _message(edge, turn, labels, turn.id in transcript.open_thoughts)) for edge, turn in arrived]
     return Delivery(
         tuple(message for edge, message in shown if edge.view.show != "summary"),
         tuple(message for edge, message in shown if edge.view.show == "summary"),
@@ -229,14 +231,17 @@ def _labels(edges: Sequence[Edge]) -> dict[str, str]:
     return {sender: f"Agent {i}" for i, sender in enumerate(senders, 1) if sender in hidden}
 
 
-def _message(edge: Edge, turn: Turn, labels: Mapping[str, str]) -> Message:
-    text = (turn.answer or NO_ANSWER) if edge.view.show == "answer" else turn.text
+def _message(edge: Edge, turn: Turn, labels: Mapping[str, str], open_thought: bool) -> Message:
+    show = "thought" if edge.view.show == "full" and open_thought else edge.view.show
+    text = (turn.answer or NO_ANSWER) if show == "answer" else turn.text
+    if show == "thought" and turn.thought:
+        text = f"{turn.thought}\n\n{turn.text}"
     return Message(labels.get(edge.sender, edge.sender), text, turn.answer, turn.id.round, turn.confidence, turn.id)
 
 
 def last_turns(transcript: Transcript, agents: Iterable[str]) -> Delivery:
     """Return the last turn of each agent in full, for a moderator or a ranker."""
-    turns = [turn for agent in agents if (turn := transcript.last_turn(agent)) is not None and turn.status == "ok"]
+    turns = [turn for agent in agents if (turn := transcript.last_turn(agent)) is not None and turn.is_shown]
     return Delivery(tuple(Message(t.id.agent, t.text, t.answer, t.id.round, t.confidence, t.id) for t in turns), ())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,17 @@ from society.answers.confidence import stated_confidence
 from society.core.errors import BackendError, ContextOverflowError, InputError, SlowPatternError, describe_error
 from society.core.identity import request_key, turn_seed
 from society.core.interrupt import Interruption
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
+from society.core.thoughts import split_thought
+from society.core.types import (
+    ChatMessage,
+    GenerateOutput,
+    GenerateRequest,
+    Item,
+    Turn,
+    TurnId,
+    Usage,
+    explain_missing_text,
+)
 from society.scenario.expand import AgentPlan
 from society.simulation.attempts import ask, storable
 from society.simulation.clock import FairClock, Stopwatch
@@ -62,12 +72,16 @@ class Speaker:
         """
         backend = self.backends[agent.backend]
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
-        request = GenerateRequest(chat, agent.sampling, turn_seed(self.seed, turn), adapter, choices)
+        seed = turn_seed(self.seed, turn)
+        request = GenerateRequest(chat, agent.sampling, seed, adapter, choices, agent.thinking, agent.template_args)
         key = request_key(request, backend.model_hash)
         finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
         if (found := self.store.find(turn, key)) is not None:
             done = self._read(found, agent, item, finish)
-            self.store.update_derived(done)
+            if done.reply == found:
+                self.store.update_derived(done)
+            else:  # an older society left the thought in the text
+                await self.store.add(done)
             self.on_turn(done, True)
             return done
         if (borrowed := self.store.find_reusable(key)) is not None:
@@ -112,8 +126,10 @@ class Speaker:
     def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:
         """Return the turn of a reply, which is new, stored or from another run. Derives the answer and the confidence.
 
-        If the task raises an error on the text, the turn fails and keeps its text.
+        A thought that is still in the text is taken out of it. If the task raises an error on the text, the turn fails
+        and keeps its text.
         """
+        output = _separate(output, agent.thinking.tags)
         make_turn = partial(
             finish,
             finish_reason=output.finish_reason,
@@ -122,6 +138,8 @@ class Speaker:
             tokens=output.tokens,
             thought=output.thought,
         )
+        if lack := explain_missing_text(output):
+            return make_turn(output.text, None, error=lack)
         try:
             answer = self.parse(output.text, item)
         except SlowPatternError as error:
@@ -144,6 +162,23 @@ def _confidence(agent: AgentPlan, output: GenerateOutput) -> float | None:
     """Return the confidence of a reply in [0, 1], as the role defines it, or None."""
     if agent.role.confidence == "stated":
         return stated_confidence(output.text)
-    if agent.role.confidence == "logprob" and output.logprob is not None and output.usage.generated_tokens:
-        return math.exp(min(output.logprob / output.usage.generated_tokens, 0.0))
+    tokens = output.usage.generated_tokens - output.usage.thought_tokens
+    if agent.role.confidence == "logprob" and output.logprob is not None and tokens > 0:
+        return math.exp(min(output.logprob / tokens, 0.0))
     return None
+
+
+def _separate(output: GenerateOutput, tags: tuple[str, str] | None) -> GenerateOutput:
+    """Return the output with a thought that its text still holds in its place.
+
+    The tokens of the thought are then estimated by its share of the characters. The log-probability of the text alone
+    is unknown.
+    """
+    if output.thought:
+        return output
+    thought, text = split_thought(output.text, tags)
+    if text == output.text:
+        return output
+    before = 1 - len(text) / len(output.text)
+    usage = replace(output.usage, thought_tokens=round(output.usage.generated_tokens * before))
+    return replace(output, thought=thought, text=text, usage=usage, logprob=None)

@@ -16,7 +16,6 @@ from functools import cached_property
 from society.answers.mentions import find_candidate, fold_accents
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, is_quoted, stance
-from society.answers.thoughts import strip_thoughts
 from society.tasks.capital_patterns import (
     AFTER_COLON,
     ALONE,
@@ -104,7 +103,7 @@ class CapitalReader:
 
     def read(self, text: str, country: str) -> str | None:
         """Return the capital that the text names for `country`: its usual spelling if known, else as written."""
-        text = plain(strip_thoughts(text)[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
+        text = plain(text[-MAX_TEXT:]).replace(BOX, " ").replace(END, " ")
         lines = "\n".join(fold_accents(line).strip() for line in text.splitlines())
         statements = [*self._statements(lines, place_key(country))]
         if statements:

@@ -22,7 +22,6 @@ from society.answers.extract import Named, extract, extract_gold
 from society.answers.format import ENDINGS
 from society.answers.message_numbers import read_numbers
 from society.answers.numbers import parse_number
-from society.answers.thoughts import strip_thoughts
 from society.core.types import Item
 from society.tasks.capitals import Capitals
 
@@ -117,13 +116,6 @@ def test_a_confidence_is_the_same_on_every_scale(percent: int) -> None:
     share = percent / 100
     for stated in (f"{percent}%", f"(0-100): {percent}", f"{percent} out of 100", f"{percent}/100", f"(0-1): {share}"):
         assert stated_confidence(f"It is B. Confidence: {stated}".replace(": (", " (")) == pytest.approx(share)
-
-
-def test_thoughts_are_no_answers() -> None:
-    assert strip_thoughts("<think>a</think>b<think>c</think>d") == "bd"
-    assert strip_thoughts("a</think>b</think>c") == "c"
-    assert strip_thoughts("<think>a") == ""
-    assert strip_thoughts("Use <think> tags.") == "Use <think> tags."
 
 
 @given(st.text(), st.sampled_from(["", "İ", "ﬃ", "ẞ"]))

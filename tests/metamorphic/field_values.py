@@ -48,6 +48,16 @@ TRAINED: Spec = {
 }
 
 
+THINKERS: Spec = {
+    **BASE,
+    "backends": {
+        "one": {"kind": "scripted", "rules": [{"think": "Or is it 9?", "choose": ["3", "7"]}]},
+        "two": BASE["backends"]["two"],
+    },
+}
+"""The base with agents that think before their text."""
+
+
 @dataclass(frozen=True)
 class Place:
     """The place of a component in a scenario."""
@@ -142,6 +152,11 @@ def _task(kind: str, **fields: Any) -> Place:
     return at("task", kind=kind, **fields)
 
 
+def _raw() -> Spec:
+    """Return the base with replies whose thoughts are between tags in the text."""
+    return _spelling("(hm) 9 (so) 3", "(hm) 8 (so) 7")
+
+
 def _rule(**rule: Any) -> Place:
     return at("backends", "one", "rules", 0, **rule)
 
@@ -166,6 +181,12 @@ PLACES: dict[str, Sequence[Place]] = {
         at("roles", "solver", "sampling"),
         at("agents", "ann", "sampling"),
         at("phases", 0, "bind", "ann", "sampling"),
+    ),
+    "ThinkingSpec": (
+        at("thinking", spec=THINKERS),
+        at("roles", "solver", "thinking", spec=THINKERS),
+        at("agents", "ann", "thinking", spec=THINKERS),
+        at("phases", 0, "bind", "ann", "thinking", spec=THINKERS),
     ),
     "RoleSpec": (at("roles", "solver"),),
     "AgentSpec": (at("agents", "ann"),),
@@ -295,6 +316,15 @@ VALUES: dict[str, list[Any]] = {
     "SamplingSpec.repeat_penalty": [1.5],
     "SamplingSpec.max_tokens": [4],
     "SamplingSpec.stop": [["answer"], [" "]],
+    "Scenario.thinking": [In(at(spec=THINKERS), {"enabled": False})],
+    "RoleSpec.thinking": [In(at("roles", "solver", spec=THINKERS), {"enabled": False})],
+    "AgentSpec.thinking": [In(at("agents", "ann", spec=THINKERS), {"enabled": False})],
+    "Binding.thinking": [In(at("phases", 0, "bind", "ann", spec=THINKERS), {"enabled": False})],
+    "ThinkingSpec.enabled": [False],
+    "ThinkingSpec.budget": [0, 2],
+    "ThinkingSpec.tags": [In(at("thinking", spec=_raw()), ["(hm)", "(so)"])],
+    "ThinkingSpec.show": [True],
+    "ThinkingSpec.template_args": [{"reasoning_effort": "low"}],
     "RoleSpec.system": ["Think.", None],
     "RoleSpec.prompt": [PROMPTS[0]],
     "RoleSpec.memory": [0, 1],
@@ -331,7 +361,7 @@ VALUES: dict[str, list[Any]] = {
         [{"kind": "budget", "turns": 5}],
     ],
     "PhaseSpec.controllers": [[{"kind": "drop", "p": 0.5}]],
-    "EdgeView.show": ["answer", "nothing", _with_summaries],
+    "EdgeView.show": ["answer", "nothing", _with_summaries, In(at("phases", 0, "edges", spec=THINKERS), "thought")],
     "EdgeView.window": [2],
     "EdgeView.anonymous": [True],
     "EdgeView.gate": [["answered"], ["differs"]],
@@ -412,6 +442,7 @@ VALUES: dict[str, list[Any]] = {
     "Rule.calculate": [_other_rule(calculate={})],
     "Rule.average": [_other_rule(average={})],
     "Rule.fail": [_other_rule(fail={"kind": "empty"})],
+    "Rule.think": ["It is 3, I guess."],
     "Calculate.skill": [0.9],
     "Calculate.wrong": ["spread"],
     "Calculate.say": ["It is {answer}."],

@@ -7,6 +7,7 @@
     EdgeView        the part of a message that its reader is shown
     Binding         the settings of one agent in one phase
     SamplingSpec    decoding settings; each level overrides the level above
+    ThinkingSpec    how reasoning models think, in the same levels
 
 People write these models; `society.scenario.expand` turns them into the plans that the engine runs.
 """
@@ -29,7 +30,7 @@ from society.components.registry import Registered, rebuild_with_kinds
 from society.components.stops import StopRule
 from society.core.component import AgentName, AgentNames, Component
 from society.core.paths import ReadablePath
-from society.core.types import Sampling
+from society.core.types import Sampling, TemplateArgs, TemplateValue, Thinking
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
 from society.scenario.models.optional import make_optional
@@ -66,6 +67,44 @@ class SamplingSpec(make_optional(Sampling)):  # type: ignore[misc]
         return replace(below, **{name: value for name, value in self if value is not None})
 
 
+TEMPLATE_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+OWN_VARIABLES = frozenset({"messages", "add_generation_prompt", "continue_final_message", "tools", "documents"})
+"""Variables of chat templates that the program sets itself, so that `template_args` cannot have them."""
+
+
+class ThinkingSpec(make_optional(Thinking)):  # type: ignore[misc]
+    """How a reasoning model thinks before its text. A field left out comes from the level above, as in `sampling`."""
+
+    show: bool | None = None
+    """Show the agent's thoughts to readers of its full text, as an edge with `show: thought` does. By default nobody
+    reads them."""
+    template_args: dict[Annotated[str, Field(pattern=TEMPLATE_NAME)], TemplateValue] | None = None
+    """Extra variables of the chat template, such as `reasoning_effort: low`. Each overrides that of the level above."""
+
+    def over(self, below: Thinking) -> Thinking:
+        """Return `below` with the settings of this level applied."""
+        given = {name: getattr(self, name) for name in Thinking.__dataclass_fields__}
+        return replace(below, **{name: value for name, value in given.items() if value is not None})
+
+    def args_over(self, below: TemplateArgs) -> TemplateArgs:
+        """Return the template's variables of the level below with those of this level applied."""
+        return tuple(sorted((dict(below) | (self.template_args or {})).items()))
+
+    def __hash__(self) -> int:
+        return hash((self.over(Thinking()), self.show, self.args_over(())))
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        """Raise `ValueError` for variables that the program sets itself, and for tags that cannot be told apart."""
+        if taken := sorted(OWN_VARIABLES & set(self.template_args or ())):
+            raise ValueError(f"`template_args` cannot set {', '.join(taken)}, which every chat has; remove it")
+        if self.tags and self.tags[0] == self.tags[1]:
+            raise ValueError(
+                "the two `tags` are equal; give the text that opens a thought, then the one that closes it"
+            )
+        return self
+
+
 class RoleSpec(Component):
     """The prompts of an agent, as Jinja2 templates. The reference lists their variables under "Template variables"."""
 
@@ -82,6 +121,8 @@ class RoleSpec(Component):
     """If given, each reply is exactly one of these texts."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of agents with this role."""
+    thinking: ThinkingSpec = ThinkingSpec()
+    """How agents with this role think."""
 
 
 class AgentSpec(Component):
@@ -99,6 +140,8 @@ class AgentSpec(Component):
     """Text of the template variable `persona`. The agents of a group take the texts of a list in turn."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of this agent or group."""
+    thinking: ThinkingSpec = ThinkingSpec()
+    """How this agent or group thinks."""
 
 
 class Binding(Component):
@@ -114,13 +157,16 @@ class Binding(Component):
     """Text of the template variable `persona` in this phase."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings in this phase."""
+    thinking: ThinkingSpec = ThinkingSpec()
+    """How the agent or group thinks in this phase."""
 
 
 class EdgeView(Component):
     """The part of a sender's turns that a reader is shown. Edge attributes of a topology override these fields."""
 
-    show: Literal["full", "answer", "summary", "nothing"] = "full"
-    """Content of a message: the full text, the parsed answer, a summary by the phase's `summarizer`, or nothing."""
+    show: Literal["full", "thought", "answer", "summary", "nothing"] = "full"
+    """Content of a message: the full text, the thought and the text, the parsed answer, a summary by the phase's
+    `summarizer`, or nothing. Only `thought` shows what a reasoning model thought."""
     window: int = Field(1, ge=1)
     """Number of the sender's latest turns that are shown."""
     anonymous: bool = False
@@ -162,7 +208,8 @@ class PhaseSpec(Component):
     summarizer: AgentName = ""
     """Agent that writes the summaries for edges with `show: summary`. It has no other turns."""
     bind: dict[str, Binding] = Field(default_factory=dict)
-    """Settings that differ in this phase, by agent or group: role, backend, adapter, persona or sampling."""
+    """Settings that differ in this phase, by agent or group: role, backend, adapter, persona, sampling or
+    thinking."""
     stop: tuple[AnyStop | tuple[AnyStop, ...], ...] = ()
     """Rules that end the phase early. One rule is enough; in an inner list, all rules must hold."""
     controllers: tuple[AnyController, ...] = ()
@@ -202,6 +249,8 @@ class Scenario(Component):
     """Rule that combines the agents' last answers into the answer of the society."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of all agents. Roles, agents and phases override them."""
+    thinking: ThinkingSpec = ThinkingSpec()
+    """How reasoning models think. Roles, agents and phases override it."""
     train: TrainSpec | None = None
     """Finetuning of the agents. Without it, the society debates only."""
     samples: int = Field(1, ge=1, le=10_000)

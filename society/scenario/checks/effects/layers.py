@@ -1,4 +1,4 @@
-"""Checks of layered settings: overridden or ignored ones, and truncation at temperature 0."""
+"""Checks of layered settings: overridden or ignored ones, truncation at temperature 0, and thoughts without room."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from backends.base import changed_options
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.expand import AgentPlan
-from society.scenario.models.scenario import AgentSpec, SamplingSpec
+from society.scenario.models.scenario import AgentSpec, SamplingSpec, ThinkingSpec
 from society.scenario.reading.tree import Steps
 
 Level = tuple[Steps, BaseModel]
 """Steps to a level of settings, and its model."""
+Settings = list[tuple[AgentPlan, list[Level]]]
+"""The levels of one kind of settings for each agent, the strongest last."""
+ENGINE_OPTIONS = frozenset({"show", "tags"})
+"""Options of thinking that need no backend: the engine reads them."""
 TRUNCATIONS = {"top_k": 0, "top_p": 1, "min_p": 0}
 """Settings that exclude unlikely tokens, with the value that disables them."""
 OWN = ("role", "backend", "adapter", "persona")
@@ -23,12 +27,17 @@ OWN = ("role", "backend", "adapter", "persona")
 
 
 def check_layers(flow: Flow) -> Iterator[Finding]:
-    """Yield settings of sampling and bindings without effect."""
+    """Yield settings of sampling, thinking and bindings without effect."""
     plans = _distinct(flow)
-    yield from _check_overridden([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
+    sampling, thinking = (
+        [(plan, _setting_levels(flow, phase, plan, noun)) for phase, plan in plans] for noun in ("sampling", "thinking")
+    )
+    yield from _check_overridden(sampling)
+    yield from _check_overridden(thinking)
     yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
-    yield from _check_greedy([(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
-    yield from _check_honoured(flow, [(plan, _sampling_levels(flow, phase, plan)) for phase, plan in plans])
+    yield from _check_greedy(sampling)
+    yield from _check_honoured(flow, sampling, thinking)
+    yield from _check_budgets(thinking)
     yield from _check_bindings(flow)
 
 
@@ -52,31 +61,35 @@ def _own_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
     return [(("agents", plan.group), flow.scenario.agents[plan.group]), *_bindings(phase, plan)]
 
 
-def _sampling_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
-    """Return the levels of an agent's sampling, the strongest last."""
+def _setting_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan, noun: str) -> list[Level]:
+    """Return the levels of an agent's `sampling` or `thinking`, the strongest last."""
     scenario = flow.scenario
-    role, agent = scenario.roles[plan.role_name], scenario.agents[plan.group]
-    above: list[Level] = [
-        (("sampling",), scenario.sampling),
-        (("roles", plan.role_name, "sampling"), role.sampling),
-        (("agents", plan.group, "sampling"), agent.sampling),
+    levels: list[Level] = [
+        ((), scenario),
+        (("roles", plan.role_name), scenario.roles[plan.role_name]),
+        (("agents", plan.group), scenario.agents[plan.group]),
+        *_bindings(phase, plan),
     ]
-    return above + [((*steps, "sampling"), getattr(bound, "sampling")) for steps, bound in _bindings(phase, plan)]  # noqa: B009
+    return [((*steps, noun), getattr(level, noun)) for steps, level in levels]
 
 
-def _given(level: BaseModel) -> list[str]:
-    """Return the fields that a level sets."""
-    fields = SamplingSpec.model_fields if isinstance(level, SamplingSpec) else OWN
-    return [field for field in fields if getattr(level, field, None) not in (None, "")]
+def _given(level: BaseModel) -> list[Steps]:
+    """Return the fields that a level sets, as steps below it. Of `template_args`, each variable is a field."""
+    fields = type(level).model_fields if isinstance(level, SamplingSpec | ThinkingSpec) else OWN
+    found: list[Steps] = []
+    for field in fields:
+        value = getattr(level, field, None)
+        found += [(field, key) for key in value] if isinstance(value, dict) else [(field,)] * (value not in (None, ""))
+    return found
 
 
-def _winners(levels: list[Level]) -> dict[str, Steps]:
+def _winners(levels: list[Level]) -> dict[Steps, Steps]:
     """Return the strongest level that sets each field."""
     return {field: steps for steps, level in levels for field in _given(level)}
 
 
-def _check_overridden(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
-    reached: dict[tuple[Steps, str], bool] = {}
+def _check_overridden(found: Settings) -> Iterator[Finding]:
+    reached: dict[tuple[Steps, Steps], bool] = {}
     for _, levels in found:
         winners = _winners(levels)
         for steps, level in levels:
@@ -85,14 +98,14 @@ def _check_overridden(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Fi
     for (steps, field), used in reached.items():
         if not used:
             message = "has no effect: a lower level overrides it for all its agents; remove one of them"
-            yield Finding((*steps, field), message)
+            yield Finding((*steps, *field), message)
 
 
-def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
+def _check_greedy(found: Settings) -> Iterator[Finding]:
     """Yield truncation settings of agents with temperature 0."""
     greedy: dict[tuple[Steps, str], list[bool]] = defaultdict(list)
     for plan, levels in found:
-        for field, steps in _winners(levels).items():
+        for (field, *_), steps in _winners(levels).items():
             if field in TRUNCATIONS and getattr(plan.sampling, field) != TRUNCATIONS[field]:
                 greedy[steps, field].append(plan.sampling.temperature == 0)
     for (steps, field), all_greedy in greedy.items():
@@ -100,25 +113,49 @@ def _check_greedy(found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Findin
             yield Finding((*steps, field), "has no effect at temperature 0; remove it, or raise `temperature`")
 
 
-def _check_honoured(flow: Flow, found: list[tuple[AgentPlan, list[Level]]]) -> Iterator[Finding]:
-    """Yield options of sampling that the backend of an agent ignores, once for each place and backend."""
-    refused: dict[tuple[Steps, str], AgentPlan] = {}
-    for plan, levels in found:
-        honoured, winners = flow.scenario.backends[plan.backend].sampling_options, _winners(levels)
-        for field in changed_options(plan.sampling):
-            if field not in honoured:
-                refused.setdefault(((*winners[field], field), plan.backend), plan)
-    for (steps, backend), plan in refused.items():
+def _check_honoured(flow: Flow, sampling: Settings, thinking: Settings) -> Iterator[Finding]:
+    """Yield options of sampling and thinking that the backend of an agent ignores, once for each place and backend."""
+    refused: dict[tuple[Steps, str], tuple[AgentPlan, str]] = {}
+    for plan, levels in sampling:
+        config, winners = flow.scenario.backends[plan.backend], _winners(levels)
+        for name in changed_options(plan.sampling):
+            if name not in config.sampling_options:
+                refused.setdefault(((*winners[name,], name), plan.backend), (plan, "sampling_options"))
+    for plan, levels in thinking:
+        honoured = flow.scenario.backends[plan.backend].thinking_options | ENGINE_OPTIONS
+        for field, steps in _winners(levels).items():
+            if field[0] not in honoured:
+                refused.setdefault(((*steps, *field), plan.backend), (plan, "thinking_options"))
+    for (steps, backend), (plan, listed) in refused.items():
         kind = getattr(flow.scenario.backends[backend], "kind", backend)
-        message = f"the backend {backend!r} of {plan.name!r} ignores it: `{kind}` does not list it in sampling_options"
+        message = f"the backend {backend!r} of {plan.name!r} ignores it: `{kind}` does not list it in {listed}"
         yield Finding(steps, f"{message}; remove it, or use a backend of another kind", "error")
+
+
+def _check_budgets(thinking: Settings) -> Iterator[Finding]:
+    """Yield budgets of thoughts that leave no token for the text, or that nothing spends."""
+    found: dict[Steps, list[AgentPlan]] = defaultdict(list)
+    for plan, levels in thinking:
+        if plan.thinking.budget is not None:
+            found[*_winners(levels)["budget",], "budget"].append(plan)
+    for steps, plans in found.items():
+        if all(plan.thinking.enabled is False for plan in plans):
+            yield Finding(steps, "has no effect: `enabled` is false, so nothing is thought; remove one of them")
+        for plan in plans:
+            if (plan.thinking.budget or 0) >= plan.sampling.max_tokens:
+                message = (
+                    f"leaves no token for the text: max_tokens is {plan.sampling.max_tokens} and counts the thought; "
+                    "lower it, or raise `sampling.max_tokens`"
+                )
+                yield Finding(steps, message, "error")
+                break
 
 
 def _check_bindings(flow: Flow) -> Iterator[Finding]:
     for phase in flow.phases:
         for name, bound in phase.spec.bind.items():
             steps: Steps = ("phases", phase.index, "bind", name)
-            if not _given(bound) and not _given(bound.sampling):
+            if not _given(bound) and not _given(bound.sampling) and not _given(bound.thinking):
                 yield Finding(steps, "has no effect: it is empty; remove it", key=True)
             above = _above(flow, phase, name)
             for field in ("role", "backend", "adapter"):

@@ -176,7 +176,7 @@ class _Reading:
 
     def _check_prompts(self) -> Iterator[Finding]:
         """Yield roles that receive messages and do not show them."""
-        full = [tie.reader for tie in self.arriving if tie.view.show in ("full", "answer")]
+        full = [tie.reader for tie in self.arriving if tie.view.show not in ("summary", "nothing")]
         summed = [tie.reader for tie in self.arriving if tie.view.show == "summary"]
         helpers = [*self.phase.helpers, *([self.spec.summarizer] if summed else [])]
         yield from self._unshown([*full, *helpers], "heard", f"add {LOOP}")
