@@ -38,7 +38,18 @@ to_unread   first answer right, last turn without a readable answer
 to_read     first turn without a readable answer, last answer right
 """
 _IN_ANOTHER_FORM = {"iteration", "item", "sample", "phase", "round", "agent", "answer", "status", "error", "reads"}
-_NOT_SHOWN = {"key", "messages", "text", "thought", "finish_reason", "cached_tokens", "seconds", "logprob", "adapter", "tokens"}
+_NOT_SHOWN = {
+    "key",
+    "messages",
+    "text",
+    "thought",
+    "finish_reason",
+    "cached_tokens",
+    "seconds",
+    "logprob",
+    "adapter",
+    "tokens",
+}
 _ELSEWHERE = _IN_ANOTHER_FORM | _NOT_SHOWN | {"replied"}
 """Columns of a turn that its row has in another form, and those that the page does not show."""
 _SHOWN = [column for column in list_columns(Turn) if column.name not in _ELSEWHERE]

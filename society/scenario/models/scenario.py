@@ -95,7 +95,7 @@ class ThinkingSpec(make_optional(Thinking)):  # type: ignore[misc]
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        """Raise `ValueError` for variables that the program sets itself, and for tags that cannot be told apart."""
+        """Raise `ValueError` for variables that the program sets itself, and for two equal tags."""
         if taken := sorted(OWN_VARIABLES & set(self.template_args or ())):
             raise ValueError(f"`template_args` cannot set {', '.join(taken)}, which every chat has; remove it")
         if self.tags and self.tags[0] == self.tags[1]:
