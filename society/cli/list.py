@@ -12,6 +12,7 @@ NOUNS = {
     "tasks": "task",
     "decisions": "decision",
     "stops": "stop",
+    "leaves": "leave",
     "gates": "gate",
     "controllers": "controller",
     "selectors": "selector",
@@ -25,7 +26,7 @@ NOUNS = {
 def command(kind: str, as_json: bool) -> None:
     """List the components of KIND, with their fields.
 
-    KIND is topologies, backends, tasks, decisions, stops, gates, controllers, selectors or executors.
+    KIND is topologies, backends, tasks, decisions, stops, leaves, gates, controllers, selectors or executors.
     """
     import inspect
 

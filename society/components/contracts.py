@@ -1,6 +1,7 @@
-"""Promises of decisions, stop rules, gates, controllers and selectors, as tests that outside authors run on theirs.
+"""Promises of decisions, rules, gates, controllers and selectors, as tests that outside authors run on theirs.
 
-Subclass one contract and give it a fixture with your component: `rule`, `stop`, `gate`, `controller` or `selector`.
+Subclass one contract and give it a fixture with your component: `rule`, `stop`, `leave`, `gate`, `controller` or
+`selector`.
 The contracts of other nouns are in `backends.contract`, `society.tasks.contract`, `society.executors.contract` and
 `topologies.contract`.
 """
@@ -15,6 +16,7 @@ import networkx as nx
 from society.components.controllers import ControlContext, Controller
 from society.components.decisions.base import DecisionRule
 from society.components.gates import Gate
+from society.components.leaving import LeaveRule
 from society.components.selectors import Case, Selector
 from society.components.stops import StopRule
 from society.core.component import Component
@@ -90,6 +92,22 @@ class StopContract:
         assert _is_plain_data(stop)
 
 
+class LeaveContract:
+    """Tests with a fixture `leave`."""
+
+    def test_it_decides_by_the_turns_alone(self, leave: LeaveRule) -> None:
+        """Any turns give True or False, the same each time."""
+        for answers in ANSWERS:
+            turns = [make_turn("agent-1", answer, number) for number, answer in enumerate(answers, 1)]
+            leaves = leave.leaves(turns, make_state([answers]))
+            assert isinstance(leaves, bool)
+            assert leave.leaves(turns, make_state([answers])) is leaves
+
+    def test_it_is_plain_data(self, leave: LeaveRule) -> None:
+        """A run stores its scenario, so a component that is written must be read back equal."""
+        assert _is_plain_data(leave)
+
+
 class GateContract:
     """Tests with a fixture `gate`."""
 
@@ -157,7 +175,7 @@ def _cases(count: int) -> list[Case]:
 
 
 def _context(declared: nx.DiGraph[str], number: int) -> ControlContext:
-    async def ask(agent: str) -> Turn:
+    async def ask(agent: str, about: tuple[str, ...] = ()) -> Turn:
         return Turn(TurnId(0, "item", "phase", number, agent), "key", (), "3, 1, 2", None)
 
     state = make_state([("x", "y", "z")] * (number - 1)) if number > 1 else None

@@ -1,7 +1,8 @@
-"""Controllers change the graph of a phase from round to round: resample it, drop edges at random, prune agents."""
+"""Controllers change the graph of a phase from round to round: resample it, drop edges, prune agents, pair winners."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ CONTROLLERS = {
     "resample": "society.components.controllers:Resample",
     "drop": "society.components.controllers:Drop",
     "prune": "society.components.controllers:Prune",
+    "bracket": "society.components.controllers:Bracket",
 }
 """The built-in graph controllers by kind."""
 
@@ -40,8 +42,13 @@ class ControlContext:
     """A seed for this controller, question and round."""
     redraw: Callable[[int], nx.DiGraph[str]]
     """Draws the phase's topology again with a seed."""
-    ask: Callable[[str], Awaitable[Turn]]
-    """Asks an agent for a turn about the latest messages."""
+    ask: Callable[..., Awaitable[Turn]]
+    """Asks an agent for a turn about the latest messages: `await ask(helper)`, or `await ask(helper, about=agents)` for
+    those of some agents only. A helper has one turn a round about the same agents."""
+    leave: Callable[[str], None] = lambda agent: None
+    """Takes an agent out of the rest of the debate, later phases included."""
+    annotate: Callable[[Turn, str], None] = lambda turn, text: None
+    """Stores a note with a turn."""
 
 
 class Controller(Component, ABC):
@@ -112,6 +119,8 @@ class Drop(Controller):
 class Prune(Controller):
     """After round `after`, a ranker ranks the round's messages. Only the authors of the best ones speak on.
 
+    The others leave the debate: they do not speak in later phases either, and nobody reads them.
+
     The ranker is shown the messages numbered from 1 and answers with numbers, best first (DyLAN). If it names fewer
     than `keep`, more agents are kept in declared order. If it names none, nobody is pruned.
     """
@@ -136,7 +145,10 @@ class Prune(Controller):
             return graph
         kept = set([*ranked, *(s for s in speakers if s not in ranked)][: self.keep])
         pruned = graph.copy()
-        pruned.remove_nodes_from([speaker for speaker in speakers if speaker not in kept])
+        for speaker in speakers:
+            if speaker not in kept and speaker in pruned:
+                context.leave(speaker)
+                pruned.remove_node(speaker)
         return pruned
 
     def idle(self, facts: PhaseFacts) -> Reasons:
@@ -146,3 +158,74 @@ class Prune(Controller):
         if self.keep >= len(facts.speakers):
             return {"keep": f"nobody is pruned: {len(facts.speakers)} speak in this phase; lower it"}
         return {}
+
+
+class Bracket(Controller):
+    """A knockout tournament: agents meet in pairs that read each other, and winners meet winners.
+
+    After `rounds` rounds the judge reads both last messages of each pair, numbered 1 and 2, and answers with the number
+    of the better one. The other agent leaves the debate. Without a judge, the agent with the higher confidence wins. If
+    the judge names none, or the confidences are equal, the first of the two wins. An agent without a partner goes on.
+    The phase ends when one agent is left. The edges of the phase's topology are not used.
+    """
+
+    redraws: ClassVar[bool] = True
+    kind: Literal["bracket"] = "bracket"
+    judge: AgentName = ""
+    """The agent that chooses the winners; it does not speak otherwise. By default confidences decide."""
+    rounds: int = Field(1, ge=1)
+    """Number of rounds before a winner is chosen."""
+    shuffle: bool = False
+    """Pair the agents of the first matches at random instead of in declared order."""
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        if context.state is not None and (context.round - 1) % self.rounds:
+            return graph
+        left = list(graph)
+        if context.state is None:
+            if self.shuffle:
+                random.Random(context.seed).shuffle(left)
+        else:
+            matches = list(zip(left[::2], left[1::2], strict=False))
+            losers = await asyncio.gather(*(self._loser(pair, context) for pair in matches))
+            for name in losers:
+                context.leave(name)
+                left.remove(name)
+        return _pairs(left)
+
+    async def _loser(self, pair: tuple[str, str], context: ControlContext) -> str:
+        assert context.state is not None
+        first, second = (context.state.latest.get(name) for name in pair)
+        if first is None or first.status == "failed":
+            return pair[0] if second is not None and second.status == "ok" else pair[1]
+        if second is None or second.status == "failed":
+            return pair[1]
+        if not self.judge:
+            return pair[0] if (second.confidence or 0) > (first.confidence or 0) else pair[1]
+        turn = await context.ask(self.judge, about=pair)
+        named = read_numbers(turn.text, 2)
+        if not named and turn.status == "ok":
+            context.annotate(turn, f"Neither message is named: {pair[0]} goes on, as the first of the two.")
+        return pair[0] if named and named[0] == 1 else pair[1]
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        matches = (len(facts.speakers) - 1).bit_length()
+        needed = matches * self.rounds + 1
+        if len(facts.speakers) == 1:
+            return {"": "has no effect: one agent has nobody to meet; add agents"}
+        if facts.rounds < needed:
+            why = f"the last winner is chosen before round {needed}, but the phase has {facts.rounds} rounds"
+            return {"": f"does not finish: {why}; raise `rounds`"}
+        return {}
+
+
+def _pairs(agents: list[str]) -> nx.DiGraph[str]:
+    """Return the graph in which each two agents in a row read each other. It is empty if one agent is left."""
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    if len(agents) > 1:
+        graph.add_nodes_from(agents)
+        for u, v in zip(agents[::2], agents[1::2], strict=False):
+            graph.add_edges_from([(u, v), (v, u)])
+    return graph

@@ -1,6 +1,8 @@
 """Facts about a scenario that are known before it runs. From them, a component finds fields that change nothing.
 
 PhaseFacts      a phase, for its stop rules and controllers
+ConditionFacts  the answers so far, for a rule as a condition
+LeaveFacts      the speakers of a phase, for its leave rules
 GateFacts       the edges that have a gate, for the gate
 DecisionFacts   the voters, for the decision
 TaskFacts       the prompts, for the task
@@ -39,6 +41,30 @@ class PhaseFacts:
     """For a controller: whether a controller before it may change the graph."""
     redrawn: bool = False
     """For a controller: whether a controller after it draws the graph again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFacts:
+    """The answers that a condition is evaluated on."""
+
+    agents: tuple[str, ...]
+    """Agents that may have answered by then."""
+    states: int
+    """Maximum number of states that the condition sees: one before a phase or turn, one after each repetition."""
+    most_turns: int
+    """Maximum number of turns of the debate by then."""
+    most_tokens: int
+    """Maximum number of generated tokens by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveFacts:
+    """The speakers of a phase."""
+
+    turns: int
+    """Maximum number of turns of a speaker before the last round of the debate in which it may leave."""
+    confident: frozenset[str]
+    """Speakers whose turns have a confidence."""
 
 
 @dataclass(frozen=True, slots=True)

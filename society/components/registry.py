@@ -41,6 +41,7 @@ NOUNS: Mapping[str, Noun] = {
     "task": Noun("society.tasks.base:Task", "society.tasks:TASKS"),
     "decision": Noun("society.components.decisions.base:DecisionRule", "society.components.decisions:DECISIONS"),
     "stop": Noun("society.components.stops:StopRule", "society.components.stops:STOPS"),
+    "leave": Noun("society.components.leaving:LeaveRule", "society.components.leaving:LEAVE_RULES"),
     "gate": Noun("society.components.gates:Gate", "society.components.gates:GATES"),
     "controller": Noun("society.components.controllers:Controller", "society.components.controllers:CONTROLLERS"),
     "selector": Noun("society.components.selectors:Selector", "society.components.selectors:SELECTORS"),

@@ -1,6 +1,7 @@
-"""Stop rules end a phase before its last round. They are evaluated after every round.
+"""Stop rules are conditions on the answers so far. They end a phase, a block of phases or a debate early.
 
-In a scenario, `stop:` lists rules, and any of them ends the phase. Of a list inside the list, all rules must hold.
+In a scenario, `stop:` lists rules, and any of them ends the phase. Of a list inside the list, all rules must hold. The
+same rules are the conditions of `when:` (a phase or a turn takes place) and `until:` (repetitions end).
 """
 
 from __future__ import annotations
@@ -13,34 +14,59 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from society.answers import group
-from society.components.facts import PhaseFacts, Reasons
-from society.core.component import AgentName, Component
+from society.components.facts import ConditionFacts, PhaseFacts, Reasons
+from society.core.component import AgentName, AgentNames, Component
 from society.core.errors import SlowPatternError
 from society.core.templating.patterns import Pattern, search
 from society.core.types import RoundState, Turn
 
 STOPS = {
     "consensus": "society.components.stops:Consensus",
+    "disagreement": "society.components.stops:Disagreement",
+    "tie": "society.components.stops:Tie",
+    "answer": "society.components.stops:AnswerShare",
     "stability": "society.components.stops:Stability",
     "budget": "society.components.stops:Budget",
     "verdict": "society.components.stops:Verdict",
+    "says": "society.components.stops:Says",
 }
 """The built-in stop rules by kind."""
 
 
 class StopRule(Component, ABC):
-    """An entry of a phase's `stop:`."""
+    """An entry of `stop:`, `when:` or `until:`."""
+
+    ends: Literal["phase", "block", "debate"] = "phase"
+    """Part of the debate that the rule ends under `stop`. `block`: the phase and all repetitions of its block in
+    `repeat`. `debate`: the phase and all phases after it. In an inner list, the largest part counts."""
 
     @abstractmethod
     def reached(self, state: RoundState) -> bool:
-        """Return whether the phase ends after this round."""
+        """Return whether the rule holds after this round."""
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        """Return why the rule can never hold as a condition of `when:` or `until:`."""
+        return {}
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         """Return why the rule can never end the phase early, or always ends it after the first round."""
         return {}
 
 
-class Consensus(StopRule):
+class _Shares(StopRule):
+    """A rule about the shares of answers."""
+
+    among: AgentNames = ()
+    """Agents or groups whose latest answers count; by default those of the phase's speakers, and under `when` and
+    `until` of all agents that have spoken."""
+
+    def supporters(self, state: RoundState) -> list[int]:
+        """Return the number of agents of each distinct answer."""
+        answers = [turn.answer for turn in state.turns_of(self.among) if turn.answer is not None]
+        return [len(members) for members in group(answers, state.same)]
+
+
+class Consensus(_Shares):
     """Enough of the round's speakers agree."""
 
     kind: Literal["consensus"] = "consensus"
@@ -51,13 +77,14 @@ class Consensus(StopRule):
     unreadable ones is no consensus."""
 
     def reached(self, state: RoundState) -> bool:
-        answers = [turn.answer for turn in state.latest.values() if turn.answer is not None]
-        largest = max((len(members) for members in group(answers, state.same)), default=0)
-        least = max(self.share * len(state.latest), min(self.quorum, len(state.latest)))
+        largest, agents = max(self.supporters(state), default=0), len(state.turns_of(self.among))
+        least = max(self.share * agents, min(self.quorum, agents))
         return largest >= max(least, 1) - 1e-9
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         n = len(facts.speakers)
+        if self.among:
+            return {}
         if n == 1:
             return {"": "one speaker always agrees with itself, so the phase ends after its first round; remove it"}
         if self.share * n <= 1 + 1e-9:
@@ -67,6 +94,59 @@ class Consensus(StopRule):
             why = "ends the phase after its first round: only one has spoken by then"
             return {"": f"{why}; let all speak in a phase before this one"}
         return {}
+
+
+class Disagreement(_Shares):
+    """Too few of the agents agree: the opposite of `consensus`."""
+
+    kind: Literal["disagreement"] = "disagreement"
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the agents that must agree, as in `consensus`."""
+    quorum: int = Field(2, ge=1)
+    """Minimum number of agents that must agree, as in `consensus`."""
+
+    def reached(self, state: RoundState) -> bool:
+        agree = Consensus(share=self.share, quorum=self.quorum, among=self.among)
+        return bool(state.turns_of(self.among)) and not agree.reached(state)
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        if self.share * len(facts.agents) <= 1 + 1e-9 and self.quorum == 1 and not self.among:
+            return {"share": "holds only if no answer is readable: one agent alone is enough to agree; raise it"}
+        return {}
+
+
+class Tie(_Shares):
+    """The most frequent answers have equally many agents. Agents without a readable answer do not count."""
+
+    kind: Literal["tie"] = "tie"
+
+    def reached(self, state: RoundState) -> bool:
+        counts = sorted(self.supporters(state), reverse=True)
+        return len(counts) > 1 and counts[0] == counts[1]
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        return self._alone(len(facts.speakers))
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        return self._alone(len(facts.agents))
+
+    def _alone(self, agents: int) -> Reasons:
+        return {"": "never holds: one agent cannot be tied; add agents"} if agents == 1 else {}
+
+
+class AnswerShare(_Shares):
+    """Enough of the agents give a certain answer."""
+
+    kind: Literal["answer"] = "answer"
+    answer: str = Field(min_length=1)
+    """The answer, compared as the task compares answers."""
+    share: float = Field(0.5, gt=0, le=1)
+    """Minimum share of the agents that give it, including those without a readable answer."""
+
+    def reached(self, state: RoundState) -> bool:
+        turns = state.turns_of(self.among)
+        found = sum(turn.answer is not None and state.same(turn.answer, self.answer) for turn in turns)
+        return bool(found) and found >= self.share * len(turns) - 1e-9
 
 
 class Stability(StopRule):
@@ -94,6 +174,12 @@ class Stability(StopRule):
             return {"patience": f"{why}; raise `rounds`"}
         if self.distance >= 1 - 1e-9:
             return {"distance": "1 counts every change as no change; lower it"}
+        return {}
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        if self.patience + 1 > facts.states:
+            what = "sees one state of the debate" if facts.states == 1 else f"sees at most {facts.states} states"
+            return {"patience": f"never holds: it needs {self.patience + 1} states to compare, but {what} here"}
         return {}
 
 
@@ -128,6 +214,14 @@ class Budget(StopRule):
             reasons["turns"] = f"{why}; raise it, or leave the rule out with `rounds: 1`"
         return reasons
 
+    def never(self, facts: ConditionFacts) -> Reasons:
+        most = {"tokens": facts.most_tokens, "turns": facts.most_turns}
+        return {
+            field: f"never holds: the debate has at most {most[field]:,} {field} by then; lower it"
+            for field, limit in (("tokens", self.tokens), ("turns", self.turns))
+            if limit is not None and limit > most[field]
+        }
+
 
 class Verdict(StopRule):
     """An agent, usually a judge, has a verdict: its turn of this round matches `says`, or has a readable answer."""
@@ -143,19 +237,50 @@ class Verdict(StopRule):
         turn = state.latest.get(self.agent)
         if turn is None:
             return False
-        return turn.answer is not None if self.says is None else self._said(turn, state)
+        return turn.answer is not None if self.says is None else matches(turn, self.says, state, "verdict")
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         if self.agent in facts.speakers:
             return {}
         return {"agent": f"{self.agent!r} does not speak in this phase, so there is no verdict; add it to `agents`"}
 
-    def _said(self, turn: Turn, state: RoundState) -> bool:
-        try:
-            return search(str(self.says), turn.text, ignore_case=True) is not None
-        except SlowPatternError as error:
-            state.annotate(turn.id, f"No verdict could be looked for: {error.cause}")
-            return False
+    def never(self, facts: ConditionFacts) -> Reasons:
+        if self.agent in facts.agents:
+            return {}
+        return {"agent": f"never holds: {self.agent!r} has not spoken by then; add it to an earlier phase"}
+
+
+class Says(StopRule):
+    """The latest texts of enough agents contain a pattern."""
+
+    kind: Literal["says"] = "says"
+    pattern: Pattern
+    """A regular expression, case ignored. If the search in a text takes too long, the text does not count, and the run
+    reports this."""
+    agents: int = Field(1, ge=1)
+    """Minimum number of agents whose text contains it."""
+
+    def reached(self, state: RoundState) -> bool:
+        found = sum(matches(turn, self.pattern, state, "pattern") for turn in state.latest.values())
+        return found >= self.agents
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        return self._beyond(len(facts.speakers))
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        return self._beyond(len(facts.agents))
+
+    def _beyond(self, most: int) -> Reasons:
+        return {"agents": f"never holds: at most {most} speak; lower it"} if self.agents > most else {}
+
+
+def matches(turn: Turn, pattern: str, state: RoundState, what: str) -> bool:
+    """Return whether a turn's text contains a pattern. If the search takes too long, the turn gets a note."""
+    try:
+        return search(str(pattern), turn.text, ignore_case=True) is not None
+    except SlowPatternError as error:
+        state.annotate(turn.id, f"No {what} could be looked for: {error.cause}")
+        return False
 
 
 def _variation(before: Mapping[str, Turn], after: Mapping[str, Turn], state: RoundState) -> float:

@@ -310,6 +310,13 @@ class RoundState:
     turns: int
     same: Same
     annotate: Callable[[TurnId, str], None] = lambda turn, text: None
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Agents of each group, by its name."""
+
+    def turns_of(self, names: Sequence[str]) -> Sequence[Turn]:
+        """Return the latest turns of these agents or groups; of all agents if no name is given."""
+        chosen = {agent for name in names for agent in self.members.get(name, (name,))}
+        return [turn for agent, turn in self.latest.items() if not names or agent in chosen]
 
     @property
     def latest(self) -> Mapping[str, Turn]:

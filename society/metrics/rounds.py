@@ -94,9 +94,8 @@ class Moment:
 
 def list_stages(society: Society, records: Sequence[DebateRecord]) -> list[Stage]:
     """Return every phase and round of any debate, in order."""
-    place = {phase.name: phase.index for phase in society.phases}
     found = {(turn.id.phase, turn.id.round) for record in records for turn in record.turns}
-    return sorted(found, key=lambda stage: (place.get(stage[0], -1), stage[1]))
+    return sorted(found, key=lambda stage: society.place(*stage))
 
 
 def walk(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Iterator[Moment]:

@@ -16,6 +16,7 @@ from backends.base import Backend, Count
 from society.core.blocking import run_blocking
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 from society.scenario.expand import PhasePlan, Society, expand
+from society.scenario.models.scenario import PhaseSpec
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
@@ -77,20 +78,30 @@ def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[P
             reads=reads,
         )
 
-    place = {name: i for i, name in enumerate(phases)}
-    turns.sort(key=lambda t: (place[t.id.phase], t.id.round, order[t.id.agent.partition("/")[0]], t.id.agent))
+    turns.sort(key=lambda t: (society.place(t.id.phase, t.id.round), order[t.id.agent.partition("/")[0]], t.id.agent))
     return [planned(turn) for turn in turns]
 
 
 def _at_its_longest(society: Society) -> Society:
-    """Return the society with one sample, without stop rules, silence and gates: these may save turns or messages."""
-    always = {"stop": (), "speak": "always"}
-    phases = tuple(
-        phase.model_copy(update={**always, "edges": phase.edges.model_copy(update={"gate": ()})})
-        for phase in society.scenario.phases
-    )
-    longest = expand(society.scenario.model_copy(update={"phases": phases, "samples": 1}))
+    """Return the society with one sample, without conditions, silence and gates: these may save turns or messages."""
+    phases = tuple(map(_unconditional, society.scenario.phases))
+    repeat = tuple(block.model_copy(update={"until": ()}) for block in society.scenario.repeat)
+    longest = expand(society.scenario.model_copy(update={"phases": phases, "repeat": repeat, "samples": 1}))
     return replace(longest, phases=tuple(map(_without_gates, longest.phases)))
+
+
+def _unconditional(phase: PhaseSpec) -> PhaseSpec:
+    """Return the phase without rules by which it, a turn or a message may be left out."""
+    return phase.model_copy(
+        update={
+            "when": (),
+            "stop": (),
+            "leave": (),
+            "speak": "always",
+            "edges": phase.edges.model_copy(update={"gate": ()}),
+            "bind": {name: bound.model_copy(update={"when": ()}) for name, bound in phase.bind.items()},
+        }
+    )
 
 
 class _Ungated(PhasePlan):

@@ -70,7 +70,7 @@ _BIT = {tag: 1 << i for i, tag in enumerate(TAGS)}
 
 def list_stages(society: Society) -> list[tuple[str, int]]:
     """Return every (phase, round) of the scenario in order. Rows refer to them by index."""
-    return [(phase.name, number) for phase in society.phases for number in range(1, phase.spec.rounds + 1)]
+    return society.stages()
 
 
 @dataclass(frozen=True)

@@ -73,19 +73,19 @@ class Run:
         scenario = self.scenario
         self._require_agents(scenario)
         society = expand(scenario)
-        phases = {phase.name: i for i, phase in enumerate(society.phases)}
+        most = {phase.name: phase.rounds for phase in society.phases}
         agents = {name: i for i, name in enumerate(society.agents)}
         item = self._item_order()
 
         def place(turn: Turn) -> tuple[object, ...]:
             i = turn.id
             agent = agents.get(i.agent.partition("/")[0])  # a helper's turn is named after its reader, too
-            if i.phase not in phases or agent is None:
+            if i.phase not in most or agent is None:
                 raise self._foreign(f"a turn of {i.agent!r:.90} in the phase {i.phase!r:.90}")
-            if i.round > scenario.phases[phases[i.phase]].rounds:
+            if i.round > most[i.phase]:
                 raise self._foreign(f"a turn in round {i.round} of the phase {i.phase!r:.90}")
             self._require_iteration(i.iteration)
-            spoken = (phases[i.phase], i.round, agents.get(i.agent, -1), i.agent)
+            spoken = (society.place(i.phase, i.round), agents.get(i.agent, -1), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
         with self._store() as store:

@@ -49,11 +49,11 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
 
     A ballot such as "B > C" thus counts as the answer that it puts first, in all figures about single answers.
     """
-    rule, last, voters = society.scenario.decision, society.phases[-1], frozenset(society.voters)
+    rule, last = society.scenario.decision, society.last_phase(_took_place(record))
     if type(rule).read_answer is DecisionRule.read_answer:
         return record
     candidates, decided = _candidates(society, record, same), record.result.decision.answer
-    voting = voters & frozenset(last.speakers)
+    voting = frozenset(society.electorate(_took_place(record))) & frozenset(last.speakers)
     turns = tuple(
         replace(turn, answer=rule.read_answer(turn, candidates, decided))
         if turn.id.phase == last.name and turn.id.agent in voting
@@ -65,19 +65,24 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
     """Return the ballot on which this debate was decided. Its seed is not known: ties cannot be drawn again."""
-    history = {name: record.of(name) for name in society.voters}
+    history = {name: record.of(name) for name in society.electorate(_took_place(record))}
     votes = [vote_of(name, turns[-1] if turns else None) for name, turns in history.items()]
     return Ballot(votes, history, _candidates(society, record, same), same, seed=0)
 
 
 def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str, ...]:
     """Return the distinct answers that stood before the last phase, in the order first given."""
-    last = society.phases[-1].name
-    speakers = {name for phase in society.phases[:-1] for name in phase.speakers}
-    before = {turn.id.agent: turn for name in speakers for turn in record.of(name) if turn.id.phase != last}
+    last = society.last_phase(_took_place(record))
+    speakers = {name for phase in society.phases[: last.index] for name in phase.speakers}
+    before = {turn.id.agent: turn for name in speakers for turn in record.of(name) if turn.id.phase != last.name}
     latest = [before[name] for name in society.agents if name in before]
     answers = [turn.answer for turn in latest if turn.answer is not None]
     return tuple(answers[members[0]] for members in group(answers, same))
+
+
+def _took_place(record: DebateRecord) -> frozenset[str]:
+    """Return the names of the phases in which an agent had a turn."""
+    return frozenset(turn.id.phase for turn in record.turns)
 
 
 def is_lone(turns: Sequence[Turn], answer: str | None, same: Same) -> bool:

@@ -3,20 +3,23 @@
 Society      all agents, phases and voters
 AgentPlan    one agent in one phase: role, backend, adapter, persona, sampling, thinking
 PhasePlan    one phase: its speakers, the plans of its agents, its graph
+Block        phases that are repeated together, or one phase
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
+from society.components.stops import StopRule
 from society.core.results import require_graph
 from society.core.types import Sampling, TemplateArgs, Thinking
 from society.scenario.members import agents_of, members, speakers
-from society.scenario.models.scenario import AgentSpec, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
+from society.scenario.models.scenario import AgentSpec, Conditions, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
 from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class AgentPlan:
     template_args: TemplateArgs
     shows_thoughts: bool
     """Whether readers of the agent's full text see its thoughts, too."""
+    when: Conditions = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,19 @@ class PhasePlan:
     members: Mapping[str, tuple[str, ...]]
     seed: int
     """Seed of the scenario, from which the seeds of the topologies derive."""
+    times: int = 1
+    """Maximum number of times that the phase takes place."""
+
+    @cached_property
+    def in_rounds(self) -> bool:
+        """True if each round waits for the end of the round before it."""
+        spec = self.spec
+        return bool(spec.stop or spec.leave or spec.controllers or any(plan.when for plan in self.agents.values()))
+
+    @cached_property
+    def rounds(self) -> int:
+        """Maximum number of rounds in a debate, over all repetitions."""
+        return self.spec.rounds * self.times
 
     def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
         """Return the graph of the phase: the topology over its speakers, with edges from `reads` to all speakers.
@@ -99,6 +116,15 @@ def is_random(topology: Topology, phase: PhasePlan) -> bool:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Consecutive phases that are repeated together at most `times` times, or one phase that takes place once."""
+
+    phases: tuple[PhasePlan, ...]
+    times: int = 1
+    until: Conditions = ()
+
+
+@dataclass(frozen=True)
 class Society:
     """A scenario with resolved names and settings."""
 
@@ -106,6 +132,69 @@ class Society:
     members: Mapping[str, tuple[str, ...]]
     phases: tuple[PhasePlan, ...]
     voters: tuple[str, ...]
+    """Agents whose answers count in a debate in which every phase takes place that is sure to."""
+
+    @cached_property
+    def may_skip(self) -> bool:
+        """True if a debate may leave out a phase: by `when`, or because a rule ends its block or the debate."""
+        return any(phase.spec.when or any(ends_more(rule) for rule in phase.spec.stop) for phase in self.phases)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The phases in blocks, in order."""
+        repeated = {spec.phases[0]: spec for spec in self.scenario.repeat}
+        found: list[Block] = []
+        phases = iter(self.phases)
+        for phase in phases:
+            spec = repeated.get(phase.name)
+            if spec is None:
+                found.append(Block((phase,)))
+            else:
+                rest = islice(phases, len(spec.phases) - 1)
+                found.append(Block((phase, *rest), spec.times, spec.until))
+        return tuple(found)
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int, int]]:
+        """Index of the block of each phase, index in the block, and number of rounds."""
+        return {
+            phase.name: (i, j, phase.spec.rounds)
+            for i, block in enumerate(self.blocks)
+            for j, phase in enumerate(block.phases)
+        }
+
+    def place(self, phase: str, number: int) -> tuple[int, int, int, int]:
+        """Return the place of a round in the order of the debate: block, repetition, phase of the block, round.
+
+        Raises `KeyError` for a phase that the scenario does not have.
+        """
+        block, index, rounds = self._places[phase]
+        return block, (number - 1) // rounds, index, number
+
+    def stages(self) -> list[tuple[str, int]]:
+        """Return the name and the number of each possible round, in the order of the debate."""
+        return [
+            (phase.name, repetition * phase.spec.rounds + number)
+            for block in self.blocks
+            for repetition in range(block.times)
+            for phase in block.phases
+            for number in range(1, phase.spec.rounds + 1)
+        ]
+
+    def last_phase(self, took_place: Container[str]) -> PhasePlan:
+        """Return the last phase of a debate in which these phases took place."""
+        if not self.may_skip:
+            return self.phases[-1]
+        return next((phase for phase in reversed(self.phases) if phase.name in took_place), self.phases[-1])
+
+    def electorate(self, took_place: Container[str]) -> tuple[str, ...]:
+        """Return the agents whose answers count in a debate in which these phases took place.
+
+        These are the voters that the decision names, or the speakers of the last phase that took place.
+        """
+        if self.scenario.decision.electorate():
+            return self.voters
+        return self.last_phase(took_place).speakers
 
     @cached_property
     def agents(self) -> dict[str, AgentPlan]:
@@ -130,8 +219,15 @@ def expand(scenario: Scenario) -> Society:
     """Return the society of a checked scenario."""
     known = members(scenario)
     phases = tuple(_phase(scenario, i, known) for i in range(len(scenario.phases)))
-    voters = agents_of(scenario.decision.electorate(), known) or phases[-1].speakers
+    sure = [phase for phase in phases if not phase.spec.when] or phases
+    voters = agents_of(scenario.decision.electorate(), known) or sure[-1].speakers
     return Society(scenario, known, phases, voters)
+
+
+def ends_more(rule: StopRule | tuple[StopRule, ...]) -> bool:
+    """Return whether an entry of `stop:` ends more than its phase."""
+    parts = rule if isinstance(rule, tuple) else (rule,)
+    return any(part.ends != "phase" for part in parts)
 
 
 def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]]) -> PhasePlan:
@@ -140,7 +236,8 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]])
     involved = dict.fromkeys([*speaking, *agents_of(spec.helpers, known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
     bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
-    return PhasePlan(spec.name, index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed)
+    times = next((block.times for block in scenario.repeat if spec.name in block.phases), 1)
+    return PhasePlan(spec.name, index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed, times)
 
 
 def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:
@@ -163,6 +260,7 @@ def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentP
         adapter=str(adapter) if adapter else None,
         persona=_first((b.persona for b in layers), _persona(spec, name, group)) or "",
         sampling=sampling,
+        when=next((b.when for b in layers if b.when), ()),
         **_merge_thinking(thinking),
     )
 

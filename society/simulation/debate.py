@@ -1,34 +1,32 @@
 """One debate on one question: the phases in order, and each agent as soon as the turns that it reads are finished.
 
 Within a phase there is no barrier: an agent starts its next round as soon as the turns that it reads are finished.
-Only a phase with stop rules, controllers or a moderator waits for the end of each round.
+Only a phase with rules for stopping, leaving or single turns, with controllers or a moderator, waits for each round.
+Rounds are numbered on when a phase is repeated, so (phase, round) names each round of a debate.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from society.components.controllers import ControlContext
 from society.components.decisions.base import vote_of
-from society.components.faults import faults_of, guarded
-from society.components.stops import StopRule
-from society.core.identity import derive_seed
+from society.components.faults import faults_of
 from society.core.results import require_decision, require_graph
-from society.core.types import Ballot, Decision, Item, RoundState, Same, Turn, TurnId, Usage
-from society.scenario.expand import AgentPlan, PhasePlan, Society
-from society.simulation import prompts
+from society.core.types import Ballot, Decision, Turn
+from society.scenario.expand import Block, PhasePlan, Society
 from society.simulation.agent_names import UNCLEAR, find_names
-from society.simulation.reading import Delivery, RoundPlan, Transcript, check_round, deliver, last_turns, plan_round
-from society.simulation.speaker import Speaker
+from society.simulation.prompts import candidates
+from society.simulation.reading import RoundPlan, check_round, last_turns, plan_round
+from society.simulation.rules import Scope, find_end, holds
+from society.simulation.turns import Turns
 
 if TYPE_CHECKING:
     import networkx as nx
-
-    from society.tasks.base import Task
 
 
 @dataclass
@@ -36,69 +34,101 @@ class Debate:
     """The state of one question's debate."""
 
     society: Society
-    task: Task
-    speaker: Speaker
-    item: Item
-    iteration: int
-    sample: int
+    turns: Turns
     plans: Mapping[str, RoundPlan]
     """The round plans of phases in which all rounds have the same plan."""
-    transcript: Transcript = field(default_factory=Transcript)
-    usage: Usage = field(default_factory=Usage)
-    turns: int = 0
-    _candidates: tuple[str, ...] = ()
+    _steps: list[PhasePlan] = field(default_factory=list)
+    """The phases that took place, in order; a repeated phase occurs several times."""
+    _left: set[str] = field(default_factory=set)
+    """Agents that left by a leave rule: their last answers stand."""
+    _removed: set[str] = field(default_factory=set)
+    """Agents that a controller took out of the debate."""
     _waiting: dict[tuple[int, str], asyncio.Future[None]] = field(default_factory=dict)
     _finished: set[tuple[int, str]] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        place = f"on the question {self.item.id!r}"
-        self.same: Same = guarded(self.task, self.task.same, place)
-        self.correct = guarded(self.task, self.task.correct, place)
-
     async def run(self) -> Decision:
-        """Run every phase, and return the decision."""
-        for phase in self.society.phases:
-            answers = [self.transcript.last_speaker_turn(name) for name in self._speakers(phase.index)]
-            self._candidates = prompts.candidates(answers, self.same)
-            self._waiting.clear()
-            self._finished.clear()
-            await self._run_phase(phase)
+        """Run every block of phases, and return the decision."""
+        for block in self.society.blocks:
+            if await self._run_block(block) == "debate":
+                break
         return self._decide()
 
-    def _speakers(self, before: int) -> list[str]:
-        """Return the agents that speak in a phase before this one, without those that only help."""
-        speakers = {name for phase in self.society.phases[:before] for name in phase.speakers}
-        return [name for name in self.society.agents if name in speakers]
+    async def _run_block(self, block: Block) -> Scope:
+        """Run the phases of a block until its repetitions end. Return what has ended: "debate" or less."""
+        states: list[dict[str, Turn]] = []
+        for repetition in range(block.times):
+            for phase in block.phases:
+                ended = await self._run_phase(phase, repetition * phase.spec.rounds)
+                if ended in ("block", "debate"):
+                    return ended
+            if block.until:
+                states.append(self._standing())
+                place = f"on the question {self.turns.item.id!r}, after repetition {repetition + 1} of the block"
+                if holds(block.until, self.turns.state(states), place):
+                    break
+        return ""
 
-    async def _run_phase(self, phase: PhasePlan) -> None:
+    async def _run_phase(self, phase: PhasePlan, done: int) -> Scope:
+        """Run a phase if it takes place. `done`: its rounds in earlier repetitions. Return what a stop rule ended."""
+        if phase.spec.when and not holds(
+            phase.spec.when, self.turns.state([self._standing()]), self.turns.place(phase, done)
+        ):
+            return ""
+        if not self._present(phase):
+            return ""
+        self.turns.candidates = candidates([*self._standing(removed=True).values()], self.turns.same)
+        self._steps.append(phase)
+        self.turns.step = len(self._steps)
+        self._waiting.clear()
+        self._finished.clear()
+        rounds = range(done + 1, done + phase.spec.rounds + 1)
         if phase.spec.schedule == "moderated":
-            await self._moderated(phase)
-        elif phase.spec.stop or phase.spec.controllers:
-            await self._round_by_round(phase)
-        else:
-            rounds = range(1, phase.spec.rounds + 1)
-            await self._run_rounds(phase, {number: self._plan(phase, number) for number in rounds})
+            return await self._moderated(phase, rounds)
+        if phase.in_rounds:
+            return await self._round_by_round(phase, rounds)
+        await self._run_rounds(phase, {number: self._plan(phase, number) for number in rounds})
+        return ""
+
+    def _present(self, phase: PhasePlan) -> tuple[str, ...]:
+        """Return the speakers of a phase that are still in the debate."""
+        if not self._left and not self._removed:
+            return phase.speakers
+        return tuple(name for name in phase.speakers if name not in self._left and name not in self._removed)
+
+    def _standing(self, removed: bool = False) -> dict[str, Turn]:
+        """Return the last turn of each agent that spoke in a phase so far. `removed`: also of those taken out."""
+        spoke = {name for phase in self._steps for name in phase.speakers}
+        names = [name for name in self.society.agents if name in spoke and (removed or name not in self._removed)]
+        return self.turns.latest(names)
 
     def _plan(self, phase: PhasePlan, number: int, graph: nx.DiGraph[str] | None = None) -> RoundPlan:
-        """Return the plan of a round over this graph, or over the phase's own graph."""
-        if graph is None and phase.name in self.plans:
+        """Return the plan of a round over this graph, or over the phase's own graph, without absent agents."""
+        present = self._present(phase)
+        complete = len(present) == len(phase.speakers)
+        if graph is None and complete and phase.name in self.plans:
             return self.plans[phase.name]
         graph = phase.graph() if graph is None else graph
-        plan = plan_round(phase, graph, number, self._seed(phase, number, "order"))
+        if not complete:
+            graph = graph.subgraph([name for name in graph if name in present or name not in phase.speakers])
+        if self._removed:
+            graph = graph.subgraph([name for name in graph if name not in self._removed])
+        plan = plan_round(phase, graph, number, self.turns.seed(phase, number, "order"))
         check_round(plan, phase)
         return plan
 
-    async def _run_rounds(self, phase: PhasePlan, plans: Mapping[int, RoundPlan]) -> None:
-        """Run these rounds with one coroutine per speaker."""
+    async def _run_rounds(self, phase: PhasePlan, plans: Mapping[int, RoundPlan], silent: Collection[str] = ()) -> None:
+        """Run these rounds with one coroutine per speaker. `silent`: agents without a turn in them."""
         speakers = dict.fromkeys(name for plan in plans.values() for name in plan.speakers)
         if len(speakers) == 1:
-            await self._run_speaker(phase, next(iter(speakers)), plans)
+            await self._run_speaker(phase, next(iter(speakers)), plans, silent)
             return
         async with asyncio.TaskGroup() as group:
             for name in speakers:
-                group.create_task(self._run_speaker(phase, name, plans))
+                group.create_task(self._run_speaker(phase, name, plans, silent))
 
-    async def _run_speaker(self, phase: PhasePlan, name: str, plans: Mapping[int, RoundPlan]) -> None:
+    async def _run_speaker(
+        self, phase: PhasePlan, name: str, plans: Mapping[int, RoundPlan], silent: Collection[str] = ()
+    ) -> None:
         """Run one agent's turns of these rounds, each after the turns that it reads."""
         for number, plan in plans.items():
             if name not in plan.edges:
@@ -107,7 +137,8 @@ class Debate:
                 place = (number if edge.same_round else number - 1, edge.sender)
                 if place not in self._finished:
                     await self._wait_for(place, plans)
-            await self._take_turn(phase, number, name, plan)
+            if name not in silent:
+                await self.turns.take(phase, number, name, plan)
             self._finished.add((number, name))
             if (waited := self._waiting.pop((number, name), None)) is not None:
                 waited.set_result(None)
@@ -120,65 +151,56 @@ class Debate:
             self._waiting[place] = asyncio.get_running_loop().create_future()
         await self._waiting[place]
 
-    async def _take_turn(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
-        """Return the agent's turn of this round; its last one if it reads nothing and the phase has `speak: heard`."""
-        turn = self._id(phase, number, name)
-        delivery = deliver(plan.edges[name], self.transcript, phase, turn, self.same, self.society.scenario.seed)
-        latest = self.transcript.last_speaker_turn(name)
-        if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
-            return latest
-        summary, reads = "", delivery.sources
-        if delivery.to_summarize:
-            made = await self._summarize(phase, turn, delivery)
-            summary, reads = made.text, (*(m.source for m in delivery.messages), made.id)
-        return await self._speak(phase, turn, phase.agents[name], delivery, reads, summary=summary)
-
-    async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
-        """Return the summarizer's turn on the messages of this reader. It does not see its turns for other readers."""
-        agent = phase.agents[phase.spec.summarizer]
-        turn = self._id(phase, reader.round, f"{agent.name}/{reader.agent}")
-        heard = Delivery(delivery.to_summarize, ())
-        return await self._speak(phase, turn, agent, heard, heard.sources, own=[], helping=True)
-
-    async def _speak(
-        self,
-        phase: PhasePlan,
-        turn: TurnId,
-        agent: AgentPlan,
-        delivery: Delivery,
-        reads: tuple[TurnId, ...],
-        choices: tuple[str, ...] = (),
-        summary: str = "",
-        own: list[Turn] | None = None,
-        helping: bool = False,
-    ) -> Turn:
-        if own is None:
-            own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
-        more: dict[str, Any] = {"summary": summary, "own": own}
-        more["candidates"] = prompts.with_letters(self._candidates)
-        if choices:
-            more["choices"] = choices
-        values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **more)
-        chat = prompts.build_chat(agent, values, own)
-        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
-        self.transcript.add(phase.index, turn.round, done, helping)
-        if agent.shows_thoughts and done.thought:
-            self.transcript.open_thoughts.add(done.id)
-        self.usage += done.usage
-        self.turns += 1
-        return done
-
-    async def _round_by_round(self, phase: PhasePlan) -> None:
-        graph = phase.graph() if phase.spec.controllers else None
+    async def _round_by_round(self, phase: PhasePlan, numbers: range) -> Scope:
+        """Run a phase with a barrier after each round. Return what a stop rule ended."""
+        graph = self._start_graph(phase) if phase.spec.controllers else None
         rounds: list[dict[str, Turn]] = []
-        for number in range(1, phase.spec.rounds + 1):
+        for number in numbers:
             if graph is not None:
                 graph = await self._controlled(phase, graph, number, rounds)
             plan = self._plan(phase, number, graph)
+            if not plan.speakers:
+                return ""
+            await self._run_round(phase, number, plan)
+            rounds.append(self.turns.latest([*plan.reading, *(name for name in phase.speakers if name in self._left)]))
+            self._let_leave(phase, plan.speakers, rounds, number)
+            if ended := find_end(phase.spec.stop, self.turns.state(rounds), self.turns.place(phase, number)):
+                return ended
+        return ""
+
+    def _start_graph(self, phase: PhasePlan) -> nx.DiGraph[str]:
+        """Return the graph of the phase without absent agents."""
+        graph = phase.graph()
+        graph.remove_nodes_from([name for name in phase.speakers if name not in self._present(phase)])
+        return graph
+
+    async def _run_round(self, phase: PhasePlan, number: int, plan: RoundPlan) -> None:
+        """Run one round, in which agents without a fulfilled condition are silent.
+
+        Where agents read turns of the same round, they speak one by one, so that conditions see these turns.
+        """
+        if not any(phase.agents[name].when for name in plan.speakers):
             await self._run_rounds(phase, {number: plan})
-            rounds.append(self._latest(plan.reading))
-            if stops(phase, self._state(rounds), self._place(phase, number)):
-                return
+        elif phase.spec.schedule == "simultaneous" and phase.spec.within is None:
+            silent = [name for name in plan.speakers if not self._may_speak(phase, number, name)]
+            await self._run_rounds(phase, {number: plan}, silent)
+        else:
+            for name in plan.speakers:
+                silent = [] if self._may_speak(phase, number, name) else [name]
+                await self._run_speaker(phase, name, {number: plan}, silent)
+
+    def _may_speak(self, phase: PhasePlan, number: int, name: str) -> bool:
+        when = phase.agents[name].when
+        return not when or holds(when, self.turns.state([self._standing()]), self.turns.place(phase, number))
+
+    def _let_leave(self, phase: PhasePlan, speakers: Iterable[str], rounds: list[dict[str, Turn]], number: int) -> None:
+        """Take agents out of the debate by the phase's leave rules."""
+        for name in speakers if phase.spec.leave else ():
+            turns, place = self.turns.transcript.speaker_turns(name), self.turns.place(phase, number)
+            for rule in phase.spec.leave if turns else ():
+                with faults_of(rule, "leaves", place):
+                    if rule.leaves(turns, self.turns.state(rounds)):
+                        self._left.add(name)
 
     async def _controlled(
         self, phase: PhasePlan, graph: nx.DiGraph[str], number: int, rounds: list[dict[str, Turn]]
@@ -192,37 +214,41 @@ class Debate:
 
         for i, controller in enumerate(phase.spec.controllers):
             context = ControlContext(
-                state=self._state(rounds) if rounds else None,
-                round=number,
+                state=self.turns.state(rounds) if rounds else None,
+                round=(number - 1) % phase.spec.rounds + 1,
                 declared=drawn[-1],
-                seed=self._seed(phase, number, f"controller {i}"),
+                seed=self.turns.seed(phase, number, f"controller {i}"),
                 redraw=redraw,
-                ask=partial(self._ask, phase, max(number - 1, 1), tuple(rounds[-1]) if rounds else ()),
+                ask=partial(
+                    self.turns.ask, phase, number - 1 if rounds else number, tuple(rounds[-1]) if rounds else ()
+                ),
+                leave=self._removed.add,
+                annotate=lambda turn, text: self.turns.speaker.store.annotate(turn.id, text),
             )
-            place = self._place(phase, number)
+            place = self.turns.place(phase, number)
             with faults_of(controller, "next_graph", place):
                 graph = await controller.next_graph(graph, context)
                 require_graph(graph, tuple(drawn[0]), may_drop=True)
         return graph
 
-    async def _ask(self, phase: PhasePlan, number: int, about: tuple[str, ...], name: str) -> Turn:
-        """Return a helper's turn on the last turns of these agents."""
-        heard = last_turns(self.transcript, about)
-        turn = self._id(phase, number, name)
-        return await self._speak(phase, turn, phase.agents[name], heard, heard.sources, helping=True)
-
-    async def _moderated(self, phase: PhasePlan) -> None:
+    async def _moderated(self, phase: PhasePlan, numbers: range) -> Scope:
         """Run a moderated phase: in each round the moderator reads the last turns and names the speaker."""
         chair = phase.agents[phase.spec.moderator]
         rounds: list[dict[str, Turn]] = []
-        for number in range(1, phase.spec.rounds + 1):
-            heard = last_turns(self.transcript, phase.speakers)
-            turn = self._id(phase, number, chair.name)
-            choice = await self._speak(phase, turn, chair, heard, heard.sources, choices=phase.speakers, helping=True)
-            await self._take_turn(phase, number, self._chosen(choice, phase.speakers), self._plan(phase, number))
-            rounds.append(self._latest(phase.speakers))
-            if stops(phase, self._state(rounds), self._place(phase, number)):
-                return
+        for number in numbers:
+            present = self._present(phase)
+            if not present:
+                return ""
+            heard = last_turns(self.turns.transcript, present)
+            turn = self.turns.identify(phase, number, chair.name)
+            choice = await self.turns.speak(phase, turn, chair, heard, heard.sources, choices=present, helping=True)
+            chosen = self._chosen(choice, present)
+            await self.turns.take(phase, number, chosen, self._plan(phase, number))
+            rounds.append(self.turns.latest(phase.speakers))
+            self._let_leave(phase, [chosen], rounds, number)
+            if ended := find_end(phase.spec.stop, self.turns.state(rounds), self.turns.place(phase, number)):
+                return ended
+        return ""
 
     def _chosen(self, choice: Turn, speakers: tuple[str, ...]) -> str:
         """Return the speaker that the moderator names.
@@ -235,47 +261,20 @@ class Debate:
         chosen = speakers[(choice.id.round - 1) % len(speakers)]
         if choice.status == "ok":
             several = f" but {', '.join(named)}" if named else ""
-            self.speaker.store.annotate(choice.id, f"{UNCLEAR}{several}: {chosen} speaks, as it is its turn.")
+            self.turns.speaker.store.annotate(choice.id, f"{UNCLEAR}{several}: {chosen} speaks, as it is its turn.")
         return chosen
-
-    def _latest(self, names: Iterable[str]) -> dict[str, Turn]:
-        """Return the last turn of each agent as a speaker, from this round or an earlier one."""
-        return {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
-
-    def _state(self, rounds: list[dict[str, Turn]]) -> RoundState:
-        return RoundState(rounds, self.usage, self.turns, self.same, self.speaker.store.annotate)
-
-    def _id(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
-        return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)
-
-    def _seed(self, phase: PhasePlan, number: int, what: str) -> int:
-        seed = self.society.scenario.seed
-        return derive_seed(seed, self.iteration, self.item.id, phase.name, number, what, self.sample)
 
     def _decide(self) -> Decision:
         voters = self.society.voters
+        if self.society.may_skip:
+            voters = self.society.electorate({phase.name for phase in self._steps})
         ballot = Ballot(
-            votes=[vote_of(name, self.transcript.last_speaker_turn(name)) for name in voters],
-            history={name: self.transcript.speaker_turns(name) for name in voters},
-            candidates=self._candidates,
-            same=self.same,
-            seed=self._seed(self.society.phases[-1], 0, "decision"),
+            votes=[vote_of(name, self.turns.transcript.last_speaker_turn(name)) for name in voters],
+            history={name: self.turns.transcript.speaker_turns(name) for name in voters},
+            candidates=self.turns.candidates,
+            same=self.turns.same,
+            seed=self.turns.seed(self.society.phases[-1], 0, "decision"),
         )
-        rule, place = self.society.scenario.decision, f"on the question {self.item.id!r}"
+        rule, place = self.society.scenario.decision, f"on the question {self.turns.item.id!r}"
         with faults_of(rule, "decide", place):
             return require_decision(rule.decide(ballot))
-
-    def _place(self, phase: PhasePlan, number: int) -> str:
-        return f"on the question {self.item.id!r}, in phase {phase.name!r}, round {number}"
-
-
-def stops(phase: PhasePlan, state: RoundState, place: str = "") -> bool:
-    """Return whether any of the phase's stop rules is reached; of a list of rules, all must be."""
-
-    def reached(rule: StopRule) -> bool:
-        with faults_of(rule, "reached", place):
-            return bool(rule.reached(state))
-
-    return any(
-        reached(rule) if isinstance(rule, StopRule) else all(reached(part) for part in rule) for rule in phase.spec.stop
-    )

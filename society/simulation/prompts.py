@@ -29,7 +29,7 @@ def variables(
         "persona": agent.persona,
         "phase": phase.name,
         "round": turn.round,
-        "rounds": phase.spec.rounds,
+        "rounds": phase.rounds,
         "agents": phase.speakers,
         "heard": delivery.messages,
         **more,

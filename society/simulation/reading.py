@@ -114,27 +114,27 @@ def _merge(base: EdgeView, own: str) -> EdgeView:
 
 @dataclass(slots=True)
 class Transcript:
-    """The turns of one debate: for each agent, in speaking order, with the phase's index and the round."""
+    """The turns of one debate: for each agent, in speaking order, with the number of the phase's step and the round."""
 
     turns: dict[str, list[tuple[int, int, Turn]]] = field(default_factory=dict)
     open_thoughts: set[TurnId] = field(default_factory=set)
     """Turns of agents whose thoughts the readers of their full text see (`thinking.show`)."""
     _speaker_turns: dict[str, list[Turn]] = field(default_factory=dict)
 
-    def add(self, phase: int, number: int, turn: Turn, helping: bool = False) -> None:
-        """Add a turn of `phase` (its index), round `number`.
+    def add(self, step: int, number: int, turn: Turn, helping: bool = False) -> None:
+        """Add a turn of the phase that took place as number `step`, in its round `number`.
 
         `helping`: the agent spoke as moderator, ranker or summarizer, so its turn does not answer the question.
         """
-        self.turns.setdefault(turn.id.agent, []).append((phase, number, turn))
+        self.turns.setdefault(turn.id.agent, []).append((step, number, turn))
         if not helping:
             self._speaker_turns.setdefault(turn.id.agent, []).append(turn)
 
-    def window(self, agent: str, phase: int, number: int, size: int) -> list[Turn]:
-        """Return the agent's last `size` turns up to this phase and round that are shown, oldest first."""
+    def window(self, agent: str, step: int, number: int, size: int) -> list[Turn]:
+        """Return the agent's last `size` turns up to this step and round that are shown, oldest first."""
         found: list[Turn] = []
-        for p, r, turn in reversed(self.turns.get(agent, ())):
-            if (p, r) <= (phase, number) and turn.is_shown:
+        for s, r, turn in reversed(self.turns.get(agent, ())):
+            if (s, r) <= (step, number) and turn.is_shown:
                 found.append(turn)
                 if len(found) == size:
                     break
@@ -177,15 +177,18 @@ class Delivery:
 
 
 def deliver(
-    edges: Iterable[Edge], transcript: Transcript, phase: PhasePlan, reader: TurnId, same: Same, seed: int
+    edges: Iterable[Edge], transcript: Transcript, phase: PhasePlan, step: int, reader: TurnId, same: Same, seed: int
 ) -> Delivery:
-    """Return the messages of the reader's turn in reading order, after windows, gates and the cap."""
+    """Return the messages of the reader's turn in reading order, after windows, gates and the cap.
+
+    `step` is the number of phases that took place, this one included.
+    """
     own = transcript.last_speaker_turn(reader.agent)
     arrived: list[tuple[Edge, Turn]] = []
     for edge in edges:
         if edge.view.show != "nothing":
             number = reader.round if edge.same_round else reader.round - 1
-            for turn in transcript.window(edge.sender, phase.index, number, edge.view.window):
+            for turn in transcript.window(edge.sender, step, number, edge.view.window):
                 if not edge.view.gate or _passes(edge, turn, own, same, reader):
                     arrived.append((edge, turn))
     if phase.spec.cap is not None and len(arrived) > phase.spec.cap:

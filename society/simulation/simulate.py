@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from society.answers.undecided import undecided_with
+from society.components.faults import guarded
 from society.core.concurrency import first_cause
 from society.core.types import Decision, Item
 from society.scenario.expand import Society
 from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker
+from society.simulation.turns import Turns
 from society.tasks.base import Task
 
 COLLECT_AFTER = 50_000
@@ -55,10 +57,10 @@ async def simulate(
 
     async def worker(shared: Iterator[tuple[Item, int]]) -> None:
         for item, sample in shared:
-            debate = Debate(society, task, speaker, item, iteration, sample, plans)
-            decision = await debate.run()
-            on_result(DebateResult(iteration, item, sample, decision, _verdicts(debate, decision)))
-            speaker.store.finish_debate(iteration, item.id, sample, debate.transcript.turn_ids())
+            turns = Turns(society, task, speaker, item, iteration, sample)
+            decision = await Debate(society, turns, plans).run()
+            on_result(DebateResult(iteration, item, sample, decision, _verdicts(turns, decision)))
+            speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
     with _collecting_seldom():
         try:
@@ -97,23 +99,24 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
     return plans
 
 
-def _verdicts(debate: Debate, decision: Decision) -> dict[str, bool]:
-    given: Iterable[str | None] = (t.answer for turns in debate.transcript.turns.values() for _, _, t in turns)
+def _verdicts(turns: Turns, decision: Decision) -> dict[str, bool]:
+    given: Iterable[str | None] = (t.answer for spoken in turns.transcript.turns.values() for _, _, t in spoken)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
-    verdicts = {answer: debate.correct(answer, debate.item) for answer in answers}
-    _remark_undecided(debate, answers)
+    correct = guarded(turns.task, turns.task.correct, f"on the question {turns.item.id!r}")
+    verdicts = {answer: correct(answer, turns.item) for answer in answers}
+    _remark_undecided(turns, answers)
     return verdicts
 
 
-def _remark_undecided(debate: Debate, answers: Sequence[str]) -> None:
+def _remark_undecided(turns: Turns, answers: Sequence[str]) -> None:
     """Store a remark with each turn whose answer could not be compared with another or with the true answer."""
-    others = (debate.item.gold, *debate.item.aliases, *answers)
+    others = (turns.item.gold, *turns.item.aliases, *answers)
     undecided = {answer: found for answer in answers if (found := undecided_with(answer, others))}
-    for turns in debate.transcript.turns.values() if undecided else ():
-        for _, _, turn in turns:
+    for spoken in turns.transcript.turns.values() if undecided else ():
+        for _, _, turn in spoken:
             if turn.status == "ok" and turn.answer in undecided:
                 other = undecided[turn.answer][0]
                 text = (
                     f"Whether {turn.answer!r:.80} is {other!r:.80} takes too much work to decide: counted as different."
                 )
-                debate.speaker.store.annotate(turn.id, text)
+                turns.speaker.store.annotate(turn.id, text)

@@ -41,7 +41,7 @@ class Follower:
         self._name = folder.resolve().name
         self._society = expand(run.scenario)
         self._items: Mapping[str, Item] = {item.id: item for item in run.questions() or ()}
-        self._phases = {phase.name: phase.index for phase in self._society.phases}
+        self._phases = frozenset(phase.name for phase in self._society.phases)
         self._agents = {name: i for i, name in enumerate(self._society.agents)}
         self._helping = helpers_of(self._society)
         self._same = sameness(self._society)
@@ -172,9 +172,10 @@ class Follower:
         same = self._training_same if result.split == "training" else self._same
         return read_ballots(self._society, DebateRecord(result, turns, self._helping), same)
 
-    def _place(self, turn: Turn) -> tuple[int, int, int, str]:
+    def _place(self, turn: Turn) -> tuple[tuple[int, ...], int, str]:
         i = turn.id
-        return self._phases.get(i.phase, -1), i.round, self._agents.get(i.agent, -1), i.agent
+        place = self._society.place(i.phase, i.round) if i.phase in self._phases else ()
+        return place, self._agents.get(i.agent, -1), i.agent
 
     def _pending(self, debate: Debate) -> ResultRow | None:
         """Return the result of an undecided debate, or None if its question is not known or not of the evaluation."""

@@ -10,18 +10,20 @@ from society.components.contracts import (
     ControllerContract,
     DecisionContract,
     GateContract,
+    LeaveContract,
     SelectorContract,
     StopContract,
 )
-from society.components.controllers import Drop, Prune, Resample
+from society.components.controllers import Bracket, Drop, Prune, Resample
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
 from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked
 from society.components.gates import Answered, Confident, Differs, Similarity
+from society.components.leaving import ConfidentAnswer, SaysPattern, StableAnswer
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
-from society.components.stops import Budget, Consensus, Stability, Verdict
+from society.components.stops import AnswerShare, Budget, Consensus, Disagreement, Says, Stability, Tie, Verdict
 from society.executors.base import ExecutorConfig
 from society.executors.contract import ExecutorContract
 from society.executors.local import Local
@@ -58,14 +60,29 @@ class TestDecisions(DecisionContract):
         assert {r.kind for r in RULES} | {"judge", "aggregator"} == set(kinds("decision"))  # type: ignore[attr-defined]
 
 
-STOP_RULES = [Consensus(), Stability(), Budget(turns=4), Verdict(agent="agent-1")]
+STOP_RULES = [
+    Consensus(),
+    Disagreement(share=0.6),
+    Tie(),
+    AnswerShare(answer="x"),
+    Stability(),
+    Budget(turns=4),
+    Verdict(agent="agent-1"),
+    Says(pattern="is x"),
+]
+ALL_LEAVE_RULES = [StableAnswer(), ConfidentAnswer(), SaysPattern(pattern="is x")]
 ALL_GATES = [Answered(), Differs(), Confident(), Similarity()]
-ALL_CONTROLLERS = [Resample(), Drop(p=0.5), Prune(ranker="judge", keep=2)]
+ALL_CONTROLLERS = [Resample(), Drop(p=0.5), Prune(ranker="judge", keep=2), Bracket(), Bracket(judge="judge", rounds=2)]
 ALL_SELECTORS = [Agrees(), Critic(), Critic(unmixed="take"), Success(), All()]
 
 
 @pytest.mark.parametrize("stop", STOP_RULES)
 class TestStops(StopContract):
+    pass
+
+
+@pytest.mark.parametrize("leave", ALL_LEAVE_RULES)
+class TestLeaveRules(LeaveContract):
     pass
 
 
@@ -81,7 +98,13 @@ class TestControllers(ControllerContract):
 
 @pytest.mark.parametrize(
     ("noun", "examples"),
-    [("stop", STOP_RULES), ("gate", ALL_GATES), ("controller", ALL_CONTROLLERS), ("selector", ALL_SELECTORS)],
+    [
+        ("stop", STOP_RULES),
+        ("leave", ALL_LEAVE_RULES),
+        ("gate", ALL_GATES),
+        ("controller", ALL_CONTROLLERS),
+        ("selector", ALL_SELECTORS),
+    ],
 )
 def test_the_contract_runs_on_each_kind(noun: str, examples: list[Any]) -> None:
     assert {example.kind for example in examples} == set(kinds(noun))

@@ -45,6 +45,7 @@ def find_component(noun: str, scenario: Scenario) -> Any:
         "task": lambda: scenario.task.model_copy(update={"limit": 8}),
         "decision": lambda: scenario.decision,
         "stop": lambda: phase.stop[0],
+        "leave": lambda: phase.leave[0],
         "gate": lambda: phase.edges.gate[0],
         "controller": lambda: phase.controllers[0],
         "selector": lambda: scenario.train.learners["solver"].select if scenario.train else None,
@@ -138,6 +139,10 @@ RAISING = {
         "def reached(self, state): raise ValueError('boom')",
         "`reached` on the question 'ITEM', in phase 'debate', round 1",
     ),
+    "leave": (
+        "def leaves(self, turns, state): raise ValueError('boom')",
+        "`leaves` on the question 'ITEM', in phase 'debate', round 1",
+    ),
     "gate": (
         "def passes(self, sender, reader, same): raise ValueError('boom')",
         "`passes` on the question 'ITEM', in phase 'debate', round 2, agent 'AGENT'",
@@ -158,6 +163,7 @@ USED = {
     "task": "task={kind: broken, limit: 2}",
     "decision": "decision=broken",
     "stop": "phases.debate.stop=[broken]",
+    "leave": "phases.debate.leave=[broken]",
     "gate": "phases.debate.edges={gate: [broken]}",
     "controller": "phases.debate.controllers=[broken]",
     "selector": "train={questions: 3, learners: {all: {phases: [debate], select: broken}}}",

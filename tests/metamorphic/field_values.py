@@ -140,6 +140,15 @@ def _stop(kind: str, **fields: Any) -> Place:
     return at("phases", 0, "stop", 0, kind=kind, **fields)
 
 
+def _leave(kind: str, **fields: Any) -> Place:
+    return at("phases", 0, "leave", 0, kind=kind, **fields)
+
+
+def _split(kind: str, **fields: Any) -> Place:
+    """Return a condition of the second phase, of a society with several answers."""
+    return at("phases", 1, "when", 0, kind=kind, **fields)
+
+
 def _gate(kind: str, **fields: Any) -> Place:
     return at("phases", 0, "edges", "gate", 0, kind=kind, **fields)
 
@@ -247,7 +256,16 @@ PLACES: dict[str, Sequence[Place]] = {
     "Approval": (_ballots("approval"),),
     "Borda": (_ballots("borda"),),
     "Ranked": (_ballots("ranked"),),
+    "RepeatSpec": (at("repeat", 0, phases=["talk", "close"], times=2),),
     "Consensus": (_stop("consensus"),),
+    "Disagreement": (_split("disagreement"),),
+    "Tie": (_split("tie"),),
+    "AnswerShare": (_split("answer", answer="3"),),
+    "Says": (_split("says", pattern="really"),),
+    "StableAnswer": (_leave("stable"),),
+    "ConfidentAnswer": (_leave("confident"),),
+    "SaysPattern": (_leave("says", pattern="really"),),
+    "Bracket": (_controller("bracket", judge="bob"),),
     "Stability": (_stop("stability", distance=1.0),),
     "Budget": (_stop("budget", turns=12),),
     "Verdict": (_stop("verdict", agent="ann-1", says="really"),),
@@ -302,6 +320,7 @@ VALUES: dict[str, list[Any]] = {
     "Scenario.roles": [{**BASE["roles"], "solver": {"prompt": "{{ question }}"}}],
     "Scenario.agents": [{**BASE["agents"], "ann": {"count": 3, "role": "other", "backend": "one"}}],
     "Scenario.phases": [[*BASE["phases"], {"name": "more", "agents": ["ann"]}]],
+    "Scenario.repeat": [[{"phases": ["talk"], "times": 2}]],
     "Scenario.decision": ["weighted", {"kind": "judge", "agent": "cat"}],
     "Scenario.sampling": [{"max_tokens": 3}],
     "Scenario.train": [In(at(spec={k: v for k, v in TRAINED.items() if k != "train"}), TRAINED["train"])],
@@ -342,6 +361,7 @@ VALUES: dict[str, list[Any]] = {
     "Binding.adapter": ["first"],
     "Binding.persona": [" the odd"],
     "Binding.sampling": [{"temperature": 0.1}],
+    "Binding.when": [["disagreement"]],
     "PhaseSpec.name": ["chat"],
     "PhaseSpec.agents": [["ann", "cat"], ["ann-4", "ann-1"]],
     "PhaseSpec.reads": [In(at("phases", 1, spec=_closing("cat")), ["ann"])],
@@ -356,11 +376,33 @@ VALUES: dict[str, list[Any]] = {
     "PhaseSpec.cap": [1, 2],
     "PhaseSpec.summarizer": [_with_summaries],
     "PhaseSpec.bind": [{"ann-2": {"persona": " the odd"}}],
+    "PhaseSpec.when": [In(at("phases", 1), ["consensus"])],
+    "PhaseSpec.leave": [["stable"]],
     "PhaseSpec.stop": [
         [[{"kind": "budget", "tokens": 1}, {"kind": "budget", "turns": 5}]],
         [{"kind": "budget", "turns": 5}],
     ],
     "PhaseSpec.controllers": [[{"kind": "drop", "p": 0.5}]],
+    "RepeatSpec.phases": [["talk"]],
+    "RepeatSpec.times": [3],
+    "RepeatSpec.until": [["disagreement"]],
+    "StopRule.ends": [In(_stop("budget", turns=5), "debate")],
+    "Disagreement.share": [0.3],
+    "Disagreement.quorum": [In(_split("disagreement", share=0.3), 4)],
+    "Disagreement.among": [["ann-1"]],
+    "Tie.among": [["ann-1"]],
+    "AnswerShare.answer": ["7"],
+    "AnswerShare.share": [0.1, 0.9],
+    "AnswerShare.among": [["ann-1"]],
+    "Consensus.among": [["ann-1"]],
+    "Says.pattern": ["7"],
+    "Says.agents": [3],
+    "StableAnswer.turns": [3],
+    "ConfidentAnswer.least": [0.1],
+    "SaysPattern.pattern": ["answer"],
+    "Bracket.judge": [""],
+    "Bracket.rounds": [2],
+    "Bracket.shuffle": [True],
     "EdgeView.show": ["answer", "nothing", _with_summaries, In(at("phases", 0, "edges", spec=THINKERS), "thought")],
     "EdgeView.window": [2],
     "EdgeView.anonymous": [True],

@@ -12,6 +12,7 @@ from backends.base import Ability
 from society.components.registry import kinds
 from society.core.component import Component
 from society.core.problems import Problem, find_near, make_problem, show
+from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
 from society.scenario.checks.quorums import check_quorums
@@ -27,6 +28,7 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
     checker = _Checker(scenario, root)
     checker.check_names()
     checker.check_agents()
+    checker.check_repeats()
     for i, phase in enumerate(scenario.phases):
         checker.check_phase(i, phase)
     checker.check_unused()
@@ -39,6 +41,7 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
     checker = _Checker(scenario, root)
     checker.check_names()
     checker.check_agents()
+    checker.check_repeats()
     for i, phase in enumerate(scenario.phases):
         checker.check_silence(i, phase)
         if phase.name in [other.name for other in scenario.phases[:i]]:
@@ -90,10 +93,11 @@ class _Checker:
 
     def _possible(self, steps: Steps) -> list[str]:
         """Return the agents that a field for one agent can name: speakers for rules, otherwise helpers."""
-        if steps[0] == "phases" and steps[2] != "stop":
+        if steps[0] == "phases" and steps[2] not in ("stop", "when", "bind"):
             return possible_helpers(self.scenario, int(steps[1]), self.known, may_speak=steps[2] == "summarizer")
         agents = single_agents(self.scenario, self.known)
-        indices = range(len(self.scenario.phases)) if steps[0] == "decision" else [int(steps[1])]
+        alone = steps[0] == "phases" and steps[2] == "stop"
+        indices = [int(steps[1])] if alone else range(len(self.scenario.phases))
         speaking = {agent for i in indices for agent in speakers(self.scenario, i, self.known)}
         return [agent for agent in agents if agent in speaking] or list(agents)
 
@@ -113,6 +117,25 @@ class _Checker:
             self.refer((*steps, "role"), role, "role", self.scenario.roles)
         if backend:
             self.refer((*steps, "backend"), backend, "backend", self.scenario.backends)
+
+    def check_repeats(self) -> None:
+        """Check that each block of `repeat` names consecutive phases, and that no phase is in two blocks."""
+        order = [phase.name for phase in self.scenario.phases]
+        taken: set[str] = set()
+        for i, block in enumerate(self.scenario.repeat):
+            for j, name in enumerate(block.phases):
+                self.refer(("repeat", i, "phases", j), name, "phase", order)
+                if name in taken:
+                    self.add(("repeat", i, "phases", j), f"the phase {show(name)} is already repeated; remove it here")
+            taken.update(block.phases)
+            if not set(block.phases) <= set(order):
+                continue
+            first = order.index(block.phases[0])
+            expected = tuple(order[first : first + len(block.phases)])
+            if block.phases != expected:
+                follow = ", ".join(order)
+                message = f"should be consecutive phases in their order; the phases are {follow}"
+                self.add(("repeat", i, "phases"), message, value=list(block.phases))
 
     def check_agents(self) -> None:
         """Check for duplicate names, and for agents without a role or a backend."""
@@ -263,12 +286,11 @@ def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
         yield from _named_by(phase, ("phases", i))
         for j, controller in enumerate(phase.controllers):
             yield from _named_by(controller, ("phases", i, "controllers", j))
-        for j, rule in enumerate(phase.stop):
-            if isinstance(rule, tuple):
-                for k, part in enumerate(rule):
-                    yield from _named_by(part, ("phases", i, "stop", j, k))
-            else:
-                yield from _named_by(rule, ("phases", i, "stop", j))
+        for j, leave in enumerate(phase.leave):
+            yield from _named_by(leave, ("phases", i, "leave", j))
+    for steps, conditions in all_conditions(scenario):
+        for below, rule in each_rule(conditions):
+            yield from _named_by(rule, (*steps, *below))
 
 
 def _named_by(component: Component, steps: Steps) -> Iterator[tuple[Steps, str, bool]]:

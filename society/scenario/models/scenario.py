@@ -6,6 +6,7 @@
     PhaseSpec       a sequence of rounds: its speakers, their order, and the topology
     EdgeView        the part of a message that its reader is shown
     Binding         the settings of one agent in one phase
+    RepeatSpec      consecutive phases that are repeated
     SamplingSpec    decoding settings; each level overrides the level above
     ThinkingSpec    how reasoning models think, in the same levels
 
@@ -26,6 +27,7 @@ from society.components.controllers import Controller
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority
 from society.components.gates import Gate
+from society.components.leaving import LeaveRule
 from society.components.registry import Registered, rebuild_with_kinds
 from society.components.stops import StopRule
 from society.core.component import AgentName, AgentNames, Component
@@ -47,9 +49,12 @@ AnyTopology = Annotated[Topology, Registered("topology")]
 AnyTask = Annotated[Task, Registered("task")]
 AnyDecision = Annotated[DecisionRule, Registered("decision")]
 AnyStop = Annotated[StopRule, Registered("stop")]
+AnyLeave = Annotated[LeaveRule, Registered("leave")]
 AnyGate = Annotated[Gate, Registered("gate")]
 AnyController = Annotated[Controller, Registered("controller")]
 AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
+Conditions = tuple[AnyStop | tuple[AnyStop, ...], ...]
+"""Rules of which one is enough; of a list inside the list, all must hold."""
 
 
 MOST_PLACES = 300_000
@@ -159,6 +164,9 @@ class Binding(Component):
     """Decoding settings in this phase."""
     thinking: ThinkingSpec = ThinkingSpec()
     """How the agent or group thinks in this phase."""
+    when: Conditions = ()
+    """Conditions of each turn in this phase, by the latest answers before it. One rule is enough; in an inner list, all
+    must hold. Otherwise the agent has no turn in that round, and its last answer stands."""
 
 
 class EdgeView(Component):
@@ -210,8 +218,15 @@ class PhaseSpec(Component):
     bind: dict[str, Binding] = Field(default_factory=dict)
     """Settings that differ in this phase, by agent or group: role, backend, adapter, persona, sampling or
     thinking."""
-    stop: tuple[AnyStop | tuple[AnyStop, ...], ...] = ()
-    """Rules that end the phase early. One rule is enough; in an inner list, all rules must hold."""
+    when: Conditions = ()
+    """Conditions of the phase, by the latest answers of the agents that spoke before it. One rule is enough; in an
+    inner list, all rules must hold. Otherwise the phase is skipped."""
+    stop: Conditions = ()
+    """Rules that end the phase early, or with `ends: debate` the whole debate. One rule is enough; in an inner list,
+    all rules must hold."""
+    leave: tuple[AnyLeave, ...] = ()
+    """Rules by which an agent leaves the debate after a round, by its own turns. One rule is enough. The last answer of
+    an agent that left stands: it has its vote, and phases that list it in `reads` show it."""
     controllers: tuple[AnyController, ...] = ()
     """Controllers that change the graph or the speakers between rounds."""
 
@@ -220,6 +235,18 @@ class PhaseSpec(Component):
         """Agents that speak only when asked: summarizer, moderator and the helpers of controllers."""
         asked = (name for controller in self.controllers for name in controller.helpers().values())
         return tuple(name for name in (self.summarizer, self.moderator, *asked) if name)
+
+
+class RepeatSpec(Component):
+    """Consecutive phases that are repeated. Their rounds are numbered on from repetition to repetition."""
+
+    phases: tuple[Name, ...] = Field(min_length=1)
+    """Names of the repeated phases, in their order."""
+    times: int = Field(ge=2, le=1000)
+    """Maximum number of repetitions, the first one included."""
+    until: Conditions = ()
+    """Rules that end the repetitions, by the latest answers after each one. One rule is enough; in an inner list, all
+    rules must hold."""
 
 
 class Scenario(Component):
@@ -245,6 +272,8 @@ class Scenario(Component):
     """Agents and groups by name. Their order is the speaking and reading order."""
     phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
     """Phases of the debate, in order. Agents keep their own turns and read messages across phases."""
+    repeat: tuple[RepeatSpec, ...] = ()
+    """Blocks of consecutive phases that are repeated."""
     decision: AnyDecision = Majority()
     """Rule that combines the agents' last answers into the answer of the society."""
     sampling: SamplingSpec = SamplingSpec()
@@ -304,4 +333,4 @@ class Scenario(Component):
         return self
 
 
-rebuild_with_kinds(EdgeView, PhaseSpec, LearnerSpec, TrainSpec, Scenario)
+rebuild_with_kinds(EdgeView, Binding, PhaseSpec, RepeatSpec, LearnerSpec, TrainSpec, Scenario)

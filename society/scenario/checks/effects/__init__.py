@@ -4,6 +4,7 @@ flow       the turns that may exist before each phase, and the edges of its grap
 prompts    the variables that templates use
 reading    checks of graphs, edges and prompts
 rules      checks of gates, stop rules, controllers and the decision
+conditions checks of `when`, `until`, `leave`, and of the part that a stop rule ends
 layers     checks of sampling and bindings
 agents     checks of roles, personas and confidences
 asking     checks of the task, the backends and the training
@@ -15,6 +16,7 @@ from society.core.errors import ComponentError
 from society.core.problems import Problem, make_problem
 from society.scenario.checks.effects.agents import check_agents
 from society.scenario.checks.effects.asking import check_backends, check_task, check_training
+from society.scenario.checks.effects.conditions import check_conditions
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import follow
 from society.scenario.checks.effects.layers import check_layers
@@ -26,7 +28,16 @@ from society.scenario.reading.tree import find_place, write_path
 
 MOST_AGENTS = 10_000
 """Maximum number of agents of a scenario that is checked: larger ones would take too long."""
-CHECKS = (check_reading, check_rules, check_layers, check_agents, check_task, check_backends, check_training)
+CHECKS = (
+    check_reading,
+    check_rules,
+    check_conditions,
+    check_layers,
+    check_agents,
+    check_task,
+    check_backends,
+    check_training,
+)
 
 
 def check_effects(scenario: Scenario, root: Node) -> list[Problem]:

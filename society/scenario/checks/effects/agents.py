@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from society.components.stops import StopRule
 from society.core.component import Component
+from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.checks.effects.prompts import find_use
@@ -54,7 +54,7 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
 def _earlier(phase: PhaseFlow, agent: str) -> int:
     """Return the maximum number of its own turns in an agent's chat in this phase. The chat of a summary has none."""
     if agent in phase.plan.speakers or (phase.moderated and agent == phase.spec.moderator):
-        return phase.before.get(agent, 0) + phase.spec.rounds - 1
+        return phase.before.get(agent, 0) + phase.plan.rounds - 1
     return phase.before.get(agent, 0) if agent in phase.helpers else 0
 
 
@@ -72,12 +72,12 @@ def _uses_confidence(flow: Flow) -> bool:
 
 def _rules(flow: Flow) -> Iterator[Component]:
     yield flow.scenario.decision
+    yield from (rule for _, conditions in all_conditions(flow.scenario) for _, rule in each_rule(conditions))
     for phase in flow.phases:
         yield from phase.spec.controllers
+        yield from phase.spec.leave
         yield from (gate for tie in phase.ties or () for gate in tie.view.gate)
         yield from phase.spec.edges.gate
-        for rule in phase.spec.stop:
-            yield from [rule] if isinstance(rule, StopRule) else rule
     if flow.scenario.train is not None:
         yield from (learner.select for learner in flow.scenario.train.learners.values())
 

@@ -102,6 +102,6 @@ def _may_correct(flow: Flow, learner: LearnerSpec) -> bool:
     for phase in flow.phases:
         if phase.plan.name in learner.phases:
             for agent in agents or phase.plan.speakers:
-                if agent in phase.plan.speakers and (phase.spec.rounds > 1 or phase.before.get(agent)):
+                if agent in phase.plan.speakers and (phase.plan.rounds > 1 or phase.before.get(agent)):
                     return True
     return False

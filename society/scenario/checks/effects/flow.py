@@ -108,7 +108,7 @@ class PhaseFlow:
     def _tie(self, sender: str, reader: str, view: EdgeView, data: Mapping[str, object], same_round: bool) -> Tie:
         outside = sender not in self.plan.speakers
         now = same_round or (self.spec.schedule == "sequential" and self.spec.order == "shuffled")
-        here = self.helpers.get(sender, 0) if outside else self.spec.rounds - int(not now)
+        here = self.helpers.get(sender, 0) if outside else self.plan.rounds - int(not now)
         own = frozenset(data) & frozenset(EdgeView.model_fields)
         return Tie(sender, reader, view, own, self.before.get(sender, 0) + here, outside)
 
@@ -126,9 +126,14 @@ class PhaseFlow:
         """Maximum number of turns of each helper in this phase, without summaries."""
         asked: Counter[str] = Counter()
         if self.moderated:
-            asked[self.spec.moderator] += self.spec.rounds
+            asked[self.spec.moderator] += self.plan.rounds
         else:
-            asked.update(name for controller in self.spec.controllers for name in controller.helpers().values())
+            asked.update(
+                name
+                for _ in range(self.plan.times)
+                for controller in self.spec.controllers
+                for name in controller.helpers().values()
+            )
         return dict(asked)
 
     @property
@@ -167,7 +172,7 @@ class Flow:
 
     def spoken(self, agent: str) -> int:
         """Return the maximum number of turns of an agent as a speaker, or as a helper if it never speaks."""
-        speaks = sum(phase.spec.rounds for phase in self.phases if agent in phase.plan.speakers)
+        speaks = sum(phase.plan.rounds for phase in self.phases if agent in phase.plan.speakers)
         return speaks or sum(phase.helpers.get(agent, 0) for phase in self.phases)
 
 
@@ -191,25 +196,73 @@ def follow(scenario: Scenario) -> Flow:
     found: list[PhaseFlow] = []
     surely: frozenset[str] = frozenset()
     debate = least = tokens = 0
-    for plan in society.phases:
-        phase = PhaseFlow(plan, dict(before), dict(spoke), surely, debate, least, tokens)
-        found.append(phase)
-        surely |= frozenset(() if phase.moderated or plan.spec.controllers else plan.speakers)
-        own = dict.fromkeys(plan.speakers, plan.spec.rounds)
-        spoke.update(own)
-        before.update(own)
-        before.update(phase.helpers)
-        turns = phase.a_round * plan.spec.rounds + len(phase.spec.controllers)
-        debate += turns
-        tokens += turns * phase.most_tokens_a_turn
-        least += least_of(phase)
+    complete = True  # whether all agents are still in the debate
+    for block in society.blocks:
+        for i, plan in enumerate(block.phases):
+            again = _repeated(block.phases[i + 1 :])
+            phase = PhaseFlow(
+                plan,
+                before=dict(before + again.turns),
+                spoke=dict(spoke + again.spoken),
+                surely=surely,
+                debate=debate + again.total,
+                least=least,
+                tokens=tokens + again.tokens,
+            )
+            found.append(phase)
+            complete = complete and not plan.spec.leave and not plan.spec.controllers
+            surely |= frozenset(_sure_speakers(plan) if complete else ())
+            own = dict.fromkeys(plan.speakers, plan.rounds)
+            spoke.update(own)
+            before.update(own)
+            before.update(phase.helpers)
+            turns = phase.a_round * plan.rounds + len(phase.spec.controllers) * plan.times
+            debate += turns
+            tokens += turns * phase.most_tokens_a_turn
+            least += least_of(phase) if complete and not plan.spec.when else 0
     return Flow(scenario, society, tuple(found))
+
+
+@dataclass(frozen=True)
+class _Repeated:
+    """Maximum numbers of turns and tokens in all repetitions but one."""
+
+    turns: Counter[str]
+    spoken: Counter[str]
+    total: int
+    tokens: int
+
+
+def _repeated(phases: Iterable[PhasePlan]) -> _Repeated:
+    """Return what phases later in a block add before a phase of the block: all their repetitions but the last."""
+    turns: Counter[str] = Counter()
+    spoken: Counter[str] = Counter()
+    total = tokens = 0
+    for plan in phases:
+        phase = PhaseFlow(plan, {}, {}, frozenset(), 0, 0, 0)
+        more = plan.times - 1
+        spoken.update(dict.fromkeys(plan.speakers, plan.spec.rounds * more))
+        turns.update(dict.fromkeys(plan.speakers, plan.spec.rounds * more))
+        turns.update({name: count // plan.times * more for name, count in phase.helpers.items()})
+        added = (phase.a_round * plan.spec.rounds + len(plan.spec.controllers)) * more
+        total += added
+        tokens += added * phase.most_tokens_a_turn
+    return _Repeated(+turns, +spoken, total, tokens)
+
+
+def _sure_speakers(plan: PhasePlan) -> Iterable[str]:
+    """Return the agents that certainly speak in a phase in which nobody is absent."""
+    if plan.spec.when or plan.spec.schedule == "moderated":
+        return ()
+    return (name for name in plan.speakers if not plan.agents[name].when)
 
 
 def least_of(phase: PhaseFlow) -> int:
     """Return the minimum number of turns in the first round of a phase, without agents that may be skipped."""
     if phase.moderated:
         return 1
+    if any(plan.when for plan in phase.plan.agents.values()):
+        return 0
     if phase.spec.speak == "heard" or phase.spec.controllers:
         return sum(name not in phase.spoke for name in phase.plan.speakers if not phase.spec.controllers)
     return len(phase.plan.speakers)

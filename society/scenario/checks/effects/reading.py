@@ -100,10 +100,10 @@ class _Reading:
         if self.spec.speak != "heard":
             return
         rested = any(self.phase.spoke.get(name) for name in self.phase.plan.speakers)
-        if self.spec.rounds == 1 and not rested:
+        if self.phase.plan.rounds == 1 and not rested:
             message = "has no effect: all agents speak for the first time in the only round; set `rounds: 2`"
             yield self._at("speak", message=message)
-        elif not self.arriving and self.spec.rounds > 1:
+        elif not self.arriving and self.phase.plan.rounds > 1:
             message = "silences all agents after the first turn: no agent reads another; set `topology`"
             yield self._at("speak", message=message)
         elif self._always_reads():

@@ -14,7 +14,7 @@ from society.core.component import Component
 from society.core.errors import InputError
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, least_of, own_views
-from society.scenario.expand import is_random
+from society.scenario.expand import ends_more, is_random
 from society.scenario.members import agents_of
 from society.scenario.reading.tree import Steps
 
@@ -46,7 +46,7 @@ def _check_gates(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
     for steps, gates, ties in _gated(phase):
         arriving = [tie for tie in ties if tie.arrives]
         senders = frozenset(tie.sender for tie in arriving)
-        spoke = phase.spec.rounds > 1 or any(phase.spoke.get(tie.reader) for tie in arriving)
+        spoke = phase.plan.rounds > 1 or any(phase.spoke.get(tie.reader) for tie in arriving)
         facts = GateFacts(senders, has_confidence(flow, senders), spoke)
         for k, gate in enumerate(gates if arriving else ()):
             with faults_of(gate, "idle"):
@@ -67,7 +67,7 @@ def _gated(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[Gate, ...], list[Tie
 
 def _phase_facts(phase: PhaseFlow) -> PhaseFacts:
     rounds = phase.spec.rounds
-    turns = phase.debate + phase.a_round * (rounds - 1) + len(phase.helpers) * (not phase.moderated)
+    turns = phase.debate + phase.a_round * (phase.plan.rounds - 1) + len(phase.helpers) * (not phase.moderated)
     tokens = phase.tokens + (turns - phase.debate) * phase.most_tokens_a_turn
     return PhaseFacts(
         rounds=rounds,
@@ -93,13 +93,13 @@ def _is_random(phase: PhaseFlow) -> bool:
 def _check_stops(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
     for j, rule in enumerate(phase.spec.stop):
         steps: Steps = ("phases", phase.index, "stop", j)
-        if facts.rounds == 1:
+        if facts.rounds == 1 and not ends_more(rule):
             yield Finding(steps, "has no effect: the phase has one round; set `rounds: 2` or more")
         elif isinstance(rule, StopRule):
-            yield from explain(steps, rule, _idle(rule, facts))
+            yield from explain(steps, rule, {} if ends_more(rule) else _idle(rule, facts))
         else:
             for k, part in enumerate(rule):
-                yield from explain((*steps, k), part, _idle(part, facts))
+                yield from explain((*steps, k), part, {} if ends_more(rule) else _idle(part, facts))
 
 
 def _check_controllers(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:

@@ -1,0 +1,120 @@
+"""The turns of one debate: each is taken with the messages that its agent reads, and joins the transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from society.components.faults import guarded
+from society.core.identity import derive_seed
+from society.core.types import Item, RoundState, Same, Turn, TurnId, Usage
+from society.scenario.expand import AgentPlan, PhasePlan, Society
+from society.simulation import prompts
+from society.simulation.reading import Delivery, RoundPlan, Transcript, deliver, last_turns
+from society.simulation.speaker import Speaker
+
+if TYPE_CHECKING:
+    from society.tasks.base import Task
+
+
+@dataclass
+class Turns:
+    """The turns of one question's debate so far, and the ways to take another."""
+
+    society: Society
+    task: Task
+    speaker: Speaker
+    item: Item
+    iteration: int
+    sample: int
+    transcript: Transcript = field(default_factory=Transcript)
+    usage: Usage = field(default_factory=Usage)
+    count: int = 0
+    step: int = 0
+    """Number of phases that took place, the present one included."""
+    candidates: tuple[str, ...] = ()
+    """Distinct answers before the present phase."""
+
+    def __post_init__(self) -> None:
+        self.same: Same = guarded(self.task, self.task.same, f"on the question {self.item.id!r}")
+
+    async def take(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
+        """Return the agent's turn of this round; its last one if it reads nothing and the phase has `speak: heard`."""
+        turn = self.identify(phase, number, name)
+        seed, step = self.society.scenario.seed, self.step
+        delivery = deliver(plan.edges[name], self.transcript, phase, step, turn, self.same, seed)
+        latest = self.transcript.last_speaker_turn(name)
+        if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
+            return latest
+        summary, reads = "", delivery.sources
+        if delivery.to_summarize:
+            made = await self._summarize(phase, turn, delivery)
+            summary, reads = made.text, (*(m.source for m in delivery.messages), made.id)
+        return await self.speak(phase, turn, phase.agents[name], delivery, reads, summary=summary)
+
+    async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
+        """Return the summarizer's turn on the messages of this reader. It does not see its turns for other readers."""
+        agent = phase.agents[phase.spec.summarizer]
+        turn = self.identify(phase, reader.round, f"{agent.name}/{reader.agent}")
+        heard = Delivery(delivery.to_summarize, ())
+        return await self.speak(phase, turn, agent, heard, heard.sources, own=[], helping=True)
+
+    async def speak(
+        self,
+        phase: PhasePlan,
+        turn: TurnId,
+        agent: AgentPlan,
+        delivery: Delivery,
+        reads: tuple[TurnId, ...],
+        choices: tuple[str, ...] = (),
+        summary: str = "",
+        own: list[Turn] | None = None,
+        helping: bool = False,
+    ) -> Turn:
+        """Return the finished turn of an agent. `own`: its earlier turns, by default all that did not fail."""
+        if own is None:
+            own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
+        more: dict[str, Any] = {"summary": summary, "own": own}
+        more["candidates"] = prompts.with_letters(self.candidates)
+        if choices:
+            more["choices"] = choices
+        values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **more)
+        chat = prompts.build_chat(agent, values, own)
+        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
+        self.transcript.add(self.step, turn.round, done, helping)
+        if agent.shows_thoughts and done.thought:
+            self.transcript.open_thoughts.add(done.id)
+        self.usage += done.usage
+        self.count += 1
+        return done
+
+    async def ask(
+        self, phase: PhasePlan, number: int, latest: tuple[str, ...], name: str, about: tuple[str, ...] = ()
+    ) -> Turn:
+        """Return a helper's turn on the last turns of some agents, by default of all in the latest round."""
+        heard = last_turns(self.transcript, about or latest)
+        turn = self.identify(phase, number, f"{name}/{about[0]}" if about else name)
+        return await self.speak(phase, turn, phase.agents[name], heard, heard.sources, helping=True)
+
+    def latest(self, names: Iterable[str]) -> dict[str, Turn]:
+        """Return the last turn of each agent as a speaker, from this round or an earlier one."""
+        return {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
+
+    def state(self, rounds: list[dict[str, Turn]]) -> RoundState:
+        """Return the input of rules and controllers after these rounds."""
+        annotate, members = self.speaker.store.annotate, self.society.members
+        return RoundState(rounds, self.usage, self.count, self.same, annotate, members)
+
+    def identify(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
+        """Return the identity of an agent's turn in a round."""
+        return TurnId(self.iteration, self.item.id, phase.name, number, agent, self.sample)
+
+    def seed(self, phase: PhasePlan, number: int, what: str) -> int:
+        """Return the seed of a draw in a round, named by `what`."""
+        seed = self.society.scenario.seed
+        return derive_seed(seed, self.iteration, self.item.id, phase.name, number, what, self.sample)
+
+    def place(self, phase: PhasePlan, number: int) -> str:
+        """Return the place of a round in words, for errors."""
+        return f"on the question {self.item.id!r}, in phase {phase.name!r}, round {number}"

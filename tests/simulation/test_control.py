@@ -1,0 +1,326 @@
+"""Conditional phases and turns, repeated blocks, ends of debates, agents that leave, and tournaments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from society.core.errors import ScenarioError
+from society.runs.records import DebateRecord, load_records
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
+from society.session import run
+
+Play = Callable[..., list[DebateRecord]]
+Load = Callable[..., Scenario]
+
+SAID = """
+task: {{kind: arithmetic, form: a+b, limit: 1}}
+backends: {{scripted: {{kind: scripted, rules: {rules}}}}}
+roles:
+  solver: {{prompt: "{{{{ name }}}} speaks in {{{{ phase }}}}, round {{{{ round }}}} of {{{{ rounds }}}}"}}
+  judge: {{prompt: "{{{{ name }}}} judges {{% for m in heard %}}[{{{{ m.sender }}}}]{{% endfor %}}"}}
+agents: {{a: {{role: solver}}, b: {{role: solver}}, c: {{role: solver}}, judge: {{role: judge}}}}
+"""
+AGREE = '[{say: "The answer is 1."}]'
+DIFFER = '[{when: "^a ", say: "The answer is 1."}, {when: "^b ", say: "The answer is 2."}, {say: "The answer is 3."}]'
+TWO_TO_ONE = '[{when: "^a ", say: "The answer is 1."}, {say: "The answer is 2."}]'
+
+
+def spoken(record: DebateRecord) -> list[tuple[str, int, str]]:
+    return [(turn.id.phase, turn.id.round, turn.id.agent) for turn in record.turns]
+
+
+def said(rules: str, rest: str) -> str:
+    return SAID.format(rules=rules) + rest
+
+
+JUDGED = """
+phases:
+  - {name: debate, agents: [a, b, c]}
+  - {name: verdict, agents: [judge], reads: [a, b, c], when: [disagreement]}
+"""
+
+
+def test_a_judge_speaks_only_if_the_debaters_disagree(debates: Play) -> None:
+    [agreed] = debates(said(AGREE, JUDGED))
+    [split] = debates(said(DIFFER, JUDGED))
+    assert [phase for phase, _, _ in spoken(agreed)] == ["debate"] * 3
+    assert spoken(split)[-1] == ("verdict", 1, "judge")
+    assert [source.agent for source in split.turns[-1].reads] == ["a", "b", "c"]
+
+
+def test_the_speakers_of_the_last_phase_that_took_place_decide(debates: Play) -> None:
+    [agreed] = debates(said(AGREE, JUDGED))
+    [split] = debates(said(DIFFER, JUDGED))
+    assert agreed.result.decision.answer == "1"
+    assert split.result.decision.answer == "3"  # the judge's own, which has one of four voices
+
+
+@pytest.mark.parametrize(
+    ("rule", "rules", "holds"),
+    [
+        ("consensus", AGREE, True),
+        ("consensus", TWO_TO_ONE, False),
+        ("{kind: consensus, share: 0.6}", TWO_TO_ONE, True),
+        ("disagreement", TWO_TO_ONE, True),
+        ("{kind: disagreement, share: 0.6}", TWO_TO_ONE, False),
+        ("tie", DIFFER, True),
+        ("tie", TWO_TO_ONE, False),
+        ("{kind: answer, answer: '2', share: 0.6}", TWO_TO_ONE, True),
+        ("{kind: answer, answer: '2.0', share: 0.6}", TWO_TO_ONE, True),
+        ("{kind: answer, answer: '1', share: 0.6}", TWO_TO_ONE, False),
+        ("{kind: says, pattern: 'is 1', agents: 1}", TWO_TO_ONE, True),
+        ("{kind: says, pattern: 'is 1', agents: 2}", TWO_TO_ONE, False),
+        ("{kind: verdict, agent: a, says: 'is 1'}", TWO_TO_ONE, True),
+        ("{kind: budget, turns: 3}", AGREE, True),
+        ("[disagreement, tie]", TWO_TO_ONE, False),
+        ("[disagreement, tie]", DIFFER, True),
+    ],
+)
+def test_a_phase_takes_place_when_its_condition_holds(debates: Play, rule: str, rules: str, holds: bool) -> None:
+    rest = f"""
+phases:
+  - {{name: debate, agents: [a, b, c]}}
+  - {{name: more, agents: [a], when: [{rule}]}}
+"""
+    [record] = debates(said(rules, rest + "decision: {kind: majority, voters: [a, b, c]}"))
+    assert (("more", 1, "a") in spoken(record)) is holds
+
+
+def test_a_block_is_repeated_until_its_rule_holds(debates: Play) -> None:
+    rest = """
+phases:
+  - {name: argue, agents: [a, b], rounds: 2, topology: complete}
+  - {name: check, agents: [judge], reads: [a, b]}
+repeat: [{phases: [argue, check], times: 3, until: [{kind: verdict, agent: judge, says: enough}]}]
+decision: {kind: majority, voters: [a, b]}
+"""
+    rules = '[{when: "^judge", say: "Go on."}, {when: "round 4", say: "enough"}, {say: "The answer is 1."}]'
+    [record] = debates(said(rules, rest))
+    assert [(phase, number) for phase, number, agent in spoken(record) if agent in ("a", "judge")] == [
+        ("argue", 1),
+        ("argue", 2),
+        ("check", 1),
+        ("argue", 3),
+        ("argue", 4),
+        ("check", 2),
+        ("argue", 5),
+        ("argue", 6),
+        ("check", 3),
+    ]
+    checks = [turn for turn in record.turns if turn.id.phase == "check"]
+    assert [source.round for source in checks[1].reads] == [4, 4]  # not the last round of the first repetition
+    third = next(turn for turn in record.turns if turn.id.agent == "a" and turn.id.round == 3)
+    assert [(source.agent, source.round) for source in third.reads] == [("b", 2)]
+    assert third.messages[-1].content == "a speaks in argue, round 3 of 6"
+    rules = '[{when: "^judge", say: "That is enough."}, {say: "The answer is 1."}]'
+    [record] = debates(said(rules, rest))
+    assert max(turn.id.round for turn in record.turns) == 2
+
+
+def test_a_stop_rule_ends_the_phase_the_block_or_the_debate(debates: Play) -> None:
+    rest = """
+phases:
+  - {{name: one, agents: [a, b], rounds: 2, topology: complete, stop: [{{kind: consensus, ends: {ends}}}]}}
+  - {{name: two, agents: [c]}}
+  - {{name: three, agents: [judge], reads: [a, b]}}
+repeat: [{{phases: [one, two], times: 2}}]
+"""
+    stages = {}
+    for ends in ("phase", "block", "debate"):
+        [record] = debates(said(AGREE, rest.format(ends=ends)))
+        stages[ends] = list(dict.fromkeys((phase, number) for phase, number, _ in spoken(record)))
+        assert record.result.decision.answer == "1"
+    assert stages["phase"] == [("one", 1), ("two", 1), ("one", 3), ("two", 2), ("three", 1)]
+    assert stages["block"] == [("one", 1), ("three", 1)]
+    assert stages["debate"] == [("one", 1)]
+
+
+def test_an_agent_takes_a_turn_only_if_its_condition_holds(debates: Play) -> None:
+    rest = """
+phases:
+  - name: talk
+    agents: [a, b, judge]
+    schedule: sequential
+    topology: complete
+    rounds: 2
+    bind: {judge: {when: [disagreement]}}
+decision: {kind: majority, voters: [a, b]}
+"""
+    [agreed] = debates(said(AGREE, rest))
+    [split] = debates(said(DIFFER, rest))
+    assert [agent for _, _, agent in spoken(agreed)] == ["a", "b", "a", "b"]
+    assert [agent for _, _, agent in spoken(split)] == ["a", "b", "judge", "a", "b", "judge"]
+
+
+def test_the_condition_of_a_simultaneous_turn_sees_the_round_before(debates: Play) -> None:
+    rest = """
+phases: [{name: talk, agents: [a, b, c], topology: complete, rounds: 3, bind: {c: {when: [disagreement]}}}]
+"""
+    rules = '[{when: "round 1", say: "The answer is 1."}, {when: "^a ", say: "The answer is 2."}, {say: "It is 1."}]'
+    [record] = debates(said(rules, rest))
+    assert [number for _, number, agent in spoken(record) if agent == "c"] == [3]
+
+
+def test_an_agent_with_a_stable_answer_leaves_and_keeps_its_vote(debates: Play) -> None:
+    rest = """
+phases:
+  - {name: talk, agents: [a, b, c], topology: complete, rounds: 4, leave: [{kind: stable, turns: 2}]}
+  - {name: more, agents: [a, b, c], topology: complete}
+  - {name: end, agents: [judge], reads: [a, b, c]}
+decision: {kind: majority, voters: [a, b, c]}
+"""
+    rules = (
+        '[{when: "^c .*round 1", say: "The answer is 7."}, {when: "^c .*round 2", say: "The answer is 8."},'
+        ' {when: "^c", say: "The answer is 9."}, {say: "The answer is 1."}]'
+    )
+    [record] = debates(said(rules, rest))
+    assert [number for phase, number, agent in spoken(record) if agent == "a" and phase == "talk"] == [1, 2]
+    assert [number for phase, number, agent in spoken(record) if agent == "c" and phase == "talk"] == [1, 2, 3, 4]
+    alone = next(turn for turn in record.turns if turn.id.agent == "c" and turn.id.round == 3)
+    assert alone.reads == ()
+    assert ("more", 1, "a") not in spoken(record)
+    assert [source.agent for source in record.turns[-1].reads] == ["a", "b", "c"]
+    assert record.result.decision.answer == "1"
+    assert record.result.decision.support == pytest.approx(2 / 3)
+
+
+def test_a_pruned_agent_stays_out_of_later_phases(debates: Play) -> None:
+    rest = """
+phases:
+  - name: talk
+    agents: [a, b, c]
+    topology: complete
+    rounds: 2
+    controllers: [{kind: prune, ranker: judge, keep: 2, after: 1}]
+  - {name: more, agents: [a, b, c], topology: complete}
+"""
+    rules = '[{when: "^judge", say: "3, 1"}, {say: "The answer is 1."}]'
+    [record] = debates(said(rules, rest))
+    assert [agent for phase, _, agent in spoken(record) if phase == "more"] == ["a", "c"]
+    assert all(source.agent != "b" for turn in record.turns if turn.id.phase == "more" for source in turn.reads)
+
+
+TOURNAMENT = """
+task: {{kind: arithmetic, form: a+b, limit: 1}}
+backends: {{scripted: {{kind: scripted, rules: {rules}}}}}
+roles:
+  player: {{prompt: "{{{{ name }}}} {{% for m in heard %}}[{{{{ m.sender }}}}]{{% endfor %}}", confidence: stated}}
+  judge: {{prompt: "judge {{% for m in heard %}}{{{{ loop.index }}}}. {{{{ m.sender }}}} {{% endfor %}}"}}
+agents: {{p: {{count: {count}, role: player}}, judge: {{role: judge}}}}
+phases:
+  - name: cup
+    rounds: {rounds}
+    controllers: [{{kind: bracket, judge: judge, rounds: {each}}}]
+  - {{name: last, agents: [p]}}
+"""
+
+
+@pytest.mark.parametrize(("count", "rounds", "each"), [(2, 2, 1), (3, 3, 1), (4, 3, 1), (5, 4, 1), (8, 7, 2)])
+def test_winners_meet_winners(debates: Play, count: int, rounds: int, each: int) -> None:
+    rules = '[{when: "^judge", say: "2"}, {say: "The answer is 1."}]'
+    [record] = debates(TOURNAMENT.format(rules=rules, count=count, rounds=rounds, each=each))
+    left = [f"p-{i}" for i in range(1, count + 1)]
+    number = 1
+    while len(left) > 1:
+        for _ in range(each):
+            turns = [turn for turn in record.turns if turn.id.phase == "cup" and turn.id.round == number]
+            assert [turn.id.agent for turn in turns if "/" not in turn.id.agent] == sorted(left)
+            number += 1
+        pairs = list(zip(left[::2], left[1::2], strict=False))
+        judged = [turn for turn in turns if "/" in turn.id.agent]
+        assert [turn.messages[-1].content for turn in judged] == [f"judge 1. {u} 2. {v}" for u, v in pairs]
+        left = [name for name in left if name not in {u for u, _ in pairs}]
+    assert [turn.id.agent for turn in record.turns if turn.id.phase == "last"] == left
+    assert number == max(turn.id.round for turn in record.turns) + 1
+
+
+def test_without_a_judge_the_surer_agent_wins(debates: Play) -> None:
+    rules = '[{when: "^p-2", say: "It is 1, confidence: 90%"}, {say: "It is 1, confidence: 60%"}]'
+    text = TOURNAMENT.format(rules=rules, count=3, rounds=3, each=1).replace("judge: judge, ", "")
+    text = text.replace(", judge: {role: judge}", "").replace('  judge: {prompt: "judge', '  player2: {prompt: "judge')
+    text = "\n".join(line for line in text.splitlines() if "player2" not in line)
+    [record] = debates(text)
+    assert [turn.id.agent for turn in record.turns if turn.id.phase == "last"] == ["p-2"]
+
+
+def test_a_run_with_conditions_is_resumed_as_it_was(scenario: Load, tmp_path: Path) -> None:
+    """The rules see replayed turns as they saw new ones, so a resumed run takes the same turns and no other."""
+    loaded = scenario(said(DIFFER, JUDGED))
+    first = run(loaded, tmp_path / "run")
+    again = run(loaded, tmp_path / "run", resume=True)
+    assert [spoken(r) for r in load_records(first)] == [spoken(r) for r in load_records(again)]
+
+
+def test_stages_follow_the_repetitions(scenario: Load) -> None:
+    rest = """
+phases:
+  - {name: one, agents: [a, b], topology: complete}
+  - {name: two, agents: [a, b], rounds: 2, topology: complete}
+  - {name: three, agents: [c]}
+repeat: [{phases: [one, two], times: 2}]
+"""
+    society = expand(scenario(said(AGREE, rest)))
+    stages = [("one", 1), ("two", 1), ("two", 2), ("one", 2), ("two", 3), ("two", 4), ("three", 1)]
+    assert society.stages() == stages
+    assert sorted(stages, key=lambda stage: society.place(*stage)) == stages
+
+
+@pytest.mark.parametrize(
+    ("rest", "place", "message"),
+    [
+        (
+            "phases: [{name: one, agents: [a, b], when: [consensus]}]",
+            "phases.one.when",
+            "never holds: no agent has answered before this phase",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [stability]}]",
+            "phases.two.when.0",
+            "never holds: it needs 2 states to compare",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [{kind: verdict, agent: c}]}]",
+            "phases.two.when.0.agent",
+            "'c' has not spoken by then",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [{kind: budget, turns: 9}]}]",
+            "phases.two.when.0.turns",
+            "at most 2 turns by then",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c]}]\nrepeat: [{phases: [two, one], times: 2}]",
+            "repeat.0.phases",
+            "should be consecutive phases in their order",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}]\nrepeat: [{phases: [on], times: 2}]",
+            "repeat.0.phases.0",
+            "there is no phase 'on'",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}]\nrepeat: [{phases: [one], times: 2}, {phases: [one], times: 3}]",
+            "repeat.1.phases.0",
+            "already repeated",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b], bind: {a: {when: [consensus]}}}]",
+            "phases.one.bind.a.when",
+            "no agent has answered before its only turn",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b], rounds: 2, topology: complete, "
+            "bind: {a: {when: [{kind: verdict, agent: d}]}}}]",
+            "phases.one.bind.a.when.0.agent",
+            "there is no agent 'd'",
+        ),
+    ],
+)
+def test_check_finds_conditions_that_cannot_be(scenario: Load, rest: str, place: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        scenario(said(AGREE, rest))
+    assert any(problem.path == place and message in problem.message for problem in caught.value.problems)
