@@ -263,12 +263,26 @@ class BackendConfig(Component, ABC):
         """
         return
 
+    def check_adapter(self, path: Path) -> None:
+        """Raise `InputError` or `BackendError` if an adapter that exists cannot be used with this entry's model.
+
+        The check reads headers and configurations only. It compares with the model where this machine has it.
+        """
+        return
+
     def exporter(self) -> Exporter | None:
         """Return the exporter of what this backend trains; None if it trains nothing."""
         return None
 
     def check_training(self, settings: TrainSettings) -> None:
         """Raise `InputError` if the backend cannot train with these settings. Called before anything loads."""
+        return
+
+    def check_layers(self, settings: TrainSettings, start: Path | None) -> None:
+        """Raise `InputError` if the model cannot be trained with these settings, from the adapter `start` or the base.
+
+        Called before the first turn. The check loads no weights, and passes over a model that this machine lacks.
+        """
         return
 
     def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:

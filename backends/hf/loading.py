@@ -16,7 +16,7 @@ import torch
 from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
 from backends.hf.hashing import hash_base
-from backends.models.find import cache_folder, digest_of, find_model
+from backends.models.find import dequantised_folder, find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from society.core.errors import BackendError, InputError
 
@@ -105,7 +105,7 @@ def _fetch(hub_id: str) -> Path:
 
 def dequantise(gguf: Path) -> Path:
     """Return the float32 model folder of a GGUF file, from a cache by the hash of its contents."""
-    folder = cache_folder() / "hf" / digest_of(gguf)[:32]
+    folder = dequantised_folder(gguf)
     _check_rotary(check_gguf(gguf), gguf)
     if (folder / "config.json").exists():
         return folder

@@ -9,7 +9,7 @@ import torch
 
 from backends.hf.adapters import is_lora, normalise_config
 from backends.hf.weights import Weights
-from backends.models.lora_config import find_shared, quiet_peft, read_config
+from backends.models.lora_config import find_shared, make_config, quiet_peft, read_config
 from backends.training import TrainSettings
 from society.core.errors import InputError
 from society.core.types import Adapter
@@ -47,17 +47,29 @@ def check_start(folder: Path, settings: TrainSettings) -> None:
             )
 
 
-def check_targets(model: Path, settings: TrainSettings) -> None:
-    """Raise `InputError` if LoRA cannot be put on the layers of a model folder that the settings name.
-
-    No weights are read.
-    """
+def check_layers(model: Path, settings: TrainSettings, start: Path | None) -> None:
+    """Raise `InputError` if the adapter to train cannot be put on the layers of a model folder. No weights are read."""
+    from peft import get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    if settings.method == "full":
+        check_full_start(start)
+        return
+    if start is not None:
+        check_start(start, settings)
     config: Any = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
     auto: Any = AutoModelForCausalLM
-    with torch.device("meta"):
-        _check_layers(_wrap(auto.from_config(config), settings))
+    with torch.device("meta"), quiet_peft():
+        empty = auto.from_config(config)
+        given = None if start is None else make_config(read_config(start))
+        _check_layers(_wrap(empty, settings) if given is None else get_peft_model(empty, given, NAME))
+
+
+def check_full_start(start: Path | None) -> None:
+    """Raise `InputError` unless full finetuning can go on from there."""
+    if start is not None and is_lora(start):
+        cause = "Full finetuning cannot continue from a LoRA adapter."
+        raise InputError(cause, "Start from the base, or set method: lora.")
 
 
 def _wrap(model: Any, settings: TrainSettings) -> Any:
@@ -93,7 +105,8 @@ def _check_layers(peft: Any) -> None:
         raise InputError(
             f"The weights of {shared[0]} are those of the input embeddings, too: an adapter on it could be neither "
             "exported to GGUF nor merged.",
-            f"Take {shared[0].rpartition('.')[2]} out of train.settings.targets.",
+            f"Take {shared[0].rpartition('.')[2]} out of train.settings.targets, or set train.start: base if it is a "
+            "layer of the adapter to start from.",
         )
 
 

@@ -26,8 +26,8 @@ from backends.hf.examples import Rows
 from backends.hf.launch import ORDER, STEP, STORE
 from backends.hf.loading import load_model
 from backends.hf.loop import Share, Watch
-from backends.hf.lora import attach_new, write_lora
-from backends.hf.train import Job, check_full, explained_memory_errors, run, seeded
+from backends.hf.lora import attach_new, check_full_start, write_lora
+from backends.hf.train import Job, explained_memory_errors, run, seeded
 from backends.hf.weights import Weights
 from backends.models.lora_config import is_tied
 from backends.training import TrainSettings
@@ -86,7 +86,7 @@ def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None)
     """Return this process's shard of the base, or of the full weights to start from."""
     full = settings.method == "full"
     if full:
-        check_full(start)
+        check_full_start(Path(start.path) if start else None)
     folder = Path(start.path) if full and start is not None else Path(order["model"])
     dtype = getattr(torch, order["dtype"])
     if full and is_tied(folder):

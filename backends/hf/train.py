@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from backends.hf.adapters import hash_adapter, is_lora, write_folder
+from backends.hf.adapters import hash_adapter, write_folder
 from backends.hf.chat import Chat
 from backends.hf.examples import Rows, encode
 from backends.hf.launch import train_sharded
 from backends.hf.libraries import check_optimizer
 from backends.hf.loop import Share, Watch, train_rows
-from backends.hf.lora import attach_new, write_lora
+from backends.hf.lora import attach_new, check_full_start, write_lora
 from backends.hf.weights import Weights
 from backends.training import Parallel, Training, TrainSettings
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError
 from society.core.types import Adapter, Example
 
 if TYPE_CHECKING:
@@ -100,20 +100,13 @@ def _train_lora(job: Job, rows: Rows, part: Path) -> dict[str, str]:
 def _train_full(job: Job, rows: Rows, part: Path) -> dict[str, str]:
     """Train the model's own weights and write a complete model folder; return the hashes of its files of weights."""
     weights, start = job.weights, job.start
-    check_full(start)
+    check_full_start(Path(start.path) if start else None)
     if start is not None:
         weights.add(start)
     with weights.bare() as model:
         weights.switch(start.hash if start else None)
         run(job, model.requires_grad_(True), rows)
         return weights.save(part)
-
-
-def check_full(start: Adapter | None) -> None:
-    """Raise `InputError` unless full finetuning can go on from there."""
-    if start is not None and is_lora(Path(start.path)):
-        cause = "Full finetuning cannot continue from a LoRA adapter."
-        raise InputError(cause, "Start from the base, or set method: lora.")
 
 
 def run(job: Job, model: Any, rows: Rows) -> None:

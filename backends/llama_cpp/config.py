@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand, Memory
+from society.core.errors import InputError
 from society.core.paths import ModelPath
 
 if TYPE_CHECKING:
@@ -83,6 +84,21 @@ class LlamaCpp(BackendConfig):
 
         if (path := find_offline(self.model)) is not None:
             check_gguf(path)
+
+    def check_adapter(self, path: Path) -> None:
+        """Check the header of a GGUF adapter against the model's; see `BackendConfig.check_adapter`."""
+        from backends.llama_cpp.lora import check_lora
+        from backends.models.find import find_offline
+        from backends.models.gguf_file import check_gguf
+
+        if path.is_dir():
+            raise InputError(
+                f"The adapter {path} is a folder, and the llama_cpp backend loads GGUF files.",
+                "Convert it with llama.cpp's convert_lora_to_gguf.py, or use the backend hf.",
+            )
+        adapter = check_gguf(path)
+        if (model := find_offline(self.model)) is not None:
+            check_lora(adapter, check_gguf(model), path)
 
     def _header(self) -> GGUFInfo:
         from backends.models.find import find_model

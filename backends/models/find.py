@@ -185,6 +185,11 @@ def replacing(target: Path) -> Iterator[Path]:
         raise BackendError(f"{target} could not be written: {error}.", "Make room, or set SOCIETY_CACHE.") from error
 
 
+def dequantised_folder(gguf: Path) -> Path:
+    """Return the place in the cache of a GGUF file's weights as a model folder, by the hash of its contents."""
+    return cache_folder() / "hf" / digest_of(gguf)[:32]
+
+
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file's contents, from the cache if the file has not changed since it was hashed.
 

@@ -156,8 +156,9 @@ def check_stored(folder: Path, base: Path) -> None:
     layers = dict(split(plain_name(key)) for key in read_shapes(find_weights(folder)))
     adapted = {layer: kind for layer, kind in layers.items() if kind}
     ends = {name.rpartition(".")[2] for name in weights}
-    if adapted and ends.isdisjoint(layer.rpartition(".")[2] for layer in adapted):
-        raise misfit(folder, f"the model has no layers such as {next(iter(adapted))}")
+    inner = [layer for layer in adapted if "." in layer]  # an output layer may be stored as the embeddings
+    if inner and ends.isdisjoint(layer.rpartition(".")[2] for layer in inner):
+        raise misfit(folder, f"the model has no layers such as {inner[0]}")
     sizes = {}
     for layer, kind in adapted.items():
         shape = weights.get(layer, ())

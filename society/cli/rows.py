@@ -121,7 +121,7 @@ class Rows:
     def _tokens(self, adapter: AdapterRow, example: Example) -> Pieces:
         """Return the tokens of the row, by the tokenizer of the trained model."""
         from society.scenario.expand import expand
-        from society.training.loop import backend_of, learners
+        from society.training.learners import backend_of, learners
 
         society = expand(self.run.open_scenario(self.allow))
         spec = society.scenario.train

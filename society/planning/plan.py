@@ -16,12 +16,13 @@ from society.core.blocking import run_blocking
 from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
-from society.runs.opening import open_backends
+from society.runs.opening import check_adapters, open_backends
 from society.scenario.expand import Society
 from society.scenario.questions import Items, load_items
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
+from society.training.learners import check_layers
 
 BATCH = 8
 """Number of debates per step of the estimate."""
@@ -73,6 +74,9 @@ def make_plan(society: Society, calibrate: int = 32) -> Plan:
     At most `calibrate` real debates estimate the cost of all debates; fewer if the standard error reaches `PRECISE`.
     With 0, no model is opened, tokens are estimated from characters, and the plan has only the worst case.
     """
+    check_adapters(society)
+    if society.scenario.train is not None:
+        check_layers(society, society.scenario.train)
     return run_blocking(_plan(society, calibrate)) if calibrate else _offline(society)
 
 

@@ -48,10 +48,13 @@ class _Preflight:
         self.problems: list[Problem] = []
 
     def check(self) -> list[Problem]:
-        """Return the problems of models, thinking, adapters and questions, then those of prompts."""
+        """Return the problems of models, thinking, adapters, training and questions, then those of prompts."""
         self._check_models()
+        known = not self.problems
         self._check_thinking()
-        self._check_adapters()
+        self._check_adapters(known)
+        if known:
+            self._check_training()
         items = self._load_items()
         if items is not None and len(self.society.agents) <= LARGEST:
             self._check_prompts(items)
@@ -83,11 +86,32 @@ class _Preflight:
             except SocietyError as error:
                 self._add_error(("agents", plan.group), error)
 
-    def _check_adapters(self) -> None:
+    def _check_adapters(self, known: bool) -> None:
+        """Check that the adapters exist and, where the models are `known`, that they can be used."""
         agents = [agent for phase in self.society.phases for agent in phase.agents.values() if agent.adapter]
-        for group, path in dict.fromkeys((agent.group, agent.adapter or "") for agent in agents):
+        for group, path, backend in dict.fromkeys((a.group, a.adapter or "", a.backend) for a in agents):
             if not Path(path).exists():
                 self._add(("agents", group), f"there is no adapter {path}; give its file or folder")
+            if not known or not Path(path).exists():
+                continue
+            config = self.society.scenario.backends[backend]
+            try:
+                with faults_of(config, "check_adapter", f"of the backend {backend!r}"):
+                    config.check_adapter(Path(path))
+            except SocietyError as error:
+                self._add_error(("agents", group), error)
+
+    def _check_training(self) -> None:
+        """Check that the layers to train exist, and that trainings can start from the agents' adapters."""
+        from society.training.learners import check_layers
+
+        spec = self.society.scenario.train
+        if spec is None:
+            return
+        try:
+            check_layers(self.society, spec)
+        except SocietyError as error:
+            self._add_error(("train", "settings") if "settings" in error.remedy else ("train",), error)
 
     def _load_items(self) -> Items | None:
         """Return the questions of the scenario, or None if they cannot be loaded."""

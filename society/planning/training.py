@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.training import LOGITS, TrainSettings
 from society.scenario.models.training import LearnerSpec, TrainSpec
-from society.training.loop import learners
+from society.training.learners import learners
 
 if TYPE_CHECKING:
     from society.planning.dry_run import PlannedTurn

@@ -32,6 +32,7 @@ async def open_backends(
         if executor is None:
             with faults_of(society.scenario.executor, "open"):
                 executor = await _enter(stack, society.scenario.executor.open(), society.scenario.executor)
+        check_adapters(society)
         needs = find_needs(society)
         with faults_of(society.scenario.executor, "check"):
             executor.check(needs)
@@ -50,6 +51,15 @@ def check_thinking(society: Society, agent: AgentPlan) -> None:
     config = society.scenario.backends[agent.backend]
     with faults_of(config, "check_thinking", f"of the backend {agent.backend!r}"):
         config.check_thinking(agent.thinking, agent.template_args)
+
+
+def check_adapters(society: Society) -> None:
+    """Raise `InputError` or `BackendError` for an adapter that its backend cannot use. No weights are read."""
+    plans = (plan for phase in society.phases for plan in phase.agents.values())
+    for name, path in sorted({(plan.backend, plan.adapter) for plan in plans if plan.adapter}):
+        config = society.scenario.backends[name]
+        with faults_of(config, "check_adapter", f"of the backend {name!r}"):
+            config.check_adapter(Path(path))
 
 
 async def _enter(

@@ -29,7 +29,8 @@ from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.write import to_yaml
 from society.store.rows import AdapterRow
-from society.training.loop import Learner, backend_of, learners, with_own_tokens
+from society.training.learners import Learner, backend_of, learners
+from society.training.loop import with_own_tokens
 from society.training.selection import make_example
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from society.core.identity import derive_seed, fingerprint
 from society.core.types import Adapter, Example, Item
 from society.runs.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
-from society.scenario.members import agents_of
-from society.scenario.models.training import LearnerSpec, TrainSpec
+from society.scenario.models.training import TrainSpec
 from society.scenario.questions import Items
-from society.store.rows import SHARED, AdapterRow, ExampleRow, Split
+from society.store.rows import AdapterRow, ExampleRow, Split
 from society.training.labels import Labels, open_labels
+from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
 from society.training.selection import TrainingSet, select_examples
 
 if TYPE_CHECKING:
@@ -39,30 +39,6 @@ TOO_LONG = "too long"
 """Reason why the trainer leaves rows out."""
 OnStep = Callable[[str, str, int, int, float], None]
 """Called after an optimizer step with learner, agent, step, total steps and loss."""
-
-
-@dataclass(frozen=True)
-class Learner:
-    """One adapter that each iteration trains."""
-
-    name: str
-    agent: str
-    """The agent that the adapter belongs to; `SHARED` for all agents of the learner."""
-    spec: LearnerSpec
-    sources: tuple[str, ...]
-    """Agents whose turns are the training data."""
-    speakers: tuple[str, ...]
-    """Agents that speak with the adapter."""
-
-    @property
-    def places(self) -> list[tuple[str, str]]:
-        """The pairs of phase and agent that speak with the adapter."""
-        return [(phase, agent) for phase in self.spec.phases for agent in self.speakers]
-
-    @property
-    def folder(self) -> Path:
-        """The path of the adapter in a folder of adapters."""
-        return Path(self.name) / self.agent.replace(SHARED, "shared")
 
 
 @dataclass(frozen=True)
@@ -126,6 +102,7 @@ class TrainingLoop:
 
     async def run(self) -> None:
         """Run all iterations, from the untrained society to the last evaluation."""
+        check_layers(self.society, self.spec)
         done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
         for iteration in range(self.spec.iterations + 1):
             society = with_adapters(self.society, self._adapter_paths())
@@ -192,8 +169,15 @@ class TrainingLoop:
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
         chosen.examples = with_own_tokens(self.society, hashes, model, chosen.examples)
-        start = self.current.get((learner.name, learner.agent)) if self.spec.start == "previous" else None
+        start = self._start(learner, hashes[model]) if self.spec.start == "previous" else None
         return Finetuning(iteration, learner, chosen, seed, start, hashes[model], self.spec)
+
+    def _start(self, learner: Learner, model: str) -> Adapter | None:
+        """Return the latest adapter of a learner, at first the one that the scenario gives its agents, if any."""
+        trained, path = self.current.get((learner.name, learner.agent)), given_adapter(self.society, learner)
+        if trained is not None or path is None:
+            return trained
+        return Adapter(self.hashes[path], path, model)
 
     @cached_property
     def _labels(self) -> Labels:
@@ -257,26 +241,6 @@ class TrainingLoop:
             )
         row = AdapterRow(*finetuning.place, None, "", "", 0, left_out, (), 0, 0.0, finetuning.trained_on)
         self.store.add_training(row, ())
-
-
-def learners(society: Society, spec: TrainSpec) -> list[Learner]:
-    """Return every adapter that an iteration trains."""
-    found: list[Learner] = []
-    for name, learner in spec.learners.items():
-        spoken = dict.fromkeys(a for p in society.phases if p.name in learner.phases for a in p.speakers)
-        agents = agents_of(learner.agents, society.members) or tuple(spoken)
-        if learner.adapter == "shared":
-            found.append(Learner(name, SHARED, learner, agents, agents))
-        else:
-            sources = {agent: agents if learner.data == "everyone" else (agent,) for agent in agents}
-            found += [Learner(name, agent, learner, sources[agent], (agent,)) for agent in agents]
-    return found
-
-
-def backend_of(society: Society, learner: Learner) -> str:
-    """Return the name of the backend that trains this learner and speaks with its adapter."""
-    phase = next(p for p in society.phases if p.name in learner.spec.phases)
-    return phase.agents[learner.speakers[0]].backend
 
 
 def with_own_tokens(

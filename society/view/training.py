@@ -10,7 +10,7 @@ from society.runs.records import DebateRecord
 from society.scenario.expand import Society
 from society.store import Store
 from society.store.rows import AdapterRow, ExampleRow, ResultRow
-from society.training.loop import learners
+from society.training.learners import learners
 
 Debate = tuple[int, str, int]
 """A debate's iteration, item and sample."""

@@ -73,7 +73,8 @@ class TrainSpec(Component):
     majority: float = Field(0.5, ge=0, lt=1)
     """A label needs more than this share of the voters that replied. Voters without a readable answer are counted."""
     start: Literal["previous", "base"] = "previous"
-    """Initial weights of each finetuning: those of the previous iteration, or the base model."""
+    """Initial weights of each finetuning: those of the previous iteration, or the base model. The first iteration
+    starts from the agent's `adapter`, if it has one, or from the base model."""
     on_empty: Literal["keep", "stop"] = "keep"
     """Behavior for an agent without training rows: keep its weights, or stop the run."""
     learners: dict[str, LearnerSpec] = Field(min_length=1)

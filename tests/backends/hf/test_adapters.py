@@ -17,6 +17,7 @@ from backends.models.gguf_export import export_gguf_adapter, export_merged
 from backends.training import TrainSettings
 from society.core.errors import BackendError, InputError
 from society.core.types import Adapter, ChatMessage, Example, GenerateRequest, Sampling, TurnId
+from tests.backends.hf.made import alter, make_adapter
 from tests.backends.hf.tiny import make_model, one_thread
 
 torch = pytest.importorskip("torch")
@@ -91,21 +92,6 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def is_tied(model: Path) -> bool:
     return model.parent.name.startswith("tied")
-
-
-def make_adapter(model: Path, folder: Path, **options: Any) -> Path:
-    """Return a PEFT folder with random matrices that matter."""
-    from peft import LoraConfig, get_peft_model
-
-    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "up_proj"], "task_type": "CAUSAL_LM"}
-    with torch.random.fork_rng():
-        torch.manual_seed(len(folder.name))
-        peft: Any = get_peft_model(load_model(model, torch.float32, "cpu"), LoraConfig(**settings | options))
-        for name, parameter in peft.named_parameters():
-            if ".lora_" in name:
-                torch.nn.init.normal_(parameter, std=0.4)
-    peft.save_pretrained(folder)
-    return folder
 
 
 def peft_score(model: Path, adapter: Path | None) -> float:
@@ -217,15 +203,6 @@ def test_scoring_between_steps_changes_no_reply(model, tmp_path, decoding):
 
 
 # Matrices that are not there, or too many
-
-
-def alter(folder: Path, change: Any) -> None:
-    from safetensors.torch import load_file, save_file
-
-    path = folder / "adapter_model.safetensors"
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path)
 
 
 def drop_pair(tensors: dict[str, Any]) -> None:
