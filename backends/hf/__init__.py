@@ -218,17 +218,17 @@ class HuggingFace(BackendConfig):
 
     def _folder(self) -> Path | None:
         """Return the folder of the model, of the hub cache or of dequantised weights; None if there is none yet."""
-        folder: Path | None = Path(self.model).expanduser()
+        folder = Path(self.model).expanduser()
         if self._is_gguf:
             from backends.models.find import dequantised_folder, find_offline
 
             found = find_offline(self.model)
-            folder = None if found is None else dequantised_folder(found)
+            folder = folder if found is None else dequantised_folder(found)
         elif not (folder.is_absolute() and folder.is_dir()):
             if importlib.util.find_spec("huggingface_hub") is None:
                 return None
             from huggingface_hub import try_to_load_from_cache
 
             cached = try_to_load_from_cache(self.model.removeprefix("hf:"), "config.json")
-            folder = Path(cached).parent if isinstance(cached, str) else None
-        return folder if folder is not None and (folder / "config.json").is_file() else None
+            folder = Path(cached).parent if isinstance(cached, str) else folder
+        return folder if (folder / "config.json").is_file() else None
