@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from backends.hf.adapters import is_lora, normalise_config
+from backends.hf.mixing import is_linear
 from backends.hf.weights import Weights
 from backends.models.lora_config import find_shared, make_config, quiet_peft, read_config
 from backends.training import TrainSettings
@@ -74,14 +76,21 @@ def check_full_start(start: Path | None) -> None:
 
 def _wrap(model: Any, settings: TrainSettings) -> Any:
     """Return PEFT's wrapper around a model, with a new adapter."""
+    peft = _add(model, settings, settings.targets)
+    if settings.targets == "all-linear" and (plain := _find_plain(peft)):
+        return _add(peft.unload(), settings, plain)
+    return peft
+
+
+def _add(model: Any, settings: TrainSettings, targets: str | Sequence[str]) -> Any:
+    """Return PEFT's wrapper around a model, with new matrices on the layers of these names."""
     from peft import LoraConfig, get_peft_model
 
-    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.scale,
         lora_dropout=settings.dropout,
-        target_modules=targets,
+        target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
     try:
@@ -91,16 +100,37 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
         raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
 
 
-def _check_layers(peft: Any) -> None:
-    """Raise `InputError` for layers whose adapters could be neither exported nor merged."""
+def _layers(peft: Any) -> dict[str, Any]:
+    """Return the layers of a PEFT model that have LoRA matrices, by the names that they have in the model."""
     from peft.tuners.lora import LoraLayer
 
-    odd = [name for name, layer in peft.named_modules() if isinstance(layer, LoraLayer) and layer.lora_embedding_A]
-    if odd:
-        raise InputError(
-            f"{odd[0].removeprefix('base_model.model.')} is no linear layer, but an embedding.",
-            "Name linear layers in train.settings.targets, or leave it out.",
-        )
+    modules = peft.named_modules()
+    return {name.removeprefix("base_model.model."): layer for name, layer in modules if isinstance(layer, LoraLayer)}
+
+
+def _find_plain(peft: Any) -> list[str]:
+    """Return the last names of the linear layers with LoRA matrices, or nothing if there are no other such layers.
+
+    PEFT counts the router and the joined weights of experts as linear, too: matrices on those can neither share a batch
+    with other adapters nor be exported.
+    """
+    layers = _layers(peft)
+    odd = {_last(name) for name, layer in layers.items() if not is_linear(layer.get_base_layer())}
+    return sorted({_last(name) for name in layers} - odd) if odd else []
+
+
+def _last(name: str) -> str:
+    return name.removesuffix(".base_layer").rpartition(".")[2]
+
+
+def _check_layers(peft: Any) -> None:
+    """Raise `InputError` for layers whose adapters could be neither exported nor merged."""
+    for name, layer in _layers(peft).items():
+        if not is_linear(layer.get_base_layer()):
+            raise InputError(
+                f"{name} is no linear layer, but of the kind {type(layer.get_base_layer()).__name__}.",
+                "Name linear layers in train.settings.targets, or leave it out.",
+            )
     if shared := find_shared(peft):
         raise InputError(
             f"The weights of {shared[0]} are those of the input embeddings, too: an adapter on it could be neither "

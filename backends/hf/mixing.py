@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
+from society.core.errors import BackendError
+
 ODD = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "alora_invocation_tokens")
 """Settings of a PEFT adapter that do more than add a product of two matrices."""
 
@@ -28,6 +30,23 @@ def can_stack(peft: Any, names: Sequence[str]) -> bool:
     if any(getattr(peft.peft_config[name], setting, None) for name in names for setting in ODD):
         return False
     return all(_is_plain(layer, name) for layer in _layers(peft) for name in names)
+
+
+def _disable(layer: Any) -> Callable[[], None]:
+    """Let PEFT's layer compute its base layer alone, and return a function that undoes that."""
+    layer._disable_adapters = True
+    return partial(setattr, layer, "_disable_adapters", False)
+
+
+def is_linear(layer: Any) -> bool:
+    """Return whether a layer of the base computes a product with its weights and no more.
+
+    Routers of some models derive from linear layers, but return more than the product.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    plain = getattr(type(layer), "forward", None) in (torch.nn.Linear.forward, Conv1D.forward)
+    return plain or hasattr(getattr(layer, "weight", None), "quant_state")
 
 
 def _is_plain(layer: Any, name: str) -> bool:
@@ -94,20 +113,23 @@ class Stack:
         adapter of the row or token, else 0. None outside of `on` and `masked`."""
         self.kept: torch.Tensor | None = None
         """The mask (1, tokens, sum of ranks) of the output layer, where that computes fewer tokens than the rest."""
-        self.tiled: dict[tuple[int, int], torch.Tensor] = {}
-        """Masks in the precision of the products, by their number of tokens and repetitions."""
+        self.columns = 0
+        """Tokens of each row of the batch, padding included; of a packed batch, all tokens."""
+        self.tiled: dict[tuple[torch.Size, int], torch.Tensor] = {}
+        """Masks in the precision of the products, by the shape of these and their number of repetitions."""
         self.last: tuple[torch.Tensor, Part, dict[Part, torch.Tensor]] | None = None
         """The last input, the first layer that got it, and finished products of layers that will get it."""
-        self.undo = [self._join_in(layer) for layer in layers]
+        self.undo = [_disable(layer) for layer in _layers(peft)] + [self._join_in(layer) for layer in layers]
 
     def remove(self) -> None:
         """Restore the layers of the model."""
         for undo in self.undo:
             undo()
 
-    def on(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Apply the adapter `names[i]` to row i of the batch within this context; any other name is the base."""
-        return self.masked(self.columns_of(names)[:, None])
+    def on(self, names: Sequence[str], columns: int) -> AbstractContextManager[None]:
+        """Apply the adapter `names[i]` to row i of a batch with this number of columns within this context; any other
+        name is the base."""
+        return self.masked(self.columns_of(names)[:, None], columns)
 
     def columns_of(self, names: Sequence[str | None]) -> torch.Tensor:
         """Return the mask (names, sum of ranks), on the CPU: 1 where a column belongs to the adapter of that name."""
@@ -116,9 +138,9 @@ class Stack:
         return torch.tensor([rows[name] for name in names])
 
     @contextmanager
-    def masked(self, mask: torch.Tensor, kept: torch.Tensor | None = None) -> Iterator[None]:
-        """Apply the adapters to a batch with these masks within this context; see `mask` and `kept`."""
-        self.mask, self.kept = mask, kept
+    def masked(self, mask: torch.Tensor, columns: int, kept: torch.Tensor | None = None) -> Iterator[None]:
+        """Apply the adapters to a batch with these masks within this context; see the attributes of these names."""
+        self.mask, self.columns, self.kept = mask, columns, kept
         try:
             yield
         finally:
@@ -192,10 +214,28 @@ class Stack:
 
     def _tile(self, low: torch.Tensor, times: int) -> torch.Tensor:
         """Return the mask that fits a product, repeated for layers that share the product."""
-        mask = torch.as_tensor(self.mask)
-        if self.kept is not None and mask.shape[1] != low.shape[1]:
-            mask = self.kept
-        key = mask.shape[1], times
+        key = low.shape, times
         if key not in self.tiled:  # once for all layers
-            self.tiled[key] = mask.to(low).repeat(1, 1, times) if times > 1 else mask.to(low)
+            mask = self._fit(low).to(low)
+            self.tiled[key] = mask.repeat(*[1] * (mask.ndim - 1), times) if times > 1 else mask
         return self.tiled[key]
+
+    def _fit(self, low: torch.Tensor) -> torch.Tensor:
+        """Return the mask in a shape that fits a product of the shape (rows, ..., tokens, ranks) or (tokens, ranks).
+
+        Models flatten rows and tokens before some layers, and compute others for cached tokens, too. Raises
+        `BackendError` for a product of some of the tokens, such as those of an expert: it is not known whose they are.
+        """
+        mask = torch.as_tensor(self.mask)
+        rows, tokens, ranks = mask.shape
+        if low.ndim > 2:
+            if self.kept is not None and low.shape[-2] != tokens:
+                mask = self.kept
+            if low.shape[0] == len(mask) and mask.shape[1] in (1, low.shape[-2]):
+                return mask.view(len(mask), *[1] * (low.ndim - 3), *mask.shape[1:])
+        elif len(low) == rows * self.columns:
+            return mask.expand(rows, self.columns, ranks).reshape(-1, ranks)
+        raise BackendError(
+            "An adapter is on a layer that does not compute all tokens of a batch, such as an expert.",
+            "Train the adapter on other layers.",
+        )

@@ -123,6 +123,7 @@ class Weights:
         config = make_config(read_config(folder), inference_mode=not trainable, **changes)
         tensors = {plain_name(key): tensor for key, tensor in read_tensors(folder, WEIGHTS)}
         matrices = {key: tensor for key, tensor in tensors.items() if split(key)[1]}
+        self._unstack()  # it knows the layers that have had adapters until now
         try:
             with quiet_peft(), torch.inference_mode(False):
                 if self.peft is None:
@@ -178,8 +179,8 @@ class Weights:
         adapters = [name if name in self.lora else BASE for name in names]
         stack = self._stacked(sorted(set(adapters) - {BASE}))
         if stack is not None:
-            with stack.on(adapters):
-                return self.peft(adapter_names=[BASE] * len(adapters), **inputs)
+            with stack.on(adapters, inputs["input_ids"].shape[1]):
+                return self.model(**inputs)
         if len(set(adapters)) > 1:
             return self.peft(adapter_names=adapters, **inputs)
         if self.peft.active_adapter != adapters[0]:
@@ -193,9 +194,9 @@ class Weights:
         """
         self.prepare(names)
         wanted = sorted({name for name in names if name in self.lora})
+        stack = None if self.peft is None else self._stacked(wanted, keep=True)
         if not wanted:
             return None
-        stack = self._stacked(wanted, keep=True)
         if stack is None:
             raise BackendError("An adapter of this batch is not a sum of products.", "Set decoding: dynamic.")
         return stack
@@ -205,10 +206,9 @@ class Weights:
 
         Of `stack`, as `prepare_stack` returned it, each token has the columns that `masks` select (see `Stack`).
         """
-        if self.peft is None:
+        columns = inputs["input_ids"].shape[1]
+        with nullcontext() if stack is None else stack.masked(masks[0], columns, *masks[1:]):
             return self.model(**inputs)
-        with nullcontext() if stack is None else stack.masked(*masks):
-            return self.peft(adapter_names=[BASE], **inputs)
 
     def prepare(self, names: Sequence[str | None]) -> None:
         """Put in place what a batch with these adapters needs. Raises `BackendError` for one that is not loaded."""

@@ -11,6 +11,7 @@ from tests.backends.hf.tiny import EXPERTS, LATENT, make_model
 WINDOW = 16
 """Tokens that the sliding and chunked attention of the small models sees."""
 HALF_SLIDING = {"head_dim": 8, "sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
+NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 FEW_EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 MULTIPLIERS = {
     "embedding_multiplier": 3.0,
@@ -110,7 +111,7 @@ FAMILIES = {
         "mamba2", {"num_heads": 8, "head_dim": 8, "state_size": 8, "n_groups": 1, "chunk_size": 8, "expand": 2}
     ),
     "RWKV": Family("rwkv", {"context_length": 256, "attention_hidden_size": 32}),
-    "GPT-2": Family("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}),
+    "GPT-2": Family("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, **NO_DROPOUT}),
     "GPT-NeoX": Family("gpt_neox"),
     "BLOOM": Family("bloom", {"n_layer": 2, "n_head": 4}),
 }

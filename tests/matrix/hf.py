@@ -280,7 +280,8 @@ def merges(made: Made) -> None:
     assert torch.allclose(found, expected, atol=NEAR)
 
 
-LATER = ("Mixtral", "Qwen 3 MoE", "Phi 3", "DeepSeek V3", "Llama 4", "GPT-2")
+LATER = ("Phi 3", "GPT-2")
+"""Families that the table does not have yet."""
 MATRIX = Matrix(
     "hf",
     tuple(name for name in FAMILIES if name not in LATER),

@@ -435,6 +435,7 @@ def test_adapters_mixed_in_a_batch_say_what_each_says_alone(exact, trained, tmp_
         with torch.inference_mode():
             alone = torch.cat([weights.forward([name], input_ids=ids).logits for name in names])
             mixed = weights.forward(names, input_ids=ids.expand(5, -1)).logits
+            weights._unstack()
             theirs = weights.peft(adapter_names=[name or BASE for name in names], input_ids=ids.expand(5, -1)).logits
         return alone, mixed, theirs
 
@@ -489,7 +490,7 @@ def test_what_a_young_adapter_adds_is_said_in_bfloat16_too():
     with torch.no_grad():
         added = layer.lora_B["young"](layer.lora_A["young"](inputs.float())) * layer.scaling["young"]
         plain = layer.base_layer(inputs).float()
-        with stack.on(["young", "nobody"]):
+        with stack.on(["young", "nobody"], 500):
             gained = layer.base_layer(inputs).float() - plain
         stack.remove()
         assert torch.equal(layer.base_layer(inputs).float(), plain)
