@@ -129,7 +129,7 @@ def _check_layers(peft: Any) -> None:
         if not is_linear(layer.get_base_layer()):
             raise InputError(
                 f"{name} is no linear layer, but of the kind {type(layer.get_base_layer()).__name__}.",
-                "Name linear layers in train.settings.targets, or leave it out.",
+                "Name linear layers in train.settings.targets, no embeddings, routers or experts, or leave it out.",
             )
     if shared := find_shared(peft):
         raise InputError(
