@@ -35,9 +35,9 @@ class Chat:
         self.template = ChatTemplate(str(source), name, tokenizer.special_tokens_map)
         added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
         refused = _control_names(tokenizer, self.template)
-        controls = ControlTokens(added, refused, self._encode, self._spans, self._normalize)
+        self._controls = ControlTokens(added, refused, self._encode, self._spans, self._normalize)
         self._bos = _added_bos(tokenizer)
-        self._encoder = ChatEncoder(self.template, controls, self._bos)
+        self._encoder = ChatEncoder(self.template, self._controls, self._bos)
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -65,8 +65,8 @@ class Chat:
         """
         with self._lock:
             ids: Any = self.tokenizer(reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-            if self._encoder.controls.refuses(ids):  # the tokenizer splits special tokens alone
-                ids = self._encoder.controls.encode_text(reply)
+            if self._controls.refuses(ids):  # the tokenizer splits special tokens alone
+                ids = self._controls.encode_text(reply)
         return [*ids, *([self.end] if ended else [])]
 
     def text_ids(self, text: str) -> list[int]:
@@ -141,7 +141,7 @@ class Chat:
     def _spans(self, text: str) -> list[Span]:
         """Return the added tokens that the tokenizer recognizes in a text, and where."""
         if not self.tokenizer.is_fast:
-            return self._encoder.controls.written_spans(text)
+            return self._controls.written_spans(text)
         found: Any = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         added = self.tokenizer.added_tokens_decoder
         places = zip(found["input_ids"], found["offset_mapping"], strict=True)
@@ -185,6 +185,6 @@ def _added_bos(tokenizer: PreTrainedTokenizerBase) -> int | None:
 def _control_names(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> list[str]:
     """Return the names of tokens that messages must not make: the special ones, and those that the template writes."""
     listed = getattr(tokenizer, "chat_control_tokens", None)
-    is_control: Callable[[str], bool] = template.writes if listed is None else listed.__contains__
+    is_control: Callable[[str], bool] = template.controls if listed is None else listed.__contains__
     added = tokenizer.added_tokens_decoder.values()
     return [token.content for token in added if token.special or is_control(token.content)]

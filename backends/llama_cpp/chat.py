@@ -50,7 +50,7 @@ class Chat:
         """Variables and traits of the template; part of the model's hash."""
         controls = _names(vocabulary, vocabulary.controls)
         known = controls | _names(vocabulary, vocabulary.user_defined)
-        refused = [*controls, *filter(self.template.writes, known)]
+        refused = [*controls, *filter(self.template.controls, known)]
         encoding = ControlTokens(known, refused, lambda text, as_text: vocabulary.tokenize(text, not as_text))
         self._encoder = ChatEncoder(self.template, encoding, vocabulary.bos if vocabulary.adds_bos else None)
 

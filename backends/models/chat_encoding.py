@@ -21,7 +21,7 @@ class ChatEncoder:
     """A chat template and a tokenizer. `bos`: the token that the tokenizer puts before texts, or None."""
 
     def __init__(self, template: ChatTemplate, controls: ControlTokens, bos: int | None) -> None:
-        self.template, self.controls, self._bos = template, controls, bos
+        self.template, self._controls, self._bos = template, controls, bos
         for roles in _ROLES:
             controls.learn(*template.renderers([ChatMessage(role, "Ping?") for role in roles]))
 
@@ -35,5 +35,5 @@ class ChatEncoder:
         """
         if not messages:
             raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
-        tokens = self.controls.tokens(*self.template.renderers(messages, args, add_generation_prompt))
+        tokens = self._controls.tokens(*self.template.renderers(messages, args, add_generation_prompt))
         return tokens if self._bos is None or tokens[:1] == [self._bos] else [self._bos, *tokens]

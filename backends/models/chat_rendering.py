@@ -13,6 +13,7 @@ A chat that is still refused raises `ChatTemplateError`, which names the role th
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -39,6 +40,7 @@ BETWEEN = "\n\n"
 """Text between messages that are joined."""
 RESERVED = frozenset(["messages", "add_generation_prompt"])
 """Variables of a template that no argument replaces."""
+_BARRED = re.compile("<([|\uff5c]).+\\1>", re.DOTALL)
 REMEDY = "Give the backend another chat_template."
 
 
@@ -81,9 +83,12 @@ class ChatTemplate:
         self._texts = template_texts(source)
         self._accepted: dict[TemplateArgs, Accepted] = {}
 
-    def writes(self, name: str) -> bool:
-        """Return whether the template contains a name that is not white space."""
-        return not name.isspace() and any(name in text for text in self._texts)
+    def controls(self, name: str) -> bool:
+        """Return whether an added token is a control token by its name: `<|name|>`, or a name in the template's text.
+
+        Vocabularies mark control tokens themselves, but llama.cpp takes the mark off some of gpt-oss's.
+        """
+        return bool(_BARRED.fullmatch(name)) or (not name.isspace() and any(name in text for text in self._texts))
 
     def traits(self) -> dict[str, object]:
         """Return what shapes chats beside the template's text, where it is unusual. It is part of a model's hash."""

@@ -169,12 +169,15 @@ class ControlTokens:
         return joined
 
     def _encode_name(self, name: str, refused: set[int]) -> list[int]:
-        """Return the tokens of a name as plain text: in one piece, or else in two."""
-        ids = self._encode_inside(name, True)
-        for cut in range(1, len(name)):
+        """Return the tokens of a name as plain text, in two pieces.
+
+        llama.cpp recognizes some names in plain text, too, so the first cut that it does not recognize is used. The
+        other tokenizers are asked for the same pieces, so that their ids are the same.
+        """
+        for cut in range(1, len(name) + 1):
+            ids = self._encode_inside(name[:cut], True) + self._encode_inside(name[cut:], True)
             if refused.isdisjoint(ids):
                 break
-            ids = self._encode_inside(name[:cut], True) + self._encode_inside(name[cut:], True)
         if not refused.isdisjoint(ids):
             raise BackendError(
                 f"A message contains {name!r}, which this tokenizer cannot encode as plain text.",
