@@ -180,6 +180,14 @@ class Backend(ABC):
     ) -> None:
         return None
 
+    async def check(self, requests: Sequence[GenerateRequest]) -> None:
+        """Raise `InputError` if the opened model refuses or ignores an option of such requests.
+
+        Called once before the first turn, with one request for each combination of options that the scenario uses. Its
+        messages are placeholders.
+        """
+        return
+
     @abstractmethod
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request. A cancelled call frees its resources.

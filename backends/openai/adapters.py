@@ -15,7 +15,7 @@ from typing import Any
 
 from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, VLLM
-from backends.openai.opening import Served
+from backends.openai.served import Served
 from backends.openai.wire import ModelList
 from society.core.errors import BackendError, InputError
 from society.core.hashing import hash_path

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from backends.base import Backend
 from backends.openai.adapters import ServerAdapters
+from backends.openai.asking import ask_server, render_prompt
 from backends.openai.client import Client, UnreachableError
 from backends.openai.config import OpenAI
-from backends.openai.dialects import read_choice, write_body
+from backends.openai.estimating import Estimator
 from backends.openai.limit import Limit
-from backends.openai.opening import Served, find_server, look
-from backends.openai.wire import Choice, Completion
-from society.core.errors import BackendError, ContextOverflowError
-from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
+from backends.openai.opening import find_server, look, retry
+from backends.openai.replies import read_reply
+from backends.openai.served import Served
+from backends.openai.settling import Settler
+from backends.openai.thinking import Fields
+from backends.openai.trial import try_request
+from backends.openai.wire import Completion
+from society.core.errors import BackendError, ContextOverflowError, InputError, TransientError
+from society.core.types import GenerateOutput, GenerateRequest
 
 
 class OpenAIBackend(Backend):
@@ -44,13 +51,27 @@ class OpenAIBackend(Backend):
         self._connection = self.adapters = None
         await self._close()
 
+    async def check(self, requests: Sequence[GenerateRequest]) -> None:
+        """Raise `InputError` if the server refuses or ignores an option of these requests; see `Backend.check`."""
+        for request in requests:
+            try:
+                await self._opened.try_out(request)
+            except (TransientError, ContextOverflowError):
+                raise
+            except BackendError as error:
+                raise InputError(error.cause, error.remedy) from None
+
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request; see `Backend.generate`."""
-        if self._connection is None:
-            raise BackendError("The openai backend is not open.", "Use it inside `async with`.")
         if not request.messages:
             raise BackendError("The request has no messages.", "Give at least one user message.")
-        return await self._connection.answer(request)
+        return await self._opened.answer(request)
+
+    @property
+    def _opened(self) -> _Connection:
+        if self._connection is None:
+            raise BackendError("The openai backend is not open.", "Use it inside `async with`.")
+        return self._connection
 
 
 class _Connection:
@@ -60,8 +81,9 @@ class _Connection:
         self._config = config
         self._client = client
         self._served = served
-        self._context = min(filter(None, (config.context, served.context)), default=None)
+        self._estimator = Estimator(served.model, served.folder)
         self.adapters = ServerAdapters(client, served)
+        self._settler = Settler(f"{served.dialect.name} at {client.url}", served.dialect, self._probe, self._render)
         # llama.cpp's server queues requests beyond its slots. Twice as many keep it busy; more would only wait.
         self._limit = Limit(min(config.concurrency, 2 * served.slots if served.slots else config.concurrency))
         self._known = asyncio.Event()  # set while the server is known to be the one that was found
@@ -70,17 +92,36 @@ class _Connection:
 
     async def answer(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply. After a lost connection, check first that the server is still the same."""
-        served = self._served
-        body = write_body(served.dialect, served.model, request, served.limit_name, served.logprobs)
+        more = await self._settler.settle(request)
         async with self._limit.place():
             await self._check_server()
-            body |= self.adapters.fields(request.adapter)
             try:
-                completion = await self._client.post(f"{self._client.url}/chat/completions", body, Completion)
+                completion = await self._ask(request, more)
             except UnreachableError:
                 self._known.clear()
                 raise
         return self._read(completion, request)
+
+    async def try_out(self, request: GenerateRequest) -> None:
+        """Settle the options of a request, and send them once with a short question."""
+        more = await self._settler.settle(request)
+        await try_request(partial(self._probe, more=more), self._read, request, self._served.dialect.name)
+
+    async def _ask(self, request: GenerateRequest, more: Fields) -> Completion:
+        more = more | self.adapters.fields(request.adapter)
+        return await ask_server(self._client, self._served, request, more)
+
+    async def _probe(self, request: GenerateRequest, more: Fields) -> Completion:
+        """Return the response to a test request, without log-probabilities. Transient errors are retried."""
+        served = replace(self._served, logprobs=False)
+        return await retry(partial(ask_server, self._client, served, request, more))
+
+    async def _render(self, question: str, more: Fields) -> object:
+        chat = [{"role": "user", "content": question}]
+        return await retry(partial(render_prompt, self._client, self._served, chat, more))
+
+    def _read(self, completion: Completion, request: GenerateRequest) -> GenerateOutput:
+        return read_reply(completion, request, self._served, self._estimator)
 
     async def _check_server(self) -> None:
         """After a lost connection, check the model and load the adapters. Raise `BackendError` for another model."""
@@ -98,62 +139,3 @@ class _Connection:
             self._served = replace(self._served, adapters=now.adapters)
             await self.adapters.serve(self._served)
             self._known.set()
-
-    def _read(self, completion: Completion, request: GenerateRequest) -> GenerateOutput:
-        """Return the output of a completion. Raises `BackendError` if it is no valid reply."""
-        choice, usage = completion.choices[0], _usage(completion)
-        if choice.finish_reason == "content_filter":
-            raise BackendError("The server's content filter stopped the reply.", "Change the prompt, or the model.")
-        cut = choice.finish_reason == "length"
-        if cut:
-            self._require_room(usage, request.sampling.max_tokens)
-        text = choice.message.content or choice.message.refusal or ""
-        if request.choices:
-            text = self._chosen(text, request.choices)
-        return GenerateOutput(text, _finish(choice, request), usage, _logprob(choice))
-
-    def _require_room(self, usage: Usage, limit: int) -> None:
-        """Raise `ContextOverflowError` if a reply ends because the context is full: llama.cpp's server returns it."""
-        full = self._context is not None and usage.prompt_tokens + usage.generated_tokens >= self._context - 1
-        if full and usage.generated_tokens < limit and self._context:
-            raise ContextOverflowError(usage.prompt_tokens, limit, self._context)
-
-    def _chosen(self, text: str, choices: tuple[str, ...]) -> str:
-        chosen = read_choice(text, choices)
-        if chosen is None:
-            raise BackendError(
-                f"The server did not restrict the reply to the choices: it replied {text[:80]!r}.",
-                "Use a server with structured output, or let the agents vote in their own words.",
-            )
-        return chosen
-
-
-def _finish(choice: Choice, request: GenerateRequest) -> FinishReason:
-    """Return why the reply ended.
-
-    Servers do not distinguish a stop text from the end of the turn, so with stop texts the reason is `stop_text`.
-    """
-    if request.choices:
-        return "stop"
-    if choice.finish_reason == "length":
-        return "length"
-    return "stop_text" if request.sampling.stop else "stop"
-
-
-def _usage(completion: Completion) -> Usage:
-    """Return the server's count of tokens; 0 if it does not count."""
-    counts = completion.usage
-    if counts is None:
-        return Usage()
-    details = counts.prompt_tokens_details
-    cached = (details.cached_tokens if details else None) or 0
-    return Usage(counts.prompt_tokens, counts.completion_tokens, min(cached, counts.prompt_tokens))
-
-
-def _logprob(choice: Choice) -> float | None:
-    """Return the sum over all tokens, or None if the server left one out."""
-    if choice.logprobs is None or not choice.logprobs.content:
-        return None
-    values = [token.logprob for token in choice.logprobs.content]
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return min(0.0, math.fsum(known)) if len(known) == len(values) else None

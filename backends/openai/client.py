@@ -13,8 +13,9 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from backends.openai.config import OpenAI
-from backends.openai.failures import NoAnswerError, failure
+from backends.openai.failures import NoAnswerError, WebPageError, failure, hidden_failure, is_page, read_problem
 from backends.openai.keys import find_key, is_local
+from backends.openai.streams import is_stream, join
 from society.core.errors import MissingExtraError, TransientError
 
 CONNECT_SECONDS = 10.0
@@ -108,6 +109,15 @@ class Client:
 
     @staticmethod
     def _read(data: bytes, kind: type[Answered], where: str) -> Answered:
+        if is_page(data):
+            raise WebPageError(
+                f"{where} returned a web page instead of a response: {read_problem(data).message}.",
+                "Check `url`: it usually ends in /v1. A login page or a proxy may stand in between.",
+            )
+        if is_stream(data):
+            data = join(data)
+        if (failed := hidden_failure(data, where)) is not None:
+            raise failed
         try:
             return kind.model_validate_json(data)
         except ValidationError as error:

@@ -39,6 +39,7 @@ class OpenAI(BackendConfig):
     """Any OpenAI-compatible server: vLLM, llama.cpp's own, SGLang, Ollama, hosted ones."""
 
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
+    thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
     abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "choices"})
 
     kind: Literal["openai"] = "openai"
@@ -53,7 +54,8 @@ class OpenAI(BackendConfig):
     https://api.openai.com, otherwise none. Another machine receives the key only over https, and only if NAME_BASE_URL
     (for NAME_API_KEY) names its host and port."""
     context: int | None = Field(default=None, ge=16, json_schema_extra={"tuning": True})
-    """Maximum tokens of a prompt together with its reply; by default the server's limit."""
+    """Maximum tokens of a prompt together with its reply; by default the server's limit. Ollama allocates this context;
+    by default what the scenario needs."""
     logprobs: bool = True
     """Whether to request log-probabilities of replies. A server without them is not asked again."""
     timeout: float = Field(default=600.0, gt=0, json_schema_extra={"tuning": True})

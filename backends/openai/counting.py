@@ -13,14 +13,17 @@ from typing import Any
 from backends.base import Count, Demand
 from backends.openai.client import Client, root_of, settings
 from backends.openai.config import OpenAI
-from backends.openai.dialects import LLAMA_CPP, VLLM
+from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM
 from backends.openai.keys import find_key
-from backends.openai.opening import Served, look
+from backends.openai.opening import look
+from backends.openai.served import Served
 from society.core.errors import BackendError, InputError, SocietyError
 from society.core.types import ChatMessage
 
 COUNTING = (LLAMA_CPP, VLLM)
 """Servers that count tokens."""
+OLLAMA_CONTEXT = 4096
+"""Ollama's context where nothing else is asked for, in tokens."""
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def count_tokens(config: OpenAI, answer: int) -> Iterator[Count | None]:
     except SocietyError:
         yield None  # a scenario can be checked and planned without a server; opening reports the error
         return
-    context = _context(config, served)
+    context = served.context
     if context is None or served.dialect not in COUNTING:
         yield upper_bound
         return
@@ -53,7 +56,9 @@ def fit(config: OpenAI, demand: Demand) -> OpenAI:
         served = asyncio.run(_look(config))
     except SocietyError:
         return config
-    context = _context(config, served)
+    context = served.context
+    if served.dialect is OLLAMA and config.context is None:
+        context = min(_rounded(demand.tokens), served.longest or demand.tokens)
     if context is not None and demand.tokens > context and served.dialect in COUNTING:
         raise InputError(
             f"The longest prompt and its answer may have {demand.tokens} tokens, but the context at {config.url} "
@@ -63,9 +68,9 @@ def fit(config: OpenAI, demand: Demand) -> OpenAI:
     return config.model_copy(update={"context": context})
 
 
-def _context(config: OpenAI, served: Served) -> int | None:
-    """Return the smaller of the contexts that the scenario and the server name, in tokens."""
-    return min(filter(None, (config.context, served.context)), default=None)
+def _rounded(tokens: int) -> int:
+    """Return the context to ask Ollama for: its own default where that is enough, as every other one loads it again."""
+    return max(OLLAMA_CONTEXT, -(-tokens // 1024) * 1024)
 
 
 async def _look(config: OpenAI) -> Served:

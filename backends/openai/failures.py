@@ -1,7 +1,7 @@
 """Errors of responses: transient or permanent, with remedies. The engine retries transient errors.
 
 429, 503 and timeouts               `BusyError`: transient, and fewer requests from now on
-other 5xx, resets, invalid bodies   `TransientError`
+other 5xx, resets, invalid bodies   `TransientError`; a web page is a `WebPageError`
 a prompt too long                   `ContextOverflowError`
 401, 403, 404, quota, all others    `BackendError` with a remedy
 """
@@ -9,6 +9,7 @@ a prompt too long                   `ContextOverflowError`
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from society.core.plain import shorten
 
 SHOWN = 300
 """Maximum characters of a server's message in an error."""
+LARGER = "Give the server a larger context, or lower sampling.max_tokens or the history window."
 _PASSING = frozenset({408, 409, 425})
 _CONTEXT = re.compile(r"context (?:length|size|window)\D{0,24}(\d+)", re.I)
 _PROMPT = (
@@ -41,6 +43,10 @@ class NoAnswerError(BusyError):
     """No response within the scenario's timeout."""
 
 
+class WebPageError(TransientError):
+    """A web page instead of a response: a wrong address, a login page, or the error page of a proxy."""
+
+
 def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, max_tokens: int = 0) -> BackendError:
     """Return the error for a response. `where`: method and URL; `max_tokens`: the longest answer of the request."""
     problem = read_problem(body)
@@ -51,11 +57,33 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, ma
         kind = BusyError if status == 503 else TransientError
         return kind(cause, "Look into the server's log.", after=retry_after(headers))
     if status in (400, 413, 422) and _TOO_LONG.search(f"{problem.code} {problem.type} {problem.message}"):
-        return _overflow(problem, max_tokens) or BackendError(cause, "Shorten the prompts or lower max_tokens.")
+        return _overflow(problem, max_tokens) or BackendError(cause, LARGER)
     return BackendError(cause, _remedy(status, headers, problem))
 
 
+def hidden_failure(body: bytes, where: str) -> BackendError | None:
+    """Return the error in a response with status 200, as gateways such as OpenRouter send it; None if there is none."""
+    if b'"error"' not in body:
+        return None
+    try:
+        data = _json(body)
+    except ValueError:
+        return None
+    choices = data.get("choices") if isinstance(data, dict) else None
+    holders = [data, *(choices if isinstance(choices, list) else [])]
+    found = next((one["error"] for one in holders if isinstance(one, dict) and one.get("error")), None)
+    if found is None:
+        return None
+    code = found.get("code") if isinstance(found, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    return failure(status, {}, json.dumps({"error": found}).encode(), where)
+
+
 def _remedy(status: int, headers: Mapping[str, str], problem: Problem) -> str:
+    if status == 407:
+        return "A proxy asks for a password: set NO_PROXY for this host, or give the proxy's password to HTTPS_PROXY."
+    if status == 402:
+        return "The account has no credit left: its owner must add some."
     if status in (401, 403):
         return "Name the environment variable that holds the key as `key_env`, and check that the key is right."
     if status == 429:
@@ -76,8 +104,7 @@ def _overflow(problem: Problem, max_tokens: int) -> ContextOverflowError | None:
         prompt = next((int(found[1]) for pattern in _PROMPT if (found := pattern.search(problem.message))), None)
     if context is None or prompt is None:
         return None
-    remedy = "Start the server with a larger context, or lower sampling.max_tokens or the history window."
-    return ContextOverflowError(prompt, max_tokens, context, remedy)
+    return ContextOverflowError(prompt, max_tokens, context, LARGER)
 
 
 def read_problem(body: bytes) -> Problem:
@@ -90,7 +117,20 @@ def read_problem(body: bytes) -> Problem:
             return Problem.model_validate({**data, "message": _shortened(str(message))})
     except (ValueError, ValidationError):
         data = body.decode("utf-8", "replace")
+        if is_page(body):
+            return Problem(message=_page_title(data))
     return Problem(message=_shortened(str(data)))
+
+
+def is_page(body: bytes) -> bool:
+    """Return whether a body is a web page."""
+    return body.lstrip()[:1] == b"<"
+
+
+def _page_title(page: str) -> str:
+    title = re.search(r"<title>(.*?)</title>|<h1>(.*?)</h1>", page, re.I | re.S)
+    words = (title[1] or title[2]) if title else re.sub(r"<[^>]*>", " ", page)
+    return f"a web page, {_shortened(words.strip())!r}"
 
 
 def _json(body: bytes) -> Any:

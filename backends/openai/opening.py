@@ -1,19 +1,23 @@
-"""Reads the kind, models, context and adapters of a server before any work."""
+"""Reads the kind, models, context and adapters of a server before any work, and sends a test request."""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from backends.openai import ollama
+from backends.openai.asking import ask_server
 from backends.openai.client import Client, UnreachableError
 from backends.openai.config import OpenAI
-from backends.openai.dialects import LLAMA_CPP, Dialect, LimitName, find_dialect, write_body
-from backends.openai.failures import NoAnswerError
-from backends.openai.wire import Completion, LoraList, ModelEntry, ModelList, Props
+from backends.openai.dialects import LLAMA_CPP, LM_STUDIO, OLLAMA, OTHER, find_dialect
+from backends.openai.failures import NoAnswerError, WebPageError
+from backends.openai.replies import find_end
+from backends.openai.served import Served
+from backends.openai.wire import LoadedModels, LoraList, ModelEntry, ModelList, Props
 from society.core.errors import BackendError, InputError, TransientError
 from society.core.identity import fingerprint
 from society.core.types import ChatMessage, GenerateRequest, Sampling
@@ -26,33 +30,6 @@ _SHOWN = 12
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True)
-class Served:
-    """A model on a server."""
-
-    model: str
-    identity: str
-    """Hash of the properties of the weights."""
-    dialect: Dialect
-    context: int | None = None
-    slots: int | None = None
-    adapters: tuple[tuple[int, str], ...] = ()
-    """Adapters of llama.cpp's server: number and path."""
-    logprobs: bool = True
-    limit_name: LimitName = "max_tokens"
-    build: str | None = None
-    """Version of the program that runs the weights."""
-
-    @property
-    def hash(self) -> str:
-        """Hash of everything known to determine the replies.
-
-        The weights, the program, the dialect of requests, and whether replies have log-probabilities, on which
-        confidences may be based.
-        """
-        return fingerprint([self.identity, self.build, self.dialect.name, self.logprobs])
-
-
 async def find_server(client: Client, config: OpenAI) -> Served:
     """Return the scenario's model after a test request.
 
@@ -63,6 +40,8 @@ async def find_server(client: Client, config: OpenAI) -> Served:
     except UnreachableError as error:
         remedy = "Start the server, or correct `url`. For llama.cpp: llama-server -m MODEL.gguf --port 8080"
         raise InputError(error.cause, remedy) from None
+    except WebPageError as error:
+        raise InputError(error.cause, error.remedy) from None
     except TransientError:
         raise
     except BackendError as error:
@@ -74,26 +53,71 @@ async def look(client: Client, config: OpenAI) -> Served:
     entry = _choose(config, await _list_models(client, config))
     weights_of = (entry.root or "").replace("\\", "/").rpartition("/")[2]  # the folder may differ between machines
     identity = fingerprint([entry.id, weights_of])
-    served = Served(entry.id, identity, find_dialect(entry.owned_by), entry.max_model_len)
-    if served.dialect is not LLAMA_CPP:
-        return served
-    props = await _retry(partial(client.get, f"{client.root}/props", Props))
-    loras = await _retry(partial(client.get, f"{client.root}/lora-adapters", LoraList))
+    dialect = find_dialect(entry.owned_by, config.url)
+    served = Served(entry.id, identity, dialect, _smaller(config.context, entry.max_model_len), folder=entry.root)
+    if dialect is LLAMA_CPP:
+        return await _look_at_llama_cpp(client, config, entry, served)
+    if dialect is LM_STUDIO:
+        return await _look_at_lm_studio(client, config, entry, served)
+    if dialect is OTHER:
+        return await _look_at_ollama(client, config, entry) or served
+    return served
+
+
+async def _look_at_llama_cpp(client: Client, config: OpenAI, entry: ModelEntry, served: Served) -> Served:
+    props = await retry(partial(client.get, f"{client.root}/props", Props))
+    loras = await retry(partial(client.get, f"{client.root}/lora-adapters", LoraList))
     file = entry.id.replace("\\", "/").rpartition("/")[2]  # the default name is a path
     weights = {name: (entry.meta or {}).get(name) for name in _WEIGHTS}
     return replace(
         served,
         identity=fingerprint([file, weights, props.chat_template]),
-        context=props.default_generation_settings.n_ctx,
+        context=_smaller(config.context, props.default_generation_settings.n_ctx),
         slots=props.total_slots,
         adapters=tuple((lora.id, lora.path) for lora in loras.root),
     )
 
 
+async def _look_at_lm_studio(client: Client, config: OpenAI, entry: ModelEntry, served: Served) -> Served:
+    """Add the context and the quantisation of a loaded model, where LM Studio's own API names them."""
+    try:
+        models = await client.get(f"{client.root}/api/v0/models", LoadedModels)
+    except UnreachableError:
+        raise
+    except BackendError:
+        return served
+    loaded = next((model for model in models.data if model.id == entry.id), None)
+    if loaded is None:
+        return served
+    context = _smaller(config.context, loaded.loaded_context_length)
+    return replace(served, identity=fingerprint([entry.id, loaded.arch, loaded.quantization]), context=context)
+
+
+async def _look_at_ollama(client: Client, config: OpenAI, entry: ModelEntry) -> Served | None:
+    """Return the model on Ollama; None if the server is not Ollama. Its models have owners of any name."""
+    try:
+        version = await client.get(f"{client.root}/api/version", ollama.Version)
+        model = (await client.get(f"{client.root}/api/tags", ollama.Models)).find(entry.id)
+        details = await client.post(f"{client.root}/api/show", {"model": entry.id}, ollama.Details)
+    except UnreachableError:
+        raise
+    except BackendError:
+        return None
+    if model is None:
+        return None
+    identity = fingerprint(["ollama", model.digest])
+    return Served(entry.id, identity, OLLAMA, config.context, build=version.version, longest=details.context)
+
+
+def _smaller(*contexts: int | None) -> int | None:
+    """Return the smallest of the known contexts, in tokens."""
+    return min(filter(None, contexts), default=None)
+
+
 async def _list_models(client: Client, config: OpenAI) -> list[ModelEntry]:
     """Return the server's list of models. A server without a list is assumed to have the scenario's model."""
     try:
-        return (await _retry(partial(client.get, f"{client.url}/models", ModelList))).data
+        return (await retry(partial(client.get, f"{client.url}/models", ModelList))).data
     except TransientError:
         raise
     except BackendError as error:
@@ -104,8 +128,9 @@ async def _list_models(client: Client, config: OpenAI) -> list[ModelEntry]:
 
 def _choose(config: OpenAI, entries: list[ModelEntry]) -> ModelEntry:
     by_name = {entry.id: entry for entry in entries}
-    if config.model in by_name:
-        return by_name[config.model]
+    for name in (config.model, f"{config.model}:latest"):  # Ollama's default tag may be left out
+        if name in by_name:
+            return by_name[name]
     if config.model is None and len(by_name) == 1:
         return entries[0]
     near = difflib.get_close_matches(config.model or "", by_name, n=_SHOWN, cutoff=0.5)
@@ -122,15 +147,18 @@ async def probe(client: Client, config: OpenAI, served: Served) -> Served:
     served = replace(served, logprobs=config.logprobs)
     request = GenerateRequest((ChatMessage("user", "Hello."),), Sampling(max_tokens=16), seed=1)
     while True:
-        body = write_body(served.dialect, served.model, request, served.limit_name, served.logprobs)
         try:
-            completion = await _retry(partial(client.post, f"{client.url}/chat/completions", body, Completion))
+            completion = await retry(partial(ask_server, client, served, request, {}))
         except BackendError as error:
             served = _without(served, error)
             continue
+        choice = completion.choices[0]
+        try:
+            find_end(choice, f"The server at {client.url}")
+        except TransientError as error:
+            raise InputError(error.cause, error.remedy) from None
         build = completion.system_fingerprint if served.dialect.one_build else None
-        has_logprobs = served.logprobs and completion.choices[0].logprobs is not None
-        return replace(served, build=build, logprobs=has_logprobs)
+        return replace(served, build=served.build or build, logprobs=served.logprobs and choice.logprobs is not None)
 
 
 def _without(served: Served, error: BackendError) -> Served:
@@ -138,17 +166,21 @@ def _without(served: Served, error: BackendError) -> Served:
     cause = error.cause.lower()
     if "max_completion_tokens" in cause and served.limit_name == "max_tokens":
         return replace(served, limit_name="max_completion_tokens")
-    if "logprob" in cause and served.logprobs:
+    if ("logprob" in cause or "requested parameters" in cause) and served.logprobs:
         return replace(served, logprobs=False)
+    if "stream" in cause and not served.streams:
+        return replace(served, streams=True)
+    if ("seed" in cause or "requested parameters" in cause) and served.seed_name:
+        return replace(served, seed_name="random_seed" if "extra" in cause and served.seed_name == "seed" else "")
     raise error
 
 
-async def _retry(ask: Callable[[], Awaitable[Found]]) -> Found:
+async def retry(ask: Callable[[], Awaitable[Found]]) -> Found:
     """Return the result of `ask`, retried after transient errors."""
     for wait in WAITS:
         try:
             return await ask()
-        except (UnreachableError, NoAnswerError):
+        except (UnreachableError, NoAnswerError, WebPageError):
             raise
         except TransientError as error:
             if "logprob" in error.cause.lower():  # some servers refuse them with status 500: permanent

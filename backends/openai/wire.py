@@ -15,16 +15,51 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Message(Answer):
-    """The reply. `content` is null if the server sends something else, such as a refusal."""
+class Part(Answer):
+    """One part of a reply's content, where a server sends a list. Thoughts may be nested parts (Mistral)."""
 
-    content: str | None = None
+    type: str = "text"
+    text: str | None = None
+    thinking: str | list[Part] | None = None
+
+
+class Message(Answer):
+    """The reply. `content` is null if the server sends something else: a refusal, a thought, calls of tools.
+
+    Thoughts are named `reasoning_content` (llama.cpp, SGLang, DeepSeek) or `reasoning` (vLLM, Ollama, OpenRouter).
+    """
+
+    content: str | list[Part] | None = None
     refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """The content without its thoughts."""
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content if part.type == "text")
+        return self.content or ""
+
+    @property
+    def thought(self) -> str:
+        """The thought, under any of its names."""
+        if named := self.reasoning_content or self.reasoning:
+            return named
+        return _thoughts(self.content) if isinstance(self.content, list) else ""
+
+
+def _thoughts(parts: list[Part]) -> str:
+    """Return the text of thinking parts."""
+    found = (part.thinking for part in parts if part.thinking)
+    return "".join(one if isinstance(one, str) else "".join(part.text or "" for part in one) for one in found)
 
 
 class TokenLogprob(Answer):
     """One generated token."""
 
+    token: str = ""
     logprob: float | None = None
 
 
@@ -35,11 +70,17 @@ class Logprobs(Answer):
 
 
 class Choice(Answer):
-    """One of the replies; requests ask for one."""
+    """One of the replies; requests ask for one.
+
+    vLLM names the stop text that ended the reply as `stop_reason`, SGLang as `matched_stop`; both may be a token id.
+    """
 
     message: Message
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
+    stop_reason: str | int | None = None
+    matched_stop: str | int | list[int] | None = None
+    token_ids: list[Tokens] | None = None
 
 
 class PromptDetails(Answer):
@@ -48,12 +89,36 @@ class PromptDetails(Answer):
     cached_tokens: Tokens | None = None
 
 
-class Usage(Answer):
-    """The server's count of tokens."""
+class ReplyDetails(Answer):
+    """Details of the generated tokens."""
 
-    prompt_tokens: Tokens
-    completion_tokens: Tokens = 0
+    reasoning_tokens: Tokens | None = None
+
+
+class Usage(Answer):
+    """The server's count of tokens. Null or missing counts are no counts."""
+
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+    total_tokens: Tokens | None = None
     prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: ReplyDetails | None = None
+
+    @property
+    def generated(self) -> int:
+        """All generated tokens. Some hosted servers count thoughts in the total alone."""
+        beyond = (self.total_tokens or 0) - self.prompt_tokens if self.prompt_tokens else 0
+        return max(self.completion_tokens or 0, beyond)
+
+    @property
+    def cached(self) -> int:
+        """The prompt tokens that were not computed again."""
+        return (self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None) or 0
+
+    @property
+    def reasoning(self) -> int | None:
+        """The tokens of the thought; None if the server does not count them."""
+        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
 
 
 class Completion(Answer):
@@ -81,6 +146,21 @@ class ModelList(Answer):
     """The response of /models."""
 
     data: list[ModelEntry]
+
+
+class LoadedModel(Answer):
+    """A model of LM Studio's own list."""
+
+    id: str
+    arch: str | None = None
+    quantization: str | None = None
+    loaded_context_length: int | None = None
+
+
+class LoadedModels(Answer):
+    """The response of LM Studio's /api/v0/models."""
+
+    data: list[LoadedModel]
 
 
 class Generation(Answer):

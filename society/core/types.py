@@ -105,6 +105,8 @@ class Usage:
     `seconds` is a turn's share of the time in which its backend was busy: while n replies are generated together, each
     is charged one n-th of the elapsed time. So the sum over turns is the busy time of the backend. The engine measures
     it; backends need not.
+
+    `estimated` says that the server did not count tokens, and that some of these counts are estimates.
     """
 
     prompt_tokens: int = 0
@@ -112,6 +114,7 @@ class Usage:
     cached_tokens: int = 0
     seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
     thought_tokens: int = 0
+    estimated: bool = False
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -120,6 +123,7 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.seconds + other.seconds,
             self.thought_tokens + other.thought_tokens,
+            self.estimated or other.estimated,
         )
 
 

@@ -49,6 +49,10 @@ class RemoteBackend(Backend):
         if not self.pool.users:
             await self.pool.close()
 
+    async def check(self, requests: Sequence[GenerateRequest]) -> None:
+        """Let a replica check these requests; see `Backend.check`."""
+        await self.pool.ask("check", requests)
+
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request on the least busy replica."""
         output: GenerateOutput = await self.pool.ask("generate", request)

@@ -91,6 +91,10 @@ class Replica:
             return Missing(request.adapter)
         return await catch_errors(self.backend.generate, request)
 
+    async def check(self, requests: Sequence[GenerateRequest]) -> Any:
+        """Return None, or the error of an option that the model refuses."""
+        return await catch_errors(self.backend.check, requests)
+
     async def logprob(
         self, messages: Sequence[ChatMessage], reply: str, adapter: str | None, tokens: Sequence[int] | None
     ) -> Any:

@@ -60,6 +60,11 @@ def _debates(run: RunScore) -> str:
     return f"{run.debates:,}" if run.finished else f"{run.debates:,} of {run.expected:,}"
 
 
+def _tokens(run: RunScore, count: int) -> str:
+    """Return a number of tokens; a server that counts none leaves an estimate."""
+    return f"about {count:,}" if run.usage.estimated else f"{count:,}"
+
+
 _COLUMNS: Sequence[Column] = (
     ("run", lambda run: run.name),
     ("accuracy", lambda run: _percent(run.accuracy.share)),
@@ -72,8 +77,8 @@ _COLUMNS: Sequence[Column] = (
     ("cut off", lambda run: f"{run.cut_off:,}"),
     ("decided by one vote", lambda run: f"{run.lone:,}"),
     ("of these right", lambda run: f"{run.lone_right:,}"),
-    ("generated tokens", lambda run: f"{run.usage.generated_tokens:,}"),
-    ("prompt tokens", lambda run: f"{run.usage.prompt_tokens:,}"),
+    ("generated tokens", lambda run: _tokens(run, run.usage.generated_tokens)),
+    ("prompt tokens", lambda run: _tokens(run, run.usage.prompt_tokens)),
     ("of these cached", lambda run: f"{run.usage.cached_tokens:,}"),
     ("backend seconds", lambda run: f"{run.usage.seconds:,.1f}"),
     ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),

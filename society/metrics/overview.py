@@ -177,6 +177,8 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
     used = s.usage
     cached = f" ({used.cached_tokens:,} of them cached)" if used.cached_tokens else ""
     tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} prompt tokens{cached}"
+    if used.estimated:
+        tokens += "; estimates, as a server counted no tokens"
     call = "this call" if resumed else "the whole run"
     took = "" if seconds is None else f"; {call} took {seconds:.1f} s"
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from society.simulation.agent_names import UNCLEAR
 
 MAX_ERROR = 300
 """Maximum number of characters of an error in the summary."""
+_NUMBER = re.compile(r"[\w.-]*\d[\w.-]*")
+"""A number, or an identifier with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,14 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
 
 
 def _describe_errors(errors: Sequence[str]) -> str:
-    """Return the most frequent error on one line, with its count if there are others."""
-    [(error, times)] = Counter(errors).most_common(1) or [("", 0)]
+    """Return the first of the most frequent errors on one line, with its count if there are others.
+
+    Errors that differ only in numbers, such as lengths and the identifiers of requests, are the same error.
+    """
+    kinds = [_NUMBER.sub("0", error) for error in errors]
+    [(kind, times)] = Counter(kinds).most_common(1) or [("", 0)]
     count = "" if times == len(errors) else f" ({times:,} of {len(errors):,} failed turns)"
-    return shorten(reveal(error), MAX_ERROR) + count
+    return shorten(reveal(errors[kinds.index(kind)]), MAX_ERROR) + count if errors else ""
 
 
 def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:

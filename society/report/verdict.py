@@ -208,6 +208,8 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     detail += (
         f"prompt tokens; the backend was busy for {used.seconds:,.0f} s." if used.seconds >= 1 else "prompt tokens."
     )
+    if used.estimated:
+        detail += " A server counted no tokens, so these numbers are estimates."
     if times > 1:
         detail += f" The debates generate {times:.1f} times as many tokens as their first answers alone."
     return Finding("What did it cost?", f"{each:,.0f} tokens per question", detail)

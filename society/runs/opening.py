@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
 from society.core.errors import BackendError
+from society.core.types import ChatMessage, GenerateRequest
 from society.executors.base import Executor, Needs
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ async def open_backends(
             place = f"as the backend {name!r}"
             with faults_of(config, "open", place):
                 backends[name] = await _enter(stack, executor.backend(name, config), config, place)
-        yield backends, await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+        hashes = await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+        for name, backend in backends.items():
+            with faults_of(needs.backends[name], "check", f"as the backend {name!r}"):
+                await backend.check(find_requests(society, name))
+        yield backends, hashes
 
 
 def check_thinking(society: Society, agent: AgentPlan) -> None:
@@ -74,6 +79,20 @@ async def _enter(
 
     stack.push_async_exit(close)
     return opened
+
+
+def find_requests(society: Society, backend: str) -> list[GenerateRequest]:
+    """Return a request, with a placeholder as its chat, for each combination of options of the backend's agents."""
+    chat = (ChatMessage("user", "Hello."),)
+    found: dict[GenerateRequest, None] = {}
+    for phase in society.phases:
+        for name, plan in phase.agents.items():
+            if plan.backend == backend:
+                moderates = phase.spec.schedule == "moderated" and name == phase.spec.moderator
+                choices = phase.speakers if moderates else plan.role.choices
+                thinking, variables = plan.thinking, plan.template_args
+                found[GenerateRequest(chat, plan.sampling, 1, None, choices, thinking, variables)] = None
+    return list(found)
 
 
 def find_needs(society: Society) -> Needs:

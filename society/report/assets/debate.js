@@ -10,6 +10,7 @@ const KNOWN = new Set([
   "reads",
   "prompt_tokens",
   "generated_tokens",
+  "estimated",
   "confidence",
 ]);
 
@@ -180,7 +181,7 @@ class DebateView {
     if (state === 1) text = "failed";
     const notes = [
       reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source].agent))].join(", ")}` : "",
-      generated ? `${grouped(generated)} tokens` : "",
+      generated ? `${turn.estimated ? "about " : ""}${grouped(generated)} tokens` : "",
       state === 2 ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
       ...more.map(([name, value]) => `${name}: ${value}`),

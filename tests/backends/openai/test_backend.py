@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 from backends.base import Backend, BackendConfig, Demand
 from backends.contract import BackendContract, ask, run
 from backends.llama_cpp import LlamaCpp
-from backends.openai import OpenAI, dialects
+from backends.openai import OpenAI, dialects, opening
 from backends.openai.backend import OpenAIBackend
+from backends.openai.body import write_body
+from backends.openai.choices import json_schema, read_choice
+from backends.openai.client import Client
 from backends.openai.counting import Counter
-from backends.openai.opening import Served
+from backends.openai.served import Served
 from society.core.errors import ContextOverflowError, InputError
 from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest, Sampling
 from society.runs.run import Run
@@ -135,7 +139,7 @@ def test_a_server_without_log_probabilities_is_used_without(folder: Path) -> Non
 
 def test_the_standard_way_of_choosing_works_as_well(port: int) -> None:
     request = GenerateRequest((ChatMessage("user", "Choose."),), Sampling(), 1, choices=('a "b" \\', "Möglichkeit\n2"))
-    by_schema = dialects.json_schema(request.choices) | {"max_tokens": 64}
+    by_schema = json_schema(request.choices) | {"max_tokens": 64}
 
     async def use(backend: Backend) -> list[str | None]:
         assert isinstance(backend, OpenAIBackend)
@@ -144,7 +148,7 @@ def test_the_standard_way_of_choosing_works_as_well(port: int) -> None:
         client, url = backend._connection._client, backend._connection._client.url
         body = {"model": "smol", "messages": [{"role": "user", "content": "Choose."}], **by_schema}
         said = json.loads(await client.send("POST", f"{url}/chat/completions", body))
-        return [own.text, dialects.read_choice(said["choices"][0]["message"]["content"], request.choices)]
+        return [own.text, read_choice(said["choices"][0]["message"]["content"], request.choices)]
 
     assert set(run(config_for(port), use)) <= set(request.choices)
 
@@ -162,7 +166,7 @@ def test_options_mean_the_same_as_in_other_backends(port: int) -> None:
     assert greedy == narrow
     assert greedy not in wild
     assert wild[0] != wild[1]
-    body = dialects.write_body(dialects.LLAMA_CPP, "m", ask(QUESTION), "max_tokens", logprobs=False)
+    body = write_body(dialects.LLAMA_CPP, "m", ask(QUESTION))
     assert (body["top_k"], body["top_p"], body["min_p"], body["repeat_penalty"]) == (0, 1.0, 0.0, 1.0)
 
 
@@ -199,8 +203,13 @@ def test_a_prompt_that_cannot_fit_is_refused_before_any_work(port: int) -> None:
 
 
 def test_the_server_is_asked_only_about_prompts_that_may_not_fit(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, asked = config_for(port, context=10_000), []
-    monkeypatch.setattr("backends.openai.counting._context", lambda config, served: 1000)
+    config, asked = config_for(port), []
+    look = opening.look
+
+    async def find(client: Client, config: OpenAI) -> Served:
+        return replace(await look(client, config), context=1000)
+
+    monkeypatch.setattr("backends.openai.counting.look", find)
     monkeypatch.setattr(Counter, "count", lambda self, messages: asked.append(messages) or 7)
     with config.token_counter(100) as count:
         assert count is not None
@@ -252,7 +261,6 @@ def say(config: OpenAI, *loads: Adapter, asked: tuple[str | None, ...]) -> list[
 
 def identified(config: OpenAI, adapter: Adapter) -> Adapter:
     from backends.openai.adapters import ServerAdapters
-    from backends.openai.client import Client
 
     return ServerAdapters(Client(config), Served("", "", dialects.LLAMA_CPP)).identify(Path(adapter.path))
 

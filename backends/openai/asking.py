@@ -1,0 +1,48 @@
+"""Sends one request in the words of the server that was found, and returns its response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backends.openai import ollama
+from backends.openai.body import write_body
+from backends.openai.client import Client
+from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM, Fields
+from backends.openai.served import Served
+from backends.openai.wire import Answer, Completion
+from society.core.types import GenerateRequest
+
+
+class _Prompt(Answer):
+    """A prompt as llama.cpp's server (text) or vLLM (tokens) renders it."""
+
+    prompt: str | None = None
+    tokens: list[int] | None = None
+
+
+async def ask_server(client: Client, served: Served, request: GenerateRequest, more: Fields) -> Completion:
+    """Return the server's response to a request with these settled fields. Raises `BackendError`."""
+    if served.dialect is OLLAMA:
+        body = ollama.write_chat(served.model, request, served.context, served.logprobs, more)
+        return (await client.post(f"{client.root}/api/chat", body, ollama.Reply)).completion()
+    body = write_body(
+        served.dialect,
+        served.model,
+        request,
+        limit=served.limit_name,
+        seed=served.seed_name,
+        logprobs=served.logprobs,
+        streams=served.streams,
+        more=more,
+    )
+    return await client.post(f"{client.url}/chat/completions", body, Completion)
+
+
+async def render_prompt(client: Client, served: Served, messages: list[dict[str, Any]], more: Fields) -> object:
+    """Return the prompt with these fields, as text or tokens; None if the server renders no prompts."""
+    if served.dialect is LLAMA_CPP:
+        return (await client.post(f"{client.root}/apply-template", {"messages": messages, **more}, _Prompt)).prompt
+    if served.dialect is VLLM:
+        body = {"model": served.model, "messages": messages, **more}
+        return (await client.post(f"{client.root}/tokenize", body, _Prompt)).tokens
+    return None

@@ -1,0 +1,37 @@
+"""One short request with the options of a turn, so that a refused option is an error before the first turn."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from backends.base import changed_options
+from backends.openai.wire import Completion
+from society.core.errors import BackendError
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Thinking
+
+MAX_TOKENS = 16
+"""Maximum tokens of the reply."""
+
+
+async def try_request(
+    ask: Callable[[GenerateRequest], Awaitable[Completion]],
+    read: Callable[[Completion, GenerateRequest], GenerateOutput],
+    request: GenerateRequest,
+    server: str,
+) -> None:
+    """Send the options of a request with a short question; choices are settled before. Raises `BackendError`.
+
+    A server that takes its reasoning parser for models that do not think returns whole replies as thoughts.
+    """
+    plain = set(changed_options(request.sampling)) <= {"max_tokens"}
+    if plain and request.thinking == Thinking() and not request.template_args:
+        return  # the test request of the opening was the same
+    short = replace(request.sampling, max_tokens=min(MAX_TOKENS, request.sampling.max_tokens), stop=())
+    asked = replace(request, messages=(ChatMessage("user", "Hello."),), sampling=short, choices=(), seed=1)
+    said = read(await ask(asked), asked)
+    if said.finish_reason == "stop" and said.thought and not said.text:
+        raise BackendError(
+            f"{server} returned a whole reply as a thought, without a text.",
+            "Start it without its reasoning parser, or set thinking.enabled.",
+        )
