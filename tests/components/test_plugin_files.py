@@ -208,6 +208,17 @@ class Broken({base[2]}):
         assert "Correct the plugin file. What is done is stored: run again with --resume." in shown
 
 
+@pytest.mark.parametrize("method", ["same", "correct"])
+def test_a_task_that_raises_in_a_debate_is_one_error(
+    method: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising = f"    def {method}(self, a, b):\n        raise ValueError('boom')\n"
+    plugin, scenario = example("task")
+    assert main(["run", *write(folder, f"{plugin.rstrip()}\n\n{raising}", scenario), "--out", "run"]) == 1
+    shown = " ".join(capsys.readouterr().err.split())
+    assert re.search(rf"The task '\w+' raised ValueError: boom \(plugins.py, line \d+\) in `{method}` on the", shown)
+
+
 def test_a_plugin_of_another_type_is_one_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = example("decision")[0].replace("return Decision(middle, backers / len(ballot.votes))", "return middle")
     assert main(["run", *write(folder, plugin, example("decision")[1]), "--out", "run"]) == 1

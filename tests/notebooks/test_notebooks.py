@@ -63,6 +63,11 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     assert all(not cell.outputs and cell.execution_count is None for cell in cells)
 
 
+def test_every_notebook_is_executed_by_a_test() -> None:
+    executed = re.findall(r'execute\("([^"]+)"', Path(__file__).read_text("utf-8"))
+    assert sorted(executed) == [path.name for path in NOTEBOOKS]
+
+
 @pytest.mark.model
 @pytest.mark.llama
 @pytest.mark.slow

@@ -194,8 +194,10 @@ def test_a_resumable_store_is_migrated_when_its_run_goes_on(
             fresh.extend([turn] * (not replayed))
 
     with Store(folder / "store.sqlite") as store:
+        committed = list(store.turns())
         store.set_meta({"name": "value"})
         assert store.meta()["store_version"] == VERSION
+        assert list(store.turns()) == committed  # in the same order
     check_contents(Run(folder))
     run(scenario(TEXT), folder, resume=True, watcher=Counter())
     assert [turn.id.agent for turn in fresh] == ["solver-2"]  # the one that had failed
