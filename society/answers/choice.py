@@ -19,6 +19,7 @@ from enum import IntEnum
 from typing import TypeVar
 
 from society.answers.cues import CHOOSES, CONCLUDES, CUE
+from society.answers.lazy_pattern import compile_later
 from society.answers.mentions import spelling_pattern
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, stance
@@ -33,7 +34,7 @@ MOST_SIGNS = 300
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Characters of scripts without spaces between words. Beside them, a Latin letter is a word of its own."""
 _WORD = rf"[^\W{CJK}]"
-_AFTERWARDS = re.compile(
+_AFTERWARDS = compile_later(
     r"because|since|as|and|or|but|which|given|due|for|by|is|was|are|were|in|with|from|on|to|if|when|where|that|not|here|"
     r"based|after|so|therefore|while|of|among|according|at|this|these|its?|then|too|again|both|would|will|can|meaning|"
     r"having|being|i\.e|e\.g|ist|est|es"
@@ -64,12 +65,12 @@ _DECORATED = (
     rf"[\s\"'(\[{{<{BOX}]{{0,6}}"
     rf"(?:(?:the\s+)?(?:option|choice|letter|answer|alternative)\s{{0,3}}[\"'(\[{{]{{0,3}})?{_LETTER}"
 )
-_AT = re.compile(_DECORATED, re.IGNORECASE)
-_CUE = re.compile(CUE, re.IGNORECASE)
-_CHOOSES = re.compile(CHOOSES, re.IGNORECASE)
-_CONCLUDES = re.compile(CONCLUDES, re.IGNORECASE)
-_ENDS = re.compile(rf"[\s)\]}}\"'.!{END}。]{{0,6}}(?:$|\n|[.!。]\s)")
-_RIGHT = re.compile(
+_AT = compile_later(_DECORATED, re.IGNORECASE)
+_CUE = compile_later(CUE, re.IGNORECASE)
+_CHOOSES = compile_later(CHOOSES, re.IGNORECASE)
+_CONCLUDES = compile_later(CONCLUDES, re.IGNORECASE)
+_ENDS = compile_later(rf"[\s)\]}}\"'.!{END}。]{{0,6}}(?:$|\n|[.!。]\s)")
+_RIGHT = compile_later(
     rf"(?:(?P<marked>[(\[]|\b(?:option|choice|answer|"
     rf"letter)\s{{1,3}}[(\[]?))?{_LETTER}[)\]]?(?P<text>[.):,]?\s[^.\n;!?]{{1,60}}?)?"
     r"\s{1,3}(?:is|would\s+be|must\s+be|should\s+be|seems(?:\s+to\s+be)?|looks|appears(?:\s+to\s+be)?|has\s+to\s+be)\s+"
@@ -78,32 +79,32 @@ _RIGHT = re.compile(
     r"(?:correct|right|best|better|preferable|answer|true|accurate|appropriate|choice|favou?rite|winner)\b",
     re.IGNORECASE,
 )
-_BOXED = re.compile(rf"{BOX}(?P<inside>[^{BOX}{END}\n]{{0,400}})(?:{END}|$)", re.MULTILINE)
-_INSIDE = re.compile(
+_BOXED = compile_later(rf"{BOX}(?P<inside>[^{BOX}{END}\n]{{0,400}})(?:{END}|$)", re.MULTILINE)
+_INSIDE = compile_later(
     rf"\W{{0,6}}(?:(?:the|final|correct|answer|option|choice|letter|is)\b\W{{0,4}}){{0,4}}{_LETTER}(?:\W*$|"
     rf"\s*[.):]\s*\S.*$|\s+-\s.*$)",
     re.IGNORECASE | re.DOTALL,
 )
-_ALONE = re.compile(
+_ALONE = compile_later(
     rf"^[ \t\"'(\[{{<>#•|\-\u2013]{{0,16}}(?:(?:so|thus|therefore|hence|final|my|the|option|choice|letter|"
     rf"answer)\b[\s:,]{{1,3}}){{0,3}}"
     rf"[\"'(\[{{]{{0,3}}{_LETTER}[\"' \t\r)\]}}>.:!,|。]{{0,12}}$",
     re.MULTILINE | re.IGNORECASE,
 )
-_HEADED = re.compile(
+_HEADED = compile_later(
     rf"^[ \t\"'>#•\-]{{0,16}}(?:(?:option|choice)\s)?(?:[(\[]{_LETTER}[)\]]:?|"
     rf"{_LETTER.replace('letter', 'bare')}"
     r"(?:\s?[.):\]]|\s[-\u2013\u2014]|(?<=[B-H]),|,(?=\s(?:because|since|as)\b)))(?=\s|$)",
     re.MULTILINE,
 )
-_MENTIONED = re.compile(
+_MENTIONED = compile_later(
     rf"(?<!{_WORD})[(\[]\s?{_LETTER}\s?[)\]]|\b(?:[Oo]ption|[Cc]hoice|[Aa]lternative|OPTION|"
     rf"CHOICE)s?\s[(\[\"']?{_LETTER.replace('letter', 'bare')}"
     rf"|(?:选项|選項|选|選)\s?{_LETTER.replace('letter', 'other')}"
 )
-_LISTED = re.compile(rf"(?<!{_WORD})[(\[]?(?P<letter>[A-J])[.):\]](?=\s)")
-_BEFORE_OR = re.compile(r"[A-J][)\]\"']?(?:,?\s(?:or|and)\s|,\s|/)(?:option\s|choice\s)?$")
-_ANOTHER = re.compile(
+_LISTED = compile_later(rf"(?<!{_WORD})[(\[]?(?P<letter>[A-J])[.):\]](?=\s)")
+_BEFORE_OR = compile_later(r"[A-J][)\]\"']?(?:,?\s(?:or|and)\s|,\s|/)(?:option\s|choice\s)?$")
+_ANOTHER = compile_later(
     r"[\s)\]}\"']{0,4}(?:,|/|&|\bor\b|\band\b|,\s?or\b|,\s?and\b)\s{0,3}(?:maybe\s|perhaps\s|possibly\s|also\s|"
     r"option\s|choice\s)?"
     r"[(\[\"']{0,2}(?P<other>[A-Ja-j])(?!\w|['\u2019])(?P<after>\s+[a-z]+)?",
@@ -179,7 +180,7 @@ def _called_right(text: str) -> Iterator[Sign]:
         place = match.end("letter")  # in "B. Between C and D, D is right" the last letter is called right
 
 
-_NAMES_CHOICE = re.compile(r"\W*(?:answer|option|choice|letter|ans)|.*[:=]\s*$", re.IGNORECASE | re.DOTALL)
+_NAMES_CHOICE = compile_later(r"\W*(?:answer|option|choice|letter|ans)|.*[:=]\s*$", re.IGNORECASE | re.DOTALL)
 
 
 def _is_cut_off(text: str, cue: re.Match[str], found: re.Match[str]) -> bool:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 
+from society.answers.lazy_pattern import compile_later
+
 BEFORE, AFTER = 240, 120
 """Maximum number of characters around a mention that are parsed."""
 
@@ -74,17 +76,17 @@ _BY_AGENT = (
     rf"\b(?:according\s+to|in\s+the\s+(?:view|opinion|words|eyes)\s+of)\s+{AGENT}|"
     rf"(?:^|\n)\W{{0,6}}{AGENT}\W{{0,4}}:"
 )
-_QUOTED_BY_AGENT = re.compile(_BY_AGENT, re.IGNORECASE)
-_QUOTED = re.compile(
+_QUOTED_BY_AGENT = compile_later(_BY_AGENT, re.IGNORECASE)
+_QUOTED = compile_later(
     rf"{_BY_AGENT}|{_VAGUE}\s+(?:\w+\s+)?{_SAYS}\b|{_NAME}\s+{_SAYS_STRICTLY}\b|\baccording\s+to\s+{_NAME}",
     re.IGNORECASE,
 )
 """Matches a reference to another person or agent with a verb of saying or an answer."""
-_ENDORSED = re.compile(
+_ENDORSED = compile_later(
     r"\bI\s+(?:\w+\s+){0,3}?(?:agree|concur)\b|\b(?:rightly|correctly)\s|\bas\s+(?:does|did|do)\b", re.IGNORECASE
 )
-_REFUSED = re.compile(r"\b(?:not|n't|cannot|never|dis)\s{0,2}(?:\w+\s+)?(?:agree|concur)|\bdisagree", re.IGNORECASE)
-_TURN = re.compile(
+_REFUSED = compile_later(r"\b(?:not|n't|cannot|never|dis)\s{0,2}(?:\w+\s+)?(?:agree|concur)|\bdisagree", re.IGNORECASE)
+_TURN = compile_later(
     r"[,;]?\s+(?:but|however|whereas|while|yet|though|although|instead(?!\s+of)|nevertheless|still|actually|then)\b,?"
     r"|(?<![\w'])(?:I|we|my|our)(?:['\u2019](?:m|d|ve|ll|re))?(?=\s)"
     r"|\b(?:is|are|was|were|am|be|been|seems?|looks?)\s+(?:\w+\s+){0,2}?(?:wrong|incorrect|mistaken|false|"
@@ -93,12 +95,12 @@ _TURN = re.compile(
     re.IGNORECASE,
 )
 """Matches words after which a sentence states the reply's own view."""
-_CONCEDES = re.compile(
+_CONCEDES = compile_later(
     r"[\s\W]*(?:while|although|though|even\s+(?:though|if)|whereas|despite|unlike|contrary\s+to|in\s+contrast\s+to)\b",
     re.IGNORECASE,
 )
-_FIRST_PERSON = re.compile(r"\b(?:I|we)\b")
-_QUOTED_AFTER = re.compile(
+_FIRST_PERSON = compile_later(r"\b(?:I|we)\b")
+_QUOTED_AFTER = compile_later(
     rf"[\s\"',)\]*_\u2013\u2014-]{{0,6}}(?:(?:{_SAYS_STRICTLY}|according\s+to|(?:is|was)\s+what|"
     rf"as\s+claimed\s+by)\s+(?:{AGENT}|{_VAGUE}|{_NAME})|"
     rf"(?:{AGENT}|{_NAME})\s+{_SAYS_STRICTLY}\b)",
@@ -113,14 +115,14 @@ _BETWEEN = (
     rf"result|as|would|should|called|named|my|your|located|for|just|simply|\w+\s(?:or|nor|and))\b{_GAP}){{0,7}}"
 )
 """Words between a negation and the negated answer."""
-_DENIED = re.compile(
+_DENIED = compile_later(
     r"(?:\b(?:not|never|neither|nor|cannot|rather\s+than|instead\s+of|unlike|except(?:\s+for)?|excluding|other\s+than|"
     r"(?<!\bthe\s)(?:reject(?:s|ed|ing)?|eliminat(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
     r"dismiss(?:es|ed|ing)?)|against|mistakenly|wrongly|incorrectly|erroneously|avoid)\b|n't\b)"
     rf"{_GAP}{_BETWEEN}$",
     re.IGNORECASE,
 )
-_DENIED_AFTER = re.compile(
+_DENIED_AFTER = compile_later(
     r"[\s)\]}.\"'*$]{0,4}(?:,?\s*(?:which|that)\s+(?:is|are|was|were|can|could)(?:not|\s+not|n't)\s+(?:be\s+)?(?:the\s+)?"
     r"(?:right|correct|true|answer|solution|possible|valid)\b|"
     r",?\s*(?:which|that)\s+(?:is|are|was|were|seems?|looks?)\s+(?!not\b)(?:\w+\s+)?(?:wrong|incorrect|false|impossible|"
@@ -130,7 +132,7 @@ _DENIED_AFTER = re.compile(
     r"(?:is|was|does|do|did|would|could|can|will|has)(?:\s+not\b|n't\b|not\b))",
     re.IGNORECASE,
 )
-_SUPPOSED = re.compile(
+_SUPPOSED = compile_later(
     rf"\b(?:if|whether|suppos(?:e|ing)|assum(?:e|es|ing)|unless|imagine|should|could|might)\b{_GAP}(?:(?:that|"
     rf"the|it|we|i|you|one|"
     rf"answer|correct|right|final|options?|choice|letter|is|was|were|to|choose|pick|select|say|had|go|with|"
@@ -141,7 +143,7 @@ _SUPPOSED = re.compile(
 _BELIEVED = (
     r"(?:thought|said|held|chose|believed|answered|guessed|picked|was|had|assumed|considered|claimed|went|got|found)"
 )
-_SUPERSEDED = re.compile(
+_SUPERSEDED = compile_later(
     rf"\b(?:first|initially|originally|previously|earlier|beginning|before|formerly|"
     rf"at\s+once)\b[^.;]{{0,60}}?\b{_BELIEVED}\b|"
     rf"\bI\s+(?:had|have|'d)?\s*{_BELIEVED}\b[^.;]{{0,60}}?\b(?:first|initially|originally|previously|earlier|"
@@ -151,7 +153,7 @@ _SUPERSEDED = re.compile(
     r"solution|instinct)\b",
     re.IGNORECASE,
 )
-_BREAK = re.compile(r"[.!?;](?=[\s\"')\]]|$)|[。\uff01\uff1f\uff1b]|\n")
+_BREAK = compile_later(r"[.!?;](?=[\s\"')\]]|$)|[。\uff01\uff1f\uff1b]|\n")
 
 
 def stance(text: str, start: int, end: int) -> Stance:
@@ -197,12 +199,12 @@ def is_about_somebody(text: str, start: int, end: int) -> bool:
     )
 
 
-_TELLS = re.compile(
+_TELLS = compile_later(
     rf"\b(?:says|said|stat(?:es|ed)|claim(?:s|ed)|think(?:s)?|thought|believ(?:es?|ed)|argu(?:es?|ed)|wr(?:ites?|ote)|suggest(?:s|ed)|"
     rf"insist(?:s|ed)|conclud(?:es?|ed)|according\s+to)\b|{_SAYS}\s*(?:that\b|[:,\"]|it\b|the\s+(?:final\s+)?answer\b)",
     re.IGNORECASE,
 )
-_RIGHT_AFTER_VERB = re.compile(rf"{_SAYS}\W*\Z", re.IGNORECASE)
+_RIGHT_AFTER_VERB = compile_later(rf"{_SAYS}\W*\Z", re.IGNORECASE)
 
 
 def is_denied(text: str, start: int) -> bool:
@@ -225,13 +227,13 @@ def _quotation(context: str, pattern: re.Pattern[str]) -> str | None:
     return last[0]
 
 
-_AGREES = re.compile(
+_AGREES = compile_later(
     r"\bI\s+(?:\w+\s+){0,3}?(?:agree|concur)\b(?:\s+with\s+(?P<whom>[^.,;\n]{1,40}))?|"
     r"\b(?:which|that|this|it|they|he|she|both)\s+(?:is|are|was)\s+(?:\w+\s+)?(?:right|correct)\b",
     re.IGNORECASE,
 )
-_AGREES_NOT = re.compile(r"\b(?:not|n't|cannot|never|partly|partially)\b", re.IGNORECASE)
-_DIGITS = re.compile(r"\d{1,4}")
+_AGREES_NOT = compile_later(r"\b(?:not|n't|cannot|never|partly|partially)\b", re.IGNORECASE)
+_DIGITS = compile_later(r"\d{1,4}")
 
 
 def _is_endorsed(following: str, who: str) -> bool:
@@ -252,7 +254,7 @@ def _sentence_before(text: str, place: int) -> str:
     return window[start:]
 
 
-_CONTRAST = re.compile(
+_CONTRAST = compile_later(
     r"\b(?:but|however|whereas|while|yet|though|although|instead(?!\s+of)|nevertheless|actually|now|then)\b",
     re.IGNORECASE,
 )
@@ -270,7 +272,7 @@ def _ends_in_question(following: str) -> bool:
     return end is not None and end[0] in "?\uff1f"
 
 
-_BLOCK_QUOTE = re.compile(r"^[ \t]{0,3}>[^\n]*\n(?=[ \t]*\n|[ \t]{0,3}>|[^\n]*\S)", re.MULTILINE)
+_BLOCK_QUOTE = compile_later(r"^[ \t]{0,3}>[^\n]*\n(?=[ \t]*\n|[ \t]{0,3}>|[^\n]*\S)", re.MULTILINE)
 
 
 def after_quotes(text: str) -> str:
