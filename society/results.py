@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,7 +53,7 @@ class Run(StoredRun):
         Its numbers are `share`, `low`, `high` and `n`. The debates are those of the last evaluated iteration.
         Undecided ones are wrong.
         """
-        return share_true(((row.item, row.question), [row.correct]) for row in self._last_results)
+        return _share_right(self._last_results)
 
     def summary(self) -> Text:
         """Return what `society run` prints at its end, as text of several lines."""
@@ -89,7 +90,7 @@ class Run(StoredRun):
         try:
             results = self._last_results
             part = describe_unfinished(self, max((row.iteration for row in results), default=0), len(results))
-            return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}accuracy {self.accuracy})"
+            return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}accuracy {_share_right(results)})"
         except SocietyError as error:
             return f"Run({str(self.folder)!r}, not readable: {reveal(error.cause)})"
 
@@ -107,6 +108,10 @@ class Run(StoredRun):
             for label, text in overview.rows()
         )
         return f'<table><caption style="text-align: left">{_html(overview.title)}</caption>{cells}</table>'
+
+
+def _share_right(results: Sequence[ResultRow]) -> Proportion:
+    return share_true(((row.item, row.question), [row.correct]) for row in results)
 
 
 def _html(text: str) -> str:

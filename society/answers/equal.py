@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
@@ -54,6 +55,7 @@ _BEFORE_FULL_STOP = re.compile(r"[\w)\]}\"'%°]")
 _HEADING = re.compile(r"#{1,6}\s+|[:;]\s+")
 
 
+@lru_cache(maxsize=1024)  # grouping compares each answer with all others
 def normalise(text: str) -> str:
     """Return the normal form of `text`: without differences of case, Unicode form, spaces, article and outer markup.
 

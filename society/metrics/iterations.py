@@ -55,11 +55,15 @@ class IterationScore:
     left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def run_iterations(run: Run) -> list[IterationScore]:
-    """Return a score for each iteration of a run with debates, in order."""
+def run_iterations(run: Run, records: Sequence[DebateRecord] | None = None) -> list[IterationScore]:
+    """Return a score for each iteration of a run with debates, in order.
+
+    `records` are the debates of the evaluation, if they are already loaded.
+    """
     society = expand(run.scenario)
+    records = load_records(run) if records is None else records
     training = load_records(run, split="training")
-    return score_iterations(society, load_records(run), training, run.adapters(), run.examples())
+    return score_iterations(society, records, training, run.adapters(), run.examples())
 
 
 def score_iterations(

@@ -116,9 +116,10 @@ def read_overview(run: Run) -> Overview:
     """Return the current numbers of a run. Raises `RunFolderError` for a folder without a run."""
     scenario = run.scenario
     society = expand(scenario)
-    found = by_iteration(load_records(run))
+    records = load_records(run)
+    found = by_iteration(records)
     summaries = {iteration: summarize(society, records) for iteration, records in found.items()}
-    iterations = run_iterations(run) if scenario.train is not None else []
+    iterations = run_iterations(run, records) if scenario.train is not None else []
     unfinished = describe_unfinished(run, max(found, default=0), len(found[max(found)]) if found else 0)
     running = bool(unfinished) and is_running(run.folder)
     return Overview(scenario.name, run.folder, summaries, iterations, len(society.voters) > 1, unfinished, running)

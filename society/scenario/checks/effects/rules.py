@@ -22,10 +22,11 @@ from society.scenario.reading.tree import Steps
 def check_rules(flow: Flow) -> Iterator[Finding]:
     """Yield rules of the scenario without effect."""
     for phase in flow.phases:
-        facts = _phase_facts(phase)
         yield from _check_gates(flow, phase)
-        yield from _check_stops(phase, facts)
-        yield from _check_controllers(phase, facts)
+        if phase.spec.stop or phase.spec.controllers:
+            facts = _phase_facts(phase)
+            yield from _check_stops(phase, facts)
+            yield from _check_controllers(phase, facts)
     yield from _check_decision(flow)
 
 
