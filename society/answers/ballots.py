@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from society.answers.choice import Kind, choice_signs, reads_as_letter
+from society.answers.lazy_pattern import compile_later
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, stance
 
@@ -26,45 +27,45 @@ MAX_TEXT = 10_000
 
 _LETTER = r"(?<![^\W_])(?P<letter>[A-Za-z])(?![^\W_]|['\u2019]\w)"
 _ITEM = rf"[\s\"'(\[{{]{{0,4}}(?:(?:option|candidate|answer|choice|letter)\s{{1,3}})?[\"'(\[]?{_LETTER}[\"')\]}}]?"
-_OVER = re.compile(r"\s*(?:=>|>+|≻|⟩|→|->|\u203a|&gt;|=|≈)\s*")
-_PREFERS = re.compile(r"[>≻⟩→\u203a]|&gt;")
-_ITEM_AT = re.compile(_ITEM, re.IGNORECASE)
-_INTRODUCTION = re.compile(
+_OVER = compile_later(r"\s*(?:=>|>+|≻|⟩|→|->|\u203a|&gt;|=|≈)\s*")
+_PREFERS = compile_later(r"[>≻⟩→\u203a]|&gt;")
+_ITEM_AT = compile_later(_ITEM, re.IGNORECASE)
+_INTRODUCTION = compile_later(
     r"[^\n:=]{0,80}[:=]|\W{0,8}(?:I\s{1,3})?(?:(?:would|will|do)\s{1,3})?(?:vote\s{1,3}for|"
     r"approve(?:\s{1,3}of)?|choose|pick|select|prefer|"
     r"support|like|back)\b",
     re.IGNORECASE,
 )
-_SEPARATORS = re.compile(r"[\s,;/&|()\[\]{}\"'.!:>#+-]+")
+_SEPARATORS = compile_later(r"[\s,;/&|()\[\]{}\"'.!:>#+-]+")
 _JOINS = frozenset(("", "and", "then", "option", "options", "candidate", "candidates", "answer", "answers"))
-_ENTRY = re.compile(
+_ENTRY = compile_later(
     rf"^\s*(?:(?P<place>\d{{1,2}})\s?(?:[.):]|st|nd|rd|th)|#(?P<hash>\d{{1,2}})|(?P<bullet>[-•+])|(?:rank|place|"
     rf"choice)\s?(?P<rank>\d{{1,2}})|"
     r"(?P<word>first|second|third|fourth|fifth|sixth|best|worst|last|next|runner-up|then|finally))\s?"
     rf"(?:place|choice|best|rank|preference)?\s?[:.)\u2014\u2013=-]?{_ITEM}(?P<rest>.*)$",
     re.IGNORECASE,
 )
-_INLINE_ENTRY = re.compile(
+_INLINE_ENTRY = compile_later(
     r"(?<!\w)(?:(?P<place>\d{1,2})\s?(?:[.):]|(?:st|nd|rd|th)\b\s?(?:choice|place|preference|rank)?\s?[:,=]?)|"
     rf"\b(?:first|second|third|fourth|fifth)\b\s?(?:choice|place|preference)?\s?[:,]?){_ITEM}",
     re.IGNORECASE,
 )
-_PLACED = re.compile(rf"{_LETTER}[)\]\"']?\s?(?:[:=]|is|comes)\s?(?P<place>\d{{1,2}})(?:st|nd|rd|th)\b")
-_ORDINAL = re.compile(
+_PLACED = compile_later(rf"{_LETTER}[)\]\"']?\s?(?:[:=]|is|comes)\s?(?P<place>\d{{1,2}})(?:st|nd|rd|th)\b")
+_ORDINAL = compile_later(
     rf"{_LETTER}\s(?:(?:as|in|is)\s)?(?:the\s|my\s)?(?P<place>first|second|third|fourth|fifth|sixth|last)\b",
     re.IGNORECASE,
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "last")
-_REJECTED = re.compile(
+_REJECTED = compile_later(
     r"\b(?:reject|disapprove(?:\s+of)?|oppose|against)\b\s?:?\s?[(\[]?[A-Z]\b[)\]]?(?:\s?(?:,|&|and|or)\s?[(\[]?[A-Z]\b[)\]]?)*",
     re.IGNORECASE,
 )
-_ASCENDS = re.compile(rf"{_LETTER}\s?(?:<|&lt;)\s?[A-Za-z]\b(?!\s?>)")
-_INSTEAD = re.compile(r"[,;.]\s(?:but|however|now|after)\b", re.IGNORECASE)
-_BARE = re.compile(rf"^\W{{0,6}}{_LETTER}\W{{0,6}}$")
-_TITLED = re.compile(rf"^[\s\"']{{0,4}}[(\[]?{_LETTER}[.):\]]+\s+\S.*$")
-_MENTION = re.compile(rf"{_LETTER}")
-_RUNNER_UP = re.compile(
+_ASCENDS = compile_later(rf"{_LETTER}\s?(?:<|&lt;)\s?[A-Za-z]\b(?!\s?>)")
+_INSTEAD = compile_later(r"[,;.]\s(?:but|however|now|after)\b", re.IGNORECASE)
+_BARE = compile_later(rf"^\W{{0,6}}{_LETTER}\W{{0,6}}$")
+_TITLED = compile_later(rf"^[\s\"']{{0,4}}[(\[]?{_LETTER}[.):\]]+\s+\S.*$")
+_MENTION = compile_later(rf"{_LETTER}")
+_RUNNER_UP = compile_later(
     rf"\b(?:second|third|fourth|fifth|next|runner-up|followed\s+by|then|after\s+(?:that|it)|last|lastly|"
     rf"finally)\b[^.\n]{{0,40}}?{_LETTER}",
     re.IGNORECASE,

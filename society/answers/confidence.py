@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from society.answers.lazy_pattern import compile_later
 from society.answers.plain import plain
 from society.answers.stance import is_quoted
 
@@ -24,7 +25,7 @@ _SCALE = (
     r"percent)?(?:\s?scale)?\s{0,2}[)\]]?"
     r"|[(\[]\s?(?:in\s)?(?P<percent_only>%|percent)\s?[)\]]|[(\[]?\s?(?:out\sof|max\.?)\s(?P<top>\d{1,4})\s?[)\]]?"
 )
-_STATED = re.compile(
+_STATED = compile_later(
     rf"{_CUE}(?:\s{{1,2}}(?:in|that|for)\s{{1,2}}(?:(?:the|my)\s)?(?:answer\s)?[-+]?\d{{1,9}}(?:[.,]\d{{1,9}})?"
     r"(?:\s(?:is|being)\s(?:right|correct))?(?=\s?(?:is\b|[:=])))?"
     rf"(?:\s{{1,2}}(?:level|score|rating|value|estimate|percentage|in|of|that|my|the|this|it|answer|"
@@ -37,17 +38,17 @@ _STATED = re.compile(
     rf"[(\[]?(?P<number>{_NUMBER})(?![\d]|[.,]\d)",
     re.IGNORECASE,
 )
-_BEFORE = re.compile(
+_BEFORE = compile_later(
     rf"(?<![\d.,/-])(?P<number>{_NUMBER})\s{{0,2}}(?P<percent>%|percent|per\scent)\s{{0,2}}(?:sure|certain|"
     rf"confident|confidence|certainty)\b(?!\s+(?:interval|limit|bound|band|region)s?\b)",
     re.IGNORECASE,
 )
-_SURE = re.compile(r"(?:confident|certain|sure)\b", re.IGNORECASE)
-_ABOUT_THE_ANSWER = re.compile(
+_SURE = compile_later(r"(?:confident|certain|sure)\b", re.IGNORECASE)
+_ABOUT_THE_ANSWER = compile_later(
     r"\b(?:answer|it|this|that|result|value)(?:\s+(?:is|equals)|'s)\s*\Z|\b(?:it's|that|of)\s*\Z", re.IGNORECASE
 )
-_NOT_SO_SURE = re.compile(r"\b(?:not|never|isn't|n't|less\s+than|under|below)\s{1,2}\Z", re.IGNORECASE)
-_UNIT = re.compile(
+_NOT_SO_SURE = compile_later(r"\b(?:not|never|isn't|n't|less\s+than|under|below)\s{1,2}\Z", re.IGNORECASE)
+_UNIT = compile_later(
     r"\s{0,2}(?:(?P<percent>%|percent\b|per\scent\b)|(?:/|\(?out\s{1,2}of\b|"
     r"of\b)\s{0,2}(?P<top>\d{1,4}(?:\.\d)?)(?![\d.]\d?)"
     r"|[,(]?\s{0,2}(?:on\s)(?:a|the)\s(?:scale|range)\s(?:of|from|between)?\s{0,2}(?P<low>\d{1,4})\s{0,2}(?:-|"
@@ -69,7 +70,7 @@ _IS_SURE = (
     r"\s(?:that\s)?(?:it|this|that)(?:\sis|'s)\s(?:right|correct))?"
 )
 _I_AM = r"(?:(?:and|but)\s)?(?:I(?:\sam|['\u2019]m)|we\sare)\s"
-_CLAUSE = re.compile(
+_CLAUSE = compile_later(
     r"(?:^|[\s,;|.(\[{}*_\u2013\u2014-])\s?"
     rf"(?:{_NAMED}\s?[*_]{{0,3}}\s?(?:(?:[:=\u2013\u2014-]|is\b|of\b|at\b)[*_]{{0,3}}\s?)?(?:{_AMOUNT}|{_DEGREE})"
     rf"|{_I_AM}(?:{_AMOUNT}\s|(?:very|quite|fairly|pretty|absolutely|rather)\s)?{_IS_SURE}"
@@ -83,7 +84,7 @@ MAX_CLAUSE = 120
 """Maximum length of the end of a line that is searched for a stated confidence, in characters."""
 MOST_CLAUSES = 3
 
-_RANGE = re.compile(r"\s?%?\s?(?:-|\u2013|\u2014|to\b)\s?\d")
+_RANGE = compile_later(r"\s?%?\s?(?:-|\u2013|\u2014|to\b)\s?\d")
 
 
 def stated_confidence(text: str) -> float | None:
@@ -140,9 +141,9 @@ def _scale(stated: dict[str, str | None], unit: dict[str, str | None], number: f
 
 def _is_about_something_else(text: str, match: re.Match[str], has_scale: bool) -> bool:
     """Return whether the number is not a confidence: "I am sure the answer is 14", "I am not 80% sure"."""
-    if _NOT_SO_SURE.search(text[max(0, match.start() - 12) : match.start()]) and match.re is _BEFORE:
+    if _NOT_SO_SURE.search(text[max(0, match.start() - 12) : match.start()]) and match.re.pattern == _BEFORE.pattern:
         return True
-    if match.re is _BEFORE or not _SURE.match(match[0]):
+    if match.re.pattern == _BEFORE.pattern or not _SURE.match(match[0]):
         return False
     between = text[match.start() : match.start("number")]
     return not has_scale or _ABOUT_THE_ANSWER.search(between) is not None

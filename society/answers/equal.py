@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
+from society.answers.lazy_pattern import compile_later
 from society.answers.mathematics import same_math
 from society.answers.numbers import BENT
 from society.answers.quantities import read_quantity, same_quantity
@@ -31,7 +32,7 @@ _SIGNS = str.maketrans(
         "\N{EN DASH}": "-",
     }
 )
-_ARTICLE = re.compile(r"(?:the|an?)\s+(?=[^\W\d_]{2})(?!(?:and|or|is|in)\b)")
+_ARTICLE = compile_later(r"(?:the|an?)\s+(?=[^\W\d_]{2})(?!(?:and|or|is|in)\b)")
 _PAIRS = (
     ("***", "***"),
     ("**", "**"),
@@ -44,15 +45,15 @@ _PAIRS = (
     ("'", "'"),
 )
 _MARKUP = tuple(
-    re.compile(rf"{re.escape(start)}(?=\S)((?:(?!{re.escape(end)}).)+){re.escape(end)}", re.DOTALL)
+    compile_later(rf"{re.escape(start)}(?=\S)((?:(?!{re.escape(end)}).)+){re.escape(end)}", re.DOTALL)
     for start, end in _PAIRS
 )
 """Markdown and quotation marks around a whole text. They must not occur inside it."""
-_BRACKETED_WORDS = re.compile(r"\(\s*([^\W_]+(?:[ '-][^\W_]+)*\.?)\s*\)")
+_BRACKETED_WORDS = compile_later(r"\(\s*([^\W_]+(?:[ '-][^\W_]+)*\.?)\s*\)")
 _END_SIGNS, _SENTENCE_ENDS = ",;:", ".!?"
-_TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
-_BEFORE_FULL_STOP = re.compile(r"[\w)\]}\"'%°]")
-_HEADING = re.compile(r"#{1,6}\s+|[:;]\s+")
+_TWO_LETTERS = compile_later(r"[^\W\d_]{2}")
+_BEFORE_FULL_STOP = compile_later(r"[\w)\]}\"'%°]")
+_HEADING = compile_later(r"#{1,6}\s+|[:;]\s+")
 
 
 @lru_cache(maxsize=1024)  # grouping compares each answer with all others
@@ -155,23 +156,23 @@ _COMMANDS = r"\\(?:text[a-z]*|math[a-z]+|boxed|fbox|mbox|rm|bf|it|sf|tt)"
 _LABELS = (
     r"(?:the\s+)?(?:final\s+|correct\s+|best\s+)?(?:answer|ans\.?|option|choice|letter)\s*(?:is|:)?\s*:?|答案|选项|选"
 )
-_WRAPPED_LETTER = re.compile(
+_WRAPPED_LETTER = compile_later(
     _COMMANDS + r"\s*\{(.*)\}|" + _COMMANDS + r"\s*([A-Za-z])"
     r"|\$\$?(.+?)\$?\$|\\\((.+)\\\)|\\\[(.+)\\\]|\*\*\*?(.+?)\*?\*\*|__(.+)__|\*(.+)\*|_(.+)_|`+(.+?)`+"
     r"|\"(.+)\"|'(.+)'|[「『【](.+)[」』】]|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;。、]|\((.+)|(.+)\\\\"
     rf"|(?:{_LABELS})\s*:?\s*(\W*\w\W*|\\\w+\s*\{{.*\}})",
     re.DOTALL | re.IGNORECASE,
 )
-_LETTER = re.compile(
+_LETTER = compile_later(
     r"\\(?:text|mathrm|mathbf|mathsf|mathit|textbf|textit|textrm|textsf|boxed|fbox|mbox|mathcal|mathtt|rm|bf)\s*\{(.*)\}"
     r"|\$\$?(.+?)\$?\$|\\\((.+)\\\)|\\\[(.+)\\\]|\*\*(.+)\*\*|__(.+)__|\*(.+)\*|_(.+)_|`(.+)`|\"(.+)\"|'(.+)'"
     r"|\((.+)\)|\[(.+)\]|\{(.+)\}|<(.+)>|(.+?)\s*[.):,;]|\((.+)|(.+)\\\\"
     r"|(?:(?:the\s+)?(?:final\s+|correct\s+|best\s+)?(?:answer|option|choice)\s*(?:is|:)?\s*:?)\s*(\W*\w\W*|\\\w+\{.*\})",
     re.DOTALL | re.IGNORECASE,
 )
-_LETTER = re.compile(r"[A-Za-z]")
-_LABELLED = re.compile(r"[\s*_(\[]*([A-Z])(?:[*_]*[.):\]][*_]*|\s*[-\N{EN DASH}:])\s+\S.*", re.DOTALL)
-_LATEX_LABELLED = re.compile(r"\\(?:text|math)[a-z]*\s*\{\s*\(?([A-Z])[).:]+\s*\}.+", re.DOTALL)
+_LETTER = compile_later(r"[A-Za-z]")
+_LABELLED = compile_later(r"[\s*_(\[]*([A-Z])(?:[*_]*[.):\]][*_]*|\s*[-\N{EN DASH}:])\s+\S.*", re.DOTALL)
+_LATEX_LABELLED = compile_later(r"\\(?:text|math)[a-z]*\s*\{\s*\(?([A-Z])[).:]+\s*\}.+", re.DOTALL)
 MAX_CHOICE = 200
 """Maximum length of an answer that may be a letter, in characters."""
 

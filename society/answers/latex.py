@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from society.answers.lazy_pattern import compile_later
 from society.answers.numbers import PLAIN
 
 MAX_LENGTH = 400
@@ -58,7 +59,7 @@ _Replacement = tuple[re.Pattern[str], str]
 
 
 def _rules(*rules: tuple[str, str]) -> tuple[_Replacement, ...]:
-    return tuple((re.compile(pattern, re.DOTALL), replacement) for pattern, replacement in rules)
+    return tuple((compile_later(pattern, re.DOTALL), replacement) for pattern, replacement in rules)
 
 
 _LOOKS = _rules(
@@ -95,10 +96,10 @@ _LOOKS = _rules(
     (r"\\?\$|\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]", ""),
 )
 _SQUEEZE = _rules((r"\s+(?=[^\w\s])|(?<=[^\w\s])\s+", ""), (r"\s+", " "), (r"(\\[a-zA-Z]+) (?![a-zA-Z])", r"\1"))
-_MARKED = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
-_MARKDOWN = re.compile(r"^\s*(\*\*|__|``|`|\*)(?=\S)((?:(?!\*\*|__|`).)+)(?<=\S)\1([.,;]?)\s*$", re.DOTALL)
-_DOLLARS = re.compile(r"^(?<!\\)\$\$?([^$]+?)(?<!\\)\$\$?$", re.DOTALL)
-_ROW_END = re.compile(r"\\\\(?:\s*\[[0-9.a-z]*\])?")
+_MARKED = compile_later(_TEXT + r"\s*\{([^{}]*)\}")
+_MARKDOWN = compile_later(r"^\s*(\*\*|__|``|`|\*)(?=\S)((?:(?!\*\*|__|`).)+)(?<=\S)\1([.,;]?)\s*$", re.DOTALL)
+_DOLLARS = compile_later(r"^(?<!\\)\$\$?([^$]+?)(?<!\\)\$\$?$", re.DOTALL)
+_ROW_END = compile_later(r"\\\\(?:\s*\[[0-9.a-z]*\])?")
 _ROW = "\uf8ff"
 """Placeholder for the end of a matrix row while spaces are replaced."""
 
@@ -150,7 +151,7 @@ def _unbox(text: str) -> str:
     return boxed[1] if boxed and argument_end(text, text.index("{")) == len(text) else text
 
 
-_TAKES_ARGUMENTS = re.compile(r"\\(frac|sqrt|binom)(?![a-zA-Z])")
+_TAKES_ARGUMENTS = compile_later(r"\\(frac|sqrt|binom)(?![a-zA-Z])")
 
 
 def brace_arguments(text: str) -> str:

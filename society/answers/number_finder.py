@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
 
+from society.answers.lazy_pattern import compile_later
 from society.answers.numbers import BENT, PLAIN
 from society.answers.stance import is_denied, is_quoted
 
@@ -37,7 +38,7 @@ _COMMA = (  # 3,5: no entry of a list, of a pair or of a set
 )
 _EXPONENT = r"(?:\s?\^\s?|\*\*)(?:\{\s?\(?|\()?(?P<NAME>[-+]?[0-9]{1,9}(?:\.[0-9]+)?)\s?\)?\}?"
 _TIMES = r"(?:\N{MULTIPLICATION SIGN}|\N{MIDDLE DOT}|\N{DOT OPERATOR}|\N{BULLET OPERATOR}|x|X|\*|\\times|\\cdot)"
-_NUMBER = re.compile(
+_NUMBER = compile_later(
     r"(?P<mixed>(?<![\w.)])[-+]?[0-9]+[^\S\n]{1,3}[0-9]+/[0-9]+(?![0-9/]))"
     r"|(?P<latex>(?P<whole>[0-9]*)\s?\\[dtc]?frac\s?(?:\{\s?(?P<above>-?[0-9][0-9,]*(?:\.[0-9]+)?)\s?\}|"
     r"(?P<above1>[0-9]))\s?"
@@ -48,46 +49,46 @@ _NUMBER = re.compile(
     rf"{_EXPONENT.replace('NAME', 'power')}"
     rf"|(?P<over>\s?/\s?(?P<under>{_DIGITS})))?"
 )
-_SIGN = re.compile(
+_SIGN = compile_later(
     r"(?P<sign>[-+])\s?(?P<inner>\\?[$€£\u20b9\u00a5])?\s?$|(?P<outer>\\?[$€£\u20b9\u00a5])\s?(?P<minus>-)?\s?$"
 )
-_MINUS_BEFORE = re.compile(
+_MINUS_BEFORE = compile_later(
     r"(?:^|[=:(\[{,;<>\u2264\u2265\u2248~*/|]|\b(?:is|are|was|be|equals|to|of|by|get|gets|got|gives|gave|obtain|"
     r"obtained|becomes|therefore|so|"
     r"thus|hence|exactly|about|approximately|than|at|from|box|boxed))\s*[*_$\"'(]*$",
     re.IGNORECASE,
 )
-_INDEX = re.compile(r"(?:\^|_|\*\*)\s?(?:\{\s?\(?|\()?\s?[-+]?\s?$")
-_LABEL = re.compile(
+_INDEX = compile_later(r"(?:\^|_|\*\*)\s?(?:\{\s?\(?|\()?\s?[-+]?\s?$")
+_LABEL = compile_later(
     r"\b(?:agent|solver|student|expert|debater|participant|solution|message|round|step|question|problem|figure|"
     r"table|option|case)s?[\s-]{1,2}#?$",
     re.IGNORECASE,
 )
 """Words before a number that is a name, not an amount, as in "Agent 2"."""
-_BULLET = re.compile(r"^[ \t]*[-*+•]\s", re.MULTILINE)
-_ALONE = re.compile(r"[^\nA-Za-z]*$", re.MULTILINE)
-_SCALE = re.compile(r"[^\S\n]{0,3}(?P<word>hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_BULLET = compile_later(r"^[ \t]*[-*+•]\s", re.MULTILINE)
+_ALONE = compile_later(r"[^\nA-Za-z]*$", re.MULTILINE)
+_SCALE = compile_later(r"[^\S\n]{0,3}(?P<word>hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_ROOT = re.compile(r"\\sqrt\s?(?:\[[^\]]{0,9}\]\s?)?\{?\s?[-+]?$|√\s?\(?$")
-_CUT_AFTER = re.compile(r"\s?\\sqrt|√|:[0-9]|\.?\\(?:overline|bar|dot|dddot)\b|_\{?[0-9]|\.[0-9]")
-_CUT_BEFORE = re.compile(r"[0-9]:\Z|[0-9]\.\Z|\\(?:overline|bar|dot)\{?\Z")
-_SURE_BEFORE = re.compile(
+_ROOT = compile_later(r"\\sqrt\s?(?:\[[^\]]{0,9}\]\s?)?\{?\s?[-+]?$|√\s?\(?$")
+_CUT_AFTER = compile_later(r"\s?\\sqrt|√|:[0-9]|\.?\\(?:overline|bar|dot|dddot)\b|_\{?[0-9]|\.[0-9]")
+_CUT_BEFORE = compile_later(r"[0-9]:\Z|[0-9]\.\Z|\\(?:overline|bar|dot)\{?\Z")
+_SURE_BEFORE = compile_later(
     r"\b(?:confidence|certainty)"
     r"(?:[ \t](?:level|score|rating|estimate|in[ \t](?:this|my|the)[ \t](?:final[ \t])?answer)\b)?"
     r"(?:[^\w\n]{0,3}\([^()\n]{1,20}\))?[^\w\n]{0,8}(?:(?:is|of|at|as)\b[^\w\n]{0,4})?"
     r"(?:(?:about|around|roughly|approximately|only)[ \t])?(?:[0-9.]{1,5}[ \t]?(?:/|(?:out[ \t])?of)[ \t]?)?\Z",
     re.IGNORECASE,
 )
-_SURE_AFTER = re.compile(
+_SURE_AFTER = compile_later(
     r"[ \t]?(?:\\?%|percent\b|per[ \t]cent\b)[ \t]?(?:sure|certain|confident|confidence|certainty)\b"
     r"(?![ \t](?:interval|level|limit|band))",
     re.IGNORECASE,
 )
 """Words around a number that is a confidence."""
-_WRONG_AFTER = re.compile(
+_WRONG_AFTER = compile_later(
     r"[)\]*_$\"']{0,4}\s(?:is|was|seems)\s(?:\w{1,12}\s)?(?:wrong|incorrect|mistaken|false)\b", re.IGNORECASE
 )
-_VULGAR = re.compile(r"(?:(?<=[0-9])(?P<gap>[^\S\n]?))?(?P<sign>[\u00bc-\u00be\u2150-\u215e])")
+_VULGAR = compile_later(r"(?:(?<=[0-9])(?P<gap>[^\S\n]?))?(?P<sign>[\u00bc-\u00be\u2150-\u215e])")
 """A fraction in one character, such as ½, and the space before it in a mixed number."""
 _RAISED = ("\N{SUPERSCRIPT MINUS}", "\N{SUPERSCRIPT PLUS SIGN}", "\N{SUPERSCRIPT LEFT PARENTHESIS}")
 

@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from society.answers.lazy_pattern import compile_later
+
 MAX_LENGTH = 200
 """Maximum length of a numeral, in characters. Longer ones are compared as text."""
 MAX_EXPONENT = 400
@@ -40,19 +42,19 @@ PLAIN = (
     | _SAME_DIGITS
     | _UNSEEN
 )
-BENT = re.compile("[\u202a-\u202e\u2066-\u2069]")
+BENT = compile_later("[\u202a-\u202e\u2066-\u2069]")
 """Matches characters that change the displayed order of text."""
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _LATEX = (
-    (re.compile(r"\\(?:left|right|displaystyle|textstyle|bigl?|bigr)(?![a-zA-Z])|\\!\s*"), ""),
-    (re.compile(r"\{\s*([,.])\s*\}"), r"\1"),
-    (re.compile(r"\\[,;: ]|\\thinspace(?![a-zA-Z])|(?<!\\)~|[\u00a0\u2007-\u200a\u202f\u205f]"), " "),
-    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
-    (re.compile(r"\\(?:cdot|times)(?![a-zA-Z])|[\N{MULTIPLICATION SIGN}·∙⋅]"), "*"),
-    (re.compile(r"\*\*(?=[\s{(+-]*[0-9])(?<=[0-9)\s]\*\*)"), "^"),
-    (re.compile(rf"\\([%{re.escape(CURRENCY)}])"), r"\1"),
-    (re.compile(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), lambda raised: "^{" + raised[0].translate(_RAISED) + "}"),
+    (compile_later(r"\\(?:left|right|displaystyle|textstyle|bigl?|bigr)(?![a-zA-Z])|\\!\s*"), ""),
+    (compile_later(r"\{\s*([,.])\s*\}"), r"\1"),
+    (compile_later(r"\\[,;: ]|\\thinspace(?![a-zA-Z])|(?<!\\)~|[\u00a0\u2007-\u200a\u202f\u205f]"), " "),
+    (compile_later(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (compile_later(r"\\(?:cdot|times)(?![a-zA-Z])|[\N{MULTIPLICATION SIGN}·∙⋅]"), "*"),
+    (compile_later(r"\*\*(?=[\s{(+-]*[0-9])(?<=[0-9)\s]\*\*)"), "^"),
+    (compile_later(rf"\\([%{re.escape(CURRENCY)}])"), r"\1"),
+    (compile_later(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), lambda raised: "^{" + raised[0].translate(_RAISED) + "}"),
 )
 _INTEGER = r"[0-9]+"
 _DECIMAL = (
@@ -66,22 +68,22 @@ _DECIMAL = (
     r"|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 )
 _EXPONENT = r"\^\s?(?:\{\s?([-+]?\s?[0-9]+)\s?\}|\(\s?([-+]?\s?[0-9]+)\s?\)|([-+]?[0-9]+))"
-_SCIENTIFIC = re.compile(rf"({_DECIMAL})(?:[eE]([-+]?[0-9]+)|\s?[*x]\s?10\s?{_EXPONENT})")
-_POWER = re.compile(rf"({_DECIMAL})\s?{_EXPONENT}")
-_BRACKETED_POWER = re.compile(rf"[({{]\s?([-+]?)\s?({_DECIMAL})\s?[)}}]\s?{_EXPONENT}")
-_FRACTION = re.compile(
+_SCIENTIFIC = compile_later(rf"({_DECIMAL})(?:[eE]([-+]?[0-9]+)|\s?[*x]\s?10\s?{_EXPONENT})")
+_POWER = compile_later(rf"({_DECIMAL})\s?{_EXPONENT}")
+_BRACKETED_POWER = compile_later(rf"[({{]\s?([-+]?)\s?({_DECIMAL})\s?[)}}]\s?{_EXPONENT}")
+_FRACTION = compile_later(
     rf"\\frac\s*(?:\{{\s?([-+]?\s?{_DECIMAL})\s?\}}|([0-9]))\s*(?:\{{\s?([-+]?\s?{_DECIMAL})\s?\}}|([0-9]))"
 )
-_SLASHED = re.compile(rf"({_DECIMAL})\s?/\s?([-+]?{_DECIMAL})")
-_MIXED = re.compile(rf"({_INTEGER})(?:\s+({_INTEGER})\s?/\s?({_INTEGER})|\s*(\\frac.+))")
-_REPEATING = re.compile(r"([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\s*\{?([0-9]+)\}?")
+_SLASHED = compile_later(rf"({_DECIMAL})\s?/\s?([-+]?{_DECIMAL})")
+_MIXED = compile_later(rf"({_INTEGER})(?:\s+({_INTEGER})\s?/\s?({_INTEGER})|\s*(\\frac.+))")
+_REPEATING = compile_later(r"([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\s*\{?([0-9]+)\}?")
 NUMERAL = (
     rf"(?:[0-9]+\s+[0-9]+\s?/\s?[0-9]+|(?:[0-9]+\s*)?{_FRACTION.pattern}|{_BRACKETED_POWER.pattern}"
     rf"|{_SCIENTIFIC.pattern}|{_POWER.pattern}|{_SLASHED.pattern}|{_DECIMAL})"
 )
 """Pattern of a number without its sign, after `spell_plainly`. It contains groups."""
-_SIGNED = re.compile(rf"([-+]?)\s?[{re.escape(CURRENCY)}]?\s?([-+]?)\s?(.*)", re.DOTALL)
-_TRAILING = re.compile(rf"(?<=[0-9)}}.])\s*[%{re.escape(CURRENCY)}]?\s*\.?\s*\Z")
+_SIGNED = compile_later(rf"([-+]?)\s?[{re.escape(CURRENCY)}]?\s?([-+]?)\s?(.*)", re.DOTALL)
+_TRAILING = compile_later(rf"(?<=[0-9)}}.])\s*[%{re.escape(CURRENCY)}]?\s*\.?\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def _spell_fraction(sign: re.Match[str]) -> str:
     return " " + unicodedata.normalize("NFKC", sign[0]).replace("\N{FRACTION SLASH}", "/")
 
 
-_WRAPPED = re.compile(
+_WRAPPED = compile_later(
     r"\$\$?(?P<dollars>[^$]+)\$?\$|\\\((?P<inline>.+)\\\)|\\\[(?P<display>.+)\\\]|\*\*(?P<bold>[^*]+)\*\*"
     r"|__(?P<underlined>[^_]+)__|\*(?P<italic>[^*]+)\*|`+(?P<code>[^`]+)`+|\"(?P<quoted>[^\"]+)\""
     r"|\\(?:boxed|fbox|text|mathrm|mathbf|textbf|mathit|mathsf|textit|textrm|mbox|bf|rm)\s*\{(?P<command>[^{}]*)\}"
@@ -136,7 +138,7 @@ _WRAPPED = re.compile(
 )
 
 
-_AFTER_WRAPPING = re.compile(r"(?<=[*_`\"$)\]}])[.,;:]+$")
+_AFTER_WRAPPING = compile_later(r"(?<=[*_`\"$)\]}])[.,;:]+$")
 
 
 def unwrap(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from society.answers.lazy_pattern import compile_later
 from society.answers.numbers import CURRENCY, NUMERAL, Numeral, close, read_numeral, spell_plainly, unwrap
 from society.answers.units import Unit, read_unit
 
@@ -22,15 +23,15 @@ class Quantity:
 
 
 _WORD_LABEL = r"[^=<>0-9]*[:\N{FULLWIDTH COLON}]|[^=<>0-9:,;]*\b(?:is|are|equals|of|be)\b"
-_LABEL = re.compile(rf"(?:(?:[^=<>]*[^=<>!:\\])?=|{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
-_LABEL_WITHOUT_EQUATION = re.compile(rf"(?:{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
-_NEGATION = re.compile(r"\b(?:not|isn't|never|no|least|most|than|between|or|half|third|quarter)\b", re.I)
-_ABOUT = re.compile(
+_LABEL = compile_later(rf"(?:(?:[^=<>]*[^=<>!:\\])?=|{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
+_LABEL_WITHOUT_EQUATION = compile_later(rf"(?:{_WORD_LABEL})(?P<rest>[^=<>:]*)", re.I)
+_NEGATION = compile_later(r"\b(?:not|isn't|never|no|least|most|than|between|or|half|third|quarter)\b", re.I)
+_ABOUT = compile_later(
     r"(?:\\approx|\\sim|[≈~]|(?:about|around|approximately|approx\.?|roughly|nearly|exactly|only|just)\b)\s*", re.I
 )
-_MARKED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mbox|rm|bf|operatorname)\s*\{([^{}]*)\}")
+_MARKED = compile_later(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mbox|rm|bf|operatorname)\s*\{([^{}]*)\}")
 _CODES = r"US\s?\$|[A-Z]{2}\$|USD|EUR|GBP|INR|JPY|Rs\.?|[" + re.escape(CURRENCY) + "]"
-_QUANTITY = re.compile(
+_QUANTITY = compile_later(
     rf"(?P<sign>[-+]|(?:minus|negative)\s)?\s?(?P<before>{_CODES})?\s?(?P<minus>-)?\s?(?P<number>{NUMERAL})"
     r"(?P<ordinal>(?:st|nd|rd|th)\b)?(?P<after>.*)",
     re.DOTALL,

@@ -10,6 +10,7 @@ import re
 
 from society.answers.confidence import without_confidence
 from society.answers.cues import CUE
+from society.answers.lazy_pattern import compile_later
 from society.answers.mentions import fold_accents
 from society.answers.phrases import read_words
 from society.answers.plain import BOX, END, plain
@@ -19,15 +20,15 @@ MAX_TEXT = 8_000
 """Maximum length of the text that is parsed, in characters from its end."""
 MOST_CUES = 50
 
-_CUE = re.compile(CUE, re.IGNORECASE)
-_YES_OR_NO = re.compile(
+_CUE = compile_later(CUE, re.IGNORECASE)
+_YES_OR_NO = compile_later(
     r"(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may|must|am)\b", re.IGNORECASE
 )
-_AGREED = re.compile(r"[\W_]{0,4}(yes|no|true|false)\b", re.IGNORECASE)
-_SENTENCE = re.compile(
+_AGREED = compile_later(r"[\W_]{0,4}(yes|no|true|false)\b", re.IGNORECASE)
+_SENTENCE = compile_later(
     r"(?<=[.!?])[\"')\]]?\s+(?=[\"'(\[]?[^\Wa-z_])|\n+|[,;]\s+(?=(?:so|therefore|thus|hence)\s+(?!that\b|much\b|many\b|far\b))"
 )
-_ASIDE = re.compile(
+_ASIDE = compile_later(
     r"(?:\W*(?:I\s+(?:really\s+)?hope\s+(?:this|that|it|I)\b|let\s+me\s+know\b|(?:please\s+)?feel\s+free\b|thanks?\b(?:\s+you)?|"
     r"good\s+luck\b|have\s+a\s+(?:nice|great|good|wonderful)\s+day|you(?:'re|\s+are)\s+welcome|"
     r"if\s+you\s+have\s+(?:any|more|further)\b|"
@@ -37,7 +38,7 @@ _ASIDE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Sentences without an answer: courtesies, stated confidences and questions."""
-_REFUSAL = re.compile(
+_REFUSAL = compile_later(
     r"(?:\W*(?:(?:I(?:'m|\s+am)\s+)?(?:very\s+)?sorry|unfortunately|well|as\s+an?\s+(?:AI|language)[^,.]{0,40}|(?:I(?:'m|\s+am)\s+)?afraid|"
     r"honestly|hm+)(?:,?\s+but)?,?\s+)?(?:(?:that\s+)?I\s+(?:really\s+|just\s+|honestly\s+)?"
     r"(?:do\s+not|don't|cannot|can\s+not|can't|could\s+not|couldn't|am\s+unable\s+to|'m\s+unable\s+to)\s+(?:really\s+)?"
@@ -51,8 +52,8 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 """Matches sentences that decline to answer."""
-_JUDGED = re.compile(r"\b(?:right|correct|wrong|incorrect|mistaken|true|false)\b", re.IGNORECASE)
-_VERDICT = re.compile(
+_JUDGED = compile_later(r"\b(?:right|correct|wrong|incorrect|mistaken|true|false)\b", re.IGNORECASE)
+_VERDICT = compile_later(
     r"(?:\W*(?:yes|no|well|so|ok(?:ay)?|indeed|also)\b[\s,]+)?"
     r"(?:(?:I|we)\s+(?:\w+\s+)?(?:think|believe|say|guess|conclude)\s+(?:that\s+)?)?"
     rf"(?:{AGENT}|you|they|both(?:\s+of\s+them)?|all(?:\s+of\s+them)?|everyone|everybody|nobody|that|this|neither)"
@@ -64,7 +65,7 @@ _VERDICT = re.compile(
     re.IGNORECASE,
 )
 """Matches sentences that call another right or wrong and name no answer, such as "Agent 1 is right"."""
-_HEDGE = re.compile(
+_HEDGE = compile_later(
     r",\s*(?:(?:I|we)(?:'d|\s+would|\s+do|\s+must|\s+should)?\s+(?:\w+\s+)?"
     r"(?:say|think|believe|guess|suppose|reckon|assume|imagine|suspect|know)|"
     r"(?:most\s+)?(?:probably|likely|certainly|definitely)|perhaps|maybe|of\s+course|for\s+sure|"
@@ -74,34 +75,34 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 """Matches qualifying words beside an answer, as in "Quicksilver, I would say"."""
-_DETAIL = re.compile(r"\s(?:in|on|at|for|per|from|within|during|to|of)\s", re.IGNORECASE)
-_AGREES = re.compile(r"\bagree", re.IGNORECASE)
-_CONFIDENCE = re.compile(r"\b(?:confiden|certain|sure)", re.IGNORECASE)
-_ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Mt|Prof|Jr|Sr|vs|approx|e\.g|i\.e|[A-Z])\.$")
-_LINK = re.compile(
+_DETAIL = compile_later(r"\s(?:in|on|at|for|per|from|within|during|to|of)\s", re.IGNORECASE)
+_AGREES = compile_later(r"\bagree", re.IGNORECASE)
+_CONFIDENCE = compile_later(r"\b(?:confiden|certain|sure)", re.IGNORECASE)
+_ABBREVIATION = compile_later(r"\b(?:Mr|Mrs|Ms|Dr|St|Mt|Prof|Jr|Sr|vs|approx|e\.g|i\.e|[A-Z])\.$")
+_LINK = compile_later(
     r"\s(?:is|are|was|were|equals|=|would\s+be|must\s+be|should\s+be|will\s+be|became|remains|means)\s"
     r"(?:(?:also|indeed|actually|simply|just|called|named|known\s+as|now|still|therefore|thus|in\s+fact|probably|likely)\s)*",
     re.IGNORECASE,
 )
-_OPENING = re.compile(
+_OPENING = compile_later(
     r"(?:(?:so|yes|no|well|sure|ok|okay|thus|hence|therefore|in\s+conclusion|finally|indeed|actually|of\s+course)\b[\s,!:]+|"
     r"(?:i|we)\s+(?:would\s+|'d\s+)?(?:think|believe|say|guess|know|conclude|am\s+(?:\w+\s)?(?:sure|certain|confident))\s+(?:that\s+)?|"
     r"it(?:\s+is|'s|\s+was)\s+|that(?:\s+is|'s)\s+|(?:they|he|she|these|those)(?:\s+are|\s+is|\s+was|\s+were)\s+)+",
     re.IGNORECASE,
 )
-_REST = re.compile(
+_REST = compile_later(
     r"[.!?]+(?:\s|$)|\s[-\u2013\u2014]\s|;|\s\(|,?\s(?:which|who|whose|where|because|since|although|while|but|than)\s|"
     r",\s(?:a|an|the|as|so|not|located|known|also|with|it|and\s+(?:it|is|was|he|she|they)|in|by|from|having|making|due)\s",
     re.IGNORECASE,
 )
-_LEAD = re.compile(
+_LEAD = compile_later(
     r"^(?:(?:written|painted|composed|discovered|invented|founded|created|made|built|located|situated|found|directed|born|held|"
     r"sung|played|designed|developed|given|said|considered|believed|thought|based)\s)?"
     r"(?:by|in|on|at|from|to|as|of|for|called|named|about|around|approximately|between)\s(?=\S)",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_COMMON = re.compile(
+_WORD = compile_later(r"[^\W_]+(?:'[^\W_]+)?")
+_COMMON = compile_later(
     r"the|an?|is|are|was|were|be|of|in|on|at|to|by|for|and|or|what|which|who|whom|whose|where|when|why|how|do|does|did|"
     r"has|have|had|its?|this|that|there|name|give|many|much|with|from|as|can|could|would|should|will|please|answer",
     re.IGNORECASE,
@@ -201,9 +202,9 @@ def _complement(sentence: str, asked: frozenset[str], question: str) -> str | No
     return _trim(right)
 
 
-_DENIED = re.compile(r"(?:not\b|n't)", re.IGNORECASE)
-_EMPTY_SUBJECT = re.compile(r"\W*(?:there|it|this|that|he|she|they|these|those|here|the\s+answer)\W*", re.IGNORECASE)
-_SUPERLATIVE = re.compile(r"(?:the\s+)?(?:most\s\w+|\w+est|best|answer|one)", re.IGNORECASE)
+_DENIED = compile_later(r"(?:not\b|n't)", re.IGNORECASE)
+_EMPTY_SUBJECT = compile_later(r"\W*(?:there|it|this|that|he|she|they|these|those|here|the\s+answer)\W*", re.IGNORECASE)
+_SUPERLATIVE = compile_later(r"(?:the\s+)?(?:most\s\w+|\w+est|best|answer|one)", re.IGNORECASE)
 
 
 def _without_question(sentence: str, asked: frozenset[str]) -> str | None:

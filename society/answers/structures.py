@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-_OPENING = re.compile(r"\\\{|\\langle(?![a-zA-Z])|[(\[{]")
-_CLOSING = re.compile(r"\\\}|\\rangle(?![a-zA-Z])|[)\]}]")
-_BEGIN = re.compile(r"\\begin\{[^{}]*\}")
-_END = re.compile(r"\\end\{[^{}]*\}")
-_JOINT = re.compile(r",?\s*(?:\\text\{(?:and|or|and\s*/\s*or)\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*|[,;]\s*")
-_RELATION = re.compile(r"<|>|\\(?:le|ge|ne|in|subset|subseteq|equiv|sim|cup|cap|mid|to)(?![a-zA-Z])")
+from society.answers.lazy_pattern import compile_later
+
+_OPENING = compile_later(r"\\\{|\\langle(?![a-zA-Z])|[(\[{]")
+_CLOSING = compile_later(r"\\\}|\\rangle(?![a-zA-Z])|[)\]}]")
+_BEGIN = compile_later(r"\\begin\{[^{}]*\}")
+_END = compile_later(r"\\end\{[^{}]*\}")
+_JOINT = compile_later(r",?\s*(?:\\text\{(?:and|or|and\s*/\s*or)\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*|[,;]\s*")
+_RELATION = compile_later(r"<|>|\\(?:le|ge|ne|in|subset|subseteq|equiv|sim|cup|cap|mid|to)(?![a-zA-Z])")
 
 Kind = Literal["list", "set", "tuple", "brackets", "half-open"]
 
@@ -109,7 +111,7 @@ def spell_signs(item: str) -> Iterator[str]:
         yield item
 
 
-_MATRIX = re.compile(
+_MATRIX = compile_later(
     r"\\begin\{(?P<kind>[pbvBV]?(?:small)?matrix\*?|array)\}(?:(?<=array\})\{[^{}]*\})?(?P<body>.*)\\end\{(?P=kind)\}",
     re.DOTALL,
 )
@@ -125,7 +127,7 @@ def read_matrix(text: str) -> list[list[str]] | None:
     return [[cell.strip() for cell in row.split("&")] for row in rows if row]
 
 
-_WORD = re.compile(r"[^\W\d_]+(?:[-'\N{RIGHT SINGLE QUOTATION MARK} ][^\W\d_]+)*")
+_WORD = compile_later(r"[^\W\d_]+(?:[-'\N{RIGHT SINGLE QUOTATION MARK} ][^\W\d_]+)*")
 
 
 def read_words(text: str) -> str | None:
@@ -153,7 +155,7 @@ def _spells_word(word: str) -> bool:
     return len(word) == 1 or bool(vowels) or (len(word) == 3 and not set(word) <= set("abcdxyz") and "a" in word)
 
 
-_BASE = re.compile(
+_BASE = compile_later(
     r"(?P<sign>-?)(?:\{|\()?(?P<digits>[0-9A-Za-z]*[0-9][0-9A-Za-z]*(?:\.[0-9A-Z]+)?)(?:\}|\))?"
     r"(?:_\{?(?P<base>[0-9]{1,2}|\\text\{[a-z]+\}|[a-z]{3,})\}?"
     r"|\s?\\text\{\(?(?:in )?base (?P<word>\w+)\)?\}|\s?\(?base (?P<plain>\w+)\)?)"
@@ -171,7 +173,7 @@ def read_based(text: str) -> tuple[str, str] | None:
     return match["sign"] + (match["digits"].upper().lstrip("0") or "0"), _BASES.get(base, base)
 
 
-_TIME = re.compile(
+_TIME = compile_later(
     r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?\s*(?:\\text\{\s?)?(?P<half>[ap]\.?m\.?)?\}?",
     re.I,
 )
@@ -194,12 +196,12 @@ class Assignment:
     value: str
 
 
-_LABEL = re.compile(
+_LABEL = compile_later(
     r"[a-zA-Z](?:_\{?\w+\}?)?'*|\\[a-zA-Z]+(?:_\{?\w+\}?)?|[a-zA-Z](?:\^\{?-1\}?)?'*\([a-z](?:,[a-z])*\)|\\text\{[^{}]*\}(?:\([^()]*\))?"
     r"|[a-zA-Z]{2,}(?: [a-zA-Z]+)*|\\(?:angle|triangle|overline|widehat|vec)\s?\{?[a-zA-Z]+\}?|\|[a-zA-Z]+\|"
     r"|\([a-zA-Z](?:_\{?\w\}?)?(?:,[a-zA-Z](?:_\{?\w\}?)?)*\)|[a-zA-Z]\\circ\s?[a-zA-Z]\([a-z]\)|[a-zA-Z]\([a-zA-Z]\)"
 )
-_EQUALS = re.compile(r"==?|\\approx(?![a-zA-Z])")
+_EQUALS = compile_later(r"==?|\\approx(?![a-zA-Z])")
 
 
 def read_assignment(text: str) -> Assignment | None:
@@ -219,12 +221,12 @@ def has_relation(text: str) -> bool:
     return "=" in text or _RELATION.search(text) is not None
 
 
-_TRAILING_WORDS = re.compile(
+_TRAILING_WORDS = compile_later(
     r"(?P<body>.+?)\s*(?P<words>(?:/?\s*\\text\{[^{}]*\}(?:\^\{?[1-9]\}?)?\s*)+|(?<=[0-9)}\]i])°)", re.DOTALL
 )
 
 
-_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-zA-Z])")
+_TRIGONOMETRIC = compile_later(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-zA-Z])")
 
 
 def split_unit(text: str) -> tuple[str, str] | None:
