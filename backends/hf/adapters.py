@@ -159,7 +159,8 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:
             raise
         raise StoreError(
             f"{folder} cannot be written: {error}.",
-            "Check free space and permissions; a run goes on with --resume: what was stored is safe.",
+            "Check free space and permissions, then run again with --resume (Python: resume=True). What was stored is "
+            "safe.",
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -112,7 +112,9 @@ class Scheduler:
                 self._post()
         except BaseException as error:
             log.debug("The worker stopped", exc_info=True)
-            end = BackendError(f"The llama.cpp worker stopped: {error}", "Run again with --resume.")
+            end = BackendError(
+                f"The llama.cpp worker stopped: {error}", "Run again with --resume (Python: resume=True)."
+            )
         self._fail(end)
 
     def _receive(self) -> bool:

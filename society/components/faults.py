@@ -19,6 +19,7 @@ from society.core.results import ResultError
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
+_STORED = "What is done is stored: run again with --resume (Python: resume=True)."
 
 
 @contextmanager
@@ -64,8 +65,8 @@ def component_error(component: Component, method: str, fault: str, place: str = 
 def _remedy(component: Component) -> str:
     cls = type(component)
     if is_from_file(cls):
-        return "Correct the plugin file. What is done is stored: run again with --resume."
+        return f"Correct the plugin file. {_STORED}"
     package = cls.__module__.partition(".")[0]
     if package in ("society", "backends", "topologies"):
         return "This is a fault of society: report it with the scenario. What is done is stored."
-    return f"Correct or update the plugin {package}. What is done is stored: run again with --resume."
+    return f"Correct or update the plugin {package}. {_STORED}"

@@ -135,12 +135,16 @@ def is_from_file(cls: type) -> bool:
 
 def _read(path: Path) -> tuple[PluginFile, bytes]:
     if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe or a device may have no end
-        raise InputError(f"The plugin file {path} is a pipe or a device.", "Name a Python file with --plugins FILE.py.")
+        raise InputError(
+            f"The plugin file {path} is a pipe or a device.",
+            "Name a Python file with --plugins FILE.py (Python: load_plugins).",
+        )
     try:
         source = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"The plugin file {path} cannot be read: {error.strerror}.", "Name a Python file with --plugins FILE.py."
+            f"The plugin file {path} cannot be read: {error.strerror}.",
+            "Name a Python file with --plugins FILE.py (Python: load_plugins).",
         ) from None
     return PluginFile(path.resolve(), hashlib.sha256(source).hexdigest()), source
 

@@ -63,7 +63,10 @@ class ChunkReceiver:
     def finish(self, digest: str) -> Path:
         """Return the complete target. Raises `BackendError` if the digest of the contents differs."""
         if self._digest.hexdigest() != digest:
-            raise BackendError(f"The files for {self.target} were damaged in transit.", "Run again with --resume.")
+            raise BackendError(
+                f"The files for {self.target} were damaged in transit.",
+                "Run again with --resume (Python: resume=True).",
+            )
         return move_into_place(self.part, self.target)
 
     def discard(self) -> None:

@@ -127,7 +127,7 @@ class RemoteTrainer:
                 return replace(item.training, adapter=replace(item.training.adapter, path=str(path)))
             elif on_step is not None:
                 on_step(*item)
-        raise BackendError("A finetuning ended without a result.", "Run again with --resume.")
+        raise BackendError("A finetuning ended without a result.", "Run again with --resume (Python: resume=True).")
 
 
 async def _items(generator: Any) -> AsyncIterator[Any]:

@@ -93,7 +93,9 @@ class Pool:
             if isinstance(answer, SocietyError):
                 raise answer
             return answer
-        raise TransientError("No replica of the backend is open.", "Try again, or run again with --resume.")
+        raise TransientError(
+            "No replica of the backend is open.", "Try again, or run again with --resume (Python: resume=True)."
+        )
 
     async def try_adapter(self, adapter: Adapter) -> None:
         """Load an adapter into an open replica, if any, to find out whether it fits."""

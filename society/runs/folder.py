@@ -85,10 +85,16 @@ class RunFolder:
     def __enter__(self) -> Self:
         """Lock and check the folder.
 
-        Raises `RunFolderError` if it is in use, cannot be written, or belongs to another scenario. Raises `InputError`
-        if a plugin file of the scenario was loaded again after the scenario was made.
+        Raises `RunFolderError` if it is in use, cannot be written, belongs to another scenario, or has no run to
+        continue. Raises `InputError` if a plugin file of the scenario was loaded again after the scenario was made.
         """
         require_current(self._scenario)
+        begun = self.store.exists() or (self.path / LOCK).exists()  # a run that was killed early may have no store
+        if self._resume and not begun:
+            raise RunFolderError(
+                f"{self.path} holds no run to continue.",
+                "Name the folder of the run with --out (Python: `out`), or start a new run without --resume.",
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             check_folder(self.path, FILES)
@@ -101,7 +107,7 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise RunFolderError(
-                f"{self.path} cannot be written: {error}.", "Choose another folder with --out."
+                f"{self.path} cannot be written: {error}.", "Choose another folder with --out (Python: `out`)."
             ) from error
         try:
             self._check()
@@ -131,7 +137,7 @@ class RunFolder:
                 raise RunFolderError(
                     f"The model of the backend {name!r} is not the one that the run in {self.path} began with: "
                     f"{_changed(known[name], model_hash)}.",
-                    "Give it the same model and options, or start a new run with another --out.",
+                    "Give it the same model and options, or start a new run with another --out (Python: `out`).",
                 )
         asked = fingerprint([[item.id, item.question, item.choices] for item in items])
         if meta.get("questions", asked) != asked:
@@ -139,7 +145,7 @@ class RunFolder:
                 f"The questions are not those that the run in {self.path} began with: another version of society, or "
                 "of the library that the task takes them from, gives others.",
                 "Install the versions that the run began with (its store's meta table names them), or start a new run "
-                "with another --out.",
+                "with another --out (Python: `out`).",
             )
         definition = defining(self._scenario)
         now = _versions()
@@ -212,7 +218,7 @@ class RunFolder:
     def _refuse(self, difference: str) -> NoReturn:
         raise RunFolderError(
             f"{self.path} holds a run of another scenario: {difference}.",
-            "Choose another folder with --out, or run the scenario that it belongs to.",
+            "Choose another folder with --out (Python: `out`), or run the scenario that it belongs to.",
         )
 
 

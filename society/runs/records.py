@@ -110,7 +110,7 @@ def _require_turns(run: Run, records: Sequence[DebateRecord]) -> None:
     count = "1 result has" if silent == 1 else f"{silent} results have"
     raise RunFolderError(
         f"{count} no turns in the run in {run.folder}: the store is incomplete.",
-        "Restore the folder from a copy, or run the scenario again in a new folder (--out).",
+        "Restore the folder from a copy, or run the scenario again in a new folder (--out; Python: `out`).",
     )
 
 

@@ -86,7 +86,9 @@ async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | 
         if task is None or task.cancelling():
             raise
         # This task was not cancelled: the error would end the debate without a message.
-        raise TransientError("The backend cancelled its own work.", "Run again with --resume.") from None
+        raise TransientError(
+            "The backend cancelled its own work.", "Run again with --resume (Python: resume=True)."
+        ) from None
     except TimeoutError as error:
         if timeout is not None and limit.expired():
             raise TransientError(f"No reply within {timeout:g} s.", "Raise `timeout`, or lower max_tokens.") from None

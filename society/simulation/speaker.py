@@ -120,7 +120,8 @@ class Speaker:
             raise BackendError(
                 f"{MAX_FAILURES} turns in a row failed, the last on the backend {agent.backend!r}. {_place(finish)}: "
                 f"{error.cause}",
-                f"{error.remedy}\n  What is done is stored: correct the cause and run again with --resume.".strip(),
+                f"{error.remedy}\n  What is done is stored: correct the cause and run again with --resume "
+                "(Python: resume=True).".strip(),
             ) from error
 
     def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:

@@ -77,8 +77,8 @@ def require_resumable(path: Path, version: str) -> None:
         raise RunFolderError(
             f"{path} is a run store of version {version}, which an older society wrote. It can be read, but no run can "
             "go on with it or take turns from it: the keys of its turns have another meaning.",
-            "Run the scenario again in a new folder (--out). `society show`, `report`, `compare` and `export` still "
-            "read the old one.",
+            "Run the scenario again in a new folder (--out; Python: `out`). `society show`, `report`, `compare` and "
+            "`export` still read the old one.",
         )
 
 

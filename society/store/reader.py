@@ -141,5 +141,6 @@ class StoreReader:
             )
         return StoreError(
             f"The run store {self._path} cannot be used: {error}.",
-            "Check free space and permissions, then run again with --resume: what was stored is safe.",
+            "Check free space and permissions, then run again with --resume (Python: resume=True). "
+            "What was stored is safe.",
         )

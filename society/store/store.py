@@ -90,7 +90,9 @@ class Store(StoreReader):
 
     def __enter__(self) -> Self:
         if self._read_only and not self._path.exists():
-            raise RunFolderError(f"{self._path.parent} holds no run.", "Name the folder of a run (see `--out`).")
+            raise RunFolderError(
+                f"{self._path.parent} holds no run.", "Name the folder of a run (--out; Python: `out`)."
+            )
         self._opened = ExitStack()
         try:
             self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))

@@ -72,7 +72,7 @@ class TrainingExport:
             why = error.__cause__ if isinstance(error, StoreError) else error
             raise InputError(
                 f"{self.folder} cannot be written: {getattr(why, 'strerror', None) or why}.",
-                "Choose another place with --to.",
+                "Choose another place with --to (Python: folder).",
             ) from error
         return self.written
 

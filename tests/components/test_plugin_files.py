@@ -205,7 +205,9 @@ class Broken({base[2]}):
     assert "ValueError: boom" in shown
     if noun != "topology":  # found by the check, with its place in the file
         assert f"The {noun} 'broken' raised ValueError: boom (plugins.py, line 8) in {place}" in shown
-        assert "Correct the plugin file. What is done is stored: run again with --resume." in shown
+        assert (
+            "Correct the plugin file. What is done is stored: run again with --resume (Python: resume=True)." in shown
+        )
 
 
 @pytest.mark.parametrize("method", ["same", "correct"])

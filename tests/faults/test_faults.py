@@ -84,10 +84,14 @@ def test_killed_anywhere_and_resumed_equals_uninterrupted(
         check(trial.folder)
     before = _turns(trial.folder)
     counter = Counter()
-    run(load_scenario(path), trial.folder, resume=True, watcher=counter)
+    run(load_scenario(path), trial.folder, resume=_begun(trial.folder), watcher=counter)
     assert contents(trial.folder) == contents(whole)
     assert (counter.replayed, counter.fresh) == (len(before), TURNS - len(before))
     assert set(before) <= set(_turns(trial.folder))
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / "store.sqlite").exists() or (folder / ".lock").exists()
 
 
 def _turns(folder: Path) -> list[tuple[object, ...]]:
@@ -118,7 +122,7 @@ def test_a_power_cut_costs_the_last_moments_and_never_consistency(
         assert found == every[: len(found)]
         counter = Counter()
         if number < 2:
-            run(load_scenario(path), folder, resume=True, watcher=counter)
+            run(load_scenario(path), folder, resume=_begun(folder), watcher=counter)
             assert contents(folder) == contents(whole)
             assert counter.fresh == TURNS - len(found)
 

@@ -47,6 +47,10 @@ LONGEST_SENTENCE = 25
 """Maximum number of words of a sentence in a description."""
 
 
+OPTIONS = re.compile(r"--(resume|out|to|plugins|encoder|allow)\b")
+"""Options of commands that functions have, too."""
+
+
 @cache
 def parse(module: Path) -> ast.Module:
     return ast.parse(module.read_text("utf-8"))
@@ -133,6 +137,15 @@ def test_docstrings_of_tests_and_benchmarks_begin_with_their_subject(module: Pat
 def test_messages_name_keys_that_exist(module: Path) -> None:
     wrong = [(line, key) for line, text in messages(module) for key in find_unknown_keys(text)]
     assert not [f"{module}:{line} {key}" for line, key in wrong if key not in NAMES_OF_CODE]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [module for module in MODULES if module.parent != ROOT / "society" / "cli"],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_messages_that_name_an_option_name_what_python_has_for_it(module: Path) -> None:
+    assert not [text for _, text in messages(module) if OPTIONS.search(text) and "Python" not in text]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -84,10 +84,30 @@ def test_killed_and_resumed_equals_uninterrupted(
     kill_when_stored([sys.executable, "-m", "society", "run", str(path), "--out", str(folder)], folder, stored)
     before = count_turns(folder)
     counter = Counter()
-    resumed = run(load_scenario(path), folder, resume=True, watcher=counter)
+    begun = (folder / ".lock").exists()
+    resumed = run(load_scenario(path), folder, resume=begun, watcher=counter)
     assert rows(resumed) == whole
     assert counter.replayed == before
     assert counter.fresh == TURNS - before
+
+
+def test_a_folder_without_a_run_is_not_resumed(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    loaded = scenario(TEXT)
+    for folder in (tmp_path / "mistyped", tmp_path):
+        with pytest.raises(RunFolderError, match=rf"{folder} holds no run to continue\.") as error:
+            run(loaded, folder, resume=True)
+        assert "--out" in error.value.remedy
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_run_that_was_killed_before_its_first_turn_is_resumed(
+    scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / ".lock").touch()
+    counter = Counter()
+    run(scenario(TEXT), tmp_path / "killed", resume=True, watcher=counter)
+    assert counter.fresh == TURNS
 
 
 def test_twice_the_same_run_is_bit_for_bit_equal(scenario: Callable[..., Scenario], tmp_path: Path) -> None:

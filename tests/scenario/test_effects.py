@@ -176,6 +176,7 @@ FOUND: list[tuple[str, list[Change], str]] = [
         phase(schedule="moderated", moderator="h"),
     ),
     case("roles.solver", "no edge shows one", put("roles.solver.prompt", LOOP + "{{ summary }}")),
+    case("roles", "never show the question", put("roles.solver.prompt", LOOP)),
     case("roles.solver", "none of its agents has one", put("roles.solver.prompt", LOOP + "{{ persona }}")),
     case("roles.solver", "none in the first phase", only(), put("roles.solver.prompt", "{{ candidates }}")),
     # gates

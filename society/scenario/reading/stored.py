@@ -72,7 +72,8 @@ def _explain(error: ValidationError, folder: Path) -> InputError:
     parent = Path(named).parent if len(named) < 1000 else Path(named[:100])
     return InputError(
         f"The scenario in the run {folder} names {named[:200]!r}, which is not in the run's folder.",
-        f"The path may lead to any of your files. To permit it, add its folder: --allow {str(parent)[:200]}",
+        "The path may lead to any of your files. To permit it, add its folder (Python: allow): "
+        f"--allow {str(parent)[:200]}",
     )
 
 
@@ -88,6 +89,6 @@ def _say(error: ValueError | RecursionError) -> str:
 def _refusal(folder: Path, fault: str) -> RunFolderError:
     return RunFolderError(
         f"The scenario in the run {folder} cannot be read: {fault}.",
-        "If a plugin file created the run, add --plugins FILE.py. Otherwise install the plugins and the version of "
-        "society that created the run.",
+        "If a plugin file created the run, add --plugins FILE.py (Python: load_plugins). Otherwise install the plugins "
+        "and the version of society that created the run.",
     )

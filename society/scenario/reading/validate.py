@@ -154,7 +154,7 @@ def _explain_kind(node: Node, path: str, noun: str) -> Problem | None:
     near = find_near(kind.value, allowed)
     message = f"unknown {noun} {show(kind.value)}"
     if not near:
-        message += "; for a kind of your own, add --plugins FILE.py"
+        message += "; for a kind of your own, add --plugins FILE.py (Python: load_plugins)"
     return make_problem(kind.place, path, message, value=kind.value, allowed=allowed, suggestion=near)
 
 

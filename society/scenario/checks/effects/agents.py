@@ -1,4 +1,4 @@
-"""Checks of roles and agents: unused personas, memory, confidences and choices, and identical debates."""
+"""Checks of roles and agents: the question, unused personas, memory, confidences and choices, identical debates."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from society.scenario.models.scenario import RoleSpec
 def check_agents(flow: Flow) -> Iterator[Finding]:
     """Yield unused settings of roles and agents."""
     yield from _check_personas(flow)
+    plans = [plan for _, plan in flow.plans()]
+    if plans and not any("question" in find_use(plan.role).variables for plan in plans):
+        message = "never show the question: no template of an agent uses `question`; add {{ question }} to one"
+        yield Finding(("roles",), message, key=True)
     for name, role in flow.scenario.roles.items():
         plans = [(phase, plan) for phase, plan in flow.plans() if plan.role_name == name]
         if plans:
