@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from society.core.types import Turn
     from society.runs.records import DebateRecord
 
+LONGEST = 200_000
+"""Maximum number of characters of a reply or message that is shown: wrapping more takes seconds."""
+
 
 def _read_row(text: str | None) -> int | None:
     """Return the number of a training row; 0 for the option without a number, None without the option."""
@@ -156,11 +159,17 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
     console.print(head)
     if prompts:
         for message in turn.messages:
-            console.print(Padding(Text(f"{message.role}: {message.content}", style="dim"), (0, 0, 0, 4)))
-    body = Text(turn.text)
+            console.print(Padding(Text(_cut(f"{message.role}: {message.content}"), style="dim"), (0, 0, 0, 4)))
+    body = Text(_cut(turn.text))
     if turn.answer:
         body.highlight_words([turn.answer], style="underline", case_sensitive=False)
     console.print(Padding(body, (0, 0, 1, 2)))
+
+
+def _cut(text: str) -> str:
+    """Return a text, or its beginning with the number of the characters that are left out."""
+    more = len(text) - LONGEST
+    return text if more <= 0 else f"{text[:LONGEST]}\n... and {more:,} more characters; `society export` writes them all"
 
 
 def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:

@@ -14,6 +14,7 @@ from society.cli import main
 from society.cli.debates import find_debate
 from society.core.errors import InputError
 from society.scenario.models.scenario import Scenario
+from society.session import run
 
 IDS = st.lists(st.sampled_from(["0", "1", "2", "3", "07", "a", "b-1", "q 2"]), min_size=1, max_size=6)
 
@@ -84,3 +85,28 @@ def test_ids_from_zero(scenario: Callable[..., Scenario], tmp_path: Path, capsys
     assert "Question number 0?" in capsys.readouterr().out
     assert main(["show", run, "--item", "3"]) == 2
     assert "There is no item '3'" in capsys.readouterr().err
+
+
+def test_a_long_reply_is_cut_and_says_so(
+    scenario: Callable[..., Scenario],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("society.cli.show.LONGEST", 30)
+    run(
+        scenario("""
+name: long
+task: {kind: arithmetic, limit: 1}
+backends: {only: {kind: scripted, rules: [{say: "It is 4, and there is more to say."}]}}
+roles: {solver: {prompt: "{{ question }}"}}
+agents: {solver: {}}
+phases: [{name: answer}]
+"""),
+        tmp_path / "run",
+    )
+    capsys.readouterr()
+    assert main(["show", str(tmp_path / "run"), "--number", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "It is 4, and there is more to \n" in shown.replace("  ", "") + "\n"
+    assert "... and 4 more characters; `society export` writes them all" in shown

@@ -16,8 +16,8 @@ from society.scenario.models.scenario import RoleSpec
 def check_agents(flow: Flow) -> Iterator[Finding]:
     """Yield unused settings of roles and agents."""
     yield from _check_personas(flow)
-    plans = [plan for _, plan in flow.plans()]
-    if plans and not any("question" in find_use(plan.role).variables for plan in plans):
+    roles = {plan.role for _, plan in flow.plans()}
+    if roles and not any("question" in find_use(role).variables for role in roles):
         message = "never show the question: no template of an agent uses `question`; add {{ question }} to one"
         yield Finding(("roles",), message, key=True)
     for name, role in flow.scenario.roles.items():
