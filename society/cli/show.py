@@ -169,7 +169,7 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
 def _cut(text: str) -> str:
     """Return a text, or its beginning with the number of the characters that are left out."""
     more = len(text) - LONGEST
-    return text if more <= 0 else f"{text[:LONGEST]}\n... and {more:,} more characters; `society export` writes them all"
+    return text if more <= 0 else f"{text[:LONGEST]}\n... and {more:,} more characters, which `society export` writes"
 
 
 def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:

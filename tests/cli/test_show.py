@@ -109,4 +109,4 @@ phases: [{name: answer}]
     assert main(["show", str(tmp_path / "run"), "--number", "1"]) == 0
     shown = capsys.readouterr().out
     assert "It is 4, and there is more to \n" in shown.replace("  ", "") + "\n"
-    assert "... and 4 more characters; `society export` writes them all" in shown
+    assert "... and 4 more characters, which `society export` writes" in shown
