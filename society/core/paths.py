@@ -2,7 +2,7 @@
 
     ReadablePath     a data file, a graph file or an adapter of a scenario
     ModelPath        a model of a scenario: a path, or a reference such as pypi:PACKAGE
-    HubModel         the same, where any other name is a model's name on the hub
+    HubModel         the same, or a model's name on the hub: OWNER/NAME
     allow_folders    the validation context of a scenario that may read these folders
     stored_in        the validation context of the scenario stored in a run's folder: no file is opened
     run_folders      the validation context of a stored scenario whose files are to be opened
@@ -32,7 +32,7 @@ MOST_FILES = 10_000
 COPIES = "files"
 """Folder within a run's folder that holds copies of small files which the scenario named."""
 _REFERENCE = re.compile(r"(pypi|hf):")
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_HUB_NAME = re.compile(r"([\w-][\w.-]*)/[\w-][\w.-]*")
 
 
 def list_given(given: object, name: str, *one: type) -> tuple[Any, ...]:
@@ -172,10 +172,13 @@ def _model(name: str, info: ValidationInfo) -> str:
 
 
 def _hub_model(name: str, info: ValidationInfo) -> str:
-    """Return a model's name on the hub as it is. Other texts, and names of existing folders, are paths."""
+    """Return a model's name on the hub, OWNER/NAME, as it is. All other texts are paths, or references.
+
+    OWNER/NAME is a path, too, if the scenario's folder has a folder OWNER: the hub is never asked for a local name.
+    """
     context: Mapping[str, Any] = info.context or {}
-    named = bool(_HUB_NAME.fullmatch(name)) and not name.endswith(".gguf")
-    if named and (_is_only_named(context) or not (_start(context) / name).is_dir()):
+    named = None if name.endswith(".gguf") else _HUB_NAME.fullmatch(name)
+    if named and (_is_only_named(context) or not (_start(context) / named[1]).is_dir()):
         return name
     return _model(name, info)
 

