@@ -9,46 +9,31 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from backends.models.gguf_reader import MOST_LAYERS, FormatError, Reader, TruncatedError
 from society.core.errors import InputError, MissingExtraError
 
-_SCALARS = {
-    0: "<B",
-    1: "<b",
-    2: "<H",
-    3: "<h",
-    4: "<I",
-    5: "<i",
-    6: "<f",
-    7: "<?",
-    10: "<Q",
-    11: "<q",
-    12: "<d",
-}
-_BOOL, _STRING, _ARRAY = 7, 8, 9
 _SMALLEST_ENTRY = 8 + 4 + 1  # an empty key, its type, a byte
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8  # an empty name, no dimensions, a type, an offset
 _LONGEST_NAME = 64  # ggml's limit for a tensor's name
 _MOST_DIMENSIONS = 4
+_POSITIVE = ("block_count", "context_length", "embedding_length", "vocab_size")
 _SETTINGS = (
-    "block_count",
-    "context_length",
-    "embedding_length",
+    *_POSITIVE,
     "feed_forward_length",
-    "vocab_size",
     "attention.head_count",
     "attention.head_count_kv",
     "attention.key_length",
     "attention.value_length",
 )
+"""Settings that are counts. Converters write 0 for what a model does not have, such as heads of a recurrent model."""
 _LARGEST_SETTING = 1 << 27  # the longest context that a model claims is 10 million tokens
-_MOST_LAYERS = 512  # llama.cpp's limit
-_KEPT_ELEMENTS = 64  # longer arrays (the vocabulary) are checked, but not stored
+_SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +48,7 @@ class GGUFInfo:
     chat_template: str
     tensor_count: int
     size: int
-    """Size of the file in bytes."""
+    """Size of the file, or of all files of a split model, in bytes."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """All entries except long arrays."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
@@ -79,122 +64,72 @@ class GGUFInfo:
         """Return whether the file is an adapter for a base model instead of a model."""
         return self.metadata.get("general.type") == "adapter"
 
-    def number(self, name: str) -> int:
-        """Return the architecture's setting `name`, such as "block_count"; the largest if layers differ."""
+    def number(self, name: str, layer: int | None = None) -> int:
+        """Return the architecture's setting `name`, such as "block_count", of one layer; the largest by default."""
         value = self.metadata.get(f"{self.architecture}.{name}", 0)
+        if layer is not None and isinstance(value, list):
+            value = value[layer : layer + 1]
         numbers = value if isinstance(value, list) else [value]
         return max((n for n in numbers if isinstance(n, int)), default=0)
 
 
-class _FormatError(Exception):
-    """A fault of the header, without the file's name."""
-
-
-class _Reader:
-    """A cursor over the header that never reads past the end of the file."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self.data, self.at, self.size = data, 0, len(data)
-
-    def skip(self, length: int, what: str) -> int:
-        """Skip `length` bytes, and return their start."""
-        start = self.at
-        if length > self.size - start:
-            raise _FormatError(f"{what} at byte {start} runs past the end of the file ({self.size} bytes)")
-        self.at = start + length
-        return start
-
-    def scalar(self, form: str, what: str) -> Any:
-        """Return one number, in `struct` notation."""
-        return struct.unpack_from(form, self.data, self.skip(struct.calcsize(form), what))[0]
-
-    def text(self, what: str) -> str:
-        """Return a string: its length in 8 bytes, then UTF-8."""
-        length = self.scalar("<Q", what)
-        start = self.skip(length, what)
-        try:
-            return self.data[start : start + length].decode()
-        except UnicodeDecodeError:
-            raise _FormatError(f"{what} at byte {start} is not UTF-8") from None
-
-    def count(self, smallest: int, what: str) -> int:
-        """Return a count of entries that each take at least `smallest` bytes."""
-        number: int = self.scalar("<Q", what)
-        if number * smallest > self.size - self.at:
-            raise _FormatError(f"{what} is {number}, more than a file of {self.size} bytes can hold")
-        return number
-
-    def value(self, kind: int, key: str) -> Any:
-        """Return a metadata value; None for an array that is too long to store."""
-        if kind == _BOOL:
-            return self._bool(key)
-        if kind in _SCALARS:
-            return self.scalar(_SCALARS[kind], key)
-        if kind == _STRING:
-            return self.text(key)
-        if kind == _ARRAY:
-            return self._array(key)
-        raise _FormatError(f"{key} has the unknown type {kind}")
-
-    def _bool(self, key: str) -> bool:
-        byte = self.scalar("<B", key)
-        if byte > 1:
-            raise _FormatError(f"{key} is neither true nor false")
-        return bool(byte)
-
-    def _array(self, key: str) -> list[Any] | None:
-        kind = self.scalar("<I", key)
-        if kind == _STRING:
-            number = self.count(8, f"the length of {key}")
-            return self._texts(number, key)
-        if kind not in _SCALARS:
-            raise _FormatError(f"{key} is an array of the unknown type {kind}")
-        width = struct.calcsize(_SCALARS[kind])
-        number = self.count(width, f"the length of {key}")
-        start = self.skip(number * width, key)
-        if number > _KEPT_ELEMENTS:
-            return None
-        return [struct.unpack_from(_SCALARS[kind], self.data, start + i * width)[0] for i in range(number)]
-
-    def _texts(self, number: int, key: str) -> list[str] | None:
-        if number <= _KEPT_ELEMENTS:
-            return [self.text(key) for _ in range(number)]
-        # The vocabulary: hundreds of thousands of strings are skipped without making objects.
-        read, data, at, size = struct.Struct("<Q").unpack_from, self.data, self.at, self.size
-        for _ in range(number):
-            if at + 8 > size:
-                raise _FormatError(f"{key} runs past the end of the file ({size} bytes)")
-            at += 8 + read(data, at)[0]
-        self.skip(at - self.at, key)
-        return None
-
-
 def check_gguf(path: str | Path) -> GGUFInfo:
-    """Read and check the header of the GGUF file `path`.
+    """Read and check the header of the GGUF file `path`, and of all parts of a model that is split over files.
 
-    Raises `InputError`, naming the file and the fault, if it does not exist, is no GGUF, is truncated or is corrupt.
-    Raises `MissingExtraError` without the `gguf` package.
+    Raises `InputError`, naming the file and the fault, if it does not exist, is no GGUF, is truncated or is corrupt, or
+    if `path` is not the first part. Raises `MissingExtraError` without the `gguf` package.
     """
     path = Path(path)
+    first = _check_file(path)
+    number, count = (first.metadata.get(f"split.{name}", 0) for name in ("no", "count"))
+    if count in (0, 1):
+        return first
+    parts = split_parts(path)
+    if (number, count, path) != (0, len(parts), parts[0]):
+        raise InputError(
+            f"{path} is one of {count} parts of a model.",
+            "Give the first part; all parts must lie in one folder as NAME-00001-of-0000N.gguf.",
+        )
+    infos = [first, *map(_check_file, parts[1:])]
+    return replace(
+        first,
+        tensor_count=sum(info.tensor_count for info in infos),
+        size=sum(info.size for info in infos),
+        shapes={name: shape for info in infos for name, shape in info.shapes.items()},
+    )
+
+
+def split_parts(path: Path) -> list[Path]:
+    """Return the files of the model that `path` belongs to, by their names; `path` alone if it is not split."""
+    match = _SPLIT.fullmatch(path.name)
+    if not match:
+        return [path]
+    count = int(match["count"])
+    return [path.with_name(f"{match['name']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
+
+
+def _check_file(path: Path) -> GGUFInfo:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read(_Reader(data))
+            return _read(Reader(data))
     except FileNotFoundError:
         raise InputError(f"There is no model file {path}.", "Check the path.") from None
     except (OSError, ValueError) as error:  # a folder, no permission, an empty file
         raise InputError(f"{path} cannot be read as a GGUF file: {error}.", "Give the path of a .gguf file.") from None
-    except _FormatError as fault:
-        remedy = "Download or convert it again; an interrupted download is the usual reason."
-        raise InputError(f"{path} is not a usable GGUF file: {fault}.", remedy) from None
+    except FormatError as fault:
+        truncated = "; an interrupted download is the usual reason" if isinstance(fault, TruncatedError) else ""
+        raise InputError(
+            f"{path} is not a usable GGUF file: {fault}.", f"Download or convert it again{truncated}."
+        ) from None
 
 
-def _read(reader: _Reader) -> GGUFInfo:
+def _read(reader: Reader) -> GGUFInfo:
     if reader.data[:4] != b"GGUF":
-        raise _FormatError("it does not begin with the letters GGUF")
+        raise FormatError("it does not begin with the letters GGUF")
     reader.skip(4, "the magic")
     version = reader.scalar("<I", "the version")
     if version not in (2, 3):
-        raise _FormatError(f"its version is {version}; versions 2 and 3, little endian, can be read")
+        raise FormatError(f"its version is {version}; versions 2 and 3, little endian, can be read")
     tensors = reader.count(_SMALLEST_TENSOR, "the number of tensors")
     entries = reader.count(_SMALLEST_ENTRY, "the number of metadata entries")
     metadata = _read_metadata(reader, entries)
@@ -202,12 +137,12 @@ def _read(reader: _Reader) -> GGUFInfo:
     return _describe(metadata, shapes, reader.size)
 
 
-def _read_metadata(reader: _Reader, entries: int) -> dict[str, Any]:
+def _read_metadata(reader: Reader, entries: int) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     for index in range(entries):
         key = reader.text(f"the key of metadata entry {index}")
         if key in metadata:
-            raise _FormatError(f"the key {key!r} stands there twice")
+            raise FormatError(f"the key {key!r} stands there twice")
         metadata[key] = reader.value(reader.scalar("<I", f"the type of {key!r}"), repr(key))
     return {key: value for key, value in metadata.items() if value is not None}
 
@@ -215,11 +150,11 @@ def _read_metadata(reader: _Reader, entries: int) -> dict[str, Any]:
 def _alignment(metadata: Mapping[str, Any]) -> int:
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
-        raise _FormatError(f"its alignment {alignment!r} is not a power of two")
+        raise FormatError(f"its alignment {alignment!r} is not a power of two")
     return alignment
 
 
-def _check_tensors(reader: _Reader, tensors: int, alignment: int) -> dict[str, tuple[int, ...]]:
+def _check_tensors(reader: Reader, tensors: int, alignment: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors by name. Each name is unique, and each tensor lies inside the file."""
     sizes = _block_sizes()
     shapes: dict[str, tuple[int, ...]] = {}
@@ -227,30 +162,30 @@ def _check_tensors(reader: _Reader, tensors: int, alignment: int) -> dict[str, t
     for index in range(tensors):
         name = reader.text(f"the name of tensor {index}")
         if not name or len(name.encode()) >= _LONGEST_NAME or name in shapes:
-            raise _FormatError(f"the name of tensor {index} is empty, too long or there twice")
+            raise FormatError(f"the name of tensor {index} is empty, too long or there twice")
         shapes[name], end = _tensor(reader, name, alignment, sizes)
         ends.append(end)
     start = -(-reader.at // alignment) * alignment
     if tensors and start + max(ends) > reader.size:
         missing = start + max(ends) - reader.size
-        raise _FormatError(f"it is truncated: {missing} bytes of its tensors are missing")
+        raise TruncatedError(f"it is truncated: {missing} bytes of its tensors are missing")
     return shapes
 
 
 def _tensor(
-    reader: _Reader, name: str, alignment: int, sizes: Mapping[int, tuple[int, int]]
+    reader: Reader, name: str, alignment: int, sizes: Mapping[int, tuple[int, int]]
 ) -> tuple[tuple[int, ...], int]:
     """Return a tensor's shape and its end, in bytes after the start of the tensors."""
     dimensions = reader.scalar("<I", name)
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
-        raise _FormatError(f"tensor {name!r} has {dimensions} dimensions")
+        raise FormatError(f"tensor {name!r} has {dimensions} dimensions")
     shape = [reader.scalar("<Q", name) for _ in range(dimensions)]
     kind, offset = reader.scalar("<I", name), reader.scalar("<Q", name)
     if kind not in sizes:
-        raise _FormatError(f"tensor {name!r} has the unknown type {kind}")
+        raise FormatError(f"tensor {name!r} has the unknown type {kind}")
     block, width = sizes[kind]
     if 0 in shape or shape[0] % block or offset % alignment:
-        raise _FormatError(f"tensor {name!r} has the impossible shape {shape} or offset {offset}")
+        raise FormatError(f"tensor {name!r} has the impossible shape {shape} or offset {offset}")
     return tuple(shape), int(offset + math.prod(shape) // block * width)
 
 
@@ -269,9 +204,9 @@ def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size
         return value if isinstance(value, str) else ""
 
     architecture = text("general.architecture")
-    if not architecture:
-        raise _FormatError("it has no architecture")
-    _check_settings(metadata, architecture)
+    if not architecture and not metadata.get("split.no"):
+        raise FormatError("it has no architecture")
+    _check_settings(metadata, architecture, heads=any(".attn_" in name for name in shapes))
     context = metadata.get(f"{architecture}.context_length", 0)
     return GGUFInfo(
         architecture=architecture,
@@ -285,19 +220,23 @@ def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size
     )
 
 
-def _check_settings(metadata: Mapping[str, Any], architecture: str) -> None:
-    """Raise a fault for impossible settings: native code divides by them, reserves memory for them, and may abort."""
+def _check_settings(metadata: Mapping[str, Any], architecture: str, heads: bool) -> None:
+    """Raise a fault for impossible settings: native code divides by them, reserves memory for them, and may abort.
+
+    `heads`: whether the model has attention, so that its number of heads is at least 1.
+    """
+    positive = (*_POSITIVE, "attention.head_count") if heads else _POSITIVE
     for name in _SETTINGS:
         value = metadata.get(f"{architecture}.{name}", 1)
         numbers = value if isinstance(value, list) else [value]
         sound = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= _LARGEST_SETTING for n in numbers)
-        if not sound or not any(numbers):
-            raise _FormatError(f"its {architecture}.{name} is {str(value)[:60]}")
-    if metadata.get(f"{architecture}.block_count", 1) not in range(1, _MOST_LAYERS + 1):
-        raise _FormatError(f"it has more than {_MOST_LAYERS} layers")
+        if not sound or (name in positive and not any(numbers)):
+            raise FormatError(f"its {architecture}.{name} is {str(value)[:60]}")
+    if metadata.get(f"{architecture}.block_count", 1) not in range(1, MOST_LAYERS + 1):
+        raise FormatError(f"it has more than {MOST_LAYERS} layers")
     for name, value in metadata.items():
         if name.endswith("epsilon") and not (isinstance(value, float) and 0 <= value < math.inf):
-            raise _FormatError(f"its {name} is {str(value)[:60]}")
+            raise FormatError(f"its {name} is {str(value)[:60]}")
 
 
 def _quantisation(file_type: Any) -> str:

@@ -25,7 +25,7 @@ def write(path: Path) -> Path:
     writer.add_array("llama.attention.head_count_kv", [1, 3])
     writer.add_chat_template("{{ messages }}")
     writer.add_token_list([f"token{i}" for i in range(100)])
-    writer.add_array("numbers", list(range(100)))
+    writer.add_array("numbers", list(range(1000)))
     writer.add_bool("flag", True)
     writer.add_tensor("a.weight", np.ones((3, 32), np.float32))
     writer.add_tensor("b.weight", np.zeros((2, 34), np.uint8), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
