@@ -3,6 +3,7 @@
 config.py      the options of a scenario's entry
 convert.py     one-time conversion to weights with fast kernels on this processor
 naming.py      the hash of an opened model
+cache_sizes.py bytes of a slot in each layer: keys and values, recurrent states
 sizes.py       sizes of weights, slots and buffers in memory
 fit.py         a context as large as a scenario needs, if it fits into memory
 chat.py        messages to tokens, by the model's own chat template

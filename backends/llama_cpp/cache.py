@@ -29,6 +29,8 @@ class Slot:
     length: int = 0
     stable: int = 0
     job: Job | None = None
+    state: NDArray[np.uint8] | None = None
+    """The memory of a parked slot, whose place in the context is used by a filler; see `Scheduler`."""
 
     @property
     def known(self) -> Tokens:
@@ -58,9 +60,13 @@ class CachedPrefix:
 
 @dataclass(slots=True)
 class PrefixCache:
-    """Computed prefixes in main memory, at most `room` bytes. The least recently used ones are removed first."""
+    """Computed prefixes in main memory, at most `room` bytes. The least recently used ones are removed first.
+
+    `whole`: the model's memory cannot be cut, so a prefix serves only longer prompts, and no longer one replaces it.
+    """
 
     room: int
+    whole: bool = False
     _kept: OrderedDict[int, CachedPrefix] = field(default_factory=OrderedDict)
     _used: int = 0
     _numbers: count[int] = field(default_factory=count)
@@ -69,14 +75,19 @@ class PrefixCache:
         return iter(self._kept.values())
 
     def put(self, kept: CachedPrefix) -> None:
-        """Add a prefix, and remove shorter ones that it contains."""
+        """Add a prefix, and remove those that it replaces: shorter ones that it contains, or the same one."""
         for number, other in list(self._kept.items()):
-            if other.adapter == kept.adapter and common_prefix(other.known, kept.known) == len(other.known):
+            contained = common_prefix(other.known, kept.known) == len(other.known)
+            if other.adapter == kept.adapter and contained and len(other.known) in self._replaced(len(kept.known)):
                 self._drop(number)
         self._kept[next(self._numbers)] = kept
         self._used += kept.state.nbytes
         while self._used > self.room:
             self._drop(next(iter(self._kept)))
+
+    def _replaced(self, length: int) -> range:
+        """Return the lengths of prefixes that a prefix of this length replaces."""
+        return range(length if self.whole else 0, length + 1)
 
     def touch(self, kept: CachedPrefix) -> None:
         """Mark a prefix as recently used."""

@@ -132,6 +132,9 @@ class Model:
         if not self.pointer:
             raise BackendError(f"llama.cpp cannot load {path}.", "It may be of an architecture newer than the library.")
         self.vocabulary = Vocabulary(self.lib, self.pointer)
+        self.is_recurrent: bool = self.lib.llama_model_is_recurrent(self.pointer)
+        """Whether the memory of a sequence is a state that grows with no token, so that no token can be removed."""
+        self.is_recurrent |= self.lib.llama_model_is_hybrid(self.pointer)
 
     def load_adapter(self, path: Path) -> Any:
         """Return the LoRA adapter in the GGUF file `path`. It lives as long as the model."""

@@ -10,7 +10,11 @@ adapter should be few, since each takes some milliseconds: an adapter stays acti
 
 With `reproducible`, a result depends only on its request. Prompts are computed in chunks that end at fixed positions,
 and only whole chunks or whole prompts are reused. Every batch of replies has exactly `BLOCK` rows; free rows hold a
-token that is removed afterwards. No batch is a single token.
+token, the filler, that is removed afterwards. No batch is a single token.
+
+From a recurrent state, no token can be removed. Slots of models with such states are reused as a whole or not at all; a
+copy of each prompt's state is cached. A slot in progress whose place a filler needs is parked: its memory is saved, and
+restored before its next token.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backends.llama_cpp.cache import CachedPrefix, PrefixCache, Slot, common_prefix
 from backends.llama_cpp.jobs import Generation, Job, Scoring
@@ -50,7 +55,8 @@ class Scheduler:
         self._model, self._context = model, context
         self._reproducible = reproducible
         self._slots = [Slot(index, np.zeros(length, np.int32)) for index in range(slots)]
-        self._prefixes = PrefixCache(cache_bytes)
+        self._whole = model.is_recurrent
+        self._prefixes = PrefixCache(cache_bytes, self._whole)
         self._adapters: dict[str | None, Any] = {None: None}
         self._waiting: list[Job] = []
         self._done: list[tuple[Job, Any]] = []
@@ -172,6 +178,7 @@ class Scheduler:
     def _start(self, job: Job) -> None:
         slot = self._free_slot(job.adapter)
         slot.job = job
+        self._resume(slot)
         self._switch(job.adapter)
         job.cached = self._reuse(slot, job.adapter, job.prompt[:-1])
         self._prefill(slot, job.prompt[:-1])
@@ -206,6 +213,8 @@ class Scheduler:
     def _usable(self, source: Slot | CachedPrefix, prompt: Tokens) -> int:
         """Return the number of tokens of `prompt` that need not be computed, given `source`."""
         length = common_prefix(source.known, prompt)
+        if self._whole and length < len(source.known):
+            return 0
         if not self._reproducible or length == len(prompt) == source.stable:
             return length
         length = min(length, source.stable)
@@ -215,14 +224,19 @@ class Scheduler:
         """Add a copy of the memory of `slot` to the prefix cache."""
         if slot.length >= MIN_REUSE and self._prefixes.room:
             known = slot.known.copy()
-            self._prefixes.put(CachedPrefix(slot.adapter, known, slot.stable, self._context.save(slot.index)))
+            self._prefixes.put(CachedPrefix(slot.adapter, known, slot.stable, self._memory(slot)))
+
+    def _memory(self, source: Slot | CachedPrefix) -> NDArray[np.uint8]:
+        """Return the memory of a slot or a cached prefix."""
+        if source.state is None:
+            return self._context.save(source.index)
+        return source.state
 
     def _copy(self, source: Slot | CachedPrefix, slot: Slot, length: int) -> int:
         """Copy the memory of `source` into `slot`. Return `length`, or 0 if the model's memory does not allow it."""
         if isinstance(source, CachedPrefix):
             self._prefixes.touch(source)
-        state = source.state if isinstance(source, CachedPrefix) else self._context.save(source.index)
-        slot.length = 0
+        state, slot.length = self._memory(source), 0
         if not self._context.restore(slot.index, state):
             return 0
         slot.append(source.known, len(source.known))
@@ -241,6 +255,8 @@ class Scheduler:
             end = min(self._chunk_end(slot.length), len(prompt))
             self._compute(slot, prompt[slot.length : end], wanted=False)
         slot.stable = slot.length
+        if self._whole:
+            self._keep(slot)
 
     def _chunk_end(self, start: int) -> int:
         return start - start % CHUNK + CHUNK if self._reproducible else start + LARGEST_BATCH
@@ -263,8 +279,9 @@ class Scheduler:
         """
         neighbours = [other for other in self._slots if abs(other.index - slot.index) == 1]
         other = min(neighbours, key=lambda other: other.job is not None)
+        self._park(other)
         pair = sorted((slot, other), key=lambda one: one.index)
-        positions, rows = [one.length for one in pair], [one.index for one in pair]
+        positions, rows = [_position(one) for one in pair], [one.index for one in pair]
         mine = [one is slot for one in pair]
         logits = self._context.decode(np.where(mine, token, 0), positions, rows, np.logical_and(mine, wanted))
         slot.append(token, 1)
@@ -330,8 +347,10 @@ class Scheduler:
     def _advance(self, rows: list[Slot], active: list[Slot]) -> None:
         """Compute one token for every row, and draw the next token of active slots. Tokens of others are removed."""
         jobs = {slot.index: slot.job for slot in active}
+        for slot in rows:
+            (self._resume if slot.index in jobs else self._park)(slot)
         tokens = [job.next if isinstance(job := jobs.get(slot.index), Generation) else 0 for slot in rows]
-        positions = [slot.length for slot in rows]
+        positions = [_position(slot) for slot in rows]
         # In reproducible mode all rows need logits: the shape of a batch includes that of its logits.
         wanted = [self._reproducible or slot.index in jobs for slot in rows]
         logits = self._context.decode(tokens, positions, [slot.index for slot in rows], wanted)
@@ -345,9 +364,22 @@ class Scheduler:
             if slot.index in jobs:
                 self._draw(slot, row)
 
+    def _park(self, slot: Slot) -> None:
+        """Save the memory of a slot in progress and empty its place, if a filler there could not be removed."""
+        if self._whole and slot.job and slot.state is None:
+            slot.state = self._context.save(slot.index)
+            self._context.cut(slot.index, 0)
+
+    def _resume(self, slot: Slot) -> None:
+        """Restore the memory of a parked slot. Raises `BackendError` if llama.cpp cannot read what it saved."""
+        if slot.state is not None:
+            if not self._context.restore(slot.index, slot.state):
+                raise BackendError("llama.cpp could not restore the memory of a slot.", "Set reproducible: false.")
+            slot.state = None
+
     def _remove_last(self, slot: Slot) -> None:
-        """Remove a token that only filled the batch."""
-        if not self._context.cut(slot.index, slot.length):
+        """Remove a filler; from a recurrent state, only together with all other tokens."""
+        if not self._context.cut(slot.index, _position(slot)):
             self._context.cut(slot.index, 0)
             slot.truncate(0)
 
@@ -360,6 +392,11 @@ class Scheduler:
         if slot.job:
             self._done.append((slot.job, slot.job.result()))
             slot.job = None
+
+
+def _position(slot: Slot) -> int:
+    """Return the position of the next token in the place of a slot."""
+    return slot.length if slot.state is None else 0
 
 
 def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.base import Memory
+from backends.llama_cpp.cache_sizes import count_cache_bytes
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import weights_size
 from backends.models.gguf_file import GGUFInfo
@@ -25,7 +26,7 @@ STEP = 256
 LARGEST_BATCH = 512
 """Maximum tokens of prompts in one batch."""
 USUAL_VOCABULARY = 1 << 17
-"""Assumed size of the vocabulary if the header does not give it."""
+"""Assumed size of the vocabulary if the header names no embeddings."""
 CHUNK = 64
 """Tokens of a chunk: of a prompt in reproducible mode, and of a reply that is scored."""
 _SHARE = 3  # a third of the free memory is for the slots
@@ -44,6 +45,8 @@ class Sizes:
     """Bytes of the keys and values of one token."""
     buffer_bytes: int
     """Bytes of the working buffers."""
+    state_bytes: int = 0
+    """Bytes of a slot's recurrent states, whatever its length."""
 
     @property
     def slots(self) -> int:
@@ -51,19 +54,24 @@ class Sizes:
         return self.workers * self.rows
 
     @property
+    def slot_bytes(self) -> int:
+        """Bytes of a slot."""
+        return self.length * self.token_bytes + self.state_bytes
+
+    @property
     def context_bytes(self) -> int:
         """Bytes of all slots."""
-        return self.slots * self.length * self.token_bytes
+        return self.slots * self.slot_bytes
 
 
 def find_sizes(config: LlamaCpp, info: GGUFInfo) -> Sizes:
     """Return the sizes of a context for the options, the model and the free memory."""
     length = round_up(config.context or min(DEFAULT_CONTEXT, info.context_length or DEFAULT_CONTEXT), STEP)
-    token_bytes = _token_bytes(info)
-    slots = config.slots or _affordable(length * token_bytes)
+    token_bytes, state_bytes = count_cache_bytes(info)
+    slots = config.slots or _affordable(length * token_bytes + state_bytes)
     workers = _workers(config, slots)
     rows = round_up(-(-slots // workers), BLOCK if config.reproducible else 1)
-    return Sizes(length, workers, rows, token_bytes, workers * _buffer_bytes(info, rows))
+    return Sizes(length, workers, rows, token_bytes, workers * _buffer_bytes(info, rows), state_bytes)
 
 
 def find_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) -> Memory:
@@ -77,14 +85,6 @@ def find_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) -> M
 def round_up(number: int, step: int) -> int:
     """Return the next multiple of `step`."""
     return -(-number // step) * step
-
-
-def _token_bytes(info: GGUFInfo) -> int:
-    """Return the bytes of one token's keys and values in all layers, with 2 bytes per number."""
-    heads = info.number("attention.head_count")
-    width = info.number("attention.key_length") or info.number("embedding_length") // max(heads, 1)
-    numbers = 2 * info.number("block_count") * (info.number("attention.head_count_kv") or heads) * width
-    return max(1, 2 * numbers)
 
 
 def _workers(config: LlamaCpp, slots: int) -> int:
@@ -101,8 +101,10 @@ def most_logits(rows: int) -> int:
 
 def _buffer_bytes(info: GGUFInfo, rows: int) -> int:
     """Return the bytes of a worker's buffers, with 4 bytes per number: activations, and logits twice."""
-    vocabulary = info.number("vocab_size") or USUAL_VOCABULARY
-    widest = max(info.number("feed_forward_length"), info.number("embedding_length"))
+    vocabulary = info.shapes.get("token_embd.weight", (0, USUAL_VOCABULARY))[1]
+    experts = info.number("expert_feed_forward_length") * info.number("expert_used_count")
+    inner = 2 * info.number("ssm.inner_size")
+    widest = max(info.number("feed_forward_length"), info.number("embedding_length"), experts, inner)
     return 4 * (2 * most_logits(rows) * vocabulary + 4 * LARGEST_BATCH * widest)
 
 

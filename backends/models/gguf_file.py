@@ -206,7 +206,7 @@ def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size
     architecture = text("general.architecture")
     if not architecture and not metadata.get("split.no"):
         raise FormatError("it has no architecture")
-    _check_settings(metadata, architecture, heads=any(".attn_" in name for name in shapes))
+    _check_settings(metadata, architecture, heads=any(".attn_q" in name for name in shapes))
     context = metadata.get(f"{architecture}.context_length", 0)
     return GGUFInfo(
         architecture=architecture,

@@ -29,11 +29,16 @@ def write(path: Path) -> Path:
     writer.add_bool("flag", True)
     writer.add_tensor("a.weight", np.ones((3, 32), np.float32))
     writer.add_tensor("b.weight", np.zeros((2, 34), np.uint8), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    finish(writer)
+    return path
+
+
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Write the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +120,61 @@ def test_a_tensor_past_the_end_is_named(good: bytes, bad: Path) -> None:
     bad.write_bytes(good[:at] + struct.pack("<Q", 2**40) + good[at + 8 :])
     with pytest.raises(InputError, match="truncated"):
         check_gguf(bad)
+
+
+@pytest.mark.parametrize("setting", ["feed_forward_length", "attention.head_count", "attention.head_count_kv"])
+def test_zeros_of_recurrent_models_are_read(tmp_path: Path, setting: str) -> None:
+    """The converter writes 0 for what a model does not have."""
+    writer = gguf.GGUFWriter(str(tmp_path / "mamba.gguf"), "mamba")
+    writer.add_uint32(f"mamba.{setting}", 0)
+    writer.add_tensor("blk.0.ssm_in.weight", np.ones((4, 8), np.float32))
+    finish(writer)
+    assert check_gguf(tmp_path / "mamba.gguf").number(setting) == 0
+
+
+def test_settings_of_each_layer_are_read(good: bytes, bad: Path) -> None:
+    bad.write_bytes(good)
+    info = check_gguf(bad)
+    assert [info.number("attention.head_count_kv", layer) for layer in range(3)] == [1, 3, 0]
+
+
+def test_only_a_truncated_file_is_called_an_interrupted_download(good: bytes, bad: Path) -> None:
+    bad.write_bytes(good[:-100])
+    with pytest.raises(InputError) as truncated:
+        check_gguf(bad)
+    assert "interrupted download" in truncated.value.remedy
+    bad.write_bytes(good[:8] + struct.pack("<Q", 2**60) + good[16:])
+    with pytest.raises(InputError) as damaged:
+        check_gguf(bad)
+    assert "interrupted download" not in damaged.value.remedy
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> list[Path]:
+    """Return the two files of a split model."""
+    writer = gguf.GGUFWriter(str(tmp_path / "m.gguf"), "llama", split_max_tensors=1)
+    writer.add_block_count(2)
+    for name in "ab":
+        writer.add_tensor(f"{name}.weight", np.ones((3, 32), np.float32))
+    finish(writer)
+    return sorted(tmp_path.glob("*.gguf"))
+
+
+def test_a_split_model_is_described_as_a_whole(parts: list[Path]) -> None:
+    info = check_gguf(parts[0])
+    assert set(info.shapes) == {"a.weight", "b.weight"}
+    assert info.tensor_count == 2
+    assert info.size == sum(part.stat().st_size for part in parts)
+
+
+def test_parts_that_are_absent_truncated_or_not_the_first_are_named(parts: list[Path]) -> None:
+    with pytest.raises(InputError, match="one of 2 parts"):
+        check_gguf(parts[1])
+    parts[1].write_bytes(parts[1].read_bytes()[:-64])
+    with pytest.raises(InputError, match="00002-of-00002"):
+        check_gguf(parts[0])
+    parts[1].unlink()
+    with pytest.raises(InputError, match="00002-of-00002"):
+        check_gguf(parts[0])
+    with pytest.raises(InputError, match="one of 2 parts"):
+        check_gguf(parts[0].rename(parts[0].with_name("renamed.gguf")))
