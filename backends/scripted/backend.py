@@ -127,14 +127,14 @@ class ScriptedBackend(Backend):
         random = Random(request.seed)
         try:
             thought, text = self._reply(request, random)
+            thought = _think(thought, request.thinking)
         except TransientError:
             self._failures[request] += 1
             raise
         finish: FinishReason = "stop"
         if request.choices:
-            thought, text = "", text if text in request.choices else random.choice(request.choices)
+            text = text if text in request.choices else random.choice(request.choices)
         else:
-            thought = _think(thought, request.thinking)
             thought, text, finish = _cut_reply(thought, text, request.sampling)
         words = len(thought.split())
         return GenerateOutput(

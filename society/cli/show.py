@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def _read_row(text: str | None) -> int | None:
 @click.option("--item", metavar="ID", help="Show the debate on the item with this id.")
 @click.option("--number", type=click.IntRange(min=1), metavar="N", help="Show the debate with this number in the list.")
 @click.option("--prompts", is_flag=True, help="Also show the prompt of each turn.")
+@click.option("--thoughts", is_flag=True, help="Also show what a reasoning model thought before each text.")
 @click.option(
     "--training-row",
     "row",
@@ -55,6 +57,7 @@ def command(
     item: str | None,
     number: int | None,
     prompts: bool,
+    thoughts: bool,
     row: int | None,
     learner: str | None,
     agent: str | None,
@@ -85,7 +88,7 @@ def command(
     found, note = find_debate([name for _, name, _ in debates], item, number)
     if note:
         console.print(note, style="dim", soft_wrap=True)
-    _debate(console, load_record(Run(run), debates[found]), prompts)
+    _debate(console, load_record(Run(run), debates[found]), prompts, thoughts)
 
 
 def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
@@ -123,7 +126,8 @@ def _trails(record: DebateRecord) -> Text:
     return trails
 
 
-def _debate(console: Console, record: DebateRecord, prompts: bool) -> None:
+def _debate(console: Console, record: DebateRecord, prompts: bool, thoughts: bool) -> None:
+    from rich.padding import Padding
     from rich.rule import Rule
     from rich.text import Text
 
@@ -134,7 +138,10 @@ def _debate(console: Console, record: DebateRecord, prompts: bool) -> None:
         if (turn.id.phase, turn.id.round) != place:
             place = (turn.id.phase, turn.id.round)
             console.print(Rule(f"{place[0]}, round {place[1]}", style="dim"))
-        _turn(console, record, turn, before.get(turn.id.agent), prompts)
+        _turn(console, record, turn, before.get(turn.id.agent))
+        for part in _details(turn, prompts, thoughts):
+            console.print(Padding(Text(_cut(part), style="dim"), (0, 0, 0, 4)))
+        _text(console, turn)
         before[turn.id.agent] = turn
     decision = record.result.decision
     answer = decision.answer or f"no answer ({decision.reason})"
@@ -143,8 +150,8 @@ def _debate(console: Console, record: DebateRecord, prompts: bool) -> None:
     console.print(Text.assemble("decided  ", (answer, "bold"), " ", _mark(record.result.correct), facts))
 
 
-def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | None, prompts: bool) -> None:
-    from rich.padding import Padding
+def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | None) -> None:
+    """Print the head of a turn: agent, answer, and whom it read."""
     from rich.text import Text
 
     head = Text.assemble((turn.id.agent, "bold"), "  ")
@@ -157,9 +164,21 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
     if turn.reads:
         head.append(f"   read {', '.join(source.agent for source in turn.reads)}", style="dim")
     console.print(head)
+
+
+def _details(turn: Turn, prompts: bool, thoughts: bool) -> Iterator[str]:
+    """Yield the prompt of a turn and its thought as far as they are shown; a folded thought as one line."""
     if prompts:
-        for message in turn.messages:
-            console.print(Padding(Text(_cut(f"{message.role}: {message.content}"), style="dim"), (0, 0, 0, 4)))
+        yield from (f"{message.role}: {message.content}" for message in turn.messages)
+    if turn.thought:
+        tokens = f"{turn.usage.thought_tokens:,} tokens" if turn.usage.thought_tokens else "of unknown length"
+        yield f"thought: {turn.thought}" if thoughts else f"(a thought, {tokens}: --thoughts shows it)"
+
+
+def _text(console: Console, turn: Turn) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
     body = Text(_cut(turn.text))
     if turn.answer:
         body.highlight_words([turn.answer], style="underline", case_sensitive=False)

@@ -138,7 +138,7 @@ class Prune(Controller):
         if context.state is None or context.round != self.after + 1:
             return graph
         speakers = list(context.state.latest)
-        shown = [name for name in speakers if context.state.latest[name].status == "ok"]
+        shown = [name for name in speakers if context.state.latest[name].is_shown]
         turn = await context.ask(self.ranker)
         ranked = [shown[i] for i in read_numbers(turn.text, len(shown))]
         if not ranked:

@@ -29,6 +29,8 @@ FinishReason = Literal["stop", "stop_text", "length", "context", "filter", "tool
 """The end of a reply. `stop`: the model ended its turn. `stop_text`: a stop sequence appeared, or may have appeared if
 a server does not say. `length`: `max_tokens` were drawn. `context`: the context was full before that. `filter`: a
 server's content filter ended it. `tools`: it ended with calls of tools, which nobody offered."""
+UNUSUAL_ENDS = ("context", "filter", "tools")
+"""Ends that no setting of the scenario asks for."""
 TemplateValue = str | bool | int | float
 """A value of an extra variable of a chat template."""
 TemplateArgs = tuple[tuple[str, TemplateValue], ...]
@@ -219,7 +221,7 @@ class Turn:
     @property
     def is_shown(self) -> bool:
         """Return whether readers may be shown the turn: it did not fail, and did not end before its text began."""
-        return self.status == "ok" and not explain_missing_text(self)
+        return self.status == "ok" and (bool(self.text) or not explain_end(self))
 
     @property
     def reply(self) -> GenerateOutput | None:
@@ -229,21 +231,24 @@ class Turn:
         return GenerateOutput(*[getattr(self, field.name) for field in fields(GenerateOutput)])
 
 
-def explain_missing_text(reply: GenerateOutput | Turn) -> str:
-    """Return why a reply ended before its text began, such as while thinking; "" for every other reply."""
+def explain_end(reply: GenerateOutput | Turn) -> str:
+    """Return a note on a reply that ended before its text began, or for a reason that the scenario did not set.
+
+    "" for every other reply, an empty one and one that was cut off at `max_tokens` in its text included.
+    """
+    why = {
+        "stop": "",
+        "stop_text": "a stop text ended it",
+        "length": "cut off at max_tokens",
+        "context": "the context was full",
+        "filter": "a content filter ended it",
+        "tools": "it calls tools, which nobody offered",
+    }[reply.finish_reason]
     if reply.text:
-        return ""
-    thinking = " while thinking" if reply.thought else ""
-    ends = {
-        "length": f"cut off at max_tokens{thinking}" if thinking else "",
-        "stop_text": f"a stop text ended it{thinking}" if thinking else "",
-        "stop": "only a thought" if thinking else "",
-        "context": f"the context was full{thinking}",
-        "filter": f"a content filter ended it{thinking}",
-        "tools": "only calls of tools",
-    }
-    why = ends[reply.finish_reason]
-    return f"No text: {why}." if why else ""
+        return f"{why[0].upper()}{why[1:]}." if reply.finish_reason in UNUSUAL_ENDS else ""
+    if reply.thought:
+        return f"No text after the thought: {why}." if why else "No text after the thought."
+    return f"No text: {why}." if reply.finish_reason in UNUSUAL_ENDS else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ _COLUMNS: Sequence[Column] = (
     ("decided by one vote", lambda run: f"{run.lone:,}"),
     ("of these right", lambda run: f"{run.lone_right:,}"),
     ("generated tokens", lambda run: _tokens(run, run.usage.generated_tokens)),
+    ("of these in thoughts", lambda run: _tokens(run, run.usage.thought_tokens)),
     ("prompt tokens", lambda run: _tokens(run, run.usage.prompt_tokens)),
     ("of these cached", lambda run: f"{run.usage.cached_tokens:,}"),
     ("backend seconds", lambda run: f"{run.usage.seconds:,.1f}"),

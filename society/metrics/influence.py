@@ -94,11 +94,14 @@ class Reading:
 
 
 def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
-    """Return every turn in which an agent could change its earlier answer, with the turns that it read."""
+    """Return every turn in which an agent could change its earlier answer, with the turns that it read.
+
+    Summaries are no such turns: a summarizer has no answer.
+    """
     for record in records:
         turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
         latest: dict[str, Turn] = {}
-        for turn in record.turns:
+        for turn in (turn for turn in record.turns if "/" not in turn.id.agent):
             before = latest.get(turn.id.agent)
             sources = [turns[i] for i in _direct(turn, turns) if i in turns and i.agent != turn.id.agent]
             if before is not None and sources:

@@ -27,8 +27,8 @@ class Matching:
     example: str = ""
 
     def add(self, turn: Turn, task: Task, item: Item) -> None:
-        """Count a reply. Failed turns and questions without a true answer are ignored."""
-        if turn.status != "ok" or not item.gold:
+        """Count a reply. Turns that failed or have no text, and questions without a true answer, are ignored."""
+        if not turn.is_shown or not item.gold:
             return
         self.replies += 1
         if turn.answer is None or not task.has_form(turn.answer, item):

@@ -17,7 +17,7 @@ from society.core.plain import to_plain
 from society.metrics.comparison import count_expected
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
-from society.metrics.summary import Summary, describe_lone, describe_lost, summarize
+from society.metrics.summary import Summary, describe_ends, describe_lone, describe_lost, summarize
 from society.runs.folder import is_running
 from society.runs.records import by_iteration, load_records
 from society.runs.run import Run
@@ -156,6 +156,8 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     """Return the decisions that rest on one vote, and what counts as wrong or could not be read."""
     rows = [("rest on one vote", describe_lone(s))] if several else []
     rows.append(("counted as wrong", describe_lost(s)))
+    if s.ended_early:
+        rows.append(("replies ended early", describe_ends(s)))
     if s.error:
         rows.append(("turns failed by", s.error))
     if s.ballots:
@@ -177,7 +179,8 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
     """Return the tokens and the time. `seconds` is the time of this call, which is not that of a resumed run."""
     used = s.usage
     cached = f" ({used.cached_tokens:,} of them cached)" if used.cached_tokens else ""
-    tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} prompt tokens{cached}"
+    thought = f" ({used.thought_tokens:,} of them in thoughts)" if used.thought_tokens else ""
+    tokens = f"{used.generated_tokens:,} tokens generated{thought}, {used.prompt_tokens:,} prompt tokens{cached}"
     if used.estimated:
         tokens += "; estimates, as a server counted no tokens"
     call = "this call" if resumed else "the whole run"

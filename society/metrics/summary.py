@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from society.core.hidden_chars import reveal
 from society.core.plain import shorten
-from society.core.types import Same, Turn, Usage
+from society.core.types import Same, Turn, Usage, explain_end
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.matching import match_records
@@ -19,6 +19,7 @@ from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.agent_names import UNCLEAR
 
+_REMEDY = "Raise sampling.max_tokens, or limit thoughts with thinking.budget."
 MAX_ERROR = 300
 """Maximum number of characters of an error in the summary."""
 _NUMBER = re.compile(r"[\w.-]*\d[\w.-]*")
@@ -37,7 +38,8 @@ class Summary:
     decisions rest on the vote of one of several voters, `lone_right` of them are right; `lone_before` and
     `lone_right_before` say the same of the votes before debating. `unparsed` counts the voters' unreadable turns,
     `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
-    scenario took too long, and `unclear` turns of a moderator do not name one speaker.
+    scenario took too long, and `unclear` turns of a moderator do not name one speaker. `ended_early` counts replies
+    that ended before their text began, such as while thinking, or as the scenario did not ask for, by their notes.
     `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
     `error` is the most frequent error of failed turns with its count; "" where none failed.
     `ballots` says as which answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
@@ -67,6 +69,13 @@ class Summary:
     unmatched: str = ""
     ballots: str = ""
     error: str = ""
+    ended_early: Mapping[str, int] = field(default_factory=dict)
+
+
+def describe_ends(summary: Summary) -> str:
+    """Return in words the replies that ended early, by reason, with a remedy where a setting is one."""
+    reasons = "; ".join(f"{number:,} {note[:1].lower()}{note[1:-1]}" for note, number in summary.ended_early.items())
+    return f"{reasons}. {_REMEDY}" if any("max_tokens" in note for note in summary.ended_early) else f"{reasons}."
 
 
 def describe_lone(summary: Summary) -> str:
@@ -103,7 +112,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         undecided=sum(decision.answer is None for decision in decisions),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
         failed=sum(turn.status == "failed" for turn in turns),
-        given_up=sum(bool(turn.error) and not is_unclear(turn) for turn in turns if turn.status == "ok"),
+        given_up=sum(map(is_given_up, turns)),
         unclear=sum(map(is_unclear, turns)),
         turns=len(turns),
         flips=count_flips(society, records),
@@ -120,6 +129,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         unmatched=matching.describe() if matching.most else "",
         ballots=society.scenario.decision.ballots_count_as,
         error=_describe_errors([turn.error for turn in turns if turn.status == "failed"]),
+        ended_early=count_ends(turns),
     )
 
 
@@ -160,6 +170,17 @@ def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
 def is_unclear(turn: Turn) -> bool:
     """Return whether this is a moderator's turn that names no speaker, or several."""
     return turn.status == "ok" and turn.error.startswith(UNCLEAR)
+
+
+def is_given_up(turn: Turn) -> bool:
+    """Return whether the search for an answer, or a comparison of answers, took too long in this turn."""
+    return turn.status == "ok" and bool(turn.error) and turn.error != explain_end(turn) and not is_unclear(turn)
+
+
+def count_ends(turns: Sequence[Turn]) -> dict[str, int]:
+    """Count the replies that ended early by their notes, the most frequent first."""
+    notes = Counter(note for turn in turns if turn.status == "ok" and (note := explain_end(turn)))
+    return dict(notes.most_common())
 
 
 @dataclass(frozen=True, slots=True)

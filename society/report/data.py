@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ from society.pictures.comparison_figures import comparison_figures
 from society.pictures.figures import to_json
 from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
-from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts
+from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts, thought_texts
 from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
 from society.runs.files import read_json
 from society.runs.folder import is_running
@@ -195,9 +195,13 @@ def _kind(component: object) -> str:
 
 
 def build_chunk(run: RunData, kind: str, number: int) -> list[Any]:
-    """Return a chunk of texts of a run: `kind` is "replies" or "prompts", `number` counts from 0."""
-    debates = run.debates[number * CHUNK : (number + 1) * CHUNK]
-    return list(reply_texts(debates) if kind == "replies" else prompt_texts(debates))
+    """Return a chunk of texts of a run: `kind` is "replies", "thoughts" or "prompts", `number` counts from 0."""
+    read: Mapping[str, Callable[[Sequence[DebateRecord]], Sequence[Any]]] = {
+        "replies": reply_texts,
+        "thoughts": thought_texts,
+        "prompts": prompt_texts,
+    }
+    return list(read[kind](run.debates[number * CHUNK : (number + 1) * CHUNK]))
 
 
 def count_chunks(run: RunData) -> int:

@@ -40,7 +40,7 @@ SCRIPTS = (
 """Files of the script, in the order in which they are joined."""
 EXTENSIONS = (".html", ".htm")
 """Extensions that a report's file may have."""
-KINDS = ("replies", "prompts")
+KINDS = ("replies", "thoughts", "prompts")
 """Kinds of text chunks."""
 
 

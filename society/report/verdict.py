@@ -12,7 +12,14 @@ from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
-from society.metrics.summary import Summary, count_agent_flips, describe_lone, is_unclear
+from society.metrics.summary import (
+    Summary,
+    count_agent_flips,
+    describe_ends,
+    describe_lone,
+    is_given_up,
+    is_unclear,
+)
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.runs.records import DebateRecord, Question, by_iteration, by_question, sameness, vote_is_right
 from society.scenario.expand import Society
@@ -58,6 +65,9 @@ def judge(
         found.append(_rests(summary))
     if trained is not None:
         found.insert(0, _finetuned(trained))
+    if summary.ended_early:
+        detail = f"Of {count(summary.turns, 'turn')}: {describe_ends(summary)}"
+        found.insert(0, Finding("Did every reply end as it should?", "No", detail))
     if summary.unmatched:
         found.insert(0, Finding("Do replies match the form of the true answers?", "Mostly not", summary.unmatched))
     return [asdict(finding) for finding in found]
@@ -204,7 +214,9 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     first = [turn.usage.generated_tokens for pool in first_answers(records).values() for _, turn in pool]
     times = used.generated_tokens / sum(first) if sum(first) else 0.0
     last = "The last evaluation took " if records[0].result.iteration else ""
-    detail = f"{last}{summary.turns:,} turns, {used.generated_tokens:,} tokens generated and {used.prompt_tokens:,} "
+    thought = f" ({used.thought_tokens:,} of them in thoughts)" if used.thought_tokens else ""
+    generated = f"{used.generated_tokens:,} tokens generated{thought}"
+    detail = f"{last}{summary.turns:,} turns, {generated} and {used.prompt_tokens:,} "
     detail += (
         f"prompt tokens; the backend was busy for {used.seconds:,.0f} s." if used.seconds >= 1 else "prompt tokens."
     )
@@ -255,7 +267,7 @@ def find_trouble(
     turns = [turn for record in records for turn in record.turns]
     failed = [turn for turn in turns if turn.status == "failed"]
     unclear = [turn for turn in turns if is_unclear(turn)]
-    given_up = [turn for turn in turns if turn.status == "ok" and turn.error and turn not in unclear]
+    given_up = [turn for turn in turns if is_given_up(turn)]
     missing = expected is not None and len(records) < expected
     found = []
     if missing or reached < wanted:

@@ -71,6 +71,7 @@ class Tracking(Watcher):
                 "turns": self._turns,
                 "failed": self._failed,
                 "tokens/generated": self._usage.generated_tokens,
+                "tokens/thought": self._usage.thought_tokens,
                 "tokens/prompt": self._usage.prompt_tokens,
             }
         )

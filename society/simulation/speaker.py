@@ -22,7 +22,7 @@ from society.core.types import (
     Turn,
     TurnId,
     Usage,
-    explain_missing_text,
+    explain_end,
 )
 from society.scenario.expand import AgentPlan
 from society.simulation.attempts import ask, storable
@@ -139,8 +139,9 @@ class Speaker:
             tokens=output.tokens,
             thought=output.thought,
         )
-        if lack := explain_missing_text(output):
-            return make_turn(output.text, None, error=lack)
+        note = explain_end(output)
+        if note and not output.text:
+            return make_turn("", None, error=note)
         try:
             answer = self.parse(output.text, item)
         except SlowPatternError as error:
@@ -150,7 +151,7 @@ class Speaker:
             return make_turn(
                 output.text, None, status="failed", error=f"The task broke on the reply: {describe_error(error)}."
             )
-        return make_turn(output.text, answer, confidence=_confidence(agent, output))
+        return make_turn(output.text, answer, confidence=_confidence(agent, output), error=note)
 
 
 def _place(finish: partial[Turn]) -> str:

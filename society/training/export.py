@@ -30,7 +30,7 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.write import to_yaml
 from society.store.rows import AdapterRow
 from society.training.learners import Learner, backend_of, learners
-from society.training.loop import with_own_tokens
+from society.training.loop import complete_examples
 from society.training.selection import make_example
 
 if TYPE_CHECKING:
@@ -205,15 +205,16 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
     for row in run.examples():
         adapter = adapters[row.iteration, row.learner, row.agent]
         example = make_example(turns[row.source], row.rule)
-        [example] = with_own_tokens(society, models, backends[row.learner, row.agent], [example])
+        [example] = complete_examples(society, models, backends[row.learner, row.agent], [example])
         yield adapter, row.number, example
 
 
 def training_rows(run: Run) -> Iterator[dict[str, Any]]:
     """Yield every training row as plain data.
 
-    `messages` ends with the learned assistant message. `tokens` are its drawn token ids, or None if its text was
-    tokenized.
+    `messages` ends with the learned assistant message, without the `thought` before it. `tokens` are the drawn token
+    ids of both, or None if they were tokenized; the first `thought_tokens` are those of the thought, which is learned
+    if `learn_thought`.
     """
     for adapter, number, example in training_examples(run):
         yield {
@@ -226,6 +227,9 @@ def training_rows(run: Run) -> Iterator[dict[str, Any]]:
             "messages": [asdict(message) for message in example.messages],
             "learned": example.messages[-1].content,
             "tokens": None if example.tokens is None else list(example.tokens),
+            "thought": example.thought,
+            "thought_tokens": example.thought_tokens,
+            "learn_thought": example.learn_thought,
         }
 
 

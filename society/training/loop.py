@@ -8,7 +8,7 @@ speak with these adapters.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from society.core.concurrency import gather
 from society.core.definition import is_tuning
 from society.core.errors import BackendError, InputError
 from society.core.identity import derive_seed, fingerprint
-from society.core.types import Adapter, Example, Item
+from society.core.types import Adapter, Example, Item, Thinking
 from society.runs.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.models.training import TrainSpec
@@ -71,10 +71,7 @@ class Finetuning:
     @cached_property
     def trained_on(self) -> str:
         """A hash of everything that shapes the adapter, without options that only tune speed."""
-        rows = [
-            [[(m.role, m.content) for m in example.messages], example.tokens, example.finish_reason]
-            for example in self.chosen.examples
-        ]
+        rows = [_identify(example) for example in self.chosen.examples]
         start = self.start.hash if self.start else None
         settings = self.spec.settings
         tuning = {name for name, info in type(settings).model_fields.items() if is_tuning(info.json_schema_extra)}
@@ -168,7 +165,7 @@ class TrainingLoop:
             chosen = select_examples(learner.spec, learner.sources, records, self._labels, draw)
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
-        chosen.examples = with_own_tokens(self.society, hashes, model, chosen.examples)
+        chosen.examples = complete_examples(self.society, hashes, model, chosen.examples)
         start = self._start(learner, hashes[model]) if self.spec.start == "previous" else None
         return Finetuning(iteration, learner, chosen, seed, start, hashes[model], self.spec)
 
@@ -243,23 +240,34 @@ class TrainingLoop:
         self.store.add_training(row, ())
 
 
-def with_own_tokens(
+def complete_examples(
     society: Society, models: Mapping[str, str], backend: str, examples: Sequence[Example]
 ) -> list[Example]:
-    """Return the examples, with token ids only if the model of this backend drew them.
+    """Return the examples with what the scenario says on thinking, and with token ids only of this backend's model.
 
     Token ids of another model have another meaning. `models`: hash of each backend's model.
     """
-    own = {
-        (phase.name, agent)
-        for phase in society.phases
-        for agent, plan in phase.agents.items()
-        if models.get(plan.backend) == models.get(backend)
-    }
-    return [
-        example if (example.source.phase, example.source.agent) in own else replace(example, tokens=None)
-        for example in examples
-    ]
+    spec = society.scenario.train
+    learn = spec is None or spec.learn_thoughts
+    plans = {(phase.name, agent): plan for phase in society.phases for agent, plan in phase.agents.items()}
+
+    def complete(example: Example) -> Example:
+        plan = plans[example.source.phase, example.source.agent]
+        if models.get(plan.backend) != models.get(backend):
+            example = replace(example, tokens=None, thought_tokens=0)
+        return replace(example, thinking=plan.thinking, template_args=plan.template_args, learn_thought=learn)
+
+    return [complete(example) for example in examples]
+
+
+def _identify(example: Example) -> list[Any]:
+    """Return what an example teaches, as JSON data. Defaults are left out, so earlier hashes remain valid."""
+    found: list[Any] = [[(m.role, m.content) for m in example.messages], example.tokens, example.finish_reason]
+    if example.thought:
+        found.append([example.thought, example.thought_tokens, example.learn_thought])
+    if example.thinking != Thinking() or example.template_args:
+        found.append([astuple(example.thinking), example.template_args])
+    return found
 
 
 def with_adapters(society: Society, paths: Mapping[tuple[str, str], str]) -> Society:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from society.components.selectors import Case
-from society.core.types import ChatMessage, Example, Turn
+from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.training.labels import Labels
@@ -56,9 +56,10 @@ def select_examples(
 
 
 def make_example(turn: Turn, rule: str) -> Example:
-    """Return the training row of a turn: the chat as the model saw it, then its reply."""
+    """Return the training row of a turn: the chat as the model saw it, then its reply, with the thought before it."""
     chat = (*turn.messages, ChatMessage("assistant", turn.text))
-    return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason)
+    thought_tokens = turn.usage.thought_tokens if turn.tokens is not None else 0
+    return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason, turn.thought, thought_tokens)
 
 
 def _which(turns: list[Turn], which: Literal["first", "last", "every"]) -> list[Turn]:
@@ -72,10 +73,10 @@ def _unusable(turn: Turn) -> str:
     if turn.status == "failed":
         return "failed"
     if not turn.text.strip():
-        return "empty"
+        return "no text after the thought" if turn.thought else "empty"
     if turn.finish_reason == "length":
         return "cut off at max_tokens"  # it would teach the model to stop in the middle of a sentence
-    return ""
+    return "ended early" if turn.finish_reason in UNUSUAL_ENDS else ""
 
 
 def _case(turn: Turn, first: Turn, record: DebateRecord, labels: Labels) -> Case:

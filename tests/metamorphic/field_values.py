@@ -437,6 +437,7 @@ VALUES: dict[str, list[Any]] = {
     "TrainSpec.quorum": [3],
     "TrainSpec.majority": [0.9],
     "TrainSpec.start": ["base"],
+    "TrainSpec.learn_thoughts": [False],
     "TrainSpec.on_empty": ["stop"],
     "TrainSpec.learners": [{"some": {"phases": ["talk"], "agents": ["ann"]}}],
     "TrainSpec.settings": [{"epochs": 1}],

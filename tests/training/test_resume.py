@@ -23,7 +23,7 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.questions import load_items
 from society.session import run
 from society.training.export import training_examples
-from society.training.loop import with_own_tokens
+from society.training.loop import complete_examples
 from society.watcher import Watcher
 from tests.backends.hf.tiny import make_model, one_thread
 from tests.faults.injection import contents
@@ -178,9 +178,9 @@ def test_token_ids_of_another_model_are_not_learned(colours: Callable[..., Scena
     society = replace(society, phases=(replace(propose, agents={**propose.agents, "painter-2": other}), debate))
     places = [(phase, f"painter-{n}") for phase in ("propose", "debate") for n in (1, 2)]
     rows = [Example((), TurnId(0, "i", phase, 1, agent), "all", (1, 2)) for phase, agent in places]
-    kept = with_own_tokens(society, {"tiny": "a", "other": "b"}, "tiny", rows)
+    kept = complete_examples(society, {"tiny": "a", "other": "b"}, "tiny", rows)
     assert [row.tokens for row in kept] == [(1, 2), None, (1, 2), (1, 2)]
-    same = with_own_tokens(society, {"tiny": "a", "other": "a"}, "tiny", rows)
+    same = complete_examples(society, {"tiny": "a", "other": "a"}, "tiny", rows)
     assert [row.tokens for row in same] == [(1, 2)] * 4
 
 

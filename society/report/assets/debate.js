@@ -8,6 +8,8 @@ const KNOWN = new Set([
   "answer",
   "state",
   "reads",
+  "thought",
+  "thought_tokens",
   "prompt_tokens",
   "generated_tokens",
   "estimated",
@@ -200,6 +202,7 @@ class DebateView {
         ),
         this.buildFlip(turn, t),
       ),
+      turn.thought ? this.buildThought(turn, t) : null,
       make("div.text"),
       make("p.notes", shorten(notes.join(" · "), 300)),
       this.buildPrompt(turn, t),
@@ -219,19 +222,26 @@ class DebateView {
   }
 
   buildPrompt(turn, t) {
-    const place = make("div.prompt");
-    const details = make(
-      "details",
-      make("summary", turn.prompt_tokens ? `Prompt as sent, ${grouped(turn.prompt_tokens)} tokens` : "Prompt as sent"),
-      place,
+    return this.buildFolded("prompts", "Prompt as sent", turn.prompt_tokens, (found) =>
+      (found?.turns[t] ?? []).map(([role, text]) => make("div", make("b", role), make("pre", found.texts[text]))),
     );
+  }
+
+  // What a reasoning model wrote before the text. No other agent reads it unless an edge shows thoughts.
+  buildThought(turn, t) {
+    return this.buildFolded("thoughts", "Thought", turn.thought_tokens, (found) => [
+      make("pre", { dir: "auto" }, highlightSuspects(found?.[t] ?? "")),
+    ]);
+  }
+
+  // A folded part of a turn, whose texts of this kind are read when it is opened first. `build` makes its elements.
+  buildFolded(kind, title, tokens, build) {
+    const place = make("div.prompt");
+    const head = tokens ? `${title}, ${grouped(tokens)} tokens` : title;
+    const details = make("details", { class: kind }, make("summary", head), place);
     details.addEventListener("toggle", async () => {
       if (!details.open || place.childElementCount) return;
-      const found = await source.texts(this.runNumber, "prompts", this.position);
-      const messages = found?.turns[t] ?? [];
-      place.replaceChildren(
-        ...messages.map(([role, text]) => make("div", make("b", role), make("pre", found.texts[text]))),
-      );
+      place.replaceChildren(...build(await source.texts(this.runNumber, kind, this.position)));
     });
     return details;
   }

@@ -75,6 +75,9 @@ class TrainSpec(Component):
     start: Literal["previous", "base"] = "previous"
     """Initial weights of each finetuning: those of the previous iteration, or the base model. The first iteration
     starts from the agent's `adapter`, if it has one, or from the base model."""
+    learn_thoughts: bool = True
+    """Whether the thought of a reply is learned with its text. Otherwise the loss is on the text alone, which follows
+    the thought as it was drawn."""
     on_empty: Literal["keep", "stop"] = "keep"
     """Behavior for an agent without training rows: keep its weights, or stop the run."""
     learners: dict[str, LearnerSpec] = Field(min_length=1)
