@@ -234,14 +234,14 @@ class DebateView {
     ]);
   }
 
-  // A folded part of a turn, whose texts of this kind are read when it is opened first. `build` makes its elements.
-  buildFolded(kind, title, tokens, build) {
+  // A folded part of a turn, whose texts of this kind are read when it is opened first. `fill` makes its elements.
+  buildFolded(kind, title, tokens, fill) {
     const place = make("div.prompt");
     const head = tokens ? `${title}, ${grouped(tokens)} tokens` : title;
     const details = make("details", { class: kind }, make("summary", head), place);
     details.addEventListener("toggle", async () => {
       if (!details.open || place.childElementCount) return;
-      place.replaceChildren(...build(await source.texts(this.runNumber, kind, this.position)));
+      place.replaceChildren(...fill(await source.texts(this.runNumber, kind, this.position)));
     });
     return details;
   }
