@@ -25,6 +25,7 @@ from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
 from society.core.types import (
+    DEFAULT_THINKING,
     Adapter,
     ChatMessage,
     Example,
@@ -89,11 +90,16 @@ class Likelihood(Protocol):
         reply: str,
         adapter: str | None = None,
         tokens: Sequence[int] | None = None,
+        thought_tokens: int = 0,
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
     ) -> tuple[float, int]:
-        """Return the sum of the natural log-probabilities of a reply's tokens, and their number.
+        """Return the sum of the natural log-probabilities of the tokens of a reply's text, and their number.
 
-        `tokens` are the drawn token ids of the reply, which are scored unchanged. Without them, `reply` is tokenized,
-        and the end of the turn is scored after it. Raises `BackendError` for ids outside the vocabulary.
+        `tokens` are the drawn token ids of the reply, which are scored unchanged, apart from the first
+        `thought_tokens`: the text follows on these. Without `tokens`, the text `reply` is tokenized, and the end of the
+        turn is scored after it. `thinking` and `template_args` shaped the prompt. Raises `BackendError` for ids outside
+        the vocabulary.
         """
 
 

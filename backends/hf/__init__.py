@@ -4,6 +4,7 @@
     backend      the opened backend: one worker thread that owns the model, and its abilities
     libraries    check of the installed libraries and their versions
     loading      finding, checking and loading a model's folder
+    template_file  the chat template of a model, before transformers is loaded
     hashing      the hash of everything that determines a model's output
     chat         messages to tokens, for inference and training alike
     host         sets of full weights in the host's memory
@@ -59,6 +60,7 @@ from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Exporter
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
 from society.core.paths import HubModel
+from society.core.types import TemplateArgs, Thinking
 
 
 class HuggingFace(BackendConfig):
@@ -95,6 +97,7 @@ class HuggingFace(BackendConfig):
     """Maximum host memory, in GiB, for full weights that are not in use. By default half of the free memory."""
 
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
+    thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
     abilities: ClassVar[frozenset[Ability]] = frozenset(
         {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}
     )
@@ -203,6 +206,15 @@ class HuggingFace(BackendConfig):
         from backends.hf.lora import check_layers
 
         check_layers(folder, settings, start)
+
+    def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
+        """Check the settings with the model's chat template; see `BackendConfig.check_thinking`."""
+        from backends.hf.template_file import read_template
+        from backends.models.chat_rendering import ChatTemplate
+        from backends.models.thoughts import check_thinking
+
+        if (found := read_template(self)) is not None:
+            check_thinking(ChatTemplate(found[0], self.model), found[1], thinking, args)
 
     def read_config(self) -> Mapping[str, object] | None:
         """Return the `config.json` of the model's folder or of the hub cache, or None if it must be downloaded."""

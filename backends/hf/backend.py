@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, Self
 from backends.base import Backend
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, ContextOverflowError, InputError
-from society.core.types import Adapter, ChatMessage, Example, GenerateOutput, GenerateRequest
+from society.core.types import (
+    DEFAULT_THINKING,
+    Adapter,
+    ChatMessage,
+    Example,
+    GenerateOutput,
+    GenerateRequest,
+    TemplateArgs,
+    Thinking,
+)
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace
@@ -89,7 +98,8 @@ class HuggingFaceBackend(Backend):
         batch = StaticBatch(weights, self.config.batch, self.config.cache_tokens) if static else Batch(weights)
         self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens, steady=not static)
         self._rows = Gatherer(self._run_tokenizer, partial(make_rows, loaded.chat))
-        self.model_hash = loaded.hash
+        separates = loaded.chat.thoughts.marks() is not None  # thoughts from texts
+        self.model_hash = f"{loaded.hash}-thoughts" if separates else loaded.hash
         self.tokenizer = loaded.chat
         self.likelihood = HubLikelihood(loaded, Gatherer(self._run, scorer.logprobs))
         self.embeddings = HubEmbeddings(self._run, scorer)
@@ -148,13 +158,25 @@ class HubLikelihood:
         reply: str,
         adapter: str | None = None,
         tokens: Sequence[int] | None = None,
+        thought_tokens: int = 0,
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
     ) -> tuple[float, int]:
-        """Return the sum of the natural log-probabilities of a reply's tokens, and their number; see `Likelihood`."""
+        """Return the log-probability of a reply's text, and its number of tokens; see `Likelihood`."""
         from backends.hf.scoring import Scored
 
-        ids, start = self.loaded.chat.row_ids([*messages, ChatMessage("assistant", reply)], tokens)
+        ids, start = self.loaded.chat.row_ids(
+            [*messages, ChatMessage("assistant", reply)],
+            tokens,
+            args=template_args,
+            thinking=thinking,
+            thought_tokens=thought_tokens,
+            skips_thought=True,
+        )
         if len(ids) > self.loaded.context:
             raise ContextOverflowError(start, len(ids) - start, self.loaded.context)
+        if start == len(ids):
+            return 0.0, 0
         return await self.gatherer.ask(Scored(ids, start, adapter))
 
 

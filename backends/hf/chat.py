@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from backends.models.chat_encoding import ChatEncoder
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.control_tokens import ControlTokens, Span
+from backends.models.thoughts import Thoughts
 from society.core.errors import BackendError, InputError
-from society.core.types import ChatMessage, TemplateArgs
+from society.core.types import DEFAULT_THINKING, ChatMessage, TemplateArgs, Thinking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,6 +39,7 @@ class Chat:
         self._controls = ControlTokens(added, refused, self._encode, self._spans, self._normalize)
         self._bos = _added_bos(tokenizer)
         self._encoder = ChatEncoder(self.template, self._controls, self._bos)
+        self.thoughts = Thoughts(self.template, added, self._encode_own, self._plain, self._raw, self.text)
         known = [*eos, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
         closing = self._closing_token()
         if closing is None and not known:
@@ -57,6 +59,14 @@ class Chat:
     def prompt_ids(self, messages: Sequence[ChatMessage], args: TemplateArgs = ()) -> list[int]:
         """Return the tokens of a prompt, generation prompt included; see `ChatEncoder.tokens`."""
         return self._tokens(messages, args, add_generation_prompt=True)
+
+    def prompt(self, messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs) -> tuple[list[int], str]:
+        """Return the tokens of a prompt, and the text that the template writes after the last message.
+
+        Raises `InputError` if the template does not read what `thinking` or `args` set.
+        """
+        with self._lock:
+            return self._encoder.tokens_and_tail(messages, self.thoughts.arguments(thinking, args))
 
     def reply_ids(self, reply: str, ended: bool = True) -> list[int]:
         """Tokenize the text of an assistant's reply; where the reply `ended` its turn, add the end of the turn.
@@ -80,23 +90,30 @@ class Chat:
         tokens: Sequence[int] | None = None,
         ended: bool = True,
         args: TemplateArgs = (),
+        *,
+        thinking: Thinking = DEFAULT_THINKING,
+        thought: str = "",
+        thought_tokens: int = 0,
+        skips_thought: bool = False,
     ) -> tuple[list[int], int]:
         """Return the tokens of a chat that ends with an assistant's reply, and where the reply starts in them.
 
-        `tokens` are the reply's drawn tokens, taken as they are. Without them the reply's text is tokenized. Raises
-        `BackendError` for tokens that are not in the vocabulary.
+        `tokens` are the reply's drawn tokens, taken as they are; the first `thought_tokens` precede the text. Without
+        them, `thought` and the text of the last message are tokenized. With `skips_thought` the start is that of the
+        text. Raises `BackendError` for tokens that are not in the vocabulary.
         """
         if not messages or messages[-1].role != "assistant":
             raise InputError("A training example must end with an assistant message: that is what is learned.")
-        prompt = self.prompt_ids(messages[:-1], args)
+        prompt, tail = self.prompt(messages[:-1], thinking, args)
         if tokens is None:
-            return prompt + self.reply_ids(messages[-1].content, ended), len(prompt)
-        if not all(0 <= token < self.vocabulary for token in tokens):
+            before = self.thoughts.before_text(tail, thinking, thought)
+            tokens, thought_tokens = [*before, *self.reply_ids(messages[-1].content, ended)], len(before)
+        elif not all(0 <= token < self.vocabulary for token in tokens):
             raise BackendError(
                 f"A reply has token ids that the model does not have: its vocabulary has {self.vocabulary} tokens.",
                 "Use the model that gave the reply, or the reply without its token ids.",
             )
-        return [*prompt, *tokens], len(prompt)
+        return [*prompt, *tokens], len(prompt) + (thought_tokens if skips_thought else 0)
 
     def count(self, messages: Sequence[ChatMessage]) -> int:
         """Return the number of tokens of a prompt (the backend's `tokenizer` ability)."""
@@ -130,9 +147,16 @@ class Chat:
         if now:
             yield self._raw(before + now)[len(self._raw(before)) :], len(now)
 
-    def _raw(self, ids: list[int]) -> str:
+    def _plain(self, text: str) -> list[int]:
+        return self.reply_ids(text, ended=False)
+
+    def _encode_own(self, text: str) -> list[int]:
         with self._lock:
-            return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+            return self._controls.encode_own(text)
+
+    def _raw(self, ids: Sequence[int]) -> str:
+        with self._lock:
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _tokens(self, messages: Sequence[ChatMessage], args: TemplateArgs, add_generation_prompt: bool) -> list[int]:
         with self._lock:

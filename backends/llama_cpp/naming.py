@@ -13,11 +13,19 @@ from backends.models.gguf_file import GGUFInfo
 
 
 def name_model(
-    path: Path, info: GGUFInfo, template: str, arguments: Mapping[str, object], config: LlamaCpp, length: int, gpu: bool
+    path: Path,
+    info: GGUFInfo,
+    template: str,
+    arguments: Mapping[str, object],
+    config: LlamaCpp,
+    length: int,
+    gpu: bool,
+    thinks: bool = False,
 ) -> str:
     """Return a hash of the loaded file, the chat template and its arguments, followed by options that change replies.
 
-    The file may be a conversion. `length`: tokens of a slot; `gpu`: whether llama.cpp was built for a GPU.
+    The file may be a conversion. `length`: tokens of a slot; `gpu`: whether llama.cpp was built for a GPU; `thinks`:
+    whether thoughts are separated from texts.
     """
     shaped = json.dumps([digest_of(path), template, dict(arguments)], sort_keys=True)
     digest = hashlib.sha256(shaped.encode("utf-8", "surrogatepass")).hexdigest()
@@ -26,6 +34,8 @@ def name_model(
         parts.append("reproducible")
     if _is_stretched(info, length):
         parts.append("long")
+    if thinks:
+        parts.append("thoughts")
     return "-".join(parts)
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,16 @@ class Vocabulary:
     def name(self, token: int) -> str:
         """Return the text of `token`, also of a control token; "" if there is no such token."""
         return self._render(token, special=True).decode(errors="replace") if token >= 0 else ""
+
+    def text(self, tokens: Sequence[int], names: bool = False) -> str:
+        """Return the text of tokens, with or without the names of control tokens."""
+        pieces = (self._render(token, special=True) if names else self.piece(token) for token in tokens)
+        return b"".join(pieces).decode(errors="replace")
+
+    @cached_property
+    def speakable(self) -> Tokens:
+        """The tokens that do not end a turn, in ascending order."""
+        return np.setdiff1d(np.arange(self.size, dtype=np.int32), list(self.ends))
 
     def _render(self, token: int, special: bool) -> bytes:
         room = ctypes.create_string_buffer(256)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from backends.llama_cpp.native import Logits, Tokens
 from society.core.types import Sampling
 
 _Places = NDArray[np.intp]
+_Tree = dict[int, "_Tree"]
 _FLOORS = (1e-5, 1e-8)
 _NOTHING = 1e-30  # weight of a token that is never drawn
 _ROUNDING = 1e-3  # margin of a logit's floor below the floor of its weight
@@ -153,20 +154,14 @@ class Choices:
     """
 
     end: int
-    depth: int = 0
-    _node: dict[int, dict[int, dict]] = field(default_factory=dict)  # type: ignore[type-arg]
+    _root: _Tree
+    _node: _Tree
 
     @classmethod
-    def of(cls, choices: Iterable[Sequence[int]], end: int) -> Choices:
-        """Return the tree over these token sequences."""
-        root: dict[int, dict] = {}  # type: ignore[type-arg]
-        depth = 0
-        for tokens in choices:
-            depth = max(depth, len(tokens) + 1)
-            node = root
-            for token in (*tokens, end):
-                node = node.setdefault(token, {})
-        return cls(end, depth, root)
+    def of(cls, choices: Iterable[Sequence[int]], end: int, opening: Sequence[int] = ()) -> Choices:
+        """Return the tree over these token sequences. Instead of a choice, `opening` may come: a thought's opening."""
+        whole = [(*tokens, end) for tokens in choices]
+        return cls(end, _grow(whole), _grow([*whole, opening]))
 
     @property
     def allowed(self) -> Tokens:
@@ -178,7 +173,20 @@ class Choices:
         """The tokens of a complete choice that were not drawn, because no other could follow."""
         return tuple(self._node)
 
+    def restarted(self) -> Choices:
+        """Return the same choices, after a thought."""
+        return Choices(self.end, self._root, self._root)
+
     def advance(self, token: int) -> bool:
         """Follow one of the allowed tokens. Return whether the choice is complete."""
         self._node = self._node[token]
         return token == self.end or list(self._node) == [self.end]
+
+
+def _grow(sequences: Iterable[Sequence[int]]) -> _Tree:
+    root: _Tree = {}
+    for tokens in sequences:
+        node = root
+        for token in tokens:
+            node = node.setdefault(token, {})
+    return root

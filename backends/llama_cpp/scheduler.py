@@ -384,8 +384,7 @@ class Scheduler:
             slot.truncate(0)
 
     def _draw(self, slot: Slot, logits: Any) -> None:
-        vocabulary = self._model.vocabulary
-        if isinstance(slot.job, Generation) and slot.job.advance(logits, vocabulary.ends, vocabulary.piece):
+        if isinstance(slot.job, Generation) and slot.job.advance(logits, self._model.vocabulary):
             self._finish(slot)
 
     def _finish(self, slot: Slot) -> None:

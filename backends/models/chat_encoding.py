@@ -33,7 +33,14 @@ class ChatEncoder:
         `args` are additional variables of the template. Control tokens that a message spells out are encoded as plain
         text; the template alone can write them. Raises `ChatTemplateError` if the template refuses the chat.
         """
+        return self.tokens_and_tail(messages, args, add_generation_prompt)[0]
+
+    def tokens_and_tail(
+        self, messages: Sequence[ChatMessage], args: TemplateArgs = (), add_generation_prompt: bool = True
+    ) -> tuple[list[int], str]:
+        """Return the tokens of a chat, and the text that the template writes after the last message; see `tokens`."""
         if not messages:
             raise BackendError("There are no messages to answer.", "Give the agent a prompt.")
-        tokens = self._controls.tokens(*self.template.renderers(messages, args, add_generation_prompt))
-        return tokens if self._bos is None or tokens[:1] == [self._bos] else [self._bos, *tokens]
+        renderers = self.template.renderers(messages, args, add_generation_prompt)
+        tokens, tail = self._controls.tokens_and_tail(*renderers)
+        return (tokens if self._bos is None or tokens[:1] == [self._bos] else [self._bos, *tokens]), tail

@@ -16,7 +16,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from backends.models.chat_templates import (
     compile_masked_templates,
     fill_chat_template,
     template_texts,
+    template_variables,
 )
 from backends.models.control_tokens import Render
 from society.core.errors import ChatTemplateError, InputError
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 BETWEEN = "\n\n"
 """Text between messages that are joined."""
+THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
+"""Keys of a message under which templates look for its thought."""
 RESERVED = frozenset(["messages", "add_generation_prompt"])
 """Variables of a template that no argument replaces."""
 _BARRED = re.compile("<([|\uff5c]).+\\1>", re.DOTALL)
@@ -88,7 +91,31 @@ class ChatTemplate:
 
         Vocabularies mark control tokens themselves, but llama.cpp takes the mark off some of gpt-oss's.
         """
-        return bool(_BARRED.fullmatch(name)) or (not name.isspace() and any(name in text for text in self._texts))
+        return bool(_BARRED.fullmatch(name)) or self.writes(name)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Variables that the template reads and that arguments may give."""
+        read = template_variables(self.source) - RESERVED - self._variables.keys()
+        return frozenset(name for name in read if not name.endswith("_token"))
+
+    def around_thought(self) -> tuple[str, str]:
+        """Return the texts that the template writes before a thought, and between it and the text of a reply.
+
+        Both are "" if it writes no thoughts.
+        """
+        reply = {"role": "assistant", "content": "Pong."} | dict.fromkeys(THOUGHT_KEYS, "Ping.")
+        turns = [{"role": "user", "content": "Go."}, reply]
+        try:
+            chat = fill_chat_template(self._plain, **self._variables, messages=turns, add_generation_prompt=False)
+        except ChatTemplateError:
+            return "", ""
+        before, _, ending = chat.partition("Pong.")[0].rpartition("Ping.")
+        return before, ending
+
+    def writes(self, name: str) -> bool:
+        """Return whether the template contains a name that is not white space."""
+        return not name.isspace() and any(name in text for text in self._texts)
 
     def traits(self) -> dict[str, object]:
         """Return what shapes chats beside the template's text, where it is unusual. It is part of a model's hash."""

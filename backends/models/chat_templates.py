@@ -106,6 +106,13 @@ def template_texts(source: str) -> list[str]:
     return texts + [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
 
 
+def template_variables(source: str) -> frozenset[str]:
+    """Return the names of the variables that a chat template reads without setting them first."""
+    from jinja2.meta import find_undeclared_variables
+
+    return frozenset(find_undeclared_variables(chat_environment().parse(source)))
+
+
 def fill_chat_template(template: Template, **variables: Any) -> str:
     """Return the chat as text. Raises `ChatTemplateError` if the template refuses it, fails or runs too long."""
     from jinja2 import TemplateError

@@ -80,9 +80,20 @@ class ControlTokens:
         if the template changes the text of messages that may forge a control token, or if the tokenizer has no plain
         text for one.
         """
+        return self.tokens_and_tail(contents, render, masked)[0]
+
+    def tokens_and_tail(
+        self, contents: Sequence[str], render: Render, masked: Sequence[Render]
+    ) -> tuple[list[int], str]:
+        """Return the tokens of a chat, and the text that the template writes after the last message; see `tokens`."""
         text, own = self._trace(contents, render, masked)
         spans = self._spans(text)
-        return self._encode_piece(text, own, self._refused | self._written(spans, own), spans)
+        ids = self._encode_piece(text, own, self._refused | self._written(spans, own), spans)
+        return ids, text[own.rfind(1) + 1 :]
+
+    def encode_own(self, text: str) -> list[int]:
+        """Return the tokens of a text that the template writes within a chat, names of control tokens included."""
+        return self._encode_inside(text, False)
 
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of a text that has no control token."""

@@ -81,6 +81,10 @@ class Thinking:
     """Texts that open and close a thought in a reply. By default those of the chat template, or the usual ones."""
 
 
+DEFAULT_THINKING = Thinking()
+"""Thinking as the chat template or the server has it, without a limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """A request to a backend. `adapter` is the content hash of a loaded adapter, or None for the base model.
@@ -94,7 +98,7 @@ class GenerateRequest:
     seed: int
     adapter: str | None = None
     choices: tuple[str, ...] = ()
-    thinking: Thinking = Thinking()
+    thinking: Thinking = DEFAULT_THINKING
     template_args: TemplateArgs = ()
 
 
@@ -356,5 +360,5 @@ class Example:
     thought: str = ""
     thought_tokens: int = 0
     learn_thought: bool = True
-    thinking: Thinking = Thinking()
+    thinking: Thinking = DEFAULT_THINKING
     template_args: TemplateArgs = ()

@@ -9,7 +9,15 @@ from typing import Any, Self
 
 from backends.base import Backend, Trainer
 from society.core.errors import InputError
-from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest
+from society.core.types import (
+    DEFAULT_THINKING,
+    Adapter,
+    ChatMessage,
+    GenerateOutput,
+    GenerateRequest,
+    TemplateArgs,
+    Thinking,
+)
 from society.executors.pool import Pool
 from society.executors.ray_calls import put_chunks
 
@@ -86,9 +94,13 @@ class RemoteLikelihood:
         reply: str,
         adapter: str | None = None,
         tokens: Sequence[int] | None = None,
+        thought_tokens: int = 0,
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
     ) -> tuple[float, int]:
-        """Return the sum of the natural log-probabilities of the reply's tokens, and their number."""
-        scored: tuple[float, int] = await self.pool.ask("logprob", messages, reply, adapter, tokens)
+        """Return the log-probability of a reply's text, and its number of tokens; see `Likelihood.logprob`."""
+        more = (tokens, thought_tokens, thinking, template_args)
+        scored: tuple[float, int] = await self.pool.ask("logprob", messages, reply, adapter, *more)
         return scored
 
 

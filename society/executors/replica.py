@@ -95,13 +95,11 @@ class Replica:
         """Return None, or the error of an option that the model refuses."""
         return await catch_errors(self.backend.check, requests)
 
-    async def logprob(
-        self, messages: Sequence[ChatMessage], reply: str, adapter: str | None, tokens: Sequence[int] | None
-    ) -> Any:
-        """Return the sum and the number of tokens, `Missing` or an error."""
+    async def logprob(self, messages: Sequence[ChatMessage], reply: str, adapter: str | None, *more: Any) -> Any:
+        """Return the sum and the number of tokens, `Missing` or an error. `more`: see `Likelihood.logprob`."""
         if adapter is not None and adapter not in self._loaded:
             return Missing(adapter)
-        return await catch_errors(self.backend.likelihood.logprob, messages, reply, adapter, tokens)
+        return await catch_errors(self.backend.likelihood.logprob, messages, reply, adapter, *more)
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """Return the vectors or an error."""

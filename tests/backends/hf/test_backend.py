@@ -234,11 +234,11 @@ def test_a_prompt_that_cannot_be_tokenized_fails_alone(model):
 
 def test_prompts_are_tokenized_beside_the_event_loop(model, monkeypatch):
     threads = []
-    prompt_ids = Chat.prompt_ids
+    prompt = Chat.prompt
     monkeypatch.setattr(
         Chat,
-        "prompt_ids",
-        lambda self, *args: (threads.append(current_thread().name), prompt_ids(self, *args))[1],
+        "prompt",
+        lambda self, *args: (threads.append(current_thread().name), prompt(self, *args))[1],
     )
     run(HuggingFace(model=str(model)), lambda backend: backend.generate(ask("red")))
     assert [name.startswith("hf-tokenizer") for name in threads] == [True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,14 @@ TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|> {{ message.content }} <|end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|> {% endif %}"
 )
+THINKING_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|> "
+    "{% if m.reasoning_content is defined %}<think>\n{{ m.reasoning_content }}\n</think>\n\n{% endif %}"
+    "{{ m.content }} <|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|> "
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n"
+    "{% elif opens is not defined or opens %}<think>\n{% endif %}{% endif %}"
+)
+"""A template that opens a thought. With `enable_thinking: false` it writes an empty one, with `opens: false` none."""
 EXPERTS = {
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,
@@ -72,12 +80,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def make_model(folder: Path, seed: int = 0, kind: str = "llama", **overrides: object) -> Path:
-    """Write the model folder: safetensors, configuration, tokenizer with a chat template."""
+def make_model(
+    folder: Path,
+    seed: int = 0,
+    kind: str = "llama",
+    tags: Sequence[str] = (),
+    template: str = TEMPLATE,
+    **overrides: object,
+) -> Path:
+    """Write the model folder: safetensors, configuration, tokenizer with a chat template and with tokens for `tags`."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": [*CONTROLS[1:4], *tags]})
+    tokenizer.chat_template = template
     settings = (
         {
             "vocab_size": len(tokenizer),

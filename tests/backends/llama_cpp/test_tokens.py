@@ -12,11 +12,17 @@ pytest.importorskip("numpy")
 
 from backends.llama_cpp.jobs import Generation
 from backends.llama_cpp.sampling import Choices
-from backends.llama_cpp.text import TextStream
 from society.core.types import GenerateOutput
 
 END, RED, GREEN, BLUE = 0, 1, 2, 3
 PIECES = {END: b"", RED: b"red", GREEN: b" green", BLUE: b" blue"}
+
+
+class Words:
+    """A vocabulary of a few words."""
+
+    ends = frozenset({END})
+    piece = PIECES.__getitem__
 
 
 class Script:
@@ -37,9 +43,10 @@ def write(drawn: Sequence[int], choices: Sequence[Sequence[int]] = (), stop: Seq
     async def run() -> GenerateOutput:
         tree = Choices.of(choices, END) if choices else None
         sampler: Any = Script(drawn)
-        job = Generation([9], None, sampler, TextStream(stop), 4, tree)
+        job = Generation([9], None, sampler, stop, 4, tree)
         logits: Any = None
-        while not job.advance(logits, frozenset({END}), PIECES.__getitem__):
+        words: Any = Words
+        while not job.advance(logits, words):
             pass
         return job.result()
 

