@@ -72,7 +72,6 @@ def test_thoughts_are_closed_in_ordinary_batches() -> None:
 
     for request, output in zip(requests, run(LlamaCpp(**SMALL), use), strict=True):
         assert request.thinking.budget < output.usage.thought_tokens <= request.thinking.budget + 5
-        assert output.thought
         assert output.text
 
 
