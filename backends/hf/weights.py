@@ -14,9 +14,9 @@ from backends.hf.adapters import check_adapter, check_full, is_lora
 from backends.hf.casting import Buffers, Precision
 from backends.hf.host import HostWeights, default_budget
 from backends.hf.loading import load_model, read_names, read_tensors
-from backends.hf.mixing import Stack, can_stack, find_sizes
+from backends.hf.mixing import Stack, can_stack, find_sizes, is_linear
 from backends.hf.writing import can_write, write_weights
-from backends.models.lora_config import REASONS, make_config, quiet_peft, read_config
+from backends.models.lora_config import PLAINER, make_config, quiet_peft, read_config
 from backends.models.peft_folder import WEIGHTS, check_fit, misfit, plain_name, split
 from society.core.errors import BackendError
 from society.core.types import Adapter
@@ -72,8 +72,17 @@ class Weights:
             return
         self.attach(folder, name)
         self.lora[name] = folder
-        if not can_stack(self.peft, [name]):
+        if not can_stack(self.peft, [name]) or any(".experts." in layer for layer in self._adapted(name)):
             self.alone.add(name)
+
+    def _adapted(self, name: str) -> dict[str, Any]:
+        """Return the layers on which an adapter in place has matrices, by name."""
+        modules = ((layer, module) for layer, module in self.peft.named_modules() if hasattr(module, "lora_A"))
+        return {
+            layer.removeprefix("base_model.model."): module
+            for layer, module in modules
+            if name in module.lora_A or name in module.lora_embedding_A
+        }
 
     def check(self, adapter: Adapter) -> Path:
         """Return the folder of an adapter, after reading its configuration and the shapes of its tensors."""
@@ -145,12 +154,14 @@ class Weights:
 
         `found` is PEFT's report of the tensors that are missing and of those that have no place.
         """
-        from peft.tuners.lora import ParamWrapper
-
-        if self.peft.peft_config[name].target_parameters or any(
-            isinstance(module, ParamWrapper) for module in self.peft.modules()
-        ):
-            raise BackendError(f"The adapter in {folder} cannot be used: {REASONS['target_parameters']}.", "")
+        for layer, module in self._adapted(name).items():
+            base = module.get_base_layer()
+            if not (is_linear(base) or isinstance(base, torch.nn.Embedding)):
+                raise BackendError(
+                    f"The adapter in {folder} cannot be used: it adapts {layer}, which is no linear layer, but of the "
+                    f"kind {type(base).__name__}.",
+                    PLAINER,
+                )
         missing = [key for key in found.missing_keys if ".lora_" in key and f".{name}" in key]
         for key in found.unexpected_keys:
             layer = split(plain_name(key))[0]

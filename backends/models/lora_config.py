@@ -82,8 +82,8 @@ PROMPTS = frozenset(
     {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT", "CARTRIDGE"}
 )
 """PEFT types that add to the prompt or to the cache, and cannot be merged."""
-UNMERGED = frozenset({"alora_invocation_tokens"})
-"""Options of adapters that cannot be merged either."""
+UNMERGED = frozenset({"alora_invocation_tokens", "lora_bias"})
+"""Options of adapters that cannot be merged either, or only into some bases."""
 MERGED = (
     "merge it into its base with PEFT (merge_and_unload, then save_pretrained), and give the folder of the merged "
     "model as the adapter, or as the model."

@@ -3,11 +3,12 @@
     families   small random models of each family, built from the configurations of transformers
     table      a matrix of subjects and checks, its outcomes, and its table in the page
     hf         the matrix of the hf backend
+    adapters   the matrix of the kinds of adapters
     __main__   `python -m tests.matrix [NAME...]` writes the tables of all matrices, or of those named
 
 A new matrix is a module with a `MATRIX`, named in `NAMES`, with two lines `<!-- matrix NAME -->` and
 `<!-- end of matrix NAME -->` in docs/models.md, and a test module with `MATRIX.test` as `test_hf.py` has it.
 """
 
-NAMES = ("hf",)
+NAMES = ("hf", "adapters")
 """Modules of this folder with a matrix, in the order of the page."""

@@ -31,6 +31,8 @@ class Matrix:
     make: Callable[[str, Path], Any]
     checks: Mapping[str, Callable[[Any], object]]
     """The first check opens the subject: if it is refused, no other is made."""
+    noun: str = "family"
+    """Title of the column of subjects."""
 
     def examine(self, subject: str, folder: Path) -> Outcomes:
         """Return the outcome of every check of a subject. `folder` is empty, and free to be used."""
@@ -53,7 +55,7 @@ class Matrix:
         def cell(outcome: str) -> str:
             return f"{REFUSED} ({reasons.index(outcome) + 1})" if _refuses(outcome) else outcome
 
-        lines = [["family", *self.checks], ["---"] * (len(self.checks) + 1)]
+        lines = [[self.noun, *self.checks], ["---"] * (len(self.checks) + 1)]
         lines += [[subject, *map(cell, row.values())] for subject, row in found.items()]
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))
