@@ -15,7 +15,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"
 BOLD = "<img src=x onerror=alert(1)>"
 """The part of `HOSTILE` that is allowed in a file name."""
 
-# `steady` is always right; `loser` changes to a wrong answer; `winner` changes to the right one; `mute` is never
+# `steady` is always right; `loser` thinks, and changes to a wrong answer; `winner` changes to the right one; `mute` is never
 # readable; `broken` fails. The question is the capital of France.
 FLIPS = """
 version: 1
@@ -30,7 +30,7 @@ backends:
       - {system: mute, say: ""}
       - {system: steady, say: "Line.\\nParis"}
       - {system: loser, when: Heard, say: "I yield.\\nRome"}
-      - {system: loser, say: "REPLY\\nParis"}
+      - {system: loser, think: "Is it Rome? REPLY", say: "REPLY\\nParis"}
       - {system: winner, when: Heard, say: "I see, peculiarword.\\nParis"}
       - {system: winner, say: "Rome"}
 roles:

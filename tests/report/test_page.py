@@ -211,6 +211,17 @@ def test_prompts_are_loaded_on_demand(browser: Browser, reports: dict[str, str])
         assert HOSTILE in page.locator(".prompt pre").last.inner_text()
 
 
+def test_thoughts_are_folded_and_loaded_on_demand(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["hostile"]) as page:
+        summaries = page.locator("details.thoughts summary")
+        assert summaries.all_inner_texts() == ["Thought, 6 tokens"]  # of the first round
+        assert "Is it Rome?" not in page.inner_text("#debate")
+        summaries.click()
+        page.wait_for_selector(".thoughts pre")
+        assert page.inner_text(".thoughts pre") == f"Is it Rome? {HOSTILE}"
+        assert not page.locator("details.thoughts img").count()
+
+
 def test_the_subtitle_names_the_run_that_it_describes(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["two"]) as page:
         assert page.inner_text("#subtitle").startswith("a: 30 debates of 3 agents")
