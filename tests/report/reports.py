@@ -15,8 +15,8 @@ HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"
 BOLD = "<img src=x onerror=alert(1)>"
 """The part of `HOSTILE` that is allowed in a file name."""
 
-# `steady` is always right; `loser` thinks, and changes to a wrong answer; `winner` changes to the right one; `mute` is never
-# readable; `broken` fails. The question is the capital of France.
+# `steady` is always right; `loser` thinks, and changes to a wrong answer; `winner` changes to the right one; `mute` is
+# never readable; `broken` fails. The question is the capital of France.
 FLIPS = """
 version: 1
 name: flips

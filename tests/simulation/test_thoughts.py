@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from backends.base import Backend
 from backends.scripted import Scripted, ScriptedBackend
@@ -351,3 +353,17 @@ def test_the_report_has_thoughts_apart_from_the_list(plain: Run) -> None:
     assert THOUGHT not in json.dumps(index)
     lengths = [turn[TURN.index("thought")] for row in index["runs"][0]["debates"] for turn in row["turns"]]
     assert lengths == [len(turn.thought) for record in records for turn in record.turns]
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reasoning.md").read_text()
+    settings, shown, _, whole = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    found = [
+        run(Scenario.from_dict(whole | part), tmp_path / str(i)) for i, part in enumerate((whole, settings, shown))
+    ]
+    thoughts = [{turn.id.agent: turn.thought for turn in one.turns()} for one in found]
+    assert set(thoughts[0].values()) == {"Carry the one. Or"}
+    assert thoughts[1] == dict.fromkeys(["debater-1", "debater-2", "debater-3"], "Carry the one. Or not?") | {
+        "judge": ""
+    }
+    assert any("solver-1: Carry the one. Or\n\n" in turn.messages[-1].content for turn in found[2].turns())
