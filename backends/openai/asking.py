@@ -10,6 +10,7 @@ from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM, Fields
 from backends.openai.served import Served
 from backends.openai.wire import Answer, Completion
+from society.core.errors import BackendError, TransientError
 from society.core.types import GenerateRequest
 
 
@@ -38,11 +39,18 @@ async def ask_server(client: Client, served: Served, request: GenerateRequest, m
     return await client.post(f"{client.url}/chat/completions", body, Completion)
 
 
-async def render_prompt(client: Client, served: Served, messages: list[dict[str, Any]], more: Fields) -> object:
-    """Return the prompt with these fields, as text or tokens; None if the server renders no prompts."""
-    if served.dialect is LLAMA_CPP:
-        return (await client.post(f"{client.root}/apply-template", {"messages": messages, **more}, _Prompt)).prompt
-    if served.dialect is VLLM:
-        body = {"model": served.model, "messages": messages, **more}
-        return (await client.post(f"{client.root}/tokenize", body, _Prompt)).tokens
+async def render_prompt(client: Client, served: Served, messages: list[dict[str, Any]], more: Fields) -> str | None:
+    """Return the prompt with these fields; None if the server renders no prompts."""
+    try:
+        if served.dialect is LLAMA_CPP:
+            return (await client.post(f"{client.root}/apply-template", {"messages": messages, **more}, _Prompt)).prompt
+        if served.dialect is VLLM:
+            body = {"model": served.model, "messages": messages, **more}
+            tokens = (await client.post(f"{client.root}/tokenize", body, _Prompt)).tokens
+            text = {"model": served.model, "tokens": tokens}
+            return (await client.post(f"{client.root}/detokenize", text, _Prompt)).prompt
+    except TransientError:
+        raise
+    except BackendError:  # a template that refuses these variables, or a proxy that hides these pages
+        return None
     return None

@@ -93,6 +93,7 @@ class _Connection:
     async def answer(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply. After a lost connection, check first that the server is still the same."""
         more = await self._settler.settle(request)
+        opened = await self._settler.leaves(more, request.thinking.tags)
         async with self._limit.place():
             await self._check_server()
             try:
@@ -100,12 +101,14 @@ class _Connection:
             except UnreachableError:
                 self._known.clear()
                 raise
-        return self._read(completion, request)
+        return self._read(completion, request, opened)
 
     async def try_out(self, request: GenerateRequest) -> None:
         """Settle the options of a request, and send them once with a short question."""
         more = await self._settler.settle(request)
-        await try_request(partial(self._probe, more=more), self._read, request, self._served.dialect.name)
+        opens = await self._settler.opens(more, request.thinking.tags)
+        read = partial(self._read, opened=await self._settler.leaves(more, request.thinking.tags))
+        await try_request(partial(self._probe, more=more), read, request, opens, self._served.dialect.name)
 
     async def _ask(self, request: GenerateRequest, more: Fields) -> Completion:
         more = more | self.adapters.fields(request.adapter)
@@ -116,12 +119,12 @@ class _Connection:
         served = replace(self._served, logprobs=False)
         return await retry(partial(ask_server, self._client, served, request, more))
 
-    async def _render(self, question: str, more: Fields) -> object:
+    async def _render(self, question: str, more: Fields) -> str | None:
         chat = [{"role": "user", "content": question}]
         return await retry(partial(render_prompt, self._client, self._served, chat, more))
 
-    def _read(self, completion: Completion, request: GenerateRequest) -> GenerateOutput:
-        return read_reply(completion, request, self._served, self._estimator)
+    def _read(self, completion: Completion, request: GenerateRequest, opened: bool) -> GenerateOutput:
+        return read_reply(completion, request, self._served, self._estimator, opened)
 
     async def _check_server(self) -> None:
         """After a lost connection, check the model and load the adapters. Raise `BackendError` for another model."""

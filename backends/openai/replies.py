@@ -14,6 +14,7 @@ import math
 from backends.openai.choices import read_choice
 from backends.openai.estimating import Estimator
 from backends.openai.served import Served
+from backends.openai.thinking import separate
 from backends.openai.wire import Choice, Completion, TokenLogprob
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
@@ -34,15 +35,17 @@ LARGER = (
 
 
 def read_reply(
-    completion: Completion, request: GenerateRequest, served: Served, estimator: Estimator
+    completion: Completion, request: GenerateRequest, served: Served, estimator: Estimator, opened: bool = False
 ) -> GenerateOutput:
-    """Return the output of a completion.
+    """Return the output of a completion. `opened`: the prompt opened a thought.
 
     Raises `ContextOverflowError` if the context was full, `TransientError` if the reply was interrupted, and
     `BackendError` if it is no valid reply.
     """
     choice = completion.choices[0]
     thought, text = choice.message.thought.strip(), choice.message.text or choice.message.refusal or ""
+    if not request.choices:
+        thought, text = separate(thought, text, opened, request.thinking.tags)
     finish = find_end(choice, served.dialect.name)
     logprob, texts = _logprob(choice, thought, text)
     usage = _usage(completion, request, estimator, thought, text, texts)

@@ -14,7 +14,7 @@ not probed (`Dialect.names`). Each answer is found once.
 from __future__ import annotations
 
 import asyncio
-import re
+import json
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,23 +22,31 @@ from typing import Any
 from backends.base import changed_options
 from backends.openai.choices import Constrain, read_choice
 from backends.openai.dialects import STANDARD, Dialect, Fields
-from backends.openai.thinking import EFFORT, Budget, Switch, Variables, merge, template_variables
+from backends.openai.thinking import (
+    EFFORT,
+    Budget,
+    Switch,
+    Variables,
+    merge,
+    opens_thought,
+    separate,
+    template_variables,
+)
 from backends.openai.wire import Completion
 from society.core.errors import BackendError, TransientError
+from society.core.thoughts import split_thought
 from society.core.types import ChatMessage, GenerateRequest, Sampling
 
 Ask = Callable[[GenerateRequest, Fields], Awaitable[Completion]]
 """Sends a request with more fields, and returns the server's response."""
-Render = Callable[[str, Fields], Awaitable[object]]
-"""Returns the prompt of a question with these fields, as text or tokens, or None if the server renders no prompts."""
+Render = Callable[[str, Fields], Awaitable[str | None]]
+"""Returns the prompt of a question with these fields; None if the server renders no prompts."""
 _NARROW: Mapping[str, float] = {"top_k": 1, "min_p": 0.999}
 """Values that leave the most likely token alone."""
 _CHOICES = ("zebra seven", "quartz nine")
 _DRAWN = "Name animals that live in the sea."
 _REPEATED = "Write the word 'yes' twenty times."
 _PONDERED = "How many prime numbers are smaller than 60? Think carefully."
-_THOUGHT = re.compile(r"^\s*<think>(.*?)(?:</think>|$)|^(.*?)</think>", re.S)
-"""A thought in a reply whose server does not separate it."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,27 @@ class Settler:
             constrain: Constrain = await self._once("choices", self._find_constraint)
             parts.append(constrain(request.choices))
         return merge(*parts)
+
+    async def opens(self, fields: Fields, tags: tuple[str, str] | None) -> bool:
+        """Return whether prompts with these fields open a thought. Known only of servers that render prompts."""
+        variables = _variables(fields)
+        prompt = await self._once(("prompt", json.dumps(variables)), lambda: self._render(_DRAWN, variables))
+        return opens_thought(prompt, tags)
+
+    async def leaves(self, fields: Fields, tags: tuple[str, str] | None) -> bool:
+        """Return whether prompts open a thought that the server then leaves in the text of the reply.
+
+        Other servers separate thoughts, or leave them between their tags.
+        """
+        return await self.opens(fields, tags) and await self._leaves_thoughts(fields)
+
+    async def _leaves_thoughts(self, fields: Fields) -> bool:
+        """Return whether the server does not separate thoughts that the prompt opens."""
+        variables, request = _variables(fields), _request(_DRAWN, Sampling(temperature=0.0, max_tokens=8), 1)
+        key = ("opened", json.dumps(variables))
+        if key not in self._known:
+            self._known[key] = not (await self._ask(request, variables)).choices[0].message.thought
+        return bool(self._known[key])
 
     async def _once(self, key: Hashable, find: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `find` returns or raises, from the first call with this key on. Transient errors are not kept."""
@@ -228,9 +257,10 @@ class Settler:
         request = _request(question, Sampling(temperature=temperature, max_tokens=48), seed)
         said = await self._ask(request, fields)
         message, prompt = said.choices[0].message, await self._render(question, fields)
-        thought, text = message.thought, message.text
-        if not thought and (found := _THOUGHT.search(text)):
-            thought = found[1] or found[2] or ""
+        opened = opens_thought(prompt) and await self._leaves_thoughts(fields)
+        thought, text = separate(message.thought, message.text, opened)
+        if not thought:
+            thought, text = split_thought(text)
         hidden = not thought and bool(said.usage and said.usage.reasoning)
         if hidden and said.usage:
             thought = "?" * (said.usage.reasoning or 0)
@@ -252,6 +282,11 @@ class Settler:
             f"{self._name} ignores or refuses {option}: it changed nothing in a test request.",
             remedy or f"Leave {option} out, or use another server.",
         )
+
+
+def _variables(fields: Fields) -> Fields:
+    """Return the fields that shape the prompt."""
+    return {name: fields[name] for name in ("chat_template_kwargs",) if name in fields}
 
 
 def _request(question: str, sampling: Sampling, seed: int) -> GenerateRequest:

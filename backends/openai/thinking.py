@@ -11,10 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from society.core.thoughts import split_thought
+
 Fields = dict[str, Any]
 Switch = Callable[[bool], Fields | None]
 Budget = Callable[[int], Fields | None]
 Variables = Callable[[Mapping[str, Any]], Fields | None]
+SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think")
+"""Variables by which chat templates switch thinking on and off."""
+OPENERS = (
+    *("<think>", "<thinking>", "<thought>", "<reasoning>", "<seed:think>", "[THINK]", "◁think▷"),
+    *("<|channel|>analysis<|message|>", "<|channel>thought", "<|START_THINKING|>", "<|begin_of_thought|>"),
+)
+"""Tags by which a prompt opens a thought."""
 EFFORT = "reasoning_effort"
 """The variable of chat templates that servers without template variables know as a field of their own."""
 
@@ -31,8 +40,8 @@ class Ways:
 
 
 def template_switch(enabled: bool) -> Fields:
-    """Set the variable of Qwen, SmolLM, GLM and Gemma, and that of DeepSeek and Granite; templates read one of them."""
-    return {"chat_template_kwargs": {"enable_thinking": enabled, "thinking": enabled}}
+    """Set the variables by which chat templates switch thinking; a template reads one of them."""
+    return {"chat_template_kwargs": dict.fromkeys(SWITCHES, enabled)}
 
 
 def template_variables(variables: Mapping[str, Any]) -> Fields:
@@ -116,6 +125,22 @@ EVERY_WAY = Ways(
     (template_variables, effort_level, reasoning_level),
 )
 """The ways to try on a server of an unknown kind."""
+
+
+def opens_thought(prompt: object, tags: tuple[str, str] | None = None) -> bool:
+    """Return whether a rendered prompt ends within a thought. `tags`: those of the scenario."""
+    return isinstance(prompt, str) and prompt.rstrip().endswith(tags[:1] if tags else OPENERS)
+
+
+def separate(thought: str, text: str, opened: bool, tags: tuple[str, str] | None = None) -> tuple[str, str]:
+    """Return thought and text of a reply to a prompt that `opened` a thought, if the server did not separate them.
+
+    Without a closing tag the reply was cut off while thinking. Tags in other replies are left to the engine.
+    """
+    if thought or not opened:
+        return thought, text
+    found, rest = split_thought(text, tags)
+    return (found, rest) if found else (text, "")
 
 
 def merge(*parts: Fields) -> Fields:

@@ -18,11 +18,13 @@ async def try_request(
     ask: Callable[[GenerateRequest], Awaitable[Completion]],
     read: Callable[[Completion, GenerateRequest], GenerateOutput],
     request: GenerateRequest,
+    opens: bool,
     server: str,
 ) -> None:
     """Send the options of a request with a short question; choices are settled before. Raises `BackendError`.
 
-    A server that takes its reasoning parser for models that do not think returns whole replies as thoughts.
+    A server with a reasoning parser that does not fit the model returns whole replies as thoughts. A prompt that
+    `opens` a thought may do so as well.
     """
     plain = set(changed_options(request.sampling)) <= {"max_tokens"}
     if plain and request.thinking == Thinking() and not request.template_args:
@@ -30,7 +32,7 @@ async def try_request(
     short = replace(request.sampling, max_tokens=min(MAX_TOKENS, request.sampling.max_tokens), stop=())
     asked = replace(request, messages=(ChatMessage("user", "Hello."),), sampling=short, choices=(), seed=1)
     said = read(await ask(asked), asked)
-    if said.finish_reason == "stop" and said.thought and not said.text:
+    if not opens and said.finish_reason == "stop" and said.thought and not said.text:
         raise BackendError(
             f"{server} returned a whole reply as a thought, without a text.",
             "Start it without its reasoning parser, or set thinking.enabled.",

@@ -159,7 +159,7 @@ class FakeVLLM(FakeServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.routes["/tokenize"] = self.tokenize
+        self.routes |= {"/tokenize": self.tokenize, "/detokenize": self.detokenize}
 
     def entry(self) -> dict[str, Any]:
         return {"max_model_len": 4096, "root": "/models/m"}
@@ -168,6 +168,10 @@ class FakeVLLM(FakeServer):
         read = self.read_thinking(body)
         tokens = [*range(12), *([98, 99] if read["thinking"] else []), *map(ord, read.get("effort", ""))]
         return reply({"count": len(tokens), "tokens": tokens})
+
+    def detokenize(self, body: dict[str, Any]) -> bytes:
+        opening = "<think>\n" if 98 in body["tokens"] else ""
+        return reply({"prompt": f"{body['tokens']} assistant\n{opening}"})
 
     def refuse(self, body: dict[str, Any]) -> bytes | None:
         if body.get("thinking_token_budget") is not None and not self.budgets:
@@ -184,13 +188,19 @@ class FakeVLLM(FakeServer):
 
 
 class FakeOldVLLM(FakeVLLM):
-    """vLLM 0.9 without a reasoning parser: raw tags, guided decoding, no budgets."""
+    """vLLM 0.9 without a reasoning parser: prompts that open a thought, guided decoding, no budgets."""
 
     names: ClassVar[dict[str, str]] = STANDARD | PENALTY
     reasoning = ""
 
     def read_choices(self, body: dict[str, Any]) -> tuple[str, ...]:
         return tuple(body.get("guided_choice") or ())
+
+    def write(self, said: Said, body: dict[str, Any]) -> dict[str, Any]:
+        answer = super().write(said, body)
+        message = answer["choices"][0]["message"]
+        message["content"] = message["content"].removeprefix("<think>\n")
+        return answer
 
 
 class FakeSGLang(FakeServer):

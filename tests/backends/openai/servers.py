@@ -74,6 +74,7 @@ def llama_cpp(
     adapters: list[str] | None = None,
     key: str = "",
     alias: str = "",
+    template: str = "",
 ) -> None:
     """llama.cpp's own server; `context` is a slot's."""
     import xllamacpp
@@ -91,6 +92,8 @@ def llama_cpp(
         params.api_keys = [key]
     if alias:
         params.model_alias = {alias}
+    if template:
+        params.chat_template, params.use_jinja = template, True
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 1.0) for path in adapters or []]
     server = xllamacpp.Server(params)
     signal.sigwait([signal.SIGTERM])
