@@ -58,6 +58,8 @@ def read_reply(
         raise ContextOverflowError(usage.prompt_tokens, limit, min(used, served.context or used), LARGER)
     if finish == "stop" and not served.dialect.tells_end and usage.generated_tokens >= limit:
         finish = "length"  # some servers call every end a stop: it is doubtful, so no training row is made of it
+    if thought:
+        text = text.strip()
     text, finish = _stopped(text, finish, choice, request, served)
     if finish == "filter":
         text = ""
@@ -142,8 +144,8 @@ def _logprob(choice: Choice, thought: str, text: str) -> tuple[float | None, lis
     if not content:
         return None, None
     tokens = _after_thought(content, text) if thought else content
-    if tokens is None:
-        return None, None
+    if not tokens:
+        return None, tokens
     known = [one.logprob for one in tokens if one.logprob is not None and math.isfinite(one.logprob)]
     return (min(0.0, math.fsum(known)) if len(known) == len(tokens) else None), tokens
 

@@ -10,7 +10,7 @@ from backends.openai.wire import Completion
 from society.core.errors import BackendError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Thinking
 
-MAX_TOKENS = 16
+MAX_TOKENS = 24
 """Maximum tokens of the reply."""
 
 
@@ -30,7 +30,7 @@ async def try_request(
     if plain and request.thinking == Thinking() and not request.template_args:
         return  # the test request of the opening was the same
     short = replace(request.sampling, max_tokens=min(MAX_TOKENS, request.sampling.max_tokens), stop=())
-    asked = replace(request, messages=(ChatMessage("user", "Hello."),), sampling=short, choices=(), seed=1)
+    asked = replace(request, messages=(ChatMessage("user", "Answer with one word: hello."),), sampling=short, choices=(), seed=1)
     said = read(await ask(asked), asked)
     if not opens and said.finish_reason == "stop" and said.thought and not said.text:
         raise BackendError(

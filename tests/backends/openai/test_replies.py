@@ -71,6 +71,8 @@ def test_the_log_probability_is_that_of_the_text_alone() -> None:
     output = read(completed({"reasoning": "plan", "content": "Paris."}, usage=(9, 6), logprobs=logprobs))
     assert output.logprob == -0.875
     assert output.usage.thought_tokens == 3
+    mute = read(completed({"reasoning": "plan", "content": None}, "length", (9, 8), logprobs=logprobs))
+    assert mute.logprob is None
     whole = read(completed({"content": "plan</think>\n\nParis."}, usage=(9, 6), logprobs=logprobs))
     assert whole.logprob == -7.875
 
