@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import networkx as nx
 
@@ -118,6 +119,13 @@ class GateContract:
                 passes = gate.passes(make_turn("a", sender), reader, str.__eq__)
                 assert isinstance(passes, bool)
                 assert gate.passes(make_turn("a", sender), reader, str.__eq__) is passes
+
+    def test_no_message_repeats_nothing(self, gate: Gate) -> None:
+        """A message can repeat only messages that are shown before it, and the same ones each time."""
+        for sender in map(partial(make_turn, "a"), ("x", "y", None)):
+            assert not gate.repeats(sender, [], str.__eq__)
+            before = [make_turn("b", "x"), make_turn("c", None)]
+            assert isinstance(gate.repeats(sender, before, str.__eq__), bool)
 
     def test_it_is_plain_data(self, gate: Gate) -> None:
         """A run stores its scenario, so a component that is written must be read back equal."""

@@ -76,6 +76,8 @@ class GateFacts:
     """Senders whose turns have a confidence."""
     readers_spoke: bool
     """Whether any reader may have spoken before it reads along such an edge."""
+    window: int = 1
+    """Maximum number of turns that such an edge shows."""
 
 
 @dataclass(frozen=True, slots=True)

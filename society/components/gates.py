@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -17,6 +18,7 @@ GATES = {
     "differs": "society.components.gates:Differs",
     "confident": "society.components.gates:Confident",
     "similarity": "society.components.gates:Similarity",
+    "distinct": "society.components.gates:Distinct",
 }
 """The built-in gates by kind."""
 
@@ -27,6 +29,10 @@ class Gate(Component, ABC):
     @abstractmethod
     def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
         """Return whether the reader is shown the sender's turn. `reader` is the reader's own latest turn, or None."""
+
+    def repeats(self, sender: Turn, before: Sequence[Turn], same: Same) -> bool:
+        """Return whether the sender's turn repeats one of `before`, which the reader is shown already."""
+        return False
 
     def idle(self, facts: GateFacts) -> Reasons:
         """Return why the gate lets everything through along these edges."""
@@ -107,6 +113,36 @@ class Similarity(Gate):
 
     def idle(self, facts: GateFacts) -> Reasons:
         return compares_nothing(facts)
+
+
+class Distinct(Gate):
+    """Passes the first of several messages that say the same, in reading order.
+
+    This is the removal of redundant messages among senders of S2-MAD, with counts of words and word pairs instead of a
+    sentence encoder. Messages with different answers, numbers, signs, negations or word order are never the same.
+    """
+
+    kind: Literal["distinct"] = "distinct"
+    below: float = Field(0.9, gt=0, le=1)
+    """Cosine similarity to an earlier message from which on a message is left out; 1 leaves out equal ones."""
+
+    def passes(self, sender: Turn, reader: Turn | None, same: Same) -> bool:
+        return True
+
+    def repeats(self, sender: Turn, before: Sequence[Turn], same: Same) -> bool:
+        return any(self._are_alike(sender, turn, same) for turn in before)
+
+    def _are_alike(self, one: Turn, other: Turn, same: Same) -> bool:
+        if (one.answer is None) != (other.answer is None):
+            return False
+        if one.answer is not None and other.answer is not None and not same(one.answer, other.answer):
+            return False
+        return not differ_in_meaning(one.text, other.text) and similarity(one.text, other.text) >= self.below
+
+    def idle(self, facts: GateFacts) -> Reasons:
+        if len(facts.senders) < 2 and facts.window == 1:
+            return {"": "holds nothing back: no reader is shown two messages; add senders, or remove it"}
+        return {}
 
 
 def compares_nothing(facts: GateFacts) -> Reasons:

@@ -175,6 +175,8 @@ class Item:
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict, compare=False)  # the task's own, e.g. a verifier's entry
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Fields of the question's row for prompts, without the true answer."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,7 +9,7 @@ Block        phases that are repeated together, or one phase
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ from society.components.stops import StopRule
 from society.core.results import require_graph
 from society.core.types import Sampling, TemplateArgs, Thinking
 from society.scenario.members import agents_of, members, speakers
-from society.scenario.models.scenario import AgentSpec, Conditions, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
+from society.scenario.models.scenario import AgentSpec, Binding, Conditions, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
 from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class AgentPlan:
     shows_thoughts: bool
     """Whether readers of the agent's full text see its thoughts, too."""
     when: Conditions = ()
+    vars: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,7 @@ def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentP
         persona=_first((b.persona for b in layers), _persona(spec, name, group)) or "",
         sampling=sampling,
         when=next((b.when for b in layers if b.when), ()),
+        vars=_merge_vars(scenario, role, spec, phase, *reversed(layers)),
         **_merge_thinking(thinking),
     )
 
@@ -273,6 +275,11 @@ def _merge_thinking(levels: Sequence[ThinkingSpec]) -> dict[str, Any]:
         thinking, args = level.over(thinking), level.args_over(args)
     shown = _first((level.show for level in reversed(levels)), False)
     return {"thinking": thinking, "template_args": args, "shows_thoughts": bool(shown)}
+
+
+def _merge_vars(*levels: Scenario | RoleSpec | AgentSpec | PhaseSpec | Binding) -> dict[str, Any]:
+    """Return the values for templates. Each level overrides those before it."""
+    return {name: value for level in levels for name, value in level.vars.items()}
 
 
 T = TypeVar("T")

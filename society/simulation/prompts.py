@@ -27,6 +27,8 @@ def variables(
         "name": agent.name,
         "role": agent.role_name,
         "persona": agent.persona,
+        "vars": agent.vars,
+        "item": item.fields,
         "phase": phase.name,
         "round": turn.round,
         "rounds": phase.rounds,

@@ -48,6 +48,8 @@ class RoundPlan:
     """Speakers in reading order."""
     edges: Mapping[str, tuple[Edge, ...]]
     """The edges of each speaker, in reading order."""
+    readers: Mapping[str, tuple[str, ...]]
+    """The speakers that read each speaker, in reading order."""
 
 
 def plan_round(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> RoundPlan:
@@ -62,7 +64,11 @@ def plan_round(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int)
             for u, _, data in graph.in_edges(reader, data=True)
         ]
         edges[reader] = tuple(sorted(found, key=lambda edge: reading_place.get(edge.sender, -1)))
-    return RoundPlan(speaking, reading, edges)
+    readers = {
+        name: tuple(sorted((v for v in graph.successors(name) if v in reading_place), key=reading_place.__getitem__))
+        for name in speaking
+    }
+    return RoundPlan(speaking, reading, edges, readers)
 
 
 def _reading_order(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int) -> tuple[str, ...]:
@@ -140,6 +146,13 @@ class Transcript:
                     break
         return found[::-1]
 
+    def read_by(self, agent: str) -> set[TurnId]:
+        """Return the turns that an agent has read, itself or in a summary."""
+        found = {source for turn in self.turns_of(agent) for source in turn.reads}
+        scribes = {source.agent for source in found if "/" in source.agent}
+        found.update(source for name in scribes for turn in self.turns_of(name) for source in turn.reads)
+        return found
+
     def turns_of(self, agent: str) -> list[Turn]:
         """Return all turns of an agent, including failed ones."""
         return [turn for _, _, turn in self.turns.get(agent, ())]
@@ -184,13 +197,19 @@ def deliver(
     `step` is the number of phases that took place, this one included.
     """
     own = transcript.last_speaker_turn(reader.agent)
+    read: set[TurnId] | None = None
     arrived: list[tuple[Edge, Turn]] = []
     for edge in edges:
-        if edge.view.show != "nothing":
-            number = reader.round if edge.same_round else reader.round - 1
-            for turn in transcript.window(edge.sender, step, number, edge.view.window):
-                if not edge.view.gate or _passes(edge, turn, own, same, reader):
-                    arrived.append((edge, turn))
+        if edge.view.show == "nothing":
+            continue
+        number = reader.round if edge.same_round else reader.round - 1
+        turns = transcript.window(edge.sender, step, number, edge.view.window)
+        if edge.view.unread:
+            read = transcript.read_by(reader.agent) if read is None else read
+            turns = [turn for turn in turns if turn.id not in read]
+        for turn in turns:
+            if not edge.view.gate or _passes(edge, turn, own, [before for _, before in arrived], same, reader):
+                arrived.append((edge, turn))
     if phase.spec.cap is not None and len(arrived) > phase.spec.cap:
         arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
     labels = _labels([edge for edge, _ in arrived])
@@ -201,18 +220,22 @@ def deliver(
     )
 
 
-def _passes(edge: Edge, turn: Turn, own: Turn | None, same: Same, reader: TurnId) -> bool:
-    """Return whether every gate of the edge lets this turn through to the reader."""
+def _passes(edge: Edge, turn: Turn, own: Turn | None, before: Sequence[Turn], same: Same, reader: TurnId) -> bool:
+    """Return whether every gate of the edge lets this turn through to the reader. `before`: turns that passed."""
     for gate in edge.view.gate:
+        method = "passes"
         try:
             if not gate.passes(turn, own, same):
+                return False
+            method = "repeats"
+            if gate.repeats(turn, before, same):
                 return False
         except SocietyError:
             raise
         except Exception as error:
             place = f"on the question {reader.item!r}, in phase {reader.phase!r}, round {reader.round}"
             fault = f"raised {describe_error(error)}"
-            raise component_error(gate, "passes", fault, f"{place}, agent {reader.agent!r}") from error
+            raise component_error(gate, method, fault, f"{place}, agent {reader.agent!r}") from error
     return True
 
 

@@ -51,7 +51,8 @@ class Turns:
         if delivery.to_summarize:
             made = await self._summarize(phase, turn, delivery)
             summary, reads = made.text, (*(m.source for m in delivery.messages), made.id)
-        return await self.speak(phase, turn, phase.agents[name], delivery, reads, summary=summary)
+        readers = plan.readers.get(name, ())
+        return await self.speak(phase, turn, phase.agents[name], delivery, reads, summary=summary, readers=readers)
 
     async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
         """Return the summarizer's turn on the messages of this reader. It does not see its turns for other readers."""
@@ -71,11 +72,12 @@ class Turns:
         summary: str = "",
         own: list[Turn] | None = None,
         helping: bool = False,
+        readers: tuple[str, ...] = (),
     ) -> Turn:
         """Return the finished turn of an agent. `own`: its earlier turns, by default all that did not fail."""
         if own is None:
             own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
-        more: dict[str, Any] = {"summary": summary, "own": own}
+        more: dict[str, Any] = {"summary": summary, "own": own, "readers": readers}
         more["candidates"] = prompts.with_letters(self.candidates)
         if choices:
             more["choices"] = choices

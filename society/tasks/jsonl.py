@@ -132,7 +132,8 @@ class Jsonl(Task):
             )
         identity = f"{self.path.stem}-{line}" if self.id is None else self._text(self.id, row, line)
         gold, *aliases = self._golds(row, options, line)
-        return Item(id=identity, question=question, gold=gold, aliases=tuple(aliases), choices=options)
+        shown = {name: value for name, value in row.items() if name != self.gold}
+        return Item(identity, question, gold, tuple(aliases), options, fields=shown)
 
     def _fill(self, row: Row, line: int) -> str:
         """Return the question from its field or template. A template shows a list as lettered options."""

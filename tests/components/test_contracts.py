@@ -19,7 +19,7 @@ from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
 from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked
-from society.components.gates import Answered, Confident, Differs, Similarity
+from society.components.gates import Answered, Confident, Differs, Distinct, Similarity
 from society.components.leaving import ConfidentAnswer, SaysPattern, StableAnswer
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
@@ -71,7 +71,7 @@ STOP_RULES = [
     Says(pattern="is x"),
 ]
 ALL_LEAVE_RULES = [StableAnswer(), ConfidentAnswer(), SaysPattern(pattern="is x")]
-ALL_GATES = [Answered(), Differs(), Confident(), Similarity()]
+ALL_GATES = [Answered(), Differs(), Confident(), Similarity(), Distinct()]
 ALL_CONTROLLERS = [Resample(), Drop(p=0.5), Prune(ranker="judge", keep=2), Bracket(), Bracket(judge="judge", rounds=2)]
 ALL_SELECTORS = [Agrees(), Critic(), Critic(unmixed="take"), Success(), All()]
 

@@ -103,6 +103,12 @@ def talk(**changes: Any) -> Spec:
     return {**BASE, "phases": [{**first, **changes}, last]}
 
 
+def _with_vars() -> Spec:
+    """Return the base with a value that the solvers' prompt shows."""
+    roles = {**BASE["roles"], "solver": {**BASE["roles"]["solver"], "prompt": PROMPT + "{{ vars.tone }}"}}
+    return {**BASE, "roles": roles, "vars": {"tone": "calm"}}
+
+
 def _spelling(*replies: str) -> Spec:
     """Return the base with an agent that writes equal answers in several ways."""
     return {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": [{"choose": [*replies]}]}}}
@@ -265,6 +271,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "StableAnswer": (_leave("stable"),),
     "ConfidentAnswer": (_leave("confident"),),
     "SaysPattern": (_leave("says", pattern="really"),),
+    "Distinct": (_gate("distinct"),),
     "Bracket": (_controller("bracket", judge="bob"),),
     "Stability": (_stop("stability", distance=1.0),),
     "Budget": (_stop("budget", turns=12),),
@@ -400,6 +407,23 @@ VALUES: dict[str, list[Any]] = {
     "StableAnswer.turns": [3],
     "ConfidentAnswer.least": [0.1],
     "SaysPattern.pattern": ["answer"],
+    "Distinct.below": [0.1],
+    "EdgeView.unread": [
+        In(
+            at(
+                "phases",
+                0,
+                "edges",
+                spec=talk(speak="heard", topology={"kind": "edges", "edges": [["ann-1", "ann-2"]]}),
+            ),
+            True,
+        )
+    ],
+    "Scenario.vars": [In(at(spec=_with_vars()), {"tone": "loud"})],
+    "RoleSpec.vars": [In(at("roles", "solver", spec=_with_vars()), {"tone": "loud"})],
+    "AgentSpec.vars": [In(at("agents", "ann", spec=_with_vars()), {"tone": "loud"})],
+    "PhaseSpec.vars": [In(at("phases", 0, spec=_with_vars()), {"tone": "loud"})],
+    "Binding.vars": [In(at("phases", 0, "bind", "ann", spec=_with_vars()), {"tone": "loud"})],
     "Bracket.judge": [""],
     "Bracket.rounds": [2],
     "Bracket.shuffle": [True],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -583,14 +583,21 @@ def test_groups_learn_of_each_other_through_summaries_only(play: Play) -> None:
         assert "They think of Rome." in prompt(find(record, "exchange", "right-1", 1))
 
 
+def _pair(reader: str, source: TurnId) -> tuple[str, TurnId]:
+    return reader, source
+
+
 def test_nothing_new_to_read_means_silence(play: Play) -> None:
-    """Two agents give one answer and two another: similar messages are filtered, others are read."""
+    """Agents give two different texts: of those unlike their own they read the first, and each text once."""
     rules = [{"choose": ["It is Paris.", "Rome, surely, has been the seat of it."]}]
     for record in play("s2_mad", rules):
         first = {agent: record.of(agent)[0].text for agent in _society("s2_mad").agents}
         for turn in record.turns:
             if turn.id.round == 2:
-                assert {s.agent for s in turn.reads} == {a for a, text in first.items() if text != first[turn.id.agent]}
+                others = [agent for agent, text in first.items() if text != first[turn.id.agent]]
+                assert [source.agent for source in turn.reads] == others[:1]
+        read = [source for turn in record.turns for source in map(partial(_pair, turn.id.agent), turn.reads)]
+        assert len(read) == len(set(read))
     for record in play("s2_mad", [say("It is Paris.")], "phases.debate.stop=[]"):
         assert {turn.id.round for turn in record.turns} == {1}
         assert record.result.decision.support == 1

@@ -17,6 +17,7 @@ from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
 from society.scenario.checks.quorums import check_quorums
 from society.scenario.checks.templates import check_templates
+from society.scenario.checks.values import check_values
 from society.scenario.members import agents_of, helpers, members, possible_helpers, single_agents, speakers
 from society.scenario.models.scenario import AgentSpec, Binding, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
@@ -32,8 +33,10 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
     for i, phase in enumerate(scenario.phases):
         checker.check_phase(i, phase)
     checker.check_unused()
+    templates = check_templates(scenario, root)
     named = [] if checker.unknown else [*check_training(scenario, root), *check_quorums(scenario, root)]
-    return [*checker.problems, *check_templates(scenario, root), *check_graphs(scenario, root), *named]
+    values = [] if checker.unknown or templates else check_values(scenario, root)
+    return [*checker.problems, *templates, *values, *check_graphs(scenario, root), *named]
 
 
 def check_names(scenario: Scenario, root: Node) -> list[Problem]:

@@ -57,6 +57,9 @@ Conditions = tuple[AnyStop | tuple[AnyStop, ...], ...]
 """Rules of which one is enough; of a list inside the list, all must hold."""
 
 
+Value = str | bool | int | float
+Vars = dict[Name, Value | tuple[Value, ...]]
+"""Values for templates, by name: texts, numbers, truth values, or lists of these."""
 MOST_PLACES = 300_000
 """Maximum product of the numbers of agents and phases."""
 
@@ -126,6 +129,13 @@ class RoleSpec(Component):
     """If given, each reply is exactly one of these texts."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of agents with this role."""
+    vars: Vars = Field(default_factory=dict)
+    """Values of the template variable `vars` for agents with this role."""
+
+    def __hash__(self) -> int:
+        """Return a hash of the templates: checks remember what they found in them."""
+        return hash((self.system, self.prompt))
+
     thinking: ThinkingSpec = ThinkingSpec()
     """How agents with this role think."""
 
@@ -145,6 +155,8 @@ class AgentSpec(Component):
     """Text of the template variable `persona`. The agents of a group take the texts of a list in turn."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of this agent or group."""
+    vars: Vars = Field(default_factory=dict)
+    """Values of the template variable `vars` for this agent or group."""
     thinking: ThinkingSpec = ThinkingSpec()
     """How this agent or group thinks."""
 
@@ -164,6 +176,8 @@ class Binding(Component):
     """Decoding settings in this phase."""
     thinking: ThinkingSpec = ThinkingSpec()
     """How the agent or group thinks in this phase."""
+    vars: Vars = Field(default_factory=dict)
+    """Values of the template variable `vars` for the agent or group in this phase."""
     when: Conditions = ()
     """Conditions of each turn in this phase, by the latest answers before it. One rule is enough; in an inner list, all
     must hold. Otherwise the agent has no turn in that round, and its last answer stands."""
@@ -177,6 +191,9 @@ class EdgeView(Component):
     `summarizer`, or nothing. Only `thought` shows what a reasoning model thought."""
     window: int = Field(1, ge=1)
     """Number of the sender's latest turns that are shown."""
+    unread: bool = False
+    """Show a reader each turn of the sender once. With `speak: heard`, an agent then speaks only if there is a turn
+    that it has not read."""
     anonymous: bool = False
     """Show senders as "Agent 1", "Agent 2", ... in reading order, instead of their names."""
     gate: tuple[AnyGate, ...] = ()
@@ -218,6 +235,8 @@ class PhaseSpec(Component):
     bind: dict[str, Binding] = Field(default_factory=dict)
     """Settings that differ in this phase, by agent or group: role, backend, adapter, persona, sampling or
     thinking."""
+    vars: Vars = Field(default_factory=dict)
+    """Values of the template variable `vars` in this phase."""
     when: Conditions = ()
     """Conditions of the phase, by the latest answers of the agents that spoke before it. One rule is enough; in an
     inner list, all rules must hold. Otherwise the phase is skipped."""
@@ -280,6 +299,9 @@ class Scenario(Component):
     """Decoding settings of all agents. Roles, agents and phases override them."""
     thinking: ThinkingSpec = ThinkingSpec()
     """How reasoning models think. Roles, agents and phases override it."""
+    vars: Vars = Field(default_factory=dict)
+    """Values of the template variable `vars`, such as `{{ vars.tone }}`. Those of a role, an agent, a phase and a
+    binding override them, in this order."""
     train: TrainSpec | None = None
     """Finetuning of the agents. Without it, the society debates only."""
     samples: int = Field(1, ge=1, le=10_000)

@@ -107,13 +107,16 @@ class _Reading:
             message = "silences all agents after the first turn: no agent reads another; set `topology`"
             yield self._at("speak", message=message)
         elif self._always_reads():
-            yield self._at("speak", message="has no effect: there is always a message to read; add a `gate` to `edges`")
+            yield self._at(
+                "speak",
+                message="has no effect: there is always a message to read; set `unread` or a `gate` in `edges`",
+            )
 
     def _always_reads(self) -> bool:
         """Return whether every speaker has a message to read at each later turn, as no gate applies."""
         if self.spec.controllers or self.phase.moderated:
             return False
-        fed = {tie.reader for tie in self.arriving if not tie.view.gate and self._is_sure(tie)}
+        fed = {tie.reader for tie in self.arriving if not tie.view.gate and not tie.view.unread and self._is_sure(tie)}
         return fed >= set(self.phase.plan.speakers)
 
     def _is_sure(self, tie: Tie) -> bool:

@@ -48,7 +48,8 @@ def _check_gates(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
         arriving = [tie for tie in ties if tie.arrives]
         senders = frozenset(tie.sender for tie in arriving)
         spoke = phase.plan.rounds > 1 or any(phase.spoke.get(tie.reader) for tie in arriving)
-        facts = GateFacts(senders, has_confidence(flow, senders), spoke)
+        window = max((tie.view.window for tie in arriving), default=1)
+        facts = GateFacts(senders, has_confidence(flow, senders), spoke, window)
         for k, gate in enumerate(gates if arriving else ()):
             with faults_of(gate, "idle"):
                 blocks, idle = gate.blocks(facts), gate.idle(facts)

@@ -1,0 +1,91 @@
+"""Checks of `vars`: templates that use a value that an agent lacks, and values that no template uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import TemplateError, nodes
+
+from society.core.problems import Problem, find_near, make_problem, show
+from society.core.templating.prompts import parse_template
+from society.scenario.expand import Society, expand
+from society.scenario.models.scenario import RoleSpec, Scenario, Vars
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_place, write_path
+
+
+def check_values(scenario: Scenario, root: Node) -> list[Problem]:
+    """Return the problems of the values for templates in a scenario with valid names and templates."""
+    try:
+        used = {name: _used(role) for name, role in scenario.roles.items()}
+    except TemplateError:  # reported by the check of templates
+        return []
+    society = expand(scenario)
+    found = [*_missing(society, used), *_unused(scenario, used)]
+    return [
+        make_problem(find_place(root, steps), write_path(root, steps), message, **details)
+        for steps, message, details in found
+    ]
+
+
+Found = Iterator[tuple[Steps, str, dict[str, object]]]
+
+
+def _missing(society: Society, used: dict[str, dict[str, str] | None]) -> Found:
+    """Yield each value that a template uses and one of its agents lacks, once for each role."""
+    reported: set[tuple[str, str]] = set()
+    for phase in society.phases:
+        for plan in phase.agents.values():
+            for name, field in (used[plan.role_name] or {}).items():
+                if name not in plan.vars and (plan.role_name, name) not in reported:
+                    reported.add((plan.role_name, name))
+                    who = f"the agent {plan.name!r} has no {show(name)} in `vars` in the phase {phase.name!r}"
+                    details: dict[str, object] = {
+                        "value": name,
+                        "allowed": tuple(plan.vars),
+                        "suggestion": find_near(name, plan.vars),
+                    }
+                    yield ("roles", plan.role_name, field), who, details
+
+
+def _unused(scenario: Scenario, used: dict[str, dict[str, str] | None]) -> Found:
+    """Yield each value that no template uses. A template that shows all of `vars` uses every value."""
+    if None in used.values():
+        return
+    known = {name for names in used.values() for name in names or ()}
+    for steps, values in _levels(scenario):
+        for name in values:
+            if name not in known:
+                message = "is not used by any template; remove it, or write {{ vars." + name + " }}"
+                yield (*steps, "vars", name), message, {"level": "warning"}
+
+
+def _levels(scenario: Scenario) -> Iterator[tuple[Steps, Vars]]:
+    yield (), scenario.vars
+    yield from ((("roles", name), role.vars) for name, role in scenario.roles.items())
+    yield from ((("agents", name), agent.vars) for name, agent in scenario.agents.items())
+    for i, phase in enumerate(scenario.phases):
+        yield ("phases", i), phase.vars
+        yield from ((("phases", i, "bind", name), bound.vars) for name, bound in phase.bind.items())
+
+
+def _used(role: RoleSpec) -> dict[str, str] | None:
+    """Return the values that a role's templates use, each with its field; None if they may use any."""
+    found: dict[str, str] = {}
+    for field in ("system", "prompt"):
+        tree = parse_template(getattr(role, field) or "")
+        names = sum(node.name == "vars" for node in tree.find_all(nodes.Name))
+        attributes = [node.attr for node in tree.find_all(nodes.Getattr) if _is_vars(node.node)]
+        items = [node.arg.value for node in tree.find_all(nodes.Getitem) if _is_named(node)]
+        if names > len(attributes) + len(items):
+            return None
+        found.update(dict.fromkeys((*attributes, *items), field))
+    return found
+
+
+def _is_vars(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "vars"
+
+
+def _is_named(node: nodes.Getitem) -> bool:
+    return _is_vars(node.node) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
