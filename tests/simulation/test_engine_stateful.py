@@ -344,7 +344,8 @@ class AnyRuns(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Scripted, "open", lambda config: backend)
             try:
-                work = run_async(self.scenario, self.folder / folder, resume=True, watcher=watcher)
+                started = (self.folder / folder / "store.sqlite").exists()
+                work = run_async(self.scenario, self.folder / folder, resume=started, watcher=watcher)
                 done, _ = run_in_virtual_time(work)
             finally:
                 if folder == "run":

@@ -118,7 +118,7 @@ phases:
 def test_check_finds_values_that_are_missing_or_unused(scenario: Load, tmp_path: Path) -> None:
     text = """
 vars: {tone: calm, other: 1}
-roles: {talker: {prompt: "{{ vars.tome }} {{ vars.tone }}"}}
+roles: {talker: {prompt: "{{ vars.tome }} {{ vars.tone }} {{ question }}"}}
 agents: {a: {}}
 phases: [{name: one}]
 """
