@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from society.core.errors import BackendError, InputError
-from society.core.types import ChatMessage, Turn
+from society.core.types import Turn
 from society.metrics.diversity import Mean, mean_of
 
 if TYPE_CHECKING:
     from backends.base import Backend
+    from society.scenario.expand import Society
 
-Score = Callable[[Sequence[ChatMessage], str, Sequence[int] | None], Awaitable[tuple[float, int]]]
-"""Function that scores a reply to messages under one model: the sum of natural log-probabilities, and the number of
-tokens. The reply is given as text and, if known, as drawn token ids, which are then scored."""
+Score = Callable[[Turn], Awaitable[tuple[float, int]]]
+"""Function that scores the text of a turn, as the reply to its chat, under one model: the sum of natural
+log-probabilities, and the number of tokens."""
 BASE = "base"
 """Name of the model without an adapter, if agents have adapters."""
 
@@ -48,14 +49,15 @@ class CrossLikelihood:
 async def score_responses(turns: Sequence[Turn], models: Mapping[str, Score]) -> list[Scored]:
     """Score the drawn tokens of every turn, as the reply to its chat, under every model.
 
-    The models must share the vocabulary of the agents. The text of a turn without token ids is tokenized and scored
-    with the end of turn. Requests are concurrent, so that the backend batches them. Failed turns are omitted. Raises
-    `BackendError` if two models split a response into different numbers of tokens.
+    The models must share the vocabulary of the agents. Of a turn with a thought, the text is scored, given the thought.
+    The text of a turn without token ids is tokenized and scored with the end of turn. Requests are concurrent, so that
+    the backend batches them. Turns that failed or have no text are omitted. Raises `BackendError` if two models split a
+    response into different numbers of tokens.
     """
     import asyncio
 
-    spoken = [turn for turn in turns if turn.status == "ok"]
-    asked = [[score(turn.messages, turn.text, turn.tokens) for score in models.values()] for turn in spoken]
+    spoken = [turn for turn in turns if turn.is_shown]
+    asked = [[score(turn) for score in models.values()] for turn in spoken]
     answers = await asyncio.gather(*(asyncio.gather(*row) for row in asked))
     return [_scored(turn, dict(zip(models, row, strict=True))) for turn, row in zip(spoken, answers, strict=True)]
 
@@ -91,18 +93,21 @@ def cross_likelihood(scored: Sequence[Scored]) -> CrossLikelihood:
     )
 
 
-def scorer(name: str, backend: Backend, adapter: str | None) -> Score:
+def scorer(society: Society, name: str, backend: Backend, adapter: str | None) -> Score:
     """Return the scoring model of a backend, with the adapter of this content hash or without.
 
-    Raises `InputError` if the backend cannot score given text.
+    Prompts are rendered with the thinking that the scenario sets for the agent of a turn. Raises `InputError` if the
+    backend cannot score given text.
     """
     likelihood = backend.likelihood
     if likelihood is None:
         raise InputError(f"The backend {name!r} cannot score given text.", "Use llama_cpp or hf for likelihoods.")
 
-    async def score(
-        messages: Sequence[ChatMessage], reply: str, tokens: Sequence[int] | None = None
-    ) -> tuple[float, int]:
-        return await likelihood.logprob(messages, reply, adapter, tokens)
+    async def score(turn: Turn) -> tuple[float, int]:
+        plan = society.plans[turn.id.phase, turn.id.agent]
+        thought = turn.usage.thought_tokens
+        return await likelihood.logprob(
+            turn.messages, turn.text, adapter, turn.tokens, thought, plan.thinking, plan.template_args
+        )
 
     return score

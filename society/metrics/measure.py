@@ -98,7 +98,7 @@ async def _measure(
         _require_same(run, name, backend)
         embed = _embedder(name, backend) if encoder == "base" else load_encoder(encoder)
         if likelihood:
-            scorer(name, backend, None)  # refuses before anything is read
+            scorer(society, name, backend, None)  # refuses before anything is read
             await _load_adapters(run, backend)
         models = (name, backend) if likelihood else None
         return [await _score(society, r[:limit], turn, encoder, embed, models) for r in records.values()]
@@ -130,7 +130,7 @@ def _models(
         spoken += record.first(society.voters) if turn == "first" else record.last(society.voters)
     adapters = {found.id.agent: found.adapter for found in spoken}
     bare: dict[str, str | None] = {BASE: None} if any(adapters.values()) else {}
-    return {agent: scorer(name, backend, adapter) for agent, adapter in (adapters | bare).items()}
+    return {agent: scorer(society, name, backend, adapter) for agent, adapter in (adapters | bare).items()}
 
 
 def _only_backend(society: Society, backends: Mapping[str, Backend]) -> tuple[str, Backend]:

@@ -206,11 +206,16 @@ class Society:
                 found.setdefault(name, plan)
         return found
 
+    @cached_property
+    def plans(self) -> dict[tuple[str, str], AgentPlan]:
+        """Plan of each agent in each phase, by the names of the phase and the agent."""
+        return {(phase.name, name): plan for phase in self.phases for name, plan in phase.agents.items()}
+
     @property
     def thinkers(self) -> list[AgentPlan]:
         """One agent for each backend and each way to think that its agents set."""
         found: dict[tuple[str, Thinking, TemplateArgs], AgentPlan] = {}
-        for plan in (plan for phase in self.phases for plan in phase.agents.values()):
+        for plan in self.plans.values():
             if plan.thinking != Thinking() or plan.template_args:
                 found.setdefault((plan.backend, plan.thinking, plan.template_args), plan)
         return list(found.values())

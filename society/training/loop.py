@@ -249,10 +249,9 @@ def complete_examples(
     """
     spec = society.scenario.train
     learn = spec is None or spec.learn_thoughts
-    plans = {(phase.name, agent): plan for phase in society.phases for agent, plan in phase.agents.items()}
 
     def complete(example: Example) -> Example:
-        plan = plans[example.source.phase, example.source.agent]
+        plan = society.plans[example.source.phase, example.source.agent]
         if models.get(plan.backend) != models.get(backend):
             example = replace(example, tokens=None, thought_tokens=0)
         return replace(example, thinking=plan.thinking, template_args=plan.template_args, learn_thought=learn)

@@ -24,10 +24,11 @@ from society.metrics.diversity import (
 )
 from society.metrics.encoders import load_encoder
 from society.metrics.iterations import run_iterations
-from society.metrics.likelihood import Score, cross_likelihood, score_responses
+from society.metrics.likelihood import Score, cross_likelihood, score_responses, scorer
 from society.metrics.measure import measure_diversity, read_diversity
 from society.runs.run import Run
 from society.scenario import load_scenario
+from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
 from tests.backends.hf.tiny import make_model
@@ -83,9 +84,9 @@ def said(agent: str, text: str) -> Turn:
 
 
 def model(**logprobs: float) -> Score:
-    async def score(messages: Sequence[ChatMessage], reply: str, tokens: object) -> tuple[float, int]:
-        assert messages[0].content == "hello"
-        return logprobs[reply], len(reply)
+    async def score(turn: Turn) -> tuple[float, int]:
+        assert turn.messages[0].content == "hello"
+        return logprobs[turn.text], len(turn.text)
 
     return score
 
@@ -111,7 +112,7 @@ def test_failed_turns_are_not_scored() -> None:
 
 
 def test_models_with_other_tokens_cannot_be_compared() -> None:
-    async def longer(messages: Sequence[ChatMessage], reply: str, tokens: object) -> tuple[float, int]:
+    async def longer(turn: Turn) -> tuple[float, int]:
         return -1.0, 99
 
     with pytest.raises(BackendError, match="tokens"):
@@ -120,12 +121,24 @@ def test_models_with_other_tokens_cannot_be_compared() -> None:
 
 def test_a_real_model_scores_its_own_words(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "tiny")
+    society = expand(
+        Scenario(
+            version=1,
+            name="one",
+            task="arithmetic",
+            backends={"one": "scripted"},
+            roles={"solver": {"prompt": "{{ question }}"}},
+            agents={"a": {}},
+            phases=[{"name": "talk"}],
+        )
+    )
 
     async def measure() -> None:
         config = HuggingFace(model=str(folder), device="cpu", dtype="float32", context=200)
         async with config.open() as backend:
             assert backend.likelihood is not None
-            models = {"a": backend.likelihood.logprob, "base": backend.likelihood.logprob}
+            score = scorer(society, "one", backend, None)
+            models = {"a": score, "base": score}
             found = cross_likelihood(await score_responses([said("a", "red"), said("a", "green")], models))
         assert found.kl["a"]["base"].value == pytest.approx(0, abs=1e-5)
         assert found.nll["a"]["a"].value > 0
