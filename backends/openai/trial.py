@@ -30,7 +30,8 @@ async def try_request(
     if plain and request.thinking == Thinking() and not request.template_args:
         return  # the test request of the opening was the same
     short = replace(request.sampling, max_tokens=min(MAX_TOKENS, request.sampling.max_tokens), stop=())
-    asked = replace(request, messages=(ChatMessage("user", "Answer with one word: hello."),), sampling=short, choices=(), seed=1)
+    chat = (ChatMessage("user", "Answer with one word: hello."),)
+    asked = replace(request, messages=chat, sampling=short, choices=(), seed=1)
     said = read(await ask(asked), asked)
     if not opens and said.finish_reason == "stop" and said.thought and not said.text:
         raise BackendError(
