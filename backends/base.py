@@ -154,7 +154,8 @@ class Exporter(Protocol):
     def write(self, adapter: Adapter, folder: Path) -> Path | None:
         """Write the trained adapter into `folder` and, if it is a LoRA, as GGUF beside it. Return the path of the GGUF.
 
-        Raises `InputError` if a GGUF adapter cannot express it, and `BackendError` if it belongs to another base.
+        An adapter that GGUF cannot express has none; the reason is logged. Raises `BackendError` if it belongs to
+        another base.
         """
 
     def merge(self, adapter: Adapter, folder: Path) -> Path:

@@ -190,19 +190,18 @@ class HuggingFace(BackendConfig):
     def check_adapter(self, path: Path) -> None:
         """Check the options and the shapes of an adapter; see `BackendConfig.check_adapter`."""
         from backends.hf.adapters import check_path
-        from backends.hf.libraries import check_libraries
 
-        check_libraries(self)
-        check_path(path, self._folder())
+        check_path(path, self._folder() if _has("safetensors", "transformers") else None)
 
     def check_layers(self, settings: TrainSettings, start: Path | None) -> None:
-        """Put the adapter to train on a model without weights; see `BackendConfig.check_layers`."""
-        folder = self._folder()
-        if folder is None or (start is None and (settings.method == "full" or settings.targets == "all-linear")):
-            return
-        from backends.hf.libraries import check_libraries
+        """Put the adapter to train on a model without weights; see `BackendConfig.check_layers`.
 
-        check_libraries(self)
+        The machine that starts a run on a cluster may lack the libraries. The worker then checks when it trains.
+        """
+        folder = self._folder()
+        nothing = start is None and (settings.method == "full" or settings.targets == "all-linear")
+        if folder is None or nothing or not _has("torch", "transformers", "peft"):
+            return
         from backends.hf.lora import check_layers
 
         check_layers(folder, settings, start)
@@ -244,3 +243,8 @@ class HuggingFace(BackendConfig):
             cached = try_to_load_from_cache(self.model.removeprefix("hf:"), "config.json")
             folder = Path(cached).parent if isinstance(cached, str) else folder
         return folder if (folder / "config.json").is_file() else None
+
+
+def _has(*libraries: str) -> bool:
+    """Return whether libraries are installed on this machine."""
+    return all(importlib.util.find_spec(library) is not None for library in libraries)

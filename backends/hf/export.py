@@ -6,6 +6,7 @@ merging.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +20,14 @@ from backends.hf.loading import find_folder, load_chat
 from backends.llama_cpp.config import LlamaCpp
 from backends.models.gguf_export import export_gguf_adapter, export_merged
 from backends.training import TrainSettings
+from society.core.errors import InputError
 from society.core.types import Adapter, Example
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace
     from backends.hf.chat import Chat
+
+log = logging.getLogger(__name__)
 
 
 class HubExporter:
@@ -52,11 +56,15 @@ class HubExporter:
         return render(self.chat, example, settings)
 
     def write(self, adapter: Adapter, folder: Path) -> Path | None:
-        """Copy the adapter's folder and, for a LoRA, write a GGUF file beside it."""
+        """Copy the adapter's folder and, for a LoRA that GGUF can express, write a GGUF file beside it."""
         source = self._copy(adapter, folder)
         if not is_lora(source):
             return None
-        return export_gguf_adapter(source, self.folder, folder.with_name(f"{folder.name}.gguf"))
+        try:
+            return export_gguf_adapter(source, self.folder, folder.with_name(f"{folder.name}.gguf"))
+        except InputError as error:
+            log.warning("%s is written without a GGUF file: %s %s", folder, error.cause, error.remedy)
+            return None
 
     def merge(self, adapter: Adapter, folder: Path) -> Path:
         """Write base and adapter as one model folder. Full weights are one already."""

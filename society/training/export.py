@@ -61,7 +61,7 @@ class TrainingExport:
     def write(self) -> list[Path]:
         """Write all parts, and return their paths.
 
-        Raises `InputError` if the run has no adapters, the folder cannot be written, or GGUF cannot express an adapter.
+        Raises `InputError` if the run has no adapters or the folder cannot be written.
         """
         try:
             _ = self.rows, self.scenario  # files that may not be read are refused before anything is written

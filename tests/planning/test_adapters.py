@@ -100,3 +100,15 @@ def test_a_training_starts_from_the_adapter_of_its_agent(place, tmp_path):
     assert all(torch.allclose(given[name], trained[name], atol=1e-6) for name in given)
     assert given.keys() != load_file(second / "adapter_model.safetensors").keys()  # from the base, on all layers
     assert hash_adapter(first) != hash_adapter(place / "plain")
+
+
+def test_a_machine_without_the_libraries_checks_options_alone(place, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    scenario = society.Scenario.from_dict(
+        data({}, {"targets": ["nose"]}, a="of the wide", b="of the wide"), folder=place
+    )
+    config = scenario.backends["m"]
+    config.check_adapter(place / "of the wide")
+    config.check_layers(scenario.train.settings, place / "plain")
+    with pytest.raises(SocietyError, match="changes the weights"):
+        config.check_adapter(place / "pissa")

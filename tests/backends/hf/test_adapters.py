@@ -315,11 +315,16 @@ def test_embeddings_are_not_trained_as_layers(model, tmp_path):
         train(model, tmp_path / "a", HEAD.model_copy(update={"targets": ("embed_tokens",)}))
 
 
-@pytest.mark.parametrize("kind", ["rslora", "ranks", "dora"])
-def test_what_gguf_cannot_express_is_not_exported(model, tmp_path, kind):
-    folder = make_adapter(model, tmp_path / "adapter", **LOADED[kind])
+def test_what_gguf_cannot_express_is_exported_for_peft_alone(model, tmp_path, caplog):
+    folder = make_adapter(model, tmp_path / "adapter", **LOADED["dora"])
     with pytest.raises(InputError, match="cannot express"):
         export_gguf_adapter(folder, model, tmp_path / "adapter.gguf")
+    exporter = HuggingFace(model=str(model)).exporter()
+    adapter = Adapter(hash_adapter(folder), str(folder), exporter.base)
+    assert exporter.write(adapter, tmp_path / "out" / "a") is None
+    assert hash_adapter(tmp_path / "out" / "a") == adapter.hash
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert "without a GGUF file: A GGUF adapter cannot express this adapter" in caplog.text
 
 
 def test_training_goes_on_with_the_model_as_it_was_after_a_refusal(tmp_path):
