@@ -50,6 +50,7 @@ def run(
     out: Path | str | None = None,
     *,
     resume: bool = False,
+    force: bool = False,
     reuse: Reusable | Sequence[Reusable] = (),
     watcher: Watcher | None = None,
     progress: bool | None = None,
@@ -58,8 +59,9 @@ def run(
 
     `scenario` may also be the YAML file or the dictionary that the scenario is loaded from. The call works within a
     running event loop, as in a notebook. `resume` continues an unfinished run: stored turns are read again, and only
-    missing or failed ones are generated. `reuse` names another run, or several, whose equal turns are copied.
-    `progress` shows the run as it goes, by default in a notebook and on a terminal.
+    missing or failed ones are generated. With `force`, the scenario may have changed meanwhile: turns with the same
+    prompt and settings are kept, and the others are made again. `reuse` names another run, or several, whose equal
+    turns are copied. `progress` shows the run as it goes, by default in a notebook and on a terminal.
 
     The first Ctrl-C (in a notebook: interrupt) or SIGTERM finishes and stores the replies under way, then raises
     `Interrupted`, a `KeyboardInterrupt`. The second one stops at once. Signal handlers of the caller stay in place.
@@ -68,7 +70,13 @@ def run(
     turns stored until then are kept.
     """
     with Interruption() as interruption:
-        options: dict[str, Any] = {"resume": resume, "reuse": reuse, "watcher": watcher, "progress": progress}
+        options: dict[str, Any] = {
+            "resume": resume,
+            "force": force,
+            "reuse": reuse,
+            "watcher": watcher,
+            "progress": progress,
+        }
         return run_blocking(run_async(scenario, out, **options, interruption=interruption))
 
 
@@ -77,6 +85,7 @@ async def run_async(
     out: Path | str | None = None,
     *,
     resume: bool = False,
+    force: bool = False,
     reuse: Reusable | Sequence[Reusable] = (),
     watcher: Watcher | None = None,
     progress: bool | None = None,
@@ -95,11 +104,11 @@ async def run_async(
     watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
     scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]
     society = expand(scenario)
-    with interruption.stops_me(), RunFolder(scenario, out, resume) as folder, watcher:
+    with interruption.stops_me(), RunFolder(scenario, out, resume, force) as folder, watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            others = [find_store(folder) for folder in reused]
+            others = [*folder.earlier(), *map(find_store, reused)]
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard) as store:
                 interruption.folder = folder.path

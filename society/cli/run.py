@@ -13,6 +13,14 @@ from society.cli.options import json_option, scenario_options
 @scenario_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Continue an unfinished run, and try failed turns again.")
+@click.option("--force", is_flag=True, help="With --resume: go on although the scenario has changed. Keep equal turns.")
+@click.option(
+    "--reuse",
+    multiple=True,
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Copy the replies of equal turns from this run's folder. May be given several times.",
+)
 @click.option(
     "--track",
     multiple=True,
@@ -26,12 +34,15 @@ def command(
     allow: tuple[Path, ...],
     out: Path | None,
     resume: bool,
+    force: bool,
+    reuse: tuple[Path, ...],
     track: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Debate every question of SCENARIO and print a summary.
 
-    With a `train` block, also finetune its agents. An interrupted run is continued with --resume.
+    With a `train` block, also finetune its agents. An interrupted run is continued with --resume. After a change of the
+    scenario, such as a corrected prompt, --resume --force keeps the turns that the change does not touch.
     """
     from society.cli.streams import output_width, say
     from society.components.plugin_files import loaded_plugins
@@ -47,7 +58,8 @@ def command(
         say(warning, err=True)
     progress = Progress()
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
-    done = run(loaded, out, resume=resume, watcher=Several([progress, *logs]), progress=False)
+    watcher = Several([progress, *logs])
+    done = run(loaded, out, resume=resume, force=force, reuse=reuse, watcher=watcher, progress=False)
     overview = read_overview(done)
     if as_json:
         import json

@@ -21,7 +21,7 @@ import society
 from society.components.plugin_files import loaded_plugins, require_current
 from society.components.renamed import rename_all
 from society.core.definition import contents, defining, difference
-from society.core.errors import RunFolderError
+from society.core.errors import InputError, RunFolderError
 from society.core.identity import fingerprint
 from society.core.paths import stored_in
 from society.core.types import Item
@@ -35,6 +35,8 @@ STORE = "store.sqlite"
 LOCK = ".lock"
 FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
 """Files of a run's folder that are opened by their names, by this program or by SQLite."""
+EARLIER = "earlier"
+"""Folder, in that of a run, of the stores from before its scenario was changed, each in a folder of its own."""
 LOCK_TIMEOUT = 0.5
 """Seconds to wait for the lock of a run's folder. A live view may hold it for an instant."""
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
@@ -76,9 +78,11 @@ def is_running(folder: Path) -> bool:
 class RunFolder:
     """A run's folder while the run is under way; no second process can use it meanwhile."""
 
-    def __init__(self, scenario: Scenario, out: Path | str | None, resume: bool) -> None:
+    def __init__(self, scenario: Scenario, out: Path | str | None, resume: bool, force: bool = False) -> None:
+        """`force`: with `resume`, the run goes on with a changed scenario. Its store so far is put into `EARLIER`."""
         self._scenario = scenario
         self._resume = resume
+        self._force = force
         self.path = Path(out) if out is not None else _default(scenario.name, resume)
         self.store = self.path / STORE
 
@@ -89,6 +93,8 @@ class RunFolder:
         continue. Raises `InputError` if a plugin file of the scenario was loaded again after the scenario was made.
         """
         require_current(self._scenario)
+        if self._force and not self._resume:
+            raise InputError("--force is for runs that go on.", "Add --resume (Python: resume=True).")
         begun = self.store.exists() or (self.path / LOCK).exists()  # a run that was killed early may have no store
         if self._resume and not begun:
             raise RunFolderError(
@@ -124,6 +130,22 @@ class RunFolder:
             with suppress(OSError):
                 (self.path / LOCK).unlink(missing_ok=True)
                 self.path.rmdir()
+
+    def earlier(self) -> list[Path]:
+        """Return the stores from before the run's scenario was changed, the newest first.
+
+        Raises `RunFolderError` if a part of their path is a link.
+        """
+        if not (self.path / EARLIER).exists():
+            return []
+        if (self.path / EARLIER).is_symlink():
+            raise RunFolderError(f"{self.path / EARLIER} is a link.", "Remove it, and copy the folder here.")
+        folders = sorted((self.path / EARLIER).iterdir(), key=lambda path: (len(path.name), path.name), reverse=True)
+        for folder in folders:
+            if folder.is_symlink():
+                raise RunFolderError(f"{folder} is a link.", "Remove it, and copy the folder here.")
+            check_folder(folder, FILES)
+        return [folder / STORE for folder in folders if (folder / STORE).is_file()]
 
     def record(self, store: Store, models: dict[str, str], items: Sequence[Item]) -> None:
         """Store the run's definition, and refuse other models and questions than those of its start.
@@ -175,17 +197,36 @@ class RunFolder:
             return
         self._check_plugins(read_json(meta, "plugins"))
         changes = self._difference(meta)
-        if changes:
-            self._refuse(changes)
         known = read_json(meta, "files")
         changed = [where for where, hashed in contents(self._scenario).items() if known.get(where) != hashed]
-        if changed:
-            self._refuse(f"the contents of {', '.join(changed)} are not those that it began with")
+        if changed and not changes:
+            changes = f"the contents of {', '.join(changed)} are not those that it began with"
+        if changes and self._force:
+            self._set_aside(changes)
+            return
+        if changes:
+            self._refuse(changes)
         if not self._resume:
             raise RunFolderError(
                 f"{self.path} holds this scenario's run already.",
                 "Continue it with --resume (Python: resume=True), or choose another --out.",
             )
+
+    def _set_aside(self, changes: str) -> None:
+        """Move the store into a new folder of `EARLIER`. The run then begins anew and reuses its replies."""
+        with Store(self.store, read_only=True) as store:
+            if any(row.hash for row in store.adapters()):
+                raise RunFolderError(
+                    f"The run in {self.path} has trained adapters, which belong to its scenario: {changes}.",
+                    "Start a new run with another --out and --reuse (Python: `out` and `reuse`).",
+                )
+        taken = [int(path.name) for path in self.path.glob(f"{EARLIER}/*") if path.name.isdecimal()]
+        place = self.path / EARLIER / str(max(taken, default=0) + 1)
+        place.mkdir(parents=True)
+        for name in (f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", STORE):
+            if (self.path / name).exists():
+                (self.path / name).rename(place / name)
+        log.warning("The scenario has changed: %s. Equal turns are kept, the others are made again.", changes)
 
     def _check_plugins(self, known: Mapping[str, str]) -> None:
         """Refuse a run whose plugin files are not loaded; warn of files that have changed. `known`: hashes by name."""
@@ -216,9 +257,15 @@ class RunFolder:
         return difference(defining(before), now) or difference(stored, now, added=False)
 
     def _refuse(self, difference: str) -> NoReturn:
+        more = ""
+        if self._resume:
+            more = (
+                ", or go on with the changed scenario with --force (Python: force=True): turns with the same prompt "
+                "and settings are kept, the others are made again"
+            )
         raise RunFolderError(
             f"{self.path} holds a run of another scenario: {difference}.",
-            "Choose another folder with --out (Python: `out`), or run the scenario that it belongs to.",
+            f"Choose another folder with --out (Python: `out`), or run the scenario that it belongs to{more}.",
         )
 
 
