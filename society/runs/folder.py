@@ -94,7 +94,7 @@ class RunFolder:
         """
         require_current(self._scenario)
         if self._force and not self._resume:
-            raise InputError("--force is for runs that go on.", "Add --resume (Python: resume=True).")
+            raise InputError("--force (Python: `force`) is for runs that go on.", "Add --resume (Python: resume=True).")
         begun = self.store.exists() or (self.path / LOCK).exists()  # a run that was killed early may have no store
         if self._resume and not begun:
             raise RunFolderError(
@@ -218,7 +218,7 @@ class RunFolder:
             if any(row.hash for row in store.adapters()):
                 raise RunFolderError(
                     f"The run in {self.path} has trained adapters, which belong to its scenario: {changes}.",
-                    "Start a new run with another --out and --reuse (Python: `out` and `reuse`).",
+                    "Start a new run with another --out and --reuse (Python: the arguments out and reuse).",
                 )
         taken = [int(path.name) for path in self.path.glob(f"{EARLIER}/*") if path.name.isdecimal()]
         place = self.path / EARLIER / str(max(taken, default=0) + 1)

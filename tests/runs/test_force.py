@@ -70,7 +70,7 @@ def test_force_without_a_change_goes_on_as_it_was(scenario: Load, tmp_path: Path
 
 
 def test_force_alone_is_an_error(scenario: Load, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--force is for runs that go on"):
+    with pytest.raises(InputError, match="is for runs that go on"):
         run(scenario(TEXT.format(judge="Judge")), tmp_path / "run", force=True)
     assert not (tmp_path / "run").exists()
 
