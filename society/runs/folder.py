@@ -94,7 +94,9 @@ class RunFolder:
         """
         require_current(self._scenario)
         if self._force and not self._resume:
-            raise InputError("--force (Python: `force`) is for runs that go on.", "Add --resume (Python: resume=True).")
+            raise InputError(
+                "--force (Python: force=True) is for runs that go on.", "Add --resume (Python: resume=True)."
+            )
         begun = self.store.exists() or (self.path / LOCK).exists()  # a run that was killed early may have no store
         if self._resume and not begun:
             raise RunFolderError(
