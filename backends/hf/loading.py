@@ -99,7 +99,8 @@ def _fetch(hub_id: str) -> Path:
     except Exception as error:  # the hub client raises its own, its HTTP library's and OS errors
         raise BackendError(
             f"The model {hub_id} could not be fetched: {str(error).splitlines()[0]}",
-            "Check the name and the network, or give the path of a model folder or .gguf file.",
+            f"Check the name, or where there is a network run: hf download {hub_id}. `society models` lists the models "
+            "of this machine.",
         ) from error
 
 

@@ -52,7 +52,8 @@ def find_model(model: str) -> Path:
     path = Path(model).expanduser()
     if not path.is_file():
         raise InputError(
-            f"There is no model file {path}.", "Give the path of a .gguf file, pypi:PACKAGE or hf:REPO:FILE."
+            f"There is no model file {path}.",
+            "Give the path of a .gguf file, pypi:PACKAGE or hf:REPO:FILE. `society models` lists those of this machine.",
         )
     return path
 
@@ -100,10 +101,14 @@ def _files_of(package: str) -> Iterator[Path]:
     """Yield the files of an installed package and of its required packages whose names begin with its own."""
     distribution = importlib.metadata.distribution(package)
     yield from (Path(str(file.locate())) for file in distribution.files or ())
-    for requirement in distribution.requires or ():
-        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-        if _normal(name).startswith(_normal(package) + "-"):
-            yield from _files_of_part(package, name)
+    for part in list_part_packages(package, distribution.requires or ()):
+        yield from _files_of_part(package, part)
+
+
+def list_part_packages(package: str, requirements: Iterable[str]) -> list[str]:
+    """Return those required packages that carry parts of a package's model: their names begin with its own."""
+    names = [re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in requirements]
+    return [name for name in names if normal_name(name).startswith(normal_name(package) + "-")]
 
 
 def _files_of_part(package: str, part: str) -> Iterator[Path]:
@@ -115,7 +120,8 @@ def _files_of_part(package: str, part: str) -> Iterator[Path]:
         ) from None
 
 
-def _normal(package: str) -> str:
+def normal_name(package: str) -> str:
+    """Return the name of a package without differences of case and separators."""
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
@@ -169,7 +175,7 @@ def fetch_from_hub(reference: str) -> Path:
         return Path(hf_hub_download(repo, name))
     except (OSError, ValueError) as error:  # bases of the hub's own errors: offline, unknown, forbidden
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        remedy = "Check the name and the connection, or download the file elsewhere and give its path."
+        remedy = f"Check the name, or where there is a network run: hf download {repo} {name}"
         raise InputError(
             f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}", remedy
         ) from None

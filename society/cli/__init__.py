@@ -36,6 +36,7 @@ COMMANDS = (
     "diversity",
     "export",
     "list",
+    "models",
     "schema",
 )
 
