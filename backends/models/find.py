@@ -53,7 +53,7 @@ def find_model(model: str) -> Path:
     if not path.is_file():
         raise InputError(
             f"There is no model file {path}.",
-            "Give the path of a .gguf file, pypi:PACKAGE or hf:REPO:FILE. `society models` lists those of this machine.",
+            "Give the path of a .gguf file, pypi:PACKAGE or hf:REPO:FILE. `society models` lists this machine's.",
         )
     return path
 

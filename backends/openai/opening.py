@@ -139,7 +139,16 @@ def _choose(config: OpenAI, entries: list[ModelEntry]) -> ModelEntry:
     what = (
         f"has no model {config.model!r}" if config.model else f"has {len(by_name)} models, and the scenario names none"
     )
-    raise InputError(f"The server at {config.url} {what}.", f"Set `model`; it has: {names}." if names else "Load one.")
+    listed = f"Set `model`; it has: {names}." if names else "Load one."
+    raise InputError(f"The server at {config.url} {what}.", f"{listed}{_how_to_get(config.model, entries)}")
+
+
+def _how_to_get(model: str | None, entries: list[ModelEntry]) -> str:
+    """Return the command that gives a server this model, for servers that can load another one."""
+    dialect = find_dialect(entries[0].owned_by) if entries else OTHER
+    if model is None or dialect not in (LM_STUDIO, OTHER):
+        return ""
+    return f" LM Studio: lms get {model}." if dialect is LM_STUDIO else f" If it is Ollama: ollama pull {model}."
 
 
 async def probe(client: Client, config: OpenAI, served: Served) -> Served:

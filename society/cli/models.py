@@ -75,7 +75,8 @@ def _lines(listing: Listing) -> Iterator[str]:
 def _describe(listed: Listed) -> Iterator[str]:
     """Yield the lines of one model: what a scenario writes, its numbers, its abilities."""
     model = listed.model
-    yield f"  kind: {model.backend}, model: {model.model}" + (f", url: {model.url}" if model.url else "")
+    url = f", url: {model.url}" if model.url else ""
+    yield f"  kind: {model.backend}, model: {model.model}{url}"
     numbers = [
         model.architecture,
         _count(model.parameters),

@@ -12,7 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from backends.models.local.gguf import add_files
+from backends.models.gguf_file import split_parts
+from backends.models.local.gguf import add_file
 from backends.models.local.model import Found, LocalModel
 from backends.models.local.template import read_abilities
 from society.core.errors import InputError
@@ -43,7 +44,9 @@ def add_hub(found: Found) -> None:
             snapshot = _find_snapshot(folder)
             files = [path for path in found.walk(snapshot) if path.suffix == ".gguf"]
             for path in files:
-                add_files(found, [path], PLACE, f"hf:{name}:{path.relative_to(snapshot).as_posix()}")
+                with found.skipping(path):
+                    if path in split_parts(path)[:1]:
+                        add_file(found, path, PLACE, f"hf:{name}:{path.relative_to(snapshot).as_posix()}")
             if not files and (snapshot / "config.json").exists():
                 _add_folder(found, snapshot, name)
 

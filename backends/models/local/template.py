@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TypedDict
 
-from backends.models.chat_templates import chat_environment, compile_chat_template
-
-_THINKS = re.compile(
-    r"</?(?:seed:)?think(?:ing)?>|\[THINK\]|\|channel\|>analysis|START_THINKING|<reasoning>|begin_of_thought|◁think▷"
-    r"|<\|inner_prefix\|>|enable_thinking|reasoning_effort"
-)
-"""Matches tags of thoughts, and variables that control them."""
+from backends.models.chat_rendering import ChatTemplate
+from backends.models.chat_templates import template_variables
+from backends.models.thoughts import SWITCHES, find_tags
 
 
 class Abilities(TypedDict):
@@ -27,10 +22,8 @@ def read_abilities(template: str, model: str) -> Abilities:
 
     Raises `InputError` for a template that is not valid.
     """
-    from jinja2.meta import find_undeclared_variables
-
     if not template:
         return {"chat": False, "thoughts": None, "tools": None}
-    compile_chat_template(template, model)
-    variables = find_undeclared_variables(chat_environment().parse(template))
-    return {"chat": True, "thoughts": _THINKS.search(template) is not None, "tools": "tools" in variables}
+    compiled = ChatTemplate(template, model)
+    thoughts = find_tags(compiled, ()) is not None or not compiled.variables.isdisjoint(SWITCHES)
+    return {"chat": True, "thoughts": thoughts, "tools": "tools" in template_variables(template)}

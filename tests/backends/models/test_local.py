@@ -53,7 +53,10 @@ def write_gguf(path: Path, **more: Any) -> Path:
     writer.add_block_count(2)
     if template := more.get("template", TEMPLATE):
         writer.add_chat_template(template)
-    writer.add_tensor("a.weight", np.ones((3, 32), np.float32))
+    if part := more.get("part"):
+        writer.add_uint16("split.no", part - 1)
+        writer.add_uint16("split.count", 2)
+    writer.add_tensor(f"{part or 'a'}.weight", np.ones((3, 32), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -184,11 +187,12 @@ def test_encoders_and_adapters_are_no_language_models(home: Path) -> None:
 
 
 def test_a_split_model_is_one_model(home: Path) -> None:
-    parts = [write_gguf(home / f".cache/llama.cpp/big-0000{i}-of-00002.gguf") for i in (1, 2)]
+    parts = [write_gguf(home / f".cache/llama.cpp/big-0000{i}-of-00002.gguf", part=i) for i in (1, 2)]
     model = only(find_local())
     assert (model.model, model.parameters) == (str(parts[0]), 192)
+    assert model.size == sum(part.stat().st_size for part in parts)
     parts[1].unlink()
-    assert "no model file" in find_local().skipped[str(parts[0])]
+    assert list(find_local().skipped) == [str(parts[0])]
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF" + b"\xff" * 100, b"PK\x03\x04"])
