@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 from backends.models.local.model import Found
+from backends.openai.config import OpenAI
+from backends.openai.opening import _choose
 from backends.openai.running import add_servers
+from backends.openai.wire import ModelEntry
+from society.core.errors import InputError
 
 VLLM = {"/v1/models": {"data": [{"id": "small", "owned_by": "vllm", "max_model_len": 4096}]}}
 OLLAMA = {
@@ -101,3 +105,19 @@ def test_a_program_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         assert list_at(silent.getsockname()[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("owners", "says"),
+    [
+        ([], "If it is Ollama: ollama pull small."),
+        (["library"], "If it is Ollama: ollama pull small."),
+        (["organization_owner"], "LM Studio: lms get small."),
+        (["vllm"], "Set `model`; it has: other0."),
+    ],
+)
+def test_a_model_that_a_server_lacks_comes_with_the_command_that_gets_it(owners: list[str], says: str) -> None:
+    entries = [ModelEntry(id=f"other{i}", owned_by=owner) for i, owner in enumerate(owners)]
+    with pytest.raises(InputError) as error:
+        _choose(OpenAI(model="small"), entries)
+    assert error.value.remedy.endswith(says)
