@@ -37,8 +37,8 @@ from society.core.types import (
 )
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
-Count = Callable[[Sequence[ChatMessage]], int]
-"""Returns the number of tokens of the prompt with these messages."""
+Count = Callable[..., int]
+"""Returns the number of tokens of a prompt; the arguments are those of `Tokenizer.count`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,16 @@ class Memory:
 class Tokenizer(Protocol):
     """Counts the tokens of prompts, with the backend's own chat template."""
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Return the number of tokens of the prompt with these messages, including the generation prompt."""
+    def count(
+        self,
+        messages: Sequence[ChatMessage],
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
+    ) -> int:
+        """Return the number of tokens of the prompt with these messages, including the generation prompt.
+
+        `thinking` and `template_args` shape the prompt; see `GenerateRequest`.
+        """
 
 
 @runtime_checkable

@@ -51,6 +51,8 @@ class ThinkingContract:
 
     deterministic = False
     """Whether the same request, with the same seed, gives the same reply under any load."""
+    has_template = True
+    """Whether the model has a chat template, whose variables are known."""
 
     def test_thinking_options_are_known(self, config: BackendConfig) -> None:
         assert config.thinking_options
@@ -142,17 +144,23 @@ class ThinkingContract:
     def test_thinking_can_be_switched_off(self, config: BackendConfig) -> None:
         if "enabled" not in config.thinking_options:
             pytest.skip("no switch")
-        request = GenerateRequest(
-            (ChatMessage("user", LONG_QUESTION),), Sampling(max_tokens=12), 1, thinking=Thinking(enabled=False)
-        )
-        (output,) = answer(config, [request])
+        thinking = Thinking(enabled=False)
+        request = GenerateRequest((ChatMessage("user", LONG_QUESTION),), Sampling(max_tokens=12), 1, thinking=thinking)
+
+        async def use(backend: Backend) -> GenerateOutput:
+            output = await backend.generate(request)
+            if backend.tokenizer is not None:
+                assert backend.tokenizer.count(request.messages, thinking) == output.usage.prompt_tokens
+            return output
+
+        output = run(config, use)
         assert output.text
         assert not output.thought
         assert output.usage.thought_tokens == 0
 
     def test_arguments_that_the_template_does_not_read_are_refused(self, config: BackendConfig) -> None:
-        if "template_args" not in config.thinking_options:
-            pytest.skip("no template arguments")
+        if "template_args" not in config.thinking_options or not self.has_template:
+            pytest.skip("no template with arguments")
         request = GenerateRequest(
             (ChatMessage("user", "Hello."),), Sampling(max_tokens=4), 1, template_args=(("no_such_variable", 1),)
         )

@@ -115,9 +115,14 @@ class Chat:
             )
         return [*prompt, *tokens], len(prompt) + (thought_tokens if skips_thought else 0)
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
+    def count(
+        self,
+        messages: Sequence[ChatMessage],
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
+    ) -> int:
         """Return the number of tokens of a prompt (the backend's `tokenizer` ability)."""
-        return len(self.prompt_ids(messages))
+        return len(self.prompt(messages, thinking, template_args)[0])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of drawn tokens, without control tokens and without the token that ended the turn."""

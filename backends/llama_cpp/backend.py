@@ -154,9 +154,14 @@ class _Opened:
         """Return the tokens of a reply with this text, including the end of the turn."""
         return [*self._model.vocabulary.tokenize(reply, special=False), self._chat.end_of_turn]
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
+    def count(
+        self,
+        messages: Sequence[ChatMessage],
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
+    ) -> int:
         """Return the number of tokens of the prompt with these messages, including the generation prompt."""
-        return len(self._chat.tokens(messages))
+        return len(self._chat.prompt(messages, thinking, template_args)[0])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of drawn tokens; see `Decoder`."""

@@ -14,6 +14,7 @@ from backends.llama_cpp.sizes import STEP, Sizes, find_memory, find_sizes, free_
 from backends.models.find import find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from society.core.errors import InputError
+from society.core.types import DEFAULT_THINKING, ChatMessage, TemplateArgs, Thinking
 
 if TYPE_CHECKING:
     from backends.llama_cpp.chat import Chat
@@ -50,7 +51,13 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
 def count_tokens(config: LlamaCpp) -> Iterator[Count]:
     """Open a counter with the model's own vocabulary and chat template; the weights are not loaded."""
     with open_chat(config, find_model(config.model)) as chat:
-        yield lambda messages: len(chat.tokens(messages))
+
+        def count(
+            messages: Sequence[ChatMessage], thinking: Thinking = DEFAULT_THINKING, args: TemplateArgs = ()
+        ) -> int:
+            return len(chat.prompt(messages, thinking, args)[0])
+
+        yield count
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def count_tokens(config: OpenAI, answer: int) -> Iterator[Count | None]:
         return
     with Counter(config, served) as counter:
 
-        def count(messages: Sequence[ChatMessage]) -> int:
+        def count(messages: Sequence[ChatMessage], *_: object) -> int:
             most = upper_bound(messages)
             return most if most + answer <= context else counter.count(messages)
 
@@ -99,7 +99,7 @@ class Counter:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
+    def count(self, messages: Sequence[ChatMessage], *_: object) -> int:
         """Return the number of tokens of the prompt with these messages, including the generation prompt."""
         chat = [{"role": message.role, "content": message.content} for message in messages]
         if self._served.dialect is VLLM:

@@ -78,7 +78,7 @@ class Scripted(BackendConfig):
 class Words:
     """A tokenizer whose tokens are words."""
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
+    def count(self, messages: Sequence[ChatMessage], *_: object) -> int:
         """Return the number of words of all messages."""
         return sum(len(message.content.split()) for message in messages)
 
@@ -134,6 +134,7 @@ class ScriptedBackend(Backend):
         finish: FinishReason = "stop"
         if request.choices:
             text = text if text in request.choices else random.choice(request.choices)
+            thought, _ = _limit(thought, max(request.sampling.max_tokens - len(text.split()), 0))
         else:
             thought, text, finish = _cut_reply(thought, text, request.sampling)
         words = len(thought.split())

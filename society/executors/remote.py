@@ -73,9 +73,14 @@ class RemoteTokenizer:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Return the number of prompt tokens of these messages, with the generation prompt."""
-        return int(self.pool.ask_now("count", messages))
+    def count(
+        self,
+        messages: Sequence[ChatMessage],
+        thinking: Thinking = DEFAULT_THINKING,
+        template_args: TemplateArgs = (),
+    ) -> int:
+        """Return the number of tokens of a prompt; see `Tokenizer.count`."""
+        return int(self.pool.ask_now("count", messages, thinking, template_args))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of drawn tokens; see `Decoder`."""

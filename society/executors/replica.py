@@ -105,9 +105,9 @@ class Replica:
         """Return the vectors or an error."""
         return await catch_errors(self.backend.embeddings.embed, texts)
 
-    async def count(self, messages: Sequence[ChatMessage]) -> int:
-        """Return the number of prompt tokens."""
-        return int(self.backend.tokenizer.count(messages))
+    async def count(self, messages: Sequence[ChatMessage], *more: Any) -> int:
+        """Return the number of prompt tokens. `more`: see `Tokenizer.count`."""
+        return int(self.backend.tokenizer.count(messages, *more))
 
     async def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of drawn tokens."""

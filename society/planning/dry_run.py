@@ -119,7 +119,7 @@ def _without_gates(phase: PhasePlan) -> PhasePlan:
     return _Ungated(**{field.name: getattr(phase, field.name) for field in fields(phase)})
 
 
-def rough_count(messages: Sequence[ChatMessage]) -> int:
+def rough_count(messages: Sequence[ChatMessage], *_: object) -> int:
     """Return the estimated number of tokens of a prompt, by its characters."""
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
 
@@ -141,4 +141,5 @@ class _Longest(Backend):
         text = ("word " * words).strip()
         if request.choices:  # in turn, so that a moderator chooses as many agents as possible
             text = request.choices[next(self._chosen) % len(request.choices)]
-        return GenerateOutput(text, "length", Usage(self._count(request.messages), request.sampling.max_tokens))
+        prompt = self._count(request.messages, request.thinking, request.template_args)
+        return GenerateOutput(text, "length", Usage(prompt, request.sampling.max_tokens))

@@ -141,6 +141,6 @@ class _Preflight:
             self._add_error((), error)
 
 
-def _overestimate(messages: Sequence[ChatMessage]) -> int:
+def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:
     """Return an upper bound for the tokens of a prompt, so high that a reply of any length has one word."""
     return sum(1_000_000 * len(message.content) for message in messages)

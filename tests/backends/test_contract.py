@@ -10,6 +10,7 @@ from backends.base import Ability
 from backends.contract import BackendContract
 from backends.scripted.backend import Scripted, ScriptedBackend
 from backends.scripted.rules import Calculate, Rule
+from backends.thinking_contract import ThinkingContract
 from society.core.types import GenerateOutput, GenerateRequest, Usage
 
 
@@ -25,6 +26,16 @@ class TestScripted(BackendContract):
             Rule(choose=["Yes, naïvely.", "No. 東京", "Perhaps."]),
         ]
         return Scripted(rules=rules, context=120, delay=0.01)
+
+
+class TestScriptedThinking(ThinkingContract):
+    deterministic = True
+    has_template = False
+
+    @pytest.fixture
+    def config(self) -> Scripted:
+        thought = "First one, then two, then three: " + "so it goes on and on " * 10
+        return Scripted(rules=[Rule(think=thought, choose=["Yes, naïvely.", "No. 東京 at all.", "Perhaps, says he."])])
 
 
 class Careless(ScriptedBackend):
