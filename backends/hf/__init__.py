@@ -33,6 +33,7 @@
     loop         the steps of a finetuning
     loss         cross-entropy over the learned tokens, in chunks
     working      copies of parameters in the precision of the arithmetic
+    attach       LoRA adapters put on the model
     lora         the trained adapter: adding it to the model, and writing it
     lora_sum     LoRA layers in training, whose sums are rounded once
     attention    the attention in training

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from backends.hf.adapters import check_adapter, check_full, is_lora
+from backends.hf.attach import add_layers, check_own, explained, fill_layers, find_adapted, has_own, read_matrices
 from backends.hf.casting import Buffers, Precision
 from backends.hf.host import HostWeights, default_budget
 from backends.hf.loading import load_model, read_names, read_tensors
-from backends.hf.mixing import Stack, can_stack, find_sizes, is_linear
+from backends.hf.mixing import Stack, can_stack, find_sizes
 from backends.hf.writing import can_write, write_weights
-from backends.models.lora_config import PLAINER, make_config, quiet_peft, read_config
-from backends.models.peft_folder import WEIGHTS, check_fit, misfit, plain_name, split
+from backends.models.lora_config import make_config, read_config
+from backends.models.peft_folder import check_fit
 from society.core.errors import BackendError
 from society.core.types import Adapter
 
@@ -72,47 +73,20 @@ class Weights:
             return
         self.attach(folder, name)
         self.lora[name] = folder
-        if not can_stack(self.peft, [name]) or any(".experts." in layer for layer in self._adapted(name)):
+        if not can_stack(self.peft, [name]) or any(".experts." in layer for layer in find_adapted(self.peft, name)):
             self.alone.add(name)
-
-    def _adapted(self, name: str) -> dict[str, Any]:
-        """Return the layers on which an adapter in place has matrices, by name."""
-        modules = ((layer, module) for layer, module in self.peft.named_modules() if hasattr(module, "lora_A"))
-        return {
-            layer.removeprefix("base_model.model."): module
-            for layer, module in modules
-            if name in module.lora_A or name in module.lora_embedding_A
-        }
 
     def check(self, adapter: Adapter) -> Path:
         """Return the folder of an adapter, after reading its configuration and the shapes of its tensors."""
         folder = check_adapter(adapter, self.hash)
         if is_lora(folder):
             check_fit(folder, self._sizes, {name: tuple(tensor.shape) for name, tensor in self._own().items()})
-            self._check_base(folder)
+            if has_own(folder):
+                self.switch(None)
+                check_own(folder, self._own())
         else:
             check_full(folder, self.folder)
         return folder
-
-    def _check_base(self, folder: Path) -> None:
-        """Raise `BackendError` if an adapter's folder has weights for the base that are not the base's own.
-
-        PEFT saves embeddings beside an adapter on the output layer, and biases with `bias: all`.
-        """
-        names = [name for name in read_names(folder, WEIGHTS) if not split(plain_name(name))[1]]
-        if not names:
-            return
-        self.switch(None)
-        own = self._own()
-        for name, tensor in read_tensors(folder, WEIGHTS):
-            known = own.get(plain_name(name).removeprefix("base_model.model.").replace(".base_layer", ""))
-            if name not in names or (known is not None and torch.equal(known.cpu(), tensor.to(known.dtype))):
-                continue
-            raise BackendError(
-                f"The adapter in {folder} cannot be used: {name} would replace weights of the base for every agent.",
-                "Save the adapter with bias: none and save_embedding_layers=False, or merge it into its base, and give "
-                "the folder of the merged model as the adapter, or as the model.",
-            )
 
     def _own(self) -> dict[str, torch.Tensor]:
         """Return the base's weights and stored buffers by the names they have without PEFT."""
@@ -127,52 +101,17 @@ class Weights:
 
     def attach(self, folder: Path, name: str, trainable: bool = False, **changes: Any) -> None:
         """Put the LoRA adapter of a PEFT folder beside the base weights, with these changes of its configuration."""
-        from peft import get_peft_model, set_peft_model_state_dict
-
+        matrices = read_matrices(folder, self._sizes)
         config = make_config(read_config(folder), inference_mode=not trainable, **changes)
-        tensors = {plain_name(key): tensor for key, tensor in read_tensors(folder, WEIGHTS)}
-        matrices = {key: tensor for key, tensor in tensors.items() if split(key)[1]}
         self._unstack()  # it knows the layers that have had adapters until now
         try:
-            with quiet_peft(), torch.inference_mode(False):
-                if self.peft is None:
-                    self.peft = get_peft_model(self.model, config, name)
-                else:
-                    self.peft.add_adapter(name, config)
-                found = set_peft_model_state_dict(self.peft, matrices, name)
-            self._check_attached(folder, name, found)
-        except (RuntimeError, ValueError, KeyError) as error:
-            self.strip()
-            raise misfit(folder, f"{str(error)[:300]}") from error
+            with explained(folder, name):
+                self.peft = add_layers(self.peft, self.model, config, name)
+                fill_layers(self.peft, name, matrices, folder)
         except BackendError:
             self.strip()
             raise
         self.peft.eval()
-
-    def _check_attached(self, folder: Path, name: str, found: Any) -> None:
-        """Raise `BackendError` unless the adapter on the model has the folder's matrices, no more and no fewer.
-
-        `found` is PEFT's report of the tensors that are missing and of those that have no place.
-        """
-        for layer, module in self._adapted(name).items():
-            base = module.get_base_layer()
-            if not (is_linear(base) or isinstance(base, torch.nn.Embedding)):
-                raise BackendError(
-                    f"The adapter in {folder} cannot be used: it adapts {layer}, which is no linear layer, but of the "
-                    f"kind {type(base).__name__}.",
-                    PLAINER,
-                )
-        missing = [key for key in found.missing_keys if ".lora_" in key and f".{name}" in key]
-        for key in found.unexpected_keys:
-            layer = split(plain_name(key))[0]
-            if layer not in self._sizes:
-                raise misfit(folder, f"it adapts {layer}, but there is no such layer")
-        odd = [*missing, *found.unexpected_keys]
-        if odd:
-            raise BackendError(
-                f"The adapter in {folder} is not what its adapter_config.json says: {', '.join(sorted(odd)[:3])}.",
-                "Restore the folder from a copy, or train the adapter again.",
-            )
 
     def group(self, name: str | None) -> str | None:
         """Return the group of an adapter: rows of one group can share a batch."""

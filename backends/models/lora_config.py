@@ -7,6 +7,7 @@ is not known to be harmless is refused: PEFT itself ignores options that it does
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -140,6 +141,8 @@ def make_config(config: Mapping[str, Any], **changes: Any) -> Any:
     known = {field.name for field in fields(LoraConfig) if field.init} - TRAINED - {"runtime_config"}
     options = {name: value for name, value in config.items() if name in known and value is not None}
     try:
+        if not math.isfinite(options.get("lora_alpha", 8)):
+            raise ValueError("lora_alpha is not finite")
         return LoraConfig(**options | {"task_type": "CAUSAL_LM"} | changes)
     except (TypeError, ValueError) as error:
         raise InputError(

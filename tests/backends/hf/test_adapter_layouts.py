@@ -244,6 +244,41 @@ def without_sound_numbers(folder: Path) -> Path:
     return folder
 
 
+def with_numbers_that_are_not_finite(folder: Path) -> Path:
+    alter(folder, lambda tensors: tensors.update({name: t / 0 for name, t in tensors.items() if "up_proj" in name}))
+    return folder
+
+
+def with_a_pattern_that_is_none(folder: Path) -> Path:
+    configure(folder, lambda config: config | {"target_modules": "(q_proj"})
+    return folder
+
+
+def with_another_type(folder: Path) -> Path:
+    configure(folder, lambda config: config | {"target_modules": 5})
+    return folder
+
+
+def with_an_infinite_scale(folder: Path) -> Path:
+    configure(folder, lambda config: config | {"lora_alpha": float("inf")})
+    return folder
+
+
+def with_another_rank(folder: Path) -> Path:
+    configure(folder, lambda config: config | {"r": 6})
+    return folder
+
+
+LOADING = [
+    (of_more_layers, r"layers\.30.* no such layer"),
+    (without_sound_numbers, "`r` should be"),
+    (with_numbers_that_are_not_finite, "up_proj.* not finite"),
+    (with_a_pattern_that_is_none, "adapter_config.json in .* is not valid"),
+    (with_another_type, "adapter_config.json in .* is not valid"),
+    (with_an_infinite_scale, "lora_alpha is not finite"),
+    (with_another_rank, r"size mismatch for .*q_proj\.lora_A\.weight"),
+]
+"""What only the model, or the numbers, show to be wrong."""
 REFUSED = [
     (in_checkpoints, "no adapter_config", "checkpoint-4, checkpoint-8"),
     (pickled, r"no \.safetensors", "torch.load('adapter_model.bin', weights_only=True)"),
@@ -308,3 +343,13 @@ def test_full_weights_of_the_same_kind_take_the_place_of_the_base(model, tmp_pat
     found, base = score(model, other)
     assert found == pytest.approx(peft_score(other, None), abs=1e-3)
     assert base == pytest.approx(peft_score(model, None), abs=1e-3)
+
+
+def test_adapters_on_single_experts_are_refused(tmp_path):
+    model = make_model(tmp_path / "model", 1, kind="mixtral")
+    folder = make_adapter(model, tmp_path / "adapter", target_modules=["q_proj"])
+    configure(folder, lambda config: config | {"target_modules": ["q_proj", "w1"]})
+    place = "base_model.model.model.layers.0.block_sparse_moe.experts.0.w1.lora_"
+    alter(folder, lambda t: t.update({f"{place}A.weight": torch.ones(4, 32), f"{place}B.weight": torch.ones(64, 4)}))
+    with pytest.raises(BackendError, match="the weights of experts"):
+        score(model, folder)
