@@ -278,7 +278,7 @@ LOADING = [
     (with_an_infinite_scale, "lora_alpha is not finite"),
     (with_another_rank, r"size mismatch for .*q_proj\.lora_A\.weight"),
 ]
-"""What only the model, or the numbers, show to be wrong."""
+"""Faults that only the model, or the numbers, show."""
 REFUSED = [
     (in_checkpoints, "no adapter_config", "checkpoint-4, checkpoint-8"),
     (pickled, r"no \.safetensors", "torch.load('adapter_model.bin', weights_only=True)"),
