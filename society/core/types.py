@@ -252,7 +252,7 @@ def explain_end(reply: GenerateOutput | Turn) -> str:
     }[reply.finish_reason]
     if reply.text:
         return f"{why[0].upper()}{why[1:]}." if reply.finish_reason in UNUSUAL_ENDS else ""
-    if reply.thought:
+    if reply.thought or reply.usage.thought_tokens:
         return f"No text after the thought: {why}." if why else "No text after the thought."
     return f"No text: {why}." if reply.finish_reason in UNUSUAL_ENDS else ""
 

@@ -13,8 +13,9 @@ from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage
 from society.runs.opening import check_thinking
-from society.scenario.expand import Society, expand
+from society.scenario.expand import AgentPlan, Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
+from society.scenario.models.scenario import ThinkingSpec
 from society.scenario.questions import Items, load_items
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
@@ -84,7 +85,20 @@ class _Preflight:
             try:
                 check_thinking(self.society, plan)
             except SocietyError as error:
-                self._add_error(("agents", plan.group), error)
+                self._add_error(self._find_thinking(plan), error)
+
+    def _find_thinking(self, plan: AgentPlan) -> Steps:
+        """Return the steps to the strongest level that sets how an agent thinks."""
+        scenario = self.society.scenario
+        levels: list[tuple[Steps, Any]] = [
+            (("phases", i, "bind", name), phase.bind[name])
+            for i, phase in enumerate(scenario.phases)
+            for name in (plan.name, plan.group)
+            if name in phase.bind
+        ]
+        levels += [(("agents", plan.group), scenario.agents[plan.group])]
+        levels += [(("roles", plan.role_name), plan.role), ((), scenario)]
+        return next((*steps, "thinking") for steps, level in levels if level.thinking != ThinkingSpec())
 
     def _check_adapters(self, known: bool) -> None:
         """Check that the adapters exist and, where the models are `known`, that they can be used."""

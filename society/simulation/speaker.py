@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from backends.base import Decoder
 from society.answers.confidence import stated_confidence
 from society.core.errors import BackendError, ContextOverflowError, InputError, SlowPatternError, describe_error
 from society.core.identity import request_key, turn_seed
@@ -29,7 +31,7 @@ from society.simulation.attempts import ask, storable
 from society.simulation.clock import FairClock, Stopwatch
 
 if TYPE_CHECKING:
-    from backends.base import Backend
+    from backends.base import Backend, Tokenizer
     from society.store import Store
 
 log = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ class Speaker:
         A thought that is still in the text is taken out of it. If the task raises an error on the text, the turn fails
         and keeps its text.
         """
-        output = _separate(output, agent.thinking.tags)
+        output = _separate(output, agent.thinking.tags, self.backends[agent.backend].tokenizer)
         make_turn = partial(
             finish,
             finish_reason=output.finish_reason,
@@ -170,17 +172,26 @@ def _confidence(agent: AgentPlan, output: GenerateOutput) -> float | None:
     return None
 
 
-def _separate(output: GenerateOutput, tags: tuple[str, str] | None) -> GenerateOutput:
+def _separate(output: GenerateOutput, tags: tuple[str, str] | None, tokenizer: Tokenizer | None) -> GenerateOutput:
     """Return the output with a thought that its text still holds in its place.
 
-    The tokens of the thought are then estimated by its share of the characters. The log-probability of the text alone
-    is unknown.
+    Drawn tokens stand for one thought and then the text, so with `tokens` only a thought before all text is taken out,
+    and only if they can be decoded. Without them, the number of the thought's tokens is estimated by its characters.
+    The log-probability of the text alone is unknown.
     """
     if output.thought:
         return output
     thought, text = split_thought(output.text, tags)
+    start = len(output.text.rstrip()) - len(text)
     if text == output.text:
         return output
-    before = 1 - len(text) / len(output.text)
-    usage = replace(output.usage, thought_tokens=round(output.usage.generated_tokens * before))
+    if output.tokens is None:
+        tokens = round(output.usage.generated_tokens * start / len(output.text))
+    elif output.text[start:].rstrip() == text and isinstance(tokenizer, Decoder):
+        drawn, decode = output.tokens, tokenizer.decode
+        counts = range(len(drawn) + 1)
+        tokens = bisect_left(counts, start, key=lambda count: len(decode(drawn[:count]))) if text else len(drawn)
+    else:
+        return output
+    usage = replace(output.usage, thought_tokens=tokens)
     return replace(output, thought=thought, text=text, usage=usage, logprob=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import yaml
 from backends.base import Backend
 from backends.scripted import Scripted, ScriptedBackend
 from society.cli import main
-from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Turn, Usage
+from society.core.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Turn, Usage
 from society.metrics.overview import read_overview
 from society.results import Run
 from society.runs.records import load_records
@@ -199,7 +199,8 @@ def test_each_end_has_its_name(
     text: str,
     note: str,
 ) -> None:
-    rewrite(monkeypatch, lambda output, request: replace(output, finish_reason=end, thought=thought, text=text))
+    usage = Usage(1, 4, thought_tokens=2 if thought else 0)
+    rewrite(monkeypatch, lambda output, request: GenerateOutput(text, end, usage, thought=thought))
     found = run(scenario(TEXT, "phases=[{name: full, agents: [a], topology: complete, rounds: 2}]"), tmp_path / "run")
     turns = found.turns()
     assert {turn.error for turn in turns} == {note}
@@ -300,7 +301,7 @@ def test_a_model_that_cannot_think_so_is_refused_before_it_is_opened(
     path = tmp_path / "s.yaml"
     path.write_text("version: 1\n" + TEXT)
     found = check(path, ["roles.solver.thinking.budget=5"])
-    assert [problem.path for problem in found if problem.level == "error"] == ["agents.a"]
+    assert [problem.path for problem in found if problem.level == "error"] == ["roles.solver.thinking"]
     assert asked == [(5, (("x", "low"),)), (5, ())]
 
 
@@ -367,3 +368,41 @@ def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
         "judge": ""
     }
     assert any("solver-1: Carry the one. Or\n\n" in turn.messages[-1].content for turn in found[2].turns())
+
+
+class Spelled:
+    """A tokenizer whose tokens are characters, without a control token, which is 0."""
+
+    def count(self, messages: Sequence[ChatMessage]) -> int:
+        return sum(len(message.content) for message in messages)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join(map(chr, filter(None, tokens)))
+
+
+def spell(text: str) -> tuple[int, ...]:
+    return (*map(ord, text), 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "thought", "text", "before"),
+    [
+        ("<think>7?</think>\n\nIt is 7.\n", "7?", "It is 7.", 19),
+        ("7?</think>It is 7.", "7?", "It is 7.", 10),
+        ("<think>7? It", "7? It", "", 13),
+        ("It is 7.\n<think>\nor 8", "", "It is 7.\n<think>\nor 8", 0),  # its tokens are not before those of the text
+        ("It is 7.", "", "It is 7.", 0),
+    ],
+)
+def test_drawn_tokens_are_told_apart_exactly(
+    scenario: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: str, thought: str, text: str, before: int
+) -> None:
+    """A local model whose tags its backend does not know."""
+    monkeypatch.setattr("backends.scripted.backend.Words", Spelled)
+    rewrite(
+        monkeypatch,
+        lambda output, request: GenerateOutput(raw, usage=Usage(1, len(raw) + 1), logprob=-1.0, tokens=spell(raw)),
+    )
+    [turn, *_] = run(scenario(TEXT, "phases=[{name: full, agents: [a]}]"), tmp_path / "run").turns()
+    assert (turn.thought, turn.text, turn.usage.thought_tokens, turn.tokens) == (thought, text, before, spell(raw))
+    assert (turn.logprob is None) == bool(thought)
