@@ -39,6 +39,8 @@ from society.core.types import (
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
 Count = Callable[..., int]
 """Returns the number of tokens of a prompt; the arguments are those of `Tokenizer.count`."""
+CheckChat = Callable[[Sequence[ChatMessage], Thinking, TemplateArgs], object]
+"""Raises `ChatTemplateError` for a chat that the model's chat template refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,15 @@ class BackendConfig(Component, ABC):
         The check loads no weights and uses no network. A model that must be downloaded first is not checked.
         """
         return
+
+    def chat_check(self, say: Callable[[str], None] | None = None) -> CheckChat | None:
+        """Return the check of chats with the model's chat template; None where this machine does not have it.
+
+        Weights are not loaded. `say` is called with a sentence for each change of chats that the template makes
+        necessary, such as a system message within a user message; by default such a sentence is logged. Raises
+        `InputError` for a model without a chat template, or with an invalid one.
+        """
+        return None
 
     def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
         """Raise `InputError` if the model cannot think as these settings ask, such as for a template without a switch.

@@ -51,13 +51,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Exporter
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
 from society.core.paths import HubModel
@@ -206,6 +206,18 @@ class HuggingFace(BackendConfig):
         from backends.hf.lora import check_layers
 
         check_layers(folder, settings, start)
+
+    def chat_check(self, say: Callable[[str], None] | None = None) -> CheckChat | None:
+        """Return the check of chats with the template of the scenario or of the model's files."""
+        from backends.hf.template_file import read_template
+        from backends.models.chat_rendering import ChatTemplate
+        from backends.models.thoughts import chat_check
+
+        found = read_template(self)
+        folder = self._folder()
+        if found is None and (folder is None or not (folder / "tokenizer_config.json").is_file()):
+            return None  # the tokenizer is not here
+        return chat_check(ChatTemplate(found[0] if found else "", self.model, say=say))
 
     def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
         """Check the settings with the model's chat template; see `BackendConfig.check_thinking`."""

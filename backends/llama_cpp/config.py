@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand, Memory
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Count, Demand, Memory
 from society.core.errors import InputError
 from society.core.paths import ModelPath
 from society.core.types import TemplateArgs, Thinking
@@ -110,6 +110,19 @@ class LlamaCpp(BackendConfig):
         if (path := find_offline(self.model)) is not None:
             with open_chat(self, path) as chat:
                 chat.thoughts.check(thinking, args)
+
+    def chat_check(self, say: Callable[[str], None] | None = None) -> CheckChat | None:
+        """Return the check of chats with the template of the scenario or of the model's header."""
+        from backends.models.chat_rendering import ChatTemplate
+        from backends.models.find import find_offline
+        from backends.models.gguf_file import check_gguf
+        from backends.models.thoughts import chat_check
+
+        path = find_offline(self.model)
+        if path is None:
+            return None
+        source = self.chat_template or check_gguf(path).chat_template
+        return chat_check(ChatTemplate(source, path.name, say=say))
 
     def _header(self) -> GGUFInfo:
         from backends.models.find import find_model

@@ -238,10 +238,10 @@ class ChatTemplate:
 
 def _checked(args: TemplateArgs) -> dict[str, object]:
     """Return the arguments of a template by name. Raises `InputError` for a name that the program sets itself."""
-    given = dict(args)
+    given: dict[str, object] = dict(args)
     if taken := sorted(RESERVED.intersection(given)):
         raise InputError(f"The template argument {taken[0]} is set by the program.", "Remove it from template_args.")
-    return {**given}
+    return given
 
 
 def _move_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

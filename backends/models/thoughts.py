@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.thought_reader import Decode, Encode, Marks, Reader, Tags
 from society.core.errors import InputError
-from society.core.types import DEFAULT_THINKING, GenerateRequest, TemplateArgs, Thinking
+from society.core.types import DEFAULT_THINKING, ChatMessage, GenerateRequest, TemplateArgs, Thinking
 
 PAIRS = (
     ("<think>", "</think>"),
@@ -140,6 +140,15 @@ def template_arguments(template: ChatTemplate, thinking: Thinking, args: Templat
             )
         given.setdefault(switch, thinking.enabled)
     return tuple(sorted(given.items()))
+
+
+def chat_check(template: ChatTemplate) -> Callable[[Sequence[ChatMessage], Thinking, TemplateArgs], str]:
+    """Return the check of chats with a template; see `BackendConfig.chat_check`."""
+
+    def render(messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs) -> str:
+        return template.text(messages, template_arguments(template, thinking, args))
+
+    return render
 
 
 def find_tags(template: ChatTemplate, names: Collection[str], given: tuple[str, str] | None = None) -> Tags | None:

@@ -78,7 +78,7 @@ async def _look(config: OpenAI) -> Served:
         return await look(client, config)
 
 
-def upper_bound(messages: Sequence[ChatMessage]) -> int:
+def upper_bound(messages: Sequence[ChatMessage], *settings: object) -> int:
     """Return more tokens than these messages can have: one for each byte, and a margin for the chat template."""
     return 256 + sum(len(message.content.encode("utf-8", "surrogatepass")) + 32 for message in messages)
 

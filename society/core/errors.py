@@ -4,10 +4,11 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 ├── InputError               the input is wrong: exit status 2
 │   ├── ScenarioError        a scenario file is wrong; `problems` has every problem with its place
 │   ├── MissingExtraError    a library that comes with an extra is not installed
+│   ├── TurnError            a turn that cannot be generated with this scenario: the run ends
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
 │   └── RunFolderError       a run folder belongs to another scenario, is in use, or cannot be read
 ├── BackendError             a model could not be loaded, or could not answer
-│   ├── ChatTemplateError    the model's chat template refuses a chat: never retried
+│   ├── ChatTemplateError    the model's chat template refuses a chat: never retried; an InputError, too
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
 │   └── TransientError       worth a retry: a timeout, a busy server, a crashed worker
 ├── ComponentError           the code of a component raised an error: a stop rule, a topology, ...
@@ -81,6 +82,14 @@ class SlowPatternError(InputError):
         )
 
 
+class TurnError(InputError):
+    """An error that ends the run, at a turn of an agent with this role."""
+
+    def __init__(self, cause: str, remedy: str, role: str) -> None:
+        self.role = role
+        super().__init__(cause, remedy)
+
+
 class RunFolderError(InputError):
     """A run folder that cannot be used for this run."""
 
@@ -101,7 +110,7 @@ class ContextOverflowError(BackendError):
         )
 
 
-class ChatTemplateError(BackendError):
+class ChatTemplateError(BackendError, InputError):
     """A chat that the chat template of the model refuses or cannot render."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backends.base import BackendConfig, Count, Demand
 from society.core.types import ChatMessage, Item
+from society.planning.chats import check_chats
 from society.planning.dry_run import dry_run, rough_count
 from society.scenario.expand import Society
 
@@ -19,18 +20,23 @@ CANDIDATES = 32
 def fit_backends(society: Society, items: Sequence[Item]) -> Society:
     """Return the society with backends sized for debates on these questions, where the scenario sets no size.
 
-    Raises `InputError`, with a size that fits, if a backend does not fit into memory.
+    Raises `InputError`, with a size that fits, if a backend does not fit into memory, and for chats that a model's chat
+    template refuses.
     """
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     fitted: dict[str, BackendConfig] = {}
+    uncounted: list[str] = []
     for name in dict.fromkeys(plan.backend for plan in plans):
         own = [plan for plan in plans if plan.backend == name]
         adapters = [Path(adapter) for adapter in dict.fromkeys(plan.adapter for plan in own) if adapter]
         config = society.scenario.backends[name]
         with config.token_counter(max(plan.sampling.max_tokens for plan in own)) as count:
             demand = None if count is None else find_demand(society, items, name, count)
-        if demand is not None:
+        if demand is None:
+            uncounted.append(name)
+        else:
             fitted[name] = config.fitted(demand, adapters)
+    check_chats(society, items[0], uncounted)
     backends = {**society.scenario.backends, **fitted}
     return replace(society, scenario=society.scenario.model_copy(update={"backends": backends}))
 

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.base import Backend, Count
+from backends.base import Backend, CheckChat, Count
 from society.core.blocking import run_blocking
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 from society.scenario.expand import PhasePlan, Society, expand
@@ -41,15 +41,18 @@ class PlannedTurn:
     reads: tuple[tuple[str, str, int], ...]
 
 
-def dry_run(society: Society, item: Item, counts: Mapping[str, Count]) -> list[PlannedTurn]:
+def dry_run(
+    society: Society, item: Item, counts: Mapping[str, Count], checks: Mapping[str, CheckChat] | None = None
+) -> list[PlannedTurn]:
     """Return the turns of one debate on this item, in the order of phase, round and agent.
 
-    `counts` has a token counter for each backend. Raises `InputError` for any error of the first debate: agents that
-    wait for each other, an impossible topology, or a template that fails.
+    `counts` has a token counter for each backend; `checks` has the checks of chats for some of them. Raises
+    `InputError` for any error of the first debate: agents that wait for each other, an impossible topology, a template
+    that fails, or a chat that a model's template refuses.
     """
     society = _at_its_longest(society)
     turns: list[Turn] = []
-    longest = {name: _Longest(counted) for name, counted in counts.items()}
+    longest = {name: _Longest(counted, (checks or {}).get(name)) for name, counted in counts.items()}
 
     async def play() -> None:
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
@@ -129,14 +132,17 @@ class _Longest(Backend):
 
     model_hash = "plan"
 
-    def __init__(self, counted: Count) -> None:
-        self._count = counted
+    def __init__(self, counted: Count, check: CheckChat | None) -> None:
+        self._count, self._check = counted, check
         sample = "word " * 200
         per_word = (counted([ChatMessage("user", sample)]) - counted([ChatMessage("user", "")])) / 200
         self._words_per_token = 1 / max(per_word, 0.1)
         self._chosen = count()
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        settings = (request.thinking, request.template_args)
+        if self._check is not None:
+            self._check(request.messages, *settings)
         words = max(round(request.sampling.max_tokens * self._words_per_token), 1)
         text = ("word " * words).strip()
         if request.choices:  # in turn, so that a moderator chooses as many agents as possible

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.base import BackendConfig
+from backends.base import BackendConfig, CheckChat
 from society.components.faults import faults_of
-from society.core.errors import MissingExtraError, SocietyError
+from society.core.errors import MissingExtraError, SocietyError, TurnError
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage
+from society.planning.chats import LARGEST, find_check
 from society.runs.opening import check_thinking
 from society.scenario.expand import AgentPlan, Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
@@ -20,9 +21,6 @@ from society.scenario.questions import Items, load_items
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
 from society.tasks.base import Task
-
-LARGEST = 100
-"""Maximum number of agents of a dry run. For more, the run reports a template that fails."""
 
 
 def check(source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = ".") -> list[Problem]:
@@ -61,6 +59,12 @@ class _Preflight:
             self._check_prompts(items)
         return self.problems
 
+    @property
+    def _backends(self) -> list[str]:
+        """Names of the backends in use."""
+        agents = (agent for phase in self.society.phases for agent in phase.agents.values())
+        return list(dict.fromkeys(agent.backend for agent in agents))
+
     def _add(self, steps: Steps, message: str, **details: Any) -> None:
         place = find_place(self.root, steps)
         self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
@@ -71,7 +75,7 @@ class _Preflight:
         self._add(steps, message, level="warning" if isinstance(error, MissingExtraError) else "error")
 
     def _check_models(self) -> None:
-        for name in dict.fromkeys(agent.backend for phase in self.society.phases for agent in phase.agents.values()):
+        for name in self._backends:
             config: BackendConfig = self.society.scenario.backends[name]
             try:
                 with faults_of(config, "check_files", f"of the backend {name!r}"):
@@ -143,16 +147,38 @@ class _Preflight:
             return None
 
     def _check_prompts(self, items: Items) -> None:
-        """Render the prompts of one debate whose replies have one word each."""
+        """Render the prompts of one debate whose replies have one word each, with the models' chat templates, too."""
         from society.planning.dry_run import dry_run
 
+        said: dict[str, list[str]] = {}
+        checks = self._find_checks(said)
+        counts = dict.fromkeys(self.society.scenario.backends, _overestimate)
         try:
-            dry_run(self.society, items.evaluation[0], dict.fromkeys(self.society.scenario.backends, _overestimate))
+            dry_run(self.society, items.evaluation[0], counts, checks)
         except TemplateError as error:
             cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
             self._add(error.field, f"{cause} {error.remedy}")
+        except TurnError as error:
+            self._add_error(("roles", error.role), error)
         except SocietyError as error:
             self._add_error((), error)
+        for name, sentences in said.items():
+            for sentence in dict.fromkeys(sentences):
+                self._add(("backends", name), sentence, level="warning")
+
+    def _find_checks(self, said: dict[str, list[str]]) -> dict[str, CheckChat]:
+        """Return the checks of chats, by backend. Each change of a chat adds a sentence to the backend's in `said`."""
+        if any(problem.level == "error" for problem in self.problems):
+            return {}
+        checks: dict[str, CheckChat] = {}
+        for name in self._backends:
+            try:
+                check = find_check(self.society, name, said.setdefault(name, []).append)
+            except SocietyError as error:
+                self._add_error(("backends", name), error)
+            else:
+                checks |= {} if check is None else {name: check}
+        return checks
 
 
 def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:

@@ -7,7 +7,7 @@ Kinds of failures, and their consequences:
     no valid reply: None, bytes, over `MAX_CHARACTERS`      the turn fails, with the cause
     NULs and lone surrogates in a reply                     replaced by U+FFFD before the reply is used
     an empty reply, or one cut off at `max_tokens`          valid: the same request would give the same reply again
-    InputError, ContextOverflowError, StoreError            the run ends: the user must change something
+    InputError and its kinds, ContextOverflowError, StoreError   the run ends: the user must change something
 """
 
 from __future__ import annotations

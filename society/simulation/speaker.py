@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from backends.base import Decoder
 from society.answers.confidence import stated_confidence
-from society.core.errors import BackendError, ContextOverflowError, InputError, SlowPatternError, describe_error
+from society.core.errors import (
+    BackendError,
+    ChatTemplateError,
+    ContextOverflowError,
+    SlowPatternError,
+    TurnError,
+    describe_error,
+)
 from society.core.identity import request_key, turn_seed
 from society.core.interrupt import Interruption
 from society.core.thoughts import split_thought
@@ -69,8 +76,8 @@ class Speaker:
     ) -> Turn:
         """Return the finished turn. If the backend fails for good, the turn has the status "failed".
 
-        Raises `InputError` if the prompt does not fit the context, and `BackendError` after `MAX_FAILURES` consecutive
-        failures.
+        Raises `TurnError` if the prompt does not fit the context or the chat template, and `BackendError` after
+        `MAX_FAILURES` consecutive failures.
         """
         backend = self.backends[agent.backend]
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
@@ -104,8 +111,8 @@ class Speaker:
         watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
         try:
             output = await ask(backend, request, self.timeout, watch)
-        except ContextOverflowError as error:
-            raise InputError(f"{_place(finish)}: {error.cause}", error.remedy) from error
+        except (ChatTemplateError, ContextOverflowError) as error:
+            raise TurnError(f"{_place(finish)}: {error.cause}", error.remedy, agent.role_name) from error
         except BackendError as error:
             self._count_failure(error, agent, finish)
             cause, spent = storable(error.cause), Usage(seconds=watch.seconds)
