@@ -24,6 +24,8 @@ from society.store import Store
 if TYPE_CHECKING:
     import networkx as nx
 
+UNREADABLE = "(unreadable)"
+"""First word of a poor reply that has no readable answer."""
 CHARACTERS_PER_TOKEN = 4
 """Estimated characters per token of English text, used without a tokenizer."""
 
@@ -42,24 +44,29 @@ class PlannedTurn:
 
 
 def dry_run(
-    society: Society, item: Item, counts: Mapping[str, Count], checks: Mapping[str, CheckChat] | None = None
+    society: Society,
+    item: Item,
+    counts: Mapping[str, Count],
+    checks: Mapping[str, CheckChat] | None = None,
+    poor: bool = False,
 ) -> list[PlannedTurn]:
     """Return the turns of one debate on this item, in the order of phase, round and agent.
 
-    `counts` has a token counter for each backend; `checks` has the checks of chats for some of them. Raises
-    `InputError` for any error of the first debate: agents that wait for each other, an impossible topology, a template
-    that fails, or a chat that a model's template refuses.
+    `counts` has a token counter for each backend; `checks` has the checks of chats for some of them. With `poor`, two
+    of three replies have no readable answer, one of them is empty, and gates apply. Raises `InputError` for any error
+    of the first debate: agents that wait for each other, an impossible topology, a template that fails, or a chat that
+    a model's template refuses.
     """
-    society = _at_its_longest(society)
+    society = _at_its_longest(society, gated=poor)
     turns: list[Turn] = []
-    longest = {name: _Longest(counted, (checks or {}).get(name)) for name, counted in counts.items()}
+    longest = {name: _Longest(counted, (checks or {}).get(name), poor) for name, counted in counts.items()}
 
     async def play() -> None:
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
             numbers = count()  # all answers differ, so that no agents agree and all candidates are listed
 
-            def parse(text: str, item: Item) -> str:
-                return f"answer {next(numbers)}"
+            def parse(text: str, item: Item) -> str | None:
+                return None if poor and (not text or UNREADABLE in text) else f"answer {next(numbers)}"
 
             speaker = Speaker(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
             await simulate(society, society.scenario.task, [item], speaker, lambda result: None)
@@ -85,23 +92,24 @@ def dry_run(
     return [planned(turn) for turn in turns]
 
 
-def _at_its_longest(society: Society) -> Society:
-    """Return the society with one sample, without conditions, silence and gates: these may save turns or messages."""
-    phases = tuple(map(_unconditional, society.scenario.phases))
+def _at_its_longest(society: Society, gated: bool) -> Society:
+    """Return the society with one sample, and without rules that may save turns or messages. `gated` keeps gates."""
+    phases = tuple(_unconditional(phase, gated) for phase in society.scenario.phases)
     repeat = tuple(block.model_copy(update={"until": ()}) for block in society.scenario.repeat)
     longest = expand(society.scenario.model_copy(update={"phases": phases, "repeat": repeat, "samples": 1}))
-    return replace(longest, phases=tuple(map(_without_gates, longest.phases)))
+    return longest if gated else replace(longest, phases=tuple(map(_without_gates, longest.phases)))
 
 
-def _unconditional(phase: PhaseSpec) -> PhaseSpec:
-    """Return the phase without rules by which it, a turn or a message may be left out."""
+def _unconditional(phase: PhaseSpec, gated: bool) -> PhaseSpec:
+    """Return the phase without rules by which it, a turn or a message may be left out. `gated` keeps gates."""
+    edges = phase.edges if gated else phase.edges.model_copy(update={"gate": ()})
     return phase.model_copy(
         update={
             "when": (),
             "stop": (),
             "leave": (),
             "speak": "always",
-            "edges": phase.edges.model_copy(update={"gate": ()}),
+            "edges": edges,
             "bind": {name: bound.model_copy(update={"when": ()}) for name, bound in phase.bind.items()},
         }
     )
@@ -132,8 +140,9 @@ class _Longest(Backend):
 
     model_hash = "plan"
 
-    def __init__(self, counted: Count, check: CheckChat | None) -> None:
-        self._count, self._check = counted, check
+    def __init__(self, counted: Count, check: CheckChat | None, poor: bool) -> None:
+        self._count, self._check, self._poor = counted, check, poor
+        self._replies = count()
         sample = "word " * 200
         per_word = (counted([ChatMessage("user", sample)]) - counted([ChatMessage("user", "")])) / 200
         self._words_per_token = 1 / max(per_word, 0.1)
@@ -145,6 +154,8 @@ class _Longest(Backend):
             self._check(request.messages, *settings)
         words = max(round(request.sampling.max_tokens * self._words_per_token), 1)
         text = ("word " * words).strip()
+        if self._poor:
+            text = (text, f"{UNREADABLE} {text}", "")[next(self._replies) % 3]
         if request.choices:  # in turn, so that a moderator chooses as many agents as possible
             text = request.choices[next(self._chosen) % len(request.choices)]
         prompt = self._count(request.messages, request.thinking, request.template_args)

@@ -14,12 +14,13 @@ from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage
 from society.planning.chats import LARGEST, find_check
 from society.runs.opening import check_thinking
+from society.scenario.checks.templates import line_of
 from society.scenario.expand import AgentPlan, Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
 from society.scenario.models.scenario import ThinkingSpec
 from society.scenario.questions import Items, load_items
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_place, write_path
+from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.tasks.base import Task
 
 
@@ -147,17 +148,20 @@ class _Preflight:
             return None
 
     def _check_prompts(self, items: Items) -> None:
-        """Render the prompts of one debate whose replies have one word each, with the models' chat templates, too."""
+        """Render the prompts of two debates, with the models' chat templates, too.
+
+        In the first one, replies have one word each. In the second one, some are empty or unreadable.
+        """
         from society.planning.dry_run import dry_run
 
         said: dict[str, list[str]] = {}
         checks = self._find_checks(said)
         counts = dict.fromkeys(self.society.scenario.backends, _overestimate)
         try:
-            dry_run(self.society, items.evaluation[0], counts, checks)
+            for poor in (False, True):
+                dry_run(self.society, items.evaluation[0], counts, checks, poor)
         except TemplateError as error:
-            cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
-            self._add(error.field, f"{cause} {error.remedy}")
+            self._add_template_error(error)
         except TurnError as error:
             self._add_error(("roles", error.role), error)
         except SocietyError as error:
@@ -179,6 +183,13 @@ class _Preflight:
             else:
                 checks |= {} if check is None else {name: check}
         return checks
+
+    def _add_template_error(self, error: TemplateError) -> None:
+        """Add an error of a template at its line."""
+        node = find_node(self.root, error.field)
+        place = line_of(node, error.line) if error.line else node.place
+        cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
+        self.problems.append(make_problem(place, write_path(self.root, error.field), f"{cause} {error.remedy}"))
 
 
 def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:

@@ -56,11 +56,26 @@ def _render(agent: AgentPlan, field: Literal["system", "prompt"], values: dict[s
         return render(templates[field], values)
     except TemplateError as error:
         turn = f"phase {values['phase']!r}, round {values['round']}, question {values['item_id']!r}"
-        placed = TemplateError(
-            f"roles.{agent.role_name}.{field}, for the agent {agent.name!r} in {turn}: {error.cause}", error.remedy
-        )
-        placed.field = ("roles", agent.role_name, field)
+        place = f"roles.{agent.role_name}.{field}, for the agent {agent.name!r} in {turn}"
+        placed = TemplateError(f"{place}: {error.cause} {_describe(values)}", error.remedy)
+        placed.field, placed.line = ("roles", agent.role_name, field), error.line
         raise placed from error
+
+
+def _describe(values: dict[str, Any]) -> str:
+    """Return what the variables that change from turn to turn held, for errors."""
+    heard, own = values["heard"], values["own"]
+    unread = sum(message.answer is None for message in heard)
+    without = f" ({unread} without an answer)" if unread else ""
+    summary = f"{len(values['summary'])} characters" if values["summary"] else "empty"
+    return (
+        f"There `heard` had {_count(len(heard), 'message')}{without}, `own` {_count(len(own), 'turn')}, `candidates` "
+        f"{_count(len(values['candidates']), 'answer')}, and `summary` was {summary}."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def candidates(turns: Sequence[Turn | None], same: Same) -> tuple[str, ...]:

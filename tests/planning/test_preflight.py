@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import society
 from society.core.errors import SocietyError
@@ -113,6 +114,36 @@ def test_a_run_names_the_template_that_fails(tmp_path: Path) -> None:
     scenario = society.Scenario.from_dict({**DATA, "roles": {"r": {"prompt": WRONG}}}, folder=tmp_path)
     with pytest.raises(SocietyError, match=r"roles.r.prompt.*'a-.' in phase 'd', round 2.*did you mean 'text'"):
         society.run(scenario, tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{% if round > 1 %}{{ heard[2].text }}{% endif %}", "element 2"),
+        ("{% for m in heard %}{{ m.txt }}{% endfor %}", "did you mean 'text'?"),
+        ("{% for m in heard %}{{ m.answer.upper() }}{% endfor %}", "upper"),
+        ("{{ heard | map(attribute='answer') | join(', ') | replace('None', '') }}", ""),
+        ("{{ heard | map(attribute='answer') | sort | join }}", "not supported between instances"),
+        ("{% for a, g in heard | groupby('answer') %}{{ a }}{% endfor %}", "not supported between instances"),
+        ("{% for m in heard %}{{ m.text.split()[0] }}{% endfor %}", "element 0"),
+        ("{% for m in heard %}{{ (m.text | first).lower() }}{% endfor %}", "No first item"),
+        ("{{ (own | last).answer + '!' if own }}", "unsupported operand"),
+        ("{% for a, g in heard | selectattr('answer') | groupby('answer') %}{{ a }}{% endfor %}", ""),
+    ],
+)
+def test_prompts_are_rendered_with_empty_and_unreadable_replies(tmp_path: Path, line: str, message: str) -> None:
+    """A prompt that fails on such a reply is found at its line, with what its variables held."""
+    path = tmp_path / "scenario.yaml"
+    text = yaml.safe_dump({**DATA, "agents": {"a": {"count": 3}}, "roles": {"r": {"prompt": "HERE"}}})
+    prompt = f"|\n      {{{{ question }}}}\n      {line}\n      end\n"
+    path.write_text(text.replace("HERE\n", prompt))
+    problems = [problem for problem in society.check(path) if problem.level == "error"]
+    assert len(problems) == bool(message)
+    for problem in problems:
+        assert message in problem.message
+        assert problem.line == path.read_text().splitlines().index(f"      {line}") + 1
+        assert "in line 2 of the template" in problem.message
+        assert "There `heard` had " in problem.message
 
 
 def test_overlapping_questions_of_training_and_evaluation_are_a_problem(tmp_path: Path) -> None:

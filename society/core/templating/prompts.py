@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from types import FrameType
 from typing import Any
 
 import jinja2
@@ -19,9 +21,13 @@ LONGEST_PROMPT = 1_000_000
 
 
 class TemplateError(SocietyError):
-    """A prompt template failed while it was rendered. `field` is its field in the scenario, if known."""
+    """A prompt template failed while it was rendered.
+
+    `field` is its field in the scenario, and `line` the line in the template, from 1, each if known.
+    """
 
     field: tuple[str, ...] = ()
+    line: int | None = None
 
 
 class _Undefined(jinja2.StrictUndefined):
@@ -71,10 +77,27 @@ def render(source: str, variables: dict[str, Any]) -> str:
     try:
         return fill(_compile(source), variables, LONGEST_PROMPT).strip()
     except jinja2.TemplateError as error:
-        cause = str(error).rstrip(".")
-        raise TemplateError(
-            f"The prompt cannot be rendered: {cause}.", "Correct the template in the scenario."
-        ) from error
+        line = _find_line(error)
+        place = f" in line {line} of the template" if line else ""
+        failed = TemplateError(
+            f"The prompt cannot be rendered{place}: {str(error).rstrip('.')}.", "Correct the template in the scenario."
+        )
+        failed.line = line
+        raise failed from error
+
+
+def _find_line(error: BaseException | None) -> int | None:
+    """Return the line of a template in which an error, or the one that it followed, was raised."""
+    while error is not None:
+        numbers = [number for frame, number in traceback.walk_tb(error.__traceback__) if _is_template(frame)]
+        if numbers:
+            return numbers[-1]
+        error = error.__cause__
+    return None
+
+
+def _is_template(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == "<template>"
 
 
 def parse_template(source: str) -> Any:

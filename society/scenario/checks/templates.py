@@ -40,7 +40,7 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
     try:
         tree = parse_template(source)
     except jinja2.TemplateSyntaxError as error:
-        yield make_problem(_line(node, error.lineno), path, f"is not a valid template: {error.message}")
+        yield make_problem(line_of(node, error.lineno), path, f"is not a valid template: {error.message}")
     except (
         jinja2.TemplateError,
         SyntaxError,
@@ -55,7 +55,7 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
         yield from _check_braces(tree, node, path)
         for alone in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             yield make_problem(
-                _line(node, alone.lineno), path, "templates cannot load other templates; write the text out"
+                line_of(node, alone.lineno), path, "templates cannot load other templates; write the text out"
             )
 
 
@@ -78,7 +78,7 @@ def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Pr
         if used.name in free and used.ctx == "load" and (used.name, used.lineno) not in seen:
             seen.add((used.name, used.lineno))
             yield make_problem(
-                _line(node, used.lineno),
+                line_of(node, used.lineno),
                 path,
                 f"there is no variable {show(used.name)}",
                 value=used.name,
@@ -87,7 +87,7 @@ def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Pr
             )
 
 
-def _line(node: Node, number: int) -> Place:
+def line_of(node: Node, number: int) -> Place:
     """Return the place of a line of a template: its own line for a literal block, else the start of the text."""
     if node.style != "|":
         return node.place
