@@ -31,6 +31,8 @@ class Slot:
     job: Job | None = None
     state: NDArray[np.uint8] | None = None
     """The memory of a parked slot, whose place in the context is used by a filler; see `Scheduler`."""
+    shortest: int = 0
+    """The shortest prefix, apart from none, that the memory can be cut to."""
 
     @property
     def known(self) -> Tokens:
@@ -56,17 +58,15 @@ class CachedPrefix:
     known: Tokens
     stable: int
     state: NDArray[np.uint8]
+    shortest: int = 0
+    """The shortest prefix, apart from none, that the memory can be cut to after it is restored."""
 
 
 @dataclass(slots=True)
 class PrefixCache:
-    """Computed prefixes in main memory, at most `room` bytes. The least recently used ones are removed first.
-
-    `whole`: the model's memory cannot be cut, so a prefix serves only longer prompts, and no longer one replaces it.
-    """
+    """Computed prefixes in main memory, at most `room` bytes. The least recently used ones are removed first."""
 
     room: int
-    whole: bool = False
     _kept: OrderedDict[int, CachedPrefix] = field(default_factory=OrderedDict)
     _used: int = 0
     _numbers: count[int] = field(default_factory=count)
@@ -75,19 +75,16 @@ class PrefixCache:
         return iter(self._kept.values())
 
     def put(self, kept: CachedPrefix) -> None:
-        """Add a prefix, and remove those that it replaces: shorter ones that it contains, or the same one."""
+        """Add a prefix, and remove those that it contains and can be cut to."""
         for number, other in list(self._kept.items()):
-            contained = common_prefix(other.known, kept.known) == len(other.known)
-            if other.adapter == kept.adapter and contained and len(other.known) in self._replaced(len(kept.known)):
+            length = len(other.known)
+            contained = other.adapter == kept.adapter and common_prefix(other.known, kept.known) == length
+            if contained and length >= kept.shortest:
                 self._drop(number)
         self._kept[next(self._numbers)] = kept
         self._used += kept.state.nbytes
         while self._used > self.room:
             self._drop(next(iter(self._kept)))
-
-    def _replaced(self, length: int) -> range:
-        """Return the lengths of prefixes that a prefix of this length replaces."""
-        return range(length if self.whole else 0, length + 1)
 
     def touch(self, kept: CachedPrefix) -> None:
         """Mark a prefix as recently used."""

@@ -15,7 +15,7 @@ _KEYS = ("attn_k.", "attn_qkv.", "attn_kv_a_mqa.", "attn_k_b.")
 
 
 def count_cache_bytes(info: GGUFInfo) -> tuple[int, int]:
-    """Return the bytes of a token's keys and values in all layers (at least 1), and of a slot's recurrent states.
+    """Return the bytes of a token's keys and values in all layers, and of a slot's recurrent states.
 
     llama.cpp stores keys and values in 2 bytes per number, and states in 4.
     """
@@ -29,7 +29,7 @@ def count_cache_bytes(info: GGUFInfo) -> tuple[int, int]:
     recurrent = [layer for layer in layers if any(name.startswith(_STATES) for name in tensors[layer])]
     keyed = [layer for layer in layers if _has_keys(tensors[layer], layer in recurrent)]
     width = sum(_key_width(info, layer) for layer in keyed)
-    return max(1, 2 * width), 4 * len(recurrent) * _state_width(info)
+    return 2 * width, 4 * len(recurrent) * _state_width(info)
 
 
 def _has_keys(names: list[str], recurrent: bool) -> bool:

@@ -91,10 +91,10 @@ def _require_memory(config: LlamaCpp, info: GGUFInfo, adapters: Sequence[Path]) 
 
 def _what_fits(sizes: Sizes, room: int) -> str:
     """Return the remedy for `room` bytes of memory for the slots."""
-    slots = room // sizes.slot_bytes
+    slots = room // max(1, sizes.slot_bytes)
     if slots >= 1:
         return f"Set slots: {slots}."
-    tokens = (room - sizes.state_bytes) // sizes.token_bytes // STEP * STEP
+    tokens = (room - sizes.state_bytes) // max(1, sizes.token_bytes) // STEP * STEP
     if tokens >= STEP:
         return f"Set slots: 1 and context: {tokens}, and shorter prompts and answers (sampling.max_tokens)."
     return "Take a smaller model, or weights of fewer bits."

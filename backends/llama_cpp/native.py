@@ -145,6 +145,8 @@ class Model:
         self.is_recurrent: bool = self.lib.llama_model_is_recurrent(self.pointer)
         """Whether the memory of a sequence is a state that grows with no token, so that no token can be removed."""
         self.is_recurrent |= self.lib.llama_model_is_hybrid(self.pointer)
+        self.window: int = self.lib.llama_model_n_swa(self.pointer)
+        """Tokens that layers with sliding attention see; 0 without such layers."""
 
     def load_adapter(self, path: Path) -> Any:
         """Return the LoRA adapter in the GGUF file `path`. It lives as long as the model."""
@@ -171,6 +173,7 @@ class Context:
     def __init__(self, model: Model, slots: int, length: int, tuner: ThreadTuner, on_gpu: bool) -> None:
         self.lib = lib = model.lib
         self._vocabulary_size = model.vocabulary.size
+        self._window = model.window
         self._batch = _Batch(lib, max(LARGEST_BATCH, slots))
         options = lib.llama_context_default_params()
         options.n_ctx, options.n_seq_max, options.kv_unified = slots * length, slots, False
@@ -221,7 +224,15 @@ class Context:
             self._threads = threads
 
     def cut(self, slot: int, length: int) -> bool:
-        """Remove all but the first `length` tokens of `slot`. Return False if the model's memory cannot do that."""
+        """Remove all but the first `length` tokens of `slot`. Return False if the model's memory cannot do that.
+
+        What `save` returns has only the last tokens of layers with sliding attention. A memory that was restored from
+        it can therefore not be cut to a length whose window begins before them.
+        """
+        if length and self._window:
+            first = self.lib.llama_memory_seq_pos_min(self._memory, slot)
+            if first > max(0, length - self._window + 1):
+                return False
         return bool(self.lib.llama_memory_seq_rm(self._memory, slot, length, -1))
 
     def save(self, slot: int) -> NDArray[np.uint8]:

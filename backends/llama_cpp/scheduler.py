@@ -12,9 +12,9 @@ With `reproducible`, a result depends only on its request. Prompts are computed 
 and only whole chunks or whole prompts are reused. Every batch of replies has exactly `BLOCK` rows; free rows hold a
 token, the filler, that is removed afterwards. No batch is a single token.
 
-From a recurrent state, no token can be removed. Slots of models with such states are reused as a whole or not at all; a
-copy of each prompt's state is cached. A slot in progress whose place a filler needs is parked: its memory is saved, and
-restored before its next token.
+From a recurrent state, no token can be removed. From a restored memory of sliding attention, none of the first tokens
+can. Such memories are reused as a whole or not at all, so a copy of each prompt's memory is cached. A slot in progress
+with a recurrent state whose place a filler needs is parked: its memory is saved, and restored before its next token.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ class Scheduler:
         self._model, self._context = model, context
         self._reproducible = reproducible
         self._slots = [Slot(index, np.zeros(length, np.int32)) for index in range(slots)]
-        self._whole = model.is_recurrent
-        self._prefixes = PrefixCache(cache_bytes, self._whole)
+        self._prefixes = PrefixCache(cache_bytes)
         self._adapters: dict[str | None, Any] = {None: None}
         self._waiting: list[Job] = []
         self._done: list[tuple[Job, Any]] = []
@@ -198,7 +197,10 @@ class Scheduler:
     def _reuse(self, slot: Slot, adapter: str | None, prompt: Tokens) -> int:
         """Put the longest known prefix of `prompt` into `slot`. Return its length in tokens."""
         sources: list[Slot | CachedPrefix] = [slot, *self._slots, *self._prefixes]
-        usable = [(self._usable(source, prompt) if source.adapter == adapter else 0, source) for source in sources]
+        usable = [
+            (self._usable(source, prompt, source is slot) if source.adapter == adapter else 0, source)
+            for source in sources
+        ]
         length, source = max(usable, key=lambda pair: pair[0])
         if length < MIN_REUSE:
             length = 0
@@ -210,21 +212,29 @@ class Scheduler:
         slot.adapter = adapter
         return slot.length
 
-    def _usable(self, source: Slot | CachedPrefix, prompt: Tokens) -> int:
-        """Return the number of tokens of `prompt` that need not be computed, given `source`."""
+    def _usable(self, source: Slot | CachedPrefix, prompt: Tokens, in_place: bool) -> int:
+        """Return the number of tokens of `prompt` that need not be computed, given `source`.
+
+        `in_place`: the memory of `source` need not be copied.
+        """
         length = common_prefix(source.known, prompt)
-        if self._whole and length < len(source.known):
-            return 0
-        if not self._reproducible or length == len(prompt) == source.stable:
-            return length
-        length = min(length, source.stable)
-        return length - length % CHUNK
+        if self._reproducible and not length == len(prompt) == source.stable:
+            length = min(length, source.stable)
+            length -= length % CHUNK
+        known = len(source.known)
+        shortest = max(source.shortest, 0 if in_place and not self._model.is_recurrent else self._shortest(known))
+        return length if length >= shortest else 0
+
+    def _shortest(self, length: int) -> int:
+        """Return the shortest prefix that a restored memory of `length` tokens can be cut to."""
+        return length if self._model.is_recurrent or 0 < self._model.window < length else 0
 
     def _keep(self, slot: Slot) -> None:
         """Add a copy of the memory of `slot` to the prefix cache."""
         if slot.length >= MIN_REUSE and self._prefixes.room:
             known = slot.known.copy()
-            self._prefixes.put(CachedPrefix(slot.adapter, known, slot.stable, self._memory(slot)))
+            shortest = max(slot.shortest, self._shortest(slot.length))
+            self._prefixes.put(CachedPrefix(slot.adapter, known, slot.stable, self._memory(slot), shortest))
 
     def _memory(self, source: Slot | CachedPrefix) -> NDArray[np.uint8]:
         """Return the memory of a slot or a cached prefix."""
@@ -240,7 +250,7 @@ class Scheduler:
         if not self._context.restore(slot.index, state):
             return 0
         slot.append(source.known, len(source.known))
-        slot.stable = source.stable
+        slot.stable, slot.shortest = source.stable, self._shortest(slot.length)
         return length
 
     def _cut(self, slot: Slot, length: int) -> None:
@@ -248,6 +258,7 @@ class Scheduler:
         if length < slot.length and not self._context.cut(slot.index, length):
             self._context.cut(slot.index, length := 0)
         slot.truncate(length)
+        slot.shortest = min(slot.shortest, length)
 
     def _prefill(self, slot: Slot, prompt: Tokens) -> None:
         """Compute the rest of a prompt."""
@@ -255,7 +266,7 @@ class Scheduler:
             end = min(self._chunk_end(slot.length), len(prompt))
             self._compute(slot, prompt[slot.length : end], wanted=False)
         slot.stable = slot.length
-        if self._whole:
+        if self._shortest(slot.length):
             self._keep(slot)
 
     def _chunk_end(self, start: int) -> int:
@@ -366,7 +377,7 @@ class Scheduler:
 
     def _park(self, slot: Slot) -> None:
         """Save the memory of a slot in progress and empty its place, if a filler there could not be removed."""
-        if self._whole and slot.job and slot.state is None:
+        if self._model.is_recurrent and slot.job and slot.state is None:
             slot.state = self._context.save(slot.index)
             self._context.cut(slot.index, 0)
 

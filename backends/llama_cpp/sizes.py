@@ -140,4 +140,4 @@ def _left_in_group() -> int | None:
 def _affordable(slot_bytes: int) -> int:
     """Return the number of slots that fit into a third of the free memory, at least 1."""
     free = free_memory()
-    return MOST_SLOTS // 2 if free is None else max(1, min(MOST_SLOTS, free // _SHARE // slot_bytes))
+    return MOST_SLOTS // 2 if free is None else max(1, min(MOST_SLOTS, free // _SHARE // max(1, slot_bytes)))

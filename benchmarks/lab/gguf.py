@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.models.find import replacing
-from backends.models.gguf_export import Names, read_tensors
+from backends.models.gguf_model import gguf_weights
+from backends.models.gguf_names import Names
 
 PRE = "smollm"
 """llama.cpp's name for byte-level BPE whose digits stand alone."""
@@ -24,8 +25,8 @@ def write_gguf(folder: Path, out: Path) -> Path:
         writer = GGUFWriter(part, names.in_gguf)
         _describe(writer, config)
         _add_vocabulary(writer, folder)
-        for name, tensor in read_tensors(folder):
-            writer.add_tensor(names.translate(name), names.reorder(name, tensor))
+        for name, tensor in gguf_weights(folder, names):
+            writer.add_tensor(name, tensor)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -8,15 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import backends.models.gguf_export as export
-from backends.models.gguf_export import (
-    Names,
-    export_gguf_adapter,
-    export_gguf_model,
-    export_merged,
-    interleave,
-    read_lora,
-)
+from backends.models import gguf_names
+from backends.models.gguf_export import export_gguf_adapter, export_merged, find_scale, read_lora
+from backends.models.gguf_model import export_gguf_model
+from backends.models.gguf_names import Names, interleave
 from society.core.errors import InputError
 
 PROMPT = "The capital of France is the city of"
@@ -49,8 +44,9 @@ def test_names_and_rows_by_family(tmp_path, family, weight, name, moved):
     names = Names.of(base)
     full = f"model.layers.2.{weight}.weight"
     rows = np.arange(16.0).reshape(8, 2)
-    assert names.translate(full) == f"blk.2.{name}.weight"
-    assert (names.reorder(full, rows) != rows).any() == moved
+    ((found, placed),) = names.places(full, rows)
+    assert found == f"blk.2.{name}.weight"
+    assert (placed != rows).any() == moved
 
 
 def test_unknown_families_and_layers_are_refused(tmp_path):
@@ -58,16 +54,42 @@ def test_unknown_families_and_layers_are_refused(tmp_path):
         Names.of(write_config(tmp_path, model_type="rwkv"))
     base = write_config(tmp_path, model_type="llama", num_attention_heads=2, num_hidden_layers=1)
     with pytest.raises(InputError, match="no place"):
-        Names.of(base).translate("model.layers.0.side_door.weight")
+        list(Names.of(base).places("model.layers.0.side_door.weight", np.ones((2, 2))))
 
 
 def test_only_plain_lora_is_exported(tmp_path):
     with pytest.raises(InputError, match="no PEFT folder"):
         read_lora(tmp_path)
-    for config in ({"peft_type": "LORA", "use_dora": True}, {"peft_type": "LORA", "alpha_pattern": {"q": 3}}, {}):
+    for config in ({"peft_type": "LORA", "use_dora": True}, {"peft_type": "LORA", "lora_bias": True}, {}):
         (tmp_path / "adapter_config.json").write_text(json.dumps(config))
         with pytest.raises(InputError, match="cannot express"):
             read_lora(tmp_path)
+
+
+def test_the_parts_of_a_joint_matrix_are_two_weights(tmp_path):
+    settings = {"num_attention_heads": 2, "num_hidden_layers": 1, "num_local_experts": 0}
+    names = Names.of(write_config(tmp_path, model_type="granitemoehybrid", **settings))
+    rows = np.arange(8.0).reshape(4, 2)
+    (gate, first), (up, second) = names.places("model.layers.0.shared_mlp.input_linear.weight", rows)
+    assert (gate, up) == ("blk.0.ffn_gate.weight", "blk.0.ffn_up.weight")
+    assert np.concatenate([first, second]).tolist() == rows.tolist()
+    ((down, _),) = names.places("model.layers.0.shared_mlp.output_linear.weight", rows)
+    assert down == "blk.0.ffn_down.weight"
+
+
+@pytest.mark.parametrize(
+    ("config", "layer", "scale"),
+    [
+        ({"lora_alpha": 16}, "model.layers.0.mlp.up_proj", 4.0),
+        ({}, "model.layers.0.mlp.up_proj", 2.0),  # PEFT's default of alpha is 8
+        ({"lora_alpha": 16, "use_rslora": True}, "model.layers.0.mlp.up_proj", 8.0),
+        ({"lora_alpha": 16, "alpha_pattern": {"up_proj": 2}}, "model.layers.0.mlp.up_proj", 0.5),
+        ({"lora_alpha": 16, "alpha_pattern": {"up_proj": 2}}, "model.layers.0.mlp.down_proj", 4.0),
+        ({"lora_alpha": 0}, "model.layers.0.mlp.up_proj", 0.0),
+    ],
+)
+def test_the_scale_of_a_layer_is_that_of_peft(config, layer, scale):
+    assert find_scale(config, layer, rank=4) == scale
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +163,7 @@ def test_the_adapter_says_the_same_in_llama_cpp(base, base_gguf, adapter, ids, t
     assert np.abs(llama_logits(base_gguf, right, ids) - expected).max() <= 0.05
     assert np.abs(llama_logits(base_gguf, None, ids) - expected).max() > 0.5  # the adapter does something
 
-    monkeypatch.setattr(export, "interleave", lambda rows, heads: rows)
+    monkeypatch.setattr(gguf_names, "interleave", lambda rows, heads: rows)
     wrong = export_gguf_adapter(adapter, base, tmp_path / "wrong.gguf")
     assert np.abs(llama_logits(base_gguf, wrong, ids) - expected).max() > 0.05
 
