@@ -8,5 +8,6 @@ BACKENDS = {
     "llama_cpp": "backends.llama_cpp:LlamaCpp",
     "hf": "backends.hf:HuggingFace",
     "openai": "backends.openai:OpenAI",
+    "vllm": "backends.vllm:VLLM",
 }
 """The built-in backends by kind. Each is imported when a scenario is read."""

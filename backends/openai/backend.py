@@ -31,15 +31,17 @@ from society.core.types import GenerateOutput, GenerateRequest
 class OpenAIBackend(Backend):
     """A model on a server. Entering it finds the server and sends a test request."""
 
-    def __init__(self, config: OpenAI) -> None:
+    def __init__(self, config: OpenAI, extra: Fields | None = None) -> None:
+        """`extra`: fields of every request, for backends that build on this one."""
         self._config = config
+        self._extra = extra or {}
         self._connection: _Connection | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(Client(self._config))
             served = await find_server(client, self._config)
-            self._connection = _Connection(self._config, client, served)
+            self._connection = _Connection(self._config, client, served, self._extra)
             self._close = stack.pop_all().aclose
         self.model_hash = served.hash
         self.adapters = self._connection.adapters
@@ -68,6 +70,16 @@ class OpenAIBackend(Backend):
         return await self._opened.answer(request)
 
     @property
+    def served(self) -> Served:
+        """The server and its model as they were found."""
+        return self._opened.served
+
+    @property
+    def client(self) -> Client:
+        """The connection to the server."""
+        return self._opened.client
+
+    @property
     def _opened(self) -> _Connection:
         if self._connection is None:
             raise BackendError("The openai backend is not open.", "Use it inside `async with`.")
@@ -77,10 +89,11 @@ class OpenAIBackend(Backend):
 class _Connection:
     """A client, the server as it was found, and the limit of requests in flight."""
 
-    def __init__(self, config: OpenAI, client: Client, served: Served) -> None:
+    def __init__(self, config: OpenAI, client: Client, served: Served, extra: Fields) -> None:
         self._config = config
-        self._client = client
-        self._served = served
+        self.client = client
+        self.served = served
+        self._extra = extra
         self._estimator = Estimator(served.model, served.folder)
         self.adapters = ServerAdapters(client, served)
         self._settler = Settler(f"{served.dialect.name} at {client.url}", served.dialect, self._probe, self._render)
@@ -108,23 +121,23 @@ class _Connection:
         more = await self._settler.settle(request)
         opens = await self._settler.opens(more, request.thinking.tags)
         read = partial(self._read, opened=await self._settler.leaves(more, request.thinking.tags))
-        await try_request(partial(self._probe, more=more), read, request, opens, self._served.dialect.name)
+        await try_request(partial(self._probe, more=more), read, request, opens, self.served.dialect.name)
 
     async def _ask(self, request: GenerateRequest, more: Fields) -> Completion:
-        more = more | self.adapters.fields(request.adapter)
-        return await ask_server(self._client, self._served, request, more)
+        more = more | self._extra | self.adapters.fields(request.adapter)
+        return await ask_server(self.client, self.served, request, more)
 
     async def _probe(self, request: GenerateRequest, more: Fields) -> Completion:
         """Return the response to a test request, without log-probabilities. Transient errors are retried."""
-        served = replace(self._served, logprobs=False)
-        return await retry(partial(ask_server, self._client, served, request, more))
+        served = replace(self.served, logprobs=False)
+        return await retry(partial(ask_server, self.client, served, request, more))
 
     async def _render(self, question: str, more: Fields) -> str | None:
         chat = [{"role": "user", "content": question}]
-        return await retry(partial(render_prompt, self._client, self._served, chat, more))
+        return await retry(partial(render_prompt, self.client, self.served, chat, more))
 
     def _read(self, completion: Completion, request: GenerateRequest, opened: bool) -> GenerateOutput:
-        return read_reply(completion, request, self._served, self._estimator, opened)
+        return read_reply(completion, request, self.served, self._estimator, opened)
 
     async def _check_server(self) -> None:
         """After a lost connection, check the model and load the adapters. Raise `BackendError` for another model."""
@@ -133,12 +146,12 @@ class _Connection:
         async with self._checking:
             if self._known.is_set():
                 return
-            now = await look(self._client, self._config)
-            if now.identity != self._served.identity:
+            now = await look(self.client, self._config)
+            if now.identity != self.served.identity:
                 raise BackendError(
-                    f"The server at {self._client.url} was restarted with another model.",
+                    f"The server at {self.client.url} was restarted with another model.",
                     "Start it with the model that it had when the run began.",
                 )
-            self._served = replace(self._served, adapters=now.adapters)
-            await self.adapters.serve(self._served)
+            self.served = replace(self.served, adapters=now.adapters)
+            await self.adapters.serve(self.served)
             self._known.set()

@@ -17,7 +17,7 @@ from backends.openai.keys import origin
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[A-Za-z0-9_.-]+(:[0-9]+)?")
 
 
-def _address(url: str) -> str:
+def check_address(url: str) -> str:
     """Return the URL without a trailing slash. Raises `ValueError` if it could hold a secret or has no host.
 
     Only plain characters are allowed, so that all libraries agree on the host.
@@ -43,7 +43,7 @@ class OpenAI(BackendConfig):
     abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "choices"})
 
     kind: Literal["openai"] = "openai"
-    url: Annotated[str, AfterValidator(_address)] = Field(
+    url: Annotated[str, AfterValidator(check_address)] = Field(
         default="http://127.0.0.1:8080/v1", json_schema_extra={"tuning": True}
     )
     """Address of the server, including `/v1`. A run may continue at another address with the same model."""

@@ -17,6 +17,7 @@ from backends.openai.served import Served
 from backends.openai.thinking import separate
 from backends.openai.wire import Choice, Completion, TokenLogprob
 from society.core.errors import BackendError, ContextOverflowError, TransientError
+from society.core.thoughts import split_thought
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 _ENDS: dict[str, FinishReason] = {
@@ -46,6 +47,8 @@ def read_reply(
     thought, text = choice.message.thought.strip(), choice.message.text or choice.message.refusal or ""
     if not request.choices:
         thought, text = separate(thought, text, opened, request.thinking.tags)
+        if not thought:
+            thought, text = split_thought(text, request.thinking.tags)
     finish = find_end(choice, served.dialect.name)
     logprob, texts = _logprob(choice, thought, text)
     usage = _usage(completion, request, estimator, thought, text, texts)
@@ -127,9 +130,11 @@ def _usage(
         every = choice.logprobs.content if choice.logprobs else None
         generated = len(every) if every else estimator.count(thought) + estimator.count(text)
     cached = min(counts.cached if counts else 0, prompt)
-    thinking = counts.reasoning if counts else None
-    if thinking is None:
-        thinking = generated - len(texts) if texts is not None else _share(thought, text, generated)
+    if thought and texts is not None:
+        thinking = generated - len(texts)  # with its tags, which servers leave out of their count
+    else:
+        counted = counts.reasoning if counts else None
+        thinking = _share(thought, text, generated) if counted is None else counted
     return Usage(prompt, generated, cached, thought_tokens=min(max(thinking, 0), generated), estimated=estimated)
 
 

@@ -101,7 +101,7 @@ def served_by(config: OpenAI) -> Served:
     async def use(backend: Backend) -> Served:
         assert isinstance(backend, OpenAIBackend)
         assert backend._connection
-        return backend._connection._served
+        return backend._connection.served
 
     served: Served = run(config, use)
     return served
@@ -145,7 +145,7 @@ def test_the_standard_way_of_choosing_works_as_well(port: int) -> None:
         assert isinstance(backend, OpenAIBackend)
         assert backend._connection
         own = await backend.generate(request)
-        client, url = backend._connection._client, backend._connection._client.url
+        client, url = backend._connection.client, backend._connection.client.url
         body = {"model": "smol", "messages": [{"role": "user", "content": "Choose."}], **by_schema}
         said = json.loads(await client.send("POST", f"{url}/chat/completions", body))
         return [own.text, read_choice(said["choices"][0]["message"]["content"], request.choices)]

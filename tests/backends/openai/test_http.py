@@ -379,7 +379,7 @@ def test_another_model_after_a_restart_is_not_believed() -> None:
 
     async def use(backend: OpenAIBackend, server: Fake) -> None:
         assert backend._connection
-        client, url = backend._connection._client, backend._connection._client.url
+        client, url = backend._connection.client, backend._connection.client.url
         for there in (True, False):
             client.url = unused_url()
             with pytest.raises(TransientError, match="No server answers"):

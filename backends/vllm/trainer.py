@@ -1,0 +1,50 @@
+"""Training by `hf` while the server sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from backends.base import Trainer
+from backends.hf import HuggingFace
+from backends.hf.adapters import hash_adapter
+from backends.hf.backend import HuggingFaceBackend
+from backends.training import OnStep, Parallel, Training, TrainSettings
+from backends.vllm.turns import ASLEEP, Turns
+from society.core.errors import BackendError
+from society.core.types import Adapter, Example
+
+
+class SleepingTrainer(Trainer):
+    """Trains with the transformers model, which is loaded for one training and freed after it."""
+
+    def __init__(self, config: HuggingFace, turns: Turns) -> None:
+        self._config = config
+        self._turns = turns
+
+    async def train(
+        self,
+        examples: Sequence[Example],
+        settings: TrainSettings,
+        start: Adapter | None,
+        folder: Path,
+        *,
+        seed: int,
+        on_step: OnStep | None = None,
+        parallel: Parallel | None = None,
+    ) -> Training:
+        """Finetune on `examples` once all requests are answered; see `Trainer.train`."""
+        self._config.check_training(settings)
+        async with self._turns.using(ASLEEP), HuggingFaceBackend(self._config) as model:
+            if model.trainer is None or model.adapters is None:
+                raise BackendError("The hf backend cannot train.", "Use the backend hf alone.")
+            if start is not None:
+                path = Path(start.path)
+                if hash_adapter(path) != start.hash:
+                    raise BackendError(
+                        f"The adapter in {path} is not the one named {start.hash[:12]}: its files have changed.",
+                        "Restore the folder, or train the adapter again.",
+                    )
+                start = model.adapters.identify(path)
+            more = {} if parallel is None else {"parallel": parallel}
+            return await model.trainer.train(examples, settings, start, folder, seed=seed, on_step=on_step, **more)
