@@ -58,11 +58,11 @@ class TestSpelling(ThinkingContract):
 
 
 class TestStatic(ThinkingContract):
-    deterministic = True
+    """On the device of the option `--device`: the steps of a GPU are recorded, and tokens are forced in them."""
 
     @pytest.fixture
     def config(self, spelling: Path) -> BackendConfig:
-        return HuggingFace(model=str(spelling), device="cpu", dtype="float32", decoding="static")
+        return HuggingFace(model=str(spelling), decoding="static")
 
 
 def requests() -> list[GenerateRequest]:
