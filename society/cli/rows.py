@@ -153,9 +153,10 @@ _NOTHING = "No token was trained: the row is longer than train.settings.max_leng
 
 
 def show_chat(example: Example) -> Pieces:
-    """Return the row as a chat, one piece per message. The last message is trained."""
-    last = len(example.messages) - 1
-    return [(f"{m.role}: {m.content}\n", i == last) for i, m in enumerate(example.messages)]
+    """Return the row as a chat, one piece per message. The last message is trained, and the thought before it."""
+    *context, reply = [(f"{m.role}: {m.content}\n", False) for m in example.messages]
+    thought = [(f"thought: {example.thought}\n", example.learn_thought)] if example.thought else []
+    return [*context, *thought, (reply[0], True)]
 
 
 def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str, str]]:
@@ -169,10 +170,18 @@ def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str
             "reply",
             "tokens as drawn" if example.tokens is not None else _RETOKENIZED,
         ),
+        *_describe_thought(example),
         ("rule", example.rule),
         ("learner", f"{adapter.learner} of {who}: adapter {adapter.hash}"),
         ("rows", f"{adapter.examples} trained; left out: {_counts(adapter.left_out) or 'none'}"),
     ]
+
+
+def _describe_thought(example: Example) -> list[tuple[str, str]]:
+    """Return whether the thought of a row is trained; nothing for a row without one."""
+    if not example.thought:
+        return []
+    return [("thought", "trained, with the text" if example.learn_thought else "not trained: the text follows it")]
 
 
 def _counts(left_out: Mapping[str, int]) -> str:
