@@ -93,3 +93,20 @@ def test_a_new_option_is_refused_by_every_server(dialect: Dialect) -> None:
     assert changed_options(Warmer(warmth=1.5, top_p=0.5)) == ["top_p", "warmth"]
     with pytest.raises(BackendError, match="does not support warmth"):
         dialect.options(Warmer(warmth=1.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "home"),
+    [
+        ("roles.solver.temperature=0.5", "sampling.temperature"),
+        ("agents.a.budget=5", "thinking.budget"),
+        ("backends.only.chat_template_kwargs={enable_thinking: false}", "thinking.template_args"),
+        ("sampling.enable_thinking=true", "thinking.enabled"),
+        ("thinking.max_tokens=9", "sampling.max_tokens"),
+    ],
+)
+def test_an_option_in_another_place_is_sent_to_its_own(tmp_path: Path, change: str, home: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SAMPLED)
+    [problem] = check_scenario(path, [change])
+    assert (problem.path, f"set `{home}` of" in problem.message) == (change.partition("=")[0], True)

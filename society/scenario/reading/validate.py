@@ -14,7 +14,7 @@ from society.components.registry import kinds
 from society.components.renamed import former_names
 from society.core.paths import allow_folders, stored_in
 from society.core.problems import Problem, find_near, make_problem, show
-from society.scenario.models.scenario import NAME_RULE, Scenario
+from society.scenario.models.scenario import NAME_RULE, SamplingSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.scenario.schema.words import describe, find_schemas, list_keys, list_options
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 KEY = "[key]"
 """Step that pydantic appends if a key itself is invalid."""
+_HOMES = {
+    **{name: f"sampling.{name}" for name in SamplingSpec.model_fields},
+    **{name: f"thinking.{name}" for name in ("enabled", "budget", "template_args")},
+    "enable_thinking": "thinking.enabled",
+    "thinking_budget": "thinking.budget",
+    "chat_template_kwargs": "thinking.template_args",
+    "reasoning_effort": "thinking.template_args.reasoning_effort",
+    "max_new_tokens": "sampling.max_tokens",
+    "repetition_penalty": "sampling.repeat_penalty",
+}
+"""Places of options that stand elsewhere, by the names that they have here or in other programs."""
 MOST_PROBLEMS = 1000
 """Maximum number of errors that are explained."""
 
@@ -87,15 +98,7 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         if name := _find_present_name(root, steps):
             message = f"is the former name of {show(name)}, which is given too; remove one of them"
             return make_problem(node.key, path, message, value=steps[-1])
-        allowed = list_keys(root, steps[:-1])
-        return make_problem(
-            node.key,
-            path,
-            f"unknown key {show(steps[-1])}",
-            value=steps[-1],
-            allowed=allowed,
-            suggestion=find_near(steps[-1], allowed),
-        )
+        return _explain_key(root, steps, node, path)
     if steps and steps[-1] == KEY:
         return make_problem(
             node.key,
@@ -109,6 +112,16 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         value = "" if isinstance(node.value, dict | list) else f"{show(node.value)} "
         return make_problem(node.place, path, value + str(known["value_error"]["ctx"]["error"]), value=_scalar(node))
     return _explain_value(root, steps, node, path)
+
+
+def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
+    """Return the problem of an unknown key. An option of `sampling` or `thinking`, by any name, is sent there."""
+    key, allowed = str(steps[-1]), list_keys(root, steps[:-1])
+    if home := _HOMES.get(key):
+        message = f"unknown key {show(key)}; set `{home}` of the scenario, a role, an agent or a phase's `bind`"
+        return make_problem(node.key, path, message, value=key)
+    near = find_near(key, allowed)
+    return make_problem(node.key, path, f"unknown key {show(key)}", value=key, allowed=allowed, suggestion=near)
 
 
 def _find_present_name(root: Node, steps: Steps) -> str | None:
