@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from society.core.types import ChatMessage
@@ -22,7 +23,12 @@ class Estimator:
     """Counts the tokens of prompts and replies of a model. `model` and `folder`: as the server names them."""
 
     def __init__(self, model: str, folder: str | None) -> None:
-        self._count = _tokenizer(model, folder) or rough_count
+        self._model, self._folder = model, folder
+
+    @cached_property
+    def _count(self) -> Callable[[str], int]:
+        """The model's tokenizer, which is looked for when the first count is missing."""
+        return _tokenizer(self._model, self._folder) or rough_count
 
     def count(self, text: str) -> int:
         """Return the tokens of a text."""

@@ -161,7 +161,7 @@ def _after_thought(tokens: list[TokenLogprob], text: str) -> list[TokenLogprob] 
         return []
     ending = ""
     for start in range(len(tokens) - 1, -1, -1):
-        ending = tokens[start].token + ending
+        ending = (tokens[start].token or "") + ending
         if text.strip() in ending:
             return tokens[start:]
     return None

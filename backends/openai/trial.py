@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from backends.base import changed_options
 from backends.openai.wire import Completion
 from society.core.errors import BackendError
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Thinking
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest
 
 MAX_TOKENS = 24
 """Maximum tokens of the reply."""
@@ -26,9 +25,6 @@ async def try_request(
     A server with a reasoning parser that does not fit the model returns whole replies as thoughts. A prompt that
     `opens` a thought may do so as well.
     """
-    plain = set(changed_options(request.sampling)) <= {"max_tokens"}
-    if plain and request.thinking == Thinking() and not request.template_args:
-        return  # the test request of the opening was the same
     short = replace(request.sampling, max_tokens=min(MAX_TOKENS, request.sampling.max_tokens), stop=())
     chat = (ChatMessage("user", "Answer with one word: hello."),)
     asked = replace(request, messages=chat, sampling=short, choices=(), seed=1)

@@ -31,8 +31,8 @@ class Message(Answer):
 
     content: str | list[Part] | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
     tool_calls: list[Any] | None = None
 
     @property
@@ -45,8 +45,9 @@ class Message(Answer):
     @property
     def thought(self) -> str:
         """The thought, under any of its names."""
-        if named := self.reasoning_content or self.reasoning:
-            return named
+        for named in (self.reasoning_content, self.reasoning):
+            if isinstance(named, str) and named:  # some servers send an object of details
+                return named
         return _thoughts(self.content) if isinstance(self.content, list) else ""
 
 
@@ -59,7 +60,7 @@ def _thoughts(parts: list[Part]) -> str:
 class TokenLogprob(Answer):
     """One generated token."""
 
-    token: str = ""
+    token: str | None = None
     logprob: float | None = None
 
 
@@ -78,8 +79,8 @@ class Choice(Answer):
     message: Message
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
-    stop_reason: str | int | None = None
-    matched_stop: str | int | list[int] | None = None
+    stop_reason: Any = None
+    matched_stop: Any = None
     token_ids: list[Tokens] | None = None
 
 

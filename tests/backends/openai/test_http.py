@@ -407,7 +407,10 @@ def test_a_run_may_move_to_another_address_but_not_to_another_model(tmp_path: Pa
     with Fake() as first, Fake() as second, Fake(listed=lambda: models("n")) as other:
         before = rows(run_scenario(scenario(first), tmp_path / "run"))
         assert rows(run_scenario(scenario(second), tmp_path / "run", resume=True)) == before
-        assert [len(server.chats) for server in (first, second)] == [1 + 8, 1]  # each probed, no turn asked for twice
+        assert [len(server.chats) for server in (first, second)] == [
+            2 + 8,
+            2,
+        ]  # each probed and tried, no turn asked for twice
         with pytest.raises(RunFolderError, match="is not the one"):
             run_scenario(scenario(other), tmp_path / "run", resume=True)
 

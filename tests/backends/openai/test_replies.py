@@ -48,6 +48,7 @@ def read(
     [
         {"reasoning_content": "plan", "content": "Paris."},
         {"reasoning": "plan", "content": "Paris."},
+        {"reasoning": "plan", "reasoning_content": {"summary": []}, "content": "Paris.", "tool_calls": []},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "plan"}]}, {"text": "Paris."}]},
         {"content": [{"type": "thinking", "thinking": "plan"}, {"type": "text", "text": "Paris."}]},
     ],

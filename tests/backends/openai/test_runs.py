@@ -118,7 +118,7 @@ def test_a_server_that_returns_replies_as_thoughts_is_refused(
     tmp_path: Path, scenario: Callable[..., Scenario]
 ) -> None:
     with Parsed() as server:
-        text = DEBATE.replace("URL", server.url).replace("max_tokens: 60", "max_tokens: 60, temperature: 0.5")
+        text = DEBATE.replace("URL", server.url)
         with pytest.raises(InputError, match="a whole reply as a thought") as caught:
             run(scenario(text), tmp_path / "run")
     assert "reasoning parser" in caught.value.remedy
