@@ -55,11 +55,6 @@ class GGUFInfo:
     """Shapes of the tensors by name, the innermost dimension first."""
 
     @property
-    def has_chat_template(self) -> bool:
-        """Return whether the file has a chat template."""
-        return bool(self.chat_template)
-
-    @property
     def is_adapter(self) -> bool:
         """Return whether the file is an adapter for a base model instead of a model."""
         return self.metadata.get("general.type") == "adapter"

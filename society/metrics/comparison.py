@@ -199,10 +199,7 @@ def count_expected(run: Run) -> int | None:
 
 def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[DebateRecord]]) -> tuple[Pair, ...]:
     """Return every pair of these named lists of debates, with p values adjusted for all pairs."""
-    outcomes = {
-        name: {q: [float(r.result.correct) for r in group] for q, group in by_question(found).items()}
-        for name, found in records.items()
-    }
+    outcomes = {name: _outcomes(found) for name, found in records.items()}
     require_common_questions(outcomes)
     pairs = [
         _pair(first, second, compare_outcomes(outcomes[first], outcomes[second]))
@@ -210,6 +207,13 @@ def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[
     ]
     adjusted = holm([pair.difference.p for pair in pairs])
     return tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True))
+
+
+def _outcomes(records: Sequence[DebateRecord]) -> dict[Question, list[float]]:
+    """Return 1 for each right debate and 0 for each wrong one, by question."""
+    return {
+        question: [float(record.result.correct) for record in group] for question, group in by_question(records).items()
+    }
 
 
 def require_common_questions(questions: Mapping[str, Collection[Question]]) -> None:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from math import isfinite
+from operator import attrgetter
 
 from society.core.hidden_chars import reveal
 from society.metrics.comparison import Comparison, Pair, RunScore
@@ -50,7 +51,8 @@ def run_rows(found: Comparison) -> Rows:
     """
     trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
     columns = [*_COLUMNS, *(_TRAINED if trained else ())]
-    return [[title for title, _ in columns], *([tell(run) for _, tell in columns] for run in found.runs)]
+    titles = [title for title, _ in columns]
+    return [titles, *([tell(run) for _, tell in columns] for run in found.runs)]
 
 
 Column = tuple[str, Callable[[RunScore], str]]
@@ -65,32 +67,38 @@ def _tokens(run: RunScore, count: int) -> str:
     return f"about {count:,}" if run.usage.estimated else f"{count:,}"
 
 
+def _count(title: str, path: str, form: str = ",") -> Column:
+    """Return the column with the number at this path of attributes."""
+    number = attrgetter(path)
+    return title, lambda run: format(number(run), form)
+
+
 _COLUMNS: Sequence[Column] = (
     ("run", lambda run: run.name),
     ("accuracy", lambda run: _percent(run.accuracy.share)),
     (INTERVAL, lambda run: f"{_percent(run.accuracy.low)} to {_percent(run.accuracy.high)}"),
-    ("questions", lambda run: f"{run.questions:,}"),
+    _count("questions", "questions"),
     ("debates", _debates),
-    ("undecided", lambda run: f"{run.undecided:,}"),
-    ("unreadable", lambda run: f"{run.unparsed:,}"),
-    ("failed", lambda run: f"{run.failed:,}"),
-    ("cut off", lambda run: f"{run.cut_off:,}"),
-    ("decided by one vote", lambda run: f"{run.lone:,}"),
-    ("of these right", lambda run: f"{run.lone_right:,}"),
+    _count("undecided", "undecided"),
+    _count("unreadable", "unparsed"),
+    _count("failed", "failed"),
+    _count("cut off", "cut_off"),
+    _count("decided by one vote", "lone"),
+    _count("of these right", "lone_right"),
     ("generated tokens", lambda run: _tokens(run, run.usage.generated_tokens)),
     ("of these in thoughts", lambda run: _tokens(run, run.usage.thought_tokens)),
     ("prompt tokens", lambda run: _tokens(run, run.usage.prompt_tokens)),
-    ("of these cached", lambda run: f"{run.usage.cached_tokens:,}"),
-    ("backend seconds", lambda run: f"{run.usage.seconds:,.1f}"),
+    _count("of these cached", "usage.cached_tokens"),
+    _count("backend seconds", "usage.seconds", ",.1f"),
     ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
 )
 _TRAINED: Sequence[Column] = (
-    ("finetunings", lambda run: f"{run.iteration:,}"),
-    ("rows trained on", lambda run: f"{run.compute.rows:,}"),
-    ("tokens trained on", lambda run: f"{run.compute.trained_tokens:,}"),
-    ("generated for training", lambda run: f"{run.compute.training.generated_tokens:,}"),
-    ("prompts for training", lambda run: f"{run.compute.training.prompt_tokens:,}"),
-    ("finetuning seconds", lambda run: f"{run.compute.seconds:,.1f}"),
+    _count("finetunings", "iteration"),
+    _count("rows trained on", "compute.rows"),
+    _count("tokens trained on", "compute.trained_tokens"),
+    _count("generated for training", "compute.training.generated_tokens"),
+    _count("prompts for training", "compute.training.prompt_tokens"),
+    _count("finetuning seconds", "compute.seconds", ",.1f"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Influence: adoption along each edge, influence of each agent, and conformity with the majority."""
+"""Influence: adoption along each edge, and conformity with the majority."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from society.answers import group
 from society.core.types import Same, Turn, TurnId
 from society.metrics.accuracy import share_true
-from society.metrics.proportion import Proportion, proportion
+from society.metrics.proportion import Proportion
 from society.runs.records import DebateRecord, Question, sameness
 from society.scenario.expand import Society
 
@@ -49,20 +49,6 @@ class Flow:
             silent=self.silent + other.silent,
             muted=self.muted + other.muted,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Influence:
-    """The influence of an agent on all its readers.
-
-    `adopted` is the share of its readings by an agent with another answer after which that agent had the same answer. A
-    reading of two senders with equal answers counts for both. The interval assumes independent readings.
-    """
-
-    agent: str
-    adopted: Proportion
-    helped: int
-    harmed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +127,6 @@ def _flow(reading: Reading, source: Turn, same: Same) -> Flow:
         return replace(flow, read=1, differed=1)
     was, now = reading.record.right(reading.before), reading.record.right(reading.after)
     return replace(flow, read=1, differed=1, adopted=1, helped=int(now and not was), harmed=int(was and not now))
-
-
-def rank_influence(flows: Sequence[Flow]) -> list[Influence]:
-    """Return the influence of every agent that was read, by decreasing share of adoption."""
-    found = []
-    for agent in dict.fromkeys(flow.sender for flow in flows):
-        total = sum((flow for flow in flows if flow.sender == agent), Flow(agent, ""))
-        found.append(Influence(agent, proportion(total.adopted, total.differed), total.helped, total.harmed))
-    return sorted(found, key=lambda influence: -influence.adopted.share if influence.adopted.n else 1.0)
 
 
 def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Conformity:

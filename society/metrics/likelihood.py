@@ -84,12 +84,16 @@ def cross_likelihood(scored: Sequence[Scored]) -> CrossLikelihood:
     speakers = list(dict.fromkeys(response.speaker for response in scored))
     models = list(scored[0].logprobs) if scored else []
     said = {j: [response for response in scored if response.speaker == j and response.tokens] for j in speakers}
+
+    def nll(i: str, j: str) -> Mean:
+        return mean_of([-response.logprobs[i] / response.tokens for response in said[j]])
+
+    def kl(i: str, j: str) -> Mean:
+        return mean_of([response.logprobs[i] - response.logprobs[j] for response in said[i]])
+
     return CrossLikelihood(
-        nll={i: {j: mean_of([-r.logprobs[i] / r.tokens for r in said[j]]) for j in speakers} for i in models},
-        kl={
-            i: {j: mean_of([r.logprobs[i] - r.logprobs[j] for r in said[i]]) for j in models if j != i}
-            for i in speakers
-        },
+        nll={i: {j: nll(i, j) for j in speakers} for i in models},
+        kl={i: {j: kl(i, j) for j in models if j != i} for i in speakers},
     )
 
 

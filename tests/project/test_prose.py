@@ -43,6 +43,7 @@ BANNED = re.compile(
 """Phrases with a plainer word in the field's language."""
 NAMES_OF_CODE = ("decode", "is_gradient_checkpointing", "sum")
 """Names in backquotes of messages that are neither keys nor values of a scenario."""
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 LONGEST_SENTENCE = 25
 """Maximum number of words of a sentence in a description."""
 
@@ -146,6 +147,25 @@ def test_messages_name_keys_that_exist(module: Path) -> None:
 )
 def test_messages_that_name_an_option_name_what_python_has_for_it(module: Path) -> None:
     assert not [text for _, text in messages(module) if OPTIONS.search(text) and "Python" not in text]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_statements_have_two_comprehensions_at_most(module: Path) -> None:
+    """Arguments that a call names are counted by themselves: each describes one field of a record."""
+    assert not [node.lineno for node in parts(parse(module)) if count_comprehensions(node) > 2]
+
+
+def parts(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield simple statements, and the named arguments in them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) or (isinstance(node, ast.stmt) and not hasattr(node, "body")):
+            yield node
+
+
+def count_comprehensions(node: ast.AST) -> int:
+    """Return the number of comprehensions in an expression or a statement, without those of named arguments in it."""
+    inner = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.keyword)]
+    return isinstance(node, COMPREHENSIONS) + sum(map(count_comprehensions, inner))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())

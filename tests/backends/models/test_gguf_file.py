@@ -54,7 +54,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_good_file_is_described(tmp_path: Path) -> None:
     info = check_gguf(write(tmp_path / "good.gguf"))
     assert (info.architecture, info.quantisation, info.context_length) == ("llama", "Q8_0", 512)
-    assert (info.tensor_count, info.has_chat_template, info.is_adapter) == (2, True, False)
+    assert (info.tensor_count, info.chat_template, info.is_adapter) == (2, "{{ messages }}", False)
     assert (info.number("attention.head_count_kv"), info.number("block_count"), info.number("absent")) == (3, 2, 0)
     assert info.metadata["flag"] is True
     assert "numbers" not in info.metadata
