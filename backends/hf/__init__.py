@@ -4,7 +4,8 @@
     backend      the opened backend: one worker thread that owns the model, and its abilities
     libraries    check of the installed libraries and their versions
     loading      finding, checking and loading a model's folder
-    template_file  the chat template of a model, before transformers is loaded
+    template_file the chat template of a model, before transformers is loaded
+    rotary       rotary frequencies that do not depend on the other texts of a batch
     hashing      the hash of everything that determines a model's output
     chat         messages to tokens, for inference and training alike
     host         sets of full weights in the host's memory
@@ -14,6 +15,8 @@
     batching     awaitable requests to batches
     rows         rows of a batch: tokens, limits, random numbers, allowed choices
     decode       decoding over a dynamic cache, which grows
+    caches       the layers of that cache: keys and values, states of recurrent layers
+    probing      the check that a batch of the loaded model computes what the model computes alone
     sampling     tokens drawn from logits on the host
     static       decoding over a static cache
     pool         the static cache: one pool of tokens with a segment for each sequence
@@ -82,7 +85,9 @@ class HuggingFace(BackendConfig):
     quantize: Literal["none", "nf4"] = "none"
     """Quantization of the base model. `nf4` stores it in 4 bits for QLoRA; it needs CUDA and bitsandbytes."""
     context: int | None = Field(default=None, ge=16)
-    """Maximum number of tokens of a prompt and its reply. By default the model's own maximum."""
+    """Maximum number of tokens of a prompt and its reply. By default the model's own maximum. For LongRoPE models, the
+    default is the length up to which they use the frequencies of short texts; a larger context uses the long ones for
+    every text."""
     chat_template: str | None = None
     """Jinja2 chat template that replaces the model's own."""
     batch: int = Field(default=48, ge=1, json_schema_extra={"tuning": True})

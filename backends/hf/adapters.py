@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from backends.models.peft_folder import CONFIG, check_folder, check_stored, read_shapes
 from society.core.atomic import move_into_place
@@ -137,7 +138,14 @@ def _read_options(folder: Path) -> dict[str, object]:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return {key: value for key, value in config.to_dict().items() if key not in NEUTRAL}
+    return _prune(config.to_dict())
+
+
+def _prune(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without neutral keys, in its parts for text and images as well."""
+    return {
+        key: _prune(value) if isinstance(value, dict) else value for key, value in options.items() if key not in NEUTRAL
+    }
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> Path:

@@ -83,6 +83,7 @@ class HuggingFaceBackend(Backend):
         from backends.hf.batching import Batcher, Gatherer
         from backends.hf.decode import Batch
         from backends.hf.loading import load
+        from backends.hf.probing import check_batches
         from backends.hf.rows import make_rows
         from backends.hf.scoring import Scorer
         from backends.hf.static import StaticBatch
@@ -94,6 +95,7 @@ class HuggingFaceBackend(Backend):
         static = decodes_statically(self.config.decoding, loaded.model)
         given = self.config.host_memory
         weights = Weights(loaded.model, loaded.folder, loaded.hash, None if given is None else int(given * 2**30))
+        check_batches(weights)
         scorer = Scorer(weights, loaded.chat)
         batch = StaticBatch(weights, self.config.batch, self.config.cache_tokens) if static else Batch(weights)
         self._batcher = Batcher(batch, self._run, self.config.batch, self.config.cache_tokens, steady=not static)

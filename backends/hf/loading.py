@@ -16,6 +16,7 @@ import torch
 from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
 from backends.hf.hashing import hash_base
+from backends.hf.rotary import find_context, freeze_frequencies
 from backends.models.find import dequantised_folder, find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from society.core.errors import BackendError, InputError
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 SCALES = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors of a GGUF file that scale rotary frequencies."""
+LONG = "-long"
+"""End of the hash of a model with the frequencies of long texts; see `rotary`."""
 SCALED = {"gpt-oss"}
 """Architectures whose scaling transformers reads from a GGUF file."""
-ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,10 @@ def load(config: HuggingFace) -> Loaded:
     with _told(config.model):
         chat = load_chat(folder, config.chat_template)
         model = load_model(folder, dtype, device, config.quantize)
-    trained = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
-    name = name_model(hash_base(folder, chat), model, dtype, config.quantize)
-    return Loaded(model, chat, folder, name, min(config.context or trained, trained))
+    context = find_context(model.config, config.context)
+    long = freeze_frequencies(model, context)
+    name = name_model(hash_base(folder, chat), model, dtype, config.quantize) + (LONG if long else "")
+    return Loaded(model, chat, folder, name, context)
 
 
 def name_model(base: str, model: Any, dtype: torch.dtype, quantize: str) -> str:
@@ -163,8 +166,6 @@ def load_tokenizer(folder: Path, template: str | None) -> Any:
 
 def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none", shards: int = 1) -> Any:
     """Return the folder's causal language model in evaluation mode, or this process's shard of it (see `sharded`)."""
-    from transformers import AutoModelForCausalLM
-
     options: dict[str, Any] = {}
     if shards > 1:
         from transformers.distributed.configuration_utils import DistributedConfig
@@ -178,8 +179,7 @@ def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "n
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
         options["device_map"] = {"": device}
-    auto: Any = AutoModelForCausalLM
-    model, found = auto.from_pretrained(
+    model, found = find_class(folder).from_pretrained(
         folder,
         dtype=dtype,
         use_safetensors=True,
@@ -189,8 +189,31 @@ def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "n
         **options,
     )
     _check_complete(folder, found)
-    _check_layers(model.config, bool(getattr(model, "_is_stateful", False)))
     return (model if options else model.to(device)).eval()
+
+
+def find_class(folder: Path) -> Any:
+    """Return the class of transformers that loads a folder's model to continue text; see `class_of`."""
+    from transformers import AutoConfig
+
+    return class_of(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def class_of(config: Any) -> Any:
+    """Return the class of transformers that makes models with this configuration to continue text.
+
+    Models of images and text continue text, too. Raises `BackendError` for models that do not, such as encoders.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    for auto in (AutoModelForCausalLM, AutoModelForImageTextToText):
+        if type(config) in auto._model_mapping and not config.is_encoder_decoder:
+            return auto
+    kind = "models with an encoder and a decoder" if config.is_encoder_decoder else "no causal language models"
+    raise BackendError(
+        f"Models of the kind {config.model_type} cannot be used: they are {kind}.",
+        "Give a causal language model, such as those that chat.",
+    )
 
 
 def read_names(folder: Path, files: str = "*.safetensors") -> set[str]:
@@ -250,17 +273,6 @@ def _check_complete(folder: Path, found: Mapping[str, Any]) -> None:
             f"The model in {folder} is incomplete: no weights that fit {', '.join(wrong[:3])} "
             f"({len(wrong)} tensors in all).",
             "Restore the folder, or give the config.json that belongs to its weights.",
-        )
-
-
-def _check_layers(config: Any, stateful: bool = False) -> None:
-    """Raise `InputError` for recurrent layers, whose state does not support padding in a batch."""
-    other = set(getattr(config, "layer_types", None) or ()) - ATTENTION
-    if other or stateful:
-        kinds = ", ".join(sorted(other)) or str(config.model_type)
-        raise BackendError(
-            f"The model has layers of kind {kinds}, which this backend cannot batch: they keep a recurrent state.",
-            "Use a model with attention layers alone, or the llama_cpp backend.",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from backends.hf.adapters import is_lora, normalise_config
+from backends.hf.loading import find_class
 from backends.hf.mixing import is_linear
 from backends.hf.weights import Weights
 from backends.models.lora_config import find_shared, make_config, quiet_peft, read_config
@@ -52,7 +53,7 @@ def check_start(folder: Path, settings: TrainSettings) -> None:
 def check_layers(model: Path, settings: TrainSettings, start: Path | None) -> None:
     """Raise `InputError` if the adapter to train cannot be put on the layers of a model folder. No weights are read."""
     from peft import get_peft_model
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     if settings.method == "full":
         check_full_start(start)
@@ -60,9 +61,8 @@ def check_layers(model: Path, settings: TrainSettings, start: Path | None) -> No
     if start is not None:
         check_start(start, settings)
     config: Any = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
-    auto: Any = AutoModelForCausalLM
     with torch.device("meta"), quiet_peft():
-        empty = auto.from_config(config)
+        empty = find_class(model).from_config(config)
         given = None if start is None else make_config(read_config(start))
         _check_layers(_wrap(empty, settings) if given is None else get_peft_model(empty, given, NAME))
 
@@ -75,11 +75,29 @@ def check_full_start(start: Path | None) -> None:
 
 
 def _wrap(model: Any, settings: TrainSettings) -> Any:
-    """Return PEFT's wrapper around a model, with a new adapter."""
-    peft = _add(model, settings, settings.targets)
-    if settings.targets == "all-linear" and (plain := _find_plain(peft)):
-        return _add(peft.unload(), settings, plain)
-    return peft
+    """Return PEFT's wrapper around a model, with a new adapter.
+
+    Of `all-linear`, layers are left out that PEFT refuses, and those on which matrices would not act as on others.
+    """
+    try:
+        peft = _add(model, settings, settings.targets)
+    except InputError as error:
+        linear = {_last(name) for name, layer in model.named_modules() if _is_inner(model, layer)}
+        allowed = sorted(name for name in linear if repr(name) not in error.cause)
+        if settings.targets != "all-linear" or len(allowed) == len(linear):
+            raise
+        peft = _add(model, settings, allowed)
+    odd = _find_odd(peft).keys()
+    if settings.targets != "all-linear" or not odd:
+        return peft
+    plain = _layers(peft).keys() - odd
+    taken = {_last(name) for name in odd}
+    # A name that layers of both kinds have is given in full.
+    return _add(peft.unload(), settings, sorted({name if _last(name) in taken else _last(name) for name in plain}))
+
+
+def _is_inner(model: Any, layer: Any) -> bool:
+    return is_linear(layer) and layer is not model.get_output_embeddings()
 
 
 def _add(model: Any, settings: TrainSettings, targets: str | Sequence[str]) -> Any:
@@ -108,15 +126,38 @@ def _layers(peft: Any) -> dict[str, Any]:
     return {name.removeprefix("base_model.model."): layer for name, layer in modules if isinstance(layer, LoraLayer)}
 
 
-def _find_plain(peft: Any) -> list[str]:
-    """Return the last names of the linear layers with LoRA matrices, or nothing if there are no other such layers.
+def _find_odd(peft: Any) -> dict[str, str]:
+    """Return the layers with LoRA matrices that could not be used everywhere, and the reasons.
 
-    PEFT counts the router and the joined weights of experts as linear, too: matrices on those can neither share a batch
-    with other adapters nor be exported.
+    PEFT counts the router and the joined weights of experts as linear layers, too. Some recurrent layers multiply with
+    the weights of a linear layer without calling it, so its matrices would be ignored.
     """
     layers = _layers(peft)
-    odd = {_last(name) for name, layer in layers.items() if not is_linear(layer.get_base_layer())}
-    return sorted({_last(name) for name in layers} - odd) if odd else []
+    kinds = {name: layer.get_base_layer() for name, layer in layers.items()}
+    odd = {
+        name: f"is no linear layer, but of the kind {type(base).__name__}"
+        for name, base in kinds.items()
+        if not is_linear(base)
+    }
+    return odd or dict.fromkeys(_find_uncalled(peft), "is not called by the model, which uses its weights alone")
+
+
+@torch.no_grad()
+def _find_uncalled(peft: Any) -> list[str]:
+    """Return the layers with LoRA matrices that a pass of the model over two tokens does not call. A model without
+    weights is not tried."""
+    device = next(peft.parameters()).device
+    if device.type == "meta":
+        return []
+    called: set[Any] = set()
+    layers = _layers(peft)
+    hooks = [layer.register_forward_pre_hook(lambda layer, _: called.add(layer)) for layer in layers.values()]
+    try:
+        peft(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [name for name, layer in layers.items() if layer not in called]
 
 
 def _last(name: str) -> str:
@@ -125,12 +166,11 @@ def _last(name: str) -> str:
 
 def _check_layers(peft: Any) -> None:
     """Raise `InputError` for layers whose adapters could be neither exported nor merged."""
-    for name, layer in _layers(peft).items():
-        if not is_linear(layer.get_base_layer()):
-            raise InputError(
-                f"{name} is no linear layer, but of the kind {type(layer.get_base_layer()).__name__}.",
-                "Name linear layers in train.settings.targets, no embeddings, routers or experts, or leave it out.",
-            )
+    for name, reason in _find_odd(peft).items():
+        raise InputError(
+            f"LoRA cannot be put on {name}: it {reason}.",
+            "Name linear layers in train.settings.targets, no embeddings, routers or experts, or leave it out.",
+        )
     if shared := find_shared(peft):
         raise InputError(
             f"The weights of {shared[0]} are those of the input embeddings, too: an adapter on it could be neither "

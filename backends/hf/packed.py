@@ -22,6 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from backends.hf.nucleus import has_kernel
 from backends.hf.pool import Pool
+from backends.hf.rotary import FROZEN, find_kinds
 
 log = logging.getLogger(__name__)
 NAME = "society_packed"
@@ -30,7 +31,7 @@ MEANINGFUL = ("softcap", "s_aux", "sliding_window", "position_bias")
 """Arguments of an attention function that change its result, and that `attend` does not know."""
 USE_KERNEL = True
 """Whether many sequences are decoded by our own kernel, where Triton is installed."""
-STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
+STATIC_ROPE = {"default", "linear", "llama3", "yarn", "proportional", FROZEN}
 """Rotary embeddings whose frequencies do not depend on the longest sequence of a batch."""
 
 
@@ -218,14 +219,12 @@ def can_pack(model: Any) -> bool:
     be torch's and be replaceable, and the rotary frequencies of a sequence must not depend on the other sequences.
     """
     layers = [type(layer) for layer in DynamicCache(config=model.config).layers]
-    rope = getattr(model.config, "rope_parameters", None) or {}
-    kinds = {rope.get("rope_type", "default")} if isinstance(rope, dict) else {"?"}
     return (
         set(layers) == {DynamicLayer}
         and model.config._attn_implementation == "sdpa"
         and bool(getattr(model, "_supports_attention_backend", False))
         and getattr(model.config, "quantization_config", None) is None
-        and kinds <= STATIC_ROPE
+        and find_kinds(model) <= STATIC_ROPE
         and _probe(model, len(layers))
     )
 

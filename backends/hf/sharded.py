@@ -24,9 +24,10 @@ import torch.distributed as dist
 from backends.hf.casting import cast_parameters, cast_shards
 from backends.hf.examples import Rows
 from backends.hf.launch import ORDER, STEP, STORE
-from backends.hf.loading import load_model
+from backends.hf.loading import LONG, class_of, load_model
 from backends.hf.loop import Share, Watch
 from backends.hf.lora import attach_new, check_full_start, write_lora
+from backends.hf.rotary import freeze_frequencies
 from backends.hf.train import Job, explained_memory_errors, run, seeded
 from backends.hf.weights import Weights
 from backends.models.lora_config import is_tied
@@ -95,6 +96,7 @@ def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None)
         model = load_model(folder, dtype, order["device"], shards=dist.get_world_size())
         if full:
             cast_shards(model, torch.float32)
+    freeze_frequencies(model, sys.maxsize if order["hash"].endswith(LONG) else 0)
     return Weights(model, folder, order["hash"])
 
 
@@ -140,13 +142,10 @@ def _train_full(job: Job, rows: Rows, place: Path, dtype: str, others: Mapping[s
 
 def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, place: Path) -> None:
     """Write a sharded model's gathered weights as a plain model folder whose configuration names `dtype`."""
-    from transformers import AutoModelForCausalLM
-
     config = type(model.config).from_dict(model.config.to_dict())
     config.distributed_config = None
     with torch.device("meta"):
-        auto: Any = AutoModelForCausalLM
-        whole = auto.from_config(config, dtype=dtype)
+        whole = class_of(config).from_config(config, dtype=dtype)
     whole.load_state_dict(state, assign=True)
     whole.tie_weights()
     whole.generation_config = model.generation_config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Weights:
         self.here: str | None = None
         """The full weights in memory, None the base."""
         self._sizes = find_sizes(model)
+        self._inputs = frozenset(signature(model.forward).parameters)
 
     @property
     def device(self) -> torch.device:
@@ -125,17 +127,17 @@ class Weights:
         """Return the model's output for a batch whose row i uses the adapter `names[i]`. All are of one group."""
         self.prepare(names)
         if self.peft is None:
-            return self.model(**inputs)
+            return self._call(self.model, **inputs)
         adapters = [name if name in self.lora else BASE for name in names]
         stack = self._stacked(sorted(set(adapters) - {BASE}))
         if stack is not None:
             with stack.on(adapters, inputs["input_ids"].shape[1]):
-                return self.model(**inputs)
+                return self._call(self.model, **inputs)
         if len(set(adapters)) > 1:
-            return self.peft(adapter_names=adapters, **inputs)
+            return self._call(self.peft, adapter_names=adapters, **inputs)
         if self.peft.active_adapter != adapters[0]:
             self.peft.set_adapter(adapters[0], inference_mode=True)
-        return self.peft(**inputs)
+        return self._call(self.peft, **inputs)
 
     def prepare_stack(self, names: Sequence[str | None]) -> Stack | None:
         """Put these adapters, all of one group, on the model in one stack and return it; None for the base alone.
@@ -150,6 +152,15 @@ class Weights:
         if stack is None:
             raise BackendError("An adapter of this batch is not a sum of products.", "Set decoding: dynamic.")
         return stack
+
+    def _call(self, model: Any, **inputs: Any) -> Any:
+        """Return the output of the model, or of PEFT's wrapper. Recurrent models have another name for their cache, and
+        no positions."""
+        if "cache_params" in self._inputs and "past_key_values" in inputs:
+            inputs["cache_params"] = inputs.pop("past_key_values")
+        if "position_ids" not in self._inputs:
+            inputs.pop("position_ids", None)
+        return model(**inputs)
 
     def forward_packed(self, stack: Stack | None, masks: Sequence[torch.Tensor], **inputs: Any) -> Any:
         """Return the model's output for a batch of one row that holds the tokens of many sequences.

@@ -104,11 +104,12 @@ def export_merged(base: Path, peft_folder: Path, out: Path) -> Path:
     Raises `InputError` for an adapter that is more than matrices beside the base's, or that changes tied weights.
     """
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from backends.hf.adapters import write_folder
+    from backends.hf.loading import find_class
 
-    model: Any = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True, local_files_only=True, dtype="auto")
+    model: Any = find_class(base).from_pretrained(base, use_safetensors=True, local_files_only=True, dtype="auto")
     if fault := find_fault(read_config(peft_folder)):
         raise InputError(f"The adapter in {peft_folder} cannot be merged: {fault[0]}.", fault[1])
     with quiet_peft():

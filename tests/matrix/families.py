@@ -26,6 +26,14 @@ MAMBA = {
     "mamba_n_groups": 1,
     "mamba_chunk_size": 8,
 }
+VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 14,
+}
 DELTA = {
     "head_dim": 8,
     "linear_num_key_heads": 2,
@@ -42,6 +50,8 @@ class Family:
 
     kind: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    template: bool = True
+    """Whether the tokenizer has a chat template."""
 
 
 FAMILIES = {
@@ -58,7 +68,7 @@ FAMILIES = {
         {"query_pre_attn_scalar": 8, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, **HALF_SLIDING},
     ),
     "Gemma 3": Family("gemma3_text", {"query_pre_attn_scalar": 8, **HALF_SLIDING}),
-    "Phi 3": Family("phi3"),
+    "Phi 3": Family("phi3", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}),
     "SmolLM 3": Family("smollm3", {"no_rope_layers": [1, 0]}),
     "Granite": Family("granite", MULTIPLIERS),
     "Granite MoE hybrid": Family(
@@ -114,10 +124,46 @@ FAMILIES = {
     "GPT-2": Family("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, **NO_DROPOUT}),
     "GPT-NeoX": Family("gpt_neox"),
     "BLOOM": Family("bloom", {"n_layer": 2, "n_head": 4}),
+    "Gemma 3, images and text": Family(
+        "gemma3",
+        {
+            "query_pre_attn_scalar": 8,
+            "vision_config": VISION,
+            "wrapper": {"mm_tokens_per_image": 4, "boi_token_index": 3, "eoi_token_index": 4, "image_token_index": 5},
+            **HALF_SLIDING,
+        },
+    ),
+    "Mistral 3, images and text": Family(
+        "mistral3",
+        {
+            "model_type": "mistral",
+            "head_dim": 8,
+            "vision_config": {"model_type": "pixtral", "head_dim": 8, **VISION},
+            "wrapper": {"image_token_index": 5},
+        },
+    ),
+    "Qwen 2.5 VL": Family(
+        "qwen2_5_vl",
+        {
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+            "vision_config": {
+                "depth": 1,
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_heads": 4,
+                "out_hidden_size": 32,
+            },
+        },
+    ),
+    "T5": Family("t5", {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}),
+    "Llama without chat template": Family("llama", template=False),
 }
 
 
 def make_family(name: str, folder: Path, seed: int = 0) -> Path:
     """Write the small model of a family, with its tokenizer and chat template, and return the folder."""
     family = FAMILIES[name]
-    return make_model(folder, seed, family.kind, **family.settings)
+    make_model(folder, seed, family.kind, **family.settings)
+    if not family.template:
+        (folder / "chat_template.jinja").unlink()
+    return folder

@@ -15,7 +15,7 @@ from backends.hf import HuggingFace
 from backends.training import TrainSettings
 from society.core.errors import BackendError, ChatTemplateError, InputError
 from society.core.types import ChatMessage, GenerateRequest, Sampling
-from tests.backends.hf.tiny import make_model
+from tests.backends.hf.tiny import LONG_ROPE, make_model
 
 torch = pytest.importorskip("torch")
 
@@ -321,14 +321,53 @@ def test_unreadable_models_say_why(model, tmp_path):
         run(HuggingFace(model=str(tmp_path)), lambda backend: backend.generate(ask("red")))
 
 
-def test_recurrent_layers_are_refused():
-    from types import SimpleNamespace
+def test_a_model_that_computes_something_else_in_a_batch_is_refused(model, monkeypatch):
+    """A model that makes use of padding, as one that ignores the mask would."""
+    from backends.hf.decode import Batch
 
-    from backends.hf.loading import _check_layers
+    forward = Batch._forward
+    monkeypatch.setattr(
+        Batch, "_forward", lambda self, rows, ids, mask, *rest: forward(self, rows, ids, torch.ones_like(mask), *rest)
+    )
+    with pytest.raises(BackendError, match="llama cannot be decoded in batches: its logits differ"):
+        run(HuggingFace(model=str(model)), lambda backend: backend.generate(ask("red")))
 
-    _check_layers(SimpleNamespace(layer_types=["full_attention", "sliding_attention"]))
-    with pytest.raises(BackendError, match="linear_attention"):
-        _check_layers(SimpleNamespace(layer_types=["full_attention", "linear_attention"]))
+
+def test_a_model_whose_layers_keep_another_state_is_refused(tmp_path):
+    folder = make_model(tmp_path / "rwkv", kind="rwkv", context_length=256, attention_hidden_size=32)
+    with pytest.raises(BackendError, match="does not use its cache") as caught:
+        run(HuggingFace(model=str(folder)), lambda backend: backend.generate(ask("red")))
+    assert "llama_cpp" in caught.value.remedy
+
+
+def test_models_that_do_not_continue_text_are_refused(tmp_path):
+    folder = make_model(tmp_path / "t5", kind="t5", d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
+    with pytest.raises(BackendError, match="encoder and a decoder"):
+        run(HuggingFace(model=str(folder)), lambda backend: backend.generate(ask("red")))
+
+
+LONG = ask("the cat sat on a mat and the dog . " * 2, temperature=0.0, max_tokens=12)
+
+
+@pytest.mark.parametrize("context", [None, 200])
+def test_frequencies_of_long_texts_do_not_depend_on_company(tmp_path, context):
+    """A model with frequencies for texts up to 80 tokens and others beyond has one kind of them, by its context."""
+    rope = LONG_ROPE | {"original_max_position_embeddings": 80}
+    folder = make_model(tmp_path / "phi", kind="phi3", rope_parameters=rope, original_max_position_embeddings=80)
+    config = HuggingFace(model=str(folder), device="cpu", dtype="float32", context=context)
+    requests = [ask("red", temperature=0.0), LONG]
+
+    async def use(backend):
+        alone = [await backend.generate(request) for request in requests]
+        batch = await asyncio.gather(*map(backend.generate, requests))
+        score = await backend.likelihood.logprob(LONG.messages, "", None, batch[1].tokens)
+        return alone, batch, score[0], backend.model_hash, backend._loaded.context
+
+    alone, batch, score, name, found = run(config, use)
+    assert [output.tokens for output in alone] == [output.tokens for output in batch]
+    assert score == pytest.approx(batch[1].logprob, abs=1e-3)
+    assert found == (context or 80)
+    assert name.endswith("-long") is (context is not None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

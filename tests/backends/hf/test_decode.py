@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.hf.decode import RoomyLayer, close_ranks  # noqa: E402
+from backends.hf.caches import RoomyLayer  # noqa: E402
+from backends.hf.decode import close_ranks  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,9 @@ class Rows:
         rows = [row.flatten().tolist() for row in new]
         if self.truth:
             columns = max(self.layer.held[0].shape[2], new.shape[2])
-            self.layer.join(new, -new, columns, self.draw.randint(0, 20))
+            other = RoomyLayer()
+            other.update(new, -new)
+            self.layer.join(other, columns, self.draw.randint(0, 20))
         else:
             self.layer = RoomyLayer()
             self.layer.update(new, -new)

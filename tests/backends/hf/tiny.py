@@ -90,7 +90,6 @@ def make_model(
 ) -> Path:
     """Write the model folder: safetensors, configuration, tokenizer with a chat template and with tokens for `tags`."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = make_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": [*CONTROLS[1:4], *tags]})
@@ -115,10 +114,22 @@ def make_model(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings))
+        model = make_network(kind, settings)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def make_network(kind: str, settings: dict[str, object]):
+    """Return a random model. `vision_config` makes it one of images and text, with what `wrapper` adds."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSeq2SeqLM
+
+    vision, wrapper = settings.pop("vision_config", None), settings.pop("wrapper", {})
+    if vision is not None:
+        settings = {"text_config": settings, "vision_config": vision, **wrapper}
+    config = AutoConfig.for_model(kind, **settings)
+    autos = (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSeq2SeqLM)
+    return next(auto for auto in autos if type(config) in auto._model_mapping).from_config(config)
 
 
 def make_tokenizer():

@@ -1,0 +1,113 @@
+"""A measured check of a model that was loaded: a batch must compute what the model computes for each text alone.
+
+Model classes differ in what they make of padding, of positions and of a cache. What a class says of itself is not
+enough, so two short texts are decoded together, and compared with a pass over each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+
+from backends.hf.decode import Batch
+from backends.hf.rows import Row
+from backends.hf.weights import Weights
+from society.core.errors import BackendError
+
+LENGTHS = ((9, 3), (4, 5))
+"""Tokens of the prompt and of the reply of each text; the second one joins later and stays longer."""
+NEAR = {torch.float32: 0.01}
+"""Maximum difference of logits, relative to their deviation from the mean; faults give 0.1 and more."""
+NEAR_IN_HALF = 0.2
+"""The same in half precision, where experts may be chosen differently."""
+
+
+@dataclass(eq=False)
+class Text:
+    """A row of which every token is given. `found` has the logits that a batch draws each from."""
+
+    prompt: list[int]
+    reply: list[int]
+    ids: list[int] = field(default_factory=list)
+    found: list[torch.Tensor] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def request(self) -> Text:
+        """Itself: the request of a row names its adapter."""
+        return self
+
+    @property
+    def adapter(self) -> None:
+        """The base."""
+        return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the whole reply was given."""
+        return len(self.ids) == len(self.reply)
+
+
+class Forced(Batch):
+    """A batch that takes the given tokens instead of drawing."""
+
+    @staticmethod
+    def _draw(logits: torch.Tensor, rows: Sequence[Row]) -> None:
+        for text, scores in zip(cast("Sequence[Text]", rows), logits, strict=True):
+            text.found.append(scores)
+            text.ids.append(text.reply[len(text.ids)])
+
+
+def check_batches(weights: Weights) -> None:
+    """Raise `BackendError` unless a batch of the model computes what the model computes for each text alone."""
+    kind = weights.model.config.model_type
+    try:
+        difference = measure(weights)
+    except torch.OutOfMemoryError:
+        raise
+    except BackendError as error:
+        raise _refusal(kind, error.cause.rstrip(".")) from error
+    except Exception as error:  # models of other authors raise errors of many kinds
+        raise _refusal(kind, f"{type(error).__name__}: {str(error)[:200]}") from error
+    if not difference < NEAR.get(weights.model.dtype, NEAR_IN_HALF):
+        raise _refusal(kind, f"its logits differ by {difference:.1g} from those of each text alone")
+
+
+def _refusal(kind: str, cause: str) -> BackendError:
+    return BackendError(
+        f"Models of the kind {kind} cannot be decoded in batches: {cause[0].lower()}{cause[1:]}.",
+        "Use a causal language model that transformers decodes with a cache of attention or Mamba layers, or the "
+        "llama_cpp backend.",
+    )
+
+
+@torch.inference_mode()
+def measure(weights: Weights) -> float:
+    """Return the norm of the difference of logits between a batch and a pass over each text, relative to their
+    deviation from the mean."""
+    size = int(weights.model.get_output_embeddings().weight.shape[0])
+    texts = [Text(_tokens(prompt, size), _tokens(reply, size, 1000)) for prompt, reply in LENGTHS]
+    batch: Any = Forced(weights)
+    batch.advance(texts[:1])
+    batch.advance(texts[1:])
+    while batch.rows:
+        batch.advance([])
+    pairs = [(torch.stack(text.found), _plain(weights, text)) for text in texts]
+    difference = sum(float((one - other).square().sum()) for one, other in pairs)
+    spread = sum(float((other - other.mean(-1, keepdim=True)).square().sum()) for _, other in pairs)
+    return float((difference / spread) ** 0.5) if spread else float(difference > 0)
+
+
+def _plain(weights: Weights, text: Text) -> torch.Tensor:
+    """Return the logits (tokens of the reply, vocabulary) of a pass over the whole text."""
+    ids = torch.tensor([[*text.prompt, *text.reply]], device=weights.device)
+    logits: torch.Tensor = weights.forward([None], input_ids=ids, use_cache=False).logits
+    return logits[0, len(text.prompt) - 1 : -1].float()
+
+
+def _tokens(count: int, size: int, first: int = 0) -> list[int]:
+    """Return unlike tokens, the same ones in each call."""
+    return [(first + 7919 * (place + 1)) % size for place in range(count)]
