@@ -4,7 +4,7 @@
     backend      the opened backend: one worker thread that owns the model, and its abilities
     libraries    check of the installed libraries and their versions
     loading      finding, checking and loading a model's folder
-    template_file the chat template of a model, before transformers is loaded
+    template_file  the chat template of a model, before transformers is loaded
     rotary       rotary frequencies that do not depend on the other texts of a batch
     hashing      the hash of everything that determines a model's output
     chat         messages to tokens, for inference and training alike

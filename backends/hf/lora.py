@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from backends.hf.adapters import is_lora, normalise_config
-from backends.hf.loading import find_class
+from backends.hf.loading import class_of, find_class
 from backends.hf.mixing import is_linear
 from backends.hf.weights import Weights
 from backends.models.lora_config import find_shared, make_config, quiet_peft, read_config
@@ -79,14 +79,7 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
 
     Of `all-linear`, layers are left out that PEFT refuses, and those on which matrices would not act as on others.
     """
-    try:
-        peft = _add(model, settings, settings.targets)
-    except InputError as error:
-        linear = {_last(name) for name, layer in model.named_modules() if _is_inner(model, layer)}
-        allowed = sorted(name for name in linear if repr(name) not in error.cause)
-        if settings.targets != "all-linear" or len(allowed) == len(linear):
-            raise
-        peft = _add(model, settings, allowed)
+    peft = _add(model, settings, _find_allowed(model, settings))
     odd = _find_odd(peft).keys()
     if settings.targets != "all-linear" or not odd:
         return peft
@@ -96,8 +89,26 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
     return _add(peft.unload(), settings, sorted({name if _last(name) in taken else _last(name) for name in plain}))
 
 
-def _is_inner(model: Any, layer: Any) -> bool:
-    return is_linear(layer) and layer is not model.get_output_embeddings()
+def _find_allowed(model: Any, settings: TrainSettings) -> str | Sequence[str]:
+    """Return the targets of the settings, or of `all-linear` the names that PEFT allows.
+
+    They are tried on a copy without weights: PEFT leaves a model half changed where it refuses a layer.
+    """
+    config = type(model.config).from_dict(model.config.to_dict())
+    for option in ("quantization_config", "distributed_config"):
+        vars(config).pop(option, None)
+    with torch.device("meta"):
+        empty = class_of(config).from_config(config)
+    layers = empty.named_modules()
+    linear = {_last(name) for name, layer in layers if is_linear(layer) and layer is not empty.get_output_embeddings()}
+    try:
+        _add(empty, settings, settings.targets)
+    except InputError as error:
+        allowed = sorted(name for name in linear if repr(name) not in error.cause)
+        if settings.targets != "all-linear" or len(allowed) == len(linear):
+            raise
+        return allowed
+    return settings.targets
 
 
 def _add(model: Any, settings: TrainSettings, targets: str | Sequence[str]) -> Any:
