@@ -6,6 +6,7 @@ Generation waits while the thread trains, since there is one model in memory.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from backends.hf.loading import Loaded
     from backends.hf.scoring import Scored, Scorer
     from backends.hf.weights import Weights
+
+log = logging.getLogger(__name__)
 
 
 def decodes_statically(decoding: str, model: Any) -> bool:
@@ -105,7 +108,7 @@ class HuggingFaceBackend(Backend):
         self.tokenizer = loaded.chat
         self.likelihood = HubLikelihood(loaded, Gatherer(self._run, scorer.logprobs))
         self.embeddings = HubEmbeddings(self._run, scorer)
-        self.adapters = HubAdapters(self._run, weights, loaded.hash)
+        self.adapters = HubAdapters(self._run, weights, loaded)
         self.trainer = HubTrainer(self.config, self._run, weights, loaded, batch.release)
         return loaded
 
@@ -197,19 +200,31 @@ class HubEmbeddings:
 class HubAdapters:
     """Loads trained adapters."""
 
-    def __init__(self, run: Callable[..., Any], weights: Weights, base: str) -> None:
-        self.run, self.weights, self.base = run, weights, base
+    def __init__(self, run: Callable[..., Any], weights: Weights, loaded: Loaded) -> None:
+        self.run, self.weights, self.loaded = run, weights, loaded
 
     def identify(self, path: Path) -> Adapter:
         """Return the adapter in a folder. The folder does not name its base, so this base is assumed."""
         from backends.hf.adapters import check_path, hash_adapter
 
         check_path(path, None)
-        return Adapter(hash_adapter(path), str(path), self.base)
+        return Adapter(hash_adapter(path), str(path), self.loaded.hash)
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable. Raises `BackendError` if the folder was changed or belongs to another base."""
+        """Make `adapter.hash` usable. Raises `BackendError` if the folder was changed or belongs to another base.
+
+        An adapter that was trained with another chat template than the model's is logged.
+        """
+        from backends.hf.template_file import template_of
+
         await self.run(self.weights.add, adapter)
+        own = template_of(Path(adapter.path)).strip()
+        if own and own != self.loaded.chat.template.source.strip():
+            log.warning(
+                "The adapter in %s has another chat template than the model, whose template writes all prompts. If it "
+                "was trained with its own, set `chat_template` of the backend to that.",
+                adapter.path,
+            )
 
 
 class HubTrainer:

@@ -37,6 +37,15 @@ def read_template(config: HuggingFace) -> tuple[str, frozenset[str] | None] | No
     return (source, frozenset(_names(added))) if source else None
 
 
+def template_of(folder: Path) -> str:
+    """Return the chat template of a folder with a tokenizer, or "" if it has none."""
+    written = folder / TEMPLATE
+    if written.is_file():
+        return written.read_text("utf-8", "replace")
+    settings = folder / SETTINGS
+    return _default(_read_json(settings if settings.is_file() else None).get("chat_template"))
+
+
 def _names(added: list[Any]) -> Iterator[str]:
     for token in added:
         if isinstance(token, dict) and isinstance(token.get("content"), str):

@@ -167,6 +167,16 @@ def test_adapters_of_other_programs_say_what_peft_says(model, made, tmp_path):
     assert abs(base - expected) > 0.5
 
 
+def test_an_adapter_with_another_chat_template_is_told(model, folder, caplog):
+    of_unsloth(folder)
+    score(model, folder)
+    assert "chat template" not in caplog.text
+    path = folder / "chat_template.jinja"
+    path.write_text(path.read_text() + "{# changed #}")
+    score(model, folder)
+    assert caplog.text.count("has another chat template than the model") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "plain"),
     [
