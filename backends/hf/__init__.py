@@ -6,6 +6,7 @@
     loading      finding, checking and loading a model's folder
     template_file  the chat template of a model, before transformers is loaded
     rotary       rotary frequencies that do not depend on the other texts of a batch
+    gguf_tokenizer  the splitting of text that a GGUF header names
     hashing      the hash of everything that determines a model's output
     chat         messages to tokens, for inference and training alike
     host         sets of full weights in the host's memory

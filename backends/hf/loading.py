@@ -15,6 +15,7 @@ import torch
 
 from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
+from backends.hf.gguf_tokenizer import mend_tokenizer
 from backends.hf.hashing import hash_base
 from backends.hf.rotary import find_context, freeze_frequencies
 from backends.models.find import dequantised_folder, find_model
@@ -109,12 +110,13 @@ def _fetch(hub_id: str) -> Path:
 
 def dequantise(gguf: Path) -> Path:
     """Return the float32 model folder of a GGUF file, from a cache by the hash of its contents."""
-    folder = dequantised_folder(gguf)
-    _check_rotary(check_gguf(gguf), gguf)
-    if (folder / "config.json").exists():
-        return folder
-    with _told(gguf.name):
-        return write_folder(folder, lambda part: _convert(gguf, part))
+    folder, info = dequantised_folder(gguf), check_gguf(gguf)
+    _check_rotary(info, gguf)
+    if not (folder / "config.json").exists():
+        with _told(gguf.name):
+            write_folder(folder, lambda part: _convert(gguf, part))
+    mend_tokenizer(folder, info)
+    return folder
 
 
 def _check_rotary(info: GGUFInfo, gguf: Path) -> None:

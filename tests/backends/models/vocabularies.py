@@ -17,7 +17,9 @@ import yaml
 
 DATA = Path(__file__).parents[2] / "data"
 ROWS: dict[str, dict[str, Any]] = yaml.safe_load((DATA / "chat_templates.yaml").read_text(encoding="utf-8"))
-MERGES = [("i", "m"), ("_", "s"), ("t", "h"), ("th", "e"), ("Ċ", "Ċ"), ("Ġ", "the"), ("<", "|"), ("|", ">"), ("e", "r")]
+MERGES = (
+    *(("i", "m"), ("_", "s"), ("t", "h"), ("th", "e"), ("Ċ", "Ċ"), ("Ġ", "the"), ("<", "|"), ("|", ">"), ("e", "r")),
+)
 SIZES = {"context_length": 64, "embedding_length": 32, "block_count": 1, "feed_forward_length": 32}
 
 
@@ -27,6 +29,7 @@ class Words:
 
     special: tuple[str, ...]
     added: tuple[str, ...]
+    merges: tuple[tuple[str, str], ...] = MERGES
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -34,7 +37,7 @@ class Words:
         from tokenizers.pre_tokenizers import ByteLevel
 
         letters = sorted(ByteLevel.alphabet())
-        return [*letters, *("".join(merge) for merge in MERGES), *self.special, *self.added]
+        return [*letters, *("".join(merge) for merge in self.merges), *self.special, *self.added]
 
     def fast(self, row: Mapping[str, Any]) -> Any:
         """Return a fast tokenizer with the template and the special tokens of a row."""
@@ -83,7 +86,7 @@ class Words:
         from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
         plain = len(self.pieces) - len(self.special) - len(self.added)
-        made = Tokenizer(models.BPE({piece: i for i, piece in enumerate(self.pieces[:plain])}, MERGES))
+        made = Tokenizer(models.BPE({piece: i for i, piece in enumerate(self.pieces[:plain])}, list(self.merges)))
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         made.decoder = decoders.ByteLevel()
         if added:
@@ -96,7 +99,7 @@ class Words:
                 )
         return made
 
-    def write_gguf(self, path: Path, **entries: str) -> Path:
+    def write_gguf(self, path: Path, pre: str = "gpt-2", **entries: str) -> Path:
         """Write the header of a GGUF model with this vocabulary and without tensors."""
         import gguf
 
@@ -106,12 +109,12 @@ class Words:
         writer.add_head_count(2)
         writer.add_layer_norm_rms_eps(1e-5)
         writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre("gpt-2")
+        writer.add_tokenizer_pre(pre)
         writer.add_token_list(self.pieces)
         kinds = dict.fromkeys(self.special, gguf.TokenType.CONTROL)
         kinds |= dict.fromkeys(self.added, gguf.TokenType.USER_DEFINED)
         writer.add_token_types([kinds.get(piece, gguf.TokenType.NORMAL) for piece in self.pieces])
-        writer.add_token_merges([" ".join(merge) for merge in MERGES])
+        writer.add_token_merges([" ".join(merge) for merge in self.merges])
         writer.add_eos_token_id(0)
         for key, text in entries.items():
             writer.add_string(f"tokenizer.{key}", text)
