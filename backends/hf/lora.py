@@ -79,7 +79,7 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
 
     Of `all-linear`, layers are left out that PEFT refuses, and those on which matrices would not act as on others.
     """
-    peft = _add(model, settings, _find_allowed(model, settings))
+    peft = _add(model, settings, find_allowed(model, settings))
     odd = _find_odd(peft).keys()
     if settings.targets != "all-linear" or not odd:
         return peft
@@ -89,7 +89,7 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
     return _add(peft.unload(), settings, sorted({name if _last(name) in taken else _last(name) for name in plain}))
 
 
-def _find_allowed(model: Any, settings: TrainSettings) -> str | Sequence[str]:
+def find_allowed(model: Any, settings: TrainSettings) -> str | Sequence[str]:
     """Return the targets of the settings, or of `all-linear` the names that PEFT allows.
 
     They are tried on a copy without weights: PEFT leaves a model half changed where it refuses a layer.
@@ -97,17 +97,17 @@ def _find_allowed(model: Any, settings: TrainSettings) -> str | Sequence[str]:
     config = type(model.config).from_dict(model.config.to_dict())
     for option in ("quantization_config", "distributed_config"):
         vars(config).pop(option, None)
-    with torch.device("meta"):
+    with torch.random.fork_rng(), torch.device("meta"):
         empty = class_of(config).from_config(config)
-    layers = empty.named_modules()
-    linear = {_last(name) for name, layer in layers if is_linear(layer) and layer is not empty.get_output_embeddings()}
-    try:
-        _add(empty, settings, settings.targets)
-    except InputError as error:
-        allowed = sorted(name for name in linear if repr(name) not in error.cause)
-        if settings.targets != "all-linear" or len(allowed) == len(linear):
-            raise
-        return allowed
+        head = empty.get_output_embeddings()
+        linear = {_last(name) for name, layer in empty.named_modules() if is_linear(layer) and layer is not head}
+        try:
+            _add(empty, settings, settings.targets)
+        except InputError as error:
+            allowed = sorted(name for name in linear if repr(name) not in error.cause)
+            if settings.targets != "all-linear" or len(allowed) == len(linear):
+                raise
+            return allowed
     return settings.targets
 
 

@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch")
 
 from backends.hf.adapters import check_path, hash_adapter  # noqa: E402
 from backends.hf.loading import load_model  # noqa: E402
-from backends.hf.lora import check_start  # noqa: E402
+from backends.hf.lora import check_start, find_allowed  # noqa: E402
 from backends.hf.weights import Weights  # noqa: E402
 
 pytestmark = [
@@ -342,3 +342,12 @@ def test_training_goes_on_with_the_model_as_it_was_after_a_refusal(tmp_path):
     config = HuggingFace(model=str(model), device="cpu", dtype="float32")
     assert run(config, use) == run(config, undisturbed)
     shutil.rmtree(tmp_path)
+
+
+def test_looking_for_layers_draws_no_random_numbers(model):
+    """The first matrices of an adapter are those of its seed, whatever the model's layers are."""
+    network = load_model(model, torch.float32, "cpu")
+    settings = HEAD.model_copy(update={"targets": "all-linear"})
+    before = torch.get_rng_state()
+    assert find_allowed(network, settings) == "all-linear"
+    assert torch.equal(torch.get_rng_state(), before)
