@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from society.core.errors import InputError
-
 Encode = Callable[[str], list[int]]
 """Returns the tokens of a text, names of control tokens included."""
 Decode = Callable[[Sequence[int]], str]
@@ -62,8 +60,8 @@ class Marks:
         self.window = 4 * len(tags.close) + 4
         """Maximum number of tokens that hold a closing tag: each has at least a byte."""
         self._may_close: dict[int, bool] = {}
-        if not any(self.find_close(self.ending[:end]) for end in range(1, len(self.ending) + 1)):
-            raise InputError(f"The model's tokens cannot spell {tags.close!r}.", "Set other thinking.tags.")
+        self.can_close = any(self.find_close(self.ending[:end]) for end in range(1, len(self.ending) + 1))
+        """Whether the tokens of the ending hold the closing tag: some tokenizers lack its characters."""
 
     def find_close(self, ids: Sequence[int]) -> Closing | None:
         """Return the closing tag that the last token completes."""

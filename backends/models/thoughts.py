@@ -64,10 +64,17 @@ class Thoughts:
     def marks(self, thinking: Thinking = DEFAULT_THINKING) -> Marks | None:
         """Return the tags in the model's tokens, None if no tags are known."""
         if thinking.tags not in self._marks:
-            tags = find_tags(self._template, self._names, thinking.tags)
-            found = None if tags is None else Marks(tags, self._encode, self._raw, self._text)
-            self._marks[thinking.tags] = found
+            self._marks[thinking.tags] = self._find_marks(thinking.tags)
         return self._marks[thinking.tags]
+
+    def _find_marks(self, given: tuple[str, str] | None) -> Marks | None:
+        tags = find_tags(self._template, self._names, given)
+        marks = None if tags is None else Marks(tags, self._encode, self._raw, self._text)
+        if marks is not None and not marks.can_close:
+            if given is not None:
+                raise InputError(f"The model's tokens cannot spell {given[1]!r}.", "Set other thinking.tags.")
+            return None  # such a model writes no thoughts
+        return marks
 
     def reader(self, tail: str, request: GenerateRequest, depth: int = 0) -> Reader | None:
         """Return the reader of a reply; None if the reply holds no thought that a reader could find.
@@ -160,6 +167,8 @@ def find_tags(template: ChatTemplate, names: Collection[str], given: tuple[str, 
     if pair is None:
         return None
     opening, close = (tag.strip() for tag in pair)
+    if not opening or not close or opening == close:
+        raise InputError("The tags of a thought must be two different texts.", "Correct thinking.tags.")
     before, ending = template.around_thought()
     if opening not in before or close not in ending:
         return Tags(opening, close, f"{opening}\n", f"\n{close}\n\n")

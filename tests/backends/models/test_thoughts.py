@@ -244,6 +244,20 @@ def test_arguments_reach_the_template_and_others_are_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("tags", [("a", "a"), (" ", "b"), ("a", " ")])
+def test_tags_are_two_texts(tags: tuple[str, str]) -> None:
+    with pytest.raises(InputError, match="two different texts"):
+        make("plain")[0].marks(Thinking(tags=tags))
+
+
+def test_a_tokenizer_that_lacks_the_characters_of_tags_writes_no_thoughts() -> None:
+    _, template, signs = make("opens")
+    thoughts = Thoughts(template, (), lambda text: [0], signs.plain, signs.raw, signs.text)
+    assert thoughts.reader("", ask()) is None
+    with pytest.raises(InputError, match="cannot spell"):
+        thoughts.marks(Thinking(tags=("<a>", "</a>")))
+
+
 def test_a_budget_needs_tags() -> None:
     thoughts, *_ = make("plain")
     with pytest.raises(InputError, match="no known tags") as caught:
