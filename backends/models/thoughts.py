@@ -143,7 +143,7 @@ def template_arguments(template: ChatTemplate, thinking: Thinking, args: Templat
         if switch is None:
             raise InputError(
                 f"The chat template of {template.model} cannot switch thinking on or off.",
-                f"Remove thinking.enabled, or close each thought at once with thinking.budget: 0. {reads}",
+                f"Remove thinking.enabled. If the model always thinks, thinking.budget: 0 closes each thought. {reads}",
             )
         given.setdefault(switch, thinking.enabled)
     return tuple(sorted(given.items()))
