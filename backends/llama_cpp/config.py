@@ -119,10 +119,10 @@ class LlamaCpp(BackendConfig):
         from backends.models.thoughts import chat_check
 
         path = find_offline(self.model)
-        if path is None:
+        if path is None and self.chat_template is None:
             return None
-        source = self.chat_template or check_gguf(path).chat_template
-        return chat_check(ChatTemplate(source, path.name, say=say))
+        source = self.chat_template or (check_gguf(path).chat_template if path else "")
+        return chat_check(ChatTemplate(source, path.name if path else self.model, say=say))
 
     def _header(self) -> GGUFInfo:
         from backends.models.find import find_model

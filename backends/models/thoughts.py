@@ -114,7 +114,7 @@ def check_thinking(
     template: ChatTemplate, names: Collection[str] | None, thinking: Thinking, args: TemplateArgs
 ) -> None:
     """Raise `InputError` if a model cannot think as these settings ask. `names`: of its tokens, None if not known."""
-    template_arguments(template, thinking, args)
+    template.accepted(template_arguments(template, thinking, args))  # it renders short chats with them
     if names is not None and find_tags(template, names, thinking.tags) is None:
         _need_tags(thinking)
 
