@@ -19,6 +19,8 @@ _CLOSE = (
 )
 _USUAL = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 _LINE_START = re.compile(r"(?:^|\n)[ \t]*$")
+_FIRST = "<[◁"
+"""The first characters of the usual tags."""
 LOOK_BACK = 200
 """Maximum number of characters before a tag that are searched for the start of its line."""
 
@@ -31,6 +33,8 @@ def split_thought(text: str, tags: tuple[str, str] | None = None) -> tuple[str, 
     reply was cut off while thinking, and the rest is thought. Other single tags are part of the text. Several thoughts
     are joined by a line break. A reply without tags is returned as it is, with the thought "".
     """
+    if tags is None and not any(character in text for character in _FIRST):
+        return "", text  # most texts, at once
     said: list[str] = []
     thought: list[str] = []
     start = 0

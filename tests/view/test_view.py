@@ -85,6 +85,10 @@ def test_new_rows_are_read(unfinished: Unfinished) -> None:
     assert after["findings"]
     assert after["progress"]["text"] == "finished: 2 of 2 debates, 20 turns"
     assert [len(texts) for texts in follower.chunk("replies", 0)] == [10, 10]
+    assert [sum(map(bool, texts)) for texts in follower.chunk("thoughts", 0)] == [
+        1,
+        1,
+    ]  # what the loser thought at first
 
 
 def test_a_followed_run_ends_with_the_data_of_the_report(unfinished: Unfinished) -> None:
