@@ -2,6 +2,7 @@
 
 config.py      the options of a scenario's entry
 convert.py     one-time conversion to weights with fast kernels on this processor
+header.py      the model's header; other files than chat models are refused
 naming.py      the hash of an opened model
 cache_sizes.py bytes of a slot in each layer: keys and values, recurrent states
 sizes.py       sizes of weights, slots and buffers in memory

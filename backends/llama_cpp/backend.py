@@ -13,6 +13,7 @@ from backends.base import Backend
 from backends.llama_cpp.chat import Chat
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import prepare_weights
+from backends.llama_cpp.header import read_model
 from backends.llama_cpp.jobs import Generation, Job, Scoring
 from backends.llama_cpp.lora import check_lora
 from backends.llama_cpp.naming import name_model
@@ -25,7 +26,7 @@ from backends.llama_cpp.threads import ThreadTuner
 from backends.llama_cpp.workers import WorkerPool
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
-from society.core.errors import BackendError, ContextOverflowError, InputError
+from society.core.errors import BackendError, ContextOverflowError
 from society.core.hashing import hash_path
 from society.core.types import (
     DEFAULT_THINKING,
@@ -72,12 +73,7 @@ class _Opened:
     def __init__(self, config: LlamaCpp) -> None:
         threads = config.threads or os.cpu_count() or 1
         source = find_model(config.model)
-        path, info = prepare_weights(source, check_gguf(source), config.requantize, threads)
-        if info.is_adapter:
-            raise InputError(
-                f"{path} is an adapter, not a model.",
-                "Set `model` to the base model, and name the adapter at the agent.",
-            )
+        path, info = prepare_weights(source, read_model(source), config.requantize, threads)
         template = config.chat_template or info.chat_template
         sizes = find_sizes(config, info)
         self._length = sizes.length

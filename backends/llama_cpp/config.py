@@ -81,11 +81,11 @@ class LlamaCpp(BackendConfig):
 
     def check_files(self) -> None:
         """Check the header of the model; see `BackendConfig.check_files`."""
+        from backends.llama_cpp.header import read_model
         from backends.models.find import find_offline
-        from backends.models.gguf_file import check_gguf
 
         if (path := find_offline(self.model)) is not None:
-            check_gguf(path)
+            read_model(path)
 
     def check_adapter(self, path: Path) -> None:
         """Check the header of a GGUF adapter against the model's; see `BackendConfig.check_adapter`."""
@@ -125,7 +125,7 @@ class LlamaCpp(BackendConfig):
         return chat_check(ChatTemplate(source, path.name if path else self.model, say=say))
 
     def _header(self) -> GGUFInfo:
+        from backends.llama_cpp.header import read_model
         from backends.models.find import find_model
-        from backends.models.gguf_file import check_gguf
 
-        return check_gguf(find_model(self.model))
+        return read_model(find_model(self.model))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from backends.base import Count, Demand
 from backends.llama_cpp.config import LlamaCpp
+from backends.llama_cpp.header import read_model
 from backends.llama_cpp.sizes import STEP, Sizes, find_memory, find_sizes, free_memory, round_up
 from backends.models.find import find_model
-from backends.models.gguf_file import GGUFInfo, check_gguf
+from backends.models.gguf_file import GGUFInfo
 from society.core.errors import InputError
 from society.core.types import DEFAULT_THINKING, ChatMessage, TemplateArgs, Thinking
 
@@ -30,7 +31,7 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
 
     Raises `InputError` when they do not fit into memory.
     """
-    info = check_gguf(find_model(config.model))
+    info = read_model(find_model(config.model))
     longest = round_up(int(demand.tokens * MARGIN), STEP)
     context = config.context or min(longest, info.context_length or longest)
     if demand.tokens > context:
@@ -66,7 +67,7 @@ def open_chat(config: LlamaCpp, path: Path) -> Iterator[Chat]:
     from backends.llama_cpp.chat import Chat
     from backends.llama_cpp.native import Model
 
-    info = check_gguf(path)
+    info = read_model(path)
     model = Model(path, 0, vocabulary_only=True)
     try:
         yield Chat(config.chat_template or info.chat_template, model.vocabulary, path.name)

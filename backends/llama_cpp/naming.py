@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from backends.llama_cpp.config import LlamaCpp
-from backends.models.find import digest_of
+from backends.models.find import digest_model
 from backends.models.gguf_file import GGUFInfo
 
 
@@ -27,7 +27,7 @@ def name_model(
     The file may be a conversion. `length`: tokens of a slot; `gpu`: whether llama.cpp was built for a GPU; `thinks`:
     whether thoughts are separated from texts.
     """
-    shaped = json.dumps([digest_of(path), template, dict(arguments)], sort_keys=True)
+    shaped = json.dumps([digest_model(path), template, dict(arguments)], sort_keys=True)
     digest = hashlib.sha256(shaped.encode("utf-8", "surrogatepass")).hexdigest()
     parts = [digest, f"gpu{config.gpu_layers}" if gpu and config.gpu_layers else "cpu"]
     if config.reproducible:

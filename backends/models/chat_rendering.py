@@ -84,6 +84,12 @@ class ChatTemplate:
         self._plain = compile_chat_template(source, model)
         self._masked = compile_masked_templates(source)
         self._texts = template_texts(source)
+        if "{" not in source:
+            raise InputError(
+                f"The chat template of {model}, {source[:40]!r}, shows no message: it may be a name that only "
+                "llama.cpp's programs know.",
+                "Give the backend a chat_template (Jinja2 text).",
+            )
         self._accepted: dict[TemplateArgs, Accepted] = {}
 
     def controls(self, name: str) -> bool:

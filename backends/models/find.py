@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _SETTLED_NS = 3_000_000_000
 """Nanoseconds after which two changes of a file have different times on every usual file system."""
+_SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+"""Names of the files of a model that llama.cpp's tools have split."""
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 
@@ -72,10 +74,19 @@ def find_offline(model: str) -> Path | None:
     except ImportError:
         raise MissingExtraError(model, "huggingface-hub", "hf") from None
     try:
-        found = try_to_load_from_cache(repo, name)
+        found = [try_to_load_from_cache(repo, part.as_posix()) for part in split_parts(Path(name))]
     except ValueError as error:
         raise InputError(f"{model} is not a name of the hub: {error}", "Write hf:OWNER/REPO:FILE.gguf.") from None
-    return Path(found) if isinstance(found, str) else None
+    return Path(str(found[0])) if all(isinstance(part, str) for part in found) else None
+
+
+def split_parts(path: Path) -> list[Path]:
+    """Return the files of the model that `path` belongs to, by their names; `path` alone if it is not split."""
+    match = _SPLIT.fullmatch(path.name)
+    if not match:
+        return [path]
+    count = int(match["count"])
+    return [path.with_name(f"{match['name']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
 
 
 def find_in_package(package: str) -> Path:
@@ -163,7 +174,10 @@ def _concatenate(parts: Iterable[Path], target: Path) -> None:
 
 
 def fetch_from_hub(reference: str) -> Path:
-    """Return `REPO:FILE` from the model hub's local cache, after a download if necessary."""
+    """Return `REPO:FILE` from the model hub's local cache, after a download if necessary.
+
+    The first file of a split model stands for all of them.
+    """
     repo, _, name = reference.partition(":")
     if not repo or not name:
         raise InputError(f"hf:{reference} names no file.", "Write hf:OWNER/REPO:FILE.gguf.")
@@ -172,7 +186,8 @@ def fetch_from_hub(reference: str) -> Path:
     except ImportError:
         raise MissingExtraError(f"hf:{reference}", "huggingface-hub", "hf") from None
     try:
-        return Path(hf_hub_download(repo, name))
+        files = [hf_hub_download(repo, part.as_posix()) for part in split_parts(Path(name))]
+        return Path(files[0])
     except (OSError, ValueError) as error:  # bases of the hub's own errors: offline, unknown, forbidden
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         remedy = f"Check the name, or where there is a network run: hf download {repo} {name}"
@@ -216,6 +231,12 @@ def digest_of(path: Path) -> str:
             with replacing(memo) as temporary:
                 temporary.write_text(digest)
     return digest
+
+
+def digest_model(path: Path) -> str:
+    """Return the SHA-256 of a model file's contents; of all files if `path` is the first one of a split model."""
+    digests = [digest_of(part) for part in split_parts(path) if part == path or part.exists()]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _identify(path: Path, state: os.stat_result) -> str:

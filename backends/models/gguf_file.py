@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import mmap
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from backends.models.find import split_parts
 from backends.models.gguf_reader import MOST_LAYERS, FormatError, Reader, TruncatedError
 from society.core.errors import InputError, MissingExtraError
 
@@ -33,7 +33,6 @@ _SETTINGS = (
 )
 """Settings that are counts. Converters write 0 for what a model does not have, such as heads of a recurrent model."""
 _LARGEST_SETTING = 1 << 27  # the longest context that a model claims is 10 million tokens
-_SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +91,6 @@ def check_gguf(path: str | Path) -> GGUFInfo:
         size=sum(info.size for info in infos),
         shapes={name: shape for info in infos for name, shape in info.shapes.items()},
     )
-
-
-def split_parts(path: Path) -> list[Path]:
-    """Return the files of the model that `path` belongs to, by their names; `path` alone if it is not split."""
-    match = _SPLIT.fullmatch(path.name)
-    if not match:
-        return [path]
-    count = int(match["count"])
-    return [path.with_name(f"{match['name']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
 
 
 def _check_file(path: Path) -> GGUFInfo:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 
-from backends.models.gguf_file import check_gguf, split_parts
+from backends.models.find import split_parts
+from backends.models.gguf_file import check_gguf
 from backends.models.local.model import Found, LocalModel
 from backends.models.local.template import read_abilities
 

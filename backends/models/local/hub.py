@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from backends.models.gguf_file import split_parts
+from backends.models.find import split_parts
 from backends.models.local.gguf import add_file
 from backends.models.local.model import Found, LocalModel
 from backends.models.local.template import read_abilities
