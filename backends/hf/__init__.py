@@ -205,7 +205,11 @@ class HuggingFace(BackendConfig):
 
         The machine that starts a run on a cluster may lack the libraries. The worker then checks when it trains.
         """
+        from backends.models.gguf_names import warn_unexportable
+
         folder = self._folder()
+        if folder is not None and settings.method == "lora":
+            warn_unexportable(folder)
         nothing = start is None and (settings.method == "full" or settings.targets == "all-linear")
         if folder is None or nothing or not _has("torch", "transformers", "peft"):
             return

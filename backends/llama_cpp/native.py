@@ -26,6 +26,7 @@ Tokens = NDArray[np.int32]
 Logits = NDArray[np.float32]
 log = logging.getLogger("llama.cpp")
 
+_BOS = b"tokenizer.ggml.bos_token_id"
 _FILE_TYPES = {"q8_0": 7, "bf16": 32}  # LLAMA_FTYPE_MOSTLY_...
 
 
@@ -68,7 +69,9 @@ class Vocabulary:
         self._lib = lib
         self._vocab = lib.llama_model_get_vocab(model)
         self.size: int = lib.llama_vocab_n_tokens(self._vocab)
-        self.bos: int = lib.llama_vocab_bos(self._vocab)
+        # Where the header names none, llama.cpp takes the comma of byte-level vocabularies.
+        named = lib.llama_vocab_type(self._vocab) != lib.LLAMA_VOCAB_TYPE_BPE or _has_entry(lib, model, _BOS)
+        self.bos: int = lib.llama_vocab_bos(self._vocab) if named else -1
         self.eos: int = lib.llama_vocab_eos(self._vocab)
         others = {
             "pad_token": lib.llama_vocab_pad,
@@ -78,7 +81,7 @@ class Vocabulary:
         self.special: Mapping[str, int] = {
             name: token for name, get in others.items() if (token := get(self._vocab)) >= 0
         }
-        self.adds_bos: bool = lib.llama_vocab_get_add_bos(self._vocab)
+        self.adds_bos: bool = self.bos >= 0 and lib.llama_vocab_get_add_bos(self._vocab)
         self.ends = frozenset(t for t in range(self.size) if lib.llama_vocab_is_eog(self._vocab, t))
         self.controls = tuple(t for t in range(self.size) if lib.llama_vocab_is_control(self._vocab, t))
         # llama.cpp recognizes these in every text, also where control tokens are to be plain text.
@@ -125,6 +128,11 @@ class Vocabulary:
         room = ctypes.create_string_buffer(256)
         length = self._lib.llama_token_to_piece(self._vocab, token, room, len(room), 0, special)
         return room.raw[: max(length, 0)]
+
+
+def _has_entry(lib: Any, model: Any, key: bytes) -> bool:
+    """Return whether the model's header has this entry."""
+    return bool(lib.llama_model_meta_val_str(model, key, None, 0) >= 0)
 
 
 class Model:

@@ -13,7 +13,9 @@ All these changes move, scale or split rows. In a LoRA product B A, the rows are
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
+
+log = logging.getLogger(__name__)
 
 FAMILIES = {
     "cohere2": "COHERE2",
@@ -85,11 +89,9 @@ class Names:
     def of(cls, base: Path) -> Names:
         """Return the names for the config.json of a model folder. Raises `InputError` for unknown families."""
         whole = json.loads((base / "config.json").read_text("utf-8"))
-        family = whole.get("model_type")
-        if family not in FAMILIES:
-            raise InputError(
-                f"Models of type {family} cannot be exported to GGUF.", f"Known types: {', '.join(FAMILIES)}."
-            )
+        if fault := find_fault(whole):
+            raise InputError(fault, f"Known types: {', '.join(FAMILIES)}.")
+        family = whole["model_type"]
         config = whole.get("text_config") or whole
         return cls(FAMILIES[family], config.get("num_hidden_layers") or config["n_layer"], config)
 
@@ -166,6 +168,19 @@ class Names:
         sizes = (inner, inner, state, state, len(rows) - 2 * inner - 2 * state)
         factors = np.repeat(np.array(config["ssm_multipliers"], np.float32), sizes)
         return (config["ssm_in_multiplier"] * factors).astype(np.float32).reshape(-1, *[1] * (rows.ndim - 1))
+
+
+def find_fault(config: Mapping[str, Any]) -> str:
+    """Return why models with this config.json cannot be exported to GGUF, or ""."""
+    family = config.get("model_type")
+    return "" if family in FAMILIES else f"Models of type {family} cannot be exported to GGUF."
+
+
+def warn_unexportable(base: Path) -> None:
+    """Log a warning if adapters of a model folder cannot be exported to GGUF."""
+    with contextlib.suppress(OSError, ValueError):  # opening the model reports a damaged folder
+        if fault := find_fault(json.loads((base / "config.json").read_text("utf-8"))):
+            log.warning("%s The trained adapters work with the backend hf alone.", fault)
 
 
 @cache  # made for one tensor in 30 ms

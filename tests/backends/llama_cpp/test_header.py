@@ -12,10 +12,13 @@ import pytest
 from backends.llama_cpp import LlamaCpp
 from backends.llama_cpp.cache_sizes import count_cache_bytes
 from backends.llama_cpp.header import read_model
+from backends.llama_cpp.native import Model
+from backends.llama_cpp.probe import CHILD
 from backends.models.find import digest_model
 from backends.models.gguf_file import GGUFInfo
 from society.core.errors import InputError
 from tests.backends.models.test_gguf_file import finish
+from tests.fuzz.native import changed
 
 EOS = {"tokenizer.ggml.eos_token_id": 1}
 
@@ -85,3 +88,16 @@ def test_latent_attention_stores_one_compressed_key_and_no_value() -> None:
     metadata = {f"deepseek2.{name}": value for name, value in settings.items()}
     info = GGUFInfo("deepseek2", "Q8_0", 4096, "", len(shapes), 1, metadata, shapes)
     assert count_cache_bytes(info) == (27 * 576 * 2, 0)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_token_that_the_header_does_not_name_begins_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """llama.cpp takes token 11 of byte-level vocabularies, the comma of GPT-2."""
+    monkeypatch.setenv(CHILD, "1")
+    path, data = tmp_path / "model.gguf", changed()
+    path.write_bytes(data if named else data.replace(b"ggml.bos_token_id", b"ggml.xyz_token_id"))
+    model = Model(path, 0, vocabulary_only=True)
+    assert model.vocabulary.name(model.vocabulary.bos) == ("<|end|>" if named else "")
+    model.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_unknown_families_and_layers_are_refused(tmp_path):
     base = write_config(tmp_path, model_type="llama", num_attention_heads=2, num_hidden_layers=1)
     with pytest.raises(InputError, match="no place"):
         list(Names.of(base).places("model.layers.0.side_door.weight", np.ones((2, 2))))
+
+
+def test_check_warns_of_adapters_that_have_no_gguf(tmp_path, caplog):
+    from backends.hf import HuggingFace
+    from backends.training import TrainSettings
+
+    base = write_config(tmp_path, model_type="glm4")
+    with caplog.at_level(logging.WARNING):
+        HuggingFace(model=str(base)).check_layers(TrainSettings(), None)
+    assert "type glm4 cannot be exported to GGUF" in caplog.text
+    caplog.clear()
+    HuggingFace(model=str(write_config(tmp_path, model_type="qwen3"))).check_layers(TrainSettings(), None)
+    assert not caplog.records
 
 
 def test_only_plain_lora_is_exported(tmp_path):
