@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import society
+from backends.llama_cpp.config import LlamaCpp
 from society.core.errors import SocietyError
 from society.planning.plan import make_plan
 from society.scenario.expand import expand
@@ -112,3 +113,9 @@ def test_a_machine_without_the_libraries_checks_options_alone(place, monkeypatch
     config.check_layers(scenario.train.settings, place / "plain")
     with pytest.raises(SocietyError, match="changes the weights"):
         config.check_adapter(place / "pissa")
+
+
+def test_llama_cpp_needs_a_file(place):
+    with pytest.raises(SocietyError, match="is a folder") as caught:
+        LlamaCpp(model="model.gguf").check_adapter(place / "plain")
+    assert "convert_lora_to_gguf.py" in caught.value.remedy
