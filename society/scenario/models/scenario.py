@@ -150,7 +150,7 @@ class AgentSpec(Component):
     backend: str = ""
     """Name of the agent's backend. Optional if the scenario has one backend."""
     adapter: ReadablePath | None = None
-    """Path of a trained adapter that the agent generates with. For hf this is a PEFT folder, or a model folder with full
+    """Path of a trained adapter that the agent generates with. For hf it is a PEFT folder, or a model folder with full
     weights; for llama_cpp a GGUF file."""
     persona: str | tuple[str, ...] | None = None
     """Text of the template variable `persona`. The agents of a group take the texts of a list in turn."""
