@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, cast
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, cache_utils
 from transformers.cache_utils import (
     Cache,
-    DummyLayer,
     DynamicLayer,
     DynamicSlidingWindowLayer,
     LinearAttentionAndFullAttentionLayer,
@@ -175,8 +174,8 @@ class HybridLayer(StateLayer, RoomyLayer):  # type: ignore[misc, override]  # as
         RoomyLayer.join(self, other, columns, expected)
 
 
-class IdleLayer(DummyLayer):
-    """A layer without anything to keep."""
+class Idle:
+    """The counterpart's methods of a layer without anything to keep."""
 
     def pick(self, rows: Sequence[int]) -> None:
         """Do nothing."""
@@ -188,12 +187,21 @@ class IdleLayer(DummyLayer):
         """Do nothing."""
 
 
+def _idle_kinds() -> dict[type, Callable[[Any], Any]]:
+    """Return how to make the counterpart of a layer without a cache, which older versions of transformers lack."""
+    kind: type | None = getattr(cache_utils, "DummyLayer", None)
+    if kind is None:
+        return {}
+    counterpart = type("IdleLayer", (Idle, kind), {})
+    return {kind: lambda layer: counterpart()}
+
+
 COUNTERPARTS: dict[type, Callable[[Any], Any]] = {
     DynamicLayer: lambda layer: RoomyLayer(),  # type: ignore[no-untyped-call]
     DynamicSlidingWindowLayer: lambda layer: RoomyLayer(),  # type: ignore[no-untyped-call]
     LinearAttentionLayer: lambda layer: StateLayer(layer.number_of_states),
     LinearAttentionAndFullAttentionLayer: lambda layer: HybridLayer(layer.number_of_states),
-    DummyLayer: lambda layer: IdleLayer(),  # type: ignore[no-untyped-call]
+    **_idle_kinds(),
 }
 """How to make the counterpart of a layer of transformers' own cache."""
 
