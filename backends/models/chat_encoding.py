@@ -22,7 +22,8 @@ class ChatEncoder:
 
     def __init__(self, template: ChatTemplate, controls: ControlTokens, bos: int | None) -> None:
         self.template, self._controls, self._bos = template, controls, bos
-        for roles in _ROLES:
+        system = template.accepted().system
+        for roles in _ROLES if system else _ROLES[:1]:
             controls.learn(*template.renderers([ChatMessage(role, "Ping?") for role in roles]))
 
     def tokens(

@@ -250,6 +250,19 @@ def test_a_change_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_nothing_is_said_about_messages_that_a_scenario_has_not(native: Any, caplog: pytest.LogCaptureFixture) -> None:
+    from backends.hf.chat import Chat as HubChat
+    from backends.llama_cpp.chat import Chat as LlamaChat
+
+    row = ROWS["gemma-2"]
+    tokenizer = WORDS.fast(row)
+    tokenizer.name_or_path = "silent"
+    with caplog.at_level(logging.WARNING):
+        HubChat(tokenizer, []).prompt_ids(PLAIN[1:])
+        LlamaChat(row["template"], WORDS.native(native, row), "silent.gguf").tokens(PLAIN[1:])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("source", "messages", "error"),
     [
