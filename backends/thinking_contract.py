@@ -169,3 +169,5 @@ class ThinkingContract:
         assert caught.value.remedy
         with pytest.raises(InputError, match="no_such_variable"):
             config.check_thinking(request.thinking, request.template_args)
+        with pytest.raises(InputError, match="no_such_variable"):
+            run(config, lambda backend: backend.check([request]))

@@ -135,6 +135,12 @@ class HuggingFaceBackend(Backend):
         """Run a function on the tokenizer's thread, so that long prompts stop neither the event loop nor the model."""
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, function, *arguments)
 
+    async def check(self, requests: Sequence[GenerateRequest]) -> None:
+        """Raise `InputError` if the model cannot think as these requests ask; see `Backend.check`."""
+        for request in requests:
+            if self._loaded:
+                self._loaded.chat.thoughts.check(request.thinking, request.template_args)
+
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request, in a batch with other pending requests."""
         loaded = self._loaded

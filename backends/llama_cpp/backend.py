@@ -60,6 +60,12 @@ class LlamaCppBackend(Backend):
         if opened:
             await asyncio.to_thread(opened.close)
 
+    async def check(self, requests: Sequence[GenerateRequest]) -> None:
+        """Raise `InputError` if the model cannot think as these requests ask; see `Backend.check`."""
+        for request in requests:
+            if self._opened:
+                self._opened.check(request)
+
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request; see `Backend.generate`."""
         if not self._opened:
@@ -102,6 +108,10 @@ class _Opened:
         for context in self._contexts:
             context.close()
         self._model.close()
+
+    def check(self, request: GenerateRequest) -> None:
+        """Raise `InputError` if the model cannot think as the request asks."""
+        self._chat.thoughts.check(request.thinking, request.template_args)
 
     async def write(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply."""

@@ -59,7 +59,9 @@ class Thoughts:
 
     def check(self, thinking: Thinking, args: TemplateArgs) -> None:
         """Raise `InputError` if the model cannot think as these settings ask."""
-        check_thinking(self._template, self._names, thinking, args)
+        self.arguments(thinking, args)
+        if self.marks(thinking) is None:
+            _need_tags(thinking)
 
     def marks(self, thinking: Thinking = DEFAULT_THINKING) -> Marks | None:
         """Return the tags in the model's tokens, None if no tags are known."""
