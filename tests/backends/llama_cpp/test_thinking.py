@@ -47,13 +47,13 @@ class TestReproducible(ThinkingContract):
 
 @needs_model
 def test_workers_slots_and_cached_prefixes_do_not_change_a_thought() -> None:
-    requests = [think(budget, seed, max_tokens=14) for seed, budget in enumerate((4, None, 0))]
+    requests = [think(budget, seed, max_tokens=10) for seed, budget in enumerate((3, None, 0))]
 
     async def use(backend: Any) -> list[GenerateOutput]:
         first = await asyncio.gather(*map(backend.generate, requests))
-        again = [await backend.generate(request) for request in requests]  # the prompts are cached now
-        assert [output.tokens for output in again] == [output.tokens for output in first]
-        assert any(output.usage.cached_tokens for output in again)
+        again = await backend.generate(requests[0])  # the prompt is cached now
+        assert again.tokens == first[0].tokens
+        assert again.usage.cached_tokens
         return first
 
     def replies(**options: Any) -> list[tuple[str, str]]:
