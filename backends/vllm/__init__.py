@@ -2,6 +2,7 @@
 
 config.py      the options of a scenario's entry
 server.py      starts a server of the installed vLLM on loopback, and ends it
+keeper.py      the process between: no server outlives a killed run
 control.py     sleep, waking and weights of a running server
 turns.py       which weights the server holds; requests for others wait
 trainer.py     training by `hf` while the server sleeps

@@ -23,8 +23,6 @@ RANK = 64
 """Maximum rank of LoRA adapters on a started server."""
 TAIL = 12
 """Lines of the server's log in an error."""
-ENDING_SECONDS = 30.0
-"""Seconds for the server to end by itself."""
 ENVIRONMENT = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",  # adapters of each iteration
     "VLLM_SERVER_DEV_MODE": "1",  # sleep, waking and new weights
@@ -52,10 +50,16 @@ async def serve(config: VLLM, folder: Path) -> AsyncIterator[str]:
         port = free.getsockname()[1]
         free.close()
         log = Path(place) / "log"
-        command = [*find_program(), "serve", *options(config, folder, port, Path(place))]
+        keeper = [sys.executable, str(Path(__file__).with_name("keeper.py"))]
+        command = [*keeper, *find_program(), "serve", *options(config, folder, port, Path(place))]
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | ENVIRONMENT
+                command,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                env=os.environ | ENVIRONMENT,
+                start_new_session=True,
             )
         try:
             await _wait(process, f"http://127.0.0.1:{port}", log, config.start_seconds)
@@ -105,9 +109,7 @@ async def _wait(process: subprocess.Popen[bytes], root: str, log: Path, seconds:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """Close the keeper's standard input, which ends the server."""
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait()

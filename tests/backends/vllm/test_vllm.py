@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +100,9 @@ def test_the_server_ends_with_the_backend_and_its_failure_is_shown(
     model: Path, events: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = VLLM(model=str(model), context=200)
-    before = _children()
     first, second = say(config, 1), say(config, 1)
     assert first[0].text == second[0].text in ("red", "green", "blue")
-    assert _children() == before
+    assert not is_running(str(model))
     monkeypatch.setenv("FAKE_VLLM_FAILS", "1")
     with pytest.raises(BackendError, match="ended with status 1") as caught:
         say(config, 1)
@@ -109,11 +110,42 @@ def test_the_server_ends_with_the_backend_and_its_failure_is_shown(
     assert "gpu_share" in caught.value.remedy
 
 
-def _children() -> list[str]:
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
-    )
-    return [line for line in listed.stdout.splitlines() if "vllm" in line and "ps --ppid" not in line]
+def is_running(word: str) -> bool:
+    """Return whether a process has this word among its arguments."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            if {b"serve", word.encode()} <= set(path.read_bytes().split(b"\0")):
+                return True
+    return False
+
+
+HOLD = """
+import asyncio, sys
+from backends.vllm import VLLM
+
+async def hold():
+    async with VLLM(model=sys.argv[1], context=200).open():
+        print("open", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(hold())
+"""
+
+
+def test_a_killed_run_leaves_no_server(model: Path, events: Callable[[], list[dict[str, Any]]]) -> None:
+    command = [sys.executable, "-c", HOLD, str(model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"open\n"
+            assert is_running(str(model))
+        finally:
+            process.kill()
+    for _ in range(600):
+        if not is_running(str(model)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server outlives its run")
 
 
 def test_a_running_server_is_joined_if_it_serves_the_model(
