@@ -64,9 +64,9 @@ _NOT_SHOWN = {
 _ELSEWHERE = _IN_ANOTHER_FORM | _NOT_SHOWN | {"replied"}
 """Columns of a turn that its row has in another form, and those that the page does not show."""
 _SHOWN = [column for column in list_columns(Turn) if column.name not in _ELSEWHERE]
-TURN = ("stage", "agent", "answer", "state", "reads", "thought", *(column.name for column in _SHOWN))
+TURN = ("stage", "agent", "answer", "state", "reads", "thought", "note", *(column.name for column in _SHOWN))
 """Values of a turn: `answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `state` see `_state`;
-`thought` is its number of characters.
+`thought` is its number of characters; `note` is the remark on a turn that did not fail.
 
 The others are columns of `Turn`. The page shows the ones that it does not know as `name: value`.
 """
@@ -136,7 +136,8 @@ class RowMaker:
             stage = stages.get((turn.id.phase, turn.id.round), -1)
             answer = -1 if turn.answer is None else index[turn.answer]
             reads = [number[source] for source in turn.reads if source in number]
-            known = [stage, turn.id.agent, answer, _state(turn), reads, len(turn.thought)]
+            note = "" if turn.status == "failed" else turn.error
+            known = [stage, turn.id.agent, answer, _state(turn), reads, len(turn.thought), note]
             rows.append([*known, *(get(turn) for get in _GETTERS)])
         return rows
 
@@ -177,8 +178,8 @@ def _state(turn: Turn) -> int:
 
 
 def reply_texts(records: Iterable[DebateRecord]) -> list[list[str]]:
-    """Return the text of each turn by debate; for a turn that failed or has no text, its error."""
-    return [[t.error if t.status == "failed" else t.text or t.error for t in record.turns] for record in records]
+    """Return the text of each turn by debate; for a failed turn, its error."""
+    return [[t.error if t.status == "failed" else t.text for t in record.turns] for record in records]
 
 
 def thought_texts(records: Iterable[DebateRecord]) -> list[list[str]]:

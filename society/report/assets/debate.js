@@ -9,6 +9,7 @@ const KNOWN = new Set([
   "state",
   "reads",
   "thought",
+  "note",
   "thought_tokens",
   "prompt_tokens",
   "generated_tokens",
@@ -177,14 +178,15 @@ class DebateView {
 
   buildTurn(turn, t) {
     const { row } = this;
-    const { agent, answer, state, reads, generated_tokens: generated, confidence } = turn;
+    const { agent, answer, state, reads, note, generated_tokens: generated, confidence } = turn;
     const more = Object.entries(turn).filter(([name, value]) => !KNOWN.has(name) && value !== null);
     let text = answer < 0 ? "no readable answer" : row.answers[answer][0];
     if (state === 1) text = "failed";
     const notes = [
+      note,
       reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source].agent))].join(", ")}` : "",
       generated ? `${turn.estimated ? "about " : ""}${grouped(generated)} tokens` : "",
-      state === 2 ? "cut off at the token limit" : "",
+      state === 2 && !note ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
       ...more.map(([name, value]) => `${name}: ${value}`),
     ].filter(Boolean);
