@@ -22,6 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from backends.hf.nucleus import has_kernel
 from backends.hf.pool import Pool
+from backends.hf.probing import make_tokens, near_of, relate
 from backends.hf.rotary import FROZEN, find_kinds
 
 log = logging.getLogger(__name__)
@@ -231,18 +232,20 @@ def can_pack(model: Any) -> bool:
 
 @torch.inference_mode()
 def _probe(model: Any, layers: int) -> bool:
-    """Call the model on two packed sequences, and return whether each of its layers uses the pool as `attend` needs."""
-    pool = Pool(layers, 4, torch.device(model.device))
-    segments, _ = pool.allocate([2, 2])
-    pool.where = torch.arange(4, device=model.device)
-    packing = make_packing([(2, segment.start, 2) for segment in segments], model.device)
+    """Call the model on two packed sequences, and return whether each of its layers uses the pool as `attend` needs,
+    and the logits are those of each sequence alone."""
+    lengths = [6, 3]
+    pool = Pool(layers, sum(lengths), torch.device(model.device))
+    segments, _ = pool.allocate(lengths)
+    pool.where = torch.arange(sum(lengths), device=model.device)
+    packing = make_packing([(segment.size, segment.start, segment.size) for segment in segments], model.device)
     seen: list[int] = []
-    ids = torch.zeros(1, 4, dtype=torch.long, device=model.device)
-    positions = torch.tensor([[0, 1, 0, 1]], device=model.device)
+    ids = torch.tensor([make_tokens(sum(lengths), model)], device=model.device)
+    positions = torch.tensor([[place for length in lengths for place in range(length)]], device=model.device)
     _now.seen = seen
     try:
         with packed_attention(model, packing):
-            model(input_ids=ids, position_ids=positions, past_key_values=pool, use_cache=True)
+            found = model(input_ids=ids, position_ids=positions, past_key_values=pool, use_cache=True).logits[0]
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # models of other authors raise errors of many kinds
@@ -250,7 +253,13 @@ def _probe(model: Any, layers: int) -> bool:
         return False
     finally:
         _now.seen = None
-    return seen == [layer.held[0].data_ptr() for layer in pool.parts]
+    if seen != [layer.held[0].data_ptr() for layer in pool.parts]:
+        return False
+    alone = [model(input_ids=part, use_cache=False).logits[0] for part in torch.split(ids, lengths, 1)]
+    difference = relate([(found, torch.cat(alone))])
+    if not (near := difference < near_of(model)):
+        log.warning("The model is decoded over a dynamic cache, slower: packed logits differ by %.1g", difference)
+    return near
 
 
 def make_packing(lengths: Sequence[tuple[int, int, int]], device: torch.device) -> Packing:

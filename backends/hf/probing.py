@@ -17,8 +17,8 @@ from backends.hf.rows import Row
 from backends.hf.weights import Weights
 from society.core.errors import BackendError
 
-LENGTHS = ((9, 3), (4, 5))
-"""Tokens of the prompt and of the reply of each text; the second one joins later and stays longer."""
+LENGTHS = ((7, 3), (4, 3))
+"""Tokens of the prompt and of the reply of each text; the second one joins and ends later."""
 NEAR = {torch.float32: 0.01}
 """Maximum difference of logits, relative to their deviation from the mean; faults give 0.1 and more."""
 NEAR_IN_HALF = 0.2
@@ -72,7 +72,7 @@ def check_batches(weights: Weights) -> None:
         raise _refusal(kind, error.cause.rstrip(".")) from error
     except Exception as error:  # models of other authors raise errors of many kinds
         raise _refusal(kind, f"{type(error).__name__}: {str(error)[:200]}") from error
-    if not difference < NEAR.get(weights.model.dtype, NEAR_IN_HALF):
+    if not difference < near_of(weights.model):
         raise _refusal(kind, f"its logits differ by {difference:.1g} from those of each text alone")
 
 
@@ -86,19 +86,28 @@ def _refusal(kind: str, cause: str) -> BackendError:
 
 @torch.inference_mode()
 def measure(weights: Weights) -> float:
-    """Return the norm of the difference of logits between a batch and a pass over each text, relative to their
-    deviation from the mean."""
-    size = int(weights.model.get_output_embeddings().weight.shape[0])
-    texts = [Text(_tokens(prompt, size), _tokens(reply, size, 1000)) for prompt, reply in LENGTHS]
+    """Return how far logits of a batch are from those of a pass over each text; see `relate`."""
+    model = weights.model
+    texts = [Text(make_tokens(prompt, model), make_tokens(reply, model, 1000)) for prompt, reply in LENGTHS]
     batch: Any = Forced(weights)
     batch.advance(texts[:1])
     batch.advance(texts[1:])
     while batch.rows:
         batch.advance([])
-    pairs = [(torch.stack(text.found), _plain(weights, text)) for text in texts]
-    difference = sum(float((one - other).square().sum()) for one, other in pairs)
-    spread = sum(float((other - other.mean(-1, keepdim=True)).square().sum()) for _, other in pairs)
+    return relate([(torch.stack(text.found), _plain(weights, text)) for text in texts])
+
+
+def relate(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Return the norm of the differences of logits (tokens, vocabulary), relative to the second ones' deviation from
+    their mean."""
+    difference = sum(float((one.float() - other.float()).square().sum()) for one, other in pairs)
+    spread = sum(float((other.float() - other.float().mean(-1, keepdim=True)).square().sum()) for _, other in pairs)
     return float((difference / spread) ** 0.5) if spread else float(difference > 0)
+
+
+def near_of(model: Any) -> float:
+    """Return the maximum of `relate` at which logits of a model are taken for equal."""
+    return NEAR.get(model.dtype, NEAR_IN_HALF)
 
 
 def _plain(weights: Weights, text: Text) -> torch.Tensor:
@@ -108,6 +117,7 @@ def _plain(weights: Weights, text: Text) -> torch.Tensor:
     return logits[0, len(text.prompt) - 1 : -1].float()
 
 
-def _tokens(count: int, size: int, first: int = 0) -> list[int]:
-    """Return unlike tokens, the same ones in each call."""
+def make_tokens(count: int, model: Any, first: int = 0) -> list[int]:
+    """Return unlike tokens of a model's vocabulary, the same ones in each call."""
+    size = int(model.get_output_embeddings().weight.shape[0])
     return [(first + 7919 * (place + 1)) % size for place in range(count)]

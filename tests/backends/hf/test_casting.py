@@ -166,12 +166,3 @@ def test_an_adapter_folder_is_no_model(tmp_path):
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(BackendError, match="is an adapter"):
         find_folder(str(folder))
-
-
-def test_models_with_a_recurrent_state_are_refused(tmp_path):
-    from transformers import MambaConfig, MambaForCausalLM
-
-    sizes = {"vocab_size": 200, "hidden_size": 16, "num_hidden_layers": 1, "state_size": 4}
-    MambaForCausalLM(MambaConfig(**sizes)).save_pretrained(tmp_path)
-    with pytest.raises(BackendError, match="recurrent"):
-        load_model(tmp_path, torch.float32, "cpu")

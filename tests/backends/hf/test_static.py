@@ -156,6 +156,15 @@ def test_why_a_model_is_not_packed_is_logged_and_a_lack_of_memory_is_an_error(
     assert network.config._attn_implementation == "sdpa"
 
 
+def test_a_model_that_computes_something_else_when_packed_is_not_packed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prefill = packed._prefill
+    monkeypatch.setattr(packed, "_prefill", lambda *given: prefill(*given) * 0.5)
+    assert packed.can_pack(load_model(model, torch.float32, "cpu")) is False
+    assert "packed logits differ" in caplog.text
+
+
 def test_models_that_cannot_be_packed_decode_dynamically_or_say_why(tmp_path: Path) -> None:
     folder = str(make_model(tmp_path / "gemma", kind="gemma3_text"))
     assert run(HuggingFace(model=folder), lambda backend: backend.generate(ask("red"))).tokens

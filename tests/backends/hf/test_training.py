@@ -499,6 +499,26 @@ def test_what_a_young_adapter_adds_is_said_in_bfloat16_too():
     assert torch.equal(gained[1], torch.zeros_like(gained[1]))
 
 
+def test_adapters_find_their_rows_where_a_model_flattens_them_and_refuse_a_part_of_the_tokens():
+    from peft import LoraConfig, get_peft_model
+
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    peft = get_peft_model(model, LoraConfig(r=2, target_modules=["0"], init_lora_weights=False), "one")
+    layer, inputs = peft.base_model.model[0], torch.randn(2, 3, 8)
+    stack = Stack(peft, ["one"])
+    with torch.no_grad(), stack.on(["one", "nobody"], 3):
+        expected = layer(inputs)
+        assert torch.allclose(expected[1], torch.nn.functional.linear(inputs[1], *layer.base_layer.parameters()))
+        assert torch.allclose(layer(inputs.flatten(0, 1)), expected.flatten(0, 1))
+        assert torch.allclose(layer(inputs[:, None])[:, 0], expected)
+        with pytest.raises(BackendError, match="does not compute all tokens"):
+            layer(inputs.flatten(0, 1)[:4])
+    stack.remove()
+    with torch.no_grad():  # PEFT's layers act again
+        assert torch.allclose(layer(inputs)[0], expected[0], atol=1e-5)
+        assert not torch.allclose(layer(inputs)[1], expected[1], atol=1e-2)
+
+
 def test_the_folder_holds_the_adapter_and_no_trace_of_the_machine(trained):
     folder = Path(trained.adapter.path)
     assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
