@@ -18,6 +18,8 @@ from backends.scripted import Scripted, ScriptedBackend
 from society.cli import main
 from society.core.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Turn, Usage
 from society.metrics.overview import read_overview
+from society.report.data import build_chunk, build_index, read_runs
+from society.report.rows import TURN
 from society.results import Run
 from society.runs.records import load_records
 from society.scenario import check_scenario, load_scenario
@@ -162,6 +164,9 @@ def test_a_reply_that_is_cut_off_while_thinking_has_no_answer_and_no_reader(scen
     assert dict(summary.ended_early) == {cut[0].error: sum(turn.error == cut[0].error for turn in found.turns())}
     assert "Raise sampling.max_tokens, or limit thoughts with thinking.budget" in str(found.summary())
     assert summary.given_up == summary.failed == 0
+    index = build_index(read_runs([found]))
+    notes = [turn[TURN.index("note")] for row in index["runs"][0]["debates"] for turn in row["turns"]]
+    assert notes == [turn.error for record in load_records(found) for turn in record.turns]
 
 
 def test_a_budget_closes_a_thought_and_leaves_room_for_the_text(scenario: Made, tmp_path: Path) -> None:
@@ -343,9 +348,6 @@ def test_thoughts_are_folded_in_show_and_in_the_tables(
 
 
 def test_the_report_has_thoughts_apart_from_the_list(plain: Run) -> None:
-    from society.report.data import build_chunk, build_index, read_runs
-    from society.report.rows import TURN
-
     data = read_runs([plain])
     [chunk] = [build_chunk(data[0], "thoughts", 0)]
     records = load_records(plain)
