@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = "(unreadable)"
 """First word of a poor reply that has no readable answer."""
+MOST_DIFFERENT = 300
+"""Maximum number of agents whose answers all differ, whether or not a prompt depends on it."""
 CHARACTERS_PER_TOKEN = 4
 """Estimated characters per token of English text, used without a tokenizer."""
 
@@ -63,10 +65,11 @@ def dry_run(
 
     async def play() -> None:
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
-            numbers = count()  # all answers differ, so that no agents agree and all candidates are listed
+            numbers = count()
+            shown = _few if _may_agree(society) else int
 
             def parse(text: str, item: Item) -> str | None:
-                return None if poor and (not text or UNREADABLE in text) else f"answer {next(numbers)}"
+                return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
 
             speaker = Speaker(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
             await simulate(society, society.scenario.task, [item], speaker, lambda result: None)
@@ -90,6 +93,26 @@ def dry_run(
 
     turns.sort(key=lambda t: (society.place(t.id.phase, t.id.round), order[t.id.agent.partition("/")[0]], t.id.agent))
     return [planned(turn) for turn in turns]
+
+
+def _may_agree(society: Society) -> bool:
+    """Return whether answers may be equal in a large society, because that changes no prompt.
+
+    Otherwise all answers differ, so that all candidates are listed. Grouping n such answers takes n * n steps.
+    """
+    if len(society.agents) <= MOST_DIFFERENT:
+        return False
+    templates = [text for role in society.scenario.roles.values() for text in (role.system, role.prompt) if text]
+    depends = any(phase.spec.controllers or phase.spec.when or phase.spec.leave for phase in society.phases)
+    depends |= any(agent.when for phase in society.phases for agent in phase.agents.values())
+    depends |= bool(society.scenario.repeat) or any("candidates" in text for text in templates)
+    return not depends
+
+
+def _few(number: int) -> int:
+    """Return one of few numbers with as many digits: the two first ones are kept."""
+    scale = int("1" + "0" * max(len(str(number)) - 2, 0))
+    return number // scale * scale
 
 
 def _at_its_longest(society: Society, gated: bool) -> Society:

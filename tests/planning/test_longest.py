@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from society.core.types import Item
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
+from society.tasks.base import Task
 
 GATED = """
 task: {kind: arithmetic, limit: 1}
@@ -43,3 +46,31 @@ def test_a_plan_has_every_agent_that_a_moderator_can_call_upon(scenario: Callabl
 
 def test_the_samples_of_a_question_share_one_worst_case(scenario: Callable[..., Scenario]) -> None:
     assert plan(scenario(f"samples: 3{MODERATED}")) == plan(scenario(MODERATED))
+
+
+LARGE = """
+task: {kind: arithmetic, limit: 1}
+roles: {talker: {prompt: "{{ question }} {% for m in heard %}{{ m.answer }} {% endfor %}"}}
+agents: {t: {count: 120}}
+phases: [{name: talk, topology: ring, rounds: 2, edges: {show: answer}}]
+"""
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_large_society_is_planned_without_comparing_all_its_answers(
+    scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    """Equal answers change no prompt where no template lists the candidates. Otherwise all answers differ."""
+    loaded = scenario(LARGE.replace("heard", "heard if not candidates") if listed else LARGE)
+    compared: list[str] = []
+
+    def same(task: Task, a: str, b: str) -> bool:
+        compared.append(a)
+        return a == b
+
+    monkeypatch.setattr(Task, "same", same)
+    whole, every = plan(loaded), len(compared)
+    monkeypatch.setattr("society.planning.dry_run.MOST_DIFFERENT", 10)
+    compared.clear()
+    assert plan(loaded) == whole
+    assert (len(compared) < every / 3) is not listed
