@@ -75,19 +75,19 @@ def load(scenario: Callable[..., Scenario], tmp_path: Path) -> Load:
 @pytest.mark.parametrize("resume", [False, True])
 def test_nothing_of_a_debate_is_kept_when_it_is_over(load: Load, resume: bool) -> None:
     """A stored turn with its chat is dozens of blocks of memory; what may stay is the key of a text or two."""
-    done, parts, _ = load(500)
+    done, parts, _ = load(300)
     if resume:
-        done, parts, _ = load(500, resume=True)
+        done, parts, _ = load(300, resume=True)
     grown = parts.blocks[-2] - parts.blocks[1]
     assert grown < 3.5 * parts.each * 7
     assert max(parts.files[1:]) <= parts.files[1]
     assert max(parts.tasks[1:]) <= parts.tasks[1] + 3 * 8
-    assert len(done.results()) == 500
+    assert len(done.results()) == 300
 
 
 @pytest.mark.slow
 def test_the_store_grows_in_proportion(load: Load) -> None:
-    sizes = [(load(n)[0].folder / "store.sqlite").stat().st_size for n in (200, 400, 800)]
+    sizes = [(load(n)[0].folder / "store.sqlite").stat().st_size for n in (100, 200, 400)]
     once, twice = sizes[1] - sizes[0], sizes[2] - sizes[1]
     assert twice / once == pytest.approx(2, rel=0.1)
 
