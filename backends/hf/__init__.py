@@ -86,9 +86,9 @@ class HuggingFace(BackendConfig):
     quantize: Literal["none", "nf4"] = "none"
     """Quantization of the base model. `nf4` stores it in 4 bits for QLoRA; it needs CUDA and bitsandbytes."""
     context: int | None = Field(default=None, ge=16)
-    """Maximum number of tokens of a prompt and its reply. By default the model's own maximum. For LongRoPE models, the
-    default is the length up to which they use the frequencies of short texts; a larger context uses the long ones for
-    every text."""
+    """Maximum number of tokens of a prompt and its reply. By default the model's own maximum. For LongRoPE models, it
+    is the length up to which they use the frequencies of short texts. A larger context uses the long ones for every
+    text."""
     chat_template: str | None = None
     """Jinja2 chat template that replaces the model's own."""
     batch: int = Field(default=48, ge=1, json_schema_extra={"tuning": True})

@@ -1,6 +1,6 @@
 """A measured check of a model that was loaded: a batch must compute what the model computes for each text alone.
 
-Model classes differ in what they make of padding, of positions and of a cache. What a class says of itself is not
+Model classes differ in how they treat padding, positions and a cache. What a class says of itself is not
 enough, so two short texts are decoded together, and compared with a pass over each.
 """
 
@@ -47,7 +47,7 @@ class Text:
 
     @property
     def ended(self) -> bool:
-        """Whether the whole reply was given."""
+        """Return whether the whole reply was given."""
         return len(self.ids) == len(self.reply)
 
 
