@@ -51,10 +51,18 @@ SAMPLING = {"temperature": 0.8, "top_p": 0.95, "top_k": 50}
 ADAPTERS = ("one", "two", "three")
 
 
+class NoThoughts:
+    """The thoughts of a model that does not think."""
+
+    def reader(self, *_: object) -> None:
+        """Return None: no reply has a thought."""
+
+
 class Numbers:
     """A chat without a tokenizer: no token ends a reply, and replies have no text."""
 
     stops: frozenset[int] = frozenset()
+    thoughts = NoThoughts()
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the text of tokens."""

@@ -322,7 +322,10 @@ def test_unreadable_models_say_why(model, tmp_path):
 
 
 def test_a_model_that_computes_something_else_in_a_batch_is_refused(model, monkeypatch):
-    """A model that makes use of padding, as one that ignores the mask would."""
+    """A model that makes use of padding, as one that ignores the mask would.
+
+    In bfloat16 the difference lies within the rounding of so small a model.
+    """
     from backends.hf.decode import Batch
 
     forward = Batch._forward
@@ -330,7 +333,7 @@ def test_a_model_that_computes_something_else_in_a_batch_is_refused(model, monke
         Batch, "_forward", lambda self, rows, ids, mask, *rest: forward(self, rows, ids, torch.ones_like(mask), *rest)
     )
     with pytest.raises(BackendError, match="llama cannot be decoded in batches: its logits differ"):
-        run(HuggingFace(model=str(model)), lambda backend: backend.generate(ask("red")))
+        run(HuggingFace(model=str(model), dtype="float32"), lambda backend: backend.generate(ask("red")))
 
 
 def test_a_model_whose_layers_keep_another_state_is_refused(tmp_path):
