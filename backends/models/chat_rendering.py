@@ -91,6 +91,7 @@ class ChatTemplate:
                 "Give the backend a chat_template (Jinja2 text).",
             )
         self._accepted: dict[TemplateArgs, Accepted] = {}
+        self._switches: dict[str, bool] = {}
 
     def controls(self, name: str) -> bool:
         """Return whether an added token is a control token by its name: `<|name|>`, or a name in the template's text.
@@ -104,6 +105,19 @@ class ChatTemplate:
         """Variables that the template reads and that arguments may give."""
         read = template_variables(self.source) - RESERVED - self._variables.keys()
         return frozenset(name for name in read if not name.endswith("_token"))
+
+    def has_switch(self, name: str) -> bool:
+        """Return whether chats differ by a variable that is True or False."""
+        if name not in self._switches:
+            self._switches[name] = name in self.variables and self._differs(name)
+        return self._switches[name]
+
+    def _differs(self, name: str) -> bool:
+        chat = [ChatMessage("user", "Ping?")]
+        try:
+            return self.text(chat, ((name, True),)) != self.text(chat, ((name, False),))
+        except ChatTemplateError:
+            return False
 
     def around_thought(self) -> tuple[str, str]:
         """Return the texts that the template writes before a thought, and between it and the text of a reply.

@@ -29,6 +29,16 @@ PAIRS = (
     ("Here is my thought process:", "Here is my response:"),
 )
 """Opening and closing tags of model families."""
+WRITTEN = {
+    "[/THINK]": ("[THINK]", "[/THINK]"),
+    "<|channel|>final<|message|>": (
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
+    "<channel|>": ("<|channel>thought\n", "<channel|>"),
+    "<|END_THINKING|>": ("<|START_THINKING|>", "<|END_THINKING|><|START_RESPONSE|>"),
+}
+"""Texts before and after a thought, by closing tag, for templates that write none. By default tags have their lines."""
 SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think", "reasoning")
 """Variables by which templates switch thinking on and off, the most frequent first."""
 
@@ -141,7 +151,7 @@ def template_arguments(template: ChatTemplate, thinking: Thinking, args: Templat
     if unread := sorted(given.keys() - template.variables):
         raise InputError(f"The chat template of {template.model} does not read template_args: {unread[0]}.", reads)
     if thinking.enabled is not None:
-        switch = next((name for name in SWITCHES if name in template.variables), None)
+        switch = next(filter(template.has_switch, SWITCHES), None)
         if switch is None:
             raise InputError(
                 f"The chat template of {template.model} cannot switch thinking on or off.",
@@ -172,9 +182,9 @@ def find_tags(template: ChatTemplate, names: Collection[str], given: tuple[str, 
     if not opening or not close or opening == close:
         raise InputError("The tags of a thought must be two different texts.", "Correct thinking.tags.")
     before, ending = template.around_thought()
-    if opening not in before or close not in ending:
-        return Tags(opening, close, f"{opening}\n", f"\n{close}\n\n")
-    return Tags(opening, close, before[before.rindex(opening) :], ending)
+    if opening in before and close in ending:
+        return Tags(opening, close, before[before.rindex(opening) :], ending)
+    return Tags(opening, close, *WRITTEN.get(close, (f"{opening}\n", f"\n{close}\n\n")))
 
 
 def _pair_of(template: ChatTemplate, names: Collection[str]) -> tuple[str, str] | None:

@@ -258,6 +258,41 @@ def test_a_tokenizer_that_lacks_the_characters_of_tags_writes_no_thoughts() -> N
         thoughts.marks(Thinking(tags=("<a>", "</a>")))
 
 
+@pytest.mark.parametrize(
+    ("source", "variables"),
+    [
+        ("{% if a %}{% set said = 1 %}{% endif %}{{ said }}", {"a"}),
+        ("{% set a = a | default(true) %}{{ a }}", {"a"}),
+        ("{% if a is not defined %}{% set a = 1 %}{% endif %}{{ a }}", {"a"}),
+        ("{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}", set()),
+    ],
+)
+def test_variables_are_those_from_outside(source: str, variables: set[str]) -> None:
+    assert ChatTemplate(source, "m").variables == variables
+
+
+def test_a_switch_makes_a_difference() -> None:
+    template = ChatTemplate(HEAD + "{% if messages[0].x %}{{ thinking }}{% endif %}" + GENERATE + "{% endif %}", "m")
+    with pytest.raises(InputError, match="cannot switch"):
+        template_arguments(template, Thinking(enabled=True), ())
+
+
+@pytest.mark.parametrize(
+    ("close", "ending"),
+    [
+        ("<|channel|>final<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+        ("</think>", "\n</think>\n\n"),
+        ("[/THINK]", "[/THINK]"),
+    ],
+)
+def test_tags_have_their_usual_ending_where_a_template_writes_no_thoughts(close: str, ending: str) -> None:
+    pair = next(pair for pair in PAIRS if pair[1] == close)
+    tags = find_tags(ChatTemplate(FAMILIES["plain"], "m"), (), pair)
+    assert tags is not None
+    assert tags.ending == ending
+    assert tags.beginning.startswith(tags.open)
+
+
 def test_a_budget_needs_tags() -> None:
     thoughts, *_ = make("plain")
     with pytest.raises(InputError, match="no known tags") as caught:
