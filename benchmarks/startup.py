@@ -1,4 +1,4 @@
-"""Claim: `society --help` takes less than 200 ms, `society check` less than 600.
+"""Claim: `society --help` takes less than 200 ms, `society check` less than 1,000.
 
     python benchmarks/startup.py
 
@@ -24,8 +24,8 @@ REPETITIONS = 15
 COMMANDS: dict[str, tuple[list[str], float | None]] = {
     "python -c pass": (["-c", "pass"], None),
     "society --help": (["-m", "society", "--help"], 200),
-    "society check, one scenario": (["-m", "society", "check", "scenarios/debate.yaml"], 600),
-    "society check, one that trains": (["-m", "society", "check", "scenarios/paper/laptop.yaml"], 600),
+    "society check, one scenario": (["-m", "society", "check", "scenarios/debate.yaml"], 1000),
+    "society check, one that trains": (["-m", "society", "check", "scenarios/paper/laptop.yaml"], 1000),
 }
 """Commands that are started, with the maximum of milliseconds that is claimed."""
 
