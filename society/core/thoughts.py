@@ -11,10 +11,12 @@ from functools import lru_cache
 
 _NAME = r"(?:think|thinking|thought|thoughts|reasoning|reason|seed:think|antml:thinking)"
 _OPEN = (
-    rf"<{_NAME}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|(?:<\|start\|>assistant)?<\|channel\|?>analysis<\|message\|>"
+    rf"<{_NAME}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>|<\|inner_prefix\|>|<\|channel>thought"
+    r"|(?:<\|start\|>assistant)?<\|channel\|?>analysis<\|message\|>"
 )
 _CLOSE = (
-    rf"</{_NAME}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
+    rf"</{_NAME}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|inner_suffix\|>|<channel\|>"
+    r"|<\|END_THINKING\|>(?:<\|START_RESPONSE\|>)?"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|?>final<\|message\|>"
 )
 _USUAL = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
