@@ -29,7 +29,7 @@ from backends.models.chat_templates import (
     template_variables,
 )
 from backends.models.control_tokens import Render
-from society.core.errors import ChatTemplateError, InputError
+from society.core.errors import BackendError, ChatTemplateError, InputError
 from society.core.types import ChatMessage, TemplateArgs
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 RESERVED = frozenset(["messages", "add_generation_prompt"])
 """Variables of a template that no argument replaces."""
 _BARRED = re.compile("<([|\uff5c]).+\\1>", re.DOTALL)
-REMEDY = "Give the backend another chat_template."
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class ChatTemplate:
         return found
 
     def text(self, messages: Sequence[ChatMessage], args: TemplateArgs = (), add_generation_prompt: bool = True) -> str:
-        """Return a chat as text. Raises `ChatTemplateError` if the template refuses it."""
+        """Return a chat as text. Raises `BackendError` if the template refuses it; see `renderers`."""
         contents, render, _ = self.renderers(messages, args, add_generation_prompt)
         return render(contents)
 
@@ -157,7 +156,8 @@ class ChatTemplate:
     ) -> tuple[list[str], Render, list[Render]]:
         """Return the contents of a chat, and what fills them into the template and into the masked templates.
 
-        The chat is first changed as its template needs. `args` are additional variables of the template.
+        The chat is first changed as its template needs. `args` are additional variables of the template. Rendering
+        raises `ChatTemplateError` for roles that the template refuses, and another `BackendError` for a text.
         """
         accepted = self.accepted(args)
         changed = self.adapt(messages, accepted)
@@ -235,8 +235,11 @@ class ChatTemplate:
 
     def _explain(
         self, messages: Sequence[ChatMessage], accepted: Accepted, args: TemplateArgs, error: ChatTemplateError
-    ) -> ChatTemplateError:
-        """Return the error of a refused chat, with the first role that the template does not accept in its place."""
+    ) -> BackendError:
+        """Return the error of a refused chat, with the first role that the template does not accept in its place.
+
+        If the template accepts the roles, it refuses a text, which may be a model's: that is no `ChatTemplateError`.
+        """
         roles = [message.role for message in messages]
         if self._difference(("user",), 0, accepted.parts, args) is None:
             return ChatTemplateError(
@@ -251,8 +254,9 @@ class ChatTemplate:
                     "Change the order of the messages (the role's system and memory), or give the backend another "
                     "chat_template.",
                 )
-        return ChatTemplateError(
-            f"The chat template of {self.model} refuses the text of a message: {error.cause}.", REMEDY
+        return BackendError(
+            f"The chat template of {self.model} refuses the text of a message: {error.cause}.",
+            "Give the backend another chat_template.",
         )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from backends.base import Backend, CheckChat, Count
 from society.core.blocking import run_blocking
+from society.core.errors import BackendError, ChatTemplateError, TransientError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.models.scenario import PhaseSpec
@@ -172,14 +173,22 @@ class _Longest(Backend):
         self._chosen = count()
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
-        settings = (request.thinking, request.template_args)
-        if self._check is not None:
-            self._check(request.messages, *settings)
         words = max(round(request.sampling.max_tokens * self._words_per_token), 1)
         text = ("word " * words).strip()
         if self._poor:
             text = (text, f"{UNREADABLE} {text}", "")[next(self._replies) % 3]
         if request.choices:  # in turn, so that a moderator chooses as many agents as possible
             text = request.choices[next(self._chosen) % len(request.choices)]
-        prompt = self._count(request.messages, request.thinking, request.template_args)
-        return GenerateOutput(text, "length", Usage(prompt, request.sampling.max_tokens))
+        return GenerateOutput(text, "length", Usage(self._measure(request), request.sampling.max_tokens))
+
+    def _measure(self, request: GenerateRequest) -> int:
+        """Return the tokens of the prompt. A prompt that cannot be rendered or encoded ends the dry run."""
+        settings = (request.thinking, request.template_args)
+        try:
+            if self._check is not None:
+                self._check(request.messages, *settings)
+            return self._count(request.messages, *settings)
+        except TransientError:
+            raise
+        except BackendError as error:
+            raise ChatTemplateError(error.cause, error.remedy) from error

@@ -31,8 +31,9 @@ def check(source: Source, overrides: Overrides = (), allow: Folders = (), folder
     `phases.debate.rounds=3`. Relative paths in a dictionary start at `folder`. Files elsewhere may be read if their
     folder is in `allow`. The list is empty if the scenario has no problem.
 
-    The check reads data files and the headers of local models, and renders the prompts of one debate. It needs no
-    network and loads no weights. Models that must be downloaded first are not checked.
+    The check reads data files and the headers of local models, and renders the prompts of one debate, also with the
+    models' chat templates. It needs no network and loads no weights. Models that must be downloaded first are not
+    checked.
     """
     scenario, root, problems = load_tree(source, overrides, allow, folder)
     if scenario is None or root is None or any(problem.level == "error" for problem in problems):

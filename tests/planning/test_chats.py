@@ -69,6 +69,16 @@ def test_a_refused_role_is_a_problem_with_its_place(home: Path, kind: str) -> No
 
 
 @KINDS
+def test_a_refused_text_is_a_problem(home: Path, kind: str) -> None:
+    template = (
+        "{% if 'brief' in messages[0].content %}{{ raise_exception('no haste') }}{% endif %}{{ messages | string }}"
+    )
+    [problem] = problems(write(home, template, kind))
+    assert problem.startswith("roles.r: Agent 'a-")
+    assert "refuses the text of a message: no haste" in problem
+
+
+@KINDS
 def test_agents_without_memory_have_no_refused_chats(home: Path, kind: str) -> None:
     roles = {"r": {**DATA["roles"]["r"], "memory": 0}}
     assert problems(write(home, SINGLE, kind, roles=roles)) == []
