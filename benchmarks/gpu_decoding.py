@@ -46,7 +46,7 @@ SIZES: dict[str, dict[str, Any]] = {
 INTRODUCTION = """\
 {card}; torch {torch}, transformers {transformers}. Random Llamas in bfloat16: 1b has 1.3 billion parameters, 8b 7.4.
 Prompts of 150 to 350 tokens, temperature 0.8, top_k 50, top_p 0.95, LoRA adapters of rank 16 on all linear layers.
-`dynamic, cuDNN` is the backend before the static cache. One run of each way."""
+`dynamic, cuDNN` has the attention of the backend before the static cache. One run of each way."""
 SAMPLING = {"temperature": 0.8, "top_p": 0.95, "top_k": 50}
 ADAPTERS = ("one", "two", "three")
 
