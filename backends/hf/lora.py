@@ -84,6 +84,8 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
     if settings.targets != "all-linear" or not odd:
         return peft
     plain = _layers(peft).keys() - odd
+    if not plain:
+        raise InputError("The model has no linear layers that LoRA can be put on.", "Set method: full.")
     taken = {_last(name) for name in odd}
     # A name that layers of both kinds have is given in full.
     return _add(peft.unload(), settings, sorted({name if _last(name) in taken else _last(name) for name in plain}))

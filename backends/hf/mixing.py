@@ -45,8 +45,14 @@ def is_linear(layer: Any) -> bool:
     """
     from transformers.pytorch_utils import Conv1D
 
-    plain = getattr(type(layer), "forward", None) in (torch.nn.Linear.forward, Conv1D.forward)
-    return plain or hasattr(getattr(layer, "weight", None), "quant_state")
+    if not isinstance(layer, (torch.nn.Linear, Conv1D)):
+        return hasattr(getattr(layer, "weight", None), "quant_state")
+    if type(layer).forward in (torch.nn.Linear.forward, Conv1D.forward) or hasattr(layer.weight, "quant_state"):
+        return True
+    outputs, inputs = layer.weight.shape
+    with torch.no_grad():
+        output = layer(layer.weight.new_zeros(1, 1, inputs))
+    return isinstance(output, torch.Tensor) and output.shape == (1, 1, outputs)
 
 
 def _is_plain(layer: Any, name: str) -> bool:

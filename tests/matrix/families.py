@@ -62,12 +62,22 @@ FAMILIES = {
     "Qwen 3": Family("qwen3", {"head_dim": 8}),
     "Qwen 3 MoE": Family("qwen3_moe", {"head_dim": 8, **FEW_EXPERTS}),
     "Qwen 3 Next": Family("qwen3_next", {"shared_expert_intermediate_size": 16, **DELTA, **FEW_EXPERTS}),
+    "Qwen 3.5": Family("qwen3_5_text", DELTA),
     "Gemma": Family("gemma", {"head_dim": 8}),
     "Gemma 2": Family(
         "gemma2",
         {"query_pre_attn_scalar": 8, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, **HALF_SLIDING},
     ),
     "Gemma 3": Family("gemma3_text", {"query_pre_attn_scalar": 8, **HALF_SLIDING}),
+    "Gemma 4": Family(
+        "gemma4_text",
+        {
+            "vocab_size_per_layer_input": 200,
+            "hidden_size_per_layer_input": 8,
+            "global_head_dim": 8,
+            **HALF_SLIDING,
+        },
+    ),
     "Phi 3": Family("phi3", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}),
     "SmolLM 3": Family("smollm3", {"no_rope_layers": [1, 0]}),
     "Granite": Family("granite", MULTIPLIERS),
@@ -115,6 +125,19 @@ FAMILIES = {
             "use_mamba_kernels": False,
         },
     ),
+    "Nemotron H": Family(
+        "nemotron_h",
+        {
+            "num_hidden_layers": 4,
+            "hybrid_override_pattern": "M*-M",
+            "mamba_num_heads": 8,
+            "mamba_head_dim": 8,
+            "ssm_state_size": 8,
+            "n_groups": 1,
+            "chunk_size": 8,
+            "head_dim": 8,
+        },
+    ),
     "LFM 2": Family("lfm2", {"layer_types": ["conv", "full_attention"]}),
     "Mamba": Family("mamba", {"state_size": 8}),
     "Mamba 2": Family(
@@ -123,6 +146,7 @@ FAMILIES = {
     "RWKV": Family("rwkv", {"context_length": 256, "attention_hidden_size": 32}),
     "GPT-2": Family("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, **NO_DROPOUT}),
     "GPT-NeoX": Family("gpt_neox"),
+    "Falcon": Family("falcon"),
     "BLOOM": Family("bloom", {"n_layer": 2, "n_head": 4}),
     "Gemma 3, images and text": Family(
         "gemma3",
