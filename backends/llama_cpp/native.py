@@ -243,6 +243,13 @@ class Context:
                 return False
         return bool(self.lib.llama_memory_seq_rm(self._memory, slot, length, -1))
 
+    def copy(self, source: int, target: int) -> None:
+        """Replace the memory of the slot `target` by that of `source`, including what sliding attention has passed.
+
+        llama.cpp makes the copy before the next batch. Until then, no slot may be saved or restored.
+        """
+        self.lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
     def save(self, slot: int) -> NDArray[np.uint8]:
         """Return a copy of the memory of `slot`."""
         state = np.empty(self.lib.llama_state_seq_get_size(self.pointer, slot), np.uint8)

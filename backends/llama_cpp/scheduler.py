@@ -13,8 +13,9 @@ and only whole chunks or whole prompts are reused. Every batch of replies has ex
 token, the filler, that is removed afterwards. No batch is a single token.
 
 From a recurrent state, no token can be removed. From a restored memory of sliding attention, none of the first tokens
-can. Such memories are reused as a whole or not at all, so a copy of each prompt's memory is cached. A slot in progress
-with a recurrent state whose place a filler needs is parked: its memory is saved, and restored before its next token.
+can. Such memories are reused as a whole or not at all, so a copy of each prompt's memory is cached; copies of sliding
+attention from slot to slot can be cut. A slot in progress with a recurrent state whose place a filler needs is parked:
+its memory is saved, and restored before its next token.
 """
 
 from __future__ import annotations
@@ -198,8 +199,7 @@ class Scheduler:
         """Put the longest known prefix of `prompt` into `slot`. Return its length in tokens."""
         sources: list[Slot | CachedPrefix] = [slot, *self._slots, *self._prefixes]
         usable = [
-            (self._usable(source, prompt, source is slot) if source.adapter == adapter else 0, source)
-            for source in sources
+            (self._usable(source, prompt, slot) if source.adapter == adapter else 0, source) for source in sources
         ]
         length, source = max(usable, key=lambda pair: pair[0])
         if length < MIN_REUSE:
@@ -212,18 +212,21 @@ class Scheduler:
         slot.adapter = adapter
         return slot.length
 
-    def _usable(self, source: Slot | CachedPrefix, prompt: Tokens, in_place: bool) -> int:
-        """Return the number of tokens of `prompt` that need not be computed, given `source`.
-
-        `in_place`: the memory of `source` need not be copied.
-        """
+    def _usable(self, source: Slot | CachedPrefix, prompt: Tokens, slot: Slot) -> int:
+        """Return the number of tokens of `prompt` that need not be computed in `slot`, given `source`."""
         length = common_prefix(source.known, prompt)
+        if isinstance(source, Slot) and source is not slot and self._copies_windows(source):
+            length = min(length, len(prompt) - 1)  # a copy between slots is made by the next batch
         if self._reproducible and not length == len(prompt) == source.stable:
             length = min(length, source.stable)
             length -= length % CHUNK
-        known = len(source.known)
-        shortest = max(source.shortest, 0 if in_place and not self._model.is_recurrent else self._shortest(known))
-        return length if length >= shortest else 0
+        return length if length >= self._cuttable(source) else 0
+
+    def _cuttable(self, source: Slot | CachedPrefix) -> int:
+        """Return the shortest prefix that the memory of `source`, or its copy in another slot, can be cut to."""
+        if isinstance(source, CachedPrefix) or not self._model.is_recurrent:
+            return source.shortest
+        return source.length
 
     def _shortest(self, length: int) -> int:
         """Return the shortest prefix that a restored memory of `length` tokens can be cut to."""
@@ -246,12 +249,25 @@ class Scheduler:
         """Copy the memory of `source` into `slot`. Return `length`, or 0 if the model's memory does not allow it."""
         if isinstance(source, CachedPrefix):
             self._prefixes.touch(source)
+        elif self._copies_windows(source):
+            self._context.copy(source.index, slot.index)
+            self._take(slot, source, source.shortest)
+            return length
         state, slot.length = self._memory(source), 0
         if not self._context.restore(slot.index, state):
             return 0
-        slot.append(source.known, len(source.known))
-        slot.stable, slot.shortest = source.stable, self._shortest(slot.length)
+        self._take(slot, source, self._shortest(len(source.known)))
         return length
+
+    def _copies_windows(self, source: Slot) -> bool:
+        """Return whether a copy of a slot must keep what sliding attention has passed, so that it can be cut."""
+        return not self._model.is_recurrent and 0 < self._model.window < source.length
+
+    def _take(self, slot: Slot, source: Slot | CachedPrefix, shortest: int) -> None:
+        """Record that the memory of `slot` is that of `source`."""
+        slot.length = 0
+        slot.append(source.known, len(source.known))
+        slot.stable, slot.shortest = source.stable, shortest
 
     def _cut(self, slot: Slot, length: int) -> None:
         """Remove all but the first `length` tokens, or all if the model's memory cannot remove a part."""
