@@ -226,8 +226,8 @@ class Turn:
 
     @property
     def is_shown(self) -> bool:
-        """Return whether readers may be shown the turn: it did not fail, and did not end before its text began."""
-        return self.status == "ok" and (bool(self.text) or not explain_end(self))
+        """Return whether readers may be shown the turn: it did not fail, and has a text."""
+        return self.status == "ok" and bool(self.text.strip())
 
     @property
     def reply(self) -> GenerateOutput | None:
@@ -238,9 +238,9 @@ class Turn:
 
 
 def explain_end(reply: GenerateOutput | Turn) -> str:
-    """Return a note on a reply that ended before its text began, or for a reason that the scenario did not set.
+    """Return a note on a reply without a text, or one that ended for a reason that the scenario did not set.
 
-    "" for every other reply, an empty one and one that was cut off at `max_tokens` in its text included.
+    "" for every other reply, such as one that was cut off at `max_tokens` in its text, or calls tools after it.
     """
     why = {
         "stop": "",
@@ -250,11 +250,10 @@ def explain_end(reply: GenerateOutput | Turn) -> str:
         "filter": "a content filter ended it",
         "tools": "it calls tools, which nobody offered",
     }[reply.finish_reason]
-    if reply.text:
-        return f"{why[0].upper()}{why[1:]}." if reply.finish_reason in UNUSUAL_ENDS else ""
-    if reply.thought or reply.usage.thought_tokens:
-        return f"No text after the thought: {why}." if why else "No text after the thought."
-    return f"No text: {why}." if reply.finish_reason in UNUSUAL_ENDS else ""
+    if reply.text.strip():
+        return f"{why[0].upper()}{why[1:]}." if reply.finish_reason in ("context", "filter") else ""
+    place = " after the thought" if reply.thought or reply.usage.thought_tokens else ""
+    return f"No text{place}: {why}." if why else f"No text{place}."
 
 
 @dataclass(frozen=True, slots=True)

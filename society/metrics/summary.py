@@ -11,6 +11,7 @@ from society.core.hidden_chars import reveal
 from society.core.plain import shorten
 from society.core.types import Same, Turn, Usage, explain_end
 from society.metrics.accuracy import accuracy, share_right, share_true
+from society.metrics.early_ends import count_ends, find_remedies
 from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
@@ -19,7 +20,6 @@ from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.agent_names import UNCLEAR
 
-_REMEDY = "Raise sampling.max_tokens, or limit thoughts with thinking.budget."
 MAX_ERROR = 300
 """Maximum number of characters of an error in the summary."""
 _NUMBER = re.compile(r"[\w.-]*\d[\w.-]*")
@@ -39,7 +39,8 @@ class Summary:
     `lone_right_before` say the same of the votes before debating. `unparsed` counts the voters' unreadable turns,
     `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
     scenario took too long, and `unclear` turns of a moderator do not name one speaker. `ended_early` counts replies
-    that ended before their text began, such as while thinking, or as the scenario did not ask for, by their notes.
+    without a text, such as those cut off while thinking, or that the scenario did not end so, by their notes.
+    `end_remedies` are sentences on what to do about them.
     `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
     `error` is the most frequent error of failed turns with its count; "" where none failed.
     `ballots` says as which answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
@@ -70,12 +71,13 @@ class Summary:
     ballots: str = ""
     error: str = ""
     ended_early: Mapping[str, int] = field(default_factory=dict)
+    end_remedies: tuple[str, ...] = ()
 
 
 def describe_ends(summary: Summary) -> str:
-    """Return in words the replies that ended early, by reason, with a remedy where a setting is one."""
-    reasons = "; ".join(f"{number:,} {note[:1].lower()}{note[1:-1]}" for note, number in summary.ended_early.items())
-    return f"{reasons}. {_REMEDY}" if any("max_tokens" in note for note in summary.ended_early) else f"{reasons}."
+    """Return in words the replies that ended early, by reason, with the remedies."""
+    reasons = "; ".join(f"{note[:1].lower()}{note[1:-1]} ({number:,})" for note, number in summary.ended_early.items())
+    return " ".join([f"{reasons}.", *summary.end_remedies])
 
 
 def describe_lone(summary: Summary) -> str:
@@ -130,6 +132,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         ballots=society.scenario.decision.ballots_count_as,
         error=_describe_errors([turn.error for turn in turns if turn.status == "failed"]),
         ended_early=count_ends(turns),
+        end_remedies=find_remedies(society, turns),
     )
 
 
@@ -175,12 +178,6 @@ def is_unclear(turn: Turn) -> bool:
 def is_given_up(turn: Turn) -> bool:
     """Return whether the search for an answer, or a comparison of answers, took too long in this turn."""
     return turn.status == "ok" and bool(turn.error) and turn.error != explain_end(turn) and not is_unclear(turn)
-
-
-def count_ends(turns: Sequence[Turn]) -> dict[str, int]:
-    """Count the replies that ended early by their notes, the most frequent first."""
-    notes = Counter(note for turn in turns if turn.status == "ok" and (note := explain_end(turn)))
-    return dict(notes.most_common())
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ class Speaker:
             thought=output.thought,
         )
         note = explain_end(output)
-        if note and not output.text:
-            return make_turn("", None, error=note)
+        if not output.text.strip():
+            return make_turn(output.text, None, error=note)
         try:
             answer = self.parse(output.text, item)
         except SlowPatternError as error:

@@ -18,6 +18,7 @@ from backends.scripted import Scripted, ScriptedBackend
 from society.cli import main
 from society.core.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Turn, Usage
 from society.metrics.overview import read_overview
+from society.metrics.summary import describe_ends
 from society.report.data import build_chunk, build_index, read_runs
 from society.report.rows import TURN
 from society.results import Run
@@ -189,8 +190,10 @@ ENDS: list[tuple[FinishReason, str, str, str]] = [
     ("filter", "", "It is 7.", "A content filter ended it."),
     ("context", "hm", "It is 7.", "The context was full."),
     ("length", "hm", "It is 7.", ""),
-    ("length", "", "", ""),
-    ("stop", "", "", ""),
+    ("tools", "hm", "It is 7.", ""),
+    ("length", "", "", "No text: cut off at max_tokens."),
+    ("stop", "", "", "No text."),
+    ("stop", "", " \n", "No text."),
 ]
 
 
@@ -209,12 +212,47 @@ def test_each_end_has_its_name(
     found = run(scenario(TEXT, "phases=[{name: full, agents: [a], topology: complete, rounds: 2}]"), tmp_path / "run")
     turns = found.turns()
     assert {turn.error for turn in turns} == {note}
-    assert {turn.answer for turn in turns} == ({"7"} if text else {None})
-    assert {bool(turn.reads) for turn in turns if turn.id.round == 2} == {bool(text) or not note}
+    assert {turn.text for turn in turns} == {text}
+    assert {turn.answer for turn in turns} == ({"7"} if text.strip() else {None})
+    assert {bool(turn.reads) for turn in turns if turn.id.round == 2} == {bool(text.strip())}
     summary = read_overview(found).last
     assert summary is not None
     assert dict(summary.ended_early) == ({note: len(turns)} if note else {})
     assert summary.given_up == 0
+
+
+REMEDIES: list[tuple[FinishReason, str, str]] = [
+    ("length", "", "cut off at max_tokens (6). Raise sampling.max_tokens, or limit thoughts with thinking.budget if"),
+    ("length", "budget: 5", "cut off at max_tokens (6). Raise sampling.max_tokens, or lower thinking.budget."),
+    ("length", "budget: 0", "cut off at max_tokens (6). Raise sampling.max_tokens."),
+    ("context", "budget: 5", "the context was full (6). Raise the context of the backend, or lower thinking.budget."),
+    ("filter", "", "a content filter ended it (6). Change the prompt, or the server whose filter it is."),
+    ("tools", "", "it calls tools, which nobody offered (6). Say in the prompt that there are no tools."),
+    ("stop_text", "", "a stop text ended it (6). Remove the stop text"),
+    ("stop", "", "no text after the thought (6). Change the prompt or the model, or limit thoughts"),
+]
+
+
+@pytest.mark.parametrize(("end", "thinking", "says"), REMEDIES)
+def test_each_end_has_its_remedy(
+    scenario: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: FinishReason, thinking: str, says: str
+) -> None:
+    usage = Usage(1, 4, thought_tokens=2)
+    rewrite(monkeypatch, lambda output, request: GenerateOutput("", end, usage, thought="hm"))
+    phases = "phases=[{name: full, agents: [a], topology: complete, rounds: 1}]"
+    found = run(scenario(TEXT, phases, f"thinking={{{thinking}}}"), tmp_path / "run")
+    summary = read_overview(found).last
+    assert summary is not None
+    assert says in describe_ends(summary)
+
+
+def test_no_budget_is_advised_where_the_backend_has_none(
+    scenario: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "thinking_options", frozenset())
+    summary = str(run(scenario(SHORT, "sampling.max_tokens=3"), tmp_path / "run").summary())
+    assert "Raise sampling.max_tokens." in summary
+    assert "thinking.budget" not in summary
 
 
 def test_a_confidence_is_that_of_the_text(scenario: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
