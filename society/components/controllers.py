@@ -213,6 +213,9 @@ class Bracket(Controller):
         needed = matches * self.rounds + 1
         if len(facts.speakers) == 1:
             return {"": "has no effect: one agent has nobody to meet; add agents"}
+        if not self.judge and not facts.confident:
+            why = "no speaker has a confidence, so the first of each pair wins"
+            return {"": f"{why}; set `confidence: stated` in the speakers' role, or name a `judge`"}
         if facts.rounds < needed:
             why = f"the last winner is chosen before round {needed}, but the phase has {facts.rounds} rounds"
             return {"": f"does not finish: {why}; raise `rounds`"}

@@ -13,8 +13,8 @@ a field. An empty mapping means that the component may have an effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 Reasons = Mapping[str, str]
 """Reasons why a component ("") or one of its fields changes nothing."""
@@ -41,6 +41,10 @@ class PhaseFacts:
     """For a controller: whether a controller before it may change the graph."""
     redrawn: bool = False
     """For a controller: whether a controller after it draws the graph again."""
+    confident: frozenset[str] = frozenset()
+    """Speakers whose turns have a confidence."""
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Agents of each group, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class ConditionFacts:
     """Maximum number of turns of the debate by then."""
     most_tokens: int
     """Maximum number of generated tokens by then."""
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Agents of each group, by its name."""
 
 
 @dataclass(frozen=True, slots=True)

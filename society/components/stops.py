@@ -60,6 +60,23 @@ class _Shares(StopRule):
     """Agents or groups whose latest answers count; by default those of the phase's speakers, and under `when` and
     `until` of all agents that have spoken."""
 
+    def counted(self, agents: Sequence[str], members: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return those of the agents whose answers count."""
+        chosen = {agent for name in self.among for agent in members.get(name, (name,))}
+        return [agent for agent in agents if not self.among or agent in chosen]
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        return self._impossible(self.counted(facts.speakers, facts.members), "speaks in this phase")
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        return self._impossible(self.counted(facts.agents, facts.members), "has answered by then")
+
+    def _impossible(self, counted: Sequence[str], speaks: str) -> Reasons:
+        """Return why the rule can never hold if only the answers of these agents count."""
+        if self.among and not counted:
+            return {"among": f"never holds: none of these agents {speaks}; name others"}
+        return {}
+
     def supporters(self, state: RoundState) -> list[int]:
         """Return the number of agents of each distinct answer."""
         answers = [turn.answer for turn in state.turns_of(self.among) if turn.answer is not None]
@@ -84,7 +101,7 @@ class Consensus(_Shares):
     def idle(self, facts: PhaseFacts) -> Reasons:
         n = len(facts.speakers)
         if self.among:
-            return {}
+            return super().idle(facts)
         if n == 1:
             return {"": "one speaker always agrees with itself, so the phase ends after its first round; remove it"}
         if self.share * n <= 1 + 1e-9:
@@ -110,9 +127,10 @@ class Disagreement(_Shares):
         return bool(state.turns_of(self.among)) and not agree.reached(state)
 
     def never(self, facts: ConditionFacts) -> Reasons:
-        if self.share * len(facts.agents) <= 1 + 1e-9 and self.quorum == 1 and not self.among:
+        counted = self.counted(facts.agents, facts.members)
+        if counted and self.share * len(counted) <= 1 + 1e-9 and self.quorum == 1:
             return {"share": "holds only if no answer is readable: one agent alone is enough to agree; raise it"}
-        return {}
+        return super().never(facts)
 
 
 class Tie(_Shares):
@@ -124,14 +142,10 @@ class Tie(_Shares):
         counts = sorted(self.supporters(state), reverse=True)
         return len(counts) > 1 and counts[0] == counts[1]
 
-    def idle(self, facts: PhaseFacts) -> Reasons:
-        return self._alone(len(facts.speakers))
-
-    def never(self, facts: ConditionFacts) -> Reasons:
-        return self._alone(len(facts.agents))
-
-    def _alone(self, agents: int) -> Reasons:
-        return {"": "never holds: one agent cannot be tied; add agents"} if agents == 1 else {}
+    def _impossible(self, counted: Sequence[str], speaks: str) -> Reasons:
+        if len(counted) == 1:
+            return {"": "never holds: one agent cannot be tied; add agents"}
+        return super()._impossible(counted, speaks)
 
 
 class AnswerShare(_Shares):
@@ -178,8 +192,11 @@ class Stability(StopRule):
 
     def never(self, facts: ConditionFacts) -> Reasons:
         if self.patience + 1 > facts.states:
-            what = "sees one state of the debate" if facts.states == 1 else f"sees at most {facts.states} states"
-            return {"patience": f"never holds: it needs {self.patience + 1} states to compare, but {what} here"}
+            if facts.states == 1:
+                why = "it compares states of the debate, and there is one; use it in `stop` or `until`"
+                return {"": f"never holds: {why}, or repeat more often"}
+            why = f"it needs {self.patience + 1} repetitions to compare, and sees at most {facts.states}"
+            return {"patience": f"never holds: {why}; lower it, or raise `times`"}
         return {}
 
 

@@ -283,13 +283,15 @@ class Decision:
     """The answer of a society.
 
     `answer` is None if the society does not decide; `reason` then says why ("tie", "unparsed", "no majority", ...).
-    `support` is the share of all voters that voted for the answer. `tied` are the tied answers.
+    `support` is the share of all voters that voted for the answer. `tied` are the tied answers. `removed` are agents
+    that a controller took out of the debate: they had no vote.
     """
 
     answer: str | None
     support: Share = 0.0
     reason: str = ""
     tied: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 Same = Callable[[str, str], bool]

@@ -85,7 +85,7 @@ class Run:
             if i.round > most[i.phase]:
                 raise self._foreign(f"a turn in round {i.round} of the phase {i.phase!r:.90}")
             self._require_iteration(i.iteration)
-            spoken = (society.place(i.phase, i.round), agents.get(i.agent, -1), i.agent)
+            spoken = (society.place(i.phase, i.round), society.order(i.phase, i.agent), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
         with self._store() as store:

@@ -65,7 +65,9 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
     """Return the ballot on which this debate was decided. Its seed is not known: ties cannot be drawn again."""
-    history = {name: record.of(name) for name in society.electorate(_took_place(record))}
+    removed = record.result.decision.removed
+    voters = [name for name in society.electorate(_took_place(record)) if name not in removed]
+    history = {name: record.of(name) for name in voters}
     votes = [vote_of(name, turns[-1] if turns else None) for name, turns in history.items()]
     return Ballot(votes, history, _candidates(society, record, same), same, seed=0)
 

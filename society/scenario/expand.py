@@ -172,6 +172,25 @@ class Society:
         block, index, rounds = self._places[phase]
         return block, (number - 1) // rounds, index, number
 
+    @cached_property
+    def _orders(self) -> dict[str, dict[str, int]]:
+        """Place of each agent among the turns of a round, by phase."""
+        orders = {}
+        for phase in self.phases:
+            order = {name: i for i, name in enumerate(self.agents)}
+            order |= dict.fromkeys((phase.spec.moderator, phase.spec.summarizer), -1)
+            for controller in phase.spec.controllers:  # they ask about turns that are done
+                order |= dict.fromkeys(controller.helpers().values(), len(self.agents))
+            orders[phase.name] = order
+        return orders
+
+    def order(self, phase: str, agent: str) -> int:
+        """Return the place of an agent's turn in a round: moderator and summaries come first, rankers and judges last.
+
+        Raises `KeyError` for a phase or an agent that the scenario does not have.
+        """
+        return self._orders[phase][agent.partition("/")[0]]
+
     def stages(self) -> list[tuple[str, int]]:
         """Return the name and the number of each possible round, in the order of the debate."""
         return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,7 @@ class Debate:
         """Return the plan of a round over this graph, or over the phase's own graph, without absent agents."""
         present = self._present(phase)
         complete = len(present) == len(phase.speakers)
-        if graph is None and complete and phase.name in self.plans:
+        if graph is None and complete and not self._removed and phase.name in self.plans:
             return self.plans[phase.name]
         graph = phase.graph() if graph is None else graph
         if not complete:
@@ -268,6 +268,8 @@ class Debate:
         voters = self.society.voters
         if self.society.may_skip:
             voters = self.society.electorate({phase.name for phase in self._steps})
+        removed = tuple(name for name in self.society.agents if name in self._removed)
+        voters = tuple(name for name in voters if name not in self._removed)
         ballot = Ballot(
             votes=[vote_of(name, self.turns.transcript.last_speaker_turn(name)) for name in voters],
             history={name: self.turns.transcript.speaker_turns(name) for name in voters},
@@ -277,4 +279,5 @@ class Debate:
         )
         rule, place = self.society.scenario.decision, f"on the question {self.turns.item.id!r}"
         with faults_of(rule, "decide", place):
-            return require_decision(rule.decide(ballot))
+            decision = require_decision(rule.decide(ballot))
+        return replace(decision, removed=removed) if removed else decision

@@ -174,8 +174,9 @@ class Follower:
 
     def _place(self, turn: Turn) -> tuple[tuple[int, ...], int, str]:
         i = turn.id
-        place = self._society.place(i.phase, i.round) if i.phase in self._phases else ()
-        return place, self._agents.get(i.agent, -1), i.agent
+        if i.phase not in self._phases or i.agent.partition("/")[0] not in self._agents:
+            return (), -1, i.agent
+        return self._society.place(i.phase, i.round), self._society.order(i.phase, i.agent), i.agent
 
     def _pending(self, debate: Debate) -> ResultRow | None:
         """Return the result of an undecided debate, or None if its question is not known or not of the evaluation."""

@@ -54,13 +54,14 @@ CREATE TABLE results (
   support REAL NOT NULL DEFAULT 0.0 CHECK (support >= 0 AND support <= 1),
   reason TEXT NOT NULL DEFAULT '',
   tied TEXT NOT NULL DEFAULT '[]',
+  removed TEXT NOT NULL DEFAULT '[]',
   correct INTEGER NOT NULL CHECK (correct IN (0, 1)),
   verdicts TEXT NOT NULL,
   PRIMARY KEY (iteration, item, sample)
 ) STRICT;
-INSERT INTO "results" VALUES(0,'2+26',0,'evaluation','What is the value of 2+26?','28','28',6.66666666666666629659e-01,'','[]',1,'{"28": true, "29": false}');
-INSERT INTO "results" VALUES(0,'19+11',0,'evaluation','What is the value of 19+11?','30','30',1.0,'','[]',1,'{"30": true}');
-INSERT INTO "results" VALUES(0,'29+15',0,'evaluation','What is the value of 29+15?','44',NULL,3.33333333333333314829e-01,'tie','["50", "47", "44"]',0,'{"44": true, "47": false, "50": false}');
+INSERT INTO "results" VALUES(0,'2+26',0,'evaluation','What is the value of 2+26?','28','28',6.66666666666666629659e-01,'','[]','[]',1,'{"28": true, "29": false}');
+INSERT INTO "results" VALUES(0,'19+11',0,'evaluation','What is the value of 19+11?','30','30',1.0,'','[]','[]',1,'{"30": true}');
+INSERT INTO "results" VALUES(0,'29+15',0,'evaluation','What is the value of 29+15?','44',NULL,3.33333333333333314829e-01,'tie','["50", "47", "44"]','[]',0,'{"44": true, "47": false, "50": false}');
 CREATE TABLE texts (
   key BLOB NOT NULL,
   text TEXT NOT NULL,

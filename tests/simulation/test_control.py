@@ -9,6 +9,7 @@ import pytest
 
 from society.core.errors import ScenarioError
 from society.runs.records import DebateRecord, load_records
+from society.scenario import load_with_warnings
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
@@ -247,6 +248,37 @@ def test_without_a_judge_the_surer_agent_wins(debates: Play) -> None:
     assert [turn.id.agent for turn in record.turns if turn.id.phase == "last"] == ["p-2"]
 
 
+def test_agents_that_were_taken_out_have_no_vote_and_are_not_read(debates: Play) -> None:
+    """The winner of a tournament decides alone, and a judge after it reads the winner alone."""
+    rules = '[{when: "^judge", say: "2"}, {when: "^p-4", say: "The answer is 9."}, {say: "The answer is 1."}]'
+    text = TOURNAMENT.format(rules=rules, count=4, rounds=3, each=1)
+    text += "  - {name: verdict, agents: [reader], reads: [p]}\ndecision: {kind: majority, voters: [p]}\n"
+    text = text.replace("judge: {role: judge}}", "judge: {role: judge}, reader: {role: judge}}")
+    text = text.replace("- name: cup", "- name: cup\n    agents: [p]")
+    [record] = debates(text)
+    assert [source.agent for source in record.turns[-1].reads] == ["p-4"]
+    assert record.result.decision.answer == "9"
+    assert record.result.decision.support == 1.0
+    assert record.result.decision.removed == ("p-1", "p-2", "p-3")
+
+
+def test_turns_are_listed_in_the_order_of_speaking(debates: Play) -> None:
+    """A moderator comes before the speaker that it chooses, and a judge of a match after the players."""
+    rules = '[{when: "^judge", say: "2"}, {say: "The answer is 1."}]'
+    [record] = debates(TOURNAMENT.format(rules=rules, count=2, rounds=2, each=1))
+    assert [turn.id.agent for turn in record.turns[:3]] == ["p-1", "p-2", "judge/p-1"]
+    rest = "phases: [{name: talk, agents: [a, b, c], schedule: moderated, moderator: judge}]"
+    [record] = debates(said('[{when: "^judge", say: b}, {say: "The answer is 1."}]', rest))
+    assert [turn.id.agent for turn in record.turns] == ["judge", "b"]
+
+
+def test_a_binding_with_a_condition_or_values_alone_is_not_empty(scenario: Load, tmp_path: Path) -> None:
+    rest = "phases: [{name: one, agents: [a, b], rounds: 2, topology: complete, bind: {b: {when: [disagreement]}}}]"
+    scenario(said(AGREE, rest))
+    _, warnings = load_with_warnings(tmp_path / "scenario.yaml")
+    assert [warning for warning in warnings if "empty" in warning.message] == []
+
+
 def test_a_run_with_conditions_is_resumed_as_it_was(scenario: Load, tmp_path: Path) -> None:
     """The rules see replayed turns as they saw new ones, so a resumed run takes the same turns and no other."""
     loaded = scenario(said(DIFFER, JUDGED))
@@ -280,7 +312,7 @@ repeat: [{phases: [one, two], times: 2}]
         (
             "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [stability]}]",
             "phases.two.when.0",
-            "never holds: it needs 2 states to compare",
+            "never holds: it compares states of the debate, and there is one",
         ),
         (
             "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [{kind: verdict, agent: c}]}]",
@@ -317,6 +349,31 @@ repeat: [{phases: [one, two], times: 2}]
             "bind: {a: {when: [{kind: verdict, agent: d}]}}}]",
             "phases.one.bind.a.when.0.agent",
             "there is no agent 'd'",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [{kind: consensus, among: [c]}]}]",
+            "phases.two.when.0.among",
+            "none of these agents has answered by then",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [{kind: tie, among: [a]}]}]",
+            "phases.two.when.0",
+            "one agent cannot be tied",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [[consensus, disagreement]]}]",
+            "phases.two.when.0",
+            "are opposites",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [c], when: [[]]}]",
+            "phases.two.when.0",
+            "the list is empty",
+        ),
+        (
+            "phases: [{name: one, agents: [a, b]}, {name: two, agents: [a, b], when: [disagreement]}]\ndecision: borda",
+            "decision",
+            "may be skipped",
         ),
     ],
 )

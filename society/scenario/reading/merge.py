@@ -86,7 +86,7 @@ def merge(below: Node, above: Node) -> Node:
     A mapping replaces a mapping of another `kind`.
     """
     if not (isinstance(below.value, dict) and isinstance(above.value, dict)) or _kind(below) != _kind(above, below):
-        return above
+        return _without_nulls(above, below)
     entries = dict(below.value)
     for key, node in rename_keys(above.value, _kind(above, below)).items():
         if key in entries and node.value is None:
@@ -94,6 +94,14 @@ def merge(below: Node, above: Node) -> Node:
         else:
             entries[key] = merge(entries[key], node) if key in entries else node
     return replace(above, value=entries)
+
+
+def _without_nulls(above: Node, below: Node) -> Node:
+    """Return a mapping that replaces another one without the keys that it deletes there."""
+    if not (isinstance(below.value, dict) and isinstance(above.value, dict)):
+        return above
+    kept = {key: node for key, node in above.value.items() if node.value is not None or key not in below.value}
+    return replace(above, value=kept)
 
 
 def _rename(node: Node) -> Node:

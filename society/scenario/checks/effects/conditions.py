@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from society.components.facts import ConditionFacts, LeaveFacts
 from society.components.faults import faults_of
-from society.components.stops import StopRule
+from society.components.stops import Consensus, Disagreement, StopRule
 from society.scenario.checks.conditions import each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
@@ -19,14 +20,15 @@ def check_conditions(flow: Flow) -> Iterator[Finding]:
     """Yield conditions and leave rules without effect."""
     for phase in flow.phases:
         steps: Steps = ("phases", phase.index)
-        facts = _facts_before(phase)
+        facts = _facts_before(flow, phase)
         if phase.spec.when and not facts.agents:
             message = "never holds: no agent has answered before this phase, so it is always skipped; remove it"
             yield Finding((*steps, "when"), message, "error")
         else:
             yield from _check((*steps, "when"), phase.spec.when, facts)
-        yield from _check_turns(phase)
+        yield from _check_turns(flow, phase)
         yield from _check_scopes(flow, phase)
+        yield from _check_lists((*steps, "stop"), phase.spec.stop)
         yield from _check_leave(flow, phase)
     for i, block in enumerate(flow.society.blocks):
         if block.until:
@@ -35,6 +37,7 @@ def check_conditions(flow: Flow) -> Iterator[Finding]:
 
 def _check(steps: Steps, conditions: Conditions, facts: ConditionFacts) -> Iterator[Finding]:
     """Yield the rules of a condition that can never hold: an error if the whole condition cannot."""
+    yield from _check_lists(steps, conditions)
     entries = [entry if isinstance(entry, tuple) else (entry,) for entry in conditions]
     impossible = bool(entries) and all(any(_never(rule, facts) for rule in parts) for parts in entries)
     for below, rule in each_rule(conditions):
@@ -44,16 +47,35 @@ def _check(steps: Steps, conditions: Conditions, facts: ConditionFacts) -> Itera
             yield Finding((*steps, *below, "ends"), message)
 
 
+def _check_lists(steps: Steps, conditions: Conditions) -> Iterator[Finding]:
+    """Yield inner lists that can never hold: an empty one, and one with a rule and its opposite."""
+    for j, entry in enumerate(conditions):
+        if entry == ():
+            yield Finding((*steps, j), "never holds: the list is empty; name a rule, or remove it", "error")
+        elif isinstance(entry, tuple) and any(map(_has_opposite, product(entry, entry))):
+            message = "never holds: `consensus` and `disagreement` are opposites; put them into separate entries"
+            yield Finding((*steps, j), message, "error")
+
+
+def _has_opposite(pair: tuple[StopRule, StopRule]) -> bool:
+    one, other = pair
+    return isinstance(one, Consensus) and isinstance(other, Disagreement) and _counts(one) == _counts(other)
+
+
+def _counts(rule: Consensus | Disagreement) -> tuple[object, ...]:
+    return rule.share, rule.quorum, rule.among
+
+
 def _never(rule: StopRule, facts: ConditionFacts) -> dict[str, str]:
     with faults_of(rule, "never"):
         return dict(rule.never(facts))
 
 
-def _facts_before(phase: PhaseFlow) -> ConditionFacts:
-    return ConditionFacts(tuple(phase.spoke), 1, phase.debate, phase.tokens)
+def _facts_before(flow: Flow, phase: PhaseFlow) -> ConditionFacts:
+    return ConditionFacts(tuple(phase.spoke), 1, phase.debate, phase.tokens, flow.society.members)
 
 
-def _check_turns(phase: PhaseFlow) -> Iterator[Finding]:
+def _check_turns(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
     """Yield conditions of turns that can never hold."""
     speakers = phase.plan.speakers
     turns = phase.debate + phase.a_round * phase.plan.rounds
@@ -73,7 +95,7 @@ def _check_turns(phase: PhaseFlow) -> Iterator[Finding]:
             message = "never holds: no agent has answered before its only turn, so it never speaks; remove it"
             yield Finding(steps, message, "error")
             continue
-        yield from _check(steps, bound.when, ConditionFacts(answered, 1, turns, tokens))
+        yield from _check(steps, bound.when, ConditionFacts(answered, 1, turns, tokens, flow.society.members))
 
 
 def _check_scopes(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
@@ -107,5 +129,5 @@ def _check_until(flow: Flow, index: int) -> Iterator[Finding]:
     spoke = dict.fromkeys((*end.spoke, *end.plan.speakers))
     turns = after[0].debate if after else end.debate + end.a_round * end.plan.rounds
     tokens = after[0].tokens if after else end.tokens + end.a_round * end.plan.rounds * end.most_tokens_a_turn
-    facts = ConditionFacts(tuple(spoke), block.times - 1, turns, tokens)
+    facts = ConditionFacts(tuple(spoke), block.times - 1, turns, tokens, flow.society.members)
     yield from _check(("repeat", j, "until"), block.until, facts)

@@ -22,7 +22,7 @@ ENGINE_OPTIONS = frozenset({"show", "tags"})
 """Options of thinking that need no backend: the engine reads them."""
 TRUNCATIONS = {"top_k": 0, "top_p": 1, "min_p": 0}
 """Settings that exclude unlikely tokens, with the value that disables them."""
-OWN = ("role", "backend", "adapter", "persona")
+OWN = ("role", "backend", "adapter", "persona", "when", "vars")
 """Fields of an agent that a binding may override."""
 
 
@@ -79,7 +79,9 @@ def _given(level: BaseModel) -> list[Steps]:
     found: list[Steps] = []
     for field in fields:
         value = getattr(level, field, None)
-        found += [(field, key) for key in value] if isinstance(value, dict) else [(field,)] * (value not in (None, ""))
+        found += (
+            [(field, key) for key in value] if isinstance(value, dict) else [(field,)] * (value not in (None, "", ()))
+        )
     return found
 
 

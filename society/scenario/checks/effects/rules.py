@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from society.components.controllers import Controller
+from society.components.decisions.base import DecisionRule
 from society.components.facts import DecisionFacts, GateFacts, PhaseFacts, Reasons, listing
 from society.components.faults import faults_of
 from society.components.gates import Gate
 from society.components.stops import StopRule
 from society.core.component import Component
 from society.core.errors import InputError
+from society.scenario.checks.conditions import each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, least_of, own_views
 from society.scenario.expand import ends_more, is_random
@@ -24,7 +26,7 @@ def check_rules(flow: Flow) -> Iterator[Finding]:
     for phase in flow.phases:
         yield from _check_gates(flow, phase)
         if phase.spec.stop or phase.spec.controllers:
-            facts = _phase_facts(phase)
+            facts = _phase_facts(flow, phase)
             yield from _check_stops(phase, facts)
             yield from _check_controllers(phase, facts)
     yield from _check_decision(flow)
@@ -67,7 +69,7 @@ def _gated(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[Gate, ...], list[Tie
             yield ("phases", phase.index, *below, "gate"), own[0].view.gate, own
 
 
-def _phase_facts(phase: PhaseFlow) -> PhaseFacts:
+def _phase_facts(flow: Flow, phase: PhaseFlow) -> PhaseFacts:
     rounds = phase.spec.rounds
     turns = phase.debate + phase.a_round * (phase.plan.rounds - 1) + len(phase.helpers) * (not phase.moderated)
     tokens = phase.tokens + (turns - phase.debate) * phase.most_tokens_a_turn
@@ -80,6 +82,8 @@ def _phase_facts(phase: PhaseFlow) -> PhaseFacts:
         most_turns=turns,
         most_tokens=tokens,
         random=_is_random(phase),
+        confident=has_confidence(flow, phase.plan.speakers),
+        members=flow.society.members,
     )
 
 
@@ -137,10 +141,19 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
         candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
     )
+    if type(decision).read_answer is not DecisionRule.read_answer and _may_skip_ballots(flow):
+        message = "reads ballots, but the phase in which they are written may be skipped; then no vote can be read"
+        yield Finding(steps, f"{message}: let the last phase always take place, or use another rule", "error")
     with faults_of(decision, "idle"):
         undecided, idle = decision.undecided(facts), decision.idle(facts)
     yield from explain(steps, decision, undecided, error=True)
     yield from explain(steps, decision, {} if undecided else idle)
+
+
+def _may_skip_ballots(flow: Flow) -> bool:
+    """Return whether a debate may end without the last phase."""
+    earlier = (rule for phase in flow.phases[:-1] for _, rule in each_rule(phase.spec.stop))
+    return bool(flow.phases[-1].spec.when) or any(rule.ends == "debate" for rule in earlier)
 
 
 def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
