@@ -122,8 +122,9 @@ def test_without_reading_there_is_no_debate(tmp_path: Path) -> None:
 def test_a_judge_is_compared_with_a_vote_over_the_answers_that_it_read(tmp_path: Path) -> None:
     phases = "[{name: draft, agents: [steady, loser, winner]}, {name: verdict, agents: [mute], reads: [steady]}]"
     found = index_of(run_flips(tmp_path, "judged", f"phases={phases}"))["runs"][0]
-    assert "A vote over 3 independent first answers is right on 100.0%" in found["findings"][0]["detail"]
-    assert found["findings"][1]["answer"] == "2 questions"  # the judge gives no answer, so both are lost
+    findings = {finding["question"]: finding for finding in found["findings"]}
+    assert "A vote over 3 independent first answers is right on 100.0%" in findings["Did debating help?"]["detail"]
+    assert findings["What was lost?"]["answer"] == "2 questions"  # the judge gives no answer, so both are lost
 
 
 def test_votes_of_another_run_decide_whether_debating_pays(tmp_path: Path) -> None:

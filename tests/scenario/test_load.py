@@ -328,6 +328,12 @@ def test_extends_merges_replaces_and_deletes(write: Write) -> None:
     assert (scenario.sampling.temperature, scenario.sampling.top_k) == (0.5, 9)
 
 
+def test_null_deletes_a_key_where_another_kind_replaces_the_mapping(write: Write) -> None:
+    write(BASE + "decision: {kind: supermajority, share: 0.9}\n", "base.yaml")
+    scenario = load_scenario(write("extends: base.yaml\ndecision: {kind: majority, share: null}\n"))
+    assert scenario.decision.kind == "majority"  # type: ignore[attr-defined]
+
+
 def test_another_kind_replaces_the_whole_mapping(write: Write) -> None:
     write(BASE + "decision: {kind: supermajority, share: 0.9}\n", "base.yaml")
     scenario = load_scenario(write("extends: base.yaml\ndecision: {kind: majority, ties: first}\n"))
