@@ -25,14 +25,19 @@ class Chat:
     `end` is the token a reply ends with in training; any token of `stops` ends one in generation.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, eos: Sequence[int], vocabulary: int = 0) -> None:
-        """`vocabulary` is the model's number of tokens; by default the tokenizer's, which may be smaller."""
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, eos: Sequence[int], vocabulary: int = 0, name: str = ""
+    ) -> None:
+        """`vocabulary` is the model's number of tokens; by default the tokenizer's, which may be smaller.
+
+        `name` is the model's name in messages, as the scenario has it.
+        """
         self.tokenizer = tokenizer
         # Encoding sets options of the tokenizer, which no other thread may be using meanwhile.
         self._lock = threading.RLock()
         self.vocabulary = vocabulary or len(tokenizer)
         source = tokenizer.get_chat_template() if tokenizer.chat_template else ""
-        name = str(tokenizer.name_or_path) or "the model"
+        name = name or str(tokenizer.name_or_path) or "the model"
         self.template = ChatTemplate(str(source), name, tokenizer.special_tokens_map)
         added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
         refused = _control_names(tokenizer, self.template)

@@ -44,7 +44,7 @@ class HubExporter:
     @cached_property
     def chat(self) -> Chat:
         """The base's tokenizer and chat template."""
-        return load_chat(self.folder, self.config.chat_template)
+        return load_chat(self.folder, self.config.chat_template, self.config.model)
 
     @cached_property
     def base(self) -> str:

@@ -57,7 +57,7 @@ def load(config: HuggingFace) -> Loaded:
     device = pick_device(config.device)
     dtype = pick_dtype(config.dtype, device)
     with _told(config.model):
-        chat = load_chat(folder, config.chat_template)
+        chat = load_chat(folder, config.chat_template, config.model)
         model = load_model(folder, dtype, device, config.quantize)
     context = find_context(model.config, config.context)
     long = freeze_frequencies(model, context)
@@ -148,13 +148,13 @@ def _convert(gguf: Path, part: Path) -> None:
     tokenizer.save_pretrained(part)
 
 
-def load_chat(folder: Path, template: str | None) -> Chat:
-    """Return the encoder of chats for this model, optionally with another chat template."""
+def load_chat(folder: Path, template: str | None, name: str) -> Chat:
+    """Return the encoder of chats for the model of this name, optionally with another chat template."""
     from transformers import AutoConfig
 
     config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     vocabulary = int(getattr(config.get_text_config(), "vocab_size", None) or 0)
-    return Chat(load_tokenizer(folder, template), _eos_ids(folder), vocabulary)
+    return Chat(load_tokenizer(folder, template), _eos_ids(folder), vocabulary, name)
 
 
 def load_tokenizer(folder: Path, template: str | None) -> Any:

@@ -86,7 +86,7 @@ class _Opened:
         self._info = info
         self._model = Model(path, config.gpu_layers)
         try:
-            self._chat = Chat(template, self._model.vocabulary, path.name)
+            self._chat = Chat(template, self._model.vocabulary, source.name)
             gpu = bool(self._model.lib.llama_supports_gpu_offload())
             thinks = self._chat.thoughts.marks() is not None
             self.model_hash = name_model(path, info, template, self._chat.arguments, config, sizes.length, gpu, thinks)

@@ -7,7 +7,7 @@ only where its template would refuse it or leave out text:
 - Consecutive messages of one role are joined, for a template that wants user and assistant in turns.
 - Contents are lists of parts (`{"type": "text", "text": ...}`), for a template that reads nothing else.
 
-A chat that is still refused raises `ChatTemplateError`, which names the role that the template does not accept there.
+A chat that is still refused, or of which a message is left out, raises `ChatTemplateError` with the role and the place.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class ChatTemplate:
                 "Give the backend a chat_template (Jinja2 text).",
             )
         self._accepted: dict[TemplateArgs, Accepted] = {}
+        self._left_out: dict[tuple[tuple[str, ...], TemplateArgs], int | None] = {}
         self._switches: dict[str, bool] = {}
 
     def controls(self, name: str) -> bool:
@@ -157,17 +158,21 @@ class ChatTemplate:
         """Return the contents of a chat, and what fills them into the template and into the masked templates.
 
         The chat is first changed as its template needs. `args` are additional variables of the template. Rendering
-        raises `ChatTemplateError` for roles that the template refuses, and another `BackendError` for a text.
+        raises `ChatTemplateError` for roles that the template refuses or leaves out, and another `BackendError` for a
+        text.
         """
         accepted = self.accepted(args)
         changed = self.adapt(messages, accepted)
-        fill = partial(self._fill, [message.role for message in changed], accepted.parts, args, add_generation_prompt)
+        roles = [message.role for message in changed]
+        fill = partial(self._fill, roles, accepted.parts, args, add_generation_prompt)
 
         def render(contents: Sequence[str]) -> str:
             try:
-                return fill(self._plain, contents)
+                chat = fill(self._plain, contents)
             except ChatTemplateError as error:
                 raise self._explain(changed, accepted, args, error) from None
+            self._check_shown(tuple(roles), accepted.parts, args)
+            return chat
 
         return [message.content for message in changed], render, [partial(fill, masked) for masked in self._masked]
 
@@ -217,6 +222,26 @@ class ChatTemplate:
         except ChatTemplateError:
             return None
 
+    def _check_shown(self, roles: tuple[str, ...], parts: bool, args: TemplateArgs) -> None:
+        """Raise `ChatTemplateError` if the template leaves out a message of a chat of these roles."""
+        if (roles, args) not in self._left_out:
+            self._left_out[roles, args] = self._find_left_out(roles, parts, args)
+        at = self._left_out[roles, args]
+        if at is not None:
+            raise ChatTemplateError(
+                f"The chat template of {self.model} leaves out {_a(roles[at])} message {_place(roles, at)}.",
+                "Give the backend a chat_template that writes every message.",
+            )
+
+    def _find_left_out(self, roles: tuple[str, ...], parts: bool, args: TemplateArgs) -> int | None:
+        """Return the index of the first message whose text does not show in a chat of these roles."""
+        contents = [f"text{i}end" for i in range(len(roles))]
+        try:
+            chat = self._fill(roles, parts, args, True, self._plain, contents)
+        except ChatTemplateError:  # the template wants certain texts
+            return None
+        return next((i for i, content in enumerate(contents) if content not in chat), None)
+
     def _fill(
         self,
         roles: Sequence[str],
@@ -248,9 +273,9 @@ class ChatTemplate:
             )
         for end in range(1, len(roles) + 1):
             if self._difference(roles[:end], end - 1, accepted.parts, args) is None:
-                place = f"after {_a(roles[end - 2])} message" if end > 1 else "at the beginning"
+                place = f"{_a(roles[end - 1])} message {_place(roles, end - 1)}"
                 return ChatTemplateError(
-                    f"The chat template of {self.model} refuses {_a(roles[end - 1])} message {place}: {error.cause}.",
+                    f"The chat template of {self.model} refuses {place}: {error.cause}.",
                     "Change the order of the messages (the role's system and memory), or give the backend another "
                     "chat_template.",
                 )
@@ -300,6 +325,11 @@ def _join_repeats(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 def _join(texts: Iterable[str]) -> str:
     return BETWEEN.join(filter(None, texts))
+
+
+def _place(roles: Sequence[str], at: int) -> str:
+    """Return in words where a message stands."""
+    return f"after {_a(roles[at - 1])} message" if at else "at the beginning"
 
 
 def _a(role: str) -> str:

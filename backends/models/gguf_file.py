@@ -113,8 +113,10 @@ def _read(reader: Reader) -> GGUFInfo:
         raise FormatError("it does not begin with the letters GGUF")
     reader.skip(4, "the magic")
     version = reader.scalar("<I", "the version")
+    if version in (2 << 24, 3 << 24):
+        raise FormatError("it is big endian; little-endian files can be read")
     if version not in (2, 3):
-        raise FormatError(f"its version is {version}; versions 2 and 3, little endian, can be read")
+        raise FormatError(f"its version is {version}; versions 2 and 3 can be read")
     tensors = reader.count(_SMALLEST_TENSOR, "the number of tensors")
     entries = reader.count(_SMALLEST_ENTRY, "the number of metadata entries")
     metadata = _read_metadata(reader, entries)

@@ -69,7 +69,7 @@ class Thoughts:
 
     def check(self, thinking: Thinking, args: TemplateArgs) -> None:
         """Raise `InputError` if the model cannot think as these settings ask."""
-        self.arguments(thinking, args)
+        self._template.accepted(self.arguments(thinking, args))  # it renders short chats with them
         if self.marks(thinking) is None:
             _need_tags(thinking)
 

@@ -111,7 +111,7 @@ class Client:
     def _read(data: bytes, kind: type[Answered], where: str) -> Answered:
         if is_page(data):
             raise WebPageError(
-                f"{where} returned a web page instead of a response: {read_problem(data).message}.",
+                f"{where} did not return a response but {read_problem(data).message}.",
                 "Check `url`: it usually ends in /v1. A login page or a proxy may stand in between.",
             )
         if is_stream(data):

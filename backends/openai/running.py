@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
+from socket import SHUT_RDWR
+from threading import Timer
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,7 +25,7 @@ PORTS = (11434, 1234, 8000, 30000, 8080)
 """Default ports of Ollama, LM Studio, vLLM, SGLang and llama.cpp."""
 HOST = "127.0.0.1"
 PATIENCE = 1.0
-"""Seconds for a response."""
+"""Seconds for a whole response."""
 LARGEST = 4_000_000
 """Maximum size of a response, in bytes."""
 MOST_MODELS = 200
@@ -76,11 +79,30 @@ def _ask(port: int, path: str, answer: type[_Answer], body: object = None) -> _A
     connection = HTTPConnection(HOST, port, timeout=PATIENCE)
     try:
         data = None if body is None else json.dumps(body)
-        connection.request("GET" if body is None else "POST", path, data, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        said = response.read(LARGEST) if response.status == 200 else b""
+        connection.connect()
+        with _time_limit(connection):
+            connection.request("GET" if body is None else "POST", path, data, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            said = response.read(LARGEST) if response.status == 200 else b""
         return answer.model_validate_json(said)
     except (OSError, HTTPException, ValidationError):
         return None
     finally:
         connection.close()
+
+
+@contextmanager
+def _time_limit(connection: HTTPConnection) -> Iterator[None]:
+    """Shut the connection down if the block takes longer than `PATIENCE`. Its own timeout is that of a single read."""
+    socket = connection.sock
+
+    def end() -> None:
+        with suppress(OSError):  # the server has closed it
+            socket.shutdown(SHUT_RDWR)
+
+    timer = Timer(PATIENCE, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -10,7 +10,7 @@ from typing import Any
 
 from society.core.errors import TransientError
 
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
 """Texts of a delta, which are joined."""
 
 

@@ -26,13 +26,15 @@ class Part(Answer):
 class Message(Answer):
     """The reply. `content` is null if the server sends something else: a refusal, a thought, calls of tools.
 
-    Thoughts are named `reasoning_content` (llama.cpp, SGLang, DeepSeek) or `reasoning` (vLLM, Ollama, OpenRouter).
+    Thoughts are named `reasoning_content` (llama.cpp, SGLang, DeepSeek), `reasoning` (vLLM, Ollama, OpenRouter) or
+    `thinking` (as in Ollama's own protocol).
     """
 
     content: str | list[Part] | None = None
     refusal: str | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    thinking: Any = None
     tool_calls: list[Any] | None = None
 
     @property
@@ -45,7 +47,7 @@ class Message(Answer):
     @property
     def thought(self) -> str:
         """The thought, under any of its names."""
-        for named in (self.reasoning_content, self.reasoning):
+        for named in (self.reasoning_content, self.reasoning, self.thinking):
             if isinstance(named, str) and named:  # some servers send an object of details
                 return named
         return _thoughts(self.content) if isinstance(self.content, list) else ""

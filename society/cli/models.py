@@ -88,10 +88,10 @@ def _describe(listed: Listed) -> Iterator[str]:
     if listed.memory is not None:
         verdict = {True: ", fits", False: ", does not fit", None: ""}[listed.fits]
         numbers.append(f"needs {_size(listed.memory)}{verdict}")
-    yield "    " + " · ".join(filter(None, numbers))
     kind = {True: "instruct", False: "base model, without chat template", None: ""}[model.chat]
     able = [name for name in ("thoughts", "tools", "adapters", "training") if getattr(model, name)]
-    yield "    " + " · ".join(filter(None, [kind, *able]))
+    lines = [" · ".join(filter(None, parts)) for parts in (numbers, [kind, *able])]
+    yield from (f"    {line}" for line in lines if line)
 
 
 def _count(parameters: int | None) -> str:

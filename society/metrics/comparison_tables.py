@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from society.core.hidden_chars import reveal
 from society.metrics.comparison import Comparison, Pair, RunScore
-from society.metrics.compute import ComputeMatch
+from society.metrics.compute import ComputeMatch, write_tokens
 from society.metrics.spreadsheet import quote
 
 Rows = list[list[str]]
@@ -62,9 +62,8 @@ def _debates(run: RunScore) -> str:
     return f"{run.debates:,}" if run.finished else f"{run.debates:,} of {run.expected:,}"
 
 
-def _tokens(run: RunScore, count: int) -> str:
-    """Return a number of tokens; a server that counts none leaves an estimate."""
-    return f"about {count:,}" if run.usage.estimated else f"{count:,}"
+def _for_training(run: RunScore, count: int) -> str:
+    return write_tokens(count, run.compute.training.estimated)
 
 
 def _count(title: str, path: str, form: str = ",") -> Column:
@@ -85,9 +84,9 @@ _COLUMNS: Sequence[Column] = (
     _count("cut off", "cut_off"),
     _count("decided by one vote", "lone"),
     _count("of these right", "lone_right"),
-    ("generated tokens", lambda run: _tokens(run, run.usage.generated_tokens)),
-    ("of these in thoughts", lambda run: _tokens(run, run.usage.thought_tokens)),
-    ("prompt tokens", lambda run: _tokens(run, run.usage.prompt_tokens)),
+    ("generated tokens", lambda run: write_tokens(run.usage.generated_tokens, run.usage.estimated)),
+    ("of these in thoughts", lambda run: write_tokens(run.usage.thought_tokens, run.usage.estimated)),
+    ("prompt tokens", lambda run: write_tokens(run.usage.prompt_tokens, run.usage.estimated)),
     _count("of these cached", "usage.cached_tokens"),
     _count("backend seconds", "usage.seconds", ",.1f"),
     ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
@@ -96,8 +95,8 @@ _TRAINED: Sequence[Column] = (
     _count("finetunings", "iteration"),
     _count("rows trained on", "compute.rows"),
     _count("tokens trained on", "compute.trained_tokens"),
-    _count("generated for training", "compute.training.generated_tokens"),
-    _count("prompts for training", "compute.training.prompt_tokens"),
+    ("generated for training", lambda run: _for_training(run, run.compute.training.generated_tokens)),
+    ("prompts for training", lambda run: _for_training(run, run.compute.training.prompt_tokens)),
     _count("finetuning seconds", "compute.seconds", ",.1f"),
 )
 

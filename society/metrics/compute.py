@@ -45,6 +45,13 @@ class Compute:
             "prompt tokens": self.training.prompt_tokens + self.answering.prompt_tokens,
         }
 
+    @property
+    def written(self) -> dict[str, str]:
+        """The counts in words, by name."""
+        estimated = self.training.estimated or self.answering.estimated
+        exact = "tokens trained on"
+        return {name: write_tokens(count, estimated and name != exact) for name, count in self.counts.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class ComputeMatch:
@@ -64,6 +71,11 @@ class ComputeMatch:
     def matched(self) -> bool:
         """Return whether the two runs are compute-matched."""
         return self.known and not self.apart
+
+
+def write_tokens(count: int, estimated: bool) -> str:
+    """Return a number of tokens in words; a server that counts none leaves an estimate."""
+    return f"about {count:,}" if estimated else f"{count:,}"
 
 
 def measure_compute(
@@ -125,9 +137,9 @@ def _tell(names: tuple[str, str], first: Compute, second: Compute, apart: Sequen
     for name, count in second.counts.items():
         base = first.counts[name]
         if apart is None and (count or base):
-            yield f"{count:,} and {base:,} {name}"
+            yield f"{second.written[name]} and {first.written[name]} {name}"
         elif apart is not None and name in apart:
-            yield f"{count:,} {name} against {base:,} ({_relative(base, count)})"
+            yield f"{second.written[name]} {name} against {first.written[name]} ({_relative(base, count)})"
 
 
 def _relative(base: int, count: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from society.metrics.comparison import Comparison
+from society.metrics.compute import Compute
 from society.metrics.tradeoff import Point
 from society.pictures.figures import Chart, Figure, Forest, Table, share_row
 from society.pictures.run_figures import cost_chart
@@ -43,7 +45,7 @@ def _pairs(found: Comparison) -> Table:
 def _compute(found: Comparison) -> Table:
     """Return what each run computed, and which pairs are compute-matched."""
     rows = [
-        [run.name, run.iteration, run.compute.rows, *run.compute.counts.values(), round(run.compute.seconds, 1)]
+        [run.name, run.iteration, run.compute.rows, *_counts(run.compute), round(run.compute.seconds, 1)]
         for run in found.runs
     ]
     columns = ["run", "finetunings", "rows trained on", *found.runs[0].compute.counts, "seconds of finetuning"]
@@ -53,6 +55,12 @@ def _compute(found: Comparison) -> Table:
         f"Tokens trained on count every epoch. {' '.join(compared)}"
     )
     return Table("compute", "Compute", note, columns, rows)
+
+
+def _counts(compute: Compute) -> Iterator[int | str]:
+    """Yield the counts as numbers, and as words where they are estimates."""
+    for count, written in zip(compute.counts.values(), compute.written.values(), strict=True):
+        yield count if written == f"{count:,}" else written
 
 
 def _costs(found: Comparison) -> Chart:

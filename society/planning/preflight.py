@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from society.components.faults import faults_of
 from society.core.errors import MissingExtraError, SocietyError, TurnError
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
-from society.core.types import ChatMessage
+from society.core.types import ChatMessage, Thinking
 from society.planning.chats import LARGEST, find_check
 from society.runs.opening import check_thinking
 from society.scenario.checks.templates import line_of
@@ -94,17 +95,33 @@ class _Preflight:
                 self._add_error(self._find_thinking(plan), error)
 
     def _find_thinking(self, plan: AgentPlan) -> Steps:
-        """Return the steps to the strongest level that sets how an agent thinks."""
+        """Return the steps to the strongest level that sets what a backend refuses of how an agent thinks."""
         scenario = self.society.scenario
-        levels: list[tuple[Steps, Any]] = [
-            (("phases", i, "bind", name), phase.bind[name])
-            for i, phase in enumerate(scenario.phases)
-            for name in (plan.name, plan.group)
-            if name in phase.bind
+        phase = next(phase for phase in self.society.phases if phase.agents.get(plan.name) is plan)
+        bound = [name for name in dict.fromkeys((plan.name, plan.group)) if name in phase.spec.bind]
+        levels: list[tuple[Steps, ThinkingSpec]] = [
+            *((("phases", phase.index, "bind", name), phase.spec.bind[name].thinking) for name in bound),
+            (("agents", plan.group), scenario.agents[plan.group].thinking),
+            (("roles", plan.role_name), plan.role.thinking),
+            ((), scenario.thinking),
         ]
-        levels += [(("agents", plan.group), scenario.agents[plan.group])]
-        levels += [(("roles", plan.role_name), plan.role), ((), scenario)]
-        return next((*steps, "thinking") for steps, level in levels if level.thinking != ThinkingSpec())
+        set_here = [
+            (steps, level) for steps, level in levels if level.over(Thinking()) != Thinking() or level.args_over(())
+        ]
+        refused = (steps for steps, level in set_here if self._refuses(plan, level))
+        return (*next(refused, set_here[0][0]), "thinking")
+
+    def _refuses(self, plan: AgentPlan, level: ThinkingSpec) -> bool:
+        """Return whether the backend of an agent refuses what this level alone sets, where no other overrides it."""
+        own = dict(plan.template_args)
+        args = tuple(pair for pair in level.args_over(()) if own[pair[0]] == pair[1])
+        given = {field.name: getattr(level, field.name) for field in fields(Thinking)}
+        kept = {name: value for name, value in given.items() if value == getattr(plan.thinking, name)}
+        try:
+            check_thinking(self.society, replace(plan, thinking=Thinking(**kept), template_args=args))
+        except SocietyError:
+            return True
+        return False
 
     def _check_adapters(self, known: bool) -> None:
         """Check that the adapters exist and, where the models are `known`, that they can be used."""

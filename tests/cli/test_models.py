@@ -48,7 +48,7 @@ def test_each_model_is_shown_with_its_memory_and_abilities(machine: Found, capsy
     assert "kind: hf, model: someone/small⟦U+001B⟧[2J" in shown
     assert "llama · 2.0B parameters · bfloat16 · context 1,000 · 5.0 GiB · needs 7.5 GiB, fits" in shown
     assert "instruct · thoughts · adapters · training" in shown
-    assert "kind: openai, model: s:1b, url: http://127.0.0.1:11434/v1" in shown
+    assert "kind: openai, model: s:1b, url: http://127.0.0.1:11434/v1\n\nSkipped" in shown  # nothing else is known
     assert "Skipped: 2\n" in shown
     assert "/x: it cannot be read" in shown
 

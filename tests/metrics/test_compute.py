@@ -56,6 +56,15 @@ def test_only_what_is_within_two_per_cent_is_called_matched(
     assert match_compute(("a", "b"), spent(*others), spent(*counts)).matched == found.matched
 
 
+def test_estimated_counts_are_called_so() -> None:
+    one, other = spent(5, 1024, 9), spent(5, 2047, 9)
+    other = replace(other, answering=replace(other.answering, estimated=True))
+    assert "about 2,047 tokens generated against 1,024 (" in match_compute(("a", "b"), one, other).sentence
+    assert other.written == {"tokens trained on": "5", "tokens generated": "about 2,047", "prompt tokens": "about 9"}
+    matched = match_compute(("a", "b"), other, other).sentence
+    assert "5 and 5 tokens trained on, about 2,047 and about 2,047 tokens generated" in matched
+
+
 def test_what_cannot_be_said_is_not_said() -> None:
     found = match_compute(("a", "b"), spent(0, 5, 5), spent(0, 0, 5))
     assert (found.matched, found.sentence) == (

@@ -121,6 +121,50 @@ def test_plan_and_run_end_before_the_first_turn(
         assert not (home / "run" / "store.sqlite").exists()
 
 
+USERS = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+REPLIES = "{% for m in messages if m.role == 'assistant' %}{{ m.content }}{% endfor %}"
+FIRST = "{{ (messages | selectattr('role', 'eq', 'user') | first).content }}"
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("template", "lost"),
+    [(USERS, "an assistant message after a user"), (REPLIES, "a system message at the beg"), (FIRST, "an assistant")],
+)
+def test_a_message_that_a_template_leaves_out_is_a_problem(home: Path, kind: str, template: str, lost: str) -> None:
+    problem = problems(write(home, template, kind))[-1]
+    assert problem.startswith("roles.r: Agent 'a-")
+    assert f"leaves out {lost}" in problem
+
+
+SWITCHED = ROWS["chatml"]["template"] + "{{ strftime_now('%d') if dated }}"
+
+
+@KINDS
+def test_a_wrong_date_is_a_problem_at_its_place(home: Path, kind: str) -> None:
+    thinking = {"template_args": {"strftime_now": "2026-02-30", "dated": True}}
+    [problem] = problems(write(home, SWITCHED, kind, agents={"a": {"count": 2, "thinking": thinking}}))
+    assert problem.startswith("agents.a.thinking: The template argument strftime_now is '2026-02-30'")
+
+
+@KINDS
+def test_a_refused_setting_is_a_problem_at_the_level_that_sets_it(home: Path, kind: str) -> None:
+    agents = {"a": {"count": 2, "thinking": {"template_args": {"foo": 1}}}}
+    bind = {"a": {"thinking": {"show": True, "template_args": {"dated": True}}}}
+    phases = [{"name": "d", "topology": "complete", "rounds": 2}, {"name": "e", "topology": "complete", "bind": bind}]
+    found = problems(write(home, SWITCHED, kind, agents=agents, phases=phases))
+    assert found
+    assert all(problem.startswith("agents.a.thinking: ") and "template_args: foo" in problem for problem in found)
+
+
+def test_a_loaded_model_has_the_name_of_the_scenario(home: Path) -> None:
+    """A name from elsewhere, such as that of a cache, would repeat each warning of the check."""
+    from backends.hf.loading import load_chat
+
+    write(home, ROWS["chatml"]["template"], "hf")
+    assert load_chat(home / "m", None, "someone/m").template.model == "someone/m"
+
+
 def count(scenario: Path) -> int:
     """Return the tokens that the longest prompt and its reply need, counted with the model's vocabulary."""
     from society.planning.demand import find_demand

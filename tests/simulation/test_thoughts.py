@@ -292,6 +292,7 @@ def problems(folder: Path, *changes: str) -> list[tuple[str, str]]:
         ("thinking.budget=300", "thinking.budget", "leaves no token for the text: max_tokens is 256"),
         ("thinking={budget: 9, enabled: false}", "thinking.budget", "has no effect: `enabled` is false"),
         ("thinking.template_args={messages: 1}", "thinking", "cannot set messages"),
+        ("thinking.template_args={messages: []}", "thinking", "cannot set messages, which every chat has"),
         ("thinking.template_args={'a b': 1}", "thinking.template_args", ""),
         ("thinking.tags=[a]", "thinking.tags", ""),
         ("thinking.tags=[a, a]", "thinking", "the two `tags` are equal"),

@@ -86,7 +86,11 @@ def add_ollama(found: Found) -> None:
 def _read_blob(manifest: Path) -> str:
     """Return the name of the GGUF file that a manifest lists. Raises `InputError` for another file."""
     with manifest.open("rb") as file:
-        layers = json.loads(file.read(LARGEST_MANIFEST))["layers"]
+        text = file.read(LARGEST_MANIFEST)
+    try:
+        layers = json.loads(text)["layers"]
+    except ValueError:
+        raise InputError("it is not JSON, as a manifest of Ollama is", "") from None
     digests = [layer["digest"] for layer in layers if layer["mediaType"] == _MODEL_LAYER]
     if len(digests) != 1 or not (match := _DIGEST.fullmatch(digests[0])):
         raise InputError("it lists no GGUF file of a model", "")

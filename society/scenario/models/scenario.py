@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from backends.base import BackendConfig
 from society.components.controllers import Controller
@@ -101,11 +101,17 @@ class ThinkingSpec(make_optional(Thinking)):  # type: ignore[misc]
     def __hash__(self) -> int:
         return hash((self.over(Thinking()), self.show, self.args_over(())))
 
+    @field_validator("template_args", mode="before")
+    @classmethod
+    def _check_names(cls, given: object) -> object:
+        """Raise `ValueError` for variables that the program sets itself, whatever their values."""
+        if taken := sorted(OWN_VARIABLES.intersection(given if isinstance(given, Mapping) else ())):
+            raise ValueError(f"cannot set {', '.join(taken)}, which every chat has; remove it")
+        return given
+
     @model_validator(mode="after")
-    def _check_names(self) -> Self:
-        """Raise `ValueError` for variables that the program sets itself, and for two equal tags."""
-        if taken := sorted(OWN_VARIABLES & set(self.template_args or ())):
-            raise ValueError(f"`template_args` cannot set {', '.join(taken)}, which every chat has; remove it")
+    def _check_tags(self) -> Self:
+        """Raise `ValueError` for two equal tags."""
         if self.tags and self.tags[0] == self.tags[1]:
             raise ValueError(
                 "the two `tags` are equal; give the text that opens a thought, then the one that closes it"

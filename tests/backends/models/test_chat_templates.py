@@ -65,7 +65,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def hub_chat(name: str, slow: bool = False) -> Any:
     from backends.hf.chat import Chat
 
-    return Chat(WORDS.slow(ROWS[name]) if slow else WORDS.fast(ROWS[name]), [])
+    return Chat(WORDS.slow(ROWS[name]) if slow else WORDS.fast(ROWS[name]), [], name="the model")
 
 
 CHATS_OF_LLAMA: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def llama_chat(name: str, native: Any) -> Any:
     from backends.llama_cpp.chat import Chat
 
     if name not in CHATS_OF_LLAMA:
-        CHATS_OF_LLAMA[name] = Chat(ROWS[name]["template"], WORDS.native(native, ROWS[name]), name)
+        CHATS_OF_LLAMA[name] = Chat(ROWS[name]["template"], WORDS.native(native, ROWS[name]), "the model")
     return CHATS_OF_LLAMA[name]
 
 

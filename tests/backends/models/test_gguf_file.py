@@ -33,6 +33,13 @@ def write(path: Path) -> Path:
     return path
 
 
+def test_a_big_endian_file_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "big.gguf"
+    path.write_bytes(b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
+    with pytest.raises(InputError, match="it is big endian; little-endian"):
+        check_gguf(path)
+
+
 def finish(writer: gguf.GGUFWriter) -> None:
     """Write the file."""
     writer.write_header_to_file()

@@ -48,6 +48,7 @@ def read(
     [
         {"reasoning_content": "plan", "content": "Paris."},
         {"reasoning": "plan", "content": "Paris."},
+        {"thinking": "plan", "content": "Paris."},
         {"reasoning": "plan", "reasoning_content": {"summary": []}, "content": "Paris.", "tool_calls": []},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "plan"}]}, {"text": "Paris."}]},
         {"content": [{"type": "thinking", "thinking": "plan"}, {"type": "text", "text": "Paris."}]},
@@ -184,10 +185,11 @@ def delta(finish: str | None = None, **message: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": message, "finish_reason": finish}]}
 
 
-def test_a_stream_is_read_as_one_reply() -> None:
+@pytest.mark.parametrize("name", ["reasoning_content", "thinking"])
+def test_a_stream_is_read_as_one_reply(name: str) -> None:
     parts = [
-        delta(reasoning_content="pl"),
-        delta(reasoning_content="an"),
+        delta(**{name: "pl"}),
+        delta(**{name: "an"}),
         delta(content="Par"),
         delta("stop", content="is."),
     ]

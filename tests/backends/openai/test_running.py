@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -105,6 +105,28 @@ def test_a_program_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         assert list_at(silent.getsockname()[1]) == []
+
+
+def test_a_program_whose_response_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.openai.running.PATIENCE", 0.2)
+    closed = Event()
+
+    def drip(server: socket.socket) -> None:
+        client, _ = server.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:  # each read of the client returns in time
+                client.sendall(b" ")
+                closed.wait(0.01)
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        thread = Thread(target=drip, args=(server,), daemon=True)
+        thread.start()
+        assert list_at(server.getsockname()[1]) == []
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
