@@ -399,9 +399,13 @@ def test_the_report_has_thoughts_apart_from_the_list(plain: Run) -> None:
 
 def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "reasoning.md").read_text()
-    settings, shown, _, whole = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    switched, levels, shown, _, whole = map(yaml.safe_load, blocks)
+    assert "reasoning_effort" not in blocks[0]  # no family has both a switch and levels of effort
+    assert "enabled" not in blocks[1]
     found = [
-        run(Scenario.from_dict(whole | part), tmp_path / str(i)) for i, part in enumerate((whole, settings, shown))
+        run(Scenario.from_dict(whole | part), tmp_path / str(i))
+        for i, part in enumerate((whole, switched, shown, levels))
     ]
     thoughts = [{turn.id.agent: turn.thought for turn in one.turns()} for one in found]
     assert set(thoughts[0].values()) == {"Carry the one. Or"}
