@@ -27,6 +27,8 @@ _SETTLED_NS = 3_000_000_000
 """Nanoseconds after which two changes of a file have different times on every usual file system."""
 _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """Names of the files of a model that llama.cpp's tools have split."""
+MOST_PARTS = 1_000
+"""Maximum number of files of a split model."""
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 
@@ -80,12 +82,23 @@ def find_offline(model: str) -> Path | None:
     return Path(str(found[0])) if all(isinstance(part, str) for part in found) else None
 
 
+def is_first_part(path: Path) -> bool:
+    """Return whether a file is a whole model or, by its name, the first one of a split model."""
+    match = _SPLIT.fullmatch(path.name)
+    return not match or int(match["number"]) == 1
+
+
 def split_parts(path: Path) -> list[Path]:
-    """Return the files of the model that `path` belongs to, by their names; `path` alone if it is not split."""
+    """Return the files of the model that `path` belongs to, by their names; `path` alone if it is not split.
+
+    Raises `InputError` for a model of more than `MOST_PARTS` files.
+    """
     match = _SPLIT.fullmatch(path.name)
     if not match:
         return [path]
     count = int(match["count"])
+    if count > MOST_PARTS:
+        raise InputError(f"{path} is of a model in more than {MOST_PARTS:,} files.", "Split it into fewer files.")
     return [path.with_name(f"{match['name']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from backends.models.find import split_parts
 from backends.models.gguf_reader import MOST_LAYERS, FormatError, Reader, TruncatedError
 from society.core.errors import InputError, MissingExtraError
+from society.core.regular_files import open_regular
 
 _SMALLEST_ENTRY = 8 + 4 + 1  # an empty key, its type, a byte
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8  # an empty name, no dimensions, a type, an offset
@@ -95,7 +96,7 @@ def check_gguf(path: str | Path) -> GGUFInfo:
 
 def _check_file(path: Path) -> GGUFInfo:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _read(Reader(data))
     except FileNotFoundError:
         raise InputError(f"There is no model file {path}.", "Check the path.") from None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.sizes import free_memory
 from backends.models.local.find import find_local
 from backends.models.local.model import LocalModel
 from backends.openai.running import add_servers
-from society.core.errors import SocietyError
+from society.core.errors import InputError, SocietyError
 
 AGENTS, TOKENS = 3, 4096
 """Agents of a usual debate that speak at the same time, and the tokens of prompt and reply of each."""
@@ -43,18 +44,27 @@ def list_models() -> Listing:
     add_servers(found)
     listed = []
     for model in found.models:
-        memory = estimate_memory(model)
-        fits = None if memory is None or free is None else memory <= free
-        listed.append(Listed(model, memory, fits))
+        with found.skipping(model.path or model.url):
+            memory = estimate_memory(model)
+            fits = None if memory is None or free is None else memory <= free
+            listed.append(Listed(model, memory, fits))
     return Listing(tuple(listed), found.skipped, free)
 
 
 def estimate_memory(model: LocalModel) -> int | None:
-    """Return the bytes of a usual debate on a model in files, as `society plan` estimates them; None if unknown."""
+    """Return the bytes of a usual debate on a model in files, as `society plan` estimates them; None if unknown.
+
+    Raises `InputError` for a model that no scenario can use, such as one with a context of a few tokens.
+    """
     tokens = min(TOKENS, model.context or TOKENS)
     if model.backend == "llama_cpp":
-        with suppress(SocietyError):  # a model in parts, which has no header yet
+        try:
             return LlamaCpp(model=str(model.path), context=tokens, slots=AGENTS).memory(()).total
+        except ValidationError as error:
+            [fault, *_] = error.errors()
+            raise InputError(f"its {'.'.join(map(str, fault['loc']))} cannot be used: {fault['msg']}") from None
+        except SocietyError:  # a model in parts, which has no header yet
+            return None
     if model.backend == "hf" and model.parameters and model.token_bytes:
         return model.parameters * FLOAT32 + AGENTS * tokens * model.token_bytes
     return None

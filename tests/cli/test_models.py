@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,13 @@ def test_few_of_many_skipped_files_are_shown(machine: Found, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "Skipped: 5; --json has all of them:" in shown
     assert shown.count("it is empty") == 3
+
+
+@pytest.mark.llama
+def test_a_model_that_no_scenario_can_use_is_skipped(machine: Found, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = LocalModel(place="llama.cpp", backend="llama_cpp", model="/t.gguf", path=Path("/t.gguf"), context=5)
+    machine.models += [tiny, SMALL]
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert "/t.gguf: its context cannot be used: Input should be greater than or equal to 16" in shown
+    assert "someone/small" in shown

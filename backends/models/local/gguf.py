@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 
-from backends.models.find import split_parts
+from backends.models.find import is_first_part
 from backends.models.gguf_file import check_gguf
-from backends.models.local.model import Found, LocalModel
+from backends.models.local.model import Found, LocalModel, name_line
 from backends.models.local.template import read_abilities
 
 _OTHER = re.compile(r"clip|bert|t5encoder|wavtokenizer|whisper|mmproj", re.IGNORECASE)
@@ -20,7 +20,7 @@ def add_files(found: Found, paths: Iterable[Path], place: str) -> None:
     """Add the models of those paths that are GGUF files. Later parts of a model belong to its first one."""
     for path in paths:
         with found.skipping(path):
-            if path.suffix.lower() == ".gguf" and path in split_parts(path)[:1]:
+            if path.suffix.lower() == ".gguf" and is_first_part(path):
                 add_file(found, path, place, str(path))
 
 
@@ -38,7 +38,7 @@ def add_file(found: Found, path: Path, place: str, name: str) -> None:
             backend="llama_cpp",
             model=name,
             path=path,
-            architecture=info.architecture,
+            architecture=name_line(info.architecture),
             parameters=sum(map(prod, info.shapes.values())),
             quantization=info.quantisation,
             context=info.context_length or None,

@@ -5,25 +5,24 @@ A snapshot holds GGUF files, or a model of transformers: `config.json`, safetens
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from backends.models.find import split_parts
+from backends.models.find import is_first_part
 from backends.models.local.gguf import add_file
-from backends.models.local.model import Found, LocalModel
+from backends.models.local.model import Found, LocalModel, name_line
 from backends.models.local.template import read_abilities
+from backends.models.safetensors_header import read_header
 from society.core.errors import InputError
+from society.core.regular_files import read_json, read_limited
 
-LARGEST_JSON = 50_000_000
-"""Maximum size of a JSON file or of the header of a safetensors file, in bytes."""
-LONGEST_NAME = 40
-"""Maximum length of the name of an architecture or a type, in characters."""
 _GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 _INDEX = "model.safetensors.index.json"
+_COMMIT = re.compile("[0-9a-f]{1,64}")
 PLACE = "Hugging Face cache"
 
 
@@ -45,7 +44,7 @@ def add_hub(found: Found) -> None:
             files = [path for path in found.walk(snapshot) if path.suffix == ".gguf"]
             for path in files:
                 with found.skipping(path):
-                    if path in split_parts(path)[:1]:
+                    if is_first_part(path):
                         add_file(found, path, PLACE, f"hf:{name}:{path.relative_to(snapshot).as_posix()}")
             if not files and (snapshot / "config.json").exists():
                 _add_folder(found, snapshot, name)
@@ -54,8 +53,12 @@ def add_hub(found: Found) -> None:
 def _find_snapshot(folder: Path) -> Path:
     """Return the snapshot of the branch main, else the one with the last name."""
     main = folder / "refs" / "main"
-    if main.is_file() and (snapshot := folder / "snapshots" / main.read_text("utf-8")[:100].strip()).is_dir():
-        return snapshot
+    if main.exists():
+        commit = read_limited(main, 100).decode().strip()
+        if not _COMMIT.fullmatch(commit):
+            raise InputError("its refs/main names no commit")
+        if (snapshot := folder / "snapshots" / commit).is_dir():
+            return snapshot
     snapshots = sorted((folder / "snapshots").iterdir()) if (folder / "snapshots").is_dir() else []
     if not snapshots:
         raise InputError("it holds no files: its download has not begun")
@@ -64,7 +67,7 @@ def _find_snapshot(folder: Path) -> Path:
 
 def _add_folder(found: Found, folder: Path, name: str) -> None:
     """Add a model of transformers, unless it generates no text. Raises `InputError` if files are missing."""
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if not any(str(one).endswith(_GENERATES) for one in config.get("architectures") or ()):
         return
     files = _list_weights(folder)
@@ -75,7 +78,7 @@ def _add_folder(found: Found, folder: Path, name: str) -> None:
             backend="hf",
             model=name,
             path=folder,
-            architecture=str(config.get("model_type", ""))[:LONGEST_NAME],
+            architecture=name_line(str(config.get("model_type", ""))),
             parameters=_count_all(files),
             quantization=_read_type(config),
             context=_number(text, "max_position_embeddings") or None,
@@ -92,7 +95,7 @@ def _list_weights(folder: Path) -> list[Path]:
     """Return the files of the weights. Raises `InputError` if one is missing."""
     names = ["model.safetensors"]
     if (folder / _INDEX).exists():
-        names = sorted(set(_read_json(folder / _INDEX)["weight_map"].values()))
+        names = sorted(set(read_json(folder / _INDEX)["weight_map"].values()))
     if missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
         raise InputError(f"{missing[0]} is missing: no safetensors, or the download has not ended")
     return [folder / name for name in names]
@@ -100,35 +103,15 @@ def _list_weights(folder: Path) -> list[Path]:
 
 def _count_all(files: Sequence[Path]) -> int:
     """Return the number of parameters in the files. Raises `InputError` if they are too small for it."""
-    number = sum(map(_count, files))
+    number = sum(prod(shape) for file in files for shape in read_header(file).values())
     if not 0 < number <= 8 * sum(file.stat().st_size for file in files):  # a parameter takes a bit or more
         raise InputError("its files cannot hold the parameters that their headers list")
     return number
 
 
-def _count(file: Path) -> int:
-    """Return the number of parameters in a safetensors file, from its header."""
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if length > min(LARGEST_JSON, file.stat().st_size):
-            raise InputError(f"{file.name} has no safetensors header")
-        header = json.loads(opened.read(length))
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file. Raises `InputError` for anything else."""
-    if path.stat().st_size > LARGEST_JSON:
-        raise InputError(f"{path.name} is larger than {LARGEST_JSON:,} bytes")
-    value = json.loads(path.read_bytes())
-    if not isinstance(value, dict):
-        raise InputError(f"{path.name} holds no mapping")
-    return value
-
-
 def _read_type(config: Mapping[str, Any]) -> str:
     method = (config.get("quantization_config") or {}).get("quant_method")
-    return str(method or config.get("dtype") or config.get("torch_dtype") or "")[:LONGEST_NAME]
+    return name_line(str(method or config.get("dtype") or config.get("torch_dtype") or ""))
 
 
 def _token_bytes(text: Mapping[str, Any]) -> int | None:
@@ -149,9 +132,9 @@ def _read_template(folder: Path) -> str:
     """Return the chat template of a tokenizer, "" if it has none."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_bytes()[:LARGEST_JSON].decode()
+        return read_limited(file).decode()
     settings = folder / "tokenizer_config.json"
-    found = _read_json(settings).get("chat_template") if settings.is_file() else None
+    found = read_json(settings).get("chat_template") if settings.is_file() else None
     if isinstance(found, list):  # several templates by name
         found = next((one["template"] for one in found if one["name"] == "default"), None)
     return found if isinstance(found, str) else ""

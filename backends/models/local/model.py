@@ -9,9 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from society.core.errors import MissingExtraError, SocietyError
+from society.core.hidden_chars import reveal
 
 MOST_ENTRIES = 20_000
 """Maximum number of files and folders that are looked at below one folder."""
+LONGEST_NAME = 40
+"""Maximum length of the name of an architecture or a type, in characters."""
+LONGEST_REASON = 300
+"""Maximum length of the reason for a skipped path, in characters."""
+
+
+def name_line(text: str, longest: int = LONGEST_NAME) -> str:
+    """Return a text of a file as one short line without hidden characters."""
+    return reveal(" ".join(text[:longest].split()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +73,9 @@ class Found:
         except MissingExtraError as error:
             self.skipped[str(path)] = f"{error.cause} {error.remedy}"
         except SocietyError as error:
-            self.skipped[str(path)] = error.cause
+            self.skipped[str(path)] = name_line(error.cause, LONGEST_REASON)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-            self.skipped[str(path)] = f"it cannot be read: {error}"
+            self.skipped[str(path)] = name_line(f"it cannot be read: {error}", LONGEST_REASON)
 
     def walk(self, folder: Path) -> Iterator[Path]:
         """Yield the regular files below a folder in the order of their names. Links to folders are not followed."""

@@ -7,7 +7,6 @@ named after the model, lists them. llama.cpp stores the files that it downloads 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from backends.models.find import list_part_packages, normal_name
 from backends.models.local.gguf import add_file, add_files
 from backends.models.local.model import Found, LocalModel
 from society.core.errors import InputError
+from society.core.regular_files import read_json
 
 PACKAGE = "Python package"
 LARGEST_MANIFEST = 1 << 20
@@ -85,12 +85,10 @@ def add_ollama(found: Found) -> None:
 
 def _read_blob(manifest: Path) -> str:
     """Return the name of the GGUF file that a manifest lists. Raises `InputError` for another file."""
-    with manifest.open("rb") as file:
-        text = file.read(LARGEST_MANIFEST)
     try:
-        layers = json.loads(text)["layers"]
+        layers = read_json(manifest, LARGEST_MANIFEST)["layers"]
     except ValueError:
-        raise InputError("it is not JSON, as a manifest of Ollama is", "") from None
+        raise InputError("it is no mapping in JSON, as a manifest of Ollama is", "") from None
     digests = [layer["digest"] for layer in layers if layer["mediaType"] == _MODEL_LAYER]
     if len(digests) != 1 or not (match := _DIGEST.fullmatch(digests[0])):
         raise InputError("it lists no GGUF file of a model", "")

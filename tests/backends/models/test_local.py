@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from backends.models.find import split_parts
 from backends.models.local.find import find_local
 from backends.models.local.hub import cache
 from backends.models.local.model import Found, LocalModel
@@ -145,11 +146,11 @@ def test_ollamas_models_have_its_names(home: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("manifest", "reason"),
     [
-        ("{", "it is not JSON"),
-        ("[]", "cannot be read"),
+        ("{", "no mapping in JSON"),
+        ("[]", "no mapping in JSON"),
         ('{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:../../x"}]}', "no GGUF"),
         ('{"layers": []}', "no GGUF"),
-        ("[" * 100_000, "c"),
+        ("[" * 100_000, "no mapping in JSON"),
     ],
 )
 def test_damaged_manifests_are_skipped(home: Path, manifest: str, reason: str) -> None:
@@ -221,6 +222,9 @@ def test_a_template_that_does_not_parse_is_skipped(home: Path) -> None:
         ("model.safetensors", struct.pack("<Q", 2) + b"[]", "cannot be read"),
         ("model.safetensors", struct.pack("<Q", 24) + b'{"a":{"shape":[9999999]}}'[:24], "cannot be read"),
         ("model.safetensors", struct.pack("<Q", 25) + b'{"a":{"shape":[9999999]}}', "cannot hold"),
+        ("model.safetensors", struct.pack("<Q", 32) + b'{"a":{"shape":["a",3000000000]}}', "no possible shape"),
+        ("model.safetensors", struct.pack("<Q", 51) + b'{"a":{"shape":[' + b"1," * 16 + b"1]}}", "no possible"),
+        ("config.json", b'{"a":' * 100_000, "nested too deeply"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "../x"}}', "is missing"),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "b.safetensors"}}', "is missing"),
         ("tokenizer_config.json", b'{"chat_template": [{}]}', "cannot be read"),
@@ -233,6 +237,62 @@ def test_damaged_models_of_the_hub_are_skipped(name: str, content: bytes, reason
     found = find_local()
     assert not found.models
     assert [reason in why for why in found.skipped.values()] == [True], found.skipped
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "chat_template.jinja", "tokenizer_config.json"])
+@pytest.mark.parametrize("kind", ["pipe", "zero", "large"])
+def test_pipes_devices_and_endless_files_of_a_snapshot_are_not_read(name: str, kind: str) -> None:
+    path = write_snapshot("someone/small") / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "zero":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)  # takes no room
+    found = find_local()
+    passed_over = kind != "large" and name in ("chat_template.jinja", "tokenizer_config.json")
+    assert bool(found.models) == passed_over
+    assert bool(found.skipped) != passed_over
+
+
+@pytest.mark.parametrize(("branch", "reason"), [("/etc", "no commit"), ("..", "no commit"), ("a" * 101, "larger")])
+def test_a_branch_that_names_no_commit_is_skipped(branch: str, reason: str) -> None:
+    folder = write_snapshot("someone/small").parents[1]
+    (folder / "refs" / "main").write_text(branch)
+    assert reason in find_local().skipped[str(folder)]
+
+
+def test_a_blob_that_is_a_pipe_is_skipped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_MODELS", str(home / "models"))
+    manifest = home / "models" / "manifests" / "registry.ollama.ai" / "library" / "small" / "1b"
+    blob = home / "models" / "blobs" / ("sha256-" + "a" * 64)
+    for path in (manifest, blob):
+        path.parent.mkdir(parents=True)
+    os.mkfifo(blob)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:" + "a" * 64}
+    manifest.write_text(json.dumps({"layers": [layer]}))
+    assert "is no regular file" in find_local().skipped[str(manifest)]
+
+
+def test_later_parts_of_a_split_model_take_no_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name alone claims 99,999 parts: they are not listed for each file."""
+    monkeypatch.setattr("backends.models.gguf_file.split_parts", lambda path: pytest.fail("it lists the parts"))
+    folder = home / ".cache" / "llama.cpp"
+    folder.mkdir(parents=True)
+    for number in (1, 2, 3):
+        (folder / f"x-{number:05}-of-99999.gguf").write_bytes(b"")
+    assert list(find_local().skipped) == [str(folder / "x-00001-of-99999.gguf")]
+    with pytest.raises(InputError, match="more than 1,000 files"):
+        split_parts(folder / "x-00001-of-99999.gguf")
+
+
+def test_the_name_of_an_architecture_is_one_short_line(home: Path) -> None:
+    write_gguf(home / ".cache/llama.cpp/odd.gguf", architecture="a\nb\x1b[2J" + "c" * 1000)
+    model = only(find_local())
+    assert model.architecture.startswith("a b⟦U+001B⟧[2Jc")
+    assert len(model.architecture) < 60
 
 
 def test_a_download_that_has_not_begun_is_skipped() -> None:

@@ -1,0 +1,50 @@
+"""Regular files, read up to a limit. A path of a stranger may lead to a pipe, a device or a file without end.
+
+open_regular    opens a file without waiting for a writer
+read_limited    returns the contents of a file
+read_json       returns the mapping in a JSON file
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+LARGEST_TEXT = 50_000_000
+"""Maximum size of a text that is read whole, such as a JSON file or a header, in bytes."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading. Raises `OSError` for a folder, a pipe or a device."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(f"{path.name} is no regular file")
+    return os.fdopen(handle, "rb")
+
+
+def read_limited(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """Return the contents of a regular file. Raises `OSError`, and `ValueError` above `largest` bytes."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise ValueError(f"{path.name} is larger than {largest:,} bytes")
+        return file.read(largest)
+
+
+def read_json(path: Path, largest: int = LARGEST_TEXT) -> dict[str, Any]:
+    """Return the mapping in a JSON file. Raises `OSError`, and `ValueError` for anything else."""
+    value = parse_json(read_limited(path, largest), path.name)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no mapping")
+    return value
+
+
+def parse_json(text: bytes, name: str) -> Any:
+    """Return the value of a JSON text of a stranger. Raises `ValueError` for one that is nested too deeply, too."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deeply") from None
