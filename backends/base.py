@@ -290,9 +290,10 @@ class BackendConfig(Component, ABC):
         """
         return None
 
-    def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
+    def check_thinking(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:
         """Raise `InputError` if the model cannot think as these settings ask, such as for a template without a switch.
 
+        With `max_tokens`, also if a thought as long as its budget leaves no token for the text of such a reply.
         Called with the settings of each agent that has any, after `check_files`, under the same conditions.
         """
         return

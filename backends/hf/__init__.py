@@ -229,8 +229,11 @@ class HuggingFace(BackendConfig):
             return None  # the tokenizer is not here
         return chat_check(ChatTemplate(found[0] if found else "", self.model, say=say))
 
-    def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
-        """Check the settings with the model's chat template; see `BackendConfig.check_thinking`."""
+    def check_thinking(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:
+        """Check the settings with the model's chat template; see `BackendConfig.check_thinking`.
+
+        The opened backend checks the room for the text, which the tokenizer determines.
+        """
         from backends.hf.template_file import read_template
         from backends.models.chat_rendering import ChatTemplate
         from backends.models.thoughts import check_thinking

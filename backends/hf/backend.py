@@ -139,7 +139,8 @@ class HuggingFaceBackend(Backend):
         """Raise `InputError` if the model cannot think as these requests ask; see `Backend.check`."""
         for request in requests:
             if self._loaded:
-                self._loaded.chat.thoughts.check(request.thinking, request.template_args)
+                limit = request.sampling.max_tokens
+                self._loaded.chat.thoughts.check(request.thinking, request.template_args, limit)
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request, in a batch with other pending requests."""

@@ -111,7 +111,7 @@ class _Opened:
 
     def check(self, request: GenerateRequest) -> None:
         """Raise `InputError` if the model cannot think as the request asks."""
-        self._chat.thoughts.check(request.thinking, request.template_args)
+        self._chat.thoughts.check(request.thinking, request.template_args, request.sampling.max_tokens)
 
     async def write(self, request: GenerateRequest) -> GenerateOutput:
         """Return a reply."""

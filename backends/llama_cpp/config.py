@@ -102,14 +102,14 @@ class LlamaCpp(BackendConfig):
         if (model := find_offline(self.model)) is not None:
             check_lora(adapter, check_gguf(model), path)
 
-    def check_thinking(self, thinking: Thinking, args: TemplateArgs) -> None:
+    def check_thinking(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:
         """Check the settings with the model's vocabulary and chat template; see `BackendConfig.check_thinking`."""
         from backends.llama_cpp.fit import open_chat
         from backends.models.find import find_offline
 
         if (path := find_offline(self.model)) is not None:
             with open_chat(self, path) as chat:
-                chat.thoughts.check(thinking, args)
+                chat.thoughts.check(thinking, args, max_tokens)
 
     def chat_check(self, say: Callable[[str], None] | None = None) -> CheckChat | None:
         """Return the check of chats with the template of the scenario or of the model's header."""

@@ -39,6 +39,7 @@ WRITTEN = {
     "<|END_THINKING|>": ("<|START_THINKING|>", "<|END_THINKING|><|START_RESPONSE|>"),
 }
 """Texts before and after a thought, by closing tag, for templates that write none. By default tags have their lines."""
+_ANY_CHAT = (ChatMessage("user", "Ping?"),)
 SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think", "reasoning")
 """Variables by which templates switch thinking on and off, the most frequent first."""
 
@@ -67,11 +68,17 @@ class Thoughts:
         """Return the arguments of the template for `thinking` and `args`; see `template_arguments`."""
         return template_arguments(self._template, thinking, args)
 
-    def check(self, thinking: Thinking, args: TemplateArgs) -> None:
-        """Raise `InputError` if the model cannot think as these settings ask."""
-        self._template.accepted(self.arguments(thinking, args))  # it renders short chats with them
-        if self.marks(thinking) is None:
+    def check(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:
+        """Raise `InputError` if the model cannot think as these settings ask, within a reply of `max_tokens`."""
+        arguments, marks = self.arguments(thinking, args), self.marks(thinking)
+        self._template.accepted(arguments)  # it renders short chats with them
+        if marks is None:
             _need_tags(thinking)
+        elif thinking.budget is not None and max_tokens is not None:
+            left_open = marks.tags.left_open(self._template.text(_ANY_CHAT, arguments))
+            if left_open is not False:
+                longest = Reader(marks, left_open, thinking.budget).longest
+                _need_room(thinking.budget, longest - thinking.budget, max_tokens)
 
     def marks(self, thinking: Thinking = DEFAULT_THINKING) -> Marks | None:
         """Return the tags in the model's tokens, None if no tags are known."""
@@ -139,6 +146,19 @@ def _need_tags(thinking: Thinking) -> None:
         )
 
 
+def _need_room(budget: int, around: int, max_tokens: int) -> None:
+    """Raise `InputError` if a thought with `around` tokens of its tags leaves no token for the text."""
+    if budget + around < max_tokens:
+        return
+    room = max_tokens - around - 1
+    lower = f"Lower it to at most {room}, or raise" if room >= 0 else "Raise"
+    raise InputError(
+        f"thinking.budget {budget} leaves no token for the text: max_tokens is {max_tokens}, and the tags around the "
+        f"thought take {around} tokens.",
+        f"{lower} sampling.max_tokens.",
+    )
+
+
 def template_arguments(template: ChatTemplate, thinking: Thinking, args: TemplateArgs) -> TemplateArgs:
     """Return the arguments of a template: those given, and its switch if `thinking` says whether the model thinks.
 
@@ -155,10 +175,19 @@ def template_arguments(template: ChatTemplate, thinking: Thinking, args: Templat
         if switch is None:
             raise InputError(
                 f"The chat template of {template.model} cannot switch thinking on or off.",
-                f"Remove thinking.enabled. If the model always thinks, thinking.budget: 0 closes each thought. {reads}",
+                f"{_without_switch(template, thinking)} {reads}",
             )
         given.setdefault(switch, thinking.enabled)
     return tuple(sorted(given.items()))
+
+
+def _without_switch(template: ChatTemplate, thinking: Thinking) -> str:
+    """Return what to set instead of `enabled` for a template without a switch."""
+    tags = find_tags(template, (), thinking.tags)
+    if thinking.enabled:
+        always = tags is not None and tags.left_open(template.text(_ANY_CHAT))
+        return f"Remove thinking.enabled{': the model always thinks.' if always else ', or use a model that thinks.'}"
+    return "Remove thinking.enabled." + (" A thinking.budget of 0 closes each thought." if tags else "")
 
 
 def chat_check(template: ChatTemplate) -> Callable[[Sequence[ChatMessage], Thinking, TemplateArgs], str]:

@@ -55,7 +55,7 @@ def check_thinking(society: Society, agent: AgentPlan) -> None:
     """Raise `InputError` if the model of this agent's backend cannot think as the agent shall. Nothing is loaded."""
     config = society.scenario.backends[agent.backend]
     with faults_of(config, "check_thinking", f"of the backend {agent.backend!r}"):
-        config.check_thinking(agent.thinking, agent.template_args)
+        config.check_thinking(agent.thinking, agent.template_args, agent.sampling.max_tokens)
 
 
 def check_adapters(society: Society) -> None:

@@ -232,11 +232,11 @@ class Society:
 
     @property
     def thinkers(self) -> list[AgentPlan]:
-        """One agent for each backend and each way to think that its agents set."""
-        found: dict[tuple[str, Thinking, TemplateArgs], AgentPlan] = {}
+        """One agent for each backend and each way to think that its agents set, with each length of a reply."""
+        found: dict[tuple[str, Thinking, TemplateArgs, int], AgentPlan] = {}
         for plan in self.plans.values():
             if plan.thinking != Thinking() or plan.template_args:
-                found.setdefault((plan.backend, plan.thinking, plan.template_args), plan)
+                found.setdefault((plan.backend, plan.thinking, plan.template_args, plan.sampling.max_tokens), plan)
         return list(found.values())
 
 

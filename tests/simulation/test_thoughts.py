@@ -334,7 +334,7 @@ def test_a_model_that_cannot_think_so_is_refused_before_it_is_opened(
 
     asked: list[Any] = []
 
-    def refuse(self: Scripted, thinking: Any, args: Any) -> None:
+    def refuse(self: Scripted, thinking: Any, args: Any, max_tokens: int) -> None:
         asked.append((thinking.budget, args))
         raise InputError("The template has no switch.", "Remove it.")
 

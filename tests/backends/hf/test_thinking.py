@@ -13,6 +13,8 @@ import pytest
 from backends.base import BackendConfig
 from backends.contract import run
 from backends.hf import HuggingFace
+from backends.models.chat_rendering import ChatTemplate
+from backends.models.thoughts import template_arguments
 from backends.thinking_contract import ThinkingContract, think
 from society.core.errors import InputError
 from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, Sampling, Thinking, TurnId
@@ -140,6 +142,32 @@ def test_settings_are_checked_before_the_model_is_loaded(model: Path, tmp_path: 
             plain.check_thinking(thinking, ())
     tokens = HuggingFace(model=str(make_model(tmp_path / "tokens", tags=TAGS)))
     tokens.check_thinking(Thinking(budget=3), ())
+
+
+def test_the_tags_count_in_a_reply_with_a_budget(model: Path) -> None:
+    async def use(backend: Any) -> None:
+        ending = len(backend._loaded.chat.thoughts.marks().ending)
+        await backend.check([think(12 - ending - 1, 1, max_tokens=12)])
+        with pytest.raises(InputError, match=f"take {ending} tokens") as caught:
+            await backend.check([think(12 - ending, 1, max_tokens=12)])
+        assert f"at most {12 - ending - 1}," in caught.value.remedy
+
+    run(HuggingFace(model=str(model), device="cpu"), use)
+
+
+@pytest.mark.parametrize(
+    ("template", "enabled", "remedy"),
+    [
+        ("{{ messages[0].content }}<think>\n", True, "Remove thinking.enabled: the model always thinks."),
+        ("{{ messages[0].content }}<think>\n", False, "A thinking.budget of 0 closes each thought."),
+        ("{{ messages[0].content }}", True, "Remove thinking.enabled, or use a model that thinks."),
+        ("{{ messages[0].content }}", False, "Remove thinking.enabled. Variables"),
+    ],
+)
+def test_the_remedy_for_a_missing_switch_fits_the_template(template: str, enabled: bool, remedy: str) -> None:
+    with pytest.raises(InputError, match="cannot switch") as caught:
+        template_arguments(ChatTemplate(template, "m"), Thinking(enabled=enabled), ())
+    assert remedy in caught.value.remedy
 
 
 def example(**options: Any) -> Example:

@@ -85,6 +85,26 @@ def test_settings_are_checked_with_the_vocabulary_alone() -> None:
         LlamaCpp().check_thinking(Thinking(budget=5), ())
 
 
+@needs_model
+def test_the_tags_count_in_a_reply_with_a_budget() -> None:
+    config = LlamaCpp(**SMALL)
+    with pytest.raises(InputError, match="leaves no token for the text") as caught:
+        config.check_thinking(Thinking(budget=19), (), 20)
+    [room] = [int(word.strip(",")) for word in caught.value.remedy.split() if word.strip(",").isdigit()]
+    assert 0 < room < 19
+    config.check_thinking(Thinking(budget=room), (), 20)
+    config.check_thinking(Thinking(budget=room + 1, enabled=False), (), 20)
+    with pytest.raises(InputError, match=f"budget {room + 1} leaves no token"):
+        config.check_thinking(Thinking(budget=room + 1), (), 20)
+
+    async def use(backend: Any) -> GenerateOutput:
+        with pytest.raises(InputError, match="leaves no token"):
+            await backend.check([think(room + 1, 1, max_tokens=20)])
+        return await backend.generate(think(room, 1, max_tokens=20, temperature=0.0))
+
+    assert len(run(config, use).tokens or ()) == 20
+
+
 END, OPEN, CLOSE, SPACE, RED, BLUE = range(6)
 PIECES = [b"", b"", b"", b"\n", b"red", b"blue"]
 NAMES = ["<end>", "<think>", "</think>", "\n", "red", "blue"]
