@@ -190,6 +190,13 @@ class Settler:
         return found
 
     async def _find_budget(self) -> Budget:
+        if not self._dialect.thinking.budgets:
+            effort = "set thinking.template_args: {reasoning_effort: low}, " * bool(self._dialect.thinking.variables)
+            raise BackendError(
+                f"{self._name} has no budget of thoughts.",
+                f"Remove thinking.budget. For short thoughts, {effort}set thinking.enabled: false, or raise "
+                "sampling.max_tokens.",
+            )
         switch = await self._find_switch()
         thinking = (switch(True) if switch else None) or {}
         free = await self._see(_PONDERED, thinking)
@@ -214,6 +221,11 @@ class Settler:
             elif not self._dialect.guesses or await self._reads_effort(way):
                 return fields
         names = ", ".join(variables)
+        if not any(way(variables) for way in self._dialect.thinking.variables):
+            known = f"It knows {EFFORT} alone." if self._dialect.thinking.variables else "It knows none."
+            raise BackendError(
+                f"{self._name} does not take thinking.template_args ({names}).", f"Leave it out. {known}"
+            )
         raise self._ignores(f"thinking.template_args ({names})", "Leave it out, or correct the name of the variable.")
 
     async def _reads_effort(self, way: Variables) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import ask
+from backends.contract import ask, run
 from backends.openai import OpenAI, dialects
 from society.core.errors import InputError
 from society.core.types import GenerateOutput, GenerateRequest, Thinking
@@ -51,6 +51,19 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
     monkeypatch.setattr("backends.openai.opening.find_dialect", find)
     return known
+
+
+@pytest.mark.parametrize("kind", [fakes.FakeOllama, fakes.FakeLMStudio])
+def test_a_server_without_a_budget_is_not_asked_for_one(kind: type[FakeServer]) -> None:
+    variables = replace(ask("What?"), template_args=(("x", 1),))
+    for asked, cause, remedy in (
+        (request("budget"), "has no budget of thoughts.", "Remove thinking.budget. For short thoughts, set thinking.t"),
+        (variables, "does not take thinking.template_args (x).", "It knows reasoning_effort alone."),
+    ):
+        with kind() as server, pytest.raises(InputError) as caught:
+            run(OpenAI(url=server.url), lambda backend, asked=asked: backend.check([asked]))
+        assert caught.value.cause.endswith(cause)
+        assert remedy in caught.value.remedy
 
 
 HOSTS = {fakes.FakeOpenAI: "https://api.openai.com/v1", fakes.FakeOpenRouter: "https://openrouter.ai/api/v1"}
