@@ -346,7 +346,7 @@ def test_a_model_that_cannot_think_so_is_refused_before_it_is_opened(
     path.write_text("version: 1\n" + TEXT)
     found = check(path, ["roles.solver.thinking.budget=5"])
     assert [problem.path for problem in found if problem.level == "error"] == ["roles.solver.thinking"]
-    assert asked == [(5, (("x", "low"),)), (5, ())]
+    assert list(dict.fromkeys(asked)) == [(5, (("x", "low"),)), (5, ())]
 
 
 def test_levels_of_thinking_override_each_other(scenario: Made) -> None:
