@@ -9,7 +9,7 @@ from backends.openai.body import write_body
 from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM, Fields
 from backends.openai.served import Served
-from backends.openai.wire import Answer, Completion
+from backends.openai.wire import Answer, Completion, Tokens
 from society.core.errors import BackendError, TransientError
 from society.core.types import GenerateRequest
 
@@ -18,7 +18,7 @@ class _Prompt(Answer):
     """A prompt as llama.cpp's server (text) or vLLM (tokens) renders it."""
 
     prompt: str | None = None
-    tokens: list[int] | None = None
+    tokens: list[Tokens] | None = None
 
 
 async def ask_server(client: Client, served: Served, request: GenerateRequest, more: Fields) -> Completion:

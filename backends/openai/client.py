@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,7 +25,9 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 4.0
 """Maximum idle seconds of a reused connection: many servers close connections after five seconds."""
 LONGEST_BODY = 64 << 20
-"""Maximum bytes of a response."""
+"""Maximum bytes of a reply, after decoding."""
+LONGEST_OTHER = 8 << 20
+"""Maximum bytes of every other response: a list of models, an error."""
 SECRET = 12
 """Minimum characters of a secret key, which is redacted in responses. Shorter keys are placeholders for local servers,
 such as `EMPTY`, and a reply may contain them."""
@@ -97,9 +101,11 @@ class Client:
         sent = self._http.stream(method, url, content=content, headers={"Content-Type": "application/json"})
         data = bytearray()
         async with sent as response:
-            async for block in response.aiter_bytes():
-                data += block
-                if len(data) > LONGEST_BODY:
+            most = LONGEST_BODY if method == "POST" and response.status_code == 200 else LONGEST_OTHER
+            decode = _decoder(response.headers.get("content-encoding", ""), f"{method} {url}")
+            async for block in response.aiter_raw():
+                data += decode(block, most + 1 - len(data))
+                if len(data) > most:
                     raise TransientError(f"The response to {method} {url} is too long.", "Look into the server's log.")
         headers = {name: self._hidden(value.encode()).decode() for name, value in response.headers.items()}
         return response.status_code, headers, self._hidden(bytes(data))
@@ -129,8 +135,25 @@ class Client:
 
 def settings(config: OpenAI, key: str | None) -> dict[str, Any]:
     """Return the settings of every connection: the key, no redirects, and no proxy for this machine itself."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})}
     return {"headers": headers, "trust_env": not is_local(config.url), "follow_redirects": False}
+
+
+def _decoder(encoding: str, where: str) -> Callable[[bytes, int], bytes]:
+    """Return a function that decodes a block to at most so many bytes. Some proxies compress what nobody asked for."""
+    if encoding.lower() in ("", "identity"):
+        return lambda block, most: block
+    if encoding.lower() not in ("gzip", "x-gzip"):
+        raise TransientError(f"The response to {where} is encoded as {encoding!r:.60}.", "Look into the proxy's log.")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def decode(block: bytes, most: int) -> bytes:
+        try:
+            return decoder.decompress(block, most)
+        except zlib.error:
+            raise TransientError(f"The response to {where} is no gzip.", "Look into the proxy's log.") from None
+
+    return decode
 
 
 def root_of(url: str) -> str:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from backends.base import Count, Demand
-from backends.openai.client import Client, root_of, settings
+from backends.openai.client import Client
 from backends.openai.config import OpenAI
 from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM
-from backends.openai.keys import find_key
 from backends.openai.opening import look
 from backends.openai.served import Served
+from backends.openai.wire import Answer, Tokens
 from society.core.errors import BackendError, InputError, SocietyError
 from society.core.types import ChatMessage
 
@@ -41,13 +42,13 @@ def count_tokens(config: OpenAI, answer: int) -> Iterator[Count | None]:
     if context is None or served.dialect not in COUNTING:
         yield upper_bound
         return
-    with Counter(config, served) as counter:
+    counter = Counter(config, served)
 
-        def count(messages: Sequence[ChatMessage], *_: object) -> int:
-            most = upper_bound(messages)
-            return most if most + answer <= context else counter.count(messages)
+    def count(messages: Sequence[ChatMessage], *_: object) -> int:
+        most = upper_bound(messages)
+        return most if most + answer <= context else counter.count(messages)
 
-        yield count
+    yield count
 
 
 def fit(config: OpenAI, demand: Demand) -> OpenAI:
@@ -83,36 +84,45 @@ def upper_bound(messages: Sequence[ChatMessage], *settings: object) -> int:
     return 256 + sum(len(message.content.encode("utf-8", "surrogatepass")) + 32 for message in messages)
 
 
+class _Rendered(Answer):
+    """llama.cpp's response of /apply-template."""
+
+    prompt: str
+
+
+class _Tokenized(Answer):
+    """llama.cpp's response of /tokenize."""
+
+    tokens: list[Any]
+
+
+class _Counted(Answer):
+    """vLLM's response of /tokenize."""
+
+    count: Tokens
+
+
+@dataclass(frozen=True)
 class Counter:
     """Counts tokens with the server's own chat template and tokenizer, one prompt after the other."""
 
-    def __init__(self, config: OpenAI, served: Served) -> None:
-        import httpx
-
-        self._served = served
-        self._root = root_of(config.url)
-        self._http = httpx.Client(timeout=config.timeout, **settings(config, find_key(config)))
-
-    def __enter__(self) -> Counter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
+    config: OpenAI
+    served: Served
 
     def count(self, messages: Sequence[ChatMessage], *_: object) -> int:
         """Return the number of tokens of the prompt with these messages, including the generation prompt."""
         chat = [{"role": message.role, "content": message.content} for message in messages]
-        if self._served.dialect is VLLM:
-            return int(self._ask("/tokenize", {"model": self._served.model, "messages": chat})["count"])
-        prompt = self._ask("/apply-template", {"messages": chat})["prompt"]
-        tokens = self._ask("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
-        return len(tokens)
-
-    def _ask(self, path: str, body: dict[str, Any]) -> Any:
-        import httpx
-
-        url = self._root + path
         try:
-            return self._http.post(url, json=body).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise BackendError(f"POST {url} cannot count tokens: {error}.", "Set `context` in the scenario.") from None
+            return asyncio.run(self._ask(chat))
+        except BackendError as error:
+            raise BackendError(f"No tokens can be counted: {error.cause}", "Set `context` in the scenario.") from None
+
+    async def _ask(self, chat: list[dict[str, str]]) -> int:
+        async with Client(self.config) as client:
+            tokenize = f"{client.root}/tokenize"
+            if self.served.dialect is VLLM:
+                body: dict[str, Any] = {"model": self.served.model, "messages": chat}
+                return (await client.post(tokenize, body, _Counted)).count
+            prompt = (await client.post(f"{client.root}/apply-template", {"messages": chat}, _Rendered)).prompt
+            body = {"content": prompt, "add_special": True, "parse_special": True}
+            return len((await client.post(tokenize, body, _Tokenized)).tokens)

@@ -23,14 +23,16 @@ from society.core.plain import shorten
 
 SHOWN = 300
 """Maximum characters of a server's message in an error."""
+_PAGE = 20_000
+"""Maximum characters of a web page that are searched for its title."""
 LARGER = "Give the server a larger context, or lower sampling.max_tokens or the history window."
 _PASSING = frozenset({408, 409, 425})
-_CONTEXT = re.compile(r"context (?:length|size|window)\D{0,24}(\d+)", re.I)
+_CONTEXT = re.compile(r"context (?:length|size|window)\D{0,24}(\d{1,9})(?!\d)", re.I)
 _PROMPT = (
-    re.compile(r"\((\d+) in the messages", re.I),
-    re.compile(r"(\d+) (?:tokens from the input|input tokens)", re.I),
-    re.compile(r"(?:resulted in|request|input) \(?(\d+) tokens", re.I),
-    re.compile(r"input \((\d+) tokens", re.I),
+    re.compile(r"\((\d{1,9}) in the messages", re.I),
+    re.compile(r"(?<!\d)(\d{1,9}) (?:tokens from the input|input tokens)", re.I),
+    re.compile(r"(?:resulted in|request|input) \(?(\d{1,9}) tokens", re.I),
+    re.compile(r"input \((\d{1,9}) tokens", re.I),
 )
 _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|context (?:length|size|window)", re.I)
 
@@ -128,6 +130,7 @@ def is_page(body: bytes) -> bool:
 
 
 def _page_title(page: str) -> str:
+    page = page[:_PAGE]
     title = re.search(r"<title>(.*?)</title>|<h1>(.*?)</h1>", page, re.I | re.S)
     words = (title[1] or title[2]) if title else re.sub(r"<[^>]*>", " ", page)
     return f"a web page, {_shortened(words.strip())!r}"
@@ -151,8 +154,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):  # OverflowError: no date of the calendar in UTC
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())

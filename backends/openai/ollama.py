@@ -10,14 +10,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from backends.openai.choices import choice_room
 from backends.openai.dialects import OLLAMA, Fields
 from backends.openai.thinking import merge
-from backends.openai.wire import Answer, Choice, Completion, Logprobs, Message, TokenLogprob, Tokens, Usage
+from backends.openai.wire import (
+    MOST_ENTRIES,
+    MOST_TOKENS,
+    Answer,
+    Choice,
+    Completion,
+    Logprobs,
+    Message,
+    TokenLogprob,
+    Tokens,
+    Usage,
+)
 from society.core.types import GenerateRequest
 
 
@@ -37,7 +48,7 @@ class Model(Answer):
 class Models(Answer):
     """The response of /api/tags."""
 
-    models: list[Model]
+    models: Annotated[list[Model], Field(max_length=MOST_ENTRIES)]
 
     def find(self, name: str) -> Model | None:
         """Return the model of this name; the tag `latest` may be left out."""
@@ -54,7 +65,7 @@ class Details(Answer):
     def context(self) -> int | None:
         """The maximum context length of the model, in tokens."""
         found = (value for name, value in self.model_info.items() if name.endswith(".context_length"))
-        return next((value for value in found if isinstance(value, int)), None)
+        return next((value for value in found if isinstance(value, int) and 0 < value < MOST_TOKENS), None)
 
 
 class Said(Answer):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from backends.openai.wire import Chunk, Delta
 from society.core.errors import TransientError
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
@@ -33,36 +34,40 @@ def join(data: bytes) -> bytes:
         _add(whole, _part(value))
     if not done and whole["choices"][0]["finish_reason"] is None:
         raise TransientError("The server's stream ended before the reply did.", "Look into the server's log.")
-    return json.dumps(whole).encode()
-
-
-def _part(text: str) -> dict[str, Any]:
     try:
-        part = json.loads(text)
-    except ValueError:
-        part = None
-    if not isinstance(part, dict):
-        raise TransientError("The server's stream holds no JSON.", "Look into the server's log.")
-    return part
+        return json.dumps(whole).encode()
+    except (ValueError, RecursionError):  # too deep, or a number with too many digits
+        raise _no_completion() from None
 
 
-def _add(whole: dict[str, Any], part: dict[str, Any]) -> None:
-    """Add one part of the stream. Usage comes in a part without choices, errors in a part of their own."""
+def _no_completion() -> TransientError:
+    return TransientError("The server's stream holds no chat completion.", "Look into the server's log.")
+
+
+def _part(text: str) -> Chunk:
+    try:
+        return Chunk.model_validate(json.loads(text))
+    except (ValueError, RecursionError):
+        raise _no_completion() from None
+
+
+def _add(whole: dict[str, Any], part: Chunk) -> None:
+    """Add one part of the stream."""
     for name in ("usage", "system_fingerprint", "error"):
-        if part.get(name) is not None:
-            whole[name] = part[name]
+        if (value := getattr(part, name)) is not None:
+            whole[name] = value
     choice = whole["choices"][0]
-    for piece in part.get("choices") or []:
-        if piece.get("index", 0) != 0:
+    for piece in part.choices or []:
+        if piece.index != 0:
             continue
-        delta = piece.get("delta") or {}
+        delta = piece.delta or Delta()
         for name in _TEXTS:
-            if isinstance(delta.get(name), str):
-                choice["message"][name] = choice["message"].get(name, "") + delta[name]
-        if delta.get("tool_calls"):
-            choice["message"].setdefault("tool_calls", []).extend(delta["tool_calls"])
+            if isinstance(text := getattr(delta, name), str):
+                choice["message"][name] = choice["message"].get(name, "") + text
+        if delta.tool_calls:
+            choice["message"].setdefault("tool_calls", []).extend(delta.tool_calls)
         for name in ("finish_reason", "stop_reason", "matched_stop"):
-            if piece.get(name) is not None:
-                choice[name] = piece[name]
-        if piece.get("logprobs"):
-            choice.setdefault("logprobs", {"content": []})["content"] += piece["logprobs"].get("content") or []
+            if (value := getattr(piece, name)) is not None:
+                choice[name] = value
+        if piece.logprobs:
+            choice.setdefault("logprobs", {"content": []})["content"] += piece.logprobs.content or []

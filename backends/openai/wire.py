@@ -6,7 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-Tokens = Annotated[int, Field(ge=0)]
+MOST_TOKENS = 1 << 31
+"""Every number of tokens is smaller."""
+Tokens = Annotated[int, Field(ge=0, lt=MOST_TOKENS)]
+"""A number of tokens, or the id of one."""
+MOST_ENTRIES = 10_000
+"""Maximum length of a server's list of models or adapters."""
 
 
 class Answer(BaseModel):
@@ -132,6 +137,42 @@ class Completion(Answer):
     system_fingerprint: str | None = None
 
 
+class Delta(Answer):
+    """What one part of a stream adds to the message."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: list[Any] | None = None
+
+
+class DeltaLogprobs(Answer):
+    """The generated tokens of one part of a stream."""
+
+    content: list[Any] | None = None
+
+
+class DeltaChoice(Answer):
+    """One part of one reply."""
+
+    index: Any = 0
+    delta: Delta | None = None
+    finish_reason: Any = None
+    stop_reason: Any = None
+    matched_stop: Any = None
+    logprobs: DeltaLogprobs | None = None
+
+
+class Chunk(Answer):
+    """One part of a stream. Usage comes in a part without choices, errors in a part of their own."""
+
+    choices: list[DeltaChoice] | None = None
+    usage: Any = None
+    system_fingerprint: Any = None
+    error: Any = None
+
+
 class ModelEntry(Answer):
     """A model of the server.
 
@@ -140,7 +181,7 @@ class ModelEntry(Answer):
 
     id: str
     owned_by: str | None = None
-    max_model_len: int | None = None
+    max_model_len: Tokens | None = None
     root: str | None = None
     meta: dict[str, Any] | None = None
 
@@ -148,7 +189,7 @@ class ModelEntry(Answer):
 class ModelList(Answer):
     """The response of /models."""
 
-    data: list[ModelEntry]
+    data: Annotated[list[ModelEntry], Field(max_length=MOST_ENTRIES)]
 
 
 class LoadedModel(Answer):
@@ -157,26 +198,26 @@ class LoadedModel(Answer):
     id: str
     arch: str | None = None
     quantization: str | None = None
-    loaded_context_length: int | None = None
+    loaded_context_length: Tokens | None = None
 
 
 class LoadedModels(Answer):
     """The response of LM Studio's /api/v0/models."""
 
-    data: list[LoadedModel]
+    data: Annotated[list[LoadedModel], Field(max_length=MOST_ENTRIES)]
 
 
 class Generation(Answer):
     """llama.cpp's settings of a slot."""
 
-    n_ctx: int | None = None
+    n_ctx: Tokens | None = None
 
 
 class Props(Answer):
     """The response of llama.cpp's /props."""
 
     default_generation_settings: Generation = Generation()
-    total_slots: int | None = None
+    total_slots: Tokens | None = None
     chat_template: str | None = None
 
 
@@ -187,7 +228,7 @@ class LoraEntry(Answer):
     path: str
 
 
-class LoraList(RootModel[list[LoraEntry]]):
+class LoraList(RootModel[Annotated[list[LoraEntry], Field(max_length=MOST_ENTRIES)]]):
     """The response of llama.cpp's /lora-adapters."""
 
 
@@ -197,5 +238,5 @@ class Problem(Answer):
     message: str = ""
     code: str | int | None = None
     type: str | None = None
-    n_prompt_tokens: int | None = None
-    n_ctx: int | None = None
+    n_prompt_tokens: Tokens | None = None
+    n_ctx: Tokens | None = None

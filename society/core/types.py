@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval, MinLen
+from annotated_types import Interval, Len, MinLen
 
 ChatRole = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "stop_text", "length", "context", "filter", "tools"]
@@ -77,7 +77,7 @@ class Thinking:
     budget: Annotated[int, Interval(ge=0, le=1_000_000)] | None = None
     """Maximum length of a thought, in tokens. A longer one is closed there, and the text follows. By default only
     `max_tokens`, which counts the thought too, limits it."""
-    tags: tuple[Annotated[str, MinLen(1)], Annotated[str, MinLen(1)]] | None = None
+    tags: tuple[Annotated[str, Len(1, 200)], Annotated[str, Len(1, 200)]] | None = None
     """Texts that open and close a thought in a reply. By default those of the chat template, or the usual ones."""
 
 

@@ -133,7 +133,7 @@ class StoreReader:
             return RunFolderError(f"{self._path} is no run store: {error}.", NO_STORE)
         if "decode to UTF-8" in str(error):
             return refuse(self._path, "it holds a text that is not UTF-8")
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | ValueError):
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | ValueError | OverflowError):
             size = f" (the maximum size is {LARGEST_VALUE:,} bytes)" * isinstance(error, sqlite3.DataError)
             return StoreError(
                 f"The run store {self._path} refused a value: {error}{size}.",

@@ -170,7 +170,7 @@ class Store(StoreReader):
                 self._db.execute("BEGIN")
                 for statement, values in self._pending:
                     self._db.execute(statement, values)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, OverflowError) as error:  # the last: a number over 64 bits
             self._known.clear()
             raise self._explain(error) from error
         except RunFolderError:
@@ -200,10 +200,10 @@ class Store(StoreReader):
     def _flush(self) -> None:
         """Commit, and wake up the debates that wait for their turns."""
         waiting, self._waiting = self._waiting, []
-        failure: StoreError | RunFolderError | None = None
+        failure: Exception | None = None
         try:
             self.commit()
-        except (StoreError, RunFolderError) as error:
+        except Exception as error:  # whatever it is, no debate may wait for ever
             failure = error
         for turn in waiting:
             if turn.done():  # its debate was cancelled

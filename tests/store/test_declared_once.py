@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,39 @@ def test_a_missing_value_takes_the_default_and_an_unknown_one_is_ignored() -> No
     with pytest.raises(KeyError, match="answer"):
         build(needed)
     assert {column.name for column in list_columns(Turn)} < set(TURNS.columns)
+
+
+@pytest.mark.parametrize("error", [OverflowError("too large"), RuntimeError("a fault")])
+def test_no_turn_waits_for_ever_whatever_the_commit_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    turn = Turn(TurnId(0, "q", "p", 1, "a"), "key", (), "sure", None)
+
+    async def add() -> None:
+        with Store(tmp_path / "s.sqlite") as store:
+            monkeypatch.setattr(store, "_prepare", partial(_raise, error))
+            monkeypatch.setattr(store, "_explain", lambda error: StoreError("refused"))
+            async with asyncio.timeout(20):
+                with pytest.raises((StoreError, RuntimeError)):
+                    await store.add(turn)
+            monkeypatch.undo()
+
+    asyncio.run(add())
+
+
+def test_a_number_over_64_bits_is_refused(tmp_path: Path) -> None:
+    async def add() -> None:
+        turn = Turn(TurnId(0, "q", "p", 1, "a"), "key", (), "sure", None, usage=Usage(generated_tokens=10**23))
+        with Store(tmp_path / "s.sqlite") as store:
+            async with asyncio.timeout(20):
+                await store.add(turn)
+
+    with pytest.raises(StoreError, match="refused a value"):
+        asyncio.run(add())
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_rounding_beyond_a_bound_is_absorbed_and_more_is_refused(tmp_path: Path) -> None:

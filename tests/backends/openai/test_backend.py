@@ -188,8 +188,8 @@ def test_prompts_are_counted_as_the_server_counts_them(port: int) -> None:
         outputs = [await backend.generate(GenerateRequest(chat, Sampling(max_tokens=1), 1)) for chat in chats]
         return [output.usage.prompt_tokens for output in outputs]
 
-    with Counter(config, served_by(config)) as counter:
-        assert [counter.count(chat) for chat in chats] == run(config, use)
+    counter = Counter(config, served_by(config))
+    assert [counter.count(chat) for chat in chats] == run(config, use)
 
 
 def test_a_prompt_that_cannot_fit_is_refused_before_any_work(port: int) -> None:

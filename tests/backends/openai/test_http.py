@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from backends.base import Backend
 from backends.contract import ask, run
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
+from backends.openai.counting import Counter
+from backends.openai.dialects import VLLM
 from backends.openai.failures import BusyError, failure, retry_after
+from backends.openai.served import Served
 from society.core.errors import (
     BackendError,
     ContextOverflowError,
@@ -212,6 +217,10 @@ PASSING: dict[str, bytes | None] = {
     "no choices": reply({"choices": []}),
     "a list": reply([1, 2]),
     "negative tokens": reply({**completion(), "usage": {"prompt_tokens": -1}}),
+    "tokens over 64 bits": reply({**completion(), "usage": {"prompt_tokens": 9, "completion_tokens": 10**23}}),
+    "tokens of 63 bits": reply({**completion(), "usage": {"prompt_tokens": 9, "total_tokens": (1 << 63) - 1}}),
+    "encoded twice": reply(completion(), Content_Encoding="gzip, gzip"),
+    "no gzip": reply(completion(), Content_Encoding="gzip"),
     "short": reply(completion())[:-20],
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
 }
@@ -278,6 +287,19 @@ def test_a_context_overflow_is_known_with_its_lengths(said: dict[str, Any]) -> N
     assert (error.prompt, error.answer, error.context) == (5000, 8, 4096)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {**LLAMA_CPP, "n_prompt_tokens": -5},
+        {**LLAMA_CPP, "n_ctx": 10**23},
+        {"message": f"maximum context length is {'9' * 30} tokens, your messages resulted in 5000 tokens."},
+    ],
+)
+def test_impossible_lengths_are_not_believed(said: dict[str, Any]) -> None:
+    error = failure(400, {}, json.dumps({"error": said}).encode(), "POST x", 8)
+    assert not isinstance(error, ContextOverflowError | TransientError)
+
+
 def test_an_overflow_without_lengths_makes_none_up() -> None:
     error = failure(400, {}, b'{"error": {"message": "context length exceeded"}}', "POST x", 8)
     assert not isinstance(error, ContextOverflowError | TransientError)
@@ -303,6 +325,48 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         answered(reply(b"a" * 20_000))
 
 
+def test_compressed_replies_are_read_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(json.dumps(completion()).encode())
+    assert answered(reply(packed, Content_Encoding="gzip")).text == "It is Paris."
+    monkeypatch.setattr("backends.openai.client.LONGEST_BODY", 10_000)
+    asked: list[int] = []
+    bomb = gzip.compress(b"a" * 50_000_000)
+    decoder = zlib.decompressobj
+
+    class Counted:
+        def __init__(self, bits: int) -> None:
+            self.inner = decoder(bits)
+
+        def decompress(self, block: bytes, most: int) -> bytes:
+            asked.append(most)
+            return self.inner.decompress(block, most)
+
+    monkeypatch.setattr("backends.openai.client.zlib.decompressobj", Counted)
+    with pytest.raises(TransientError, match="is too long"):
+        answered(reply(bomb, Content_Encoding="gzip"))
+    assert 0 < max(asked) <= 10_001
+
+
+def test_a_list_of_models_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        Fake(listed=lambda: models(*map(str, range(10_001)))) as server,
+        pytest.raises(TransientError, match="at most 10000 items"),
+    ):
+        say(OpenAI(url=server.url))
+    monkeypatch.setattr("backends.openai.client.LONGEST_OTHER", 1000)
+    with Fake(listed=lambda: models(*map(str, range(100)))) as server, pytest.raises(TransientError, match="too long"):
+        say(OpenAI(url=server.url))
+
+
+def test_a_server_that_cannot_count_is_an_error_in_our_words() -> None:
+    with Fake(lambda request: reply({"error": "no page"}, 404)) as server:
+        config = OpenAI(url=server.url)
+        with pytest.raises(BackendError, match="/tokenize returned 404: no page") as caught:
+            Counter(config, Served("m", "", VLLM, 100)).count([ChatMessage("user", "Why?")])
+    assert "http" not in caught.value.cause.replace(server.url.removesuffix("/v1"), "")
+    assert "`context`" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -312,6 +376,8 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         ("soon", None),
         ("-3", None),
         ("9" * 30, None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
     ],
 )

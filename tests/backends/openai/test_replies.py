@@ -205,6 +205,27 @@ def test_a_stream_without_its_end_is_no_reply(data: bytes) -> None:
         join(data)
 
 
+def _nested(depth: int) -> bytes:
+    return b'data: {"choices": [{"delta": {"tool_calls": [' + b"[" * depth + b"]" * depth + b"]}}]}\n\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(stream({"choices": choices}) for choices in (5, "text", [5], {"a": 1})),
+        *(stream({"choices": [{"delta": given}]}) for given in ([1], "text", {"tool_calls": 7})),
+        *(stream({"choices": [{"logprobs": given}]}) for given in ("text", {"content": 7}, [1])),
+        b"data: " + b"[" * 200_000 + b"\n\n",
+        *(_nested(depth) + b"data: [DONE]\n\n" for depth in (200_000, 3_000)),
+        b'data: {"usage": ' + b"9" * 5_000 + b"}\n\n",
+    ],
+    ids=lambda data: data[:60].decode(),
+)
+def test_a_hostile_stream_is_the_servers_fault(data: bytes) -> None:
+    with pytest.raises(TransientError):
+        read(Completion.model_validate_json(join(data)))
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
