@@ -140,7 +140,7 @@ def settings(config: OpenAI, key: str | None) -> dict[str, Any]:
 
 
 def _decoder(encoding: str, where: str) -> Callable[[bytes, int], bytes]:
-    """Return a function that decodes a block to at most so many bytes. Some proxies compress what nobody asked for."""
+    """Return a function of a block and a limit in bytes that decodes the block. Some proxies compress unasked."""
     if encoding.lower() in ("", "identity"):
         return lambda block, most: block
     if encoding.lower() not in ("gzip", "x-gzip"):

@@ -138,7 +138,7 @@ class Completion(Answer):
 
 
 class Delta(Answer):
-    """What one part of a stream adds to the message."""
+    """The part of a message in one part of a stream."""
 
     content: Any = None
     reasoning_content: Any = None

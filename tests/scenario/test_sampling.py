@@ -110,3 +110,11 @@ def test_an_option_in_another_place_is_sent_to_its_own(tmp_path: Path, change: s
     path.write_text(SAMPLED)
     [problem] = check_scenario(path, [change])
     assert (problem.path, f"set `{home}` of" in problem.message) == (change.partition("=")[0], True)
+
+
+def test_tags_of_thoughts_are_short(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SAMPLED)
+    assert not check_scenario(path, [f"thinking.tags=[{'a' * 200}, b]"])
+    [problem] = check_scenario(path, [f"thinking.tags=[{'a' * 201}, b]"])
+    assert "200" in problem.message

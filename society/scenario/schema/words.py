@@ -74,7 +74,8 @@ def _describe(schema: Schema) -> str:
     if kind in ("integer", "number"):
         return ("a whole number" if kind == "integer" else "a number") + _bounds(schema)
     if kind == "string":
-        return "text that is not empty" if schema.get("minLength") else "text" + _form(schema)
+        most = f" of at most {schema['maxLength']} characters" if "maxLength" in schema else ""
+        return f"text{most} that is not empty" if schema.get("minLength") else f"text{most}" + _form(schema)
     if kind == "array":
         least = f" of at least {schema['minItems']}" if schema.get("minItems") else ""
         return f"a list{least}"
