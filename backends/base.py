@@ -177,6 +177,9 @@ class Exporter(Protocol):
         None if the base came from no GGUF. `context`: tokens of the longest prompt together with its answer.
         """
 
+    def check_base(self, model: str) -> None:
+        """Raise `InputError` unless the GGUF file `model` is the base that was trained."""
+
 
 class Backend(ABC):
     """An opened backend. Calls of `generate` are concurrent; the backend batches them."""

@@ -18,6 +18,8 @@ from backends.hf.examples import render
 from backends.hf.hashing import hash_base
 from backends.hf.loading import find_folder, load_chat
 from backends.llama_cpp.config import LlamaCpp
+from backends.models.find import find_model
+from backends.models.gguf_base import check_base
 from backends.models.gguf_export import export_gguf_adapter, export_merged
 from backends.training import TrainSettings
 from society.core.errors import InputError
@@ -79,6 +81,10 @@ class HubExporter:
         options = {"model": _absolute(model or own), "context": self.config.context or context}
         template = self.config.chat_template
         return LlamaCpp.model_validate(options | ({"chat_template": template} if template else {}))
+
+    def check_base(self, model: str) -> None:
+        """Raise `InputError` unless the GGUF file `model` has the weights of the base."""
+        check_base(find_model(model), self.folder, len(self.chat.tokenizer))
 
     def _copy(self, adapter: Adapter, folder: Path) -> Path:
         source = check_adapter(adapter, self.base)

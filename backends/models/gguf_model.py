@@ -27,7 +27,7 @@ _SHIFTED = frozenset({"GEMMA", "GEMMA2", "GEMMA3"})
 """Architectures whose norms multiply by 1 + weight in transformers, and by weight in GGUF."""
 _HEADED = frozenset({"FALCON_H1", "GRANITE_HYBRID", "MAMBA2"})
 """Architectures whose states have heads: their decays and skips are columns, their norms have a row for each group."""
-_TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 """Ends of the names of GPT-2's weights that are stored as (inputs, outputs)."""
 
 
@@ -64,7 +64,7 @@ def gguf_weights(folder: Path, names: Names) -> Iterator[tuple[str, Array]]:
     for weight, tensor in read_tensors(*sorted(folder.glob("*.safetensors"))):
         if tied and weight == HEAD:
             continue
-        for name, rows in names.places(weight, _compute(names, weight, tensor)):
+        for name, rows in names.places(weight, compute_weight(names, weight, tensor)):
             if (expert := find_expert(weight)) is None:
                 yield name, np.ascontiguousarray(rows)
             else:
@@ -73,7 +73,7 @@ def gguf_weights(folder: Path, names: Names) -> Iterator[tuple[str, Array]]:
         yield name, np.stack([parts[expert] for expert in sorted(parts)])
 
 
-def _compute(names: Names, weight: str, tensor: Array) -> Array:
+def compute_weight(names: Names, weight: str, tensor: Array) -> Array:
     """Return a weight with the values and the dimensions that llama.cpp computes with."""
     import numpy as np
 
@@ -86,7 +86,7 @@ def _compute(names: Names, weight: str, tensor: Array) -> Array:
         return tensor.reshape(groups, -1)
     if names.architecture in _SHIFTED and weight.endswith("norm.weight"):
         return tensor + 1
-    if names.architecture == "GPT2" and weight.endswith(_TRANSPOSED):
+    if names.architecture == "GPT2" and weight.endswith(TRANSPOSED):
         return tensor.T
     return tensor.squeeze(1) if weight.endswith(("conv1d.weight", "conv.conv.weight")) else tensor
 

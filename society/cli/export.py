@@ -55,6 +55,7 @@ def command(
     from society.core.errors import InputError
     from society.metrics.frames import write_tables
     from society.runs.run import Run
+    from society.training.export import TrainingExport
 
     if output.resolve().is_relative_to(run.resolve()):
         raise InputError(f"{output} is in the folder of the run.", "Choose a folder outside of the run with --out.")
@@ -66,12 +67,12 @@ def command(
         raise InputError(
             f"{' and '.join(wanted)} cannot be used: {why}.", f"{remedy}, or leave out {' and '.join(wanted)}."
         )
-    for path in write_tables(Run(run), output, form):
-        say(f"Wrote {path}")
-    if trained if adapters is None else adapters:
-        from society.training.export import TrainingExport
-
-        with offline():
-            written = TrainingExport(Run(run), output, iteration, model, merged, allow).write()
-        for path in written:
+    export = TrainingExport(Run(run), output, iteration, model, merged, allow)
+    with offline():
+        if model:
+            export.check()
+        for path in write_tables(Run(run), output, form):
             say(f"Wrote {path}")
+        if trained if adapters is None else adapters:
+            for path in export.write():
+                say(f"Wrote {path}")

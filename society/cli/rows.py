@@ -104,21 +104,22 @@ class Rows:
         turn = next(turn for turn in self.run.turns() if turn.id == example.source)
         for label, text in _origin(adapter, example, turn):
             self.console.print(f"{label:<9}{text}", soft_wrap=True)
-        pieces = list(self._pieces(adapter, example))
-        trained = sum(is_trained for _, is_trained in pieces)
-        self.console.print(f"{'tokens':<9}{len(pieces)}, of which {trained} are trained\n" if trained else _NOTHING)
-        self.console.print(self._text(pieces), soft_wrap=True)
+        pieces = self._tokens(adapter, example)
+        if pieces is not None:
+            trained = sum(is_trained for _, is_trained in pieces)
+            self.console.print(f"{'tokens':<9}{len(pieces)}, of which {trained} are trained\n" if trained else _NOTHING)
+        self.console.print(self._text(show_chat(example) if pieces is None else pieces), soft_wrap=True)
 
-    def _pieces(self, adapter: AdapterRow, example: Example) -> Pieces:
-        """Return the row in the trainer's tokens, or as a chat if the backend or the model does not give them."""
+    def _tokens(self, adapter: AdapterRow, example: Example) -> list[tuple[str, bool]] | None:
+        """Return the row in the trainer's tokens; None if the backend or the model does not give them."""
         try:
             with offline():
-                return self._tokens(adapter, example)
+                return self._render(adapter, example)
         except SocietyError as error:
             self.console.print(f"The tokens are not shown. {error.cause}\n{error.remedy}\n", style="dim")
-            return show_chat(example)
+            return None
 
-    def _tokens(self, adapter: AdapterRow, example: Example) -> Pieces:
+    def _render(self, adapter: AdapterRow, example: Example) -> list[tuple[str, bool]] | None:
         """Return the tokens of the row, by the tokenizer of the trained model."""
         from society.scenario.expand import expand
         from society.training.learners import backend_of, learners
@@ -128,7 +129,7 @@ class Rows:
         assert spec is not None  # it has been trained
         learner = next(x for x in learners(society, spec) if (x.name, x.agent) == (adapter.learner, adapter.agent))
         exporter = society.scenario.backends[backend_of(society, learner)].exporter()
-        return exporter.render(example, spec.settings) if exporter else show_chat(example)
+        return exporter.render(example, spec.settings) if exporter else None
 
     def _text(self, pieces: Pieces) -> Text:
         """Return the row with trained text in colour, neighbouring tokens in two shades; or in brackets."""

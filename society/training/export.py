@@ -58,13 +58,20 @@ class TrainingExport:
     written: list[Path] = field(default_factory=list)
     _copied: dict[Path, str] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Raise `InputError` if the run has no adapters, a file may not be read, or `model` is another base."""
+        _ = self.rows, self.scenario
+        for exporter in self.exporters.values():
+            if self.model:
+                exporter.check_base(self.model)
+
     def write(self) -> list[Path]:
         """Write all parts, and return their paths.
 
-        Raises `InputError` if the run has no adapters or the folder cannot be written.
+        Raises `InputError` if they cannot be made, before anything is written (see `check`), or not written.
         """
+        self.check()
         try:
-            _ = self.rows, self.scenario  # files that may not be read are refused before anything is written
             places = self._write_adapters()
             self._write_rows()
             self._write_scenario(places)

@@ -111,12 +111,14 @@ def test_rows_are_listed_and_shown(trained: Run, capsys: pytest.CaptureFixture[s
     unopened = capsys.readouterr().out  # the model is not in the run's folder
     assert f"--allow {trained.folder.parent}" in " ".join(unopened.split())
     assert "⟦assistant: " in unopened
+    assert "are trained" not in unopened  # messages are no tokens
     assert main(["show", str(trained.folder), *row, "--allow", str(trained.folder.parent)]) == 0
     shown = capsys.readouterr().out
     first = next(e for e in trained.examples() if (e.learner, e.iteration) == ("critic", 1))
     assert first.agent == SHARED
     said = next(turn for turn in trained.turns() if turn.id == first.source)
     assert f"⟦{said.text}<|end|>⟧" in shown
+    assert "are trained" in shown
     assert f"iteration 1, {said.id.item}, debate, round 1, {said.id.agent}" in shown
     assert f"adapter {said.adapter}" in shown
     assert "agrees" in shown
@@ -218,6 +220,17 @@ def test_the_exported_society_says_what_the_trained_one_said(trained: Run, tmp_p
     assert texts(done.turns()) == texts(trained.turns("iteration = 2"))
     assert texts(done.turns()) != {key: texts(trained.turns("iteration = 0"))[key] for key in texts(done.turns())}
     assert {t.adapter for t in done.turns()} == {t.adapter for t in trained.turns("iteration = 2")}
+
+
+def test_another_base_is_refused_before_anything_is_written(
+    trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.backends.models.test_gguf_file import write
+
+    options = ["--base", str(write(tmp_path / "other.gguf")), "--allow", str(trained.folder.parent)]
+    assert main(["export", str(trained.folder), "--to", str(tmp_path / "out"), *options]) == 2
+    assert "is not the base of this run as GGUF" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_earlier_iteration_and_merged_models(trained: Run, tmp_path: Path) -> None:
