@@ -103,21 +103,22 @@ class StoreReader:
         read: Callable[[Row], _Record],
         query: str,
         values: Sequence[object] = (),
-        db: sqlite3.Connection | None = None,
+        other: tuple[Path, sqlite3.Connection] | None = None,
     ) -> Iterator[_Record]:
-        """Yield the record of each row of a query, by default on this run's store.
+        """Yield the record of each row of a query on this run's store, or on that of another run.
 
         Raises `RunFolderError` at a row that this program did not write.
         """
+        path, db = other or (self._path, self._db)
         try:
-            for row in (db or self._db).execute(query, values):
+            for row in db.execute(query, values):
                 yield read(row)
         except sqlite3.DataError as error:
-            raise refuse(self._path, TOO_LARGE) from error
+            raise refuse(path, TOO_LARGE) from error
         except (ValueError, KeyError, RecursionError) as error:
-            raise refuse(self._path, str(error)) from error
+            raise refuse(path, str(error)) from error
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise explain(path, error, other is None) from error
 
     def _text(self, key: bytes) -> str:
         texts = list(self._read(TEXTS.read, "SELECT * FROM texts WHERE key=?", (key,)))
@@ -127,20 +128,26 @@ class StoreReader:
         row: dict[str, Any] | None = self._db.execute(query).fetchone()
         return next(iter(row.values())) if row else None
 
-    def _explain(self, error: Exception) -> StoreError | RunFolderError:
-        """Return the error for people."""
-        if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
-            return RunFolderError(f"{self._path} is no run store: {error}.", NO_STORE)
-        if "decode to UTF-8" in str(error):
-            return refuse(self._path, "it holds a text that is not UTF-8")
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | ValueError | OverflowError):
-            size = f" (the maximum size is {LARGEST_VALUE:,} bytes)" * isinstance(error, sqlite3.DataError)
-            return StoreError(
-                f"The run store {self._path} refused a value: {error}{size}.",
-                "The backend or the task returned a value out of its bounds; report it. What was stored is safe.",
-            )
+
+def explain(path: Path, error: Exception, of_this_run: bool = True) -> StoreError | RunFolderError:
+    """Return the error of a store for people. A store of another run is only read."""
+    if "not a database" in str(error) or "no such table" in str(error) or "malformed" in str(error):
+        return RunFolderError(f"{path} is no run store: {error}.", NO_STORE)
+    if "decode to UTF-8" in str(error):
+        return refuse(path, "it holds a text that is not UTF-8")
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | ValueError | OverflowError):
+        size = f" (the maximum size is {LARGEST_VALUE:,} bytes)" * isinstance(error, sqlite3.DataError)
         return StoreError(
-            f"The run store {self._path} cannot be used: {error}.",
-            "Check free space and permissions, then run again with --resume (Python: resume=True). "
-            "What was stored is safe.",
+            f"The run store {path} refused a value: {error}{size}.",
+            "The backend or the task returned a value out of its bounds; report it. What was stored is safe.",
         )
+    if not of_this_run:
+        return RunFolderError(
+            f"The run store {path}, whose turns are reused, cannot be read: {error}.",
+            "Check its permissions, leave its folder out of --reuse (Python: `reuse`), or move it out of `earlier/`.",
+        )
+    return StoreError(
+        f"The run store {path} cannot be used: {error}.",
+        "Check free space and permissions, then run again with --resume (Python: resume=True). "
+        "What was stored is safe.",
+    )

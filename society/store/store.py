@@ -19,7 +19,7 @@ from society.core.identity import text_key
 from society.core.types import GenerateOutput, Turn, TurnId
 from society.store.migrate import VERSION
 from society.store.opening import open_database, prepare
-from society.store.reader import StoreReader
+from society.store.reader import StoreReader, explain
 from society.store.rows import (
     ADAPTERS,
     DERIVED,
@@ -94,17 +94,19 @@ class Store(StoreReader):
                 f"{self._path.parent} holds no run.", "Name the folder of a run (--out; Python: `out`)."
             )
         self._opened = ExitStack()
+        path = self._path
         try:
-            self._db = self._opened.enter_context(closing(open_database(self._path, self._read_only)))
-            self._others = [
-                self._opened.enter_context(closing(open_database(path, read_only=True, resumable=True)))
-                for path in self._reuse_paths
-            ]
+            self._db = self._opened.enter_context(closing(open_database(path, self._read_only)))
+            self._others = []
+            for path in self._reuse_paths:
+                db = self._opened.enter_context(closing(open_database(path, read_only=True, resumable=True)))
+                self._others.append((path, db))
+            path = self._path
             self._resuming = self._one("SELECT EXISTS (SELECT 1 FROM turns)") == 1
         except BaseException as error:
             self._opened.close()
             if isinstance(error, sqlite3.Error | OSError):
-                raise self._explain(error) from error
+                raise explain(path, error, path == self._path) from error
             raise
         return self
 
@@ -148,7 +150,7 @@ class Store(StoreReader):
         try:
             self._pending.append((ADAPTERS.insert, ADAPTERS.write(adapter)))
         except ValueError as error:
-            raise self._explain(error) from error
+            raise explain(self._path, error) from error
         self._pending.append((_DELETE_EXAMPLES, (adapter.iteration, adapter.learner, adapter.agent)))
         self._pending += [(EXAMPLES.insert, EXAMPLES.write(row)) for row in examples]
         self._db.execute("PRAGMA synchronous=FULL")  # training took long: not even a power cut may lose it
@@ -172,7 +174,7 @@ class Store(StoreReader):
                     self._db.execute(statement, values)
         except (sqlite3.Error, OSError, ValueError, OverflowError) as error:  # the last: a number over 64 bits
             self._known.clear()
-            raise self._explain(error) from error
+            raise explain(self._path, error) from error
         except RunFolderError:
             self._pending.clear()
             raise

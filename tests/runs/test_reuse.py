@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -20,6 +22,7 @@ from society.runs.records import load_records
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.store.reader import explain
 from society.tasks.arithmetic import Arithmetic
 from tests.conftest import rows
 
@@ -205,6 +208,21 @@ def test_a_store_gives_out_replies_and_nothing_that_was_read_in_them(
     with Store(done.folder / "store.sqlite") as store:
         found = store.find(turn.id, turn.key)
         assert found == GenerateOutput(turn.text, turn.finish_reason, turn.usage, turn.logprob, turn.tokens)
+
+
+def test_a_reused_store_that_cannot_be_read_is_named(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    """The run's own store is whole, so neither its name nor `--resume` helps."""
+    loaded = scenario(TWO_SIGNS)
+    done = run(loaded, tmp_path / "run")
+    broken = tmp_path / "broken" / "store.sqlite"
+    shutil.copytree(done.folder, broken.parent)
+    broken.write_bytes(broken.read_bytes()[:4096] + b"\xff" * 20_000)
+    with pytest.raises(RunFolderError, match=re.escape(str(broken))):
+        run(loaded, tmp_path / "new", reuse=[broken.parent])
+    error = explain(broken, sqlite3.OperationalError("unable to open database file"), of_this_run=False)
+    assert str(broken) in str(error)
+    assert "--reuse" in error.remedy
+    assert "--resume" not in error.remedy
 
 
 def test_turns_without_a_reply_are_not_taken_over(scenario: Callable[..., Scenario], tmp_path: Path) -> None:

@@ -145,7 +145,6 @@ def test_no_turn_waits_for_ever_whatever_the_commit_raises(
     async def add() -> None:
         with Store(tmp_path / "s.sqlite") as store:
             monkeypatch.setattr(store, "_prepare", partial(_raise, error))
-            monkeypatch.setattr(store, "_explain", lambda error: StoreError("refused"))
             async with asyncio.timeout(20):
                 with pytest.raises((StoreError, RuntimeError)):
                     await store.add(turn)
