@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.thought_reader import Decode, Encode, Marks, Reader, Tags
 from society.core.errors import InputError
+from society.core.thoughts import SWITCHES
 from society.core.types import DEFAULT_THINKING, ChatMessage, GenerateRequest, TemplateArgs, Thinking
 
 PAIRS = (
@@ -40,8 +41,6 @@ WRITTEN = {
 }
 """Texts before and after a thought, by closing tag, for templates that write none. By default tags have their lines."""
 _ANY_CHAT = (ChatMessage("user", "Ping?"),)
-SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think", "reasoning")
-"""Variables by which templates switch thinking on and off, the most frequent first."""
 
 
 class Thoughts:

@@ -23,6 +23,8 @@ _USUAL = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 _LINE_START = re.compile(r"(?:^|\n)[ \t]*$")
 _FIRST = "<[◁"
 """The first characters of the usual tags."""
+SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think", "reasoning")
+"""Variables by which templates switch thinking on and off, the most frequent first."""
 LOOK_BACK = 200
 """Maximum number of characters before a tag that are searched for the start of its line."""
 

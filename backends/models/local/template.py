@@ -6,7 +6,8 @@ from typing import TypedDict
 
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.chat_templates import template_variables
-from backends.models.thoughts import SWITCHES, find_tags
+from backends.models.thoughts import find_tags
+from society.core.thoughts import SWITCHES
 
 
 class Abilities(TypedDict):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from backends.base import changed_options
+from society.core.thoughts import SWITCHES
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.expand import AgentPlan
@@ -37,7 +38,9 @@ def check_layers(flow: Flow) -> Iterator[Finding]:
     yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
     yield from _check_greedy(sampling)
     yield from _check_honoured(flow, sampling, thinking)
+    yield from _check_switches(thinking)
     yield from _check_budgets(thinking)
+    yield from _check_shown(thinking)
     yield from _check_bindings(flow)
 
 
@@ -134,6 +137,34 @@ def _check_honoured(flow: Flow, sampling: Settings, thinking: Settings) -> Itera
         yield Finding(steps, f"{message}; remove it, or use a backend of another kind", "error")
 
 
+def _contradicts(plan: AgentPlan) -> str:
+    """Return the variable of an agent's chat template that says the opposite of its `enabled`; "" if none does."""
+    opposite = None if plan.thinking.enabled is None else not plan.thinking.enabled
+    return next((name for name, value in plan.template_args if name in SWITCHES and value is opposite), "")
+
+
+def _check_switches(thinking: Settings) -> Iterator[Finding]:
+    """Yield variables of the chat template that contradict `enabled`, once for each place."""
+    found: dict[Steps, bool] = {}
+    for plan, levels in thinking:
+        if name := _contradicts(plan):
+            found[*_winners(levels)["template_args", name], "template_args", name] = bool(plan.thinking.enabled)
+    for steps, enabled in found.items():
+        message = f"contradicts `enabled`, which is {str(enabled).lower()} for the same agent; remove one of them"
+        yield Finding(steps, message, "error")
+
+
+def _check_shown(thinking: Settings) -> Iterator[Finding]:
+    """Yield `show` where nothing is thought that readers could see."""
+    found: dict[Steps, list[AgentPlan]] = defaultdict(list)
+    for plan, levels in thinking:
+        if plan.shows_thoughts and ("show",) in (winners := _winners(levels)):
+            found[*winners["show",], "show"].append(plan)
+    for steps, plans in found.items():
+        if all(plan.thinking.enabled is False and not _contradicts(plan) for plan in plans):
+            yield Finding(steps, "has no effect: `enabled` is false, so nothing is thought; remove one of them")
+
+
 def _check_budgets(thinking: Settings) -> Iterator[Finding]:
     """Yield budgets of thoughts that leave no token for the text, or that nothing spends."""
     found: dict[Steps, list[AgentPlan]] = defaultdict(list)
@@ -141,7 +172,7 @@ def _check_budgets(thinking: Settings) -> Iterator[Finding]:
         if plan.thinking.budget is not None:
             found[*_winners(levels)["budget",], "budget"].append(plan)
     for steps, plans in found.items():
-        if all(plan.thinking.enabled is False for plan in plans):
+        if all(plan.thinking.enabled is False and not _contradicts(plan) for plan in plans):
             yield Finding(steps, "has no effect: `enabled` is false, so nothing is thought; remove one of them")
         for plan in plans:
             if (plan.thinking.budget or 0) >= plan.sampling.max_tokens:
