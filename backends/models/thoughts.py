@@ -186,7 +186,7 @@ def _without_switch(template: ChatTemplate, thinking: Thinking) -> str:
     if thinking.enabled:
         always = tags is not None and tags.left_open(template.text(_ANY_CHAT))
         return f"Remove thinking.enabled{': the model always thinks.' if always else ', or use a model that thinks.'}"
-    return "Remove thinking.enabled." + (" A thinking.budget of 0 closes each thought." if tags else "")
+    return f"Remove thinking.enabled{'; thinking.budget: 0 closes each thought' if tags else ''}."
 
 
 def chat_check(template: ChatTemplate) -> Callable[[Sequence[ChatMessage], Thinking, TemplateArgs], str]:

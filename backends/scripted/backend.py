@@ -42,9 +42,9 @@ _WORD = re.compile(r"\S+")
 class Scripted(BackendConfig):
     """Answers by rules instead of a model, for tests, theory and dry runs."""
 
-    # Rules have no probabilities, so that some of these options change nothing.
+    # Rules have no probabilities and no chat template, so that some of these options change nothing.
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
-    thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget"})
+    thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
     greedy_at_zero: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"

@@ -292,7 +292,6 @@ def problems(folder: Path, *changes: str) -> list[tuple[str, str]]:
         ("thinking.budget=300", "thinking.budget", "leaves no token for the text: max_tokens is 256"),
         ("thinking={budget: 9, enabled: false}", "thinking.budget", "has no effect: `enabled` is false"),
         ("thinking={show: true, enabled: false}", "thinking.show", "has no effect: `enabled` is false"),
-        ("thinking.template_args={x: 1}", "thinking.template_args.x", "`scripted` does not list it"),
         ("thinking.template_args={messages: 1}", "thinking", "cannot set messages"),
         ("thinking.template_args={messages: []}", "thinking", "cannot set messages, which every chat has"),
         ("thinking.template_args={'a b': 1}", "thinking.template_args", ""),
@@ -325,9 +324,8 @@ def test_overridden_settings_are_reported(tmp_path: Path) -> None:
     [(True, False, True), (False, True, True), (True, True, False), (False, "true", False)],
 )
 def test_a_variable_that_contradicts_the_switch_is_an_error_at_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool, variable: bool | str, refused: bool
+    tmp_path: Path, enabled: bool, variable: bool | str, refused: bool
 ) -> None:
-    monkeypatch.setattr(Scripted, "thinking_options", frozenset({"enabled", "budget", "template_args"}))
     changes = (
         f"thinking={{enabled: {json.dumps(enabled)}, budget: 3, show: true}}",
         f"roles.solver.thinking={{template_args: {{enable_thinking: {json.dumps(variable)}}}}}",
@@ -357,7 +355,6 @@ def test_a_model_that_cannot_think_so_is_refused_before_it_is_opened(
         asked.append((thinking.budget, args))
         raise InputError("The template has no switch.", "Remove it.")
 
-    monkeypatch.setattr(Scripted, "thinking_options", frozenset({"budget", "template_args"}))
     monkeypatch.setattr(Scripted, "check_thinking", refuse)
     monkeypatch.setattr(Scripted, "open", None)
     with pytest.raises(InputError, match="no switch"):
@@ -369,10 +366,9 @@ def test_a_model_that_cannot_think_so_is_refused_before_it_is_opened(
     assert list(dict.fromkeys(asked)) == [(5, (("x", "low"),)), (5, ())]
 
 
-def test_levels_of_thinking_override_each_other(scenario: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levels_of_thinking_override_each_other(scenario: Made) -> None:
     from society.scenario.expand import expand
 
-    monkeypatch.setattr(Scripted, "thinking_options", frozenset({"enabled", "budget", "template_args"}))
     levels = (
         "thinking={enabled: true, budget: 9, template_args: {x: 1, y: 1}}",
         "roles.solver.thinking={template_args: {x: 2}}",

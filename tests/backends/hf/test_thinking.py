@@ -159,7 +159,7 @@ def test_the_tags_count_in_a_reply_with_a_budget(model: Path) -> None:
     ("template", "enabled", "remedy"),
     [
         ("{{ messages[0].content }}<think>\n", True, "Remove thinking.enabled: the model always thinks."),
-        ("{{ messages[0].content }}<think>\n", False, "A thinking.budget of 0 closes each thought."),
+        ("{{ messages[0].content }}<think>\n", False, "thinking.budget: 0 closes each thought."),
         ("{{ messages[0].content }}", True, "Remove thinking.enabled, or use a model that thinks."),
         ("{{ messages[0].content }}", False, "Remove thinking.enabled. Variables"),
     ],
