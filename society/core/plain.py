@@ -2,6 +2,7 @@
 
 to_plain    dataclasses, mappings and numbers as JSON data
 shorten     a text on one line of limited length
+count       a number with its noun
 """
 
 from __future__ import annotations
@@ -33,3 +34,9 @@ def shorten(text: str, length: int) -> str:
     """Return the text on one line of at most `length` characters; an ellipsis replaces the rest."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 question`, `2 questions`, `1 reply`, `2 replies`."""
+    several = f"{noun[:-1]}ies" if noun.endswith("ply") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"

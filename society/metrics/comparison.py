@@ -9,6 +9,7 @@ from pathlib import Path
 
 from society.core.errors import InputError
 from society.core.paths import list_given
+from society.core.plain import count
 from society.core.types import Usage
 from society.metrics.accuracy import accuracy
 from society.metrics.budget import BudgetVerdict, weigh_against
@@ -251,7 +252,7 @@ _FAILED = (
 
 def _unfinished(scores: Sequence[RunScore]) -> list[str]:
     notes = [f"{s.name} is unfinished: {s.debates} of {s.expected} debates." for s in scores if not s.finished]
-    return notes + [f"{s.name}: {s.failed} failed turns. {_FAILED}" for s in scores if s.failed]
+    return notes + [f"{s.name}: {count(s.failed, 'failed turn')}. {_FAILED}" for s in scores if s.failed]
 
 
 def _unlike(scores: Sequence[RunScore]) -> list[str]:

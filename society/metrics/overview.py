@@ -13,8 +13,10 @@ from textwrap import wrap
 from typing import Any
 
 from society.core.hidden_chars import reveal
-from society.core.plain import to_plain
+from society.core.plain import count, to_plain
+from society.core.types import Usage
 from society.metrics.comparison import count_expected
+from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.summary import Summary, describe_ends, describe_lone, describe_lost, summarize
@@ -134,7 +136,7 @@ def describe_unfinished(run: Run, reached: int, debates: int) -> str:
     wanted = scenario.train.iterations if scenario.train is not None else 0
     if reached >= wanted and (expected is None or debates >= expected):
         return ""
-    done = f"{debates:,} of {expected:,} debates" if expected is not None else f"{debates:,} debates"
+    done = f"{debates:,} of {expected:,} debates" if expected is not None else count(debates, "debate")
     return f"{done} of iteration {reached} of {wanted}" if wanted else done
 
 
@@ -167,10 +169,15 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     if s.ties_broken:
         rows.append(("ties broken", f"{s.ties_broken:,} decisions"))
     if s.given_up:
-        rows.append(("not searched", f"{s.given_up} replies: a pattern, or comparing their answers, takes too long"))
+        rows.append(
+            ("not searched", f"{count(s.given_up, 'reply')}: a pattern, or comparing their answers, takes too long")
+        )
     if s.unclear:
         rows.append(
-            ("moderator unclear", f"{s.unclear} replies name no speaker, or several; the next agent in order spoke")
+            (
+                "moderator unclear",
+                f"{count(s.unclear, 'reply')} with no speaker's name, or several; the next agent in order spoke",
+            )
         )
     return rows
 
@@ -186,7 +193,7 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
     call = "this call" if resumed else "the whole run"
     took = "" if seconds is None else f"; {call} took {seconds:.1f} s"
     return [
-        ("cost", f"{s.turns:,} turns, {tokens}"),
+        ("cost", f"{count(s.turns, 'turn')}, {tokens}"),
         ("time", f"the backend worked {used.seconds:.1f} s{took}"),
     ]
 
@@ -202,10 +209,10 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
     tokens = sum(score.trained_tokens for score in iterations)
     seconds = sum(score.trained_seconds for score in iterations)
     turns = sum(score.training_turns for score in iterations)
-    generated = sum(score.training_usage.generated_tokens for score in iterations)
-    read = sum(score.training_usage.prompt_tokens for score in iterations)
+    usage = sum((score.training_usage for score in iterations), Usage())
+    generated, read = (write_tokens(n, usage.estimated) for n in (usage.generated_tokens, usage.prompt_tokens))
     return [
         ("labels", f"{labels:,}, of which {right:,} right; {without:,} training debates without a label"),
-        ("finetuning", f"{learned:,} rows, {tokens:,} tokens trained on, {seconds:,.1f} s"),
-        ("training debates", f"{turns:,} turns, {generated:,} tokens generated, {read:,} prompt tokens"),
+        ("finetuning", f"{count(learned, 'row')}, {tokens:,} tokens trained on, {seconds:,.1f} s"),
+        ("training debates", f"{count(turns, 'turn')}, {generated} tokens generated, {read} prompt tokens"),
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from society.core.hidden_chars import reveal
-from society.core.plain import shorten
+from society.core.plain import count, shorten
 from society.core.types import Same, Turn, Usage, explain_end
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.early_ends import count_ends, find_remedies
@@ -92,8 +92,8 @@ def describe_lone(summary: Summary) -> str:
 def describe_lost(summary: Summary) -> str:
     """Return in words the missing answers, which count as wrong: undecided, unreadable, failed."""
     ties = f" ({summary.tied:,} by a tie)" if summary.tied else ""
-    cut = f", {summary.cut_off:,} replies cut off at max_tokens" if summary.cut_off else ""
-    unread = f"{summary.unparsed:,} unreadable answers, {summary.failed:,} failed turns"
+    cut = f", {count(summary.cut_off, 'reply')} cut off at max_tokens" if summary.cut_off else ""
+    unread = f"{count(summary.unparsed, 'unreadable answer')}, {count(summary.failed, 'failed turn')}"
     return f"{summary.undecided:,} undecided{ties}, {unread}{cut}"
 
 

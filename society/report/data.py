@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from society.core.errors import InputError
-from society.core.plain import to_plain
+from society.core.plain import count, to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.comparison import compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
@@ -20,7 +20,7 @@ from society.pictures.figures import to_json
 from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
 from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts, thought_texts
-from society.report.verdict import count, find_trouble, judge, weigh_cost, weigh_training
+from society.report.verdict import find_trouble, judge, weigh_cost, weigh_training
 from society.runs.files import read_json
 from society.runs.folder import is_running
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness

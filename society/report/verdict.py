@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from society.core.plain import shorten
+from society.core.plain import count, shorten
 from society.core.types import Usage
 from society.metrics.budget import BudgetVerdict
+from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
@@ -123,12 +124,13 @@ def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -
     rows = sum(sum(score.examples.values()) for score in iterations)
     seconds = sum(score.trained_seconds for score in iterations)
     detail = (
-        f"Finetuning on {rows:,} rows took {seconds:,.1f} s. The training debates took {debated:,} turns and "
-        f"{usage.seconds:,.1f} s, with {usage.generated_tokens:,} tokens generated and {usage.prompt_tokens:,} prompt "
-        "tokens."
+        f"Finetuning on {count(rows, 'row')} took {seconds:,.1f} s. The training debates took "
+        f"{count(debated, 'turn')} and {usage.seconds:,.1f} s, with "
+        f"{write_tokens(usage.generated_tokens, usage.estimated)} tokens generated and "
+        f"{write_tokens(usage.prompt_tokens, usage.estimated)} prompt tokens."
     )
     if turns is not None:
-        detail += f" The run has {turns:,} turns in total, with evaluations."
+        detail += f" The run has {count(turns, 'turn')} in total, with evaluations."
     return [asdict(Finding("What did training cost?", f"{tokens:,} tokens trained on", detail))]
 
 
@@ -216,7 +218,7 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     last = "The last evaluation took " if records[0].result.iteration else ""
     thought = f" ({used.thought_tokens:,} of them in thoughts)" if used.thought_tokens else ""
     generated = f"{used.generated_tokens:,} tokens generated{thought}"
-    detail = f"{last}{summary.turns:,} turns, {generated} and {used.prompt_tokens:,} "
+    detail = f"{last}{count(summary.turns, 'turn')}, {generated} and {used.prompt_tokens:,} "
     detail += (
         f"prompt tokens; the backend was busy for {used.seconds:,.0f} s." if used.seconds >= 1 else "prompt tokens."
     )
@@ -252,11 +254,6 @@ def _enough(change: Difference, activity: str) -> Finding:
         f"5%). This run has {change.questions:,}."
     )
     return Finding(question, "Possibly", detail)
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 question`, `2 questions`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def find_trouble(

@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from society.core.plain import count
+
 if TYPE_CHECKING:
     from society.runner.progress import Progress
 
@@ -31,7 +33,7 @@ def draw_panel(progress: Progress) -> RenderableType:
     head.append(f"   {_memory()}", style="not bold dim")
     lines = [_counts("rounds", p.rounds), _counts("agents", p.agents)]
     if p.failed:
-        lines.append(Text(f"{p.failed} turns failed", style="red"))
+        lines.append(Text(f"{count(p.failed, 'turn')} failed", style="red"))
     if p.learning:
         lines.append(Text(f"training  {p.learning}"))
     bar = Padding(ProgressBar(total=p.debates, completed=p.decided, width=60), 0)  # the padding ends the bar's line

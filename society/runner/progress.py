@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from society.core.plain import count
 from society.core.types import Item, Turn
 from society.metrics.matching import LEAST, Matching, by_id, first_phase
 from society.runner.displays import Display, find_display
@@ -87,7 +88,7 @@ class Progress(Watcher):
             return "Loading the models ..."
         parts = [f"{self.decided}/{self.debates} debates", self.stage, f"{self.speed:,.0f} tokens/s"]
         parts += [f"{self.spent:.0f} s", f"right so far {self.accuracy}" if self.decided else ""]
-        parts.append(f"{self.failed} turns failed" if self.failed else "")
+        parts.append(f"{count(self.failed, 'turn')} failed" if self.failed else "")
         line = "   ".join(filter(None, parts))
         return f"{line}\ntraining {self.learning}" if self.learning else line
 

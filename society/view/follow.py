@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from society.core.errors import RunFolderError
+from society.core.plain import count
 from society.core.types import Decision, Item, Turn, TurnId
 from society.metrics.iterations import IterationScore
 from society.report.data import RunData, build_chunk, build_index, conclude
@@ -103,11 +104,11 @@ class Follower:
         decided = sum(debate[0] == latest for debate in self._results)
         total = f" of {self._expected:,}" if self._expected else ""
         whole = bool(total) and decided >= self._expected and (spec is None or latest >= spec.iterations)
-        text = f"{decided:,}{total} debates"
+        text = f"{decided:,}{total} debates" if total else count(decided, "debate")
         if spec is not None:
             text = f"{self._training.describe(latest)}; {text} of evaluation {latest:,}"
         state = "running: " if self._running else ""
-        return f"{'finished: ' if whole else state}{text}, {turns:,} turns"
+        return f"{'finished: ' if whole else state}{text}, {count(turns, 'turn')}"
 
     def _conclude(self) -> None:
         started = time.monotonic()

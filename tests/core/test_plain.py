@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from society.core.plain import shorten, to_plain
+from society.core.plain import count, shorten, to_plain
 from society.metrics.proportion import Proportion
 
 
@@ -36,3 +36,12 @@ def test_a_share_is_among_the_fields_and_digits_round() -> None:
 def test_a_shortened_text_is_one_line_of_limited_length(text: str, expected: str) -> None:
     assert shorten(text, 10) == expected
     assert len(shorten(text, 10)) <= 10
+
+
+def test_one_of_a_kind_is_singular() -> None:
+    assert [count(number, "failed turn") for number in (0, 1, 2000)] == [
+        "0 failed turns",
+        "1 failed turn",
+        "2,000 failed turns",
+    ]
+    assert [count(number, "reply") for number in (1, 2)] == ["1 reply", "2 replies"]

@@ -105,7 +105,7 @@ def test_a_failed_turn_gives_no_answer_and_is_not_said_to_count_as_wrong(make: M
         db.execute("UPDATE turns SET status = 'failed', answer = NULL WHERE rowid = 1")
     db.close()
     [note] = compare([whole, part]).notes
-    assert note.startswith("part: 1 failed turns. A failed turn gives no answer.")
+    assert note.startswith("part: 1 failed turn. A failed turn gives no answer.")
     assert "decision.failed" in note
     assert "counted as wrong" not in note
 

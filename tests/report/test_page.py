@@ -31,6 +31,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "star": [run_sums(folder, "star", "[{name: debate, topology: star, rounds: 2}]", 40, 2)],
         "trained": [repeat(run_sums(folder, "trained", DEBATE, 3, 20), 3)],
         "long": [repeat(run_sums(folder, "long", DEBATE, 3, 4), 30)],
+        "single": [run_sums(folder, "single", "[{name: once, topology: complete}]", 2, 1)],
         "alone": [run_sums(folder, "alone", "[{name: alone}]", 1, 3)],
     }
     for name, found in runs.items():
@@ -365,3 +366,16 @@ def test_every_control_has_a_name(browser: Browser, reports: dict[str, str]) -> 
             .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length))
             .map((e) => e.outerHTML)""")
         assert nameless == []
+
+
+def test_a_page_about_one_debate_has_no_empty_box_no_empty_scale_and_no_debate(
+    browser: Browser, reports: dict[str, str]
+) -> None:
+    with open_page(browser, reports["single"]) as page:
+        page.set_viewport_size({"width": 1200, "height": 4000})
+        assert "1 debate of 2 agents" in page.inner_text("#subtitle")
+        assert page.evaluate("document.getElementById('list').clientHeight") <= 200
+        page.click(".row")
+        assert page.locator(".node").count() == 2
+        assert page.locator(".edge").count() == 0  # one round: nobody reads
+        assert page.evaluate("axisTicks({ unit: 'share' }, [0, 0])") == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])

@@ -18,12 +18,13 @@ function roundTicks(low, high, most = 5, least = 0) {
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
-// Ticks of an axis for these values: shares stay in [0, 1], numbers start at 0 or below.
+// Ticks of an axis for these values: shares stay in [0, 1], all of it for a single one; numbers start at 0 or below.
 function axisTicks({ unit, start: origin }, values, most = 5) {
   const numbers = known([...values, origin]);
   if (!numbers.length) return [0, 1];
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   if (unit === "share") {
+    if (low === high) return roundTicks(0, 1, most);
     const room = Math.max(0.02, (high - low) * 0.08);
     return roundTicks(Math.max(0, low - room), Math.min(1, high + room), most);
   }

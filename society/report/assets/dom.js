@@ -34,6 +34,7 @@ const byId = (id) => document.getElementById(id);
 
 const percent = (share, digits = 1) => (isKnown(share) ? `${(100 * share).toFixed(digits)}%` : "–");
 const grouped = (number) => Number(number).toLocaleString("en-US");
+const counted = (number, noun) => `${grouped(number)} ${noun}${number === 1 ? "" : "s"}`;
 const shorten = (text, most) => (text.length <= most ? text : `${text.slice(0, most - 1)}…`);
 const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 

@@ -115,12 +115,15 @@ function nearest(nodes) {
   return found;
 }
 
+// Whether agents read each other in any round of this phase.
+const isDebate = (run, row, name) => run.stages.some(([phase], stage) => phase === name && readEdges(row, stage).size);
+
 function drawGraph(run, row, stage) {
   const [name, round] = run.stages[stage];
   const phase = run.phases.find((found) => found.name === name);
   const places = placeNodes(phase);
   const read = readEdges(row, stage);
-  const edges = listEdges(phase, read);
+  const edges = isDebate(run, row, name) ? listEdges(phase, read) : [];
   const keys = new Set(edges.map(([key]) => key));
   const lines = edges.map(([key, { source, target, show, bend }]) => {
     const opposite = keys.has(edgeKey(target, source));

@@ -1,6 +1,7 @@
 // The list of debates. Only the visible rows exist, so that thousands of debates scroll smoothly.
 
 const ROW = 62;
+const BORDERS = 2;
 const MAX_DOTS = 24;
 
 class DebateList {
@@ -19,7 +20,9 @@ class DebateList {
   show(run, shown) {
     this.run = run;
     this.shown = shown;
-    this.spacer.style.height = `${Math.max(shown.length, 1) * ROW}px`;
+    const height = Math.max(shown.length, 1) * ROW;
+    this.spacer.style.height = `${height}px`;
+    this.element.style.maxHeight = `${height + BORDERS}px`;
     this.rows.forEach((row) => row.remove());
     this.rows.clear();
     this.element.classList.toggle("empty", shown.length === 0);

@@ -18,7 +18,7 @@ function showRun() {
   byId("subtitle").replaceChildren(
     ...reveal(
       [
-        `${several}${grouped(run.debates.length)} debates of ${grouped(run.agents.length)} agent${run.agents.length === 1 ? "" : "s"}`,
+        `${several}${counted(run.debates.length, "debate")} of ${counted(run.agents.length, "agent")}`,
         run.description,
         run.source,
       ]
