@@ -267,8 +267,11 @@ def _unpaired(pairs: Sequence[Pair]) -> list[str]:
     notes = []
     for pair in pairs:
         alone = ((pair.first, pair.difference.only_first), (pair.second, pair.difference.only_second))
-        for name, count in alone:
-            if count:
+        for name, left in alone:
+            if left:
                 other = pair.second if name == pair.first else pair.first
-                notes.append(f"{count} questions of {name} are not in {other}: left out of their difference.")
+                lack = "is" if left == 1 else "are"
+                notes.append(
+                    f"{count(left, 'question')} of {name} {lack} not in {other}: left out of their difference."
+                )
     return notes
