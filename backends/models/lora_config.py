@@ -7,16 +7,20 @@ is not known to be harmless is refused: PEFT itself ignores options that it does
 from __future__ import annotations
 
 import json
-import math
+import re
+import subprocess
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from society.core.errors import InputError
+from society.core.regular_files import read_json
+from society.core.templating.patterns import compile_pattern
 
 INITS = (True, False, "gaussian", "orthogonal", "eva")
 """Values of `init_lora_weights` that do not change the base's weights."""
@@ -93,6 +97,18 @@ CONVERT = (
     "Save it again as a plain LoRA: "
     f"peft_model.save_pretrained(FOLDER, path_initial_model_for_weight_conversion=...). Or {MERGED}"
 )
+MOST_RANK = 1 << 16
+"""Maximum rank of an adapter."""
+LARGEST_ALPHA = 1e9
+MATCH = """import json, re, sys
+patterns, names = json.load(sys.stdin)
+for pattern in map(re.compile, patterns):
+    for name in names:
+        pattern.match(name)"""
+MATCH_SECONDS = 10.0
+"""Maximum seconds in which the regular expressions of an adapter are matched with the names of layers."""
+PLAIN = re.compile(r"[\w.]+")
+"""Names of layers that are no regular expressions: they match in linear time."""
 PLAINER = "Train a plain LoRA, or " + MERGED
 
 
@@ -100,12 +116,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return the `adapter_config.json` of a PEFT folder. Raises `InputError` if it cannot be read."""
     path = folder / "adapter_config.json"
     try:
-        config = json.loads(path.read_text("utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}.", "Restore the folder from a copy.") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path} is no configuration of an adapter.", "Restore the folder from a copy.")
-    return config
 
 
 def find_fault(config: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -127,7 +140,71 @@ def find_fault(config: Mapping[str, Any]) -> tuple[str, str] | None:
             f"it needs options that are not supported here ({', '.join(other)[:200]})",
             f"If they do not change what it computes, remove them from its adapter_config.json. Otherwise {MERGED}",
         )
-    return None
+    odd = next(_find_odd(config), None)
+    return (f"its {odd} cannot be used", "Restore its adapter_config.json from a copy.") if odd else None
+
+
+def _find_odd(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options with a value of another kind, or beyond what an adapter can have."""
+    ranks, scales = (config.get(name) or {} for name in ("rank_pattern", "alpha_pattern"))
+    for name, values in (("rank_pattern", ranks), ("alpha_pattern", scales)):
+        if not isinstance(values, Mapping):
+            yield f"{name} {values!r:.40}"
+            return
+    for name, value in [("r", config.get("r")), *ranks.items()]:
+        if value is not None and not (type(value) is int and 1 <= value <= MOST_RANK):
+            yield f"rank {value!r:.40} ({name:.80})"
+    for name, value in [("lora_alpha", config.get("lora_alpha")), *scales.items()]:
+        if value is not None and not (type(value) in (int, float) and abs(value) <= LARGEST_ALPHA):  # false for NaN
+            yield f"alpha {value!r:.40} ({name:.80})"
+    for name in ("target_modules", "exclude_modules", "layers_pattern"):
+        value = config.get(name)
+        names = value if isinstance(value, list) else [value or ""]
+        if not all(isinstance(one, str) for one in names):
+            yield f"{name} {value!r:.40}"
+
+
+def check_patterns(config: Mapping[str, Any], layers: Iterable[str]) -> None:
+    """Raise `InputError` for a regular expression that is not valid, or that takes long in the name of a layer.
+
+    PEFT matches these expressions with `re`, which has no time limit and holds its whole process. Here another process
+    does the same first. A plain name is no expression.
+    """
+    patterns = list(_list_patterns(config))
+    if not patterns:
+        return
+    try:
+        for pattern in patterns:
+            compile_pattern(pattern)
+        run = [sys.executable, "-I", "-c", MATCH]
+        given = json.dumps([patterns, list(layers)])
+        subprocess.run(run, input=given, text=True, timeout=MATCH_SECONDS, capture_output=True, check=True)
+    except ValueError as error:
+        raise _refusal(patterns, str(error)) from None
+    except subprocess.TimeoutExpired:
+        raise _refusal(patterns, "takes too long in the names of layers") from None
+    except subprocess.CalledProcessError:
+        raise _refusal(patterns, "is not a regular expression") from None
+
+
+def _refusal(patterns: Sequence[str], fault: str) -> InputError:
+    return InputError(
+        f"A regular expression in adapter_config.json {fault}: {', '.join(patterns)[:200]!r}.",
+        "List the names of the layers there instead.",
+    )
+
+
+def _list_patterns(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the regular expressions of a configuration that `find_fault` accepts, as PEFT completes them."""
+    for option in ("target_modules", "exclude_modules"):
+        if isinstance(value := config.get(option), str):
+            yield rf"\A(?:{value})\Z"
+    inner = [*(config.get("rank_pattern") or ()), *(config.get("alpha_pattern") or ())]
+    yield from (rf"\A(.*\.)?({key})$" for key in inner if not PLAIN.fullmatch(key))
+    layers = config.get("layers_pattern") or []
+    for key in [layers] if isinstance(layers, str) else layers:
+        if not PLAIN.fullmatch(key):
+            yield rf"\A(?:^|.*?\.){key}\.(?P<idx>\d+)\."
 
 
 def make_config(config: Mapping[str, Any], **changes: Any) -> Any:
@@ -141,8 +218,6 @@ def make_config(config: Mapping[str, Any], **changes: Any) -> Any:
     known = {field.name for field in fields(LoraConfig) if field.init} - TRAINED - {"runtime_config"}
     options = {name: value for name, value in config.items() if name in known and value is not None}
     try:
-        if not math.isfinite(options.get("lora_alpha", 8)):
-            raise ValueError("lora_alpha is not finite")
         return LoraConfig(**options | {"task_type": "CAUSAL_LM"} | changes)
     except (TypeError, ValueError) as error:
         raise InputError(

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from backends.models.lora_config import find_fault, read_config
+from backends.models.lora_config import check_patterns, find_fault, read_config
+from backends.models.safetensors_header import read_header
 from society.core.errors import BackendError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -60,9 +61,10 @@ def check_folder(folder: Path) -> Path:
 
     Raises `BackendError` or `InputError` for a folder that is incomplete, and for an adapter of another kind.
     """
-    weights = find_weights(folder)
-    if fault := find_fault(read_config(folder)):
+    weights, config = find_weights(folder), read_config(folder)
+    if fault := find_fault(config):
         raise BackendError(f"The adapter in {folder} cannot be used: {fault[0]}.", fault[1])
+    check_patterns(config, {split(plain_name(key))[0] for key in read_shapes(weights)})
     return weights
 
 
@@ -84,8 +86,9 @@ def read_shapes(*files: Path) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     for path in files:
         try:
-            with safe_open(path, "np") as file:  # no tensor is read, so numpy's lack of bfloat16 does not matter
-                shapes |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            header = read_header(path)
+            with safe_open(path, "np"):  # it checks the places of the tensors in the file
+                shapes |= header
         except (SafetensorError, OSError, ValueError) as error:
             raise BackendError(
                 f"{path} is no sound safetensors file: {error}.", "Restore the folder from a copy."
@@ -150,9 +153,9 @@ def _origin(folder: Path) -> str:
 def check_stored(folder: Path, base: Path) -> None:
     """Raise `BackendError` if an adapter's tensors do not fit the files of a base. Conversions of names are allowed."""
     config = read_config(folder)
-    weights = {
-        name.removesuffix(".weight"): shape for name, shape in read_shapes(*sorted(base.glob("*.safetensors"))).items()
-    }
+    stored = read_shapes(*sorted(base.glob("*.safetensors")))
+    check_patterns(config, {name.rpartition(".")[0] for name in stored})
+    weights = {name.removesuffix(".weight"): shape for name, shape in stored.items()}
     layers = dict(split(plain_name(key)) for key in read_shapes(find_weights(folder)))
     adapted = {layer: kind for layer, kind in layers.items() if kind}
     ends = {name.rpartition(".")[2] for name in weights}

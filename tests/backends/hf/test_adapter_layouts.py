@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -281,11 +282,11 @@ def with_another_rank(folder: Path) -> Path:
 
 LOADING = [
     (of_more_layers, r"layers\.30.* no such layer"),
-    (without_sound_numbers, "`r` should be"),
+    (without_sound_numbers, "its rank 0 .r. cannot be used"),
     (with_numbers_that_are_not_finite, "up_proj.* not finite"),
-    (with_a_pattern_that_is_none, "adapter_config.json in .* is not valid"),
-    (with_another_type, "adapter_config.json in .* is not valid"),
-    (with_an_infinite_scale, "lora_alpha is not finite"),
+    (with_a_pattern_that_is_none, "in adapter_config.json is not a regular expression"),
+    (with_another_type, "its target_modules 5 cannot be used"),
+    (with_an_infinite_scale, "its alpha inf .lora_alpha. cannot be used"),
     (with_another_rank, r"size mismatch for .*q_proj\.lora_A\.weight"),
 ]
 """Faults that only the model, or the numbers, show."""
@@ -313,7 +314,7 @@ def test_what_cannot_be_used_is_refused_from_its_header(model, folder, change, m
     ("change", "match"),
     [
         (of_more_layers, "layers.30.* no such layer"),
-        (without_sound_numbers, "`r` should be"),
+        (without_sound_numbers, "its rank 0 .r. cannot be used"),
         *[r[:2] for r in REFUSED],
     ],
 )
@@ -363,3 +364,63 @@ def test_adapters_on_single_experts_are_refused(tmp_path):
     alter(folder, lambda t: t.update({f"{place}A.weight": torch.ones(4, 32), f"{place}B.weight": torch.ones(64, 4)}))
     with pytest.raises(BackendError, match="the weights of experts"):
         score(model, folder)
+
+
+SLOW = "(([a-z._0-9])+)+!|.*q_proj"
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"target_modules": SLOW}, "takes too long"),
+        ({"exclude_modules": SLOW}, "takes too long"),
+        ({"rank_pattern": {SLOW: 4}}, "takes too long"),
+        ({"target_modules": "("}, "is not a regular expression"),
+        ({"r": 10**30}, "rank 1000"),
+        ({"r": 0}, "rank 0"),
+        ({"rank_pattern": {"q_proj": 1 << 40}}, "rank 1099511627776 .q_proj."),
+        ({"rank_pattern": [4]}, "rank_pattern"),
+        ({"lora_alpha": float("nan")}, "alpha nan"),
+        ({"alpha_pattern": {"q_proj": 10**400}}, "alpha 1000"),
+        ({"target_modules": [5]}, "target_modules"),
+    ],
+)
+def test_options_that_peft_fails_on_or_does_not_end_with_are_refused(
+    folder: Path, options: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.models.lora_config.MATCH_SECONDS", 2)
+    configure(folder, lambda config: config | options)
+    with pytest.raises(SocietyError, match=match):
+        check_path(folder, None)
+
+
+def test_an_expression_that_is_slow_in_names_of_the_base_is_refused(
+    folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the names of the adapter's own layers it is fast."""
+    monkeypatch.setattr("backends.models.lora_config.MATCH_SECONDS", 2)
+    configure(folder, lambda config: config | {"target_modules": f".*(q_proj|k_proj|up_proj)|{SLOW}"})
+    check_path(folder, None)
+    with pytest.raises(SocietyError, match="takes too long"):
+        check_path(folder, model)
+
+
+@pytest.mark.parametrize("content", ["nested", "pipe", "large"])
+def test_a_configuration_without_end_is_refused(folder: Path, content: str) -> None:
+    path = folder / "adapter_config.json"
+    path.unlink()
+    if content == "nested":
+        path.write_text('{"r":' * 100_000)
+    elif content == "pipe":
+        os.mkfifo(path)
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)  # takes no room
+    with pytest.raises(SocietyError, match=r"adapter_config.json cannot be read: .*(deeply|regular|larger)"):
+        check_path(folder, None)
+
+
+def test_a_header_of_very_many_tensors_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.models.safetensors_header.MOST_TENSORS", 3)
+    with pytest.raises(SocietyError, match="at most 3 tensors"):
+        check_path(folder, None)
