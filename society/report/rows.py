@@ -76,6 +76,11 @@ RESULT = ("item", "iteration", "sample", "question", "gold", "correct")
 CHUNK = 64
 """Number of debates in a chunk of texts."""
 
+LONGEST_PROMPT = 100_000
+"""Maximum characters of one text of a prompt in the page."""
+PROMPTS_OF_DEBATE = 1_000_000
+"""Maximum characters of the prompts of one debate in the page."""
+
 Json = dict[str, Any]
 _BIT = {tag: 1 << i for i, tag in enumerate(TAGS)}
 
@@ -188,10 +193,24 @@ def thought_texts(records: Iterable[DebateRecord]) -> list[list[str]]:
 
 
 def prompt_texts(records: Iterable[DebateRecord]) -> list[Json]:
-    """Return the prompts by debate: each text once, and for each turn a list of [role, index of the text]."""
+    """Return the prompts by debate: each text once, and for each turn a list of [role, index of the text].
+
+    Long texts are cut, as a small store can refer to one long text from every turn.
+    """
     found = []
     for record in records:
         texts: dict[str, int] = {}
         chats = [[[m.role, texts.setdefault(m.content, len(texts))] for m in t.messages] for t in record.turns]
-        found.append({"texts": list(texts), "turns": chats})
+        found.append({"texts": _cut(texts), "turns": chats})
     return found
+
+
+def _cut(texts: Iterable[str]) -> list[str]:
+    """Return the texts of one debate, cut where they are too long, with a note."""
+    room, shown = PROMPTS_OF_DEBATE, []
+    for text in texts:
+        most = min(LONGEST_PROMPT, room)
+        note = f"\n(cut here: {len(text):,} characters; the run folder has the whole prompt)"
+        shown.append(text if len(text) <= most else text[:most] + note)
+        room -= min(len(text), most)
+    return shown

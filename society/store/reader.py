@@ -144,7 +144,7 @@ def explain(path: Path, error: Exception, of_this_run: bool = True) -> StoreErro
     if not of_this_run:
         return RunFolderError(
             f"The run store {path}, whose turns are reused, cannot be read: {error}.",
-            "Check its permissions, leave its folder out of --reuse (Python: `reuse`), or move it out of `earlier/`.",
+            "Check its permissions, leave its folder out of --reuse, or move it out of the folder earlier/.",
         )
     return StoreError(
         f"The run store {path} cannot be used: {error}.",

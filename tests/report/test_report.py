@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 
 from society.cli import cli
 from society.core.errors import InputError, RunFolderError
+from society.core.types import ChatMessage, Turn, TurnId
 from society.metrics.comparison import compare
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
@@ -400,3 +402,17 @@ def test_several_samples_of_a_failing_society(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "0 questions"), (1, "1 question"), (2000, "2,000 questions")])
 def test_counts_have_their_noun(number: int, text: str) -> None:
     assert count(number, "question") == text
+
+
+def test_long_prompts_are_cut_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that every turn of a store refers to would otherwise fill the page as often."""
+    monkeypatch.setattr(rows, "LONGEST_PROMPT", 100)
+    monkeypatch.setattr(rows, "PROMPTS_OF_DEBATE", 150)
+    texts = ["short", "a" * 100, "b" * 101, "c" * 1000]
+    turn = Turn(TurnId(0, "q", "p", 1, "a"), "key", tuple(ChatMessage("user", text) for text in texts), "", None)
+    [found] = rows.prompt_texts([SimpleNamespace(turns=(turn, turn))])  # type: ignore[list-item]
+    assert found["turns"] == [[["user", i] for i in range(4)]] * 2
+    assert found["texts"][:2] == texts[:2]
+    assert [text.partition("\n")[0] for text in found["texts"][2:]] == ["b" * 45, ""]
+    assert all("cut here" in text for text in found["texts"][2:])
+    assert "1,000 characters" in found["texts"][3]
