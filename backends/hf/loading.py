@@ -148,7 +148,7 @@ def _convert(gguf: Path, part: Path) -> None:
     tokenizer.save_pretrained(part)
 
 
-def load_chat(folder: Path, template: str | None, name: str) -> Chat:
+def load_chat(folder: Path, template: str | None, name: str = "") -> Chat:
     """Return the encoder of chats for the model of this name, optionally with another chat template."""
     from transformers import AutoConfig
 
