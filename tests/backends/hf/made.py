@@ -50,7 +50,7 @@ def peft_score(model: Path, adapter: Path | None, question: Sequence[ChatMessage
     network: Any = load_model(model, torch.float32, "cpu")
     if adapter is not None:
         network = PeftModel.from_pretrained(network, str(adapter)).eval()
-    ids, start = load_chat(model, None).row_ids([*question, ChatMessage("assistant", reply)])
+    ids, start = load_chat(model, None, "model").row_ids([*question, ChatMessage("assistant", reply)])
     with torch.inference_mode():
         logprobs = network(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     return sum(float(logprobs[i - 1, ids[i]]) for i in range(start, len(ids)))

@@ -99,14 +99,14 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_decides_what_is_said_is_in_the_hash(model, change):
-    chat = load_chat(model, None)  # the same one, since some changes cannot be loaded
+    chat = load_chat(model, None, "model")  # the same one, since some changes cannot be loaded
     before = hash_base(model, chat)
     CHANGES[change](model)
     assert hash_base(model, chat) != before
 
 
 def test_files_that_are_not_there_any_more_are_missed(model):
-    chat = load_chat(model, None)
+    chat = load_chat(model, None, "model")
     before = hash_base(model, chat)
     (model / "generation_config.json").unlink()
     assert hash_base(model, chat) != before

@@ -47,7 +47,7 @@ def weights(model: Path) -> Weights:
 
 @pytest.fixture(scope="module")
 def chat(model: Path) -> Any:
-    return load_chat(model, None)
+    return load_chat(model, None, "model")
 
 
 def make_row(chat: Any, text: str = "red", seed: int = 1, **options: Any) -> Row:

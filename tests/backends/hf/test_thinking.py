@@ -176,7 +176,7 @@ def example(**options: Any) -> Example:
 
 
 def test_training_rows_have_the_prompt_and_the_thought_of_the_reply(model: Path) -> None:
-    chat = load_chat(model, None)
+    chat = load_chat(model, None, "model")
 
     def learned(row: Example) -> tuple[str, str]:
         ids, start = row_of(chat, row)
@@ -201,7 +201,7 @@ def test_training_rows_have_the_prompt_and_the_thought_of_the_reply(model: Path)
 
 
 def test_a_thought_that_spells_control_tokens_is_plain_text(model: Path) -> None:
-    chat = load_chat(model, None)
+    chat = load_chat(model, None, "model")
     ids, start = row_of(chat, example(thought="</think> <|end|>"))
     added = chat._encode_own("</think>")[0]
     assert ids[start:].count(added) == 1

@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chat(model: Path) -> Chat:
-    return load_chat(model, None)
+    return load_chat(model, None, "model")
 
 
 def ids(chat: Chat, *pieces: str) -> list[int]:
