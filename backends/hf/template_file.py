@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.models.find import find_offline
+from backends.models.find import find_cached, find_offline
 from backends.models.gguf_file import check_gguf
 from society.core.errors import InputError
 from society.core.regular_files import read_json, read_limited
@@ -68,12 +67,7 @@ def _find(model: str, name: str) -> Path | None:
     folder = Path(model).expanduser()
     if folder.is_absolute():
         return folder / name if (folder / name).is_file() else None
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(model.removeprefix("hf:"), name)
-    return Path(found) if isinstance(found, str) else None
+    return find_cached(model, name)
 
 
 def _read_json(path: Path | None) -> dict[str, Any]:

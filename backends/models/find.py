@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import re
@@ -86,6 +87,26 @@ def is_first_part(path: Path) -> bool:
     """Return whether a file is a whole model or, by its name, the first one of a split model."""
     match = _SPLIT.fullmatch(path.name)
     return not match or int(match["number"]) == 1
+
+
+def find_cached(model: str, name: str) -> Path | None:
+    """Return a file of a model of the hub from the local cache, or None if it is not there.
+
+    Raises `InputError` for a name that no model of the hub can have. `model` is OWNER/NAME or hf:NAME.
+    """
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model.removeprefix("hf:"), name)
+    except HFValidationError as error:
+        raise InputError(
+            f"{model!r} is no hub id: {str(error).rstrip('.')}.",
+            "Write OWNER/NAME, such as Qwen/Qwen3-0.6B, or give the path of a model folder or .gguf file.",
+        ) from None
+    return Path(found) if isinstance(found, str) else None
 
 
 def split_parts(path: Path) -> list[Path]:

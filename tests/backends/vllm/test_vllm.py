@@ -19,7 +19,7 @@ from backends.base import Backend
 from backends.contract import ask, run
 from backends.vllm import VLLM
 from backends.vllm.turns import ASLEEP, BASE, Turns
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, InputError, MissingExtraError
 from society.core.types import GenerateOutput
 from society.runs.run import Run
 from society.scenario import load_scenario
@@ -168,9 +168,12 @@ def test_a_running_server_is_joined_if_it_serves_the_model(
 
 def test_a_missing_vllm_is_an_error_before_anything_loads(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(InputError, match="vLLM is not installed") as caught:
-        VLLM(model=str(model)).open()
-    assert "url" in caught.value.remedy
+    config = VLLM(model=str(model))
+    for look in (config.open, config.check_files):  # `society check` warns: another machine may have it
+        with pytest.raises(MissingExtraError, match=r"needs vLLM.*, which is not installed") as caught:
+            look()
+        assert "url" in caught.value.remedy
+    VLLM(model=str(model), url="http://127.0.0.1:1/v1").check_files()
     with pytest.raises(ValueError, match="http://HOST"):
         VLLM(model=str(model), url="nowhere")
 
