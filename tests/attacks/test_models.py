@@ -105,7 +105,11 @@ class Trap:
         return (Path.touch, (Path("/tmp/society-was-here"),))
 
 
-def peft_folder(folder: Path, weights: str = "adapter_model.safetensors", data: bytes = b"") -> Adapter:
+NO_TENSORS = struct.pack("<Q", 2) + b"{}"
+"""A sound safetensors file without tensors."""
+
+
+def peft_folder(folder: Path, weights: str = "adapter_model.safetensors", data: bytes = NO_TENSORS) -> Adapter:
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2}))
     (folder / weights).write_bytes(data)
@@ -126,7 +130,7 @@ def test_pickled_weights_are_refused_with_the_remedy(tmp_path: Path, name: str) 
 def test_pickled_weights_beside_safetensors_are_never_read(tmp_path: Path) -> None:
     from backends.hf.adapters import check_adapter, hash_adapter
 
-    adapter = peft_folder(tmp_path / "adapter", data=b"")
+    adapter = peft_folder(tmp_path / "adapter")
     (tmp_path / "adapter" / "adapter_model.bin").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(BackendError):
         check_adapter(Adapter(hash_adapter(tmp_path / "adapter"), adapter.path, "other"), "base")

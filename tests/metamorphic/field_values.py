@@ -398,7 +398,7 @@ VALUES: dict[str, list[Any]] = {
     "Disagreement.share": [0.3],
     "Disagreement.quorum": [In(_split("disagreement", share=0.3), 4)],
     "Disagreement.among": [["ann-1"]],
-    "Tie.among": [["ann-1"]],
+    "Tie.among": [["ann-1", "ann-2"]],
     "AnswerShare.answer": ["7"],
     "AnswerShare.share": [0.1, 0.9],
     "AnswerShare.among": [["ann-1"]],
