@@ -143,6 +143,7 @@ class Delta(Answer):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    thinking: Any = None
     refusal: Any = None
     tool_calls: list[Any] | None = None
 
