@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from backends.vllm.config import VLLM
+from society.core.child_modules import module_command
 from society.core.errors import BackendError, MissingExtraError
 
 NAME = "society"
@@ -35,7 +36,7 @@ def find_program() -> list[str]:
     if (program := shutil.which("vllm")) is not None:
         return [program]
     if importlib.util.find_spec("vllm") is not None:
-        return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
+        return module_command("vllm.entrypoints.cli.main")
     raise MissingExtraError(
         "The vllm backend",
         "vLLM (the command `vllm`)",
