@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -113,7 +114,8 @@ class Counter:
         """Return the number of tokens of the prompt with these messages, including the generation prompt."""
         chat = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            return asyncio.run(self._ask(chat))
+            with ThreadPoolExecutor(1) as own:  # counts are needed inside and outside a running event loop
+                return own.submit(lambda: asyncio.run(self._ask(chat))).result()
         except BackendError as error:
             raise BackendError(f"No tokens can be counted: {error.cause}", "Set `context` in the scenario.") from None
 

@@ -358,6 +358,14 @@ def test_a_list_of_models_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         say(OpenAI(url=server.url))
 
 
+def test_tokens_are_counted_inside_a_running_event_loop() -> None:
+    async def count(counter: Counter) -> int:
+        return counter.count([ChatMessage("user", "Why?")])
+
+    with Fake(lambda request: reply({"count": 7})) as server:
+        assert asyncio.run(count(Counter(OpenAI(url=server.url), Served("m", "", VLLM, 100)))) == 7
+
+
 def test_a_server_that_cannot_count_is_an_error_in_our_words() -> None:
     with Fake(lambda request: reply({"error": "no page"}, 404)) as server:
         config = OpenAI(url=server.url)
