@@ -66,7 +66,7 @@ def check_batches(weights: Weights) -> None:
     kind = weights.model.config.model_type
     try:
         difference = measure(weights)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
     except BackendError as error:
         raise _refusal(kind, error.cause.rstrip(".")) from error
