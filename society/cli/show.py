@@ -157,10 +157,13 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
     head = Text.assemble((turn.id.agent, "bold"), "  ")
     if turn.status == "failed":
         head.append(f"failed: {turn.error}", style="red")
+    elif record.helps(turn):
+        head.append("helps", style="dim")
     else:
         head.append(turn.answer or "no readable answer", style=_colour(record, turn))
         head.append(f"   {turn.error}" if turn.error else "", style="red")
-    head.append(_flip(record, before, turn), style="yellow")
+    if not record.helps(turn):
+        head.append(_flip(record, before, turn), style="yellow")
     if turn.reads:
         head.append(f"   read {', '.join(source.agent for source in turn.reads)}", style="dim")
     console.print(head)

@@ -40,10 +40,10 @@ _TYPES = {bool: "boolean", int: "Int64", float: "Float64", str: "string"}
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """Columns of a turn beside its fields. `right` is False without a readable answer."""
+    """Columns of a turn beside its fields. `right` is False without a readable answer, and None for helpers' turns."""
 
     split: str
-    right: bool
+    right: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,12 @@ RESULT_COLUMNS = _select(ResultRow, "tied", "verdicts")
 def turns_table(run: Run) -> pd.DataFrame:
     """Return a row for each turn of a finished debate, in order."""
     debates = ((record, turn) for record in _all_records(run) for turn in record.turns)
-    rows = ((TurnContext(record.result.split, record.right(turn)), turn) for record, turn in debates)
+    rows = ((_turn_context(record, turn), turn) for record, turn in debates)
     return _frame(rows, list_columns(TurnContext), TURN_COLUMNS)
+
+
+def _turn_context(record: DebateRecord, turn: Turn) -> TurnContext:
+    return TurnContext(record.result.split, None if record.helps(turn) else record.right(turn))
 
 
 def results_table(run: Run) -> pd.DataFrame:

@@ -44,6 +44,10 @@ class DebateRecord:
         """Return whether the turn's answer is right; one that failed or could not be read is not."""
         return turn.answer is not None and self.result.verdicts.get(turn.answer, False)
 
+    def helps(self, turn: Turn) -> bool:
+        """Return whether an agent moderates, ranks, judges a match or summarizes in a turn: its reply is no answer."""
+        return (turn.id.phase, turn.id.agent.partition("/")[0]) in self.helping
+
     def of(self, agent: str) -> list[Turn]:
         """Return an agent's turns as a speaker, in order; all its turns if it only helped."""
         turns = self.every(agent)

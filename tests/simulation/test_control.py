@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from society.cli import main
 from society.core.errors import ScenarioError
 from society.runs.records import DebateRecord, load_records
 from society.scenario import load_with_warnings
@@ -270,6 +271,20 @@ def test_turns_are_listed_in_the_order_of_speaking(debates: Play) -> None:
     rest = "phases: [{name: talk, agents: [a, b, c], schedule: moderated, moderator: judge}]"
     [record] = debates(said('[{when: "^judge", say: b}, {say: "The answer is 1."}]', rest))
     assert [turn.id.agent for turn in record.turns] == ["judge", "b"]
+
+
+def test_turns_of_helpers_are_no_answers(scenario: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A judge that names message 2 does not answer 2, in data frames and in `show`."""
+    pytest.importorskip("pandas")
+    rules = '[{when: "^judge", say: "2"}, {say: "The answer is 1."}]'
+    done = run(scenario(TOURNAMENT.format(rules=rules, count=2, rounds=2, each=1)), tmp_path / "run")
+    turns = done.to_pandas("turns")
+    helping = turns["agent"] == "judge/p-1"
+    assert helping.any()
+    assert turns.loc[helping, "right"].isna().all()
+    assert turns.loc[~helping, "right"].notna().all()
+    assert main(["show", str(done.folder), "--number", "1"]) == 0
+    assert "judge/p-1  helps" in capsys.readouterr().out
 
 
 def test_a_binding_with_a_condition_or_values_alone_is_not_empty(scenario: Load, tmp_path: Path) -> None:

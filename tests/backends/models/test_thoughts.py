@@ -11,6 +11,7 @@ from backends.models.chat_rendering import ChatTemplate
 from backends.models.thought_reader import Reader
 from backends.models.thoughts import PAIRS, Thoughts, find_tags, template_arguments
 from society.core.errors import InputError
+from society.core.thoughts import split_thought
 from society.core.types import ChatMessage, GenerateRequest, Sampling, Thinking
 
 HEAD = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -300,3 +301,9 @@ def test_a_budget_needs_tags() -> None:
     assert "thinking.tags" in caught.value.remedy
     thoughts.check(Thinking(budget=5, tags=("<a>", "</a>")), ())
     assert thoughts.reader("", ask()) is None
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if not pair[0].isascii() or not pair[0][0].isalpha()])
+def test_the_engine_knows_the_tags_of_all_families(pair: tuple[str, str]) -> None:
+    """A reply whose tags no backend separated is split alike. Plain phrases are left: any text may contain them."""
+    assert split_thought(f"{pair[0]}Hm.{pair[1]}Yes.") == ("Hm.", "Yes.")
