@@ -57,7 +57,7 @@ def load(config: HuggingFace) -> Loaded:
     folder = find_folder(config.model)
     device = pick_device(config.device)
     dtype = pick_dtype(config.dtype, device)
-    with _told(config.model):
+    with explained_loading(config.model):
         chat = load_chat(folder, config.chat_template, config.model)
         model = load_model(folder, dtype, device, config.quantize)
     context = find_context(model.config, config.context)
@@ -115,7 +115,7 @@ def dequantise(gguf: Path) -> Path:
     folder, info = dequantised_folder(gguf), check_gguf(gguf)
     _check_rotary(info, gguf)
     if not (folder / "config.json").exists():
-        with _told(gguf.name):
+        with explained_loading(gguf.name):
             write_folder(folder, lambda part: _convert(gguf, part))
     mend_tokenizer(folder, info)
     return folder
@@ -281,7 +281,7 @@ def _check_complete(folder: Path, found: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told(model: str) -> Iterator[None]:
+def explained_loading(model: str) -> Iterator[None]:
     """Convert exceptions of transformers during loading to an error with the model and the cause."""
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from backends.hf.adapters import is_lora, normalise_config
-from backends.hf.loading import class_of, find_class
+from backends.hf.loading import class_of, explained_loading, find_class
 from backends.hf.mixing import is_linear
 from backends.hf.weights import Weights
 from backends.models.lora_config import find_shared, make_config, quiet_peft, read_config
@@ -60,7 +60,8 @@ def check_layers(model: Path, settings: TrainSettings, start: Path | None) -> No
         return
     if start is not None:
         check_start(start, settings)
-    config: Any = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+    with explained_loading(model.name):
+        config: Any = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"), quiet_peft():
         empty = find_class(model).from_config(config)
         given = None if start is None else make_config(read_config(start))

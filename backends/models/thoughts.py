@@ -11,25 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.thought_reader import Decode, Encode, Marks, Reader, Tags
 from society.core.errors import InputError
-from society.core.thoughts import SWITCHES
+from society.core.thoughts import PAIRS, SWITCHES
 from society.core.types import DEFAULT_THINKING, ChatMessage, GenerateRequest, TemplateArgs, Thinking
 
-PAIRS = (
-    ("<think>", "</think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<seed:think>", "</seed:think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
-    ("<|channel>thought", "<channel|>"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<|inner_prefix|>", "<|inner_suffix|>"),
-    ("◁think▷", "◁/think▷"),
-    ("Here is my thought process:", "Here is my response:"),
-)
-"""Opening and closing tags of model families."""
 WRITTEN = {
     "[/THINK]": ("[THINK]", "[/THINK]"),
     "<|channel|>final<|message|>": (

@@ -11,18 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from society.core.thoughts import split_thought
+from society.core.thoughts import PAIRS, SWITCHES, split_thought
 
 Fields = dict[str, Any]
 Switch = Callable[[bool], Fields | None]
 Budget = Callable[[int], Fields | None]
 Variables = Callable[[Mapping[str, Any]], Fields | None]
-SWITCHES = ("enable_thinking", "thinking", "enable_reasoning", "think")
-"""Variables by which chat templates switch thinking on and off."""
-OPENERS = (
-    *("<think>", "<thinking>", "<thought>", "<reasoning>", "<seed:think>", "[THINK]", "◁think▷"),
-    *("<|channel|>analysis<|message|>", "<|channel>thought", "<|START_THINKING|>", "<|begin_of_thought|>"),
-)
+OPENERS = tuple(opening for opening, _ in PAIRS)
 """Tags by which a prompt opens a thought."""
 EFFORT = "reasoning_effort"
 """The variable of chat templates that servers without template variables know as a field of their own."""

@@ -53,7 +53,9 @@ class VLLMBackend(Backend):
             self._turns = Turns(self._change)
             self._requests = requests
             parts = sorted((await asyncio.to_thread(hash_parts, self._folder)).items())
-            self.model_hash = fingerprint([parts, self._config.chat_template, requests.served.build])
+            self.model_hash = fingerprint(
+                [parts, self._config.chat_template, self._config.dtype, requests.served.logprobs, requests.served.build]
+            )
             assert requests.adapters is not None
             self.adapters = VLLMAdapters(requests.adapters, self._full, self._folder)
             self.trainer = SleepingTrainer(self._config.trainer_config(), self._turns)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from backends.base import Ability, Backend
 from backends.hf import HuggingFace
 from backends.openai.config import check_address
+from backends.training import TrainSettings
+from society.core.errors import InputError
+
+RANK = 64
+"""Maximum rank of LoRA adapters on a server that the backend starts."""
 
 
 class VLLM(HuggingFace):
@@ -30,6 +35,22 @@ class VLLM(HuggingFace):
     """Share of the GPU's memory for the server that the backend starts."""
     start_seconds: float = Field(default=900.0, gt=0, json_schema_extra={"tuning": True})
     """Maximum seconds until the started server answers."""
+
+    @model_validator(mode="after")
+    def _leaves_the_server_alone(self) -> Self:
+        """Raise `ValueError` for options that a server that runs already cannot follow."""
+        fixed = [name for name in ("chat_template", "dtype") if name in self.model_fields_set]
+        if self.url is not None and fixed:
+            raise ValueError(f"`{fixed[0]}` is an option of the server at `url`; start the server with it")
+        return self
+
+    def check_training(self, settings: TrainSettings) -> None:
+        super().check_training(settings)
+        if self.url is None and settings.method != "full" and settings.rank > RANK:
+            raise InputError(
+                f"The server that the backend starts takes adapters of a rank up to {RANK}, not {settings.rank}.",
+                "Lower rank in train.settings, or start a server with --max-lora-rank and give its url.",
+            )
 
     def open(self) -> Backend:
         """Return the backend. Raises `InputError` if libraries or, without `url`, vLLM are not installed."""

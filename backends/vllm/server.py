@@ -14,14 +14,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from backends.vllm.config import VLLM
+from backends.vllm.config import RANK, VLLM
 from society.core.child_modules import module_command
 from society.core.errors import BackendError, MissingExtraError
 
 NAME = "society"
 """The model's name on the server."""
-RANK = 64
-"""Maximum rank of LoRA adapters on a started server."""
 TAIL = 12
 """Lines of the server's log in an error."""
 ENVIRONMENT = {

@@ -196,9 +196,9 @@ class Bracket(Controller):
     async def _loser(self, pair: tuple[str, str], context: ControlContext) -> str:
         assert context.state is not None
         first, second = (context.state.latest.get(name) for name in pair)
-        if first is None or first.status == "failed":
-            return pair[0] if second is not None and second.status == "ok" else pair[1]
-        if second is None or second.status == "failed":
+        if first is None or not first.is_shown:
+            return pair[0] if second is not None and second.is_shown else pair[1]
+        if second is None or not second.is_shown:
             return pair[1]
         if not self.judge:
             return pair[0] if (second.confidence or 0) > (first.confidence or 0) else pair[1]

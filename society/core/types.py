@@ -283,15 +283,15 @@ class Decision:
     """The answer of a society.
 
     `answer` is None if the society does not decide; `reason` then says why ("tie", "unparsed", "no majority", ...).
-    `support` is the share of all voters that voted for the answer. `tied` are the tied answers. `removed` are agents
-    that a controller took out of the debate: they had no vote.
+    `support` is the share of all voters that voted for the answer. `tied` are the tied answers. `voters` are the
+    agents that had a vote, where these are not the voters of the scenario: phases were skipped, or agents taken out.
     """
 
     answer: str | None
     support: Share = 0.0
     reason: str = ""
     tied: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
+    voters: tuple[str, ...] = ()
 
 
 Same = Callable[[str, str], bool]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from society.core.hidden_chars import reveal
 from society.core.plain import count, shorten
-from society.core.types import Same, Turn, Usage, explain_end
+from society.core.types import Same, Turn, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.early_ends import count_ends, find_remedies
 from society.metrics.flips import Flips, count_names, name_flip
@@ -20,6 +20,8 @@ from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.agent_names import UNCLEAR
 
+GAVE_UP = ("could be looked for:", "takes too much work to decide")
+"""Parts of the notes on searches and comparisons that took too long."""
 MAX_ERROR = 300
 """Maximum number of characters of an error in the summary."""
 _NUMBER = re.compile(r"[\w.-]*\d[\w.-]*")
@@ -177,7 +179,7 @@ def is_unclear(turn: Turn) -> bool:
 
 def is_given_up(turn: Turn) -> bool:
     """Return whether the search for an answer, or a comparison of answers, took too long in this turn."""
-    return turn.status == "ok" and bool(turn.error) and turn.error != explain_end(turn) and not is_unclear(turn)
+    return turn.status == "ok" and any(part in turn.error for part in GAVE_UP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,15 +207,6 @@ class Society:
             return self.phases[-1]
         return next((phase for phase in reversed(self.phases) if phase.name in took_place), self.phases[-1])
 
-    def electorate(self, took_place: Container[str]) -> tuple[str, ...]:
-        """Return the agents whose answers count in a debate in which these phases took place.
-
-        These are the voters that the decision names, or the speakers of the last phase that took place.
-        """
-        if self.scenario.decision.electorate():
-            return self.voters
-        return self.last_phase(took_place).speakers
-
     @cached_property
     def agents(self) -> dict[str, AgentPlan]:
         """Plan of each agent by name, from the first phase in which it may speak."""

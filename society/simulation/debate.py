@@ -71,7 +71,7 @@ class Debate:
     async def _run_phase(self, phase: PhasePlan, done: int) -> Scope:
         """Run a phase if it takes place. `done`: its rounds in earlier repetitions. Return what a stop rule ended."""
         if phase.spec.when and not holds(
-            phase.spec.when, self.turns.state([self._standing()]), self.turns.place(phase, done)
+            phase.spec.when, self.turns.state([self._standing()]), self.turns.place(phase, done + 1)
         ):
             return ""
         if not self._present(phase):
@@ -109,7 +109,8 @@ class Debate:
             return self.plans[phase.name]
         graph = phase.graph() if graph is None else graph
         if not complete:
-            graph = graph.subgraph([name for name in graph if name in present or name not in phase.speakers])
+            absent = set(phase.speakers) - set(present)
+            graph = graph.subgraph([name for name in graph if name not in absent])
         if self._removed:
             graph = graph.subgraph([name for name in graph if name not in self._removed])
         plan = plan_round(phase, graph, number, self.turns.seed(phase, number, "order"))
@@ -170,8 +171,8 @@ class Debate:
 
     def _start_graph(self, phase: PhasePlan) -> nx.DiGraph[str]:
         """Return the graph of the phase without absent agents."""
-        graph = phase.graph()
-        graph.remove_nodes_from([name for name in phase.speakers if name not in self._present(phase)])
+        graph, present = phase.graph(), set(self._present(phase))
+        graph.remove_nodes_from([name for name in phase.speakers if name not in present])
         return graph
 
     async def _run_round(self, phase: PhasePlan, number: int, plan: RoundPlan) -> None:
@@ -244,7 +245,7 @@ class Debate:
             choice = await self.turns.speak(phase, turn, chair, heard, heard.sources, choices=present, helping=True)
             chosen = self._chosen(choice, present)
             await self.turns.take(phase, number, chosen, self._plan(phase, number))
-            rounds.append(self.turns.latest(phase.speakers))
+            rounds.append(self.turns.latest(name for name in phase.speakers if name not in self._removed))
             self._let_leave(phase, [chosen], rounds, number)
             if ended := find_end(phase.spec.stop, self.turns.state(rounds), self.turns.place(phase, number)):
                 return ended
@@ -266,9 +267,8 @@ class Debate:
 
     def _decide(self) -> Decision:
         voters = self.society.voters
-        if self.society.may_skip:
-            voters = self.society.electorate({phase.name for phase in self._steps})
-        removed = tuple(name for name in self.society.agents if name in self._removed)
+        if self.society.may_skip and self._steps and not self.society.scenario.decision.electorate():
+            voters = self._steps[-1].speakers
         voters = tuple(name for name in voters if name not in self._removed)
         ballot = Ballot(
             votes=[vote_of(name, self.turns.transcript.last_speaker_turn(name)) for name in voters],
@@ -280,4 +280,4 @@ class Debate:
         rule, place = self.society.scenario.decision, f"on the question {self.turns.item.id!r}"
         with faults_of(rule, "decide", place):
             decision = require_decision(rule.decide(ballot))
-        return replace(decision, removed=removed) if removed else decision
+        return decision if voters == self.society.voters else replace(decision, voters=voters)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from society.answers import group
+from society.core.plain import count
 from society.core.templating.prompts import TemplateError, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.expand import AgentPlan, PhasePlan
@@ -69,13 +70,9 @@ def _describe(values: dict[str, Any]) -> str:
     without = f" ({unread} without an answer)" if unread else ""
     summary = f"{len(values['summary'])} characters" if values["summary"] else "empty"
     return (
-        f"There `heard` had {_count(len(heard), 'message')}{without}, `own` {_count(len(own), 'turn')}, `candidates` "
-        f"{_count(len(values['candidates']), 'answer')}, and `summary` was {summary}."
+        f"There `heard` had {count(len(heard), 'message')}{without}, `own` {count(len(own), 'turn')}, `candidates` "
+        f"{count(len(values['candidates']), 'answer')}, and `summary` was {summary}."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def candidates(turns: Sequence[Turn | None], same: Same) -> tuple[str, ...]:

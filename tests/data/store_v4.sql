@@ -54,7 +54,7 @@ CREATE TABLE results (
   support REAL NOT NULL DEFAULT 0.0 CHECK (support >= 0 AND support <= 1),
   reason TEXT NOT NULL DEFAULT '',
   tied TEXT NOT NULL DEFAULT '[]',
-  removed TEXT NOT NULL DEFAULT '[]',
+  voters TEXT NOT NULL DEFAULT '[]',
   correct INTEGER NOT NULL CHECK (correct IN (0, 1)),
   verdicts TEXT NOT NULL,
   PRIMARY KEY (iteration, item, sample)

@@ -260,7 +260,30 @@ def test_agents_that_were_taken_out_have_no_vote_and_are_not_read(debates: Play)
     assert [source.agent for source in record.turns[-1].reads] == ["p-4"]
     assert record.result.decision.answer == "9"
     assert record.result.decision.support == 1.0
-    assert record.result.decision.removed == ("p-1", "p-2", "p-3")
+    assert record.result.decision.voters == ("p-4",)
+
+
+@pytest.mark.parametrize("repetition", [1, 2])
+def test_the_speakers_of_the_last_step_of_a_block_decide(debates: Play, repetition: int) -> None:
+    """A debate that ends in the first phase of the second repetition is decided by its speakers, not by the critic."""
+    rest = """
+phases:
+  - {name: answer, agents: [a, b], reads: [judge], topology: complete, stop: [{kind: consensus, ends: debate}]}
+  - {name: criticism, agents: [judge], reads: [a, b]}
+repeat: [{phases: [answer, criticism], times: 2}]
+"""
+    early = '{when: "^a .*round 1", say: "The answer is 5."}, ' if repetition == 2 else ""
+    rules = f'[{{when: "^judge", say: "The answer is 7."}}, {early}{{say: "The answer is 1."}}]'
+    [record] = debates(said(rules, rest))
+    assert record.turns[-1].id.round == repetition
+    assert (record.result.decision.answer, record.result.decision.support) == ("1", 1.0)
+
+
+def test_an_agent_without_a_text_loses_its_match(debates: Play) -> None:
+    """The judge would be shown one message, with the number 1, and its reply would name the other agent."""
+    rules = '[{when: "^judge", say: "1"}, {when: "^p-1", say: " "}, {say: "The answer is 1."}]'
+    [record] = debates(TOURNAMENT.format(rules=rules, count=2, rounds=2, each=1))
+    assert [turn.id.agent for turn in record.turns if turn.id.phase == "last"] == ["p-2"]
 
 
 def test_turns_are_listed_in_the_order_of_speaking(debates: Play) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.thought_reader import Reader
-from backends.models.thoughts import PAIRS, Thoughts, find_tags, template_arguments
+from backends.models.thoughts import Thoughts, find_tags, template_arguments
 from society.core.errors import InputError
-from society.core.thoughts import split_thought
+from society.core.thoughts import PAIRS, split_thought
 from society.core.types import ChatMessage, GenerateRequest, Sampling, Thinking
 
 HEAD = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"

@@ -153,7 +153,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
 def _may_skip_ballots(flow: Flow) -> bool:
     """Return whether a debate may end without the last phase."""
     earlier = (rule for phase in flow.phases[:-1] for _, rule in each_rule(phase.spec.stop))
-    return bool(flow.phases[-1].spec.when) or any(rule.ends == "debate" for rule in earlier)
+    return bool(flow.phases[-1].spec.when) or any(map(ends_more, earlier))
 
 
 def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
