@@ -231,9 +231,10 @@ class HuggingFace(BackendConfig):
         from backends.models.thoughts import chat_check
 
         found = read_template(self)
-        folder = self._folder()
-        if found is None and (folder is None or not (folder / "tokenizer_config.json").is_file()):
-            return None  # the tokenizer is not here
+        if found is None:
+            folder = self._folder()
+            if folder is None or not (folder / "tokenizer_config.json").is_file():
+                return None  # the tokenizer is not here
         return chat_check(ChatTemplate(found[0] if found else "", self.model, say=say))
 
     def check_thinking(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:

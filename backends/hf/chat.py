@@ -1,4 +1,4 @@
-"""Tokens of chats. Inference and training both call `prompt_ids`, so they cannot differ by a token."""
+"""Tokens of chats. Inference and training both call `prompt`, so they cannot differ by a token."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def fit(config: OpenAI, demand: Demand) -> OpenAI:
         return config
     context = served.context
     if served.dialect is OLLAMA and config.context is None:
-        context = min(_rounded(demand.tokens), served.longest or demand.tokens)
+        context = min(filter(None, (_rounded(demand.tokens), served.longest)))
     if context is not None and demand.tokens > context and served.dialect in COUNTING:
         raise InputError(
             f"The longest prompt and its answer may have {demand.tokens} tokens, but the context at {config.url} "

@@ -130,7 +130,7 @@ def opens_thought(prompt: object, tags: tuple[str, str] | None = None) -> bool:
 def separate(thought: str, text: str, opened: bool, tags: tuple[str, str] | None = None) -> tuple[str, str]:
     """Return thought and text of a reply to a prompt that `opened` a thought, if the server did not separate them.
 
-    Without a closing tag the reply was cut off while thinking. Tags in other replies are left to the engine.
+    Without a closing tag the reply was cut off while thinking. Other replies are returned as they are.
     """
     if thought or not opened:
         return thought, text

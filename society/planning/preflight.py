@@ -95,7 +95,7 @@ class _Preflight:
                 self._add_error(self._find_thinking(plan), error)
 
     def _find_thinking(self, plan: AgentPlan) -> Steps:
-        """Return the steps to the strongest level that sets what a backend refuses of how an agent thinks."""
+        """Return the steps to the strongest level whose `thinking` the backend refuses."""
         scenario = self.society.scenario
         phase = next(phase for phase in self.society.phases if phase.agents.get(plan.name) is plan)
         bound = [name for name in dict.fromkeys((plan.name, plan.group)) if name in phase.spec.bind]
