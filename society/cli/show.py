@@ -157,13 +157,12 @@ def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | Non
     head = Text.assemble((turn.id.agent, "bold"), "  ")
     if turn.status == "failed":
         head.append(f"failed: {turn.error}", style="red")
-    elif record.helps(turn):
-        head.append("helps", style="dim")
     else:
-        head.append(turn.answer or "no readable answer", style=_colour(record, turn))
+        helps = record.helps(turn)
+        answer = "helps" if helps else turn.answer or "no readable answer"
+        head.append(answer, style="dim" if helps else _colour(record, turn))
         head.append(f"   {turn.error}" if turn.error else "", style="red")
-    if not record.helps(turn):
-        head.append(_flip(record, before, turn), style="yellow")
+        head.append("" if helps else _flip(record, before, turn), style="yellow")
     if turn.reads:
         head.append(f"   read {', '.join(source.agent for source in turn.reads)}", style="dim")
     console.print(head)
