@@ -37,7 +37,7 @@ class Run(StoredRun):
     """
 
     def __init__(self, folder: Path | str) -> None:
-        super().__init__(Path(folder))
+        super().__init__(Path(folder).absolute())
 
     @property
     def _last_results(self) -> list[ResultRow]:

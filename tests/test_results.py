@@ -132,3 +132,12 @@ def test_the_summary_names_the_error_of_failed_turns(tmp_path: Path, monkeypatch
     assert "turns failed by" in found.summary()
     assert "The server says ⟦U+001B⟧[31mno." in found.summary()
     assert "The server says" in found._repr_html_()
+
+
+def test_a_run_of_a_relative_folder_is_read_from_another_folder(
+    tmp_path: Path, run: society.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.folder.parent)
+    relative = society.Run(run.folder.name)
+    monkeypatch.chdir(tmp_path)
+    assert relative.accuracy == run.accuracy

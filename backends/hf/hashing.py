@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backends.hf.chat import Chat
 from backends.models.find import digest_of
+from society.core.regular_files import parse_json
 
 SHAPING = {".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken"}
 """Suffixes of files that transformers may read from a model's folder."""
@@ -48,7 +49,7 @@ def _hash(path: Path) -> str:
 def _plain(raw: bytes) -> bytes:
     """Return a configuration in a normal form: sorted keys, no spacing and no path."""
     try:
-        read = json.loads(raw)
+        read = parse_json(raw, "config.json")
     except ValueError:
         return raw
     if not isinstance(read, dict):

@@ -13,8 +13,6 @@ _KINDS = {
     "vocab": ("a vocabulary", "Give the file of the language model."),
 }
 """Values of general.type of files that belong to a model, and remedies."""
-_ENCODERS = ("bert", "t5", "embedding", "clip", "wavtokenizer")
-"""Parts of the names of architectures that generate no text token by token."""
 _TOKENIZER = "tokenizer.ggml"
 
 
@@ -37,7 +35,7 @@ def _find_fault(info: GGUFInfo) -> tuple[str, str] | None:
     kind, metadata = str(info.metadata.get("general.type", "model")), info.metadata
     if kind in _KINDS:
         return f"it is {_KINDS[kind][0]}", _KINDS[kind][1]
-    if any(part in info.architecture for part in _ENCODERS):
+    if info.is_encoder:
         return f"models of the architecture {info.architecture} do not write texts", "Give a generating model."
     if metadata.get(f"{info.architecture}.attention.causal") is False:
         return "its attention is not causal, as in encoders and diffusion models", "Give a generating model."

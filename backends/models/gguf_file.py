@@ -33,6 +33,8 @@ _SETTINGS = (
     "attention.value_length",
 )
 """Settings that are counts. Converters write 0 for what a model does not have, such as heads of a recurrent model."""
+_ENCODERS = ("bert", "t5", "embedding", "clip", "wavtokenizer", "whisper", "mmproj")
+"""Parts of the names of architectures that generate no text token by token."""
 _LARGEST_SETTING = 1 << 27  # the longest context that a model claims is 10 million tokens
 
 
@@ -58,6 +60,11 @@ class GGUFInfo:
     def is_adapter(self) -> bool:
         """Return whether the file is an adapter for a base model instead of a model."""
         return self.metadata.get("general.type") == "adapter"
+
+    @property
+    def is_encoder(self) -> bool:
+        """Return whether the architecture encodes texts, images or sounds, and generates no text."""
+        return any(part in self.architecture.lower() for part in _ENCODERS)
 
     def number(self, name: str, layer: int | None = None) -> int:
         """Return the architecture's setting `name`, such as "block_count", of one layer; the largest by default."""

@@ -14,7 +14,6 @@ All these changes move, scale or split rows. In a LoRA product B A, the rows are
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from society.core.errors import InputError
+from society.core.regular_files import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,12 @@ class Names:
     @classmethod
     def of(cls, base: Path) -> Names:
         """Return the names for the config.json of a model folder. Raises `InputError` for unknown families."""
-        whole = json.loads((base / "config.json").read_text("utf-8"))
+        try:
+            whole = read_json(base / "config.json")
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"The configuration of {base} cannot be read: {error}.", "Give a whole model folder."
+            ) from error
         if fault := find_fault(whole):
             raise InputError(fault, f"Known types: {', '.join(FAMILIES)}.")
         family = whole["model_type"]
@@ -179,7 +184,7 @@ def find_fault(config: Mapping[str, Any]) -> str:
 def warn_unexportable(base: Path) -> None:
     """Log a warning if adapters of a model folder cannot be exported to GGUF."""
     with contextlib.suppress(OSError, ValueError):  # opening the model reports a damaged folder
-        if fault := find_fault(json.loads((base / "config.json").read_text("utf-8"))):
+        if fault := find_fault(read_json(base / "config.json")):
             log.warning("%s The trained adapters work with the backend hf alone.", fault)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
@@ -11,9 +10,6 @@ from backends.models.find import is_first_part
 from backends.models.gguf_file import check_gguf
 from backends.models.local.model import Found, LocalModel, name_line
 from backends.models.local.template import read_abilities
-
-_OTHER = re.compile(r"clip|bert|t5encoder|wavtokenizer|whisper|mmproj", re.IGNORECASE)
-"""Architectures that generate no text: encoders of texts, images and sounds."""
 
 
 def add_files(found: Found, paths: Iterable[Path], place: str) -> None:
@@ -30,7 +26,7 @@ def add_file(found: Found, path: Path, place: str, name: str) -> None:
     Raises `InputError` for a file or a chat template that is damaged.
     """
     info = check_gguf(path)
-    if info.is_adapter or _OTHER.search(info.architecture):
+    if info.is_adapter or info.is_encoder:
         return
     found.models.append(
         LocalModel(
