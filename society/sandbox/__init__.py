@@ -1,0 +1,11 @@
+"""The sandbox: Python code from models, run in a process without network and with limits, on Linux.
+
+limits     `Limits` on time, memory, files, processes and output
+process    `run_python(files, limits)`: run a program and return its `Outcome`; `require_sandbox`
+jail       the child: namespaces, read-only files, limits; started as a script, imports only the standard library
+"""
+
+from society.sandbox.limits import Limits
+from society.sandbox.process import Outcome, require_sandbox, run_python
+
+__all__ = ["Limits", "Outcome", "require_sandbox", "run_python"]

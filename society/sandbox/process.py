@@ -1,0 +1,189 @@
+"""The parent side of the sandbox: starts a program without network, bounds its time and output, returns its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from society.core.errors import InputError, SocietyError
+from society.sandbox.limits import Limits
+
+End = Literal["", "cpu", "wall", "output", "killed"]
+"""The limit that ended a program; "" if it ended by itself. `killed`: by a signal, such as one for lack of memory."""
+START_SECONDS = 120.0
+"""Maximum seconds to prepare the sandbox, on a machine under heavy load."""
+NOBODY = 65534
+_JAIL = Path(__file__).with_name("jail.py")
+_REMEDY = (
+    "Code from models runs only without network and with limits, which takes Linux 5.12 or later with user namespaces. "
+    "Allow them (on Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0; in a container: a security "
+    "profile that allows namespaces and mounts), or run on another machine."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a program. `status` is its exit status, negative for a signal; None if it was stopped.
+
+    `output` is the text on standard output and error together. `cpu_seconds` is the processor time of the program and
+    the children that it waited for, as far as it ended by itself.
+    """
+
+    output: str
+    status: int | None
+    ended_by: End = ""
+    cpu_seconds: float = 0.0
+
+
+def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: str = "") -> Outcome:
+    """Run the file `main.py` among these files, given by name and text, and return its end. It blocks.
+
+    The program runs in the base interpreter with the standard library alone, in an empty folder in memory. It sees
+    neither the network, the files of the user, the environment nor other processes. `stdin` has at most 4096 bytes.
+    Raises `SocietyError` if this machine cannot give such a process.
+    """
+    _require_linux()
+    limits = limits or Limits()
+    if not files or any(name != Path(name).name or not name for name in files):
+        raise ValueError("Files of a program have plain names, and one of them is main.py.")
+    with tempfile.TemporaryDirectory(prefix="society-sandbox-") as root:
+        spec = {
+            "root": root,
+            "prefix": sys.base_prefix,
+            "python": os.path.realpath(sys._base_executable),  # type: ignore[attr-defined]  # of a virtual environment
+            "main": "/work/main.py",
+            "files": dict(files),
+            "limits": limits.model_dump(),
+            "input": stdin,
+        }
+        return _Jail(limits).run(json.dumps(spec).encode())
+
+
+@cache
+def require_sandbox() -> None:
+    """Raise `InputError`, with the reason and the remedy, if this machine cannot run code in the sandbox."""
+    try:
+        outcome = run_python({"main.py": "print(6 * 7)"})
+    except SocietyError as error:
+        raise InputError(error.cause, error.remedy) from error
+    if outcome.output.strip() != "42":
+        raise InputError(f"A program of one line fails in the sandbox: {outcome.output.strip()[-300:]!r}.", _REMEDY)
+
+
+def _require_linux() -> None:
+    if sys.platform != "linux":
+        raise SocietyError(f"This system ({sys.platform}) cannot run code without network.", _REMEDY)
+
+
+class _Jail:
+    """One child process and its pipes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._output, self._report = bytearray(), bytearray()
+
+    def run(self, spec: bytes) -> Outcome:
+        read, write = os.pipe()
+        with os.fdopen(read, "rb", buffering=0) as report:
+            try:
+                child = self._start(write)
+            finally:
+                os.close(write)
+            with child:
+                try:
+                    return self._follow(child, report.fileno(), spec)
+                finally:
+                    child.kill()
+
+    def _start(self, report: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(_JAIL), str(report)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(report,),
+            env={},
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for the parent
+        )
+
+    def _follow(self, child: subprocess.Popen[bytes], report: int, spec: bytes) -> Outcome:
+        assert child.stdin is not None
+        self._read(child, report, START_SECONDS, until=b"\n")
+        if not self._report.startswith(b"ready"):
+            raise _unavailable(self._message() or self._text())
+        self._report.clear()
+        try:
+            _map_users(child.pid)
+        except OSError as error:
+            raise _unavailable({"error": f"the user ids of the child cannot be set: {error}"}) from error
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(spec)
+            child.stdin.close()
+        ended = self._read(child, report, self._limits.wall_seconds)
+        found = self._message()
+        if ended:
+            return Outcome(self._text(), None, ended)
+        if not isinstance(found, dict) or "status" not in found:
+            raise _unavailable(found or self._text())
+        return Outcome(self._text(), found["status"], self._explain(found["status"], found["cpu"]), found["cpu"])
+
+    def _read(self, child: subprocess.Popen[bytes], report: int, seconds: float, until: bytes = b"") -> End:
+        """Read both pipes until they end, or until the report contains `until`. Return the limit that was reached."""
+        assert child.stdout is not None
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(report, selectors.EVENT_READ, self._report)
+            selector.register(child.stdout.fileno(), selectors.EVENT_READ, self._output)
+            while selector.get_map() and not (until and until in self._report):
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    return "wall"
+                for key, _ in ready:
+                    part = os.read(key.fd, 65_536)
+                    key.data.extend(part)
+                    if not part:
+                        selector.unregister(key.fd)
+                if len(self._output) > self._limits.output_kb << 10:
+                    return "output"
+        return ""
+
+    def _message(self) -> Any:
+        """Return the last line of the report, or None."""
+        lines = self._report.split(b"\n")
+        return json.loads(lines[-2]) if len(lines) > 1 else None
+
+    def _text(self) -> str:
+        return self._output[: self._limits.output_kb << 10].decode("utf-8", "replace")
+
+    def _explain(self, status: int, cpu: float) -> End:
+        if status >= 0:
+            return ""
+        return "cpu" if -status == signal.SIGXCPU or cpu >= self._limits.cpu_seconds else "killed"
+
+
+def _map_users(pid: int) -> None:
+    """Give the child a user and a group id inside its namespace. Only root may give it one that is not its own."""
+    root = os.geteuid() == 0
+    if not root:
+        Path(f"/proc/{pid}/setgroups").write_text("deny")
+    for name, own in (("uid_map", os.geteuid()), ("gid_map", os.getegid())):
+        lines = f"0 0 1\n{NOBODY} {NOBODY} 1\n" if root else f"{NOBODY} {own} 1\n"
+        Path(f"/proc/{pid}/{name}").write_text(lines)
+
+
+def _unavailable(why: Any) -> SocietyError:
+    cause = why.get("error", "") if isinstance(why, dict) else str(why)[-300:].strip()
+    return SocietyError(f"This machine cannot run code without network: {cause or 'the child ended'}.", _REMEDY)
