@@ -49,11 +49,12 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """Agents and their edges. `directed`: whether any edge is not mutual, so that edges need arrowheads."""
+    """Agents and their edges. `groups` has the names of the agents of each declared group, if there are several."""
 
     title: str
     nodes: Sequence[Node]
     edges: Sequence[Edge]
+    groups: Sequence[Sequence[str]] = ()
 
     @property
     def directed(self) -> bool:
@@ -66,12 +67,15 @@ class Graph:
         return {node.name: (node.x, node.y) for node in self.nodes}
 
 
-def describe_graph(title: str, graph: nx.DiGraph[str], kind: str = "") -> Graph:
-    """Return the description of a graph, laid out as its family `kind` is.
+def describe_graph(title: str, graph: nx.DiGraph[str], kind: str = "", groups: Sequence[Sequence[str]] = ()) -> Graph:
+    """Return the description of a graph, laid out as its family `kind` is. `groups` has the agents of each group.
 
     Nodes may have the attribute "role"; edges, from the agent that is read to its reader, may have "show" and others.
     """
-    positions = place(graph, kind)
+    found = [[name for name in members if name in graph] for members in groups]
+    several = [members for members in found if len(members) > 1]
+    several = several if len(several) > 1 else []
+    positions = place(graph, kind, several)
     nodes = [Node(name, str(graph.nodes[name].get("role", "agent")), *positions[name]) for name in graph]
     order = {name: number for number, name in enumerate(graph)}
     edges = []
@@ -82,7 +86,7 @@ def describe_graph(title: str, graph: nx.DiGraph[str], kind: str = "") -> Graph:
             continue  # the edge from v to u describes both
         bend = 0.18 if opposite and not mutual else _bend(positions, u, v)
         edges.append(Edge(u, v, mutual, str(attributes.get("show") or "full"), label_edge(attributes), bend))
-    return Graph(title, nodes, edges)
+    return Graph(title, nodes, edges, several)
 
 
 def label_edge(attributes: Mapping[str, Any]) -> str:

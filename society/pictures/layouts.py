@@ -6,7 +6,7 @@ A layout returns (x, y) of every node, with y upwards. The layouts are determini
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,14 @@ BETWEEN = 1.8
 """Distance between unconnected parts, as room for names."""
 
 
-def place(graph: nx.DiGraph[str], kind: str) -> Positions:
-    """Return positions of all nodes, with a distance of 1 between the nearest two. `kind` is the topology's family."""
+def place(graph: nx.DiGraph[str], kind: str, groups: Sequence[Sequence[str]] = ()) -> Positions:
+    """Return positions of all nodes, with a distance of 1 between the nearest two. `kind` is the topology's family.
+
+    Families without a shape of their own (`GROUPED`) are laid out by the declared `groups`, if no edge joins two.
+    """
+    home = {node: number for number, members in enumerate(groups) for node in members}
+    if groups and kind in GROUPED and all(home.get(u, home.get(v)) == home.get(v, home.get(u)) for u, v in graph.edges):
+        return _scale(clusters(graph, groups))
     layout = LAYOUTS.get(kind, layers if graph.number_of_edges() else components)
     return _scale(layout(graph) if len(graph) > 1 else dict.fromkeys(graph, (0.0, 0.0)))
 
@@ -103,8 +109,19 @@ def tree(graph: nx.DiGraph[str]) -> Positions:
 
 
 def groups(graph: nx.DiGraph[str]) -> Positions:
-    """Place each group on a circle of its own."""
+    """Place each connected part on a circle of its own."""
     return _pack(graph, lambda nodes, _: circle(nodes))
+
+
+def clusters(graph: nx.DiGraph[str], groups: Sequence[Sequence[str]]) -> Positions:
+    """Place each of the given groups on a circle of its own, and the other nodes in a column to the left of them."""
+    grouped = {node for members in groups for node in members}
+    others = [node for node in graph if node not in grouped]
+    shapes = [_scale(circle(members)) for members in groups]
+    placed = _arrange(shapes, limit=0.0 if others else None)
+    left, middle = min(x for x, _ in placed.values()), _middle(y for _, y in placed.values())
+    column = {node: (left - BETWEEN, middle + (len(others) - 1) / 2 - i) for i, node in enumerate(others)}
+    return {node: (placed | column)[node] for node in graph}
 
 
 def components(graph: nx.DiGraph[str]) -> Positions:
@@ -131,10 +148,15 @@ def _pack(graph: nx.DiGraph[str], layout: Callable[[list[str], nx.DiGraph[str]],
 
     order = {node: i for i, node in enumerate(graph)}
     found = [sorted(part, key=order.__getitem__) for part in nx.weakly_connected_components(graph)]
-    shapes = [_scale(layout(part, graph)) for part in sorted(found, key=len, reverse=True)]
+    packed = _arrange([_scale(layout(part, graph)) for part in sorted(found, key=len, reverse=True)])
+    return {node: packed[node] for node in graph}
+
+
+def _arrange(shapes: Sequence[Positions], limit: float | None = None) -> Positions:
+    """Put the shapes in rows, from left to right, at a distance of `BETWEEN`. `limit`: the maximum width of a row."""
     sizes = [_extent(shape) for shape in shapes]
     area = sum((width + BETWEEN) * (height + BETWEEN) for width, height in sizes)
-    limit = max(1.2 * math.sqrt(area), *(width for width, _ in sizes))
+    limit = max(1.2 * math.sqrt(area) if limit is None else limit, *(width for width, _ in sizes))
     packed: Positions = {}
     x = y = tallest = 0.0
     for shape, (width, height) in zip(shapes, sizes, strict=True):
@@ -143,7 +165,12 @@ def _pack(graph: nx.DiGraph[str], layout: Callable[[list[str], nx.DiGraph[str]],
         left, top = min(p[0] for p in shape.values()), max(p[1] for p in shape.values())
         packed |= {node: (x + px - left, y + py - top) for node, (px, py) in shape.items()}
         x, tallest = x + width + BETWEEN, max(tallest, height)
-    return {node: packed[node] for node in graph}
+    return packed
+
+
+def _middle(values: Iterable[float]) -> float:
+    found = list(values)
+    return (min(found) + max(found)) / 2
 
 
 def _columns(columns: list[list[str]], gap: float) -> Positions:
@@ -170,6 +197,8 @@ def _extent(placed: Positions) -> tuple[float, float]:
     return max(xs) - min(xs), max(ys) - min(ys)
 
 
+GROUPED = ("none", "groups")
+"""Families that are laid out by the declared groups."""
 LAYOUTS: Mapping[str, Callable[[nx.DiGraph[str]], Positions]] = {
     "none": circle,
     "complete": circle,

@@ -27,7 +27,8 @@ def describe_phase(society: Society, phase: PhasePlan, graph: nx.DiGraph[str]) -
         if phase.spec.edges.window > 1:
             attributes.setdefault("window", phase.spec.edges.window)
     rounds = f", {phase.spec.rounds} rounds" if phase.spec.rounds > 1 else ""
-    return describe_graph(f"{phase.name} ({phase.spec.schedule}{rounds})", graph, _kind(phase))
+    title = f"{phase.name} ({phase.spec.schedule}{rounds})"
+    return describe_graph(title, graph, _kind(phase), list(phase.members.values()))
 
 
 def describe_rounds(society: Society, turns: Sequence[PlannedTurn]) -> list[Graph]:
@@ -43,8 +44,11 @@ def describe_rounds(society: Society, turns: Sequence[PlannedTurn]) -> list[Grap
     for graph in graphs.values():
         for name, attributes in graph.nodes(data=True):
             attributes["role"] = _role(society, name)
-    kinds = {phase.name: _kind(phase) for phase in society.phases}
-    return [describe_graph(f"{name}, round {round}", graph, kinds[name]) for (name, round), graph in graphs.items()]
+    phases = {phase.name: phase for phase in society.phases}
+    return [
+        describe_graph(f"{name}, round {round}", graph, _kind(phases[name]), list(phases[name].members.values()))
+        for (name, round), graph in graphs.items()
+    ]
 
 
 def _role(society: Society, name: str) -> str:

@@ -13,13 +13,18 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Polygon
+from matplotlib.path import Path as Outline
 
 from society.core.errors import InputError, MissingExtraError
-from society.pictures.draw_graphs import compose, draw
+from society.pictures.draw_graphs import compose, describe_numbers, draw
+from society.pictures.draw_panel import parts, shorten_name
 from society.pictures.files import PALETTE
 from society.pictures.graphs import MAX_NAMES, Edge, Graph, describe_graph
+from society.pictures.labels import Box
 from society.pictures.layouts import Positions, place
 from topologies.base import Topology
 from topologies.cliques import Barbell, Bipartite, Groups
@@ -162,9 +167,11 @@ def test_roles_keep_their_colour_in_all_panels() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["solver", "critic"]
 
 
-def test_names_are_shown_up_to_a_size() -> None:
-    few, many = (compose([describe(Ring(), n)]).axes[0].texts for n in (MAX_NAMES, MAX_NAMES + 1))
-    assert [text.get_text() for text in few] == [f"agent-{i + 1}" for i in range(MAX_NAMES)]
+def test_names_are_shown_up_to_a_size_and_numbers_up_to_another() -> None:
+    sizes = (50, MAX_NAMES, MAX_NAMES + 1)
+    few, more, many = (compose([describe(Ring(), n)]).axes[0].texts for n in sizes)
+    assert [text.get_text() for text in few] == [f"agent-{i + 1}" for i in range(50)]
+    assert [text.get_text() for text in more] == [f"{i + 1}" for i in range(MAX_NAMES)]
     assert list(many) == []
 
 
@@ -217,3 +224,105 @@ def test_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"society-of-models\[draw\]"):
         draw([describe(Ring(), 3)], tmp_path / "ring.png")
+
+
+def labels_of(axes: Axes) -> list[tuple[str, Box]]:
+    """Return the labels of a panel with their boxes, in points."""
+    found = [(text.get_text(), text.get_window_extent()) for text in axes.texts if text.get_gid() == "label"]
+    return [(name, Box(box.x0, box.y0, box.x1, box.y1)) for name, box in found]
+
+
+def tips(axes: Axes) -> list[Box]:
+    """Return the boxes of the arrowheads that are drawn, in points."""
+    drawn = [head for patch in axes.patches if isinstance(patch, FancyArrowPatch) for head in parts(patch)[1:]]
+    sides = [tuple(zip(*head, strict=True)) for head in drawn]
+    return [Box(min(xs), min(ys), max(xs), max(ys)) for xs, ys in sides]
+
+
+def discs(axes: Axes) -> list[tuple[tuple[float, float], float]]:
+    """Return the middle and the radius of each node, in points."""
+    found: list[Any] = [(axes.transData.transform(line.get_xydata())[0], line.get_markersize()) for line in axes.lines]
+    return [((float(x), float(y)), size / 2) for (x, y), size in found]
+
+
+def require_clear(figure: Figure) -> None:
+    """Fail if a label covers another, a node or an arrowhead, or if an arrowhead lies in a node."""
+    for axes in figure.axes:
+        labels, heads, nodes, window = labels_of(axes), tips(axes), discs(axes), axes.get_window_extent()
+        panel = Box(window.x0, window.y0, window.x1, window.y1)
+        for (name, box), (other, second) in combinations(labels, 2):
+            assert not box.overlaps(second), (name, other)
+        for name, box in labels:
+            assert not any(box.overlaps(head) for head in heads), name
+            assert not any(0 < box.distance(at) < radius for at, radius in nodes), name
+            assert panel.contains(box), name
+        for head in heads:
+            assert max(head.right - head.left, head.top - head.bottom) > 3, "a visible head"
+            assert all(math.dist(head.centre, at) > radius for at, radius in nodes)
+
+
+@settings(max_examples=15)
+@given(
+    st.sampled_from([*FAMILIES, Star(direction="in"), Complete(), ErdosRenyi(p=0.1), Tree(direction="out")]),
+    st.integers(2, 50),
+    st.sampled_from(["a", "agent-", "debater_with_a_very_long_name-", "Übergröße "]),
+)
+def test_no_label_covers_another_or_an_arrowhead(topology: Topology, n: int, stem: str) -> None:
+    graph = nx.relabel_nodes(build(topology, n), lambda name: f"{stem}{name.rpartition('-')[2]}")
+    require_clear(compose([describe_graph("debate", graph, getattr(topology, "kind", ""))]))
+
+
+@pytest.mark.parametrize("topology", [Star(direction="in"), DagMesh(), Layered(layers=1)], ids=repr)
+def test_fifty_agents_are_clear(topology: Topology) -> None:
+    require_clear(compose([describe(topology, 50)]))
+
+
+def test_names_that_do_not_fit_become_numbers_with_a_key() -> None:
+    graph = nx.relabel_nodes(build(ErdosRenyi(p=0.3), 50), lambda name: f"debater_with_a_very_long_name-{name[6:]}")
+    graph.add_edge("judge", "debater_with_a_very_long_name-1")
+    figure = compose([describe_graph("long", graph), describe(Ring(), 4)])
+    first, second = map(labels_of, figure.axes)
+    assert sorted(int(name) for name, _ in first) == list(range(1, 52))
+    assert [name for name, _ in second] == [f"agent-{i}" for i in range(1, 5)]
+    [key] = [text.get_text() for text in figure.texts]
+    assert key.split("     ") == ["1-50 debater_with_a_…g_name-1 to debater_with_a_…_name-50", "51 judge"]
+
+
+def test_a_long_name_keeps_its_number() -> None:
+    assert shorten_name("debater_with_a_very_long_name-17") == "debater_with_a_…_name-17"
+    assert describe_numbers({"a-1": 1, "a-2": 2, "b": 3, "c-2": 4}) == ["1-2 a-1 to a-2", "3 b", "4 c-2"]
+
+
+def test_groups_are_drawn_as_groups() -> None:
+    """Two groups read two scribes: each group is a cluster with an outline, and no outline holds a stranger."""
+    groups = [[f"left-{i}" for i in range(1, 5)], [f"right-{i}" for i in range(1, 5)]]
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from([*groups[0], *groups[1], "scribe-1", "scribe-2"])
+    graph.add_edges_from((scribe, name) for scribe in ("scribe-1", "scribe-2") for name in (*groups[0], *groups[1]))
+    described = describe_graph("exchange", graph, "none", groups)
+    at = described.positions
+    widest = max(math.dist(at[u], at[v]) for members in groups for u, v in combinations(members, 2))
+    assert min(math.dist(at[u], at[v]) for u in groups[0] for v in groups[1]) > 1.2
+    assert widest < 1.6
+    [axes] = compose([described]).axes
+    outlines = [patch for patch in axes.patches if isinstance(patch, Polygon)]
+    assert len(outlines) == 2
+    for shape, members in zip(outlines, groups, strict=True):
+        held = {name for name, place in at.items() if Outline(shape.get_xy()).contains_point(place, radius=0.1)}
+        assert held == set(members)
+
+
+def test_groups_that_would_hold_strangers_have_no_outline() -> None:
+    names = [f"agent-{i}" for i in range(1, 9)]
+    described = describe_graph("ring", build(Ring(), 8), "ring", [names[::2], names[1::2]])
+    assert described.groups
+    assert not [p for p in compose([described]).axes[0].patches if isinstance(p, Polygon)]
+
+
+def test_labels_that_find_no_place_are_listed_below() -> None:
+    graph = build(Complete(), 20)
+    for number, edge in enumerate(graph.edges):
+        graph.edges[edge]["window"] = 2 + number % 7
+    [axes] = compose([describe_graph("dense", graph, "complete")]).axes
+    [text] = [text.get_text() for text in axes.texts if "edges: " in text.get_text()]
+    assert text.endswith(" edges: window 2; window 3; window 4; window 5; 3 more")
