@@ -3,7 +3,7 @@
     BackendConfig      the scenario's `backends:` entry; loads nothing; `open()` returns the backend
     Demand, Memory     the sizes that a scenario needs, and the memory that an opened backend takes
     Backend            an async context manager: entering it loads the weights, `generate` answers a request
-    Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer
+    Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer, Streaming
                        optional abilities: attributes of the backend, each an object or None
     Exporter           optional: renders training rows and writes adapters, without opening the backend
 
@@ -24,6 +24,7 @@ from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
+from society.core.pieces import OnPiece
 from society.core.types import (
     DEFAULT_THINKING,
     Adapter,
@@ -36,7 +37,7 @@ from society.core.types import (
     Thinking,
 )
 
-Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"]
+Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices", "streaming"]
 Count = Callable[..., int]
 """Returns the number of tokens of a prompt; the arguments are those of `Tokenizer.count`."""
 CheckChat = Callable[[Sequence[ChatMessage], Thinking, TemplateArgs], object]
@@ -152,6 +153,16 @@ class Trainer(Protocol):
         """
 
 
+class Streaming(Protocol):
+    """Generates replies in pieces, for those who watch."""
+
+    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
+        """Answer one request as `generate` does, with the same reply, and call `on_piece` as the reply grows.
+
+        The pieces make up the thought and the text of the reply. All calls come before the return.
+        """
+
+
 class Exporter(Protocol):
     """Renders training rows and writes adapters for other programs, without loading the model for generation."""
 
@@ -191,6 +202,7 @@ class Backend(ABC):
     embeddings: Embeddings | None = None
     adapters: AdapterLoader | None = None
     trainer: Trainer | None = None
+    streaming: Streaming | None = None
 
     async def __aenter__(self) -> Self:
         return self

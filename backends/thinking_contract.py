@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from backends.base import Backend, BackendConfig
-from backends.contract import LONG_QUESTION, decode, run
+from backends.contract import LONG_QUESTION, decode, join, run, stream
 from society.core.errors import InputError
+from society.core.pieces import Piece
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling, Thinking
 
 LONGEST_TAG = 24
@@ -53,6 +54,16 @@ class ThinkingContract:
     """Whether the same request, with the same seed, gives the same reply under any load."""
     has_template = True
     """Whether the model has a chat template, whose variables are known."""
+
+    def test_pieces_make_up_thought_and_text(self, config: BackendConfig) -> None:
+        if "streaming" not in config.abilities:
+            pytest.skip("no streaming")
+
+        async def use(backend: Backend) -> list[tuple[GenerateOutput, list[Piece]]]:
+            return await asyncio.gather(*(stream(backend, request) for request in (think(), think(6), think(0))))
+
+        for output, pieces in run(config, use):
+            assert join(pieces) == (output.thought, output.text)
 
     def test_thinking_options_are_known(self, config: BackendConfig) -> None:
         assert config.thinking_options

@@ -124,6 +124,7 @@ async def run_async(
                     on_turn=watcher.turn,
                     timeout=scenario.timeout,
                     interruption=interruption,
+                    listener=watcher if watcher.streams else None,
                 )
                 stage = _Stage(speaker, store, watcher, folder.path)
                 await _play(society, items, stage, backends, adapters, folder.path)

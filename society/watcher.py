@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from society.core.types import Item, Turn
+    from society.core.pieces import Piece
+    from society.core.types import Item, Turn, TurnId
     from society.scenario.expand import Society
     from society.simulation.simulate import DebateResult
 
@@ -23,6 +24,10 @@ class Watcher:
 
     The watcher is entered before the backends open, and exited when the run ends, also with an error.
     """
+
+    streams: bool = False
+    """Whether the watcher wants replies as they are generated: `speaking` and `piece`. Texts and stores are the same
+    with and without."""
 
     def __enter__(self) -> Self:
         return self
@@ -34,6 +39,12 @@ class Watcher:
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
         """Handle the start of the debates on these items. `split` is "evaluation" or "training"."""
+
+    def speaking(self, turn: TurnId, reads: Sequence[TurnId]) -> None:
+        """Handle the start of a turn that is generated, and that reads these turns."""
+
+    def piece(self, turn: TurnId, piece: Piece) -> None:
+        """Handle a piece of the reply of a turn. The committed turn is what counts."""
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         """Handle a committed turn. `replayed`: the turn was already stored."""
@@ -50,6 +61,7 @@ class Several(Watcher):
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = tuple(watchers)
+        self.streams = any(watcher.streams for watcher in self._watchers)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -70,6 +82,14 @@ class Several(Watcher):
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         for watcher in self._watchers:
             watcher.training(learner, agent, step, steps, loss)
+
+    def speaking(self, turn: TurnId, reads: Sequence[TurnId]) -> None:
+        for watcher in self._watchers:
+            watcher.speaking(turn, reads)
+
+    def piece(self, turn: TurnId, piece: Piece) -> None:
+        for watcher in self._watchers:
+            watcher.piece(turn, piece)
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         for watcher in self._watchers:

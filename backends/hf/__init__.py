@@ -106,7 +106,7 @@ class HuggingFace(BackendConfig):
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
     abilities: ClassVar[frozenset[Ability]] = frozenset(
-        {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices"}
+        {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices", "streaming"}
     )
 
     def open(self) -> Backend:

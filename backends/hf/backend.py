@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from backends.base import Backend
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, ContextOverflowError, InputError
+from society.core.pieces import OnPiece, Piece, Pieces
 from society.core.types import (
     DEFAULT_THINKING,
     Adapter,
@@ -110,6 +112,7 @@ class HuggingFaceBackend(Backend):
         self.embeddings = HubEmbeddings(self._run, scorer)
         self.adapters = HubAdapters(self._run, weights, loaded)
         self.trainer = HubTrainer(self.config, self._run, weights, loaded, batch.release)
+        self.streaming = self
         return loaded
 
     async def __aexit__(
@@ -144,6 +147,19 @@ class HuggingFaceBackend(Backend):
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request, in a batch with other pending requests."""
+        return await self._generate(request)
+
+    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
+        """Answer one request in pieces; see `Streaming.stream`."""
+        loop = asyncio.get_running_loop()
+
+        def send(piece: Piece) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody watches
+                loop.call_soon_threadsafe(on_piece, piece)
+
+        return await self._generate(request, Pieces(send, request.sampling.stop))
+
+    async def _generate(self, request: GenerateRequest, pieces: Pieces | None = None) -> GenerateOutput:
         loaded = self._loaded
         if loaded is None:
             raise BackendError("The hf backend is not open.", "Use it within `async with config.open() as backend:`.")
@@ -154,6 +170,7 @@ class HuggingFaceBackend(Backend):
         if row.longest > loaded.context:
             raise ContextOverflowError(len(row.prompt), row.longest - len(row.prompt), loaded.context)
         self._batcher.batch.weights.group(request.adapter)  # an adapter that is not loaded is an error here
+        row.pieces = pieces
         await self._batcher.generate(row)
         return row.output()
 

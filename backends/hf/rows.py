@@ -10,6 +10,7 @@ import torch
 from backends.hf.chat import Chat
 from backends.models.thought_reader import Reader
 from society.core.errors import SocietyError
+from society.core.pieces import Pieces
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 
 DRAWN_AHEAD = 32
@@ -36,6 +37,8 @@ class Row:
     cancelled: bool = False
     text: str = ""
     finish: FinishReason | None = None
+    pieces: Pieces | None = None
+    """Receives the states of the reply, where somebody watches."""
 
     def __post_init__(self) -> None:
         self._generator = torch.Generator().manual_seed(self.request.seed % (1 << 63))
@@ -115,6 +118,17 @@ class Row:
             self._end_at_stop_text()
         if self.finish is None and not self.options and len(self.ids) >= self.request.sampling.max_tokens:
             self._end(self._text(self.ids), "length")
+        if self.pieces is not None and not self.cancelled:
+            self._tell(self.pieces)
+
+    def _tell(self, pieces: Pieces) -> None:
+        """Send what is new in the reply."""
+        reader = self.reader
+        thought = "" if reader is None else reader.thought
+        if self.finish is not None:
+            pieces.finish(thought, self.text)
+        elif not self.options and (reader is None or not reader.undecided):
+            pieces.update(thought, self._text(self.ids))
 
     def _is_text(self, reader: Reader) -> bool:
         """Let the reader take note of the newest token, and return whether that belongs to the text."""

@@ -28,6 +28,7 @@ from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
 from society.core.errors import BackendError, ContextOverflowError
 from society.core.hashing import hash_path
+from society.core.pieces import OnPiece
 from society.core.types import (
     DEFAULT_THINKING,
     Adapter,
@@ -50,13 +51,14 @@ class LlamaCppBackend(Backend):
         self._opened = opened = await asyncio.to_thread(_Opened, self._config)
         self.model_hash = opened.model_hash
         self.tokenizer, self.likelihood, self.adapters = opened, opened, opened
+        self.streaming = self
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         opened, self._opened = self._opened, None
-        self.tokenizer = self.likelihood = self.adapters = None
+        self.tokenizer = self.likelihood = self.adapters = self.streaming = None
         if opened:
             await asyncio.to_thread(opened.close)
 
@@ -68,9 +70,16 @@ class LlamaCppBackend(Backend):
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request; see `Backend.generate`."""
+        return await self._write(request)
+
+    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
+        """Answer one request in pieces; see `Streaming.stream`."""
+        return await self._write(request, on_piece)
+
+    async def _write(self, request: GenerateRequest, on_piece: OnPiece | None = None) -> GenerateOutput:
         if not self._opened:
             raise BackendError("The llama_cpp backend is not open.", "Use it inside `async with`.")
-        return await self._opened.write(request)
+        return await self._opened.write(request, on_piece)
 
 
 class _Opened:
@@ -113,8 +122,8 @@ class _Opened:
         """Raise `InputError` if the model cannot think as the request asks."""
         self._chat.thoughts.check(request.thinking, request.template_args, request.sampling.max_tokens)
 
-    async def write(self, request: GenerateRequest) -> GenerateOutput:
-        """Return a reply."""
+    async def write(self, request: GenerateRequest, on_piece: OnPiece | None = None) -> GenerateOutput:
+        """Return a reply. `on_piece` receives its pieces."""
         self._require(request.adapter)
         sampling = request.sampling
         prompt, tail = self._chat.prompt(request.messages, request.thinking, request.template_args)
@@ -127,9 +136,10 @@ class _Opened:
             tree, limit, stop = Choices.of(choices, self._chat.end_of_turn, opening), depth + before, ()
         self._require_room(len(prompt), limit)
         sampler = Sampler(sampling, request.seed, prompt)
-        output: GenerateOutput = await self._run(
-            Generation(prompt, request.adapter, sampler, stop, limit, tree, reader)
-        )
+        job = Generation(prompt, request.adapter, sampler, stop, limit, tree, reader)
+        if on_piece is not None:
+            job.watch(on_piece)
+        output: GenerateOutput = await self._run(job)
         return output
 
     async def logprob(

@@ -22,7 +22,7 @@ class LlamaCpp(BackendConfig):
     """A GGUF model run by llama.cpp on this machine, many replies decoded together."""
 
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
-    abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "likelihood", "adapters", "choices"})
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "likelihood", "adapters", "choices", "streaming"})
     thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
 
     kind: Literal["llama_cpp"] = "llama_cpp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from backends.llama_cpp.native import Logits, Tokens, Vocabulary
 from backends.llama_cpp.sampling import Choices, Sampler
 from backends.llama_cpp.text import TextStream
 from backends.models.thought_reader import Reader
+from society.core.pieces import OnPiece, Piece, Pieces
 from society.core.types import FinishReason, GenerateOutput, Usage
 
 
@@ -56,6 +58,16 @@ class Generation(Job):
         self._held: list[int] = []  # drawn, and perhaps the beginning of a tag
         self._logprob = 0.0
         self._reason: FinishReason = "stop"
+        self._pieces: Pieces | None = None
+
+    def watch(self, on_piece: OnPiece) -> None:
+        """Send the pieces of the reply to the loop that awaits it."""
+
+        def send(piece: Piece) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody watches
+                self.loop.call_soon_threadsafe(on_piece, piece)
+
+        self._pieces = Pieces(send, self._stop)
 
     def advance(self, logits: Logits, vocabulary: Vocabulary) -> bool:
         """Draw the next token from `logits` [vocabulary]. Return whether the reply is complete."""
@@ -68,7 +80,15 @@ class Generation(Job):
             self._reason, done = "length", True
         if done:
             self._flush(vocabulary)
+        if self._pieces is not None and not self.cancelled:
+            self._tell(self._pieces, done)
         return done
+
+    def _tell(self, pieces: Pieces, done: bool) -> None:
+        """Send what is new in the reply."""
+        thought = "" if self._reader is None else self._reader.thought
+        text = "" if self._reader is not None and self._reader.thinking else self._text.text
+        (pieces.finish if done else pieces.update)(thought, text)
 
     def _allowed(self, vocabulary: Vocabulary) -> Tokens | None:
         """Return the tokens that may come next, None for all."""

@@ -9,6 +9,7 @@ from backends.openai.body import write_body
 from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM, Fields
 from backends.openai.served import Served
+from backends.openai.streams import Arriving, OnMessage
 from backends.openai.wire import Answer, Completion, Tokens
 from society.core.errors import BackendError, TransientError
 from society.core.types import GenerateRequest
@@ -21,11 +22,17 @@ class _Prompt(Answer):
     tokens: list[Tokens] | None = None
 
 
-async def ask_server(client: Client, served: Served, request: GenerateRequest, more: Fields) -> Completion:
-    """Return the server's response to a request with these settled fields. Raises `BackendError`."""
+async def ask_server(
+    client: Client, served: Served, request: GenerateRequest, more: Fields, show: OnMessage | None = None
+) -> Completion:
+    """Return the server's response to a request with these settled fields. Raises `BackendError`.
+
+    With `show`, the server is asked for a stream, and `show` gets the message as it arrives.
+    """
     if served.dialect is OLLAMA:
-        body = ollama.write_chat(served.model, request, served.context, served.logprobs, more)
-        return (await client.post(f"{client.root}/api/chat", body, ollama.Reply)).completion()
+        body = ollama.write_chat(served.model, request, served.context, served.logprobs, more, show is not None)
+        reply = None if show is None else ollama.ArrivingReply(show)
+        return (await client.post(f"{client.root}/api/chat", body, ollama.Reply, reply)).completion()
     body = write_body(
         served.dialect,
         served.model,
@@ -33,10 +40,11 @@ async def ask_server(client: Client, served: Served, request: GenerateRequest, m
         limit=served.limit_name,
         seed=served.seed_name,
         logprobs=served.logprobs,
-        streams=served.streams,
+        streams=served.streams or show is not None,
         more=more,
     )
-    return await client.post(f"{client.url}/chat/completions", body, Completion)
+    arriving = None if show is None else Arriving(show)
+    return await client.post(f"{client.url}/chat/completions", body, Completion, arriving)
 
 
 async def render_prompt(client: Client, served: Served, messages: list[dict[str, Any]], more: Fields) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from backends.base import Backend
 from backends.openai.adapters import ServerAdapters
@@ -18,14 +19,18 @@ from backends.openai.config import OpenAI
 from backends.openai.estimating import Estimator
 from backends.openai.limit import Limit
 from backends.openai.opening import find_server, look, retry
-from backends.openai.replies import read_reply
+from backends.openai.replies import read_message, read_reply
 from backends.openai.served import Served
 from backends.openai.settling import Settler
+from backends.openai.streams import BrokenStreamError, OnMessage
 from backends.openai.thinking import Fields
 from backends.openai.trial import try_request
-from backends.openai.wire import Completion
+from backends.openai.wire import Completion, Message
 from society.core.errors import BackendError, ContextOverflowError, InputError, TransientError
+from society.core.pieces import OnPiece, Pieces
 from society.core.types import GenerateOutput, GenerateRequest
+
+log = logging.getLogger(__name__)
 
 
 class OpenAIBackend(Backend):
@@ -45,12 +50,13 @@ class OpenAIBackend(Backend):
             self._close = stack.pop_all().aclose
         self.model_hash = served.hash
         self.adapters = self._connection.adapters
+        self.streaming = self
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._connection = self.adapters = None
+        self._connection = self.adapters = self.streaming = None
         await self._close()
 
     async def check(self, requests: Sequence[GenerateRequest]) -> None:
@@ -65,9 +71,11 @@ class OpenAIBackend(Backend):
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request; see `Backend.generate`."""
-        if not request.messages:
-            raise BackendError("The request has no messages.", "Give at least one user message.")
         return await self._opened.answer(request)
+
+    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
+        """Answer one request in pieces; see `Streaming.stream`."""
+        return await self._opened.answer(request, Pieces(on_piece, request.sampling.stop))
 
     @property
     def served(self) -> Served:
@@ -102,19 +110,36 @@ class _Connection:
         self._known = asyncio.Event()  # set while the server is known to be the one that was found
         self._known.set()
         self._checking = asyncio.Lock()
+        self._streams = True  # until the server refuses
 
-    async def answer(self, request: GenerateRequest) -> GenerateOutput:
+    async def answer(self, request: GenerateRequest, pieces: Pieces | None = None) -> GenerateOutput:
         """Return a reply. After a lost connection, check first that the server is still the same."""
+        if not request.messages:
+            raise BackendError("The request has no messages.", "Give at least one user message.")
         more = await self._settler.settle(request)
         opened = await self._settler.leaves(more, request.thinking.tags)
         async with self._limit.place():
             await self._check_server()
             try:
-                completion = await self._ask(request, more)
+                completion = await self._ask(request, more, self._shower(request, opened, pieces))
             except UnreachableError:
                 self._known.clear()
                 raise
-        return self._read(completion, request, opened)
+        output = self._read(completion, request, opened)
+        if pieces is not None:
+            pieces.finish(output.thought, output.text)
+        return output
+
+    def _shower(self, request: GenerateRequest, opened: bool, pieces: Pieces | None) -> OnMessage | None:
+        """Return the function that sends the pieces of an arriving message; None where nobody watches."""
+        if pieces is None:
+            return None
+
+        def show(message: dict[str, Any]) -> None:
+            if not request.choices:  # the reply may be JSON that holds the choice
+                pieces.update(*read_message(Message.model_validate(message), request, opened))
+
+        return show
 
     async def try_out(self, request: GenerateRequest) -> None:
         """Settle the options of a request, and send them once with a short question."""
@@ -123,8 +148,19 @@ class _Connection:
         read = partial(self._read, opened=await self._settler.leaves(more, request.thinking.tags))
         await try_request(partial(self._probe, more=more), read, request, opens, self.served.dialect.name)
 
-    async def _ask(self, request: GenerateRequest, more: Fields) -> Completion:
+    async def _ask(self, request: GenerateRequest, more: Fields, show: OnMessage | None) -> Completion:
         more = more | self._extra | self.adapters.fields(request.adapter)
+        if show is None or not self._streams:
+            return await ask_server(self.client, self.served, request, more)
+        try:
+            return await ask_server(self.client, self.served, request, more, show)
+        except BackendError as error:
+            refused = not isinstance(error, TransientError | ContextOverflowError) and "stream" in error.cause.lower()
+            if self.served.streams or not (refused or isinstance(error, BrokenStreamError)):
+                raise
+            # llama-cpp-python's server breaks a stream off when the next request arrives.
+            log.warning("%s cannot stream these replies, so each is shown as a whole: %s", self.client.url, error.cause)
+            self._streams = False
         return await ask_server(self.client, self.served, request, more)
 
     async def _probe(self, request: GenerateRequest, more: Fields) -> Completion:

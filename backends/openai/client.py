@@ -10,14 +10,14 @@ import json
 import zlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from backends.openai.config import OpenAI
 from backends.openai.failures import NoAnswerError, WebPageError, failure, hidden_failure, is_page, read_problem
 from backends.openai.keys import find_key, is_local
-from backends.openai.streams import is_stream, join
+from backends.openai.streams import BrokenStreamError, is_stream, join
 from society.core.errors import MissingExtraError, TransientError
 
 CONNECT_SECONDS = 10.0
@@ -33,6 +33,16 @@ SECRET = 12
 such as `EMPTY`, and a reply may contain them."""
 
 Answered = TypeVar("Answered", bound=BaseModel)
+
+
+class Stream(Protocol):
+    """Follows a response with status 200 as it arrives."""
+
+    def add(self, line: bytes) -> None:
+        """Handle the next line."""
+
+    def whole(self, data: bytes) -> bytes:
+        """Return the body of the response without a stream. Raises `TransientError` if the stream is cut off."""
 
 
 class UnreachableError(TransientError):
@@ -73,16 +83,21 @@ class Client:
         """Return the server's response at `url`. Raises `BackendError`."""
         return self._read(await self.send("GET", url), kind, f"GET {url}")
 
-    async def post(self, url: str, body: dict[str, Any], kind: type[Answered]) -> Answered:
-        """Return the server's response to `body`. Raises `BackendError`."""
-        return self._read(await self.send("POST", url, body), kind, f"POST {url}")
+    async def post(
+        self, url: str, body: dict[str, Any], kind: type[Answered], stream: Stream | None = None
+    ) -> Answered:
+        """Return the server's response to `body`; `stream` follows it as it arrives. Raises `BackendError`."""
+        data = await self.send("POST", url, body, stream)
+        return self._read(data if stream is None else stream.whole(data), kind, f"POST {url}")
 
-    async def send(self, method: str, url: str, body: dict[str, Any] | None = None) -> bytes:
+    async def send(
+        self, method: str, url: str, body: dict[str, Any] | None = None, stream: Stream | None = None
+    ) -> bytes:
         """Return the body of a response with status 200. Raises `BackendError` for any other."""
         where = f"{method} {url}"
         try:
             async with asyncio.timeout(self._timeout):
-                status, headers, data = await self._exchange(method, url, body)
+                status, headers, data = await self._exchange(method, url, body, stream)
         except TimeoutError:
             raise NoAnswerError(
                 f"{where} was not answered within {self._timeout:g} s.", "Raise `timeout`, or lower `concurrency`."
@@ -90,16 +105,20 @@ class Client:
         except self._refused as error:
             raise UnreachableError(f"No server answers at {url}: {_reason(error)}.", "Start the server.") from None
         except self._errors as error:
-            raise TransientError(f"{where} was interrupted: {_reason(error)}.", "Look into the server's log.") from None
+            broken = TransientError if stream is None else BrokenStreamError
+            raise broken(f"{where} was interrupted: {_reason(error)}.", "Look into the server's log.") from None
         if status != 200:
             raise failure(status, headers, data, where, _longest_answer(body))
         return data
 
-    async def _exchange(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, dict[str, str], bytes]:
+    async def _exchange(
+        self, method: str, url: str, body: dict[str, Any] | None, stream: Stream | None
+    ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body, with the key redacted. JSON is sent in ASCII, so lone surrogates pass."""
         content = None if body is None else json.dumps(body).encode()
         sent = self._http.stream(method, url, content=content, headers={"Content-Type": "application/json"})
         data = bytearray()
+        told = 0  # bytes of the lines that the stream knows
         async with sent as response:
             most = LONGEST_BODY if method == "POST" and response.status_code == 200 else LONGEST_OTHER
             decode = _decoder(response.headers.get("content-encoding", ""), f"{method} {url}")
@@ -107,21 +126,25 @@ class Client:
                 data += decode(block, most + 1 - len(data))
                 if len(data) > most:
                     raise TransientError(f"The response to {method} {url} is too long.", "Look into the server's log.")
+                if stream is not None and response.status_code == 200:
+                    end = data.rfind(b"\n", told) + 1 or told
+                    for line in data[told:end].splitlines():
+                        stream.add(self._hidden(bytes(line)))
+                    told = end
         headers = {name: self._hidden(value.encode()).decode() for name, value in response.headers.items()}
         return response.status_code, headers, self._hidden(bytes(data))
 
     def _hidden(self, data: bytes) -> bytes:
         return data.replace(self._key, b"[key]") if self._key else data
 
-    @staticmethod
-    def _read(data: bytes, kind: type[Answered], where: str) -> Answered:
+    def _read(self, data: bytes, kind: type[Answered], where: str) -> Answered:
         if is_page(data):
             raise WebPageError(
                 f"{where} did not return a response but {read_problem(data).message}.",
                 "Check `url`: it usually ends in /v1. A login page or a proxy may stand in between.",
             )
         if is_stream(data):
-            data = join(data)
+            data = self._hidden(join(data))
         if (failed := hidden_failure(data, where)) is not None:
             raise failed
         try:

@@ -40,7 +40,7 @@ class OpenAI(BackendConfig):
 
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
-    abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "choices"})
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "choices", "streaming"})
 
     kind: Literal["openai"] = "openai"
     url: Annotated[str, AfterValidator(check_address)] = Field(

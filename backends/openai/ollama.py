@@ -10,12 +10,16 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from backends.openai.choices import choice_room
 from backends.openai.dialects import OLLAMA, Fields
+from backends.openai.failures import is_page
+from backends.openai.streams import BrokenStreamError, OnMessage
 from backends.openai.thinking import merge
 from backends.openai.wire import (
     MOST_ENTRIES,
@@ -29,6 +33,7 @@ from backends.openai.wire import (
     Tokens,
     Usage,
 )
+from society.core.errors import TransientError
 from society.core.types import GenerateRequest
 
 
@@ -97,7 +102,54 @@ class Reply(Answer):
         )
 
 
-def write_chat(model: str, request: GenerateRequest, context: int | None, logprobs: bool, more: Fields) -> Fields:
+class ArrivingReply:
+    """A reply that arrives as lines of JSON, each with a part of the message. `show` gets the message so far."""
+
+    def __init__(self, show: OnMessage) -> None:
+        self._show, self._whole = show, _nothing()
+
+    def add(self, line: bytes) -> None:
+        """Add a line. One that cannot be read is left to `whole`, which raises its error."""
+        with suppress(TransientError):
+            _add(self._whole, line)
+            self._show(self._whole["message"])
+
+    def whole(self, data: bytes) -> bytes:
+        """Return the lines as one response. Raises `TransientError` if the stream is cut off."""
+        if is_page(data):
+            return data
+        whole = _nothing()
+        for line in filter(bytes.strip, data.splitlines()):
+            _add(whole, line)
+        if not whole.get("done") and "error" not in whole:
+            raise BrokenStreamError("Ollama's stream ended before the reply did.", "Look into the server's log.")
+        return json.dumps(whole).encode()
+
+
+def _nothing() -> dict[str, Any]:
+    return {"message": {"content": ""}}
+
+
+def _add(whole: dict[str, Any], line: bytes) -> None:
+    """Add one line of a stream: texts and lists are joined, other values are replaced."""
+    try:
+        part = json.loads(line)
+        said = part.pop("message", None) or {}
+        for name in ("content", "thinking"):
+            if isinstance(said.get(name), str):
+                whole["message"][name] = whole["message"].get(name, "") + said[name]
+        if said.get("tool_calls"):
+            whole["message"].setdefault("tool_calls", []).extend(said["tool_calls"])
+        if drawn := part.pop("logprobs", None):
+            whole.setdefault("logprobs", []).extend(drawn)
+        whole.update(part)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise TransientError("Ollama's stream holds no reply.", "Look into the server's log.") from None
+
+
+def write_chat(
+    model: str, request: GenerateRequest, context: int | None, logprobs: bool, more: Fields, streams: bool = False
+) -> Fields:
     """Return the body of /api/chat. `context`: tokens of prompt and reply, None for the server's own."""
     sampling = request.sampling
     options: Fields = {
@@ -111,7 +163,7 @@ def write_chat(model: str, request: GenerateRequest, context: int | None, logpro
     body: Fields = {
         "model": model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "stream": False,
+        "stream": streams,
         "truncate": False,
         "shift": False,
         "options": options,

@@ -15,7 +15,7 @@ from backends.openai.choices import read_choice
 from backends.openai.estimating import Estimator
 from backends.openai.served import Served
 from backends.openai.thinking import separate
-from backends.openai.wire import Choice, Completion, TokenLogprob
+from backends.openai.wire import Choice, Completion, Message, TokenLogprob
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 from society.core.thoughts import split_thought
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
@@ -44,11 +44,7 @@ def read_reply(
     `BackendError` if it is no valid reply.
     """
     choice = completion.choices[0]
-    thought, text = choice.message.thought.strip(), choice.message.text or choice.message.refusal or ""
-    if not request.choices:
-        thought, text = separate(thought, text, opened, request.thinking.tags)
-        if not thought:
-            thought, text = split_thought(text, request.thinking.tags)
+    thought, text = read_message(choice.message, request, opened)
     finish = find_end(choice, served.dialect.name)
     logprob, texts = _logprob(choice, thought, text)
     usage = _usage(completion, request, estimator, thought, text, texts)
@@ -67,6 +63,16 @@ def read_reply(
     if finish == "filter":
         text = ""
     return GenerateOutput(text, finish, usage, logprob, tokens, thought)
+
+
+def read_message(message: Message, request: GenerateRequest, opened: bool) -> tuple[str, str]:
+    """Return thought and text of a message, which may still be arriving. `opened`: see `read_reply`."""
+    thought, text = message.thought.strip(), message.text or message.refusal or ""
+    if not request.choices:
+        thought, text = separate(thought, text, opened, request.thinking.tags)
+        if not thought:
+            thought, text = split_thought(text, request.thinking.tags)
+    return thought, text
 
 
 def find_end(choice: Choice, server: str) -> FinishReason:

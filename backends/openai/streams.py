@@ -1,4 +1,4 @@
-"""Chat completions that arrive in parts, from servers that only stream (some hosted reasoning models do).
+"""Chat completions that arrive in parts: those that somebody watches, and those of servers that only stream.
 
 A stream is server-sent events: lines `data: JSON`, ended by `data: [DONE]`. Each part has a `delta` of the message.
 """
@@ -6,11 +6,15 @@ A stream is server-sent events: lines `data: JSON`, ended by `data: [DONE]`. Eac
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from backends.openai.wire import Chunk, Delta
+from backends.openai.wire import Chunk, Delta, Message
 from society.core.errors import TransientError
 
+OnMessage = Callable[[dict[str, Any]], None]
+"""Receives the message of a reply as far as it has arrived."""
 _TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
 """Texts of a delta, which are joined."""
 
@@ -20,9 +24,32 @@ def is_stream(data: bytes) -> bool:
     return data.lstrip()[:5] == b"data:" or data.lstrip()[:6] == b"event:"
 
 
+class BrokenStreamError(TransientError):
+    """A stream that ended before the reply did."""
+
+
+class Arriving:
+    """The message of a chat completion whose stream arrives line by line. `show` gets it after each line."""
+
+    def __init__(self, show: OnMessage) -> None:
+        self._show, self._whole = show, _nothing()
+
+    def add(self, line: bytes) -> None:
+        """Add a line. One that is no part of a completion is left to `join`, which raises its error."""
+        field, _, value = line.decode("utf-8", "replace").partition(":")
+        if field == "data" and value.strip() != "[DONE]":
+            with suppress(TransientError):
+                _add(self._whole, _part(value))
+                self._show(self._whole["choices"][0]["message"])
+
+    def whole(self, data: bytes) -> bytes:
+        """Return the body as it is: whoever reads it joins streams."""
+        return data
+
+
 def join(data: bytes) -> bytes:
     """Return the stream of a chat completion as one response. Raises `TransientError` if the stream is cut off."""
-    whole: dict[str, Any] = {"choices": [{"message": {}, "finish_reason": None}]}
+    whole = _nothing()
     done = False
     for line in data.decode("utf-8", "replace").splitlines():
         field, _, value = line.partition(":")
@@ -33,11 +60,15 @@ def join(data: bytes) -> bytes:
             break
         _add(whole, _part(value))
     if not done and whole["choices"][0]["finish_reason"] is None:
-        raise TransientError("The server's stream ended before the reply did.", "Look into the server's log.")
+        raise BrokenStreamError("The server's stream ended before the reply did.", "Look into the server's log.")
     try:
         return json.dumps(whole).encode()
     except (ValueError, RecursionError):  # too deep, or a number with too many digits
         raise _no_completion() from None
+
+
+def _nothing() -> dict[str, Any]:
+    return {"choices": [{"message": {}, "finish_reason": None}]}
 
 
 def _no_completion() -> TransientError:
@@ -49,6 +80,17 @@ def _part(text: str) -> Chunk:
         return Chunk.model_validate(json.loads(text))
     except (ValueError, RecursionError):
         raise _no_completion() from None
+
+
+def _add_parts(message: dict[str, Any], parts: list[Any]) -> None:
+    """Add a delta whose content is a list of parts, thoughts among them (Mistral)."""
+    try:
+        said = Message.model_validate({"content": parts})
+    except ValueError:
+        raise _no_completion() from None
+    for name, text in (("content", said.text), ("thinking", said.thought)):
+        if text:
+            message[name] = message.get(name, "") + text
 
 
 def _add(whole: dict[str, Any], part: Chunk) -> None:
@@ -64,6 +106,8 @@ def _add(whole: dict[str, Any], part: Chunk) -> None:
         for name in _TEXTS:
             if isinstance(text := getattr(delta, name), str):
                 choice["message"][name] = choice["message"].get(name, "") + text
+        if isinstance(delta.content, list):
+            _add_parts(choice["message"], delta.content)
         if delta.tool_calls:
             choice["message"].setdefault("tool_calls", []).extend(delta.tool_calls)
         for name in ("finish_reason", "stop_reason", "matched_stop"):
@@ -71,3 +115,5 @@ def _add(whole: dict[str, Any], part: Chunk) -> None:
                 choice[name] = value
         if piece.logprobs:
             choice.setdefault("logprobs", {"content": []})["content"] += piece.logprobs.content or []
+        if piece.token_ids is not None:
+            choice.setdefault("token_ids", []).extend(piece.token_ids)

@@ -163,6 +163,7 @@ class DeltaChoice(Answer):
     stop_reason: Any = None
     matched_stop: Any = None
     logprobs: DeltaLogprobs | None = None
+    token_ids: list[Any] | None = None
 
 
 class Chunk(Answer):

@@ -23,6 +23,7 @@ from society.core.definition import defining
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 from society.core.hashing import hash_path
 from society.core.identity import fingerprint
+from society.core.pieces import OnPiece, Pieces
 from society.core.templating.patterns import MATCH_SECONDS, compile_pattern
 from society.core.types import (
     Adapter,
@@ -45,7 +46,7 @@ class Scripted(BackendConfig):
     # Rules have no probabilities and no chat template, so that some of these options change nothing.
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
     thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
-    abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters"})
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters", "streaming"})
     greedy_at_zero: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"
     rules: list[Rule] = Field(default_factory=list)
@@ -112,12 +113,27 @@ class ScriptedBackend(Backend):
 
     async def __aenter__(self) -> Self:
         self._open = True
+        self.streaming = self
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open = False
+        self.streaming = None
+
+    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
+        """Answer as `generate` does, and call `on_piece` with each word."""
+        output = await self.generate(request)
+        pieces = Pieces(on_piece)
+        for word in _WORD.finditer(output.thought):
+            pieces.update(output.thought[: word.end()], "")
+            await asyncio.sleep(0)
+        for word in _WORD.finditer(output.text):
+            pieces.update(output.thought, output.text[: word.end()])
+            await asyncio.sleep(0)
+        pieces.finish(output.thought, output.text)
+        return output
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer with the first rule that has a reply."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from backends.vllm.server import serve
 from backends.vllm.turns import ASLEEP, BASE, Turns
 from society.core.errors import BackendError, InputError
 from society.core.identity import fingerprint
+from society.core.pieces import OnPiece
 from society.core.types import Adapter, GenerateOutput, GenerateRequest
 
 TOKENS = {"return_token_ids": True}
@@ -60,12 +61,13 @@ class VLLMBackend(Backend):
             self.adapters = VLLMAdapters(requests.adapters, self._full, self._folder)
             self.trainer = SleepingTrainer(self._config.trainer_config(), self._turns)
             self._close = stack.pop_all().aclose
+        self.streaming = self
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._requests = self.adapters = self.trainer = None
+        self._requests = self.adapters = self.trainer = self.streaming = None
         await self._close()
 
     async def check(self, requests: Sequence[GenerateRequest]) -> None:
@@ -76,9 +78,21 @@ class VLLMBackend(Backend):
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request, with the adapter or the full weights that it names."""
         opened = self._opened
+        async with self._holding(request) as held:
+            return await opened.generate(held)
+
+    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
+        """Answer one request in pieces; see `Streaming.stream`."""
+        opened = self._opened
+        async with self._holding(request) as held:
+            return await opened.stream(held, on_piece)
+
+    @asynccontextmanager
+    async def _holding(self, request: GenerateRequest) -> AsyncIterator[GenerateRequest]:
+        """Hold the weights that a request needs on the server, and yield the request to the server."""
         weights = request.adapter if request.adapter in self._full else None
         async with self._turns.using(weights or BASE):
-            return await opened.generate(replace(request, adapter=None) if weights else request)
+            yield replace(request, adapter=None) if weights else request
 
     @property
     def _opened(self) -> OpenAIBackend:

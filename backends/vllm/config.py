@@ -25,7 +25,7 @@ class VLLM(HuggingFace):
     own use the server in turn.
     """
 
-    abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "trainer", "choices"})
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "trainer", "choices", "streaming"})
 
     kind: Literal["vllm"] = "vllm"  # type: ignore[assignment]
     url: Annotated[str, AfterValidator(check_address)] | None = Field(default=None, json_schema_extra={"tuning": True})

@@ -16,10 +16,12 @@ import asyncio
 import logging
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from society.core.errors import BackendError, SocietyError, TransientError, describe_error
 from society.core.identity import derive_seed
+from society.core.pieces import OnPiece, Piece
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 from society.simulation.clock import Stopwatch
 
@@ -44,16 +46,23 @@ FINISH_REASONS = get_args(FinishReason)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-async def ask(backend: Backend, request: GenerateRequest, timeout: float | None, watch: Stopwatch) -> GenerateOutput:
+async def ask(
+    backend: Backend,
+    request: GenerateRequest,
+    timeout: float | None,
+    watch: Stopwatch,
+    on_piece: OnPiece | None = None,
+) -> GenerateOutput:
     """Return the backend's reply, checked and cleaned for the store. `timeout`: seconds for each attempt.
 
+    `on_piece` receives the pieces of the reply, if the backend can stream; each attempt takes back those before it.
     The seconds of its usage are those that `watch` measured over all attempts. Raises `BackendError` if there is no
     valid reply. Other errors with a remedy pass unchanged.
     """
     for attempt in range(TRIES):
         try:
             with watch.running():
-                output = await _attempt(backend, request, timeout)
+                output = await _attempt(backend, request, timeout, on_piece)
             output = checked(output)
             return replace(output, usage=replace(output.usage, seconds=watch.seconds))
         except TransientError as error:
@@ -72,13 +81,18 @@ def jitter(seed: int, attempt: int) -> float:
     return float(FIRST_WAIT * 2**attempt * derive_seed(seed, "wait", attempt) / 2**31)
 
 
-async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | None) -> GenerateOutput:
+async def _attempt(
+    backend: Backend, request: GenerateRequest, timeout: float | None, on_piece: OnPiece | None = None
+) -> GenerateOutput:
     """Call the backend once. Raise its failures as `BackendError` or `TransientError`."""
+    generate = backend.generate
+    if on_piece is not None and backend.streaming is not None:
+        generate = partial(backend.streaming.stream, on_piece=_only_now(on_piece))
     try:
         if timeout is None:
-            return await backend.generate(request)
+            return await generate(request)
         async with asyncio.timeout(timeout) as limit:
-            return await backend.generate(request)
+            return await generate(request)
     except SocietyError:
         raise
     except asyncio.CancelledError:
@@ -109,6 +123,21 @@ async def _attempt(backend: Backend, request: GenerateRequest, timeout: float | 
         raise BackendError(
             f"The backend broke: {describe_error(error)}.", "This is a fault of its own code."
         ) from error
+
+
+def _only_now(on_piece: OnPiece) -> OnPiece:
+    """Return a function for the pieces of one attempt. The first one takes back what an earlier attempt sent."""
+    fresh = True
+
+    def send(piece: Piece) -> None:
+        nonlocal fresh
+        if fresh:
+            fresh = False
+            on_piece(Piece("", 0, thought=True))
+            on_piece(Piece("", 0))
+        on_piece(piece)
+
+    return send
 
 
 def storable(text: str) -> str:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from backends.base import Decoder
 from society.answers.confidence import stated_confidence
@@ -22,6 +22,7 @@ from society.core.errors import (
 )
 from society.core.identity import request_key, turn_seed
 from society.core.interrupt import Interruption
+from society.core.pieces import OnPiece, Piece
 from society.core.thoughts import split_thought
 from society.core.types import (
     ChatMessage,
@@ -47,6 +48,16 @@ MAX_FAILURES = 25
 """Number of consecutive failed turns that ends the run."""
 
 
+class Listener(Protocol):
+    """Receives replies as they are generated."""
+
+    def speaking(self, turn: TurnId, reads: Sequence[TurnId]) -> None:
+        """Handle the start of a turn that reads these turns."""
+
+    def piece(self, turn: TurnId, piece: Piece) -> None:
+        """Handle a piece of a reply. The finished turn decides; a backend that cannot stream sends no pieces."""
+
+
 @dataclass
 class Speaker:
     """Generates turns, and commits each of them to the store before it is returned."""
@@ -60,6 +71,8 @@ class Speaker:
     on_turn: Callable[[Turn, bool], None]
     timeout: float | None = None
     """Maximum seconds for one reply of a backend."""
+    listener: Listener | None = None
+    """Receives replies as they are generated; None if nobody wants that, which then costs nothing."""
     failures_in_a_row: int = 0
     interruption: Interruption = field(default_factory=Interruption)
     clocks: dict[str, FairClock] = field(default_factory=dict)
@@ -109,8 +122,13 @@ class Speaker:
     ) -> Turn:
         """Generate a reply and return its turn. `finish` makes a turn from a text and an answer."""
         watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
+        on_piece: OnPiece | None = None
+        if self.listener is not None:
+            unfinished = finish("", None)
+            self.listener.speaking(unfinished.id, unfinished.reads)
+            on_piece = partial(self.listener.piece, unfinished.id)
         try:
-            output = await ask(backend, request, self.timeout, watch)
+            output = await ask(backend, request, self.timeout, watch, on_piece)
         except (ChatTemplateError, ContextOverflowError) as error:
             raise TurnError(f"{_place(finish)}: {error.cause}", error.remedy, agent.role_name) from error
         except BackendError as error:

@@ -8,6 +8,7 @@ are.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -52,8 +53,8 @@ class FakeServer(HttpServer):
         if (refused := self.refuse(body)) is not None:
             return refused
         asked = asked_for(body, self.names, **self.read_thinking(body), choices=self.read_choices(body))
-        said = self.brain.reply(asked)
-        return reply(self.write(said, body))
+        whole = self.write(self.brain.reply(asked), body)
+        return as_events(whole) if body.get("stream") else reply(whole)
 
     def refuse(self, body: dict[str, Any]) -> bytes | None:
         return None
@@ -79,6 +80,33 @@ class FakeServer(HttpServer):
             message["content"] = f"<think>\n{said.thought}\n{closed}"
         usage = {"prompt_tokens": said.prompt, "completion_tokens": len(said.tokens)} if self.counts else None
         return {"choices": [{"message": message, "finish_reason": said.finish}], "usage": usage}
+
+
+def as_events(whole: dict[str, Any]) -> bytes:
+    """Return a completion as a stream: its texts in words, then the rest, then the counts."""
+    choice = dict(whole["choices"][0])
+    message, finish = choice.pop("message"), choice.pop("finish_reason")
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+    for name, said in message.items():
+        if name != "role" and said is not None:
+            whole_parts = [[part] for part in said] if isinstance(said, list) else re.findall(r"\s*\S+|\s+$", said)
+            deltas += [{name: part} for part in whole_parts]
+    parts = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    parts += [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish, **choice}]}]
+    parts += [{"choices": [], "usage": whole["usage"]}]
+    lines = [*(f"data: {json.dumps(part)}\n\n" for part in parts), "data: [DONE]\n\n"]
+    return reply("".join(lines).encode(), Content_Type="text/event-stream")
+
+
+def as_lines(answer: dict[str, Any]) -> bytes:
+    """Return a reply of Ollama as it streams: a line of JSON for each word, and a last one with the counts."""
+    parts = [
+        {"message": {"role": "assistant", "content": "", name: word}, "done": False}
+        for name in ("thinking", "content")
+        for word in re.findall(r"\s*\S+|\s+$", answer["message"].get(name, ""))
+    ]
+    last = answer | {"message": {"role": "assistant", "content": ""}}
+    return reply("".join(json.dumps(part) + "\n" for part in (*parts, last)).encode())
 
 
 def _from_schema(schema: Any) -> tuple[str, ...]:
@@ -125,7 +153,8 @@ class FakeOllama(FakeServer):
         text = json.dumps({"choice": said.text}) if body.get("format") and said.text else said.text
         message = {"role": "assistant", "content": text} | ({"thinking": said.thought} if said.thought else {})
         answer = {"message": message, "done": True, "done_reason": said.finish}
-        return reply(answer | {"prompt_eval_count": said.prompt, "eval_count": len(said.tokens)})
+        answer |= {"prompt_eval_count": said.prompt, "eval_count": len(said.tokens)}
+        return as_lines(answer) if body.get("stream") else reply(answer)
 
 
 class FakeLMStudio(FakeServer):
@@ -233,6 +262,7 @@ class FakeOpenAI(FakeServer):
     }
     known: ClassVar[frozenset[str]] = frozenset(
         {*names, "model", "messages", "max_tokens", "logprobs", "top_logprobs", "response_format", "reasoning_effort"}
+        | {"stream", "stream_options"}
     )
 
     def refuse(self, body: dict[str, Any]) -> bytes | None:
@@ -261,7 +291,7 @@ class FakeOpenRouter(FakeServer):
     names: ClassVar[dict[str, str]] = STANDARD | {"top_k": "top_k", "repetition_penalty": "repeat_penalty"}
     reasoning = "reasoning"
     accepted: ClassVar[frozenset[str]] = frozenset(
-        {*names, "model", "messages", "reasoning", "provider", "response_format"}
+        {*names, "model", "messages", "reasoning", "provider", "response_format", "stream", "stream_options"}
     )
 
     def refuse(self, body: dict[str, Any]) -> bytes | None:
@@ -303,21 +333,6 @@ class FakeDashScope(FakeServer):
 
     def read_thinking(self, body: dict[str, Any]) -> dict[str, Any]:
         return {"thinking": body.get("enable_thinking", True)}
-
-    def chat(self, body: dict[str, Any]) -> bytes:
-        if (refused := self.refuse(body)) is not None:
-            return refused
-        asked = asked_for(body, self.names, **self.read_thinking(body), choices=self.read_choices(body))
-        whole = self.write(self.brain.reply(asked), body)
-        message, finish = whole["choices"][0]["message"], whole["choices"][0]["finish_reason"]
-        deltas: list[dict[str, Any]] = [{"role": "assistant"}]
-        deltas += [{self.reasoning: word} for word in (message.get(self.reasoning) or "").partition(" ")]
-        deltas += [{"content": word} for word in (message["content"] or "").partition(" ")]
-        parts = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-        parts += [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}]
-        parts += [{"choices": [], "usage": whole["usage"]}]
-        lines = [*(f"data: {json.dumps(part)}\n\n" for part in parts), "data: [DONE]\n\n"]
-        return reply("".join(lines).encode(), Content_Type="text/event-stream")
 
 
 class FakeMistral(FakeServer):

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from backends.contract import ask, run
+from backends.base import Backend
+from backends.contract import ask, join, run, stream
 from backends.openai import OpenAI, dialects
 from society.core.errors import InputError
+from society.core.pieces import Piece
 from society.core.types import GenerateOutput, GenerateRequest, Thinking
 from tests.backends.openai import fakes
 from tests.backends.openai.fakes import EVERY, FakeServer
@@ -116,3 +118,33 @@ def test_every_option_reaches_the_model_or_is_refused_before_the_first_turn(
         else:
             assert isinstance(done, InputError), f"{option} did nothing, and nobody said so"
             assert done.remedy
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+def test_a_watched_reply_is_the_same_in_pieces(kind: type[FakeServer], hosts: dict[str, str]) -> None:
+    plain, choosing = ask("What?", max_tokens=60), replace(ask("What?", max_tokens=60), choices=("yes", "no"))
+
+    async def use(backend: Backend) -> list[tuple[GenerateOutput, GenerateOutput, list[Piece]]]:
+        return [(await backend.generate(asked), *await stream(backend, asked)) for asked in (plain, choosing)]
+
+    with kind() as server:
+        if kind in HOSTS:
+            hosts[server.url] = HOSTS[kind]
+        (whole, output, pieces), (chosen, choice, choice_pieces) = run(OpenAI(url=server.url), use)
+    assert output == whole
+    assert choice == chosen
+    assert join(pieces) == (whole.thought, whole.text)
+    assert join(choice_pieces) == (chosen.thought, chosen.text)
+    assert len(pieces) > 3 or kind is fakes.FakeMistral, "the reply comes as a whole"  # Mistral refuses stream_options
+
+
+def test_a_stream_that_breaks_off_is_asked_again_as_a_whole(caplog: pytest.LogCaptureFixture) -> None:
+    class Breaking(fakes.FakeGateway):
+        def chat(self, body: dict[str, Any]) -> bytes:
+            whole = super().chat(body)
+            return whole[: whole.rindex(b"data: {")] if body.get("stream") else whole
+
+    with Breaking() as server:
+        output, pieces = run(OpenAI(url=server.url), lambda backend: stream(backend, ask("What?", max_tokens=60)))
+    assert join(pieces) == (output.thought, output.text)
+    assert "cannot stream" in caplog.text

@@ -29,6 +29,15 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
+def as_events(whole: dict[str, Any]) -> bytes:
+    """Return a completion as a stream of one part for each letter, with the token ids in the last one."""
+    choice = dict(whole["choices"][0])
+    text = choice.pop("message")["content"]
+    parts = [{"choices": [{"index": 0, "delta": {"content": letter}, "token_ids": []}]} for letter in text]
+    parts += [{"choices": [{"index": 0, "delta": {}, **choice}]}, {"choices": [], "usage": whole["usage"]}]
+    return "".join(f"data: {json.dumps(part)}\n\n" for part in parts).encode() + b"data: [DONE]\n\n"
+
+
 class Engine:
     """The state of the server: its weights, its adapters, and whether it sleeps."""
 
@@ -88,7 +97,8 @@ class Engine:
             choice["logprobs"] = {"content": [{"token": text, "logprob": -1.0}, {"token": "", "logprob": -0.5}]}
         self.note(event="chat", model=name, weights=self.weights)
         self.busy -= 1
-        return 200, {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": len(ids)}}
+        whole = {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": len(ids)}}
+        return 200, as_events(whole) if body.get("stream") else whole
 
     def load(self, body: Any) -> Answer:
         folder = Path(body["lora_path"])
@@ -138,7 +148,7 @@ def serve(engine: Engine) -> None:
                 status, body = 404, {"detail": "Not Found"}
             else:
                 status, body = route(json.loads(data) if data else {})
-            sent = b"" if body is None else json.dumps(body).encode()
+            sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()

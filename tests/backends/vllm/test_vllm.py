@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from backends.base import Backend
-from backends.contract import ask, run
+from backends.contract import ask, join, run, stream
 from backends.vllm import VLLM
 from backends.vllm.turns import ASLEEP, BASE, Turns
 from society.core.errors import BackendError, InputError, MissingExtraError
+from society.core.pieces import Piece
 from society.core.types import GenerateOutput
 from society.runs.run import Run
 from society.scenario import load_scenario
@@ -164,6 +165,18 @@ def test_a_running_server_is_joined_if_it_serves_the_model(
     with pytest.raises(InputError, match=r"serves .*other, but the scenario trains .*model") as caught:
         asyncio.run(join(other))
     assert "vllm serve" in caught.value.remedy
+
+
+def test_a_watched_reply_is_the_same_in_pieces(model: Path, events: Callable[[], list[dict[str, Any]]]) -> None:
+    async def use(backend: Backend) -> tuple[GenerateOutput, GenerateOutput, list[Piece]]:
+        request = ask("the cat is", seed=3)
+        return await backend.generate(request), *await stream(backend, request)
+
+    whole, output, pieces = run(VLLM(model=str(model), context=64), use)
+    assert output == whole
+    assert output.tokens
+    assert join(pieces) == ("", output.text)
+    assert len(pieces) == len(output.text)
 
 
 def test_a_missing_vllm_is_an_error_before_anything_loads(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
