@@ -43,7 +43,7 @@ class Arriving:
                 self._show(self._whole["choices"][0]["message"])
 
     def whole(self, data: bytes) -> bytes:
-        """Return the body as it is: whoever reads it joins streams."""
+        """Return the body as it is. The reader of completions joins it."""
         return data
 
 
