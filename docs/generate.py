@@ -150,7 +150,7 @@ def _table(files: Iterable[Path], folder: Path) -> str:
 
 def _row(file: Path, folder: Path) -> str:
     society = expand(load_scenario(file))
-    kinds = (getattr(phase.spec.topology, "kind", "") for phase in society.phases)
+    kinds = (phase.family for phase in society.phases)
     cells = (
         f"[{file.stem}]({file.relative_to(folder).as_posix()})",
         society.scenario.description,

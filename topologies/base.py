@@ -6,8 +6,9 @@ An edge u -> v means that v reads u. An undirected tie is two edges.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -27,6 +28,21 @@ DRAWS = 16
 """Maximum number of graphs that are compared to detect a random topology."""
 LARGE = 60
 """Number of agents above which only `DRAWS / 4` graphs are compared."""
+
+
+Occasion = Literal["phase", "question", "sample"]
+"""An occasion on which a random graph may be drawn again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The place of a graph: the phase, and the question and the sample if the graph is drawn for them."""
+
+    find: Callable[[str], Topology]
+    """Returns the graph of this name from the scenario's `topologies`, for the same place."""
+    phase: str = ""
+    question: str = ""
+    sample: int = 0
 
 
 class Topology(Component, ABC):
@@ -59,6 +75,22 @@ class Topology(Component, ABC):
         built = require_graph(self.build(len(agents), seed), range(len(agents)))
         return cast("nx.DiGraph[str]", nx.relabel_nodes(built, dict(enumerate(agents))))
 
+    def parts(self) -> Sequence[Topology]:
+        """Return the topologies that this one combines."""
+        return ()
+
+    def reference(self) -> str:
+        """Return the name in the scenario's `topologies` that this topology stands for; "" if it is no name."""
+        return ""
+
+    def resolve(self, drawing: Drawing) -> Topology:
+        """Return the topology to draw at this place: names are replaced by graphs. The engine calls this method."""
+        return self
+
+    def occasions(self) -> frozenset[Occasion]:
+        """Return the occasions on which the graph is drawn again."""
+        return frozenset(occasion for part in self.parts() for occasion in part.occasions())
+
     def declared_edges(self) -> Sequence[list[Any]]:
         """Return the edges that the scenario writes out, as [sender, reader] or [sender, reader, attributes]."""
         return ()
@@ -80,9 +112,29 @@ class Topology(Component, ABC):
 class RandomTopology(Topology):
     """A random topology, drawn once per run: phases with equal topologies have the same graph."""
 
-    random_fields: ClassVar[tuple[str, ...]] = ("seed",)
+    random_fields: ClassVar[tuple[str, ...]] = ("seed", "redraw")
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Seed of the graph, in addition to the seed of the scenario. Different seeds give different graphs."""
+    redraw: tuple[Occasion, ...] = ()
+    """Draw another graph for each `phase`, `question` or `sample`, or for each combination of those listed. By default
+    there is one graph per run."""
+
+    def occasions(self) -> frozenset[Occasion]:
+        return frozenset(self.redraw)
+
+    def resolve(self, drawing: Drawing) -> Topology:
+        """Return the topology with a seed of its own for each occasion of `redraw`."""
+        if not self.redraw:
+            return self
+        parts = [(name, getattr(drawing, name)) for name in sorted(set(self.redraw))]
+        return self.model_copy(update={"seed": derive_seed(self.seed, "redraw", parts)})
 
     def graph_seed(self, seed: int) -> int:
         return derive_seed(seed, "graph", *(() if self.seed is None else (self.seed,)))
+
+
+def each_part(topology: Topology) -> Iterator[Topology]:
+    """Yield a topology and every topology that it combines, at any depth. Names are not followed."""
+    yield topology
+    for part in topology.parts():
+        yield from each_part(part)

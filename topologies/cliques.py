@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain, pairwise, permutations, product
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from random import Random
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from topologies.base import Topology
+from topologies.base import RandomTopology, Topology
 from topologies.edges import connect, one_way, require
 
 if TYPE_CHECKING:
@@ -51,26 +52,41 @@ class Barbell(Topology):
         return connect(n, ties, "both")
 
 
-class Groups(Topology):
+class Groups(RandomTopology):
     """Disjoint complete graphs: each agent reads all agents of its own group."""
 
+    random_fields: ClassVar[tuple[str, ...]] = ("seed", "shuffle", "redraw")
     kind: Literal["groups"] = "groups"
     size: int | None = Field(None, ge=1)
     """Number of agents per group, in order. The last group has the remaining agents."""
     sizes: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1)
     """Number of agents of each group. Without `size` and `sizes`, the groups of the scenario are used."""
+    shuffle: bool = False
+    """Assign the agents to the groups at random instead of in order. `redraw` assigns them again."""
 
     @model_validator(mode="after")
-    def _either(self) -> Self:
+    def _consistent(self) -> Self:
         if self.size is not None and self.sizes is not None:
             raise ValueError("set `size` or `sizes`, not both")
+        if self.shuffle and self.size is None and self.sizes is None:
+            raise ValueError("`shuffle` needs `size` or `sizes`, as the groups of the scenario are not random")
+        if not self.shuffle and (self.seed is not None or self.redraw):
+            field = "redraw" if self.seed is None else "seed"
+            raise ValueError(f"`{field}` needs `shuffle: true`, as groups in order are not random")
         return self
+
+    def is_random(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]]) -> bool:
+        sizes = self.sizes or [min(self.size or len(agents), len(agents))]
+        return self.shuffle and 1 < max(sizes) < len(agents)
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         total = sum(self.sizes or [n])
         require(total == n, "groups", n, f"sizes add up to {total}", f"give sizes that add up to {n}")
         starts = [0, *accumulate(self.sizes)] if self.sizes else [*range(0, n, self.size or n), n]
-        groups = [range(start, end) for start, end in pairwise(starts)]
+        agents = list(range(n))
+        if self.shuffle:
+            Random(seed).shuffle(agents)
+        groups = [agents[start:end] for start, end in pairwise(starts)]
         return connect(n, (pair for group in groups for pair in permutations(group, 2)))
 
     def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:

@@ -172,7 +172,8 @@ class Generated(RandomTopology):
         """
         own, known = GENERATORS[self.generator], inspect.signature(function).parameters
         if self.seed is not None and "seed" not in known:
-            raise InputError(f"{self.generator} is not random, so `seed` has no effect.", "Remove `seed`.")
+            field = "redraw" if self.redraw else "seed"
+            raise InputError(f"{self.generator} is not random, so `{field}` has no effect.", f"Remove `{field}`.")
         allowed = [name for name in known if name not in OBJECTS | {own, "seed"}]
         for name in self.params:
             if name not in allowed:

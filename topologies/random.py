@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class KRegular(RandomTopology):
     """A k-regular graph: each agent reads exactly k others, the nearest on a ring or drawn at random."""
 
-    random_fields: ClassVar[tuple[str, ...]] = ("seed", "random")
+    random_fields: ClassVar[tuple[str, ...]] = ("seed", "random", "redraw")
     kind: Literal["k_regular"] = "k_regular"
     k: int = Field(ge=0)
     """Number of agents that each agent reads, below the number of agents. If undirected, k * agents must be even."""
@@ -28,8 +28,9 @@ class KRegular(RandomTopology):
 
     @model_validator(mode="after")
     def _is_drawn(self) -> Self:
-        if self.seed is not None and not self.random:
-            raise ValueError("`seed` needs `random: true`, as the k nearest on a ring are not random")
+        if not self.random and (self.seed is not None or self.redraw):
+            field = "redraw" if self.seed is None else "seed"
+            raise ValueError(f"`{field}` needs `random: true`, as the k nearest on a ring are not random")
         return self
 
     def is_random(self, agents: Agents, groups: Members) -> bool:

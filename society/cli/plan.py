@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from society.planning.plan import Cost, Plan
+    from society.scenario.expand import Society
 
 SHOWN_READERS = 40
 """Maximum number of rows in the table of turns."""
@@ -71,6 +72,7 @@ def command(
         console.print("Resolved scenario", style="bold")
         console.print(to_yaml(society.scenario.model_dump(mode="json", exclude_unset=True)))
         _print_turns(console, plan)
+        _print_draws(console, society)
         _print_costs(console, plan)
         for line in describe_training(society, plan.worst):
             console.print(line, soft_wrap=True)
@@ -102,6 +104,13 @@ def _print_turns(console: Console, plan: Plan) -> None:
             "sampling.max_tokens, edges.window or the role's memory.",
             style="red",
         )
+
+
+def _print_draws(console: Console, society: Society) -> None:
+    for phase in society.phases:
+        if phase.occasions:
+            each = " and ".join(f"each {occasion}" for occasion in sorted(phase.occasions))
+            console.print(f"The graph of the phase {phase.name} is drawn again for {each}; these turns show one graph.")
 
 
 def _print_costs(console: Console, plan: Plan) -> None:

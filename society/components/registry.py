@@ -37,7 +37,7 @@ class Noun:
 
 NOUNS: Mapping[str, Noun] = {
     "backend": Noun("backends.base:BackendConfig", "backends:BACKENDS"),
-    "topology": Noun("topologies.base:Topology", "topologies:TOPOLOGIES"),
+    "topology": Noun("topologies.base:Topology", "society.components.graphs:TOPOLOGIES"),
     "task": Noun("society.tasks.base:Task", "society.tasks:TASKS"),
     "decision": Noun("society.components.decisions.base:DecisionRule", "society.components.decisions:DECISIONS"),
     "stop": Noun("society.components.stops:StopRule", "society.components.stops:STOPS"),
@@ -121,16 +121,23 @@ def kinds(noun: str) -> dict[str, type[Component]]:
 class Registered:
     """A mark for a field that holds any kind of a noun: `Annotated[Topology, Registered("topology")]`.
 
-    In YAML the value is a mapping with `kind:`, or the kind alone where every other field has a default.
+    In YAML the value is a mapping with `kind:`, or the kind alone where every other field has a default. With
+    `reference`, it may also be a name that the scenario defines in its section of this name, which is short for
+    `{kind: named, name: NAME}`. The validation context has these names.
     """
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
+    def __init__(self, noun: str, reference: str = "") -> None:
+        self.noun, self.reference = noun, reference
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         # No validator runs before the union: it would turn JSON into Python objects, whose lists are no tuples.
         classes = {kind: handler.generate_schema(cls) for kind, cls in kinds(self.noun).items()}
-        bare = core_schema.no_info_before_validator_function(lambda name: {"kind": name}, self._union(classes))
+
+        def spell_out(name: str, info: core_schema.ValidationInfo) -> dict[str, str]:
+            defined = (info.context or {}).get(self.reference, ()) if self.reference else ()
+            return {"kind": "named", "name": name} if name in defined and name not in classes else {"kind": name}
+
+        bare = core_schema.with_info_before_validator_function(spell_out, self._union(classes))
         return self._union({**classes, BARE: bare})
 
     def _union(self, choices: dict[str, CoreSchema]) -> CoreSchema:
@@ -145,7 +152,11 @@ class Registered:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         plain = [kind for kind, cls in kinds(self.noun).items() if not _required(cls)]
         choices = {k: choice for k, choice in cast(Any, schema)["choices"].items() if k != BARE}
-        named = [{"enum": plain, "title": f"{self.noun}, by its kind alone"}] if plain else []
+        named: list[dict[str, Any]] = [{"enum": plain, "title": f"{self.noun}, by its kind alone"}] if plain else []
+        if self.reference:
+            named.append(
+                {"type": "string", "title": f"name in `{self.reference}`", "not": {"enum": list(kinds(self.noun))}}
+            )
         return {"anyOf": [*named, *(handler(choice) for choice in choices.values())]}
 
 

@@ -27,8 +27,9 @@ def describe_phase(society: Society, phase: PhasePlan, graph: nx.DiGraph[str]) -
         if phase.spec.edges.window > 1:
             attributes.setdefault("window", phase.spec.edges.window)
     rounds = f", {phase.spec.rounds} rounds" if phase.spec.rounds > 1 else ""
-    title = f"{phase.name} ({phase.spec.schedule}{rounds})"
-    return describe_graph(title, graph, _kind(phase), list(phase.members.values()))
+    drawn = "".join(f", drawn for each {occasion}" for occasion in sorted(phase.occasions))
+    title = f"{phase.name} ({phase.spec.schedule}{rounds}{drawn})"
+    return describe_graph(title, graph, phase.family, list(phase.members.values()))
 
 
 def describe_rounds(society: Society, turns: Sequence[PlannedTurn]) -> list[Graph]:
@@ -46,14 +47,10 @@ def describe_rounds(society: Society, turns: Sequence[PlannedTurn]) -> list[Grap
             attributes["role"] = _role(society, name)
     phases = {phase.name: phase for phase in society.phases}
     return [
-        describe_graph(f"{name}, round {round}", graph, _kind(phases[name]), list(phases[name].members.values()))
+        describe_graph(f"{name}, round {round}", graph, phases[name].family, list(phases[name].members.values()))
         for (name, round), graph in graphs.items()
     ]
 
 
 def _role(society: Society, name: str) -> str:
     return society.agents[name.partition("/")[0]].role_name
-
-
-def _kind(phase: PhasePlan) -> str:
-    return str(getattr(phase.spec.topology, "kind", ""))

@@ -142,9 +142,9 @@ def _unconditional(phase: PhaseSpec, gated: bool) -> PhaseSpec:
 class _Ungated(PhasePlan):
     """A phase without gates on its edges."""
 
-    def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
+    def graph(self, seed: int | None = None, question: str = "", sample: int = 0) -> nx.DiGraph[str]:
         """Return the graph of the phase without the gates of its edges."""
-        graph = super().graph(seed)
+        graph = super().graph(seed, question, sample)
         for _, _, data in graph.edges(data=True):
             data.pop("gate", None)
         return graph

@@ -176,7 +176,7 @@ def _weigh(run: RunData, others: Sequence[RunData]) -> BudgetVerdict:
 def _list_facts(run: RunData) -> list[tuple[str, str]]:
     """Return the parts of the run as (label, text)."""
     scenario = run.society.scenario
-    shape = [f"{p.name}: {_kind(p.spec.topology)}, {count(p.spec.rounds, 'round')}" for p in run.society.phases]
+    shape = [f"{p.name}: {p.family}, {count(p.spec.rounds, 'round')}" for p in run.society.phases]
     versions = read_json(run.meta, "versions")
     return [
         ("task", _kind(scenario.task)),

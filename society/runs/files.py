@@ -65,7 +65,8 @@ def _keep(path: Path, copy: Path) -> None:
 
 
 def _topology_files(scenario: Scenario) -> Iterator[Path]:
-    """Yield each file that a phase's topology names."""
+    """Yield each file that a topology names."""
+    yield from (path for _, path in named_paths(scenario.topologies))
     for phase in scenario.phases:
         for topology in (phase.topology, phase.within):
             yield from (path for _, path in named_paths(topology))

@@ -15,17 +15,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
+from society.components.graphs import Restricted
 from society.components.stops import StopRule
 from society.core.results import require_graph
 from society.core.types import Sampling, TemplateArgs, Thinking
-from society.scenario.members import agents_of, members, speakers
+from society.scenario.members import agents_of, audiences, members, speakers
 from society.scenario.models.scenario import AgentSpec, Binding, Conditions, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
+from topologies.base import Drawing, Occasion, Topology
 from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
     import networkx as nx
-
-    from topologies.base import Topology
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,23 @@ class AgentPlan:
 
 
 @dataclass(frozen=True)
+class Graphs:
+    """The named graphs of a scenario, each with the agents over which it is drawn."""
+
+    topologies: Mapping[str, Topology]
+    agents: Mapping[str, tuple[str, ...]]
+
+    def resolve(self, topology: Topology, phase: str = "", question: str = "", sample: int = 0) -> Topology:
+        """Return the topology to draw in a phase: names are replaced by graphs, and seeds by those of the question."""
+
+        def find(name: str) -> Topology:
+            return Restricted(of=self.topologies[name].resolve(drawing), own=self.agents[name])
+
+        drawing = Drawing(find, phase, question, sample)
+        return topology.resolve(drawing)
+
+
+@dataclass(frozen=True)
 class PhasePlan:
     """One phase with resolved names. `agents` has all agents that may speak in the phase, helpers included."""
 
@@ -61,6 +78,8 @@ class PhasePlan:
     members: Mapping[str, tuple[str, ...]]
     seed: int
     """Seed of the scenario, from which the seeds of the topologies derive."""
+    graphs: Graphs
+    """The named graphs of the scenario."""
     times: int = 1
     """Maximum number of times that the phase takes place."""
 
@@ -75,14 +94,36 @@ class PhasePlan:
         """Maximum number of rounds in a debate, over all repetitions."""
         return self.spec.rounds * self.times
 
-    def graph(self, seed: int | None = None) -> nx.DiGraph[str]:
+    @cached_property
+    def topologies(self) -> Mapping[str, Topology]:
+        """The topology and, if given, the one of `within`, by field. Names are replaced by the graphs of the run."""
+        given = {"topology": self.spec.topology, "within": self.spec.within}
+        return {field: self.graphs.resolve(found, self.name) for field, found in given.items() if found is not None}
+
+    @cached_property
+    def family(self) -> str:
+        """Kind of the topology; of a named one, the kind behind the name."""
+        return str(getattr(self.topologies["topology"], "kind", ""))
+
+    @cached_property
+    def occasions(self) -> frozenset[Occasion]:
+        """Occasions on which the graph is drawn again within a phase: for each question, or each sample."""
+        drawn = (occasion for found in self.topologies.values() for occasion in found.occasions())
+        return frozenset(drawn) - {"phase"}
+
+    def graph(self, seed: int | None = None, question: str = "", sample: int = 0) -> nx.DiGraph[str]:
         """Return the graph of the phase: the topology over its speakers, with edges from `reads` to all speakers.
 
         Edges of `within` have the attribute `within=True`. A random topology is drawn once per run, so equal topologies
-        over the same number of speakers have the same graph. `seed` overrides the seed of the scenario.
+        over the same number of speakers have the same graph; `question` and `sample` matter only where it is drawn for
+        them. `seed` overrides the seed of the scenario.
         """
         seed = self.seed if seed is None else seed
-        topology, within = self.spec.topology, self.spec.within
+        topology, within = (
+            given and self.graphs.resolve(given, self.name, question, sample)
+            for given in (self.spec.topology, self.spec.within)
+        )
+        assert topology is not None
         limit_edges(len(self.reads) * len(self.speakers), len(self.members))
         graph = self._draw(topology, seed)
         graph.add_nodes_from(self.speakers)
@@ -113,7 +154,7 @@ def is_random(topology: Topology, phase: PhasePlan) -> bool:
     Raises `InputError` if there is no such graph, and `ComponentError` if the topology's code fails.
     """
     with faults_of(topology, "build", f"in phase {phase.name!r}"):
-        return topology.is_random(phase.speakers, phase.members)
+        return phase.graphs.resolve(topology, phase.name).is_random(phase.speakers, phase.members)
 
 
 @dataclass(frozen=True)
@@ -234,7 +275,8 @@ class Society:
 def expand(scenario: Scenario) -> Society:
     """Return the society of a checked scenario."""
     known = members(scenario)
-    phases = tuple(_phase(scenario, i, known) for i in range(len(scenario.phases)))
+    graphs = Graphs(scenario.topologies, audiences(scenario, known))
+    phases = tuple(_phase(scenario, i, known, graphs) for i in range(len(scenario.phases)))
     sure = [phase for phase in phases if not phase.spec.when] or phases
     voters = agents_of(scenario.decision.electorate(), known) or sure[-1].speakers
     return Society(scenario, known, phases, voters)
@@ -246,14 +288,15 @@ def ends_more(rule: StopRule | tuple[StopRule, ...]) -> bool:
     return any(part.ends != "phase" for part in parts)
 
 
-def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]]) -> PhasePlan:
+def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]], graphs: Graphs) -> PhasePlan:
     spec = scenario.phases[index]
     speaking = speakers(scenario, index, known)
     involved = dict.fromkeys([*speaking, *agents_of(spec.helpers, known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
     bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
     times = next((block.times for block in scenario.repeat if spec.name in block.phases), 1)
-    return PhasePlan(spec.name, index, spec, speaking, agents_of(spec.reads, known), bound, known, scenario.seed, times)
+    outside = agents_of(spec.reads, known)
+    return PhasePlan(spec.name, index, spec, speaking, outside, bound, known, scenario.seed, graphs, times)
 
 
 def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from society.scenario.models.scenario import Scenario
+from topologies.base import Topology, each_part
 
 Members = Mapping[str, tuple[str, ...]]
 """Names of the agents of each agent or group, by its name."""
@@ -63,3 +64,26 @@ def speakers(scenario: Scenario, phase_index: int, known: Members) -> tuple[str,
         return agents_of(phase.agents, known)
     idle = set(agents_of([*helpers(scenario), *phase.reads], known))
     return tuple(agent for agent in agents_of(scenario.agents, known) if agent not in idle)
+
+
+def references(topology: Topology) -> tuple[str, ...]:
+    """Return the names in `topologies` that a topology stands for or combines, each once."""
+    return tuple(dict.fromkeys(name for part in each_part(topology) if (name := part.reference())))
+
+
+def audiences(scenario: Scenario, known: Members) -> dict[str, tuple[str, ...]]:
+    """Return the agents over which each named graph is drawn, in the order of `agents`.
+
+    They speak in a phase that names the graph, or that names a graph made of it.
+    """
+    found: dict[str, set[str]] = {name: set() for name in scenario.topologies}
+    for i, phase in enumerate(scenario.phases):
+        used = [name for drawn in (phase.topology, phase.within) if drawn for name in references(drawn)]
+        speaking = speakers(scenario, i, known) if used else ()
+        for name in used:  # names of names are added on the way
+            found.get(name, set()).update(speaking)
+            inner = references(scenario.topologies[name]) if name in scenario.topologies else ()
+            used += [more for more in inner if more not in used]
+    return {
+        name: tuple(agent for agent in single_agents(scenario, known) if agent in own) for name, own in found.items()
+    }

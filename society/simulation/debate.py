@@ -43,6 +43,8 @@ class Debate:
     """Agents that left by a leave rule: their last answers stand."""
     _removed: set[str] = field(default_factory=set)
     """Agents that a controller took out of the debate."""
+    _graphs: dict[str, nx.DiGraph[str]] = field(default_factory=dict)
+    """The graphs of phases without a plan of their own in `plans`."""
     _waiting: dict[tuple[int, str], asyncio.Future[None]] = field(default_factory=dict)
     _finished: set[tuple[int, str]] = field(default_factory=set)
 
@@ -89,6 +91,12 @@ class Debate:
         await self._run_rounds(phase, {number: self._plan(phase, number) for number in rounds})
         return ""
 
+    def _graph(self, phase: PhasePlan) -> nx.DiGraph[str]:
+        """Return the graph that the phase has in this debate. It must not be changed."""
+        if phase.name not in self._graphs:
+            self._graphs[phase.name] = phase.graph(question=self.turns.item.id, sample=self.turns.sample)
+        return self._graphs[phase.name]
+
     def _present(self, phase: PhasePlan) -> tuple[str, ...]:
         """Return the speakers of a phase that are still in the debate."""
         if not self._left and not self._removed:
@@ -107,7 +115,7 @@ class Debate:
         complete = len(present) == len(phase.speakers)
         if graph is None and complete and not self._removed and phase.name in self.plans:
             return self.plans[phase.name]
-        graph = phase.graph() if graph is None else graph
+        graph = self._graph(phase) if graph is None else graph
         if not complete:
             absent = set(phase.speakers) - set(present)
             graph = graph.subgraph([name for name in graph if name not in absent])
@@ -171,7 +179,7 @@ class Debate:
 
     def _start_graph(self, phase: PhasePlan) -> nx.DiGraph[str]:
         """Return the graph of the phase without absent agents."""
-        graph, present = phase.graph(), set(self._present(phase))
+        graph, present = self._graph(phase).copy(), set(self._present(phase))
         graph.remove_nodes_from([name for name in phase.speakers if name not in present])
         return graph
 
@@ -207,10 +215,10 @@ class Debate:
         self, phase: PhasePlan, graph: nx.DiGraph[str], number: int, rounds: list[dict[str, Turn]]
     ) -> nx.DiGraph[str]:
         """Return the graph of this round. Each controller changes the result of the one before it."""
-        drawn = [phase.graph()]
+        drawn = [self._graph(phase).copy()]
 
         def redraw(seed: int) -> nx.DiGraph[str]:
-            drawn.append(phase.graph(seed))
+            drawn.append(phase.graph(seed, self.turns.item.id, self.turns.sample))
             return drawn[-1].copy()
 
         for i, controller in enumerate(phase.spec.controllers):

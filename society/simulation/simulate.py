@@ -93,7 +93,7 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
     """
     plans = {}
     for phase in society.phases:
-        if not phase.spec.controllers and phase.spec.order != "shuffled":
+        if not phase.spec.controllers and phase.spec.order != "shuffled" and not phase.occasions:
             plans[phase.name] = plan_round(phase, phase.graph(), 1, 0)
             check_round(plans[phase.name], phase)
     return plans

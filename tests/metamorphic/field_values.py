@@ -109,6 +109,16 @@ def _with_vars() -> Spec:
     return {**BASE, "roles": roles, "vars": {"tone": "calm"}}
 
 
+def _with_graphs() -> Spec:
+    """Return the base with two graphs, of which the first phase has one."""
+    return {**talk(topology="one"), "topologies": {"one": "ring", "two": "star"}}
+
+
+def _shuffled() -> Place:
+    """Return groups that are drawn at random."""
+    return _topology("groups", size=2, shuffle=True)
+
+
 def _spelling(*replies: str) -> Spec:
     """Return the base with an agent that writes equal answers in several ways."""
     return {**BASE, "backends": {**BASE["backends"], "one": {"kind": "scripted", "rules": [{"choose": [*replies]}]}}}
@@ -242,6 +252,9 @@ PLACES: dict[str, Sequence[Place]] = {
     "Bipartite": (_topology("bipartite"),),
     "Barbell": (_topology("barbell", agents=6),),
     "Groups": (_topology("groups"),),
+    "Named": (at("phases", 0, "topology", spec=_with_graphs(), kind="named", name="one"),),
+    "Union": (_topology("union", of=["ring", "star"]),),
+    "Difference": (_topology("difference", of="complete", without=["ring"]),),
     "KRegular": (_topology("k_regular", k=2),),
     "SmallWorld": (_topology("small_world", agents=6, k=2, p=0.5),),
     "ScaleFree": (_topology("scale_free", m=1),),
@@ -328,6 +341,17 @@ VALUES: dict[str, list[Any]] = {
     "Scenario.roles": [{**BASE["roles"], "solver": {"prompt": "{{ question }}"}}],
     "Scenario.agents": [{**BASE["agents"], "ann": {"count": 3, "role": "other", "backend": "one"}}],
     "Scenario.phases": [[*BASE["phases"], {"name": "more", "agents": ["ann"]}]],
+    "Scenario.topologies": [In(at(spec=_with_graphs()), {"one": "complete", "two": "star"})],
+    "Named.name": ["two"],
+    "Union.of": [["ring", "complete"]],
+    "Difference.of": ["star"],
+    "Difference.without": [["star"]],
+    "Groups.shuffle": [In(_topology("groups", size=2), True)],
+    "Groups.seed": [In(_shuffled(), 3)],
+    "RandomTopology.redraw": [["question"]],
+    "Groups.redraw": [In(_shuffled(), ["sample"])],
+    "KRegular.redraw": [In(_topology("k_regular", agents=6, k=2, random=True), ["phase"])],
+    "Generated.redraw": [In(_topology("networkx", generator="gnp_random_graph", params={"p": 0.5}), ["question"])],
     "Scenario.repeat": [[{"phases": ["talk"], "times": 2}]],
     "Scenario.decision": ["weighted", {"kind": "judge", "agent": "cat"}],
     "Scenario.sampling": [{"max_tokens": 3}],

@@ -271,6 +271,7 @@ READS = {
         "answer: solver-1@2 < criticism:critic@1 answer:solver-2@1 answer:solver-3@1",
         "criticism: critic@3 < answer:solver-1@3 answer:solver-2@3 answer:solver-3@3",
     ],
+    "world_cafe": ["first: debater-1@1 <"],
     "stop_consensus": ["debate: debater-1@6 < debater-2@5 debater-3@5"],
     "stop_stability": ["debate: debater-2@8 < debater-1@7 debater-3@7 debater-4@7 debater-5@7"],
     "stop_budget": ["debate: debater-1@9 < debater-2@8 debater-3@8"],
@@ -369,6 +370,16 @@ def test_a_resampled_graph_differs_between_rounds_and_questions(play: Play) -> N
         for number in (2, 3)
     }
     assert len({frozenset(edges) for edges in graphs.values()}) == 4
+
+
+def test_the_tables_of_a_world_cafe_are_mixed_for_each_phase_and_question(play: Play) -> None:
+    seen = {}
+    for record in play("world_cafe"):
+        for plan in _society("world_cafe").phases:
+            last = [turn for turn in record.turns if turn.id.phase == plan.name and turn.id.round == plan.rounds]
+            seen[record.result.item, plan.name] = frozenset((s.agent, t.id.agent) for t in last for s in t.reads)
+            assert seen[record.result.item, plan.name] == set(plan.graph(question=record.result.item).edges)
+    assert len(seen) == len(set(seen.values())) == 6
 
 
 def test_a_random_dag_is_read_along_its_edges(play: Play) -> None:

@@ -16,6 +16,7 @@ from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
 from society.scenario.checks.quorums import check_quorums
+from society.scenario.checks.references import check_references
 from society.scenario.checks.templates import check_templates
 from society.scenario.checks.values import check_values
 from society.scenario.members import agents_of, helpers, members, possible_helpers, single_agents, speakers
@@ -52,7 +53,8 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
     learners = scenario.train.learners.values() if scenario.train else ()
     for name in (phase for learner in learners for phase in learner.phases):
         checker.refer(("train", "learners"), name, "phase", [phase.name for phase in scenario.phases])
-    return [problem for problem in checker.problems if problem.level == "error"]
+    found = [*checker.problems, *check_references(scenario, root)]
+    return [problem for problem in found if problem.level == "error"]
 
 
 class _Checker:

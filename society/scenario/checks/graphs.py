@@ -10,12 +10,20 @@ from pydantic import ValidationError
 
 from society.core.errors import ComponentError, InputError, SocietyError
 from society.core.problems import SHOWN, Problem, find_near, make_problem, show
-from society.scenario.expand import draw
-from society.scenario.members import Members, agents_of, members, possible_helpers, speakers
+from society.scenario.checks.references import check_references
+from society.scenario.expand import Graphs, draw
+from society.scenario.members import (
+    Members,
+    agents_of,
+    audiences,
+    members,
+    possible_helpers,
+    speakers,
+)
 from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
-from topologies.base import Topology
+from topologies.base import Topology, each_part
 from topologies.edges import MOST_EDGES, limit_edges
 
 if TYPE_CHECKING:
@@ -29,86 +37,77 @@ For more speakers, only the number of edges is checked. The run reports an inval
 
 
 def check_graphs(scenario: Scenario, root: Node) -> list[Problem]:
-    """Return the problems of the topologies of all phases."""
+    """Return the problems of the named topologies and of those of all phases."""
     known = members(scenario)
-    problems: list[Problem] = []
+    problems = list(check_references(scenario, root))
+    if problems:
+        return problems
+    graphs = Graphs(scenario.topologies, audiences(scenario, known))
+    for name, topology in scenario.topologies.items():
+        problems += _Named(scenario, name, topology, graphs, known, root).check()
     for i in range(len(scenario.phases)):
-        problems += _Phase(scenario, i, known, root).check()
+        problems += _Phase(scenario, i, graphs, known, root).check()
     return problems
 
 
-class _Phase:
-    """Checks of the graphs of one phase."""
+class _Checked:
+    """Checks of the graphs at one place of a scenario."""
 
-    def __init__(self, scenario: Scenario, index: int, known: Members, root: Node) -> None:
-        self.scenario, self.index = scenario, index
-        self.spec: PhaseSpec = scenario.phases[index]
-        self.steps: Steps = ("phases", index)
-        self.known, self.root, self.agents = known, root, scenario.agents
-        self.speakers = speakers(scenario, index, known)
-        self.complete = all(name in known for name in self.spec.agents)  # without unknown names
-        self.seed = scenario.seed
+    steps: Steps
+    silence = "speaks in no phase with this graph; remove it, or let it speak in one"
+    """Message on an agent that an edge names and that does not speak."""
 
-    def check(self) -> Iterator[Problem]:
-        shows: set[str] = {self.spec.edges.show}
-        for field in ("topology", "within"):
-            topology: Topology | None = getattr(self.spec, field)
-            if topology is None:
-                continue
-            problems = list(self._check_edges(topology, field))
-            yield from problems
-            if problems or not self.complete or not self._is_worth_building():
-                continue
-            try:
-                graph = draw(topology, self.speakers, self.known, topology.graph_seed(self.seed))
-            except ComponentError as error:
-                yield self._problem((field,), f"cannot be built: {error.cause}")
-                continue
-            except SocietyError as error:
-                yield self._problem((field,), " ".join(filter(None, (error.cause, error.remedy))))
-                continue
-            if len(self.speakers) > LARGEST:
-                continue
-            shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
-            yield from self._check_graph(graph, field)
-        yield from self._check_readers()
-        yield from self._check_summaries(shows)
+    def __init__(self, scenario: Scenario, graphs: Graphs, known: Members, root: Node) -> None:
+        self.scenario, self.graphs, self.known, self.root = scenario, graphs, known, root
+        self.speakers: tuple[str, ...] = ()
+        self.drawn: nx.DiGraph[str] | None = None
+
+    def _problem(self, below: Steps, message: str, **details: Any) -> Problem:
+        steps = (*self.steps, *below)
+        return make_problem(find_place(self.root, steps), write_path(self.root, steps), message, **details)
+
+    def _check_topology(self, topology: Topology, below: Steps, phase: str = "") -> Iterator[Problem]:
+        """Yield the problems of a topology, and set `self.drawn` to its graph, or to None."""
+        self.drawn = None
+        problems = list(self._check_edges(topology, below))
+        yield from problems
+        if problems or not self._is_worth_building():
+            return
+        resolved = self.graphs.resolve(topology, phase)
+        try:
+            graph = draw(resolved, self.speakers, self.known, resolved.graph_seed(self.scenario.seed))
+        except ComponentError as error:
+            yield self._problem(below, f"cannot be built: {error.cause}")
+        except SocietyError as error:
+            yield self._problem(below, " ".join(filter(None, (error.cause, error.remedy))))
+        else:
+            self.drawn = graph if len(self.speakers) <= LARGEST else None
 
     def _is_worth_building(self) -> bool:
         """Return whether the graph is small enough for all checks, or may exceed the limit of edges."""
         n = len(self.speakers)
         return 0 < n <= LARGEST or n * (n - 1) > MOST_EDGES
 
-    def _check_readers(self) -> Iterator[Problem]:
-        try:
-            limit_edges(len(agents_of(self.spec.reads, self.known)) * len(self.speakers), len(self.known))
-        except InputError as error:
-            yield self._problem(("reads",), f"{error.cause} {error.remedy}")
-
-    def _problem(self, below: Steps, message: str, **details: Any) -> Problem:
-        steps = (*self.steps, *below)
-        return make_problem(find_place(self.root, steps), write_path(self.root, steps), message, **details)
-
-    def _check_edges(self, topology: Topology, field: str) -> Iterator[Problem]:
+    def _check_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
         """Yield problems of names and attributes of explicit edges, each at its own place."""
         for j, edge in enumerate(topology.declared_edges()):
             for k, name in enumerate(edge[:2]):
                 if name not in self.known:
                     yield self._problem(
-                        (field, "edges", j, k),
+                        (*below, "edges", j, k),
                         f"there is no agent {show(name)}",
                         value=name,
-                        allowed=tuple(self.agents),
+                        allowed=tuple(self.scenario.agents),
                         suggestion=find_near(name, self.known),
                     )
                 elif self.speakers and not set(self.known[name]) <= set(self.speakers):
                     yield self._problem(
-                        (field, "edges", j, k),
-                        f"{show(name)} does not speak in this phase; add it to `reads` if all speakers should read it",
+                        (*below, "edges", j, k),
+                        f"{show(name)} {self.silence}",
                         value=name,
                     )
             for attributes in edge[2:]:
-                yield from self._check_view(attributes, (field, "edges", j, 2))
+                yield from self._check_view(attributes, (*below, "edges", j, 2))
 
     def _check_view(self, attributes: dict[str, Any], below: Steps) -> Iterator[Problem]:
         """Yield attributes of an edge that are not fields of `EdgeView`, or have invalid values."""
@@ -134,17 +133,15 @@ class _Phase:
                 + (f", but {allowed}" if allowed else ""),
             )
 
-    def _check_graph(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
-        topology = getattr(self.spec, field)
+    def _check_views(self, topology: Topology, graph: nx.DiGraph[str], below: Steps) -> Iterator[Problem]:
+        """Yield unknown or invalid attributes of edges that the scenario does not write out."""
         distinct = {json.dumps(data, sort_keys=True, default=str): data for _, _, data in graph.edges(data=True)}
         views = [] if topology.declared_edges() else [*distinct.values()]
-        if topology.foreign_attributes:
-            yield from self._note_foreign({key for attributes in views for key in attributes}, (field,))
+        if any(part.foreign_attributes for part in each_part(topology)):
+            yield from self._note_foreign({key for attributes in views for key in attributes}, below)
             views = [{k: v for k, v in attributes.items() if k in EdgeView.model_fields} for attributes in views]
         for attributes in views:
-            yield from self._check_view(attributes, (field,))
-        if field == "within" or self.spec.schedule == "topological":
-            yield from self._check_acyclic(graph, field)
+            yield from self._check_view(attributes, below)
 
     def _note_foreign(self, names: set[str], below: Steps) -> Iterator[Problem]:
         """Yield one warning about unknown attributes in a graph file: those of other programs, or misspelled ones."""
@@ -159,6 +156,79 @@ class _Phase:
                 allowed=tuple(EdgeView.model_fields),
                 suggestion=near,
             )
+
+
+class _Named(_Checked):
+    """Checks of one graph of `topologies`."""
+
+    def __init__(
+        self, scenario: Scenario, name: str, topology: Topology, graphs: Graphs, known: Members, root: Node
+    ) -> None:
+        super().__init__(scenario, graphs, known, root)
+        self.name, self.topology = name, topology
+        self.steps = ("topologies", name)
+        self.speakers = graphs.agents[name]
+
+    def check(self) -> Iterator[Problem]:
+        if not self.speakers:
+            place = find_place(self.root, self.steps, key=True)
+            message = f"is not used by any phase; set `topology: {self.name}` in one, or remove it"
+            yield make_problem(place, write_path(self.root, self.steps), message, level="warning")
+            return
+        yield from self._check_topology(self.topology, ())
+        if self.drawn is not None:
+            yield from self._check_views(self.topology, self.drawn, ())
+            yield from self._check_draws(self.topology)
+            if not self.drawn.number_of_edges() and getattr(self.topology, "kind", "") != "none":
+                message = f"has no edge over the {len(self.speakers)} agents of its phases; change it"
+                yield self._problem((), message, level="warning")
+
+    def _check_draws(self, topology: Topology) -> Iterator[Problem]:
+        given = [field for field in topology.random_fields if field in topology.model_fields_set]
+        if given and not topology.is_random(self.speakers, self.known):
+            message = f"has no effect: there is only one such graph over {len(self.speakers)} agents; remove it"
+            yield self._problem((given[0],), message, level="warning")
+
+
+class _Phase(_Checked):
+    """Checks of the graphs of one phase."""
+
+    silence = "does not speak in this phase; add it to `reads` if all speakers should read it"
+
+    def __init__(self, scenario: Scenario, index: int, graphs: Graphs, known: Members, root: Node) -> None:
+        super().__init__(scenario, graphs, known, root)
+        self.index = index
+        self.spec: PhaseSpec = scenario.phases[index]
+        self.steps = ("phases", index)
+        self.speakers = speakers(scenario, index, known)
+        self.complete = all(name in known for name in self.spec.agents)  # without unknown names
+
+    def check(self) -> Iterator[Problem]:
+        shows: set[str] = {self.spec.edges.show}
+        for field in ("topology", "within"):
+            topology: Topology | None = getattr(self.spec, field)
+            if topology is None:
+                continue
+            problems = list(self._check_topology(topology, (field,), self.spec.name)) if self.complete else []
+            yield from problems if not topology.reference() else ()  # reported at the name
+            if not self.complete:
+                yield from self._check_edges(topology, (field,))
+            graph = self.drawn if self.complete else None
+            if graph is None:
+                continue
+            shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
+            if not topology.reference():
+                yield from self._check_views(topology, graph, (field,))
+            if field == "within" or self.spec.schedule == "topological":
+                yield from self._check_acyclic(graph, field)
+        yield from self._check_readers()
+        yield from self._check_summaries(shows)
+
+    def _check_readers(self) -> Iterator[Problem]:
+        try:
+            limit_edges(len(agents_of(self.spec.reads, self.known)) * len(self.speakers), len(self.known))
+        except InputError as error:
+            yield self._problem(("reads",), f"{error.cause} {error.remedy}")
 
     def _check_acyclic(self, graph: nx.DiGraph[str], field: str) -> Iterator[Problem]:
         import networkx as nx
@@ -184,7 +254,7 @@ class _Phase:
             if key in type(topology).model_fields:
                 changed = topology.model_copy(update={key: value})
                 try:
-                    graph = draw(changed, self.speakers, self.known, changed.graph_seed(self.seed))
+                    graph = draw(changed, self.speakers, self.known, changed.graph_seed(self.scenario.seed))
                 except SocietyError:  # there is no such graph over these agents
                     continue
                 if nx.is_directed_acyclic_graph(graph):

@@ -27,6 +27,7 @@ from society.components.controllers import Controller
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority
 from society.components.gates import Gate
+from society.components.graphs import AnyTopology
 from society.components.leaving import LeaveRule
 from society.components.registry import Registered, rebuild_with_kinds
 from society.components.stops import StopRule
@@ -38,14 +39,12 @@ from society.executors.local import Local
 from society.scenario.models.optional import make_optional
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.tasks.base import Task
-from topologies.base import Topology
 
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 NAME_RULE = "at most 64 letters, digits, - and _, beginning with a letter"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name: a letter, then up to 63 letters, digits, hyphens and underscores."""
 AnyBackend = Annotated[BackendConfig, Registered("backend")]
-AnyTopology = Annotated[Topology, Registered("topology")]
 AnyTask = Annotated[Task, Registered("task")]
 AnyDecision = Annotated[DecisionRule, Registered("decision")]
 AnyStop = Annotated[StopRule, Registered("stop")]
@@ -217,7 +216,7 @@ class PhaseSpec(Component):
     reads: AgentNames = ()
     """Agents or groups that do not speak in this phase and whose latest turns every speaker reads."""
     topology: AnyTopology = Field({"kind": "none"}, validate_default=True)
-    """Directed graph over the speakers that determines who reads whom."""
+    """Directed graph over the speakers that determines who reads whom: a topology, or a name in `topologies`."""
     within: AnyTopology | None = None
     """Additional acyclic topology. Along its edges, a reader sees turns of the same round."""
     rounds: int = Field(1, ge=1, le=1000)
@@ -296,6 +295,9 @@ class Scenario(Component):
     """Roles by name. A role contains the prompts of an agent."""
     agents: dict[Name, AgentSpec] = Field(min_length=1, json_schema_extra={"ordered": True})
     """Agents and groups by name. Their order is the speaking and reading order."""
+    topologies: dict[Name, AnyTopology] = Field(default_factory=dict)
+    """Graphs by name, for `topology` and `within` of phases. A graph is drawn over all agents that speak in a phase
+    with its name, in the order of `agents`. Each of these phases has the part among its speakers."""
     phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
     """Phases of the debate, in order. Agents keep their own turns and read messages across phases."""
     repeat: tuple[RepeatSpec, ...] = ()

@@ -22,6 +22,8 @@ from society.scenario.schema.words import describe, find_schemas, list_keys, lis
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+GRAPHS = "topologies"
+"""Section of a scenario whose names may stand for a topology."""
 KEY = "[key]"
 """Step that pydantic appends if a key itself is invalid."""
 _HOMES = {
@@ -53,6 +55,7 @@ def validate(root: Node, folders: Sequence[Path] | None) -> Scenario | Flaws:
     Without folders, paths stay as they are, and no file is accessed.
     """
     context = stored_in(None) if folders is None else allow_folders(folders)
+    context[GRAPHS] = _names_in(root, GRAPHS)
     try:
         return Scenario.model_validate_json(json.dumps(root.plain()), context=context)
     except ValidationError as error:
@@ -65,6 +68,12 @@ def validate(root: Node, folders: Sequence[Path] | None) -> Scenario | Flaws:
     deepest = [path for path in found if path not in above]
     unknown = (path for path in deepest if any(detail["type"] == "extra_forbidden" for detail in found[path]))
     return Flaws(tuple(_explain(root, path, found[path]) for path in deepest), tuple(unknown))
+
+
+def _names_in(root: Node, section: str) -> tuple[str, ...]:
+    """Return the keys of a section of the scenario; none if it is missing or no mapping."""
+    found = root.value.get(section) if isinstance(root.value, dict) else None
+    return tuple(found.value) if found is not None and isinstance(found.value, dict) else ()
 
 
 def _find_steps(root: Node, detail: ErrorDetails) -> Steps:
@@ -106,7 +115,7 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
             f"{show(steps[-2])} is not a valid name; use {NAME_RULE}",
             value=steps[-2],
         )
-    if "unknown_kind" in known and (problem := _explain_kind(node, path, known["unknown_kind"]["ctx"]["noun"])):
+    if "unknown_kind" in known and (problem := _explain_kind(root, node, path, known["unknown_kind"])):
         return problem
     if "value_error" in known:
         value = "" if isinstance(node.value, dict | list) else f"{show(node.value)} "
@@ -146,9 +155,11 @@ def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     return make_problem(node.place, path, message, value=_scalar(node))
 
 
-def _explain_kind(node: Node, path: str, noun: str) -> Problem | None:
+def _explain_kind(root: Node, node: Node, path: str, detail: ErrorDetails) -> Problem | None:
     """Return a problem with the known kinds, or None if the kind is valid."""
-    allowed = tuple(kinds(noun))
+    noun = detail["ctx"]["noun"]
+    names = _names_in(root, GRAPHS) if noun == "topology" and isinstance(node.value, str) else ()
+    allowed = (*kinds(noun), *names)
     if isinstance(node.value, dict) and "kind" not in node.value:
         if typo := next((key for key in node.value if find_near(key, ["kind"])), None):
             return make_problem(
