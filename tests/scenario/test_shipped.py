@@ -379,7 +379,8 @@ def test_the_tables_of_a_world_cafe_are_mixed_for_each_phase_and_question(play: 
             last = [turn for turn in record.turns if turn.id.phase == plan.name and turn.id.round == plan.rounds]
             seen[record.result.item, plan.name] = frozenset((s.agent, t.id.agent) for t in last for s in t.reads)
             assert seen[record.result.item, plan.name] == set(plan.graph(question=record.result.item).edges)
-    assert len(seen) == len(set(seen.values())) == 6
+    assert len(seen) == 6
+    assert len(set(seen.values())) > 3  # two of 280 ways to sit may be the same by chance
 
 
 def test_a_random_dag_is_read_along_its_edges(play: Play) -> None:
