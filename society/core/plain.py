@@ -3,11 +3,12 @@
 to_plain    dataclasses, mappings and numbers as JSON data
 shorten     a text on one line of limited length
 count       a number with its noun
+list_names  names in words
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from typing import Any
@@ -40,3 +41,10 @@ def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 question`, `2 questions`, `1 reply`, `2 replies`."""
     several = f"{noun[:-1]}ies" if noun.endswith("ply") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else several}"
+
+
+def list_names(names: Sequence[str], noun: str) -> str:
+    """Return up to three names in words (`a, b and c`), or else their number with the noun."""
+    if len(names) > 3:
+        return count(len(names), noun)
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

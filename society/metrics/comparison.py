@@ -104,8 +104,10 @@ class Comparison:
         return describe(self)
 
 
-def compare(runs: Sequence[Run | Path | str]) -> Comparison:
+def compare(runs: Sequence[Run | Path | str], labels: Sequence[str] = ()) -> Comparison:
     """Compare two or more runs, or their folders, question by question, in the latest iteration of each.
+
+    `labels` are names for the runs, unique and in the same order; by default, they are the names of the folders.
 
     Raises `InputError` for fewer than two runs, if two runs have no question in common, or a run has no debate yet.
     """
@@ -114,7 +116,7 @@ def compare(runs: Sequence[Run | Path | str]) -> Comparison:
         raise InputError(f"There {'is only one run' if given else 'are no runs'} to compare.", "Give two runs or more.")
     opened = [open_run(run) for run in given]
     records = [latest(run) for run in opened]
-    names = name_runs(opened)
+    names = list(labels) or name_runs(opened)
     scores = tuple(score_run(run, n, r) for run, n, r in zip(opened, names, records, strict=True))
     spent = {score.name: score.compute for score in scores}
     pairs = tuple(

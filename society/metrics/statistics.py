@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,6 +48,37 @@ class Difference:
     discordance: float
     only_first: int = 0
     only_second: int = 0
+
+    def reversed(self) -> Difference:
+        """Return the same difference as first minus second."""
+        return replace(
+            self,
+            value=-self.value,
+            low=-self.high,
+            high=-self.low,
+            gained=self.lost,
+            lost=self.gained,
+            only_first=self.only_second,
+            only_second=self.only_first,
+        )
+
+    @property
+    def points(self) -> str:
+        """The difference with its interval, in percentage points."""
+        low, high = 100 * self.low, 100 * self.high
+        return f"{100 * self.value:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
+
+    @property
+    def chance(self) -> str:
+        """The p value in words, with the name of the test."""
+        return f"{describe_chance(self.p)} ({self.test})"
+
+
+def describe_chance(p: float) -> str:
+    """Return a p value in words."""
+    digits = 1 if p < 0.1 else 0
+    share = "less than 0.1%" if p < 0.001 else f"{100 * p:.{digits}f}%"
+    return f"chance alone gives such a difference in {share} of cases"
 
 
 def compare_outcomes(

@@ -1,66 +1,57 @@
-"""Figures that compare runs: accuracy, paired differences, compute, accuracy against cost."""
+"""Figures that compare runs: accuracy, the runs in a table, paired differences, accuracy against cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from society.metrics.comparison import Comparison
-from society.metrics.compute import Compute
+from society.metrics.comparison import Comparison, Pair
+from society.metrics.comparison_tables import pair_rows, run_rows
 from society.metrics.tradeoff import Point
 from society.pictures.figures import Chart, Figure, Forest, Table, share_row
 from society.pictures.run_figures import cost_chart
 
-MAX_SENTENCES, MAX_COMPUTE_SENTENCES = 3, 6
-"""Maximum number of pairs whose difference, and whose compute, is described in a sentence."""
+MAX_SENTENCES = 1
+"""Maximum number of pairs whose power and compute are described in sentences. The table has those of all pairs."""
+_IN_WORDS = {"p": "chance alone (p)", "p (Holm)": "adjusted (p)"}
+"""Titles of the table of pairs that the page words differently."""
 
 
 def comparison_figures(found: Comparison) -> list[Figure]:
     """Return the figures of a comparison."""
     rows = [share_row(score.name, score.accuracy) for score in found.runs]
     note = "Accuracy of the society's decisions, with 95% intervals."
-    return [Forest("runs", "Accuracy by run", note, rows), _pairs(found), _compute(found), _costs(found)]
+    return [Forest("runs", "Accuracy by run", note, rows), _costs(found), _runs(found), _pairs(found)]
+
+
+def _runs(found: Comparison) -> Table:
+    """Return every number of `society compare` by run. Columns that are 0 in all runs are named in the note."""
+    titles, *rows = run_rows(found)
+    columns = list(zip(*rows, strict=True))
+    kept = [i for i, column in enumerate(columns) if set(column) - {"0", "0.0"} or not i]
+    nothing = [title for i, title in enumerate(titles) if i not in kept]
+    note = "Tokens and seconds are of the compared debates; those of training are named so. Tokens trained on count "
+    note += "every epoch."
+    if nothing:
+        note += f" 0 in all runs: {', '.join(nothing)}."
+    return Table("compared", "Runs", note, [titles[i] for i in kept], [[row[i] for i in kept] for row in rows])
 
 
 def _pairs(found: Comparison) -> Table:
+    titles, *rows = pair_rows(found)
     rows = [
-        [
-            f"{pair.second} against {pair.first}",
-            f"{100 * pair.difference.value:+.1f}",
-            f"{100 * pair.difference.low:+.1f} to {100 * pair.difference.high:+.1f}",
-            f"{pair.p_holm:.2g}",
-            pair.difference.gained,
-            pair.difference.lost,
-            pair.difference.questions,
-        ]
-        for pair in found.pairs
+        [f"{pair.second} against {pair.first}", *row[1:], _needed(pair)]
+        for pair, row in zip(found.pairs, rows, strict=True)
     ]
-    columns = ["difference", "points", "95% interval", "p (Holm)", "better", "worse", "questions"]
-    described = found.pairs[:MAX_SENTENCES]
-    sentences = [pair.named_sentence if len(found.pairs) > 1 else pair.sentence for pair in described]
-    note = f"Paired by question; p-values by {found.pairs[0].difference.test}. {' '.join(sentences)}"
+    note = "The second run minus the first, on the questions of both. Better: right in the second run only."
+    if len(found.pairs) <= MAX_SENTENCES:
+        matched = [pair.compute.sentence for pair in found.pairs if pair.compute is not None]
+        note = " ".join([note, *(pair.sentence for pair in found.pairs), *matched])
+    columns = [_IN_WORDS.get(title, title) for title in titles] + ["questions needed for 5 points"]
     return Table("pairs", "Paired differences", note, columns, rows)
 
 
-def _compute(found: Comparison) -> Table:
-    """Return what each run computed, and which pairs are compute-matched."""
-    rows = [
-        [run.name, run.iteration, run.compute.rows, *_counts(run.compute), round(run.compute.seconds, 1)]
-        for run in found.runs
-    ]
-    columns = ["run", "finetunings", "rows trained on", *found.runs[0].compute.counts, "seconds of finetuning"]
-    compared = [pair.compute.sentence for pair in found.pairs[:MAX_COMPUTE_SENTENCES] if pair.compute is not None]
-    note = (
-        "Tokens generated and prompt tokens: of the training debates and of the compared debates. "
-        f"Tokens trained on count every epoch. {' '.join(compared)}"
-    )
-    return Table("compute", "Compute", note, columns, rows)
-
-
-def _counts(compute: Compute) -> Iterator[int | str]:
-    """Yield the counts as numbers, and as words where they are estimates."""
-    for count, written in zip(compute.counts.values(), compute.written.values(), strict=True):
-        yield count if written == f"{count:,}" else written
+def _needed(pair: Pair) -> str:
+    return "not known" if pair.needed is None else f"{pair.needed:,}"
 
 
 def _costs(found: Comparison) -> Chart:

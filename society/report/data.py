@@ -9,16 +9,19 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from society.core.errors import InputError
-from society.core.plain import count, to_plain
+from society.core.plain import count, list_names, to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.comparison import compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
 from society.metrics.measure import read_diversity
+from society.metrics.run_labels import label_runs
 from society.metrics.summary import summarize
+from society.metrics.winner import find_winner
 from society.pictures.comparison_figures import comparison_figures
 from society.pictures.figures import to_json
 from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
+from society.report.glossary import GLOSSARY
 from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts, thought_texts
 from society.report.verdict import find_trouble, judge, weigh_cost, weigh_training
 from society.runs.files import read_json
@@ -40,6 +43,8 @@ MAX_SPEAKERS = 1000
 class RunData:
     """One run as the page needs it. `debates` are in the page's order, and `rows` are their rows in the same order.
 
+    `name` is the label among the runs of the page, and `folder` the folder's name.
+
     `conclusions` is the result of `conclude` if known. `iterations` include what was trained; they are
     computed from the debates alone if empty. `measured` is the diversity measured with models, by iteration. `expected`
     is the number of debates of an iteration and `turns` the number of stored turns, if known. `running`: whether a
@@ -58,6 +63,7 @@ class RunData:
     expected: int | None = None
     turns: int | None = None
     running: bool = False
+    folder: str = ""
 
     @property
     def finished(self) -> list[DebateRecord]:
@@ -68,7 +74,7 @@ class RunData:
 
 def read_runs(runs: Sequence[Run]) -> list[RunData]:
     """Return the finished debates of these runs. Raises `InputError` for a run that has none or is given twice."""
-    return [_read(run, name) for run, name in zip(runs, name_runs(runs), strict=True)]
+    return [_read(run, name) for run, name in zip(runs, label_runs(name_runs(runs)), strict=True)]
 
 
 def _read(run: Run, name: str) -> RunData:
@@ -89,6 +95,7 @@ def _read(run: Run, name: str) -> RunData:
         expected=count_expected(run),
         turns=run.count_turns(),
         running=is_running(run.folder),
+        folder=run.folder.resolve().name,
     )
 
 
@@ -96,19 +103,26 @@ def build_index(data: Sequence[RunData], runs: Sequence[Run] = ()) -> Json:
     """Return the data that the page needs at once; with several `runs`, also their comparison."""
     compared = None
     if len(runs) > 1:
-        found = compare(runs)
-        compared = {"notes": found.notes, "figures": [to_json(figure) for figure in comparison_figures(found)]}
-    title = _list_names([run.name for run in data])
+        found = compare(runs, [run.name for run in data])
+        compared = {
+            "winner": asdict(find_winner(found)),
+            "notes": found.notes,
+            "figures": [to_json(figure) for figure in comparison_figures(found)],
+        }
+    title = list_names([run.name for run in data], "run")
+    if len(data) > 1 and len({run.society.scenario.name for run in data}) == 1:
+        title = f"{data[0].society.scenario.name}: {title}"
     described = [_describe(run, data) for run in data]
-    index = {"title": title, "tags": TAGS, "turn": TURN, "chunk": CHUNK, "runs": described, "comparison": compared}
+    index = {
+        "title": title,
+        "tags": TAGS,
+        "turn": TURN,
+        "chunk": CHUNK,
+        "glossary": GLOSSARY,
+        "runs": described,
+        "comparison": compared,
+    }
     return cast(Json, to_plain(index, digits=6))
-
-
-def _list_names(names: Sequence[str]) -> str:
-    """Return up to three names as a list in words, or the number of runs."""
-    if len(names) > 3:
-        return f"{len(names)} runs"
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _describe(run: RunData, others: Sequence[RunData]) -> Json:
@@ -116,6 +130,7 @@ def _describe(run: RunData, others: Sequence[RunData]) -> Json:
     conclusions = conclude(run, others) if run.conclusions is None else run.conclusions
     return conclusions | {
         "name": run.name,
+        "folder": run.folder or run.name,
         "scenario": scenario.name,
         "source": scenario.source,
         "description": scenario.description,

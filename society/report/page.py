@@ -31,9 +31,11 @@ SCRIPTS = (
     "source.js",
     "filters.js",
     "charts.js",
+    "terms.js",
     "tables.js",
     "graph.js",
     "list.js",
+    "copy.js",
     "debate.js",
     "main.js",
 )

@@ -136,8 +136,7 @@ def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -
 
 def _finetuned(trained: Difference) -> Finding:
     detail = (
-        f"The society's accuracy changed by {points(trained)} from the first iteration to the last, "
-        f"p = {trained.p:.2g} ({trained.test})."
+        f"The society's accuracy changed by {trained.points} from the first iteration to the last; {trained.chance}."
     )
     if alone := trained.only_first + trained.only_second:
         detail += f" {count(alone, 'question')} that only one of these iterations has are left out."
@@ -168,16 +167,11 @@ def _helped(society: Society, summary: Summary, change: Change | None, activity:
     what = "The first answer" if len(society.voters) == 1 and activity != "debating" else change.what
     detail = (
         f"{what} is right on {change.before:.1%} of the questions, the society after {activity} on {after}: "
-        f"{points(change.difference)}, p = {change.difference.p:.2g} ({change.difference.test})."
+        f"{change.difference.points}; {change.difference.chance}."
     )
     if summary.flips.total:
         detail += f" Votes that changed: {describe_flips(summary.moved, 'undecided')}."
     return Finding(question, _verdict(change.difference, "No, it harmed"), detail)
-
-
-def points(change: Difference) -> str:
-    """Return the difference with its interval in percentage points."""
-    return f"{100 * change.value:+.1f} points (95% interval {100 * change.low:+.1f} to {100 * change.high:+.1f})"
 
 
 def _hurt(society: Society, records: Sequence[DebateRecord], change: Difference, activity: str) -> Finding:
@@ -250,8 +244,8 @@ def _enough(change: Difference, activity: str) -> Finding:
     number = "more than ten million" if needed is None else f"about {needed:,}"
     size = "the observed difference" if change.value else "a difference"
     detail = (
-        f"To detect {size} of {100 * sought:.1f} points with 80% power takes {number} questions (McNemar's test at "
-        f"5%). This run has {change.questions:,}."
+        f"To find {size} of {100 * sought:.1f} points in 80 of 100 repetitions takes {number} questions. "
+        f"This run has {change.questions:,}."
     )
     return Finding(question, "Possibly", detail)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -203,6 +205,112 @@ def test_a_link_opens_its_debate_and_round_and_back_goes_back(browser: Browser, 
         assert page.inner_text("#debate h2").endswith("0")
 
 
+def test_filters_are_in_the_link_and_back_undoes_them(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["trained"]) as page:
+        page.select_option("#iteration", "all")
+        page.click("[data-tag=to_wrong]")
+        page.select_option("#agent", "speaker-2")
+        page.fill("#search", "value")
+        page.wait_for_url(re.compile("words=value"))
+        page.locator(".row").first.click()
+        shown, address = page.inner_text("#count"), page.url
+        assert read_hash(page).endswith("tags=to_wrong&agent=speaker-2&words=value&show=all")
+    with open_page(browser, address) as page:
+        assert page.inner_text("#count") == shown
+        assert page.input_value("#agent") == "speaker-2"
+        assert page.input_value("#iteration") == "all"
+        assert page.input_value("#search") == "value"
+        assert page.get_attribute("[data-tag=to_wrong]", "aria-pressed") == "true"
+        page.click("[data-tag=to_wrong]")
+        page.go_back()
+        page.wait_for_selector("[data-tag=to_wrong][aria-pressed=true]")
+        assert page.inner_text("#count") == shown
+    hostile = "#tags=nothing%20__proto__&agent=nobody&show=77&words=&run=x"
+    with open_page(browser, reports["trained"] + hostile) as page:
+        assert count_shown(page) == 20
+
+
+def test_a_key_at_the_top_of_the_page_scrolls_to_the_debate(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["many"]) as page:
+        assert page.evaluate("scrollY") == 0
+        page.keyboard.press("j")
+        assert abs(page.evaluate("document.getElementById('debates').getBoundingClientRect().top")) < 2
+        page.evaluate("scrollTo(0, 0)")
+        page.keyboard.press("k")
+        assert abs(page.evaluate("document.getElementById('debates').getBoundingClientRect().top")) < 2
+
+
+def test_a_debate_is_copied_and_saved(browser: Browser, reports: dict[str, str], tmp_path: Path) -> None:
+    with open_page(browser, reports["hostile"]) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.click("text=Copy text")
+        page.wait_for_selector(".said:text-is('copied')")
+        text = page.evaluate("navigator.clipboard.readText()")
+        assert "\n\n[debate, round 1] steady: Paris\nLine.\nParis\n" in text
+        assert HOSTILE in text
+        with page.expect_download() as saved:
+            page.click("text=Save JSON")
+        saved.value.save_as(tmp_path / "debate.json")
+        assert re.fullmatch(r"[\w.-]+\.json", saved.value.suggested_filename)
+        debate = json.loads((tmp_path / "debate.json").read_text())
+        assert (debate["gold"], debate["decision"]["ending"], len(debate["turns"])) == ("Paris", "right", 10)
+        last = next(t for t in debate["turns"] if t["agent"] == "winner" and t["round"] == 2)
+        assert last["text"] == "I see, peculiarword.\nParis"
+        assert {(read["agent"], read["round"]) for read in last["read"]} >= {("steady", 1), ("loser", 1)}
+        assert [message["role"] for message in last["prompt"]] == ["system", "user", "assistant", "user"]
+        assert {t["status"] for t in debate["turns"]} == {"ok", "failed"}
+
+
+def test_terms_are_explained_at_the_focus_and_in_a_list(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["two"], width=390) as page:
+        page.locator(".term", has_text="chance alone").first.focus()
+        assert page.inner_text("#tip").startswith("The p value")
+        box = page.locator("#tip").bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= 390
+        page.keyboard.press("Escape")
+        assert not page.is_visible("#tip")
+        listed = page.locator("#term-list dt").all_inner_texts()
+        assert "chance alone" in listed
+        assert len(set(listed)) == len(listed)
+
+
+def test_a_printed_page_keeps_its_colours_and_counts_what_is_folded(
+    browser: Browser, reports: dict[str, str], tmp_path: Path
+) -> None:
+    with open_page(browser, reports["flips"], width=720, dark=True) as page:
+        assert not page.inner_text("#debate")
+        page.locator(".row").first.click()
+        page.emulate_media(media="print", color_scheme="dark")
+        style = "(s) => getComputedStyle(document.querySelector(s))"
+        assert page.evaluate(f"({style})('.legend li').printColorAdjust") == "exact"
+        assert page.evaluate(f"({style})('body').backgroundColor") == "rgb(255, 255, 255)"
+        assert page.is_visible("g.bar rect")
+        assert "1 of 2 debates is printed" in page.inner_text("#debate")
+        assert "not printed" in page.evaluate(
+            "getComputedStyle(document.querySelector('.turn summary'), '::after').content"
+        )
+        assert not page.is_visible(".finder")
+        findings = page.locator(".finding")
+        boxes = [box for i in range(findings.count()) if (box := findings.nth(i).bounding_box())]
+        apart = [b["x"] - a["x"] - a["width"] for a, b in pairwise(boxes) if a["y"] == b["y"]]
+        assert apart
+        assert min(apart) > 20
+        assert page.evaluate("document.documentElement.scrollWidth") <= 720
+        assert page.pdf(path=tmp_path / "page.pdf")
+
+
+def test_no_table_is_cut_at_any_width(browser: Browser, reports: dict[str, str]) -> None:
+    cut = """() => [...document.querySelectorAll(".scroll")]
+        .filter((box) => box.scrollWidth > box.clientWidth + 1).length"""
+    for width in (1400, 700, 390):
+        with open_page(browser, reports["two"], width=width) as page:
+            page.evaluate("new Promise((wake) => requestAnimationFrame(() => requestAnimationFrame(wake)))")
+            assert page.evaluate(cut) == 0
+            stacked = page.locator(".scroll.stacked").count()
+            assert stacked > 0 if width == 390 else stacked < page.locator(".scroll").count()
+
+
 def test_prompts_are_loaded_on_demand(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["hostile"]) as page:
         assert page.locator(".prompt pre").count() == 0
@@ -223,12 +331,20 @@ def test_thoughts_are_folded_and_loaded_on_demand(browser: Browser, reports: dic
         assert not page.locator("details.thoughts img").count()
 
 
-def test_the_subtitle_names_the_run_that_it_describes(browser: Browser, reports: dict[str, str]) -> None:
+def test_several_runs_are_compared_in_the_headline_and_described_one_at_a_time(
+    browser: Browser, reports: dict[str, str]
+) -> None:
     with open_page(browser, reports["two"]) as page:
-        assert page.inner_text("#subtitle").startswith("a: 30 debates of 3 agents")
+        assert page.inner_text("#title") == "sums: a and b"
+        headline = page.inner_text("#headline")
+        assert headline.startswith("No difference can be shown\na is right on")
+        assert "95% interval" in headline
+        assert page.inner_text("#run-title") == "Run a"
+        assert page.inner_text("#run-subtitle") == "30 debates of 3 agents"
         page.locator("#runs button").last.click()
-        assert page.inner_text("#subtitle").startswith("b: 30 debates of 1 agent")
-        assert "b: " in page.inner_text("#headline")
+        assert page.inner_text("#run-title") == "Run b"
+        assert page.inner_text("#run-subtitle") == "30 debates of 1 agent"
+        assert page.inner_text("#headline") == headline
     with open_page(browser, reports["many"]) as page:
         assert page.inner_text("#subtitle").startswith("300 debates of 3 agents")
 
@@ -316,7 +432,7 @@ def test_light_and_dark(browser: Browser, reports: dict[str, str]) -> None:
 def test_two_runs_side_by_side(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["two"]) as page:
         assert page.locator("#comparison figure").count() == 4
-        assert "Compute" in page.inner_text("#comparison")
+        assert "compute-matched" in page.inner_text("#comparison")
         page.click("[data-tag=runs]")
         apart = count_shown(page)
         assert 0 < apart < 30
@@ -358,6 +474,9 @@ def test_a_narrow_page_shows_list_or_debate(browser: Browser, reports: dict[str,
         assert not page.locator("#list").is_visible()
         page.click(".back")
         assert page.locator("#list").is_visible()
+        page.go_back()
+        page.wait_for_selector("#debate h2")
+        assert not page.locator("#list").is_visible()
 
 
 def test_every_control_has_a_name(browser: Browser, reports: dict[str, str]) -> None:

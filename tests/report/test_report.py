@@ -137,7 +137,7 @@ def test_votes_of_another_run_decide_whether_debating_pays(tmp_path: Path) -> No
     both = index_of(debate, votes)
     pays = [f for f in both["runs"][0]["findings"] if f["question"].startswith("Better")]
     assert pays[0]["answer"] in ("Yes", "No", "Not clearly")
-    assert {figure["id"] for figure in both["comparison"]["figures"]} == {"runs", "pairs", "compute", "run-costs"}
+    assert {figure["id"] for figure in both["comparison"]["figures"]} == {"runs", "pairs", "compared", "run-costs"}
     assert alone["comparison"] is None
 
 
@@ -293,7 +293,7 @@ def test_the_report_and_compare_agree(tmp_path: Path) -> None:
         assert cost == f"{score.usage.generated_tokens / score.debates:,.0f} tokens per question"
     (pair,), (row,) = compared.pairs, shown["pairs"]["rows"]
     assert row[1] == f"{100 * pair.difference.value:+.1f}"
-    assert row[3:] == [f"{pair.p_holm:.2g}", pair.difference.gained, pair.difference.lost, pair.difference.questions]
+    assert row[4:7] == [f"{number}" for number in (pair.difference.gained, pair.difference.lost, 30)]
     fair = next(f for f in index["runs"][0]["findings"] if f["question"].startswith("Better"))
     assert fair["detail"] == compared.budgets["debate"].sentence
 
@@ -348,12 +348,14 @@ def test_a_report_is_written_atomically(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_report_of_several_runs_names_them_all(tmp_path: Path) -> None:
     runs = [run_sums(tmp_path, name, NONE, 1, 2) for name in ("a", "b", "c", "d")]
     titles = [index_of(*runs[:count])["title"] for count in (1, 2, 3, 4)]
-    assert titles == ["a", "a and b", "a, b and c", "4 runs"]
+    assert titles == ["a", "sums: a and b", "sums: a, b and c", "sums: 4 runs"]
     found = {figure["id"]: figure for figure in index_of(*runs[:3])["comparison"]["figures"]}
-    sentence = compare(runs[:2]).pairs[0].sentence
-    assert all(f"{pair}: {sentence}" in found["pairs"]["note"] for pair in ("b and a", "c and a", "c and b"))
+    assert [row[0] for row in found["pairs"]["rows"]] == ["b against a", "c against a", "c against b"]
+    assert {row[-1] for row in found["pairs"]["rows"]} == {"not known"}  # the runs never differ
     alone = {figure["id"]: figure for figure in index_of(*runs[:2])["comparison"]["figures"]}
-    assert alone["pairs"]["note"].endswith(f". {sentence}")
+    [pair] = compare(runs[:2]).pairs
+    assert pair.compute is not None
+    assert alone["pairs"]["note"].endswith(f". {pair.sentence} {pair.compute.sentence}")
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x", "x.json", "x.html.gz"])

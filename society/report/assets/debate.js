@@ -67,6 +67,7 @@ class DebateView {
       .join(" · ");
     return make(
       "header",
+      make("p.printed", `1 of ${counted(this.run.debates.length, "debate")} is printed: the open one.`),
       make(
         "div.debate-bar",
         make("button", { type: "button", class: "quiet back", onclick: closeDebate }, "← All debates"),
@@ -79,13 +80,13 @@ class DebateView {
             class: "quiet",
             title: "Previous (k)",
             "aria-label": "Previous debate",
-            onclick: () => step(-1),
+            onclick: () => stepBy(-1),
           },
           "↑",
         ),
         make(
           "button",
-          { type: "button", class: "quiet", title: "Next (j)", "aria-label": "Next debate", onclick: () => step(1) },
+          { type: "button", class: "quiet", title: "Next (j)", "aria-label": "Next debate", onclick: () => stepBy(1) },
           "↓",
         ),
       ),
@@ -94,6 +95,7 @@ class DebateView {
         "dl.facts",
         facts.map(([name, ...value]) => make("div", make("dt", name), make("dd", ...value))),
       ),
+      buildExport(this),
       this.buildOthers(),
     );
   }
@@ -185,7 +187,7 @@ class DebateView {
     const notes = [
       note,
       reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source].agent))].join(", ")}` : "",
-      generated ? `${turn.estimated ? "about " : ""}${grouped(generated)} tokens` : "",
+      generated ? `${turn.estimated ? "about " : ""}${counted(generated, "token")}` : "",
       state === 2 && !note ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
       ...more.map(([name, value]) => `${name}: ${value}`),
@@ -239,7 +241,7 @@ class DebateView {
   // A folded part of a turn, whose texts of this kind are read when it is opened first. `fill` makes its elements.
   buildFolded(kind, title, tokens, fill) {
     const place = make("div.prompt");
-    const head = tokens ? `${title}, ${grouped(tokens)} tokens` : title;
+    const head = tokens ? `${title}, ${counted(tokens, "token")}` : title;
     const details = make("details", { class: kind }, make("summary", head), place);
     details.addEventListener("toggle", async () => {
       if (!details.open || place.childElementCount) return;

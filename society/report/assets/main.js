@@ -7,18 +7,24 @@ const POLL = 1000;
 let data = null;
 let pairs = new Map();
 const drawn = new Map();
-const state = { run: 0, tags: new Set(), agent: "", words: "", iteration: "last" };
+const state = { run: 0, tags: new Set(), agent: "", words: "", iteration: "last", reading: false };
 const list = new DebateList(byId("list"), (position) => openDebate(state.run, position, 0, true));
-const view = new DebateView(byId("debate"), (round) => remember(round));
+const view = new DebateView(byId("debate"), () => {
+  state.reading = true;
+  remember();
+});
 
 function showRun() {
   const run = data.runs[state.run];
   byId("title").textContent = plainText(data.runs.length > 1 ? data.title : run.name);
-  const several = data.runs.length > 1 ? `${run.name}: ` : "";
-  byId("subtitle").replaceChildren(
+  const several = data.runs.length > 1;
+  byId("run-title").hidden = !several;
+  byId("run-title").textContent = plainText(`Run ${run.name}`);
+  const subtitle = byId(several ? "run-subtitle" : "subtitle");
+  subtitle.replaceChildren(
     ...reveal(
       [
-        `${several}${counted(run.debates.length, "debate")} of ${counted(run.agents.length, "agent")}`,
+        `${counted(run.debates.length, "debate")} of ${counted(run.agents.length, "agent")}`,
         run.description,
         run.source,
       ]
@@ -26,9 +32,10 @@ function showRun() {
         .join(" · "),
     ),
   );
-  showHeadline(run, several);
+  showHeadline(run);
   redraw("findings", run.findings, drawFinding);
   redraw("figures", run.figures, drawFigure);
+  listTerms();
   byId("facts").replaceChildren(
     make(
       "dl",
@@ -44,6 +51,7 @@ function showRun() {
         {
           type: "button",
           "aria-pressed": i === state.run,
+          title: other.folder,
           onclick: () => switchRun(i),
         },
         other.name,
@@ -81,16 +89,22 @@ function fillMenu(choice, options, value) {
   choice.value = value;
 }
 
-function showHeadline(run, several) {
+// The most important number of a run; of several runs, which one is better, and how sure that is.
+function showHeadline(run) {
+  const place = byId("headline");
+  if (data.comparison) {
+    const { answer, detail } = data.comparison.winner;
+    place.className = "compared";
+    place.replaceChildren(make("b", answer), make("span", explain(detail)));
+    return;
+  }
   const row = run.figures.find((figure) => figure.id === "accuracy")?.rows.find((found) => found.strong);
-  byId("headline").replaceChildren(
+  place.replaceChildren(
     ...(row
       ? [
           make("b", percent(row.value)),
-          make(
-            "span",
-            `${several}${row.name}, ${percent(row.low)} to ${percent(row.high)} with 95% confidence, n = ${grouped(row.n)}`,
-          ),
+          make("span", explain(`${row.name}, 95% interval ${percent(row.low)} to ${percent(row.high)}`)),
+          make("span", counted(row.n, "debate")),
         ]
       : []),
   );
@@ -126,13 +140,17 @@ function toggleTag(tag) {
   if (!state.tags.delete(tag)) state.tags.add(tag);
   showTags();
   refilter();
+  remember(true);
 }
 
 // Lists the debates with this tag only, and scrolls to the list.
 function filterBy(tag) {
   state.tags = new Set([tag]);
+  state.reading = false;
+  document.body.classList.remove("reading");
   showTags();
   refilter();
+  remember(true);
   byId("debates").scrollIntoView();
   byId("list").focus({ preventScroll: true });
 }
@@ -158,12 +176,19 @@ function chooseIteration(choice) {
   refilter();
 }
 
+function chooseAgent(choice) {
+  state.agent = choice;
+  showTags();
+  refilter();
+}
+
 function switchRun(runNumber) {
   const { row } = view;
   state.run = runNumber;
   showRun();
   const same = row && pairs.get(debateKey(row))?.[runNumber];
-  if (isKnown(same)) openDebate(runNumber, same, view.round);
+  if (isKnown(same)) openDebate(runNumber, same, view.round, true);
+  else remember(true);
 }
 
 function openDebate(run, position, round, byUser = false) {
@@ -177,32 +202,70 @@ function openDebate(run, position, round, byUser = false) {
   view.show(run, position, round);
   list.select(position);
   document.body.classList.add("reading");
-  remember(view.round, byUser);
+  state.reading = true;
+  remember(byUser);
 }
 
 function closeDebate() {
   document.body.classList.remove("reading");
+  state.reading = false;
+  remember(true);
   byId("list").focus();
 }
 
-const step = (by) => openDebate(state.run, list.neighbour(by), 0);
-
-// Writes debate and round into the address, so that the address can be shared.
-function remember(round, asStep = false) {
-  const { row } = view;
-  const parts = new URLSearchParams({ item: row.item, round: round + 1 });
-  if (data.runs.length > 1) parts.set("run", data.runs[state.run].name);
-  if (row.iteration) parts.set("iteration", row.iteration);
-  if (row.sample) parts.set("sample", row.sample);
-  if (`#${parts}` !== location.hash) history[asStep ? "pushState" : "replaceState"](null, "", `#${parts}`);
+// Opens the next or previous debate, and scrolls to the debates if they are not in view.
+function stepBy(by) {
+  openDebate(state.run, list.neighbour(by), 0);
+  const { top } = byId("debates").getBoundingClientRect();
+  if (Math.abs(top) > 40 || document.body.classList.contains("reading")) byId("debates").scrollIntoView();
 }
 
-// Opens the debate that the address names; returns whether these runs have that debate.
+const FILTERS = { tags: "", agent: "", words: "", iteration: "last" };
+
+// Writes the open debate, its round and the filters into the address, so that it can be shared. A step back in the
+// browser's history undoes an entry that was written `asStep`.
+function remember(asStep = false) {
+  const { row } = view;
+  const parts = new URLSearchParams();
+  if (row && state.reading) {
+    parts.set("item", row.item);
+    parts.set("round", view.round + 1);
+  }
+  if (data.runs.length > 1) parts.set("run", data.runs[state.run].name);
+  if (row?.iteration && state.reading) parts.set("iteration", row.iteration);
+  if (row?.sample && state.reading) parts.set("sample", row.sample);
+  const filters = { ...state, tags: [...state.tags].join(" ") };
+  for (const [name, usual] of Object.entries(FILTERS)) {
+    if (filters[name] !== usual) parts.set(name === "iteration" ? "show" : name, filters[name]);
+  }
+  const address = `#${parts}`;
+  if (address !== (location.hash || "#")) history[asStep ? "pushState" : "replaceState"](null, "", address);
+}
+
+// Sets run, filters and debate to those of the address.
 function followAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
-  if (!parts.has("item")) return false;
   const named = data.runs.findIndex((run) => run.name === parts.get("run"));
   const run = named < 0 ? state.run : named;
+  const offered = new Set([...data.tags, "runs"]);
+  state.tags = new Set((parts.get("tags") ?? "").split(" ").filter((tag) => offered.has(tag)));
+  state.agent = parts.get("agent") ?? "";
+  state.words = parts.get("words") ?? "";
+  state.iteration = parts.get("show") ?? "last";
+  state.run = run;
+  byId("search").value = state.words;
+  showRun();
+  const filtered = Object.keys(FILTERS).some((name) => parts.has(name === "iteration" ? "show" : name));
+  const opened = parts.has("item") && openNamed(parts, run);
+  if (opened || filtered) byId("debates").scrollIntoView();
+  if (opened) return;
+  document.body.classList.remove("reading");
+  state.reading = false;
+  if (!view.row) openFirst();
+}
+
+// Opens the debate that the address names; returns whether the run has that debate.
+function openNamed(parts, run) {
   const wanted = (row) =>
     row.item === parts.get("item") &&
     row.sample === Number(parts.get("sample") ?? 0) &&
@@ -211,7 +274,6 @@ function followAddress() {
   if (position < 0) return false;
   openDebate(run, position, (Number(parts.get("round")) || 1) - 1);
   view.filled.then(() => view.scrollToRound());
-  byId("debates").scrollIntoView();
   return true;
 }
 
@@ -222,8 +284,8 @@ function changeTheme() {
 }
 
 const KEYS = {
-  j: () => step(1),
-  k: () => step(-1),
+  j: () => stepBy(1),
+  k: () => stepBy(-1),
   t: changeTheme,
   ArrowLeft: () => view.go(view.round - 1, true),
   ArrowRight: () => view.go(view.round + 1, true),
@@ -235,6 +297,7 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !data) return;
   const typing = event.target.matches("input, select, textarea");
   if (event.key === "Escape" && typing) event.target.blur();
+  if (event.key === "Escape") hideTip();
   const inList =
     event.target === byId("list") &&
     { ArrowDown: KEYS.j, ArrowUp: KEYS.k, Enter: () => byId("debate").focus() }[event.key];
@@ -250,18 +313,21 @@ function listen() {
     debounce(() => {
       state.words = byId("search").value;
       search();
+      remember();
     }, 120),
   );
-  byId("iteration").addEventListener("change", () => chooseIteration(byId("iteration").value));
+  byId("iteration").addEventListener("change", () => {
+    chooseIteration(byId("iteration").value);
+    remember(true);
+  });
   byId("agent").addEventListener("change", () => {
-    state.agent = byId("agent").value;
-    showTags();
-    refilter();
+    chooseAgent(byId("agent").value);
+    remember(true);
   });
   byId("theme").addEventListener("click", changeTheme);
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   document.addEventListener("keydown", onKey);
-  window.addEventListener("hashchange", followAddress);
+  window.addEventListener("popstate", followAddress);
 }
 
 // Takes the index as the page's data. Turns are arrays in the index, in the order of `found.turn`.
@@ -270,7 +336,6 @@ function setData(found) {
   const nameTurn = (values) => Object.fromEntries(found.turn.map((name, i) => [name, values[i]]));
   for (const row of found.runs.flatMap((run) => run.debates)) row.turns = row.turns.map(nameTurn);
   pairs = pairRuns();
-  showRun();
   showComparison();
 }
 
@@ -290,6 +355,7 @@ async function follow() {
           tags: view.row.tags,
         };
         setData(found);
+        if (open) showRun();
         reopen(open);
         badge.textContent = found.runs[0].progress.text;
         document.documentElement.dataset.ready = "yes";
@@ -307,7 +373,7 @@ async function follow() {
 
 function reopen(open) {
   if (!open) {
-    if (!followAddress()) openFirst();
+    followAddress();
     return;
   }
   const position = pairs.get(open.key)?.[state.run];
@@ -322,7 +388,7 @@ function reopen(open) {
 
 function openFirst() {
   if (list.shown.length && matchMedia("(min-width: 900px)").matches) {
-    view.show(0, list.shown[0], 0);
+    view.show(state.run, list.shown[0], 0);
     list.select(list.shown[0]);
   }
 }
@@ -334,7 +400,7 @@ async function openPage() {
     return;
   }
   setData(await source.index());
-  if (!followAddress()) openFirst();
+  followAddress();
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -35,11 +35,12 @@ function drawMatrix({ rows, columns, cells }) {
 
 function drawTable({ columns, rows }) {
   const numeric = columns.map((_, i) =>
-    rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()\d\s%to]*$/.test(row[i])),
+    rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()<\d\s%to]*$/.test(row[i])),
   );
   const align = (i) => (numeric[i] ? "number" : "");
+  const seen = new Set();
   const cell = (value) => (typeof value === "number" ? grouped(value) : value);
-  return make(
+  const box = make(
     "div",
     { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" },
     make(
@@ -48,7 +49,7 @@ function drawTable({ columns, rows }) {
         "thead",
         make(
           "tr",
-          columns.map((name, i) => make("th", { scope: "col", class: align(i) }, name)),
+          columns.map((name, i) => make("th", { scope: "col", class: align(i) }, explain(name, seen))),
         ),
       ),
       make(
@@ -56,13 +57,25 @@ function drawTable({ columns, rows }) {
         rows.map((row) =>
           make(
             "tr",
-            row.map((value, i) => make("td", { class: align(i) }, cell(value))),
+            row.map((value, i) => make("td", { class: align(i), "data-column": columns[i] }, cell(value))),
           ),
         ),
       ),
     ),
   );
+  fitting.observe(box);
+  return box;
 }
+
+// Shows a table that is wider than its place as a list: a block for each row, with a line for each cell.
+const fitting = new ResizeObserver((entries) => {
+  requestAnimationFrame(() => {
+    for (const { target } of entries) {
+      target.classList.remove("stacked");
+      target.classList.toggle("stacked", target.scrollWidth > target.clientWidth + 1);
+    }
+  });
+});
 
 const KINDS = { forest: drawForest, chart: drawChart, bars: drawBars, matrix: drawMatrix, table: drawTable };
 
@@ -72,10 +85,10 @@ function drawFigure(figure) {
     { class: figure.kind, "data-figure": figure.id },
     make("h3", figure.title),
     KINDS[figure.kind](figure),
-    make("figcaption", figure.note),
+    make("figcaption", explain(figure.note)),
   );
 }
 
 function drawFinding({ question, answer, detail }) {
-  return make("div.finding", make("h2", question), make("p.answer", answer), make("p", detail));
+  return make("div.finding", make("h2", question), make("p.answer", answer), make("p", explain(detail)));
 }
