@@ -4,6 +4,7 @@ to_plain    dataclasses, mappings and numbers as JSON data
 shorten     a text on one line of limited length
 count       a number with its noun
 list_names  names in words
+duration    seconds in words
 """
 
 from __future__ import annotations
@@ -48,3 +49,10 @@ def list_names(names: Sequence[str], noun: str) -> str:
     if len(names) > 3:
         return count(len(names), noun)
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, in the unit that suits: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

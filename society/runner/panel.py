@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from society.core.plain import count
+from society.core.plain import count, duration
 
 if TYPE_CHECKING:
     from society.runner.progress import Progress
@@ -25,19 +25,19 @@ def draw_panel(progress: Progress) -> RenderableType:
     p = progress
     if not p.debates:
         return Text(p.describe(), style="dim")
-    head = Text(f"{p.decided}/{p.debates} debates", style="bold")
-    head.append(f"   {p.stage}" if p.stage else "", style="not bold")
-    head.append(f"   {p.speed:,.0f} tokens/s   {p.spent:.0f} s", style="not bold dim")
+    head = Text(p.describe_turns(), style="bold")
+    head.append(f"   {p.decided}/{p.debates} debates   {p.stage}".rstrip(), style="not bold")
+    head.append(f"   {p.speed:,.0f} tokens/s   {duration(p.spent)}", style="not bold dim")
     if p.remaining is not None:
-        head.append(f"   about {p.remaining:.0f} s to go", style="not bold dim")
+        head.append(f"   about {duration(p.remaining)} to go", style="not bold dim")
     head.append(f"   {_memory()}", style="not bold dim")
     lines = [_counts("rounds", p.rounds), _counts("agents", p.agents)]
     if p.failed:
         lines.append(Text(f"{count(p.failed, 'turn')} failed", style="red"))
     if p.learning:
         lines.append(Text(f"training  {p.learning}"))
-    bar = Padding(ProgressBar(total=p.debates, completed=p.decided, width=60), 0)  # the padding ends the bar's line
-    return Group(head, bar, *lines, Text(f"right so far  {p.accuracy}" if p.decided else ""))
+    bar = Padding(ProgressBar(total=max(p.total, 1), completed=p.turns, width=60), 0)  # the padding ends the bar's line
+    return Group(head, bar, *lines, Text(p.describe_accuracy()))
 
 
 def _counts(label: str, counts: Counter[str]) -> Text:

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from society.core.plain import count
+from society.core.plain import count, duration
 from society.core.types import Item, Turn
 from society.metrics.matching import LEAST, Matching, by_id, first_phase
+from society.metrics.turn_count import ENOUGH_TURNS, describe_turns, estimate_turns, plan_turns
 from society.runner.displays import Display, find_display
 from society.watcher import Watcher
 
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
     from society.tasks.base import Task
 
 
+ENOUGH_SCORED = 20
+"""Minimum number of ended debates for an accuracy while others go on. An earlier one says nothing."""
+
+
 class Progress(Watcher):
     """Counts of the current stage: the debates of one iteration, for evaluation or for training.
 
     debates  debates that are planned
     decided  debates that have ended
     right    debates that ended with the right answer
+    turns    turns that are done, stored ones included
+    new      turns that this call generated
     tokens   tokens generated
     failed   turns that failed
     rounds   turns by round
@@ -48,6 +55,8 @@ class Progress(Watcher):
     def _reset(self, debates: int) -> None:
         self.debates = debates
         self.decided = self.right = self.failed = self.tokens = 0
+        self.turns = self.new = self._planned = self._ended_turns = 0
+        self._open: Counter[tuple[str, int]] = Counter()
         self.rounds: Counter[str] = Counter()
         self.agents: Counter[str] = Counter()
         self.learning = ""
@@ -69,11 +78,16 @@ class Progress(Watcher):
         return self.tokens / self.spent if self.spent else 0.0
 
     @property
+    def total(self) -> int:
+        """The estimated number of turns of the stage."""
+        return estimate_turns(self._planned, self.debates, self.turns, self.decided, self._ended_turns)
+
+    @property
     def remaining(self) -> float | None:
-        """Estimated seconds until the stage ends; None before the first debate ends and after the last one."""
-        if not 0 < self.decided < self.debates:
+        """Estimated seconds until the stage ends, from its turns; None before `ENOUGH_TURNS` and at the end."""
+        if self.new < ENOUGH_TURNS or self.decided >= self.debates:
             return None
-        return self.spent / self.decided * (self.debates - self.decided)
+        return self.spent / self.new * (self.total - self.turns)
 
     @property
     def accuracy(self) -> Proportion:
@@ -82,12 +96,24 @@ class Progress(Watcher):
 
         return proportion(self.right, self.decided)
 
+    def describe_turns(self) -> str:
+        """Return the turns so far and their estimated total."""
+        return describe_turns(self.turns, self.total, self.decided >= self.debates)
+
+    def describe_accuracy(self) -> str:
+        """Return the accuracy so far in words; "" as long as it says nothing."""
+        if not self.decided or self.decided < min(ENOUGH_SCORED, self.debates):
+            return ""
+        return f"right so far  {self.accuracy}"
+
     def describe(self) -> str:
         """Return the counts as one line, with a second one while a model is trained."""
         if not self.debates:
             return "Loading the models ..."
-        parts = [f"{self.decided}/{self.debates} debates", self.stage, f"{self.speed:,.0f} tokens/s"]
-        parts += [f"{self.spent:.0f} s", f"right so far {self.accuracy}" if self.decided else ""]
+        parts = [self.describe_turns(), f"{self.decided}/{self.debates} debates", self.stage]
+        parts += [f"{self.speed:,.0f} tokens/s", duration(self.spent)]
+        parts.append("" if self.remaining is None else f"about {duration(self.remaining)} to go")
+        parts.append(self.describe_accuracy())
         parts.append(f"{count(self.failed, 'turn')} failed" if self.failed else "")
         line = "   ".join(filter(None, parts))
         return f"{line}\ntraining {self.learning}" if self.learning else line
@@ -105,6 +131,7 @@ class Progress(Watcher):
         self._reset(len(items) * society.scenario.samples)
         train = society.scenario.train
         self._society, self._items = society, by_id(items)
+        self._planned = plan_turns(society)
         self._task = train.task if train is not None and split == "training" else None
         self.stage = f"iteration {iteration}, {split}" if train is not None else ""
         stage = f"{self.stage}: " if self.stage else ""
@@ -117,11 +144,15 @@ class Progress(Watcher):
         self.rounds[f"{turn.id.phase} {turn.id.round}"] += 1
         self.agents[turn.id.agent.partition("/")[0]] += 1
         self.failed += turn.status == "failed"
+        self.turns += 1
+        self.new += not replayed
+        self._open[turn.id.item, turn.id.sample] += 1
         self.tokens += 0 if replayed else turn.usage.generated_tokens
         self._display.changed()
 
     def result(self, result: DebateResult) -> None:
         self.decided += 1
+        self._ended_turns += self._open.pop((result.item.id, result.sample), 0)
         self.right += result.correct
         self._display.changed()
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Lock
 
 from society.core.errors import RunFolderError
-from society.core.plain import count
+from society.core.plain import count, duration
 from society.core.types import Decision, Item, Turn, TurnId
 from society.metrics.iterations import IterationScore
+from society.metrics.turn_count import Speed, describe_turns, estimate_turns, plan_turns
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
 from society.runs.folder import find_store, is_running
@@ -60,6 +61,7 @@ class Follower:
         self._stale, self._due = False, 0.0
         self._folder, self._running = folder, is_running(folder)
         self._training = TrainingProgress(self._society)
+        self._speed = Speed()
         self._lock = Lock()
 
     def index(self, cursor: str = "") -> Json | None:
@@ -107,8 +109,19 @@ class Follower:
         text = f"{decided:,}{total} debates" if total else count(decided, "debate")
         if spec is not None:
             text = f"{self._training.describe(latest)}; {text} of evaluation {latest:,}"
-        state = "running: " if self._running else ""
-        return f"{'finished: ' if whole else state}{text}, {count(turns, 'turn')}"
+            return f"{self._state(whole)}{text}, {count(turns, 'turn')}"
+        ended = sum(len(self._turns.get(debate, ())) for debate in self._results)
+        expected = estimate_turns(plan_turns(self._society), self._expected, turns, decided, ended)
+        left = self._speed.remaining(turns, expected) if self._running and self._expected else None
+        time_left = "" if left is None or whole else f", about {duration(left)} to go"
+        counted = describe_turns(turns, expected, whole or not self._expected)
+        return f"{self._state(whole)}{counted}, {text}{time_left}"
+
+    def _state(self, whole: bool) -> str:
+        """Return the state of the run in front of its counts; "" if nothing is known to work on an unfinished one."""
+        if whole:
+            return "finished: "
+        return "running: " if self._running else ""
 
     def _conclude(self) -> None:
         started = time.monotonic()

@@ -71,7 +71,7 @@ def test_debates_in_progress_are_shown_and_not_counted(unfinished: Unfinished) -
     assert row["question"].startswith("Capital of France?")
     assert [text for text, _, right in row["answers"] if right] == ["Paris"]
     assert found["findings"] == []
-    assert found["progress"]["text"] == "0 of 2 debates, 5 turns"
+    assert found["progress"]["text"] == "5 of about 20 turns, 0 of 2 debates"
 
 
 def test_new_rows_are_read(unfinished: Unfinished) -> None:
@@ -83,7 +83,7 @@ def test_new_rows_are_read(unfinished: Unfinished) -> None:
     assert [row["item"] for row in after["debates"]] == ["q0", "q1"]
     assert not any(row["tags"] & PENDING for row in after["debates"])
     assert after["findings"]
-    assert after["progress"]["text"] == "finished: 2 of 2 debates, 20 turns"
+    assert after["progress"]["text"] == "finished: 20 turns, 2 of 2 debates"
     assert [len(texts) for texts in follower.chunk("replies", 0)] == [10, 10]
     assert [sum(map(bool, texts)) for texts in follower.chunk("thoughts", 0)] == [
         1,
@@ -182,10 +182,10 @@ def test_a_browser_follows_and_ctrl_c_stops_the_server(unfinished: Unfinished) -
     with serving(unfinished.folder) as (process, url):
         assert url.startswith("http://127.0.0.1:")
         with open_browser() as browser, open_page(browser, url) as page:
-            page.wait_for_selector("#live:text-is('0 of 2 debates, 5 turns')")
+            page.wait_for_selector("#live:text-is('5 of about 20 turns, 0 of 2 debates')")
             page.wait_for_selector(".turn .text:has-text('Line.')")
             unfinished.finish()
-            page.wait_for_selector("#live:text-is('finished: 2 of 2 debates, 20 turns')")
+            page.wait_for_selector("#live:text-is('finished: 20 turns, 2 of 2 debates')")
             page.wait_for_selector("#count:text-is('2')")
             page.wait_for_selector(".finding")
             page.wait_for_selector(".turn:has-text('peculiarword')")
