@@ -109,11 +109,11 @@ def _known(names: Mapping[str, list[str]]) -> str:
 
 
 class Matrix(Topology):
-    """An adjacency matrix: a 1 in row i and column j means that agent j reads agent i."""
+    """A matrix of weights: a number above 0 in row i and column j means that agent j reads agent i."""
 
     kind: Literal["matrix"] = "matrix"
-    rows: list[list[Annotated[int, Field(ge=0, le=1)]]]
-    """Square matrix of 0 and 1, with one row and column per agent in order. The diagonal is 0."""
+    rows: list[list[Annotated[int, Field(ge=0, le=1)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]]]
+    """Square matrix of 0, 1 or other weights, with one row and column per agent in order. The diagonal is 0."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         size = f"rows: {n} lists of {n} numbers"
@@ -121,4 +121,8 @@ class Matrix(Topology):
         for i, row in enumerate(self.rows):
             require(len(row) == n, "matrix", n, f"row {i} has {len(row)} columns", size)
             require(not row[i], "matrix", n, f"row {i} makes agent {i} read itself", "put 0 on the diagonal")
-        return connect(n, ((i, j) for i, row in enumerate(self.rows) for j, cell in enumerate(row) if cell))
+        graph = connect(n, ((i, j) for i, row in enumerate(self.rows) for j, cell in enumerate(row) if cell))
+        for i, j, data in graph.edges(data=True):
+            if self.rows[i][j] != 1:
+                data["weight"] = float(self.rows[i][j])
+        return graph

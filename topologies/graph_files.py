@@ -105,6 +105,8 @@ class _Gexf(GraphReader):
         elif name == "edge":
             ways = {"directed": False, "undirected": True, "mutual": True}
             self.start_edge(given, ways.get(given.get("type", ""), not self.directed))
+            if "weight" in given:
+                self.attributes["weight"] = Key("weight", "float").value(given["weight"])
         elif name == "attvalue" and self.ends is not None:
             key = self.keys.get(given.get("for", given.get("id", "")))
             if key is not None:

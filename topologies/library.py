@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -19,7 +20,7 @@ from topologies.graph_reader import FileGraph
 if TYPE_CHECKING:
     import networkx as nx
 
-BOOKKEEPING = {"id", "label", "weight", "key", "start", "end"}
+BOOKKEEPING = {"id", "label", "key", "start", "end"}
 """Edge attributes that the file formats add themselves."""
 
 
@@ -32,7 +33,7 @@ class GraphFile(Topology):
     """Path of a .graphml or .gexf file. Its nodes are named like the agents, or 0 to n-1.
 
     Undirected edges are read both ways. Edge attributes named like fields of `edges` (`show`, `window`, ...) override
-    those of the phase; other attributes are ignored.
+    those of the phase. Other attributes are ignored, and so are weights that are no numbers of at least 0.
     """
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
@@ -52,7 +53,9 @@ class GraphFile(Topology):
         graph.add_nodes_from(agents)
         for (u, v), attributes in read.edges.items():
             if u != v:
-                kept = {key: value for key, value in attributes.items() if key not in BOOKKEEPING}
+                kept = {key: value for key, value in attributes.items() if key not in BOOKKEEPING | {"weight"}}
+                if _is_weight(weight := attributes.get("weight")):
+                    kept["weight"] = float(weight)
                 graph.add_edge(names[u], names[v], **kept)
         return graph
 
@@ -78,6 +81,11 @@ class GraphFile(Topology):
             f"{read.count} nodes for {len(agents)} agents; no agent is called {strange}, no node {missing}.",
             f"Name the nodes like the agents, or 0 to {len(agents) - 1}.",
         )
+
+
+def _is_weight(value: Any) -> bool:
+    """Return whether the weight of an edge is a number of at least 0, other than 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf and value != 1
 
 
 GENERATORS: dict[str, str] = {

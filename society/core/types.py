@@ -184,7 +184,7 @@ class TurnId:
     """The identity of a turn. The seed of a turn derives from this and the scenario's seed only.
 
     `round` counts from 1 within its phase. `sample` counts the independent repetitions of a debate from 0.
-    A summary of an agent for a reader has the agent "summarizer/reader".
+    A summary of an agent for a reader has the agent "summarizer/reader", and a turn on an edge "agent/sender>reader".
     """
 
     iteration: int
@@ -266,6 +266,8 @@ class Message:
     round: int
     confidence: float | None
     source: TurnId
+    weight: float = 1.0
+    """Weight of the edge from the sender to the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,8 @@ class Ballot:
     """The input of a decision rule.
 
     `history` has every turn of each voter, in the order spoken. `candidates` are the distinct answers before the last
-    phase, in the order of their first turn.
+    phase, in the order of their first turn. `weights` has the sum of the weights of the edges along which others read
+    each voter, in the last round with edges; an agent that nobody read is missing.
     """
 
     votes: Sequence[Vote]
@@ -311,6 +314,7 @@ class Ballot:
     candidates: Sequence[str]
     same: Same
     seed: int
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ def describe_phase(society: Society, phase: PhasePlan, graph: nx.DiGraph[str]) -
             attributes.setdefault("window", phase.spec.edges.window)
     rounds = f", {phase.spec.rounds} rounds" if phase.spec.rounds > 1 else ""
     drawn = "".join(f", drawn for each {occasion}" for occasion in sorted(phase.occasions))
-    title = f"{phase.name} ({phase.spec.schedule}{rounds}{drawn})"
+    between = f", {phase.spec.on_edges} on each edge" if phase.spec.on_edges else ""
+    title = f"{phase.name} ({phase.spec.schedule}{rounds}{drawn}{between})"
     return describe_graph(title, graph, phase.family, list(phase.members.values()))
 
 

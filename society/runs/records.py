@@ -46,7 +46,7 @@ class DebateRecord:
 
     def helps(self, turn: Turn) -> bool:
         """Return whether an agent moderates, ranks, judges a match or summarizes in a turn: its reply is no answer."""
-        return (turn.id.phase, turn.id.agent.partition("/")[0]) in self.helping
+        return "/" in turn.id.agent or (turn.id.phase, turn.id.agent.partition("/")[0]) in self.helping
 
     def of(self, agent: str) -> list[Turn]:
         """Return an agent's turns as a speaker, in order; all its turns if it only helped."""

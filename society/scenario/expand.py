@@ -219,14 +219,14 @@ class Society:
         orders = {}
         for phase in self.phases:
             order = {name: i for i, name in enumerate(self.agents)}
-            order |= dict.fromkeys((phase.spec.moderator, phase.spec.summarizer), -1)
+            order |= dict.fromkeys((phase.spec.moderator, phase.spec.summarizer, phase.spec.on_edges), -1)
             for controller in phase.spec.controllers:  # they ask about turns that are done
                 order |= dict.fromkeys(controller.helpers().values(), len(self.agents))
             orders[phase.name] = order
         return orders
 
     def order(self, phase: str, agent: str) -> int:
-        """Return the place of an agent's turn in a round: moderator and summaries come first, rankers and judges last.
+        """Return the place of an agent's turn in a round: moderator, summaries and agents on edges come first, rankers and judges last.
 
         Raises `KeyError` for a phase or an agent that the scenario does not have.
         """

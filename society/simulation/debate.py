@@ -43,6 +43,8 @@ class Debate:
     """Agents that left by a leave rule: their last answers stand."""
     _removed: set[str] = field(default_factory=set)
     """Agents that a controller took out of the debate."""
+    _read: RoundPlan | None = None
+    """The plan of the last round with edges."""
     _graphs: dict[str, nx.DiGraph[str]] = field(default_factory=dict)
     """The graphs of phases without a plan of their own in `plans`."""
     _waiting: dict[tuple[int, str], asyncio.Future[None]] = field(default_factory=dict)
@@ -114,7 +116,7 @@ class Debate:
         present = self._present(phase)
         complete = len(present) == len(phase.speakers)
         if graph is None and complete and not self._removed and phase.name in self.plans:
-            return self.plans[phase.name]
+            return self._remember(self.plans[phase.name])
         graph = self._graph(phase) if graph is None else graph
         if not complete:
             absent = set(phase.speakers) - set(present)
@@ -123,6 +125,12 @@ class Debate:
             graph = graph.subgraph([name for name in graph if name not in self._removed])
         plan = plan_round(phase, graph, number, self.turns.seed(phase, number, "order"))
         check_round(plan, phase)
+        return self._remember(plan)
+
+    def _remember(self, plan: RoundPlan) -> RoundPlan:
+        """Return the plan, after storing it for the weights of votes if it has edges."""
+        if any(plan.readers.values()):
+            self._read = plan
         return plan
 
     async def _run_rounds(self, phase: PhasePlan, plans: Mapping[int, RoundPlan], silent: Collection[str] = ()) -> None:
@@ -284,8 +292,18 @@ class Debate:
             candidates=self.turns.candidates,
             same=self.turns.same,
             seed=self.turns.seed(self.society.phases[-1], 0, "decision"),
+            weights=_weights(self._read) if self.society.scenario.decision.reads_weights else {},
         )
         rule, place = self.society.scenario.decision, f"on the question {self.turns.item.id!r}"
         with faults_of(rule, "decide", place):
             decision = require_decision(rule.decide(ballot))
         return decision if voters == self.society.voters else replace(decision, voters=voters)
+
+
+def _weights(plan: RoundPlan | None) -> dict[str, float]:
+    """Return the sum of the weights of the edges from each agent to the speakers of a round."""
+    found: dict[str, float] = {}
+    for edges in plan.edges.values() if plan is not None else ():
+        for edge in edges:
+            found[edge.sender] = found.get(edge.sender, 0.0) + edge.view.weight
+    return found

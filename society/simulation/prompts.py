@@ -19,7 +19,7 @@ CANDIDATE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def variables(
     turn: TurnId, agent: AgentPlan, phase: PhasePlan, item: Item, instruction: str, delivery: Delivery, **more: Any
 ) -> dict[str, Any]:
-    """Return the variables of templates (docs/reference/scenarios.md). `more`: summary, own and candidates."""
+    """Return the variables of templates (docs/reference/scenarios.md). `more`: summary, own, candidates and others."""
     return {
         "question": item.question,
         "choices": item.choices,

@@ -262,13 +262,27 @@ def _message(edge: Edge, turn: Turn, labels: Mapping[str, str], open_thought: bo
     text = (turn.answer or NO_ANSWER) if show == "answer" else turn.text
     if show == "thought" and turn.thought:
         text = f"{turn.thought}\n\n{turn.text}"
-    return Message(labels.get(edge.sender, edge.sender), text, turn.answer, turn.id.round, turn.confidence, turn.id)
+    return Message(
+        labels.get(edge.sender, edge.sender),
+        text,
+        turn.answer,
+        turn.id.round,
+        turn.confidence,
+        turn.id,
+        edge.view.weight,
+    )
 
 
 def last_turns(transcript: Transcript, agents: Iterable[str]) -> Delivery:
     """Return the last turn of each agent in full, for a moderator or a ranker."""
-    turns = [turn for agent in agents if (turn := transcript.last_turn(agent)) is not None and turn.is_shown]
-    return Delivery(tuple(Message(t.id.agent, t.text, t.answer, t.id.round, t.confidence, t.id) for t in turns), ())
+    turns = (turn for agent in agents if (turn := transcript.last_turn(agent)) is not None)
+    return Delivery(tuple(as_messages(turns)), ())
+
+
+def as_messages(turns: Iterable[Turn], sender: str = "") -> list[Message]:
+    """Return the turns that can be shown as messages in full. `sender`: shown instead of the agents' names."""
+    shown = (turn for turn in turns if turn.is_shown)
+    return [Message(sender or t.id.agent, t.text, t.answer, t.id.round, t.confidence, t.id) for t in shown]
 
 
 def check_round(plan: RoundPlan, phase: PhasePlan) -> None:

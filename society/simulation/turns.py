@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from society.components.faults import guarded
 from society.core.identity import derive_seed
-from society.core.types import Item, RoundState, Same, Turn, TurnId, Usage
+from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.expand import AgentPlan, PhasePlan, Society
 from society.simulation import prompts
-from society.simulation.reading import Delivery, RoundPlan, Transcript, deliver, last_turns
+from society.simulation.reading import Delivery, RoundPlan, Transcript, as_messages, deliver, last_turns
 from society.simulation.speaker import Speaker
 
 if TYPE_CHECKING:
     from society.tasks.base import Task
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -47,12 +51,35 @@ class Turns:
         latest = self.transcript.last_speaker_turn(name)
         if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
             return latest
+        if phase.spec.on_edges:
+            delivery = await self._follow_edges(phase, turn, plan, delivery)
         summary, reads = "", delivery.sources
         if delivery.to_summarize:
             made = await self._summarize(phase, turn, delivery)
             summary, reads = made.text, (*(m.source for m in delivery.messages), made.id)
         readers = plan.readers.get(name, ())
         return await self.speak(phase, turn, phase.agents[name], delivery, reads, summary=summary, readers=readers)
+
+    async def _follow_edges(self, phase: PhasePlan, reader: TurnId, plan: RoundPlan, delivery: Delivery) -> Delivery:
+        """Return the delivery in which a turn of the agent on the edge follows the messages of each speaker."""
+        own = last_turns(self.transcript, [reader.agent]).messages
+        agent = phase.agents[phase.spec.on_edges]
+        by_sender: dict[str, list[Message]] = {}
+        for message in delivery.messages:
+            by_sender.setdefault(message.source.agent, []).append(message)
+
+        async def follow(sender: str, messages: list[Message]) -> Sequence[Message]:
+            if sender not in plan.edges:
+                return messages
+            turn = self.identify(phase, reader.round, f"{agent.name}/{sender}>{reader.agent}")
+            heard = Delivery((*messages, *own), ())
+            ends = {"sender": messages[-1].sender, "reader": reader.agent}
+            said = await self.speak(phase, turn, agent, heard, heard.sources, helping=True, more=ends)
+            return (*messages, *as_messages([said], agent.name))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(follow(sender, messages)) for sender, messages in by_sender.items()]
+        return Delivery(tuple(message for task in tasks for message in task.result()), delivery.to_summarize)
 
     async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
         """Return the summarizer's turn on the messages of this reader. It does not see its turns for other readers."""
@@ -73,15 +100,26 @@ class Turns:
         own: list[Turn] | None = None,
         helping: bool = False,
         readers: tuple[str, ...] = (),
+        more: Mapping[str, str] = NOTHING,
     ) -> Turn:
-        """Return the finished turn of an agent. `own`: its earlier turns, by default all that did not fail."""
+        """Return the finished turn of an agent. `own`: its earlier turns, by default all that did not fail.
+
+        `more`: further variables of its prompt.
+        """
         if own is None:
             own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
-        more: dict[str, Any] = {"summary": summary, "own": own, "readers": readers}
-        more["candidates"] = prompts.with_letters(self.candidates)
+        values: dict[str, Any] = {
+            "summary": summary,
+            "own": own,
+            "readers": readers,
+            "sender": "",
+            "reader": "",
+            **more,
+        }
+        values["candidates"] = prompts.with_letters(self.candidates)
         if choices:
-            more["choices"] = choices
-        values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **more)
+            values["choices"] = choices
+        values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **values)
         chat = prompts.build_chat(agent, values, own)
         done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
         self.transcript.add(self.step, turn.round, done, helping)

@@ -114,6 +114,12 @@ def _with_graphs() -> Spec:
     return {**talk(topology="one"), "topologies": {"one": "ring", "two": "star"}}
 
 
+def _asking_weights() -> Spec:
+    """Return the base whose prompt shows the weights of messages."""
+    solver = {**BASE["roles"]["solver"], "prompt": PROMPT + "{% for m in heard %}{{ m.weight }}{% endfor %}"}
+    return {**BASE, "roles": {**BASE["roles"], "solver": solver}}
+
+
 def _shuffled() -> Place:
     """Return groups that are drawn at random."""
     return _topology("groups", size=2, shuffle=True)
@@ -406,6 +412,9 @@ VALUES: dict[str, list[Any]] = {
     "PhaseSpec.moderator": [_moderated],
     "PhaseSpec.edges": [{"show": "answer"}],
     "PhaseSpec.cap": [1, 2],
+    "PhaseSpec.on_edges": [In(at("phases", 0, spec=talk(topology="ring")), "bob")],
+    "EdgeView.weight": [In(at("phases", 0, "edges", spec=_asking_weights()), 0.5)],
+    "Weighted.by": [In(at("decision", spec=talk(topology="star"), kind="weighted"), "edges")],
     "PhaseSpec.summarizer": [_with_summaries],
     "PhaseSpec.bind": [{"ann-2": {"persona": " the odd"}}],
     "PhaseSpec.when": [In(at("phases", 1), ["consensus"])],

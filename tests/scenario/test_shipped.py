@@ -220,6 +220,12 @@ READS = {
         "refine: critic-2@1 < actor-2@1",
         "refine: actor-3@1 < actor-2@1 critic-2@1",
     ],
+    "macnet_instructors": [
+        "refine: instructor/actor-1>actor-2@1 < actor-1@1",
+        "refine: actor-2@1 < actor-1@1 instructor/actor-1>actor-2@1",
+        "refine: actor-3@1 < actor-1@1 instructor/actor-1>actor-3@1 actor-2@1 instructor/actor-2>actor-3@1",
+        "refine: instructor/actor-6>actor-7@1 < actor-6@1",
+    ],
     "mixture_of_agents": [
         "mix: first-2@1 <",
         "mix: second-1@1 < first-1@1 first-2@1 first-3@1",
@@ -552,6 +558,7 @@ def test_drafts_are_discussed_and_then_voted_on(play: Play) -> None:
         ("macnet_mesh", "actor-6"),
         ("macnet_random", "collector"),
         ("macnet_critics", "actor-3"),
+        ("macnet_instructors", "actor-7"),
         ("mixture_of_agents", "aggregator"),
         ("sirius", "summarizer"),
     ],

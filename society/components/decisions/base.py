@@ -34,6 +34,8 @@ class DecisionRule(Component, ABC):
     """The `decision:` of a scenario."""
 
     ballots_count_as: ClassVar[str] = ""
+    reads_weights: ClassVar[bool] = False
+    """Whether the rule uses the weights of the edges along which voters are read."""
 
     voters: AgentNames = ()
     """Agents or groups whose answers count; by default the speakers of the last phase."""

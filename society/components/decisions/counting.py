@@ -57,10 +57,14 @@ class Unanimity(DecisionRule):
 
 
 class Weighted(DecisionRule):
-    """The answer with the largest sum of its voters' confidences (ReConcile)."""
+    """The answer with the largest sum of its voters' confidences (ReConcile), or of the weights of their edges."""
 
     reads_confidence: ClassVar[bool] = True
+    reads_weights: ClassVar[bool] = True
     kind: Literal["weighted"] = "weighted"
+    by: Literal["confidence", "edges"] = "confidence"
+    """Weight of a vote: the voter's confidence, or the sum of the weights of the edges along which others read the
+    voter in the last round with edges."""
     missing: float = Field(0.5, ge=0, le=1)
     """Confidence of a voter that states none."""
     floor: float = Field(0.0, ge=0, le=1)
@@ -69,11 +73,22 @@ class Weighted(DecisionRule):
     """Recalibration: pairs of a confidence and the weight from that confidence on. Below all pairs, the weight is 0."""
 
     def count(self, ballot: Ballot) -> Decision:
+        if self.by == "edges":
+            read = [ballot.weights.get(vote.agent, 0.0) for vote in ballot.votes]
+            return self.winner(tally(ballot, read), len(ballot.votes), ballot.seed)
         stated = [self.missing if vote.confidence is None else vote.confidence for vote in ballot.votes]
         weights = [self._weight(max(confidence, self.floor)) for confidence in stated]
         return self.winner(tally(ballot, weights), len(ballot.votes), ballot.seed)
 
+    def undecided(self, facts: DecisionFacts) -> Reasons:
+        if self.by == "confidence" or facts.read:
+            return {}
+        return {"by": "no agent reads a voter, so all votes weigh 0; set a `topology`, or use `by: confidence`"}
+
     def idle(self, facts: DecisionFacts) -> Reasons:
+        if self.by == "edges":
+            why = "has no effect: votes weigh as much as their edges; remove it"
+            return self.given(dict.fromkeys(("missing", "floor", "steps"), why))
         if facts.confident:
             return self.given(self._below_floor())
         why = "no voter has a confidence, so all votes weigh the same"

@@ -209,8 +209,9 @@ class _Checker:
         self.add(("phases", i), f"{message}; {less}add another agent to the scenario's `agents`")
 
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
-        """Check that no moderator and no helper of a controller also speaks: it would have two turns in one round."""
+        """Check that no moderator, no agent on edges and no helper of a controller also speaks in the phase."""
         named: list[tuple[Steps, str]] = [(("moderator",), phase.moderator)] if phase.schedule == "moderated" else []
+        named += [(("on_edges",), phase.on_edges)] if phase.on_edges else []
         for j, controller in enumerate(phase.controllers):
             named += [(("controllers", j, field), name) for field, name in controller.helpers().items()]
         for below, name in named:

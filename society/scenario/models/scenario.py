@@ -202,6 +202,9 @@ class EdgeView(Component):
     that it has not read."""
     anonymous: bool = False
     """Show senders as "Agent 1", "Agent 2", ... in reading order, instead of their names."""
+    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    """Weight of the sender's messages: `weight` of each message in prompts, and of votes in `decision: {kind: weighted,
+    by: edges}`."""
     gate: tuple[AnyGate, ...] = ()
     """Gates on each message. A message is shown if all of them accept it."""
 
@@ -236,6 +239,9 @@ class PhaseSpec(Component):
     """Default of what a reader is shown, for edges without attributes of their own."""
     cap: int | None = Field(None, ge=1)
     """Maximum number of messages per turn. If more arrive, a random sample is shown."""
+    on_edges: AgentName = ""
+    """Agent that has a turn on each edge along which a speaker reads another one. It reads the sender's messages and the
+    reader's last turn, and the reader is shown its reply after these messages. Its prompt has `sender` and `reader`."""
     summarizer: AgentName = ""
     """Agent that writes the summaries for edges with `show: summary`. It has no other turns."""
     bind: dict[str, Binding] = Field(default_factory=dict)
@@ -257,9 +263,9 @@ class PhaseSpec(Component):
 
     @property
     def helpers(self) -> tuple[str, ...]:
-        """Agents that speak only when asked: summarizer, moderator and the helpers of controllers."""
+        """Agents that speak only when asked: on edges, as summarizer or moderator, and the helpers of controllers."""
         asked = (name for controller in self.controllers for name in controller.helpers().values())
-        return tuple(name for name in (self.summarizer, self.moderator, *asked) if name)
+        return tuple(name for name in (self.on_edges, self.summarizer, self.moderator, *asked) if name)
 
 
 class RepeatSpec(Component):

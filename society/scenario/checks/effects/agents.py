@@ -50,6 +50,10 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
         remedy = "set `edges: {show: summary}` and a `summarizer` in the phase, or use `heard`"
         message = f"uses `summary`, but no edge shows one; {remedy}"
         yield Finding(("roles", name), message, key=True)
+    ends = sorted({"sender", "reader"} & (use.variables - use.tested))
+    if ends and not any(plan.name == phase.spec.on_edges for phase, plan in plans):
+        message = f"uses `{ends[0]}`, but none of its agents is on an edge; set `on_edges` in a phase"
+        yield Finding(("roles", name), message, key=True)
     if "candidates" in use.variables - use.tested and not any(phase.index for phase, _ in plans):
         message = "uses `candidates`, but there are none in the first phase; add an earlier phase with answers"
         yield Finding(("roles", name), message, key=True)

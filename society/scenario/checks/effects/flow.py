@@ -87,6 +87,16 @@ class PhaseFlow:
             for edge in found
         )
 
+    @cached_property
+    def on_edges(self) -> int:
+        """Number of edges among the speakers, on each of which an agent may have a turn in a round."""
+        if not self.spec.on_edges:
+            return 0
+        graph = self._graph()
+        if graph is None:
+            return len(self.plan.speakers) * (len(self.plan.speakers) - 1)
+        return int(graph.subgraph(self.plan.speakers).number_of_edges())
+
     def _graph(self) -> nx.DiGraph[str] | None:
         """Return the graph of the phase, or all possible edges if a controller may add edges."""
         import networkx as nx
@@ -123,8 +133,10 @@ class PhaseFlow:
 
     @property
     def helpers(self) -> dict[str, int]:
-        """Maximum number of turns of each helper in this phase, without summaries."""
+        """Maximum number of turns of each helper in this phase, on one edge, without summaries."""
         asked: Counter[str] = Counter()
+        if self.on_edges:
+            asked[self.spec.on_edges] += self.plan.rounds
         if self.moderated:
             asked[self.spec.moderator] += self.plan.rounds
         else:
@@ -144,7 +156,7 @@ class PhaseFlow:
     @property
     def a_round(self) -> int:
         """Maximum number of turns per round, without those of rankers."""
-        return (2 if self.moderated else len(self.plan.speakers)) + self.summaries
+        return (2 if self.moderated else len(self.plan.speakers)) + self.summaries + self.on_edges
 
     @property
     def most_tokens_a_turn(self) -> int:

@@ -42,6 +42,7 @@ class _Reading:
         yield from self._check_order(bool(silent))
         yield from self._check_speak()
         yield from self._check_edges(bool(silent))
+        yield from self._check_on_edges()
         yield from self._check_cap()
         yield from self._check_prompts()
 
@@ -165,6 +166,16 @@ class _Reading:
         if arriving and not any(self.phase.use(name).shows("sender") for name in readers):
             message = f"has no effect: no prompt of a reader shows `sender`; add {SENDERS} to one"
             yield self._at(*below, message=message)
+
+    def _check_on_edges(self) -> Iterator[Finding]:
+        if not self.spec.on_edges:
+            return
+        among = [tie for tie in self.arriving if not tie.outside]
+        if not among:
+            yield self._at("on_edges", message="has no effect: no speaker reads another one; set `topology`")
+        elif all(tie.view.show == "summary" for tie in among):
+            message = "has no effect: edges that show a summary have no messages to read; set `show: full` in `edges`"
+            yield self._at("on_edges", message=message)
 
     def _check_cap(self) -> Iterator[Finding]:
         if self.spec.cap is None:

@@ -140,6 +140,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         last=late,
         shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
         candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
+        read=frozenset(turns) & _read(flow, frozenset(turns)),
     )
     if type(decision).read_answer is not DecisionRule.read_answer and _may_skip_ballots(flow):
         message = "reads ballots, but the phase in which they are written may be skipped; then no vote can be read"
@@ -148,6 +149,13 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         undecided, idle = decision.undecided(facts), decision.idle(facts)
     yield from explain(steps, decision, undecided, error=True)
     yield from explain(steps, decision, {} if undecided else idle)
+
+
+def _read(flow: Flow, voters: frozenset[str]) -> frozenset[str]:
+    """Return the agents that others may read; all voters if a graph is too large to check."""
+    if any(phase.ties is None for phase in flow.phases):
+        return voters
+    return frozenset(tie.sender for phase in flow.phases for tie in phase.ties or () if tie.view.weight)
 
 
 def _may_skip_ballots(flow: Flow) -> bool:
