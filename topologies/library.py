@@ -54,8 +54,8 @@ class GraphFile(Topology):
         for (u, v), attributes in read.edges.items():
             if u != v:
                 kept = {key: value for key, value in attributes.items() if key not in BOOKKEEPING | {"weight"}}
-                if _is_weight(weight := attributes.get("weight")):
-                    kept["weight"] = float(weight)
+                if _is_weight(attributes.get("weight")):
+                    kept["weight"] = float(attributes["weight"])
                 graph.add_edge(names[u], names[v], **kept)
         return graph
 

@@ -63,8 +63,8 @@ class Weighted(DecisionRule):
     reads_weights: ClassVar[bool] = True
     kind: Literal["weighted"] = "weighted"
     by: Literal["confidence", "edges"] = "confidence"
-    """Weight of a vote: the voter's confidence, or the sum of the weights of the edges along which others read the
-    voter in the last round with edges."""
+    """Weight of a vote: the voter's confidence, or the sum of the weights of edges. These are the edges along which
+    others read the voter in the last round with edges."""
     missing: float = Field(0.5, ge=0, le=1)
     """Confidence of a voter that states none."""
     floor: float = Field(0.0, ge=0, le=1)

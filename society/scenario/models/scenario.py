@@ -240,8 +240,8 @@ class PhaseSpec(Component):
     cap: int | None = Field(None, ge=1)
     """Maximum number of messages per turn. If more arrive, a random sample is shown."""
     on_edges: AgentName = ""
-    """Agent that has a turn on each edge along which a speaker reads another one. It reads the sender's messages and the
-    reader's last turn, and the reader is shown its reply after these messages. Its prompt has `sender` and `reader`."""
+    """Agent that has a turn on each edge along which a speaker reads another one. It reads the messages of the sender
+    and the last turn of the reader. The reader is shown its reply after these messages."""
     summarizer: AgentName = ""
     """Agent that writes the summaries for edges with `show: summary`. It has no other turns."""
     bind: dict[str, Binding] = Field(default_factory=dict)
