@@ -226,7 +226,7 @@ class Society:
         return orders
 
     def order(self, phase: str, agent: str) -> int:
-        """Return the place of an agent's turn in a round: moderators and agents on edges come first, rankers and judges last.
+        """Return the place of an agent's turn in a round: moderator and summaries come first, judges last.
 
         Raises `KeyError` for a phase or an agent that the scenario does not have.
         """
