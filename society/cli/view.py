@@ -16,6 +16,7 @@ from society.cli.options import run_argument
 def command(run: Path, port: int, no_open: bool) -> None:
     """Show RUN in the browser while it goes on.
 
+    RUN may also be a folder with several runs, such as runs/. The page then lists them all, with a link to each.
     Only this machine can open the page. Ctrl-C ends the server.
     """
     from society.view.server import serve

@@ -10,27 +10,33 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 from society.core.atomic import atomic_write
 from society.core.errors import InputError
 from society.core.hidden_chars import reveal
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
 from society.report.rows import Json
+from society.report.run_list import PAGE, RunList, describe_list
 from society.runs.run import Run
 
+RUN_LIST_SCRIPTS = ("hidden_chars.js", "dom.js", "source.js", "fit.js", "run_list.js")
+"""Files of the script of the page that lists runs, in the order in which they are joined."""
 SCRIPTS = (
     "hidden_chars.js",
     "dom.js",
     "source.js",
     "filters.js",
     "charts.js",
+    "fit.js",
     "terms.js",
     "tables.js",
     "graph.js",
@@ -40,6 +46,9 @@ SCRIPTS = (
     "main.js",
 )
 """Files of the script, in the order in which they are joined."""
+PageKind = Literal["report", "run_list"]
+PAGES: Mapping[PageKind, Sequence[str]] = {"report": SCRIPTS, "run_list": RUN_LIST_SCRIPTS}
+"""Files of the script of each page, by the name of its HTML file: a report, and a list of runs."""
 EXTENSIONS = (".html", ".htm")
 """Extensions that a report's file may have."""
 KINDS = ("replies", "thoughts", "prompts")
@@ -52,18 +61,39 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     Raises `InputError` for a run without a finished debate, for an extension that is not in `EXTENSIONS`, or if
     `path` cannot be written.
     """
-    if path.suffix.lower() not in EXTENSIONS:
-        raise InputError(
-            f"{path.name} does not have the extension of a web page.", f"Use {' or '.join(EXTENSIONS)} with -o."
-        )
+    _require_extension(path)
     data = read_runs(runs)
     index = build_index(data, runs)
     write_atomically(path, build_page(index["title"], "".join(_blocks(index, data))))
 
 
-def build_page(title: str, blocks: str = "", live: bool = False) -> str:
-    """Return the HTML. `blocks` are the data; a live page has none and requests them from its server."""
-    style, script = _asset("report.css"), build_script()
+def write_run_list(folder: Path, path: Path) -> None:
+    """Write the page that lists the runs in a folder to `path`. It links the pages that lie in the runs' folders.
+
+    Raises `InputError` as `write_report` does, and `RunFolderError` if the folder cannot be read.
+    """
+    _require_extension(path)
+    rows, left_out = RunList(folder).read()
+    place = path.resolve().parent
+    pages = {row.name: (folder / row.name / PAGE).resolve() for row in rows}
+    links = {name: quote(os.path.relpath(page, place)) for name, page in pages.items() if page.is_file()}
+    index = describe_list(folder, rows, left_out, links)
+    write_atomically(path, build_page(index["folder"], _block("index", index), kind="run_list"))
+
+
+def _require_extension(path: Path) -> None:
+    if path.suffix.lower() not in EXTENSIONS:
+        raise InputError(
+            f"{path.name} does not have the extension of a web page.", f"Use {' or '.join(EXTENSIONS)} with -o."
+        )
+
+
+def build_page(title: str, blocks: str = "", live: bool = False, kind: PageKind = "report") -> str:
+    """Return the HTML of a report, or with `kind` "run_list" that of a list of runs.
+
+    `blocks` are the data; a live page has none and requests them from its server.
+    """
+    style, script = _asset("report.css"), build_script(kind)
     policy = {
         "default-src": "'none'",
         "script-src": _source(script),
@@ -74,7 +104,7 @@ def build_page(title: str, blocks: str = "", live: bool = False) -> str:
     }
     if live:
         policy["connect-src"] = "'self'"
-    return Template(_asset("template.html")).substitute(
+    return Template(_asset(f"{kind}.html")).substitute(
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
         title=escape(reveal(title)),
         style=style,
@@ -103,9 +133,9 @@ def pack(value: Any) -> bytes:
 
 
 @cache
-def build_script() -> str:
-    """Return the joined script."""
-    return '"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS)
+def build_script(kind: PageKind = "report") -> str:
+    """Return the joined script of a page."""
+    return '"use strict";\n' + "\n".join(_asset(name) for name in PAGES[kind])
 
 
 @cache

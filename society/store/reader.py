@@ -55,6 +55,12 @@ class StoreReader:
         """Return the number of turns."""
         return int(str(self._one(f"SELECT count(*) FROM turns WHERE {where}")))
 
+    def totals(self) -> tuple[int, int, float]:
+        """Return the number of turns, their generated tokens and their seconds of a backend."""
+        query = "SELECT count(*) AS turns, total(generated_tokens) AS tokens, total(seconds) AS seconds FROM turns"
+        [found] = self._read(lambda row: (int(row["turns"]), int(row["tokens"]), float(row["seconds"])), query)
+        return found
+
     def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
         """Return how each debate ended, in the order of iteration, item and sample."""
         query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"

@@ -1,1 +1,1 @@
-"""The live view: the report's page of a run in progress, served on the local machine only."""
+"""The live view: the page of a run in progress, or a list of all runs, served on the local machine only."""

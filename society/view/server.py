@@ -12,14 +12,17 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.core.errors import InputError, MissingExtraError
+from society.core.errors import InputError, MissingExtraError, SocietyError
 from society.report.page import KINDS, build_page
+from society.report.run_list import is_run
 from society.view.follow import Follower
+from society.view.runs_folder import RunsFolder
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
 
 LOOPBACK = "127.0.0.1"
 HEADERS = {
@@ -33,19 +36,20 @@ HEADERS = {
 
 
 def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the run's page until interrupted. `ready` is called with its address; port 0 takes any free port.
+    """Serve the page of a run, or the list of the runs in a folder, until interrupted.
 
-    Raises `InputError` for a folder without a run or a port in use, and `MissingExtraError` without uvicorn.
+    `ready` is called with the page's address; port 0 takes any free port. Raises `InputError` for a folder without a
+    run or a port in use, and `MissingExtraError` without uvicorn.
     """
     try:
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("society view", "uvicorn", "view") from error
-    follower = Follower(folder)
+    source = Follower(folder) if is_run(folder) else RunsFolder(folder)
     with _listen(port) as listener:
         host = f"{LOOPBACK}:{listener.getsockname()[1]}"
         token = secrets.token_urlsafe(24)
-        app = build_app(follower, token, host)
+        app = build_app(source, token, host)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         ready(f"http://{host}/{token}/")
         try:
@@ -67,24 +71,13 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def build_app(follower: Follower, token: str, host: str) -> Starlette:
-    """Return the application, which serves the page, its index and its texts. `host` is "address:port"."""
+def build_app(source: Follower | RunsFolder, token: str, host: str) -> Starlette:
+    """Return the application of a run, or of a folder with runs. `host` is "address:port"."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
-    from starlette.responses import HTMLResponse, JSONResponse, Response
-    from starlette.routing import Route
-
-    def page(request: Request) -> Response:
-        return HTMLResponse(build_page("live", live=True))
-
-    def index(request: Request) -> Response:
-        found = follower.index(request.query_params.get("cursor", ""))
-        return Response(status_code=204) if found is None else JSONResponse(found)
-
-    def texts(request: Request) -> Response:
-        kind, number = request.path_params["kind"], request.path_params["number"]
-        return JSONResponse(follower.chunk(kind, number)) if kind in KINDS else Response(status_code=404)
+    from starlette.responses import Response
+    from starlette.routing import Mount
 
     async def guard(request: Request, respond: Callable[[Request], Awaitable[Response]]) -> Response:
         refused = refuse(request, token, host)
@@ -92,12 +85,52 @@ def build_app(follower: Follower, token: str, host: str) -> Starlette:
         response.headers.update(HEADERS)
         return response
 
-    routes = [
-        Route("/{token}/", page),
-        Route("/{token}/index", index),
-        Route("/{token}/texts/{kind}/{number:int}", texts),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
+    routes = _list_routes(source) if isinstance(source, RunsFolder) else _run_routes(lambda request: source)
+    return Starlette(
+        routes=[Mount("/{token}", routes=routes)], middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)]
+    )
+
+
+def _run_routes(find: Callable[[Request], Follower]) -> list[BaseRoute]:
+    """Return the routes of a run: its page, its index and its texts. `find` returns the run of a request."""
+    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.routing import Route
+
+    def page(request: Request) -> Response:
+        find(request)
+        return HTMLResponse(build_page("live", live=True))
+
+    def index(request: Request) -> Response:
+        found = find(request).index(request.query_params.get("cursor", ""))
+        return Response(status_code=204) if found is None else JSONResponse(found)
+
+    def texts(request: Request) -> Response:
+        kind, number = request.path_params["kind"], request.path_params["number"]
+        return JSONResponse(find(request).chunk(kind, number)) if kind in KINDS else Response(status_code=404)
+
+    return [Route("/", page), Route("/index", index), Route("/texts/{kind}/{number:int}", texts)]
+
+
+def _list_routes(runs: RunsFolder) -> list[BaseRoute]:
+    """Return the routes of a list of runs: its page, its index, and below `runs/NUMBER` those of each run."""
+    from starlette.exceptions import HTTPException
+    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.routing import Mount, Route
+
+    def page(request: Request) -> Response:
+        return HTMLResponse(build_page("runs", live=True, kind="run_list"))
+
+    def index(request: Request) -> Response:
+        found = runs.index(request.query_params.get("cursor", ""))
+        return Response(status_code=204) if found is None else JSONResponse(found)
+
+    def find(request: Request) -> Follower:
+        try:
+            return runs.open(request.path_params["run"])
+        except SocietyError as error:
+            raise HTTPException(404, f"{error}") from error
+
+    return [Route("/", page), Route("/index", index), Mount("/runs/{run:int}", routes=_run_routes(find))]
 
 
 def refuse(request: Request, token: str, host: str) -> int | None:

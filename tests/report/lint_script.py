@@ -14,14 +14,14 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from society.report.page import SCRIPTS, build_script
+from society.report.page import PAGES, PageKind, build_script
 
 ASSETS = Path(str(files("society.report") / "assets"))
 TOOLS = Path(sysconfig.get_path("scripts"))
 
 
-def lint(script: str) -> str:
-    """Return the linter's problems in the joined script, one on each line; empty if there is none."""
+def lint(script: str, kind: PageKind = "report") -> str:
+    """Return the linter's problems in the joined script of a page, one on each line; empty if there is none."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "page.js")
         path.write_text(script, encoding="utf-8")
@@ -30,13 +30,25 @@ def lint(script: str) -> str:
     problems = re.findall(r"^.*?page\.js:(\d+):(\d+): (.*)$", done.stdout, re.MULTILINE)
     if done.returncode and not problems:
         raise RuntimeError(f"oxlint failed: {done.stdout}{done.stderr}")
-    return "\n".join(f"{find_line(int(line))}:{column}: {text}" for line, column, text in problems)
+    return "\n".join(f"{find_line(int(line), kind)}:{column}: {text}" for line, column, text in problems)
 
 
-def find_line(line: int) -> str:
-    """Return file and line of a line of the joined script."""
+def lint_pages() -> str:
+    """Return the problems of all pages. A name in a shared file is unused only if no page uses it."""
+    found = {kind: lint(build_script(kind), kind).splitlines() for kind in PAGES}
+    shared = {name: [kind for kind in PAGES if name in PAGES[kind]] for names in PAGES.values() for name in names}
+
+    def counts(problem: str) -> bool:
+        kinds = shared[problem.partition(":")[0].rpartition("/")[2]]
+        return "never used" not in problem or all(problem in found[kind] for kind in kinds)
+
+    return "\n".join(dict.fromkeys(problem for lines in found.values() for problem in lines if counts(problem)))
+
+
+def find_line(line: int, kind: PageKind = "report") -> str:
+    """Return file and line of a line of the joined script of a page."""
     rest = line - 1  # the first line is "use strict"
-    for name in SCRIPTS:
+    for name in PAGES[kind]:
         lines = (ASSETS / name).read_text(encoding="utf-8").count("\n") + 1
         if rest <= lines:
             return f"society/report/assets/{name}:{rest}"
@@ -47,7 +59,7 @@ def find_line(line: int) -> str:
 def main() -> int:
     """Check format and problems; return 1 if there are any."""
     formatted = subprocess.run([TOOLS / "oxfmt", "--check", *sorted(map(str, ASSETS.glob("*.js")))], cwd=ASSETS)
-    problems = lint(build_script())
+    problems = lint_pages()
     if problems:
         print(problems)
     return 1 if problems or formatted.returncode else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from society.report.page import build_script
-from tests.report.lint_script import ASSETS, TOOLS, find_line, lint
+from tests.report.lint_script import ASSETS, TOOLS, find_line, lint, lint_pages
 
 
 @pytest.fixture(autouse=True)
@@ -14,8 +14,8 @@ def _tools() -> None:
         pytest.skip("oxlint is not installed; the extra `dev` installs it")
 
 
-def test_the_script_has_no_problems() -> None:
-    assert lint(build_script()) == ""
+def test_the_scripts_have_no_problems() -> None:
+    assert lint_pages() == ""
 
 
 def test_undefined_and_unused_names_are_found() -> None:

@@ -46,3 +46,11 @@ function debounce(work, wait) {
     timer = setTimeout(() => work(...values), wait);
   };
 }
+
+// Fills a menu only if its options changed, because the menu may be open.
+function fillMenu(choice, options, value) {
+  if (options.map(([name]) => name).join("\n") !== [...choice.options].map((option) => option.value).join("\n")) {
+    choice.replaceChildren(...options.map(([name, text]) => make("option", { value: name }, text)));
+  }
+  choice.value = value;
+}

@@ -81,14 +81,6 @@ function showChoices(run) {
   byId("iteration").hidden = iterations.length < 2;
 }
 
-// Fills a menu only if its options changed, because the menu may be open.
-function fillMenu(choice, options, value) {
-  if (options.map(([name]) => name).join("\n") !== [...choice.options].map((option) => option.value).join("\n")) {
-    choice.replaceChildren(...options.map(([name, text]) => make("option", { value: name }, text)));
-  }
-  choice.value = value;
-}
-
 // The most important number of a run; of several runs, which one is better, and how sure that is.
 function showHeadline(run) {
   const place = byId("headline");

@@ -67,16 +67,6 @@ function drawTable({ columns, rows }) {
   return box;
 }
 
-// Shows a table that is wider than its place as a list: a block for each row, with a line for each cell.
-const fitting = new ResizeObserver((entries) => {
-  requestAnimationFrame(() => {
-    for (const { target } of entries) {
-      target.classList.remove("stacked");
-      target.classList.toggle("stacked", target.scrollWidth > target.clientWidth + 1);
-    }
-  });
-});
-
 const KINDS = { forest: drawForest, chart: drawChart, bars: drawBars, matrix: drawMatrix, table: drawTable };
 
 function drawFigure(figure) {

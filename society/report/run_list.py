@@ -1,0 +1,154 @@
+"""The runs in a folder as rows of a table. Folders that hold no readable run are listed with the reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from society.core.errors import RunFolderError, SocietyError
+from society.core.plain import to_plain
+from society.metrics.accuracy import share_true
+from society.metrics.overview import describe_unfinished
+from society.report.rows import Json
+from society.runs.folder import STORE, is_running
+from society.runs.run import Run
+from society.store import Store
+
+MOST_FOLDERS = 2000
+"""Maximum number of folders in a list. Further ones are counted."""
+DEEPEST = 3
+"""Maximum depth of a run below the folder, as in `runs/sweep/variant`."""
+PAGE = "report.html"
+"""Name of a run's own page in its folder, as `Run.report()` writes it."""
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """One folder. `state` is "running", "finished", "interrupted" or "not readable", for the `reason`.
+
+    `accuracy`, `low` and `high` are those of the last evaluated iteration, None without true answers. `part` is the
+    finished part of an unfinished run. Turns, tokens and seconds are those of the whole run, training included.
+    `changed` is the time of the last change in seconds since 1970.
+    """
+
+    name: str
+    state: str
+    reason: str = ""
+    scenario: str = ""
+    part: str = ""
+    questions: int = 0
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    turns: int = 0
+    failed: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    changed: float = 0.0
+
+
+@dataclass
+class RunList:
+    """The runs below a folder. A run's row is read again only if its store has changed."""
+
+    folder: Path
+    _known: dict[str, tuple[object, ListedRun]] = field(default_factory=dict)
+
+    def read(self) -> tuple[list[ListedRun], int]:
+        """Return the rows of all folders by name, and the number of folders that are left out."""
+        paths = sorted(find_folders(self.folder))
+        rows = [self._row(path) for path in paths[:MOST_FOLDERS]]
+        return rows, max(0, len(paths) - MOST_FOLDERS)
+
+    def _row(self, path: Path) -> ListedRun:
+        name = path.relative_to(self.folder).as_posix()
+        stamp = (is_running(path), [_stamp(path / f"{STORE}{end}") for end in ("", "-wal")])
+        if name not in self._known or self._known[name][0] != stamp:
+            self._known[name] = stamp, _read(path, name)
+        return self._known[name][1]
+
+
+def find_folders(folder: Path, depth: int = 1) -> Iterator[Path]:
+    """Yield each run below a folder, and each other folder that holds none. Hidden folders and links are left out.
+
+    Raises `RunFolderError` if the folder cannot be read.
+    """
+    try:
+        entries = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be read: {error.strerror}.", "Name a folder with runs.") from error
+    for path in entries:
+        if path.name.startswith("."):
+            continue
+        inner = [] if is_run(path) or depth == DEEPEST else list(_find_runs(path, depth + 1))
+        yield from inner or [path]
+
+
+def _find_runs(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the folders below one that is no run, if a run is among them; a folder that cannot be read has none."""
+    try:
+        found = list(find_folders(folder, depth))
+    except RunFolderError:
+        return
+    if any(map(is_run, found)):
+        yield from found
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder has the store of a run, readable or not."""
+    return (folder / STORE).exists()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _read(path: Path, name: str) -> ListedRun:
+    changed = max((found[0] / 1e9 for end in ("", "-wal") if (found := _stamp(path / f"{STORE}{end}"))), default=0.0)
+    try:
+        return _read_run(Run(path), name, changed)
+    except SocietyError as error:
+        return ListedRun(name, "not readable", " ".join(f"{error}".split()), changed=changed)
+
+
+def _read_run(run: Run, name: str, changed: float) -> ListedRun:
+    running = is_running(run.folder)
+    if "scenario" not in run.meta():
+        state = "running" if running else "interrupted"
+        return ListedRun(name, state, "It has not begun to debate.", changed=changed)
+    results = [row for row in run.results() if row.split == "evaluation"]
+    last = max((row.iteration for row in results), default=0)
+    final = [row for row in results if row.iteration == last]
+    part = describe_unfinished(run, last, len(final))
+    accuracy = share_true(((row.item, row.question), [row.correct]) for row in final)
+    with Store(run.folder / STORE, read_only=True) as store:
+        turns, tokens, seconds = store.totals()
+    state = "running" if running else "interrupted"
+    return ListedRun(
+        name=name,
+        state=state if part else "finished",
+        scenario=run.scenario.name,
+        part=part,
+        questions=len({(row.item, row.question) for row in final}),
+        accuracy=accuracy.share if accuracy.n else None,
+        low=accuracy.low if accuracy.n else None,
+        high=accuracy.high if accuracy.n else None,
+        turns=turns,
+        failed=run.count_failed(),
+        tokens=tokens,
+        seconds=seconds,
+        changed=changed,
+    )
+
+
+def describe_list(folder: Path, rows: list[ListedRun], left_out: int, links: Mapping[str, str]) -> Json:
+    """Return the data of the page. `links` has the address of the page of each run that has one, by name."""
+    listed = [asdict(row) | {"href": links.get(row.name, "")} for row in rows]
+    plain = to_plain({"folder": folder.resolve().name, "runs": listed, "left_out": left_out}, digits=6)
+    return dict(plain)
