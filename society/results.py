@@ -47,11 +47,11 @@ class Run(StoredRun):
         return [row for row in results if row.iteration == last]
 
     @property
-    def accuracy(self) -> Proportion:
+    def accuracy(self) -> Proportion | None:
         """The share of debates that were decided rightly, with its 95 % confidence interval.
 
-        Its numbers are `share`, `low`, `high` and `n`. The debates are those of the last evaluated iteration.
-        Undecided ones are wrong.
+        Its numbers are `share`, `low`, `high` and `n`. The debates are those of the last evaluated iteration on
+        questions with a true answer. Undecided ones are wrong. None if no question has a true answer.
         """
         return _share_right(self._last_results)
 
@@ -90,7 +90,9 @@ class Run(StoredRun):
         try:
             results = self._last_results
             part = describe_unfinished(self, max((row.iteration for row in results), default=0), len(results))
-            return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}accuracy {_share_right(results)})"
+            right = _share_right(results)
+            known = f"accuracy {right}" if right is not None else "no true answers" if results else "no debate yet"
+            return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}{known})"
         except SocietyError as error:
             return f"Run({str(self.folder)!r}, not readable: {reveal(error.cause)})"
 
@@ -110,8 +112,10 @@ class Run(StoredRun):
         return f'<table><caption style="text-align: left">{_html(overview.title)}</caption>{cells}</table>'
 
 
-def _share_right(results: Sequence[ResultRow]) -> Proportion:
-    return share_true(((row.item, row.question), [row.correct]) for row in results)
+def _share_right(results: Sequence[ResultRow]) -> Proportion | None:
+    """Return the share of right decisions among those that can be right; None if there is none."""
+    share = share_true(((r.item, r.question), [r.correct]) for r in results if r.scored and r.decision.single)
+    return share if share.n else None
 
 
 def _html(text: str) -> str:

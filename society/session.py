@@ -188,4 +188,5 @@ class _Stage:
 def _row(result: DebateResult, split: Split) -> ResultRow:
     item = result.item
     debate = (result.iteration, item.id, result.sample, split)
-    return ResultRow(*debate, item.question, item.gold, result.decision, result.correct, result.verdicts)
+    outcome = (result.decision, result.correct, result.verdicts, result.scored)
+    return ResultRow(*debate, item.question, item.gold, *outcome)

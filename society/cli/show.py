@@ -102,7 +102,7 @@ def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
         result = record.result
         decision = result.decision.answer or f"({result.decision.reason})"
         question, gold = (Text(shorten(text, width)) for text, width in ((result.question, 60), (result.gold, 30)))
-        table.add_row(str(number), _mark(result.correct), question, _trails(record), Text(decision), gold)
+        table.add_row(str(number), _mark(record), question, _trails(record), Text(decision), gold)
     console.print(table)
     if records:
         console.print(f"\nTo read a debate: society show {run} --number 1, or --item with an id", style="dim")
@@ -146,8 +146,10 @@ def _debate(console: Console, record: DebateRecord, prompts: bool, thoughts: boo
     decision = record.result.decision
     answer = decision.answer or f"no answer ({decision.reason})"
     console.print(Rule(style="dim"))
-    facts = f"   {decision.support:.0%} of voters   true answer: {record.result.gold}"
-    console.print(Text.assemble("decided  ", (answer, "bold"), " ", _mark(record.result.correct), facts))
+    why = f"   {decision.reason}" if decision.answer is not None and decision.reason else ""
+    support = f"   {decision.support:.0%} of voters{why}" if decision.single else ""
+    facts = f"{support}   true answer: {record.result.gold or 'not known'}"
+    console.print(Text.assemble("decided  ", (answer, "bold"), " ", _mark(record), facts))
 
 
 def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | None) -> None:
@@ -198,20 +200,28 @@ def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:
     if before is None or before.answer == after.answer:
         return ""
     was = "" if before.answer is None else f" (was {before.answer})"
+    if not record.scored:
+        return f"   changed{was}"
     return f"   {_verdict(record, before)} → {_verdict(record, after)}{was}"
 
 
 def _verdict(record: DebateRecord, turn: Turn) -> str:
     if turn.answer is None:
         return "unreadable"
+    if not record.scored:
+        return "readable"
     return "right" if record.right(turn) else "wrong"
 
 
 def _colour(record: DebateRecord, turn: Turn) -> str:
-    return {"unreadable": "dim", "right": "green", "wrong": "red"}[_verdict(record, turn)]
+    return {"unreadable": "dim", "readable": "", "right": "green", "wrong": "red"}[_verdict(record, turn)]
 
 
-def _mark(correct: bool) -> Text:
+def _mark(record: DebateRecord) -> Text:
+    """Return whether the decision is right; nothing where nothing can be right."""
     from rich.text import Text
 
+    correct = record.result.correct
+    if not record.scored or not record.result.decision.single:
+        return Text("")
     return Text("✓", style="green") if correct else Text("✗", style="red")

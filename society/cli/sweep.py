@@ -19,9 +19,9 @@ class _Row:
     """The result of one variant, with the keys of the JSON output."""
 
     changes: tuple[str, ...]
-    accuracy: float
-    low: float
-    high: float
+    accuracy: float | None
+    low: float | None
+    high: float | None
     n: int
     turns: int
     generated_tokens: int
@@ -33,12 +33,13 @@ class _Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """The cells of the table, in the order of `_TITLES`."""
-        right = self.accuracy * self.n
-        per_thousand = f"{1000 * right / self.generated_tokens:.2f} right" if self.generated_tokens else "-"
+        right = (self.accuracy or 0) * self.n
+        known = self.n and self.generated_tokens
+        per_thousand = f"{1000 * right / self.generated_tokens:.2f} right" if known else "-"
         return (
             " ".join(self.changes),
-            f"{self.accuracy:.1%}",
-            f"{self.low:.1%} to {self.high:.1%}",
+            "no true answers" if self.accuracy is None else f"{self.accuracy:.1%}",
+            "-" if self.low is None else f"{self.low:.1%} to {self.high:.1%}",
             f"{self.n}",
             f"{self.turns:,}",
             f"{self.reused_turns:,}",
@@ -92,6 +93,7 @@ def command(
 
 
 def _row(variant: Variant) -> _Row:
+    from society.core.plain import to_plain
     from society.metrics.summary import summarize
     from society.runs.records import load_records
     from society.scenario.expand import expand
@@ -101,9 +103,9 @@ def _row(variant: Variant) -> _Row:
     summary = summarize(expand(run.scenario), load_records(run, last))
     return _Row(
         changes=variant.overrides,
-        accuracy=summary.after.share,
-        low=summary.after.low,
-        high=summary.after.high,
+        accuracy=to_plain(summary.after.share),
+        low=to_plain(summary.after.low),
+        high=to_plain(summary.after.high),
         n=summary.after.n,
         turns=summary.turns,
         generated_tokens=summary.usage.generated_tokens,
@@ -123,7 +125,7 @@ def _print(rows: list[_Row], folder: Path) -> None:
     table.add_column("variant", overflow="fold")
     for title in _TITLES:
         table.add_column(title, justify="right")
-    for row in sorted(rows, key=lambda row: -row.accuracy):
+    for row in sorted(rows, key=lambda row: -(row.accuracy or 0)):
         table.add_row(*row.cells)
     Terminal().print(table)
     click.echo(f"\nPaired statistics: society compare {folder}/*")

@@ -166,17 +166,21 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question. `id` is stable across runs; `gold` is the true answer (for scoring alone), "" if unknown.
-    `aliases` are equally right; `choices` are the options of a multiple-choice question, A first."""
+    """One question. `id` is stable across runs; `gold` is the true answer (for scoring alone), "" if unknown; None
+    becomes "". `aliases` are equally right; `choices` are the options of a multiple-choice question, A first."""
 
     id: str
     question: str
-    gold: str
+    gold: str = ""
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict, compare=False)  # the task's own, e.g. a verifier's entry
     fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Fields of the question's row for prompts, without the true answer."""
+
+    def __post_init__(self) -> None:
+        if self.gold is None:
+            object.__setattr__(self, "gold", "")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -287,6 +291,7 @@ class Decision:
     `answer` is None if the society does not decide; `reason` then says why ("tie", "unparsed", "no majority", ...).
     `support` is the share of all voters that voted for the answer. `tied` are the tied answers. `voters` are the
     agents that had a vote, where these are not the voters of the scenario: phases were skipped, or agents taken out.
+    `single` is False where the rule gives no single answer by design, so that its absence is no failure.
     """
 
     answer: str | None
@@ -294,6 +299,7 @@ class Decision:
     reason: str = ""
     tied: tuple[str, ...] = ()
     voters: tuple[str, ...] = ()
+    single: bool = True
 
 
 Same = Callable[[str, str], bool]

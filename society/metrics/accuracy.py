@@ -1,18 +1,21 @@
-"""Accuracy over debates: shares of right answers with a confidence interval, clustered by question."""
+"""Accuracy over debates: shares of right answers with a confidence interval, clustered by question.
+
+Questions without a true answer are no part of any of these shares. Without any other, a share has n = 0.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
 from society.metrics.proportion import Proportion, clustered
-from society.runs.records import DebateRecord, Question
+from society.runs.records import DebateRecord, Question, with_truth
 
 
 def share_right(
     records: Sequence[DebateRecord], judge: Callable[[DebateRecord], Sequence[bool]], confidence: float = 0.95
 ) -> Proportion:
     """Return the share of true values among those that `judge` returns for each debate, clustered by question."""
-    return share_true(((record.question, judge(record)) for record in records), confidence)
+    return share_true(((record.question, judge(record)) for record in with_truth(records)), confidence)
 
 
 def share_true(verdicts: Iterable[tuple[Question, Sequence[bool]]], confidence: float = 0.95) -> Proportion:
@@ -24,5 +27,9 @@ def share_true(verdicts: Iterable[tuple[Question, Sequence[bool]]], confidence: 
 
 
 def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Proportion:
-    """Return the share of debates with a right decision. An undecided debate counts as wrong."""
-    return share_right(records, lambda record: [record.result.correct], confidence)
+    """Return the share of debates with a right decision. An undecided debate counts as wrong.
+
+    A debate whose decision rule gives no single answer is no part of the share.
+    """
+    decisive = [record for record in records if record.result.decision.single]
+    return share_right(decisive, lambda record: [record.result.correct], confidence)

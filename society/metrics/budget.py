@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from society.metrics.statistics import Difference, compare_outcomes
 from society.metrics.tradeoff import first_answers, mean_tokens, vote_chances
-from society.runs.records import DebateRecord, by_question, total_usage
+from society.runs.records import DebateRecord, by_question, total_usage, with_truth
 from society.scenario.expand import Society
 
 
@@ -38,15 +38,15 @@ def weigh_debating(
     The number of votes is the mean generated tokens of a debate divided by those of one independent first answer,
     rounded down, at least 1. The accuracy of a vote is its exact mean over all choices of this number of first answers
     (see `plurality_chance`), paired with the debate by question. The answers are those of `voters` (another run's
-    debates on the same questions) or of the debates themselves.
+    debates on the same questions) or of the debates themselves. Questions without a true answer are left out.
     """
-    pool = records if voters is None else voters
+    given, records = records, with_truth(records)
+    pool = records if voters is None else with_truth(voters)
     each = mean_tokens(pool)
     spent = total_usage(records).generated_tokens / len(records) if records else float("nan")
     if not spent > 0 or not each > 0:
-        return _unsaid(
-            0, 0, spent, each, "It cannot be said whether debating pays: there are no generated tokens to count."
-        )
+        lack = "true answers" if given and not records else "generated tokens to count"
+        return _unsaid(0, 0, spent, each, f"It cannot be said whether debating pays: there are no {lack}.")
     votes = max(1, int(spent / each + 1e-9))
     available = min(len(found) for found in first_answers(pool).values())
     if available < votes:
@@ -72,7 +72,7 @@ def weigh_against(
     own = weigh_debating(society, records)
     if own.difference is not None:
         return own
-    asked = {record.question for record in records}
+    asked = {record.question for record in with_truth(records)}
     fitting = (pool for pool in pools if asked <= {record.question for record in pool})
     found = (weigh_debating(society, records, pool) for pool in fitting)
     return next((verdict for verdict in found if verdict.difference is not None), own)

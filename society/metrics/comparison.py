@@ -16,7 +16,16 @@ from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.proportion import Proportion
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
-from society.runs.records import DebateRecord, Question, by_iteration, by_question, load_records, sameness, total_usage
+from society.runs.records import (
+    DebateRecord,
+    Question,
+    by_iteration,
+    by_question,
+    load_records,
+    sameness,
+    total_usage,
+    with_truth,
+)
 from society.runs.run import Run
 from society.runs.votes import count_support
 from society.scenario.expand import expand
@@ -29,7 +38,8 @@ INTERESTING = 0.05
 class RunScore:
     """The statistics of one run in its latest `iteration`.
 
-    `expected` is the planned number of debates, or None if it is unknown. Undecided debates count as wrong. An
+    `expected` is the planned number of debates, or None if it is unknown. `scored` debates are on questions with a true
+    answer; `accuracy` is theirs. Undecided debates count as wrong. An
     unreadable answer or a failed turn has no answer; the decision rule determines its vote. `lone` decisions are
     supported by one of several voters, and `lone_right` of them are right. `cut_off` replies ended at the token limit.
     `usage` is the cost of the compared debates, and `compute` that of the training before them. `per_thousand` is the
@@ -53,6 +63,7 @@ class RunScore:
     lone: int = 0
     lone_right: int = 0
     cut_off: int = 0
+    scored: int = 0
 
     @property
     def finished(self) -> bool:
@@ -123,7 +134,7 @@ def compare(runs: Sequence[Run | Path | str], labels: Sequence[str] = ()) -> Com
         replace(pair, compute=match_compute((pair.first, pair.second), spent[pair.first], spent[pair.second]))
         for pair in compare_records(dict(zip(names, records, strict=True)))
     )
-    notes = (*_unfinished(scores), *_unlike(scores), *_unpaired(pairs))
+    notes = (*_unfinished(scores), *_unlike(scores), *_unscored(scores), *_unpaired(pairs))
     return Comparison(scores, pairs, notes, _weigh(opened, names, records))
 
 
@@ -138,7 +149,7 @@ def _weigh(
     """Compare each debating run with votes over its own first answers, or over those of the first run with enough."""
     found = {}
     for run, name, debates in zip(runs, names, records, strict=True):
-        if not any(turn.reads for record in debates for turn in record.turns):
+        if not any(turn.reads for record in with_truth(debates) for turn in record.turns):
             continue
         found[name] = weigh_against(expand(run.scenario), debates, [r for r in records if r is not debates])
     return found
@@ -178,19 +189,25 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         debates=len(records),
         expected=count_expected(run),
         questions=len(by_question(records)),
-        undecided=sum(record.result.decision.answer is None for record in records),
+        undecided=sum(r.result.decision.answer is None and r.result.decision.single for r in records),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in society.voters for t in turns),
         failed=sum(turn.status == "failed" for turn in turns),
         turns=len(turns),
         usage=usage,
-        per_thousand=1000 * right.successes / usage.generated_tokens if usage.generated_tokens else float("nan"),
+        per_thousand=_per_thousand(right, total_usage(with_truth(records)).generated_tokens),
         compute=measure_compute(
             records, load_records(run, split="training"), run.adapters(), run.scenario.train is not None
         ),
         lone=len(rested),
         lone_right=sum(record.result.correct for record in rested),
         cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
+        scored=len(with_truth(records)),
     )
+
+
+def _per_thousand(right: Proportion, tokens: int) -> float:
+    """Return the number of right decisions per 1,000 of these tokens; NaN without tokens or true answers."""
+    return 1000 * right.successes / tokens if tokens and right.n else float("nan")
 
 
 def count_expected(run: Run) -> int | None:
@@ -201,21 +218,27 @@ def count_expected(run: Run) -> int | None:
 
 
 def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[DebateRecord]]) -> tuple[Pair, ...]:
-    """Return every pair of these named lists of debates, with p values adjusted for all pairs."""
+    """Return every pair of these named lists of debates, with p values adjusted for all pairs.
+
+    Pairs without a common question that has a true answer are left out. Raises `InputError` for runs without a common
+    question.
+    """
+    require_common_questions({name: by_question(found) for name, found in records.items()})
     outcomes = {name: _outcomes(found) for name, found in records.items()}
-    require_common_questions(outcomes)
     pairs = [
         _pair(first, second, compare_outcomes(outcomes[first], outcomes[second]))
         for first, second in combinations(outcomes, 2)
+        if outcomes[first].keys() & outcomes[second].keys()
     ]
     adjusted = holm([pair.difference.p for pair in pairs])
     return tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True))
 
 
 def _outcomes(records: Sequence[DebateRecord]) -> dict[Question, list[float]]:
-    """Return 1 for each right debate and 0 for each wrong one, by question."""
+    """Return 1 for each right debate and 0 for each wrong one, by question with a true answer."""
+    decided = (record for record in with_truth(records) if record.result.decision.single)
     return {
-        question: [float(record.result.correct) for record in group] for question, group in by_question(records).items()
+        question: [float(record.result.correct) for record in group] for question, group in by_question(decided).items()
     }
 
 
@@ -263,6 +286,17 @@ def _unlike(scores: Sequence[RunScore]) -> list[str]:
         return []
     reached = ", ".join(f"{score.name} after {score.iteration}" for score in scores)
     return [f"The runs are compared after different numbers of finetunings: {reached}."]
+
+
+def _unscored(scores: Sequence[RunScore]) -> list[str]:
+    """Return a note on each run with questions that have no true answer."""
+    some = [score for score in scores if score.scored < score.debates]
+    return [
+        f"{s.name}: {s.scored:,} of {count(s.debates, 'debate')} on a question with a true answer; accuracy is theirs."
+        if s.scored
+        else f"{s.name}: no true answers, so there is no accuracy."
+        for s in some
+    ]
 
 
 def _unpaired(pairs: Sequence[Pair]) -> list[str]:

@@ -32,7 +32,8 @@ def write_tables(found: Comparison, form: str) -> str:
     """Return the table of the runs and that of the pairs, as "text", "markdown", "csv" or "latex"."""
     runs = run_rows(found)
     wide = form == "csv" or len(runs) > WIDEST
-    return f"{layout(runs if wide else stand(runs), form)}\n\n{layout(pair_rows(found), form)}"
+    tables = [runs if wide else stand(runs), *([pair_rows(found)] if found.pairs else [])]
+    return "\n\n".join(layout(table, form) for table in tables)
 
 
 def remarks(found: Comparison) -> list[str]:
@@ -47,10 +48,11 @@ def remarks(found: Comparison) -> list[str]:
 def run_rows(found: Comparison) -> Rows:
     """Return a line for each run: accuracy with its 95 % interval, counts of missing answers, and cost.
 
-    Training is shown if any run was finetuned.
+    Training is shown if any run was finetuned, and accuracy if any run has true answers.
     """
     trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
-    columns = [*_COLUMNS, *(_TRAINED if trained else ())]
+    scored = any(run.accuracy.n for run in found.runs)
+    columns = [column for column in _COLUMNS if scored or column[0] not in _OF_TRUTH] + [*(_TRAINED if trained else ())]
     titles = [title for title, _ in columns]
     return [titles, *([tell(run) for _, tell in columns] for run in found.runs)]
 
@@ -75,7 +77,7 @@ def _count(title: str, path: str, form: str = ",") -> Column:
 _COLUMNS: Sequence[Column] = (
     ("run", lambda run: run.name),
     ("accuracy", lambda run: _percent(run.accuracy.share)),
-    (INTERVAL, lambda run: f"{_percent(run.accuracy.low)} to {_percent(run.accuracy.high)}"),
+    (INTERVAL, lambda run: f"{_percent(run.accuracy.low)} to {_percent(run.accuracy.high)}" if run.accuracy.n else "-"),
     _count("questions", "questions"),
     ("debates", _debates),
     _count("undecided", "undecided"),
@@ -91,6 +93,8 @@ _COLUMNS: Sequence[Column] = (
     _count("backend seconds", "usage.seconds", ",.1f"),
     ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
 )
+_OF_TRUTH = ("accuracy", INTERVAL, "of these right", "right per 1,000 tokens")
+"""Columns that need true answers."""
 _TRAINED: Sequence[Column] = (
     _count("finetunings", "iteration"),
     _count("rows trained on", "compute.rows"),
@@ -190,12 +194,19 @@ def _csv(rows: Rows) -> str:
     No text is a formula: see `society.metrics.spreadsheet`.
     """
     out = io.StringIO()
-    place = rows[0].index(INTERVAL)
-    titles = [*rows[0][:place], "low", "high", *rows[0][place + 1 :]]
     bare = [[row[0], *(re.sub(r"(?<=\d) %|(?<=\d),(?=\d{3})", "", cell) for cell in row[1:])] for row in rows[1:]]
-    split = [[*row[:place], *row[place].split(" to "), *row[place + 1 :]] for row in bare]
-    csv.writer(out, lineterminator="\n").writerows([quote(cell) for cell in row] for row in [titles, *split])
+    table = [rows[0], *bare]
+    if INTERVAL in rows[0]:
+        place = rows[0].index(INTERVAL)
+        split = [[*row[:place], *_split_interval(row[place]), *row[place + 1 :]] for row in bare]
+        table = [[*rows[0][:place], "low", "high", *rows[0][place + 1 :]], *split]
+    csv.writer(out, lineterminator="\n").writerows([quote(cell) for cell in row] for row in table)
     return out.getvalue().rstrip("\n")
+
+
+def _split_interval(cell: str) -> list[str]:
+    """Return the two bounds of an interval; "-" twice without one."""
+    return cell.split(" to ") if " to " in cell else [cell, cell]
 
 
 _SPECIAL = str.maketrans(

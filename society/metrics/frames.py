@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -40,7 +40,10 @@ _TYPES = {bool: "boolean", int: "Int64", float: "Float64", str: "string"}
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """Columns of a turn beside its fields. `right` is False without a readable answer, and None for helpers' turns."""
+    """Columns of a turn beside its fields.
+
+    `right` is False without a readable answer. It is None for helpers' turns, and where there is no true answer.
+    """
 
     split: str
     right: bool | None
@@ -59,7 +62,8 @@ class DebateCounts:
 class EdgeRow:
     """One reading: the turn that was read (`sender`), and the reader's answer before and after.
 
-    None is the answer before a reader's first turn, and an unreadable answer.
+    None is the answer before a reader's first turn, and an unreadable answer. Without a true answer, none is right or
+    wrong: None.
     """
 
     split: str
@@ -73,11 +77,11 @@ class EdgeRow:
     reader_phase: str
     reader_round: int
     sender_answer: str | None
-    sender_right: bool
+    sender_right: bool | None
     answer_before: str | None
     answer_after: str | None
     right_before: bool | None
-    right_after: bool
+    right_after: bool | None
 
 
 def _select(record: type[Any], *left_out: str) -> Columns:
@@ -85,7 +89,7 @@ def _select(record: type[Any], *left_out: str) -> Columns:
 
 
 TURN_COLUMNS = _select(Turn, "messages", "reads", "tokens", "replied")
-RESULT_COLUMNS = _select(ResultRow, "tied", "verdicts")
+RESULT_COLUMNS = _select(ResultRow, "tied", "verdicts", "single")
 
 
 def turns_table(run: Run) -> pd.DataFrame:
@@ -96,13 +100,26 @@ def turns_table(run: Run) -> pd.DataFrame:
 
 
 def _turn_context(record: DebateRecord, turn: Turn) -> TurnContext:
-    return TurnContext(record.result.split, None if record.helps(turn) else record.right(turn))
+    return TurnContext(record.result.split, None if record.helps(turn) else _right(record, turn))
+
+
+def _right(record: DebateRecord, turn: Turn) -> bool | None:
+    """Return whether the turn's answer is right; None where the question has no true answer."""
+    return record.right(turn) if record.scored else None
 
 
 def results_table(run: Run) -> pd.DataFrame:
-    """Return a row for each finished debate, with its decision and cost. An undecided debate has no `answer`."""
-    rows = ((record.result, _count(record)) for record in _all_records(run))
+    """Return a row for each finished debate, with its decision and cost.
+
+    An undecided debate has no `answer`. `correct` is missing where the question has no true answer.
+    """
+    rows = ((_result(record), _count(record)) for record in _all_records(run))
     return _frame(rows, RESULT_COLUMNS, list_columns(DebateCounts))
+
+
+def _result(record: DebateRecord) -> ResultRow:
+    """Return the result for its row: neither right nor wrong without a true answer."""
+    return record.result if record.scored else replace(record.result, correct=None)  # type: ignore[arg-type]
 
 
 def edges_table(run: Run) -> pd.DataFrame:
@@ -144,11 +161,11 @@ def _make_edge(record: DebateRecord, source: Turn, turn: Turn, before: Turn | No
         reader_phase=turn.id.phase,
         reader_round=turn.id.round,
         sender_answer=source.answer,
-        sender_right=record.right(source),
+        sender_right=_right(record, source),
         answer_before=before.answer if before else None,
         answer_after=turn.answer,
-        right_before=record.right(before) if before else None,
-        right_after=record.right(turn),
+        right_before=_right(record, before) if before else None,
+        right_after=_right(record, turn),
     )
 
 

@@ -57,8 +57,8 @@ class Conformity:
 
     `towards` is the share of changed answers after reading a majority that changed to it (Asch 1956), with unreadable
     new answers included. `followed` is the share of turns with another answer than the majority that changed to it;
-    `followed_right` and `followed_wrong` are those with a right or wrong majority. `undecided` turns read no majority,
-    and `silent` ones had no readable answer before. Neither is part of the shares.
+    `followed_right` and `followed_wrong` are those with a right or wrong majority, where there is a true answer.
+    `undecided` turns read no majority, and `silent` ones had no readable answer before. Neither is part of the shares.
     """
 
     towards: Proportion
@@ -125,7 +125,7 @@ def _flow(reading: Reading, source: Turn, same: Same) -> Flow:
         return replace(flow, read=1, differed=1, muted=1)
     if not same(source.answer, reading.after.answer):
         return replace(flow, read=1, differed=1)
-    was, now = reading.record.right(reading.before), reading.record.right(reading.after)
+    was, now = reading.record.right(reading.before), reading.record.right(reading.after)  # never without a true answer
     return replace(flow, read=1, differed=1, adopted=1, helped=int(now and not was), harmed=int(was and not now))
 
 
@@ -136,6 +136,7 @@ def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Con
     """
     same = sameness(society)
     changed: list[Verdict] = []
+    both: list[Verdict] = []
     undecided = silent = 0
     followed: dict[bool, list[Verdict]] = {True: [], False: []}
     for reading in list_readings(records):
@@ -146,12 +147,13 @@ def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Con
             continue
         own, new = reading.before.answer, reading.after.answer
         went = new is not None and same(new, majority)
+        if not same(own, majority):
+            both.append((reading.record.question, [went]))
         if new is None or not same(new, own):
             changed.append((reading.record.question, [went]))
-        if not same(own, majority):
+        if not same(own, majority) and reading.record.scored:
             was_right = reading.record.result.verdicts.get(majority, False)
             followed[was_right].append((reading.record.question, [went]))
-    both = followed[True] + followed[False]
     return Conformity(
         share_true(changed),
         share_true(both),

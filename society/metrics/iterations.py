@@ -11,7 +11,15 @@ from society.core.types import Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
-from society.runs.records import DebateRecord, Question, by_iteration, load_records, sameness, total_usage
+from society.runs.records import (
+    DebateRecord,
+    Question,
+    by_iteration,
+    load_records,
+    sameness,
+    total_usage,
+    with_truth,
+)
 from society.scenario.expand import Society, expand
 from society.store.rows import AdapterRow, ExampleRow
 from society.training.labels import Labels, consensus_labels, open_labels
@@ -27,13 +35,13 @@ class IterationScore:
     `accuracy` is that of decisions and `alone` that of single first answers, on the evaluation questions. Undecided and
     unreadable ones count as wrong; both are None without an evaluation.
 
-    `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`. Without
-    training, it is the share of right decisions of the evaluation that could be labels. `unlabelled` debates gave no
-    label, for the counted `reasons`. `usage` is that of the evaluation, and `training_usage` that of the
-    `training_turns` of the training debates. `examples` counts the training rows by "learner/agent", and `repeated` the
-    repetitions among them. `left_out` counts the turns without a row, by learner and reason. `rows_right` is the share
-    of rows with a right answer, by selection rule. `trained_tokens` and `trained_seconds` are those of all training
-    steps.
+    `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`, over those with
+    a true answer. Without training, it is the share of right decisions of the evaluation that could be labels.
+    `labelled` debates gave a label, and `unlabelled` ones gave none, for the counted `reasons`. `usage` is that of the
+    evaluation, and `training_usage` that of the `training_turns` of the training debates. `examples` counts the
+    training rows by "learner/agent", and `repeated` the repetitions among them. `left_out` counts the turns without a
+    row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
+    `trained_tokens` and `trained_seconds` are those of all training steps.
     """
 
     iteration: int
@@ -41,6 +49,7 @@ class IterationScore:
     accuracy: Proportion
     alone: Proportion
     labels: Proportion
+    labelled: int
     unlabelled: int
     diversity: TextDiversity
     usage: Usage
@@ -99,12 +108,14 @@ def _score(
     rule = labels_of(society)
     reasons = Counter(rule.explain(record) for record in labelling)
     labelled = [record for record in labelling if not rule.explain(record)]
+    known = with_truth(labelled)
     return IterationScore(
         iteration=number,
         debates=len(records),
         accuracy=accuracy(records),
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(society.voters)]),
-        labels=share_right(labelled, lambda record: [rule.is_right(record)]),
+        labels=share_right(known, lambda record: [rule.is_right(record)]),
+        labelled=len(labelled),
         unlabelled=len(labelling) - len(labelled),
         diversity=measure_texts(society, records),
         usage=total_usage(records),
@@ -129,11 +140,12 @@ def _left_out(adapters: Sequence[AdapterRow]) -> dict[str, dict[str, int]]:
 
 
 def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow]) -> dict[str, Proportion]:
-    right = {turn.id: record.right(turn) for record in labelling for turn in record.turns} if examples else {}
+    known = with_truth(labelling) if examples else []
+    right = {turn.id: record.right(turn) for record in known for turn in record.turns}
     rules: dict[str, list[tuple[Question, list[bool]]]] = {}
     for row in examples:
         question = (row.source.item, "")
-        if row.source in right:  # else its debate has no result
+        if row.source in right:  # else its debate has no result, or no true answer
             rules.setdefault(row.rule, []).append((question, [right[row.source]]))
     return {rule: share_true(verdicts) for rule, verdicts in rules.items()}
 

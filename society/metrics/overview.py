@@ -73,7 +73,7 @@ class Overview:
         done = f"{self.last.debates:,} questions debated" if self.last.debates > 1 else "one question debated"
         if self.unfinished:
             done = f"{'running' if self.running else 'unfinished'}, {self.unfinished} finished"
-        return f"{self.name}: {done}, accuracy with 95 % confidence interval"
+        return f"{self.name}: {done}, {_describe_truth(self.last)}"
 
     def rows(self, seconds: float | None = None, resumed: bool = False) -> Rows:
         """Return the rows. `seconds` is the time of the call that ran them; `resumed`: earlier calls ran a part."""
@@ -81,7 +81,7 @@ class Overview:
         if s is None:
             return [*self._unfinished_rows(), ("stored in", str(self.folder))]
         rows = [*_accuracy_rows(s), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
-        if len(self.summaries) > 1:
+        if len(self.summaries) > 1 and s.after.n:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         rows += [*_training_rows(self.iterations), *self._unfinished_rows()]
         return [*rows, ("stored in", str(self.folder))]
@@ -140,14 +140,27 @@ def describe_unfinished(run: Run, reached: int, debates: int) -> str:
     return f"{done} of iteration {reached} of {wanted}" if wanted else done
 
 
+def _describe_truth(s: Summary) -> str:
+    """Return what the rows are about: accuracy, that of some questions, or no true answers."""
+    if not s.scored:
+        return "no true answers"
+    some = f" on the {s.scored:,} with a true answer" if s.scored < s.debates else ""
+    return f"accuracy with 95 % confidence interval{some}"
+
+
 def _accuracy_rows(s: Summary) -> Rows:
     """Return the accuracy of single agents and of the society, and the answers that debating changed."""
+    if not s.scored:
+        return []
+    rows = [("one agent alone", str(s.alone))]
+    if s.flips.total:
+        rows += [("one agent at the end", str(s.last)), ("answers that changed", describe_flips(s.flips))]
+    if not s.after.n:
+        return [*rows, ("society's answer", "none: the decision rule gives no single answer")]
     if not s.flips.total:
-        return [("one agent alone", str(s.alone)), ("society's answer", str(s.after))]
+        return [*rows, ("society's answer", str(s.after))]
     return [
-        ("one agent alone", str(s.alone)),
-        ("one agent at the end", str(s.last)),
-        ("answers that changed", describe_flips(s.flips)),
+        *rows,
         ("vote before debating", str(s.before)),
         ("vote after debating", str(s.after)),
         ("votes that changed", describe_flips(s.moved, "undecided")),
@@ -156,8 +169,8 @@ def _accuracy_rows(s: Summary) -> Rows:
 
 def _lost_rows(s: Summary, several: bool) -> Rows:
     """Return the decisions that rest on one vote, and what counts as wrong or could not be read."""
-    rows = [("rest on one vote", describe_lone(s))] if several else []
-    rows.append(("counted as wrong", describe_lost(s)))
+    rows = [("rest on one vote", describe_lone(s))] if several and s.debates > s.undecided else []
+    rows.append(("counted as wrong" if s.scored else "without an answer", describe_lost(s)))
     if s.ended_early:
         rows.append(("replies ended early", describe_ends(s)))
     if s.error:
@@ -202,8 +215,10 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
     """Return the labels, training rows and cost of a finetuning."""
     if not iterations:
         return []
-    labels = sum(score.labels.n for score in iterations)
+    labels = sum(score.labelled for score in iterations)
+    known = sum(score.labels.n for score in iterations)
     right = sum(score.labels.successes for score in iterations)
+    share = f"{right:,} right" if known == labels else f"{right:,} of {known:,} with a true answer right"
     without = sum(score.unlabelled for score in iterations)
     learned = sum(sum(score.examples.values()) for score in iterations)
     tokens = sum(score.trained_tokens for score in iterations)
@@ -212,7 +227,7 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
     usage = sum((score.training_usage for score in iterations), Usage())
     generated, read = (write_tokens(n, usage.estimated) for n in (usage.generated_tokens, usage.prompt_tokens))
     return [
-        ("labels", f"{labels:,}, of which {right:,} right; {without:,} training debates without a label"),
+        ("labels", f"{labels:,}, of which {share}; {without:,} training debates without a label"),
         ("finetuning", f"{count(learned, 'row')}, {tokens:,} tokens trained on, {seconds:,.1f} s"),
         ("training debates", f"{count(turns, 'turn')}, {generated} tokens generated, {read} prompt tokens"),
     ]

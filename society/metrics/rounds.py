@@ -28,7 +28,8 @@ class RoundScore:
     """The statistics after a round.
 
     `answers` is the accuracy of the agents' standing answers, clustered by question, `agents` the same for each agent,
-    and `vote` that of a majority vote over them. `tokens` are the generated tokens per debate until then, and `spent`
+    and `vote` that of a majority vote over them. Questions without a true answer are in none of these and not in
+    `flips`. `tokens` are the generated tokens per debate until then, and `spent`
     those in this round (means over all debates). `flips` counts changes from each agent's earlier answer to that in
     this round. `unread` and `failed` turns of this round count as wrong. `lost` of them followed a right answer, and
     `found` right answers followed an unreadable or failed turn. `cut_off` replies ended at the token limit.
@@ -68,7 +69,8 @@ class Agreement:
     """The stage at which agents agree.
 
     `reached` counts, for each stage, the debates in which all agents had one readable standing answer from then to the
-    end, and not before. `never` counts the debates without agreement. `right` of the `agreed` debates are right.
+    end, and not before. `never` counts the debates without agreement. `right` is the share of right answers among the
+    `agreed` debates on questions with a true answer.
     """
 
     reached: Mapping[str, int]
@@ -124,7 +126,7 @@ def score_rounds(society: Society, records: Sequence[DebateRecord]) -> list[Roun
 
 
 def _score(society: Society, moments: Sequence[Moment], so_far: float, same: Same) -> RoundScore:
-    stands = [(moment.record, _current(moment)) for moment in moments]
+    scored = [(moment.record, _current(moment)) for moment in moments if moment.record.scored]
     turns = [turn for moment in moments for turn in moment.turns]
     spent = sum(turn.usage.generated_tokens for turn in turns) / len(moments)
     speaking = [(m, turn) for m in moments for turn in m.turns if m.standing.get(turn.id.agent) is turn]
@@ -132,10 +134,10 @@ def _score(society: Society, moments: Sequence[Moment], so_far: float, same: Sam
     return RoundScore(
         phase=moments[0].stage[0],
         round=moments[0].stage[1],
-        answers=share_true((r.question, [r.right(turn) for turn in stand.values()]) for r, stand in stands),
-        vote=share_true((r.question, [vote_is_right(society, r, [*stand.values()], same)]) for r, stand in stands),
-        agents=_score_agents(society, stands),
-        flips=count_names(flip(record, before, turn, same) for record, before, turn in again),
+        answers=share_true((r.question, [r.right(turn) for turn in stand.values()]) for r, stand in scored),
+        vote=share_true((r.question, [vote_is_right(society, r, [*stand.values()], same)]) for r, stand in scored),
+        agents=_score_agents(society, scored),
+        flips=count_names(flip(record, before, turn, same) for record, before, turn in again if record.scored),
         tokens=so_far + spent,
         spent=spent,
         turns=len(turns),
@@ -163,13 +165,15 @@ def find_agreement(society: Society, records: Sequence[DebateRecord]) -> Agreeme
     """Return the stages at which the voters agree until the end. A single voter agrees from its final answer."""
     stages, same = list_stages(society, records), sameness(society)
     reached = {_name(stage): 0 for stage in stages}
-    right = []
+    agreed, right = 0, []
     for record in records:
         stood = [_unanimous(society, moment, same) for moment in walk(society, record, stages)]
         if stood and stood[-1] is not None:
             reached[_name(stages[_since(stood, stood[-1], same)])] += 1
-            right.append((record.question, [record.result.verdicts.get(stood[-1], False)]))
-    return Agreement(reached, len(records) - len(right), share_true(right))
+            agreed += 1
+            if record.scored:
+                right.append((record.question, [record.result.verdicts.get(stood[-1], False)]))
+    return Agreement(reached, len(records) - agreed, share_true(right))
 
 
 def _since(stood: Sequence[str | None], final: str, same: Same) -> int:

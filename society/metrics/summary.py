@@ -15,7 +15,7 @@ from society.metrics.early_ends import count_ends, find_remedies
 from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
-from society.runs.records import DebateRecord, sameness, total_usage, vote_on
+from society.runs.records import DebateRecord, sameness, total_usage, vote_on, with_truth
 from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 from society.simulation.agent_names import UNCLEAR
@@ -32,23 +32,26 @@ _NUMBER = re.compile(r"[\w.-]*\d[\w.-]*")
 class Summary:
     """A run in short. Intervals take answers to one question as belonging together.
 
+    `scored` debates are on questions with a true answer; all that is right or wrong is counted over these.
+
     `alone` is the accuracy of the voters' first answers, `last` that of their last ones; `before` that of a majority
     vote over the first answers, `after` that of the society's decisions. `flips` counts how single answers moved from
     first to last, `moved` how votes moved from before to after (no answer: undecided).
 
-    `undecided` debates count as wrong; `tied` of them ended in a tie, and `ties_broken` decisions broke one. `lone`
-    decisions rest on the vote of one of several voters, `lone_right` of them are right; `lone_before` and
-    `lone_right_before` say the same of the votes before debating. `unparsed` counts the voters' unreadable turns,
-    `failed` all failed turns, `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the
-    scenario took too long, and `unclear` turns of a moderator do not name one speaker. `ended_early` counts replies
-    without a text, or that ended for a reason that the scenario did not set; its keys are their notes.
-    `end_remedies` are sentences on what to do about them.
-    `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
-    `error` is the most frequent error of failed turns with its count; "" where none failed.
-    `ballots` says as which answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
+    `undecided` debates count as wrong, but those whose rule gives no single answer are not counted there; `tied` of
+    them ended in a tie, and `ties_broken` decisions broke one. `lone` decisions rest on the vote of one of several
+    voters, `lone_right` of them are right; `lone_before` and `lone_right_before` say the same of the votes before
+    debating. `unparsed` counts the voters' unreadable turns, `failed` all failed turns, `cut_off` replies that ended at
+    the token limit; in `given_up` turns a pattern of the scenario took too long, and `unclear` turns of a moderator do
+    not name one speaker. `ended_early` counts replies without a text, or that ended for a reason that the scenario did
+    not set; its keys are their notes. `end_remedies` are sentences on what to do about them. `unmatched` says so where
+    most replies cannot be matched with a true answer, with an example and the remedy. `error` is the most frequent
+    error of failed turns with its count; "" where none failed. `ballots` says as which answer a ballot on candidates
+    counts in `last` and `flips`; "" where there is none.
     """
 
     debates: int
+    scored: int
     alone: Proportion
     before: Proportion
     after: Proportion
@@ -84,8 +87,10 @@ def describe_ends(summary: Summary) -> str:
 
 def describe_lone(summary: Summary) -> str:
     """Return in words the number of decisions by one vote among several voters, and of right ones among them."""
-    decided = summary.debates - summary.undecided
-    now = f"{summary.lone:,} of {decided:,} decisions, {summary.lone_right:,} of {summary.after.successes:,} right ones"
+    now = f"{summary.lone:,} of {summary.debates - summary.undecided:,} decisions"
+    if not summary.after.n:
+        return now
+    now += f", {summary.lone_right:,} of {summary.after.successes:,} right ones"
     if not summary.flips.total:
         return now
     return f"{now}; before debating {summary.lone_right_before:,} of {summary.before.successes:,} right ones"
@@ -106,14 +111,16 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
     turns = [turn for record in records for turn in record.turns]
     decisions = [record.result.decision for record in records]
     rested = [record for record in records if count_support(society, record, same).lone]
-    opening = [_open(society, record, same) for record in records]
+    scored = with_truth(records)
+    opening = [_open(society, record, same) for record in scored]
     lone_before = [vote for vote in opening if is_lone(vote.record.first(voters), vote.answer, same)]
     return Summary(
         debates=len(records),
+        scored=len(scored),
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(voters)]),
         before=share_true((vote.record.question, [vote.right]) for vote in opening),
         after=accuracy(records),
-        undecided=sum(decision.answer is None for decision in decisions),
+        undecided=sum(decision.answer is None and decision.single for decision in decisions),
         unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
         failed=sum(turn.status == "failed" for turn in turns),
         given_up=sum(map(is_given_up, turns)),
@@ -150,15 +157,18 @@ def _describe_errors(errors: Sequence[str]) -> str:
 
 
 def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:
-    """Count the changes from the first to the last answer of each voter with two turns in a debate."""
+    """Count the changes from the first to the last answer of each voter with two turns in a debate.
+
+    Debates on questions without a true answer are left out.
+    """
     same = sameness(society)
-    spoken = [(record, record.of(agent)) for record in records for agent in society.voters]
+    spoken = [(record, record.of(agent)) for record in with_truth(records) for agent in society.voters]
     return count_names(flip(record, turns[0], turns[-1], same) for record, turns in spoken if len(turns) > 1)
 
 
 def count_agent_flips(society: Society, records: Sequence[DebateRecord]) -> dict[str, Flips]:
-    """Count the changes from the first to the last answer of each speaker with two turns."""
-    same = sameness(society)
+    """Count the changes from the first to the last answer of each speaker with two turns, where answers are scored."""
+    same, records = sameness(society), with_truth(records)
     speakers = dict.fromkeys(name for phase in society.phases for name in phase.speakers)
     spoken = {agent: [(record, record.of(agent)) for record in records] for agent in speakers}
     return {

@@ -12,7 +12,7 @@ from society.answers import group
 from society.core.types import Same, Turn
 from society.metrics.rounds import RoundScore
 from society.metrics.statistics import mean_interval
-from society.runs.records import DebateRecord, by_question, sameness
+from society.runs.records import DebateRecord, by_question, sameness, with_truth
 from society.scenario.expand import Society
 
 Ties = Literal["abstain", "first", "random"]
@@ -35,8 +35,12 @@ class Point:
 
 
 def list_points(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> list[Point]:
-    """Return the points of the vote after each round, and of votes over 1, 2, ... independent first answers."""
-    debate = [_round_point(score) for score in scores]
+    """Return the points of the vote after each round, and of votes over 1, 2, ... independent first answers.
+
+    Only questions with a true answer count; without any, there is no point.
+    """
+    debate = [_round_point(score) for score in scores if score.vote.n]
+    records = with_truth(records)
     pools = first_answers(records)
     most = min((len(pool) for pool in pools.values()), default=0)
     return debate + [vote_point(society, records, k) for k in range(1, most + 1)]

@@ -18,9 +18,10 @@ _IN_WORDS = {"p": "chance alone (p)", "p (Holm)": "adjusted (p)"}
 
 def comparison_figures(found: Comparison) -> list[Figure]:
     """Return the figures of a comparison."""
-    rows = [share_row(score.name, score.accuracy) for score in found.runs]
+    rows = [share_row(score.name, score.accuracy) for score in found.runs if score.accuracy.n]
     note = "Accuracy of the society's decisions, with 95% intervals."
-    return [Forest("runs", "Accuracy by run", note, rows), _costs(found), _runs(found), _pairs(found)]
+    figures: list[Figure] = [Forest("runs", "Accuracy by run", note, rows), _costs(found)] if rows else []
+    return [*figures, _runs(found), *([_pairs(found)] if found.pairs else [])]
 
 
 def _runs(found: Comparison) -> Table:
@@ -58,5 +59,6 @@ def _costs(found: Comparison) -> Chart:
     points = [
         Point(s.name, "run", s.usage.generated_tokens / s.debates, s.accuracy.share, s.accuracy.low, s.accuracy.high)
         for s in found.runs
+        if s.accuracy.n
     ]
     return replace(cost_chart(points), id="run-costs")

@@ -66,17 +66,23 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
     for run, (given_name, records) in zip(runs, debates.items(), strict=True):
         society, name = expand(run.scenario), _legend_name(given_name)
         scores = score_rounds(society, records)
-        rounds[name] = rounds_chart(society, scores)
-        points = list_points(society, records, scores)
-        costs[name] = cost_chart(points)
-        methods += points
+        if (chart := rounds_chart(society, scores)) is not None:
+            rounds[name] = chart
+            points = list_points(society, records, scores)
+            costs[name] = cost_chart(points)
+            methods += points
         if (changed := flips_figure(scores)) is not None:
             flips[name] = changed
         iterations[name] = run_iterations(run)
-    [tokens] = overlay(list(costs.values()), list(costs))
-    if len(runs) > 1:
-        tokens = replace(tokens, series=[*tokens.series, front_series(methods)])
-    figures = {"rounds": draw_charts(overlay(list(rounds.values()), list(rounds))), "tokens": draw_charts([tokens])}
+    figures: dict[str, Figure] = {}
+    if rounds:
+        [tokens] = overlay(list(costs.values()), list(costs))
+        if len(rounds) > 1:
+            tokens = replace(tokens, series=[*tokens.series, front_series(methods)])
+        figures |= {
+            "rounds": draw_charts(overlay(list(rounds.values()), list(rounds))),
+            "tokens": draw_charts([tokens]),
+        }
     if flips:
         figures["flips"] = draw_bars(list(flips.values()), list(flips) if len(runs) > 1 else [""])
     if any(len(scores) > 1 for scores in iterations.values()):

@@ -45,7 +45,7 @@ from society.pictures.training_figures import (
     model_charts,
     training_figures,
 )
-from society.runs.records import DebateRecord
+from society.runs.records import DebateRecord, with_truth
 from society.scenario.expand import Society
 
 MAX_AGENTS = 8
@@ -69,11 +69,11 @@ def list_figures(
     `society.metrics.measure.read_diversity` returns.
     """
     scores, several = score_rounds(society, latest), len(society.voters) > 1
-    found: list[Figure | None] = [accuracy_figure(society, summary, budget, iterations)]
+    found: list[Figure | None] = [accuracy_figure(society, summary, budget, iterations)] if summary.scored else []
     if society.scenario.train is not None or len(iterations) > 1:
         found.append(accuracy_chart(iterations, several, has_training(iterations)))
     if len(scores) > 1:
-        found += [rounds_chart(society, scores), _first_and_last(society, latest), flips_figure(scores)]
+        found += [rounds_chart(society, scores), _first_and_last(society, with_truth(latest)), flips_figure(scores)]
     if len(scores) > 1 and several:
         found.append(_agreement(society, latest))
     found += [_cost(society, latest, scores), _conformity(society, latest)]
@@ -84,6 +84,11 @@ def list_figures(
     found += [*model_charts(measured), *training_figures(iterations), _changes(scores)]
     found += [_agents(society, latest, scores), _edges(society, latest)]
     return [figure for figure in found if figure is not None]
+
+
+def has_truth(scores: Sequence[RoundScore]) -> bool:
+    """Return whether any answer of these rounds is right or wrong."""
+    return any(score.answers.n for score in scores)
 
 
 def accuracy_figure(
@@ -104,13 +109,17 @@ def accuracy_figure(
         rows.append(Row(f"vote of {budget.votes}, equal tokens", budget.voting))
     when = f", iteration {iterations[-1].iteration}" if len(iterations) > 1 else ""
     note = f"Share of right answers, with 95% intervals. Counted as wrong: {describe_lost(summary)}."
+    if summary.scored < summary.debates:
+        note += f" Only the {summary.scored:,} of {summary.debates:,} debates with a true answer count here."
     if summary.ties_broken:
         note += f" {summary.ties_broken:,} decisions broke a tie."
     return Forest("accuracy", f"Accuracy{when}", note, rows)
 
 
-def rounds_chart(society: Society, scores: Sequence[RoundScore]) -> Chart:
-    """Return the accuracy after each round: of a vote, of single answers and of each agent."""
+def rounds_chart(society: Society, scores: Sequence[RoundScore]) -> Chart | None:
+    """Return the accuracy after each round: of a vote, of single answers and of each agent; None without any."""
+    if not has_truth(scores):
+        return None
     places = range(len(scores))
     series = [Series("vote", share_points(places, [score.vote for score in scores]))]
     agents = list(scores[-1].agents)
@@ -183,7 +192,7 @@ def _flip_parts(flips: Flips) -> list[Part]:
 
 def _changes(scores: Sequence[RoundScore]) -> Table | None:
     """Return how each round changed the answers that the agents had given before."""
-    if not any(score.flips.total for score in scores):
+    if not any(score.flips.total for score in scores) or not has_truth(scores):
         return None
     columns = [
         *("after", "vote right", "wrong to right", "right to wrong", "right to unreadable", "unreadable to right"),
@@ -249,10 +258,13 @@ def front_series(methods: Sequence[Method]) -> Series:
 
 
 def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> Table:
-    """Return each agent's accuracy, changed answers and tokens; without changes where no agent spoke twice."""
-    flips = count_agent_flips(society, records)
+    """Return each agent's accuracy, changed answers and tokens.
+
+    There are no changes where no agent spoke twice, and no accuracy without true answers.
+    """
+    flips, known = count_agent_flips(society, records), has_truth(scores)
     twice = any(moved.total for moved in flips.values())
-    columns = ["agent", "right"]
+    columns = ["agent", "right"] if known else ["agent"]
     if twice:
         columns = ["agent", "first answer right", "last answer right", "wrong to right", "right to wrong"]
         columns += ["right to unreadable", "unreadable to right"]
@@ -260,7 +272,7 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
     for name in society.agents:
         turns = [turn for record in records for turn in record.every(name)]
         seen = [score.agents[name] for score in scores if name in score.agents]
-        row: list[Any] = [name, percent(seen[0]) if seen else ""]
+        row: list[Any] = [name, *([percent(seen[0]) if seen else ""] if known else [])]
         if twice:
             moved = flips.get(name, Flips())
             row += [percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
@@ -269,8 +281,10 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
         failed = sum(turn.status == "failed" for turn in turns)
         rows.append([*row, unreadable, failed, sum(turn.usage.generated_tokens for turn in turns)])
     note = "Changes from an agent's first to its last answer. " if twice else ""
-    note += "Unreadable and failed turns count as wrong."
-    return Table("agents", "Accuracy by agent", note, [*columns, "unreadable", "failed", "tokens"], rows)
+    note += "Unreadable and failed turns count as wrong." if known else "Unreadable: turns without a readable answer."
+    return Table(
+        "agents", "Accuracy by agent" if known else "Agents", note, [*columns, "unreadable", "failed", "tokens"], rows
+    )
 
 
 def _edges(society: Society, records: Sequence[DebateRecord]) -> Table | None:
@@ -284,9 +298,16 @@ def _edges(society: Society, records: Sequence[DebateRecord]) -> Table | None:
     )
     if len(flows) > MAX_EDGES:
         note += f" The {MAX_EDGES} edges with most adopted answers of {len(flows)}."
-    columns = ["edge", "differed", "adopted", "wrong to right", "right to wrong", "unreadable"]
+    known = any(record.scored for record in records)
+    columns = ["edge", "differed", "adopted", *(["wrong to right", "right to wrong"] if known else []), "unreadable"]
     rows = [
-        [f"{f.sender} → {f.reader}", f.differed, f.adopted, f.helped, f.harmed, f.silent + f.muted]
+        [
+            f"{f.sender} → {f.reader}",
+            f.differed,
+            f.adopted,
+            *((f.helped, f.harmed) if known else ()),
+            f.silent + f.muted,
+        ]
         for f in flows[:MAX_EDGES]
     ]
     return Table("edges", "Influence by edge", note, columns, rows)
@@ -294,11 +315,13 @@ def _edges(society: Society, records: Sequence[DebateRecord]) -> Table | None:
 
 def _conformity(society: Society, records: Sequence[DebateRecord]) -> Forest | None:
     found = measure_conformity(society, records)
-    rows = [
+    followed = [
         share_row("followed a right majority", found.followed_right),
         share_row("followed a wrong majority", found.followed_wrong),
-        share_row("changes to the majority", found.towards),
     ]
+    if not any(record.scored for record in records):
+        followed = [share_row("followed the majority", found.followed)]
+    rows = [*followed, share_row("changes to the majority", found.towards)]
     if not any(row.n for row in rows):
         return None
     note = (

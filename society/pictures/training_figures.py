@@ -133,12 +133,12 @@ def _iterations(scores: Sequence[IterationScore]) -> Table:
 
 
 def _iteration_row(score: IterationScore, learners: Sequence[str], rules: Sequence[str]) -> list[Any]:
-    debated = bool(score.labels.n or score.unlabelled)
+    debated = bool(score.labelled or score.unlabelled)
     return [
         f"{score.iteration}",
         percent(score.accuracy),
         percent(score.labels),
-        score.labels.n if debated else "-",
+        score.labelled if debated else "-",
         score.unlabelled if debated else "-",
         *[_total_and_range(_sizes(score, learner)) for learner in learners],
         *[percent(score.rows_right[rule]) if rule in score.rows_right else "-" for rule in rules],

@@ -71,7 +71,7 @@ TURN = ("stage", "agent", "answer", "state", "reads", "thought", "note", *(colum
 The others are columns of `Turn`. The page shows the ones that it does not know as `name: value`.
 """
 _GETTERS = [attrgetter(column.path) for column in _SHOWN]
-RESULT = ("item", "iteration", "sample", "question", "gold", "correct")
+RESULT = ("item", "iteration", "sample", "question", "gold", "correct", "scored")
 """Fields of a debate's result that a row has, too."""
 CHUNK = 64
 """Number of debates in a chunk of texts."""
@@ -114,6 +114,7 @@ class RowMaker:
             "decision": decided,
             "support": round(decision.support, 4),
             "reason": decision.reason,
+            "single": decision.single,
             "answers": answers,
             "turns": self._turns(record, index),
             "tags": tags,
@@ -171,8 +172,10 @@ class RowMaker:
 
     @staticmethod
     def _ending(record: DebateRecord) -> int:
-        undecided = record.result.decision.answer is None
-        return _BIT["undecided"] * undecided | _BIT["wrong"] * (not record.result.correct)
+        decision = record.result.decision
+        undecided = decision.answer is None and decision.single
+        wrong = record.scored and decision.single and not record.result.correct
+        return _BIT["undecided"] * undecided | _BIT["wrong"] * wrong
 
 
 def _state(turn: Turn) -> int:

@@ -22,7 +22,15 @@ from society.metrics.summary import (
     is_unclear,
 )
 from society.metrics.tradeoff import first_answers, vote_chances
-from society.runs.records import DebateRecord, Question, by_iteration, by_question, sameness, vote_is_right
+from society.runs.records import (
+    DebateRecord,
+    Question,
+    by_iteration,
+    by_question,
+    sameness,
+    vote_is_right,
+    with_truth,
+)
 from society.scenario.expand import Society
 
 MAX_ERROR = 160
@@ -56,13 +64,21 @@ def judge(
     budget: BudgetVerdict,
     trained: Difference | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the findings of a run's last iteration as JSON. `trained` is the effect of training, if any."""
-    change, activity = weigh_change(society, records), name_activity(society, records)
-    found = [_helped(society, summary, change, activity), _cost(records, summary)]
-    if change is not None:
-        found.insert(1, _hurt(society, records, change.difference, activity))
-        found += [_fair(budget), _enough(change.difference, activity)]
-    if len(society.voters) > 1 and summary.debates > summary.undecided:
+    """Return the findings of a run's last iteration as JSON. `trained` is the effect of training, if any.
+
+    What is right or wrong is judged on the questions with a true answer.
+    """
+    found = [_cost(records, summary)]
+    if summary.after.n:
+        known = with_truth(records)
+        change, activity = weigh_change(society, known), name_activity(society, known)
+        found.insert(0, _helped(society, summary, change, activity))
+        if change is not None:
+            found.insert(1, _hurt(society, known, change.difference, activity))
+            found += [_fair(budget), _enough(change.difference, activity)]
+    if summary.scored < summary.debates:
+        found.insert(0, _unscored(summary))
+    if len(society.voters) > 1 and summary.debates > summary.undecided and summary.after.n:
         found.append(_rests(summary))
     if trained is not None:
         found.insert(0, _finetuned(trained))
@@ -72,6 +88,14 @@ def judge(
     if summary.unmatched:
         found.insert(0, Finding("Do replies match the form of the true answers?", "Mostly not", summary.unmatched))
     return [asdict(finding) for finding in found]
+
+
+def _unscored(summary: Summary) -> Finding:
+    question = "Are there true answers?"
+    if not summary.scored:
+        return Finding(question, "No", "No question has a true answer, so nothing is right or wrong here.")
+    detail = f"{summary.scored:,} of {count(summary.debates, 'debate')}. All that is right or wrong is of these."
+    return Finding(question, "To some questions", detail)
 
 
 def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
@@ -86,8 +110,9 @@ def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
 
 
 def _outcomes(records: Sequence[DebateRecord]) -> dict[Question, list[float]]:
-    """Return 1 for each right decision and 0 for each other, by question."""
-    return {question: [float(r.result.correct) for r in group] for question, group in by_question(records).items()}
+    """Return 1 for each right decision and 0 for each other, by question with a true answer."""
+    known = by_question(with_truth(records)).items()
+    return {question: [float(r.result.correct) for r in group] for question, group in known}
 
 
 def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | None:
@@ -272,7 +297,8 @@ def find_trouble(
         )
         found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
     if failed:
-        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed and count as wrong. "
+        counted = " and count as wrong" if any(record.scored for record in records) else ""
+        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed{counted}. "
         detail += f"The first error: {shorten(failed[0].error, MAX_ERROR)}"
         found.append(Finding("Did every turn succeed?", "No", detail))
     if given_up:

@@ -32,6 +32,7 @@ class Progress(Watcher):
 
     debates  debates that are planned
     decided  debates that have ended
+    scored   ended debates on questions with a true answer
     right    debates that ended with the right answer
     turns    turns that are done, stored ones included
     new      turns that this call generated
@@ -54,7 +55,7 @@ class Progress(Watcher):
 
     def _reset(self, debates: int) -> None:
         self.debates = debates
-        self.decided = self.right = self.failed = self.tokens = 0
+        self.decided = self.scored = self.right = self.failed = self.tokens = 0
         self.turns = self.new = self._planned = self._ended_turns = 0
         self._open: Counter[tuple[str, int]] = Counter()
         self.rounds: Counter[str] = Counter()
@@ -91,10 +92,10 @@ class Progress(Watcher):
 
     @property
     def accuracy(self) -> Proportion:
-        """The share of ended debates that were decided rightly, with its interval."""
+        """The share of ended debates that were decided rightly, with its interval; n = 0 without true answers."""
         from society.metrics.proportion import proportion
 
-        return proportion(self.right, self.decided)
+        return proportion(self.right, self.scored)
 
     def describe_turns(self) -> str:
         """Return the turns so far and their estimated total."""
@@ -102,7 +103,7 @@ class Progress(Watcher):
 
     def describe_accuracy(self) -> str:
         """Return the accuracy so far in words; "" as long as it says nothing."""
-        if not self.decided or self.decided < min(ENOUGH_SCORED, self.debates):
+        if not self.scored or self.scored < min(ENOUGH_SCORED, self.debates):
             return ""
         return f"right so far  {self.accuracy}"
 
@@ -153,6 +154,7 @@ class Progress(Watcher):
     def result(self, result: DebateResult) -> None:
         self.decided += 1
         self._ended_turns += self._open.pop((result.item.id, result.sample), 0)
+        self.scored += result.scored and result.decision.single
         self.right += result.correct
         self._display.changed()
 

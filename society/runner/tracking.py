@@ -34,7 +34,8 @@ class Tracker(Protocol):
 class Tracking(Watcher):
     """A watcher that logs metrics after every debate and every optimizer step. Each of these is one step.
 
-    evaluation/accuracy and training/accuracy: share of right debates in this iteration so far. evaluation/undecided
+    evaluation/accuracy and training/accuracy: share of right debates in this iteration so far, among those with a true
+    answer; missing without any. evaluation/undecided
     and training/undecided: debates without a decision. turns, failed, tokens/generated and tokens/prompt: totals of
     the run so far, stored turns included. loss/LEARNER/AGENT: loss of an optimizer step.
     """
@@ -42,7 +43,7 @@ class Tracking(Watcher):
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._split, self._iteration = "evaluation", 0
-        self._right = self._undecided = self._debates = self._turns = self._failed = self._step = 0
+        self._right = self._undecided = self._scored = self._turns = self._failed = self._step = 0
         self._usage = Usage()
 
     def __exit__(
@@ -52,7 +53,7 @@ class Tracking(Watcher):
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
         self._split, self._iteration = split, iteration
-        self._right = self._undecided = self._debates = 0
+        self._right = self._undecided = self._scored = 0
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         self._turns += 1
@@ -60,13 +61,14 @@ class Tracking(Watcher):
         self._usage += turn.usage
 
     def result(self, result: DebateResult) -> None:
-        self._debates += 1
+        self._scored += result.scored and result.decision.single
         self._right += result.correct
-        self._undecided += result.decision.answer is None
+        self._undecided += result.decision.answer is None and result.decision.single
+        accuracy = {f"{self._split}/accuracy": self._right / self._scored} if self._scored else {}
         self._log(
-            {
+            accuracy
+            | {
                 "iteration": self._iteration,
-                f"{self._split}/accuracy": self._right / self._debates,
                 f"{self._split}/undecided": self._undecided,
                 "turns": self._turns,
                 "failed": self._failed,

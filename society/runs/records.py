@@ -40,6 +40,11 @@ class DebateRecord:
         """The item's id and text."""
         return (self.result.item, self.result.question)
 
+    @property
+    def scored(self) -> bool:
+        """Return whether the question has a true answer, so that its answers are right or wrong."""
+        return self.result.scored
+
     def right(self, turn: Turn) -> bool:
         """Return whether the turn's answer is right; one that failed or could not be read is not."""
         return turn.answer is not None and self.result.verdicts.get(turn.answer, False)
@@ -132,6 +137,11 @@ def _debate(turn: Turn) -> tuple[int, str, int]:
 def total_usage(records: Sequence[DebateRecord]) -> Usage:
     """Return what all these debates cost together; the seconds are those in which their backends were busy."""
     return sum((record.usage for record in records), Usage())
+
+
+def with_truth(records: Iterable[DebateRecord]) -> list[DebateRecord]:
+    """Return the debates on questions with a true answer, in order: only these are right or wrong."""
+    return [record for record in records if record.scored]
 
 
 def by_iteration(records: Iterable[DebateRecord]) -> dict[int, list[DebateRecord]]:

@@ -30,7 +30,7 @@ class Items:
 
 
 def log_repeated(task: Task, message: str) -> None:
-    """Log a warning about repeated questions of a task."""
+    """Log a warning about the questions of a task: some are repeated, or none has a true answer."""
     log.warning("%s: %s", task.origin, message)
 
 
@@ -38,8 +38,9 @@ def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_
     """Return the evaluation and the training questions of a scenario.
 
     No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
-    skip those of the evaluation. `on_repeated` is called for a task with repeated questions. Raises `InputError` if
-    there are too few questions, or if `train.task` contains a question of the evaluation.
+    skip those of the evaluation. `on_repeated` is called for a task with repeated questions, or without true answers
+    where it names a field for them. Raises `InputError` if there are too few questions, if `train.task` contains a
+    question of the evaluation, or if the label is the true answer and no training question has one.
     """
     scenario = society.scenario
     evaluation = _load_all(scenario.task, scenario.seed, on_repeated)
@@ -56,6 +57,11 @@ def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_
             f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
             "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
         )
+    if scenario.train.label == "gold" and not any(map((scenario.train.task or scenario.task).scores, training)):
+        raise InputError(
+            f"`train.label` is gold, but none of the {len(training)} training questions has a true answer.",
+            "Set `train.label: consensus`, or give the questions true answers.",
+        )
     return Items(evaluation, training)
 
 
@@ -66,6 +72,8 @@ def _load_all(task: Task, seed: int, on_repeated: Callable[[Task, str], None]) -
     if found.repeated:
         verb = " is" if found.repeated == 1 else "s are"
         on_repeated(task, f"{found.repeated:,} repeated question{verb} left out; each question is used once")
+    if remark := task.remark(found.items):
+        on_repeated(task, remark)
     return found.items
 
 

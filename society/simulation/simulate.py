@@ -26,13 +26,17 @@ COLLECT_AFTER = 50_000
 
 @dataclass(frozen=True, slots=True)
 class DebateResult:
-    """The result of one debate. `verdicts`: whether each distinct answer given in the debate is right."""
+    """The result of one debate. `verdicts`: whether each distinct answer given in the debate is right.
+
+    `scored` is False for a question without a true answer, which has no verdicts.
+    """
 
     iteration: int
     item: Item
     sample: int
     decision: Decision
     verdicts: Mapping[str, bool]
+    scored: bool = True
 
     @property
     def correct(self) -> bool:
@@ -59,7 +63,9 @@ async def simulate(
         for item, sample in shared:
             turns = Turns(society, task, speaker, item, iteration, sample)
             decision = await Debate(society, turns, plans).run()
-            on_result(DebateResult(iteration, item, sample, decision, _verdicts(turns, decision)))
+            scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
+            verdicts = _verdicts(turns, decision, scored)
+            on_result(DebateResult(iteration, item, sample, decision, verdicts, scored))
             speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
     with _collecting_seldom():
@@ -99,18 +105,19 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
     return plans
 
 
-def _verdicts(turns: Turns, decision: Decision) -> dict[str, bool]:
+def _verdicts(turns: Turns, decision: Decision, scored: bool) -> dict[str, bool]:
+    """Return whether each distinct answer is right; nothing where the question has no true answer."""
     given: Iterable[str | None] = (t.answer for spoken in turns.transcript.turns.values() for _, _, t in spoken)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
     correct = guarded(turns.task, turns.task.correct, f"on the question {turns.item.id!r}")
-    verdicts = {answer: correct(answer, turns.item) for answer in answers}
+    verdicts = {answer: correct(answer, turns.item) for answer in answers if scored}
     _remark_undecided(turns, answers)
     return verdicts
 
 
 def _remark_undecided(turns: Turns, answers: Sequence[str]) -> None:
     """Store a remark with each turn whose answer could not be compared with another or with the true answer."""
-    others = (turns.item.gold, *turns.item.aliases, *answers)
+    others = [*filter(None, (turns.item.gold, *turns.item.aliases)), *answers]
     undecided = {answer: found for answer in answers if (found := undecided_with(answer, others))}
     for spoken in turns.transcript.turns.values() if undecided else ():
         for _, _, turn in spoken:

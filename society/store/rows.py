@@ -56,7 +56,10 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """The outcome of one debate. `verdicts` says for each distinct answer whether it is right."""
+    """The outcome of one debate. `verdicts` says for each distinct answer whether it is right.
+
+    `scored` is False for a question without a true answer: nothing about it is right or wrong.
+    """
 
     iteration: int
     item: str
@@ -67,6 +70,7 @@ class ResultRow:
     decision: Decision
     correct: bool
     verdicts: Mapping[str, bool]
+    scored: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ base            `Task`, the base class: slices, shuffling, parsing, scoring
 capitals        capitals of countries, from a table; `capital_reader` finds the named place in a reply
 arithmetic      values of a+b*c+d-e*f and other forms
 reasoning_gym   the generators of reasoning-gym, each with its own verifier
+inline          questions that the scenario itself lists, with or without true answers
 jsonl           questions from a file with one JSON object per line
 contract        `TaskContract`, the tests that every task must pass, plugins included
 """
@@ -11,6 +12,7 @@ contract        `TaskContract`, the tests that every task must pass, plugins inc
 TASKS: dict[str, str] = {
     "arithmetic": "society.tasks.arithmetic:Arithmetic",
     "capitals": "society.tasks.capitals:Capitals",
+    "inline": "society.tasks.inline:Inline",
     "jsonl": "society.tasks.jsonl:Jsonl",
     "reasoning_gym": "society.tasks.reasoning_gym:ReasoningGym",
 }

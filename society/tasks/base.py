@@ -1,14 +1,14 @@
 """Base class of tasks: a source of questions in a fixed order, with parsing and scoring of answers.
 
 A new task needs `kind`, `standard` and `questions`. Slices, shuffling, parsing and scoring are inherited. Only
-`correct` and `has_form` use gold answers.
+`scores`, `correct` and `has_form` use gold answers.
 """
 
 from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -128,6 +128,10 @@ class Task(Component, ABC):
         """Return why fields of the task change nothing."""
         return {}
 
+    def remark(self, items: Sequence[Item]) -> str:
+        """Return what is likely a mistake in the loaded questions, with the remedy, or ""."""
+        return ""
+
     def parse(self, text: str, item: Item) -> str | None:
         """Return the final answer in a model's text, or None if there is none."""
         return self.format.find(text, self.candidates(item), item.question)
@@ -136,9 +140,13 @@ class Task(Component, ABC):
         """Return whether two parsed answers are equal. Symmetric, and independent of the true answer."""
         return self.format.same(a, b)
 
+    def scores(self, item: Item) -> bool:
+        """Return whether answers to the question are right or wrong. By default, they are if it has a true answer."""
+        return bool(item.gold)
+
     def correct(self, answer: str, item: Item) -> bool:
         """Return whether a parsed answer is correct: equal to the gold answer or one of its aliases."""
-        return any(self.format.matches(answer, right) for right in (item.gold, *item.aliases))
+        return any(self.format.matches(answer, right) for right in (item.gold, *item.aliases) if right)
 
     def has_form(self, answer: str, item: Item) -> bool:
         """Return whether a parsed answer has the form of the gold answer, so that it could be correct."""

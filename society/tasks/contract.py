@@ -35,8 +35,8 @@ class TaskContract:
         assert _slice(mixed, 2, 4).load(7) == whole[2:6]
 
     def test_gold_is_found_and_correct(self, task: Task) -> None:
-        """A reply that gives the gold answer as the instruction asks is parsed, and is right."""
-        for item in _slice(task, 0, 8).load(7):
+        """A reply that gives the gold answer, if known, as the instruction asks is parsed, and is right."""
+        for item in filter(lambda item: item.gold, _slice(task, 0, 8).load(7)):
             answer = task.parse(_reply(task, item.gold), item)
             assert answer is not None, f"nothing found for {item.id}"
             assert task.correct(answer, item), f"{answer!r} counts as wrong for {item.id}"

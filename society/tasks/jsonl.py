@@ -3,6 +3,7 @@
 {kind: jsonl, path: gsm8k.jsonl, question: question, gold: answer, gold_extract: [hash]}
 {kind: jsonl, path: mmlu.jsonl, question: question, choices: choices, gold: answer}
 {kind: jsonl, path: trivia.jsonl}
+{kind: jsonl, path: opinions.jsonl, gold: null}
 
 By default an answer is parsed from a sentence and compared word by word. `answer.equal` selects numbers, mathematics or
 choices instead.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -23,7 +24,7 @@ from pydantic import Field
 from society.answers.choice import OPTION_LETTERS
 from society.answers.equal import Equality
 from society.answers.extract import Extractor, extract_gold
-from society.answers.format import AnswerFormat
+from society.answers.format import AnswerFormat, AnswerOptions
 from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
 from society.core.paths import ReadablePath
@@ -34,12 +35,22 @@ Plain = str | int | float | bool | None
 Row = dict[str, Any]
 
 CHOICE = AnswerFormat(extract=("choice", "boxed", "candidates"), equal="choice")
+STATEMENT = AnswerFormat(extract=("boxed", "hash", "statement"), equal="words")
 _EXTRACTORS: Mapping[Equality, tuple[Extractor, ...]] = {
     "numeric": ("boxed", "hash", "last_number"),
     "math": ("boxed", "hash", "line"),
     "choice": ("choice", "boxed"),
 }
 """Default extractors, by how answers are compared."""
+
+
+def find_format(choices: bool, given: AnswerOptions) -> AnswerFormat:
+    """Return the rules of questions of any kind: with `choices`, those of options; else by the comparison `given`."""
+    if choices:
+        return CHOICE.override(given)
+    extract = _EXTRACTORS.get(given.equal) if given.equal is not None else None
+    standard = STATEMENT.model_copy(update={"extract": extract}) if extract else STATEMENT
+    return standard.override(given)
 
 
 class Jsonl(Task):
@@ -53,8 +64,9 @@ class Jsonl(Task):
     """Path of the file, relative to the scenario."""
     question: str = "question"
     """Name of the field with the question, or a template such as "{context} {question}"."""
-    gold: str = "answer"
-    """Name of the field with the true answer, or with a list of equally correct answers."""
+    gold: str | None = "answer"
+    """Name of the field with the true answer, or with a list of equally correct answers. Where the value is missing,
+    empty or null, the true answer is unknown. `null`: no question has a true answer."""
     gold_extract: Annotated[tuple[Extractor, ...], Field(strict=False)] = ()
     """Extractors for the true answer in its field: `hash` for GSM8K, `boxed` for MATH. By default the whole field."""
     choices: str | None = None
@@ -64,16 +76,12 @@ class Jsonl(Task):
     where: dict[str, Plain | list[Plain]] = Field(default_factory=dict)
     """Filter: use only rows whose fields have this value, or one of these values."""
 
-    standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("boxed", "hash", "statement"), equal="words")
+    standard: ClassVar[AnswerFormat] = STATEMENT
 
     @cached_property
     def format(self) -> AnswerFormat:
         """Rules that parse and compare answers, by `choices` and `answer`."""
-        if self.choices is not None:
-            return CHOICE.override(self.answer)
-        extract = _EXTRACTORS.get(self.answer.equal) if self.answer.equal is not None else None
-        standard = self.standard.model_copy(update={"extract": extract}) if extract else self.standard
-        return standard.override(self.answer)
+        return find_format(self.choices is not None, self.answer)
 
     @property
     def origin(self) -> str:
@@ -106,6 +114,8 @@ class Jsonl(Task):
         for line, row in read_rows(self.path):
             if not self._fits(row, line):
                 continue
+            if not found:
+                self._check_gold(row, line)
             item = self._item(row, line)
             if item.id in ids:
                 raise self._error(line, f"repeats the id {item.id!r}", "Set `task.id` to a field with unique values.")
@@ -115,6 +125,23 @@ class Jsonl(Task):
         if not found:
             what = "no row matches `where`" if self.where else "there are no rows"
             raise InputError(f"{self.path}: {what}.", "Check `task.path` and `task.where`.")
+
+    def _check_gold(self, row: Row, line: int) -> None:
+        """Raise `InputError` if the scenario names a field for true answers that no row has: a slip of the pen."""
+        name = self.gold
+        if name is None or name in row or "gold" not in self.model_fields_set:
+            return
+        if not any(name in other for _, other in read_rows(self.path)):
+            remedy = "Correct `task.gold`, or set it to null for questions without true answers."
+            raise self._error(line, f"has no field {name!r}, nor has any other row; it has {', '.join(row)}", remedy)
+
+    def remark(self, items: Sequence[Item]) -> str:
+        if self.gold is None or any(item.gold for item in items):
+            return ""
+        return (
+            f"no question has a true answer in the field {self.gold!r}, so nothing counts as right or wrong; name the "
+            "field in `gold`, or set `gold: null`"
+        )
 
     def _fits(self, row: Row, line: int) -> bool:
         for name, wanted in self.where.items():
@@ -131,9 +158,9 @@ class Jsonl(Task):
                 f"\n{letter}. {option}" for letter, option in zip(OPTION_LETTERS, options, strict=False)
             )
         identity = f"{self.path.stem}-{line}" if self.id is None else self._text(self.id, row, line)
-        gold, *aliases = self._golds(row, options, line)
+        golds = self._golds(row, options, line)
         shown = {name: value for name, value in row.items() if name != self.gold}
-        return Item(identity, question, gold, tuple(aliases), options, fields=shown)
+        return Item(identity, question, golds[0] if golds else "", tuple(golds[1:]), options, fields=shown)
 
     def _fill(self, row: Row, line: int) -> str:
         """Return the question from its field or template. A template shows a list as lettered options."""
@@ -176,19 +203,16 @@ class Jsonl(Task):
         return tuple(self._plain(option, self.choices, line) for option in options)
 
     def _golds(self, row: Row, options: tuple[str, ...], line: int) -> list[str]:
-        """Return the true answers of a row. All are correct; the first is displayed."""
-        value = self._field(row, self.gold, line)
+        """Return the true answers of a row. All are correct; the first is displayed. Empty if none is known."""
+        value = None if self.gold is None else row.get(self.gold)
         values = value if isinstance(value, list) else [value]
-        if not values:
-            raise self._error(
-                line, f"has an empty list of answers in the field {self.gold!r}", "Correct the row, or remove it."
-            )
-        return list(dict.fromkeys(self._gold(value, options, line) for value in values))
+        known = [one for one in values if one is not None and not (isinstance(one, str) and not one.strip())]
+        return list(dict.fromkeys(self._gold(one, options, line) for one in known))
 
     def _gold(self, value: Any, options: tuple[str, ...], line: int) -> str:
         if options:
             return self._letter(value, options, line)
-        text = self._plain(value, self.gold, line)
+        text = self._plain(value, self.gold or "", line)
         if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
             text = f"{value:g}"
         found = extract_gold(text, self.gold_extract) if self.gold_extract else text.strip()

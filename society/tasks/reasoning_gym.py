@@ -61,6 +61,10 @@ class ReasoningGym(Task):
         make_generator(self.dataset, params, start)
         return (self._item(params, start, index) for index in range(SIZE))
 
+    def scores(self, item: Item) -> bool:
+        """Return True: the verifier knows right answers, even of generators that give no answer of their own."""
+        return True
+
     def correct(self, answer: str, item: Item) -> bool:
         """Return whether the generator's verifier gives the answer the full score.
 

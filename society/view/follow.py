@@ -199,9 +199,11 @@ class Follower:
         if item is None:
             return None
         given = {turn.answer for turn in self._turns[debate].values() if turn.answer is not None}
-        verdicts = {answer: self._is_right(answer, item) for answer in given}
+        scored = self._society.scenario.task.scores(item)
+        verdicts = {answer: self._is_right(answer, item) for answer in given if scored}
         undecided = Decision(None, reason="in progress")
-        return ResultRow(iteration, name, sample, "evaluation", item.question, item.gold, undecided, False, verdicts)
+        outcome = (undecided, False, verdicts, scored)
+        return ResultRow(iteration, name, sample, "evaluation", item.question, item.gold, *outcome)
 
     def _is_right(self, answer: str, item: Item) -> bool:
         key = (item.id, answer)

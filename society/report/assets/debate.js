@@ -53,7 +53,7 @@ class DebateView {
       [
         "decided",
         make("span", { class: `chip ${row.decision < 0 ? "unread" : tone(row, row.decision)}` }, decisionText(row)),
-        ` ${SIGNS[kind]} ${ENDINGS[kind]}`,
+        kind === "open" ? "" : ` ${SIGNS[kind]} ${ENDINGS[kind]}`,
       ],
       ["true answer", row.gold || "not known"],
       ["support", row.decision < 0 ? "–" : percent(row.support, 0)],
@@ -202,7 +202,7 @@ class DebateView {
           "span",
           { class: `chip ${state === 1 ? "failed" : tone(row, answer)}` },
           shorten(oneLine(text), 60),
-          state === 1 ? "" : ` ${sign(row, answer)}`,
+          state === 1 || !sign(row, answer) ? "" : ` ${sign(row, answer)}`,
         ),
         this.buildFlip(turn, t),
       ),
@@ -221,7 +221,7 @@ class DebateView {
     const [, group, right] = this.row.answers[turn.answer];
     if (oldGroup === group) return null;
     const [style, text] = right ? ["to-right", "wrong → right"] : ["to-wrong", "right → wrong"];
-    const changed = wasRight === right ? ["", "changed"] : [style, text];
+    const changed = wasRight === right || !this.row.scored ? ["", "changed"] : [style, text];
     return make("span", { class: `flip ${changed[0]}`, title: `before: ${oldText}` }, changed[1]);
   }
 

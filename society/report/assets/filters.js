@@ -32,8 +32,8 @@ function pairRuns() {
 }
 
 function runsDisagree(row) {
-  const verdicts = Object.entries(pairs.get(debateKey(row))).map(([r, i]) => data.runs[r].debates[i].correct);
-  return new Set(verdicts).size > 1;
+  const rows = Object.entries(pairs.get(debateKey(row))).map(([r, i]) => data.runs[r].debates[i]);
+  return new Set(rows.map((one) => (row.scored ? one.correct : decisionText(one)))).size > 1;
 }
 
 function hasTag(row, tag, agent) {

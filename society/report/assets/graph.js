@@ -1,5 +1,5 @@
 // Draws a phase's graph (society/pictures/graphs.py), coloured by the agents' answers: right answers are green, each
-// wrong answer has a colour of its own.
+// other answer has a colour of its own.
 
 const MAX_OUTSIDE_NAMES = 24;
 const GRAPH = 460;
@@ -9,13 +9,14 @@ const MARGIN = 32;
 function tone(row, answer) {
   if (answer < 0) return "unread";
   const [, group, right] = row.answers[answer];
-  if (right) return "right";
+  if (row.scored && right) return "right";
   const wrong = [...new Set(row.answers.filter((a) => !a[2]).map((a) => a[1]))];
   return `wrong-${wrong.indexOf(group) % 7}`;
 }
 
 function sign(row, answer) {
   if (answer < 0) return "?";
+  if (!row.scored) return "";
   return row.answers[answer][2] ? "✓" : "✗";
 }
 
@@ -151,7 +152,8 @@ function describeNode(row, agent, stage) {
   if (!turn) return `${agent}: no turn yet`;
   const answer = row.turns[turn.i].answer;
   if (answer < 0) return `${agent}: no readable answer`;
-  return `${agent}: ${row.answers[answer][0]} ${row.answers[answer][2] ? "(right)" : "(wrong)"}`;
+  const verdict = row.answers[answer][2] ? " (right)" : " (wrong)";
+  return `${agent}: ${row.answers[answer][0]}${row.scored ? verdict : ""}`;
 }
 
 function drawNode(row, agent, stage, places) {

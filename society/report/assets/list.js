@@ -94,19 +94,28 @@ class DebateList {
   }
 }
 
-const ENDINGS = { right: "right", wrong: "wrong", undecided: "undecided", pending: "in progress" };
-const SIGNS = { right: "✓", wrong: "✗", undecided: "–", pending: "…" };
+const ENDINGS = {
+  right: "right",
+  wrong: "wrong",
+  undecided: "undecided",
+  pending: "in progress",
+  open: "no true answer",
+};
+const SIGNS = { right: "✓", wrong: "✗", undecided: "–", pending: "…", open: "" };
 
 function ending(row) {
   if (row.tags & bit("pending")) return "pending";
+  if (!row.single) return "open";
   if (row.decision < 0) return "undecided";
+  if (!row.scored) return "open";
   return row.correct ? "right" : "wrong";
 }
 
 // The society's answer, or why there is none.
 function decisionText(row) {
   if (row.decision >= 0) return row.answers[row.decision][0];
-  return ending(row) === "pending" ? "in progress" : `no answer (${row.reason})`;
+  if (ending(row) === "pending") return "in progress";
+  return row.single ? `no answer (${row.reason})` : row.reason;
 }
 
 // A dot for each turn, by agent, coloured by the turn's answer. With many turns, only each agent's last turn.

@@ -1,0 +1,102 @@
+"""Questions that the scenario itself lists, with or without true answers.
+
+{kind: inline, items: ["Should cities ban cars?", "Should voting be compulsory?"]}
+{kind: inline, items: [{question: "What is 6 * 7?", gold: 42}], answer: {equal: numeric}}
+{kind: inline, items: ["Is a hot dog a sandwich?"], choices: ["yes", "no", "it depends"]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from society.answers.choice import OPTION_LETTERS
+from society.answers.format import AnswerFormat
+from society.components.facts import Reasons, TaskFacts
+from society.core.component import Component
+from society.core.errors import InputError
+from society.core.types import Item
+from society.tasks.base import Task
+from society.tasks.jsonl import STATEMENT, find_format
+
+Text = Annotated[str, Field(pattern=r"\S")]
+Gold = str | int | float | None
+
+
+class InlineQuestion(Component):
+    """A question with its true answer."""
+
+    question: Text
+    """Text of the question."""
+    gold: Gold | tuple[Gold, ...] = None
+    """True answer, or a list of equally correct ones. Where it is missing, empty or null, the true answer is
+    unknown."""
+    id: str = ""
+    """Identity of the question in results. By default question-1, question-2, ..."""
+
+    @property
+    def golds(self) -> list[str]:
+        """The known true answers, as text."""
+        given = self.gold if isinstance(self.gold, tuple) else (self.gold,)
+        return [text for one in given if one is not None and (text := str(one).strip())]
+
+
+class Inline(Task):
+    """Questions that the scenario lists, with or without true answers."""
+
+    kind: Literal["inline"] = "inline"
+    items: tuple[Text | InlineQuestion, ...] = Field(min_length=1, max_length=100_000)
+    """Questions: texts, or mappings with `question`, `gold` and `id`."""
+    choices: tuple[Text, ...] = Field((), max_length=len(OPTION_LETTERS))
+    """Options of every question. Agents answer with a letter, A for the first option; a true answer is a letter or an
+    option."""
+
+    standard: ClassVar[AnswerFormat] = STATEMENT
+
+    @cached_property
+    def format(self) -> AnswerFormat:
+        """Rules that parse and compare answers, by `choices` and `answer`."""
+        return find_format(bool(self.choices), self.answer)
+
+    @property
+    def lists_answers(self) -> bool:
+        return bool(self.choices)
+
+    def idle(self, facts: TaskFacts) -> Reasons:
+        if len(self.choices) == 1:
+            return {"choices": "leaves one option, so there is nothing to choose; list two or more"}
+        return {}
+
+    def questions(self, seed: int) -> Iterable[Item]:
+        """Yield the listed questions in their order. Raises `InputError` for an id twice, or an unknown option."""
+        ids: set[str] = set()
+        for number, given in enumerate(self.items, 1):
+            entry = given if isinstance(given, InlineQuestion) else InlineQuestion(question=given)
+            identity = entry.id or f"question-{number}"
+            if identity in ids:
+                raise InputError(f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.")
+            ids.add(identity)
+            golds = [self._read_gold(text, identity) for text in entry.golds]
+            yield Item(identity, self._show(entry.question), next(iter(golds), ""), tuple(golds[1:]), self.choices)
+
+    def _show(self, question: str) -> str:
+        """Return the question with its lettered options."""
+        options = (f"\n{letter}. {option}" for letter, option in zip(OPTION_LETTERS, self.choices, strict=False))
+        return question.strip() + "".join(options)
+
+    def _read_gold(self, text: str, identity: str) -> str:
+        """Return a true answer; of an option, its letter."""
+        if not self.choices:
+            return text
+        letters = OPTION_LETTERS[: len(self.choices)]
+        if text in self.choices:
+            return letters[self.choices.index(text)]
+        if text.upper() in letters:
+            return text.upper()
+        raise InputError(
+            f"The true answer {text!r:.80} of {identity!r} is not one of the {len(letters)} options.",
+            "Correct `gold`, or add the option to `choices`.",
+        )
