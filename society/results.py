@@ -91,7 +91,9 @@ class Run(StoredRun):
             results = self._last_results
             part = describe_unfinished(self, max((row.iteration for row in results), default=0), len(results))
             right = _share_right(results)
-            known = f"accuracy {right}" if right is not None else "no true answers" if results else "no debate yet"
+            known = f"accuracy {right}"
+            if right is None:
+                known = "no true answers" if results else "accuracy - (n = 0)"
             return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}{known})"
         except SocietyError as error:
             return f"Run({str(self.folder)!r}, not readable: {reveal(error.cause)})"

@@ -37,7 +37,7 @@ class IterationScore:
 
     `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`, over those with
     a true answer. Without training, it is the share of right decisions of the evaluation that could be labels.
-    `labelled` debates gave a label, and `unlabelled` ones gave none, for the counted `reasons`. `usage` is that of the
+    `unlabelled` debates gave no label, for the counted `reasons`; `unscored_labels` have no true answer. `usage` is that of the
     evaluation, and `training_usage` that of the `training_turns` of the training debates. `examples` counts the
     training rows by "learner/agent", and `repeated` the repetitions among them. `left_out` counts the turns without a
     row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
@@ -49,7 +49,6 @@ class IterationScore:
     accuracy: Proportion
     alone: Proportion
     labels: Proportion
-    labelled: int
     unlabelled: int
     diversity: TextDiversity
     usage: Usage
@@ -62,6 +61,12 @@ class IterationScore:
     repeated: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unscored_labels: int = 0
+
+    @property
+    def labelled(self) -> int:
+        """Number of debates that gave a label."""
+        return self.labels.n + self.unscored_labels
 
 
 def run_iterations(run: Run, records: Sequence[DebateRecord] | None = None) -> list[IterationScore]:
@@ -115,7 +120,6 @@ def _score(
         accuracy=accuracy(records),
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(society.voters)]),
         labels=share_right(known, lambda record: [rule.is_right(record)]),
-        labelled=len(labelled),
         unlabelled=len(labelling) - len(labelled),
         diversity=measure_texts(society, records),
         usage=total_usage(records),
@@ -128,6 +132,7 @@ def _score(
         repeated=len(examples) - len({(row.learner, row.agent, row.source) for row in examples}),
         reasons={reason: number for reason, number in reasons.items() if reason},
         left_out=_left_out(adapters),
+        unscored_labels=len(labelled) - len(known),
     )
 
 

@@ -272,7 +272,8 @@ def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[
     for name in society.agents:
         turns = [turn for record in records for turn in record.every(name)]
         seen = [score.agents[name] for score in scores if name in score.agents]
-        row: list[Any] = [name, *([percent(seen[0]) if seen else ""] if known else [])]
+        first = percent(seen[0]) if seen else ""
+        row: list[Any] = [name, first] if known else [name]
         if twice:
             moved = flips.get(name, Flips())
             row += [percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
