@@ -37,10 +37,10 @@ class IterationScore:
 
     `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`, over those with
     a true answer. Without training, it is the share of right decisions of the evaluation that could be labels.
-    `unlabelled` debates gave no label, for the counted `reasons`; `unscored_labels` have no true answer. `usage` is that of the
-    evaluation, and `training_usage` that of the `training_turns` of the training debates. `examples` counts the
-    training rows by "learner/agent", and `repeated` the repetitions among them. `left_out` counts the turns without a
-    row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
+    `unlabelled` debates gave no label, for the counted `reasons`; `unscored_labels` have no true answer. `usage` is
+    that of the evaluation, and `training_usage` that of the `training_turns` of the training debates. `examples` counts
+    the training rows by "learner/agent", and `repeated` the repetitions among them. `left_out` counts the turns without
+    a row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
     `trained_tokens` and `trained_seconds` are those of all training steps.
     """
 

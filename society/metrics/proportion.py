@@ -30,12 +30,16 @@ class Proportion:
         return f"{self.share:.1%} [{self.low:.1%}, {self.high:.1%}] (n = {self.n})" if self.n else "- (n = 0)"
 
 
+NOTHING = Proportion(0, 0, float("nan"), float("nan"))
+"""The share of no trials. There is one object, as NaN equals itself only in the same object."""
+
+
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Proportion:
     """Return the share of independent trials with the Wilson score interval (Wilson 1927), by scipy."""
     from scipy.stats import binomtest
 
     if n == 0:
-        return Proportion(0, 0, float("nan"), float("nan"))
+        return NOTHING
     interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Proportion(successes, n, float(interval.low), float(interval.high))
 

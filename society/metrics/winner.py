@@ -28,9 +28,12 @@ def find_winner(found: Comparison) -> Winner:
     """Return the run that is better than each other run, by the paired differences, or say that none can be shown.
 
     A difference is shown if its p, adjusted for all pairs (Holm 1979), is below `LEVEL` and its 95 % interval excludes
-    0. Runs with equal accuracy are no winners.
+    0. Runs with equal accuracy are no winners. Runs without true answers take no part.
     """
-    order = sorted(found.runs, key=lambda run: -run.accuracy.share)
+    order = sorted((run for run in found.runs if run.accuracy.n), key=lambda run: -run.accuracy.share)
+    if 2 * len(found.pairs) < len(order) * (len(order) - 1) or len(order) < 2:
+        detail = "The runs have no true answers, or none to a question of both. Their other numbers are below."
+        return Winner("", "There is no accuracy to compare", detail)
     best, second = order[:2]
     against = {other.name: _towards(best.name, other.name, found.pairs) for other in order[1:]}
     beaten = [name for name, (pair, difference) in against.items() if difference.value > 0 and is_shown(pair)]

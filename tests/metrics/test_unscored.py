@@ -15,6 +15,7 @@ from society.core.errors import InputError
 from society.core.types import Item
 from society.metrics.comparison import compare
 from society.metrics.overview import read_overview
+from society.metrics.winner import find_winner
 from society.report.data import build_index, read_runs
 from society.results import Run
 from society.runner.displays import Display
@@ -108,6 +109,7 @@ def test_runs_without_true_answers_are_compared_without_accuracy(opinions: Run, 
     other = make(tmp_path, OPEN, "seed=3")
     found = compare([opinions, other])
     assert not found.pairs
+    assert find_winner(found).answer == "There is no accuracy to compare"
     assert found.notes[0].endswith("no true answers, so there is no accuracy.")
     assert "accuracy  " not in repr(found)
     for form in ("csv", "latex", "markdown", "text"):
