@@ -91,9 +91,7 @@ class Run(StoredRun):
             results = self._last_results
             part = describe_unfinished(self, max((row.iteration for row in results), default=0), len(results))
             right = _share_right(results)
-            known = f"accuracy {right}"
-            if right is None:
-                known = "no true answers" if results else "accuracy - (n = 0)"
+            known = "no true answers" if right is None else f"accuracy {right}"
             return f"Run({str(self.folder)!r}, {f'{part}, ' if part else ''}{known})"
         except SocietyError as error:
             return f"Run({str(self.folder)!r}, not readable: {reveal(error.cause)})"
@@ -115,9 +113,9 @@ class Run(StoredRun):
 
 
 def _share_right(results: Sequence[ResultRow]) -> Proportion | None:
-    """Return the share of right decisions among those that can be right; None if there is none."""
+    """Return the share of right decisions among those that can be right; None if no result can."""
     share = share_true(((r.item, r.question), [r.correct]) for r in results if r.scored and r.decision.single)
-    return share if share.n else None
+    return share if share.n or not results else None
 
 
 def _html(text: str) -> str:

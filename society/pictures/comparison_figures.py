@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from society.metrics.comparison import Comparison, Pair
+from society.metrics.comparison import Comparison, Pair, RunScore
 from society.metrics.comparison_tables import pair_rows, run_rows
 from society.metrics.tradeoff import Point
 from society.pictures.figures import Chart, Figure, Forest, Table, share_row
@@ -18,9 +19,10 @@ _IN_WORDS = {"p": "chance alone (p)", "p (Holm)": "adjusted (p)"}
 
 def comparison_figures(found: Comparison) -> list[Figure]:
     """Return the figures of a comparison."""
-    rows = [share_row(score.name, score.accuracy) for score in found.runs if score.accuracy.n]
+    scored = [score for score in found.runs if score.accuracy.n]
+    rows = [share_row(score.name, score.accuracy) for score in scored]
     note = "Accuracy of the society's decisions, with 95% intervals."
-    figures: list[Figure] = [Forest("runs", "Accuracy by run", note, rows), _costs(found)] if rows else []
+    figures: list[Figure] = [Forest("runs", "Accuracy by run", note, rows), _costs(scored)] if rows else []
     return [*figures, _runs(found), *([_pairs(found)] if found.pairs else [])]
 
 
@@ -55,10 +57,9 @@ def _needed(pair: Pair) -> str:
     return "not known" if pair.needed is None else f"{pair.needed:,}"
 
 
-def _costs(found: Comparison) -> Chart:
+def _costs(scored: Sequence[RunScore]) -> Chart:
     points = [
         Point(s.name, "run", s.usage.generated_tokens / s.debates, s.accuracy.share, s.accuracy.low, s.accuracy.high)
-        for s in found.runs
-        if s.accuracy.n
+        for s in scored
     ]
     return replace(cost_chart(points), id="run-costs")
