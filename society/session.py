@@ -188,5 +188,6 @@ class _Stage:
 def _row(result: DebateResult, split: Split) -> ResultRow:
     item = result.item
     debate = (result.iteration, item.id, result.sample, split)
-    outcome = (result.decision, result.correct, result.verdicts, result.scored)
+    special = {answer: given for answer, given in result.judgements.items() if not given.is_plain}
+    outcome = (result.decision, result.correct, result.verdicts, result.scored, special)
     return ResultRow(*debate, item.question, item.gold, *outcome)

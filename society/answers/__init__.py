@@ -4,6 +4,7 @@ extract          `extract(text, extractors)`: the final answer in free text, or 
 marks            answers in tags, boxes and behind ####
 choice           the letter of a choice, with `cues`, the words that announce one
 mentions         the possible answer of a task that a reply gives
+code_blocks      code in fenced blocks
 statements       the answer in an ordinary sentence; `phrases` compares such answers
 number_finder    `find_last_number(text)`: the last number in a text
 ballots          votes and rankings by letter; `message_numbers`: by number

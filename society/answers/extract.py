@@ -8,6 +8,7 @@
     candidates   the possible answer of the task that the reply asserts
     statement    the part of the last sentence that does not repeat the question
     line         the last line that is not empty
+    code         the last code block between ``` that has a definition, else the last one
     text         the whole text
     {regex: P}   the first group (or all) of the last match of P
 
@@ -34,6 +35,7 @@ from pydantic import Field
 
 from society.answers.answer_markers import Marked, find_last_mark, find_marked
 from society.answers.choice import find_choice
+from society.answers.code_blocks import find_code
 from society.answers.confidence import without_confidence
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
@@ -54,7 +56,7 @@ class Regex(Component):
     """Regular expression. Its first group is the answer, or the whole match if it has no group."""
 
 
-Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "statement", "line", "text"]
+Named = Literal["tag", "boxed", "hash", "last_number", "choice", "candidates", "statement", "line", "text", "code"]
 Extractor = Named | Regex
 _MARKS = frozenset(get_args(Marked))
 _FINDS_ANYTHING = ("statement", "line", "text")
@@ -122,6 +124,8 @@ def _find(
             return find_statement(text, question)
         case "last_number":
             return find_last_number(text)
+        case "code":
+            return find_code(text)
         case "line":
             return find_line(text)
         case "text":

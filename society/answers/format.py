@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ ENDINGS = {
     "statement": "Answer in one short sentence.",
     "line": "Give the final answer alone on the last line.",
     "text": "Reply with the final answer alone.",
+    "code": "Write the whole code in one block between ``` and ```.",
 }
 """Instruction for the model, by extractor, so that the extractor finds the answer."""
 
@@ -38,9 +39,11 @@ MORE_WORDS = 3
 class AnswerOptions(Component):
     """Rules that parse and compare answers. A field left out keeps the default of the task."""
 
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Values of these fields that replace the defaults of the task."""
     extract: Extractors | None = None
-    """Extractors in order of preference: boxed, hash, tag, last_number, choice, candidates, statement, line, text, or
-    {regex: "..."}. Adjacent boxed, hash and tag count as one; the last in the reply wins."""
+    """Extractors in order of preference: boxed, hash, tag, last_number, choice, candidates, statement, line, text,
+    code, or {regex: "..."}. Adjacent boxed, hash and tag count as one; the last in the reply wins."""
     equal: Equality | None = None
     """Comparison of answers: exact, words ("eight" equals 8), numeric, choice or math. With `words`, an answer that
     contains the true answer is correct, too: "the planet Jupiter"."""
@@ -94,4 +97,7 @@ class AnswerFormat(Component):
 
     def override(self, options: AnswerOptions) -> AnswerFormat:
         """Return this format with the given options applied."""
-        return self.model_copy(update={name: value for name, value in options if value is not None})
+        given = {name: getattr(options, name) for name in AnswerOptions.model_fields}
+        return self.model_copy(
+            update={**options.defaults, **{name: value for name, value in given.items() if value is not None}}
+        )

@@ -10,6 +10,7 @@ NOUNS = {
     "topologies": "topology",
     "backends": "backend",
     "tasks": "task",
+    "answers": "answer",
     "decisions": "decision",
     "stops": "stop",
     "leaves": "leave",
@@ -26,7 +27,7 @@ NOUNS = {
 def command(kind: str, as_json: bool) -> None:
     """List the components of KIND, with their fields.
 
-    KIND is topologies, backends, tasks, decisions, stops, leaves, gates, controllers, selectors or executors.
+    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors or executors.
     """
     import inspect
 

@@ -39,6 +39,7 @@ NOUNS: Mapping[str, Noun] = {
     "backend": Noun("backends.base:BackendConfig", "backends:BACKENDS"),
     "topology": Noun("topologies.base:Topology", "society.components.graphs:TOPOLOGIES"),
     "task": Noun("society.tasks.base:Task", "society.tasks:TASKS"),
+    "answer": Noun("society.scoring.base:AnswerRule", "society.scoring:ANSWERS"),
     "decision": Noun("society.components.decisions.base:DecisionRule", "society.components.decisions:DECISIONS"),
     "stop": Noun("society.components.stops:StopRule", "society.components.stops:STOPS"),
     "leave": Noun("society.components.leaving:LeaveRule", "society.components.leaving:LEAVE_RULES"),
@@ -121,13 +122,14 @@ def kinds(noun: str) -> dict[str, type[Component]]:
 class Registered:
     """A mark for a field that holds any kind of a noun: `Annotated[Topology, Registered("topology")]`.
 
-    In YAML the value is a mapping with `kind:`, or the kind alone where every other field has a default. With
-    `reference`, it may also be a name that the scenario defines in its section of this name, which is short for
-    `{kind: named, name: NAME}`. The validation context has these names.
+    In YAML the value is a mapping with `kind:`, or the kind alone where every other field has a default. A mapping
+    without `kind:` is of the kind `default`, if there is one. With `reference`, the value may also be a name that the
+    scenario defines in its section of this name, which is short for `{kind: named, name: NAME}`. The validation context
+    has these names.
     """
 
-    def __init__(self, noun: str, reference: str = "") -> None:
-        self.noun, self.reference = noun, reference
+    def __init__(self, noun: str, reference: str = "", default: str | None = None) -> None:
+        self.noun, self.reference, self.default = noun, reference, default
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         # No validator runs before the union: it would turn JSON into Python objects, whose lists are no tuples.
@@ -143,11 +145,17 @@ class Registered:
     def _union(self, choices: dict[str, CoreSchema]) -> CoreSchema:
         return core_schema.tagged_union_schema(
             choices,
-            discriminator=_kind_of,
+            discriminator=self._kind_of,
             custom_error_type="unknown_kind",
             custom_error_message="unknown {noun}",
             custom_error_context={"noun": self.noun},
         )
+
+    def _kind_of(self, value: Any) -> str | None:
+        if isinstance(value, str):
+            return BARE
+        kind = value.get("kind", self.default) if isinstance(value, dict) else getattr(value, "kind", None)
+        return kind if isinstance(kind, str) else None
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         plain = [kind for kind, cls in kinds(self.noun).items() if not _required(cls)]
@@ -158,13 +166,6 @@ class Registered:
                 {"type": "string", "title": f"name in `{self.reference}`", "not": {"enum": list(kinds(self.noun))}}
             )
         return {"anyOf": [*named, *(handler(choice) for choice in choices.values())]}
-
-
-def _kind_of(value: Any) -> str | None:
-    if isinstance(value, str):
-        return BARE
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return kind if isinstance(kind, str) else None
 
 
 def _required(cls: type[Component]) -> bool:

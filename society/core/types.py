@@ -13,6 +13,7 @@ Turn               a finished turn: prompt, thought, text, answer, cost
 Message            the part of a turn that another agent reads
 Vote, Decision     the final answer of an agent, and of the society
 Ballot             the input of a decision rule; RoundState that of stop rules and controllers
+Judgement          a verdict on an answer, with its score and its reason
 Example            one training row: a chat whose last message is learned, and its origin
 """
 
@@ -300,6 +301,26 @@ class Decision:
     tied: tuple[str, ...] = ()
     voters: tuple[str, ...] = ()
     single: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict on an answer.
+
+    `score` is its degree from 0 to 1, where the kind of answer has degrees. `exact` says for a model's verdict whether
+    the answer equals the true one, if there is one. An `undecided` verdict counts as wrong; `note` says why.
+    """
+
+    right: bool
+    score: Share | None = None
+    exact: bool | None = None
+    undecided: bool = False
+    note: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the verdict is only right or wrong."""
+        return self == Judgement(self.right)
 
 
 Same = Callable[[str, str], bool]

@@ -89,7 +89,7 @@ def _select(record: type[Any], *left_out: str) -> Columns:
 
 
 TURN_COLUMNS = _select(Turn, "messages", "reads", "tokens", "replied")
-RESULT_COLUMNS = _select(ResultRow, "tied", "verdicts", "single")
+RESULT_COLUMNS = _select(ResultRow, "tied", "verdicts", "single", "judgements")
 
 
 def turns_table(run: Run) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from backends.base import Backend, CheckChat, Count
 from society.core.blocking import run_blocking
 from society.core.errors import BackendError, ChatTemplateError, TransientError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
+from society.sandbox import Limits, Outcome
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.models.scenario import PhaseSpec
 from society.simulation.simulate import simulate
@@ -73,7 +74,7 @@ def dry_run(
                 return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
 
             speaker = Speaker(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
-            await simulate(society, society.scenario.task, [item], speaker, lambda result: None)
+            await simulate(society, society.scenario.task, [item], speaker, lambda result: None, run=_pretend)
 
     run_blocking(play())
     phases = {phase.name: phase for phase in society.phases}
@@ -94,6 +95,11 @@ def dry_run(
 
     turns.sort(key=lambda t: (society.place(t.id.phase, t.id.round), order[t.id.agent.partition("/")[0]], t.id.agent))
     return [planned(turn) for turn in turns]
+
+
+async def _pretend(files: Mapping[str, str], limits: Limits, stdin: str) -> Outcome:
+    """Return the end of a program that is not run."""
+    return Outcome("", 0)
 
 
 def _may_agree(society: Society) -> bool:

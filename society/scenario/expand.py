@@ -19,7 +19,7 @@ from society.components.graphs import Restricted
 from society.components.stops import StopRule
 from society.core.results import require_graph
 from society.core.types import Sampling, TemplateArgs, Thinking
-from society.scenario.members import agents_of, audiences, members, speakers
+from society.scenario.members import agents_of, audiences, judges, members, speakers
 from society.scenario.models.scenario import AgentSpec, Binding, Conditions, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
 from topologies.base import Drawing, Occasion, Topology
 from topologies.edges import limit_edges
@@ -222,6 +222,7 @@ class Society:
             order |= dict.fromkeys((phase.spec.moderator, phase.spec.summarizer, phase.spec.on_edges), -1)
             for controller in phase.spec.controllers:  # they ask about turns that are done
                 order |= dict.fromkeys(controller.helpers().values(), len(self.agents))
+            order |= dict.fromkeys(judges(self.scenario), len(self.agents) + 1)  # they see the finished debate
             orders[phase.name] = order
         return orders
 
@@ -291,7 +292,7 @@ def ends_more(rule: StopRule | tuple[StopRule, ...]) -> bool:
 def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]], graphs: Graphs) -> PhasePlan:
     spec = scenario.phases[index]
     speaking = speakers(scenario, index, known)
-    involved = dict.fromkeys([*speaking, *agents_of(spec.helpers, known)])
+    involved = dict.fromkeys([*speaking, *agents_of([*spec.helpers, *judges(scenario)], known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
     bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
     times = next((block.times for block in scenario.repeat if spec.name in block.phases), 1)

@@ -30,8 +30,15 @@ def agents_of(names: Iterable[str], known: Members) -> tuple[str, ...]:
 
 
 def helpers(scenario: Scenario) -> set[str]:
-    """Return the names of agents with another task than speaking, in any phase: summarizers, moderators, rankers."""
-    return {name for phase in scenario.phases for name in phase.helpers}
+    """Return the names of agents with another task than speaking: summarizers, moderators, rankers, judges."""
+    return {name for phase in scenario.phases for name in phase.helpers}.union(judges(scenario))
+
+
+def judges(scenario: Scenario) -> tuple[str, ...]:
+    """Return the names of agents that judge answers after a debate. They belong to every phase, as any may be last."""
+    train = scenario.train
+    tasks = [scenario.task, train.task] if train is not None and train.task is not None else [scenario.task]
+    return tuple(dict.fromkeys(name for task in tasks for name in task.answer.helpers()))
 
 
 def single_agents(scenario: Scenario, known: Members) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def variables(
         "rounds": phase.rounds,
         "agents": phase.speakers,
         "heard": delivery.messages,
+        "judged": {},
         **more,
     }
 

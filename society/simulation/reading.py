@@ -157,6 +157,10 @@ class Transcript:
         """Return all turns of an agent, including failed ones."""
         return [turn for _, _, turn in self.turns.get(agent, ())]
 
+    def last(self) -> TurnId:
+        """Return the identity of a turn of the last round."""
+        return max((spoken[-1] for spoken in self.turns.values()), key=lambda entry: entry[:2])[2].id
+
     def turn_ids(self) -> Iterator[TurnId]:
         """Yield the identity of every turn, including failed ones."""
         return (turn.id for turns in self.turns.values() for _, _, turn in turns)

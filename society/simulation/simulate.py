@@ -12,8 +12,9 @@ from itertools import islice
 from society.answers.undecided import undecided_with
 from society.components.faults import guarded
 from society.core.concurrency import first_cause
-from society.core.types import Decision, Item
+from society.core.types import Decision, Item, Judgement
 from society.scenario.expand import Society
+from society.simulation.court import DebateCourt, RunCode, run_code
 from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker
@@ -26,7 +27,7 @@ COLLECT_AFTER = 50_000
 
 @dataclass(frozen=True, slots=True)
 class DebateResult:
-    """The result of one debate. `verdicts`: whether each distinct answer given in the debate is right.
+    """The result of one debate. `judgements`: the verdict on each distinct answer given in the debate.
 
     `scored` is False for a question without a true answer, which has no verdicts.
     """
@@ -35,8 +36,13 @@ class DebateResult:
     item: Item
     sample: int
     decision: Decision
-    verdicts: Mapping[str, bool]
+    judgements: Mapping[str, Judgement]
     scored: bool = True
+
+    @property
+    def verdicts(self) -> dict[str, bool]:
+        """Return whether each distinct answer is right."""
+        return {answer: given.right for answer, given in self.judgements.items()}
 
     @property
     def correct(self) -> bool:
@@ -51,9 +57,11 @@ async def simulate(
     speaker: Speaker,
     on_result: Callable[[DebateResult], None],
     iteration: int = 0,
+    run: RunCode = run_code,
 ) -> None:
     """Debate every item `scenario.samples` times. `on_result` receives the results as they finish, in any order.
 
+    `run` runs the code of answers that are judged by tests.
     At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items.
     """
     plans = fixed_plans(society)
@@ -64,8 +72,8 @@ async def simulate(
             turns = Turns(society, task, speaker, item, iteration, sample)
             decision = await Debate(society, turns, plans).run()
             scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
-            verdicts = _verdicts(turns, decision, scored)
-            on_result(DebateResult(iteration, item, sample, decision, verdicts, scored))
+            judgements = await _judge(turns, decision, run, scored)
+            on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
             speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
     with _collecting_seldom():
@@ -105,14 +113,13 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
     return plans
 
 
-def _verdicts(turns: Turns, decision: Decision, scored: bool) -> dict[str, bool]:
-    """Return whether each distinct answer is right; nothing where the question has no true answer."""
+async def _judge(turns: Turns, decision: Decision, run: RunCode, scored: bool) -> dict[str, Judgement]:
+    """Return a judgement on each distinct answer; nothing where the question has no true answer."""
     given: Iterable[str | None] = (t.answer for spoken in turns.transcript.turns.values() for _, _, t in spoken)
     answers = sorted({a for a in (*given, decision.answer) if a is not None})
-    correct = guarded(turns.task, turns.task.correct, f"on the question {turns.item.id!r}")
-    verdicts = {answer: correct(answer, turns.item) for answer in answers if scored}
+    judgements = await DebateCourt(turns, run).judge(answers) if scored else {}
     _remark_undecided(turns, answers)
-    return verdicts
+    return judgements
 
 
 def _remark_undecided(turns: Turns, answers: Sequence[str]) -> None:

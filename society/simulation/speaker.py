@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Parse = Callable[[str, Item], str | None]
+"""Returns the answer in the text of a reply, or None."""
 MAX_FAILURES = 25
 """Number of consecutive failed turns that ends the run."""
 
@@ -67,7 +69,7 @@ class Speaker:
     """Content hashes of adapters, by their paths in the scenario."""
     store: Store
     seed: int
-    parse: Callable[[str, Item], str | None]
+    parse: Parse
     on_turn: Callable[[Turn, bool], None]
     timeout: float | None = None
     """Maximum seconds for one reply of a backend."""
@@ -86,8 +88,11 @@ class Speaker:
         item: Item,
         reads: Sequence[TurnId] = (),
         choices: tuple[str, ...] = (),
+        read: Callable[[str], str | None] | None = None,
     ) -> Turn:
         """Return the finished turn. If the backend fails for good, the turn has the status "failed".
+
+        `read` returns the answer in a reply that does not answer the question, such as a judge's verdict.
 
         Raises `TurnError` if the prompt does not fit the context or the chat template, and `BackendError` after
         `MAX_FAILURES` consecutive failures.
@@ -98,8 +103,9 @@ class Speaker:
         request = GenerateRequest(chat, agent.sampling, seed, adapter, choices, agent.thinking, agent.template_args)
         key = request_key(request, backend.model_hash)
         finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
+        parse = self.parse if read is None else lambda text, _: read(text)
         if (found := self.store.find(turn, key)) is not None:
-            done = self._read(found, agent, item, finish)
+            done = self._read(found, agent, item, finish, parse)
             if done.reply == found:
                 self.store.update_derived(done)
             else:  # an older society left the thought in the text
@@ -107,18 +113,24 @@ class Speaker:
             self.on_turn(done, True)
             return done
         if (borrowed := self.store.find_reusable(key)) is not None:
-            done = self._read(borrowed, agent, item, finish)
+            done = self._read(borrowed, agent, item, finish, parse)
             await self.store.add(done, reused=True)
             self.on_turn(done, True)
             return done
         async with self.interruption.held():
-            done = await self._generate(backend, request, agent, item, finish)
+            done = await self._generate(backend, request, agent, item, finish, parse)
             await self.store.add(done)
         self.on_turn(done, False)
         return done
 
     async def _generate(
-        self, backend: Backend, request: GenerateRequest, agent: AgentPlan, item: Item, finish: partial[Turn]
+        self,
+        backend: Backend,
+        request: GenerateRequest,
+        agent: AgentPlan,
+        item: Item,
+        finish: partial[Turn],
+        parse: Parse,
     ) -> Turn:
         """Generate a reply and return its turn. `finish` makes a turn from a text and an answer."""
         watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
@@ -136,7 +148,7 @@ class Speaker:
             cause, spent = storable(error.cause), Usage(seconds=watch.seconds)
             return finish("", None, status="failed", error=cause, usage=spent, replied=False)
         self.failures_in_a_row = 0
-        return self._read(output, agent, item, finish)
+        return self._read(output, agent, item, finish, parse)
 
     def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
         """Raise `BackendError` after `MAX_FAILURES` failures in a row."""
@@ -151,7 +163,7 @@ class Speaker:
                 "(Python: resume=True).".strip(),
             ) from error
 
-    def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn]) -> Turn:
+    def _read(self, output: GenerateOutput, agent: AgentPlan, item: Item, finish: partial[Turn], parse: Parse) -> Turn:
         """Return the turn of a reply, which is new, stored or from another run. Derives the answer and the confidence.
 
         A thought that is still in the text is taken out of it. If the task raises an error on the text, the turn fails
@@ -170,7 +182,7 @@ class Speaker:
         if not output.text.strip():
             return make_turn(output.text, None, error=note)
         try:
-            answer = self.parse(output.text, item)
+            answer = parse(output.text, item)
         except SlowPatternError as error:
             return make_turn(output.text, None, error=f"No answer could be looked for: {error.cause}")
         except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -100,11 +100,12 @@ class Turns:
         own: list[Turn] | None = None,
         helping: bool = False,
         readers: tuple[str, ...] = (),
-        more: Mapping[str, str] = NOTHING,
+        more: Mapping[str, Any] = NOTHING,
+        read: Callable[[str], str | None] | None = None,
     ) -> Turn:
         """Return the finished turn of an agent. `own`: its earlier turns, by default all that did not fail.
 
-        `more`: further variables of its prompt.
+        `more`: further variables of its prompt. `read` returns the answer in the reply, in place of the task.
         """
         if own is None:
             own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
@@ -121,7 +122,7 @@ class Turns:
             values["choices"] = choices
         values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **values)
         chat = prompts.build_chat(agent, values, own)
-        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices)
+        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices, read)
         self.transcript.add(self.step, turn.round, done, helping)
         if agent.shows_thoughts and done.thought:
             self.transcript.open_thoughts.add(done.id)
@@ -136,6 +137,16 @@ class Turns:
         heard = last_turns(self.transcript, about or latest)
         turn = self.identify(phase, number, f"{name}/{about[0]}" if about else name)
         return await self.speak(phase, turn, phase.agents[name], heard, heard.sources, helping=True)
+
+    async def judge(self, name: str, about: str, judged: Mapping[str, Any], read: Callable[[str], str | None]) -> Turn:
+        """Return a judge's turn on an answer, after the last round of the debate. It does not see its other turns."""
+        last = self.transcript.last()
+        phase = next(phase for phase in self.society.phases if phase.name == last.phase)
+        turn = self.identify(phase, last.round, f"{name}/{about}")
+        nothing = Delivery((), ())
+        return await self.speak(
+            phase, turn, phase.agents[name], nothing, (), own=[], helping=True, more={"judged": judged}, read=read
+        )
 
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:
         """Return the last turn of each agent as a speaker, from this round or an earlier one."""

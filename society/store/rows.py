@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 from pydantic import FiniteFloat, TypeAdapter
 
-from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Turn, TurnId
+from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Judgement, Turn, TurnId
 from society.store.table import Codec, Table, encode_json
 from society.store.tokens import RULE, pack_tokens, unpack_tokens
 
@@ -58,7 +58,8 @@ class TurnRow:
 class ResultRow:
     """The outcome of one debate. `verdicts` says for each distinct answer whether it is right.
 
-    `scored` is False for a question without a true answer: nothing about it is right or wrong.
+    `scored` is False for a question without a true answer: nothing about it is right or wrong. `judgements` has the
+    verdicts with a score, a reason or a comparison, by answer.
     """
 
     iteration: int
@@ -71,6 +72,7 @@ class ResultRow:
     correct: bool
     verdicts: Mapping[str, bool]
     scored: bool = True
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
 
 from society.core.columns import Column, list_columns, make_builder
+from society.core.plain import to_plain
 
 Record = TypeVar("Record")
 Decoded = TypeVar("Decoded")
@@ -29,7 +30,7 @@ ROUNDING = 1e-6
 """Maximum distance from a bound that rounding can cause."""
 SHOWN = 60
 """Maximum number of characters of a value in an error."""
-encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=dict, allow_nan=False).encode
+encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=to_plain, allow_nan=False).encode
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,19 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from society.answers.format import AnswerFormat, AnswerOptions
+from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
+from society.components.registry import Registered, clear_with_kinds
 from society.core.component import Component
 from society.core.errors import InputError
-from society.core.types import Item
+from society.core.types import Item, Judgement
+from society.scoring.base import AnswerRule, Compare, Court
 
 PATIENCE = 10_000
 """Number of consecutive repeated questions after which a generator counts as exhausted."""
@@ -52,8 +54,8 @@ class Task(Component, ABC):
     """Number of questions to skip at the start."""
     shuffle: bool = False
     """Shuffle the questions, with the seed of the scenario, before `offset` and `limit` apply."""
-    answer: AnswerOptions = AnswerOptions()
-    """Rules that parse and compare answers, where they differ from the defaults of the task."""
+    answer: Annotated[AnswerRule, Registered("answer", default="compare")] = Compare()
+    """Kind of answers, and rules that parse and compare them where they differ from the defaults of the task."""
 
     @abstractmethod
     def questions(self, seed: int) -> Iterable[Item]:
@@ -73,6 +75,7 @@ class Task(Component, ABC):
     def slice(self, seed: int) -> Slice:
         """Return the questions of `load`, and how many questions were repeated. Raises the errors of `load`."""
         self.format.require()
+        self.answer.require()
         if self.generated and self.limit is None:
             raise InputError(
                 "A task with generated questions needs a limit.", "Set `task.limit`, for example `limit: 100`."
@@ -87,6 +90,8 @@ class Task(Component, ABC):
         repeated = 0 if self.generated else found.repeated
         if not chosen or (self.limit is not None and len(chosen) < self.limit):
             self._refuse_slice(len(found.first), repeated)
+        for item in chosen:
+            self.answer.check(item)
         return Slice(chosen, repeated)
 
     def _refuse_slice(self, available: int, repeated: int) -> None:
@@ -141,16 +146,20 @@ class Task(Component, ABC):
         return self.format.same(a, b)
 
     def scores(self, item: Item) -> bool:
-        """Return whether answers to the question are right or wrong. By default, they are if it has a true answer."""
-        return bool(item.gold)
+        """Return whether answers to the question are right or wrong, by the kind of answer."""
+        return self.answer.scores(item)
 
     def correct(self, answer: str, item: Item) -> bool:
         """Return whether a parsed answer is correct: equal to the gold answer or one of its aliases."""
-        return any(self.format.matches(answer, right) for right in (item.gold, *item.aliases) if right)
+        return self.answer.correct(answer, item, self.format)
+
+    async def judge(self, answers: Sequence[str], item: Item, court: Court) -> dict[str, Judgement]:
+        """Return a judgement on each of these distinct answers of a finished debate."""
+        return await self.answer.judge(answers, item, partial(self.correct, item=item), court)
 
     def has_form(self, answer: str, item: Item) -> bool:
         """Return whether a parsed answer has the form of the gold answer, so that it could be correct."""
-        return self.format.has_form(answer, (item.gold, *item.aliases))
+        return self.answer.has_form(answer, item, self.format)
 
 
 class _Distinct:
@@ -195,3 +204,13 @@ def shuffled(items: Iterable[Item], seed: int) -> list[Item]:
     ordered = list(items)
     random.Random(f"shuffle/{seed}").shuffle(ordered)
     return ordered
+
+
+def _rebuild(task: type[Task] = Task) -> None:
+    """Rebuild the schemas of all tasks, which hold any kind of answer."""
+    task.model_rebuild(force=True)
+    for kind in task.__subclasses__():
+        _rebuild(kind)
+
+
+clear_with_kinds(_rebuild)

@@ -199,7 +199,8 @@ class Follower:
         if item is None:
             return None
         given = {turn.answer for turn in self._turns[debate].values() if turn.answer is not None}
-        scored = self._society.scenario.task.scores(item)
+        task = self._society.scenario.task
+        scored = task.scores(item) and not task.answer.deferred
         verdicts = {answer: self._is_right(answer, item) for answer in given if scored}
         undecided = Decision(None, reason="in progress")
         outcome = (undecided, False, verdicts, scored)

@@ -19,7 +19,7 @@ from society.scenario.checks.quorums import check_quorums
 from society.scenario.checks.references import check_references
 from society.scenario.checks.templates import check_templates
 from society.scenario.checks.values import check_values
-from society.scenario.members import agents_of, helpers, members, possible_helpers, single_agents, speakers
+from society.scenario.members import agents_of, helpers, judges, members, possible_helpers, single_agents, speakers
 from society.scenario.models.scenario import AgentSpec, Binding, PhaseSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
@@ -167,10 +167,15 @@ class _Checker:
         return bool(phases) and all(group in p.bind and getattr(p.bind[group], noun) for p in phases)
 
     @cached_property
+    def judges(self) -> tuple[str, ...]:
+        """Names of agents that judge answers after a debate."""
+        return judges(self.scenario)
+
+    @cached_property
     def involved(self) -> list[set[str]]:
         """Agents that may speak in each phase, helpers included."""
         return [
-            {*speakers(self.scenario, i, self.known), *agents_of(phase.helpers, self.known)}
+            {*speakers(self.scenario, i, self.known), *agents_of([*phase.helpers, *self.judges], self.known)}
             for i, phase in enumerate(self.scenario.phases)
         ]
 
@@ -214,6 +219,11 @@ class _Checker:
         named += [(("on_edges",), phase.on_edges)] if phase.on_edges else []
         for j, controller in enumerate(phase.controllers):
             named += [(("controllers", j, field), name) for field, name in controller.helpers().items()]
+        for name in self.judges:
+            if speaking.intersection(self.known.get(name, ())):
+                self.add(
+                    ("phases", i), f"{show(name)} judges answers in `task.answer`, so it cannot speak; remove it here"
+                )
         for below, name in named:
             if speaking.intersection(self.known.get(name, ())):
                 self.add(
@@ -288,6 +298,9 @@ class _Checker:
 def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
     """Yield every reference to an agent by a field: the steps, the name, and whether it must be a single agent."""
     yield from _named_by(scenario.decision, ("decision",))
+    yield from _named_by(scenario.task.answer, ("task", "answer"))
+    if scenario.train is not None and scenario.train.task is not None:
+        yield from _named_by(scenario.train.task.answer, ("train", "task", "answer"))
     for i, phase in enumerate(scenario.phases):
         yield from _named_by(phase, ("phases", i))
         for j, controller in enumerate(phase.controllers):

@@ -20,6 +20,8 @@ VARIABLES = {
     "readers": "the names of the speakers that read the agent in this phase",
     "summary": "a summary of the messages to the agent, for edges with `show: summary`",
     "own": "its own earlier turns: a list with text, answer, confidence and round",
+    "judged": "for a judge of `task.answer`: `judged.answer` and `judged.gold`, the true answer or empty; with "
+    "`pairwise`, `judged.first` and `judged.second` instead of `judged.answer`",
     "candidates": "the answers before this phase: a list with letter and answer",
 }
 """Description of each variable, by name."""

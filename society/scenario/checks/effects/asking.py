@@ -32,6 +32,8 @@ def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]
         yield Finding((*steps, "answer", "tolerance"), message)
     if task.answer.extract is not None:
         yield from _check_extract(task, task.answer.extract, (*steps, "answer", "extract"))
+    for field, why in task.answer.idle().items():
+        yield Finding((*steps, "answer", field), why)
     for field, why in task.idle(facts).items():
         yield Finding((*steps, field), why)
 

@@ -1,0 +1,132 @@
+"""Code as an answer: it is run against the unit tests of its question, in the sandbox.
+
+The fields fit HumanEval (Chen et al., 2021, arXiv 2107.03374) and MBPP (Austin et al., 2021, arXiv 2108.07732).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from society.answers.format import AnswerFormat
+from society.core.errors import InputError
+from society.core.plain import shorten
+from society.core.types import Item, Judgement
+from society.sandbox.limits import Limits
+from society.scoring.base import AnswerRule, Court, find_field
+
+MAX_NOTE = 200
+"""Maximum number of characters of a note."""
+STOPPED = "stopped by a limit"
+"""Start of the note on code that a limit ended."""
+_RUNNER = """\
+import json, os, sys
+def run():
+    token = sys.stdin.readline().strip()
+    space = {"__name__": "solution"}
+    parts = json.load(open("parts.json", encoding="utf-8"))
+    os.remove("parts.json")
+    passed, fault = 0, ""
+    try:
+        for name in ("setup", "solution"):
+            exec(compile(parts[name], name, "exec"), space)
+    except BaseException as error:
+        fault = f"the code raises {type(error).__name__}: {error}"
+    else:
+        for number, test in enumerate(parts["tests"], 1):
+            try:
+                exec(compile(test, f"test {number}", "exec"), space)
+                passed += 1
+            except BaseException as error:
+                fault = fault or f"test {number} raises {type(error).__name__}: {error}"
+    sys.stdout.flush()
+    os.write(1, ("\\n" + token + json.dumps([passed, fault[:500]]) + "\\n").encode())
+    os._exit(0)
+run()
+"""
+"""The program that runs the tests. It reports with a token that it reads, so that an early exit is no success."""
+
+
+class Tests(AnswerRule):
+    """The code of a reply is run against the unit tests of its question, in a process without network and with limits.
+
+    The answer is the last code block with a definition. It is right if all tests pass; the score is their share. Code
+    that a limit ended is wrong, and the run reports it; where it ran out of elapsed time, it counts as undecided. Only
+    Python's standard library is at hand. Code runs on Linux only.
+    """
+
+    kind: Literal["tests"] = "tests"
+    tests: str = "test"
+    """Field of the row with the tests: code, or a list of statements such as MBPP's `test_list`."""
+    setup: str = ""
+    """Field with code that runs before that of the reply: HumanEval's `prompt`, MBPP's `test_setup_code`."""
+    entry: str = ""
+    """Field with the name of a function that the tests' function `check` receives: HumanEval's `entry_point`."""
+    limits: Limits = Limits()
+    """Limits of one run of all tests of a question."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {"extract": ("code",), "equal": "exact"}
+    deferred: ClassVar[bool] = True
+
+    def require(self) -> None:
+        from society.sandbox import require_sandbox
+
+        require_sandbox()
+
+    def scores(self, item: Item) -> bool:
+        return True
+
+    def correct(self, answer: str, item: Item, form: AnswerFormat) -> bool:
+        return False
+
+    def has_form(self, answer: str, item: Item, form: AnswerFormat) -> bool:
+        return True
+
+    def check(self, item: Item) -> None:
+        parts = self._parts(item)
+        if not parts["tests"] or not all(test.strip() for test in parts["tests"]):
+            raise InputError(f"The question {item.id!r} has no tests in the field {self.tests!r}.", "Correct the row.")
+
+    def _parts(self, item: Item) -> dict[str, Any]:
+        """Return the code of a question's row."""
+        value = find_field(item, self.tests)
+        tests = list(value) if isinstance(value, list | tuple) else [value]
+        setup = find_field(item, self.setup) if self.setup else ""
+        for code in (*tests, setup):
+            if not isinstance(code, str):
+                raise InputError(
+                    f"The question {item.id!r} has {code!r:.80} where code is expected.", "Correct `task.answer`."
+                )
+        if self.entry:
+            entry = find_field(item, self.entry)
+            if not isinstance(entry, str) or not entry.isidentifier():
+                raise InputError(
+                    f"The question {item.id!r} has {entry!r:.80} in the field {self.entry!r}, which names no function.",
+                    "Correct `task.answer.entry`.",
+                )
+            tests = ["\n".join([*tests, f"check({entry})"])]
+        return {"tests": tests, "setup": setup}
+
+    async def judge(
+        self, answers: Sequence[str], item: Item, correct: Callable[[str], bool], court: Court
+    ) -> dict[str, Judgement]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._run(answer, item, court)) for answer in answers]
+        return dict(zip(answers, (task.result() for task in tasks), strict=True))
+
+    async def _run(self, answer: str, item: Item, court: Court) -> Judgement:
+        parts = self._parts(item)
+        token = secrets.token_hex(16)
+        files = {"main.py": _RUNNER, "parts.json": json.dumps({**parts, "solution": answer})}
+        outcome = await court.run(files, self.limits, f"{token}\n")
+        if outcome.ended_by:
+            note = f"{STOPPED}: {outcome.ended_by}"
+            return Judgement(False, 0.0, undecided=outcome.ended_by == "wall", note=note)
+        reports = [line for line in outcome.output.splitlines() if line.startswith(token)]
+        if not reports:
+            return Judgement(False, 0.0, note="the code ended the program before the tests")
+        passed, fault = json.loads(reports[-1].removeprefix(token))
+        return Judgement(passed == len(parts["tests"]), passed / len(parts["tests"]), note=shorten(fault, MAX_NOTE))
