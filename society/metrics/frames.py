@@ -23,6 +23,7 @@ from society.core.columns import Column, list_columns
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Turn, TurnId, Usage
 from society.metrics.spreadsheet import quote
+from society.metrics.verdicts import score_of
 from society.runs.records import DebateRecord, load_records
 from society.store.rows import ResultRow
 from society.store.table import encode_json
@@ -51,10 +52,12 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class DebateCounts:
-    """Columns of a debate beside its result."""
+    """Columns of a debate beside its result. `score` and `verdict_note` are those of its decision, where there are."""
 
     turns: int
     failed: int
+    score: float | None
+    verdict_note: str
     usage: Usage
 
 
@@ -135,7 +138,9 @@ def _all_records(run: Run) -> list[DebateRecord]:
 
 def _count(record: DebateRecord) -> DebateCounts:
     failed = sum(turn.status == "failed" for turn in record.turns)
-    return DebateCounts(len(record.turns), failed, record.usage)
+    answer = record.result.decision.answer
+    given = None if answer is None else record.result.judgements.get(answer)
+    return DebateCounts(len(record.turns), failed, score_of(record), given.note if given else "", record.usage)
 
 
 def _list_edges(record: DebateRecord) -> Iterator[EdgeRow]:

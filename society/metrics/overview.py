@@ -80,7 +80,7 @@ class Overview:
         s = self.last
         if s is None:
             return [*self._unfinished_rows(), ("stored in", str(self.folder))]
-        rows = [*_accuracy_rows(s), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
+        rows = [*_accuracy_rows(s), *s.verdicts.rows(), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
         if len(self.summaries) > 1 and s.after.n:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         rows += [*_training_rows(self.iterations), *self._unfinished_rows()]

@@ -15,6 +15,7 @@ from society.metrics.early_ends import count_ends, find_remedies
 from society.metrics.flips import Flips, count_names, name_flip
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
+from society.metrics.verdicts import Verdicts, count_verdicts
 from society.runs.records import DebateRecord, sameness, total_usage, vote_on, with_truth
 from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
@@ -48,6 +49,8 @@ class Summary:
     most replies cannot be matched with a true answer, with an example and the remedy. `error` is the most frequent
     error of failed turns with its count; "" where none failed. `ballots` says as which answer a ballot on candidates
     counts in `last` and `flips`; "" where there is none.
+
+    `verdicts` counts what a judge or tests said of the answers, where they decide.
     """
 
     debates: int
@@ -77,6 +80,7 @@ class Summary:
     error: str = ""
     ended_early: Mapping[str, int] = field(default_factory=dict)
     end_remedies: tuple[str, ...] = ()
+    verdicts: Verdicts = Verdicts()
 
 
 def describe_ends(summary: Summary) -> str:
@@ -142,6 +146,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         error=_describe_errors([turn.error for turn in turns if turn.status == "failed"]),
         ended_early=count_ends(turns),
         end_remedies=find_remedies(society, turns),
+        verdicts=count_verdicts(society, records),
     )
 
 

@@ -1,0 +1,100 @@
+"""The verdicts of a run whose answers are judged by a model, by tests or by degree: their scores, faults and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from society.core.plain import count
+from society.core.types import Judgement, Usage
+from society.metrics.accuracy import share_true
+from society.metrics.proportion import Proportion
+from society.runs.records import DebateRecord
+from society.scenario.expand import Society
+from society.scenario.members import judges
+from society.scoring.code import STOPPED
+from society.scoring.judge import DISAGREE
+
+NONE = Proportion(0, 0, float("nan"), float("nan"))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Verdicts on the distinct answers of debates. They are counted only where answers are judged after a debate.
+
+    `undecided` verdicts count as wrong: a judge's reply cannot be read, or code ran out of elapsed time. `stopped` code
+    reached a limit. In `disagree` pairs the two orders differ, which is a tie. `agreement` is the share of answers with
+    a true answer on which the judge and the comparison with it say the same; an undecided verdict agrees with nothing.
+    `too_kind` of them the judge calls right and the comparison wrong, `too_strict` the other way round. `score` is the
+    mean score of decisions; an undecided debate scores 0. `turns` and `usage` are the judge's cost.
+    """
+
+    answers: int = 0
+    undecided: int = 0
+    stopped: int = 0
+    disagree: int = 0
+    agreement: Proportion = NONE
+    too_kind: int = 0
+    too_strict: int = 0
+    score: float | None = None
+    turns: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield a label and a text for each number that says something."""
+        if self.score is not None:
+            yield "score", f"{self.score:.3f} on average, from 0 to 1; no decision scores 0"
+        if self.answers:
+            more = [f"{self.undecided:,} undecided, counted as wrong"]
+            more += [f"{self.stopped:,} stopped by a limit"] if self.stopped else []
+            more += [f"{count(self.disagree, 'tie')}, as the two orders disagree"] if self.disagree else []
+            yield "verdicts", f"{count(self.answers, 'distinct answer')} judged: {'; '.join(more)}"
+        if self.agreement.n:
+            apart = f"right only for the judge {self.too_kind:,}, only for the comparison {self.too_strict:,}"
+            yield "judge agrees", f"{self.agreement} with the true answers; {apart}"
+        if self.turns:
+            used = self.usage
+            tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} prompt tokens"
+            yield "cost of judging", f"{count(self.turns, 'turn')}, {tokens}, part of the cost"
+
+
+def count_verdicts(society: Society, records: Sequence[DebateRecord]) -> Verdicts:
+    """Return the counts over these debates."""
+    given = [list(record.result.judgements.values()) for record in records]
+    flat = [judgement for found in given for judgement in found]
+    known = [[judgement for judgement in found if judgement.exact is not None] for found in given]
+    helping = judges(society.scenario)
+    turns = [turn for record in records for turn in record.turns if turn.id.agent.partition("/")[0] in helping]
+    pairs = zip(records, known, strict=True)
+    return Verdicts(
+        answers=sum(len(r.result.verdicts) for r in records) if society.scenario.task.answer.deferred else 0,
+        undecided=sum(judgement.undecided for judgement in flat),
+        stopped=sum(judgement.note.startswith(STOPPED) for judgement in flat),
+        disagree=sum(judgement.note == DISAGREE for judgement in flat),
+        agreement=share_true((record.question, [*map(_agrees, found)]) for record, found in pairs),
+        too_kind=sum(judgement.right and judgement.exact is False for judgement in flat),
+        too_strict=sum(judgement.exact is True and not judgement.right for judgement in flat),
+        score=mean_score(records),
+        turns=len(turns),
+        usage=sum((turn.usage for turn in turns), Usage()),
+    )
+
+
+def _agrees(given: Judgement) -> bool:
+    return not given.undecided and given.right == given.exact
+
+
+def score_of(record: DebateRecord) -> float | None:
+    """Return the score of a debate's decision: 0 without one, None where answers have no degrees."""
+    judgements, answer = record.result.judgements, record.result.decision.answer
+    if answer in judgements:
+        return judgements[answer].score
+    return 0.0 if answer is None and any(given.score is not None for given in judgements.values()) else None
+
+
+def mean_score(records: Sequence[DebateRecord]) -> float | None:
+    """Return the mean score of the decisions, or None where answers have no degrees."""
+    given = [[g.score for g in record.result.judgements.values()] for record in records]
+    if not any(score is not None for found in given for score in found):
+        return None
+    return sum(score_of(record) or 0.0 for record in records) / len(records)
