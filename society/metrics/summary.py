@@ -80,7 +80,7 @@ class Summary:
     error: str = ""
     ended_early: Mapping[str, int] = field(default_factory=dict)
     end_remedies: tuple[str, ...] = ()
-    verdicts: Verdicts = Verdicts()
+    verdicts: Verdicts = field(default_factory=Verdicts)
 
 
 def describe_ends(summary: Summary) -> str:

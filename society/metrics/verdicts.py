@@ -87,7 +87,7 @@ def _agrees(given: Judgement) -> bool:
 def score_of(record: DebateRecord) -> float | None:
     """Return the score of a debate's decision: 0 without one, None where answers have no degrees."""
     judgements, answer = record.result.judgements, record.result.decision.answer
-    if answer in judgements:
+    if answer is not None and answer in judgements:
         return judgements[answer].score
     return 0.0 if answer is None and any(given.score is not None for given in judgements.values()) else None
 

@@ -3,7 +3,7 @@
 base       `AnswerRule`, the base class, and `Compare`, the comparison with the true answer by `equal`
 by_words   comparison word by word: `Includes`, `Aliases`, `F1`
 judge      `Judge`: an agent of the scenario grades answers, alone or against another answer
-code       `Tests`: code is run against unit tests in the sandbox
+code       `UnitTests`: code is run against unit tests in the sandbox
 contract   `AnswerContract`, the tests that every kind must pass, plugins included
 """
 
@@ -13,6 +13,6 @@ ANSWERS: dict[str, str] = {
     "aliases": "society.scoring.by_words:Aliases",
     "f1": "society.scoring.by_words:F1",
     "judge": "society.scoring.judge:Judge",
-    "tests": "society.scoring.code:Tests",
+    "tests": "society.scoring.code:UnitTests",
 }
 """Import path of each built-in kind of answer. Classes are imported on first use."""

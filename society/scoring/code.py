@@ -5,13 +5,13 @@ The fields fit HumanEval (Chen et al., 2021, arXiv 2107.03374) and MBPP (Austin 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from society.answers.format import AnswerFormat
+from society.core.concurrency import gather
 from society.core.errors import InputError
 from society.core.plain import shorten
 from society.core.types import Item, Judgement
@@ -50,7 +50,7 @@ run()
 """The program that runs the tests. It reports with a token that it reads, so that an early exit is no success."""
 
 
-class Tests(AnswerRule):
+class UnitTests(AnswerRule):
     """The code of a reply is run against the unit tests of its question, in a process without network and with limits.
 
     The answer is the last code block with a definition. It is right if all tests pass; the score is their share. Code
@@ -113,9 +113,8 @@ class Tests(AnswerRule):
     async def judge(
         self, answers: Sequence[str], item: Item, correct: Callable[[str], bool], court: Court
     ) -> dict[str, Judgement]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._run(answer, item, court)) for answer in answers]
-        return dict(zip(answers, (task.result() for task in tasks), strict=True))
+        given = await gather(self._run(answer, item, court) for answer in answers)
+        return dict(zip(answers, given, strict=True))
 
     async def _run(self, answer: str, item: Item, court: Court) -> Judgement:
         parts = self._parts(item)

@@ -6,7 +6,6 @@ is preferred in both orders, and two different preferences are a tie.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
@@ -14,6 +13,7 @@ from typing import ClassVar, Literal
 from society.answers.format import AnswerFormat
 from society.components.facts import Reasons
 from society.core.component import AgentName
+from society.core.concurrency import gather
 from society.core.errors import InputError
 from society.core.types import Item, Judgement, Turn
 from society.scoring.base import AnswerRule, Court, find_field
@@ -85,9 +85,8 @@ class Judge(AnswerRule):
         self, answers: Sequence[str], item: Item, correct: Callable[[str], bool], court: Court
     ) -> dict[str, Judgement]:
         weigh = self._compare if self.pairwise else self._grade
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(weigh(f"answer-{i}", a, item, court)) for i, a in enumerate(answers, 1)]
-        found = dict(zip(answers, (task.result() for task in tasks), strict=True))
+        given = await gather(weigh(f"answer-{i}", answer, item, court) for i, answer in enumerate(answers, 1))
+        found = dict(zip(answers, given, strict=True))
         if self.pairwise or not item.gold:
             return found
         return {answer: _with_exact(given, correct(answer)) for answer, given in found.items()}
@@ -104,12 +103,8 @@ class Judge(AnswerRule):
             return _fault(turn) or (0.5 if turn.answer == "tie" else float(turn.answer == won))
 
         other = self._other(item)
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(wins(f"{about}-first", answer, other, "first")),
-                group.create_task(wins(f"{about}-second", other, answer, "second")),
-            ]
-        results = [task.result() for task in tasks]
+        orders = (wins(f"{about}-first", answer, other, "first"), wins(f"{about}-second", other, answer, "second"))
+        results = await gather(orders)
         if faults := [result for result in results if isinstance(result, str)]:
             return Judgement(False, None, undecided=True, note=faults[0])
         if results[0] != results[1]:

@@ -1,0 +1,143 @@
+"""Answers that are code, run against the tests of their rows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from society.cli import main
+from society.core.errors import InputError
+from society.core.types import Item, Judgement
+from society.sandbox import Limits, require_sandbox
+from society.scoring.code import UnitTests
+from society.simulation.court import DebateCourt, run_code
+
+HUMAN_EVAL = Item(
+    "h/0",
+    "?",
+    "",
+    fields={
+        "prompt": 'import math\n\ndef area(r):\n    """Return the area of a circle."""\n',
+        "test": "def check(candidate):\n    assert candidate(1) == math.pi\n    assert candidate(0) == 0\n",
+        "entry_point": "area",
+    },
+)
+MBPP = Item("m/1", "?", "", fields={"test_list": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]})
+LIMITS = Limits(cpu_seconds=2, wall_seconds=60)
+HUMAN = UnitTests(setup="prompt", entry="entry_point", limits=LIMITS)
+LISTED = UnitTests(tests="test_list", limits=LIMITS)
+
+
+@pytest.fixture(autouse=True)
+def _needs_sandbox() -> None:
+    try:
+        require_sandbox()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+def judge(rule: UnitTests, item: Item, code: str) -> Judgement:
+    rule.check(item)
+    court = DebateCourt(None, run_code)  # type: ignore[arg-type]  # code asks no agent
+    return asyncio.run(rule.judge([code], item, lambda _: False, court))[code]
+
+
+def test_human_eval_and_mbpp() -> None:
+    assert judge(HUMAN, HUMAN_EVAL, "def area(r):\n    return math.pi * r * r") == Judgement(True, 1.0)
+    assert judge(LISTED, MBPP, "def add(a, b): return a + b") == Judgement(True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "score", "note"),
+    [
+        ("def add(a, b): return a * b", 0.5, "test 1 raises AssertionError"),
+        ("def add(a, b) return a", 0.0, "the code raises SyntaxError"),
+        ("def subtract(a, b): return a - b", 0.0, "test 1 raises NameError"),
+        ("import os\nos._exit(0)", 0.0, "the code ended the program before the tests"),
+        ("import sys\nsys.exit(0)", 0.0, "the code raises SystemExit"),
+        ("print('[2, \"\"]')\nimport os\nos._exit(0)", 0.0, "the code ended the program before the tests"),
+        ("def add(a, b):\n    while True: pass", 0.0, "stopped by a limit: cpu"),
+        ("while True: print('x' * 1000)", 0.0, "stopped by a limit: output"),
+        ("x = ' ' * (1 << 40)", 0.0, "the code raises MemoryError"),
+        ("import socket\nsocket.create_connection(('192.0.2.1', 9))", 0.0, "the code raises OSError"),
+    ],
+)
+def test_code_that_fails_is_wrong_and_says_why(code: str, score: float, note: str) -> None:
+    found = judge(LISTED, MBPP, code)
+    assert (found.right, found.score, found.undecided) == (False, score, False)
+    assert found.note.startswith(note)
+
+
+def test_elapsed_time_alone_leaves_a_verdict_undecided() -> None:
+    """It depends on the machine, unlike processor time."""
+    rule = UnitTests(tests="test_list", limits=Limits(wall_seconds=1))
+    found = judge(rule, MBPP, "import time\ntime.sleep(100)")
+    assert found == Judgement(False, 0.0, undecided=True, note="stopped by a limit: wall")
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        (UnitTests(tests="missing"), "no field 'missing'; it has test_list, n"),
+        (UnitTests(tests="empty"), "no tests in the field 'empty'"),
+        (UnitTests(tests="n"), "5 where code is expected"),
+        (UnitTests(tests="test_list", entry="n"), "which names no function"),
+    ],
+)
+def test_rows_without_tests_are_refused(rule: UnitTests, fault: str) -> None:
+    item = Item("m/2", "?", "", fields={**MBPP.fields, "n": 5, "empty": []})
+    with pytest.raises(InputError, match=fault):
+        rule.check(item)
+
+
+SCENARIO = """
+version: 1
+name: code
+task:
+  kind: jsonl
+  path: rows.jsonl
+  gold: reference
+  answer: {kind: tests, tests: test_list}
+backends:
+  fake:
+    kind: scripted
+    rules:
+      - when: add
+        choose:
+          - "```python\\ndef add(a, b): return a + b\\n```"
+          - "```python\\ndef add(a, b): return a\\n```"
+          - "No."
+roles: {coder: {prompt: "{{ question }} {{ instruction }}"}}
+agents: {coder: {count: 3}}
+phases: [{name: write}]
+samples: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    rows = [
+        {"question": f"Write add, number {i}.", "test_list": MBPP.fields["test_list"], "reference": "-"}
+        for i in range(3)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "code.yaml").write_text(SCENARIO)
+    return folder
+
+
+def test_a_scenario_of_code_runs_from_check_to_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is run by `check`; the run scores every distinct answer and shows the verdicts."""
+    path, out = str(folder / "code.yaml"), str(folder / "out")
+    assert main(["check", path]) == 0
+    assert main(["run", path, "-o", out]) == 0
+    shown = capsys.readouterr().out
+    assert "verdicts" in shown
+    assert "judged: 0 undecided" in shown
+    assert "score" in shown
+    assert main(["run", path, "-o", out, "--resume"]) == 0
+    assert main(["show", out]) == 0
+    assert main(["report", out, "-o", str(folder / "report.html")]) == 0
