@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from society.core.plain import count
-from society.core.types import Judgement, Usage
+from society.core.types import Judgement
 from society.metrics.accuracy import share_true
 from society.metrics.proportion import Proportion
 from society.runs.records import DebateRecord
@@ -14,8 +14,6 @@ from society.scenario.expand import Society
 from society.scenario.members import judges
 from society.scoring.code import STOPPED
 from society.scoring.judge import DISAGREE
-
-NONE = Proportion(0, 0, float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +24,20 @@ class Verdicts:
     reached a limit. In `disagree` pairs the two orders differ, which is a tie. `agreement` is the share of answers with
     a true answer on which the judge and the comparison with it say the same; an undecided verdict agrees with nothing.
     `too_kind` of them the judge calls right and the comparison wrong, `too_strict` the other way round. `score` is the
-    mean score of decisions; an undecided debate scores 0. `turns` and `usage` are the judge's cost.
+    mean score of decisions; an undecided debate scores 0. `turns` and the tokens are the judge's cost.
     """
 
     answers: int = 0
     undecided: int = 0
     stopped: int = 0
     disagree: int = 0
-    agreement: Proportion = NONE
+    agreement: Proportion | None = None
     too_kind: int = 0
     too_strict: int = 0
     score: float | None = None
     turns: int = 0
-    usage: Usage = field(default_factory=Usage)
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield a label and a text for each number that says something."""
@@ -49,12 +48,11 @@ class Verdicts:
             more += [f"{self.stopped:,} stopped by a limit"] if self.stopped else []
             more += [f"{count(self.disagree, 'tie')}, as the two orders disagree"] if self.disagree else []
             yield "verdicts", f"{count(self.answers, 'distinct answer')} judged: {'; '.join(more)}"
-        if self.agreement.n:
+        if self.agreement is not None:
             apart = f"right only for the judge {self.too_kind:,}, only for the comparison {self.too_strict:,}"
             yield "judge agrees", f"{self.agreement} with the true answers; {apart}"
         if self.turns:
-            used = self.usage
-            tokens = f"{used.generated_tokens:,} tokens generated, {used.prompt_tokens:,} prompt tokens"
+            tokens = f"{self.generated_tokens:,} tokens generated, {self.prompt_tokens:,} prompt tokens"
             yield "cost of judging", f"{count(self.turns, 'turn')}, {tokens}, part of the cost"
 
 
@@ -71,12 +69,13 @@ def count_verdicts(society: Society, records: Sequence[DebateRecord]) -> Verdict
         undecided=sum(judgement.undecided for judgement in flat),
         stopped=sum(judgement.note.startswith(STOPPED) for judgement in flat),
         disagree=sum(judgement.note == DISAGREE for judgement in flat),
-        agreement=share_true((record.question, [*map(_agrees, found)]) for record, found in pairs),
+        agreement=share_true((r.question, [*map(_agrees, found)]) for r, found in pairs) if any(known) else None,
         too_kind=sum(judgement.right and judgement.exact is False for judgement in flat),
         too_strict=sum(judgement.exact is True and not judgement.right for judgement in flat),
         score=mean_score(records),
         turns=len(turns),
-        usage=sum((turn.usage for turn in turns), Usage()),
+        generated_tokens=sum(turn.usage.generated_tokens for turn in turns),
+        prompt_tokens=sum(turn.usage.prompt_tokens for turn in turns),
     )
 
 

@@ -26,7 +26,7 @@ UNREADABLE, FAILED, DISAGREE = "no readable verdict", "the judge's turn failed",
 """Notes on judgements."""
 
 
-class Judge(AnswerRule):
+class Judged(AnswerRule):
     """An agent of the scenario grades each distinct answer after the debate.
 
     The prompt of its role is the rubric; the variable `judged` has the answer. Its reply ends with "Verdict: RIGHT" or

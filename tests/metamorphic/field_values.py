@@ -183,6 +183,22 @@ def _task(kind: str, **fields: Any) -> Place:
     return at("task", kind=kind, **fields)
 
 
+def _answer(kind: str, **fields: Any) -> Place:
+    """Return a kind of answer. Two agents may judge answers, by chance."""
+    says = ["Verdict: RIGHT", "Verdict: WRONG", "Verdict: FIRST", "Verdict: SECOND"]
+    judges = {name: {"role": "grader", "backend": name} for name in ("bob", "dan")}
+    backends = {name: {"kind": "scripted", "rules": [{"choose": says[i:]}]} for i, name in enumerate(judges)}
+    spec = {
+        **BASE,
+        "task": {"kind": "jsonl", "path": "questions.jsonl", "limit": 3},
+        "backends": {"one": {"kind": "scripted", "rules": [{"choose": ["the 1", "1 2", "0", "2"]}]}, **backends},
+        "roles": {**BASE["roles"], "grader": {"prompt": "{{ judged }}"}},
+        "agents": {**{name: BASE["agents"][name] for name in ("ann", "cat")}, **judges},
+    }
+    extract = {} if kind == "tests" else {"extract": ["text"]}
+    return at("task", "answer", spec=spec, kind=kind, **extract, **fields)
+
+
 def _raw() -> Spec:
     """Return the base with replies whose thoughts are between tags in the text."""
     return _spelling("(hm) 9 (so) 3", "(hm) 8 (so) 7")
@@ -224,7 +240,13 @@ PLACES: dict[str, Sequence[Place]] = {
     "Binding": (at("phases", 0, "bind", "ann"),),
     "PhaseSpec": (at("phases", 0),),
     "EdgeView": (VIEW,),
-    "AnswerOptions": (at("task", "answer"),),
+    "Compare": (at("task", "answer"),),
+    "Includes": (_answer("includes"),),
+    "Aliases": (_answer("aliases", field="topic"),),
+    "F1": (_answer("f1"),),
+    "Judged": (_answer("judge", agent="bob"),),
+    "UnitTests": (_answer("tests"),),
+    "Limits": (at("task", "answer", "limits", spec=_answer("tests").spec),),
     "Regex": (at("task", "answer", "extract", 0, regex="(\\d)"),),
     "Arithmetic": (_task("arithmetic", limit=3),),
     "Capitals": (_task("capitals", limit=3),),
@@ -472,6 +494,23 @@ VALUES: dict[str, list[Any]] = {
     "AnswerOptions.extract": [["last_number"], ["boxed", "hash", "line"]],
     "AnswerOptions.equal": [In(at("task", "answer", spec=_spelling("3", "3.0", "4")), "exact")],
     "AnswerOptions.tolerance": [In(at("task", "answer", spec=_spelling("3.5", "3.6", "9.5")), 0.9)],
+    "WordRule.ignore": [["1"]],
+    "Aliases.field": ["solution"],
+    "F1.threshold": [0.9],
+    "Judged.agent": ["dan"],
+    "Judged.pairwise": [True],
+    "Judged.against": [In(_answer("judge", agent="bob", pairwise=True), "solution")],
+    "UnitTests.tests": ["answer"],
+    "UnitTests.setup": ["solution"],
+    "UnitTests.entry": ["topic"],
+    "UnitTests.limits": [{"cpu_seconds": 1}],
+    "Limits.cpu_seconds": [1],
+    "Limits.wall_seconds": [7.5],
+    "Limits.memory_mb": [64],
+    "Limits.processes": [2],
+    "Limits.files": [10],
+    "Limits.disk_mb": [2],
+    "Limits.output_kb": [2],
     "Regex.regex": ["but really (\\d)"],
     "Task.limit": [2],
     "Task.offset": [1],

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from society.components.registry import NOUNS, kinds
+from society.components.registry import NOUNS, kinds, load
 from society.scenario.models.scenario import Scenario
 from tests.metamorphic.field_values import PLACES, In, Place, values_of
 from tests.metamorphic.runs import Spec
@@ -48,7 +48,8 @@ def find_models() -> dict[str, type[BaseModel]]:
 
 def _is_base(cls: type[BaseModel]) -> bool:
     """Return whether the model is the base of a noun: its fields are looked at in each of its kinds."""
-    return bool(getattr(cls, "__abstractmethods__", None))
+    bases = {load(noun.base) for noun in NOUNS.values()}
+    return cls in bases or bool(getattr(cls, "__abstractmethods__", None))
 
 
 def _collect(cls: type[BaseModel], found: dict[str, type[BaseModel]]) -> None:

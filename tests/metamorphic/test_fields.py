@@ -43,7 +43,8 @@ def is_scripted(spec: Spec) -> bool:
     """Return whether the scenario can be run here without a model."""
     local = spec.get("executor", {"kind": "local"})["kind"] == "local"
     scripted = all(backend["kind"] == "scripted" for backend in spec["backends"].values())
-    return local and scripted and "train" not in spec and spec["task"]["kind"] != "reasoning_gym"
+    runs_code = spec["task"].get("answer", {}).get("kind") == "tests"
+    return local and scripted and not runs_code and "train" not in spec and spec["task"]["kind"] != "reasoning_gym"
 
 
 PLAYED = [setting for setting in SETTINGS if is_scripted(setting.changed) and not setting.repeated]

@@ -73,7 +73,8 @@ def test_every_distinct_answer_is_graded_once(folder: Path, done: Run) -> None:
         assert {a for a, g in record.result.judgements.items() if g.undecided} == given & {"green"}
     found = count_verdicts(expand(stored.scenario), load_records(stored))
     assert found.turns == found.answers > found.undecided > 0
-    assert found.usage.generated_tokens > 0
+    assert found.generated_tokens > 0
+    assert found.agreement is not None
     assert found.agreement.n == found.answers
     assert found.agreement.successes == found.answers - found.undecided  # an unreadable verdict agrees with nothing
     assert (found.too_kind, found.too_strict) == (0, 0)

@@ -16,7 +16,7 @@ from society.scoring.base import AnswerRule, Compare
 from society.scoring.by_words import F1, Aliases, Includes, split_words, word_f1
 from society.scoring.code import UnitTests
 from society.scoring.contract import AnswerContract, PlainCourt
-from society.scoring.judge import DISAGREE, UNREADABLE, Judge
+from society.scoring.judge import DISAGREE, UNREADABLE, Judged
 
 FORM = AnswerFormat()
 IGNORED = frozenset(("a", "an", "the"))
@@ -25,8 +25,8 @@ RULES = [
     Includes(),
     Aliases(field="more"),
     F1(threshold=0.8),
-    Judge(agent="grader"),
-    Judge(agent="grader", pairwise=True),
+    Judged(agent="grader"),
+    Judged(agent="grader", pairwise=True),
     UnitTests(tests="code"),
 ]
 
@@ -119,7 +119,7 @@ def test_aliases_come_from_a_nested_field() -> None:
     ],
 )
 def test_a_verdict_is_read_only_where_one_is_given(text: str, verdict: str | None) -> None:
-    assert Judge(agent="grader").read(text) == verdict
+    assert Judged(agent="grader").read(text) == verdict
 
 
 class Orders(PlainCourt):
@@ -147,7 +147,7 @@ class Orders(PlainCourt):
     ],
 )
 def test_a_pair_is_judged_in_both_orders(first: str, second: str, expected: Judgement) -> None:
-    rule = Judge(agent="grader", pairwise=True, against="rival")
+    rule = Judged(agent="grader", pairwise=True, against="rival")
     court = Orders({"first": first, "second": second}, rule)
     item = Item("id", "?", "", fields={"rival": "theirs"})
     rule.check(item)
@@ -156,7 +156,7 @@ def test_a_pair_is_judged_in_both_orders(first: str, second: str, expected: Judg
 
 
 def test_a_judge_is_compared_with_the_true_answer_where_there_is_one() -> None:
-    rule = Judge(agent="grader")
+    rule = Judged(agent="grader")
     for gold, exact in (("4", True), ("", None)):
         item = Item("id", "?", gold)
         judged = asyncio.run(rule.judge(["4"], item, lambda _: True, PlainCourt("Verdict: WRONG", rule)))
@@ -165,7 +165,7 @@ def test_a_judge_is_compared_with_the_true_answer_where_there_is_one() -> None:
 
 def test_pairs_need_another_answer() -> None:
     with pytest.raises(InputError, match="no true answer, so the judge has nothing to compare"):
-        Judge(agent="grader", pairwise=True).check(Item("id", "?", ""))
+        Judged(agent="grader", pairwise=True).check(Item("id", "?", ""))
 
 
 @pytest.mark.parametrize(
