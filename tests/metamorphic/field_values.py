@@ -195,7 +195,7 @@ def _answer(kind: str, **fields: Any) -> Place:
         "roles": {**BASE["roles"], "grader": {"prompt": "{{ judged }}"}},
         "agents": {**{name: BASE["agents"][name] for name in ("ann", "cat")}, **judges},
     }
-    extract = {} if kind == "tests" else {"extract": ["text"]}
+    extract = {} if kind == "tests" else {"extract": [{"regex": r"\) (.*)"}]}
     return at("task", "answer", spec=spec, kind=kind, **extract, **fields)
 
 
