@@ -189,5 +189,5 @@ def _row(result: DebateResult, split: Split) -> ResultRow:
     item = result.item
     debate = (result.iteration, item.id, result.sample, split)
     special = {answer: given for answer, given in result.judgements.items() if not given.is_plain}
-    outcome = (result.decision, result.correct, result.verdicts, result.scored, special)
-    return ResultRow(*debate, item.question, item.gold, *outcome)
+    outcome = (result.decision, result.correct, result.verdicts, result.scored)
+    return ResultRow(*debate, item.question, item.gold, *outcome, judgements=special)
