@@ -4,6 +4,7 @@
     Scenario.from_dict(data)            make and check a scenario in Python
     check(source)                       list every problem of a file or of such data
     load_plugins(path, ...)             add the components of plugin files, before a scenario names them
+    ask(question, ...)                  debate one question and return a Run
     run(scenario, out=None, ...)        run a scenario, in scripts and notebooks, and return a Run
     run_async(scenario, ...)            run a scenario within an event loop
     Run(folder)                         read a run: summary(), accuracy, to_pandas(), report()
@@ -19,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from society.asking import ask
     from society.components.plugin_files import load_plugins
     from society.core.errors import InputError, ScenarioError, SocietyError
     from society.core.interrupt import Interrupted
@@ -41,6 +43,7 @@ __all__ = [
     "ScenarioError",
     "SocietyError",
     "Watcher",
+    "ask",
     "check",
     "compare",
     "load_plugins",
@@ -57,6 +60,7 @@ _HOMES = {
     "ScenarioError": "society.core.errors.ScenarioError",
     "SocietyError": "society.core.errors.SocietyError",
     "Watcher": "society.watcher.Watcher",
+    "ask": "society.asking.ask",
     "check": "society.planning.preflight.check",
     "compare": "society.metrics.comparison.compare",
     "load_plugins": "society.components.plugin_files.load_plugins",

