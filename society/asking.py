@@ -34,9 +34,10 @@ PROMPT = """\
 {{ message.sender }} said: {{ message.text }}
 {% endfor %}
 {{ question }}
-{% if round > 1 %}You have read the others. Say what convinces you and what does not. {% endif %}
-Give your reasons in a few sentences. {{ instruction }}
+{{ vars.how }}
 """
+FIRST_WORDS = r"\A\s*([^.!?\n]{1,200})"
+"""The answer to an open question: the first sentence of a reply."""
 YES_NO = ("yes", "no")
 _POLAR = re.compile(
     r"(am|are|is|was|were|do|does|did|has|have|had|can|could|may|might|must|shall|should|will|would)\b[^?]*\?$", re.I
@@ -97,14 +98,15 @@ def find_society(
     """
     if isinstance(options, str) or isinstance(personas, str):
         raise InputError("options and personas are lists of texts.", "Write ['yes', 'no'].")
-    task = _task(question, options, earlier)
+    asked, answers = _question(question, options)
+    recalled = _recall(earlier) + asked
     given = [overrides] if isinstance(overrides, str) else list(overrides)
     allowed = [allow] if isinstance(allow, str | Path) else list(allow)
     if model is not None and Path(model).exists():  # to name it is to allow reading it
         model = str(Path(model).resolve())
         allowed.append(Path(model).parent)
     if scenario is None:
-        data = _small_society(task, agents, topology, rounds, model or MODEL, personas)
+        data = _small_society(recalled, answers, agents, topology, rounds, model or MODEL, personas)
         return load_with_warnings(data, given, allowed)
     shape = {"agents": agents, "topology": topology, "rounds": rounds, "persona": tuple(personas) or None}
     if shaped := [name for name, value in shape.items() if value is not None]:
@@ -112,6 +114,7 @@ def find_society(
             f"The file {scenario} defines its society, so {shaped[0]} cannot be given beside it.",
             "Change a value of the file with --set (Python: overrides), such as phases.debate.rounds=3.",
         )
+    task = {"kind": "inline", "items": [recalled], "choices": list(answers)}
     given = [f"task={json.dumps(task)}", "train=null", "samples=1", *given]
     if model is not None:
         [*names] = load_with_warnings(scenario, given, allowed)[0].backends
@@ -124,8 +127,8 @@ def find_society(
     return load_with_warnings(scenario, given, allowed)
 
 
-def _task(question: str, options: Sequence[str], earlier: Sequence[Exchange]) -> dict[str, Any]:
-    """Return the task with this question, after what was said before it."""
+def _question(question: str, options: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the question and its possible answers; none for an open question."""
     asked = question.strip() if isinstance(question, str) else ""
     if not asked:
         raise InputError("The question is empty.", "Write it in quotation marks: society ask 'Should cities ban cars?'")
@@ -133,7 +136,7 @@ def _task(question: str, options: Sequence[str], earlier: Sequence[Exchange]) ->
         options = YES_NO
     if len(options) == 1 or len(set(options)) < len(options):
         raise InputError("The options are fewer than two different texts.", "Give each possible answer once.")
-    return {"kind": "inline", "items": [_recall(earlier) + asked], "choices": list(options)}
+    return asked, options
 
 
 def _recall(earlier: Sequence[Exchange]) -> str:
@@ -148,7 +151,8 @@ def _recall(earlier: Sequence[Exchange]) -> str:
 
 
 def _small_society(
-    task: dict[str, Any],
+    question: str,
+    options: Sequence[str],
     agents: int | None,
     topology: str | None,
     rounds: int | None,
@@ -166,13 +170,37 @@ def _small_society(
     return {
         "version": 1,
         "name": "ask",
-        "task": task,
+        "task": {
+            "kind": "inline",
+            "items": [question],
+            "answer": {"extract": [{"regex": pattern} for pattern in _patterns(options)], "equal": "words"},
+        },
+        "vars": {"how": _instruction(options)},
         "backends": {"local": find_backend(model)},
         "roles": {"speaker": role},
         "agents": {"agent": group},
         "phases": [{"name": "debate", "topology": _topology(topology), "rounds": rounds or ROUNDS}],
         "sampling": SAMPLING,
     }
+
+
+def _instruction(options: Sequence[str]) -> str:
+    """Return how to answer. The answer comes first, so that a long reply that is cut off has it."""
+    first = f"{', '.join(options[:-1])} or {options[-1]} first" if options else "at most five words first"
+    return f"Answer with {first}. Then give your reasons in two sentences."
+
+
+def _patterns(options: Sequence[str]) -> list[str]:
+    """Return regular expressions that find the answer in a reply, the surest first."""
+    if not options:
+        return [FIRST_WORDS]
+    known = "|".join(re.escape(option) for option in sorted(options, key=len, reverse=True))
+    ends = rf"[\W_]*({known})(?!\w)"
+    return [
+        rf"(?i)\A{ends}",
+        rf"(?i)\banswer\b[^.?!\n]{{0,60}}?(?:\bis\b|:){ends}",
+        rf"(?i)\bI(?: would|'d)? (?:say|choose|pick|prefer|vote for|vote|go with){ends}",
+    ]
 
 
 def _topology(given: str | None) -> str:

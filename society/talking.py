@@ -63,5 +63,6 @@ class Talk:
 
             inner = await self._closing.enter_async_context(scenario.executor.open())
             self._executor = await self._closing.enter_async_context(KeptExecutor(inner))
-        given = {"watcher": self.stream, "progress": False, "interruption": interruption}
-        return await run_async(scenario, out, executor=self._executor, **given)
+        return await run_async(
+            scenario, out, watcher=self.stream, progress=False, interruption=interruption, executor=self._executor
+        )

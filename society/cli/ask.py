@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from society.cli.options import allow_option, set_option
+from society.cli.options import Command, allow_option, set_option
 
 
-def society_options(command: Any) -> Any:
+def society_options(command: Command) -> Command:
     """Add the options that shape the society to a command."""
     shape = [
         click.option(
@@ -54,7 +55,7 @@ def society_options(command: Any) -> Any:
     return command
 
 
-def save_option(help: str) -> Any:
+def save_option(help: str) -> Callable[[Command], Command]:
     """Return the option that keeps the run."""
     return click.option("-o", "--out", "--save", "out", type=click.Path(path_type=Path), metavar="DIR", help=help)
 

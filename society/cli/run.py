@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from society.cli.options import json_option, scenario_options
+
+if TYPE_CHECKING:
+    from society.view.live import LiveView
+    from society.watcher import Watcher
 
 
 @click.command("run")
@@ -27,6 +32,8 @@ from society.cli.options import json_option, scenario_options
     metavar="SERVICE:TARGET",
     help="Log metrics to tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
 )
+@click.option("--watch", is_flag=True, help="Print the debates as they are spoken; on a terminal, word by word.")
+@click.option("--view", is_flag=True, help="Open the live page in the browser. It stays until Ctrl-C.")
 @json_option
 def command(
     scenario: Path,
@@ -37,6 +44,8 @@ def command(
     force: bool,
     reuse: tuple[Path, ...],
     track: tuple[str, ...],
+    watch: bool,
+    view: bool,
     as_json: bool,
 ) -> int:
     """Debate every question of SCENARIO and print a summary.
@@ -47,6 +56,7 @@ def command(
     from society.cli.streams import output_width, say
     from society.components.plugin_files import loaded_plugins
     from society.metrics.overview import read_overview
+    from society.runner.displays import Display
     from society.runner.progress import Progress
     from society.runner.tracking import Tracking, open_tracker
     from society.scenario import load_with_warnings
@@ -56,9 +66,10 @@ def command(
     loaded, warnings = load_with_warnings(scenario, overrides, allow)
     for warning in warnings:
         say(warning, err=True)
-    progress = Progress()
+    progress = Progress(Display() if watch else None)
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
-    watcher = Several([progress, *logs])
+    live = _open_view() if view else None
+    watcher = Several([progress, *logs, *([_open_stream(as_json)] if watch else []), *([live] if live else [])])
     done = run(loaded, out, resume=resume, force=force, reuse=reuse, watcher=watcher, progress=False)
     overview = read_overview(done)
     if as_json:
@@ -69,4 +80,38 @@ def command(
         plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
         rows = [*overview.rows(progress.seconds, resume), ("next", f"society show {done.folder}{plugins}")]
         say("\n" + overview.text(rows, output_width()))
+    if live is not None:
+        _wait(live)
     return 1 if done.count_failed() else 0
+
+
+def _open_stream(as_json: bool) -> Watcher:
+    """Return the watcher that prints debates, on stderr where stdout holds JSON."""
+    from society.core.terminal import Terminal
+    from society.runner.stream import DebateStream
+
+    return DebateStream(Terminal(stderr=as_json))
+
+
+def _open_view() -> LiveView:
+    """Return the watcher that opens the live page."""
+    from society.cli.streams import say
+    from society.cli.view import open_page
+    from society.view.live import LiveView
+
+    def ready(url: str) -> None:
+        say(f"The live page: {url}", err=True)
+        open_page(url)
+
+    return LiveView(ready)
+
+
+def _wait(live: LiveView) -> None:
+    """Keep the live page until Ctrl-C, or print why there is none."""
+    from society.cli.streams import say
+
+    if live.error is None:
+        say("The page stays until Ctrl-C.", err=True)
+        live.wait()
+    else:
+        say(f"society: there is no live page: {live.error}", err=True)

@@ -24,8 +24,13 @@ def command(run: Path, port: int, no_open: bool) -> None:
     def ready(url: str) -> None:
         click.echo(f"{url}\nPress Ctrl-C to end.")
         if not no_open:
-            import webbrowser
-
-            webbrowser.open(url)
+            open_page(url)
 
     serve(run, port, ready)
+
+
+def open_page(url: str) -> None:
+    """Open an address in the browser."""
+    import webbrowser
+
+    webbrowser.open(url)

