@@ -236,7 +236,7 @@ class DebateStream(Watcher):
             yield "dissent", "none", ""
         if silent := [name for name in voters if votes.get(name) is None]:
             yield "no answer", _list(silent), ""
-        if result.item.gold:
+        if result.scored and result.item.gold:
             mark = "right" if result.correct else "wrong"
             yield "true", f"{self._shown(result.item.gold, item)}   {mark}", "green" if result.correct else "red"
         yield "cost", self._cost(debate), ""
