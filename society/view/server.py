@@ -42,7 +42,8 @@ def serve(
     """Serve the page of a run, or the list of the runs in a folder, until interrupted.
 
     `ready` is called with the page's address; port 0 takes any free port. Raises `InputError` for a folder without a
-    run or a port in use, and `MissingExtraError` without uvicorn.
+    run or a port in use, and `MissingExtraError` without uvicorn. `started` receives the server, whose `should_exit`
+    ends it from another thread.
     """
     try:
         import uvicorn
