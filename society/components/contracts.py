@@ -9,7 +9,7 @@ The contracts of other nouns are in `backends.contract`, `society.tasks.contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import networkx as nx
@@ -21,7 +21,7 @@ from society.components.leaving import LeaveRule
 from society.components.selectors import Case, Selector
 from society.components.stops import StopRule
 from society.core.component import Component
-from society.core.types import Ballot, ChatMessage, RoundState, Turn, TurnId, Usage, Vote
+from society.core.types import Ballot, ChatMessage, Past, RoundState, Turn, TurnId, Usage, Vote
 
 ANSWERS: Sequence[Sequence[str | None]] = (
     ["x"],
@@ -186,5 +186,22 @@ def _context(declared: nx.DiGraph[str], number: int) -> ControlContext:
     async def ask(agent: str, about: tuple[str, ...] = ()) -> Turn:
         return Turn(TurnId(0, "item", "phase", number, agent), "key", (), "3, 1, 2", None)
 
+    async def ask_as(agent: str, role: str, about: tuple[str, ...]) -> Turn:
+        return Turn(TurnId(0, "item", "phase", number, agent), "key", (), "agent-2", None)
+
+    def latest(names: Iterable[str]) -> dict[str, Turn]:
+        return {name: make_turn(name, "x") for name in names}
+
     state = make_state([("x", "y", "z")] * (number - 1)) if number > 1 else None
-    return ControlContext(state, number, declared, 5, lambda seed: declared.copy(), ask)
+    return ControlContext(
+        state,
+        number,
+        declared,
+        5,
+        lambda seed: declared.copy(),
+        ask,
+        speakers=tuple(declared),
+        latest=latest,
+        ask_as=ask_as,
+        earlier=[Past(("agent-1", "agent-2"), ("agent-1",), ("agent-2",))] * (number - 1),
+    )

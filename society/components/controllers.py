@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from pydantic import Field
 from society.answers.message_numbers import read_numbers
 from society.components.facts import PhaseFacts, Reasons
 from society.core.component import AgentName, Component
-from society.core.types import RoundState, Turn
+from society.core.types import Past, RoundState, Turn
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -24,8 +24,15 @@ CONTROLLERS = {
     "drop": "society.components.controllers:Drop",
     "prune": "society.components.controllers:Prune",
     "bracket": "society.components.controllers:Bracket",
+    "choose": "society.components.choosing:Choose",
+    "route": "society.components.choosing:Route",
+    "track_record": "society.components.track_record:TrackRecord",
 }
 """The built-in graph controllers by kind."""
+
+
+async def _ask_nobody(agent: str, role: str, about: tuple[str, ...]) -> Turn:
+    raise NotImplementedError(f"nobody can ask {agent!r} here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,29 @@ class ControlContext:
     """Takes an agent out of the rest of the debate, later phases included."""
     annotate: Callable[[Turn, str], None] = lambda turn, text: None
     """Stores a note with a turn."""
+    speakers: tuple[str, ...] = ()
+    """The speakers of the phase, in their order."""
+    latest: Callable[[Iterable[str]], Mapping[str, Turn]] = lambda names: {}
+    """Returns the last turn of each of these agents that has spoken, in this phase or before."""
+    ask_as: Callable[[str, str, tuple[str, ...]], Awaitable[Turn]] = _ask_nobody
+    """Asks a speaker for a turn beside its answers: `await ask_as(agent, role, about)`. The turn has the prompt of a
+    role, and reads the last turns of the agents `about`. An agent has one such turn a round."""
+    earlier: Sequence[Past] = ()
+    """The earlier questions of the run, for a controller with `reads_earlier`."""
+
+    first: bool = True
+    """Whether no controller before this one has left out edges in this round."""
+
+    def restored(self, graph: nx.DiGraph[str]) -> nx.DiGraph[str]:
+        """Return a copy of the graph in which edges that earlier rounds left out are back.
+
+        Edges that another controller left out in this round stay out.
+        """
+        return (
+            graph.copy()
+            if not self.first
+            else self.declared.subgraph([name for name in self.declared if name in graph]).copy()
+        )
 
 
 class Controller(Component, ABC):
@@ -56,12 +86,20 @@ class Controller(Component, ABC):
 
     redraws: ClassVar[bool] = False
     """Whether the returned graph ignores the edges of the given graph and keeps only its nodes."""
+    shows_messages: ClassVar[bool] = True
+    """Whether its helpers are shown messages."""
+    restores: ClassVar[bool] = False
+    """Whether edges that the controller leaves out are back in the next round."""
     only_removes: ClassVar[bool] = False
     """Whether every edge of the returned graph is an edge of the phase's own graph."""
 
     @abstractmethod
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         """Return the graph of the next round, made from the current one. An agent without a node is silent."""
+
+    def reads_earlier(self) -> bool:
+        """Return whether `next_graph` uses the earlier questions. They are then debated one after another."""
+        return False
 
     def helpers(self) -> dict[str, str]:
         """Return the agents that `next_graph` asks for turns, by the field that names each.
@@ -96,6 +134,7 @@ class Drop(Controller):
     """Leaves out each edge of the phase's graph with probability `p`, drawn again for every round."""
 
     only_removes: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
     kind: Literal["drop"] = "drop"
     p: float = Field(ge=0, le=1)
     """Probability that an edge is left out of a round."""
@@ -103,8 +142,8 @@ class Drop(Controller):
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         draw = random.Random(context.seed)
         thinned = graph.copy()
-        # Edges that an earlier round left out may return.
-        thinned.add_edges_from(e for e in context.declared.edges(data=True) if e[0] in graph and e[1] in graph)
+        if context.first:  # edges that an earlier round left out may return
+            thinned.add_edges_from(e for e in context.declared.edges(data=True) if e[0] in graph and e[1] in graph)
         thinned.remove_edges_from([edge for edge in list(thinned.edges) if draw.random() < self.p])
         return thinned
 

@@ -20,10 +20,17 @@ class NamesAgents:
     single: bool
 
 
+@dataclass(frozen=True)
+class NamesRole:
+    """A mark for fields that hold the name of a role."""
+
+
 AgentName = Annotated[str, NamesAgents(single=True)]
 """The name of one agent; "" for nobody."""
 AgentNames = Annotated[tuple[str, ...], NamesAgents(single=False)]
 """Names of agents and groups."""
+RoleName = Annotated[str, NamesRole()]
+"""The name of a role."""
 
 
 class AgentField(NamedTuple):
@@ -55,3 +62,9 @@ class Component(BaseModel):
             for mark in info.metadata:
                 if isinstance(mark, NamesAgents) and (value := getattr(self, field)):
                     yield AgentField(field, (value,) if mark.single else tuple(value), mark.single)
+
+    def role_fields(self) -> Iterator[tuple[str, str]]:
+        """Yield each field of type `RoleName` with the role that it names."""
+        for field, info in type(self).model_fields.items():
+            if any(isinstance(mark, NamesRole) for mark in info.metadata):
+                yield field, getattr(self, field)

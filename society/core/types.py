@@ -372,6 +372,19 @@ class RoundState:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """The answers to an earlier question, by agents in their order.
+
+    `answered` gave a readable last answer. Among them, `agreed` gave that of the society, and `right` a right one. Each
+    of these is None where it is unknown: there is no decision, or no true answer.
+    """
+
+    answered: tuple[str, ...]
+    agreed: tuple[str, ...] | None
+    right: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training row: `messages` exactly as in inference, then the assistant message that is learned.
 

@@ -188,8 +188,8 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     if s.unclear:
         rows.append(
             (
-                "moderator unclear",
-                f"{count(s.unclear, 'reply')} with no speaker's name, or several; the next agent in order spoke",
+                "choice unclear",
+                f"{count(s.unclear, 'reply')} with no agent's name, or too many, where names were asked for",
             )
         )
     return rows

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from society.answers.agent_names import UNCLEAR, UNCLEAR_CHOICE
 from society.core.hidden_chars import reveal
 from society.core.plain import count, shorten
 from society.core.types import Same, Turn, Usage
@@ -19,7 +20,6 @@ from society.metrics.verdicts import Verdicts, count_verdicts
 from society.runs.records import DebateRecord, sameness, total_usage, vote_on, with_truth
 from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
-from society.simulation.agent_names import UNCLEAR
 
 GAVE_UP = ("could be looked for:", "takes too much work to decide")
 """Parts of the notes on searches and comparisons that took too long."""
@@ -43,8 +43,8 @@ class Summary:
     them ended in a tie, and `ties_broken` decisions broke one. `lone` decisions rest on the vote of one of several
     voters, `lone_right` of them are right; `lone_before` and `lone_right_before` say the same of the votes before
     debating. `unparsed` counts the voters' unreadable turns, `failed` all failed turns, `cut_off` replies that ended at
-    the token limit; in `given_up` turns a pattern of the scenario took too long, and `unclear` turns of a moderator do
-    not name one speaker. `ended_early` counts replies without a text, or that ended for a reason that the scenario did
+    the token limit; in `given_up` turns a pattern of the scenario took too long, and `unclear` turns choose agents and
+    name none, or too many. `ended_early` counts replies without a text, or that ended for a reason that the scenario did
     not set; its keys are their notes. `end_remedies` are sentences on what to do about them. `unmatched` says so where
     most replies cannot be matched with a true answer, with an example and the remedy. `error` is the most frequent
     error of failed turns with its count; "" where none failed. `ballots` says as which answer a ballot on candidates
@@ -188,8 +188,8 @@ def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
 
 
 def is_unclear(turn: Turn) -> bool:
-    """Return whether this is a moderator's turn that names no speaker, or several."""
-    return turn.status == "ok" and turn.error.startswith(UNCLEAR)
+    """Return whether this is a choice of agents, such as a moderator's, that names none or too many."""
+    return turn.status == "ok" and turn.error.startswith((UNCLEAR, UNCLEAR_CHOICE))
 
 
 def is_given_up(turn: Turn) -> bool:

@@ -306,7 +306,7 @@ def find_trouble(
         detail += shorten(given_up[0].error, MAX_ERROR)
         found.append(Finding("Was every reply read to its end?", "No", detail))
     if unclear:
-        detail = f"Not in {count(len(unclear), 'turn')}; agents then spoke in order. "
+        detail = f"Not in {count(len(unclear), 'turn')}; the remarks say what followed. "
         detail += shorten(unclear[0].error, MAX_ERROR)
         found.append(Finding("Did the moderator always name one speaker?", "No", detail))
     return [asdict(finding) for finding in found]

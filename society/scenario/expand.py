@@ -300,11 +300,16 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]],
     return PhasePlan(spec.name, index, spec, speaking, outside, bound, known, scenario.seed, graphs, times)
 
 
-def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec) -> AgentPlan:
+def plan_as(scenario: Scenario, plan: AgentPlan, phase: PhasePlan, role: str) -> AgentPlan:
+    """Return the plan of an agent that speaks in another role for once."""
+    return _bind(scenario, plan.name, plan.group, phase.spec, role)
+
+
+def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec, role_name: str = "") -> AgentPlan:
     """Return the plan of an agent in a phase. Its own binding overrides that of its group."""
     spec = scenario.agents[group]
     layers = [phase.bind[key] for key in dict.fromkeys((name, group)) if key in phase.bind]
-    role_name = _first((b.role for b in layers), spec.role) or next(iter(scenario.roles))
+    role_name = role_name or _first((b.role for b in layers), spec.role) or next(iter(scenario.roles))
     role = scenario.roles[role_name]
     sampling = Sampling()
     for level in (scenario.sampling, role.sampling, spec.sampling, *(b.sampling for b in reversed(layers))):

@@ -8,18 +8,18 @@ Rounds are numbered on when a phase is repeated, so (phase, round) names each ro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from society.answers.agent_names import UNCLEAR, find_names
 from society.components.controllers import ControlContext
 from society.components.decisions.base import vote_of
 from society.components.faults import faults_of
 from society.core.results import require_decision, require_graph
-from society.core.types import Ballot, Decision, Turn
+from society.core.types import Ballot, Decision, Past, Turn
 from society.scenario.expand import Block, PhasePlan, Society
-from society.simulation.agent_names import UNCLEAR, find_names
 from society.simulation.prompts import candidates
 from society.simulation.reading import RoundPlan, check_round, last_turns, plan_round
 from society.simulation.rules import Scope, find_end, holds
@@ -37,6 +37,8 @@ class Debate:
     turns: Turns
     plans: Mapping[str, RoundPlan]
     """The round plans of phases in which all rounds have the same plan."""
+    earlier: Sequence[Past] = ()
+    """The earlier questions, where a controller uses them."""
     _steps: list[PhasePlan] = field(default_factory=list)
     """The phases that took place, in order; a repeated phase occurs several times."""
     _left: set[str] = field(default_factory=set)
@@ -229,6 +231,8 @@ class Debate:
             drawn.append(phase.graph(seed, self.turns.item.id, self.turns.sample))
             return drawn[-1].copy()
 
+        asked = number - 1 if rounds else number
+        first = True
         for i, controller in enumerate(phase.spec.controllers):
             context = ControlContext(
                 state=self.turns.state(rounds) if rounds else None,
@@ -236,12 +240,16 @@ class Debate:
                 declared=drawn[-1],
                 seed=self.turns.seed(phase, number, f"controller {i}"),
                 redraw=redraw,
-                ask=partial(
-                    self.turns.ask, phase, number - 1 if rounds else number, tuple(rounds[-1]) if rounds else ()
-                ),
+                ask=partial(self.turns.ask, phase, asked, tuple(rounds[-1]) if rounds else ()),
                 leave=self._removed.add,
                 annotate=lambda turn, text: self.turns.speaker.store.annotate(turn.id, text),
+                speakers=phase.speakers,
+                latest=self.turns.latest,
+                ask_as=partial(self.turns.ask_as, phase, asked),
+                earlier=self.earlier,
+                first=first,
             )
+            first = first and not controller.restores
             place = self.turns.place(phase, number)
             with faults_of(controller, "next_graph", place):
                 graph = await controller.next_graph(graph, context)

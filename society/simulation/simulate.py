@@ -12,7 +12,7 @@ from itertools import islice
 from society.answers.undecided import undecided_with
 from society.components.faults import guarded
 from society.core.concurrency import first_cause
-from society.core.types import Decision, Item, Judgement
+from society.core.types import Decision, Item, Judgement, Past
 from society.scenario.expand import Society
 from society.simulation.court import DebateCourt, RunCode, run_code
 from society.simulation.debate import Debate
@@ -62,25 +62,37 @@ async def simulate(
     """Debate every item `scenario.samples` times. `on_result` receives the results as they finish, in any order.
 
     `run` runs the code of answers that are judged by tests.
-    At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items.
+    At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items. If a
+    controller uses earlier questions, the items of each sample are debated one after another.
     """
     plans = fixed_plans(society)
-    work = ((item, sample) for item in items for sample in range(society.scenario.samples))
+    samples = range(society.scenario.samples)
+    in_order = any(controller.reads_earlier() for phase in society.phases for controller in phase.spec.controllers)
+    chains: Iterable[Iterable[tuple[Item, int]]]
+    if in_order:
+        chains = ([(item, sample) for item in items] for sample in samples)
+    else:
+        chains = ([(item, sample)] for item in items for sample in samples)
 
-    async def worker(shared: Iterator[tuple[Item, int]]) -> None:
-        for item, sample in shared:
-            turns = Turns(society, task, speaker, item, iteration, sample)
-            decision = await Debate(society, turns, plans).run()
-            scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
-            judgements = await _judge(turns, decision, run, scored)
-            on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
-            speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
+    async def worker(shared: Iterator[Iterable[tuple[Item, int]]]) -> None:
+        for chain in shared:
+            earlier: list[Past] = []
+            for item, sample in chain:
+                turns = Turns(society, task, speaker, item, iteration, sample)
+                decision = await Debate(society, turns, plans, earlier).run()
+                scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
+                judgements = await _judge(turns, decision, run, scored)
+                if in_order:
+                    earlier.append(_past(turns, decision, judgements, scored))
+                on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
+                speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
     with _collecting_seldom():
         try:
             async with asyncio.TaskGroup() as group:
+                shared = iter(chains)
                 for _ in islice(range(len(items) * society.scenario.samples), society.scenario.concurrency):
-                    group.create_task(worker(work))
+                    group.create_task(worker(shared))
         except* Exception as failed:
             raise first_cause(failed) from None
 
@@ -111,6 +123,17 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
             plans[phase.name] = plan_round(phase, phase.graph(), 1, 0)
             check_round(plans[phase.name], phase)
     return plans
+
+
+def _past(turns: Turns, decision: Decision, judgements: Mapping[str, Judgement], scored: bool) -> Past:
+    """Return the last answers to a question for later ones."""
+    latest = turns.latest(dict.fromkeys(name for phase in turns.society.phases for name in phase.speakers))
+    given = {name: turn.answer for name, turn in latest.items() if turn.answer is not None}
+    decided = decision.answer
+    agreed = None if decided is None else tuple(name for name, answer in given.items() if turns.same(answer, decided))
+    good = {answer for answer, judgement in judgements.items() if judgement.right}
+    right = tuple(name for name, answer in given.items() if answer in good) if scored else None
+    return Past(tuple(given), agreed, right)
 
 
 async def _judge(turns: Turns, decision: Decision, run: RunCode, scored: bool) -> dict[str, Judgement]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from society.components.faults import guarded
 from society.core.identity import derive_seed
 from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
-from society.scenario.expand import AgentPlan, PhasePlan, Society
+from society.scenario.expand import AgentPlan, PhasePlan, Society, plan_as
 from society.simulation import prompts
 from society.simulation.reading import Delivery, RoundPlan, Transcript, as_messages, deliver, last_turns
 from society.simulation.speaker import Speaker
@@ -147,6 +147,17 @@ class Turns:
         return await self.speak(
             phase, turn, phase.agents[name], nothing, (), own=[], helping=True, more={"judged": judged}, read=read
         )
+
+    async def ask_as(self, phase: PhasePlan, number: int, name: str, role: str, about: tuple[str, ...]) -> Turn:
+        """Return a speaker's turn beside its answers, in another role, on the last turns of some agents.
+
+        Its chat has the agent's answers so far.
+        """
+        plan = plan_as(self.society.scenario, phase.agents[name], phase, role)
+        heard = last_turns(self.transcript, about)
+        own = [turn for turn in self.transcript.speaker_turns(name) if turn.is_shown]
+        turn = self.identify(phase, number, f"{name}/choice")
+        return await self.speak(phase, turn, plan, heard, heard.sources, own=own, helping=True)
 
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:
         """Return the last turn of each agent as a speaker, from this round or an earlier one."""

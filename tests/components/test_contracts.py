@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from society.components.choosing import Choose, Route
 from society.components.contracts import (
     ControllerContract,
     DecisionContract,
@@ -24,6 +25,7 @@ from society.components.leaving import ConfidentAnswer, SaysPattern, StableAnswe
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
 from society.components.stops import AnswerShare, Budget, Consensus, Disagreement, Says, Stability, Tie, Verdict
+from society.components.track_record import TrackRecord
 from society.executors.base import ExecutorConfig
 from society.executors.contract import ExecutorContract
 from society.executors.local import Local
@@ -72,7 +74,17 @@ STOP_RULES = [
 ]
 ALL_LEAVE_RULES = [StableAnswer(), ConfidentAnswer(), SaysPattern(pattern="is x")]
 ALL_GATES = [Answered(), Differs(), Confident(), Similarity(), Distinct()]
-ALL_CONTROLLERS = [Resample(), Drop(p=0.5), Prune(ranker="judge", keep=2), Bracket(), Bracket(judge="judge", rounds=2)]
+ALL_CONTROLLERS = [
+    Resample(),
+    Drop(p=0.5),
+    Prune(ranker="judge", keep=2),
+    Bracket(),
+    Bracket(judge="judge", rounds=2),
+    Choose(role="chooser", most=1),
+    Route(router="judge", most=2),
+    TrackRecord(keep=1),
+    TrackRecord(over="questions", by="gold", after=2),
+]
 ALL_SELECTORS = [Agrees(), Critic(), Critic(unmixed="take"), Success(), All()]
 
 

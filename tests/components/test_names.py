@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.scripted.backend import ScriptedBackend
+from society.answers.agent_names import find_names
 from society.cli import main
 from society.core.types import GenerateOutput, GenerateRequest
 from society.runs.records import DebateRecord
 from society.scenario.models.scenario import Scenario
-from society.simulation.agent_names import find_names
 
 TWELVE = tuple(f"agent-{i}" for i in range(1, 13))
 
@@ -102,6 +102,6 @@ def test_an_unclear_choice_is_shown(
     scenario(MODERATED.format(said=json.dumps(said)))
     run = str(tmp_path / "run")
     assert main(["run", str(tmp_path / "scenario.yaml"), "--out", run]) == 0
-    assert "moderator unclear" in capsys.readouterr().out
+    assert "choice unclear" in capsys.readouterr().out
     assert main(["show", run, "--number", "1"]) == 0
     assert remark in " ".join(capsys.readouterr().out.split())

@@ -120,6 +120,19 @@ def _asking_weights() -> Spec:
     return {**BASE, "roles": {**BASE["roles"], "solver": solver}}
 
 
+def _choosing(*helpers: str) -> Spec:
+    """Return the base in which agents that are asked for names give two. `helpers` have the asking role, too."""
+    rules = [{"when": "Whom", "say": "ann-1 ann-3"}, {"choose": REPLIES}]
+    roles = {
+        **BASE["roles"],
+        "chooser": {"prompt": "Whom {% for m in heard %}{{ m.sender }} {% endfor %}{{ question }}"},
+        "router": {"prompt": "Whom {{ question }}?"},
+    }
+    agents = {**BASE["agents"], **{name: {"role": "chooser", "backend": "one"} for name in helpers}}
+    backends = {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}}
+    return {**BASE, "backends": backends, "roles": roles, "agents": agents}
+
+
 def _shuffled() -> Place:
     """Return groups that are drawn at random."""
     return _topology("groups", size=2, shuffle=True)
@@ -328,6 +341,9 @@ PLACES: dict[str, Sequence[Place]] = {
     "Similarity": (_gate("similarity"),),
     "Resample": (_controller("resample"),),
     "Drop": (_controller("drop", p=0.3),),
+    "Choose": (at("phases", 0, "controllers", 0, spec=_choosing(), kind="choose", role="chooser", most=2),),
+    "Route": (at("phases", 0, "controllers", 0, spec=_choosing("bob"), kind="route", router="bob"),),
+    "TrackRecord": (_controller("track_record", keep=2),),
     "Prune": (_controller("prune", ranker="bob", keep=2),),
 }
 """Places of a model in scenarios, by its name."""
@@ -706,6 +722,15 @@ VALUES: dict[str, list[Any]] = {
     "Confident.least": [0.8],
     "Similarity.below": [0.1],
     "Drop.p": [0.9],
+    "Choose.role": ["router"],
+    "Choose.most": [1],
+    "Route.router": ["cat"],
+    "Route.most": [1],
+    "Route.scope": ["phase"],
+    "TrackRecord.over": ["questions"],
+    "TrackRecord.by": [In(_controller("track_record", keep=1, over="questions"), "gold")],
+    "TrackRecord.keep": [1],
+    "TrackRecord.after": [2],
     "Prune.ranker": ["cat"],
     "Prune.keep": [3],
     "Prune.after": [2],

@@ -277,6 +277,13 @@ READS = {
         "answer: solver-1@2 < criticism:critic@1 answer:solver-2@1 answer:solver-3@1",
         "criticism: critic@3 < answer:solver-1@3 answer:solver-2@3 answer:solver-3@3",
     ],
+    "choose_whom": [
+        "debate: debater-1@1 <",
+        "debate: debater-1/choice@1 < debater-2@1 debater-3@1 debater-4@1 debater-5@1",
+        "debate: debater-1@2 < debater-2@1 debater-3@1 debater-4@1 debater-5@1",
+    ],
+    "weighted_majority": ["debate: debater-1@1 <"],
+    "router": ["debate: router@1 <", "debate: africa@2 < america@1 asia@1 europe@1"],
     "world_cafe": ["first: debater-1@1 <"],
     "stop_consensus": ["debate: debater-1@6 < debater-2@5 debater-3@5"],
     "stop_stability": ["debate: debater-2@8 < debater-1@7 debater-3@7 debater-4@7 debater-5@7"],
@@ -338,12 +345,13 @@ def _shown_in(text: str, record: DebateRecord) -> set[TurnId]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_prompt_shows_what_is_read_in_full_and_nothing_else(play: Play, name: str) -> None:
     for record in play(name):
-        said = [turn.text for turn in record.turns if turn.text.startswith("I say")]
-        assert len(set(said)) == len(said)
+        texts = [turn.text for turn in record.turns if turn.text.startswith("I say")]
+        assert len(set(texts)) == len(texts)
         for turn in record.turns:
             assert _shown_in(prompt(turn), record) == set(turn.reads)
             own = [message.content for message in turn.messages if message.role == "assistant"]
-            assert own == [t.text for t in record.of(turn.id.agent)][: len(own)]  # it remembers itself alone
+            said = record.of(turn.id.agent.removesuffix("/choice"))  # beside its answers, it remembers these
+            assert own == [t.text for t in said][: len(own)]  # it remembers itself alone
 
 
 # Random graphs

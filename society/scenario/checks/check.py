@@ -113,6 +113,9 @@ class _Checker:
         for name, spec in self.scenario.agents.items():
             self._check_binding(("agents", name), spec.role, spec.backend)
         for i, phase in enumerate(self.scenario.phases):
+            for j, controller in enumerate(phase.controllers):
+                for field, role in controller.role_fields():
+                    self.refer(("phases", i, "controllers", j, field), role, "role", self.scenario.roles)
             for name, bound in phase.bind.items():
                 self.refer_agent(("phases", i, "bind", name), name, key=True)
                 self._check_binding(("phases", i, "bind", name), bound.role, bound.backend)
@@ -284,7 +287,7 @@ class _Checker:
         for noun, offered in self.offered:
             used = {getattr(user, noun) for user in (*self.scenario.agents.values(), *bound)}
             for name in offered if len(offered) > 1 else ():
-                if name not in used:
+                if name not in used and (noun, name) not in self.named:
                     self.warn((f"{noun}s", name), "is not used by any agent; remove it", key=True)
         for noun, given, near, steps in self.unknown:
             if near and (noun, near) not in self.named:

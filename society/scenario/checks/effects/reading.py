@@ -192,7 +192,9 @@ class _Reading:
         """Yield roles that receive messages and do not show them."""
         full = [tie.reader for tie in self.arriving if tie.view.show not in ("summary", "nothing")]
         summed = [tie.reader for tie in self.arriving if tie.view.show == "summary"]
-        helpers = [*self.phase.helpers, *([self.spec.summarizer] if summed else [])]
+        unshown = {name for c in self.spec.controllers if not c.shows_messages for name in c.helpers().values()}
+        helpers = [name for name in self.phase.helpers if name not in unshown]
+        helpers += [self.spec.summarizer] if summed else []
         yield from self._unshown([*full, *helpers], "heard", f"add {LOOP}")
         yield from self._unshown(summed, "summary", "add {{ summary }}, or set `show: full` in `edges`")
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 UNCLEAR = "No single speaker is named"
 """First words of the remark on a moderator's turn that names no speaker, or several."""
+UNCLEAR_CHOICE = "No agent is named"
+"""First words of the remark on a choice of agents that names none, or too many."""
 
 
 def find_names(text: str, names: Sequence[str]) -> tuple[str, ...]:

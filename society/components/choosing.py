@@ -1,0 +1,119 @@
+"""Controllers by which models choose: agents whom they hear, and a router the agents that speak.
+
+A choice is unclear if it names no agent, or more than `most`. A remark then says what happened instead, and the results
+count such replies as those of a moderator that names no speaker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from society.answers.agent_names import UNCLEAR_CHOICE, find_names
+from society.components.controllers import ControlContext, Controller
+from society.components.facts import PhaseFacts, Reasons
+from society.core.component import AgentName, RoleName
+from society.core.types import Turn
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class Choose(Controller):
+    """Before each round, each agent chooses whom it hears among the speakers that its topology lets it read.
+
+    The agent takes a turn with the prompt of `role`, in which `heard` has the last message of each of these speakers.
+    It hears those that its reply names. If it names none, it hears all; if it names more than `most`, the first ones.
+    Agents in `reads` of the phase are always heard.
+    """
+
+    only_removes: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
+    kind: Literal["choose"] = "choose"
+    role: RoleName
+    """Role whose prompt asks for the names."""
+    most: int | None = Field(None, ge=1)
+    """Maximum number of agents that an agent hears. By default there is no maximum."""
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        chosen = context.restored(graph)
+        readers = [name for name in context.speakers if name in graph]
+        heard = await asyncio.gather(*(self._choose(name, chosen, context) for name in readers))
+        for reader, (offered, kept) in zip(readers, heard, strict=True):
+            chosen.remove_edges_from([(sender, reader) for sender in offered if sender not in kept])
+        return chosen
+
+    async def _choose(
+        self, reader: str, graph: nx.DiGraph[str], context: ControlContext
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the senders that an agent may hear, and those that it chose."""
+        spoke = context.latest(name for name in context.speakers if graph.has_edge(name, reader))
+        offered = [name for name, turn in spoke.items() if turn.is_shown]
+        if len(offered) < 2:
+            return (), ()
+        turn = await context.ask_as(reader, self.role, tuple(offered))
+        named = find_names(turn.text, offered)
+        kept = named[: self.most] or offered
+        _remark(turn, named, self.most, f"it hears {', '.join(kept)}", context)
+        return offered, kept
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if facts.rounds == 1 and not facts.spoken_before:
+            return {"": "has no effect: nobody has spoken before the only round; set `rounds: 2` or more"}
+        if len(facts.speakers) < 3:
+            return {"": f"has no effect: {len(facts.speakers)} speak in this phase, so nobody has a choice; add agents"}
+        if facts.redrawn:
+            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
+        if self.most is not None and self.most >= len(facts.speakers) - 1:
+            return {"most": f"has no effect: an agent has at most {len(facts.speakers) - 1} senders; lower it"}
+        return {}
+
+
+class Route(Controller):
+    """Before the first round, a router names the agents that speak. The others leave the debate, and have no vote.
+
+    The router's prompt has the question and, as `agents`, the names of the speakers. If it names none, all speak; if it
+    names more than `most`, the first ones.
+    """
+
+    only_removes: ClassVar[bool] = True
+    shows_messages: ClassVar[bool] = False
+    kind: Literal["route"] = "route"
+    router: AgentName
+    """The agent that names the speakers; it does not speak otherwise."""
+    most: int | None = Field(None, ge=1)
+    """Maximum number of agents that speak. By default there is no maximum."""
+    scope: Literal["debate", "phase"] = "debate"
+    """Part of the debate in which the other agents do not speak. With `phase`, they speak in later phases."""
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        if context.state is not None:
+            return graph
+        speakers = [name for name in context.speakers if name in graph]
+        turn = await context.ask(self.router)
+        named = find_names(turn.text, speakers)
+        kept = named[: self.most] or speakers
+        _remark(turn, named, self.most, f"{', '.join(kept)} may speak", context)
+        others = [name for name in speakers if name not in kept]
+        for name in others if self.scope == "debate" else ():
+            context.leave(name)
+        routed = graph.copy()
+        routed.remove_nodes_from(others)
+        return routed
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if len(facts.speakers) < 2:
+            return {"": "has no effect: one agent speaks in this phase; add agents"}
+        if self.most is not None and self.most >= len(facts.speakers):
+            return {"most": f"has no effect: {len(facts.speakers)} speak in this phase; lower it"}
+        return {}
+
+
+def _remark(turn: Turn, named: Sequence[str], most: int | None, then: str, context: ControlContext) -> None:
+    """Store a remark with a turn whose choice is unclear."""
+    if turn.status == "ok" and not (named and (most is None or len(named) <= most)):
+        several = f" but {', '.join(named)}, more than {most}" if named else ""
+        context.annotate(turn, f"{UNCLEAR_CHOICE}{several}: {then}.")

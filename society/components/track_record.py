@@ -1,0 +1,104 @@
+"""A controller by which edges follow the track record of the agents, over rounds or over earlier questions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from society.answers import group
+from society.components.controllers import ControlContext, Controller
+from society.components.facts import PhaseFacts, Reasons
+from society.core.types import RoundState
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Tally = tuple[Sequence[str], Sequence[str]]
+"""Agents that had an answer at one time, and those among them whose answer was good."""
+
+
+class TrackRecord(Controller):
+    """The edges from each agent follow its record: how often its answers were good.
+
+    An answer is good if the most frequent answer of the round is the same, or with `over: questions` the decision. Its
+    record is (good + 1) / (answers + 2), after Laplace. The weight of each edge is multiplied by the record of its
+    sender. With `keep`, each agent reads only the senders with the best records.
+
+    With `over: questions`, a sample's questions are debated one after another, in the order of the task. Samples run
+    beside each other.
+    """
+
+    only_removes: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
+    kind: Literal["track_record"] = "track_record"
+    over: Literal["rounds", "questions"] = "rounds"
+    """Source of the record: the earlier rounds of the phase, or the earlier questions of the run."""
+    by: Literal["agreement", "gold"] = "agreement"
+    """Good answers. `agreement`: those that most agents gave, or the society decided. `gold`: the true answers, known
+    after each question."""
+    keep: int | None = Field(None, ge=1)
+    """Number of speakers that an agent reads, those with the best records. Among equal ones, the first are read."""
+    after: int = Field(1, ge=1)
+    """Number of rounds or questions before the edges change."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if self.by == "gold" and self.over == "rounds":
+            raise ValueError("`by: gold` needs `over: questions`: nobody knows the true answer during the debate")
+        return self
+
+    def reads_earlier(self) -> bool:
+        return self.over == "questions"
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        tallies = list(self._tallies(context))
+        if len(tallies) < self.after:
+            return graph
+        answers = Counter(name for spoke, _ in tallies for name in spoke)
+        good = Counter(name for _, right in tallies for name in right)
+        record = {name: (good[name] + 1) / (answers[name] + 2) for name in context.speakers}
+        changed = context.restored(graph)
+        for reader in [name for name in context.speakers if name in changed]:
+            senders = [name for name in context.speakers if changed.has_edge(name, reader)]
+            best = sorted(senders, key=lambda name: -record[name])[: self.keep]
+            for sender in senders:
+                if sender in best:
+                    data = changed.edges[sender, reader]
+                    data["weight"] = data.get("weight", 1.0) * record[sender]
+                else:
+                    changed.remove_edge(sender, reader)
+        return changed
+
+    def _tallies(self, context: ControlContext) -> Iterator[Tally]:
+        """Yield the answers of each round or question that tells good answers from others."""
+        if self.over == "rounds":
+            yield from _count_rounds(context.state)
+            return
+        for past in context.earlier:
+            good = past.right if self.by == "gold" else past.agreed
+            if good is not None:
+                yield past.answered, good
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if self.over == "rounds" and self.after >= facts.rounds:
+            why = f"there is no round after round {self.after} in a phase of {facts.rounds}"
+            return {"after": f"no edge changes: {why}; lower it, or raise `rounds`"}
+        if self.keep is not None and self.keep >= len(facts.speakers) - 1:
+            return {"keep": f"leaves out no edge: an agent has at most {len(facts.speakers) - 1} senders; lower it"}
+        if facts.redrawn:
+            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
+        return {}
+
+
+def _count_rounds(state: RoundState | None) -> Iterator[Tally]:
+    """Yield the answers of each round in which one answer is the most frequent one."""
+    if state is None:
+        return
+    for turns in state.rounds:
+        given = [(name, turn.answer) for name, turn in turns.items() if turn.answer is not None]
+        groups = sorted(group([answer for _, answer in given], state.same), key=len)
+        if groups and (len(groups) == 1 or len(groups[-1]) > len(groups[-2])):
+            yield [name for name, _ in given], [given[i][0] for i in groups[-1]]
