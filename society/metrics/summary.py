@@ -44,7 +44,7 @@ class Summary:
     voters, `lone_right` of them are right; `lone_before` and `lone_right_before` say the same of the votes before
     debating. `unparsed` counts the voters' unreadable turns, `failed` all failed turns, `cut_off` replies that ended at
     the token limit; in `given_up` turns a pattern of the scenario took too long. `unclear` turns choose agents and
-    name none, or too many. `ended_early` counts replies without a text, or that ended for a reason that the scenario did
+    name none, or too many. `ended_early` counts replies without a text, or ended for a reason that the scenario did
     not set; its keys are their notes. `end_remedies` are sentences on what to do about them. `unmatched` says so where
     most replies cannot be matched with a true answer, with an example and the remedy. `error` is the most frequent
     error of failed turns with its count; "" where none failed. `ballots` says as which answer a ballot on candidates
