@@ -83,7 +83,8 @@ class Overview:
         rows = [*_accuracy_rows(s), *s.verdicts.rows(), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
         if len(self.summaries) > 1 and s.after.n:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
-        rows += [*_training_rows(self.iterations), *self._unfinished_rows()]
+        rows += [*_training_rows(self.iterations), *_whole_rows(self.summaries, self.iterations)]
+        rows += self._unfinished_rows()
         return [*rows, ("stored in", str(self.folder))]
 
     def _unfinished_rows(self) -> Rows:
@@ -231,3 +232,15 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
         ("finetuning", f"{count(learned, 'row')}, {tokens:,} tokens trained on, {seconds:,.1f} s"),
         ("training debates", f"{count(turns, 'turn')}, {generated} tokens generated, {read} prompt tokens"),
     ]
+
+
+def _whole_rows(summaries: Mapping[int, Summary], iterations: Sequence[IterationScore]) -> Rows:
+    """Return the turns and tokens of a finetuning with all its evaluations; nothing without training."""
+    if not iterations:
+        return []
+    turns = sum(s.turns for s in summaries.values()) + sum(score.training_turns for score in iterations)
+    usage = sum((s.usage for s in summaries.values()), Usage())
+    usage = sum((score.training_usage for score in iterations), usage)
+    generated, read = (write_tokens(n, usage.estimated) for n in (usage.generated_tokens, usage.prompt_tokens))
+    text = f"{count(turns, 'turn')} with all evaluations, {generated} tokens generated, {read} prompt tokens"
+    return [("the whole run", text)]

@@ -53,9 +53,9 @@ class Difference:
         """Return the same difference as first minus second."""
         return replace(
             self,
-            value=-self.value,
-            low=-self.high,
-            high=-self.low,
+            value=0 - self.value,
+            low=0 - self.high,
+            high=0 - self.low,
             gained=self.lost,
             lost=self.gained,
             only_first=self.only_second,

@@ -311,6 +311,17 @@ def test_no_table_is_cut_at_any_width(browser: Browser, reports: dict[str, str])
             assert stacked > 0 if width == 390 else stacked < page.locator(".scroll").count()
 
 
+def test_a_long_table_is_folded_on_the_screen_and_printed_in_full(browser: Browser, reports: dict[str, str]) -> None:
+    with open_page(browser, reports["star"]) as page:
+        rows = page.locator("[data-figure=agents] tbody tr:visible")
+        assert rows.count() == 12
+        page.emulate_media(media="print")
+        assert rows.count() == 40
+        page.emulate_media(media="screen")
+        page.click("text=Show all 40 rows")
+        assert rows.count() == 40
+
+
 def test_prompts_are_loaded_on_demand(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["hostile"]) as page:
         assert page.locator(".prompt pre").count() == 0

@@ -44,23 +44,33 @@ function showRun() {
   );
   showChoices(run);
   byId("runs").hidden = data.runs.length < 2;
-  byId("runs").replaceChildren(
-    ...data.runs.map((other, i) =>
-      make(
-        "button",
-        {
-          type: "button",
-          "aria-pressed": i === state.run,
-          title: other.folder,
-          onclick: () => switchRun(i),
-        },
-        other.name,
-      ),
-    ),
-  );
+  byId("runs").replaceChildren(...(data.runs.length > MOST_TABS ? [drawRunMenu()] : drawRunTabs()));
   showTags();
   search();
 }
+
+const MOST_TABS = 12;
+
+function drawRunMenu() {
+  const menu = make("select", { "aria-label": "Run", onchange: () => switchRun(menu.selectedIndex) });
+  const names = data.runs.map((run, i) => [String(i), run.name]);
+  fillMenu(menu, names, String(state.run));
+  return menu;
+}
+
+const drawRunTabs = () =>
+  data.runs.map((other, i) =>
+    make(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": i === state.run,
+        title: other.folder,
+        onclick: () => switchRun(i),
+      },
+      other.name,
+    ),
+  );
 
 // Draws values again only if they changed, so that a live page does not move while it is read.
 function redraw(id, values, drawOne) {

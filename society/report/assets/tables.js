@@ -33,6 +33,19 @@ function drawMatrix({ rows, columns, cells }) {
   );
 }
 
+const MOST_ROWS = 15; // a longer table is folded; report.css shows its first twelve rows
+
+// Folds a long table on the screen, and returns the button that shows all of it. It is printed in full.
+function foldRows(box, number) {
+  box.classList.add("few");
+  const button = make("button", { type: "button", class: "more" }, `Show all ${grouped(number)} rows`);
+  button.addEventListener("click", () => {
+    box.classList.remove("few");
+    button.remove();
+  });
+  return button;
+}
+
 function drawTable({ columns, rows }) {
   const numeric = columns.map((_, i) =>
     rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()<\d\s%to]*$/.test(row[i])),
@@ -64,7 +77,7 @@ function drawTable({ columns, rows }) {
     ),
   );
   fitting.observe(box);
-  return box;
+  return rows.length > MOST_ROWS ? make("div", box, foldRows(box, rows.length)) : box;
 }
 
 const KINDS = { forest: drawForest, chart: drawChart, bars: drawBars, matrix: drawMatrix, table: drawTable };
