@@ -80,7 +80,12 @@ class Overview:
         s = self.last
         if s is None:
             return [*self._unfinished_rows(), ("stored in", str(self.folder))]
-        rows = [*_accuracy_rows(s), *s.verdicts.rows(), *_lost_rows(s, self.several), *_cost_rows(s, seconds, resumed)]
+        rows = [
+            *_accuracy_rows(s),
+            *s.verdicts.rows(),
+            *_lost_rows(s, self.several),
+            *_cost_rows(s, seconds, resumed, bool(self.iterations)),
+        ]
         if len(self.summaries) > 1 and s.after.n:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         rows += [*_training_rows(self.iterations), *_whole_rows(self.summaries, self.iterations)]
@@ -196,7 +201,7 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     return rows
 
 
-def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
+def _cost_rows(s: Summary, seconds: float | None, resumed: bool, trained: bool) -> Rows:
     """Return the tokens and the time. `seconds` is the time of this call, which is not that of a resumed run."""
     used = s.usage
     cached = f" ({used.cached_tokens:,} of them cached)" if used.cached_tokens else ""
@@ -207,7 +212,7 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool) -> Rows:
     call = "this call" if resumed else "the whole run"
     took = "" if seconds is None else f"; {call} took {seconds:.1f} s"
     return [
-        ("cost", f"{count(s.turns, 'turn')}, {tokens}"),
+        ("last evaluation" if trained else "cost", f"{count(s.turns, 'turn')}, {tokens}"),
         ("time", f"the backend worked {used.seconds:.1f} s{took}"),
     ]
 

@@ -126,7 +126,8 @@ def _read_run(run: Run, name: str, changed: float) -> ListedRun:
     last = max((row.iteration for row in results), default=0)
     final = [row for row in results if row.iteration == last]
     part = describe_unfinished(run, last, len(final))
-    accuracy = share_true(((row.item, row.question), [row.correct]) for row in final)
+    scored = [row for row in final if row.scored and row.decision.single]
+    accuracy = share_true(((row.item, row.question), [row.correct]) for row in scored)
     with Store(run.folder / STORE, read_only=True) as store:
         turns, tokens, seconds = store.totals()
     state = "running" if running else "interrupted"

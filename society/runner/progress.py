@@ -103,7 +103,7 @@ class Progress(Watcher):
 
     def describe_accuracy(self) -> str:
         """Return the accuracy so far in words; "" as long as it says nothing."""
-        if not self.scored or self.scored < min(ENOUGH_SCORED, self.debates):
+        if not self.scored or (self.scored < ENOUGH_SCORED and self.decided < self.debates):
             return ""
         return f"right so far  {self.accuracy}"
 

@@ -23,6 +23,7 @@ from society.core.types import ChatMessage, Turn, TurnId
 from society.metrics.comparison import compare
 from society.metrics.iterations import run_iterations
 from society.metrics.measure import measure_diversity
+from society.metrics.overview import read_overview
 from society.metrics.rounds import score_rounds
 from society.pictures.figures import Chart
 from society.pictures.training_figures import training_figures
@@ -191,6 +192,16 @@ def test_a_trained_run_shows_its_labels_and_rows(trained: Run) -> None:
     assert first["agrees: right"] == f"{scores[0].rows_right['agrees'].share:.1%}"
     assert sum(share.n for share in scores[0].rows_right.values()) == sum(scores[0].examples.values())
     assert last["tokens trained on"] == last["labels"] == last["agrees: right"] == "-"
+
+
+def test_a_trained_run_counts_all_turns_and_the_cost_of_training(trained: Run) -> None:
+    findings = index_of(trained)["runs"][0]["findings"]
+    cost = next(f["detail"] for f in findings if f["question"] == "What did training cost?")
+    assert f"The run has {trained.count_turns()} turns in total" in cost
+    rows = dict(read_overview(trained).rows())
+    assert rows["the whole run"].startswith(f"{trained.count_turns()} turns with all evaluations, ")
+    assert "cost" not in rows
+    assert rows["last evaluation"].startswith("36 turns")
 
 
 def test_equal_numbers_of_training_rows_share_a_line(tmp_path: Path) -> None:
