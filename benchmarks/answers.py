@@ -20,7 +20,7 @@ from machine import describe_machine
 
 from society.answers.mathematics import _verify, _worker, is_tame, same_math, simplify
 from society.core.types import Item
-from society.tasks.jsonl import Jsonl
+from society.tasks.file import Jsonl
 
 HOSTILE = {
     "10**10**10": "10**10**10",

@@ -1,4 +1,4 @@
-"""Writes the files that are generated from the code: references, JSON Schema, scenario tables, tree, README's example.
+"""Writes the files that are generated from the code: references, JSON Schema, tables, tree, README's example.
 
 python docs/generate.py            write the files that have changed
 python docs/generate.py --check    list the files that are not up to date; exit status 1 if there are any
@@ -23,11 +23,13 @@ from society.planning.dry_run import dry_run, rough_count
 from society.scenario import load_scenario, scenario_schema
 from society.scenario.expand import Society, expand
 from society.scenario.schema.reference import write_reference
+from society.tasks.datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 TABLE = ROOT / "scenarios" / "README.md"
 README = ROOT / "README.md"
+DATA = DOCS / "data.md"
 SHOWN = ROOT / "scenarios" / "debate.yaml"
 OTHERS = {
     "scenarios/": "protocols of the literature in YAML; paper/ has the method and its baselines",
@@ -69,15 +71,32 @@ def generate() -> dict[Path, str]:
         DOCS / "tree.md": f"{TREE_INTRO}\n```text\n" + "\n".join(tree_lines()) + "\n```\n",
         TABLE: write_tables(),
         README: write_readme(README.read_text(encoding="utf-8")),
+        DATA: write_datasets(DATA.read_text(encoding="utf-8")),
     }
 
 
 def write_readme(text: str) -> str:
     """Return the README with the present text of the scenario that it shows."""
     lines = [line for line in SHOWN.read_text("utf-8").splitlines() if not line.startswith(("#", "source", "descr"))]
-    start, end = "<!-- scenario -->\n", "<!-- end of scenario -->"
+    return _put(text, "scenario", "```yaml\n" + "\n".join(lines) + "\n```\n")
+
+
+def _put(text: str, name: str, part: str) -> str:
+    """Return a page with the part between its comments `name` and `end of name` replaced."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = text.partition(start)
-    return before + start + "```yaml\n" + "\n".join(lines) + "\n```\n" + end + rest.partition(end)[2]
+    return before + start + part + end + rest.partition(end)[2]
+
+
+def write_datasets(text: str) -> str:
+    """Return the page about data with the present table of named data sets."""
+    rows = ["| name | questions | on the hub | config | split | answers | source |", "|---|---|---|---|---|---|---|"]
+    for name, named in DATASETS.items():
+        hub = f"[{named.hub}](https://huggingface.co/datasets/{named.hub})"
+        config = f"`{named.config}`" if named.config else ""
+        cells = (f"`{name}`", named.about, hub, config, named.split, named.answer.equal, named.source)
+        rows.append(f"| {' | '.join(cells)} |")
+    return _put(text, "datasets", "\n".join(rows) + "\n")
 
 
 def tree_lines() -> list[str]:

@@ -3,6 +3,7 @@
     ReadablePath     a data file, a graph file or an adapter of a scenario
     ModelPath        a model of a scenario: a path, or a reference such as pypi:PACKAGE
     HubModel         the same, or a model's name on the hub: OWNER/NAME
+    DataPath         a data file or folder, or a data set of the hub: hub:OWNER/NAME
     allow_folders    the validation context of a scenario that may read these folders
     stored_in        the validation context of the scenario stored in a run's folder: no file is opened
     run_folders      the validation context of a stored scenario whose files are to be opened
@@ -22,7 +23,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from society.core.errors import InputError
 
@@ -31,6 +32,8 @@ MOST_FILES = 10_000
 """Maximum number of files and folders in a folder that a scenario names."""
 COPIES = "files"
 """Folder within a run's folder that holds copies of small files which the scenario named."""
+HUB = "hub:"
+"""Beginning of a reference to a data set of the hub."""
 _REFERENCE = re.compile(r"(pypi|hf):")
 _HUB_NAME = re.compile(r"([\w-][\w.-]*)/[\w-][\w.-]*")
 
@@ -183,6 +186,15 @@ def _hub_model(name: str, info: ValidationInfo) -> str:
     return _model(name, info)
 
 
+def _data(value: str | Path, info: ValidationInfo) -> str | Path:
+    """Return a reference to a data set of the hub as it is, and any other text as a path that may be read."""
+    if not str(value).startswith(HUB):
+        return _allowed(Path(value), info)
+    if not _HUB_NAME.fullmatch(str(value).removeprefix(HUB)):
+        raise ValueError("is no data set of the hub; write hub:OWNER/NAME, such as hub:openai/gsm8k")
+    return str(value)
+
+
 def _is_only_named(context: Mapping[str, Any]) -> bool:
     """Return whether the files of a scenario are only names."""
     return "stored" in context and not context.get("folders")
@@ -196,6 +208,10 @@ def _start(context: Mapping[str, Any]) -> Path:
 
 ReadablePath = Annotated[Path, Field(strict=False), AfterValidator(_allowed)]  # not strict: YAML gives text
 """A file that a scenario names. Validated into an absolute path inside the allowed folders."""
+DataPath = Annotated[
+    str | Annotated[Path, Field(strict=False)], AfterValidator(_data), WithJsonSchema({"type": "string"})
+]
+"""A data file or folder, validated into an absolute path, or a reference such as hub:openai/gsm8k."""
 ModelPath = Annotated[str, AfterValidator(_model)]
 """A model's file. A path is validated into an absolute one."""
 HubModel = Annotated[str, AfterValidator(_hub_model)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -87,7 +88,12 @@ def make_problem(place: Place, path: str, message: str, **details: Any) -> Probl
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
     """Return the problems in the order of file and place, each once."""
-    return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.path, p.message))
+    return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.path, _natural(p.message)))
+
+
+def _natural(text: str) -> str:
+    """Return a key by which "line 9" comes before "line 10"."""
+    return re.sub(r"\d+", lambda number: number[0].rjust(20, "0"), text)
 
 
 def make_error(problems: Sequence[Problem]) -> ScenarioError:

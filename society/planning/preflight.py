@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from backends.base import BackendConfig, CheckChat
 from society.components.faults import faults_of
-from society.core.errors import MissingExtraError, SocietyError, TurnError
+from society.core.errors import InputError, MissingExtraError, SocietyError, TurnError
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage, Thinking
@@ -23,6 +23,9 @@ from society.scenario.questions import Items, load_items
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.tasks.base import Task
+
+MOST_FLAWS = 20
+"""Maximum number of errors that are listed for the rows of a task."""
 
 
 def check(source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = ".") -> list[Problem]:
@@ -72,10 +75,10 @@ class _Preflight:
         place = find_place(self.root, steps)
         self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
 
-    def _add_error(self, steps: Steps, error: SocietyError) -> None:
+    def _add_error(self, steps: Steps, error: SocietyError, warns: bool = False) -> None:
         """Add an error of a component. A library that is not installed is a warning: another machine may have it."""
         message = " ".join(filter(None, (error.cause, error.remedy)))
-        self._add(steps, message, level="warning" if isinstance(error, MissingExtraError) else "error")
+        self._add(steps, message, level="warning" if warns or isinstance(error, MissingExtraError) else "error")
 
     def _check_models(self) -> None:
         for name in self._backends:
@@ -154,16 +157,47 @@ class _Preflight:
         """Return the questions of the scenario, or None if they cannot be loaded."""
 
         def warn(task: Task, message: str) -> None:
-            steps: Steps = ("task",) if task is self.society.scenario.task else ("train", "task")
-            self._add(steps, message, level="warning")
+            self._add(steps_of(task), message, level="warning")
 
-        try:
-            return load_items(self.society, warn)
-        except SocietyError as error:
-            train = self.society.scenario.train
-            of_training = train is not None and train.task is not None and train.task.origin in error.cause
-            self._add_error(("train", "task") if of_training else ("task",), error)
+        def steps_of(task: Task) -> Steps:
+            return ("task",) if task is self.society.scenario.task else ("train", "task")
+
+        missing = [task for task in self._tasks if task.missing]
+        for task in missing:
+            warn(task, task.missing)
+        if missing:
             return None
+        try:
+            items, fault = load_items(self.society, warn), None
+        except SocietyError as error:
+            items, fault = None, error
+        flaws = [(steps_of(task), flaw) for task in self._tasks for flaw in self._find_flaws(task)]
+        for steps, flaw in flaws:
+            self._add_error(steps, flaw, warns=items is not None)
+        if fault is not None and fault.cause not in [flaw.cause for _, flaw in flaws]:
+            train = self.society.scenario.train
+            of_training = train is not None and train.task is not None and train.task.origin in fault.cause
+            self._add_error(("train", "task") if of_training else ("task",), fault)
+        return items
+
+    @property
+    def _tasks(self) -> list[Task]:
+        train = self.society.scenario.train
+        return [self.society.scenario.task, *([train.task] if train and train.task else ())]
+
+    def _find_flaws(self, task: Task) -> Iterator[SocietyError]:
+        """Yield the errors of the rows of a task, at most `MOST_FLAWS` of them and the number of the others.
+
+        Rows outside the slice that is used are read, too. Their errors are warnings.
+        """
+        try:
+            with faults_of(task, "flaws"):
+                flaws = list(task.flaws(self.society.scenario.seed))
+        except SocietyError:  # reported when the questions are loaded
+            return
+        yield from flaws[:MOST_FLAWS]
+        if len(flaws) > MOST_FLAWS:
+            yield InputError(f"{task.origin}: {len(flaws) - MOST_FLAWS:,} more rows cannot be used.")
 
     def _check_prompts(self, items: Items) -> None:
         """Render the prompts of two debates, with the models' chat templates, too.

@@ -5,7 +5,8 @@ capitals        capitals of countries, from a table; `capital_reader` finds the 
 arithmetic      values of a+b*c+d-e*f and other forms
 reasoning_gym   the generators of reasoning-gym, each with its own verifier
 inline          questions that the scenario itself lists, with or without true answers
-jsonl           questions from a file with one JSON object per line
+file            questions from CSV, TSV, JSON, JSONL or Parquet files, or a data set of the hub
+dataset         data sets by name; `datasets` says where each is and how its rows are read
 contract        `TaskContract`, the tests that every task must pass, plugins included
 """
 
@@ -13,7 +14,9 @@ TASKS: dict[str, str] = {
     "arithmetic": "society.tasks.arithmetic:Arithmetic",
     "capitals": "society.tasks.capitals:Capitals",
     "inline": "society.tasks.inline:Inline",
-    "jsonl": "society.tasks.jsonl:Jsonl",
+    "dataset": "society.tasks.dataset:Dataset",
+    "file": "society.tasks.file:File",
+    "jsonl": "society.tasks.file:Jsonl",
     "reasoning_gym": "society.tasks.reasoning_gym:ReasoningGym",
 }
 """Import path of each built-in task, by kind. Classes are imported on first use."""

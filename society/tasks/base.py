@@ -102,6 +102,18 @@ class Task(Component, ABC):
             "Lower `limit` or `offset` of the task, or remove restrictions such as `where`.",
         )
 
+    def flaws(self, seed: int) -> Iterator[InputError]:
+        """Yield an error for each row of data that cannot be used, for `society check`. `load` raises the first one.
+
+        Raises the errors of `load` for data that cannot be read at all.
+        """
+        return iter(())
+
+    @property
+    def missing(self) -> str:
+        """Return which data have to be downloaded first, or ""."""
+        return ""
+
     @property
     def origin(self) -> str:
         """Name of the source of the questions, for errors."""

@@ -20,7 +20,7 @@ from society.core.component import Component
 from society.core.errors import InputError
 from society.core.types import Item
 from society.tasks.base import Task
-from society.tasks.jsonl import STATEMENT, find_format
+from society.tasks.file import STATEMENT, find_format
 
 Text = Annotated[str, Field(pattern=r"\S")]
 Gold = str | int | float | None

@@ -19,7 +19,7 @@ from society.answers.phrases import contains_answer, read_words, same_words
 from society.answers.statements import find_statement
 from society.cli import main
 from society.scenario.models.scenario import Scenario
-from society.tasks.jsonl import Jsonl
+from society.tasks.file import Jsonl
 from tests.answers.test_reading import rows
 
 SENTENCES = rows("sentence_cases.jsonl")

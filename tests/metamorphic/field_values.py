@@ -212,6 +212,15 @@ def _answer(kind: str, **fields: Any) -> Place:
     return at("task", "answer", spec=spec, kind=kind, **extract, **fields)
 
 
+def _file(path: str = "questions.jsonl", spec: Spec = BASE, **fields: Any) -> Place:
+    return at("task", spec=spec, kind="file", path=path, limit=3, **fields)
+
+
+def _showing(text: str) -> Spec:
+    """Return the base with a text at the end of the solvers' prompt."""
+    return {**BASE, "roles": {**BASE["roles"], "solver": {**BASE["roles"]["solver"], "prompt": PROMPT + text}}}
+
+
 def _raw() -> Spec:
     """Return the base with replies whose thoughts are between tags in the text."""
     return _spelling("(hm) 9 (so) 3", "(hm) 8 (so) 7")
@@ -268,6 +277,8 @@ PLACES: dict[str, Sequence[Place]] = {
         Place(_task("inline", items=[{"question": "What is 2+2?", "gold": 4}]).spec, ("task", "items", 0)),
     ),
     "Jsonl": (_task("jsonl", path="questions.jsonl", limit=3),),
+    "File": (_task("file", path="questions.jsonl", limit=3),),
+    "Dataset": (_task("dataset", name="mawps", path="sets", config="one", limit=3),),
     "ReasoningGym": (_task("reasoning_gym", dataset="chain_sum", limit=3),),
     "TrainSpec": (at("train", spec=TRAINED),),
     "LearnerSpec": (_learner(),),
@@ -538,17 +549,35 @@ VALUES: dict[str, list[Any]] = {
     "Capitals.continent": ["Asia"],
     "Capitals.well_known": [True],
     "Jsonl.path": ["others.jsonl"],
-    "Jsonl.question": ["{question} ({topic})"],
     "Inline.items": [["What is 1+2?", "What is 2+2?", "Why?"]],
     "Inline.choices": [["3", "4"]],
     "InlineQuestion.question": ["What is 3+3?"],
     "InlineQuestion.gold": [7],
     "InlineQuestion.id": ["first"],
-    "Jsonl.gold": ["topic", None],
-    "Jsonl.gold_extract": [In(_task("jsonl", path="questions.jsonl", gold="solution"), ["last_number"])],
-    "Jsonl.choices": ["options"],
-    "Jsonl.id": ["id"],
-    "Jsonl.where": [{"topic": 1}],
+    "RowTask.where": [{"topic": 1}],
+    "Layout.question": ["{question} ({topic})"],
+    "Layout.gold": ["topic", None],
+    "Layout.gold_extract": [In(_file(gold="solution"), ["last_number"])],
+    "Layout.gold_as": [In(_file(choices="options", gold="number", gold_as="index1"), "text")],
+    "Layout.choices": ["options"],
+    "Layout.labels": [In(_file(choices="options", labels="labels", gold="number"), "options")],
+    "Layout.options": [["0", "1", "2"]],
+    "Layout.shuffle_choices": [In(_file(choices="options", gold_as="index0"), True)],
+    "Layout.max_choices": [In(_file(choices="options", gold_as="index0"), 2)],
+    "Layout.id": ["id"],
+    "Layout.hide": [In(_file(spec=_showing("{{ item }}")), ["solution"])],
+    "File.path": ["others.jsonl"],
+    "File.read_as": [In(_file(path="table.txt", read_as="csv"), "tsv")],
+    "File.rows": [In(_file(path="rows.json", rows="one"), "two")],
+    "File.columns": [In(_file(path="pairs.csv", columns=["question", "answer"]), ["answer", "question"])],
+    "File.config": [In(_file(path="sets", config="one", split="test"), "two")],
+    "File.split": [In(_file(path="sets", config="one", split="test"), "train")],
+    "File.revision": [In(_file(path="hub:somebody/questions"), "v2")],
+    "Dataset.name": ["bbh"],
+    "Dataset.path": ["others.jsonl"],
+    "Dataset.config": ["two"],
+    "Dataset.split": ["train"],
+    "Dataset.revision": [In(_task("dataset", name="gsm8k", limit=3), "v2")],
     "ReasoningGym.dataset": ["leg_counting"],
     "ReasoningGym.params": [{"min_terms": 3}],
     "TrainSpec.iterations": [2],

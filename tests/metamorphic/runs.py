@@ -35,6 +35,10 @@ QUESTIONS = [
         "answer": i % 3,
         "solution": f"So it is {i % 3}.",
         "options": ["1", "3", "7"],
+        "labels": ["3", "1", "2"],
+        "number": [1, 3][i % 2],
+        "input": f"And {i} + {i + 1}?",
+        "target": str(i % 3),
         "topic": i % 2,
     }
     for i in range(8)
@@ -51,6 +55,15 @@ def workplace() -> Iterator[Path]:
         folder = Path(name)
         write_questions(folder / "questions.jsonl", QUESTIONS)
         write_questions(folder / "others.jsonl", QUESTIONS[4:])
+        for part in ("one/test", "one/train", "two/test"):
+            (folder / "sets" / part).parent.mkdir(parents=True, exist_ok=True)
+            rows = [{**row, "question": f"{part}: {row['question']}"} for row in QUESTIONS]
+            write_questions(folder / "sets" / f"{part}.jsonl", [row | {"input": row["question"]} for row in rows])
+        (folder / "rows.json").write_text(json.dumps({"one": QUESTIONS, "two": QUESTIONS[3:]}))
+        (folder / "pairs.csv").write_text("What is 1?,2\nWhat is 2?,3\nWhat is 3?,4\n")
+        # As CSV and as TSV, this file has columns for questions and answers, but not the same ones.
+        pairs = "".join(f"{n} + 1?,2,a\t{n} + 2?\t3\tb,c\n" for n in range(4))
+        (folder / "table.txt").write_text(f"question,answer,a\tquestion\tanswer\tb,c\n{pairs}")
         (folder / "one.graphml").write_text(GRAPH.format(0, 1))
         (folder / "two.graphml").write_text(GRAPH.format(2, 1))
         for adapter in ("first", "second"):

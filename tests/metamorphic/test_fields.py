@@ -44,7 +44,13 @@ def is_scripted(spec: Spec) -> bool:
     local = spec.get("executor", {"kind": "local"})["kind"] == "local"
     scripted = all(backend["kind"] == "scripted" for backend in spec["backends"].values())
     runs_code = spec["task"].get("answer", {}).get("kind") == "tests"
-    return local and scripted and not runs_code and "train" not in spec and spec["task"]["kind"] != "reasoning_gym"
+    plain = spec["task"]["kind"] != "reasoning_gym" and not runs_code and not _is_remote(spec["task"])
+    return local and scripted and plain and "train" not in spec
+
+
+def _is_remote(task: Spec) -> bool:
+    """Return whether the questions come from the hub."""
+    return task["kind"] in ("file", "dataset") and str(task.get("path", "hub:")).startswith("hub:")
 
 
 PLAYED = [setting for setting in SETTINGS if is_scripted(setting.changed) and not setting.repeated]

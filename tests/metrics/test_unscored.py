@@ -25,8 +25,8 @@ from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.questions import load_items
 from society.session import run
+from society.tasks.file import Jsonl
 from society.tasks.inline import Inline
-from society.tasks.jsonl import Jsonl
 
 SCENARIO = """
 version: 1

@@ -50,9 +50,42 @@ def test_a_missing_data_file_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_an_invalid_row_is_a_problem(tmp_path: Path) -> None:
-    write(tmp_path, *ROWS, {"question": "?", "answer": None})
+    write(tmp_path, *ROWS, {"question": "?", "answer": {}})
     [problem] = check(tmp_path)
-    assert "rows.jsonl:3: the row has null" in problem
+    assert problem.startswith("task: ")
+    assert "rows.jsonl:3: the row has a JSON object" in problem
+
+
+def test_every_invalid_row_is_a_problem_and_the_rows_that_are_not_used_are_warnings(tmp_path: Path) -> None:
+    bad: list[dict[str, Any]] = [{"question": "?", "answer": {}} for _ in range(25)]
+    write(tmp_path, *ROWS, *bad)
+    found = check(tmp_path)
+    lines = [int(number) for problem in found for number in re.findall(r"rows.jsonl:(\d+)", problem)]
+    assert lines == [*range(3, 23)]
+    assert sum("rows.jsonl: 5 more rows cannot be used" in problem for problem in found) == 1
+    assert len(found) == 21
+    assert all(problem.startswith("task: ") for problem in found)
+    limited = check(tmp_path, task={"kind": "jsonl", "path": "rows.jsonl", "limit": 2})
+    assert len(limited) == 21
+    assert all(problem.startswith("warning: task: ") for problem in limited)
+
+
+def test_a_repeated_question_with_another_answer_is_one_problem(tmp_path: Path) -> None:
+    write(tmp_path, ROWS[0], {**ROWS[0], "answer": 3})
+    [problem] = check(tmp_path)
+    assert "ask the same question, but differ in the true answer" in problem
+
+
+def test_a_question_without_a_true_answer_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, *ROWS, {"question": "?"})
+    assert check(tmp_path) == ["warning: task: 1 of 3 questions have no true answer, and are not scored"]
+
+
+def test_a_data_set_named_as_a_kind_gets_its_spelling(tmp_path: Path) -> None:
+    [problem] = check(tmp_path, task="gsm8k")
+    assert "'gsm8k' is a data set: write {kind: dataset, name: gsm8k}" in problem
+    [problem] = check(tmp_path, task={"kind": "dataset", "name": "gsm8"})
+    assert "did you mean 'gsm8k'?" in problem
 
 
 def test_repeated_questions_are_a_warning(tmp_path: Path) -> None:

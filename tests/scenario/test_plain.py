@@ -133,3 +133,10 @@ def test_a_path_is_no_template(field: str) -> None:
     assert problems(roles={"solver": role}) == [
         f"roles.solver.{field}: should be text, not the path 'p.txt'; read the file first"
     ]
+
+
+def test_a_data_frame_is_a_list_of_rows() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"question": ["What is 1 + 1?", "Should we?"], "gold": [2, None]})
+    task = society.Scenario.from_dict({**DATA, "task": {"kind": "inline", "items": frame}}).task
+    assert [(item.question, item.gold) for item in task.load(0)] == [("What is 1 + 1?", "2"), ("Should we?", "")]

@@ -18,8 +18,8 @@ from society.tasks.arithmetic import Arithmetic, evaluate
 from society.tasks.base import Task
 from society.tasks.capitals import Capitals
 from society.tasks.contract import TaskContract
+from society.tasks.file import Jsonl
 from society.tasks.gym_worker import is_harmless
-from society.tasks.jsonl import Jsonl
 from society.tasks.reasoning_gym import ReasoningGym
 
 Row = dict[str, Any]
@@ -296,10 +296,14 @@ GOOD = json.dumps(SUMS[0])
         ([GOOD], {"gold_extract": ["boxed"]}, r"rows.jsonl:1: .*'answer' without an answer"),
         ([GOOD, SUMS[2]], {"id": "level"}, r"rows.jsonl:2: .*repeats the id '0'"),
         ([GOOD], {"choices": "answer"}, r"no list of 2 to 10 options"),
-        ([{**TESTS[0], "answer": 3}], {"choices": "choices"}, r"not one of its 3 options"),
+        ([{**TESTS[0], "answer": 4}], {"choices": "choices"}, r"not one of its 3 options"),
         ([{**TESTS[0], "answer": True}], {"choices": "choices"}, r"not one of its 3 options"),
         (["", ""], {}, r"there are no rows"),
-        ([{"question": "1+1"}, {"question": "1+2"}], {"gold": "anwser"}, r"rows.jsonl:1: .*no field 'anwser', nor"),
+        (
+            [{"question": "1+1"}, {"question": "1+2"}],
+            {"gold": "anwser"},
+            r"rows.jsonl:1: .*no field 'anwser'; it",
+        ),
         ([{"question": "1+1", "answer": [[2]]}], {}, r"a list in the field 'answer'"),
         ([{"question": "1+1", "answer": {"value": 2}}], {}, r"a JSON object in the field 'answer'"),
         (['{"question": "1+1", "answer": NaN}'], {}, r"nan \(not a finite number\) in the field 'answer'"),

@@ -5,7 +5,6 @@ A snapshot holds GGUF files, or a model of transformers: `config.json`, safetens
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -18,6 +17,7 @@ from backends.models.local.model import Found, LocalModel, name_line
 from backends.models.local.template import read_abilities
 from backends.models.safetensors_header import read_header
 from society.core.errors import InputError
+from society.core.hub_cache import hub_cache
 from society.core.regular_files import read_json, read_limited
 
 _GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
@@ -26,17 +26,11 @@ _COMMIT = re.compile("[0-9a-f]{1,64}")
 PLACE = "Hugging Face cache"
 
 
-def cache() -> Path:
-    """Return the folder of the cache, as the hub's client finds it."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
-
-
 def add_hub(found: Found) -> None:
     """Add the models of the cache."""
     folders: list[Path] = []
-    with found.skipping(cache()):
-        folders = sorted(cache().glob("models--*--*")) if cache().exists() else []
+    with found.skipping(hub_cache()):
+        folders = sorted(hub_cache().glob("models--*--*")) if hub_cache().exists() else []
     for folder in folders:
         name = folder.name.removeprefix("models--").replace("--", "/")
         with found.skipping(folder):

@@ -26,9 +26,9 @@ _NOWHERE = Place("")
 def read_plain(data: Mapping[str, Any], problems: list[Problem]) -> Node:
     """Return the tree of a mapping: mappings, lists, tuples, text, paths, numbers, booleans, None and components.
 
-    Arrays and scalars of NumPy, pandas and torch count as Python's values, ranges and dictionary views as lists. Each
-    value of another type adds a problem that names its path. Raises `UnreadableError` for data that is too deep or too
-    large, data that contains itself included.
+    Arrays and scalars of NumPy, pandas and torch count as Python's values, ranges and dictionary views as lists, data
+    frames as lists of rows. Each value of another type adds a problem that names its path. Raises `UnreadableError` for
+    data that is too deep or too large, data that contains itself included.
     """
     reader = _Reader()
     root = reader.read(data, ())
@@ -88,7 +88,13 @@ class _Reader:
 
 
 def _to_python(value: Any) -> Any:
-    """Return the Python value of a scalar or an array of a library, and the list of a range or a dictionary view."""
+    """Return the Python value of a scalar or an array of a library, and the list of a range or a dictionary view.
+
+    A data frame becomes the list of its rows; a missing value is None.
+    """
+    if type(value).__name__ == "DataFrame" and hasattr(value, "to_dict"):
+        whole = value.convert_dtypes().astype(object)  # pandas stores whole numbers with gaps as real numbers
+        return whole.where(value.notna(), None).to_dict("records")
     if isinstance(value, range | KeysView | ValuesView):
         return list(islice(value, MOST_NODES + 1))
     convert = getattr(value, "tolist", None)

@@ -18,6 +18,7 @@ from society.scenario.models.scenario import NAME_RULE, SamplingSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.scenario.schema.words import describe, find_schemas, list_keys, list_options
+from society.tasks.datasets import DATASETS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -175,6 +176,9 @@ def _explain_kind(root: Node, node: Node, path: str, detail: ErrorDetails) -> Pr
             value=_scalar(kind),
             allowed=allowed,
         )
+    if noun == "task" and kind.value in DATASETS:
+        message = f"{show(kind.value)} is a data set: write {{kind: dataset, name: {kind.value}}}"
+        return make_problem(kind.place, path, message, value=kind.value)
     near = find_near(kind.value, allowed)
     message = f"unknown {noun} {show(kind.value)}"
     if not near:

@@ -12,11 +12,11 @@ import pytest
 
 from backends.models.find import split_parts
 from backends.models.local.find import find_local
-from backends.models.local.hub import cache
 from backends.models.local.model import Found, LocalModel
 from backends.models.local.places import add_packages
 from backends.models.local.template import read_abilities
 from society.core.errors import InputError
+from society.core.hub_cache import hub_cache
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 CONFIG = {
@@ -78,7 +78,7 @@ def write_tensors(path: Path, shapes: dict[str, list[int]]) -> None:
 
 def write_snapshot(name: str, **more: Any) -> Path:
     """Write a model of transformers into the hub's cache, as the hub's client does. Return its snapshot."""
-    folder = cache() / f"models--{name.replace('/', '--')}"
+    folder = hub_cache() / f"models--{name.replace('/', '--')}"
     snapshot = folder / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (folder / "refs").mkdir()
@@ -296,7 +296,7 @@ def test_the_name_of_an_architecture_is_one_short_line(home: Path) -> None:
 
 
 def test_a_download_that_has_not_begun_is_skipped() -> None:
-    folder = cache() / "models--someone--small"
+    folder = hub_cache() / "models--someone--small"
     folder.mkdir(parents=True)
     assert find_local().skipped == {str(folder): "it holds no files: its download has not begun"}
 

@@ -1,0 +1,282 @@
+"""The layout of a data set: which fields of a row hold the question, the options and the true answer.
+
+`Layout` has the keys of YAML, and `RowReader` makes an `Item` of each row. The true answer is "" where a row has none.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from society.answers.choice import OPTION_LETTERS
+from society.answers.extract import Extractor, extract_gold
+from society.core.component import Component
+from society.core.errors import InputError
+from society.core.types import Item
+from society.tasks.field_paths import ABSENT, find, without
+from society.tasks.options import Form, Options, describe, read_alone, read_flags
+from society.tasks.readers import Row, explain_absent
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+MOST = len(OPTION_LETTERS)
+"""Maximum number of options of a question."""
+_VARIABLE = re.compile(r"\{(\w[^{}\n]*)\}")
+
+
+class Layout(Component):
+    """The fields of a row. A nested field is written as a path, such as `answers[0].text`."""
+
+    question: str = "question"
+    """Field with the question, or a template such as "{context} {question}"."""
+    gold: str | None = "answer"
+    """Field with the true answer, or with a list of equally correct answers. null: there are no true answers."""
+    gold_extract: Annotated[tuple[Extractor, ...], Field(strict=False)] = ()
+    """Extractors for the true answer in its field: `hash` for GSM8K, `boxed` for MATH. By default the whole field."""
+    gold_as: Literal["index0", "index1", "letter", "text", "flags"] | None = None
+    """Form of the true answer of a question with options: an index from 0 or from 1, a letter, or a text. `flags` is a
+    list of 0 and 1, one for each option. By default the form that fits all rows."""
+    choices: str | Names | None = None
+    """Field with the list of options, or a list of fields with one option each. If the field `gold` is one of these, it
+    holds the right option, and the options are shuffled."""
+    labels: str | None = None
+    """Field with the list of labels of the options, where the true answer is a label."""
+    options: Names = ()
+    """Options that all questions share, such as [yes, no]."""
+    shuffle_choices: bool = False
+    """Shuffle the options of each question, with the seed of the scenario."""
+    max_choices: Annotated[int, Field(ge=2, le=MOST)] | None = None
+    """Maximum number of options. Of more, the true one and others drawn with the seed of the scenario are shown."""
+    id: str | None = None
+    """Field that identifies a question. By default the name of the file and the number of its line or row."""
+    hide: Names = ()
+    """Fields that prompts may not show as `item.NAME`, such as a solution. The true answer is always hidden."""
+
+    @property
+    def has_options(self) -> bool:
+        """Return whether the questions are multiple-choice questions."""
+        return self.choices is not None or bool(self.options)
+
+    @property
+    def shuffles(self) -> bool:
+        """Return whether the options of a question are shown in another order than that of the data set."""
+        return self.shuffle_choices or self.gold_is_option
+
+    @property
+    def gold_is_option(self) -> bool:
+        """Return whether the field `gold` is one of several fields that hold an option each."""
+        return isinstance(self.choices, tuple) and self.gold in self.choices
+
+    @property
+    def needs_form(self) -> bool:
+        """Return whether the form of the true answers has to be found from the data."""
+        given = self.gold is None or self.gold_as is not None or self.labels is not None or self.gold_is_option
+        return self.has_options and not given
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Fields that give the true answer away."""
+        columns = self.choices if isinstance(self.choices, tuple) else (self.choices, self.labels)
+        told = columns if self.shuffles else ()
+        return tuple(dict.fromkeys(path for path in (self.gold, *told, *self.hide) if path is not None))
+
+    def fits(self, row: Row) -> bool:
+        """Return whether a row has all fields of the layout."""
+        choices = self.choices if isinstance(self.choices, tuple) else (self.choices,)
+        question = _VARIABLE.findall(self.question) or [self.question]
+        shown = (name for name in question if name != "choices")
+        names = [name for name in (*shown, self.gold, self.labels, *choices) if name is not None]
+        return all(find(row.values, name) is not ABSENT for name in names)
+
+
+class RowReader:
+    """Makes items of rows. `form` is the form of the true answers of multiple-choice questions, if known."""
+
+    def __init__(self, layout: Layout, seed: int, form: Form | None = None) -> None:
+        self.layout, self.seed = layout, seed
+        self.form: Form | None = layout.gold_as or ("label" if layout.labels else form)
+
+    def read(self, row: Row, name: str) -> Item:
+        """Return the question of a row. `name` identifies it where the layout has no `id`.
+
+        Raises `InputError`, with file and line, for an invalid row.
+        """
+        layout = self.layout
+        identity = name if layout.id is None else self._text(row, layout.id, "task.id")
+        if not layout.has_options:
+            gold, *aliases = self._golds(row) or [""]
+            return Item(identity, self._fill(row, ()), gold, tuple(aliases), fields=without(row.values, layout.hidden))
+        options = self.options(row)
+        right = self._right(row, options)
+        order = self._order(len(options.texts), right, identity)
+        texts = tuple(options.texts[i] for i in order)
+        letters = [OPTION_LETTERS[place] for place, i in enumerate(order) if i in right]
+        gold, *aliases = letters or [""]
+        question = self._fill(row, texts)
+        if not _VARIABLE.search(layout.question):
+            question += f"\n{_letter(texts)}"
+        return Item(identity, question, gold, tuple(aliases), texts, fields=without(row.values, layout.hidden))
+
+    def options(self, row: Row) -> Options:
+        """Return the options of a row. Raises `InputError` where there are too few, too many, or no usable ones."""
+        layout = self.layout
+        if layout.options:
+            return self._count(row, Options(layout.options))
+        if isinstance(layout.choices, tuple):
+            columns = [(name, self._value(row, name, "task.choices")) for name in layout.choices]
+            while columns and _is_empty(columns[-1][1]):  # questions may have fewer options than the table columns
+                columns.pop()
+            names = tuple(name for name, _ in columns)
+            return self._count(row, Options(tuple(self._plain(row, value, name) for name, value in columns), names))
+        assert layout.choices is not None
+        found = self._value(row, layout.choices, "task.choices")
+        labels = self._labels(row)
+        if isinstance(found, dict):
+            flags = layout.gold_as == "flags"
+            labels, found = ((), list(found)) if flags else (tuple(map(str, found)), list(found.values()))
+        if not isinstance(found, list):
+            raise self._few(row)
+        options = Options(tuple(self._plain(row, option, layout.choices) for option in found), labels)
+        return self._count(row, options)
+
+    def _labels(self, row: Row) -> tuple[str, ...]:
+        if self.layout.labels is None:
+            return ()
+        found = self._value(row, self.layout.labels, "task.labels")
+        return tuple(map(str, found)) if isinstance(found, list) else ()
+
+    def _count(self, row: Row, options: Options) -> Options:
+        if not 2 <= len(options.texts) <= (10_000 if self.layout.max_choices else MOST):
+            raise self._few(row)
+        if options.labels and len(options.labels) != len(options.texts):
+            raise _error(
+                row, f"has {len(options.texts)} options and {len(options.labels)} labels", "Correct `task.labels`."
+            )
+        return options
+
+    def _few(self, row: Row) -> InputError:
+        remedy = f"Correct the row or `task.choices`. For more than {MOST} options, set `task.max_choices`."
+        return _error(row, f"has no list of 2 to {MOST} options in {self.layout.choices!r}", remedy)
+
+    def values(self, row: Row) -> list[Any]:
+        """Return the true answers of a row as the data set gives them; none where it has none."""
+        if self.layout.gold is None:
+            return []
+        value = find(row.values, self.layout.gold)
+        values = value if isinstance(value, list) and self.layout.gold_as != "flags" else [value]
+        return [entry for entry in values if not _is_empty(entry)]
+
+    def _right(self, row: Row, options: Options) -> list[int]:
+        """Return the indices of the true options; none where the row has no true answer."""
+        if self.layout.gold_is_option:
+            assert isinstance(self.layout.choices, tuple)
+            right = self.layout.choices.index(str(self.layout.gold))
+            if right >= len(options.texts) or _is_empty(options.texts[right]):
+                raise _error(row, f"has no right option in {self.layout.gold!r}", "Correct the row, or remove it.")
+            return [right]
+        values = self.values(row)
+        if values and self.form == "flags":
+            found = read_flags(values[0], options)
+            if not found:
+                what = f"has no list with a flag for each of its {len(options.texts)} options in {self.layout.gold!r}"
+                raise _error(row, what, "Correct `task.gold` or `task.gold_as`, or the row.")
+            return found
+        return list(dict.fromkeys(self._index(row, value, options) for value in values))
+
+    def _index(self, row: Row, value: Any, options: Options) -> int:
+        found = options.read(value, self.form) if self.form else read_alone(value, options)
+        if found is not None:
+            return found
+        wanted = f": the other rows give {describe(self.form)}" if self.form and not self.layout.gold_as else ""
+        wanted = f": `gold_as` asks for {describe(self.form)}" if self.form and self.layout.gold_as else wanted
+        raise _error(
+            row,
+            f"has the answer {value!r:.80}, which is not one of its {len(options.texts)} options{wanted}",
+            "Correct the row, or set `task.gold_as` to the form of the true answers.",
+        )
+
+    def _order(self, count: int, right: Sequence[int], identity: str) -> list[int]:
+        """Return the indices of the options to show, in order: some and shuffled by the seed and the question's id."""
+        order = list(range(count))
+        most = self.layout.max_choices or MOST
+        rng = random.Random(f"choices/{self.seed}/{identity}")
+        if count > most:
+            wrong = [i for i in order if i not in right[:most]]
+            order = sorted([*right[:most], *rng.sample(wrong, most - len(right[:most]))])
+        if self.layout.shuffles:
+            rng.shuffle(order)
+        return order
+
+    def _golds(self, row: Row) -> list[str]:
+        """Return the true answers of a question without options. All are correct; the first is displayed."""
+        return list(dict.fromkeys(self._gold(row, value) for value in self.values(row)))
+
+    def _gold(self, row: Row, value: Any) -> str:
+        name = str(self.layout.gold)
+        text = self._plain(row, value, name)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+            text = f"{value:g}"
+        found = extract_gold(text, self.layout.gold_extract) if self.layout.gold_extract else text.strip()
+        if not found:
+            raise _error(row, f"has a field {name!r} without an answer", "Correct `task.gold_extract`, or the row.")
+        return found
+
+    def _fill(self, row: Row, options: Sequence[str]) -> str:
+        """Return the question from its field or template. A template shows options with their letters."""
+        source = self.layout.question
+
+        def show(name: str) -> str:
+            own = name == self.layout.choices or (name == "choices" and find(row.values, name) is ABSENT)
+            return _letter(options) if options and own else self._text(row, name, "task.question")
+
+        question = _VARIABLE.sub(lambda match: show(match[1]), source) if "{" in source else show(source)
+        if not question.strip():
+            raise _error(row, "has an empty question", "Correct `task.question`, or correct or remove the row.")
+        return question
+
+    def _text(self, row: Row, name: str, key: str) -> str:
+        """Return the text of a field. A list becomes lettered options."""
+        value = self._value(row, name, key)
+        if isinstance(value, list) and key == "task.question":
+            return _letter([self._plain(row, entry, name) for entry in value])
+        return self._plain(row, value, name)
+
+    def _value(self, row: Row, name: str, key: str) -> Any:
+        value = find(row.values, name)
+        if value is ABSENT:
+            raise explain_absent(row, name, key)
+        return value
+
+    def _plain(self, row: Row, value: Any, name: str) -> str:
+        """Return the text of a value of the field `name`. Raises `InputError` if it is neither text nor a number."""
+        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+            return str(value)
+        raise _error(
+            row,
+            f"has {_describe(value)} in the field {name!r}, which should be text or a number",
+            "Correct the row, or remove it.",
+        )
+
+
+def _letter(options: Sequence[str]) -> str:
+    return "\n".join(f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, options, strict=False))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value is ABSENT or (isinstance(value, str) and not value.strip())
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value} (not a finite number)"
+    return "a list" if isinstance(value, list) else "a JSON object"
+
+
+def _error(row: Row, what: str, remedy: str) -> InputError:
+    return InputError(f"{row.where}: the row {what}.", remedy)

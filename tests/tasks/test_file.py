@@ -1,0 +1,387 @@
+"""Questions from CSV, TSV, JSON, JSONL and Parquet files: readers, nested fields, options, and bad input."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.core.errors import InputError
+from society.core.types import Item
+from society.tasks.base import Task
+from society.tasks.contract import TaskContract
+from society.tasks.file import File, Jsonl
+
+Values = dict[str, Any]
+ROWS: list[Values] = [
+    {"question": f"What is {n} + 1?", "answer": n + 1, "meta": {"level": n, "note": "plain"}} for n in range(12)
+]
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def parquet(folder: Path, rows: list[Values]) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    path = folder / "rows.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def file(path: Path | str, folder: Path | None = None, **fields: Any) -> File:
+    found = folder or Path(path).parent
+    return File.model_validate({"path": str(path), **fields}, context={"folders": [found]})
+
+
+def jsonl(folder: Path, rows: list[Values], **fields: Any) -> File:
+    return file(write(folder, "rows.jsonl", "\n".join(map(json.dumps, rows))), **fields)
+
+
+def csv(folder: Path, text: str | bytes, **fields: Any) -> File:
+    return file(write(folder, "rows.csv", text), **fields)
+
+
+def only(task: Task, seed: int = 0) -> Item:
+    [item] = task.load(seed)
+    return item
+
+
+class TestCsv(TaskContract):
+    @pytest.fixture
+    def task(self, tmp_path: Path) -> Task:
+        lines = [f'"What is {n}, plus 1?",{n + 1}' for n in range(12)]
+        return csv(tmp_path, "question,answer\n" + "\n".join(lines), answer={"equal": "numeric"})
+
+
+class TestShuffledOptions(TaskContract):
+    @pytest.fixture
+    def task(self, tmp_path: Path) -> Task:
+        lines = [f"Which is {n}?,right {n},wrong {n},false {n}" for n in range(12)]
+        text = "question,yes,no 1,no 2\n" + "\n".join(lines)
+        return csv(tmp_path, text, gold="yes", choices=["yes", "no 1", "no 2"])
+
+
+# Formats
+
+
+def test_every_format_gives_the_same_questions(tmp_path: Path) -> None:
+    lines = [json.dumps(row) for row in ROWS]
+    columns = [f"{row['question']}\t{row['answer']}\t" for row in ROWS]
+    files = [
+        write(tmp_path, "rows.jsonl", "\n".join(lines)),
+        write(tmp_path, "rows.json", f"[{','.join(lines)}]"),
+        write(tmp_path, "rows.tsv", "question\tanswer\tmeta\n" + "\n".join(columns)),
+        write(tmp_path, "rows.csv", ("question,answer,meta\n" + "\n".join(columns)).replace("\t", ",")),
+        parquet(tmp_path, ROWS),
+    ]
+    found = [[(item.question, item.gold) for item in file(path).load(0)] for path in files]
+    assert found == [[(row["question"], str(row["answer"])) for row in ROWS]] * len(files)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("\ufeffquestion;answer\r\n1 + 1?;2\r\n", {}),  # a spreadsheet of a language with decimal commas
+        ("question,answer,\n1 + 1?,2,\n,,\n\n", {}),  # empty cells at the end, empty rows
+        ('question,answer\n"1 + 1?","2"\n', {}),
+        ("1 + 1?,2\n", {"columns": ["question", "answer"]}),
+        ("answer|question\n2|1 + 1?", {}),
+    ],
+)
+def test_tables_as_people_have_them(tmp_path: Path, text: str, fields: Values) -> None:
+    item = only(csv(tmp_path, text, **fields))
+    assert (item.question, item.gold) == ("1 + 1?", "2")
+
+
+def test_a_cell_may_hold_lines_and_quotation_marks(tmp_path: Path) -> None:
+    text = 'question,answer\r\n"He said:\n""1 + 1?""",2\r\n"Next, please?",3\r\n'
+    assert [(i.id, i.question) for i in csv(tmp_path, text).load(0)] == [
+        ("rows-2", 'He said:\n"1 + 1?"'),
+        ("rows-4", "Next, please?"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "fields"),
+    [
+        ({"data": {"rows": ROWS[:2]}, "other": []}, {"rows": "data.rows"}),
+        ({"version": 1, "examples": ROWS[:2]}, {}),
+    ],
+)
+def test_a_json_file_has_its_rows_at_a_path(tmp_path: Path, content: Any, fields: Values) -> None:
+    path = write(tmp_path, "rows.json", json.dumps(content))
+    assert [item.id for item in file(path, **fields).load(0)] == ["rows-1", "rows-2"]
+
+
+def test_json_lines_under_the_name_of_json_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "rows.json", "\n".join(map(json.dumps, ROWS)))
+    assert len(file(path).load(0)) == 12
+
+
+def test_a_folder_is_read_file_by_file_in_natural_order(tmp_path: Path) -> None:
+    for n in (10, 2, 1):
+        write(tmp_path, f"data/sub/{n}.json", json.dumps(ROWS[n]))
+    write(tmp_path, "data/dataset_infos.json", "{}")
+    items = file(tmp_path / "data", tmp_path).load(0)
+    assert [(item.id, item.gold) for item in items] == [("sub/1-1", "2"), ("sub/2-1", "3"), ("sub/10-1", "11")]
+
+
+def test_a_split_of_a_folder_is_named(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        write(tmp_path, f"data/my_{name}.csv", f"question,answer\nIs it {name}?,yes\n")
+    with pytest.raises(InputError, match=r"several splits: test, train.*\n.*task.split"):
+        file(tmp_path / "data", tmp_path).load(0)
+    assert only(file(tmp_path / "data", tmp_path, split="test")).question == "Is it test?"
+    with pytest.raises(InputError, match=r"no split 'tset'.*\n.*test, train"):
+        file(tmp_path / "data", tmp_path, split="tset").load(0)
+
+
+def test_whole_numbers_keep_all_their_digits(tmp_path: Path) -> None:
+    rows = [{"question": "How many?", "answer": 2**53 + 1}]
+    for task in (
+        file(parquet(tmp_path, rows)),
+        jsonl(tmp_path, rows),
+        csv(tmp_path, f"question,answer\nHow many?,{2**53 + 1}"),
+    ):
+        assert only(task).gold == "9007199254740993"
+
+
+def test_dates_decimals_and_bytes_of_parquet_can_be_stored(tmp_path: Path) -> None:
+    row = {
+        "question": "When?",
+        "answer": "then",
+        "day": datetime.date(2026, 1, 2),
+        "raw": b"\xff",
+        "d": decimal.Decimal(1),
+    }
+    assert json.loads(json.dumps(dict(only(file(parquet(tmp_path, [row]))).fields))) == {
+        "question": "When?",
+        "day": "2026-01-02",
+        "raw": "\ufffd",
+        "d": "1",
+    }
+
+
+# Fields
+
+
+def test_fields_are_named_by_paths(tmp_path: Path) -> None:
+    row = {"a": {"b": [{"c": "1 + 1?"}]}, "x.y": "as a whole", "all": [{"t": "2"}, {"t": "two"}], "n": {"id": 7}}
+    task = jsonl(tmp_path, [row], question="{a.b[0].c} ({x.y})", gold="all.t", id="n.id")
+    assert only(task) == Item("7", "1 + 1? (as a whole)", "2", ("two",))
+
+
+def test_prompts_see_nested_fields_but_never_the_true_answer(tmp_path: Path) -> None:
+    row = {"question": "?", "a": {"gold": "2", "level": 3}, "solution": "It is 2.", "list": [{"gold": 2, "k": 1}]}
+    assert only(jsonl(tmp_path, [row], gold="a.gold", hide=["solution", "list.gold"])).fields == {
+        "question": "?",
+        "a": {"level": 3},
+        "list": [{"k": 1}],
+    }
+    shuffled = {"question": "?", "right": "x", "wrong": "y", "topic": "t"}
+    assert only(jsonl(tmp_path, [shuffled], gold="right", choices=["right", "wrong"])).fields == {
+        "question": "?",
+        "topic": "t",
+    }
+
+
+@pytest.mark.parametrize("gold", [None, "", "  ", [], [None]])
+def test_a_question_without_a_true_answer_has_none(tmp_path: Path, gold: Any) -> None:
+    task = jsonl(tmp_path, [{"question": "Should we?", "answer": gold}, {"question": "Could we?"}])
+    assert [item.gold for item in task.load(0)] == ["", ""]
+    assert "no question has a true answer in the field 'answer'" in task.remark(task.load(0))
+    silent = task.model_copy(update={"gold": None})
+    assert silent.remark(silent.load(0)) == ""
+
+
+def test_a_table_may_have_no_true_answers_for_some_questions(tmp_path: Path) -> None:
+    task = csv(tmp_path, "question,answer\nOne?,1\nTwo?,\n")
+    assert [item.gold for item in task.load(0)] == ["1", ""]
+    assert task.remark(task.load(0)) == "1 of 2 questions have no true answer, and are not scored"
+
+
+def test_where_compares_the_text_of_tables(tmp_path: Path) -> None:
+    text = "question,answer,level,hard\nOne?,1,1,true\nTwo?,2,2,false\n"
+    assert only(csv(tmp_path, text, where={"level": 2})).gold == "2"
+    assert only(csv(tmp_path, text, where={"hard": True})).gold == "1"
+
+
+# Options
+
+
+def choices(folder: Path, *golds: Any, texts: tuple[str, ...] = ("w", "x", "y", "z"), **fields: Any) -> list[str]:
+    rows = [{"question": f"{n}?", "choices": list(texts), "answer": gold} for n, gold in enumerate(golds)]
+    return [item.gold for item in jsonl(folder, rows, choices="choices", **fields).load(0)]
+
+
+@pytest.mark.parametrize(
+    ("golds", "letters"),
+    [
+        ([0, 3, 1], "ADB"),
+        ([1, 4, 2], "ADB"),
+        (["0", "3"], "AD"),
+        ([1.0, 4.0], "AD"),
+        (["a", "D", "(B)"], "ADB"),
+        (["z", "w"], "DA"),
+        (["Z", "w "], "DA"),
+        ([[0, 3], 1], "AB"),
+    ],
+)
+def test_the_form_of_true_answers_is_found_from_all_rows(tmp_path: Path, golds: list[Any], letters: str) -> None:
+    assert choices(tmp_path, *golds) == [*letters]
+
+
+def test_a_form_that_the_data_leave_open_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"rows.jsonl:1: .* 1 may be an index from 0 or an index from 1.*\n.*gold_as"):
+        choices(tmp_path, 1, 2, 3)
+    assert choices(tmp_path, 1, 2, 3, gold_as="index1") == ["A", "B", "C"]
+    assert choices(tmp_path, 1, 2, 3, gold_as="index0") == ["B", "C", "D"]
+    with pytest.raises(InputError, match="may be a letter or the text of an option"):
+        choices(tmp_path, "B", texts=("A", "O", "B"))
+
+
+def test_json_lines_count_from_0_as_ever_where_the_data_leave_it_open(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "choices": ["w", "x", "y", "z"], "answer": n} for n in (1, 2, 3)]
+    path = write(tmp_path, "rows.jsonl", "\n".join(map(json.dumps, rows)))
+    task = Jsonl.model_validate({"path": str(path), "choices": "choices"}, context={"folders": [tmp_path]})
+    items = task.load(0)
+    assert [item.gold for item in items] == ["B", "C", "D"]
+    assert "may be an index from 0 or an index from 1, and the first is used" in task.remark(items)
+
+
+@pytest.mark.parametrize(
+    ("golds", "fields", "message"),
+    [
+        ([0, 1, 4], {}, r"rows.jsonl:3: .*the answer 4.*not one of its 4 options: the other rows give an index from 0"),
+        ([0, 1, 4], {"gold_as": "index1"}, r"rows.jsonl:1: .*`gold_as` asks for an index from 1"),
+        (["w", "q"], {}, r"rows.jsonl:2: .*'q'.*not one of its 4 options: the other rows give the text"),
+        ([True], {}, "not one of its 4 options"),
+        ([{"a": 1}], {}, "not one of its 4 options"),
+    ],
+)
+def test_a_true_answer_that_is_no_option_is_an_error(
+    tmp_path: Path, golds: list[Any], fields: Values, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        choices(tmp_path, *golds, **fields)
+
+
+def test_labels_flags_columns_mappings_and_shared_options(tmp_path: Path) -> None:
+    labelled = {"question": "?", "c": {"text": ["x", "y"], "label": ["1", "2"]}, "key": "2"}
+    assert only(jsonl(tmp_path, [labelled], choices="c.text", labels="c.label", gold="key")).gold == "B"
+    listed = {"question": "?", "c": [{"text": "x", "label": "1"}, {"text": "y", "label": "2"}], "key": "2"}
+    assert only(jsonl(tmp_path, [listed], choices="c.text", labels="c.label", gold="key")).gold == "B"
+    flagged = {"question": "?", "c": ["x", "y", "z"], "right": [0, 0, 1]}
+    assert only(jsonl(tmp_path, [flagged], choices="c", gold="right", gold_as="flags")).gold == "C"
+    table = "question,A,B,C,key\nOne?,x,y,z,C\nTwo?,x,y,,B\n"
+    assert [(i.gold, i.choices) for i in csv(tmp_path, table, choices=["A", "B", "C"], gold="key").load(0)] == [
+        ("C", ("x", "y", "z")),
+        ("B", ("x", "y")),
+    ]
+    mapping = {"question": "?", "c": {"I": "x", "II": "y"}, "key": "II"}
+    assert only(jsonl(tmp_path, [mapping], choices="c", gold="key")).gold == "B"
+    asked = only(jsonl(tmp_path, [{"question": "Is it?", "answer": True}], options=["no", "yes"]))
+    assert (asked.question, asked.gold) == ("Is it?\nA. no\nB. yes", "B")
+
+
+def test_options_are_shuffled_by_the_seed_and_shown_in_that_order(tmp_path: Path) -> None:
+    rows = [{"q": f"{n}?", "right": "r", "w1": "a", "w2": "b", "w3": "c"} for n in range(40)]
+    task = jsonl(tmp_path, rows, question="{q}\n{choices}", gold="right", choices=["right", "w1", "w2", "w3"])
+    items = task.load(0)
+    assert items == task.load(0) != task.load(1)
+    assert {item.gold for item in items} == {*"ABCD"}
+    assert all(item.choices["ABCD".index(item.gold)] == "r" for item in items)
+    assert all(f"\n{item.gold}. r" in item.question for item in items)
+    assert items[20:] == task.model_copy(update={"offset": 20}).load(0)
+
+
+def test_of_many_options_the_true_one_and_others_are_shown(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "choices": [f"o{i}" for i in range(30)], "answer": f"o{n}"} for n in range(20)]
+    with pytest.raises(InputError, match=r"2 to 10 options.*\n.*task.max_choices"):
+        jsonl(tmp_path, rows, choices="choices").load(0)
+    for n, item in enumerate(jsonl(tmp_path, rows, choices="choices", max_choices=4).load(0)):
+        assert len(set(item.choices)) == 4
+        assert item.choices["ABCD".index(item.gold)] == f"o{n}"
+
+
+def test_options_that_are_right_at_one_place_are_remarked(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "choices": ["a", "b"], "answer": "a"} for n in range(12)]
+    task = jsonl(tmp_path, rows, choices="choices")
+    assert "the right option of all 12 questions is A" in task.remark(task.load(0))
+    shuffled = task.model_copy(update={"shuffle_choices": True})
+    assert shuffled.remark(shuffled.load(0)) == ""
+
+
+# Bad files
+
+TABLE = "question,answer\nOne?,1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", TABLE + "Two, or three?,2\n", r"a.csv:3: the row has 3 cells, and the header 2.*\n.*quotation marks"),
+        ("a.csv", TABLE + "Two?\n", r"a.csv:3: the row has 1 cells"),
+        ("a.csv", "question,answer,answer\n?,1,2\n", r"names 'answer' twice"),
+        ("a.csv", TABLE + '"Two?,2\nThree?,3\n', r"a.csv:3: not a row of a table"),
+        ("a.csv", TABLE + '"Two?"x,2\n', r"a.csv:3: not a row of a table"),
+        ("a.csv", TABLE.encode() + b"Zw\xf6lf?,12\n", r"a.csv:3: not UTF-8 text \(the byte 0xf6\)"),
+        ("a.csv", TABLE.encode("utf-16"), r"is UTF-16 text"),
+        ("a.csv", "", r"there are no rows"),
+        ("a.csv", "question,answer\n", r"there are no rows"),
+        ("a.csv", "q,answer\n?,1\n", r"no field 'question'; it has q, answer"),
+        ("a.csv", "qestion,answer\n?,1\n", r"Did you mean 'qestion'"),
+        ("a.csv", "question,answer\n,1\n", r"a.csv:2: .*empty question"),
+        ("a.csv", b"\x1f\x8b\x08\x00\x00\x00", r"compressed \(gzip\)"),
+        ("a.csv", b"PK\x03\x04rest", r"ZIP archive or an Excel file.*\n.*CSV"),
+        ("a.csv", b"PAR1rest", r"is a Parquet file"),
+        ("a.parquet", TABLE, r"is not a Parquet file"),
+        ("a.parquet", b"PAR1 broken PAR1", r"cannot be read as Parquet"),
+        ("a.xlsx", b"PK\x03\x04rest", r"Excel"),
+        ("a.txt", TABLE, r"not known by its ending.*\n.*task.read_as"),
+        ("a.json", "{", r"a.json:1: not JSON"),
+        ("a.json", '[{"question": "?", "answer": 1},\n oops]', r"a.json:2: not JSON"),
+        ("a.json", '{"a": 1}', r"no list of JSON objects"),
+        ("a.json", '{"a": [{"x": 1}], "b": [{"x": 1}]}', r"lists at: a, b"),
+        ("a.json", '{"question": {"0": "?"}, "answer": {"0": 1}}', r"mapping of columns.*\n.*orient='records'"),
+        ("a.json", '["?"]', r"a.json, row 1: not a JSON object"),
+        ("a.json", "[" * 100_000, r"not JSON"),
+        ("a.json", '[{"question": "?", "answer": NaN}]', r"a.json, row 1: .*not a finite number"),
+    ],
+)
+def test_a_bad_file_is_an_error_with_its_place_and_remedy(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        file(write(tmp_path, name, content)).load(0)
+
+
+def test_all_flaws_of_a_file_are_found_at_once(tmp_path: Path) -> None:
+    text = "question,answer,n\nOne?,1,a\n,2,b\nThree?,3\nFour?,4,a\nFive?,5,c\n"
+    task = csv(tmp_path, text, id="n")
+    assert [flaw.cause.partition("rows.csv:")[2] for flaw in task.flaws(0)] == [
+        "3: the row has an empty question.",
+        "4: the row has 2 cells, and the header 3.",
+        "5: the row repeats the id 'a'.",
+    ]
+
+
+def test_a_file_with_a_wrong_path_of_rows_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, "rows.json", json.dumps({"examples": ROWS}))
+    with pytest.raises(InputError, match=r"no list at 'data'.*\n.*lists at: examples"):
+        file(path, rows="data").load(0)
+
+
+def test_a_file_outside_the_allowed_folders_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="outside the folders"):
+        file("/etc/passwd", tmp_path)
+    with pytest.raises(ValueError, match="is no data set of the hub; write hub:OWNER/NAME"):
+        file("hub:../../etc", tmp_path)
