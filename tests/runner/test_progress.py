@@ -13,7 +13,7 @@ import pytest
 
 import society
 from society.core.plain import duration
-from society.core.types import Decision, Item, Turn, TurnId
+from society.core.types import Decision, Item, Judgement, Turn, TurnId
 from society.runner.displays import Cell, Display, Panel, find_display
 from society.runner.progress import Progress
 from society.scenario.expand import expand
@@ -140,7 +140,7 @@ def add_turns(progress: Progress, item: int, number: int) -> None:
 
 
 def end(progress: Progress, item: int) -> None:
-    progress.result(DebateResult(0, progress._items[f"q{item}"], 0, Decision("2"), {"2": True}))
+    progress.result(DebateResult(0, progress._items[f"q{item}"], 0, Decision("2"), {"2": Judgement(True)}))
 
 
 def test_turns_are_counted_and_the_time_is_estimated_from_them_before_a_debate_ends() -> None:
