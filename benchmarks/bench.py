@@ -48,6 +48,7 @@ class Bench:
 
 BENCHES = (
     Bench("startup.py"),
+    Bench("first_contact.py"),
     Bench("engine_scale.py"),
     Bench("engine_peers.py", ("--peers", "$BENCH_PEERS")),
     Bench("engine_load.py"),
