@@ -70,7 +70,7 @@ def first_debate(clone: Path, environment: dict[str, str]) -> Step:
     before, started = os.times(), time.perf_counter()
     command = [".venv/bin/society", "run", "scenarios/debate.yaml", "--out", "runs/demo"]
     process = subprocess.Popen(command, cwd=clone, env=environment, stdout=sys.stderr)
-    store = clone / "runs" / "demo" / "run.sqlite"
+    store = clone / "runs" / "demo" / "store.sqlite"
     while not _decided(store):
         if process.poll() is not None:
             raise SystemExit(f"the demo ended with status {process.returncode} before a question was decided")

@@ -92,10 +92,11 @@ def consensus_share(sizes: Sequence[int], silent: int = 0) -> float:
 
 
 def entropy(sizes: Sequence[int]) -> float:
-    """Return -sum p log2 p over the shares p of classes of these sizes, in bits (Shannon 1948), by scipy."""
-    from scipy.stats import entropy as shannon
+    """Return -sum p log2 p over the shares p of classes of these sizes, in bits (Shannon 1948)."""
+    from math import log2
 
-    return float(shannon(sizes, base=2))
+    total = sum(sizes)
+    return -sum(size / total * log2(size / total) for size in sizes if size) + 0.0  # no -0.0
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
@@ -137,10 +138,12 @@ async def embedding_dissimilarity(texts: Sequence[Sequence[str]], embed: Embed) 
 
 
 def _dissimilarity(vectors: Sequence[Sequence[float]]) -> float:
-    """Return 1 minus the mean of the upper triangle of the cosine matrix. Similarities to a zero vector are 0."""
-    import numpy as np
+    """Return 1 minus the mean cosine similarity of all pairs. Similarities to a zero vector are 0."""
+    from math import fsum, hypot
 
-    matrix = np.asarray(vectors, dtype=float)
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
-    return float(1 - (unit @ unit.T)[np.triu_indices(len(matrix), 1)].mean())
+    lengths = [hypot(*vector) or 1.0 for vector in vectors]
+    units = [[x / length for x in vector] for vector, length in zip(vectors, lengths, strict=True)]
+    # The squared length of a sum of vectors is that of its vectors and twice the sum of all products of pairs.
+    of_sum = fsum(fsum(column) ** 2 for column in zip(*units, strict=True))
+    own = fsum(x * x for unit in units for x in unit)
+    return 1 - (of_sum - own) / (len(units) * (len(units) - 1))

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SEED = 0
-"""Seed of every resampling, so that the same records give the same interval."""
 RESAMPLES = 2000
-_BATCH = 2_000_000
-"""Maximum number of values in memory in one step of a resampling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +31,18 @@ NOTHING = Proportion(0, 0, float("nan"), float("nan"))
 
 
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Proportion:
-    """Return the share of independent trials with the Wilson score interval (Wilson 1927), by scipy."""
-    from scipy.stats import binomtest
+    """Return the share of independent trials with the Wilson score interval (Wilson 1927)."""
+    from society.metrics.binomial import wilson
 
     if n == 0:
         return NOTHING
-    interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return Proportion(successes, n, float(interval.low), float(interval.high))
+    return Proportion(successes, n, *wilson(successes / n, n, confidence))
 
 
 def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> Proportion:
     """Return the share over clusters of (successes, trials), such as several answers to one question.
 
-    Answers to one question are correlated, so whole clusters are resampled (BCa bootstrap, Efron 1987, by scipy). If
+    Answers to one question are correlated, so whole clusters are resampled (BCa bootstrap, Efron 1987). If
     every cluster has one trial, the interval is that of Wilson. If all clusters have the same share, it is that of
     Wilson with one trial per cluster.
     """
@@ -58,7 +53,9 @@ def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> 
     if len({s / t for s, t in clusters}) == 1:
         low, high = _wilson_of_share(successes / n, len(clusters), confidence)
         return Proportion(successes, n, low, high)
-    low, high = _bootstrap(clusters, confidence)
+    from society.metrics.resampling import ratio_interval
+
+    low, high = ratio_interval([s for s, _ in clusters], [t for _, t in clusters], RESAMPLES, confidence)
     return Proportion(successes, n, low, high)
 
 
@@ -68,21 +65,3 @@ def _wilson_of_share(share: float, n: int, confidence: float) -> tuple[float, fl
 
     below, above = proportion(floor(share * n), n, confidence), proportion(ceil(share * n), n, confidence)
     return below.low, above.high
-
-
-def _bootstrap(clusters: Sequence[tuple[int, int]], confidence: float) -> tuple[float, float]:
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    successes, trials = np.array(clusters, dtype=float).T
-    result = bootstrap(
-        (successes, trials),
-        lambda s, t, axis: s.sum(axis) / t.sum(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH // len(clusters)),
-        confidence_level=confidence,
-        rng=np.random.default_rng(SEED),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)

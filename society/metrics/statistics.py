@@ -5,24 +5,20 @@ Pairs are questions. If a run has several debates of a question, their mean is o
 
 from __future__ import annotations
 
-import warnings
 from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import TYPE_CHECKING, TypeVar
+from statistics import NormalDist, fmean
+from typing import TypeVar
 
 from society.core.errors import InputError
-from society.metrics.proportion import SEED, proportion
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from society.metrics.binomial import mcnemar, mcnemar_power, most_unseen
+from society.metrics.proportion import proportion
+from society.metrics.resampling import ratio_interval, sign_flip_p
 
 RESAMPLES = 9999
 MOST_QUESTIONS = 10_000_000
 """Maximum number of questions in a search for the needed number."""
-_BATCH = 2_000_000
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -88,24 +84,22 @@ def compare_outcomes(
 
     `p` is that of McNemar's exact test (McNemar 1947, the binomial test on discordant pairs) if every question has one
     verdict in each run. Otherwise it is that of a sign-flip permutation test over questions, which generalizes
-    McNemar's. The interval is a BCa bootstrap over questions (Efron 1987). All are by scipy.
+    McNemar's. The interval is a BCa bootstrap over questions (Efron 1987).
 
     Raises `InputError` without common questions.
     """
-    import numpy as np
-
     shared = [question for question in first if question in second]
     if not shared:
         raise InputError(
             "The runs have no question in common, so they cannot be compared.",
             "Run both scenarios with the same task, limit, offset and seed.",
         )
-    differences = np.array([_mean(second[q]) - _mean(first[q]) for q in shared])
+    differences = [fmean(second[q]) - fmean(first[q]) for q in shared]
     single = all(len(side[q]) == 1 and side[q][0] in (0, 1) for side in (first, second) for q in shared)
-    gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
+    gained, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     low, high = _interval(differences, confidence)
     return Difference(
-        value=float(differences.mean()),
+        value=fmean(differences),
         low=low,
         high=high,
         p=mcnemar(gained, lost) if single else _permutation(differences),
@@ -113,90 +107,33 @@ def compare_outcomes(
         questions=len(shared),
         gained=gained,
         lost=lost,
-        discordance=float((differences**2).mean()),
+        discordance=fmean(d * d for d in differences),
         only_first=len(first) - len(shared),
         only_second=len(second) - len(shared),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Return the exact two-sided p of these numbers of discordant pairs (McNemar 1947), by scipy; 1 without pairs."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-
-
-def _permutation(differences: NDArray[np.float64]) -> float:
+def _permutation(differences: Sequence[float]) -> float:
     """Return the two-sided p of the mean under random signs of the non-zero differences; exact up to 13 of them."""
-    import numpy as np
-    from scipy.stats import permutation_test
-
-    unlike = differences[differences != 0]
-    if len(unlike) == 0:
-        return 1.0
-    if len(unlike) == 1:
-        return 1.0  # either sign is as likely as the other
-    result = permutation_test(
-        (unlike,),
-        lambda d, axis: d.mean(axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH // len(unlike)),
-        rng=np.random.default_rng(SEED),
-    )
-    return float(result.pvalue)
+    unlike = [difference for difference in differences if difference]
+    return sign_flip_p(unlike, RESAMPLES) if unlike else 1.0
 
 
-def _interval(differences: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def _interval(differences: Sequence[float], confidence: float) -> tuple[float, float]:
     """Return the bootstrap interval of the mean, or the range that the number of questions allows if all are equal."""
-    import numpy as np
-    from scipy.stats import binomtest
-
-    if np.ptp(differences) == 0:
-        value = float(differences[0])
-        unseen = binomtest(0, len(differences)).proportion_ci(confidence, method="exact").high
-        reach = (1 + abs(value)) * float(unseen)  # each unlike question could move the mean so far
-        return max(-1.0, value - reach), min(1.0, value + reach)
-    return bootstrap_mean(differences, confidence)
+    if len(set(differences)) > 1:
+        return bootstrap_mean(differences, confidence)
+    value = differences[0]
+    # Each unlike question could move the mean so far.
+    reach = (1 + abs(value)) * most_unseen(len(differences), confidence)
+    return max(-1.0, value - reach), min(1.0, value + reach)
 
 
-def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the BCa bootstrap interval (Efron 1987) of a mean of independent values, by scipy.
-
-    The interval is a point if all values are equal. If the correction of BCa is undefined for nearly equal values, the
-    percentile interval (Efron 1979) is returned.
-    """
-    import numpy as np
-
-    values = np.asarray(values, dtype=float)
-    if np.ptp(values) == 0:
+def bootstrap_mean(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Return the BCa bootstrap interval (Efron 1987) of a mean of independent values; a point if all are equal."""
+    if len(set(values)) == 1:
         return float(values[0]), float(values[0])
-    low, high = _bootstrap(values, confidence, "BCa")
-    return (low, high) if isfinite(low) and isfinite(high) else _bootstrap(values, confidence, "percentile")
-
-
-def _bootstrap(values: NDArray[np.float64], confidence: float, method: str) -> tuple[float, float]:
-    import numpy as np
-    from scipy.stats import DegenerateDataWarning, bootstrap
-
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # the caller sees it by the NaN
-        result = bootstrap(
-            (values,),
-            np.mean,
-            vectorized=True,
-            n_resamples=RESAMPLES,
-            batch=max(1, _BATCH // len(values)),
-            confidence_level=confidence,
-            method=method,
-            rng=np.random.default_rng(SEED),
-        )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return ratio_interval(values, [1] * len(values), RESAMPLES, confidence)
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -216,24 +153,6 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def power(questions: int, difference: float, discordance: float, alpha: float = 0.05) -> float:
-    """Return the power of McNemar's exact test to detect a true `difference` at level `alpha`.
-
-    It is the unconditional exact power of Duffy (1984, Biometrics 40, 1005-1015): the number of discordant pairs is
-    binomial with `discordance`, and of these the gains are binomial with (1 + difference / discordance) / 2.
-    """
-    import numpy as np
-    from scipy.stats import binom
-
-    spread = max(discordance, abs(difference))  # fewer discordant pairs could not make this difference
-    pairs = np.arange(binom.ppf(1e-9, questions, spread), binom.ppf(1 - 1e-9, questions, spread) + 1)
-    limit = binom.ppf(alpha / 2, pairs, 0.5)
-    limit = np.where(binom.cdf(limit, pairs, 0.5) > alpha / 2, limit - 1, limit)  # at most so many on one side
-    gain = (1 + abs(difference) / spread) / 2
-    found = binom.cdf(limit, pairs, gain) + binom.sf(pairs - limit - 1, pairs, gain)
-    return float(binom.pmf(pairs, questions, spread) @ found)
-
-
 def questions_needed(difference: float, discordance: float, wanted: float = 0.8, alpha: float = 0.05) -> int | None:
     """Return the number of questions with which McNemar's exact test detects `difference` with the power `wanted`.
 
@@ -245,13 +164,11 @@ def questions_needed(difference: float, discordance: float, wanted: float = 0.8,
     if rough > MOST_QUESTIONS:
         return None
     choices = range(1, int(2 * rough) + 100)
-    return choices[bisect_left(choices, wanted, key=lambda n: power(n, difference, discordance, alpha))]
+    return choices[bisect_left(choices, wanted, key=lambda n: mcnemar_power(n, difference, discordance, alpha))]
 
 
 def _connor(difference: float, discordance: float, wanted: float, alpha: float) -> float:
     """Return the normal approximation of Connor (1987, Biometrics 43, 207-211), from which the exact search starts."""
-    from scipy.stats import norm
-
     spread = max(discordance, abs(difference))
-    z_alpha, z_beta = norm.isf(alpha / 2), norm.isf(1 - wanted)
+    z_alpha, z_beta = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(wanted)
     return float((z_alpha * spread**0.5 + z_beta * (spread - difference**2) ** 0.5) ** 2 / difference**2)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Positions = dict[str, tuple[float, float]]
 LARGE = 250
 """Maximum number of nodes whose distances are all computed. Larger graphs are laid out on a circle."""
+MOVES, SWEEPS, STILL = 20_000, 300, 1e-3
+"""Maximum number of moves of all nodes and of each node, and the distance below which a move ends the search."""
 BETWEEN = 1.8
 """Distance between unconnected parts, as room for names."""
 
@@ -125,21 +127,42 @@ def clusters(graph: nx.DiGraph[str], groups: Sequence[Sequence[str]]) -> Positio
 
 
 def components(graph: nx.DiGraph[str]) -> Positions:
-    """Place each connected part by graph distance (Kamada and Kawai, 1989)."""
+    """Place each connected part so that distances are those of the graph (Kamada and Kawai, 1989)."""
     return _pack(graph, _springs) if len(graph) <= LARGE else circle(graph)
 
 
 def _springs(nodes: list[str], graph: nx.DiGraph[str]) -> Positions:
-    """Return Kamada and Kawai's layout, rotated so that the two most distant nodes are at the same height."""
-    import networkx as nx
-
-    part = graph.to_undirected().subgraph(nodes)
-    found = nx.kamada_kawai_layout(part, pos=circle(nodes)) if len(nodes) > 1 else circle(nodes)
-    points = {node: complex(*map(float, found[node])) for node in nodes}
+    """Return a layout of least stress, rotated so that the two most distant nodes are at the same height."""
+    points = _relax(nodes, graph)
     first, last = max(combinations(nodes, 2), key=lambda p: abs(points[p[1]] - points[p[0]]), default=(nodes[0],) * 2)
     along = points[last] - points[first]
     turned = {node: point / along * abs(along) if along else point for node, point in points.items()}
     return {node: (point.real, point.imag) for node, point in turned.items()}
+
+
+def _relax(nodes: list[str], graph: nx.DiGraph[str]) -> dict[str, complex]:
+    """Return positions that minimize the sum of (distance in the plane / distance in the graph - 1)^2 over all pairs.
+
+    Each node moves to its best place while the others rest (Gansner, Koren and North, 2004), starting on a circle.
+    """
+    import networkx as nx
+
+    steps = dict(nx.all_pairs_shortest_path_length(graph.to_undirected().subgraph(nodes)))
+    others = {node: [(v, d, d**-2) for v, d in steps[node].items() if v != node] for node in nodes}
+    points = {node: complex(*place) * len(nodes) / 4 for node, place in circle(nodes).items()}
+    for _ in range(min(SWEEPS, MOVES // len(nodes))):
+        moved = 0.0
+        for node in nodes:
+            here, pulls = points[node], 0j
+            for other, distance, weight in others[node]:
+                there = points[other]
+                apart = here - there
+                pulls += weight * (there + distance * apart / (abs(apart) or 1.0))
+            points[node] = pulls / (sum(weight for _, _, weight in others[node]) or 1.0)
+            moved = max(moved, abs(points[node] - here))
+        if moved < STILL:
+            break
+    return points
 
 
 def _pack(graph: nx.DiGraph[str], layout: Callable[[list[str], nx.DiGraph[str]], Positions]) -> Positions:

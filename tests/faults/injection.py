@@ -44,7 +44,8 @@ sys.exit(main([*sys.argv[1:-1], "--out", folder]) or main(["report", folder, "-o
 NURSERY = """
 import ctypes, importlib, json, os, sys, traceback
 import society.cli.report, society.cli.run, society.report.page, society.scenario.load, society.session
-import society.metrics.summary, society.runner.progress, backends.scripted, rich.console, scipy.stats
+import society.metrics.summary, society.runner.progress, backends.scripted, rich.console
+import society.metrics.binomial, society.metrics.resampling
 from society.scenario.models.scenario import Scenario
 Scenario.model_json_schema()  # pydantic makes its models when they are first used
 for name in sys.argv[1:]:

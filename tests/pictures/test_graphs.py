@@ -25,7 +25,7 @@ from society.pictures.draw_panel import parts, shorten_name
 from society.pictures.files import PALETTE
 from society.pictures.graphs import MAX_NAMES, Edge, Graph, describe_graph
 from society.pictures.labels import Box
-from society.pictures.layouts import Positions, place
+from society.pictures.layouts import Positions, circle, components, place
 from topologies.base import Topology
 from topologies.cliques import Barbell, Bipartite, Groups
 from topologies.dags import DagMesh, DagRandom, Layered
@@ -93,6 +93,23 @@ def test_directed_families_read_from_left_to_right(n: int) -> None:
     for topology in (Tree(direction="out"), Layered(layers=2), Bipartite(directed=True)):
         placed = positions(topology, n)
         assert all(placed[u][0] < placed[v][0] for u, v in build(topology, n).edges)
+
+
+@pytest.mark.parametrize(
+    "graph", [nx.path_graph(9), nx.barabasi_albert_graph(50, 2, seed=0), nx.connected_caveman_graph(4, 5)]
+)
+def test_distances_in_the_plane_are_as_near_to_those_of_the_graph_as_networkx_finds_them(graph: nx.Graph[int]) -> None:
+    names = nx.relabel_nodes(graph, {node: f"agent-{node}" for node in graph})
+    theirs = nx.kamada_kawai_layout(names, pos=circle(names))
+    assert stress(names, components(names.to_directed())) < 1.01 * stress(names, theirs) + 0.02
+
+
+def stress(graph: nx.Graph[str], placed: Positions) -> float:
+    """Sum of (distance / steps - 1)^2 over pairs, at the scale that is best for it."""
+    steps = dict(nx.all_pairs_shortest_path_length(graph))
+    ratios = [math.dist(placed[u], placed[v]) / steps[u][v] for u, v in combinations(graph, 2)]
+    scale = sum(ratios) / sum(ratio * ratio for ratio in ratios)
+    return sum((scale * ratio - 1) ** 2 for ratio in ratios)
 
 
 def test_centre_of_a_star_is_in_the_middle() -> None:

@@ -56,6 +56,44 @@ def test_help_imports_nothing_heavy() -> None:
     assert "run" in result.stdout
 
 
+def test_a_plain_install_debates_and_reports_without_numpy_and_scipy(tmp_path: Path) -> None:
+    """These two libraries would be three quarters of its size."""
+    (tmp_path / "plain.yaml").write_text(
+        """
+version: 1
+name: plain
+task: {kind: arithmetic, limit: 6}
+backends: {scripted: {kind: scripted, rules: [{calculate: {skill: 0.5}}]}}
+roles: {solver: {prompt: "{{ question }}{% for m in heard %} {{ m.text }}{% endfor %} {{ question }}"}}
+agents: {solver: {count: 4}}
+phases: [{name: debate, topology: {kind: erdos_renyi, p: 0.6}, rounds: 2}]
+samples: 2
+"""
+    )
+    commands = [
+        ["check", "plain.yaml"],
+        ["run", "plain.yaml", "-o", "a"],
+        ["run", "plain.yaml", "-o", "b", "--set", "phases.debate.topology=ring"],
+        ["show", "a"],
+        ["report", "a", "b", "-o", "report.html"],
+        ["compare", "a", "b"],
+        ["plan", "plain.yaml"],
+    ]
+    code = (
+        "import sys; sys.modules |= {'numpy': None, 'scipy': None}; from society.cli import main\n"
+        f"for command in {commands!r}: assert main(command) == 0, command"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
 def test_a_foreign_package_found_first_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "backends").mkdir()
     (tmp_path / "backends" / "__init__.py").touch()
