@@ -51,7 +51,11 @@ def most_unseen(n: int, confidence: float = 0.95) -> float:
 
 def mcnemar(gained: int, lost: int) -> float:
     """Return the exact two-sided p of these numbers of discordant pairs (McNemar 1947); 1 without pairs."""
-    return min(1.0, 2 * binomial_cdf(min(gained, lost), gained + lost, 0.5))
+    pairs, ways, total = gained + lost, 1, 0
+    for k in range(min(gained, lost) + 1):
+        total += ways
+        ways = ways * (pairs - k) // (k + 1)
+    return min(1.0, 2 * total / 2**pairs)
 
 
 @dataclass
