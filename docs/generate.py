@@ -195,7 +195,9 @@ def may_be_fewer(society: Society) -> bool:
 def count_calls(society: Society) -> int:
     """Return the number of model calls for one question if no rule ends a phase early or lets an agent rest."""
     scenario = society.scenario
-    turns = dry_run(society, Item("any", "Any question?", ""), dict.fromkeys(scenario.backends, rough_count))
+    task = scenario.task  # what judges answers may need a row of the task's own
+    item = task.load(0)[0] if task.answer.deferred else Item("any", "Any question?", "")
+    turns = dry_run(society, item, dict.fromkeys(scenario.backends, rough_count))
     return len(turns) * scenario.samples
 
 

@@ -4,6 +4,7 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 ├── InputError               the input is wrong: exit status 2
 │   ├── ScenarioError        a scenario file is wrong; `problems` has every problem with its place
 │   ├── MissingExtraError    a library that comes with an extra is not installed
+│   ├── NoSandboxError       this machine cannot run code of models without network
 │   ├── TurnError            a turn that cannot be generated with this scenario: the run ends
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
 │   └── RunFolderError       a run folder belongs to another scenario, is in use, or cannot be read
@@ -71,6 +72,10 @@ class MissingExtraError(InputError):
         self.extra = extra
         cause = f"{needed_by} needs {library}, which is not installed."
         super().__init__(cause, remedy or f"pip install '{DISTRIBUTION}[{extra}]'")
+
+
+class NoSandboxError(InputError):
+    """This machine cannot run code of models in a process without network."""
 
 
 class SlowPatternError(InputError):

@@ -9,7 +9,7 @@ from typing import Any
 
 from backends.base import BackendConfig, CheckChat
 from society.components.faults import faults_of
-from society.core.errors import InputError, MissingExtraError, SocietyError, TurnError
+from society.core.errors import InputError, MissingExtraError, NoSandboxError, SocietyError, TurnError
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage, Thinking
@@ -76,9 +76,10 @@ class _Preflight:
         self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
 
     def _add_error(self, steps: Steps, error: SocietyError, warns: bool = False) -> None:
-        """Add an error of a component. A library that is not installed is a warning: another machine may have it."""
+        """Add an error of a component. What this machine lacks is a warning: another one may have it."""
         message = " ".join(filter(None, (error.cause, error.remedy)))
-        self._add(steps, message, level="warning" if warns or isinstance(error, MissingExtraError) else "error")
+        warns = warns or isinstance(error, MissingExtraError | NoSandboxError)
+        self._add(steps, message, level="warning" if warns else "error")
 
     def _check_models(self) -> None:
         for name in self._backends:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from society.core.errors import InputError, SocietyError
+from society.core.errors import NoSandboxError
 from society.sandbox.limits import Limits
 
 End = Literal["", "cpu", "wall", "output", "killed"]
@@ -52,7 +52,7 @@ def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: st
 
     The program runs in the base interpreter with the standard library alone, in an empty folder in memory. It sees
     neither the network, the files of the user, the environment nor other processes. `stdin` has at most 4096 bytes.
-    Raises `SocietyError` if this machine cannot give such a process.
+    Raises `NoSandboxError` if this machine cannot give such a process.
     """
     _require_linux()
     limits = limits or Limits()
@@ -73,18 +73,15 @@ def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: st
 
 @cache
 def require_sandbox() -> None:
-    """Raise `InputError`, with the reason and the remedy, if this machine cannot run code in the sandbox."""
-    try:
-        outcome = run_python({"main.py": "print(6 * 7)"})
-    except SocietyError as error:
-        raise InputError(error.cause, error.remedy) from error
+    """Raise `NoSandboxError`, with the reason and the remedy, if this machine cannot run code in the sandbox."""
+    outcome = run_python({"main.py": "print(6 * 7)"})
     if outcome.output.strip() != "42":
-        raise InputError(f"A program of one line fails in the sandbox: {outcome.output.strip()[-300:]!r}.", _REMEDY)
+        raise NoSandboxError(f"A program of one line fails in the sandbox: {outcome.output.strip()[-300:]!r}.", _REMEDY)
 
 
 def _require_linux() -> None:
     if sys.platform != "linux":
-        raise SocietyError(f"This system ({sys.platform}) cannot run code without network.", _REMEDY)
+        raise NoSandboxError(f"This system ({sys.platform}) cannot run code without network.", _REMEDY)
 
 
 class _Jail:
@@ -184,6 +181,6 @@ def _map_users(pid: int) -> None:
         Path(f"/proc/{pid}/{name}").write_text(lines)
 
 
-def _unavailable(why: Any) -> SocietyError:
+def _unavailable(why: Any) -> NoSandboxError:
     cause = why.get("error", "") if isinstance(why, dict) else str(why)[-300:].strip()
-    return SocietyError(f"This machine cannot run code without network: {cause or 'the child ended'}.", _REMEDY)
+    return NoSandboxError(f"This machine cannot run code without network: {cause or 'the child ended'}.", _REMEDY)

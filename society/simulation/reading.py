@@ -161,6 +161,10 @@ class Transcript:
         """Return the identity of a turn of the last round."""
         return max((spoken[-1] for spoken in self.turns.values()), key=lambda entry: entry[:2])[2].id
 
+    def speaking(self) -> Iterator[Turn]:
+        """Yield every turn of a speaker, by agent."""
+        return (turn for turns in self._speaker_turns.values() for turn in turns)
+
     def turn_ids(self) -> Iterator[TurnId]:
         """Yield the identity of every turn, including failed ones."""
         return (turn.id for turns in self.turns.values() for _, _, turn in turns)

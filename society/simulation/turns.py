@@ -143,9 +143,18 @@ class Turns:
         last = self.transcript.last()
         phase = next(phase for phase in self.society.phases if phase.name == last.phase)
         turn = self.identify(phase, last.round, f"{name}/{about}")
-        nothing = Delivery((), ())
+        shown = {judged[key] for key in ("answer", "first", "second") if key in judged}
+        reads = tuple(source.id for source in self.transcript.speaking() if source.answer in shown)
         return await self.speak(
-            phase, turn, phase.agents[name], nothing, (), own=[], helping=True, more={"judged": judged}, read=read
+            phase,
+            turn,
+            phase.agents[name],
+            Delivery((), ()),
+            reads,
+            own=[],
+            helping=True,
+            more={"judged": judged},
+            read=read,
         )
 
     async def ask_as(self, phase: PhasePlan, number: int, name: str, role: str, about: tuple[str, ...]) -> Turn:

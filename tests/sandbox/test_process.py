@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from society.core.errors import InputError, SocietyError
+from society.core.errors import NoSandboxError
 from society.sandbox import Limits, Outcome, process, require_sandbox, run_python
 
 STRICT = Limits(cpu_seconds=1, memory_mb=128, processes=3, files=10, disk_mb=1, output_kb=4)
@@ -22,7 +22,7 @@ def _needs_sandbox(request: pytest.FixtureRequest) -> None:
         return
     try:
         require_sandbox()
-    except InputError as error:
+    except NoSandboxError as error:
         pytest.skip(str(error))
 
 
@@ -180,7 +180,7 @@ def test_files_have_plain_names_anywhere() -> None:
 
 def test_another_system_is_refused_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process.sys, "platform", "darwin")
-    with pytest.raises(SocietyError, match=r"darwin.*cannot run code without network"):
+    with pytest.raises(NoSandboxError, match=r"darwin.*cannot run code without network"):
         run("print(1)")
 
 
@@ -192,6 +192,6 @@ def test_a_machine_without_namespaces_is_refused_anywhere(monkeypatch: pytest.Mo
     monkeypatch.setattr(process, "_JAIL", broken)
     if sys.platform == "linux":
         require_sandbox.cache_clear()
-        with pytest.raises(InputError, match=r"cannot run code without network: OSError.*unshare"):
+        with pytest.raises(NoSandboxError, match=r"cannot run code without network: OSError.*unshare"):
             require_sandbox()
         require_sandbox.cache_clear()

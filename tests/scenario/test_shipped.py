@@ -120,6 +120,12 @@ def test_every_scenario_can_be_drawn(name: str, tmp_path: Path) -> None:
 READS = {
     "cot": ["answer: solver@1 <"],
     "self_consistency": ["answer: solver-1@1 <", "answer: solver-5@1 <"],
+    "judged": [
+        "debate: debater-1@1 <",
+        "debate: debater-2@2 < debater-1@1",
+        "close: chair@1 < debate:debater-1@2 debate:debater-2@2",
+    ],
+    "code": ["draft: coder@1 <", "review: reviewer@1 < draft:coder@1", "revise: coder@1 < review:reviewer@1"],
     "self_refine": ["draft: model@1 <", "feedback: model@1 <", "refine: model@1 <"],
     "base": ["answer: debater@1 <"],
     "majority": ["answer: debater-1@1 <", "answer: debater-3@1 <"],
