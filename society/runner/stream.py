@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 DIM, THOUGHT = "dim", "dim italic"
 LONGEST_NAME = 60
 """Maximum number of characters of a persona beside the name of its agent."""
+LONGEST_ANSWER = 100
+"""Maximum number of characters of an answer that is shown."""
 LISTED = 12
 """Maximum number of agents that are named in a list."""
 
@@ -46,7 +47,6 @@ class _Spoken:
 class _Debate:
     """A debate with the turns that are not printed to their end yet, in the order in which they began."""
 
-    began: float
     waiting: dict[TurnId, _Spoken] = field(default_factory=dict)
     last: dict[str, Turn] = field(default_factory=dict)
     """The latest turn of each agent as a speaker."""
@@ -104,7 +104,7 @@ class DebateStream(Watcher):
 
     def result(self, result: DebateResult) -> None:
         key = (result.iteration, result.item.id, result.sample)
-        self._debates.setdefault(key, _Debate(time.monotonic())).result = result
+        self._debates.setdefault(key, _Debate()).result = result
         self._advance()
 
     def __exit__(self, *_: object) -> None:
@@ -117,7 +117,7 @@ class DebateStream(Watcher):
         self._debates.clear()
 
     def _debate(self, turn: TurnId) -> _Debate:
-        return self._debates.setdefault((turn.iteration, turn.item, turn.sample), _Debate(time.monotonic()))
+        return self._debates.setdefault((turn.iteration, turn.item, turn.sample), _Debate())
 
     def _advance(self) -> None:
         """Print as far as the order allows: the first debate to its end, then the next one."""
@@ -217,8 +217,7 @@ class DebateStream(Watcher):
         voters = decision.voters or self._society.voters
         votes = {name: turn.answer for name in voters if (turn := debate.last.get(name)) is not None}
         if decision.answer is None:
-            tied = " and ".join(self._shown(answer, item) for answer in decision.tied)
-            yield "decided", f"nothing: {decision.reason}{f' between {tied}' if tied else ''}", "bold"
+            yield "decided", f"nothing: {decision.reason}", "bold"
         else:
             support = f"   {decision.support:.0%} of {count(len(voters), 'voter')}"
             yield "decided", f"{self._shown(decision.answer, item)}{support}", "bold"
@@ -236,25 +235,27 @@ class DebateStream(Watcher):
             yield "dissent", "none", ""
         if silent := [name for name in voters if votes.get(name) is None]:
             yield "no answer", _list(silent), ""
-        if result.scored and result.item.gold:
-            mark = "right" if result.correct else "wrong"
-            yield "true", f"{self._shown(result.item.gold, item)}   {mark}", "green" if result.correct else "red"
+        if result.scored and result.decision.single:
+            gold = f"   true answer: {self._shown(result.item.gold, item)}" if result.item.gold else ""
+            mark, style = ("right", "green") if result.correct else ("wrong", "red")
+            yield "verdict", f"{mark}{gold}", style
         yield "cost", self._cost(debate), ""
+        yield "time", f"the backend worked {debate.usage.seconds:.1f} s", ""
 
     def _cost(self, debate: _Debate) -> str:
         usage = debate.usage
         about = "about " if usage.estimated else ""
-        cached = f" ({usage.cached_tokens:,} of them cached)" if usage.cached_tokens else ""
+        cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
         return (
             f"{count(debate.turns, 'turn')}, {about}{usage.generated_tokens:,} tokens generated, "
-            f"{about}{usage.prompt_tokens:,} prompt tokens{cached}, {time.monotonic() - debate.began:.1f} s"
+            f"{about}{usage.prompt_tokens:,} prompt tokens{cached}"
         )
 
     def _shown(self, answer: str, item: str) -> str:
         """Return an answer on one line; of a multiple-choice question the option behind its letter."""
         choices = self._items[item].choices if item in self._items else ()
         options = dict(zip(OPTION_LETTERS, choices, strict=False))
-        return shorten(options.get(answer, answer), 200)
+        return shorten(options.get(answer, answer), LONGEST_ANSWER)
 
     def _helps(self, turn: TurnId) -> bool:
         """Return whether an agent moderates, judges or summarizes in a turn: its reply is no answer."""

@@ -121,8 +121,10 @@ def test_a_models_name_decides_its_backend(model: str, backend: dict[str, str]) 
         ("Should cities ban cars?", '**No.** There is "yes" to be said for it.', "No"),
         ("Should cities ban cars?", "The answer to this question is yes, but not now.", "yes"),
         ("Should cities ban cars?", "I would say no.", "no"),
+        ("Should cities ban cars?", "One thing and another. Yes.", "Yes"),
         ("Should cities ban cars?", "There is no easy way, but yes-men say so.", None),
         ("Where should we live?", "Paris. It has all.", "Paris"),
+        ("Where should we live?", "The answer is: Paris! It has all.", "Paris"),
     ],
 )
 def test_the_first_words_are_the_answer(question: str, reply: str, answer: str | None) -> None:
@@ -134,6 +136,8 @@ def test_the_first_words_are_the_answer(question: str, reply: str, answer: str |
 def test_python_asks_too(tmp_path: Path) -> None:
     run = society.ask("Should cities ban cars?", tmp_path / "run", agents=2, rounds=1, overrides=SCRIPTED)
     assert isinstance(run, society.Run)
+    assert not find_society("Why?", agents=1)[1], "one agent alone has nothing to read, and no warning says so"
+    assert not find_society("Why?", rounds=1)[1]
     assert len(list(run.turns())) == 2
     with pytest.raises(InputError, match="lists of texts"):
         society.ask("Why?", options="yes")

@@ -13,7 +13,7 @@ from rich.console import ColorSystem
 import society
 from society.core.pieces import Piece
 from society.core.terminal import Terminal
-from society.core.types import Decision, Item, Turn, TurnId, Usage
+from society.core.types import Decision, Item, Judgement, Turn, TurnId, Usage
 from society.runner.flow import Flow
 from society.runner.stream import DebateStream
 from society.scenario.expand import Society, expand
@@ -87,19 +87,20 @@ def test_debates_follow_one_another_and_end_with_decision_dissent_and_cost(pair:
     for agent, answer in (("one-1", "no"), ("one-2", "no")):
         stream.speaking(name(agent, item="b"), [name("one-1", item="b")])
         stream.turn(finished(name(agent, item="b"), "No.", answer), False)
-    stream.result(DebateResult(0, items[1], 0, Decision("no", 1.0), {"no": True}))
+    stream.result(DebateResult(0, items[1], 0, Decision("no", 1.0), {"no": Judgement(True)}))
     assert "Question b?" not in written.getvalue(), "a later debate waits for the end of the first"
     stream.turn(finished(name("one-1", item="a"), "Yes."), False)
     stream.turn(finished(name("one-2", item="a"), "No.", None), False)
-    stream.result(DebateResult(0, items[0], 0, Decision("yes", 0.5), {}))
+    stream.result(DebateResult(0, items[0], 0, Decision("yes", 0.5), {}, scored=False))
     text = plain(written.getvalue())
     first, second = text.split("Question b?")
     assert "decided   yes   50% of 2 voters" in first
     assert "no answer one-2" in first
-    assert "true" not in first, "a question without a true answer has no verdict"
-    assert "2 turns, 10 tokens generated, 20 prompt tokens" in first
+    assert "verdict" not in first, "a question without a true answer has no verdict"
+    assert "2 turns, 10 tokens generated, 20 prompt tokens\n" in first
+    assert "time      the backend worked 0.0 s" in first
     assert "reads one-1" in second
-    assert re.search(r"true +no   right", second)
+    assert "verdict   right   true answer: no" in second
 
 
 def test_without_a_decision_all_votes_are_listed(pair: Society) -> None:
@@ -109,9 +110,9 @@ def test_without_a_decision_all_votes_are_listed(pair: Society) -> None:
     stream.started(pair, [choice], Path(), 0, "evaluation")
     for agent, answer in (("one-1", "A"), ("one-2", "B")):
         stream.turn(finished(name(agent), f"The answer is ({answer}).", answer), False)
-    stream.result(DebateResult(0, choice, 0, Decision(None, reason="tie", tied=("A", "B")), {}))
+    stream.result(DebateResult(0, choice, 0, Decision(None, reason="tie", tied=("A", "B")), {}, scored=False))
     text = written.getvalue()
-    assert "nothing: tie between Rome and Oslo" in text
+    assert "decided   nothing: tie\n" in text
     assert "votes     Rome: one-1\n          Oslo: one-2" in text
     assert "\x1b" not in text
 
@@ -151,7 +152,7 @@ def test_no_text_of_a_model_controls_the_terminal(pair: Society, terminal: bool)
     for at, character in enumerate(evil):  # a command that arrives in parts is no command either
         stream.piece(name("one-1"), Piece(character, at))
     stream.turn(finished(name("one-1"), evil, evil, error=evil), False)
-    stream.result(DebateResult(0, ITEM, 0, Decision(evil, 1.0), {}))
+    stream.result(DebateResult(0, ITEM, 0, Decision(evil, 1.0), {}, scored=False))
     left = plain(written.getvalue())
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]", left)
     assert "[red]b[/red]" in left
