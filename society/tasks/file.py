@@ -22,6 +22,7 @@ from pydantic import Field
 from society.answers.equal import Equality
 from society.answers.extract import Extractor
 from society.answers.format import AnswerFormat, AnswerOptions
+from society.answers.quantities import read_quantity
 from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
 from society.core.paths import HUB, DataPath, ReadablePath
@@ -103,6 +104,12 @@ class RowTask(Task):
         if source.lenient and layout.needs_form and (pair := source.finder.guessed):
             ways = f"{describe(pair[0])} or {describe(pair[1])}"
             return f"the true answers may be {ways}, and the first is used; set `gold_as` to {pair[0]} or {pair[1]}"
+        wrong = [item.gold for item in items if self.format.equal == "numeric" and read_quantity(item.gold) is None]
+        if wrong := [gold for gold in wrong if gold]:
+            return (
+                f"{len(wrong):,} of {known:,} true answers are no numbers, such as {wrong[0]!r:.40}, but are compared "
+                "as numbers; set `gold_extract`, or another `answer.equal`"
+            )
         letters = {item.gold for item in items}
         if layout.has_options and not layout.shuffles and known >= MANY and len(letters) == 1:
             return f"the right option of all {known:,} questions is {letters.pop()}; set `shuffle_choices: true`"

@@ -34,14 +34,15 @@ class Place(NamedTuple):
 class RowSource:
     """The rows of a place that match `where`.
 
-    `shapes` are tried in order until `layout_of` returns a layout for the first row. `lenient` is that of `FormFinder`.
+    `shapes` are tried until `layout_of` returns a layout for the first row, instead of raising `InputError`. `lenient`
+    is that of `FormFinder`.
     """
 
     def __init__(
         self,
         place: Place,
         shapes: Sequence[Shape],
-        layout_of: Callable[[Row], Layout | None],
+        layout_of: Callable[[Row], Layout],
         where: Where,
         lenient: bool = False,
     ) -> None:
@@ -91,22 +92,24 @@ class RowSource:
                 continue  # reported when the row is read
         return finder
 
-    def _choose(self, shapes: Sequence[Shape], layout_of: Callable[[Row], Layout | None]) -> tuple[Shape, Layout]:
-        """Return the shape of the files and the layout of their rows."""
-        error = InputError(f"{self.place.source}: there are no rows.", "Check `task.path` and `task.where`.")
+    def _choose(self, shapes: Sequence[Shape], layout_of: Callable[[Row], Layout]) -> tuple[Shape, Layout]:
+        """Return the shape of the files and the layout of their rows. The errors of the first shape are raised."""
+        errors: list[InputError] = []
         for shape in (shape._replace(single=shape.single or len(self._files) > 1) for shape in shapes):
-            rows = (row for _, path in self._files for row in read_rows(path, shape))
-            first = next(rows, error)
-            row = first if isinstance(first, Row) else next((row for row in rows if isinstance(row, Row)), first)
             try:
-                layout = layout_of(row) if isinstance(row, Row) else None
-            except InputError as reason:
-                error = reason
-                continue
-            if layout is not None:
-                return shape, layout
-            error = row if isinstance(row, InputError) else error
-        raise error
+                return shape, layout_of(self._first(shape))
+            except InputError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def _first(self, shape: Shape) -> Row:
+        """Return the first row that can be read. Raises the first error where there is none."""
+        error = None
+        for row in (row for _, path in self._files for row in read_rows(path, shape)):
+            if isinstance(row, Row):
+                return row
+            error = error or row
+        raise error or InputError(f"{self.place.source}: there are no rows.", "Check `task.path` and `task.where`.")
 
     def _rows(self) -> Iterator[tuple[str, Row | InputError]]:
         """Yield each row that matches `where`, with its name, and the errors of the others."""

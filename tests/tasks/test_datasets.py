@@ -232,6 +232,12 @@ def test_another_data_set_is_an_error_that_names_its_fields(tmp_path: Path) -> N
         dataset("gsm8k", path).load(0)
 
 
+def test_a_table_with_other_columns_is_an_error_that_names_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "rows.csv", "Frage,Antwort\n1 + 1?,2\n")
+    with pytest.raises(InputError, match=r"rows.csv:2: these are not the fields of mmlu: Frage, Antwort"):
+        dataset("mmlu", path).load(0)
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValidationError, match="unknown data set"):
         Dataset(name="gsm8")

@@ -320,6 +320,13 @@ def test_options_that_are_right_at_one_place_are_remarked(tmp_path: Path) -> Non
     assert shuffled.remark(shuffled.load(0)) == ""
 
 
+def test_true_answers_that_are_no_numbers_are_remarked(tmp_path: Path) -> None:
+    task = csv(tmp_path, "question,answer\nOne?,1\nMany?,a lot\nNone?,\n", answer={"equal": "numeric"})
+    items = task.load(0)
+    assert "1 of 3 questions have no true answer" in task.remark(items)
+    assert "1 of 2 true answers are no numbers, such as 'a lot'" in task.remark(items[:2])
+
+
 # Bad files
 
 TABLE = "question,answer\nOne?,1\n"
