@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN_READERS = 40
 """Maximum number of rows in the table of turns."""
+SHOWN_PERSONAS = 5
+"""Maximum number of personas of a group in the resolved scenario."""
 
 
 @click.command("plan")
@@ -70,7 +72,7 @@ def command(
     else:
         console = Terminal()
         console.print("Resolved scenario", style="bold")
-        console.print(to_yaml(society.scenario.model_dump(mode="json", exclude_unset=True)))
+        console.print(to_yaml(_shorten(society.scenario.model_dump(mode="json", exclude_unset=True))))
         _print_turns(console, plan)
         _print_draws(console, society)
         _print_costs(console, plan)
@@ -104,6 +106,16 @@ def _print_turns(console: Console, plan: Plan) -> None:
             "sampling.max_tokens, edges.window or the role's memory.",
             style="red",
         )
+
+
+def _shorten(scenario: dict[str, Any]) -> dict[str, Any]:
+    """Return the scenario with at most `SHOWN_PERSONAS` personas of each group."""
+    for spec in scenario["agents"].values():
+        personas = spec.get("persona")
+        if isinstance(personas, list) and len(personas) > SHOWN_PERSONAS:
+            left = f"... and {len(personas) - SHOWN_PERSONAS:,} more"
+            spec["persona"] = [*personas[:SHOWN_PERSONAS], left]
+    return scenario
 
 
 def _print_draws(console: Console, society: Society) -> None:

@@ -265,7 +265,7 @@ class DebateStream(Watcher):
     def _persona(self, turn: TurnId) -> str:
         plans = self._society.plans if self._society is not None else {}
         plan = plans.get((turn.phase, turn.agent.partition("/")[0]))
-        return shorten(plan.persona, LONGEST_NAME) if plan is not None else ""
+        return shorten(str(plan.persona), LONGEST_NAME) if plan is not None else ""
 
 
 def _list(names: Sequence[str]) -> str:

@@ -20,12 +20,35 @@ from society.components.stops import StopRule
 from society.core.results import require_graph
 from society.core.types import Sampling, TemplateArgs, Thinking
 from society.scenario.members import agents_of, audiences, judges, members, speakers
-from society.scenario.models.scenario import AgentSpec, Binding, Conditions, PhaseSpec, RoleSpec, Scenario, ThinkingSpec
+from society.scenario.models.scenario import (
+    AgentSpec,
+    Binding,
+    Conditions,
+    Persona,
+    PhaseSpec,
+    RoleSpec,
+    Scenario,
+    ThinkingSpec,
+)
 from topologies.base import Drawing, Occasion, Topology
 from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
     import networkx as nx
+
+
+class Fields(dict[str, Any]):
+    """A persona with fields. As text, it is its field `persona` if it has one, otherwise all fields."""
+
+    def __str__(self) -> str:
+        text = self.get("persona")
+        if isinstance(text, str):
+            return text
+        return ", ".join(f"{name}: {_listed(value)}" for name, value in self.items() if value not in (None, ""))
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,7 @@ class AgentPlan:
     role: RoleSpec
     backend: str
     adapter: str | None
-    persona: str
+    persona: str | Fields
     sampling: Sampling
     thinking: Thinking
     template_args: TemplateArgs
@@ -323,7 +346,7 @@ def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec, role_name
         role=role,
         backend=_first((b.backend for b in layers), spec.backend) or next(iter(scenario.backends)),
         adapter=str(adapter) if adapter else None,
-        persona=_first((b.persona for b in layers), _persona(spec, name, group)) or "",
+        persona=_as_fields(_first((b.persona for b in layers), _persona(spec, name, group)) or ""),
         sampling=sampling,
         when=next((b.when for b in layers if b.when), ()),
         vars=_merge_vars(scenario, role, spec, phase, *reversed(layers)),
@@ -353,7 +376,11 @@ def _first(values: Iterable[T | None], default: T | None) -> T | None:
     return next((value for value in values if value is not None), default)
 
 
-def _persona(spec: AgentSpec, name: str, group: str) -> str | None:
+def _as_fields(persona: Persona) -> str | Fields:
+    return persona if isinstance(persona, str) else Fields(persona)
+
+
+def _persona(spec: AgentSpec, name: str, group: str) -> Persona | None:
     if not isinstance(spec.persona, tuple):
         return spec.persona
     position = int(name.removeprefix(f"{group}-")) - 1 if name != group else 0

@@ -17,6 +17,7 @@ from society.scenario.checks.check import check, check_names
 from society.scenario.checks.effects import check_effects
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.merge import find_similar, override, read_mapping, read_tree
+from society.scenario.reading.personas import expand_personas
 from society.scenario.reading.plain import read_plain
 from society.scenario.reading.source import Node, UnreadableError
 from society.scenario.reading.tree import remove
@@ -87,6 +88,7 @@ def load_tree(
         root = _read(source, start, folders, problems)
         for setting in list_given(overrides, "overrides", str):
             root = override(root, setting, problems)
+        root = expand_personas(root, folders, problems)
     except UnreadableError as error:
         return None, None, sort_problems([*problems, error.problem])
     found = validate(root, folders)

@@ -64,6 +64,7 @@ def workplace() -> Iterator[Path]:
         # As CSV and as TSV, this file has columns for questions and answers, but not the same ones.
         pairs = "".join(f"{n} + 1?,2,a\t{n} + 2?\t3\tb,c\n" for n in range(4))
         (folder / "table.txt").write_text(f"question,answer,a\tquestion\tanswer\tb,c\n{pairs}")
+        (folder / "people.csv").write_text("name,age\nann,34\nbob,51\n")
         (folder / "one.graphml").write_text(GRAPH.format(0, 1))
         (folder / "two.graphml").write_text(GRAPH.format(2, 1))
         for adapter in ("first", "second"):

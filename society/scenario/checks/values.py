@@ -1,4 +1,4 @@
-"""Checks of `vars`: templates that use a value that an agent lacks, and values that no template uses."""
+"""Checks of `vars` and personas: templates that use a value that an agent lacks, and values that no template uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_values(scenario: Scenario, root: Node) -> list[Problem]:
     except TemplateError:  # reported by the check of templates
         return []
     society = expand(scenario)
-    found = [*_missing(society, used), *_unused(scenario, used)]
+    found = [*_missing(society, used), *_unused(scenario, used), *_missing_fields(society)]
     return [
         make_problem(find_place(root, steps), write_path(root, steps), message, **details)
         for steps, message, details in found
@@ -46,6 +46,50 @@ def _missing(society: Society, used: dict[str, dict[str, str] | None]) -> Found:
                         "suggestion": find_near(name, plan.vars),
                     }
                     yield ("roles", plan.role_name, field), who, details
+
+
+def _missing_fields(society: Society) -> Found:
+    """Yield each field of a persona that a template uses and one of its agents lacks, once for each role."""
+    fields = {name: _fields(role) for name, role in society.scenario.roles.items()}
+    reported: set[tuple[str, str]] = set()
+    for phase in society.phases:
+        for plan in phase.agents.values():
+            for name, where in fields[plan.role_name].items():
+                own = tuple(plan.persona) if isinstance(plan.persona, dict) else ()
+                if name not in own and (plan.role_name, name) not in reported:
+                    reported.add((plan.role_name, name))
+                    has = f"has no field {show(name)}" if own else "has no fields"
+                    who = f"the persona of {plan.name!r} {has}, but the template shows `persona.{name}`"
+                    details: dict[str, object] = {"value": name, "allowed": own, "suggestion": find_near(name, own)}
+                    yield ("roles", plan.role_name, where), who, details
+
+
+def _fields(role: RoleSpec) -> dict[str, str]:
+    """Return the fields of personas that a role's templates show without a test, each with its template."""
+    found: dict[str, str] = {}
+    for where in ("system", "prompt"):
+        tree = parse_template(getattr(role, where) or "")
+        tested = {name for test in _tests(tree) for name in _attributes(test)}
+        found.update(dict.fromkeys((name for name in _attributes(tree) if name not in tested), where))
+    return found
+
+
+def _tests(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """Yield what a template tests before it shows a value: conditions, `is defined` and `default`."""
+    for kind in (nodes.If, nodes.CondExpr):
+        yield from (branch.test for branch in tree.find_all(kind))
+    yield from (found for found in tree.find_all(nodes.Filter) if found.name in ("default", "d"))
+
+
+def _attributes(tree: nodes.Node) -> Iterator[str]:
+    """Yield the fields of `persona` in a part of a template, without the methods of mappings."""
+    every = [tree] if isinstance(tree, nodes.Getattr | nodes.Getitem) else []
+    for node in (*every, *tree.find_all((nodes.Getattr, nodes.Getitem))):
+        if isinstance(node.node, nodes.Name) and node.node.name == "persona":
+            if isinstance(node, nodes.Getattr) and not hasattr(dict, node.attr):
+                yield node.attr
+            elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+                yield str(node.arg.value)
 
 
 def _unused(scenario: Scenario, used: dict[str, dict[str, str] | None]) -> Found:

@@ -7,7 +7,7 @@ VARIABLES = {
     "item_id": "the question's id",
     "name": "the agent's name",
     "role": "the name of its role",
-    "persona": "its persona, or empty",
+    "persona": "its persona, a text or fields such as `persona.age`; or empty",
     "vars": "the values of `vars` in the scenario, the role, the agent and the phase",
     "item": "the fields of the question's row in the task's file, without the true answer",
     "phase": "the name of the phase",

@@ -59,6 +59,8 @@ Conditions = tuple[AnyStop | tuple[AnyStop, ...], ...]
 Value = str | bool | int | float
 Vars = dict[Name, Value | tuple[Value, ...]]
 """Values for templates, by name: texts, numbers, truth values, or lists of these."""
+Persona = str | dict[str, Value | tuple[Value, ...] | None]
+"""A persona: a text, or fields by name."""
 MOST_PLACES = 300_000
 """Maximum product of the numbers of agents and phases."""
 
@@ -157,8 +159,12 @@ class AgentSpec(Component):
     adapter: ReadablePath | None = None
     """Path of a trained adapter that the agent generates with. For hf it is a PEFT folder, or a model folder with full
     weights; for llama_cpp a GGUF file."""
-    persona: str | tuple[str, ...] | None = None
-    """Text of the template variable `persona`. The agents of a group take the texts of a list in turn."""
+    persona: Persona | tuple[Persona, ...] | None = None
+    """Value of the template variable `persona`: a text, or a mapping with fields such as `persona.age`. The agents of a
+    group take the entries of a list in turn."""
+    personas: str | None = None
+    """Path of a CSV, TSV, JSON, Parquet or YAML file with a persona a row, in place of `persona`. Without `count`, the group
+    has an agent for each row."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of this agent or group."""
     vars: Vars = Field(default_factory=dict)
@@ -176,8 +182,8 @@ class Binding(Component):
     """Name of the backend in this phase."""
     adapter: ReadablePath | None = None
     """Path of the adapter in this phase."""
-    persona: str | None = None
-    """Text of the template variable `persona` in this phase."""
+    persona: Persona | None = None
+    """Value of the template variable `persona` in this phase: a text or a mapping."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings in this phase."""
     thinking: ThinkingSpec = ThinkingSpec()
