@@ -103,7 +103,7 @@ MISTAKES = [
     ("{personas: short.csv}", "short.csv:3:", "the row has 1 cells"),
     ("{personas: twice.csv}", "twice.csv:1:", "twice"),
     ("{personas: empty.csv}", "people.yaml:7:", "has no personas"),
-    ("{personas: bad.jsonl}", "bad.jsonl:2:", "is not JSON"),
+    ("{personas: bad.jsonl}", "bad.jsonl:2:", "not JSON"),
     ("{personas: bad.yaml}", "bad.yaml:1:", "is no list"),
     ("{personas: deep.jsonl}", "deep.jsonl:1:", "should be"),
     ("{persona: {age: 3}}", "people.yaml:6:", "has no field 'name'"),

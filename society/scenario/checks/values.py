@@ -54,6 +54,8 @@ def _missing_fields(society: Society) -> Found:
     reported: set[tuple[str, str]] = set()
     for phase in society.phases:
         for plan in phase.agents.values():
+            if society.scenario.agents[plan.group].personas is not None:  # the file cannot be read
+                continue
             for name, where in fields[plan.role_name].items():
                 own = tuple(plan.persona) if isinstance(plan.persona, dict) else ()
                 if name not in own and (plan.role_name, name) not in reported:
@@ -76,20 +78,23 @@ def _fields(role: RoleSpec) -> dict[str, str]:
 
 def _tests(tree: nodes.Template) -> Iterator[nodes.Node]:
     """Yield what a template tests before it shows a value: conditions, `is defined` and `default`."""
-    for kind in (nodes.If, nodes.CondExpr):
-        yield from (branch.test for branch in tree.find_all(kind))
+    yield from (branch.test for branch in tree.find_all(nodes.If))
+    yield from (branch.test for branch in tree.find_all(nodes.CondExpr))
     yield from (found for found in tree.find_all(nodes.Filter) if found.name in ("default", "d"))
 
 
 def _attributes(tree: nodes.Node) -> Iterator[str]:
     """Yield the fields of `persona` in a part of a template, without the methods of mappings."""
-    every = [tree] if isinstance(tree, nodes.Getattr | nodes.Getitem) else []
-    for node in (*every, *tree.find_all((nodes.Getattr, nodes.Getitem))):
-        if isinstance(node.node, nodes.Name) and node.node.name == "persona":
-            if isinstance(node, nodes.Getattr) and not hasattr(dict, node.attr):
-                yield node.attr
-            elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-                yield str(node.arg.value)
+    found: list[nodes.Node] = [tree, *tree.find_all((nodes.Getattr, nodes.Getitem))]
+    for node in found:
+        if isinstance(node, nodes.Getattr) and _is_persona(node.node) and not hasattr(dict, node.attr):
+            yield node.attr
+        elif isinstance(node, nodes.Getitem) and _is_persona(node.node) and isinstance(node.arg, nodes.Const):
+            yield str(node.arg.value)
+
+
+def _is_persona(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "persona"
 
 
 def _unused(scenario: Scenario, used: dict[str, dict[str, str] | None]) -> Found:

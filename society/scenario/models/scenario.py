@@ -163,8 +163,8 @@ class AgentSpec(Component):
     """Value of the template variable `persona`: a text, or a mapping with fields such as `persona.age`. The agents of a
     group take the entries of a list in turn."""
     personas: str | None = None
-    """Path of a CSV, TSV, JSON, Parquet or YAML file with a persona a row, in place of `persona`. Without `count`, the group
-    has an agent for each row."""
+    """Path of a file with a persona a row, in place of `persona`: CSV, TSV, JSON, JSONL, Parquet or YAML. Without
+    `count`, the group has an agent for each row."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of this agent or group."""
     vars: Vars = Field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Personas from a file: `personas: FILE` of a group becomes `persona` and `count` before the scenario is validated.
 
-A CSV, TSV, JSON, JSONL, Parquet or YAML file has one persona a row: a mapping of its columns, or a text if the only column is
-`persona`. Columns of a table in which all cells are numbers become numbers.
+A CSV, TSV, JSON, JSONL, Parquet or YAML file has one persona a row. A persona is a mapping of the columns, or a text if
+the only column is `persona`. Columns of a table in which all cells are numbers become numbers.
 """
 
 from __future__ import annotations
@@ -98,15 +98,13 @@ def _read_file(path: Path, problems: list[Problem]) -> Iterator[Node]:
             if len(rows) > MOST_PERSONAS:
                 break
     except SocietyError as error:
-        line = _LINE.match(error.cause.removeprefix(f"{path}"))
+        cause = error.cause.removeprefix(str(path))
+        line = _LINE.match(cause)
         place = Place(str(path), int(line[1]) if line else 1, 1)
-        raise UnreadableError(place, f"{error.cause} {error.remedy}") from None
+        raise UnreadableError(place, f"{cause.removeprefix(line[0] if line else ':').strip()} {error.remedy}") from None
     table = path.suffix.lower() in TABLES
-    kinds = (
-        {name: _find_kind([row.values[name].strip() for row in rows]) for name in rows[0].values if table}
-        if rows
-        else {}
-    )
+    columns = rows[0].values if rows and table else ()
+    kinds = {name: _find_kind([row.values[name].strip() for row in rows]) for name in columns}
     for row in rows:
         values = {name: kinds[name](cell.strip()) for name, cell in row.values.items()} if table else row.values
         yield _node(values, Place(str(path), row.number, 1))
