@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from society.store.rows import ResultRow
 
-Table = Literal["turns", "results", "edges"]
+Table = Literal["turns", "results", "edges", "metrics"]
 _CELL = "text-align: left; vertical-align: top; white-space: normal"
 
 
@@ -62,14 +62,19 @@ class Run(StoredRun):
     def to_pandas(self, table: Table = "turns") -> pd.DataFrame:
         """Return a table of the run as a data frame.
 
-        "turns" has a row for each turn of a finished debate, "results" one for each debate, and "edges" one for each
-        turn that another turn read.
+        "turns" has a row for each turn of a finished debate, "results" one for each debate, "edges" one for each turn
+        that another turn read, and "metrics" one for each number of each metric.
 
         Raises `InputError` for another name, `MissingExtraError` where pandas is not installed.
         """
         from society.metrics import frames
 
-        tables = {"turns": frames.turns_table, "results": frames.results_table, "edges": frames.edges_table}
+        tables = {
+            "turns": frames.turns_table,
+            "results": frames.results_table,
+            "edges": frames.edges_table,
+            "metrics": frames.metrics_table,
+        }
         if table not in tables:
             raise InputError(f"A run has no table {table!r}.", f"Choose one of: {', '.join(tables)}.")
         return tables[table](self)

@@ -38,6 +38,15 @@ _QUANTITY = compile_later(
 )
 
 
+def read_number(text: str) -> float | None:
+    """Return the value of the number in `text`, without its unit, or None. A number too large for a float is None."""
+    quantity = read_quantity(text)
+    try:
+        return None if quantity is None else float(quantity.numeral.value)
+    except OverflowError:
+        return None
+
+
 @lru_cache(maxsize=4096)
 def read_quantity(text: str, variables: bool = False) -> Quantity | None:
     """Return the number in `text`, with or without a unit or other words, or None.

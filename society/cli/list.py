@@ -17,6 +17,7 @@ NOUNS = {
     "gates": "gate",
     "controllers": "controller",
     "selectors": "selector",
+    "metrics": "metric",
     "executors": "executor",
 }
 
@@ -27,7 +28,8 @@ NOUNS = {
 def command(kind: str, as_json: bool) -> None:
     """List the components of KIND, with their fields.
 
-    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors or executors.
+    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors, metrics or
+    executors.
     """
     import inspect
 

@@ -1,7 +1,7 @@
 """Promises of decisions, rules, gates, controllers and selectors, as tests that outside authors run on theirs.
 
-Subclass one contract and give it a fixture with your component: `rule`, `stop`, `leave`, `gate`, `controller` or
-`selector`.
+Subclass one contract and give it a fixture with your component: `rule`, `stop`, `leave`, `gate`, `controller`,
+`selector` or `metric`.
 The contracts of other nouns are in `backends.contract`, `society.tasks.contract`, `society.executors.contract` and
 `topologies.contract`.
 """
@@ -9,8 +9,10 @@ The contracts of other nouns are in `backends.contract`, `society.tasks.contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 import networkx as nx
 
@@ -18,10 +20,11 @@ from society.components.controllers import ControlContext, Controller
 from society.components.decisions.base import DecisionRule
 from society.components.gates import Gate
 from society.components.leaving import LeaveRule
+from society.components.metrics.base import Debate, Metric, Question, Totals
 from society.components.selectors import Case, Selector
 from society.components.stops import StopRule
 from society.core.component import Component
-from society.core.types import Ballot, ChatMessage, Past, RoundState, Turn, TurnId, Usage, Vote
+from society.core.types import Ballot, ChatMessage, Decision, Past, RoundState, Turn, TurnId, Usage, Vote
 
 ANSWERS: Sequence[Sequence[str | None]] = (
     ["x"],
@@ -150,6 +153,82 @@ class ControllerContract:
     def test_it_is_plain_data(self, controller: Controller) -> None:
         """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(controller)
+
+
+class MetricContract:
+    """Tests with a fixture `metric`."""
+
+    def test_its_numbers_are_finite_and_described(self, metric: Metric) -> None:
+        """Any debates give numbers that are finite or undefined, and shares in [0, 1]; they are put into words."""
+        for questions in _questions():
+            stages = questions[0].stages
+            numbers = list(metric.numbers(_add([metric.count(question) for question in questions]), stages))
+            values = [number.value for number in numbers if number.value is not None]
+            assert all(math.isfinite(value) for value in values)
+            shares = [number.value for number in numbers if number.unit == "share" and number.value is not None]
+            assert all(-1e-9 <= share <= 1 + 1e-9 for share in shares)
+            assert {number.stage for number in numbers} <= {"", *stages}
+            assert len({(n.name, n.stage, n.group) for n in numbers}) == len(numbers)
+            assert all(isinstance(text, str) and text for text in metric.describe(numbers))
+
+    def test_counts_add_up(self, metric: Metric) -> None:
+        """Each question is counted alone and the same each time, so that questions can be resampled."""
+        for questions in _questions():
+            for question in questions:
+                assert metric.count(question) == metric.count(question)
+
+    def test_it_is_plain_data(self, metric: Metric) -> None:
+        """A run stores its scenario, so a component that is written must be read back equal."""
+        assert _is_plain_data(metric)
+
+
+def make_question(rounds: Sequence[Sequence[str | None]], item: str = "item", numeric: bool = False) -> Question:
+    """Return a question with one debate in which agent-1, agent-2, ... gave these answers round by round.
+
+    From the second round on, every agent read the turns of all others in the round before.
+    """
+    played = [
+        {f"agent-{i}": make_turn(f"agent-{i}", answer, number) for i, answer in enumerate(answers, 1)}
+        for number, answers in enumerate(rounds, 1)
+    ]
+    heard = {
+        turn.id: [other for name, other in before.items() if name != agent]
+        for before, after in pairwise(played)
+        for agent, turn in after.items()
+    }
+    given = [answer for answers in rounds for answer in answers if answer is not None]
+    turns = [turn for spoken in played for turn in spoken.values()]
+    debate = Debate(played, turns, heard, Decision(None, reason="none"), {}, scored=False)
+    return Question(
+        item=item,
+        text="?",
+        debates=[debate],
+        stages=[f"debate {number}" for number in range(1, len(rounds) + 1)],
+        labels={answer: answer for answer in given},
+        values={answer: float(answer) for answer in given if answer.lstrip("-").isdecimal()},
+        same=str.__eq__,
+        numeric=numeric,
+        voters=len(rounds[0]),
+    )
+
+
+def _questions() -> Iterator[list[Question]]:
+    """Yield lists of questions: of words, of numbers, with unreadable answers, of one and of several questions."""
+    words = [make_question([answers, answers[::-1]]) for answers in ANSWERS]
+    numbers: list[list[list[str | None]]] = [
+        [["1", "5", "3"], ["3", "3", None]],
+        [["2", "2", "9"], ["2", "9", "9"]],
+        [[None] * 3, ["4", None, "1"]],
+    ]
+    counted = [make_question(rounds, f"item-{i}", numeric=True) for i, rounds in enumerate(numbers)]
+    yield from ([question] for question in (*words, *counted))
+    yield counted
+    yield [make_question([["x", "y"], ["y", "y"]], f"item-{i}") for i in range(3)]
+
+
+def _add(counts: Sequence[Totals]) -> Totals:
+    keys = dict.fromkeys(key for one in counts for key in one)
+    return {key: sum(one.get(key, 0.0) for one in counts) for key in keys}
 
 
 class SelectorContract:

@@ -46,6 +46,7 @@ NOUNS: Mapping[str, Noun] = {
     "gate": Noun("society.components.gates:Gate", "society.components.gates:GATES"),
     "controller": Noun("society.components.controllers:Controller", "society.components.controllers:CONTROLLERS"),
     "selector": Noun("society.components.selectors:Selector", "society.components.selectors:SELECTORS"),
+    "metric": Noun("society.components.metrics.base:Metric", "society.components.metrics:METRICS"),
     "executor": Noun("society.executors.base:ExecutorConfig", "society.executors:EXECUTORS"),
 }
 BARE = "(kind alone)"

@@ -3,10 +3,11 @@
 turns_table      a row for each turn
 results_table    a row for each debate
 edges_table      a row for each turn that another turn read
+metrics_table    a row for each number of each metric
 write_tables     all of them in a folder, as Parquet, JSON lines or CSV (`society.metrics.spreadsheet` keeps texts in
                  CSV from being formulas)
 
-Columns derive from the dataclasses `Turn`, `ResultRow`, `DebateCounts` and `EdgeRow`.
+Columns derive from the dataclasses `Turn`, `ResultRow`, `DebateCounts`, `EdgeRow` and `MetricRow`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from society.core.atomic import atomic_write
 from society.core.columns import Column, list_columns
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Turn, TurnId, Usage
+from society.metrics.reported import Estimate, report_metrics
 from society.metrics.spreadsheet import quote
 from society.metrics.verdicts import score_of
-from society.runs.records import DebateRecord, load_records
+from society.runs.records import DebateRecord, by_iteration, load_records
+from society.scenario.expand import expand
 from society.store.rows import ResultRow
 from society.store.table import encode_json
 
@@ -87,6 +90,22 @@ class EdgeRow:
     right_after: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One number of a metric in an iteration of the evaluation. `stage` is empty for numbers about whole debates."""
+
+    iteration: int
+    metric: str
+    name: str
+    stage: str
+    group: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    questions: int
+
+
 def _select(record: type[Any], *left_out: str) -> Columns:
     return [column for column in list_columns(record) if column.name not in left_out]
 
@@ -129,6 +148,22 @@ def edges_table(run: Run) -> pd.DataFrame:
     """Return a row for each turn that another turn read."""
     rows = ((edge,) for record in _all_records(run) for edge in _list_edges(record))
     return _frame(rows, list_columns(EdgeRow))
+
+
+def metrics_table(run: Run) -> pd.DataFrame:
+    """Return a row for each number of each metric (`metrics:` of the scenario), by evaluated iteration."""
+    society = expand(run.scenario)
+    reported = {i: report_metrics(society, found) for i, found in by_iteration(load_records(run)).items()}
+    rows = (
+        (_metric_row(i, metric.kind, one),) for i, m in reported.items() for metric in m for one in metric.estimates
+    )
+    return _frame(rows, list_columns(MetricRow))
+
+
+def _metric_row(iteration: int, kind: str, one: Estimate) -> MetricRow:
+    number = one.number
+    place = (iteration, kind, number.name, number.stage, number.group)
+    return MetricRow(*place, number.value, one.low, one.high, number.n, one.questions)
 
 
 def _all_records(run: Run) -> list[DebateRecord]:
@@ -194,11 +229,14 @@ def _make_getter(column: Column) -> Callable[[Any], Any]:
 
 
 def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]:
-    """Write `turns`, `results` and `edges` into `folder` (created if needed), each file atomically; return the paths.
+    """Write every table into `folder` (created if needed), each file atomically; return the paths.
 
-    Raises `InputError` where the folder cannot be written, `MissingExtraError` without pandas or pyarrow.
+    The tables are `turns`, `results` and `edges`, and `metrics` where the run has any. Raises `InputError` where the
+    folder cannot be written, `MissingExtraError` without pandas or pyarrow.
     """
     tables = {"turns": turns_table(run), "results": results_table(run), "edges": edges_table(run)}
+    metrics = metrics_table(run)
+    tables |= {"metrics": metrics} if len(metrics) else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [_write(table, folder / f"{name}.{form}", form) for name, table in tables.items()]

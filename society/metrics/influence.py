@@ -95,6 +95,15 @@ def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
             latest[turn.id.agent] = turn
 
 
+def find_sources(record: DebateRecord) -> dict[TurnId, tuple[Turn, ...]]:
+    """Return the turns of others that each turn read, with a summary replaced by the summarized turns."""
+    turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
+    return {
+        turn.id: tuple(turns[i] for i in _direct(turn, turns) if i in turns and i.agent != turn.id.agent)
+        for turn in record.turns
+    }
+
+
 def _direct(turn: Turn, turns: dict[TurnId, Turn]) -> list[TurnId]:
     """Return the turns that were read, with a summary replaced by the summarized turns."""
     found: dict[TurnId, None] = {}

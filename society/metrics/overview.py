@@ -19,6 +19,7 @@ from society.metrics.comparison import count_expected
 from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
+from society.metrics.reported import Reported, report_metrics
 from society.metrics.summary import Summary, describe_ends, describe_lone, describe_lost, summarize
 from society.runs.folder import is_running
 from society.runs.records import by_iteration, load_records
@@ -48,8 +49,9 @@ _TRAINING = (
 class Overview:
     """The summary of each evaluated iteration of a run, by its number, and what each iteration trained.
 
-    `several` says whether more than one agent votes. `summaries` is empty before the first debate ends. `unfinished` is
-    "" for a finished run, else the part that is finished, such as "6 of 40 debates". `running`: a process works on it.
+    `several` says whether more than one agent votes. `metrics` are those of the last iteration. `summaries` is empty
+    before the first debate ends. `unfinished` is "" for a finished run, else the part that is finished, such as "6 of
+    40 debates". `running`: a process works on it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Overview:
     summaries: Mapping[int, Summary]
     iterations: Sequence[IterationScore]
     several: bool
+    metrics: Sequence[Reported] = ()
     unfinished: str = ""
     running: bool = False
 
@@ -83,6 +86,7 @@ class Overview:
         rows = [
             *_accuracy_rows(s),
             *s.verdicts.rows(),
+            *((metric.kind.replace("_", " "), metric.sentence) for metric in self.metrics),
             *_lost_rows(s, self.several),
             *_cost_rows(s, seconds, resumed, bool(self.iterations)),
         ]
@@ -115,6 +119,8 @@ class Overview:
         if len(self.summaries) > 1:
             data["iterations"] = [to_plain(summary.after) for summary in self.summaries.values()]
             data["evaluated"] = list(self.summaries)
+        if self.metrics:
+            data["metrics"] = {metric.kind: [to_plain(one) for one in metric.estimates] for metric in self.metrics}
         if self.iterations:
             data["training"] = [{f: to_plain(getattr(score, f)) for f in _TRAINING} for score in self.iterations]
         return dict(data)
@@ -130,7 +136,9 @@ def read_overview(run: Run) -> Overview:
     iterations = run_iterations(run, records) if scenario.train is not None else []
     unfinished = describe_unfinished(run, max(found, default=0), len(found[max(found)]) if found else 0)
     running = bool(unfinished) and is_running(run.folder)
-    return Overview(scenario.name, run.folder, summaries, iterations, len(society.voters) > 1, unfinished, running)
+    metrics = report_metrics(society, found[max(found)]) if found else []
+    several = len(society.voters) > 1
+    return Overview(scenario.name, run.folder, summaries, iterations, several, metrics, unfinished, running)
 
 
 def describe_unfinished(run: Run, reached: int, debates: int) -> str:

@@ -61,7 +61,7 @@ class RoundScore:
     @property
     def name(self) -> str:
         """Label of the stage in tables and figures."""
-        return _name((self.phase, self.round))
+        return name_stage((self.phase, self.round))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,12 @@ def _current(moment: Moment) -> Mapping[str, Turn]:
 def find_agreement(society: Society, records: Sequence[DebateRecord]) -> Agreement:
     """Return the stages at which the voters agree until the end. A single voter agrees from its final answer."""
     stages, same = list_stages(society, records), sameness(society)
-    reached = {_name(stage): 0 for stage in stages}
+    reached = {name_stage(stage): 0 for stage in stages}
     agreed, right = 0, []
     for record in records:
         stood = [_unanimous(society, moment, same) for moment in walk(society, record, stages)]
         if stood and stood[-1] is not None:
-            reached[_name(stages[_since(stood, stood[-1], same)])] += 1
+            reached[name_stage(stages[_since(stood, stood[-1], same)])] += 1
             agreed += 1
             if record.scored:
                 right.append((record.question, [record.result.verdicts.get(stood[-1], False)]))
@@ -181,7 +181,8 @@ def _since(stood: Sequence[str | None], final: str, same: Same) -> int:
     return max((i + 1 for i, answer in enumerate(stood) if answer is None or not same(answer, final)), default=0)
 
 
-def _name(stage: Stage) -> str:
+def name_stage(stage: Stage) -> str:
+    """Return the label of a stage in tables and figures."""
     return f"{stage[0]} {stage[1]}"
 
 

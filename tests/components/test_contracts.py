@@ -12,16 +12,24 @@ from society.components.contracts import (
     DecisionContract,
     GateContract,
     LeaveContract,
+    MetricContract,
     SelectorContract,
     StopContract,
 )
 from society.components.controllers import Bracket, Drop, Prune, Resample
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
+from society.components.decisions.opinions import Distribution, Mean, Median, Undecided
 from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked
 from society.components.gates import Answered, Confident, Differs, Distinct, Similarity
 from society.components.leaving import ConfidentAnswer, SaysPattern, StableAnswer
+from society.components.metrics.agreement import Agreement
+from society.components.metrics.base import Metric
+from society.components.metrics.drift import Drift
+from society.components.metrics.opinions import Opinions
+from society.components.metrics.persuasion import Persuasion
+from society.components.metrics.polarization import Polarization
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
 from society.components.stops import AnswerShare, Budget, Consensus, Disagreement, Says, Stability, Tie, Verdict
@@ -42,7 +50,28 @@ class TestTopologies(TopologyContract):
         return kinds("topology")[kind]()  # type: ignore[return-value]
 
 
+METRICS = [
+    Opinions(),
+    Agreement(),
+    Agreement(level="ordinal"),
+    Drift(),
+    Polarization(),
+    Polarization(scale=(0, 10)),
+    Persuasion(),
+]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.kind)
+class TestMetrics(MetricContract):
+    def test_there_is_one_of_each_kind(self, metric: Metric) -> None:
+        assert {m.kind for m in METRICS} == set(kinds("metric"))  # type: ignore[attr-defined]
+
+
 RULES = [
+    Mean(),
+    Median(unparsed="earlier"),
+    Distribution(),
+    Undecided(),
     Majority(),
     Majority(ties="random"),
     Supermajority(),

@@ -49,6 +49,7 @@ def find_component(noun: str, scenario: Scenario) -> Any:
         "gate": lambda: phase.edges.gate[0],
         "controller": lambda: phase.controllers[0],
         "selector": lambda: scenario.train.learners["solver"].select if scenario.train else None,
+        "metric": lambda: scenario.metrics[0] if scenario.metrics else None,
         "executor": lambda: scenario.executor,
     }
     return find[noun]()
@@ -155,6 +156,7 @@ RAISING = {
         "def choose(self, cases, seed): raise ValueError('boom')",
         "`choose` for the learner 'all', agent 'debater-1', iteration 0",
     ),
+    "metric": ("def count(self, question): raise ValueError('boom')", "`count`"),
     "executor": ("def open(self): raise ValueError('boom')", "`open`"),
 }
 USED = {
@@ -167,6 +169,7 @@ USED = {
     "gate": "phases.debate.edges={gate: [broken]}",
     "controller": "phases.debate.controllers=[broken]",
     "selector": "train={questions: 3, learners: {all: {phases: [debate], select: broken}}}",
+    "metric": "metrics=[broken]",
     "executor": "executor=broken",
 }
 DEBATE = """
@@ -224,7 +227,7 @@ def test_a_task_that_raises_in_a_debate_is_one_error(
 def test_a_plugin_of_another_type_is_one_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = example("decision")[0].replace("return Decision(middle, backers / len(ballot.votes))", "return middle")
     assert main(["run", *write(folder, plugin, example("decision")[1]), "--out", "run"]) == 1
-    assert "The decision 'median'" in capsys.readouterr().err
+    assert "The decision 'lower_median'" in capsys.readouterr().err
 
 
 def test_a_plugin_that_raises_while_a_run_is_read_is_one_error(

@@ -85,7 +85,8 @@ def settings() -> Iterator[Setting]:
         owner = f"{_owner(cls, name)}.{name}"
         for value in values_of(cls, name):
             for place in [value.place] if isinstance(value, In) else PLACES.get(cls.__name__, ()):
-                tuning = is_tuning(cls, name) or place.path[:1] == ("executor",) or "parallel" in place.path
+                whole = place.path[:1] in (("executor",), ("metrics",)) or "parallel" in place.path
+                tuning = is_tuning(cls, name) or whole
                 yield Setting(cls.__name__, name, tuning, owner in seen, place.spec, _changed(place, name, value))
         seen.add(owner)
 

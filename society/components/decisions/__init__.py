@@ -10,6 +10,10 @@ DECISIONS = {
     "borda": "society.components.decisions.voting:Borda",
     "judge": "society.components.decisions.single:Judge",
     "aggregator": "society.components.decisions.single:Aggregator",
+    "mean": "society.components.decisions.opinions:Mean",
+    "median": "society.components.decisions.opinions:Median",
+    "distribution": "society.components.decisions.opinions:Distribution",
+    "none": "society.components.decisions.opinions:Undecided",
     "trajectory": "society.components.decisions.trajectory:Trajectory",
 }
 """The built-in decision rules by kind."""

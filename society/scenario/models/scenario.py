@@ -29,6 +29,7 @@ from society.components.decisions.counting import Majority
 from society.components.gates import Gate
 from society.components.graphs import AnyTopology
 from society.components.leaving import LeaveRule
+from society.components.metrics.base import Metric
 from society.components.registry import Registered, rebuild_with_kinds
 from society.components.stops import StopRule
 from society.core.component import AgentName, AgentNames, Component
@@ -51,6 +52,7 @@ AnyStop = Annotated[StopRule, Registered("stop")]
 AnyLeave = Annotated[LeaveRule, Registered("leave")]
 AnyGate = Annotated[Gate, Registered("gate")]
 AnyController = Annotated[Controller, Registered("controller")]
+AnyMetric = Annotated[Metric, Registered("metric")]
 AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
 Conditions = tuple[AnyStop | tuple[AnyStop, ...], ...]
 """Rules of which one is enough; of a list inside the list, all must hold."""
@@ -316,6 +318,9 @@ class Scenario(Component):
     """Blocks of consecutive phases that are repeated."""
     decision: AnyDecision = Majority()
     """Rule that combines the agents' last answers into the answer of the society."""
+    metrics: tuple[AnyMetric, ...] | None = Field(None, json_schema_extra={"tuning": True})
+    """Metrics that the summary, the report, comparisons, plots and tables have, such as agreement. By default those
+    that suit the run: without true answers, opinions and their changes. An empty list has none."""
     sampling: SamplingSpec = SamplingSpec()
     """Decoding settings of all agents. Roles, agents and phases override them."""
     thinking: ThinkingSpec = ThinkingSpec()

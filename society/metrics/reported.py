@@ -1,0 +1,208 @@
+"""The metrics of a run (`metrics:` of its scenario): counted question by question, with intervals over questions.
+
+report_metrics   every metric of these debates, as numbers and in words
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from society.answers import group
+from society.answers.quantities import read_number
+from society.components.faults import guarded
+from society.components.metrics.base import Debate, Key, Metric, MetricFacts, Number, Question, Totals
+from society.components.registry import kinds
+from society.core.types import Same
+from society.metrics.influence import find_sources
+from society.metrics.proportion import SEED
+from society.metrics.rounds import Stage, list_stages, name_stage, walk
+from society.runs.records import DebateRecord, by_question, sameness
+from society.scenario.expand import Society
+
+RESAMPLES, PARTS = 1000, 20
+"""Number of resamples, and of parts in which their sums are in memory."""
+DEFINED = 0.95
+"""Minimum share of resamples in which a number is defined, for an interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number of a metric with its 95 % interval, the percentiles of a bootstrap over `questions` (Efron 1979).
+
+    There is no interval for one question, where all questions are alike, and for numbers about single questions.
+    """
+
+    number: Number
+    questions: int
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Return the value with its interval, in percent if it is a share."""
+        value = self.number.value
+        if value is None:
+            return "-"
+        known = [bound for bound in (self.low, self.high) if bound is not None]
+        shown = [_show(self.number, bound) for bound in (value, *known)]
+        return f"{shown[0]} [{shown[1]}, {shown[2]}]" if known else shown[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A metric of a run: the question that it answers, the answer in a few words, a sentence, and all numbers."""
+
+    kind: str
+    question: str
+    answer: str
+    sentence: str
+    note: str
+    estimates: tuple[Estimate, ...]
+    stages: tuple[str, ...]
+
+
+def _show(number: Number, value: float) -> str:
+    return f"{100 * value:.1f} %" if number.unit == "share" else f"{value:.3g}"
+
+
+def report_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Reported]:
+    """Return the metrics of these debates, in the order of the scenario."""
+    metrics = list_metrics(society, records) if records else []
+    if not metrics:
+        return []
+    stages = list_stages(society, records)
+    asked = list_questions(society, records, stages)
+    return [_report(metric, asked, [name_stage(stage) for stage in stages]) for metric in metrics]
+
+
+def list_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Metric]:
+    """Return the metrics that the scenario lists, or those that suit the run."""
+    listed = society.scenario.metrics
+    if listed is not None:
+        return list(listed)
+    scored = any(record.scored for record in records)
+    facts = MetricFacts(scored, society.scenario.samples, len(society.voters))
+    found = cast("Mapping[str, type[Metric]]", kinds("metric"))
+    return [cls() for cls in found.values() if cls.suits(facts)]
+
+
+def list_questions(society: Society, records: Sequence[DebateRecord], stages: Sequence[Stage]) -> list[Question]:
+    """Return the questions of these debates as metrics see them."""
+    same, labels = sameness(society), _Labels(society.scenario.task.format.equal == "numeric")
+    return [_ask(society, group_, stages, same, labels) for group_ in by_question(records).values()]
+
+
+def _ask(
+    society: Society, records: Sequence[DebateRecord], stages: Sequence[Stage], same: Same, labels: _Labels
+) -> Question:
+    given = list(dict.fromkeys(t.answer for record in records for t in record.turns if t.answer is not None))
+    numbers = {answer: value for answer in given if (value := read_number(answer)) is not None}
+    return Question(
+        item=records[0].result.item,
+        text=records[0].result.question,
+        debates=[_debate(society, record, stages) for record in records],
+        stages=[name_stage(stage) for stage in stages],
+        labels=labels.find(given, same),
+        values=numbers,
+        same=same,
+        numeric=labels.numeric,
+        voters=len(society.voters),
+    )
+
+
+class _Labels:
+    """Names of classes of equal answers. Answers of two questions share a name if their texts or numbers are equal."""
+
+    def __init__(self, numeric: bool) -> None:
+        self.numeric = numeric
+        self._known: dict[str, str] = {}
+
+    def find(self, answers: Sequence[str], same: Same) -> dict[str, str]:
+        """Return the name of each answer to a question."""
+        found = {}
+        for members in group(answers, same):
+            first = answers[members[0]]
+            value = read_number(first) if self.numeric else None
+            key = first.strip().casefold() if value is None else f"{value:.12g}"
+            name = self._known.setdefault(key, first.strip() if value is None else key)
+            found.update({answers[i]: name for i in members})
+        return found
+
+
+def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Debate:
+    voters = set(society.voters)
+    moments = walk(society, record, stages)
+    speaking = [turn for turn in record.turns if "/" not in turn.id.agent and not record.helps(turn)]
+    return Debate(
+        standing=[{name: turn for name, turn in m.standing.items() if name in voters} for m in moments],
+        turns=speaking,
+        heard=find_sources(record),
+        decision=record.result.decision,
+        verdicts=record.result.verdicts,
+        scored=record.scored,
+    )
+
+
+def _report(metric: Metric, asked: Sequence[Question], stages: Sequence[str]) -> Reported:
+    count, numbers = guarded(metric, metric.count), guarded(metric, metric.numbers)
+    counts = [count(question) for question in asked]
+    found = list(numbers(_add(counts), stages))
+    spread = _resample(metric, counts, stages) if metric.intervals and len(asked) > 1 else {}
+    estimates = tuple(_estimate(number, len(asked), spread.get(_place(number))) for number in found)
+    answer, sentence = guarded(metric, metric.describe)(found)
+    kind = str(getattr(metric, "kind", ""))
+    return Reported(kind, metric.question, answer, sentence, metric.note, estimates, tuple(stages))
+
+
+def _estimate(number: Number, questions: int, interval: tuple[float, float] | None) -> Estimate:
+    low, high = interval if interval is not None and number.value is not None else (None, None)
+    return Estimate(number, questions, low, high)
+
+
+def _place(number: Number) -> tuple[str, str, str]:
+    return number.name, number.stage, number.group
+
+
+def _add(counts: Sequence[Totals]) -> Totals:
+    totals: defaultdict[Key, float] = defaultdict(float)
+    for one in counts:
+        for key, value in one.items():
+            totals[key] += value
+    return dict(totals)
+
+
+def _resample(
+    metric: Metric, counts: Sequence[Totals], stages: Sequence[str]
+) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Return the percentile interval of each number, from resamples of whole questions."""
+    values: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for totals in _totals_of_resamples(counts):
+        for number in metric.numbers(totals, stages):
+            if number.value is not None:
+                values[_place(number)].append(number.value)
+    return {place: _percentiles(found) for place, found in values.items() if _has_interval(found)}
+
+
+def _has_interval(found: Sequence[float]) -> bool:
+    return len(found) >= DEFINED * RESAMPLES and max(found) > min(found)
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    import numpy as np
+
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _totals_of_resamples(counts: Sequence[Totals]) -> Iterator[Totals]:
+    """Yield the sums of each resample of as many questions, drawn with replacement."""
+    import numpy as np
+
+    keys = list(dict.fromkeys(key for one in counts for key in one))
+    matrix = np.array([[one.get(key, 0.0) for key in keys] for one in counts])
+    drawn = np.random.default_rng(SEED).multinomial(len(counts), [1 / len(counts)] * len(counts), RESAMPLES)
+    for part in np.array_split(drawn, PARTS):
+        for row in part @ matrix:
+            yield {key: value for key, value in zip(keys, row.tolist(), strict=True) if value}
