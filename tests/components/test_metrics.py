@@ -107,7 +107,7 @@ def test_opinions_count_every_voter_unreadable_ones_too() -> None:
 
 
 def test_drift_is_counted_by_hand() -> None:
-    """Of four voters: 1 stays, 1 moves up by 3, 1 becomes unreadable; 1 was unreadable and is readable later."""
+    """Four voters: 1 stays, 1 moves up by 3, 1 becomes unreadable; 1 was unreadable and is readable later."""
     found = measure(Drift(), ask(["1", "2", "3", None], ["1", "5", None, "4"], ["1", "1", "3", "4"], numeric=True))
     assert (value(found, "changed", "debate 2"), found["changed", "debate 2", ""].n) == (0.5, 2)
     assert (value(found, "mean shift", "debate 2"), value(found, "mean move", "debate 2")) == (1.5, 1.5)

@@ -156,7 +156,10 @@ RAISING = {
         "def choose(self, cases, seed): raise ValueError('boom')",
         "`choose` for the learner 'all', agent 'debater-1', iteration 0",
     ),
-    "metric": ("def count(self, question): raise ValueError('boom')", "`count`"),
+    "metric": (
+        "def count(self, question): raise ValueError('boom')\n    numbers = describe = count",
+        "`count`",
+    ),
     "executor": ("def open(self): raise ValueError('boom')", "`open`"),
 }
 USED = {
