@@ -5,7 +5,7 @@ report_metrics   every metric of these debates, as numbers and in words
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -17,13 +17,15 @@ from society.components.metrics.base import Debate, Key, Metric, MetricFacts, Nu
 from society.components.registry import kinds
 from society.core.types import Same
 from society.metrics.influence import find_sources
-from society.metrics.proportion import SEED
+from society.metrics.resampling import draw_rows, find_percentiles
 from society.metrics.rounds import Stage, list_stages, name_stage, walk
 from society.runs.records import DebateRecord, by_question, sameness
 from society.scenario.expand import Society
 
-RESAMPLES, PARTS = 1000, 20
-"""Number of resamples, and of parts in which their sums are in memory."""
+RESAMPLES, FEWEST = 1000, 200
+"""Number of resamples, and their minimum for runs with so many counts that 1000 would take too long."""
+MOST_ADDITIONS = 20_000_000
+"""Maximum number of additions for one metric: a few seconds."""
 DEFINED = 0.95
 """Minimum share of resamples in which a number is defined, for an interval."""
 
@@ -178,31 +180,23 @@ def _resample(
 ) -> dict[tuple[str, str, str], tuple[float, float]]:
     """Return the percentile interval of each number, from resamples of whole questions."""
     values: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for totals in _totals_of_resamples(counts):
+    resamples = max(FEWEST, min(RESAMPLES, MOST_ADDITIONS // max(1, sum(map(len, counts)))))
+    for totals in _totals_of_resamples(counts, resamples):
         for number in metric.numbers(totals, stages):
             if number.value is not None:
                 values[_place(number)].append(number.value)
-    return {place: _percentiles(found) for place, found in values.items() if _has_interval(found)}
+    return {place: find_percentiles(found) for place, found in values.items() if _has_interval(found, resamples)}
 
 
-def _has_interval(found: Sequence[float]) -> bool:
-    return len(found) >= DEFINED * RESAMPLES and max(found) > min(found)
+def _has_interval(found: Sequence[float], resamples: int) -> bool:
+    return len(found) >= DEFINED * resamples and max(found) > min(found)
 
 
-def _percentiles(values: Sequence[float]) -> tuple[float, float]:
-    import numpy as np
-
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _totals_of_resamples(counts: Sequence[Totals]) -> Iterator[Totals]:
+def _totals_of_resamples(counts: Sequence[Totals], resamples: int) -> Iterator[Totals]:
     """Yield the sums of each resample of as many questions, drawn with replacement."""
-    import numpy as np
-
-    keys = list(dict.fromkeys(key for one in counts for key in one))
-    matrix = np.array([[one.get(key, 0.0) for key in keys] for one in counts])
-    drawn = np.random.default_rng(SEED).multinomial(len(counts), [1 / len(counts)] * len(counts), RESAMPLES)
-    for part in np.array_split(drawn, PARTS):
-        for row in part @ matrix:
-            yield {key: value for key, value in zip(keys, row.tolist(), strict=True) if value}
+    for row in draw_rows(len(counts), resamples):
+        totals: defaultdict[Key, float] = defaultdict(float)
+        for i, times in Counter(row).items():
+            for key, value in counts[i].items():
+                totals[key] += times * value
+        yield totals

@@ -62,6 +62,12 @@ def _correct(
     return (found[0], found[1]) if len(found) == 2 and all(map(isfinite, found)) else None
 
 
+def find_percentiles(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval (Efron 1979) of the values of resamples."""
+    ordered, tail = sorted(values), (1 - confidence) / 2
+    return _quantile(ordered, tail), _quantile(ordered, 1 - tail)
+
+
 def _quantile(ordered: Sequence[float], probability: float) -> float:
     """Return a quantile by linear interpolation between the two nearest values."""
     place = probability * (len(ordered) - 1)
