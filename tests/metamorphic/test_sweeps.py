@@ -85,7 +85,7 @@ def swept(spec: Spec, vary: list[str], folder: Path, manner: Manner) -> list[Var
 
 
 @pytest.mark.slow
-@relation(40, spec=worlds(), vary=grids(), manner=st.sampled_from(MANNERS))
+@relation(20, spec=worlds(), vary=grids(), manner=st.sampled_from(MANNERS))
 def test_a_variant_is_the_same_run_as_its_scenario_alone(spec: Spec, vary: list[str], manner: Manner) -> None:
     with workplace() as folder:
         for i, variant in enumerate(swept(spec, vary, folder, manner)):

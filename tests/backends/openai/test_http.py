@@ -348,6 +348,7 @@ def test_compressed_replies_are_read_up_to_the_longest(monkeypatch: pytest.Monke
 
 
 def test_a_list_of_models_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.openai.opening.WAITS", (0.0,))
     with (
         Fake(listed=lambda: models(*map(str, range(10_001)))) as server,
         pytest.raises(TransientError, match="at most 10000 items"),
