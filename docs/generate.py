@@ -189,6 +189,8 @@ def _distinct(words: Iterable[str]) -> str:
 
 def may_be_fewer(society: Society) -> bool:
     """Return whether a rule of the scenario may save calls."""
+    if society.scenario.task.answer.helpers():  # equal answers are judged once
+        return True
     return any(p.spec.stop or p.spec.controllers or p.spec.speak == "heard" for p in society.phases)
 
 

@@ -146,7 +146,8 @@ def test_calls_are_counted_as_they_are_made(path: Path, tmp_path: Path) -> None:
     """With agents that never agree, the table has the true number of calls unless a rule saves some."""
     scenario = load_scenario(path)
     settings = [f"backends.{name}={json.dumps(NUMBERS)}" for name in scenario.backends]
-    [record] = load_records(run(load_scenario(path, [*settings, SETTINGS[1], "task.limit=1"]), tmp_path / "run"))
+    records = load_records(run(load_scenario(path, [*settings, SETTINGS[1], "task.limit=1"]), tmp_path / "run"))
     counted = GENERATE["count_calls"](expand(scenario))
     saves = any(phase.controllers or phase.speak == "heard" for phase in scenario.phases)
-    assert len(record.turns) <= counted if saves else len(record.turns) == counted
+    made = sum(len(record.turns) for record in records)
+    assert made <= counted if saves else made == counted
