@@ -149,5 +149,6 @@ def test_calls_are_counted_as_they_are_made(path: Path, tmp_path: Path) -> None:
     records = load_records(run(load_scenario(path, [*settings, SETTINGS[1], "task.limit=1"]), tmp_path / "run"))
     counted = GENERATE["count_calls"](expand(scenario))
     saves = any(phase.controllers or phase.speak == "heard" for phase in scenario.phases)
+    saves |= bool(scenario.task.answer.helpers())  # equal answers are judged once
     made = sum(len(record.turns) for record in records)
     assert made <= counted if saves else made == counted
