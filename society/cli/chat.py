@@ -30,7 +30,12 @@ def command(out: Path | None, **shape: Any) -> int:
     from society.cli.streams import say
     from society.talking import Talk
 
-    find_society("Is this society valid?", **shape)  # errors come before the first question
+    scenario, warnings = find_society("Is this society valid?", **shape)
+    for warning in warnings:
+        say(warning, err=True)
+    for config in scenario.backends.values():  # errors come before the first question
+        config.open()
+        config.check_files()
     if sys.stdin.isatty():
         say("Ask the society a question. Ctrl-C ends a debate, Ctrl-D the chat.", err=True)
     earlier: list[Exchange] = []

@@ -16,8 +16,11 @@ import society
 from society.asking import Exchange, find_backend, find_society
 from society.cli import main
 from society.core.errors import InputError
-from society.core.types import GenerateOutput, GenerateRequest
+from society.core.pieces import Piece
+from society.core.types import GenerateOutput, GenerateRequest, TurnId
+from society.runner.stream import DebateStream
 from society.runs.run import Run
+from tests.runner.test_stream import open_console, plain
 
 SCRIPTED = "backends.local={kind: scripted, rules: [{choose: ['Yes, they should.', 'No. I like mine.']}]}"
 
@@ -205,6 +208,31 @@ def test_an_interrupted_question_ends_cleanly(
     if kept:  # the reply under way was finished and stored
         assert str(tmp_path / "kept") in err
         assert len(list(Run(tmp_path / "kept").turns())) == 1
+
+
+def test_a_model_that_is_missing_ends_a_chat_before_its_first_question(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("llama_cpp")
+    assert main(["chat", "--model", "nothing.gguf"]) == 2
+    assert "nothing.gguf" in capsys.readouterr().err
+
+
+@pytest.mark.model
+def test_the_default_model_is_asked_word_by_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, written = open_console(terminal=True)
+    pieces: list[Piece] = []
+    piece = DebateStream.piece
+
+    def count(self: DebateStream, turn: TurnId, part: Piece) -> None:
+        pieces.append(part)
+        piece(self, turn, part)
+
+    monkeypatch.setattr("society.runner.stream.Terminal", lambda: console)
+    monkeypatch.setattr(DebateStream, "piece", count)
+    assert main(["ask", "Should cities ban cars?", "--agents", "2", "--set", "sampling.max_tokens=12"]) == 0
+    text = plain(written.getvalue())
+    assert len(pieces) > 4
+    assert "reads agent-2" in text
+    assert "4 turns" in text
 
 
 def test_only_the_last_questions_are_shown() -> None:
