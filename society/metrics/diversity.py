@@ -65,7 +65,7 @@ class TextDiversity:
 def measure_texts(society: Society, records: Sequence[DebateRecord]) -> TextDiversity:
     """Return the diversity that needs no model."""
     same = sameness(society)
-    turns = [record.last(society.voters) for record in records]
+    turns = [record.last(record.voters(society)) for record in records]
     spread = [split_answers([turn.answer for turn in t], same) for t in turns if t]
     texts = matching_texts(society, records)
     return TextDiversity(
@@ -114,7 +114,7 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 def matching_turns(society: Society, record: DebateRecord, same: Same, which: Which = "last") -> list[Turn]:
     """Return the voters' first or last turns whose answer is the consensus; none for an undecided debate."""
     consensus = record.result.decision.answer
-    turns = record.first(society.voters) if which == "first" else record.last(society.voters)
+    turns = record.first(society.voters) if which == "first" else record.last(record.voters(society))
     return [t for t in turns if consensus is not None and t.answer is not None and same(t.answer, consensus)]
 
 

@@ -167,7 +167,7 @@ def find_agreement(society: Society, records: Sequence[DebateRecord]) -> Agreeme
     reached = {name_stage(stage): 0 for stage in stages}
     agreed, right = 0, []
     for record in records:
-        stood = [_unanimous(society, moment, same) for moment in walk(society, record, stages)]
+        stood = [_unanimous(record.voters(society), moment, same) for moment in walk(society, record, stages)]
         if stood and stood[-1] is not None:
             reached[name_stage(stages[_since(stood, stood[-1], same)])] += 1
             agreed += 1
@@ -186,10 +186,10 @@ def name_stage(stage: Stage) -> str:
     return f"{stage[0]} {stage[1]}"
 
 
-def _unanimous(society: Society, moment: Moment, same: Same) -> str | None:
+def _unanimous(voters: Sequence[str], moment: Moment, same: Same) -> str | None:
     """Return the standing answer of all voters, or None."""
-    answers = [turn.answer for name in society.voters if (turn := moment.standing.get(name)) is not None]
+    answers = [turn.answer for name in voters if (turn := moment.standing.get(name)) is not None]
     readable = [answer for answer in answers if answer is not None]
-    if not answers or len(readable) < len(society.voters):
+    if not answers or len(readable) < len(voters):
         return None
     return readable[0] if len(group(readable, same)) == 1 else None

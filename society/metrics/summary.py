@@ -132,7 +132,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         turns=len(turns),
         flips=count_flips(society, records),
         usage=total_usage(records),
-        last=share_right(records, lambda r: [r.right(turn) for turn in r.last(voters)]),
+        last=share_right(records, lambda r: [r.right(turn) for turn in r.last(r.voters(society))]),
         moved=count_names(vote.flip(same) for vote in opening),
         tied=sum(decision.answer is None and bool(decision.tied) for decision in decisions),
         ties_broken=sum(decision.answer is not None and bool(decision.tied) for decision in decisions),

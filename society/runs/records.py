@@ -77,6 +77,10 @@ class DebateRecord:
         """Return the last turn of each of these agents that spoke."""
         return [turns[-1] for agent in agents if (turns := self.of(agent))]
 
+    def voters(self, society: Society) -> Sequence[str]:
+        """Return the agents that had a vote: those of the scenario, unless phases were skipped or agents taken out."""
+        return self.result.decision.voters or society.voters
+
     @property
     def usage(self) -> Usage:
         """The cost of the debate."""

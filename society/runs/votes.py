@@ -53,7 +53,7 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
     if type(rule).read_answer is DecisionRule.read_answer:
         return record
     candidates, decided = _candidates(society, record, same), record.result.decision.answer
-    voting = frozenset(record.result.decision.voters or society.voters) & frozenset(last.speakers)
+    voting = frozenset(record.voters(society)) & frozenset(last.speakers)
     turns = tuple(
         replace(turn, answer=rule.read_answer(turn, candidates, decided))
         if turn.id.phase == last.name and turn.id.agent in voting
@@ -65,7 +65,7 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
     """Return the ballot on which this debate was decided. Its seed is not known: ties cannot be drawn again."""
-    history = {name: record.of(name) for name in record.result.decision.voters or society.voters}
+    history = {name: record.of(name) for name in record.voters(society)}
     votes = [vote_of(name, turns[-1] if turns else None) for name, turns in history.items()]
     return Ballot(votes, history, _candidates(society, record, same), same, seed=0)
 

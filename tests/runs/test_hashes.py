@@ -33,6 +33,7 @@ from tests.conftest import rows
 CHANGES_NO_TEXT = {
     "Scenario.concurrency": "how many debates are under way decides when a turn is made, not from what",
     "Scenario.executor": "where models run; the model's hash has the device",
+    "Scenario.metrics": "measured from what agents said, whenever a run is read",
     "Scenario.timeout": "a turn in time has the same text, a failed turn is made again",
     "TrainSpec.iterations": "more are added, fewer refused",
     "TrainSpec.evaluate": "which evaluations are made, not what they say",

@@ -9,6 +9,7 @@ import pytest
 
 from society.cli import main
 from society.core.errors import ScenarioError
+from society.metrics.summary import summarize
 from society.runs.records import DebateRecord, load_records
 from society.scenario import load_with_warnings
 from society.scenario.expand import expand
@@ -238,6 +239,14 @@ def test_winners_meet_winners(debates: Play, count: int, rounds: int, each: int)
         left = [name for name in left if name not in {u for u, _ in pairs}]
     assert [turn.id.agent for turn in record.turns if turn.id.phase == "last"] == left
     assert number == max(turn.id.round for turn in record.turns) + 1
+
+
+def test_the_answers_at_the_end_are_those_of_agents_with_a_vote(debates: Play, scenario: Load) -> None:
+    text = TOURNAMENT.format(rules='[{when: "^judge", say: "2"}, {say: "The answer is 1."}]', count=4, rounds=3, each=1)
+    records = debates(text)
+    summary = summarize(expand(scenario(text)), records)
+    assert records[0].result.decision.voters == ("p-4",)
+    assert (summary.alone.n, summary.last.n) == (4, 1)
 
 
 def test_without_a_judge_the_surer_agent_wins(debates: Play) -> None:
