@@ -20,26 +20,22 @@ NOUNS = {
     "metrics": "metric",
     "executors": "executor",
 }
+DATASETS = "datasets"
+"""Kind of the named data sets, which are no components."""
 
 
 @click.command("list")
-@click.argument("kind", metavar="KIND", type=click.Choice(list(NOUNS)))
+@click.argument("kind", metavar="KIND", type=click.Choice([*NOUNS, DATASETS]))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def command(kind: str, as_json: bool) -> None:
-    """List the components of KIND, with their fields.
+    """List the components of KIND, with their fields, or the named data sets.
 
-    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors, metrics or
-    executors.
+    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors, metrics,
+    executors or datasets.
     """
-    import inspect
-
     from society.cli.streams import output_width
-    from society.components.registry import kinds
 
-    found: dict[str, Any] = {}
-    for name, cls in kinds(NOUNS[kind]).items():
-        about = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-        found[name] = {"about": about, "fields": [field for field in cls.model_fields if field != "kind"]}
+    found = _datasets() if kind == DATASETS else _components(NOUNS[kind])
     if as_json:
         import json
 
@@ -52,3 +48,23 @@ def command(kind: str, as_json: bool) -> None:
         if entry["fields"]:
             fields = click.wrap_text(", ".join(entry["fields"]), width, " " * margin, " " * margin)
             click.echo(click.style(fields, dim=True))
+
+
+def _components(noun: str) -> dict[str, dict[str, Any]]:
+    """Return the description and the fields of each component of a noun, by its kind."""
+    import inspect
+
+    from society.components.registry import kinds
+
+    found = {}
+    for name, cls in kinds(noun).items():
+        about = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
+        found[name] = {"about": about, "fields": [field for field in cls.model_fields if field != "kind"]}
+    return found
+
+
+def _datasets() -> dict[str, dict[str, Any]]:
+    """Return the description of each named data set and where it is on the hub, by its name."""
+    from society.tasks.datasets import DATASETS
+
+    return {name: {"about": named.about, "fields": [f"hub:{named.hub}"]} for name, named in DATASETS.items()}

@@ -18,7 +18,7 @@ from society.core.errors import InputError
 from society.core.paths import HUB, ReadablePath
 from society.tasks.data_files import Wanted
 from society.tasks.datasets import DATASETS, Named
-from society.tasks.file import RowTask
+from society.tasks.file import RowTask, explain_unused
 from society.tasks.layout import Layout
 from society.tasks.readers import Row
 from society.tasks.row_source import Place, RowSource
@@ -85,5 +85,4 @@ class Dataset(RowTask):
         )
 
     def idle(self, facts: TaskFacts) -> Reasons:
-        says = "has no effect: `path` names files of this machine; remove it"
-        return {"revision": says} if self.path is not None and self.revision is not None else {}
+        return explain_unused(self.path, self)

@@ -206,10 +206,17 @@ class File(LaidOutTask):
         return Shape(self.read_as, self.rows, self.columns)
 
     def idle(self, facts: TaskFacts) -> Reasons:
-        reasons = dict(super().idle(facts))
-        if isinstance(self.path, Path) and self.revision is not None:
-            reasons["revision"] = "has no effect: `path` is no data set of the hub; remove it"
-        return reasons
+        return {**super().idle(facts), **explain_unused(self.path, self)}
+
+
+def explain_unused(path: Path | str | None, task: RowTask) -> Reasons:
+    """Return why `revision`, `config` and `split` of a task have no effect: `path` names files of this machine."""
+    local = isinstance(path, Path)
+    reasons = {"revision": "has no effect: `path` is no data set of the hub; remove it"} if local else {}
+    if isinstance(path, Path) and path.is_file():
+        why = "has no effect: `path` is one file, which is read whole; give its folder, or remove it"
+        reasons |= dict.fromkeys(("config", "split"), why)
+    return {name: why for name, why in reasons.items() if getattr(task, name) is not None}
 
 
 class Jsonl(LaidOutTask):

@@ -326,7 +326,7 @@ def test_a_file_of_measurements_that_is_too_large_is_refused(stranger: Path) -> 
         read_diversity(Run(stranger))
 
 
-@pytest.mark.parametrize("text", ["", "[", "[3]", "{}", '[{"id": 3}]', "[" * 100_000, '[{"id": "a", "question": "q"}]'])
+@pytest.mark.parametrize("text", ["", "[", "[3]", "{}", '[{"id": 3}]', "[" * 100_000, '[{"id": "a", "gold": "q"}]'])
 def test_questions_that_are_none_are_one_error(stranger: Path, tmp_path: Path, text: str) -> None:
     (stranger / "questions.json").write_text(text)
     assert main(["report", str(stranger), "-o", str(tmp_path / "r.html")]) == 2

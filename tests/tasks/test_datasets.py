@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from society.cli import main
+from society.components.facts import TaskFacts
 from society.core.errors import InputError
 from society.tasks.contract import _reply
 from society.tasks.dataset import Dataset
@@ -248,3 +250,19 @@ def test_more_than_ten_options_of_truthful_qa_keep_the_right_one(tmp_path: Path)
     [item] = dataset("truthful_qa", write(tmp_path, "mc.json", [{"question": "?", "mc1_targets": flags}])).load(3)
     assert len(item.choices) == 10
     assert item.choices["ABCDEFGHIJ".index(item.gold)] == "owl"
+
+
+def test_options_that_one_file_makes_idle_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "test.jsonl", {"question": "?", "answer": "#### 1"})
+    facts = TaskFacts(choices_shown=False)
+    task = dataset("gsm8k", path, config="main", split="test", revision="v1")
+    assert set(task.idle(facts)) == {"config", "split", "revision"}
+    assert set(dataset("gsm8k", tmp_path, split="test").idle(facts)) == set()
+    assert set(Dataset(name="gsm8k", config="main", revision="v1").idle(facts)) == set()
+
+
+def test_the_command_line_lists_the_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "datasets", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert set(listed) == set(DATASETS)
+    assert listed["gsm8k"]["fields"] == ["hub:openai/gsm8k"]
