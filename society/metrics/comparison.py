@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from society.metrics.accuracy import accuracy
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.proportion import Proportion
+from society.metrics.reported import Estimate, report_metrics
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
 from society.runs.records import (
     DebateRecord,
@@ -28,7 +29,7 @@ from society.runs.records import (
 )
 from society.runs.run import Run
 from society.runs.votes import count_support
-from society.scenario.expand import expand
+from society.scenario.expand import Society, expand
 
 INTERESTING = 0.05
 """Difference of accuracy in the sentence about power: five points."""
@@ -39,11 +40,11 @@ class RunScore:
     """The statistics of one run in its latest `iteration`.
 
     `expected` is the planned number of debates, or None if it is unknown. `scored` debates are on questions with a true
-    answer; `accuracy` is theirs. Undecided debates count as wrong. An
-    unreadable answer or a failed turn has no answer; the decision rule determines its vote. `lone` decisions are
-    supported by one of several voters, and `lone_right` of them are right. `cut_off` replies ended at the token limit.
-    `usage` is the cost of the compared debates, and `compute` that of the training before them. `per_thousand` is the
-    number of right decisions per 1,000 generated tokens.
+    answer; `accuracy` is theirs. Undecided debates count as wrong. An unreadable answer or a failed turn has no answer;
+    the decision rule determines its vote. `lone` decisions are supported by one of several voters, and `lone_right` of
+    them are right. `metrics` has the headline numbers of the run's metrics by name. `cut_off` replies ended at the
+    token limit. `usage` is the cost of the compared debates, and `compute` that of the training before them.
+    `per_thousand` is the number of right decisions per 1,000 generated tokens.
     """
 
     name: str
@@ -60,6 +61,7 @@ class RunScore:
     usage: Usage
     per_thousand: float
     compute: Compute
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
     lone: int = 0
     lone_right: int = 0
     cut_off: int = 0
@@ -202,7 +204,19 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         lone_right=sum(record.result.correct for record in rested),
         cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
         scored=len(with_truth(records)),
+        metrics=_list_headlines(society, records),
     )
+
+
+def _list_headlines(society: Society, records: Sequence[DebateRecord]) -> dict[str, Estimate]:
+    """Return the headline numbers of the metrics by name; two of one name are told apart by their metrics."""
+    found: dict[str, Estimate] = {}
+    for metric in report_metrics(society, records):
+        for one in metric.estimates:
+            if one.number.headline:
+                name = one.number.name
+                found[name if name not in found else f"{metric.kind}: {name}"] = one
+    return found
 
 
 def _per_thousand(right: Proportion, tokens: int) -> float:

@@ -48,16 +48,22 @@ def remarks(found: Comparison) -> list[str]:
 def run_rows(found: Comparison) -> Rows:
     """Return a line for each run: accuracy with its 95 % interval, counts of missing answers, and cost.
 
-    Training is shown if any run was finetuned, and accuracy if any run has true answers.
+    Training is shown if any run was finetuned, accuracy if any run has true answers, and metrics if any run has them.
     """
     trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
     scored = any(run.accuracy.n for run in found.runs)
     columns = [column for column in _COLUMNS if scored or column[0] not in _OF_TRUTH] + [*(_TRAINED if trained else ())]
+    columns += [_measured(name) for name in dict.fromkeys(name for run in found.runs for name in run.metrics)]
     titles = [title for title, _ in columns]
     return [titles, *([tell(run) for _, tell in columns] for run in found.runs)]
 
 
 Column = tuple[str, Callable[[RunScore], str]]
+
+
+def _measured(name: str) -> Column:
+    """Return the column of a metric's number, with its interval."""
+    return name, lambda run: str(run.metrics.get(name, "-"))
 
 
 def _debates(run: RunScore) -> str:

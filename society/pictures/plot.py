@@ -15,12 +15,14 @@ from society.core.errors import InputError
 from society.core.hidden_chars import reveal
 from society.metrics.comparison import latest, name_runs, require_common_questions
 from society.metrics.iterations import IterationScore, run_iterations
+from society.metrics.reported import report_metrics
 from society.metrics.rounds import score_rounds
 from society.metrics.tradeoff import Point as Method
 from society.metrics.tradeoff import list_points
 from society.pictures.draw_charts import draw_bars, draw_charts
 from society.pictures.figures import Bars, Chart, overlay
 from society.pictures.files import Format, plotting, save
+from society.pictures.metric_figures import metric_chart
 from society.pictures.run_figures import cost_chart, flips_figure, front_series, rounds_chart
 from society.pictures.training_figures import accuracy_chart, consensus_chart, entropy_chart
 from society.runs.records import by_question
@@ -39,6 +41,11 @@ def plot_runs(runs: Sequence[Run], folder: Path, form: Format = "svg") -> list[P
     """
     with plotting("society plot"):
         figures = draw_runs(runs)
+        if not figures:
+            raise InputError(
+                "There is nothing to plot: the runs have neither true answers nor a second round.",
+                "Look at the tables of `society report`.",
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -61,6 +68,7 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
     methods: list[Method] = []
     flips: dict[str, Bars] = {}
     iterations: dict[str, Sequence[IterationScore]] = {}
+    metrics: dict[str, dict[str, Chart]] = {}
     debates = {name: latest(run) for name, run in zip(name_runs(runs), runs, strict=True)}
     require_common_questions({name: by_question(records) for name, records in debates.items()})
     for run, (given_name, records) in zip(runs, debates.items(), strict=True):
@@ -74,6 +82,9 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
         if (changed := flips_figure(scores)) is not None:
             flips[name] = changed
         iterations[name] = run_iterations(run)
+        for metric in report_metrics(society, records):
+            if (chart := metric_chart(metric)) is not None:
+                metrics.setdefault(metric.kind, {})[name] = chart
     figures: dict[str, Figure] = {}
     if rounds:
         [tokens] = overlay(list(costs.values()), list(costs))
@@ -87,6 +98,8 @@ def draw_runs(runs: Sequence[Run]) -> dict[str, Figure]:
         figures["flips"] = draw_bars(list(flips.values()), list(flips) if len(runs) > 1 else [""])
     if any(len(scores) > 1 for scores in iterations.values()):
         figures["iterations"] = draw_iterations(iterations)
+    for kind, charts in metrics.items():
+        figures[kind] = draw_charts(overlay(list(charts.values()), list(charts)))
     return figures
 
 

@@ -14,11 +14,13 @@ from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.comparison import compare, count_expected, name_runs
 from society.metrics.iterations import IterationScore, score_iterations
 from society.metrics.measure import read_diversity
+from society.metrics.reported import report_metrics
 from society.metrics.run_labels import label_runs
 from society.metrics.summary import summarize
 from society.metrics.winner import find_winner
 from society.pictures.comparison_figures import comparison_figures
 from society.pictures.figures import to_json
+from society.pictures.metric_figures import describe_metrics, metric_figures
 from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
 from society.report.glossary import GLOSSARY
@@ -168,11 +170,14 @@ def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
     latest = _latest(run)
     summary, budget = summarize(run.society, latest), _weigh(run, others)
     iterations = run.iterations or score_iterations(run.society, finished)
+    metrics = report_metrics(run.society, latest)
     figures = list_figures(run.society, latest, summary, budget, iterations, run.measured)
+    place = 1 if summary.scored else 0  # the headline comes first where there is one
+    figures[place:place] = metric_figures(metrics)
     return {
         "findings": [
             *find_trouble(run.society, latest, run.expected, run.running),
-            *judge(run.society, latest, summary, budget, weigh_training(finished)),
+            *judge(run.society, latest, summary, budget, weigh_training(finished), describe_metrics(metrics)),
             *weigh_cost(iterations, run.turns),
         ],
         "figures": [to_json(figure) for figure in figures],

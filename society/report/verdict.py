@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,8 +63,11 @@ def judge(
     summary: Summary,
     budget: BudgetVerdict,
     trained: Difference | None = None,
+    opinions: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
     """Return the findings of a run's last iteration as JSON. `trained` is the effect of training, if any.
+
+    `opinions` are the findings of the run's metrics. They come first where nothing is right or wrong.
 
     What is right or wrong is judged on the questions with a true answer.
     """
@@ -76,6 +79,8 @@ def judge(
         if change is not None:
             found.insert(1, _hurt(society, known, change.difference, activity))
             found += [_fair(budget), _enough(change.difference, activity)]
+    told = [Finding(**metric) for metric in opinions]
+    found = [*found, *told] if summary.scored else [*told, *found]
     if summary.scored < summary.debates:
         found.insert(0, _unscored(summary))
     if len(society.voters) > 1 and summary.debates > summary.undecided and summary.after.n:
