@@ -27,8 +27,8 @@ GLOSSARY: dict[str, str] = {
     "answers.",
     "cosine similarity": "The cosine of the angle between the vectors of two texts: 1 for the same direction.",
     "log-likelihood": "The logarithm of the probability that a model gives to a text, in nats per token.",
-    "unreadable": "A reply in which no answer was found. It has no answer, and counts as wrong.",
-    "undecided": "Debates without a decision, for example after a tie. They count as wrong.",
+    "unreadable": "A reply in which no answer was found. It counts as wrong if the question has a true answer.",
+    "undecided": "Debates without a decision, for example after a tie. They count as wrong if there is a true answer.",
     "support": "The share of the votes, or of their weights, that the decision got.",
 }
 """The explanation of each phrase. Its first place in a text on the page gets the explanation."""

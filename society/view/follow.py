@@ -86,7 +86,7 @@ class Follower:
             self._meta,
             list(self._records.values()),
             list(self._rows.values()),
-            {"text": self._describe_progress()},
+            {"text": self._describe_progress(), "whole": self._whole},
             self._conclusions,
             self._iterations,
             expected=self._expected or None,
@@ -99,27 +99,43 @@ class Follower:
         """Return the number of debates of an evaluation; 0 if the questions cannot be loaded here."""
         return len(self._items) * self._society.scenario.samples
 
+    @property
+    def _latest(self) -> int:
+        """Return the last iteration with a decided debate of the evaluation."""
+        return max((debate[0] for debate in self._results), default=0)
+
+    @property
+    def _decided(self) -> int:
+        """Return the number of decided debates of that iteration."""
+        latest = self._latest
+        return sum(debate[0] == latest for debate in self._results)
+
+    @property
+    def _whole(self) -> bool:
+        """Return whether all debates of the last evaluation have ended."""
+        spec = self._society.scenario.train
+        reached = spec is None or self._latest >= spec.iterations
+        return reached and 0 < self._expected <= self._decided
+
     def _describe_progress(self) -> str:
-        """Return the progress in one line, such as "running: 3 of 40 debates, 18 turns"."""
+        """Return the progress in one line, such as "running: 18 of about 240 turns, 3 of 40 debates"."""
         turns = sum(map(len, self._turns.values()))
-        spec, latest = self._society.scenario.train, max((debate[0] for debate in self._results), default=0)
-        decided = sum(debate[0] == latest for debate in self._results)
-        total = f" of {self._expected:,}" if self._expected else ""
-        whole = bool(total) and decided >= self._expected and (spec is None or latest >= spec.iterations)
-        text = f"{decided:,}{total} debates" if total else count(decided, "debate")
-        if spec is not None:
+        latest, decided, whole = self._latest, self._decided, self._whole
+        text = f"{decided:,} of {self._expected:,} debates" if self._expected else count(decided, "debate")
+        if self._society.scenario.train is not None:
             text = f"{self._training.describe(latest)}; {text} of evaluation {latest:,}"
-            return f"{self._state(whole)}{text}, {count(turns, 'turn')}"
+            return f"{self._state}{text}, {count(turns, 'turn')}"
         ended = sum(len(self._turns.get(debate, ())) for debate in self._results)
         expected = estimate_turns(plan_turns(self._society), self._expected, turns, decided, ended)
         left = self._speed.remaining(turns, expected) if self._running and self._expected else None
         time_left = "" if left is None or whole else f", about {duration(left)} to go"
         counted = describe_turns(turns, expected, whole or not self._expected)
-        return f"{self._state(whole)}{counted}, {text}{time_left}"
+        return f"{self._state}{counted}, {text}{time_left}"
 
-    def _state(self, whole: bool) -> str:
+    @property
+    def _state(self) -> str:
         """Return the state of the run in front of its counts; "" if nothing is known to work on an unfinished one."""
-        if whole:
+        if self._whole:
             return "finished: "
         return "running: " if self._running else ""
 

@@ -12,6 +12,7 @@ from society.scenario import load_scenario
 from society.session import run
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"
+DEBATES = "[{name: debate, topology: complete, rounds: 2}]"
 BOLD = "<img src=x onerror=alert(1)>"
 """The part of `HOSTILE` that is allowed in a file name."""
 
@@ -72,6 +73,23 @@ def run_sums(folder: Path, name: str, phases: str, agents: int, limit: int, *ove
     path = folder / f"{name}.yaml"
     path.write_text(dedent(text))
     return run(load_scenario(path, overrides), folder / name)
+
+
+def run_opinions(folder: Path, name: str, questions: int) -> Run:
+    """Run questions without true answers among five agents that answer at random."""
+    items = [f"Should town {i} ban cars?" for i in range(questions)]
+    text = f"""
+        version: 1
+        name: {name}
+        task: {{kind: inline, items: {json.dumps(items)}, choices: ["yes", "no"]}}
+        backends: {{local: {{kind: scripted, rules: [{{choose: ["The answer is A", "The answer is B"]}}]}}}}
+        roles: {{speaker: {{prompt: "{{{{ question }}}}"}}}}
+        agents: {{speaker: {{count: 5}}}}
+        phases: {DEBATES}
+    """
+    path = folder / f"{name}.yaml"
+    path.write_text(dedent(text))
+    return run(load_scenario(path), folder / name)
 
 
 def run_trained(folder: Path, iterations: int) -> Run:

@@ -13,7 +13,7 @@ import pytest
 
 from society.report.page import write_report
 from tests.report.browser import READY, open_browser, open_page
-from tests.report.reports import BOLD, HOSTILE, repeat, run_flips, run_sums
+from tests.report.reports import BOLD, HOSTILE, repeat, run_flips, run_opinions, run_sums
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -34,6 +34,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "trained": [repeat(run_sums(folder, "trained", DEBATE, 3, 20), 3)],
         "long": [repeat(run_sums(folder, "long", DEBATE, 3, 4), 30)],
         "single": [run_sums(folder, "single", "[{name: once, topology: complete}]", 2, 1)],
+        "opinions": [run_opinions(folder, "opinions", 4)],
+        "opinion": [run_opinions(folder, "opinion", 1)],
         "alone": [run_sums(folder, "alone", "[{name: alone}]", 1, 3)],
     }
     for name, found in runs.items():
@@ -259,6 +261,17 @@ def test_a_debate_is_copied_and_saved(browser: Browser, reports: dict[str, str],
         assert {(read["agent"], read["round"]) for read in last["read"]} >= {("steady", 1), ("loser", 1)}
         assert [message["role"] for message in last["prompt"]] == ["system", "user", "assistant", "user"]
         assert {t["status"] for t in debate["turns"]} == {"ok", "failed"}
+
+
+def test_a_run_without_true_answers_has_opinions_and_no_accuracy_in_its_headline(
+    browser: Browser, reports: dict[str, str]
+) -> None:
+    with open_page(browser, reports["opinions"]) as page:
+        headline = page.inner_text("#headline")
+        assert "of the agents give the most frequent last answer, the mean of 4 debates" in headline
+        assert "ccuracy" not in page.inner_text("main")
+    with open_page(browser, reports["opinion"]) as page:
+        assert "support" in page.inner_text("#headline")
 
 
 def test_terms_are_explained_at_the_focus_and_in_a_list(browser: Browser, reports: dict[str, str]) -> None:

@@ -71,7 +71,7 @@ def test_debates_in_progress_are_shown_and_not_counted(unfinished: Unfinished) -
     assert row["question"].startswith("Capital of France?")
     assert [text for text, _, right in row["answers"] if right] == ["Paris"]
     assert found["findings"] == []
-    assert found["progress"]["text"] == "5 of about 20 turns, 0 of 2 debates"
+    assert found["progress"] == {"text": "5 of about 20 turns, 0 of 2 debates", "whole": False}
 
 
 def test_new_rows_are_read(unfinished: Unfinished) -> None:
@@ -83,7 +83,7 @@ def test_new_rows_are_read(unfinished: Unfinished) -> None:
     assert [row["item"] for row in after["debates"]] == ["q0", "q1"]
     assert not any(row["tags"] & PENDING for row in after["debates"])
     assert after["findings"]
-    assert after["progress"]["text"] == "finished: 20 turns, 2 of 2 debates"
+    assert after["progress"] == {"text": "finished: 20 turns, 2 of 2 debates", "whole": True}
     assert [len(texts) for texts in follower.chunk("replies", 0)] == [10, 10]
     assert [sum(map(bool, texts)) for texts in follower.chunk("thoughts", 0)] == [
         1,

@@ -100,16 +100,34 @@ function showHeadline(run) {
     place.replaceChildren(make("b", answer), make("span", explain(detail)));
     return;
   }
+  place.replaceChildren(...(drawAccuracy(run) ?? drawAgreement(run)));
+}
+
+const ENOUGH = 20; // ended debates; before, the accuracy of a run in progress says nothing
+
+function drawAccuracy(run) {
   const row = run.figures.find((figure) => figure.id === "accuracy")?.rows.find((found) => found.strong);
-  place.replaceChildren(
-    ...(row
-      ? [
-          make("b", percent(row.value)),
-          make("span", explain(`${row.name}, 95% interval ${percent(row.low)} to ${percent(row.high)}`)),
-          make("span", counted(row.n, "debate")),
-        ]
-      : []),
-  );
+  if (!row) return null;
+  if (run.progress.whole === false && row.n < ENOUGH) return [];
+  return [
+    make("b", percent(row.value)),
+    make("span", explain(`${row.name}, 95% interval ${percent(row.low)} to ${percent(row.high)}`)),
+    make("span", counted(row.n, "debate")),
+  ];
+}
+
+// Without true answers: the only decision, or how far the agents agree.
+function drawAgreement(run) {
+  const decided = run.debates.filter((row) => !(row.tags & bit("pending")));
+  if (decided.length === 1) {
+    const [row] = decided;
+    const support = row.decision < 0 ? "no decision" : `decided with ${percent(row.support, 0)} support`;
+    return [make("b.words", shorten(oneLine(decisionText(row)), 80)), make("span", explain(support))];
+  }
+  const agree = run.figures.find((figure) => figure.id === "diversity")?.rows?.find((row) => row.name === "agree");
+  if (!agree) return [];
+  const text = `of the agents give the most frequent last answer, the mean of ${counted(decided.length, "debate")}`;
+  return [make("b", percent(agree.value)), make("span", text)];
 }
 
 function showComparison() {
