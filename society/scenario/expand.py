@@ -8,8 +8,8 @@ Block        phases that are repeated together, or one phase
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -317,10 +317,29 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]],
     speaking = speakers(scenario, index, known)
     involved = dict.fromkeys([*speaking, *agents_of([*spec.helpers, *judges(scenario)], known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
-    bound = {name: _bind(scenario, name, owners[name], spec) for name in involved}
+    bound = dict(_bind_all(scenario, involved, owners, spec))
     times = next((block.times for block in scenario.repeat if spec.name in block.phases), 1)
     outside = agents_of(spec.reads, known)
     return PhasePlan(spec.name, index, spec, speaking, outside, bound, known, scenario.seed, graphs, times)
+
+
+def _bind_all(
+    scenario: Scenario, names: Iterable[str], owners: Mapping[str, str], phase: PhaseSpec
+) -> Iterator[tuple[str, AgentPlan]]:
+    """Yield the plan of each agent in a phase by its name. Members of a group without own bindings share it."""
+    shared: dict[str, AgentPlan] = {}
+    for name in names:
+        group = owners[name]
+        if name in phase.bind:
+            yield name, _bind(scenario, name, group, phase)
+            continue
+        if group not in shared:
+            shared[group] = _bind(scenario, name, group, phase)
+        plan, spec = shared[group], scenario.agents[group]
+        persona = plan.persona
+        if isinstance(spec.persona, tuple) and (group not in phase.bind or phase.bind[group].persona is None):
+            persona = _as_fields(_persona(spec, name, group) or "")
+        yield name, plan if plan.name == name else replace(plan, name=name, persona=persona)
 
 
 def plan_as(scenario: Scenario, plan: AgentPlan, phase: PhasePlan, role: str) -> AgentPlan:

@@ -172,7 +172,7 @@ def test_a_folder_and_a_missing_file(write: Write, tmp_path: Path) -> None:
         ("rounds: 2", "stop: [budget]", (17, 12), "phases.debate.stop.0", "limit `tokens` or `turns`"),
         ("prompt: |\n      {{ question }} {{ heard }}", "system: x", (7, 3), "roles.solver.prompt", "is missing"),
         ("  debater:\n", "  two words:\n", (11, 3), "agents.two words", "is not a valid name"),
-        ("count: 3", "persona: 3", (12, 14), "agents.debater.persona", "text or a list, or nothing"),
+        ("count: 3", "persona: 3", (12, 14), "agents.debater.persona", "text or a mapping or a list, or nothing"),
     ],
     ids=range(18),
 )

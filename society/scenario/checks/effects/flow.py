@@ -68,6 +68,11 @@ class PhaseFlow:
     def index(self) -> int:
         return self.plan.index
 
+    @cached_property
+    def speaking(self) -> frozenset[str]:
+        """The speakers of the phase."""
+        return frozenset(self.plan.speakers)
+
     @property
     def moderated(self) -> bool:
         return self.spec.schedule == "moderated"
@@ -184,7 +189,7 @@ class Flow:
 
     def spoken(self, agent: str) -> int:
         """Return the maximum number of turns of an agent as a speaker, or as a helper if it never speaks."""
-        speaks = sum(phase.plan.rounds for phase in self.phases if agent in phase.plan.speakers)
+        speaks = sum(phase.plan.rounds for phase in self.phases if agent in phase.speaking)
         return speaks or sum(phase.helpers.get(agent, 0) for phase in self.phases)
 
 
