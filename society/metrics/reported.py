@@ -144,6 +144,7 @@ def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> 
         decision=record.result.decision,
         verdicts=record.result.verdicts,
         scored=record.scored,
+        exact={a: given.exact for a, given in record.result.judgements.items() if given.exact is not None},
     )
 
 

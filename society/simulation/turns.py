@@ -144,7 +144,8 @@ class Turns:
         phase = next(phase for phase in self.society.phases if phase.name == last.phase)
         turn = self.identify(phase, last.round, f"{name}/{about}")
         shown = {judged[key] for key in ("answer", "first", "second") if key in judged}
-        reads = tuple(source.id for source in self.transcript.speaking() if source.answer in shown)
+        sources = (source.id for source in self.transcript.speaking() if source.answer in shown)
+        reads = tuple(sorted(sources, key=lambda i: (*self.society.place(i.phase, i.round), i.agent)))
         return await self.speak(
             phase,
             turn,

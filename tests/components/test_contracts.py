@@ -30,6 +30,7 @@ from society.components.metrics.drift import Drift
 from society.components.metrics.opinions import Opinions
 from society.components.metrics.persuasion import Persuasion
 from society.components.metrics.polarization import Polarization
+from society.components.metrics.samples import BestOfK, MajorityAtK, PassAtK
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
 from society.components.stops import AnswerShare, Budget, Consensus, Disagreement, Says, Stability, Tie, Verdict
@@ -53,6 +54,9 @@ class TestTopologies(TopologyContract):
 METRICS = [
     Opinions(),
     Agreement(),
+    PassAtK(k=(1, 2)),
+    MajorityAtK(),
+    BestOfK(by="verdict"),
     Agreement(level="ordinal"),
     Drift(),
     Polarization(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from society.core.component import Component
@@ -31,7 +31,8 @@ class Debate:
 
     `standing` has the latest turn of each voter after each stage: a phase and a round. `turns` are those of all
     speakers, in order. `heard` has the turns of others that a turn read; a summary counts as the turns in it.
-    `verdicts` says whether each answer is right; it is empty unless the question is `scored`.
+    `verdicts` says whether each answer is right; it is empty unless the question is `scored`. `exact` says whether it
+    equals the true answer, where a judge gave the verdict and there is one.
     """
 
     standing: Sequence[Mapping[str, Turn]]
@@ -40,6 +41,7 @@ class Debate:
     decision: Decision
     verdicts: Mapping[str, bool]
     scored: bool
+    exact: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
