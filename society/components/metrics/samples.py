@@ -79,8 +79,8 @@ class PassAtK(SampleMetric):
     question: ClassVar[str] = "Is one of several samples right?"
     note: ClassVar[str] = (
         "pass@k: the probability that any of k samples of a question is right, by the unbiased estimate of Chen et "
-        "al., 2021 (arXiv 2107.03374). A debate without a decision is wrong. Limit: nobody knows beforehand which sample "
-        "is right, so the number compares with nothing that can be used without the true answers."
+        "al., 2021 (arXiv 2107.03374). A debate without a decision is wrong. Limit: nobody knows beforehand which "
+        "sample is right, so the number compares with nothing that can be used without the true answers."
     )
 
     def estimate(self, question: Question, debates: Sequence[Debate], k: int) -> float:
