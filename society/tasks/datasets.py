@@ -245,7 +245,7 @@ DATASETS: Mapping[str, Named] = {
                 max_choices=10,
                 hide=("mc0_targets", "mc2_targets"),
             ),
-            Layout(choices="choices", gold="label"),
+            Layout(choices="choices", gold="label", gold_as="index0"),
         ),
         CHOICE,
         split="validation",

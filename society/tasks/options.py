@@ -124,20 +124,23 @@ class FormFinder:
 
         Raises `InputError` if several forms fit all rows and name different options.
         """
-        fitting = [form for form in FOUND if self._read[form] == self._known]
-        if not fitting:
+        if not self._fitting:
             best: Form = max(FOUND, key=lambda form: self._read[form])
             return None if self._lenient or not self._read else best
-        pair = next((pair for pair in combinations(fitting, 2) if pair in self._differ), None)
-        if pair and not self._lenient:
-            raise self._ambiguous(*pair)
-        return fitting[0]
+        if self.guessed and not self._lenient:
+            raise self._ambiguous(*self.guessed)
+        return self._fitting[0]
+
+    @property
+    def _fitting(self) -> list[Form]:
+        """The forms that fit all rows. Labels leave no doubt: a data set has them to be named by."""
+        fitting = [form for form in FOUND if self._read[form] == self._known]
+        return ["label"] if "label" in fitting and self._known else fitting
 
     @property
     def guessed(self) -> tuple[Form, Form] | None:
         """The form that is used and another one that fits all rows, too, where the two name different options."""
-        fitting = [form for form in FOUND if self._read[form] == self._known]
-        return next((pair for pair in combinations(fitting, 2) if pair in self._differ), None) if self._known else None
+        return next((pair for pair in combinations(self._fitting, 2) if pair in self._differ), None)
 
     def _ambiguous(self, one: Form, other: Form) -> InputError:
         where, value = self._differ[(one, other)]

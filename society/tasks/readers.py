@@ -43,6 +43,8 @@ _REFUSED = {
     b"\xfe\xff": ("is UTF-16 text", "Save the file as UTF-8."),
 }
 _PARQUET = b"PAR1"
+_NONE = "\x1f"
+"""A character between cells that no text has."""
 
 
 class Row(NamedTuple):
@@ -186,8 +188,10 @@ def _read_table(path: Path, file: Iterable[bytes], shape: Shape) -> Rows:
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
     lines = _decode(path, file)
     first = next(lines, "")
-    tabs = shape.form == "tsv" or (shape.form is None and _ENDINGS[path.suffix.lower()] == "tsv")
-    cells = csv.reader(_chain(first, lines), delimiter="\t" if tabs else _find_delimiter(first), strict=True)
+    is_tsv = (shape.form or _ENDINGS[path.suffix.lower()]) == "tsv"
+    delimiter = _NONE if len(shape.columns) == 1 else _find_delimiter(first)
+    delimiter = "\t" if is_tsv else delimiter
+    cells = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
     header, before = list(shape.columns), 0
     while True:
         number = before + 1  # a cell in quotation marks may hold line breaks: this is the row's first line
@@ -225,8 +229,9 @@ def _decode(path: Path, file: Iterable[bytes]) -> Iterator[str]:
 
 
 def _find_delimiter(header: str) -> str:
-    """Return the character between cells: a comma, or what a spreadsheet of another language writes."""
-    return "," if "," in header else max(";\t|", key=header.count)
+    """Return the character between cells: the most frequent one of the header. A single column needs none."""
+    found = max(",;\t|", key=header.count)
+    return found if found in header else _NONE
 
 
 def _check_header(path: Path, cells: list[str]) -> list[str]:

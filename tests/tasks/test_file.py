@@ -101,6 +101,13 @@ def test_tables_as_people_have_them(tmp_path: Path, text: str, fields: Values) -
     assert (item.question, item.gold) == ("1 + 1?", "2")
 
 
+def test_a_table_of_one_column_needs_no_separator(tmp_path: Path) -> None:
+    text = 'Should we, too; or not?\n"Is it \'so\', or ""so""?"\n'
+    asked = ["Should we, too; or not?", "Is it 'so', or \"so\"?"]
+    assert [item.question for item in csv(tmp_path, f"question\n{text}").load(0)] == asked
+    assert [item.question for item in csv(tmp_path, text, columns=["question"]).load(0)] == asked
+
+
 def test_a_cell_may_hold_lines_and_quotation_marks(tmp_path: Path) -> None:
     text = 'question,answer\r\n"He said:\n""1 + 1?""",2\r\n"Next, please?",3\r\n'
     assert [(i.id, i.question) for i in csv(tmp_path, text).load(0)] == [
@@ -288,6 +295,8 @@ def test_labels_flags_columns_mappings_and_shared_options(tmp_path: Path) -> Non
     ]
     mapping = {"question": "?", "c": {"I": "x", "II": "y"}, "key": "II"}
     assert only(jsonl(tmp_path, [mapping], choices="c", gold="key")).gold == "B"
+    numbered = {"question": "?", "c": {"1": "x", "2": "y", "3": "z"}, "key": 2}
+    assert only(jsonl(tmp_path, [numbered], choices="c", gold="key")).gold == "B"
     asked = only(jsonl(tmp_path, [{"question": "Is it?", "answer": True}], options=["no", "yes"]))
     assert (asked.question, asked.gold) == ("Is it?\nA. no\nB. yes", "B")
 
