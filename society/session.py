@@ -35,7 +35,7 @@ from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
-from society.store.rows import ResultRow, Split
+from society.store.rows import Split
 from society.watcher import Several, Watcher
 
 if TYPE_CHECKING:
@@ -177,17 +177,9 @@ class _Stage:
             task = society.scenario.train.task or task
 
         def keep(result: DebateResult) -> None:
-            self.store.add_result(_row(result, split))
+            self.store.add_result(result.row(split))
             self.watcher.result(result)
 
         await simulate(society, task, items, replace(self.speaker, parse=task.parse), keep, iteration)
         self.store.commit()
         return load_records(Run(self.folder), iteration, split, raw=True) if split == "training" else []
-
-
-def _row(result: DebateResult, split: Split) -> ResultRow:
-    item = result.item
-    debate = (result.iteration, item.id, result.sample, split)
-    special = {answer: given for answer, given in result.judgements.items() if not given.is_plain}
-    outcome = (result.decision, result.correct, result.verdicts, result.scored)
-    return ResultRow(*debate, item.question, item.gold, *outcome, judgements=special)

@@ -11,9 +11,11 @@ from society.answers.choice import OPTION_LETTERS
 from society.core.pieces import Growing, Piece
 from society.core.plain import count, shorten
 from society.core.terminal import Terminal
-from society.core.types import Item, Turn, TurnId, Usage
+from society.core.types import Item, Same, Turn, TurnId, Usage
 from society.metrics.matching import by_id
 from society.runner.flow import Flow
+from society.runs.records import DebateRecord, helpers_of
+from society.runs.votes import read_ballots
 from society.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -48,10 +50,7 @@ class _Debate:
     """A debate with the turns that are not printed to their end yet, in the order in which they began."""
 
     waiting: dict[TurnId, _Spoken] = field(default_factory=dict)
-    last: dict[str, Turn] = field(default_factory=dict)
-    """The latest turn of each agent as a speaker."""
-    usage: Usage = field(default_factory=Usage)
-    turns: int = 0
+    turns: list[Turn] = field(default_factory=list)
     place: tuple[str, int] | None = None
     """Phase and round of the turn that was printed last."""
     titled: bool = False
@@ -96,10 +95,7 @@ class DebateStream(Watcher):
         debate = self._debate(turn.id)
         spoken = debate.waiting.setdefault(turn.id, _Spoken(turn.id, turn.reads))
         spoken.turn, spoken.growing = turn, Growing(turn.thought, turn.text)
-        debate.usage += turn.usage
-        debate.turns += 1
-        if not self._helps(turn.id):
-            debate.last[turn.id.agent] = turn
+        debate.turns.append(turn)
         self._advance()
 
     def result(self, result: DebateResult) -> None:
@@ -205,7 +201,8 @@ class DebateStream(Watcher):
         """Print the decision, who disagrees, and the cost."""
         answer = result.decision.answer
         decided = f"none ({result.decision.reason})" if answer is None else self._shown(answer, result.item.id)
-        self.outcome = (decided, [(name, turn.text) for name, turn in debate.last.items() if turn.is_shown])
+        last = {turn.id.agent: turn for turn in debate.turns if turn.is_shown and not self._helps(turn.id)}
+        self.outcome = (decided, [(name, turn.text) for name, turn in last.items()])
         self._flow.line(("─" * 24, DIM))
         for label, text, style in self._facts(debate, result):
             self._flow.line((f"{label:<9} ", DIM), (text, style))
@@ -215,13 +212,13 @@ class DebateStream(Watcher):
         assert self._society is not None
         decision, item = result.decision, result.item.id
         voters = decision.voters or self._society.voters
-        votes = {name: turn.answer for name in voters if (turn := debate.last.get(name)) is not None}
+        same = self._society.scenario.task.same
+        votes = {turn.id.agent: turn.answer for turn in self._record(debate, result, same).last(voters)}
         if decision.answer is None:
             yield "decided", f"nothing: {decision.reason}", "bold"
         else:
             support = f"   {decision.support:.0%} of {count(len(voters), 'voter')}"
             yield "decided", f"{self._shown(decision.answer, item)}{support}", "bold"
-        same = self._society.scenario.task.same
         label = "votes" if decision.answer is None else "dissent"
         against: dict[str, list[str]] = {}
         for name, answer in votes.items():
@@ -239,15 +236,22 @@ class DebateStream(Watcher):
             gold = f"   true answer: {self._shown(result.item.gold, item)}" if result.item.gold else ""
             mark, style = ("right", "green") if result.correct else ("wrong", "red")
             yield "verdict", f"{mark}{gold}", style
-        yield "cost", self._cost(debate), ""
-        yield "time", f"the backend worked {debate.usage.seconds:.1f} s", ""
+        usage = sum((turn.usage for turn in debate.turns), Usage())
+        yield "cost", self._cost(len(debate.turns), usage), ""
+        yield "time", f"the backend worked {usage.seconds:.1f} s", ""
 
-    def _cost(self, debate: _Debate) -> str:
-        usage = debate.usage
+    def _record(self, debate: _Debate, result: DebateResult, same: Same) -> DebateRecord:
+        """Return the debate with its ballots read as the decision rule reads them."""
+        assert self._society is not None
+        record = DebateRecord(result.row("evaluation"), tuple(debate.turns), helpers_of(self._society))
+        return read_ballots(self._society, record, same)
+
+    @staticmethod
+    def _cost(turns: int, usage: Usage) -> str:
         about = "about " if usage.estimated else ""
         cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
         return (
-            f"{count(debate.turns, 'turn')}, {about}{usage.generated_tokens:,} tokens generated, "
+            f"{count(turns, 'turn')}, {about}{usage.generated_tokens:,} tokens generated, "
             f"{about}{usage.prompt_tokens:,} prompt tokens{cached}"
         )
 

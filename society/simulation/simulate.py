@@ -19,6 +19,7 @@ from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker
 from society.simulation.turns import Turns
+from society.store.rows import ResultRow, Split
 from society.tasks.base import Task
 
 COLLECT_AFTER = 50_000
@@ -48,6 +49,13 @@ class DebateResult:
     def correct(self) -> bool:
         """Return whether the society's answer is right. No decision counts as wrong."""
         return self.decision.answer is not None and self.verdicts.get(self.decision.answer, False)
+
+    def row(self, split: Split) -> ResultRow:
+        """Return the result as the store has it."""
+        debate = (self.iteration, self.item.id, self.sample, split)
+        special = {answer: given for answer, given in self.judgements.items() if not given.is_plain}
+        outcome = (self.decision, self.correct, self.verdicts, self.scored)
+        return ResultRow(*debate, self.item.question, self.item.gold, *outcome, judgements=special)
 
 
 async def simulate(
