@@ -27,5 +27,6 @@ TOPOLOGIES: dict[str, str] = {
     "edges": "topologies.explicit:Edges",
     "matrix": "topologies.explicit:Matrix",
     "file": "topologies.library:GraphFile",
+    "learned": "topologies.learned:Learned",
     "networkx": "topologies.library:Generated",
 }

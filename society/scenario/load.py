@@ -16,6 +16,7 @@ from society.core.problems import Place, Problem, make_error, sort_problems
 from society.scenario.checks.check import check, check_names
 from society.scenario.checks.effects import check_effects
 from society.scenario.models.scenario import Scenario
+from society.scenario.reading.learned import expand_learned
 from society.scenario.reading.merge import find_similar, override, read_mapping, read_tree
 from society.scenario.reading.personas import expand_personas
 from society.scenario.reading.plain import read_plain
@@ -88,7 +89,7 @@ def load_tree(
         root = _read(source, start, folders, problems)
         for setting in list_given(overrides, "overrides", str):
             root = override(root, setting, problems)
-        root = expand_personas(root, folders, problems)
+        root = expand_learned(expand_personas(root, folders, problems), folders, problems)
     except UnreadableError as error:
         return None, None, sort_problems([*problems, error.problem])
     found = validate(root, folders)

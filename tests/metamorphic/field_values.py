@@ -313,6 +313,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Bipartite": (_topology("bipartite"),),
     "Barbell": (_topology("barbell", agents=6),),
     "Groups": (_topology("groups"),),
+    "Learned": (_topology("learned", scores=[["ann-1", "ann-2", 0.5], ["ann-2", "ann-3", 0.1]]),),
     "Named": (at("phases", 0, "topology", spec=_with_graphs(), kind="named", name="one"),),
     "Union": (_topology("union", of=["ring", "star"]),),
     "Difference": (_topology("difference", of="complete", without=["ring"]),),
@@ -410,6 +411,8 @@ VALUES: dict[str, list[Any]] = {
     "Scenario.agents": [{**BASE["agents"], "ann": {"count": 3, "role": "other", "backend": "one"}}],
     "Scenario.phases": [[*BASE["phases"], {"name": "more", "agents": ["ann"]}]],
     "Scenario.topologies": [In(at(spec=_with_graphs()), {"one": "complete", "two": "star"})],
+    "Learned.scores": [[["ann-2", "ann-1", 0.5], ["ann-2", "ann-3", 0.1]]],
+    "Learned.keep": [1.0],
     "Named.name": ["two"],
     "Union.of": [["ring", "complete"]],
     "Difference.of": ["star"],
@@ -782,7 +785,11 @@ VALUES: dict[str, list[Any]] = {
 """Other valid values of each field, by its model (or the base that declares it) and name. A function changes more."""
 
 
-ONE_VALUE = {"Judge.quorum": "there is one voter", "Aggregator.quorum": "there is one voter"}
+ONE_VALUE = {
+    "Learned.run": "reading a scenario replaces it by `scores`",
+    "Judge.quorum": "there is one voter",
+    "Aggregator.quorum": "there is one voter",
+}
 """Inherited fields that have one valid value only, and why."""
 
 

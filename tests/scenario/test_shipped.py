@@ -290,6 +290,12 @@ READS = {
     ],
     "weighted_majority": ["debate: debater-1@1 <"],
     "router": ["debate: router@1 <", "debate: africa@2 < america@1 asia@1 europe@1"],
+    "learned_edges": [
+        "debate: debater-1@2 <",
+        "debate: debater-2@2 < debater-1@1",
+        "debate: debater-3@3 < debater-1@2",
+        "debate: debater-4@2 < debater-3@1",
+    ],
     "world_cafe": ["first: debater-1@1 <"],
     "stop_consensus": ["debate: debater-1@6 < debater-2@5 debater-3@5"],
     "stop_stability": ["debate: debater-2@8 < debater-1@7 debater-3@7 debater-4@7 debater-5@7"],
