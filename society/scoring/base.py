@@ -34,6 +34,11 @@ class AnswerRule(AnswerOptions, ABC):
     deferred: ClassVar[bool] = False
     """Whether answers are judged after the debate alone, by `judge`, and not by `correct`."""
 
+    @property
+    def secret(self) -> tuple[str, ...]:
+        """Return the fields of a question's row that give right answers away. Prompts cannot show them."""
+        return ()
+
     def idle(self) -> Reasons:
         """Return why fields change nothing."""
         return {}
@@ -79,10 +84,11 @@ class Compare(AnswerRule):
 
 def find_field(item: Item, path: str) -> Any:
     """Return a field of the question's row, such as `answer.aliases`. Raises `InputError` if there is none."""
-    value: Any = item.fields
+    row = {**item.fields, **item.data}
+    value: Any = row
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
-            known = ", ".join(item.fields) or "no fields"
+            known = ", ".join(row) or "no fields"
             raise InputError(
                 f"The question {item.id!r} has no field {path!r}; it has {known}.", "Correct `task.answer`."
             )

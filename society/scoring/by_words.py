@@ -79,6 +79,10 @@ class Aliases(WordRule):
     field: str = "aliases"
     """Field of the row with an alias, or with a list of them. A dot leads into a nested field: `answer.aliases`."""
 
+    @property
+    def secret(self) -> tuple[str, ...]:
+        return (self.field,)
+
     def score(self, given: Sequence[str], right: Sequence[str]) -> float:
         return float(bool(right) and given == right)
 

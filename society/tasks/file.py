@@ -81,14 +81,14 @@ class RowTask(Task):
 
         Raises `InputError`, with file and line, for an invalid row.
         """
-        for item in self.open().items(seed):
+        for item in self.open().items(seed, self.answer.secret):
             if isinstance(item, InputError):
                 raise item
             yield item
 
     def flaws(self, seed: int) -> Iterator[InputError]:
         """Yield the error of each row that cannot be used."""
-        return (item for item in self.open().items(seed) if isinstance(item, InputError))
+        return (item for item in self.open().items(seed, self.answer.secret) if isinstance(item, InputError))
 
     def remark(self, items: Sequence[Item]) -> str:
         """Return what is likely a mistake in how the true answers are given, with the remedy, or ""."""

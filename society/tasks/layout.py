@@ -94,10 +94,14 @@ class Layout(Component):
 
 
 class RowReader:
-    """Makes items of rows. `form` is the form of the true answers of multiple-choice questions, if known."""
+    """Makes items of rows. `form` is the form of the true answers of multiple-choice questions, if known.
 
-    def __init__(self, layout: Layout, seed: int, form: Form | None = None) -> None:
+    `secret` names further fields that prompts may not show. Rules that judge answers find them in `Item.data`.
+    """
+
+    def __init__(self, layout: Layout, seed: int, form: Form | None = None, secret: Sequence[str] = ()) -> None:
         self.layout, self.seed = layout, seed
+        self._secret = tuple(secret)
         self.form: Form | None = layout.gold_as or ("label" if layout.labels else form)
 
     def read(self, row: Row, name: str) -> Item:
@@ -109,7 +113,7 @@ class RowReader:
         identity = name if layout.id is None else self._text(row, layout.id, "task.id")
         if not layout.has_options:
             gold, *aliases = self._golds(row) or [""]
-            return Item(identity, self._fill(row, ()), gold, tuple(aliases), fields=without(row.values, layout.hidden))
+            return Item(identity, self._fill(row, ()), gold, tuple(aliases), **self._fields(row))
         options = self.options(row)
         right = self._right(row, options)
         order = self._order(len(options.texts), right, identity)
@@ -119,7 +123,12 @@ class RowReader:
         question = self._fill(row, texts)
         if not _VARIABLE.search(layout.question):
             question += f"\n{_letter(texts)}"
-        return Item(identity, question, gold, tuple(aliases), texts, fields=without(row.values, layout.hidden))
+        return Item(identity, question, gold, tuple(aliases), texts, **self._fields(row))
+
+    def _fields(self, row: Row) -> dict[str, Any]:
+        """Return the fields for prompts, and those for rules that judge answers, as arguments of an item."""
+        data = {top: row.values[top] for path in self._secret if (top := _top(row, path)) in row.values}
+        return {"fields": without(row.values, (*self.layout.hidden, *self._secret)), "data": data}
 
     def options(self, row: Row) -> Options:
         """Return the options of a row. Raises `InputError` where there are too few, too many, or no usable ones."""
@@ -260,6 +269,10 @@ class RowReader:
             f"has {_describe(value)} in the field {name!r}, which should be text or a number",
             "Correct the row, or remove it.",
         )
+
+
+def _top(row: Row, path: str) -> str:
+    return path if path in row.values else path.partition(".")[0]
 
 
 def _letter(options: Sequence[str]) -> str:

@@ -50,13 +50,13 @@ class RowSource:
         self._files = list(_find_files(place))
         self._shape, self.layout = self._choose(shapes, layout_of)
 
-    def items(self, seed: int) -> Iterator[Item | InputError]:
-        """Yield the question of each row, and an error for each row without one.
+    def items(self, seed: int, secret: Sequence[str] = ()) -> Iterator[Item | InputError]:
+        """Yield the question of each row, and an error for each row without one. Prompts do not see `secret` fields.
 
         Raises `InputError` where no row is left, or the form of the true answers is open.
         """
         form = self.finder.choose() if self.layout.needs_form else None
-        reader, ids = RowReader(self.layout, seed, form), set[str]()
+        reader, ids = RowReader(self.layout, seed, form, secret), set[str]()
         for name, row in self._rows():
             item = row if isinstance(row, InputError) else _read(reader, row, name)
             if isinstance(item, Item) and item.id in ids:

@@ -200,6 +200,14 @@ def test_prompts_see_nested_fields_but_never_the_true_answer(tmp_path: Path) -> 
     }
 
 
+def test_prompts_do_not_see_the_aliases_by_which_answers_are_judged(tmp_path: Path) -> None:
+    row = {"question": "Who?", "answer": {"value": "JFK", "aliases": ["John F. Kennedy"]}, "topic": "USA"}
+    task = jsonl(tmp_path, [row], gold="answer.value", answer={"kind": "aliases", "field": "answer.aliases"})
+    item = only(task)
+    assert item.fields == {"question": "Who?", "topic": "USA"}
+    assert [task.correct(answer, item) for answer in ("JFK", "john f kennedy", "Lyndon")] == [True, True, False]
+
+
 @pytest.mark.parametrize("gold", [None, "", "  ", [], [None]])
 def test_a_question_without_a_true_answer_has_none(tmp_path: Path, gold: Any) -> None:
     task = jsonl(tmp_path, [{"question": "Should we?", "answer": gold}, {"question": "Could we?"}])
