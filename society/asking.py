@@ -40,8 +40,13 @@ FIRST_WORDS = r"(?i)\A[\s*]*(?:(?:my|the) answer(?: is)?:?\s+)?([^.!?\n]{1,200})
 """The answer to an open question: the first sentence of a reply."""
 YES_NO = ("yes", "no")
 _POLAR = re.compile(
-    r"(am|are|is|was|were|do|does|did|has|have|had|can|could|may|might|must|shall|should|will|would)\b[^?]*\?$", re.I
+    r"(?:am|are|is|was|were|do|does|did|has|have|had|can|could|may|might|must|shall|should|will|would)\b"
+    r"(?! (?:you|anybody|anyone|somebody|someone) (?:please )?"
+    r"(?:compare|describe|explain|give|help|list|name|show|suggest|summari[sz]e|tell|write)\b)"
+    r"(?:(?! or (?!not\b))[^?])*\?$",
+    re.IGNORECASE,
 )
+"""A question that asks for yes or no: not for an explanation, and not for one of two things."""
 REMEMBERED = 5
 """Maximum number of earlier questions of a chat that agents are shown."""
 LONGEST = 400

@@ -48,7 +48,7 @@ class Talk:
 
         Raises `Interrupted` after Ctrl-C, and the errors of `society.run`.
         """
-        self.stream = DebateStream()
+        self.stream = DebateStream(titled=False)
         with Interruption(self._patient) as interruption:
             return self._runner.run(self._debate(scenario, out or self._next(), interruption))
 

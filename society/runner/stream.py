@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from society.core.terminal import Terminal
 from society.core.types import Item, Same, Turn, TurnId, Usage
 from society.metrics.matching import by_id
 from society.runner.flow import Flow
-from society.runs.records import DebateRecord, helpers_of
+from society.runs.records import DebateRecord, helpers_of, sameness, training_sameness
 from society.runs.votes import read_ballots
 from society.watcher import Watcher
 
@@ -65,20 +66,22 @@ class DebateStream(Watcher):
     thought is one line with its length.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, titled: bool = True) -> None:
+        """`titled`: print the question above its debate."""
+        self._titled = titled
         self._console = console or Terminal()
         self.streams = self._console.is_terminal
         self._flow = Flow(self._console)
         self._debates: dict[tuple[int, str, int], _Debate] = {}
         self._items: Mapping[str, Item] = {}
         self._society: Society | None = None
-        self._several = False
+        self._same: Same = operator.eq
         self.outcome: tuple[str, list[tuple[str, str]]] = ("", [])
         """The decision of the debate that ended last, and the last words of each of its agents."""
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
         self._society, self._items = society, by_id(items)
-        self._several = len(items) * society.scenario.samples > 1
+        self._same = training_sameness(society) if split == "training" else sameness(society)
 
     def speaking(self, turn: TurnId, reads: Sequence[TurnId]) -> None:
         self._debate(turn).waiting[turn] = _Spoken(turn, reads)
@@ -143,7 +146,7 @@ class DebateStream(Watcher):
     def _title(self, debate: _Debate, turn: TurnId) -> None:
         """Print the question above a debate, and a line above each round."""
         item = self._items.get(turn.item)
-        if not debate.titled and self._several:
+        if not debate.titled and self._titled:
             question = item.question if item is not None else turn.item
             sample = f"  (sample {turn.sample + 1})" if turn.sample else ""
             self._flow.line()
@@ -212,7 +215,7 @@ class DebateStream(Watcher):
         assert self._society is not None
         decision, item = result.decision, result.item.id
         voters = decision.voters or self._society.voters
-        same = self._society.scenario.task.same
+        same = self._same
         votes = {turn.id.agent: turn.answer for turn in self._record(debate, result, same).last(voters)}
         if decision.answer is None:
             yield "decided", f"nothing: {decision.reason}", "bold"

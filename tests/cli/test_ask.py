@@ -20,6 +20,7 @@ from society.core.pieces import Piece
 from society.core.types import GenerateOutput, GenerateRequest, TurnId
 from society.runner.stream import DebateStream
 from society.runs.run import Run
+from society.scenario.expand import expand
 from tests.runner.test_stream import open_console, plain
 
 SCRIPTED = "backends.local={kind: scripted, rules: [{choose: ['Yes, they should.', 'No. I like mine.']}]}"
@@ -134,6 +135,25 @@ def test_the_first_words_are_the_answer(question: str, reply: str, answer: str |
     scenario, _ = find_society(question)
     [item] = scenario.task.load(0)
     assert scenario.task.parse(reply, item) == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "polar"),
+    [
+        ("Should cities ban cars?", True),
+        ("is it so?", True),
+        ("Should we stay or not?", True),
+        ("Should we meet in Rome or Oslo?", False),
+        ("Can you explain that in depth?", False),
+        ("Can you swim?", True),
+        ("Would somebody please tell me why?", False),
+        ("Where should we live?", False),
+        ("Will it rain", False),
+    ],
+)
+def test_questions_that_ask_for_yes_or_no_have_these_options(question: str, polar: bool) -> None:
+    prompt = expand(find_society(question)[0]).scenario.vars["how"]
+    assert ("yes or no" in str(prompt)) is polar
 
 
 def test_python_asks_too(tmp_path: Path) -> None:
