@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 @runs_argument
 @output_option("--output", help="Folder of the pictures.", folder=True)
 @click.option("--format", "form", type=click.Choice(["svg", "png", "pdf"]), default="svg", show_default=True)
-def command(runs: tuple[Path, ...], output: Path, form: Format) -> None:
+@click.option("--baseline", default="", metavar="METHOD", help="Mark this method in the figure of all methods.")
+@click.option("--only", multiple=True, metavar="METHOD", help="Draw this method. Give the option several times.")
+def command(runs: tuple[Path, ...], output: Path, form: Format, baseline: str, only: tuple[str, ...]) -> None:
     """Draw the curves of RUNs, one file for each figure.
 
-    The figures are accuracy by round and by tokens, changed answers, and iterations of a finetuning.
+    The figures are accuracy by method, by round and by tokens, changed answers, and iterations of a finetuning. A RUN
+    may be a folder of runs. Runs that differ in the seed alone are one method. A figure has at most ten series.
     """
     from society.pictures.plot import plot_runs
-    from society.runs.run import Run
+    from society.runs.find import find_runs
 
-    for path in plot_runs([Run(path) for path in runs], output, form):
+    for path in plot_runs(find_runs(runs), output, form, baseline, only):
         say(f"Wrote {path}")

@@ -30,25 +30,15 @@ class _Row:
     failed: int
     run: str
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The cells of the table, in the order of `_TITLES`."""
-        right = (self.accuracy or 0) * self.n
-        known = self.n and self.generated_tokens
-        per_thousand = f"{1000 * right / self.generated_tokens:.2f} right" if known else "-"
-        return (
-            " ".join(self.changes),
-            "no true answers" if self.accuracy is None else f"{self.accuracy:.1%}",
-            "-" if self.low is None else f"{self.low:.1%} to {self.high:.1%}",
-            f"{self.n}",
-            f"{self.turns:,}",
-            f"{self.reused_turns:,}",
-            f"{self.generated_tokens:,}",
-            per_thousand,
-        )
 
-
-_TITLES = ("accuracy", "95 % interval", "n", "turns", "reused", "tokens", "per 1,000 tokens")
+def _read_seeds(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | int | None:
+    """Return the number of seeds, or the seeds of a list."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) < 19 for part in parts):
+        raise click.BadParameter("give the number of seeds, or seeds with commas, such as 0,1,2", context, parameter)
+    return int(parts[0]) if len(parts) == 1 else [int(part) for part in parts]
 
 
 @click.command("sweep")
@@ -56,9 +46,14 @@ _TITLES = ("accuracy", "95 % interval", "n", "turns", "reused", "tokens", "per 1
 @click.option(
     "--vary",
     multiple=True,
-    required=True,
     metavar="a.b=x,y,z",
     help="A field and its values. Several of these options give all combinations.",
+)
+@click.option(
+    "--seeds",
+    callback=_read_seeds,
+    metavar="N|a,b,c",
+    help="Repeat each variant with N seeds, or with these: the same questions, other draws.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs. [default: runs/sweep-NAME]")
 @json_option
@@ -67,13 +62,15 @@ def command(
     overrides: tuple[str, ...],
     allow: tuple[Path, ...],
     vary: tuple[str, ...],
+    seeds: list[int] | int | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Run SCENARIO for each combination of values.
+    """Run SCENARIO for each combination of values, and with --seeds several times each.
 
     Equal turns are generated once. The same command continues an interrupted sweep.
     """
+    from society.core.errors import InputError
     from society.runner.progress import Progress
     from society.runner.sweep import sweep
 
@@ -81,14 +78,17 @@ def command(
         click.echo(f"\n{'  '.join(changes)}", err=True)
         return Progress()
 
+    if not vary and seeds is None:
+        raise InputError("A sweep needs something that varies.", "Give --vary a.b=x,y,z, --seeds 3, or both.")
     folder = out or Path("runs") / f"sweep-{scenario.stem}"
-    rows = [_row(variant) for variant in sweep(scenario, vary, folder, overrides, allow, watch)]
+    variants = sweep(scenario, vary, folder, overrides, allow, watch, () if seeds is None else seeds)
+    rows = [_row(variant) for variant in variants]
     if as_json:
         import json
 
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        _print(rows, folder)
+        _print(variants, folder)
     return 1 if any(row.failed for row in rows) else 0
 
 
@@ -116,16 +116,17 @@ def _row(variant: Variant) -> _Row:
     )
 
 
-def _print(rows: list[_Row], folder: Path) -> None:
-    from rich.table import Table
+def _print(variants: list[Variant], folder: Path) -> None:
+    """Print the table of methods, which fits into a terminal, and the command for paired statistics."""
+    import shlex
 
-    from society.core.terminal import Terminal
+    from society.cli.streams import output_width, say
+    from society.metrics.method_tables import describe_methods
+    from society.metrics.methods import compare_methods, group_runs
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("variant", overflow="fold")
-    for title in _TITLES:
-        table.add_column(title, justify="right")
-    for row in sorted(rows, key=lambda row: -(row.accuracy or 0)):
-        table.add_row(*row.cells)
-    Terminal().print(table)
-    click.echo(f"\nPaired statistics: society compare {folder}/*")
+    groups = group_runs([variant.run for variant in variants])
+    width = output_width()
+    say(describe_methods(compare_methods(groups), width))
+    if len(groups) > 1:
+        name = shlex.quote(groups[0].label)
+        say(f"\nFor a paper: society compare {shlex.quote(str(folder))} --baseline {name} --latex")

@@ -125,8 +125,8 @@ def _pair_row(pair: Pair, several: bool) -> list[str]:
         f"{pair.second} - {pair.first}",
         _points(d.value),
         f"{_points(d.low)} to {_points(d.high)}",
-        _p(d.p),
-        *([_p(pair.p_holm)] if several else []),
+        write_p(d.p),
+        *([write_p(pair.p_holm)] if several else []),
         f"{d.gained:,}",
         f"{d.lost:,}",
         f"{d.questions:,}",
@@ -153,7 +153,10 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if isfinite(value) else "-"
 
 
-def _p(value: float) -> str:
+def write_p(value: float) -> str:
+    """Return a p value for a table."""
+    if not isfinite(value):
+        return "-"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
@@ -191,7 +194,12 @@ _MARKDOWN = re.compile(r"[\\|`*\[\]~$]|<(?=[A-Za-z/!?])|(?<![A-Za-z0-9])_|_(?![A
 
 def _plain(rows: Rows) -> Rows:
     """Return the table with each cell on one line and hidden characters shown."""
-    return [[reveal(" ".join(cell.split())) for cell in row] for row in rows]
+    return [[one_line(cell) for cell in row] for row in rows]
+
+
+def one_line(text: str) -> str:
+    """Return the text on one line, with hidden characters shown."""
+    return reveal(" ".join(text.split()))
 
 
 def _csv(rows: Rows) -> str:
@@ -243,7 +251,7 @@ _SPECIAL = str.maketrans(
 
 
 def _latex(rows: Rows) -> str:
-    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in _plain(rows)]
+    lines = [" & ".join(escape_latex(cell) for cell in row) + r" \\" for row in _plain(rows)]
     columns = "l" + "r" * (len(rows[0]) - 1)
     return "\n".join(
         [
@@ -258,7 +266,7 @@ def _latex(rows: Rows) -> str:
     )
 
 
-def _escape(cell: str) -> str:
+def escape_latex(cell: str) -> str:
     """Return a text for LaTeX, with minus signs and thin spaces before per cent signs."""
     text = cell.translate(_SPECIAL).replace(r" \%", r"\,\%")
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", text)

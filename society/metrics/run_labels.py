@@ -32,6 +32,11 @@ def label_runs(names: Sequence[str]) -> list[str]:
     return labels if all(labels) and len(set(labels)) == len(labels) else list(names)
 
 
+def is_swept(name: str) -> bool:
+    """Return whether a name ends as the folders of a sweep do."""
+    return bool(_DIGEST.search(name))
+
+
 def _split(name: str) -> list[str]:
     """Return the parts of a name, each with the separator after it."""
     ends = [match.end() for match in _PARTS.finditer(name)]

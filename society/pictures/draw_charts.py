@@ -24,6 +24,8 @@ TONES = {
     "bad": PALETTE[6],
     "lost": PALETTE[7],
 }
+LEGEND_ROW = 0.17
+"""Inches that each row of the legend after the second adds to the figure."""
 CHART, PANEL = (5.2, 3.6), (3.5, 3.4)
 """Width and height in inches: of a chart alone, and of each of several."""
 
@@ -37,8 +39,9 @@ def draw_charts(charts: Sequence[Chart]) -> Figure:
         styles: Counter[int | None] = Counter()  # series of one run have one colour and differ by marker and dash
         for position, series in enumerate(chart.series):
             colour = position if series.colour is None else series.colour
-            _draw_series(axes, series, COLOURS[colour % len(COLOURS)], styles[series.colour] % len(MARKERS))
-            styles[series.colour] += 1
+            style = styles[series.colour] + colour // len(COLOURS)  # colours that repeat have another marker
+            _draw_series(axes, series, COLOURS[colour % len(COLOURS)], style % len(MARKERS))
+            styles[series.colour] += series.colour is not None
         _label_axes(axes, chart)
     if len({chart.id for chart in charts}) == 1:  # panels of one figure: heights can be compared
         low, high = zip(*(axes.get_ylim() for axes in panels), strict=True)
@@ -134,4 +137,6 @@ def _legend(figure: Figure, order: Sequence[str]) -> None:
     widest = 0.6 + 0.065 * max(map(len, shown))  # inches of the longest entry
     columns = max(1, min(len(shown), int(figure.get_figwidth() / widest)))
     entries = [handles[label] for label in shown]
+    rows = -(-len(shown) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 2))
     figure.legend(entries, shown, loc="outside lower center", ncols=columns, fontsize=8)

@@ -26,10 +26,11 @@ from society.watcher import Watcher
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One point of the grid: its overrides (`a.b=c`) and its run."""
+    """One point of the grid: its overrides (`a.b=c`) and its run. `seed` is that of a repetition, if there are any."""
 
     overrides: tuple[str, ...]
     run: Run
+    seed: int | None = None
 
 
 def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
@@ -73,25 +74,68 @@ def sweep(
     overrides: Sequence[str] = (),
     allow: Sequence[Path] = (),
     watch: Callable[[tuple[str, ...]], Watcher] | None = None,
+    seeds: Sequence[int] | int = (),
 ) -> list[Variant]:
     """Run the whole grid in `out`, one folder per variant. An interrupted sweep continues where it stopped.
+
+    With `seeds`, or their number, each variant is repeated with each of these seeds: the same questions, other draws of
+    replies and random graphs. Seeds by number start at the seed of the scenario.
 
     All variants are checked before the first one runs. On a shared executor, the first variant runs alone; then all
     others run at the same time, without watchers, and reuse its turns. Raises what `load_scenario` and `run` raise.
     """
+    if seeds != ():
+        _refuse_seeds(seeds, [*vary, *overrides])
     grid = expand_grid(vary)
-    loaded = [_load(scenario, overrides, changes, allow) for changes in grid]
     points = [
-        _Point(changes, variant, out / folder_name(changes), watch)
-        for changes, variant in zip(grid, loaded, strict=True)
+        _Point((*changes, *more), loaded, out / folder_name((*changes, *more)), watch, seed)
+        for more, seed, pins in _repetitions(scenario, overrides, allow, seeds)
+        for changes in grid
+        for loaded in [_load(scenario, (*overrides, *pins), (*changes, *more), allow)]
     ]
-    executor = loaded[0].executor
-    if executor.shares_runs and all(variant.executor == executor for variant in loaded):
+    executor = points[0].scenario.executor
+    if executor.shares_runs and all(point.scenario.executor == executor for point in points):
         return run_blocking(_side_by_side(points))
     done: list[Variant] = []
     for point in points:
-        done.append(Variant(point.changes, run(point.scenario, **point.options(done))))
+        before = [variant for variant in done if variant.seed == point.seed]  # other seeds share no turn
+        done.append(Variant(point.changes, run(point.scenario, **point.options(before)), point.seed))
     return done
+
+
+def _refuse_seeds(seeds: Sequence[int] | int, entries: Sequence[str]) -> None:
+    """Raise `InputError` for fewer than two seeds, repeated ones, and a seed that is given twice."""
+    if isinstance(seeds, int):
+        few, repeated = seeds < 2, False
+    else:
+        few, repeated = len(seeds) < 2, len(set(seeds)) < len(seeds)
+    if few or repeated:
+        wrong = "are repeated" if repeated else "make no repetitions"
+        raise InputError(
+            f"--seeds {_list(seeds)}: these seeds {wrong}.", "Give two or more: --seeds 3, or --seeds 0,1,2."
+        )
+    if any(entry.partition("=")[0] == "seed" for entry in entries):
+        raise InputError("The seed is given twice.", "Give --seeds without --vary seed=... and --set seed=...")
+
+
+def _list(seeds: Sequence[int] | int) -> str:
+    return str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
+
+
+def _repetitions(
+    scenario: Path, overrides: Sequence[str], allow: Sequence[Path], seeds: Sequence[int] | int
+) -> list[tuple[tuple[str, ...], int | None, tuple[str, ...]]]:
+    """Return the change of each repetition, its seed, and overrides that keep the questions of the scenario."""
+    if seeds == ():
+        return [((), None, ())]
+    base = load_scenario(scenario, overrides, allow)
+    first, pins = base.seed, []
+    tasks = {"task": base.task} | ({"train.task": base.train.task} if base.train and base.train.task else {})
+    for name, task in tasks.items():
+        if task.uses_seed and task.seed is None:
+            pins.append(f"{name}.seed={first}")
+    chosen = range(first, first + seeds) if isinstance(seeds, int) else seeds
+    return [((f"seed={seed}",), seed, tuple(pins)) for seed in chosen]
 
 
 def _load(scenario: Path, overrides: Sequence[str], changes: Sequence[str], allow: Sequence[Path]) -> Scenario:
@@ -111,6 +155,7 @@ class _Point:
     scenario: Scenario
     folder: Path
     watch: Callable[[tuple[str, ...]], Watcher] | None
+    seed: int | None = None
 
     def options(self, before: Sequence[Variant], alone: bool = True) -> dict[str, Any]:
         """Return the options of `run`: it reuses turns of the runs `before`, and is watched if it runs alone."""
@@ -124,13 +169,15 @@ async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:
     """Run all on one open executor. Each reuses turns of the first run only, so timing changes nothing."""
     first, *others = points
     async with first.scenario.executor.open() as executor:
-        done = Variant(first.changes, await run_async(first.scenario, **first.options([]), executor=executor))
+        made = await run_async(first.scenario, **first.options([]), executor=executor)
+        done = Variant(first.changes, made, first.seed)
         free = asyncio.Semaphore(executor.count_runs(find_needs(expand(first.scenario))))
 
         async def play(point: _Point) -> Variant:
             async with free:
                 options = point.options([done], alone=False)
-                return Variant(point.changes, await run_async(point.scenario, **options, executor=executor))
+                made = await run_async(point.scenario, **options, executor=executor)
+                return Variant(point.changes, made, point.seed)
 
         return [done, *await gather(play(point) for point in others)]
 

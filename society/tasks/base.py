@@ -52,6 +52,8 @@ class Task(Component, ABC):
     """Maximum number of questions. By default all."""
     offset: int = Field(0, ge=0)
     """Number of questions to skip at the start."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Seed of the questions, by default that of the scenario. Scenarios with other seeds then have equal questions."""
     shuffle: bool = False
     """Shuffle the questions, with the seed of the scenario, before `offset` and `limit` apply."""
     answer: Annotated[AnswerRule, Registered("answer", default="compare")] = Compare()
@@ -76,6 +78,7 @@ class Task(Component, ABC):
         """Return the questions of `load`, and how many questions were repeated. Raises the errors of `load`."""
         self.format.require()
         self.answer.require()
+        seed = seed if self.seed is None else self.seed
         if self.generated and self.limit is None:
             raise InputError(
                 "A task with generated questions needs a limit.", "Set `task.limit`, for example `limit: 100`."
@@ -113,6 +116,11 @@ class Task(Component, ABC):
     def missing(self) -> str:
         """Return which data have to be downloaded first, or ""."""
         return ""
+
+    @property
+    def uses_seed(self) -> bool:
+        """True if the questions depend on the seed."""
+        return self.generated or self.shuffle
 
     @property
     def origin(self) -> str:

@@ -559,6 +559,7 @@ VALUES: dict[str, list[Any]] = {
     "Regex.regex": ["but really (\\d)"],
     "Task.limit": [2],
     "Task.offset": [1],
+    "Task.seed": [5],
     "Task.shuffle": [True],
     "Task.answer": [{"extract": ["line"]}],
     "Arithmetic.form": ["a-b"],

@@ -152,7 +152,7 @@ def test_each_form_has_every_figure(make: Make, capsys: pytest.CaptureFixture[st
         assert share in said[form].out
     assert "questions are needed" in said["text"].out
     assert "| b_2 - a |" in said["markdown"].out
-    assert "questions are needed" in said["latex"].err
+    assert "paired by question" in said["latex"].out
     assert r"b\_2 - a" in said["latex"].out
     [first, second] = said["csv"].out.strip().split("\n\n")
     rows = list(csv.DictReader(io.StringIO(first)))

@@ -178,3 +178,24 @@ def test_a_folder_that_cannot_be_written_raises(made: Run, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         plot_runs([made], tmp_path / "file")
+
+
+def test_a_figure_has_at_most_ten_series_and_says_what_it_leaves_out(
+    scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    short = ("task.limit=2", "phases.0.rounds=2")
+    runs = [run(scenario(TEXT, *short, f"agents.solver.count={n}"), tmp_path / f"agents-{n}") for n in range(2, 13)]
+    figures = draw_runs(runs, baseline="agents-2")
+    for name in ("rounds", "tokens"):
+        [legend] = figures[name].legends
+        assert len(legend.get_texts()) == 10
+        assert "10 most accurate of 11 methods" in figures[name].get_suptitle()
+        lines = [line for line in figures[name].axes[0].lines if not line.get_label().startswith("_")]
+        looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
+        assert len(looks) == len(lines)
+    assert "4 of" in figures["flips"].get_suptitle() or len(figures["flips"].axes) <= 4
+    names = [tick.get_text() for tick in figures["methods"].axes[0].get_yticklabels()]
+    assert len(names) == 11
+    assert set(draw_runs(runs, only=["agents-2"])) <= {"rounds", "tokens", "flips"}
+    with pytest.raises(InputError, match="no method 'agents-99'"):
+        draw_runs(runs, only=["agents-99"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from society.cli import main
 from society.core.errors import InputError, ScenarioError
 from society.core.types import Turn
 from society.planning.plan import make_plan
@@ -139,3 +140,25 @@ def test_errors_name_the_option_that_the_value_comes_from(scenario: Callable[...
         with pytest.raises(ScenarioError) as error:
             sweep(tmp_path / "scenario.yaml", [vary], tmp_path / "sweep", overrides)
         assert str(error.value).startswith(start)
+
+
+def test_seeds_repeat_the_same_questions(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT, "task.limit=3")
+    path = tmp_path / "scenario.yaml"
+    variants = sweep(path, ["phases.debate.rounds=1,2"], tmp_path / "sweep", ["task.limit=3"], seeds=[4, 9])
+    assert [(variant.overrides, variant.seed) for variant in variants] == [
+        ((f"phases.debate.rounds={rounds}", f"seed={seed}"), seed) for seed in (4, 9) for rounds in (1, 2)
+    ]
+    asked = {tuple(row.question for row in variant.run.results()) for variant in variants}
+    [plain] = sweep(path, ["phases.debate.rounds=1"], tmp_path / "plain", ["task.limit=3"])
+    assert asked == {tuple(row.question for row in plain.run.results())}
+    assert [variant.run.count_reused() for variant in variants] == [0, 12, 0, 12]
+
+
+def test_seeds_that_make_no_repetitions_are_refused(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT)
+    for seeds, vary, match in ((1, [], "no repetitions"), ([3, 3], [], "repeated"), (2, ["seed=1,2"], "given twice")):
+        with pytest.raises(InputError, match=match):
+            sweep(tmp_path / "scenario.yaml", vary, tmp_path / "sweep", seeds=seeds)
+    assert main(["sweep", str(tmp_path / "scenario.yaml")]) == 2
+    assert main(["sweep", str(tmp_path / "scenario.yaml"), "--seeds", "a,b"]) == 2

@@ -24,6 +24,10 @@ def check_task(flow: Flow) -> Iterator[Finding]:
 
 
 def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]:
+    if task.seed is not None and not task.uses_seed:
+        yield Finding(
+            (*steps, "seed"), "has no effect: the questions are in a fixed order; remove it, or set `shuffle`"
+        )
     if task.shuffle and task.generated:
         yield Finding((*steps, "shuffle"), "has no effect: generated questions are already in random order; remove it")
     equal = task.format.equal

@@ -1,0 +1,356 @@
+"""Comparison of methods over repetitions: runs that differ in the seed alone are repetitions of one method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, stdev
+
+from society.core.errors import InputError
+from society.core.paths import list_given
+from society.core.plain import count
+from society.core.types import Same
+from society.metrics.comparison import count_expected, latest, name_runs, open_run
+from society.metrics.crossed import Estimate, Values, estimate_mean, estimate_share
+from society.metrics.method_labels import identify_method, label_methods
+from society.metrics.statistics import compare_outcomes, holm, mean_interval
+from society.runs.records import DebateRecord, Question, by_question, sameness, with_truth
+from society.runs.run import Run
+from society.scenario.expand import Society, expand
+
+MOST_PAIRS = 6
+"""Maximum number of pairs that are tested where no baseline is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A quantity of one run. `measure` returns its mean over debates; `digits` are those shown after the point."""
+
+    title: str
+    measure: Callable[[Society, Sequence[DebateRecord], Same], float]
+    digits: int = 0
+    percent: bool = False
+
+
+def _per_debate(number: Callable[[DebateRecord], float]) -> Callable[[Society, Sequence[DebateRecord], Same], float]:
+    return lambda society, records, same: fmean(number(record) for record in records)
+
+
+def _agreement(society: Society, records: Sequence[DebateRecord], same: Same) -> float:
+    from society.answers import group
+    from society.metrics.diversity import consensus_share
+
+    shares = []
+    for record in records:
+        turns = record.last(society.voters)
+        sizes = [len(one) for one in group([turn.answer for turn in turns if turn.answer is not None], same)]
+        shares.append(consensus_share(sizes, len(turns) - sum(sizes)) if sizes else 0.0)
+    return fmean(shares)
+
+
+COLUMNS: Mapping[str, Column] = {
+    "tokens": Column("tokens", _per_debate(lambda r: r.usage.generated_tokens)),
+    "prompt_tokens": Column("prompt tokens", _per_debate(lambda r: r.usage.prompt_tokens)),
+    "cost": Column("all tokens", _per_debate(lambda r: r.usage.generated_tokens + r.usage.prompt_tokens)),
+    "seconds": Column("seconds", _per_debate(lambda r: r.usage.seconds), 2),
+    "turns": Column("turns", _per_debate(lambda r: len(r.turns)), 1),
+    "agreement": Column("agreement", _agreement, 1, percent=True),
+}
+"""Columns of choice beside "accuracy", each a mean per debate."""
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Numbers of debates and turns without an answer: they count as wrong. `unknown` debates have no true answer."""
+
+    debates: int = 0
+    undecided: int = 0
+    unreadable: int = 0
+    failed: int = 0
+    cut_off: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """A method minus another: the difference of accuracy, its test, and the p value adjusted for all tests (Holm)."""
+
+    method: str
+    baseline: str
+    value: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method. `accuracy` is None without true answers. `seeds`, `shares` and `values` have one entry per run.
+
+    `crossed`: whether the interval takes repetitions as a random effect, too. `shares` are the runs' accuracies,
+    `values` the measures of `COLUMNS` by name.
+    """
+
+    label: str
+    folders: tuple[str, ...]
+    seeds: tuple[int, ...]
+    accuracy: Estimate | None
+    crossed: bool
+    shares: tuple[float, ...]
+    values: Mapping[str, tuple[float, ...]]
+    lost: Lost
+
+
+@dataclass(frozen=True, slots=True)
+class MethodComparison:
+    """All methods, the baseline first, with the tests and remarks. `columns` are the chosen ones, in order."""
+
+    methods: tuple[Method, ...]
+    tests: tuple[Versus, ...]
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    questions: int
+    baseline: str = ""
+
+    def __repr__(self) -> str:
+        """Return the text that `society compare` prints."""
+        from society.metrics.method_tables import describe_methods
+
+        return describe_methods(self)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one method with their debates, in the order of their seeds."""
+
+    label: str
+    runs: tuple[Run, ...]
+    records: tuple[list[DebateRecord], ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seed of each run."""
+        return tuple(run.scenario.seed for run in self.runs)
+
+    @property
+    def society(self) -> Society:
+        """Return the expanded scenario of the first run."""
+        return expand(self.runs[0].scenario)
+
+    @cached_property
+    def shares_draws(self) -> bool:
+        """True if a repetition draws something for all its questions: trained weights, or a random graph."""
+        if len(self.runs) == 1:
+            return False
+        first, *others = (expand(run.scenario) for run in self.runs)
+        if first.scenario.train is not None:
+            return True
+        pairs = [pair for other in others for pair in zip(first.phases, other.phases, strict=True)]
+        return any(set(one.graph().edges) != set(other.graph().edges) for one, other in pairs)
+
+    def outcomes(self) -> list[dict[Question, float]]:
+        """Return, for each run, the share of right debates of each question with a true answer."""
+        return [_share_right(found) for found in self.records]
+
+
+def _share_right(records: Sequence[DebateRecord]) -> dict[Question, float]:
+    known = by_question(record for record in with_truth(records) if record.result.decision.single)
+    return {question: fmean(float(r.result.correct) for r in group) for question, group in known.items()}
+
+
+def group_runs(runs: Sequence[Run | Path | str]) -> list[Group]:
+    """Return the runs by method. Runs whose scenarios differ in `seed` alone are repetitions of one method.
+
+    Raises `InputError` for a run given twice, or without a finished debate.
+    """
+    opened = [open_run(run) for run in list_given(runs, "runs", Run, str, Path)]
+    if not opened:
+        raise InputError("There are no runs to compare.", "Name a run, or a folder that holds runs.")
+    names = dict(zip((run.folder for run in opened), name_runs(opened), strict=True))
+    methods: dict[str, list[Run]] = {}
+    for run in opened:
+        methods.setdefault(identify_method(run.scenario), []).append(run)
+    found = [sorted(group, key=lambda run: run.scenario.seed) for group in methods.values()]
+    folders = [[names[run.folder] for run in group] for group in found]
+    labels = label_methods([group[0].scenario for group in found], folders)
+    groups = zip(labels, found, strict=True)
+    return [Group(label, tuple(group), tuple(map(latest, group))) for label, group in groups]
+
+
+def compare_methods(
+    runs: Sequence[Run | Path | str] | Sequence[Group], baseline: str = "", columns: Sequence[str] = ()
+) -> MethodComparison:
+    """Compare methods over repetitions, in the latest iteration of each run.
+
+    The unit of analysis is a question in a repetition: intervals and tests take both as random (`crossed`). With
+    `baseline`, every other method is tested against it, with Holm's adjustment over these tests. Without, all pairs of
+    up to four methods are tested. `columns` are "accuracy" and names of `COLUMNS`.
+
+    Raises `InputError` for unknown columns or an unknown baseline, and where two runs have other questions.
+    """
+    groups = [run for run in runs if isinstance(run, Group)] or group_runs(runs)  # type: ignore[arg-type]
+    if baseline:
+        first = find_group(groups, baseline)
+        groups = [first, *(group for group in groups if group is not first)]
+    outcomes = [group.outcomes() for group in groups]
+    shared = _shared_questions(groups, outcomes)
+    known = bool(shared)
+    chosen = _choose_columns(columns, known)
+    values = [_to_array(found, shared) for found in outcomes]
+    methods = tuple(_describe(group, array if known else None) for group, array in zip(groups, values, strict=True))
+    tests = _test(groups, values, bool(baseline)) if known else ()
+    asked = {record.question for group in groups for records in group.records for record in records}
+    notes = (*_left_out(groups, outcomes, shared), *_unfinished(groups), *_alike(methods))
+    name = groups[0].label if baseline else ""
+    return MethodComparison(methods, tests, notes, chosen, len(shared) if known else len(asked), name)
+
+
+def find_group(groups: Sequence[Group], name: str) -> Group:
+    """Return the group with this label, or with a run in a folder of this name. Raises `InputError` without one."""
+    folder = Path(name).name
+    found = [group for group in groups if group.label == name]
+    found = found or [group for group in groups if any(run.folder.name == folder for run in group.runs)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(repr(group.label) for group in groups)
+    raise InputError(f"There is no method {name!r} among these runs.", f"Name one of: {known}.")
+
+
+def _choose_columns(names: Sequence[str], known: bool) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in (ACCURACY, *COLUMNS)]
+    if unknown:
+        raise InputError(f"There is no column {unknown[0]!r}.", f"Choose from: {', '.join((ACCURACY, *COLUMNS))}.")
+    chosen = tuple(dict.fromkeys(names)) or ((ACCURACY, "tokens") if known else ("agreement", "tokens"))
+    return chosen if known else tuple(name for name in chosen if name != ACCURACY)
+
+
+def _shared_questions(groups: Sequence[Group], outcomes: Sequence[list[dict[Question, float]]]) -> list[Question]:
+    """Return the questions with true answers that every run has. Raises `InputError` if runs share none."""
+    every = [found for method in outcomes for found in method]
+    shared = [question for question in every[0] if all(question in found for found in every)]
+    if not shared and any(every):
+        names = [run.folder.name for group in groups for run in group.runs]
+        unlike = next(
+            (n for n, found in zip(names, every, strict=True) if not every[0].keys() & found.keys()), names[-1]
+        )
+        raise InputError(
+            f"{names[0]} and {unlike} have no question in common, so they cannot be compared.",
+            "Name only runs with the same questions: set `task.seed`, or use `society sweep --seeds`, which does.",
+        )
+    return shared
+
+
+def _to_array(found: Sequence[Mapping[Question, float]], shared: Sequence[Question]) -> Values:
+    return [[one[question] for question in shared] for one in found]
+
+
+def _describe(group: Group, values: Values | None) -> Method:
+    same = sameness(group.society)
+    return Method(
+        label=group.label,
+        folders=tuple(str(run.folder) for run in group.runs),
+        seeds=group.seeds,
+        accuracy=None if values is None else _accuracy(values, group.shares_draws),
+        crossed=group.shares_draws,
+        shares=() if values is None else tuple(map(fmean, values)),
+        values={
+            name: tuple(column.measure(group.society, records, same) for records in group.records)
+            for name, column in COLUMNS.items()
+        },
+        lost=_count_lost(group),
+    )
+
+
+def _accuracy(values: Values, shared: bool) -> Estimate:
+    """Return the mean over questions and repetitions; of a single repetition with the interval of `accuracy`."""
+    found = estimate_share(values, shared)
+    if len(values) > 1:
+        return found
+    low, high = mean_interval(values[0])
+    return replace(found, low=low, high=high)
+
+
+def _count_lost(group: Group) -> Lost:
+    records = [record for found in group.records for record in found]
+    turns, voters = [turn for record in records for turn in record.turns], group.society.voters
+    return Lost(
+        debates=len(records),
+        undecided=sum(record.result.decision.answer is None for record in records),
+        unreadable=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
+        failed=sum(turn.status == "failed" for turn in turns),
+        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
+        unknown=sum(not record.result.gold for record in records),
+    )
+
+
+def _test(groups: Sequence[Group], values: Sequence[Values], baseline: bool) -> tuple[Versus, ...]:
+    """Return the tests against the first method, or of all pairs if there are few; p values adjusted for all."""
+    size = len(groups)
+    pairs = [(i, j) for i in range(1 if baseline else size) for j in range(i + 1, size)]
+    if len(pairs) > MOST_PAIRS and not baseline:
+        return ()
+    found = [_versus(groups[i], groups[j], values[i], values[j]) for i, j in pairs]
+    adjusted = holm([one.p for one in found])
+    return tuple(replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True))
+
+
+def _versus(first: Group, second: Group, ours: Values, theirs: Values) -> Versus:
+    """Return the second method minus the first, paired by question and, if the seeds are equal, by seed."""
+    if first.seeds == second.seeds and len(ours) > 1:
+        shared = first.shares_draws or second.shares_draws
+        found = estimate_mean([_subtract(*rows) for rows in zip(theirs, ours, strict=True)], shared)
+        if found.error > 0:
+            low, high = max(-1.0, found.low), min(1.0, found.high)
+            test = CROSSED if shared else PAIRED
+            return Versus(second.label, first.label, found.value, low, high, found.p, found.p, test)
+    before, after = ({q: [fmean(one)] for q, one in enumerate(zip(*v, strict=True))} for v in (ours, theirs))
+    paired = compare_outcomes(before, after)
+    span = paired.value, paired.low, paired.high
+    return Versus(second.label, first.label, *span, paired.p, paired.p, paired.test)
+
+
+def _subtract(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(first, second, strict=True)]
+
+
+CROSSED = "t test, questions crossed with repetitions (Satterthwaite)"
+PAIRED = "paired t test over questions"
+
+
+def _left_out(
+    groups: Sequence[Group], outcomes: Sequence[list[dict[Question, float]]], shared: Sequence[Question]
+) -> Iterator[str]:
+    """Yield what is missing from the common questions, and what has no true answer."""
+    every = {question for method in outcomes for found in method for question in found}
+    if len(every) > len(shared):
+        yield f"{count(len(every) - len(shared), 'question')} left out: not in every run."
+    unknown = {r.question for group in groups for found in group.records for r in found if not r.result.gold}
+    if unknown:
+        yield f"{count(len(unknown), 'question')} without a true answer: not in the accuracy."
+    if len({group.seeds for group in groups}) > 1:
+        yield "The methods have different seeds: their differences are paired by question alone."
+
+
+def _unfinished(groups: Sequence[Group]) -> Iterator[str]:
+    for group in groups:
+        for run, records in zip(group.runs, group.records, strict=True):
+            expected = count_expected(run)
+            if expected is not None and len(records) < expected:
+                yield f"{run.folder.name} is unfinished: {len(records)} of {expected} debates."
+
+
+def _alike(methods: Sequence[Method]) -> Iterator[str]:
+    """Yield a note if repetitions of a method never differ, so that they are no repetitions."""
+    names = [m.label for m in methods if m.accuracy is not None and m.accuracy.deviation == 0]
+    if names:
+        yield f"The repetitions have equal accuracies, which temperature 0 may cause: {', '.join(names)}."
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation over repetitions; the latter is NaN for one."""
+    return fmean(values), stdev(values) if len(values) > 1 else float("nan")
