@@ -87,7 +87,7 @@ def test_equal_questions_have_the_interval_of_wilson() -> None:
 
 @pytest.mark.parametrize(("shift", "shared"), [(0.0, False), (0.0, True), (0.1, True)])
 def test_intervals_cover_the_mean(shift: float, shared: bool) -> None:
-    """Of 400 intervals of three repetitions, about 95 % contain the mean over all questions and repetitions."""
+    """About 95 % of 400 intervals of three repetitions contain the mean over all questions and repetitions."""
     truth = float(np.mean([draw(10_000 + i, 1, 400, shift).mean() for i in range(400)]))
     held = 0
     for seed in range(400):
