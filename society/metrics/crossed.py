@@ -77,9 +77,7 @@ def _standard_error(values: Values, means: Sequence[float], shared: bool) -> tup
     if repetitions == 1 or not shared:
         return (between / size) ** 0.5, questions - 1.0
     shifted, mean = questions * variance(means), fmean(means)
-    rest = [
-        value - by_question[q] - means[r] + mean for r, row in enumerate(values) for q, value in enumerate(row)
-    ]
+    rest = [value - by_question[q] - means[r] + mean for r, row in enumerate(values) for q, value in enumerate(row)]
     freedom = (repetitions - 1) * (questions - 1)
     noise = sum(one**2 for one in rest) / freedom
     if shifted <= noise:

@@ -66,6 +66,10 @@ class Dataset(RowTask):
         return self.named.layouts[0].has_options
 
     @property
+    def uses_seed(self) -> bool:
+        return super().uses_seed or any(layout.draws_options for layout in self.named.layouts)
+
+    @property
     def place(self) -> Place:
         config, split = self.config or self.named.config, self.split or self.named.split
         if self.path is None:

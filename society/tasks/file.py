@@ -146,6 +146,10 @@ class LaidOutTask(Layout, RowTask):
     def lists_answers(self) -> bool:
         return self.has_options
 
+    @property
+    def uses_seed(self) -> bool:
+        return super().uses_seed or self.draws_options
+
     def open(self) -> RowSource:
         """Return the rows. Raises `InputError`, too, if the scenario names a field `gold` that no row has."""
         source = RowSource(self.place, [self.shape], lambda row: self, self.where, self.lenient)

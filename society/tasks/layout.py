@@ -67,6 +67,11 @@ class Layout(Component):
         return self.shuffle_choices or self.gold_is_option
 
     @property
+    def draws_options(self) -> bool:
+        """Return whether the options of a question, or their order, depend on the seed."""
+        return self.shuffles or self.max_choices is not None
+
+    @property
     def gold_is_option(self) -> bool:
         """Return whether the field `gold` is one of several fields that hold an option each."""
         return isinstance(self.choices, tuple) and self.gold in self.choices

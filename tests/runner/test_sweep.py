@@ -162,3 +162,15 @@ def test_seeds_that_make_no_repetitions_are_refused(scenario: Callable[..., Scen
             sweep(tmp_path / "scenario.yaml", vary, tmp_path / "sweep", seeds=seeds)
     assert main(["sweep", str(tmp_path / "scenario.yaml")]) == 2
     assert main(["sweep", str(tmp_path / "scenario.yaml"), "--seeds", "a,b"]) == 2
+
+
+def test_options_keep_their_order_in_repetitions(tmp_path: Path) -> None:
+    rows = "".join(f'{{"question": "Which, {n}?", "choices": ["a", "b", "c", "d"], "gold": 0}}\n' for n in range(4))
+    (tmp_path / "questions.jsonl").write_text(rows)
+    task = "{kind: jsonl, path: questions.jsonl, choices: choices, gold: gold, gold_as: index0, shuffle_choices: true}"
+    text = TEXT.replace("{kind: arithmetic, form: a+b, limit: 20}", task).replace(
+        "calculate: {skill: 0.6, wrong: spread}", "say: A"
+    )
+    (tmp_path / "scenario.yaml").write_text(f"version: 1\nname: options{text}")
+    variants = sweep(tmp_path / "scenario.yaml", [], tmp_path / "sweep", seeds=3)
+    assert len({tuple((row.question, row.gold) for row in variant.run.results()) for variant in variants}) == 1
