@@ -20,6 +20,9 @@ GLOSSARY: dict[str, str] = {
     "of 5 points with a power of 80%, at the observed share of disagreements.",
     "Pareto front": "The methods than which no other is more accurate for as few tokens.",
     "compute-matched": "Trained, generated and prompt tokens of the two runs differ by at most 2%.",
+    "Fleiss' kappa": "Agreement beyond chance (Fleiss 1971): 1 if all agree, 0 for the agreement that chance gives.",
+    "Krippendorff's alpha": "Agreement beyond chance (Krippendorff 2004), also with missing answers: 1 if all agree, 0 "
+    "for the agreement that chance gives.",
     "two standard errors": "About the 95% interval of a mean.",
     "entropy": "Shannon's entropy of the distribution of answers, in bits: 0 if all agree, 1 for two equally frequent "
     "answers.",

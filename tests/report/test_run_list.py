@@ -21,6 +21,7 @@ from society.view.runs_folder import RunsFolder
 from society.view.server import build_app
 from tests.report.browser import open_browser, open_page
 from tests.report.reports import run_flips, run_sums
+from tests.view.test_view import serving
 
 HOST = "127.0.0.1:8000"
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -124,6 +125,17 @@ def test_the_command_writes_a_list_for_a_folder_of_runs(folder: Path, tmp_path: 
     assert 'id="index"' in (tmp_path / "list.html").read_text()
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "none.html")]) == 2
     assert "holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.browser
+def test_a_run_of_the_live_list_links_back_to_it(folder: Path) -> None:
+    with serving(folder) as (_, url), open_browser() as browser, open_page(browser, url, width=390) as page:
+        page.click("a:text-is('flips')")
+        page.wait_for_selector("#title:text-is('flips')")
+        page.wait_for_selector("#live:text-is('finished: 20 turns, 2 of 2 debates')")
+        page.click("#all-runs")
+        page.wait_for_selector("tbody a")
+        assert page.url.split("#")[0] == url
 
 
 @pytest.mark.browser

@@ -3,6 +3,7 @@
 const live = document.documentElement.dataset.mode === "live";
 const source = live ? new LiveSource() : new FileSource();
 const POLL = 1000;
+const LISTED = /\/runs\/\d+\/$/; // the address of a run that is opened from the list of a folder
 
 let data = null;
 let pairs = new Map();
@@ -43,6 +44,8 @@ function showRun() {
     ),
   );
   showChoices(run);
+  byId("all-runs").hidden = !live || !LISTED.test(location.pathname);
+  byId("all-runs").href = "../../";
   byId("runs").hidden = data.runs.length < 2;
   byId("runs").replaceChildren(...(data.runs.length > MOST_TABS ? [drawRunMenu()] : drawRunTabs()));
   showTags();

@@ -48,7 +48,7 @@ function foldRows(box, number) {
 
 function drawTable({ columns, rows }) {
   const numeric = columns.map((_, i) =>
-    rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()<\d\s%to]*$/.test(row[i])),
+    rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()[\]<=n\d\s%to]*$/.test(row[i])),
   );
   const align = (i) => (numeric[i] ? "number" : "");
   const seen = new Set();
@@ -85,7 +85,7 @@ const KINDS = { forest: drawForest, chart: drawChart, bars: drawBars, matrix: dr
 function drawFigure(figure) {
   return make(
     "figure",
-    { class: figure.kind, "data-figure": figure.id },
+    { class: `${figure.kind} ${figure.columns?.length > 3 ? "wide" : ""}`, "data-figure": figure.id },
     make("h3", figure.title),
     KINDS[figure.kind](figure),
     make("figcaption", explain(figure.note)),

@@ -20,8 +20,12 @@ function explain(text, seen = new Set()) {
       done = end;
     }
   }
-  return [...parts, text.slice(done)].filter((part) => part !== "");
+  return [...parts, text.slice(done)].flatMap(markCode).filter((part) => part !== "");
 }
+
+// Text between backticks as code; an element stays as it is.
+const markCode = (part) =>
+  typeof part === "string" ? part.split(/`([^`]+)`/).map((text, i) => (i % 2 ? make("code", text) : text)) : part;
 
 function markTerm(term, text) {
   const meaning = data.glossary[term];
