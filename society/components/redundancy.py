@@ -2,6 +2,7 @@
 
 similarity          cosine similarity of two texts, in [0, 1]
 differ_in_meaning   whether a number, sign, negation or the word order differs
+differ_in_facts     whether a number, sign or negation differs
 """
 
 from __future__ import annotations
@@ -47,8 +48,16 @@ def similarity(one: str, other: str) -> float:
 def differ_in_meaning(one: str, other: str) -> bool:
     """Return whether two texts have other numbers, signs or negations, or words that both have in another order."""
     a, b = tokens(one), tokens(other)
-    decisive = [[token for token in text if _is_decisive(token)] for text in (a, b)]
-    return decisive[0] != decisive[1] or _common(a, b) != _common(b, a)
+    return _decisive(a) != _decisive(b) or _common(a, b) != _common(b, a)
+
+
+def differ_in_facts(one: str, other: str) -> bool:
+    """Return whether two texts have other numbers, signs or negations, or the same ones in another order."""
+    return _decisive(tokens(one)) != _decisive(tokens(other))
+
+
+def _decisive(words: list[str]) -> list[str]:
+    return [token for token in words if _is_decisive(token)]
 
 
 def tokens(text: str) -> list[str]:

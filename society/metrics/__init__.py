@@ -6,7 +6,7 @@ flips        changed answers             overview     the summary that people re
 rounds       round by round, agreement   influence    adoption of answers, conformity
 tradeoff     accuracy against tokens     budget       debating against voting at equal cost
 iterations   training, step by step      diversity    answers, words, embeddings
-encoders     sentence encoders by name   likelihood   models scoring each other's responses
-measure      diversity with real models  comparison   comparison of runs
-layout       comparisons as text         plain        results as JSON data
+measure      diversity with real models  likelihood   models scoring each other's responses
+layout       comparisons as text         comparison   comparison of runs
+edge_effects what readers took over      plain        results as JSON data
 """

@@ -7,17 +7,16 @@ The measures of Subramaniam et al. 2025 (arXiv 2501.05707) are over responses wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from society.answers import group
+from society.components.encoders import Embed
 from society.core.types import Same, Turn
 from society.runs.records import DebateRecord, sameness
 from society.scenario.expand import Society
 
-Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
-"""Function from texts to vectors of equal length: a backend's `embeddings.embed`, or `load_encoder`."""
 Which = Literal["first", "last"]
 """Turn of each voter in a debate that is measured: the first or the last."""
 

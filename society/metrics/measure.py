@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from society.components.encoders import Embed, load_encoder
 from society.core.atomic import atomic_write
 from society.core.blocking import run_blocking
 from society.core.errors import InputError
 from society.core.plain import to_plain
 from society.core.types import Turn
-from society.metrics.diversity import Embed, Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
-from society.metrics.encoders import load_encoder
+from society.metrics.diversity import Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.stored_diversity import read_diversity
 from society.runs.files import MEASUREMENTS, read_json

@@ -58,12 +58,23 @@ class _Preflight:
         known = not self.problems
         self._check_thinking()
         self._check_adapters(known)
+        self._check_gates()
         if known:
             self._check_training()
         items = self._load_items()
         if items is not None and len(self.society.agents) <= LARGEST:
             self._check_prompts(items)
         return self.problems
+
+    def _check_gates(self) -> None:
+        """Check that libraries of the phases' gates are installed."""
+        for phase in self.society.phases:
+            for j, gate in enumerate(phase.spec.edges.gate):
+                try:
+                    gate.require()
+                except MissingExtraError as error:
+                    steps: Steps = ("phases", phase.index, "edges", "gate", j)
+                    self._add(steps, f"{error.cause} {error.remedy}")
 
     @property
     def _backends(self) -> list[str]:

