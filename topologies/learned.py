@@ -28,7 +28,7 @@ class Learned(Topology):
     """Path of the run's folder, in place of `scores`. Its agents have the names of those here."""
     scores: tuple[tuple[str, str, float], ...] = ()
     """Effect of each edge, as [sender, reader, effect]. Reading a scenario with `run` fills them in."""
-    keep: float = Field(0.5, gt=0, le=1)
+    keep: float = Field(gt=0, le=1)
     """Share of the edges that are kept, those with the best effects. At least one edge is kept."""
 
     @model_validator(mode="after")

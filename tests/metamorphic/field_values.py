@@ -319,7 +319,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Bipartite": (_topology("bipartite"),),
     "Barbell": (_topology("barbell", agents=6),),
     "Groups": (_topology("groups"),),
-    "Learned": (_topology("learned", scores=[["ann-1", "ann-2", 0.5], ["ann-2", "ann-3", 0.1]]),),
+    "Learned": (_topology("learned", keep=0.5, scores=[["ann-1", "ann-2", 0.5], ["ann-2", "ann-3", 0.1]]),),
     "Named": (at("phases", 0, "topology", spec=_with_graphs(), kind="named", name="one"),),
     "Union": (_topology("union", of=["ring", "star"]),),
     "Difference": (_topology("difference", of="complete", without=["ring"]),),

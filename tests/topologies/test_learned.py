@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learning(**fields: Any) -> Spec:
-    topologies = {"best": {"kind": "learned", "run": "run", **fields}}
+    topologies = {"best": {"kind": "learned", "run": "run", "keep": 0.5, **fields}}
     return {**SPEC, "topologies": topologies, "phases": [{"name": "talk", "topology": "best", "rounds": 2}]}
 
 
@@ -64,7 +64,7 @@ def load(spec: Spec, folder: Path) -> Scenario:
 class TestContract(TopologyContract):
     @pytest.fixture
     def topology(self) -> Learned:
-        return Learned(scores=(("agent-0", "agent-1", 0.5), ("agent-1", "agent-2", 0.1)))
+        return Learned(keep=0.5, scores=(("agent-0", "agent-1", 0.5), ("agent-1", "agent-2", 0.1)))
 
 
 def test_edges_are_scored_by_what_their_readers_took_over(folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_wrong_runs_are_refused_with_a_remedy(folder: Path) -> None:
         (learning(run="../elsewhere"), "outside the folders"),
         (learning(scores=[["ann-1", "ann-2", 1.0]]), "cannot stand beside `scores`"),
         (strange, "no edge between these agents"),
-        ({**learning(), "topologies": {"best": {"kind": "learned"}}}, "needs `run`"),
+        ({**learning(), "topologies": {"best": {"kind": "learned", "keep": 1.0}}}, "needs `run`"),
     ]
     for spec, message in cases:
         problems = check_scenario(spec, folder=folder)
