@@ -20,3 +20,7 @@ class Terminal(Console):
         """Yield the segments of a renderable, each made safe."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=reveal(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error of the broken stream, where rich would raise `SystemExit`, which no event loop survives."""
+        raise BrokenPipeError("the reader of the output has closed it")

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -234,6 +236,20 @@ def test_a_model_that_is_missing_ends_a_chat_before_its_first_question(capsys: p
     pytest.importorskip("llama_cpp")
     assert main(["chat", "--model", "nothing.gguf"]) == 2
     assert "nothing.gguf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_reader_that_closes_the_output_ends_the_debate(kept: bool, tmp_path: Path) -> None:
+    options = ["--save", str(tmp_path / "kept")] if kept else []
+    command = [sys.executable, "-m", "society", "ask", "Should we?", "--rounds", "200", "--set", SCRIPTED, *options]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 @pytest.mark.model
