@@ -209,7 +209,7 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
 
 
 def _list_headlines(society: Society, records: Sequence[DebateRecord]) -> dict[str, Estimate]:
-    """Return the headline numbers of the metrics by name; two of one name are told apart by their metrics."""
+    """Return the headline numbers of the metrics by name; two of one name are distinguished by their metrics."""
     found: dict[str, Estimate] = {}
     for metric in report_metrics(society, records):
         for one in metric.estimates:

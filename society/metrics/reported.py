@@ -23,7 +23,7 @@ from society.runs.records import DebateRecord, by_question, sameness
 from society.scenario.expand import Society
 
 RESAMPLES, FEWEST = 1000, 200
-"""Number of resamples, and their minimum for runs with so many counts that 1000 would take too long."""
+"""Number of resamples, and their minimum for runs with many counts."""
 MOST_ADDITIONS = 20_000_000
 """Maximum number of additions for one metric: a few seconds."""
 DEFINED = 0.95

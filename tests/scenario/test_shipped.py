@@ -30,6 +30,8 @@ Rules = list[dict[str, Any]]
 
 DISAGREE: Rules = [{"average": {"numbers": "(?!)", "say": "I say {answer}."}}]
 """Replies with a number of their own: agents never agree, and each text identifies its agent."""
+FREE = {"town_hall": ["roles.citizen.choices=[]"]}
+"""Changes of scenarios whose agents choose among fixed replies, for replies of their own."""
 NUMBERS = "task={kind: arithmetic, form: a+b, limit: 2}"
 
 
@@ -42,7 +44,8 @@ def play(tmp_path: Path) -> Callable[..., list[DebateRecord]]:
         settings = [f"backends.{b}={json.dumps({'kind': 'scripted', 'rules': r})}" for b, r in scripts.items()]
         limit = NUMBERS if rules is DISAGREE else "task.limit=3"
         folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
-        return load_records(run(load_scenario(_path(name), [limit, *settings, *overrides]), folder))
+        free = FREE.get(name, ()) if rules is DISAGREE else ()
+        return load_records(run(load_scenario(_path(name), [limit, *settings, *free, *overrides]), folder))
 
     return run_it
 
@@ -311,7 +314,7 @@ NEIGHBOURS = {  # of the agents, by number, who reads whom in every round after 
     "barbell": {1: "2 3 4", 2: "1 3 4", 3: "1 2 4", 4: "1 2 3 5", 5: "4 6 7 8", 6: "5 7 8", 7: "5 6 8", 8: "5 6 7"},
     "bipartite": {1: "4 5 6", 2: "4 5 6", 3: "4 5 6", 4: "1 2 3", 5: "1 2 3", 6: "1 2 3"},
 }
-RANDOM = {"k_regular", "small_world", "scale_free", "erdos_renyi", "resampled"}
+RANDOM = {"k_regular", "small_world", "scale_free", "erdos_renyi", "resampled", "town_hall"}
 
 
 def _parse(line: str) -> tuple[tuple[str, str, int], list[tuple[str, str, int]]]:
@@ -688,3 +691,14 @@ def test_debates_stop_when_they_should(play: Play) -> None:
     assert rounds(play("stop_budget", agree)) == {1}
     assert rounds(play("stop_budget")) == {20}  # three words a turn: 180 tokens in all
     assert rounds(play("stop_budget", DISAGREE, "phases.debate.stop.1.tokens=40")) == {5}
+
+
+def test_a_town_hall_has_opinions_and_no_accuracy(play: Play) -> None:
+    """Fifty different citizens, each with a number of the scale; the median decides, and nothing is right or wrong."""
+    records = play("town_hall", [{"choose": ["1: certainly not", "4: rather yes", "5: certainly"]}], "task.limit=2")
+    for record in records:
+        assert len({turn.messages[0].content for turn in record.turns if turn.id.round == 1}) == 50
+        assert {turn.answer for turn in record.turns} <= {"1", "4", "5"}
+        assert record.result.decision.answer in ("1", "2.5", "4", "4.5", "5")
+        assert not record.scored
+    assert len(records[0].turns) == 150
