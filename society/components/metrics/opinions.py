@@ -8,7 +8,7 @@ from math import sqrt
 from typing import ClassVar, Literal
 
 from society.components.metrics.base import Metric, MetricFacts, Number, Question, Sums, Totals
-from society.core.plain import shorten
+from society.core.plain import count, shorten
 
 UNREAD = "unreadable"
 MOST_ANSWERS, MOST_QUESTIONS = 4, 3
@@ -95,7 +95,7 @@ def _tell(item: str, numbers: Sequence[Number]) -> tuple[str, str]:
     final.sort(key=lambda number: -(number.value or 0))
     shown = [f"{shorten(number.name, 40)} ({100 * (number.value or 0):.0f} %)" for number in final[:MOST_ANSWERS]]
     rest = len(final) - len(shown)
-    listed = ", ".join([*shown, f"{rest} other answers"] if rest > 0 else shown)
+    listed = ", ".join([*shown, count(rest, "other answer")] if rest > 0 else shown)
     means = [number for number in own if number.name == "mean"]
     moved = ""
     if means:

@@ -85,7 +85,7 @@ class Persuasion(Metric):
         short = "Nobody"
         if best is not None:
             short = f"Mostly {best.group}"
-            told += f"; {best.group} won most ({best.value:g})"
+            told += f"; {best.group} won most ({best.value:.3g})"
         return short, f"{told}."
 
 
