@@ -56,6 +56,18 @@ class Verdicts:
             yield "cost of judging", f"{count(self.turns, 'turn')}, {tokens}, part of the cost"
 
 
+def judge_verdicts(found: Verdicts) -> tuple[str, str]:
+    """Return whether the verdicts can be relied on, in a few words and in sentences; "" where nothing was judged."""
+    if not found.answers:
+        return "", ""
+    short = f"{found.undecided:,} of {found.answers:,} are undecided" if found.undecided else "All were decided"
+    if found.agreement is not None:
+        short = f"The judge agrees with {found.agreement.share:.0%} of the true answers"
+    rows = dict(found.rows())
+    told = [f"{name[:1].upper()}{name[1:]}: {rows[name]}." for name in rows if name != "score"]
+    return short, " ".join(told)
+
+
 def count_verdicts(society: Society, records: Sequence[DebateRecord]) -> Verdicts:
     """Return the counts over these debates."""
     given = [list(record.result.judgements.values()) for record in records]

@@ -22,6 +22,7 @@ from society.metrics.summary import (
     is_unclear,
 )
 from society.metrics.tradeoff import first_answers, vote_chances
+from society.metrics.verdicts import judge_verdicts
 from society.runs.records import (
     DebateRecord,
     Question,
@@ -90,6 +91,9 @@ def judge(
     if summary.ended_early:
         detail = f"Of {count(summary.turns, 'turn')}: {describe_ends(summary)}"
         found.insert(0, Finding("Did every reply end as it should?", "No", detail))
+    short, verdicts = judge_verdicts(summary.verdicts)
+    if short:
+        found.append(Finding("Can the verdicts be relied on?", short, verdicts))
     if summary.unmatched:
         found.insert(0, Finding("Do replies match the form of the true answers?", "Mostly not", summary.unmatched))
     return [asdict(finding) for finding in found]

@@ -5,9 +5,7 @@ class TestMine(AnswerContract):
     def rule(self):
         return Mine()
 
-    @pytest.fixture
-    def item(self):
-        return Item("id", "question", "true answer")
+A kind that needs fields of a row overrides `make_item`, too.
 """
 
 from __future__ import annotations
@@ -40,10 +38,15 @@ class PlainCourt:
 
 
 class AnswerContract:
-    """Tests with fixtures `rule` and `item`, a question of which "true answer" is the true answer."""
+    """Tests with a fixture `rule`."""
 
-    def test_every_answer_gets_one_judgement(self, rule: AnswerRule, item: Item) -> None:
+    def make_item(self) -> Item:
+        """Return a question of which "true answer" is the true answer."""
+        return Item("id", "question", "true answer")
+
+    def test_every_answer_gets_one_judgement(self, rule: AnswerRule) -> None:
         """A reply without a verdict makes no answer right, and the same court gives the same judgements."""
+        item = self.make_item()
         rule.check(item)
         judged = [_judge(rule, item, "no verdict") for _ in range(2)]
         assert judged[0] == judged[1]
@@ -52,8 +55,9 @@ class AnswerContract:
         assert not judged[0][""].right
         assert not (rule.deferred and any(given.right for given in judged[0].values()))
 
-    def test_what_is_judged_at_once_is_judged_alike_later(self, rule: AnswerRule, item: Item) -> None:
+    def test_what_is_judged_at_once_is_judged_alike_later(self, rule: AnswerRule) -> None:
         """`correct` and `judge` agree, unless answers are judged after the debate alone."""
+        item = self.make_item()
         if not rule.deferred:
             form = AnswerFormat()
             judged = _judge(rule, item, "")

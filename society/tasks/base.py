@@ -10,7 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from typing import Annotated, ClassVar
 
@@ -18,6 +18,7 @@ from pydantic import Field
 
 from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
+from society.components.faults import faults_of, guarded
 from society.components.registry import Registered, clear_with_kinds
 from society.core.component import Component
 from society.core.errors import InputError
@@ -171,11 +172,15 @@ class Task(Component, ABC):
 
     def correct(self, answer: str, item: Item) -> bool:
         """Return whether a parsed answer is correct: equal to the gold answer or one of its aliases."""
-        return self.answer.correct(answer, item, self.format)
+        with faults_of(self.answer, "correct", f"on the question {item.id!r}"):
+            return self.answer.correct(answer, item, self.format)
 
     async def judge(self, answers: Sequence[str], item: Item, court: Court) -> dict[str, Judgement]:
         """Return a judgement on each of these distinct answers of a finished debate."""
-        return await self.answer.judge(answers, item, partial(self.correct, item=item), court)
+        place = f"on the question {item.id!r}"
+        correct = guarded(self, self.correct, place)
+        with faults_of(self.answer, "judge", place):
+            return await self.answer.judge(answers, item, lambda answer: correct(answer, item), court)
 
     def has_form(self, answer: str, item: Item) -> bool:
         """Return whether a parsed answer has the form of the gold answer, so that it could be correct."""

@@ -43,7 +43,7 @@ class Labels:
         """Return why this debate has no label, or ""."""
         decision = record.result.decision
         if self.kind == "gold":
-            return "" if record.result.gold else NO_GOLD
+            return "" if record.scored else NO_GOLD
         if decision.answer is None or decision.tied:
             return NO_CONSENSUS
         support = self.count(record)

@@ -43,6 +43,7 @@ def find_component(noun: str, scenario: Scenario) -> Any:
         "backend": lambda: scenario.backends["bird"],
         "topology": lambda: phase.topology,
         "task": lambda: scenario.task.model_copy(update={"limit": 8}),
+        "answer": lambda: scenario.task.answer,
         "decision": lambda: scenario.decision,
         "stop": lambda: phase.stop[0],
         "leave": lambda: phase.leave[0],
@@ -135,6 +136,7 @@ RAISING = {
     "backend": ("def open(self): raise ValueError('boom')", "`open` as the backend 'local'"),
     "topology": ("def build(self, n, seed): raise ValueError('boom')", "phases.debate.topology: cannot be built"),
     "task": ("def questions(self, seed): raise ValueError('boom')", "`questions`"),
+    "answer": ("def correct(self, answer, item, form): raise ValueError('boom')", "`correct` on the question 'ITEM'"),
     "decision": ("def count(self, ballot): raise ValueError('boom')", "`decide` on the question 'ITEM'"),
     "stop": (
         "def reached(self, state): raise ValueError('boom')",
@@ -166,6 +168,7 @@ USED = {
     "backend": "backends={local: {kind: broken}}",
     "topology": "phases.debate.topology=broken",
     "task": "task={kind: broken, limit: 2}",
+    "answer": "task={kind: arithmetic, form: a+b, limit: 1, answer: broken}",
     "decision": "decision=broken",
     "stop": "phases.debate.stop=[broken]",
     "leave": "phases.debate.leave=[broken]",

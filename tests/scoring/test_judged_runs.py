@@ -11,6 +11,7 @@ from society import run
 from society.cli import main
 from society.metrics.verdicts import count_verdicts
 from society.planning.preflight import check
+from society.report.data import build_index, read_runs
 from society.results import Run
 from society.runs.records import load_records
 from society.runs.run import Run as StoredRun
@@ -106,6 +107,10 @@ def test_all_commands_show_the_verdicts(folder: Path, done: Run, capsys: pytest.
     assert main(["show", out, "--number", "1"]) == 0
     assert "grader/answer-1" in capsys.readouterr().out
     assert main(["report", out, "-o", str(folder / "report.html")]) == 0
+    stored = StoredRun(done.folder)
+    findings = json.dumps(build_index(read_runs([stored]), [stored]))
+    assert "Can the verdicts be relied on?" in findings
+    assert "The judge agrees with" in findings
     table = done.to_pandas("results")
     assert set(table["verdict_note"]) <= {"", "no readable verdict"}
 

@@ -37,8 +37,7 @@ class TestEachKind(AnswerContract):
         rule: AnswerRule = request.param
         return rule
 
-    @pytest.fixture
-    def item(self) -> Item:
+    def make_item(self) -> Item:
         return Item("id", "question", "true answer", fields={"more": ["other answer"], "code": "assert True"})
 
 
