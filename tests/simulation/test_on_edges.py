@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from society.core.types import Turn
+from society.core.types import Decision, Turn
 from society.results import Run
+from society.runs.records import DebateRecord, load_records, sameness, vote_on
+from society.runs.run import Run as StoredRun
 from society.scenario import check_scenario
+from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
 from society.session import run
 
 Spec = dict[str, Any]
@@ -95,12 +99,19 @@ WEIGHTED: Spec = {
 }  # fmt: skip
 
 
+def first_vote(record: DebateRecord) -> Decision:
+    society = expand(Scenario.from_dict(WEIGHTED))
+    return vote_on(society, record.first(society.voters), sameness(society))
+
+
 def test_weights_are_shown_and_weigh_votes(tmp_path: Path) -> None:
     turns = turns_of(WEIGHTED, tmp_path / "run")
     [prompt, *_] = [t.messages[-1].content for (_, n, agent), t in turns.items() if n == 2 and agent == "ann-2"]
     assert "<ann-1 2.5: It is 3.>" in prompt
     assert "<ann-3 0.25: It is 7.>" in prompt
     assert {r.decision.answer for r in Run(tmp_path / "run").results()} == {"3"}  # 2.5 against 1.25
+    records = load_records(StoredRun(tmp_path / "run"))
+    assert [vote.answer for vote in map(first_vote, records)] == ["7", "7"]  # before anybody is read, votes are equal
     even = {**WEIGHTED, "decision": "majority"}
     run(even, tmp_path / "even", progress=False)
     assert {r.decision.answer for r in Run(tmp_path / "even").results()} == {"7"}

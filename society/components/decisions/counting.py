@@ -64,7 +64,7 @@ class Weighted(DecisionRule):
     kind: Literal["weighted"] = "weighted"
     by: Literal["confidence", "edges"] = "confidence"
     """Weight of a vote: the voter's confidence, or the sum of the weights of edges. These are the edges along which
-    others read the voter in the last round with edges."""
+    others read the voter in the last round with edges; before it, all votes weigh the same."""
     missing: float = Field(0.5, ge=0, le=1)
     """Confidence of a voter that states none."""
     floor: float = Field(0.0, ge=0, le=1)
@@ -74,7 +74,8 @@ class Weighted(DecisionRule):
 
     def count(self, ballot: Ballot) -> Decision:
         if self.by == "edges":
-            read = [ballot.weights.get(vote.agent, 0.0) for vote in ballot.votes]
+            # Before anybody was read, as in a vote on first answers, all votes weigh the same.
+            read = [ballot.weights.get(vote.agent, 0.0) if ballot.weights else 1.0 for vote in ballot.votes]
             return self.winner(tally(ballot, read), len(ballot.votes), ballot.seed)
         stated = [self.missing if vote.confidence is None else vote.confidence for vote in ballot.votes]
         weights = [self._weight(max(confidence, self.floor)) for confidence in stated]
