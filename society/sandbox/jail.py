@@ -99,7 +99,7 @@ def _change_root(spec: dict[str, Any]) -> None:
     root, limits = Path(spec["root"]), spec["limits"]
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")
-    for path in dict.fromkeys((*_SYSTEM, spec["prefix"])):
+    for path in dict.fromkeys((*_SYSTEM, spec["prefix"], Path(spec["python"]).parent)):
         _show(root, Path(path))
     _bind(root, Path("/dev/null"))
     work = _inside(root, WORK)

@@ -27,7 +27,7 @@ START_SECONDS = 120.0
 NOBODY = 65534
 _JAIL = Path(__file__).with_name("jail.py")
 _REMEDY = (
-    "Code from models runs only without network and with limits, which takes Linux 5.12 or later with user namespaces. "
+    "Code from models runs only without network and with limits, which takes Linux 5.14 or later with user namespaces. "
     "Allow them (on Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0; in a container: a security "
     "profile that allows namespaces and mounts), or run on another machine."
 )
