@@ -55,7 +55,7 @@ def mcnemar(gained: int, lost: int) -> float:
     for k in range(min(gained, lost) + 1):
         total += ways
         ways = ways * (pairs - k) // (k + 1)
-    return min(1.0, 2 * total / 2**pairs)
+    return min(1.0, float(2 * total / 2**pairs))
 
 
 @dataclass

