@@ -21,26 +21,21 @@ except InputError as error:
     sys.exit(2)
 
 INTERRUPTED = 130
-COMMANDS = (
-    "ask",
-    "chat",
-    "new",
-    "check",
-    "plan",
-    "draw",
-    "run",
-    "show",
-    "report",
-    "view",
-    "compare",
-    "sweep",
-    "plot",
-    "diversity",
-    "export",
-    "list",
-    "models",
-    "schema",
-)
+SECTIONS = {
+    "First steps": ("ask", "chat", "new", "models", "list", "schema"),
+    "Before a run": ("check", "plan", "draw"),
+    "Runs": ("run", "sweep", "view", "show", "report"),
+    "Results": ("compare", "plot", "diversity", "export"),
+}
+COMMANDS = tuple(command for commands in SECTIONS.values() for command in commands)
+COMPLETION = """\
+Complete commands and options with the Tab key:
+
+\b
+bash: eval "$(_SOCIETY_COMPLETE=bash_source society)"
+zsh:  eval "$(_SOCIETY_COMPLETE=zsh_source society)"
+fish: _SOCIETY_COMPLETE=fish_source society | source
+"""
 
 
 class _Commands(click.Group):
@@ -57,6 +52,15 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"society.cli.{name}").command
         return with_plugins(command)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in sections, each with its first sentence."""
+        for section, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, command.get_short_help_str(limit=1_000)) for name, command in commands if command]
+                )
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -68,10 +72,13 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
 @click.version_option(society.__version__)
 def cli() -> None:
-    """Simulate societies of language-model agents, and train them."""
+    """Simulate societies of language-model agents, and train them.
+
+    `society COMMAND --help` explains a command, with examples.
+    """
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +104,8 @@ def _run(arguments: list[str] | None) -> int:
     try:
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            _guide(error)
         vars(error)["message"] = reveal(error.message)  # the message quotes the user's input
         error.show()
         return error.exit_code
@@ -113,6 +122,17 @@ def _run(arguments: list[str] | None) -> int:
         say(f"society: {fault}", err=True)
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _guide(error: click.NoSuchOption) -> None:
+    """Suggest options that are spelled like the unknown one, or else `--set`."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
+    known = {option for parameter in error.ctx.command.params for option in parameter.opts} if error.ctx else set()
+    vars(error)["possibilities"] = near
+    if not near and "--set" in known:
+        vars(error)["message"] += " Values of the scenario are set with --set, such as --set phases.debate.rounds=3."
 
 
 def _plugin_fault(error: Exception) -> SocietyError | None:

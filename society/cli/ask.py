@@ -72,8 +72,9 @@ def command(question: str, out: Path | None, **shape: Any) -> int:
 
     \b
     society ask "Should cities ban cars?"
-    society ask "Where should we meet?" --option Rome --option Oslo --persona "a cyclist" --persona "a banker"
-    society ask "Is a hot dog a sandwich?" --model http://127.0.0.1:11434/v1#llama3.2 --topology ring --agents 5
+    society ask "Where to meet?" --option Rome --option Oslo
+    society ask "Is fish meat?" --persona cook --persona vet
+    society ask "Why?" --model http://localhost:8080/v1#name
     """
     from society.asking import find_society
     from society.cli.streams import say

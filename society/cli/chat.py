@@ -19,12 +19,16 @@ PROMPT = "you> "
 
 @click.command("chat")
 @society_options
-@save_option("Keep each debate as a run in this folder: DIR/1, DIR/2, ...")
+@save_option("Keep each debate as a run in this folder: DIR/1, DIR/2 and so on.")
 def command(out: Path | None, **shape: Any) -> int:
     """Ask one society questions, one after another, and print each debate as it is spoken.
 
     The models stay loaded. Each question follows on those before it: the agents are shown the last decisions, and what
     each agent said last. Ctrl-C ends a debate, Ctrl-D the chat.
+
+    \b
+    society chat
+    society chat --persona "a cook" --persona "a vet"
     """
     from society.asking import find_society
     from society.cli.streams import say

@@ -18,6 +18,10 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
     """List every problem of SCENARIOS with file, line and column.
 
     Data files and the headers of local models are read, and the prompts of one debate are rendered. No model is loaded.
+
+    \b
+    society check mine.yaml
+    society check mine.yaml --set task.limit=5
     """
     from society.cli.streams import say
     from society.planning.preflight import check

@@ -22,7 +22,9 @@ def _shorthand(form: str) -> click.Option:
 
 @click.command("compare")
 @runs_argument
-@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(FORMS), default="text", show_default=True, help="Format of the tables."
+)
 @click.option(
     "--baseline", default="", metavar="METHOD", help="Test every other method against this one, by its label."
 )
@@ -43,6 +45,10 @@ def command(runs: tuple[Path, ...], form: str, baseline: str, columns: str, each
 
     A RUN may be a folder of runs, such as that of a sweep. Runs that differ in the seed alone are repetitions of one
     method. Differences are paired by question. Remarks say how far the runs can be compared.
+
+    \b
+    society compare runs/a runs/b
+    society compare runs/sweep-mine --latex > table.tex
     """
     from society.metrics.methods import group_runs
     from society.runs.find import find_runs

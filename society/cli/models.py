@@ -28,6 +28,9 @@ def command(as_json: bool) -> None:
 
     Files of installed packages, the Hugging Face cache, LM Studio, Ollama and llama.cpp are read, and servers on the
     usual ports of this machine are asked. Each model is shown with the memory that a debate of three agents needs.
+
+    \b
+    society models
     """
     from society.planning.local_models import list_models
 

@@ -49,6 +49,10 @@ def command(
     """Show who reads whom in SCENARIO and estimate its cost.
 
     A dry run without a model gives the longest prompts. Some real debates give the likely cost.
+
+    \b
+    society plan mine.yaml
+    society plan mine.yaml --calibrate 0
     """
     from society.core.terminal import Terminal
     from society.planning.plan import make_plan

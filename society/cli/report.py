@@ -18,6 +18,10 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
 
     Several runs are compared. The page needs no server and no other file. A folder with runs, such as runs/, gives a
     page that lists them, with links to the pages report.html in their folders.
+
+    \b
+    society report runs/mine -o mine.html
+    society report runs/a runs/b -o both.html
     """
     from society.report.page import write_report, write_run_list
     from society.report.run_list import find_folders, is_run

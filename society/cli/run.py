@@ -52,6 +52,11 @@ def command(
 
     With a `train` block, also finetune its agents. An interrupted run is continued with --resume. After a change of the
     scenario, such as a corrected prompt, --resume --force keeps the turns that the change does not touch.
+
+    \b
+    society run mine.yaml
+    society run mine.yaml --set phases.debate.rounds=3
+    society run mine.yaml --resume
     """
     from society.cli.streams import output_width, say
     from society.components.plugin_files import loaded_plugins

@@ -7,7 +7,11 @@ import click
 
 @click.command("schema")
 def command() -> None:
-    """Print the JSON Schema of scenarios, plugins included."""
+    """Print the JSON Schema of scenarios, plugins included.
+
+    \b
+    society schema > scenario.schema.json
+    """
     import json
 
     from society.scenario import scenario_schema

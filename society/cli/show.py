@@ -64,7 +64,12 @@ def command(
     iteration: int | None,
     allow: tuple[Path, ...],
 ) -> None:
-    """List the debates of RUN, or show a debate or a training row."""
+    """List the debates of RUN, or show a debate or a training row.
+
+    \b
+    society show runs/mine
+    society show runs/mine --number 3 --prompts
+    """
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.core.terminal import Terminal

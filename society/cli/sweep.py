@@ -69,6 +69,10 @@ def command(
     """Run SCENARIO for each combination of values, and with --seeds several times each.
 
     Equal turns are generated once. The same command continues an interrupted sweep.
+
+    \b
+    society sweep mine.yaml --vary agents.debater.count=3,5
+    society sweep mine.yaml --vary seed=0,1,2
     """
     from society.core.errors import InputError
     from society.runner.progress import Progress

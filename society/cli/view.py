@@ -18,6 +18,10 @@ def command(run: Path, port: int, no_open: bool) -> None:
 
     RUN may also be a folder with several runs, such as runs/. The page then lists them all, with a link to each.
     Only this machine can open the page. Ctrl-C ends the server.
+
+    \b
+    society view runs/mine
+    society view runs/
     """
     from society.view.server import serve
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.components.encoders import Embed, load_encoder
+from society.components.encoders import ENCODERS, Embed, load_encoder
 from society.core.atomic import atomic_write
 from society.core.blocking import run_blocking
 from society.core.errors import InputError
@@ -51,7 +51,7 @@ class ModelDiversity:
 
 def measure_diversity(
     run: Run,
-    encoder: str = "base",
+    encoder: str | None = None,
     likelihood: bool = False,
     turn: Which = "last",
     limit: int | None = None,
@@ -60,7 +60,8 @@ def measure_diversity(
 ) -> list[ModelDiversity]:
     """Measure iterations on the first `limit` questions, all by default, and store the result in the run's folder.
 
-    `encoder` is "base" for the voters' own backend, or a name for `load_encoder`. Likelihoods cost one pass over every
+    `encoder` is "base" for the voters' own backend, or a name for `load_encoder`. Its default is "base" if that backend
+    gives embeddings, otherwise the sentence encoder. Likelihoods cost one pass over every
     matching response for each agent's model and the base. Models and adapters of the run are opened in its folder and
     in those of `allow`.
 
@@ -80,7 +81,7 @@ def measure_diversity(
 
 async def _measure(
     run: Run,
-    encoder: str,
+    encoder: str | None,
     likelihood: bool,
     turn: Which,
     limit: int | None,
@@ -90,6 +91,7 @@ async def _measure(
     society = expand(run.scenario)
     every = by_iteration(load_records(run))
     records = {number: found for number, found in every.items() if iterations is None or number in iterations}
+    encoder = encoder or _own_encoder(society)
     if encoder != "base" and not likelihood:
         embed = load_encoder(encoder)
         return [await _score(society, r[:limit], turn, encoder, embed, None) for r in records.values()]
@@ -102,6 +104,12 @@ async def _measure(
             await _load_adapters(run, backend)
         models = (name, backend) if likelihood else None
         return [await _score(society, r[:limit], turn, encoder, embed, models) for r in records.values()]
+
+
+def _own_encoder(society: Society) -> str:
+    """Return "base" if every backend of the scenario gives embeddings, otherwise the name of the sentence encoder."""
+    able = all("embeddings" in backend.abilities for backend in society.scenario.backends.values())
+    return "base" if able else next(iter(ENCODERS))
 
 
 async def _score(

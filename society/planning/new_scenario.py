@@ -125,8 +125,10 @@ def _entry(kind: str, model: LocalModel) -> str:
 def _sampling(kind: str, model: LocalModel | None) -> str:
     """Return the block `sampling`: short replies of small models, room for thoughts, options that each server takes."""
     small = model is None or (model.parameters is not None and model.parameters < SMALL)
+    thinks = model is not None and model.thoughts
+    long = 2000 if thinks else 400
     lines = ["sampling: # roles, agents and phases may override these settings", "  temperature: 0.8"]
     if kind not in ("openai", "scripted"):
         lines.append("  top_k: 40")
-    lines.append(f"  max_tokens: {48 if small else 2000 if model is not None and model.thoughts else 400}")
+    lines.append(f"  max_tokens: {48 if small else long}")
     return "\n".join(lines)

