@@ -42,7 +42,7 @@ class _Commands(click.Group):
     """The commands, in the order of their first use. Each is imported when it is called or listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # after `society.cli.list` is imported, `list` is that module
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from importlib import import_module
