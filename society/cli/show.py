@@ -155,6 +155,9 @@ def _debate(console: Console, record: DebateRecord, prompts: bool, thoughts: boo
     support = f"   {decision.support:.0%} of voters{why}" if decision.single else ""
     facts = f"{support}   true answer: {record.result.gold or 'not known'}"
     console.print(Text.assemble("decided  ", (answer, "bold"), " ", _mark(record), facts))
+    for text, given in record.result.judgements.items():
+        if given.note:
+            console.print(Text(f"verdict  {shorten(text, 60)}: {given.note}", style="dim"))
 
 
 def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | None) -> None:

@@ -106,6 +106,9 @@ def test_all_commands_show_the_verdicts(folder: Path, done: Run, capsys: pytest.
     assert "judge agrees" in done.summary()
     assert main(["show", out, "--number", "1"]) == 0
     assert "grader/answer-1" in capsys.readouterr().out
+    number = 1 + next(i for i, r in enumerate(StoredRun(done.folder).results()) if "green" in r.judgements)
+    assert main(["show", out, "--number", str(number)]) == 0
+    assert "verdict  green: no readable verdict" in capsys.readouterr().out
     assert main(["report", out, "-o", str(folder / "report.html")]) == 0
     stored = StoredRun(done.folder)
     findings = json.dumps(build_index(read_runs([stored]), [stored]))
