@@ -100,6 +100,8 @@ class DecisionFacts:
     """Voters of the last phase whose prompt shows `candidates`."""
     candidates: bool
     """Whether anybody speaks before the last phase."""
+    numeric: bool = True
+    """Whether answers may be compared as numbers."""
     read: frozenset[str] = frozenset()
     """Voters that other agents may read."""
 

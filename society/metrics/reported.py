@@ -22,6 +22,8 @@ from society.metrics.rounds import Stage, list_stages, name_stage, walk
 from society.runs.records import DebateRecord, by_question, sameness
 from society.scenario.expand import Society
 
+LEAST_QUESTIONS = 6
+"""Minimum number of questions for intervals: percentiles over fewer questions are far too narrow."""
 RESAMPLES, FEWEST = 1000, 200
 """Number of resamples, and their minimum for runs with many counts."""
 MOST_ADDITIONS = 20_000_000
@@ -34,7 +36,7 @@ DEFINED = 0.95
 class Estimate:
     """A number of a metric with its 95 % interval, the percentiles of a bootstrap over `questions` (Efron 1979).
 
-    There is no interval for one question, where all questions are alike, and for numbers about single questions.
+    There is no interval for fewer than `LEAST_QUESTIONS`, where all are alike, and for numbers about single questions.
     """
 
     number: Number
@@ -152,7 +154,7 @@ def _report(metric: Metric, asked: Sequence[Question], stages: Sequence[str]) ->
     count, numbers = guarded(metric, metric.count), guarded(metric, metric.numbers)
     counts = [count(question) for question in asked]
     found = list(numbers(_add(counts), stages))
-    spread = _resample(metric, counts, stages) if metric.intervals and len(asked) > 1 else {}
+    spread = _resample(metric, counts, stages) if metric.intervals and len(asked) >= LEAST_QUESTIONS else {}
     estimates = tuple(_estimate(number, len(asked), spread.get(_place(number))) for number in found)
     answer, sentence = guarded(metric, metric.describe)(found)
     kind = str(getattr(metric, "kind", ""))

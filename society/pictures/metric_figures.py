@@ -31,7 +31,9 @@ def metric_chart(metric: Reported) -> Chart | None:
         return None
     shares = all(one.number.unit == "share" for one in _choose(metric))
     axis = Axis(unit="share" if shares else "number")
-    note = f"{_capital(metric.sentence)} Bands: 95% intervals over questions, where there are several."
+    note = _capital(metric.sentence)
+    if any(point.low is not None for one in series for point in one.points):
+        note += " Bands: 95% intervals over questions."
     return Chart(f"metric-{metric.kind}", _title(metric), note, Axis(names=metric.stages), axis, series)
 
 

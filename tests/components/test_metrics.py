@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from society.components.contracts import make_question, make_turn
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.opinions import Distribution, Mean, Median, Undecided
+from society.components.facts import DecisionFacts
 from society.components.metrics.agreement import Agreement, coincide, krippendorff
 from society.components.metrics.base import Level, Metric, Number, Question
 from society.components.metrics.drift import Drift
@@ -170,6 +172,13 @@ def test_decisions_about_numbers() -> None:
     assert vote(Mean(quorum=3), "1", "2", "many").answer is None
     assert vote(Median(unparsed="exclude"), "1", "3", "many").support == 1
     assert vote(Mean(unparsed="veto"), "1", "3", "many").answer is None
+
+
+def test_a_mean_of_words_is_a_warning() -> None:
+    facts = DecisionFacts({"a": 1}, frozenset(), frozenset(), frozenset(), candidates=False, numeric=False)
+    assert "set `equal: numeric`" in Mean().idle(facts)[""]
+    assert Mean().idle(replace(facts, numeric=True)) == {}
+    assert "ties" in Median(ties="first").idle(replace(facts, numeric=True))
 
 
 def test_a_distribution_has_no_single_answer() -> None:

@@ -84,8 +84,9 @@ def test_intervals_are_those_of_resampled_questions() -> None:
     assert shares[974] - 0.01 < high < shares[975] + 0.01
 
 
-def test_one_question_and_equal_questions_have_no_interval(tmp_path: Path) -> None:
-    for items, replies in (("[a]", '["I say 4", "I say 2"]'), ("[a, b]", '["I say 4"]')):
+def test_few_questions_and_equal_questions_have_no_interval(tmp_path: Path) -> None:
+    some = '["I say 4", "I say 2"]'
+    for items, replies in (("[a]", some), ("[a, b, c, d, e]", some), ("[a, b, c, d, e, f, g]", '["I say 4"]')):
         text = SCENARIO.replace("[a, b, c, d, e, f]", items).replace(
             '["I say 4", "I say 2", "I say 5", "Hmm"]', replies
         )

@@ -41,6 +41,9 @@ class _OfNumbers(DecisionRule):
         """Return the society's number. There is at least one number."""
 
     def idle(self, facts: DecisionFacts) -> Reasons:
+        if not facts.numeric:
+            why = "reads numbers, but answers are not compared as numbers"
+            return {"": f"{why}; set `equal: numeric` in `task.answer`, or use `majority` or `distribution`"}
         return self.given({"ties": "has no effect: numbers have no ties; remove it"})
 
 

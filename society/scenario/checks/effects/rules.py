@@ -140,6 +140,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         last=late,
         shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
         candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
+        numeric=flow.scenario.task.format.equal in ("numeric", "math"),
         read=frozenset(turns) & _read(flow, frozenset(turns)),
     )
     if type(decision).read_answer is not DecisionRule.read_answer and _may_skip_ballots(flow):
