@@ -11,7 +11,7 @@ from math import isfinite
 from society.core.plain import count
 from society.metrics.comparison_tables import INTERVAL, Rows, escape_latex, layout, one_line, stand, write_p
 from society.metrics.crossed import Estimate
-from society.metrics.methods import ACCURACY, COLUMNS, CROSSED, PAIRED, Lost, Method, MethodComparison, Versus, spread
+from society.metrics.methods import ACCURACY, CROSSED, PAIRED, Lost, Method, MethodComparison, Versus, spread, title_of
 from society.metrics.spreadsheet import quote
 
 NARROWEST = 10
@@ -69,7 +69,7 @@ def method_rows(found: MethodComparison) -> Rows:
         if name == ACCURACY:
             titles += ["% right", INTERVAL, *(["points", INTERVAL, _p_title(found)] if against else [])]
         else:
-            column = COLUMNS[name]
+            column = title_of(name)
             titles.append(f"% {column.title}" if column.percent else column.title)
     rows = [titles]
     for method in found.methods:
@@ -99,10 +99,10 @@ def _accuracy(found: Estimate, repeated: bool) -> list[str]:
 
 
 def _value(name: str, method: Method, repeated: bool) -> str:
-    column = COLUMNS[name]
+    column = title_of(name)
     mean, deviation = spread(method.values[name])
     scale = 100 if column.percent else 1
-    return _with_deviation(scale * mean, scale * deviation, column.digits, repeated and column.percent)
+    return _with_deviation(scale * mean, scale * deviation, column.digits, repeated and (column.percent or "." in name))
 
 
 def _with_deviation(mean: float, deviation: float, digits: int, shown: bool) -> str:

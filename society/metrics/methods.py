@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import nan
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -15,6 +16,7 @@ from society.core.types import Same
 from society.metrics.comparison import count_expected, latest, name_runs, open_run
 from society.metrics.crossed import Estimate, Values, estimate_mean, estimate_share
 from society.metrics.method_labels import identify_method, label_methods
+from society.metrics.reported import measure_metrics
 from society.metrics.statistics import compare_outcomes, holm, mean_interval
 from society.runs.records import DebateRecord, Question, by_question, sameness, with_truth
 from society.runs.run import Run
@@ -60,6 +62,11 @@ COLUMNS: Mapping[str, Column] = {
 }
 """Columns of choice beside "accuracy", each a mean per debate."""
 ACCURACY = "accuracy"
+
+
+def title_of(name: str) -> Column:
+    """Return the column of this name; the numbers of metrics have two digits."""
+    return COLUMNS.get(name) or Column(name.rpartition(".")[2].replace("_", " "), lambda *_: nan, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +196,8 @@ def compare_methods(
 
     The unit of analysis is a question in a repetition: intervals and tests take both as random (`crossed`). With
     `baseline`, every other method is tested against it, with Holm's adjustment over these tests. Without, all pairs of
-    up to four methods are tested. `columns` are "accuracy" and names of `COLUMNS`.
+    up to four methods are tested. `columns` are "accuracy", names of `COLUMNS`, and
+    "kind.name" for a number of a metric of the scenario.
 
     Raises `InputError` for unknown columns or an unknown baseline, and where two runs have other questions.
     """
@@ -200,9 +208,15 @@ def compare_methods(
     outcomes = [group.outcomes() for group in groups]
     shared = _shared_questions(groups, outcomes)
     known = bool(shared)
-    chosen = _choose_columns(columns, known)
+    measured = [_measure(group, columns) for group in groups]
+    chosen = _choose_columns(columns, known, {name for found in measured for one in found for name in one})
     values = [_to_array(found, shared) for found in outcomes]
-    methods = tuple(_describe(group, array if known else None) for group, array in zip(groups, values, strict=True))
+    methods = tuple(
+        _describe(
+            group, array if known else None, {name: tuple(one.get(name, nan) for one in found) for name in chosen}
+        )
+        for group, array, found in zip(groups, values, measured, strict=True)
+    )
     tests = _test(groups, values, bool(baseline)) if known else ()
     asked = {record.question for group in groups for records in group.records for record in records}
     notes = (*_left_out(groups, outcomes, shared), *_unfinished(groups), *_alike(methods))
@@ -221,10 +235,18 @@ def find_group(groups: Sequence[Group], name: str) -> Group:
     raise InputError(f"There is no method {name!r} among these runs.", f"Name one of: {known}.")
 
 
-def _choose_columns(names: Sequence[str], known: bool) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in (ACCURACY, *COLUMNS)]
+def _measure(group: Group, columns: Sequence[str]) -> list[dict[str, float]]:
+    """Return the numbers of the metrics of each run, if a column asks for one."""
+    if all(name in (ACCURACY, *COLUMNS) for name in columns):
+        return [{} for _ in group.runs]
+    return [measure_metrics(group.society, records) for records in group.records]
+
+
+def _choose_columns(names: Sequence[str], known: bool, metrics: Collection[str]) -> tuple[str, ...]:
+    choices = (ACCURACY, *COLUMNS, *sorted(metrics))
+    unknown = [name for name in names if name not in choices]
     if unknown:
-        raise InputError(f"There is no column {unknown[0]!r}.", f"Choose from: {', '.join((ACCURACY, *COLUMNS))}.")
+        raise InputError(f"There is no column {unknown[0]!r}.", f"Choose from: {', '.join(choices)}.")
     chosen = tuple(dict.fromkeys(names)) or ((ACCURACY, "tokens") if known else ("agreement", "tokens"))
     return chosen if known else tuple(name for name in chosen if name != ACCURACY)
 
@@ -249,7 +271,7 @@ def _to_array(found: Sequence[Mapping[Question, float]], shared: Sequence[Questi
     return [[one[question] for question in shared] for one in found]
 
 
-def _describe(group: Group, values: Values | None) -> Method:
+def _describe(group: Group, values: Values | None, metrics: dict[str, tuple[float, ...]]) -> Method:
     same = sameness(group.society)
     return Method(
         label=group.label,
@@ -258,12 +280,17 @@ def _describe(group: Group, values: Values | None) -> Method:
         accuracy=None if values is None else _accuracy(values, group.shares_draws),
         crossed=group.shares_draws,
         shares=() if values is None else tuple(map(fmean, values)),
-        values={
-            name: tuple(column.measure(group.society, records, same) for records in group.records)
-            for name, column in COLUMNS.items()
-        },
+        values=metrics | _measure_columns(group, same),
         lost=_count_lost(group),
     )
+
+
+def _measure_columns(group: Group, same: Same) -> dict[str, tuple[float, ...]]:
+    society = group.society
+    return {
+        name: tuple(column.measure(society, records, same) for records in group.records)
+        for name, column in COLUMNS.items()
+    }
 
 
 def _accuracy(values: Values, shared: bool) -> Estimate:

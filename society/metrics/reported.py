@@ -81,6 +81,19 @@ def report_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Re
     return [_report(metric, asked, [name_stage(stage) for stage in stages]) for metric in metrics]
 
 
+def measure_metrics(society: Society, records: Sequence[DebateRecord]) -> dict[str, float]:
+    """Return the numbers of every metric in the last stage, by "kind.name", without intervals and unknown values."""
+    stages = list_stages(society, records)
+    asked = list_questions(society, records, stages)
+    found: dict[str, float] = {}
+    for metric in list_metrics(society, records):
+        counts = [guarded(metric, metric.count)(question) for question in asked]
+        for number in guarded(metric, metric.numbers)(_add(counts), [name_stage(stage) for stage in stages]):
+            if number.value is not None and not number.group:
+                found[f"{getattr(metric, 'kind', '')}.{number.name}"] = number.value  # later stages come last
+    return found
+
+
 def list_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Metric]:
     """Return the metrics that the scenario lists, or those that suit the run."""
     listed = society.scenario.metrics

@@ -19,9 +19,12 @@ from society.cli import main
 from society.core.errors import InputError
 from society.metrics.method_tables import describe_methods, fit, method_rows, write_methods
 from society.metrics.methods import MethodComparison, compare_methods, group_runs
+from society.metrics.reported import measure_metrics
 from society.runner.sweep import sweep
 from society.runs.find import find_runs
+from society.runs.records import load_records
 from society.runs.run import Run
+from society.scenario.expand import expand
 
 TEXT = """
 version: 1
@@ -157,6 +160,7 @@ def test_the_command_line_writes_each_form(folder: Path, capsys: pytest.CaptureF
     assert "'complete'" in capsys.readouterr().err
     assert main(["compare", str(folder), "--columns", "money"]) == 2
     assert "accuracy, tokens" in capsys.readouterr().err
+    assert main(["compare", str(folder), "--columns", "none.such"]) == 2
 
 
 def test_missing_answers_stand_in_the_notes(folder: Path, tmp_path: Path) -> None:
@@ -183,6 +187,15 @@ def test_runs_without_true_answers_have_no_accuracy(tmp_path: Path) -> None:
     assert "% right" not in text
     assert "% agreement" in text
     assert r"\caption{Results of" in write_methods(found, "latex")
+    run = variants[0].run
+    numbers = measure_metrics(expand(run.scenario), load_records(run))
+    assert numbers
+    measured = compare_methods([variant.run for variant in variants], columns=list(numbers))
+    assert measured.columns == tuple(numbers)
+    [method] = [one for one in measured.methods if str(run.folder) in one.folders]
+    for name, value in numbers.items():
+        assert method.values[name][method.folders.index(str(run.folder))] == value
+    assert len(method_rows(measured)[0]) == 1 + len(numbers)
 
 
 def test_questions_of_one_run_alone_are_said_and_other_questions_refused(folder: Path, tmp_path: Path) -> None:
