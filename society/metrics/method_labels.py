@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from society.core.hidden_chars import reveal
 from society.metrics.run_labels import is_swept, label_runs
-from society.scenario.models.scenario import Scenario
+from society.runs.run import Run
 
 LONGEST = 40
 """Maximum number of characters of a label made of settings. Longer ones are replaced by names of folders."""
@@ -21,15 +22,26 @@ Settings = dict[tuple[str, ...], Any]
 """Plain values by the path of keys in the scenario, and whether each is not the default."""
 
 
-def settings_of(scenario: Scenario) -> Settings:
-    """Return every setting of a scenario except `IGNORED`, as (value, whether it was changed from its default)."""
+def settings_of(run: Run) -> Settings:
+    """Return every setting of a run's scenario except `IGNORED`, as (value, whether it was changed from its default).
+
+    Paths of copies in the run's folder are relative to it.
+    """
+    scenario, home = run.scenario, run.folder.resolve()
     dropped = {(key,) for key in IGNORED} | {("task", "seed"), ("train", "task", "seed")}
-    return {path: found for path, found in _flatten(scenario, (), True) if path not in dropped}
+    found = {path: value for path, value in _flatten(scenario, (), True) if path not in dropped}
+    return {path: (_shorten_path(value, home), changed) for path, (value, changed) in found.items()}
 
 
-def identify_method(scenario: Scenario) -> str:
-    """Return a text that is equal for repetitions of one method, and for nothing else."""
-    return repr(sorted((path, repr(value)) for path, (value, _) in settings_of(scenario).items()))
+def _shorten_path(value: Any, home: Path) -> Any:
+    inner = isinstance(value, Path) and value.resolve().is_relative_to(home)
+    return value.resolve().relative_to(home) if inner else value
+
+
+def identify_method(run: Run) -> str:
+    """Return a text that is equal for repetitions of one method: its settings, and the contents of its files."""
+    settings = sorted((path, repr(value)) for path, (value, _) in settings_of(run).items())
+    return repr((settings, run.meta().get("files", "")))
 
 
 def _flatten(value: Any, path: tuple[str, ...], changed: bool) -> Iterator[tuple[tuple[str, ...], tuple[Any, bool]]]:
@@ -48,17 +60,17 @@ def _flatten(value: Any, path: tuple[str, ...], changed: bool) -> Iterator[tuple
         yield path, (value, changed)
 
 
-def label_methods(scenarios: Sequence[Scenario], names: Sequence[Sequence[str]]) -> list[str]:
-    """Return a unique label for each scenario. `names` has the folder names of the runs of each.
+def label_methods(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[str]:
+    """Return a unique label for each method, of which `runs` has one run. `names` has the folders of all runs of each.
 
     Names that a user gave to single runs are kept, without what all have in common. Labels of repetitions and of a
     sweep are the settings that differ, if these are short.
     """
     if all(len(found) == 1 for found in names) and not all(is_swept(found[0]) for found in names):
         return label_runs([found[0] for found in names])
-    if len(scenarios) == 1 < len(names[0]):
-        return [scenarios[0].name]
-    labels = _label_by_settings([settings_of(scenario) for scenario in scenarios])
+    if len(runs) == 1 < len(names[0]):
+        return [runs[0].scenario.name]
+    labels = _label_by_settings([settings_of(run) for run in runs])
     fits = all(0 < len(label) <= LONGEST for label in labels)
     if fits and len(set(labels)) == len(labels):
         return labels

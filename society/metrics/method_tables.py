@@ -150,6 +150,9 @@ def _describe_numbers(found: MethodComparison) -> list[str]:
     units = [words for name, words in UNITS.items() if name in found.columns]
     if units:
         sentences.append(f"Means per debate: {', '.join(units)}.")
+    metrics = [name for name in found.columns if "." in name]
+    if metrics:
+        sentences.append(f"Metrics, in the last round: {', '.join(metrics)}.")
     return [*sentences, *([interval] if known else [])]
 
 

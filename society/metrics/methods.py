@@ -181,10 +181,10 @@ def group_runs(runs: Sequence[Run | Path | str]) -> list[Group]:
     names = dict(zip((run.folder for run in opened), name_runs(opened), strict=True))
     methods: dict[str, list[Run]] = {}
     for run in opened:
-        methods.setdefault(identify_method(run.scenario), []).append(run)
+        methods.setdefault(identify_method(run), []).append(run)
     found = [sorted(group, key=lambda run: run.scenario.seed) for group in methods.values()]
     folders = [[names[run.folder] for run in group] for group in found]
-    labels = label_methods([group[0].scenario for group in found], folders)
+    labels = label_methods([group[0] for group in found], folders)
     groups = zip(labels, found, strict=True)
     return [Group(label, tuple(group), tuple(map(latest, group))) for label, group in groups]
 

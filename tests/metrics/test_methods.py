@@ -180,6 +180,7 @@ def test_runs_without_true_answers_have_no_accuracy(tmp_path: Path) -> None:
     (tmp_path / "scenario.yaml").write_text(OPINIONS)
     variants = sweep(tmp_path / "scenario.yaml", ["phases.0.topology=none,complete"], tmp_path / "sweep", seeds=2)
     found = compare_methods([variant.run for variant in variants])
+    assert [(method.label, method.seeds) for method in found.methods] == [("none", (0, 1)), ("complete", (0, 1))]
     assert found.columns == ("agreement", "tokens")
     assert (found.methods[0].accuracy, found.tests, found.questions) == (None, (), 3)
     text = describe_methods(found)
