@@ -209,12 +209,11 @@ def compare_methods(
     shared = _shared_questions(groups, outcomes)
     known = bool(shared)
     measured = [_measure(group, columns) for group in groups]
-    chosen = _choose_columns(columns, known, {name for found in measured for one in found for name in one})
+    metrics = {name for found in measured for name in found}
+    chosen = _choose_columns(columns, known, metrics)
     values = [_to_array(found, shared) for found in outcomes]
     methods = tuple(
-        _describe(
-            group, array if known else None, {name: tuple(one.get(name, nan) for one in found) for name in chosen}
-        )
+        _describe(group, array if known else None, {name: (nan,) * len(group.runs) for name in metrics} | found)
         for group, array, found in zip(groups, values, measured, strict=True)
     )
     tests = _test(groups, values, bool(baseline)) if known else ()
@@ -235,11 +234,13 @@ def find_group(groups: Sequence[Group], name: str) -> Group:
     raise InputError(f"There is no method {name!r} among these runs.", f"Name one of: {known}.")
 
 
-def _measure(group: Group, columns: Sequence[str]) -> list[dict[str, float]]:
-    """Return the numbers of the metrics of each run, if a column asks for one."""
+def _measure(group: Group, columns: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Return the numbers of the metrics by name, one for each run, if a column asks for one."""
     if all(name in (ACCURACY, *COLUMNS) for name in columns):
-        return [{} for _ in group.runs]
-    return [measure_metrics(group.society, records) for records in group.records]
+        return {}
+    found = [measure_metrics(group.society, records) for records in group.records]
+    names = dict.fromkeys(name for one in found for name in one)
+    return {name: tuple(one.get(name, nan) for one in found) for name in names}
 
 
 def _choose_columns(names: Sequence[str], known: bool, metrics: Collection[str]) -> tuple[str, ...]:
