@@ -128,4 +128,6 @@ class UnitTests(AnswerRule):
         if not reports:
             return Judgement(False, 0.0, note="the code ended the program before the tests")
         passed, fault = json.loads(reports[-1].removeprefix(token))
-        return Judgement(passed == len(parts["tests"]), passed / len(parts["tests"]), note=shorten(fault, MAX_NOTE))
+        return Judgement(
+            passed == len(parts["tests"]), passed / len(parts["tests"]), note=shorten(fault.rstrip(": "), MAX_NOTE)
+        )
