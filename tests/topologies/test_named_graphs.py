@@ -171,3 +171,13 @@ def test_a_stored_scenario_keeps_names() -> None:
     assert again.phases == made.phases
     with pytest.raises(ScenarioError):
         Scenario.from_dict({**SPEC, "phases": [phase("x", {"kind": "named", "name": "net"})]})
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_chains_of_names_end(parts: int) -> None:
+    chain: Spec = {f"g{i}": {"kind": "union", "of": [f"g{i + 1}"] * parts + ["ring"]} for i in range(400)}
+    spec = {**SPEC, "topologies": {**chain, "g400": "star"}, "phases": [phase("x", "g0")]}
+    problems = check_scenario(spec)
+    assert [p for p in problems if p.path == "topologies.g0" and "more than 100 topologies" in p.message]
+    many = {"kind": "union", "of": ["ring"] * 200}
+    assert "more than 100 topologies" in check_scenario({**SPEC, "phases": [phase("x", many)]})[0].message

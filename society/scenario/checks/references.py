@@ -10,7 +10,10 @@ from society.scenario.members import references
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
-from topologies.base import Topology
+from topologies.base import Topology, each_part
+
+MOST_PARTS = 100
+"""Maximum number of topologies of which a named graph is made, at any depth."""
 
 
 def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
@@ -22,7 +25,11 @@ def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
     for i, phase in enumerate(scenario.phases):
         drawn = (("topology", phase.topology), ("within", phase.within))
         places += [(("phases", i, field), found) for field, found in drawn if found is not None]
+    sizes = _sizes(scenario)
     for steps, topology in places:
+        if steps[0] == "phases" and _size(topology, sizes) > MOST_PARTS:
+            message = f"is made of more than {MOST_PARTS} topologies; combine fewer"
+            yield make_problem(find_place(root, steps), write_path(root, steps), message)
         for name in references(topology):
             if name not in names:
                 yield make_problem(
@@ -33,33 +40,40 @@ def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
                     allowed=names,
                     suggestion=find_near(name, names),
                 )
-    for name in names:
-        steps = ("topologies", name)
+    yield from _check_names(scenario, root, sizes)
+
+
+def _check_names(scenario: Scenario, root: Node, sizes: dict[str, int]) -> Iterator[Problem]:
+    """Yield names that are a kind, graphs that are made of themselves, and graphs of too many parts."""
+    import networkx as nx
+
+    uses = {name: references(topology) for name, topology in scenario.topologies.items()}
+    graph: nx.DiGraph[str] = nx.DiGraph(
+        (name, inner) for name, found in uses.items() for inner in found if inner in uses
+    )
+    for name in uses:
+        place, path = find_place(root, ("topologies", name)), write_path(root, ("topologies", name))
         if name in kinds("topology"):
-            message = f"{show(name)} is a kind of topology; use another name"
-            yield make_problem(find_place(root, steps, key=True), write_path(root, steps), message)
-        if name in _reached(scenario, name):
-            message = f"is made of itself: {' -> '.join([*_way(scenario, name), name])}; remove one of these names"
-            yield make_problem(find_place(root, steps), write_path(root, steps), message)
+            place = find_place(root, ("topologies", name), key=True)
+            yield make_problem(place, path, f"{show(name)} is a kind of topology; use another name")
+        back = [inner for inner in uses[name] if inner in graph and nx.has_path(graph, inner, name)]
+        if back:
+            way = " -> ".join([name, *nx.shortest_path(graph, back[0], name)])
+            yield make_problem(place, path, f"is made of itself: {way}; remove one of these names")
+        elif sizes[name] > MOST_PARTS:
+            yield make_problem(place, path, f"is made of more than {MOST_PARTS} topologies; combine fewer")
 
 
-def _reached(scenario: Scenario, name: str) -> set[str]:
-    """Return the names of graphs of which a named graph is made, at any depth."""
-    found: set[str] = set()
-    ahead = [name]
-    while ahead:
-        topology = scenario.topologies.get(ahead.pop())
-        new = set(references(topology)) - found if topology is not None else set()
-        found |= new
-        ahead += new
-    return found
+def _sizes(scenario: Scenario) -> dict[str, int]:
+    """Return the number of topologies of which each named graph is made, at any depth, up to `MOST_PARTS` + 1."""
+    sizes = dict.fromkeys(scenario.topologies, 0)
+    for _ in range(MOST_PARTS):
+        new = {name: min(_size(topology, sizes), MOST_PARTS + 1) for name, topology in scenario.topologies.items()}
+        if new == sizes:
+            break
+        sizes = new
+    return sizes
 
 
-def _way(scenario: Scenario, name: str) -> list[str]:
-    """Return the names from a graph that is made of itself to the last one before it comes again."""
-    way = [name]
-    while True:
-        inner = references(scenario.topologies[way[-1]])
-        if name in inner:
-            return way
-        way.append(next(other for other in inner if name in _reached(scenario, other) and other not in way))
+def _size(topology: Topology, sizes: dict[str, int]) -> int:
+    return sum(sizes.get(part.reference(), 0) + 1 for part in each_part(topology))

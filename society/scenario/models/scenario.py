@@ -309,7 +309,7 @@ class Scenario(Component):
     """Roles by name. A role contains the prompts of an agent."""
     agents: dict[Name, AgentSpec] = Field(min_length=1, json_schema_extra={"ordered": True})
     """Agents and groups by name. Their order is the speaking and reading order."""
-    topologies: dict[Name, AnyTopology] = Field(default_factory=dict)
+    topologies: dict[Name, AnyTopology] = Field(default_factory=dict, max_length=1000)
     """Graphs by name, for `topology` and `within` of phases. A graph is drawn over all agents that speak in a phase
     with its name, in the order of `agents`. Each of these phases has the part among its speakers."""
     phases: tuple[PhaseSpec, ...] = Field(min_length=1, max_length=1000)
