@@ -20,6 +20,8 @@ from society.tasks.readers import ENDINGS, Row, Shape, read_rows
 
 MOST_PERSONAS = 100_000
 """Maximum number of personas of a file, the maximum `count` of a group."""
+MOST_CHARACTERS = 5_000_000
+"""Maximum number of characters of all personas of a file, as a run stores them with its scenario."""
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?")
 TABLES = (".csv", ".tsv", ".tab")
@@ -78,6 +80,9 @@ def _read(link: Node, folders: Sequence[Path], problems: list[Problem]) -> list[
         raise UnreadableError(link.place, "the file has no personas; write one a row below the names of the columns")
     if len(rows) > MOST_PERSONAS:
         raise UnreadableError(link.place, f"the file has more than {MOST_PERSONAS:,} personas; split it")
+    if sum(len(str(row.plain())) for row in rows) > MOST_CHARACTERS:
+        message = f"the personas have more than {MOST_CHARACTERS:,} characters; leave out columns or rows"
+        raise UnreadableError(link.place, message)
     return rows
 
 
