@@ -36,7 +36,8 @@ def _runs(found: Comparison) -> Table:
     note += "every epoch."
     if nothing:
         note += f" 0 in all runs: {', '.join(nothing)}."
-    return Table("compared", "Runs", note, [titles[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    shown = [[row[i] for i in kept] for row in [titles, *rows]]
+    return Table("compared", "Runs", note, shown[0], shown[1:])
 
 
 def _pairs(found: Comparison) -> Table:

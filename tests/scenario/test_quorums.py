@@ -19,6 +19,7 @@ PAPER = Path(__file__).parents[2] / "scenarios" / "paper"
         (["train.quorum=4"], "train.quorum: no decision can be a label: there are 3 voters"),
         (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
         (["decision={kind: judge, agent: agent-1}"], "lower `train.quorum`, or set `train.label: gold`"),
+        (["decision=distribution"], "train.label: no decision can be a label: `distribution` gives no single answer"),
         (["train.learners.critic.rows=null"], "`repeat` needs `rows` or `tokens`"),
     ],
 )

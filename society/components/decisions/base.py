@@ -34,6 +34,8 @@ class DecisionRule(Component, ABC):
     """The `decision:` of a scenario."""
 
     ballots_count_as: ClassVar[str] = ""
+    decides: ClassVar[bool] = True
+    """Whether the rule can give a single answer."""
     reads_weights: ClassVar[bool] = False
     """Whether the rule uses the weights of the edges along which voters are read."""
 

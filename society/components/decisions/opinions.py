@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, median
-from typing import Literal
+from typing import ClassVar, Literal
 
 from society.answers.quantities import read_number
 from society.components.decisions.base import DecisionRule, tally
@@ -67,6 +67,8 @@ class Median(_OfNumbers):
 
 class _Open(DecisionRule):
     """A rule that gives no single answer by design. Accuracy is then that of single agents alone."""
+
+    decides: ClassVar[bool] = False
 
     def decide(self, ballot: Ballot) -> Decision:
         return replace(super().decide(ballot), single=False)

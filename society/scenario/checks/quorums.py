@@ -22,12 +22,19 @@ def check_quorums(scenario: Scenario, root: Node) -> list[Problem]:
     ]
 
 
-def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, int]]:
+def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, object]]:
     have = "there is one voter" if voters == 1 else f"there are {voters} voters"
     quorum = scenario.decision.quorum
     if quorum > voters:
         yield ("decision", "quorum"), f"cannot be reached: {have}; lower it", quorum
     spec = scenario.train
-    if spec is not None and spec.label == "consensus" and spec.quorum > voters:
+    if spec is not None and spec.label == "consensus" and not scenario.decision.decides:
+        kind = str(getattr(scenario.decision, "kind", ""))
+        yield (
+            ("train", "label"),
+            f"no decision can be a label: `{kind}` gives no single answer; use another rule",
+            spec.label,
+        )
+    elif spec is not None and spec.label == "consensus" and spec.quorum > voters:
         message = f"no decision can be a label: {have}, but `quorum` needs {spec.quorum} that agree; "
         yield ("train", "quorum"), f"{message}lower `train.quorum`, or set `train.label: gold`", spec.quorum
