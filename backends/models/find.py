@@ -219,15 +219,33 @@ def fetch_from_hub(reference: str) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise MissingExtraError(f"hf:{reference}", "huggingface-hub", "hf") from None
+    offline = not _knows_hub()  # the client would retry for half a minute
     try:
-        files = [hf_hub_download(repo, part.as_posix()) for part in split_parts(Path(name))]
+        files = [hf_hub_download(repo, part.as_posix(), local_files_only=offline) for part in split_parts(Path(name))]
         return Path(files[0])
     except (OSError, ValueError) as error:  # bases of the hub's own errors: offline, unknown, forbidden
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = "the address of the hub is unknown here." if offline else reason
         remedy = f"Check the name, or where there is a network run: hf download {repo} {name}"
         raise InputError(
             f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}", remedy
         ) from None
+
+
+def _knows_hub() -> bool:
+    """Return whether this machine can look up the address of the model hub, or has a proxy that does."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    from huggingface_hub.constants import ENDPOINT
+
+    if getproxies():
+        return True
+    try:
+        return bool(socket.getaddrinfo(urlsplit(ENDPOINT).hostname, 443))
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backends.models.find import split_parts
+from backends.models.find import find_model, split_parts
 from backends.models.local.find import find_local
 from backends.models.local.model import Found, LocalModel
 from backends.models.local.places import add_packages
@@ -378,3 +378,17 @@ def test_abilities_are_read_from_the_template(template: str, thoughts: bool, too
 def test_a_template_that_is_too_long_is_an_error() -> None:
     with pytest.raises(InputError, match="characters"):
         read_abilities("x" * 1_000_000, "m")
+
+
+@pytest.mark.needs("huggingface_hub")
+def test_a_model_of_the_hub_without_a_network_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client would retry for half a minute."""
+
+    def unknown(*arguments: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("the client waits for another try"))
+    with pytest.raises(InputError, match="the address of the hub is unknown here"):
+        find_model("hf:nobody/nothing:x.gguf")
