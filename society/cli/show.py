@@ -149,7 +149,7 @@ def _debate(console: Console, record: DebateRecord, prompts: bool, thoughts: boo
         _text(console, turn)
         before[turn.id.agent] = turn
     decision = record.result.decision
-    answer = decision.answer or f"no answer ({decision.reason})"
+    answer = decision.answer or (f"no answer ({decision.reason})" if decision.single else decision.reason)
     console.print(Rule(style="dim"))
     why = f"   {decision.reason}" if decision.answer is not None and decision.reason else ""
     support = f"   {decision.support:.0%} of voters{why}" if decision.single else ""

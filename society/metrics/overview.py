@@ -183,7 +183,7 @@ def _accuracy_rows(s: Summary) -> Rows:
 
 def _lost_rows(s: Summary, several: bool) -> Rows:
     """Return the decisions that rest on one vote, and what counts as wrong or could not be read."""
-    rows = [("rest on one vote", describe_lone(s))] if several and s.debates > s.undecided else []
+    rows = [("rest on one vote", describe_lone(s))] if several and s.decided else []
     rows.append(("counted as wrong" if s.scored else "without an answer", describe_lost(s)))
     if s.ended_early:
         rows.append(("replies ended early", describe_ends(s)))

@@ -33,7 +33,8 @@ _NUMBER = re.compile(r"[\w.-]*\d[\w.-]*")
 class Summary:
     """A run in short. Intervals take answers to one question as belonging together.
 
-    `scored` debates are on questions with a true answer; all that is right or wrong is counted over these.
+    `scored` debates are on questions with a true answer; all that is right or wrong is counted over these. `decided`
+    debates end with a single answer.
 
     `alone` is the accuracy of the voters' first answers, `last` that of their last ones; `before` that of a majority
     vote over the first answers, `after` that of the society's decisions. `flips` counts how single answers moved from
@@ -80,6 +81,7 @@ class Summary:
     error: str = ""
     ended_early: Mapping[str, int] = field(default_factory=dict)
     end_remedies: tuple[str, ...] = ()
+    decided: int = 0
     verdicts: Verdicts = field(default_factory=Verdicts)
 
 
@@ -91,7 +93,7 @@ def describe_ends(summary: Summary) -> str:
 
 def describe_lone(summary: Summary) -> str:
     """Return in words the number of decisions by one vote among several voters, and of right ones among them."""
-    now = f"{summary.lone:,} of {summary.debates - summary.undecided:,} decisions"
+    now = f"{summary.lone:,} of {summary.decided:,} decisions"
     if not summary.after.n:
         return now
     now += f", {summary.lone_right:,} of {summary.after.successes:,} right ones"
@@ -146,6 +148,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         error=_describe_errors([turn.error for turn in turns if turn.status == "failed"]),
         ended_early=count_ends(turns),
         end_remedies=find_remedies(society, turns),
+        decided=sum(decision.answer is not None for decision in decisions),
         verdicts=count_verdicts(society, records),
     )
 
