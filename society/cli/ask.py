@@ -79,6 +79,7 @@ def command(question: str, out: Path | None, **shape: Any) -> int:
     from society.asking import find_society
     from society.cli.streams import say
     from society.core.interrupt import Interrupted
+    from society.core.plain import name_path
     from society.talking import Talk
 
     scenario, warnings = find_society(question, **shape)
@@ -93,5 +94,6 @@ def command(question: str, out: Path | None, **shape: Any) -> int:
         say(f"Interrupted.{kept}", err=True)
         return error.status
     if out is not None:
-        say(f"kept in  {run.folder}   (society show {run.folder} --number 1)")
+        folder = name_path(run.folder)
+        say(f"kept in  {folder}   (society show {folder} --number 1)")
     return 1 if failed else 0

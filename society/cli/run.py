@@ -60,6 +60,7 @@ def command(
     """
     from society.cli.streams import output_width, say
     from society.components.plugin_files import loaded_plugins
+    from society.core.plain import name_path
     from society.metrics.overview import read_overview
     from society.runner.displays import Display
     from society.runner.progress import Progress
@@ -83,7 +84,7 @@ def command(
         click.echo(json.dumps(overview.plain(progress.seconds, resume), indent=2, allow_nan=False))
     else:
         plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
-        rows = [*overview.rows(progress.seconds, resume), ("next", f"society show {done.folder}{plugins}")]
+        rows = [*overview.rows(progress.seconds, resume), ("next", f"society show {name_path(done.folder)}{plugins}")]
         say("\n" + overview.text(rows, output_width()))
     if live is not None:
         _wait(live)

@@ -5,6 +5,7 @@ shorten     a text on one line of limited length
 count       a number with its noun
 list_names  names in words
 duration    seconds in words
+name_path   a path as one writes it in the current folder
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 
@@ -56,3 +58,9 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def name_path(path: Path) -> str:
+    """Return a path relative to the current folder where it leads into it, else as it is."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -13,7 +13,7 @@ from textwrap import wrap
 from typing import Any
 
 from society.core.hidden_chars import reveal
-from society.core.plain import count, to_plain
+from society.core.plain import count, name_path, to_plain
 from society.core.types import Usage
 from society.metrics.comparison import count_expected
 from society.metrics.compute import write_tokens
@@ -82,7 +82,7 @@ class Overview:
         """Return the rows. `seconds` is the time of the call that ran them; `resumed`: earlier calls ran a part."""
         s = self.last
         if s is None:
-            return [*self._unfinished_rows(), ("stored in", str(self.folder))]
+            return [*self._unfinished_rows(), ("stored in", name_path(self.folder))]
         rows = [
             *_accuracy_rows(s),
             *s.verdicts.rows(),
@@ -94,7 +94,7 @@ class Overview:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         rows += [*_training_rows(self.iterations), *_whole_rows(self.summaries, self.iterations)]
         rows += self._unfinished_rows()
-        return [*rows, ("stored in", str(self.folder))]
+        return [*rows, ("stored in", name_path(self.folder))]
 
     def _unfinished_rows(self) -> Rows:
         """Return how to finish a run that no process works on."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from society.core.plain import count, shorten, to_plain
+from society.core.plain import count, name_path, shorten, to_plain
 from society.metrics.proportion import Proportion
 
 
@@ -45,3 +46,11 @@ def test_one_of_a_kind_is_singular() -> None:
         "2,000 failed turns",
     ]
     assert [count(number, "reply") for number in (1, 2)] == ["1 reply", "2 replies"]
+
+
+def test_paths_are_named_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert name_path(tmp_path / "here" / "run") == str(Path("run"))
+    assert name_path(tmp_path / "run") == str(tmp_path / "run")
+    assert name_path(Path("..", "run")) == str(Path("..", "run"))

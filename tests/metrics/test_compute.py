@@ -182,12 +182,12 @@ def test_the_command_line_and_the_report_say_whether_they_match(
     plain = json.loads(capsys.readouterr().out)
     assert plain["pairs"][0]["compute"]["apart"]
     figures = build_index(read_runs([society, free]), [society, free])["comparison"]["figures"]
-    [table] = [figure for figure in figures if figure["id"] == "compute"]
-    trained = table["columns"].index("tokens trained on")
-    assert [row[trained] for row in table["rows"]] == [
-        sum(row.tokens for row in done.adapters()) for done in (society, free)
+    [runs, pairs] = [figure for figure in figures if figure["id"] in ("compared", "pairs")]
+    trained = runs["columns"].index("tokens trained on")
+    assert [row[trained] for row in runs["rows"]] == [
+        f"{sum(row.tokens for row in done.adapters()):,}" for done in (society, free)
     ]
-    assert "free and society are not compute-matched" in table["note"]
+    assert "free and society are not compute-matched" in pairs["note"]
 
 
 def test_a_report_counts_all_turns_and_what_training_cost(arm: Callable[..., Run]) -> None:
