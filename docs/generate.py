@@ -57,6 +57,22 @@ COMMANDS_INTRO = f"""# Command line
 
 All commands and options. Exit status: 0 done, 1 failed turns, 2 bad input, 130 interrupted by Ctrl-C (143 by SIGTERM).
 An interrupted run can be resumed. {MADE}"""
+COOKBOOK_INTRO = f"""# Cookbook
+
+Protocols of the literature as scenarios: who reads whom, the lines of YAML that decide it, and the publication. All run
+as they are: `society run scenarios/debate.yaml`. Questions, prompts, models and numbers of agents are ours; what else
+differs from the publication is said below each protocol, and [in a table](#differences). The page
+[Protocols](protocols.md) explains the language. {MADE}"""
+DIFFERENCES_INTRO = """## Differences
+
+What each scenario does otherwise than its publication, beside questions, prompts, models and numbers of agents. Tests
+hold who reads what and who speaks when.
+
+| scenario | publication | differs |
+|---|---|---|
+"""
+DECISIVE = ("agents", "topologies", "phases", "repeat", "decision")
+"""Sections of a scenario that the cookbook shows: those that say who reads whom and what counts."""
 TREE_INTRO = f"""# The tree
 
 Folders and modules, each with the first sentence of its docstring. {MADE}"""
@@ -69,6 +85,7 @@ def generate() -> dict[Path, str]:
         DOCS / "reference" / "scenarios.md": REFERENCE_INTRO + write_reference(),
         DOCS / "reference" / "commands.md": write_commands(),
         DOCS / "tree.md": f"{TREE_INTRO}\n```text\n" + "\n".join(tree_lines()) + "\n```\n",
+        DOCS / "cookbook.md": write_cookbook(),
         TABLE: write_tables(),
         README: write_readme(README.read_text(encoding="utf-8")),
         DATA: write_datasets(DATA.read_text(encoding="utf-8")),
@@ -179,6 +196,46 @@ def _row(file: Path, folder: Path) -> str:
         ("≤ " if may_be_fewer(society) else "") + str(count_calls(society)),
         society.scenario.source,
     )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def write_cookbook() -> str:
+    """Return a page with each scenario that follows a publication on a protocol, the newest publications first."""
+    files = sorted((ROOT / "scenarios").glob("*.yaml"), key=lambda file: (-_year(file), file.stem))
+    protocols = [file for file in files if _is_protocol(file)]
+    rows = (_differences(file) for file in sorted(protocols))
+    return "\n".join([COOKBOOK_INTRO, *map(_recipe, protocols), DIFFERENCES_INTRO + "".join(rows)])
+
+
+def _is_protocol(file: Path) -> bool:
+    """Return whether the source of a scenario is a publication on language models."""
+    return bool(re.search(r"arXiv|ICLR|github\.com", load_scenario(file).source))
+
+
+def _year(file: Path) -> int:
+    found = re.search(r"\b(?:19|20)\d\d\b", load_scenario(file).source)
+    return int(found[0]) if found else 0
+
+
+def _recipe(file: Path) -> str:
+    scenario = load_scenario(file)
+    differs = f"Differs: {scenario.differs}" if scenario.differs else "No other differences are known."
+    return (
+        f"## {scenario.name}\n\n{scenario.description}\n\n```yaml\n{_decisive_lines(file)}```\n\n"
+        f"{scenario.source}. {differs} File: [{file.name}](../scenarios/{file.name}).\n"
+    )
+
+
+def _decisive_lines(file: Path) -> str:
+    """Return the sections of a file that decide who reads whom, as written there."""
+    parts = re.split(r"^(?=[a-z_]+:)", file.read_text("utf-8"), flags=re.MULTILINE)
+    found = {part.partition(":")[0]: part.rstrip() + "\n" for part in parts}
+    return "".join(found[key] for key in ("extends", *DECISIVE) if key in found)
+
+
+def _differences(file: Path) -> str:
+    scenario = load_scenario(file)
+    cells = (f"[{scenario.name}](#{scenario.name})", scenario.source, scenario.differs or "nothing")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

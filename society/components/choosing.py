@@ -1,4 +1,4 @@
-"""Controllers by which models choose: agents whom they hear, and a router the agents that speak.
+"""Controllers by which models choose: whom an agent hears, which messages are kept, and who speaks.
 
 A choice is unclear if it names no agent, or more than `most`. A remark then says what happened instead, and the results
 count such replies as those of a moderator that names no speaker.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from society.answers.agent_names import UNCLEAR_CHOICE, find_names
+from society.answers.message_numbers import read_numbers
 from society.components.controllers import ControlContext, Controller
 from society.components.facts import PhaseFacts, Reasons
 from society.core.component import AgentName, RoleName
@@ -69,6 +70,47 @@ class Choose(Controller):
             return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
         if self.most is not None and self.most >= len(facts.speakers) - 1:
             return {"most": f"has no effect: an agent has at most {len(facts.speakers) - 1} senders; lower it"}
+        return {}
+
+
+class Retain(Controller):
+    """Before each round after the first, an agent chooses the messages that all agents hear.
+
+    It reads the last message of each speaker, numbered from 1, and answers with the numbers of those to keep. A
+    reader hears the kept messages that its topology lets it read. If the agent names none, all are kept; if it names
+    more than `most`, the first ones.
+    """
+
+    only_removes: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
+    kind: Literal["retain"] = "retain"
+    filter: AgentName
+    """The agent that chooses; it does not speak otherwise."""
+    most: int | None = Field(None, ge=1)
+    """Maximum number of messages that are kept. By default there is no maximum."""
+
+    def asks(self, rounds: int) -> int:
+        return rounds - 1
+
+    async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
+        if context.state is None:
+            return graph
+        kept = context.restored(graph)
+        shown = [name for name, turn in context.state.latest.items() if turn.is_shown]
+        turn = await context.ask(self.filter)
+        named = list(dict.fromkeys(shown[i] for i in read_numbers(turn.text, len(shown))))
+        chosen = named[: self.most] or shown
+        _remark(turn, named, self.most, f"{', '.join(chosen)} are heard", context)
+        kept.remove_edges_from([(u, v) for u, v in kept.edges if u in context.speakers and u not in chosen])
+        return kept
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        if facts.rounds == 1:
+            return {"": "has no effect: messages are chosen before the second round; set `rounds: 2` or more"}
+        if facts.redrawn:
+            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
+        if self.most is not None and self.most >= len(facts.speakers):
+            return {"most": f"has no effect: {len(facts.speakers)} speak in this phase; lower it"}
         return {}
 
 

@@ -24,6 +24,7 @@ CONTROLLERS = {
     "drop": "society.components.controllers:Drop",
     "prune": "society.components.controllers:Prune",
     "bracket": "society.components.controllers:Bracket",
+    "retain": "society.components.choosing:Retain",
     "choose": "society.components.choosing:Choose",
     "route": "society.components.choosing:Route",
     "track_record": "society.components.track_record:TrackRecord",
@@ -107,6 +108,10 @@ class Controller(Component, ABC):
         A helper speaks only when it is asked. By default, every field of type `AgentName` names a helper.
         """
         return {found.field: found.names[0] for found in self.agent_fields() if found.single}
+
+    def asks(self, rounds: int) -> int:
+        """Return the maximum number of turns of a helper, about the same agents, in a phase of so many rounds."""
+        return 1
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         """Return why the controller can change nothing in this phase."""

@@ -61,6 +61,8 @@ class ConditionFacts:
     """Maximum number of generated tokens by then."""
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Agents of each group, by its name."""
+    confident: frozenset[str] = frozenset()
+    """Agents whose turns have a confidence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,7 @@ STOPS = {
     "disagreement": "society.components.stops:Disagreement",
     "tie": "society.components.stops:Tie",
     "answer": "society.components.stops:AnswerShare",
+    "confident": "society.components.stops:ConfidentAgents",
     "stability": "society.components.stops:Stability",
     "budget": "society.components.stops:Budget",
     "verdict": "society.components.stops:Verdict",
@@ -161,6 +162,33 @@ class AnswerShare(_Shares):
         turns = state.turns_of(self.among)
         found = sum(turn.answer is not None and state.same(turn.answer, self.answer) for turn in turns)
         return bool(found) and found >= self.share * len(turns) - 1e-9
+
+
+class ConfidentAgents(_Shares):
+    """Enough of the agents are confident of their last turns."""
+
+    reads_confidence: ClassVar[bool] = True
+    kind: Literal["confident"] = "confident"
+    least: float = Field(0.9, ge=0, le=1)
+    """Minimum confidence of a turn, in [0, 1]. A turn without a confidence does not count."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Minimum share of the agents with this confidence."""
+
+    def reached(self, state: RoundState) -> bool:
+        turns = state.turns_of(self.among)
+        found = sum(turn.confidence is not None and turn.confidence >= self.least for turn in turns)
+        return bool(found) and found >= self.share * len(turns) - 1e-9
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        return self._unsure(self.counted(facts.speakers, facts.members), facts.confident) or super().idle(facts)
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        return self._unsure(self.counted(facts.agents, facts.members), facts.confident) or super().never(facts)
+
+    def _unsure(self, counted: Sequence[str], confident: frozenset[str]) -> Reasons:
+        if not counted or confident.intersection(counted):
+            return {}
+        return {"": "never holds: none of these agents has a confidence; set `confidence: stated` in their role"}
 
 
 class Stability(StopRule):

@@ -16,7 +16,7 @@ from society.runs.run import Run
 
 LONGEST = 40
 """Maximum number of characters of a label made of settings. Longer ones are replaced by names of folders."""
-IGNORED = ("seed", "name", "description", "source", "extends")
+IGNORED = ("seed", "name", "description", "source", "differs", "extends")
 """Settings that repetitions of one method may differ in, or that do not shape a run."""
 Settings = dict[tuple[str, ...], Any]
 """Plain values by the path of keys in the scenario, and whether each is not the default."""

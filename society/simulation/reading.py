@@ -63,6 +63,8 @@ def plan_round(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int)
             Edge(u, _view(phase, data), _in_same_round(phase, u, reader, data, speaking_place))
             for u, _, data in graph.in_edges(reader, data=True)
         ]
+        if phase.spec.hear_own:
+            found.append(Edge(reader, phase.spec.edges, same_round=False))
         edges[reader] = tuple(sorted(found, key=lambda edge: reading_place.get(edge.sender, -1)))
     readers = {
         name: tuple(sorted((v for v in graph.successors(name) if v in reading_place), key=reading_place.__getitem__))

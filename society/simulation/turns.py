@@ -69,7 +69,7 @@ class Turns:
             by_sender.setdefault(message.source.agent, []).append(message)
 
         async def follow(sender: str, messages: list[Message]) -> Sequence[Message]:
-            if sender not in plan.edges:
+            if sender not in plan.edges or sender == reader.agent:
                 return messages
             turn = self.identify(phase, reader.round, f"{agent.name}/{sender}>{reader.agent}")
             heard = Delivery((*messages, *own), ())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from society.components.choosing import Choose, Route
+from society.components.choosing import Choose, Retain, Route
 from society.components.contracts import (
     ControllerContract,
     DecisionContract,
@@ -33,7 +33,17 @@ from society.components.metrics.polarization import Polarization
 from society.components.metrics.samples import BestOfK, MajorityAtK, PassAtK
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
-from society.components.stops import AnswerShare, Budget, Consensus, Disagreement, Says, Stability, Tie, Verdict
+from society.components.stops import (
+    AnswerShare,
+    Budget,
+    ConfidentAgents,
+    Consensus,
+    Disagreement,
+    Says,
+    Stability,
+    Tie,
+    Verdict,
+)
 from society.components.track_record import TrackRecord
 from society.executors.base import ExecutorConfig
 from society.executors.contract import ExecutorContract
@@ -100,6 +110,7 @@ STOP_RULES = [
     Disagreement(share=0.6),
     Tie(),
     AnswerShare(answer="x"),
+    ConfidentAgents(least=0.5),
     Stability(),
     Budget(turns=4),
     Verdict(agent="agent-1"),
@@ -115,6 +126,7 @@ ALL_CONTROLLERS = [
     Bracket(judge="judge", rounds=2),
     Choose(role="chooser", most=1),
     Route(router="judge", most=2),
+    Retain(filter="judge", most=1),
     TrackRecord(keep=1),
     TrackRecord(over="questions", by="gold", after=2),
 ]

@@ -22,7 +22,14 @@ from tests.metamorphic.runs import Snapshots, Spec, differences, load, play, wor
 from tests.metamorphic.speakers import Manner
 
 SETTINGS = list(settings())
-SILENT = {"Scenario.name", "Scenario.source", "Scenario.description", "Arithmetic.shuffle", "Fail.times"}
+SILENT = {
+    "Scenario.name",
+    "Scenario.source",
+    "Scenario.description",
+    "Scenario.differs",
+    "Arithmetic.shuffle",
+    "Fail.times",
+}
 """Fields that are part of what a run is although they change nothing here that a scripted society says."""
 
 

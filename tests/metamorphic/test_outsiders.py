@@ -62,7 +62,7 @@ def test_an_agent_that_never_speaks_changes_nothing_at_all(spec: Spec) -> None:
         assert not differences(before, play(load(more, folder), folder / "after"))
 
 
-@relation(15, spec=worlds(), name=st.sampled_from(["name", "source", "description"]))
+@relation(15, spec=worlds(), name=st.sampled_from(["name", "source", "description", "differs"]))
 def test_words_about_a_scenario_change_nothing_that_is_said(spec: Spec, name: str) -> None:
     with workplace() as folder:
         before = play(load(spec, folder), folder / "before")

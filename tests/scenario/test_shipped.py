@@ -92,6 +92,7 @@ def test_every_scenario_is_right_short_and_says_where_it_comes_from(path: Path) 
     assert scenario.name == path.stem
     assert re.search(r"\b(19|20)\d\d\b", scenario.source)
     assert "read" in scenario.description
+    assert not scenario.differs or any(line.startswith("differs:") for line in lines)
     own = [line for line in lines if re.match(r"(source|description):", line)]
     assert len(own) == 2, "a scenario that extends another says for itself what it is"
     for backend in scenario.backends.values():  # a server's model is whatever it serves
@@ -191,6 +192,62 @@ READS = {
         " stand:debater-2@1 table:debater-2@1 table:debater-2@2"
         " stand:debater-3@1 table:debater-3@1 table:debater-3@2",
     ],
+    "down": [
+        "answer: first@1 <",
+        "others: other-1@1 <",
+        "debate: first@1 < others:other-1@1 others:other-2@1",
+        "debate: other-2@2 < first@1 other-1@1",
+    ],
+    "mars": [
+        "draft: author@1 <",
+        "review: reviewer-2@1 < draft:author@1",
+        "judgement: meta@1 < draft:author@1 review:reviewer-1@1 review:reviewer-2@1",
+    ],
+    "self_moa": [
+        "mix: sample-6@1 <",
+        "mix: aggregator@1 < sample-1@1 sample-2@1 sample-3@1 sample-4@1 sample-5@1 sample-6@1",
+    ],
+    "self_moa_seq": [
+        "mix: aggregator-1@1 < sample-1@1 sample-2@1 sample-3@1",
+        "mix: aggregator-2@1 < aggregator-1@1 sample-4@1 sample-5@1",
+        "mix: aggregator-3@1 < aggregator-2@1 sample-6@1 sample-7@1",
+    ],
+    "bon_mav": ["sample: generator-4@1 <", "verify: verifier-2@1 <"],
+    "dmad": ["debate: stepwise@1 <", "debate: principle@2 < stepwise@1 exclusion@1"],
+    "anonymous_debate": ["debate: debater-1@1 <", "debate: debater-2@2 < debater-1@1 debater-2@1 debater-3@1"],
+    "catfish": ["opinion: expert-1@1 <"],
+    "mad_m2": [
+        "debate: debater-1@1 <",
+        "debate: debater-2/choice@1 < debater-1@1 debater-3@1 debater-4@1",
+        "debate: debater-2@2 < debater-1@1 debater-3@1 debater-4@1",
+    ],
+    "dar": [
+        "debate: debater-1@1 <",
+        "debate: filter@1 < debater-1@1 debater-2@1 debater-3@1 debater-4@1 debater-5@1",
+        "debate: filter@2 < debater-1@2 debater-2@2 debater-3@2 debater-4@2 debater-5@2",
+    ],
+    "rsa": ["aggregate: member-1@1 <"],
+    "scalable_delphi": [
+        "estimate: expert-1@1 <",
+        "feedback: mediator@1 < estimate:expert-1@1 estimate:expert-2@1 estimate:expert-3@1 estimate:expert-4@1"
+        " estimate:expert-5@1",
+        "revise: expert-2@1 < feedback:mediator@1",
+        "feedback: mediator@2 < revise:expert-1@1 revise:expert-2@1 revise:expert-3@1 revise:expert-4@1"
+        " revise:expert-5@1",
+        "revise: expert-5@2 < feedback:mediator@2",
+    ],
+    "collective_improvement": [
+        "improve: expert-1@1 <",
+        "improve: expert-1@3 < expert-1@2 expert-2@2 expert-3@2",
+        "vote: expert-1@1 <",
+    ],
+    "llm_council": [
+        "answer: member-1@1 <",
+        "rank: member-1@1 < answer:member-1@1 answer:member-2@1 answer:member-3@1 answer:member-4@1",
+        "synthesis: chair@1 < answer:member-1@1 rank:member-1@1 answer:member-2@1 rank:member-2@1"
+        " answer:member-3@1 rank:member-3@1 answer:member-4@1 rank:member-4@1",
+    ],
+    "confmad": ["debate: one@1 <", "debate: one@2 < two@1", "debate: two@3 < one@2"],
     "approval": ["answer: agent-1@1 <", "vote: agent-1@1 <"],
     "ranked": ["answer: agent-2@1 <", "vote: agent-2@1 <"],
     "borda": ["answer: agent-3@1 <", "vote: agent-3@1 <"],
@@ -245,13 +302,14 @@ READS = {
         "debate: ranker@2 < solver-1@2 solver-2@2 solver-3@2 solver-4@2",
     ],
     "group_debate": [
-        "apart: left-1@2 < left-2@1 left-3@1",
-        "apart: right-3@2 < right-1@1 right-2@1",
-        "left_report: left_scribe@1 < apart:left-1@2 apart:left-2@2 apart:left-3@2",
-        "right_report: right_scribe@1 < apart:right-1@2 apart:right-2@2 apart:right-3@2",
-        "exchange: left-2@1 < left_report:left_scribe@1 right_report:right_scribe@1",
-        "again: left-2@1 < exchange:left-1@1 exchange:left-3@1",
+        "apart: red-1@2 < red-2@1 red-3@1",
+        "apart: blue-3@2 < blue-1@1 blue-2@1",
+        "red_report: red_scribe@1 < apart:red-1@2 apart:red-2@2 apart:red-3@2",
+        "blue_report: blue_scribe@1 < apart:blue-1@2 apart:blue-2@2 apart:blue-3@2",
+        "exchange: green-2@1 < red_report:red_scribe@1 green_report:green_scribe@1 blue_report:blue_scribe@1",
+        "again: red-2@1 < exchange:red-1@1 exchange:red-3@1",
     ],
+    "group_debate_shuffled": ["apart: debater-1@1 <"],
     "s2_mad": ["debate: debater-1@1 <"],
     "free_mad": ["debate: debater-1@1 <", "debate: debater-4@2 < debater-1@1 debater-2@1 debater-3@1"],
     "malt": [
@@ -274,10 +332,10 @@ READS = {
         "verdict: judge@1 < debate:side-1@3 debate:side-2@3",
     ],
     "tournament": [
-        "cup: player-1@1 < answer:player-2@1",
-        "cup: player-8@1 < answer:player-7@1",
-        "cup: judge/player-3@1 < player-3@1 player-4@1",
-        "cup: judge/player-1@3 < player-1@3 player-5@3",
+        "answer: player-1@1 <",
+        "cup: judge/player-1@1 < answer:player-1@1 answer:player-2@1",
+        "cup: judge/player-3@1 < answer:player-3@1 answer:player-4@1",
+        "cup: judge/player-1@2 < answer:player-1@1 answer:player-3@1",
     ],
     "leaving": ["exchange: thinker-1@1 <", "exchange: thinker-3@5 < thinker-1@4 thinker-2@4"],
     "repeat_until": [
@@ -533,9 +591,13 @@ def test_an_unreadable_answer_passes_no_gate(play: Play) -> None:
 
 def test_the_round_table_ends_in_consensus_and_the_judge_concludes(play: Play) -> None:
     for record in play("ford", [say("I conclude: Rome.", "That was a debate"), say("It is Paris.")]):
-        assert {turn.id.round for turn in record.turns if turn.id.phase == "table"} == {1}
+        assert [turn.id.phase for turn in record.turns] == ["stand"] * 3 + ["conclude"]  # they agree from the start
         assert record.result.decision.answer == "Rome"
-        assert prompt(record.of("judge")[0]).count("It is Paris.") == 6
+        assert prompt(record.of("judge")[0]).count("It is Paris.") == 3
+    replies = [say("It is Paris.", "Agree, or say"), {"choose": ["It is Paris.", "It is Rome.", "It is Oslo."]}]
+    for record in play("ford", replies):
+        differed = len({turn.answer for turn in record.turns if turn.id.phase == "stand"}) > 1
+        assert {turn.id.round for turn in record.turns if turn.id.phase == "table"} == ({1} if differed else set())
 
 
 BALLOTS = [say("It is Paris.", r"\A(?!.*Reply|.*Rank)"), say("It is Rome.")]
@@ -619,10 +681,10 @@ def test_groups_learn_of_each_other_through_summaries_only(play: Play) -> None:
             turn.id.agent.split("-")[0]
             for turn in record.turns
             for source in turn.reads
-            if source.agent.split("-")[0] == "left"
+            if source.agent.split("-")[0] == "red"
         }
-        assert sides == {"left", "left_scribe"}
-        assert "They think of Rome." in prompt(find(record, "exchange", "right-1", 1))
+        assert sides == {"red", "red_scribe"}
+        assert "They think of Rome." in prompt(find(record, "exchange", "blue-1", 1))
 
 
 def _pair(reader: str, source: TurnId) -> tuple[str, TurnId]:
@@ -677,6 +739,161 @@ def test_the_chair_chooses_who_speaks(play: Play) -> None:
         assert len(record.turns) == 3 + 2  # all agree after one more turn, not only the one who spoke
     for record in play("moderated", [say("It is Rome.", "expert-. said"), say("It is Paris.")]):
         assert {turn.id.round for turn in record.turns if turn.id.phase == "talk"} != {1}
+
+
+# Protocols of 2025 and 2026
+
+
+def stages(record: DebateRecord) -> list[str]:
+    """Return the phases that took place, in order."""
+    return list(dict.fromkeys(turn.id.phase for turn in record.turns))
+
+
+SURE, UNSURE = say("It is Paris, confidence: 95%."), say("It is Rome, confidence: 40%.")
+
+
+def test_a_confident_answer_needs_no_debate(play: Play) -> None:
+    for record in play("down", [SURE]):
+        assert [turn.id.agent for turn in record.turns] == ["first"]
+        assert record.result.decision.answer == "Paris"
+    for record in play("down", [UNSURE]):
+        assert stages(record) == ["answer", "others", "debate"]
+        assert spoke(record, "debate", 1) == spoke(record, "debate", 2) == {"first", "other-1", "other-2"}
+        assert prompt(find(record, "debate", "first", 1)).count("40 % sure, answered: It is Rome") == 2
+
+
+def test_an_author_answers_again_only_if_the_paper_is_rejected(play: Play) -> None:
+    accepted = [say("Decision: accept.", "Weigh the"), say("Fine.", "Accept"), say("It is Paris.")]
+    for record in play("mars", accepted):
+        assert stages(record) == ["draft", "review", "judgement"]
+        assert record.result.decision.answer == "Paris"
+    rejected = [
+        say("Decision: reject. Wrong.", "Weigh the"),
+        say("No.", '"Accept'),
+        say("It is Rome.", "Mend"),
+        accepted[2],
+    ]
+    for record in play("mars", rejected):
+        assert "Decision: reject. Wrong." in prompt(find(record, "rebuttal", "author", 1))
+        assert record.result.decision.answer == "Rome"
+
+
+def test_verifiers_approve_and_generators_have_no_vote(play: Play) -> None:
+    rules = [say("B", "seat of the government"), say("A, B", "Check one"), {"choose": ["It is Paris.", "It is Rome."]}]
+    for record in play("bon_mav", rules):
+        answers = list(dict.fromkeys(turn.answer for turn in record.turns if turn.id.phase == "sample"))
+        if len(answers) == 2:
+            assert record.result.decision.answer == answers[1]
+            assert record.result.decision.support == 1
+
+
+def test_each_thinker_keeps_its_way(play: Play) -> None:
+    for record in play("dmad"):
+        for agent, way in (("stepwise", "step by step"), ("principle", "general fact"), ("exclusion", "cannot be")):
+            assert all(way in prompt(turn) for turn in record.of(agent))
+
+
+@pytest.mark.parametrize("name", ["anonymous_debate", "rsa", "collective_improvement", "llm_council"])
+def test_an_own_answer_is_one_of_several_without_a_name(play: Play, name: str) -> None:
+    """The own turn is among the messages, in no chat of its own, and no name is shown."""
+    for record in play(name):
+        readers = [turn for turn in record.turns if turn.reads and turn.id.phase != "synthesis"]
+        assert any(source.agent == turn.id.agent for turn in readers for source in turn.reads)
+        for turn in readers:
+            assert [message.role for message in turn.messages if message.role == "assistant"] == []
+            assert f"{turn.id.agent}" not in prompt(turn)
+
+
+def test_the_dissenter_speaks_only_against_agreement(play: Play) -> None:
+    for record in play("catfish", [say("It is Oslo.", "weakest point"), say("It is Paris.")]):
+        assert stages(record) == ["opinion", "sharp", "revision"]
+        assert "Doubt it firmly" in prompt(record.of("catfish")[0])
+        assert _sources(find(record, "revision", "expert-1", 1))[:1] == [("sharp", "catfish", 1)]
+    split = [say("It is Oslo.", "weakest point"), {"choose": ["It is Paris.", "It is Rome.", "It is Bonn."]}]
+    for record in play("catfish", split, "task.limit=12"):
+        answers = [turn.answer for turn in record.turns if turn.id.phase == "opinion"]
+        objection = {1: [], 2: ["mild", "revision"], 3: ["sharp", "revision"]}
+        assert stages(record) == ["opinion", *objection[max(map(answers.count, answers))]]
+
+
+def test_masked_messages_are_not_read(play: Play) -> None:
+    rules = [say("debater-3", "Which of these agents"), *DISAGREE]
+    for record in play("mad_m2", rules, NUMBERS):
+        for turn in record.turns:
+            if turn.id.round > 1 and "/" not in turn.id.agent and turn.id.agent != "debater-3":
+                assert [source.agent for source in turn.reads] == ["debater-3"]
+
+
+def test_all_agents_read_the_retained_messages_alone(play: Play) -> None:
+    rules = [say("4 and 2", "Which of these disagree"), *DISAGREE]
+    for record in play("dar", rules, NUMBERS):
+        for number in (2, 3):
+            for agent in spoke(record, "debate", number) - {"filter"}:
+                kept = [name for name in ("debater-2", "debater-4") if name != agent]
+                assert _sources(find(record, "debate", agent, number)) == [
+                    ("debate", name, number - 1) for name in kept
+                ]
+    for record in play("dar", [say("None of them.", "Which of these disagree"), *DISAGREE], NUMBERS):
+        assert len(find(record, "debate", "debater-1", 3).reads) == 4  # unclear, so all are kept
+
+
+def test_members_are_made_of_random_subsets_of_the_population(play: Play) -> None:
+    drawn = set()
+    for record in play("rsa"):
+        for turn in record.turns:
+            if turn.id.round > 1:
+                assert len(set(turn.reads)) == 4
+                assert {source.round for source in turn.reads} == {turn.id.round - 1}
+                drawn.add((turn.id.round, tuple(source.agent for source in turn.reads)))
+    assert len(drawn) > 30  # 2 questions, 8 members, 3 rounds
+
+
+def test_the_median_of_the_last_estimates_counts(play: Play) -> None:
+    rules = [say("They say 10 to 90.", "Report the range"), say("I now say 70.", "mediator reports"), say("I say 50.")]
+    for record in play("scalable_delphi", rules):
+        assert record.result.decision.answer == "70"
+        assert not any("expert-" in message.content for turn in record.turns for message in turn.messages)
+
+
+def test_the_more_confident_of_two_wins(play: Play) -> None:
+    for record in play("confmad", {"local": [UNSURE], "other": [SURE]}):
+        assert record.result.decision.answer == "Paris"
+        assert "95 % sure, answered: It is Paris" in prompt(find(record, "debate", "one", 2))
+
+
+def test_convincing_samples_are_those_of_the_agents_that_are_read(play: Play) -> None:
+    for record in play("reconcile", CONFIDENT):
+        assert "once convinced" not in prompt(find(record, "discuss", "guide", 1))
+        shown = prompt(find(record, "discuss", "guide", 2))
+        assert "The geographer once convinced the others by: Sydney" in shown
+        assert "The sceptic once convinced" in shown
+        assert "The guide once convinced" not in shown
+
+
+def test_an_agent_leaves_an_exchange_alone_and_its_answer_stands(play: Play) -> None:
+    """The first agent repeats its answer, the others never do."""
+    named = 'roles.debater.prompt="{{ name }} {% for m in heard %}{{ m.text }}{% endfor %} {{ question }}"'
+    stay = [say("I say 7.", "^debater-1"), *DISAGREE]
+    for record in play("eot_memory", stay, NUMBERS, named):
+        assert len(record.of("debater-1")) == 2
+        assert len(record.of("debater-2")) == 5
+        assert {s.agent for s in find(record, "exchange", "debater-2", 5).reads} == {"debater-3"}
+
+
+def test_mixed_groups_read_their_own_group_and_a_summary_of_the_others(play: Play) -> None:
+    seen = set()
+    for record in play("group_debate_shuffled"):
+        tables = {}
+        for phase in ("apart", "mixed"):
+            last = [turn for turn in record.turns if (turn.id.phase, turn.id.round) == (phase, 2)]
+            tables[phase] = {turn.id.agent: {source.agent for source in turn.reads} for turn in last}
+            assert all(len(read) == 2 for read in tables[phase].values())
+        assert tables["apart"] != tables["mixed"]
+        seen.add(str(sorted((name, sorted(read)) for name, read in tables["apart"].items())))
+        for agent, group in tables["apart"].items():
+            scribe = find(record, "exchange", f"scribe/{agent}", 1)
+            assert {source.agent for source in scribe.reads} == set(tables["apart"]) - group - {agent}
+    assert len(seen) > 1
 
 
 def rounds(records: list[DebateRecord]) -> set[int]:

@@ -245,6 +245,9 @@ class PhaseSpec(Component):
     """Agent that chooses the next speaker. Required if `schedule` is `moderated`."""
     edges: EdgeView = EdgeView()
     """Default of what a reader is shown, for edges without attributes of their own."""
+    hear_own: bool = False
+    """Show an agent its own latest turns among the messages, in its place in the order. With `memory: 0` in its role
+    and `anonymous` edges, it cannot tell them from those of others."""
     cap: int | None = Field(None, ge=1)
     """Maximum number of messages per turn. If more arrive, a random sample is shown."""
     on_edges: AgentName = ""
@@ -299,6 +302,8 @@ class Scenario(Component):
     """Publication that describes the method: authors, year, arXiv number."""
     description: str = ""
     """Short description of the protocol, in one or two sentences."""
+    differs: str = ""
+    """Differences between the protocol and that of its `source`. Empty if there are none."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Random seed. Each draw derives its own seed from this one and from the identity of the turn or graph."""
     task: AnyTask

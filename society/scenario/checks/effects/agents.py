@@ -63,7 +63,7 @@ def _earlier(phase: PhaseFlow, agent: str) -> int:
     """Return the maximum number of its own turns in an agent's chat in this phase. The chat of a summary has none."""
     if agent in phase.plan.speakers or (phase.moderated and agent == phase.spec.moderator):
         return phase.before.get(agent, 0) + phase.plan.rounds - 1
-    return phase.before.get(agent, 0) if agent in phase.helpers else 0
+    return phase.before.get(agent, 0) + phase.helpers[agent] - 1 if agent in phase.helpers else 0
 
 
 def _may_read_summary(phase: PhaseFlow, agent: str) -> bool:

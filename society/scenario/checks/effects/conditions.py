@@ -28,6 +28,7 @@ def check_conditions(flow: Flow) -> Iterator[Finding]:
             yield from _check((*steps, "when"), phase.spec.when, facts)
         yield from _check_turns(flow, phase)
         yield from _check_scopes(flow, phase)
+        yield from _check_ends(flow, phase)
         yield from _check_lists((*steps, "stop"), phase.spec.stop)
         yield from _check_leave(flow, phase)
     for i, block in enumerate(flow.society.blocks):
@@ -72,7 +73,11 @@ def _never(rule: StopRule, facts: ConditionFacts) -> dict[str, str]:
 
 
 def _facts_before(flow: Flow, phase: PhaseFlow) -> ConditionFacts:
-    return ConditionFacts(tuple(phase.spoke), 1, phase.debate, phase.tokens, flow.society.members)
+    return _facts(flow, tuple(phase.spoke), 1, phase.debate, phase.tokens)
+
+
+def _facts(flow: Flow, agents: tuple[str, ...], states: int, turns: int, tokens: int) -> ConditionFacts:
+    return ConditionFacts(agents, states, turns, tokens, flow.society.members, has_confidence(flow, agents))
 
 
 def _check_turns(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
@@ -95,7 +100,18 @@ def _check_turns(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
             message = "never holds: no agent has answered before its only turn, so it never speaks; remove it"
             yield Finding(steps, message, "error")
             continue
-        yield from _check(steps, bound.when, ConditionFacts(answered, 1, turns, tokens, flow.society.members))
+        yield from _check(steps, bound.when, _facts(flow, answered, 1, turns, tokens))
+
+
+def _check_ends(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
+    """Yield stop rules that end more than their phase and can never hold."""
+    agents = tuple(dict.fromkeys((*phase.spoke, *phase.plan.speakers, *phase.helpers)))
+    turns = phase.debate + phase.a_round * phase.plan.rounds
+    tokens = phase.tokens + (turns - phase.debate) * phase.most_tokens_a_turn
+    facts = _facts(flow, agents, phase.plan.rounds, turns, tokens)
+    for below, rule in each_rule(phase.spec.stop):
+        if rule.ends != "phase":
+            yield from explain(("phases", phase.index, "stop", *below), rule, _never(rule, facts))
 
 
 def _check_scopes(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
@@ -129,5 +145,5 @@ def _check_until(flow: Flow, index: int) -> Iterator[Finding]:
     spoke = dict.fromkeys((*end.spoke, *end.plan.speakers))
     turns = after[0].debate if after else end.debate + end.a_round * end.plan.rounds
     tokens = after[0].tokens if after else end.tokens + end.a_round * end.plan.rounds * end.most_tokens_a_turn
-    facts = ConditionFacts(tuple(spoke), block.times - 1, turns, tokens, flow.society.members)
+    facts = _facts(flow, tuple(spoke), block.times - 1, turns, tokens)
     yield from _check(("repeat", j, "until"), block.until, facts)

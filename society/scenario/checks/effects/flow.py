@@ -37,6 +37,11 @@ class Tie:
     """Whether the sender is in `reads` of the phase."""
 
     @property
+    def among(self) -> bool:
+        """Return whether a speaker of the phase reads another one."""
+        return not self.outside and self.sender != self.reader
+
+    @property
     def arrives(self) -> bool:
         """Return whether the edge may deliver a message."""
         return self.turns > 0 and self.view.show != "nothing"
@@ -87,7 +92,7 @@ class PhaseFlow:
             return None
         edges = plan_round(self.plan, graph, 1, 0).edges
         return tuple(
-            self._tie(edge.sender, reader, edge.view, graph.edges[edge.sender, reader], edge.same_round)
+            self._tie(edge.sender, reader, edge.view, graph.get_edge_data(edge.sender, reader) or {}, edge.same_round)
             for reader, found in edges.items()
             for edge in found
         )
@@ -145,12 +150,9 @@ class PhaseFlow:
         if self.moderated:
             asked[self.spec.moderator] += self.plan.rounds
         else:
-            asked.update(
-                name
-                for _ in range(self.plan.times)
-                for controller in self.spec.controllers
-                for name in controller.helpers().values()
-            )
+            for controller in self.spec.controllers:
+                turns = controller.asks(self.spec.rounds) * self.plan.times
+                asked.update(dict.fromkeys(controller.helpers().values(), turns))
         return dict(asked)
 
     @property
@@ -162,6 +164,11 @@ class PhaseFlow:
     def a_round(self) -> int:
         """Maximum number of turns per round, without those of rankers."""
         return (2 if self.moderated else len(self.plan.speakers)) + self.summaries + self.on_edges
+
+    @property
+    def controlled(self) -> int:
+        """Maximum number of turns that controllers ask for in the rounds of one repetition."""
+        return sum(controller.asks(self.spec.rounds) for controller in self.spec.controllers)
 
     @property
     def most_tokens_a_turn(self) -> int:
@@ -233,7 +240,7 @@ def follow(scenario: Scenario) -> Flow:
             spoke.update(own)
             before.update(own)
             before.update(phase.helpers)
-            turns = phase.a_round * plan.rounds + len(phase.spec.controllers) * plan.times
+            turns = phase.a_round * plan.rounds + phase.controlled * plan.times
             debate += turns
             tokens += turns * phase.most_tokens_a_turn
             least += least_of(phase) if complete and not plan.spec.when else 0
@@ -261,7 +268,7 @@ def _repeated(phases: Iterable[PhasePlan]) -> _Repeated:
         spoken.update(dict.fromkeys(plan.speakers, plan.spec.rounds * more))
         turns.update(dict.fromkeys(plan.speakers, plan.spec.rounds * more))
         turns.update({name: count // plan.times * more for name, count in phase.helpers.items()})
-        added = (phase.a_round * plan.spec.rounds + len(plan.spec.controllers)) * more
+        added = (phase.a_round * plan.spec.rounds + phase.controlled) * more
         total += added
         tokens += added * phase.most_tokens_a_turn
     return _Repeated(+turns, +spoken, total, tokens)

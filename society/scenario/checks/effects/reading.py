@@ -44,6 +44,7 @@ class _Reading:
         yield from self._check_edges(bool(silent))
         yield from self._check_on_edges()
         yield from self._check_cap()
+        yield from self._check_own()
         yield from self._check_prompts()
 
     def _at(self, *below: str | int, message: str, key: bool = False) -> Finding:
@@ -57,7 +58,7 @@ class _Reading:
 
     def _check_topology(self) -> Iterator[Finding]:
         """Yield graphs without edges, and graphs that deliver no message."""
-        inside = [tie for tie in self.ties if not tie.outside]
+        inside = [tie for tie in self.ties if tie.among]
         speaking = len(self.phase.plan.speakers)
         for field in ("topology", "within"):
             topology = getattr(self.spec, field)
@@ -82,7 +83,7 @@ class _Reading:
                 yield self._at(field, drawn[0], message=f"{message}; remove it")
 
     def _check_order(self, silent: bool) -> Iterator[Finding]:
-        inside = [tie for tie in self.arriving if not tie.outside]
+        inside = [tie for tie in self.arriving if tie.among]
         schedule = self.spec.schedule
         if schedule == "moderated" and len(self.phase.plan.speakers) == 1:
             yield self._at(
@@ -91,7 +92,7 @@ class _Reading:
         if schedule in ("sequential", "topological") and not inside and not silent:
             message = "has no effect: no agent reads another speaker of this phase; set `topology`"
             yield self._at("schedule", message=message)
-        senders = Counter(tie.reader for tie in inside)
+        senders = Counter(tie.reader for tie in self.arriving if not tie.outside)
         ranked = schedule != "moderated" and self.phase.helpers  # a ranker is shown the messages in this order
         several = max(senders.values(), default=0) > 1 or (schedule == "sequential" and inside) or ranked
         if self.spec.order != "declared" and not several and not silent:
@@ -104,7 +105,7 @@ class _Reading:
         if self.phase.plan.rounds == 1 and not rested:
             message = "has no effect: all agents speak for the first time in the only round; set `rounds: 2`"
             yield self._at("speak", message=message)
-        elif not self.arriving and self.phase.plan.rounds > 1:
+        elif not self.arriving and self.phase.plan.rounds > 1 and not self.spec.controllers:
             message = "silences all agents after the first turn: no agent reads another; set `topology`"
             yield self._at("speak", message=message)
         elif self._always_reads():
@@ -170,12 +171,17 @@ class _Reading:
     def _check_on_edges(self) -> Iterator[Finding]:
         if not self.spec.on_edges:
             return
-        among = [tie for tie in self.arriving if not tie.outside]
+        among = [tie for tie in self.arriving if tie.among]
         if not among:
             yield self._at("on_edges", message="has no effect: no speaker reads another one; set `topology`")
         elif all(tie.view.show == "summary" for tie in among):
             message = "has no effect: edges that show a summary have no messages to read; set `show: full` in `edges`"
             yield self._at("on_edges", message=message)
+
+    def _check_own(self) -> Iterator[Finding]:
+        if self.spec.hear_own and not any(tie.sender == tie.reader for tie in self.arriving):
+            message = "has no effect: no speaker has an earlier turn to read, or `edges` shows nothing of it"
+            yield self._at("hear_own", message=f"{message}; set `rounds: 2`, or remove it")
 
     def _check_cap(self) -> Iterator[Finding]:
         if self.spec.cap is None:
