@@ -248,7 +248,8 @@ def may_be_fewer(society: Society) -> bool:
     """Return whether a rule of the scenario may save calls."""
     if society.scenario.task.answer.helpers():  # equal answers are judged once
         return True
-    return any(p.spec.stop or p.spec.controllers or p.spec.speak == "heard" for p in society.phases)
+    rules = (p.spec.stop or p.spec.when or p.spec.controllers or p.spec.speak == "heard" for p in society.phases)
+    return any(rules)
 
 
 def count_calls(society: Society) -> int:

@@ -148,7 +148,7 @@ def test_calls_are_counted_as_they_are_made(path: Path, tmp_path: Path) -> None:
     settings = [f"backends.{name}={json.dumps(NUMBERS)}" for name in scenario.backends]
     records = load_records(run(load_scenario(path, [*settings, SETTINGS[1], "task.limit=1"]), tmp_path / "run"))
     counted = GENERATE["count_calls"](expand(scenario))
-    saves = any(phase.controllers or phase.speak == "heard" for phase in scenario.phases)
+    saves = any(phase.when or phase.controllers or phase.speak == "heard" for phase in scenario.phases)
     saves |= bool(scenario.task.answer.helpers())  # equal answers are judged once
     made = sum(len(record.turns) for record in records)
     assert made <= counted if saves else made == counted
