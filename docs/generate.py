@@ -248,8 +248,8 @@ def may_be_fewer(society: Society) -> bool:
     """Return whether a rule of the scenario may save calls."""
     if society.scenario.task.answer.helpers():  # equal answers are judged once
         return True
-    rules = (p.spec.stop or p.spec.when or p.spec.controllers or p.spec.speak == "heard" for p in society.phases)
-    return any(rules)
+    specs = [phase.spec for phase in society.phases]
+    return any(spec.stop or spec.when or spec.controllers or spec.speak == "heard" for spec in specs)
 
 
 def count_calls(society: Society) -> int:
