@@ -110,7 +110,7 @@ class Controller(Component, ABC):
         return {found.field: found.names[0] for found in self.agent_fields() if found.single}
 
     def asks(self, rounds: int) -> int:
-        """Return the maximum number of turns of a helper, about the same agents, in a phase with this number of rounds."""
+        """Return the maximum number of turns of a helper, about the same agents, in a phase with these rounds."""
         return 1
 
     def idle(self, facts: PhaseFacts) -> Reasons:

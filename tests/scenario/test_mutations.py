@@ -128,9 +128,12 @@ phases:
     topology: {kind: chain, directed: true}
 decision: {kind: supermajority, share: 0.6, voters: [left, right]}
 """
-FILES = {path.name: path.read_text() for path in sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))}
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+FILES = {path.name: path.read_text() for path in sorted(SCENARIOS.glob("*.yaml"))}
 SHIPPED = [*FILES.values()]
 EXTENDED = {name for text in SHIPPED for name in re.findall(r"^extends: (\S+)$", text, re.MULTILINE)}
+DATA = [file for file in SCENARIOS.iterdir() if file.suffix in (".csv", ".jsonl")]
+"""Files that shipped scenarios read."""
 SOURCES = [RICH, MODERATED, *SHIPPED]
 KEY = re.compile(r"^(\s*(?:- )?)([\w-]+):( .*)?$")
 LINES = list[str]
@@ -294,6 +297,9 @@ def write(folder: Path, text: str | bytes) -> Path:
     for name in EXTENDED:
         if not (folder / name).exists():
             (folder / name).write_text(FILES[name])
+    for file in DATA:
+        if not (folder / file.name).exists():
+            (folder / file.name).write_bytes(file.read_bytes())
     path = folder / "broken.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
