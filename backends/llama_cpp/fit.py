@@ -38,7 +38,7 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
         holder = "the context" if config.context else "the model"
         log.warning(
             "A prompt with its answer may need %d tokens and %s holds %d: the run ends if one does. Lower "
-            "sampling.max_tokens, the history window or the role's memory, or give the backend more context.",
+            "sampling.max_tokens, `edges.window` or the role's memory, or give the backend more context.",
             *(demand.tokens, holder, context),
         )
     fitted = config.model_copy(update={"context": context})

@@ -65,7 +65,7 @@ def fit(config: OpenAI, demand: Demand) -> OpenAI:
         raise InputError(
             f"The longest prompt and its answer may have {demand.tokens} tokens, but the context at {config.url} "
             f"holds {context}.",
-            "Start the server with a larger context, or lower sampling.max_tokens or the history window.",
+            "Start the server with a larger context, or lower sampling.max_tokens or `edges.window`.",
         )
     return config.model_copy(update={"context": context})
 

@@ -25,7 +25,7 @@ SHOWN = 300
 """Maximum characters of a server's message in an error."""
 _PAGE = 20_000
 """Maximum characters of a web page that are searched for its title."""
-LARGER = "Give the server a larger context, or lower sampling.max_tokens or the history window."
+LARGER = "Give the server a larger context, or lower sampling.max_tokens or `edges.window`."
 _PASSING = frozenset({408, 409, 425})
 _CONTEXT = re.compile(r"context (?:length|size|window)\D{0,24}(\d{1,9})(?!\d)", re.I)
 _PROMPT = (

@@ -31,7 +31,7 @@ _ENDS: dict[str, FinishReason] = {
 """Our finish reasons by those of servers, in lower case."""
 LARGER = (
     "The server's context is full, or the server limits replies: give it a larger context, or lower "
-    "sampling.max_tokens or the history window."
+    "sampling.max_tokens or `edges.window`."
 )
 
 

@@ -112,7 +112,7 @@ class ContextOverflowError(BackendError):
         super().__init__(
             f"The prompt has {prompt} tokens and the answer may have {answer}: "
             f"{prompt + answer} in all, but the context holds {context}.",
-            remedy or "Give the backend a larger context, or lower sampling.max_tokens or the history window.",
+            remedy or "Give the backend a larger context, or lower sampling.max_tokens or `edges.window`.",
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from society.core.problems import Place, Problem, make_problem, show
+from society.scenario.reading.syntax import QUOTE_TEMPLATE, explain
 
 LARGEST_FILE = 1 << 20
 """Maximum size of a scenario file, in bytes."""
@@ -30,13 +31,6 @@ _WORDS = {"": None, "~": None} | {
     for word, value in (("null", None), ("true", True), ("false", False))
     for spelling in (word, word.title(), word.upper())
 }
-REMEDIES = {
-    "simple key": "a key needs `: ` after it",
-    "quoted": "the quotation mark is never closed",
-    "flow": "the bracket is never closed, or a comma or value is missing",
-    "block mapping": "is it indented like the lines around it?",
-}
-"""Likely remedy of a syntax error, by the context of the scanner."""
 
 
 class PathText(str):
@@ -112,29 +106,13 @@ def compose(text: str, file: str, problems: list[Problem]) -> Node:
     try:
         return _Composer(loader(text), file, problems).compose_document()
     except yaml.MarkedYAMLError as error:
-        raise UnreadableError(*_explain(error, text, file)) from None
+        place, message = explain(error, text, file)
+        problems[:] = [problem for problem in problems if problem.line != place.line]  # from the same cause
+        raise UnreadableError(place, message) from None
     except yaml.reader.ReaderError as error:
         before = text.encode()[: error.position].decode(errors="ignore")
         place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
         raise UnreadableError(place, "a control character is not allowed in YAML; remove it") from None
-
-
-def _explain(error: Any, text: str, file: str) -> tuple[Place, str]:
-    """Return the place and the message of a syntax error, at the cause instead of the scanner's position."""
-    context, problem = error.context or "", error.problem or "is not valid YAML"
-    opened = "flow" in context or "quoted" in context or "simple key" in context
-    mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
-    line, column = (mark.line, mark.column) if mark else (0, 0)
-    rows = text.splitlines() or [""]
-    stopped = error.problem_mark.line if error.problem_mark else line
-    row = rows[min(stopped, len(rows) - 1)]
-    if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in problem:
-        return Place(file, stopped + 1, row.find("\t") + 1), "a tab cannot indent YAML; use spaces"
-    stray = rows[stopped - 1].strip() if 0 < stopped <= len(rows) else ""
-    if ("mapping values" in problem and stray and ":" not in stray) or stray == "...":
-        return Place(file, stopped, 1), f"is not valid YAML: {show(stray)} is neither a key nor a value"
-    hint = next((words for part, words in REMEDIES.items() if part in context), "")
-    return Place(file, line + 1, column + 1), f"is not valid YAML: {problem}" + (f"; {hint}" if hint else "")
 
 
 class _Composer:
@@ -179,7 +157,8 @@ class _Composer:
         if event.tag is not None:
             self._add(
                 place,
-                f"the tag {show(event.tag)} is not allowed; write plain text, numbers, lists or mappings",
+                f"the tag {show(event.tag)} is not allowed; write plain text, numbers, lists or mappings, or put a text "
+                "in quotation marks",
             )
         if event.anchor is not None:
             self.anchors[event.anchor] = None
@@ -201,7 +180,9 @@ class _Composer:
 
     def _follow(self, anchor: str | None, place: Place) -> Node:
         if anchor is None or anchor not in self.anchors:
-            raise UnreadableError(place, f"the alias *{anchor} has no anchor &{anchor} before it")
+            raise UnreadableError(
+                place, f"the alias *{anchor} has no anchor &{anchor} before it; put a text in quotation marks"
+            )
         node = self.anchors[anchor]
         if node is None:
             raise UnreadableError(place, f"the anchor &{anchor} contains itself; write the inner value out")
@@ -243,17 +224,25 @@ class _Composer:
         import yaml
 
         entries: dict[str, Node] = {}
+        braces = False  # whether this is the text of a template, read as a mapping in a mapping
         while not self.parser.check_event(yaml.MappingEndEvent):
             key = self._compose(depth + 1)
             value = self._compose(depth + 1)
-            if not isinstance(key.value, str):
+            if isinstance(key.value, dict):
+                self._add(place, QUOTE_TEMPLATE)
+                braces = True
+            elif not isinstance(key.value, str):
                 self._add(key.place, f"the key {show(key.value)} is not text; put it in quotation marks")
+            elif key.value[:1] == "-" and key.value[1:2].isalpha():
+                self._add(key.place, f"{show(key.value)}: a list item needs a space after its dash, as in `- name`")
             elif key.value in entries:
                 first = entries[key.value].key.line
                 self._add(key.place, f"the key {show(key.value)} is given twice, first in line {first}; remove one")
             else:
                 entries[key.value] = replace(value, key=key.place)
         self.parser.get_event()
+        if braces:
+            return Node("", place, place, self._count(1, place))
         self._merge(entries)
         size = self._count(1, place) + sum(node.size for node in entries.values())
         return Node(entries, place, place, size)

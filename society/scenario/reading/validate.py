@@ -130,6 +130,10 @@ def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     if home := _HOMES.get(key):
         message = f"unknown key {show(key)}; set `{home}` of the scenario, a role, an agent or a phase's `bind`"
         return make_problem(node.key, path, message, value=key)
+    name, colon, value = key.partition(":")
+    if colon and node.value is None:
+        message = f"unknown key {show(key)}; a colon needs a space after it: `{name}: {value}`"
+        return make_problem(node.key, path, message, value=key)
     near = find_near(key, allowed)
     return make_problem(node.key, path, f"unknown key {show(key)}", value=key, allowed=allowed, suggestion=near)
 
