@@ -25,6 +25,10 @@ from society.core.component import Component
 from society.core.errors import InputError, SocietyError
 
 
+DEFAULT_KIND = "default kind"
+"""Mark of a JSON Schema of a noun: the kind of a mapping without `kind`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Noun:
     """A part of a scenario of which there are several kinds. Both fields are written MODULE:NAME."""
@@ -166,7 +170,8 @@ class Registered:
             named.append(
                 {"type": "string", "title": f"name in `{self.reference}`", "not": {"enum": list(kinds(self.noun))}}
             )
-        return {"anyOf": [*named, *(handler(choice) for choice in choices.values())]}
+        found = {"anyOf": [*named, *(handler(choice) for choice in choices.values())]}
+        return found | ({DEFAULT_KIND: self.default} if self.default else {})
 
 
 def _required(cls: type[Component]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from society.components.registry import clear_with_kinds
+from society.components.registry import DEFAULT_KIND, clear_with_kinds
 from society.scenario.models.scenario import Scenario
 
 EXTENDS = {
@@ -24,8 +24,9 @@ def scenario_schema() -> dict[str, Any]:
     from society.scenario.schema.descriptions import Described
 
     schema = Scenario.model_json_schema(schema_generator=Described)
-    for definition in (schema, *schema["$defs"].values()):
-        _name_kind(definition)
+    defaults = _take_defaults(schema)
+    for name, definition in (("", schema), *schema["$defs"].items()):
+        _name_kind(definition, required=name not in defaults)
         for field in definition.get("properties", {}).values():
             _tidy(field)
     required = schema.pop("required")
@@ -41,13 +42,26 @@ def scenario_schema() -> dict[str, Any]:
 clear_with_kinds(scenario_schema.cache_clear)
 
 
-def _name_kind(definition: dict[str, Any]) -> None:
+def _take_defaults(schema: dict[str, Any]) -> set[str]:
+    """Remove the marks of default kinds, and return the names of the definitions of these kinds."""
+    found = set()
+    definitions = schema["$defs"]
+    for definition in (schema, *definitions.values()):
+        for field in definition.get("properties", {}).values():
+            if kind := field.pop(DEFAULT_KIND, ""):
+                names = [choice["$ref"].rpartition("/")[2] for choice in field["anyOf"] if "$ref" in choice]
+                found.update(name for name in names if definitions[name]["properties"]["kind"].get("const") == kind)
+    return found
+
+
+def _name_kind(definition: dict[str, Any], required: bool) -> None:
     """Put `kind` first and make it required, so that editors can distinguish the kinds."""
     properties = definition.get("properties", {})
     if "const" in properties.get("kind", {}):
         kind = {"const": properties.pop("kind")["const"], "description": definition.get("description", "")}
         definition["properties"] = {"kind": kind, **properties}
-        definition["required"] = ["kind", *definition.get("required", [])]
+        if required:
+            definition["required"] = ["kind", *definition.get("required", [])]
 
 
 def _tidy(field: dict[str, Any]) -> None:
