@@ -24,7 +24,6 @@ from pydantic_core import CoreSchema, core_schema
 from society.core.component import Component
 from society.core.errors import InputError, SocietyError
 
-
 DEFAULT_KIND = "default kind"
 """Mark of a JSON Schema of a noun: the kind of a mapping without `kind`."""
 

@@ -157,8 +157,8 @@ class _Composer:
         if event.tag is not None:
             self._add(
                 place,
-                f"the tag {show(event.tag)} is not allowed; write plain text, numbers, lists or mappings, or put a text "
-                "in quotation marks",
+                f"the tag {show(event.tag)} is not allowed; write plain text, numbers, lists or mappings, or put "
+                "a text in quotation marks",
             )
         if event.anchor is not None:
             self.anchors[event.anchor] = None

@@ -44,7 +44,7 @@ clear_with_kinds(scenario_schema.cache_clear)
 
 def _take_defaults(schema: dict[str, Any]) -> set[str]:
     """Remove the marks of default kinds, and return the names of the definitions of these kinds."""
-    found = set()
+    found: set[str] = set()
     definitions = schema["$defs"]
     for definition in (schema, *definitions.values()):
         for field in definition.get("properties", {}).values():
