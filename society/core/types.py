@@ -178,6 +178,8 @@ class Item:
     data: dict[str, Any] = field(default_factory=dict, compare=False)  # the task's own, e.g. a verifier's entry
     fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Fields of the question's row for prompts, without the true answer."""
+    stem: str = field(default="", compare=False)
+    """The question with all its options in a fixed order, where the options that are shown depend on a seed."""
 
     def __post_init__(self) -> None:
         if self.gold is None:

@@ -72,7 +72,7 @@ def _load_all(task: Task, seed: int, on_repeated: Callable[[Task, str], None]) -
     if found.repeated:
         verb = " is" if found.repeated == 1 else "s are"
         on_repeated(task, f"{found.repeated:,} repeated question{verb} left out; each question is used once")
-    if remark := task.remark(found.items):
+    for remark in task.remarks(found.items):
         on_repeated(task, remark)
     return found.items
 

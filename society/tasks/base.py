@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from society.answers.choice import OPTION_LETTERS
 from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
 from society.components.faults import faults_of, guarded
@@ -154,9 +155,9 @@ class Task(Component, ABC):
         """Return why fields of the task change nothing."""
         return {}
 
-    def remark(self, items: Sequence[Item]) -> str:
-        """Return what is likely a mistake in the loaded questions, with the remedy, or ""."""
-        return ""
+    def remarks(self, items: Sequence[Item]) -> Iterator[str]:
+        """Yield each likely mistake in the loaded questions, with the remedy."""
+        return iter(())
 
     def parse(self, text: str, item: Item) -> str | None:
         """Return the final answer in a model's text, or None if there is none."""
@@ -199,7 +200,7 @@ class _Distinct:
         """Yield the items without repeated questions. Stop after `PATIENCE` consecutive repetitions."""
         consecutive = 0
         for item in items:
-            first = self.first.setdefault(item.question, item)
+            first = self.first.setdefault(item.stem or item.question, item)
             if first is item:
                 consecutive = 0
                 yield item
@@ -212,16 +213,29 @@ class _Distinct:
 
     def _check_answers(self, first: Item, again: Item) -> None:
         """Raise `InputError` if a repeated question of data has different true answers. Generators verify replies."""
-        if self.task.generated or (first.choices == again.choices and self._same_gold(first, again)):
+        same_options = bool(first.stem) or first.choices == again.choices
+        if self.task.generated or (same_options and self._same_gold(first, again)):
             return
         raise InputError(
             f"{self.task.origin}: {first.id!r} and {again.id!r} ask the same question, but differ in the true answer "
-            f"or the options: {first.gold!r:.100} and {again.gold!r:.100}.",
+            f"or the options: {_show_gold(first)!r:.100} and {_show_gold(again)!r:.100}.",
             "Correct one of them, or remove it.",
         )
 
     def _same_gold(self, first: Item, again: Item) -> bool:
+        if first.stem:
+            return _right_options(first) == _right_options(again)
         return first.gold == again.gold or self.task.correct(again.gold, first)
+
+
+def _right_options(item: Item) -> frozenset[str]:
+    """Return the texts of the right options. Their letters depend on the order of the options."""
+    letters = dict(zip(OPTION_LETTERS, item.choices, strict=False))
+    return frozenset(letters[right].strip() for right in (item.gold, *item.aliases) if right)
+
+
+def _show_gold(item: Item) -> str:
+    return ", ".join(sorted(_right_options(item))) if item.stem else item.gold
 
 
 def shuffled(items: Iterable[Item], seed: int) -> list[Item]:

@@ -23,6 +23,17 @@ EXAM = ("question", "A", "B", "C", "D", "answer")
 """Columns of the files of MMLU's authors, which have no header line."""
 
 
+_REVISED = ("Explanation", "Correct Answer", *(f"Incorrect Answer {n}" for n in (1, 2, 3)))
+_REVIEWS = ("Feedback", "Explanation", "Validator Revision Suggestion", "Post hoc agreement", "Probability Correct")
+_TELLING = (
+    "Explanation",
+    "Revision Comments (from Question Writer)",
+    *(f"{text} {field}" for text in ("Pre-Revision", "Extra Revised") for field in _REVISED),
+    *(f"{review}_{reader}_{n}" for review in _REVIEWS for reader in ("EV", "NEV") for n in (1, 2, 3)),
+)
+"""Columns of GPQA that give the true answer away: revisions, explanations and reviews."""
+
+
 @dataclass(frozen=True)
 class Named:
     """A named data set. `config` and `split` are the defaults on the hub and in a folder."""
@@ -117,7 +128,7 @@ DATASETS: Mapping[str, Named] = {
                 question="Question",
                 gold="Correct Answer",
                 choices=("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3"),
-                hide=("Explanation",),
+                hide=_TELLING,
             ),
         ),
         CHOICE,

@@ -87,7 +87,9 @@ class Layout(Component):
         """Fields that give the true answer away."""
         columns = self.choices if isinstance(self.choices, tuple) else (self.choices, self.labels)
         told = columns if self.shuffles else ()
-        return tuple(dict.fromkeys(path for path in (self.gold, *told, *self.hide) if path is not None))
+        # answers[0].text names one of several answers: the others are hidden with it
+        golds = () if self.gold is None else (self.gold, re.sub(r"\[\d+\]", "", self.gold))
+        return tuple(dict.fromkeys(path for path in (*golds, *told, *self.hide) if path is not None))
 
     def fits(self, row: Row) -> bool:
         """Return whether a row has all fields of the layout."""
@@ -120,7 +122,7 @@ class RowReader:
             gold, *aliases = self._golds(row) or [""]
             return Item(identity, self._fill(row, ()), gold, tuple(aliases), **self._fields(row))
         options = self.options(row)
-        right = self._right(row, options)
+        right = _with_equals(self._right(row, options), options.texts)
         order = self._order(len(options.texts), right, identity)
         texts = tuple(options.texts[i] for i in order)
         letters = [OPTION_LETTERS[place] for place, i in enumerate(order) if i in right]
@@ -128,7 +130,9 @@ class RowReader:
         question = self._fill(row, texts)
         if not _VARIABLE.search(layout.question):
             question += f"\n{_letter(texts)}"
-        return Item(identity, question, gold, tuple(aliases), texts, **self._fields(row))
+        ordered = tuple(sorted(options.texts))
+        stem = "\n".join((self._fill(row, ordered), *ordered)) if layout.draws_options else ""
+        return Item(identity, question, gold, tuple(aliases), texts, **self._fields(row), stem=stem)
 
     def _fields(self, row: Row) -> dict[str, Any]:
         """Return the fields for prompts, and those for rules that judge answers, as arguments of an item."""
@@ -142,8 +146,7 @@ class RowReader:
             return self._count(row, Options(layout.options))
         if isinstance(layout.choices, tuple):
             columns = [(name, self._value(row, name, "task.choices")) for name in layout.choices]
-            while columns and _is_empty(columns[-1][1]):  # questions may have fewer options than the table columns
-                columns.pop()
+            columns = self._filled(row, columns)
             names = tuple(name for name, _ in columns)
             return self._count(row, Options(tuple(self._plain(row, value, name) for name, value in columns), names))
         assert layout.choices is not None
@@ -151,11 +154,24 @@ class RowReader:
         labels = self._labels(row)
         if isinstance(found, dict):
             flags = layout.gold_as == "flags"
+            # Parquet gives every row all keys: those without an option are null.
+            found = found if flags else {key: option for key, option in found.items() if option is not None}
             labels, found = ((), list(found)) if flags else (tuple(map(str, found)), list(found.values()))
         if not isinstance(found, list):
             raise self._few(row)
         options = Options(tuple(self._plain(row, option, layout.choices) for option in found), labels)
         return self._count(row, options)
+
+    def _filled(self, row: Row, columns: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """Return the columns with an option: questions may have fewer options than the table has columns."""
+        if self.layout.gold_is_option:
+            return [column for column in columns if column[0] == self.layout.gold or not _is_empty(column[1])]
+        while columns and _is_empty(columns[-1][1]):
+            columns.pop()
+        if empty := next((name for name, value in columns if _is_empty(value)), None):
+            what = f"has no option in {empty!r}, but one in {columns[-1][0]!r}"
+            raise _error(row, what, "Move the options to the first columns, with the true answer, or remove the row.")
+        return columns
 
     def _labels(self, row: Row) -> tuple[str, ...]:
         if self.layout.labels is None:
@@ -180,16 +196,20 @@ class RowReader:
         """Return the true answers of a row as the data set gives them; none where it has none."""
         if self.layout.gold is None:
             return []
-        value = find(row.values, self.layout.gold)
-        values = value if isinstance(value, list) and self.layout.gold_as != "flags" else [value]
+        value = self.given(row)
+        values = value if isinstance(value, list) and self.form != "flags" else [value]
         return [entry for entry in values if not _is_empty(entry)]
+
+    def given(self, row: Row) -> Any:
+        """Return the value of the field with the true answer, or `ABSENT`."""
+        return ABSENT if self.layout.gold is None else find(row.values, self.layout.gold)
 
     def _right(self, row: Row, options: Options) -> list[int]:
         """Return the indices of the true options; none where the row has no true answer."""
         if self.layout.gold_is_option:
             assert isinstance(self.layout.choices, tuple)
-            right = self.layout.choices.index(str(self.layout.gold))
-            if right >= len(options.texts) or _is_empty(options.texts[right]):
+            right = options.labels.index(str(self.layout.gold))
+            if _is_empty(options.texts[right]):
                 raise _error(row, f"has no right option in {self.layout.gold!r}", "Correct the row, or remove it.")
             return [right]
         values = self.values(row)
@@ -199,7 +219,11 @@ class RowReader:
                 what = f"has no list with a flag for each of its {len(options.texts)} options in {self.layout.gold!r}"
                 raise _error(row, what, "Correct `task.gold` or `task.gold_as`, or the row.")
             return found
-        return list(dict.fromkeys(self._index(row, value, options) for value in values))
+        found = [self._index(row, value, options) for value in values]
+        if len(set(found)) < len(found) and not any(isinstance(value, str) for value in values):
+            what = f"names an option twice in {self.layout.gold!r}: {values!r:.80}"
+            raise _error(row, what, "Correct the row, or set `task.gold_as: flags` for a flag for each option.")
+        return list(dict.fromkeys(found))
 
     def _index(self, row: Row, value: Any, options: Options) -> int:
         found = options.read(value, self.form) if self.form else read_alone(value, options)
@@ -276,8 +300,15 @@ class RowReader:
         )
 
 
+def _with_equals(right: list[int], texts: Sequence[str]) -> list[int]:
+    """Return the right options and those of the same text, which are right under each of their letters."""
+    same = {texts[i].strip() for i in right}
+    return [*right, *(i for i, text in enumerate(texts) if i not in right and text.strip() in same)]
+
+
 def _top(row: Row, path: str) -> str:
-    return path if path in row.values else path.partition(".")[0]
+    """Return the name of the field that a path begins with."""
+    return path if path in row.values else re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _letter(options: Sequence[str]) -> str:

@@ -98,12 +98,14 @@ class FormFinder:
 
     def __init__(self, lenient: bool) -> None:
         self._lenient = lenient
-        self._known = 0
+        self._known = self._rows = self._flagged = 0
         self._read: Counter[Form] = Counter()
         self._differ: dict[tuple[Form, Form], tuple[str, Any]] = {}
 
-    def add(self, where: str, values: Sequence[Any], options: Options) -> None:
-        """Read the true answers of a row in every form. `where` names the row in errors."""
+    def add(self, where: str, given: Any, values: Sequence[Any], options: Options) -> None:
+        """Read the true answers of a row in every form: `given` as a whole, and its `values`. `where` is for errors."""
+        self._rows += bool(values)
+        self._flagged += bool(values) and read_flags(given, options) is not None
         for value in values:
             self._known += 1
             found = dict(self._readings(value, options))
@@ -122,31 +124,34 @@ class FormFinder:
     def choose(self) -> Form | None:
         """Return the form that fits all rows, or the most of them. None: each row is read by itself.
 
-        Raises `InputError` if several forms fit all rows and name different options.
+        Raises `InputError` if several forms fit as many rows and name different options.
         """
-        if not self._fitting:
-            best: Form = max(FOUND, key=lambda form: self._read[form])
-            return None if self._lenient or not self._read else best
+        if self._rows and self._flagged == self._rows:
+            return "flags"  # as indices, they would name the same option twice, or all options of all rows
+        most = max(self._read.values(), default=0)
+        if self._lenient and most < self._known:
+            return None
         if self.guessed and not self._lenient:
             raise self._ambiguous(*self.guessed)
-        return self._fitting[0]
+        return self._fitting[0] if most or not self._known else None
 
     @property
     def _fitting(self) -> list[Form]:
-        """The forms that fit all rows. Labels leave no doubt: a data set has them to be named by."""
-        fitting = [form for form in FOUND if self._read[form] == self._known]
-        return ["label"] if "label" in fitting and self._known else fitting
+        """The forms that fit most rows. Labels leave no doubt: a data set has them to be named by."""
+        most = max(self._read.values(), default=0)
+        fitting = [form for form in FOUND if self._read[form] == most]
+        return ["label"] if "label" in fitting and most else fitting
 
     @property
     def guessed(self) -> tuple[Form, Form] | None:
-        """The form that is used and another one that fits all rows, too, where the two name different options."""
+        """The form that is used and another one that fits as many rows, where the two name different options."""
         return next((pair for pair in combinations(self._fitting, 2) if pair in self._differ), None)
 
     def _ambiguous(self, one: Form, other: Form) -> InputError:
         where, value = self._differ[(one, other)]
         return InputError(
             f"{where}: the true answer {value!r:.60} may be {describe(one)} or {describe(other)}: "
-            "all rows can be read in both ways, and the two name different options.",
+            "both ways fit as many rows, and the two name different options.",
             f"Set `task.gold_as` to {one} or {other}.",
         )
 

@@ -87,7 +87,7 @@ class RowSource:
         for _, row in self._rows():
             try:
                 if isinstance(row, Row):
-                    finder.add(row.where, reader.values(row), reader.options(row))
+                    finder.add(row.where, reader.given(row), reader.values(row), reader.options(row))
             except InputError:
                 continue  # reported when the row is read
         return finder

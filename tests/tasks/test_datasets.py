@@ -228,6 +228,14 @@ def test_the_usual_configuration_of_a_folder_is_used(tmp_path: Path) -> None:
     assert len(dataset("gpqa", tmp_path / "gpqa", config="*").load(0)) == 3
 
 
+def test_prompts_see_no_column_of_gpqa_that_tells_the_true_answer(tmp_path: Path) -> None:
+    header, row = GPQA.splitlines()[:2]
+    told = ["Pre-Revision Correct Answer", "Extra Revised Correct Answer", "Explanation_NEV_1", "Feedback_EV_1"]
+    path = write(tmp_path, "gpqa.csv", f"{header},{','.join(told)}\n{row},owl,owl,owl,owl\n")
+    [item] = dataset("gpqa", path).load(0)
+    assert "owl" not in str(item.fields)
+
+
 def test_another_data_set_is_an_error_that_names_its_fields(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.jsonl", {"prompt": "?", "completion": "!"})
     with pytest.raises(InputError, match=r"not the fields of gsm8k: prompt, completion.*\n.*kind: file"):

@@ -54,6 +54,10 @@ def only(task: Task, seed: int = 0) -> Item:
     return item
 
 
+def remarks(task: Task, items: list[Item]) -> str:
+    return "\n".join(task.remarks(items))
+
+
 class TestCsv(TaskContract):
     @pytest.fixture
     def task(self, tmp_path: Path) -> Task:
@@ -212,15 +216,15 @@ def test_prompts_do_not_see_the_aliases_by_which_answers_are_judged(tmp_path: Pa
 def test_a_question_without_a_true_answer_has_none(tmp_path: Path, gold: Any) -> None:
     task = jsonl(tmp_path, [{"question": "Should we?", "answer": gold}, {"question": "Could we?"}])
     assert [item.gold for item in task.load(0)] == ["", ""]
-    assert "no question has a true answer in the field 'answer'" in task.remark(task.load(0))
+    assert "no question has a true answer in the field 'answer'" in remarks(task, task.load(0))
     silent = task.model_copy(update={"gold": None})
-    assert silent.remark(silent.load(0)) == ""
+    assert remarks(silent, silent.load(0)) == ""
 
 
 def test_a_table_may_have_no_true_answers_for_some_questions(tmp_path: Path) -> None:
     task = csv(tmp_path, "question,answer\nOne?,1\nTwo?,\n")
     assert [item.gold for item in task.load(0)] == ["1", ""]
-    assert task.remark(task.load(0)) == "1 of 2 questions have no true answer, and are not scored"
+    assert remarks(task, task.load(0)) == "1 of 2 questions have no true answer, and are not scored"
 
 
 def test_where_compares_the_text_of_tables(tmp_path: Path) -> None:
@@ -240,6 +244,8 @@ def choices(folder: Path, *golds: Any, texts: tuple[str, ...] = ("w", "x", "y", 
 @pytest.mark.parametrize(
     ("golds", "letters"),
     [
+        ([[0, 1, 0, 0], [1, 0, 0, 0]], "BA"),
+        ([["true", "false", "false", "false"], ["false", "false", "true", "false"]], "AC"),
         ([0, 3, 1], "ADB"),
         ([1, 4, 2], "ADB"),
         (["0", "3"], "AD"),
@@ -269,17 +275,23 @@ def test_json_lines_count_from_0_as_ever_where_the_data_leave_it_open(tmp_path: 
     task = Jsonl.model_validate({"path": str(path), "choices": "choices"}, context={"folders": [tmp_path]})
     items = task.load(0)
     assert [item.gold for item in items] == ["B", "C", "D"]
-    assert "may be an index from 0 or an index from 1, and the first is used" in task.remark(items)
+    assert "may be an index from 0 or an index from 1, and the first is used" in remarks(task, items)
 
 
 @pytest.mark.parametrize(
     ("golds", "fields", "message"),
     [
-        ([0, 1, 4], {}, r"rows.jsonl:3: .*the answer 4.*not one of its 4 options: the other rows give an index from 0"),
+        (
+            [0, 0, 1, 4],
+            {},
+            r"rows.jsonl:4: .*the answer 4.*not one of its 4 options: the other rows give an index from 0",
+        ),
         ([0, 1, 4], {"gold_as": "index1"}, r"rows.jsonl:1: .*`gold_as` asks for an index from 1"),
         (["w", "q"], {}, r"rows.jsonl:2: .*'q'.*not one of its 4 options: the other rows give the text"),
         ([True], {}, "not one of its 4 options"),
         ([{"a": 1}], {}, "not one of its 4 options"),
+        ([1, 2, 3, "banana"], {}, r"rows.jsonl:1: .*1 may be an index from 0 or an index from 1.*\n.*gold_as"),
+        ([[0, 1, 1, 0], 3], {}, r"rows.jsonl:1: .*names an option twice.*\n.*gold_as: flags"),
     ],
 )
 def test_a_true_answer_that_is_no_option_is_an_error(
@@ -332,16 +344,67 @@ def test_of_many_options_the_true_one_and_others_are_shown(tmp_path: Path) -> No
 def test_options_that_are_right_at_one_place_are_remarked(tmp_path: Path) -> None:
     rows = [{"question": f"{n}?", "choices": ["a", "b"], "answer": "a"} for n in range(12)]
     task = jsonl(tmp_path, rows, choices="choices")
-    assert "the right option of all 12 questions is A" in task.remark(task.load(0))
+    assert "the right option of all 12 questions is A" in remarks(task, task.load(0))
     shuffled = task.model_copy(update={"shuffle_choices": True})
-    assert shuffled.remark(shuffled.load(0)) == ""
+    assert remarks(shuffled, shuffled.load(0)) == ""
 
 
 def test_true_answers_that_are_no_numbers_are_remarked(tmp_path: Path) -> None:
     task = csv(tmp_path, "question,answer\nOne?,1\nMany?,a lot\nNone?,\n", answer={"equal": "numeric"})
     items = task.load(0)
-    assert "1 of 3 questions have no true answer" in task.remark(items)
-    assert "1 of 2 true answers are no numbers, such as 'a lot'" in task.remark(items[:2])
+    assert "1 of 3 questions have no true answer" in remarks(task, items)
+    assert "1 of 2 true answers are no numbers, such as 'a lot'" in remarks(task, items[:2])
+
+
+def test_every_likely_mistake_is_remarked(tmp_path: Path) -> None:
+    text = "question,answer\nOne?,1\nMany?,a lot\nTwo?,NA\nNone?,\nNaN?,NaN\n"
+    task = csv(tmp_path, text, answer={"equal": "numeric"})
+    unscored, missing, wrong = remarks(task, task.load(0)).split("\n")
+    assert unscored == "1 of 5 questions have no true answer, and are not scored"
+    assert missing.startswith("2 of 4 true answers are 'NA', 'NaN', and count as answers, the first in rows-4;")
+    assert wrong.startswith("1 of 4 true answers are no numbers, such as 'a lot' in rows-3")
+
+
+def test_rows_that_differ_by_the_order_of_options_are_one_question_for_every_seed(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}?", "right": "r", "w1": "a", "w2": "b"} for n in (1, 1, 2)]
+    task = jsonl(tmp_path, rows, gold="right", choices=["right", "w1", "w2"])
+    assert {(len(found.items), found.repeated) for found in map(task.slice, range(8))} == {(2, 1)}
+    drawn = [{"question": "?", "choices": [f"o{i}" for i in range(30)], "answer": "o3"} for _ in range(2)]
+    assert [only(jsonl(tmp_path, drawn, choices="choices", max_choices=4), seed).gold for seed in range(4)]
+    wrong = jsonl(
+        tmp_path, [rows[0], {**rows[0], "right": "a", "w1": "r"}], gold="right", choices=["right", "w1", "w2"]
+    )
+    for seed in range(8):
+        with pytest.raises(InputError, match="differ in the true answer or the options: 'r' and 'a'"):
+            wrong.load(seed)
+
+
+def test_an_option_that_is_shown_twice_is_right_under_both_letters(tmp_path: Path) -> None:
+    task = jsonl(tmp_path, [{"question": "Bird?", "choices": ["cat", "owl", "owl"], "answer": "B"}], choices="choices")
+    item = only(task)
+    assert [task.correct(letter, item) for letter in "ABC"] == [False, True, True]
+    assert "1 of 1 questions show the same option twice, the first in rows-1" in remarks(task, [item])
+
+
+def test_an_empty_option_between_others_is_an_error_or_a_remark(tmp_path: Path) -> None:
+    table = "question,A,B,C,D,key\nOne?,x,y,,z,D\n"
+    with pytest.raises(InputError, match=r"rows.csv:2: the row has no option in 'C', but one in 'D'"):
+        csv(tmp_path, table, choices=["A", "B", "C", "D"], gold="key").load(0)
+    own = csv(tmp_path, table, choices=["A", "B", "C", "D"], gold="D")
+    assert sorted(only(own).choices) == ["x", "y", "z"]
+    listed = jsonl(tmp_path, [{"question": "?", "choices": ["x", "", "z"], "answer": "z"}], choices="choices")
+    assert "1 of 1 questions show an empty option" in remarks(listed, listed.load(0))
+
+
+def test_answers_beside_the_one_that_is_named_are_hidden_with_it(tmp_path: Path) -> None:
+    row = {"question": "?", "a": [{"t": "x", "n": 1}, {"t": "y", "n": 2}], "b": ["x", "y"], "c": "shown"}
+    assert only(jsonl(tmp_path, [row], gold="a[0].t")).fields == {
+        "question": "?",
+        "a": [{"n": 1}, {"n": 2}],
+        "b": ["x", "y"],
+        "c": "shown",
+    }
+    assert "b" not in only(jsonl(tmp_path, [row], gold="b[1]")).fields
 
 
 # Bad files
