@@ -26,7 +26,7 @@ from society.metrics.statistics import Difference, compare_outcomes
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run
 from society.scenario import load_scenario
-from society.scenario.models.scenario import Binding
+from society.scenario.models.phases import Binding
 from society.session import run
 from society.training.export import TrainingExport
 

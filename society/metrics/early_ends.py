@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from society.core.types import Turn, explain_end
-from society.scenario.expand import AgentPlan, Society
+from society.scenario.binding import AgentPlan
+from society.scenario.expand import Society
 
 
 def count_ends(turns: Sequence[Turn]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from society.core.errors import BackendError, ChatTemplateError, TransientError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
 from society.sandbox import Limits, Outcome
 from society.scenario.expand import PhasePlan, Society, expand
-from society.scenario.models.scenario import PhaseSpec
+from society.scenario.models.phases import PhaseSpec
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 from society.store import Store

@@ -15,10 +15,11 @@ from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage, Thinking
 from society.planning.chats import LARGEST, find_check
 from society.runs.opening import check_thinking
+from society.scenario.binding import AgentPlan
 from society.scenario.checks.templates import line_of
-from society.scenario.expand import AgentPlan, Society, expand
+from society.scenario.expand import Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
-from society.scenario.models.scenario import ThinkingSpec
+from society.scenario.models.settings import ThinkingSpec
 from society.scenario.questions import Items, load_items
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path

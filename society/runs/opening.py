@@ -15,7 +15,8 @@ from society.executors.base import Executor, Needs
 if TYPE_CHECKING:
     from backends.base import Backend
     from society.core.component import Component
-    from society.scenario.expand import AgentPlan, Society
+    from society.scenario.binding import AgentPlan
+    from society.scenario.expand import Society
 
 Opened = TypeVar("Opened")
 

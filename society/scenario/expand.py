@@ -1,91 +1,33 @@
-"""Expansion of a scenario to the plans that the engine runs: groups become agents, and levels of settings are merged.
+"""Expansion of a scenario to the plans that the engine runs: groups become agents, phases get speakers and a graph.
+
+`binding` merges the settings of each agent in a phase, `drawing` draws the graphs.
 
 Society      all agents, phases and voters
-AgentPlan    one agent in one phase: role, backend, adapter, persona, sampling, thinking
 PhasePlan    one phase: its speakers, the plans of its agents, its graph
 Block        phases that are repeated together, or one phase
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from society.components.faults import faults_of
-from society.components.graphs import Restricted
 from society.components.stops import StopRule
-from society.core.results import require_graph
-from society.core.types import Sampling, TemplateArgs, Thinking
+from society.core.types import TemplateArgs, Thinking
+from society.scenario.binding import AgentPlan, bind_all
+from society.scenario.drawing import Graphs, draw
 from society.scenario.members import agents_of, audiences, judges, members, speakers
-from society.scenario.models.scenario import (
-    AgentSpec,
-    Binding,
-    Conditions,
-    Persona,
-    PhaseSpec,
-    RoleSpec,
-    Scenario,
-    ThinkingSpec,
-)
-from topologies.base import Drawing, Occasion, Topology
+from society.scenario.models.phases import Conditions, PhaseSpec
+from society.scenario.models.scenario import Scenario
+from topologies.base import Occasion, Topology
 from topologies.edges import limit_edges
 
 if TYPE_CHECKING:
     import networkx as nx
-
-
-class Fields(dict[str, Any]):
-    """A persona with fields. As text, it is its field `persona` if it has one, otherwise all fields."""
-
-    def __str__(self) -> str:
-        text = self.get("persona")
-        if isinstance(text, str):
-            return text
-        return ", ".join(f"{name}: {_listed(value)}" for name, value in self.items() if value not in (None, ""))
-
-
-def _listed(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-@dataclass(frozen=True)
-class AgentPlan:
-    """The resolved settings of one agent in one phase."""
-
-    name: str
-    group: str
-    role_name: str
-    role: RoleSpec
-    backend: str
-    adapter: str | None
-    persona: str | Fields
-    sampling: Sampling
-    thinking: Thinking
-    template_args: TemplateArgs
-    shows_thoughts: bool
-    """Whether readers of the agent's full text see its thoughts, too."""
-    when: Conditions = ()
-    vars: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """The named graphs of a scenario, each with the agents over which it is drawn."""
-
-    topologies: Mapping[str, Topology]
-    agents: Mapping[str, tuple[str, ...]]
-
-    def resolve(self, topology: Topology, phase: str = "", question: str = "", sample: int = 0) -> Topology:
-        """Return the topology to draw in a phase: names are replaced by graphs, and seeds by those of the question."""
-
-        def find(name: str) -> Topology:
-            return Restricted(of=self.topologies[name].resolve(drawing), own=self.agents[name])
-
-        drawing = Drawing(find, phase, question, sample)
-        return topology.resolve(drawing)
 
 
 @dataclass(frozen=True)
@@ -158,17 +100,6 @@ class PhasePlan:
 
     def _draw(self, topology: Topology, seed: int) -> nx.DiGraph[str]:
         return draw(topology, self.speakers, self.members, topology.graph_seed(seed), f"in phase {self.name!r}")
-
-
-def draw(
-    topology: Topology, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int, place: str = ""
-) -> nx.DiGraph[str]:
-    """Return the graph of a topology over these agents.
-
-    Raises `ComponentError` if its code fails or returns no directed graph over them.
-    """
-    with faults_of(topology, "build", place):
-        return require_graph(topology.graph(agents, groups, seed), agents)
 
 
 def is_random(topology: Topology, phase: PhasePlan) -> bool:
@@ -317,90 +248,7 @@ def _phase(scenario: Scenario, index: int, known: Mapping[str, tuple[str, ...]],
     speaking = speakers(scenario, index, known)
     involved = dict.fromkeys([*speaking, *agents_of([*spec.helpers, *judges(scenario)], known)])
     owners = {agent: group for group in scenario.agents for agent in known[group]}
-    bound = dict(_bind_all(scenario, involved, owners, spec))
+    bound = dict(bind_all(scenario, involved, owners, spec))
     times = next((block.times for block in scenario.repeat if spec.name in block.phases), 1)
     outside = agents_of(spec.reads, known)
     return PhasePlan(spec.name, index, spec, speaking, outside, bound, known, scenario.seed, graphs, times)
-
-
-def _bind_all(
-    scenario: Scenario, names: Iterable[str], owners: Mapping[str, str], phase: PhaseSpec
-) -> Iterator[tuple[str, AgentPlan]]:
-    """Yield the plan of each agent in a phase by its name. Members of a group without own bindings share it."""
-    shared: dict[str, AgentPlan] = {}
-    for name in names:
-        group = owners[name]
-        if name in phase.bind:
-            yield name, _bind(scenario, name, group, phase)
-            continue
-        if group not in shared:
-            shared[group] = _bind(scenario, name, group, phase)
-        plan, spec = shared[group], scenario.agents[group]
-        persona = plan.persona
-        if isinstance(spec.persona, tuple) and (group not in phase.bind or phase.bind[group].persona is None):
-            persona = _as_fields(_persona(spec, name, group) or "")
-        yield name, plan if plan.name == name else replace(plan, name=name, persona=persona)
-
-
-def plan_as(scenario: Scenario, plan: AgentPlan, phase: PhasePlan, role: str) -> AgentPlan:
-    """Return the plan of an agent that speaks in another role for once."""
-    return _bind(scenario, plan.name, plan.group, phase.spec, role)
-
-
-def _bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec, role_name: str = "") -> AgentPlan:
-    """Return the plan of an agent in a phase. Its own binding overrides that of its group."""
-    spec = scenario.agents[group]
-    layers = [phase.bind[key] for key in dict.fromkeys((name, group)) if key in phase.bind]
-    role_name = role_name or _first((b.role for b in layers), spec.role) or next(iter(scenario.roles))
-    role = scenario.roles[role_name]
-    sampling = Sampling()
-    for level in (scenario.sampling, role.sampling, spec.sampling, *(b.sampling for b in reversed(layers))):
-        sampling = level.over(sampling)
-    thinking = (scenario.thinking, role.thinking, spec.thinking, *(b.thinking for b in reversed(layers)))
-    adapter = _first((b.adapter for b in layers), spec.adapter)
-    return AgentPlan(
-        name=name,
-        group=group,
-        role_name=role_name,
-        role=role,
-        backend=_first((b.backend for b in layers), spec.backend) or next(iter(scenario.backends)),
-        adapter=str(adapter) if adapter else None,
-        persona=_as_fields(_first((b.persona for b in layers), _persona(spec, name, group)) or ""),
-        sampling=sampling,
-        when=next((b.when for b in layers if b.when), ()),
-        vars=_merge_vars(scenario, role, spec, phase, *reversed(layers)),
-        **_merge_thinking(thinking),
-    )
-
-
-def _merge_thinking(levels: Sequence[ThinkingSpec]) -> dict[str, Any]:
-    """Return the fields of an `AgentPlan` on thinking. Of these levels, the last one is the strongest."""
-    thinking = Thinking()
-    args: TemplateArgs = ()
-    for level in levels:
-        thinking, args = level.over(thinking), level.args_over(args)
-    shown = _first((level.show for level in reversed(levels)), False)
-    return {"thinking": thinking, "template_args": args, "shows_thoughts": bool(shown)}
-
-
-def _merge_vars(*levels: Scenario | RoleSpec | AgentSpec | PhaseSpec | Binding) -> dict[str, Any]:
-    """Return the values for templates. Each level overrides those before it."""
-    return {name: value for level in levels for name, value in level.vars.items()}
-
-
-T = TypeVar("T")
-
-
-def _first(values: Iterable[T | None], default: T | None) -> T | None:
-    return next((value for value in values if value is not None), default)
-
-
-def _as_fields(persona: Persona) -> str | Fields:
-    return persona if isinstance(persona, str) else Fields(persona)
-
-
-def _persona(spec: AgentSpec, name: str, group: str) -> Persona | None:
-    if not isinstance(spec.persona, tuple):
-        return spec.persona
-    position = int(name.removeprefix(f"{group}-")) - 1 if name != group else 0
-    return spec.persona[position % len(spec.persona)]

@@ -9,7 +9,8 @@ from society.answers import group
 from society.core.plain import count
 from society.core.templating.prompts import TemplateError, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
-from society.scenario.expand import AgentPlan, PhasePlan
+from society.scenario.binding import AgentPlan
+from society.scenario.expand import PhasePlan
 from society.simulation.reading import Delivery
 
 CANDIDATE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

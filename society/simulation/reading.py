@@ -20,7 +20,7 @@ from society.core.errors import InputError, SocietyError, describe_error
 from society.core.identity import derive_seed
 from society.core.types import Message, Same, Turn, TurnId
 from society.scenario.expand import PhasePlan
-from society.scenario.models.scenario import EdgeView
+from society.scenario.models.phases import EdgeView
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -8,7 +8,7 @@ from typing import Literal
 from society.components.faults import faults_of
 from society.components.stops import StopRule
 from society.core.types import RoundState
-from society.scenario.models.scenario import Conditions
+from society.scenario.models.phases import Conditions
 
 Scope = Literal["", "phase", "block", "debate"]
 """The part of a debate that has ended; "" for nothing."""

@@ -34,7 +34,7 @@ from society.core.types import (
     Usage,
     explain_end,
 )
-from society.scenario.expand import AgentPlan
+from society.scenario.binding import AgentPlan
 from society.simulation.attempts import ask, storable
 from society.simulation.clock import FairClock, Stopwatch
 

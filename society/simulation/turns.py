@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from society.components.faults import guarded
 from society.core.identity import derive_seed
 from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
-from society.scenario.expand import AgentPlan, PhasePlan, Society, plan_as
+from society.scenario.binding import AgentPlan, bind
+from society.scenario.expand import PhasePlan, Society
 from society.simulation import prompts
 from society.simulation.reading import Delivery, RoundPlan, Transcript, as_messages, deliver, last_turns
 from society.simulation.speaker import Speaker
@@ -163,7 +164,7 @@ class Turns:
 
         Its chat has the agent's answers so far.
         """
-        plan = plan_as(self.society.scenario, phase.agents[name], phase, role)
+        plan = bind(self.society.scenario, name, phase.agents[name].group, phase.spec, role)
         heard = last_turns(self.transcript, about)
         own = [turn for turn in self.transcript.speaker_turns(name) if turn.is_shown]
         turn = self.identify(phase, number, f"{name}/choice")

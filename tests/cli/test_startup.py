@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from society.scenario.models.scenario import EdgeView
+from society.scenario.models.phases import EdgeView
 from society.scenario.schema.descriptions import field_texts
 
 ROOT = Path(__file__).parents[2]

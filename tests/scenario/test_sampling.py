@@ -17,7 +17,7 @@ from society.core.errors import BackendError
 from society.core.types import Sampling
 from society.scenario import check_scenario
 from society.scenario.models.optional import make_optional
-from society.scenario.models.scenario import SamplingSpec
+from society.scenario.models.settings import SamplingSpec
 from society.scenario.schema.descriptions import field_texts
 
 

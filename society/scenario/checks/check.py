@@ -5,22 +5,21 @@ All problems are collected, each with its place, with those of `templates`, `gra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from backends.base import Ability
 from society.components.registry import kinds
-from society.core.component import Component
-from society.core.problems import Problem, find_near, make_problem, show
-from society.scenario.checks.conditions import all_conditions, each_rule
+from society.core.problems import Problem, show
+from society.scenario.checks.collector import Collector, agent_names
 from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
 from society.scenario.checks.quorums import check_quorums
 from society.scenario.checks.references import check_references
 from society.scenario.checks.templates import check_templates
 from society.scenario.checks.values import check_values
-from society.scenario.members import agents_of, helpers, judges, members, possible_helpers, single_agents, speakers
-from society.scenario.models.scenario import AgentSpec, Binding, PhaseSpec, Scenario
+from society.scenario.members import agents_of, helpers, judges, possible_helpers, speakers
+from society.scenario.models.phases import Binding, PhaseSpec
+from society.scenario.models.scenario import AgentSpec, Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_place, write_path
 
@@ -48,8 +47,7 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
     checker.check_repeats()
     for i, phase in enumerate(scenario.phases):
         checker.check_silence(i, phase)
-        if phase.name in [other.name for other in scenario.phases[:i]]:
-            checker.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
+        checker.check_phase_name(i, phase)
     learners = scenario.train.learners.values() if scenario.train else ()
     for name in (phase for learner in learners for phase in learner.phases):
         checker.refer(("train", "learners"), name, "phase", [phase.name for phase in scenario.phases])
@@ -57,58 +55,12 @@ def check_names(scenario: Scenario, root: Node) -> list[Problem]:
     return [problem for problem in found if problem.level == "error"]
 
 
-class _Checker:
-    """Collector of problems, in the order of the checks. `load` sorts them by place."""
-
-    def __init__(self, scenario: Scenario, root: Node) -> None:
-        self.scenario, self.root = scenario, root
-        self.known = members(scenario)
-        self.problems: list[Problem] = []
-        self.offered = (("role", tuple(scenario.roles)), ("backend", tuple(scenario.backends)))
-        self.first_phases: dict[str, int] = {}  # by name
-        self.named: set[tuple[str, str]] = set()  # nouns and names that the scenario refers to
-        self.unknown: list[tuple[str, str, str, Steps]] = []  # noun, unknown name, most similar name, steps
-
-    def add(self, steps: Steps, message: str, *, key: bool = False, **details: object) -> None:
-        place = find_place(self.root, steps, key)
-        self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
-
-    def warn(self, steps: Steps, message: str, *, key: bool = False) -> None:
-        self.add(steps, message, key=key, level="warning")
-
-    def refer(self, steps: Steps, name: str, noun: str, known: Iterable[str], *, key: bool = False) -> None:
-        """Record a reference to a name, and a problem if the name is unknown."""
-        names = tuple(known)
-        self.named.add((noun, name))
-        if name not in names:
-            near = find_near(name, names)
-            self.unknown.append((noun, name, near, steps))
-            self.add(steps, f"there is no {noun} {show(name)}", key=key, value=name, allowed=names, suggestion=near)
-
-    def refer_agent(self, steps: Steps, name: str, *, single: bool = False, key: bool = False) -> None:
-        """Record a reference to an agent or a group. With `single`, a group is a problem."""
-        if name not in self.known:
-            self.refer(steps, name, "agent", self._possible(steps) if single else self.scenario.agents, key=key)
-            return
-        self.named.add(("agent", name))
-        if single and len(self.known[name]) > 1:
-            possible = self._possible(steps)
-            own = [agent for agent in possible if agent in self.known[name]]
-            self.add(steps, f"{show(name)} is a group; name one agent", value=name, allowed=tuple(own or possible))
-
-    def _possible(self, steps: Steps) -> list[str]:
-        """Return the agents that a field for one agent can name: speakers for rules, otherwise helpers."""
-        if steps[0] == "phases" and steps[2] not in ("stop", "when", "bind"):
-            return possible_helpers(self.scenario, int(steps[1]), self.known, may_speak=steps[2] == "summarizer")
-        agents = single_agents(self.scenario, self.known)
-        alone = steps[0] == "phases" and steps[2] == "stop"
-        indices = [int(steps[1])] if alone else range(len(self.scenario.phases))
-        speaking = {agent for i in indices for agent in speakers(self.scenario, i, self.known)}
-        return [agent for agent in agents if agent in speaking] or list(agents)
+class _Checker(Collector):
+    """The checks of a scenario, in their order. `load` sorts the problems by place."""
 
     def check_names(self) -> None:
         """Check references to agents and groups in phases and decision, and to roles and backends."""
-        for steps, name, single in _agent_names(self.scenario):
+        for steps, name, single in agent_names(self.scenario):
             self.refer_agent(steps, name, single=single)
         for name, spec in self.scenario.agents.items():
             self._check_binding(("agents", name), spec.role, spec.backend)
@@ -184,8 +136,7 @@ class _Checker:
 
     def check_phase(self, i: int, phase: PhaseSpec) -> None:
         """Check one phase: its name, speakers, helpers, and the abilities of the backends."""
-        if self.first_phases.setdefault(phase.name, i) < i:
-            self.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
+        self.check_phase_name(i, phase)
         speaking = speakers(self.scenario, i, self.known)
         if not phase.agents:
             self.check_silence(i, phase)
@@ -203,6 +154,11 @@ class _Checker:
                     ("phases", i, "bind", name), "has no effect: it does not speak in this phase; remove it", key=True
                 )
         self._check_abilities(i, phase)
+
+    def check_phase_name(self, i: int, phase: PhaseSpec) -> None:
+        """Check that no phase before this one has its name."""
+        if phase.name in [other.name for other in self.scenario.phases[:i]]:
+            self.add(("phases", i, "name"), f"another phase is called {show(phase.name)}; rename one")
 
     def check_silence(self, i: int, phase: PhaseSpec) -> None:
         """Check that the phase has speakers. A group that is named as one helper is reported as such."""
@@ -296,26 +252,3 @@ class _Checker:
         for name in self.scenario.agents:
             if not active.intersection(self.known[name]):
                 self.warn(("agents", name), "never speaks; add it to a phase, or remove it", key=True)
-
-
-def _agent_names(scenario: Scenario) -> Iterator[tuple[Steps, str, bool]]:
-    """Yield every reference to an agent by a field: the steps, the name, and whether it must be a single agent."""
-    yield from _named_by(scenario.decision, ("decision",))
-    yield from _named_by(scenario.task.answer, ("task", "answer"))
-    if scenario.train is not None and scenario.train.task is not None:
-        yield from _named_by(scenario.train.task.answer, ("train", "task", "answer"))
-    for i, phase in enumerate(scenario.phases):
-        yield from _named_by(phase, ("phases", i))
-        for j, controller in enumerate(phase.controllers):
-            yield from _named_by(controller, ("phases", i, "controllers", j))
-        for j, leave in enumerate(phase.leave):
-            yield from _named_by(leave, ("phases", i, "leave", j))
-    for steps, conditions in all_conditions(scenario):
-        for below, rule in each_rule(conditions):
-            yield from _named_by(rule, (*steps, *below))
-
-
-def _named_by(component: Component, steps: Steps) -> Iterator[tuple[Steps, str, bool]]:
-    for field, names, single in component.agent_fields():
-        for i, name in enumerate(names):
-            yield (*steps, field) if single else (*steps, field, i), name, single

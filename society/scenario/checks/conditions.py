@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from society.components.stops import StopRule
-from society.scenario.models.scenario import Conditions, Scenario
+from society.scenario.models.phases import Conditions
+from society.scenario.models.scenario import Scenario
 from society.scenario.reading.tree import Steps
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from society.core.errors import ComponentError, InputError, SocietyError
-from society.core.problems import SHOWN, Problem, find_near, make_problem, show
+from society.core.problems import SHOWN, Problem, find_near, show
 from society.scenario.checks.references import check_references
-from society.scenario.expand import Graphs, draw
+from society.scenario.drawing import Graphs, draw
 from society.scenario.members import (
     Members,
     agents_of,
@@ -20,9 +20,10 @@ from society.scenario.members import (
     possible_helpers,
     speakers,
 )
-from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
+from society.scenario.models.phases import EdgeView, PhaseSpec
+from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_place, write_path
+from society.scenario.reading.tree import Steps, problem_at
 from topologies.base import Topology, each_part
 from topologies.edges import MOST_EDGES, limit_edges
 
@@ -63,8 +64,7 @@ class _Checked:
         self.drawn: nx.DiGraph[str] | None = None
 
     def _problem(self, below: Steps, message: str, **details: Any) -> Problem:
-        steps = (*self.steps, *below)
-        return make_problem(find_place(self.root, steps), write_path(self.root, steps), message, **details)
+        return problem_at(self.root, (*self.steps, *below), message, **details)
 
     def _check_topology(self, topology: Topology, below: Steps, phase: str = "") -> Iterator[Problem]:
         """Yield the problems of a topology, and set `self.drawn` to its graph, or to None."""
@@ -171,9 +171,8 @@ class _Named(_Checked):
 
     def check(self) -> Iterator[Problem]:
         if not self.speakers:
-            place = find_place(self.root, self.steps, key=True)
             message = f"is not used by any phase; set `topology: {self.name}` in one, or remove it"
-            yield make_problem(place, write_path(self.root, self.steps), message, level="warning")
+            yield self._problem((), message, key=True, level="warning")
             return
         yield from self._check_topology(self.topology, ())
         if self.drawn is not None:

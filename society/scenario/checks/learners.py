@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from society.components.registry import kinds
 from society.core.errors import InputError
-from society.core.problems import Problem, find_near, make_problem, show
-from society.scenario.expand import AgentPlan, expand
+from society.core.problems import Problem, find_near, show
+from society.scenario.binding import AgentPlan
+from society.scenario.expand import expand
 from society.scenario.members import agents_of
 from society.scenario.models.scenario import Scenario
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_place, write_path
+from society.scenario.reading.tree import Steps, problem_at
 
 
 def check_training(scenario: Scenario, root: Node) -> list[Problem]:
@@ -22,13 +24,10 @@ def check_training(scenario: Scenario, root: Node) -> list[Problem]:
     problems = [*_check_names(scenario, scenario.train), *_check_questions(scenario, scenario.train)]
     if not problems:
         problems = [*_check_speakers(scenario, scenario.train)]
-    return [
-        make_problem(find_place(root, steps), write_path(root, steps), message, **details)
-        for steps, message, details in problems
-    ]
+    return [problem_at(root, steps, message, **details) for steps, message, details in problems]
 
 
-Found = Iterator[tuple[Steps, str, dict[str, object]]]
+Found = Iterator[tuple[Steps, str, dict[str, Any]]]
 
 
 def _check_names(scenario: Scenario, spec: TrainSpec) -> Found:

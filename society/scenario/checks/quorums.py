@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from society.core.problems import Problem, make_problem
+from society.core.problems import Problem
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_place, write_path
+from society.scenario.reading.tree import Steps, problem_at
 
 
 def check_quorums(scenario: Scenario, root: Node) -> list[Problem]:
@@ -16,10 +16,7 @@ def check_quorums(scenario: Scenario, root: Node) -> list[Problem]:
     voters = len(expand(scenario).voters)
     if not voters:  # a phase without speakers, which is reported itself
         return []
-    return [
-        make_problem(find_place(root, steps), write_path(root, steps), message, value=value)
-        for steps, message, value in _beyond(scenario, voters)
-    ]
+    return [problem_at(root, steps, message, value=value) for steps, message, value in _beyond(scenario, voters)]
 
 
 def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, object]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from society.components.registry import kinds
-from society.core.problems import Problem, find_near, make_problem, show
+from society.core.problems import Problem, find_near, show
 from society.scenario.members import references
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_place, write_path
+from society.scenario.reading.tree import Steps, problem_at
 from topologies.base import Topology, each_part
 
 MOST_PARTS = 100
@@ -29,12 +29,12 @@ def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
     for steps, topology in places:
         if steps[0] == "phases" and _size(topology, sizes) > MOST_PARTS:
             message = f"is made of more than {MOST_PARTS} topologies; combine fewer"
-            yield make_problem(find_place(root, steps), write_path(root, steps), message)
+            yield problem_at(root, steps, message)
         for name in references(topology):
             if name not in names:
-                yield make_problem(
-                    find_place(root, steps),
-                    write_path(root, steps),
+                yield problem_at(
+                    root,
+                    steps,
                     f"there is no graph {show(name)} in `topologies`",
                     value=name,
                     allowed=names,
@@ -52,16 +52,15 @@ def _check_names(scenario: Scenario, root: Node, sizes: dict[str, int]) -> Itera
         (name, inner) for name, found in uses.items() for inner in found if inner in uses
     )
     for name in uses:
-        place, path = find_place(root, ("topologies", name)), write_path(root, ("topologies", name))
+        steps = ("topologies", name)
         if name in kinds("topology"):
-            place = find_place(root, ("topologies", name), key=True)
-            yield make_problem(place, path, f"{show(name)} is a kind of topology; use another name")
+            yield problem_at(root, steps, f"{show(name)} is a kind of topology; use another name", key=True)
         back = [inner for inner in uses[name] if inner in graph and nx.has_path(graph, inner, name)]
         if back:
             way = " -> ".join([name, *nx.shortest_path(graph, back[0], name)])
-            yield make_problem(place, path, f"is made of itself: {way}; remove one of these names")
+            yield problem_at(root, steps, f"is made of itself: {way}; remove one of these names")
         elif sizes[name] > MOST_PARTS:
-            yield make_problem(place, path, f"is made of more than {MOST_PARTS} topologies; combine fewer")
+            yield problem_at(root, steps, f"is made of more than {MOST_PARTS} topologies; combine fewer")
 
 
 def _sizes(scenario: Scenario) -> dict[str, int]:

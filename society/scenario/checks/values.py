@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from jinja2 import TemplateError, nodes
 
-from society.core.problems import Problem, find_near, make_problem, show
+from society.core.problems import Problem, find_near, show
 from society.core.templating.prompts import parse_template
 from society.scenario.expand import Society, expand
-from society.scenario.models.scenario import RoleSpec, Scenario, Vars
+from society.scenario.models.scenario import RoleSpec, Scenario
+from society.scenario.models.settings import Vars
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_place, write_path
+from society.scenario.reading.tree import Steps, problem_at
 
 
 def check_values(scenario: Scenario, root: Node) -> list[Problem]:
@@ -22,13 +24,10 @@ def check_values(scenario: Scenario, root: Node) -> list[Problem]:
         return []
     society = expand(scenario)
     found = [*_missing(society, used), *_unused(scenario, used), *_missing_fields(society)]
-    return [
-        make_problem(find_place(root, steps), write_path(root, steps), message, **details)
-        for steps, message, details in found
-    ]
+    return [problem_at(root, steps, message, **details) for steps, message, details in found]
 
 
-Found = Iterator[tuple[Steps, str, dict[str, object]]]
+Found = Iterator[tuple[Steps, str, dict[str, Any]]]
 
 
 def _missing(society: Society, used: dict[str, dict[str, str] | None]) -> Found:

@@ -3,123 +3,41 @@
     Scenario        the whole file
     RoleSpec        system message, prompt template and memory of an agent
     AgentSpec       one agent, or a group of `count` identical agents
-    PhaseSpec       a sequence of rounds: its speakers, their order, and the topology
-    EdgeView        the part of a message that its reader is shown
-    Binding         the settings of one agent in one phase
-    RepeatSpec      consecutive phases that are repeated
-    SamplingSpec    decoding settings; each level overrides the level above
-    ThinkingSpec    how reasoning models think, in the same levels
 
-People write these models; `society.scenario.expand` turns them into the plans that the engine runs.
+`phases` has the models of phases, `settings` those of decoding and thinking, `training` those of finetuning. People
+write these models; `society.scenario.expand` turns them into the plans that the engine runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from backends.base import BackendConfig
-from society.components.controllers import Controller
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority
-from society.components.gates import Gate
 from society.components.graphs import AnyTopology
-from society.components.leaving import LeaveRule
 from society.components.metrics.base import Metric
 from society.components.registry import Registered, rebuild_with_kinds
-from society.components.stops import StopRule
-from society.core.component import AgentName, AgentNames, Component
+from society.core.component import Component
 from society.core.paths import ReadablePath
-from society.core.types import Sampling, TemplateArgs, TemplateValue, Thinking
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
-from society.scenario.models.optional import make_optional
+from society.scenario.models.phases import Binding, EdgeView, PhaseSpec, RepeatSpec
+from society.scenario.models.settings import Name, Persona, SamplingSpec, ThinkingSpec, Vars
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.tasks.base import Task
 
-NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-NAME_RULE = "at most 64 letters, digits, - and _, beginning with a letter"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""A name: a letter, then up to 63 letters, digits, hyphens and underscores."""
 AnyBackend = Annotated[BackendConfig, Registered("backend")]
 AnyTask = Annotated[Task, Registered("task")]
 AnyDecision = Annotated[DecisionRule, Registered("decision")]
-AnyStop = Annotated[StopRule, Registered("stop")]
-AnyLeave = Annotated[LeaveRule, Registered("leave")]
-AnyGate = Annotated[Gate, Registered("gate")]
-AnyController = Annotated[Controller, Registered("controller")]
 AnyMetric = Annotated[Metric, Registered("metric")]
 AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
-Conditions = tuple[AnyStop | tuple[AnyStop, ...], ...]
-"""Rules of which one is enough; of a list inside the list, all must hold."""
-
-
-Value = str | bool | int | float
-Vars = dict[Name, Value | tuple[Value, ...]]
-"""Values for templates, by name: texts, numbers, truth values, or lists of these."""
-Persona = str | dict[str, Value | tuple[Value, ...] | None]
-"""A persona: a text, or fields by name."""
 MOST_PLACES = 300_000
 """Maximum product of the numbers of agents and phases."""
-
-
-class SamplingSpec(make_optional(Sampling)):  # type: ignore[misc]
-    """Decoding settings. A field left out comes from the level above.
-
-    The levels are scenario, role, agent and phase.
-    """
-
-    def over(self, below: Sampling) -> Sampling:
-        """Return `below` with the settings of this level applied."""
-        return replace(below, **{name: value for name, value in self if value is not None})
-
-
-TEMPLATE_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-OWN_VARIABLES = frozenset({"messages", "add_generation_prompt", "continue_final_message", "tools", "documents"})
-"""Variables of chat templates that the program sets itself, so that `template_args` cannot have them."""
-
-
-class ThinkingSpec(make_optional(Thinking)):  # type: ignore[misc]
-    """How a reasoning model thinks before its text. A field left out comes from the level above, as in `sampling`."""
-
-    show: bool | None = None
-    """Show the agent's thoughts to readers of its full text, as an edge with `show: thought` does. By default nobody
-    reads them."""
-    template_args: dict[Annotated[str, Field(pattern=TEMPLATE_NAME)], TemplateValue] | None = None
-    """Extra variables of the chat template, such as `reasoning_effort: low`. Each overrides that of the level above."""
-
-    def over(self, below: Thinking) -> Thinking:
-        """Return `below` with the settings of this level applied."""
-        given = {name: getattr(self, name) for name in Thinking.__dataclass_fields__}
-        return replace(below, **{name: value for name, value in given.items() if value is not None})
-
-    def args_over(self, below: TemplateArgs) -> TemplateArgs:
-        """Return the template's variables of the level below with those of this level applied."""
-        return tuple(sorted((dict(below) | (self.template_args or {})).items()))
-
-    def __hash__(self) -> int:
-        return hash((self.over(Thinking()), self.show, self.args_over(())))
-
-    @field_validator("template_args", mode="before")
-    @classmethod
-    def _check_names(cls, given: object) -> object:
-        """Raise `ValueError` for variables that the program sets itself, whatever their values."""
-        if taken := sorted(OWN_VARIABLES.intersection(given if isinstance(given, Mapping) else ())):
-            raise ValueError(f"cannot set {', '.join(taken)}, which every chat has; remove it")
-        return given
-
-    @model_validator(mode="after")
-    def _check_tags(self) -> Self:
-        """Raise `ValueError` for two equal tags."""
-        if self.tags and self.tags[0] == self.tags[1]:
-            raise ValueError(
-                "the two `tags` are equal; give the text that opens a thought, then the one that closes it"
-            )
-        return self
 
 
 class RoleSpec(Component):
@@ -173,122 +91,6 @@ class AgentSpec(Component):
     """Values of the template variable `vars` for this agent or group."""
     thinking: ThinkingSpec = ThinkingSpec()
     """How this agent or group thinks."""
-
-
-class Binding(Component):
-    """Settings of an agent or a group that apply in one phase only."""
-
-    role: str | None = None
-    """Name of the role in this phase."""
-    backend: str | None = None
-    """Name of the backend in this phase."""
-    adapter: ReadablePath | None = None
-    """Path of the adapter in this phase."""
-    persona: Persona | None = None
-    """Value of the template variable `persona` in this phase: a text or a mapping."""
-    sampling: SamplingSpec = SamplingSpec()
-    """Decoding settings in this phase."""
-    thinking: ThinkingSpec = ThinkingSpec()
-    """How the agent or group thinks in this phase."""
-    vars: Vars = Field(default_factory=dict)
-    """Values of the template variable `vars` for the agent or group in this phase."""
-    when: Conditions = ()
-    """Conditions of each turn in this phase, by the latest answers before it. One rule is enough; in an inner list, all
-    must hold. Otherwise the agent has no turn in that round, and its last answer stands."""
-
-
-class EdgeView(Component):
-    """The part of a sender's turns that a reader is shown. Edge attributes of a topology override these fields."""
-
-    show: Literal["full", "thought", "answer", "summary", "nothing"] = "full"
-    """Content of a message: the full text, the thought and the text, the parsed answer, a summary by the phase's
-    `summarizer`, or nothing. Only `thought` shows what a reasoning model thought."""
-    window: int = Field(1, ge=1)
-    """Number of the sender's latest turns that are shown."""
-    unread: bool = False
-    """Show a reader each turn of the sender once. With `speak: heard`, an agent then speaks only if there is a turn
-    that it has not read."""
-    anonymous: bool = False
-    """Show senders as "Agent 1", "Agent 2", ... in reading order, instead of their names."""
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
-    """Weight of the sender's messages: `weight` of each message in prompts, and of votes in `decision: {kind: weighted,
-    by: edges}`."""
-    gate: tuple[AnyGate, ...] = ()
-    """Gates on each message. A message is shown if all of them accept it."""
-
-
-class PhaseSpec(Component):
-    """A sequence of rounds over one topology."""
-
-    name: Name
-    """Name of the phase, used in `--set phases.NAME...` and in results."""
-    agents: AgentNames = ()
-    """Agents or groups that speak, in this order. By default all without another task, such as the summarizer."""
-    reads: AgentNames = ()
-    """Agents or groups that do not speak in this phase and whose latest turns every speaker reads."""
-    topology: AnyTopology = Field({"kind": "none"}, validate_default=True)
-    """Directed graph over the speakers that determines who reads whom: a topology, or a name in `topologies`."""
-    within: AnyTopology | None = None
-    """Additional acyclic topology. Along its edges, a reader sees turns of the same round."""
-    rounds: int = Field(1, ge=1, le=1000)
-    """Maximum number of rounds. A stop rule may end the phase earlier."""
-    schedule: Literal["simultaneous", "sequential", "topological", "moderated"] = "simultaneous"
-    """Order of reading and speaking. `simultaneous`: all agents read the previous round. `sequential`: each agent reads
-    the turns before its own. `topological`: agents speak along a directed acyclic graph. `moderated`: the `moderator`
-    chooses one speaker per round."""
-    order: Literal["declared", "reversed", "shuffled"] = "declared"
-    """Order of the speakers and of the messages that a reader is shown. `shuffled` draws a new order for each round."""
-    speak: Literal["always", "heard"] = "always"
-    """Condition for a turn. `heard`: after its first turn, an agent speaks only if it has messages to read; its last
-    answer stands."""
-    moderator: AgentName = ""
-    """Agent that chooses the next speaker. Required if `schedule` is `moderated`."""
-    edges: EdgeView = EdgeView()
-    """Default of what a reader is shown, for edges without attributes of their own."""
-    hear_own: bool = False
-    """Show an agent its own latest turns among the messages, in its place in the order. With `memory: 0` in its role
-    and `anonymous` edges, it cannot tell them from those of others."""
-    cap: int | None = Field(None, ge=1)
-    """Maximum number of messages per turn. If more arrive, a random sample is shown."""
-    on_edges: AgentName = ""
-    """Agent that has a turn on each edge along which a speaker reads another one. It reads the messages of the sender
-    and the last turn of the reader. The reader is shown its reply after these messages."""
-    summarizer: AgentName = ""
-    """Agent that writes the summaries for edges with `show: summary`. It has no other turns."""
-    bind: dict[str, Binding] = Field(default_factory=dict)
-    """Settings that differ in this phase, by agent or group: role, backend, adapter, persona, sampling or
-    thinking."""
-    vars: Vars = Field(default_factory=dict)
-    """Values of the template variable `vars` in this phase."""
-    when: Conditions = ()
-    """Conditions of the phase, by the latest answers of the agents that spoke before it. One rule is enough; in an
-    inner list, all rules must hold. Otherwise the phase is skipped."""
-    stop: Conditions = ()
-    """Rules that end the phase early, or with `ends: debate` the whole debate. One rule is enough; in an inner list,
-    all rules must hold."""
-    leave: tuple[AnyLeave, ...] = ()
-    """Rules by which an agent leaves the debate after a round, by its own turns. One rule is enough. The last answer of
-    an agent that left stands: it has its vote, and phases that list it in `reads` show it."""
-    controllers: tuple[AnyController, ...] = ()
-    """Controllers that change the graph or the speakers between rounds."""
-
-    @property
-    def helpers(self) -> tuple[str, ...]:
-        """Agents that speak only when asked: on edges, as summarizer or moderator, and the helpers of controllers."""
-        asked = (name for controller in self.controllers for name in controller.helpers().values())
-        return tuple(name for name in (self.on_edges, self.summarizer, self.moderator, *asked) if name)
-
-
-class RepeatSpec(Component):
-    """Consecutive phases that are repeated. Their rounds are numbered on from repetition to repetition."""
-
-    phases: tuple[Name, ...] = Field(min_length=1)
-    """Names of the repeated phases, in their order."""
-    times: int = Field(ge=2, le=1000)
-    """Maximum number of repetitions, the first one included."""
-    until: Conditions = ()
-    """Rules that end the repetitions, by the latest answers after each one. One rule is enough; in an inner list, all
-    rules must hold."""
 
 
 class Scenario(Component):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from society.core.problems import Place
+from society.core.problems import Place, Problem, make_problem
 from society.scenario.reading.source import Node
 
 Steps = tuple[str | int, ...]
@@ -29,6 +30,11 @@ def find_place(root: Node, steps: Steps, key: bool = False) -> Place:
     """Return the place of the value at these steps, or of its key."""
     node = find_node(root, steps)
     return node.key if key else node.place
+
+
+def problem_at(root: Node, steps: Steps, message: str, *, key: bool = False, **details: Any) -> Problem:
+    """Return a problem at the node of `steps`, or with `key` at its key. `details` are fields of `Problem`."""
+    return make_problem(find_place(root, steps, key), write_path(root, steps), message, **details)
 
 
 def remove(node: Node, steps: Steps) -> Node:

@@ -14,7 +14,8 @@ from society.components.registry import kinds
 from society.components.renamed import former_names
 from society.core.paths import allow_folders, stored_in
 from society.core.problems import Problem, find_near, make_problem, show
-from society.scenario.models.scenario import NAME_RULE, SamplingSpec, Scenario
+from society.scenario.models.scenario import Scenario
+from society.scenario.models.settings import NAME_RULE, SamplingSpec
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.scenario.schema.words import describe, find_schemas, list_keys, list_options

@@ -9,7 +9,7 @@ from typing import Any
 
 from society.components.registry import NOUNS, kinds
 from society.scenario.checks.variables import VARIABLES
-from society.scenario.models.scenario import NAME_RULE
+from society.scenario.models.settings import NAME_RULE
 from society.scenario.schema.json_schema import scenario_schema
 from society.scenario.schema.words import describe
 

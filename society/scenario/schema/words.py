@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from society.scenario.models.scenario import NAME_PATTERN, NAME_RULE
+from society.scenario.models.settings import NAME_PATTERN, NAME_RULE
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node
 from society.scenario.schema.json_schema import scenario_schema

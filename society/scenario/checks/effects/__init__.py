@@ -13,7 +13,7 @@ asking     checks of the task, the backends and the training
 from __future__ import annotations
 
 from society.core.errors import ComponentError
-from society.core.problems import Problem, make_problem
+from society.core.problems import Problem
 from society.scenario.checks.effects.agents import check_agents
 from society.scenario.checks.effects.asking import check_backends, check_task, check_training
 from society.scenario.checks.effects.conditions import check_conditions
@@ -24,7 +24,7 @@ from society.scenario.checks.effects.reading import check_reading
 from society.scenario.checks.effects.rules import check_rules
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import find_place, write_path
+from society.scenario.reading.tree import problem_at
 
 MOST_AGENTS = 10_000
 """Maximum number of agents of a scenario that is checked: larger ones would take too long."""
@@ -54,7 +54,4 @@ def check_effects(scenario: Scenario, root: Node) -> list[Problem]:
             found += check(flow)
     except ComponentError as error:
         found.append(Finding((), f"{error.cause} {error.remedy}", "error"))
-    return [
-        make_problem(find_place(root, steps, key), write_path(root, steps), message, level=level)
-        for steps, message, level, key in found
-    ]
+    return [problem_at(root, steps, message, key=key, level=level) for steps, message, level, key in found]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from society.core.component import Component
+from society.scenario.binding import AgentPlan
 from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.checks.effects.prompts import find_use
-from society.scenario.expand import AgentPlan
 from society.scenario.models.scenario import RoleSpec
 
 

@@ -12,7 +12,7 @@ from society.scenario.checks.conditions import each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.checks.effects.rules import explain, has_confidence
-from society.scenario.models.scenario import Conditions
+from society.scenario.models.phases import Conditions
 from society.scenario.reading.tree import Steps
 
 

@@ -13,10 +13,12 @@ from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 from society.core.errors import InputError
+from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.prompts import Use, find_use
 from society.scenario.checks.graphs import LARGEST
-from society.scenario.expand import AgentPlan, PhasePlan, Society, expand
-from society.scenario.models.scenario import EdgeView, PhaseSpec, Scenario
+from society.scenario.expand import PhasePlan, Society, expand
+from society.scenario.models.phases import EdgeView, PhaseSpec
+from society.scenario.models.scenario import Scenario
 from society.scenario.reading.tree import Steps
 
 if TYPE_CHECKING:

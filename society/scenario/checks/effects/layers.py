@@ -9,10 +9,11 @@ from pydantic import BaseModel
 
 from backends.base import changed_options
 from society.core.thoughts import SWITCHES
+from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
-from society.scenario.expand import AgentPlan
-from society.scenario.models.scenario import AgentSpec, SamplingSpec, ThinkingSpec
+from society.scenario.models.scenario import AgentSpec
+from society.scenario.models.settings import SamplingSpec, ThinkingSpec
 from society.scenario.reading.tree import Steps
 
 Level = tuple[Steps, BaseModel]

@@ -9,7 +9,7 @@ from society.components.facts import listing
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, own_views
 from society.scenario.expand import is_random
-from society.scenario.models.scenario import EdgeView
+from society.scenario.models.phases import EdgeView
 from society.scenario.reading.tree import Steps
 
 SENDERS = "{% for message in heard %}{{ message.sender }}{% endfor %}"

@@ -1,0 +1,81 @@
+"""Settings that several levels of a scenario have: decoding, thinking, values for templates, names.
+
+SamplingSpec    decoding settings; each level overrides the level above
+ThinkingSpec    how reasoning models think, in the same levels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from society.core.types import Sampling, TemplateArgs, TemplateValue, Thinking
+from society.scenario.models.optional import make_optional
+
+NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+NAME_RULE = "at most 64 letters, digits, - and _, beginning with a letter"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""A name: a letter, then up to 63 letters, digits, hyphens and underscores."""
+Value = str | bool | int | float
+Vars = dict[Name, Value | tuple[Value, ...]]
+"""Values for templates, by name: texts, numbers, truth values, or lists of these."""
+Persona = str | dict[str, Value | tuple[Value, ...] | None]
+"""A persona: a text, or fields by name."""
+
+
+class SamplingSpec(make_optional(Sampling)):  # type: ignore[misc]
+    """Decoding settings. A field left out comes from the level above.
+
+    The levels are scenario, role, agent and phase.
+    """
+
+    def over(self, below: Sampling) -> Sampling:
+        """Return `below` with the settings of this level applied."""
+        return replace(below, **{name: value for name, value in self if value is not None})
+
+
+TEMPLATE_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+OWN_VARIABLES = frozenset({"messages", "add_generation_prompt", "continue_final_message", "tools", "documents"})
+"""Variables of chat templates that the program sets itself, so that `template_args` cannot have them."""
+
+
+class ThinkingSpec(make_optional(Thinking)):  # type: ignore[misc]
+    """How a reasoning model thinks before its text. A field left out comes from the level above, as in `sampling`."""
+
+    show: bool | None = None
+    """Show the agent's thoughts to readers of its full text, as an edge with `show: thought` does. By default nobody
+    reads them."""
+    template_args: dict[Annotated[str, Field(pattern=TEMPLATE_NAME)], TemplateValue] | None = None
+    """Extra variables of the chat template, such as `reasoning_effort: low`. Each overrides that of the level above."""
+
+    def over(self, below: Thinking) -> Thinking:
+        """Return `below` with the settings of this level applied."""
+        given = {name: getattr(self, name) for name in Thinking.__dataclass_fields__}
+        return replace(below, **{name: value for name, value in given.items() if value is not None})
+
+    def args_over(self, below: TemplateArgs) -> TemplateArgs:
+        """Return the template's variables of the level below with those of this level applied."""
+        return tuple(sorted((dict(below) | (self.template_args or {})).items()))
+
+    def __hash__(self) -> int:
+        return hash((self.over(Thinking()), self.show, self.args_over(())))
+
+    @field_validator("template_args", mode="before")
+    @classmethod
+    def _check_names(cls, given: object) -> object:
+        """Raise `ValueError` for variables that the program sets itself, whatever their values."""
+        if taken := sorted(OWN_VARIABLES.intersection(given if isinstance(given, Mapping) else ())):
+            raise ValueError(f"cannot set {', '.join(taken)}, which every chat has; remove it")
+        return given
+
+    @model_validator(mode="after")
+    def _check_tags(self) -> Self:
+        """Raise `ValueError` for two equal tags."""
+        if self.tags and self.tags[0] == self.tags[1]:
+            raise ValueError(
+                "the two `tags` are equal; give the text that opens a thought, then the one that closes it"
+            )
+        return self
