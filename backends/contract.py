@@ -13,79 +13,22 @@ It needs only pytest. Each test asks for a few tokens, so a small real model pas
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, get_args
 
 import pytest
 
-from backends.base import Ability, Backend, BackendConfig, Decoder
+from backends.base import Ability, Backend, BackendConfig
+from backends.contract_tools import LONG_QUESTION, ask, decode, need, run, score
+from backends.streaming_contract import StreamingPromises
 from society.core.errors import BackendError, ContextOverflowError
-from society.core.pieces import Growing, Piece
 from society.core.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Sampling
 
-LONG_QUESTION = "Count from one to one hundred, all numbers in words, separated by commas."
 
-
-def ask(text: str, *, seed: int = 1, adapter: str | None = None, **sampling: Any) -> GenerateRequest:
-    """Return a request with one user message. `max_tokens` is 8 by default."""
-    return GenerateRequest((ChatMessage("user", text),), Sampling(**{"max_tokens": 8, **sampling}), seed, adapter)
-
-
-def run(config: BackendConfig, use: Callable[[Backend], Coroutine[Any, Any, Any]]) -> Any:
-    """Return the result of `use` on the opened backend."""
-
-    async def opened() -> Any:
-        async with config.open() as backend:
-            return await use(backend)
-
-    return asyncio.run(opened())
-
-
-async def score(backend: Backend, request: GenerateRequest) -> tuple[GenerateOutput, tuple[float, int] | None]:
-    """Return the reply, and the score of its drawn tokens if the backend can score."""
-    output = await backend.generate(request)
-    if backend.likelihood is None or output.tokens is None:
-        return output, None
-    return output, await backend.likelihood.logprob(request.messages, output.text, request.adapter, output.tokens)
-
-
-async def stream(backend: Backend, request: GenerateRequest) -> tuple[GenerateOutput, list[Piece]]:
-    """Return the reply and its pieces. All of them must arrive in the event loop, before the reply."""
-    assert backend.streaming is not None
-    loop, pieces = asyncio.get_running_loop(), list[Piece]()
-
-    def keep(piece: Piece) -> None:
-        assert asyncio.get_running_loop() is loop
-        pieces.append(piece)
-
-    output = await backend.streaming.stream(request, keep)
-    count = len(pieces)
-    await asyncio.sleep(0.01)
-    assert len(pieces) == count, "a piece arrived after the reply"
-    return output, pieces
-
-
-def join(pieces: Sequence[Piece]) -> tuple[str, str]:
-    """Return the thought and the text that pieces make up."""
-    growing = Growing()
-    for piece in pieces:
-        growing.add(piece)
-    return growing.thought, growing.text
-
-
-def decode(backend: Backend, output: GenerateOutput) -> str:
-    """Return the text of the reply's drawn tokens, decoded by the backend's tokenizer."""
-    assert isinstance(backend.tokenizer, Decoder), "a tokenizer of replies with tokens needs `decode`"
-    return backend.tokenizer.decode(output.tokens or ())
-
-
-class BackendContract:
+class BackendContract(StreamingPromises):
     """The promises. A subclass gives the fixture `config` and sets the optional promises."""
 
-    deterministic = False
-    """Whether the same request, with the same seed, gives the same text under any load."""
     overflow_prompt = ""
     """A prompt that does not fit the context of `config`; "" if there is no limit."""
 
@@ -228,58 +171,6 @@ class BackendContract:
 
         assert isinstance(run(config, use).text, str)
 
-    def test_pieces_make_up_the_reply(self, config: BackendConfig) -> None:
-        need(config, "streaming")
-        long = [ask(LONG_QUESTION, seed=i, max_tokens=16, temperature=1.5) for i in range(3)]
-        stopped = [ask(LONG_QUESTION, seed=i, max_tokens=16, temperature=1.5, stop=("e", " a", "th")) for i in range(3)]
-
-        async def use(backend: Backend) -> tuple[list[tuple[GenerateOutput, list[Piece]]], list[str]]:
-            streamed = [await stream(backend, long[0])]
-            assert len(streamed[0][1]) > 3, "the reply comes as a whole"
-            more = await asyncio.gather(*(stream(backend, request) for request in (*long[1:], *stopped)))
-            return [*streamed, *more], [(await backend.generate(request)).text for request in (*long, *stopped)]
-
-        streamed, whole = run(config, use)
-        for output, pieces in streamed:
-            assert join(pieces) == (output.thought, output.text)
-        if self.deterministic:
-            assert [output.text for output, _ in streamed] == whole, "a watched reply differs"
-
-    def test_pieces_of_a_choice_make_up_the_choice(self, config: BackendConfig) -> None:
-        need(config, "streaming")
-        need(config, "choices")
-        message, choices = (ChatMessage("user", "Choose one."),), ("no", "no doubt", "nobody else", "yes")
-        request = GenerateRequest(message, Sampling(3.0, max_tokens=9), 1, choices=choices)
-        output, pieces = run(config, lambda backend: stream(backend, request))
-        assert join(pieces) == (output.thought, output.text)
-        assert output.text in choices
-
-    @pytest.mark.parametrize("seconds", [0.0, 0.05])
-    def test_cancelling_a_stream_leaves_it_usable(self, config: BackendConfig, seconds: float) -> None:
-        need(config, "streaming")
-
-        async def use(backend: Backend) -> tuple[GenerateOutput, list[Piece]]:
-            request = ask(LONG_QUESTION, max_tokens=64)
-            tasks = [asyncio.create_task(stream(backend, request)) for _ in range(3)]
-            await asyncio.sleep(seconds)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            return await stream(backend, ask("Say hello to me."))
-
-        output, pieces = run(config, use)
-        assert join(pieces) == (output.thought, output.text)
-
-    def test_errors_of_a_stream_are_those_of_a_request(self, config: BackendConfig) -> None:
-        need(config, "streaming")
-
-        async def use(backend: Backend) -> None:
-            for request in (GenerateRequest((), Sampling(max_tokens=4), 1), ask("Hello.", adapter="0" * 64)):
-                with pytest.raises(BackendError):
-                    await stream(backend, request)
-
-        run(config, use)
-
     def test_abilities_are_those_declared(self, config: BackendConfig) -> None:
         async def use(backend: Backend) -> set[str]:
             named = set(get_args(Ability)) - {"choices"}  # an ability of `generate`, not an object
@@ -363,9 +254,3 @@ class BackendContract:
     def test_no_messages_is_an_error(self, config: BackendConfig) -> None:
         with pytest.raises(BackendError):
             run(config, lambda backend: backend.generate(GenerateRequest((), Sampling(max_tokens=4), 1)))
-
-
-def need(config: BackendConfig, ability: Ability) -> None:
-    """Skip a test if the backend does not declare the ability."""
-    if ability not in config.abilities:
-        pytest.skip(f"no {ability}")

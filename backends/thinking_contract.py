@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from backends.base import Backend, BackendConfig
-from backends.contract import LONG_QUESTION, decode, join, run, stream
+from backends.contract_tools import LONG_QUESTION, decode, join, run, stream
 from society.core.errors import InputError
 from society.core.pieces import Piece
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling, Thinking

@@ -24,7 +24,7 @@ from society.core.templating import sandbox
 from society.core.templating.patterns import compile_pattern, search
 from society.core.templating.prompts import LONGEST_PROMPT, TemplateError, render
 from society.core.types import ChatMessage, GenerateRequest, Message, Sampling, TurnId
-from society.report.verdict import find_trouble
+from society.report.trouble import find_trouble
 from society.runs.records import load_records
 from society.scenario import check_scenario
 from society.scenario.expand import expand
@@ -266,7 +266,7 @@ def test_ordinary_patterns_are_taken(pattern: str) -> None:
 
 @pytest.mark.parametrize("rule", [{"when": SLOW, "say": "x"}, {"average": {"numbers": "(?:1|1)+$"}}])
 def test_a_scripted_rule_that_searches_for_ages_fails_its_turn(rule: dict[str, object]) -> None:
-    from backends.contract import run as ask
+    from backends.contract_tools import run as ask
 
     request = GenerateRequest((ChatMessage("user", TEXT.replace("a", "1") + TEXT),), Sampling(), seed=1)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import ask
+from backends.contract_tools import ask
 from backends.openai import OpenAI
 from society.core.errors import InputError, SocietyError
 from society.executors.remote import RemoteBackend

@@ -375,7 +375,7 @@ def use(path: Path) -> None:
     """Do the steps of a run: estimate, count tokens, load, answer together, score."""
     import asyncio
 
-    from backends.contract import ask, run
+    from backends.contract_tools import ask, run
     from backends.llama_cpp import fit
     from backends.llama_cpp.config import LlamaCpp
     from society.core.types import ChatMessage

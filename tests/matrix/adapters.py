@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
 from backends.hf.lora import check_layers
 from backends.models.gguf_export import export_merged

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from gguf import GGUFValueType, GGUFWriter
 
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.llama_cpp import LlamaCpp
 from backends.llama_cpp.native import Context, Model
 from backends.llama_cpp.probe import CHILD

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from backends.base import Backend
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
 from backends.hf.adapters import hash_adapter, is_lora
 from backends.hf.loading import load_model

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import run
+from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.models.peft_folder import check_stored, plain_name
 from society.core.errors import BackendError, SocietyError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import run
+from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.models.gguf_export import export_gguf_adapter, export_merged
 from backends.training import TrainSettings

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.contract import BackendContract, ask, run
+from backends.contract import BackendContract
+from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
 from society.core.errors import BackendError, ChatTemplateError, InputError

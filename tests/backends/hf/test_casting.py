@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import run
+from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
 from society.core.errors import BackendError

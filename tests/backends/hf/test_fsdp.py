@@ -15,7 +15,7 @@ pytest.importorskip("transformers", minversion="5.23")  # older ones cannot shar
 
 from safetensors.torch import load_file
 
-from backends.contract import run
+from backends.contract_tools import run
 from backends.hf import HuggingFace, loop
 from backends.hf.batches import Batches
 from backends.hf.launch import make_environment

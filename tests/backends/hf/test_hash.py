@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
 from backends.models import find as models
 from society.core.errors import RunFolderError

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from backends.contract import run  # noqa: E402
+from backends.contract_tools import run  # noqa: E402
 from backends.hf import HuggingFace, weights, writing  # noqa: E402
 from backends.hf.adapters import hash_adapter, hash_files  # noqa: E402
 from backends.hf.host import HostWeights  # noqa: E402

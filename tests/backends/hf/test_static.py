@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
 from society.core.errors import InputError
 from society.core.types import ChatMessage, GenerateRequest, Sampling

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backends.base import BackendConfig
-from backends.contract import run
+from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.thoughts import template_arguments

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backends.contract import run
+from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.training import Training, TrainSettings
 from society.core.errors import BackendError, InputError

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("numpy")
 
 from backends.base import BackendConfig
-from backends.contract import run
+from backends.contract_tools import run
 from backends.llama_cpp import LlamaCpp
 from backends.llama_cpp.jobs import Generation
 from backends.llama_cpp.sampling import Choices

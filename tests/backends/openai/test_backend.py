@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from backends.base import Backend, BackendConfig, Demand
-from backends.contract import BackendContract, ask, run
+from backends.contract import BackendContract
+from backends.contract_tools import ask, run
 from backends.llama_cpp import LlamaCpp
 from backends.openai import OpenAI, dialects, opening
 from backends.openai.backend import OpenAIBackend

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backends.base import Backend
-from backends.contract import ask, join, run, stream
+from backends.contract_tools import ask, join, run, stream
 from backends.openai import OpenAI, dialects
 from society.core.errors import InputError
 from society.core.pieces import Piece

@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from backends.base import Backend
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
 from backends.openai.counting import Counter

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.base import Backend
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.openai import OpenAI
 from backends.openai.failures import BusyError
 from backends.openai.limit import Limit

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backends.contract import ask
+from backends.contract_tools import ask
 from backends.openai.dialects import OTHER, VLLM, Dialect
 from backends.openai.estimating import Estimator, rough_count
 from backends.openai.failures import failure, hidden_failure

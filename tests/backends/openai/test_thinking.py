@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backends.base import Backend
-from backends.contract import ask, run
+from backends.contract_tools import ask, run
 from backends.openai import OpenAI
 from society.core.errors import InputError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling, Thinking

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from backends.base import Backend
-from backends.contract import ask, join, run, stream
+from backends.contract_tools import ask, join, run, stream
 from backends.vllm import VLLM
 from backends.vllm.turns import ASLEEP, BASE, Turns
 from society.core.errors import BackendError, InputError, MissingExtraError
