@@ -10,7 +10,7 @@ import click
 from society.cli.options import json_option, runs_argument
 
 if TYPE_CHECKING:
-    from society.metrics.methods import Group
+    from society.metrics.method_groups import Group
     from society.runs.run import Run
 
 FORMS = ("text", "markdown", "csv", "latex")
@@ -32,7 +32,7 @@ def _shorthand(form: str) -> click.Option:
     "--columns",
     default="",
     metavar="a,b",
-    help="Columns: accuracy, tokens, prompt_tokens, cost, seconds, turns, agreement.",
+    help="Columns: accuracy, tokens, prompt_tokens, cost, seconds, turns, agreement, and KIND.NAME of a metric.",
 )
 @click.option(
     "--each",
@@ -50,7 +50,7 @@ def command(runs: tuple[Path, ...], form: str, baseline: str, columns: str, each
     society compare runs/a runs/b
     society compare runs/sweep-mine --latex > table.tex
     """
-    from society.metrics.methods import group_runs
+    from society.metrics.method_groups import group_runs
     from society.runs.find import find_runs
 
     found = find_runs(runs)

@@ -125,8 +125,9 @@ def _print(variants: list[Variant], folder: Path) -> None:
     import shlex
 
     from society.cli.streams import output_width, say
+    from society.metrics.method_groups import group_runs
     from society.metrics.method_tables import describe_methods
-    from society.metrics.methods import compare_methods, group_runs
+    from society.metrics.methods import compare_methods
 
     groups = group_runs([variant.run for variant in variants])
     width = output_width()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from society.metrics.proportion import Proportion, clustered
-from society.runs.records import DebateRecord, Question, with_truth
+from society.runs.records import DebateRecord, Question, by_question, with_truth
 
 
 def share_right(
@@ -31,5 +31,18 @@ def accuracy(records: Sequence[DebateRecord], confidence: float = 0.95) -> Propo
 
     A debate whose decision rule gives no single answer is no part of the share.
     """
-    decisive = [record for record in records if record.result.decision.single]
-    return share_right(decisive, lambda record: [record.result.correct], confidence)
+    return share_right(decisive(records), lambda record: [record.result.correct], confidence)
+
+
+def score_questions(records: Iterable[DebateRecord]) -> dict[Question, list[float]]:
+    """Return 1 for each debate with a right decision and 0 for each other, by question with a true answer.
+
+    A debate whose decision rule gives no single answer is left out.
+    """
+    found = by_question(decisive(records)).items()
+    return {question: [float(record.result.correct) for record in group] for question, group in found}
+
+
+def decisive(records: Iterable[DebateRecord]) -> list[DebateRecord]:
+    """Return the debates whose decision is right or wrong: there is a true answer, and the rule gives one answer."""
+    return [record for record in with_truth(records) if record.result.decision.single]

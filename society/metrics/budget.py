@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from society.metrics.accuracy import decisive, score_questions
 from society.metrics.statistics import Difference, compare_outcomes
 from society.metrics.tradeoff import first_answers, mean_tokens, vote_chances
-from society.runs.records import DebateRecord, by_question, total_usage, with_truth
+from society.runs.records import DebateRecord, total_usage, with_truth
 from society.scenario.expand import Society
 
 
@@ -40,18 +41,20 @@ def weigh_debating(
     (see `plurality_chance`), paired with the debate by question. The answers are those of `voters` (another run's
     debates on the same questions) or of the debates themselves. Questions without a true answer are left out.
     """
-    given, records = records, with_truth(records)
-    pool = records if voters is None else with_truth(voters)
+    given, known, records = records, with_truth(records), decisive(records)
+    pool = known if voters is None else with_truth(voters)
     each = mean_tokens(pool)
     spent = total_usage(records).generated_tokens / len(records) if records else float("nan")
     if not spent > 0 or not each > 0:
-        lack = "true answers" if given and not records else "generated tokens to count"
+        lack = "generated tokens to count"
+        if given and not records:
+            lack = "single decisions" if known else "true answers"
         return _unsaid(0, 0, spent, each, f"It cannot be said whether debating pays: there are no {lack}.")
     votes = max(1, int(spent / each + 1e-9))
     available = min(len(found) for found in first_answers(pool).values())
     if available < votes:
         return _unsaid(votes, available, spent, each, _missing(votes, available, spent))
-    debated = {q: [float(r.result.correct) for r in group] for q, group in by_question(records).items()}
+    debated = score_questions(records)
     voted = {question: [chance] for question, chance in vote_chances(society, pool, votes).items()}
     difference = compare_outcomes(voted, debated)
     shared = [question for question in voted if question in debated]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -11,16 +11,16 @@ from society.core.errors import InputError
 from society.core.paths import list_given
 from society.core.plain import count
 from society.core.types import Usage
-from society.metrics.accuracy import accuracy
+from society.metrics.accuracy import accuracy, score_questions
 from society.metrics.budget import BudgetVerdict, weigh_against
+from society.metrics.compared_runs import count_expected, latest, name_runs, open_run, require_common_questions
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
+from society.metrics.lost import count_lost
 from society.metrics.proportion import Proportion
 from society.metrics.reported import Estimate, report_metrics
 from society.metrics.statistics import Difference, compare_outcomes, holm, questions_needed
 from society.runs.records import (
     DebateRecord,
-    Question,
-    by_iteration,
     by_question,
     load_records,
     sameness,
@@ -140,11 +140,6 @@ def compare(runs: Sequence[Run | Path | str], labels: Sequence[str] = ()) -> Com
     return Comparison(scores, pairs, notes, _weigh(opened, names, records))
 
 
-def open_run(run: Run | Path | str) -> Run:
-    """Return a run, which may be given by its folder."""
-    return run if isinstance(run, Run) else Run(Path(run))
-
-
 def _weigh(
     runs: Sequence[Run], names: Sequence[str], records: Sequence[list[DebateRecord]]
 ) -> dict[str, BudgetVerdict]:
@@ -157,30 +152,10 @@ def _weigh(
     return found
 
 
-def latest(run: Run) -> list[DebateRecord]:
-    """Return the debates of the run's last iteration. Raises `InputError` if it has none yet."""
-    iterations = by_iteration(load_records(run))
-    if not iterations:
-        raise InputError(
-            f"{run.folder} has no finished debate yet.",
-            "Finish it with --resume (in Python: resume=True), then compare.",
-        )
-    return iterations[max(iterations)]
-
-
-def name_runs(runs: Sequence[Run]) -> list[str]:
-    """Return a short unique name for each run: the name of its folder, or more of its path."""
-    paths = [run.folder.resolve().parts for run in runs]
-    if len(set(paths)) < len(paths):
-        raise InputError("The same run was given twice.", "Name each run once.")
-    depth = next(d for d in range(1, max(map(len, paths)) + 1) if len({path[-d:] for path in paths}) == len(paths))
-    return ["/".join(path[-depth:]) for path in paths]
-
-
 def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
     """Return the statistics of these debates of a run."""
     society = expand(run.scenario)
-    turns = [turn for record in records for turn in record.turns]
+    lost = count_lost(society, records)
     usage, right, same = total_usage(records), accuracy(records), sameness(society)
     rested = [record for record in records if count_support(society, record, same).lone]
     return RunScore(
@@ -191,10 +166,10 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         debates=len(records),
         expected=count_expected(run),
         questions=len(by_question(records)),
-        undecided=sum(r.result.decision.answer is None and r.result.decision.single for r in records),
-        unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in society.voters for t in turns),
-        failed=sum(turn.status == "failed" for turn in turns),
-        turns=len(turns),
+        undecided=lost.undecided,
+        unparsed=lost.unreadable,
+        failed=lost.failed,
+        turns=sum(len(record.turns) for record in records),
         usage=usage,
         per_thousand=_per_thousand(right, total_usage(with_truth(records)).generated_tokens),
         compute=measure_compute(
@@ -202,8 +177,8 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         ),
         lone=len(rested),
         lone_right=sum(record.result.correct for record in rested),
-        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
-        scored=len(with_truth(records)),
+        cut_off=lost.cut_off,
+        scored=lost.debates - lost.unknown,
         metrics=_list_headlines(society, records),
     )
 
@@ -224,13 +199,6 @@ def _per_thousand(right: Proportion, tokens: int) -> float:
     return 1000 * right.successes / tokens if tokens and right.n else float("nan")
 
 
-def count_expected(run: Run) -> int | None:
-    """Return the planned number of debates of an iteration, or None if the run does not store it. No task is opened."""
-    scenario, questions = run.scenario, run.questions()
-    count = scenario.task.limit if questions is None else len(questions)  # a task gives `limit` questions, or fails
-    return None if count is None else count * scenario.samples
-
-
 def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[DebateRecord]]) -> tuple[Pair, ...]:
     """Return every pair of these named lists of debates, with p values adjusted for all pairs.
 
@@ -238,7 +206,7 @@ def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[
     question.
     """
     require_common_questions({name: by_question(found) for name, found in records.items()})
-    outcomes = {name: _outcomes(found) for name, found in records.items()}
+    outcomes = {name: score_questions(found) for name, found in records.items()}
     pairs = [
         _pair(first, second, compare_outcomes(outcomes[first], outcomes[second]))
         for first, second in combinations(outcomes, 2)
@@ -246,24 +214,6 @@ def compare_records(records: dict[str, Sequence[DebateRecord]] | dict[str, list[
     ]
     adjusted = holm([pair.difference.p for pair in pairs])
     return tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True))
-
-
-def _outcomes(records: Sequence[DebateRecord]) -> dict[Question, list[float]]:
-    """Return 1 for each right debate and 0 for each wrong one, by question with a true answer."""
-    decided = (record for record in with_truth(records) if record.result.decision.single)
-    return {
-        question: [float(record.result.correct) for record in group] for question, group in by_question(decided).items()
-    }
-
-
-def require_common_questions(questions: Mapping[str, Collection[Question]]) -> None:
-    """Raise `InputError` if two of these runs have no question in common. `questions` has those of each run by name."""
-    for (first, ours), (second, theirs) in combinations(questions.items(), 2):
-        if not any(question in theirs for question in ours):
-            raise InputError(
-                f"{first} and {second} have no question in common, so they cannot be compared.",
-                "Name only runs with the same task, limit, offset and seed, and look at the others on their own.",
-            )
 
 
 def _pair(first: str, second: str, difference: Difference) -> Pair:

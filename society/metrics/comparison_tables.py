@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Sequence
 from math import isfinite
@@ -12,7 +10,7 @@ from operator import attrgetter
 from society.core.hidden_chars import reveal
 from society.metrics.comparison import Comparison, Pair, RunScore
 from society.metrics.compute import ComputeMatch, write_tokens
-from society.metrics.spreadsheet import quote
+from society.metrics.spreadsheet import write_csv
 
 Rows = list[list[str]]
 """A table. The first row has titles; the first column has names and the others numbers."""
@@ -207,15 +205,13 @@ def _csv(rows: Rows) -> str:
 
     No text is a formula: see `society.metrics.spreadsheet`.
     """
-    out = io.StringIO()
     bare = [[row[0], *(re.sub(r"(?<=\d) %|(?<=\d),(?=\d{3})", "", cell) for cell in row[1:])] for row in rows[1:]]
     table = [rows[0], *bare]
     if INTERVAL in rows[0]:
         place = rows[0].index(INTERVAL)
         split = [[*row[:place], *_split_interval(row[place]), *row[place + 1 :]] for row in bare]
         table = [[*rows[0][:place], "low", "high", *rows[0][place + 1 :]], *split]
-    csv.writer(out, lineterminator="\n").writerows([quote(cell) for cell in row] for row in table)
-    return out.getvalue().rstrip("\n")
+    return write_csv(table)
 
 
 def _split_interval(cell: str) -> list[str]:

@@ -35,7 +35,7 @@ def score_edges(folder: Path) -> list[Effect]:
     right: defaultdict[tuple[str, str], int] = defaultdict(int)
     for reading in list_readings(records):
         before, after = (reading.record.right(turn) for turn in (reading.before, reading.after))
-        for sender in {turn.id.agent: turn for turn in reading.sources}.values():
+        for sender in reading.senders:
             edge = (sender.id.agent, reading.after.id.agent)
             told = reading.record.right(sender)
             both = sender.answer, reading.after.answer

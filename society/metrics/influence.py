@@ -78,6 +78,11 @@ class Reading:
     after: Turn
     sources: tuple[Turn, ...]
 
+    @property
+    def senders(self) -> tuple[Turn, ...]:
+        """The latest turn of each sender among `sources`."""
+        return tuple({turn.id.agent: turn for turn in self.sources}.values())
+
 
 def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
     """Return every turn in which an agent could change its earlier answer, with the turns that it read.
@@ -85,13 +90,12 @@ def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
     Summaries are no such turns: a summarizer has no answer.
     """
     for record in records:
-        turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
+        heard = find_sources(record)
         latest: dict[str, Turn] = {}
         for turn in (turn for turn in record.turns if "/" not in turn.id.agent):
-            before = latest.get(turn.id.agent)
-            sources = [turns[i] for i in _direct(turn, turns) if i in turns and i.agent != turn.id.agent]
+            before, sources = latest.get(turn.id.agent), heard[turn.id]
             if before is not None and sources:
-                yield Reading(record, before, turn, tuple(sources))
+                yield Reading(record, before, turn, sources)
             latest[turn.id.agent] = turn
 
 
@@ -118,7 +122,7 @@ def count_flows(society: Society, records: Sequence[DebateRecord]) -> list[Flow]
     same, names = sameness(society), list(society.agents)
     flows: dict[tuple[str, str], Flow] = {}
     for reading in list_readings(records):
-        for source in {turn.id.agent: turn for turn in reading.sources}.values():
+        for source in reading.senders:
             edge = (source.id.agent, reading.after.id.agent)
             flows[edge] = flows.get(edge, Flow(*edge)) + _flow(reading, source, same)
     return sorted(flows.values(), key=lambda flow: (names.index(flow.sender), names.index(flow.reader)))
@@ -149,7 +153,7 @@ def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Con
     undecided = silent = 0
     followed: dict[bool, list[Verdict]] = {True: [], False: []}
     for reading in list_readings(records):
-        majority = read_majority(reading.sources, same)
+        majority = read_majority(reading.senders, same)
         undecided += majority is None
         silent += majority is not None and reading.before.answer is None
         if majority is None or reading.before.answer is None:
@@ -173,9 +177,9 @@ def measure_conformity(society: Society, records: Sequence[DebateRecord]) -> Con
     )
 
 
-def read_majority(sources: Sequence[Turn], same: Same) -> str | None:
-    """Return the most frequent answer among the latest turns of the senders, or None for a tie."""
-    answers = [turn.answer for turn in {t.id.agent: t for t in sources}.values() if turn.answer is not None]
+def read_majority(senders: Sequence[Turn], same: Same) -> str | None:
+    """Return the most frequent answer among the latest turns of senders, or None for a tie."""
+    answers = [turn.answer for turn in senders if turn.answer is not None]
     classes = sorted(group(answers, same), key=len, reverse=True)
     if not classes or (len(classes) > 1 and len(classes[0]) == len(classes[1])):
         return None

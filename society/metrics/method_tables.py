@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import textwrap
 from dataclasses import fields
 from math import isfinite
@@ -11,8 +9,10 @@ from math import isfinite
 from society.core.plain import count
 from society.metrics.comparison_tables import INTERVAL, Rows, escape_latex, layout, one_line, stand, write_p
 from society.metrics.crossed import Estimate
-from society.metrics.methods import ACCURACY, CROSSED, PAIRED, Lost, Method, MethodComparison, Versus, spread, title_of
-from society.metrics.spreadsheet import quote
+from society.metrics.lost import Lost
+from society.metrics.method_columns import ACCURACY, find_column, spread
+from society.metrics.methods import CROSSED, PAIRED, Method, MethodComparison, Versus
+from society.metrics.spreadsheet import write_csv
 
 NARROWEST = 10
 """Minimum width of the labels in a table that is fitted into a terminal."""
@@ -69,7 +69,7 @@ def method_rows(found: MethodComparison) -> Rows:
         if name == ACCURACY:
             titles += ["% right", INTERVAL, *(["points", INTERVAL, _p_title(found)] if against else [])]
         else:
-            column = title_of(name)
+            column = find_column(name)
             titles.append(f"% {column.title}" if column.percent else column.title)
     rows = [titles]
     for method in found.methods:
@@ -99,7 +99,7 @@ def _accuracy(found: Estimate, repeated: bool) -> list[str]:
 
 
 def _value(name: str, method: Method, repeated: bool) -> str:
-    column = title_of(name)
+    column = find_column(name)
     mean, deviation = spread(method.values[name])
     scale = 100 if column.percent else 1
     return _with_deviation(scale * mean, scale * deviation, column.digits, repeated and (column.percent or "." in name))
@@ -221,9 +221,7 @@ def _csv(found: MethodComparison) -> str:
             row += [*map(_number, points), test.test] if test else [""] * 6
         row += [_number(value) for name in chosen for value in spread(method.values[name])]
         rows.append([*row, *(str(getattr(method.lost, field.name)) for field in fields(Lost))])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([quote(one_line(cell)) for cell in row] for row in rows)
-    return text.getvalue().rstrip("\n")
+    return write_csv(map(one_line, row) for row in rows)
 
 
 def _number(value: float) -> str:

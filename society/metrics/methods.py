@@ -2,83 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import nan
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from society.core.errors import InputError
-from society.core.paths import list_given
 from society.core.plain import count
-from society.core.types import Same
-from society.metrics.comparison import count_expected, latest, name_runs, open_run
+from society.metrics.compared_runs import count_expected
 from society.metrics.crossed import Estimate, Values, estimate_mean, estimate_share
-from society.metrics.method_labels import identify_method, label_methods
-from society.metrics.reported import measure_metrics
+from society.metrics.lost import Lost, count_lost
+from society.metrics.method_columns import ACCURACY, COLUMNS, measure_columns, measure_metric_columns
+from society.metrics.method_groups import Group, find_group, group_runs
 from society.metrics.statistics import compare_outcomes, holm, mean_interval
-from society.runs.records import DebateRecord, Question, by_question, sameness, with_truth
+from society.runs.records import Question
 from society.runs.run import Run
-from society.scenario.expand import Society, expand
 
 MOST_PAIRS = 6
 """Maximum number of pairs that are tested where no baseline is named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A quantity of one run. `measure` returns its mean over debates; `digits` are those shown after the point."""
-
-    title: str
-    measure: Callable[[Society, Sequence[DebateRecord], Same], float]
-    digits: int = 0
-    percent: bool = False
-
-
-def _per_debate(number: Callable[[DebateRecord], float]) -> Callable[[Society, Sequence[DebateRecord], Same], float]:
-    return lambda society, records, same: fmean(number(record) for record in records)
-
-
-def _agreement(society: Society, records: Sequence[DebateRecord], same: Same) -> float:
-    from society.answers import group
-    from society.metrics.diversity import consensus_share
-
-    shares = []
-    for record in records:
-        turns = record.last(society.voters)
-        sizes = [len(one) for one in group([turn.answer for turn in turns if turn.answer is not None], same)]
-        shares.append(consensus_share(sizes, len(turns) - sum(sizes)) if sizes else 0.0)
-    return fmean(shares)
-
-
-COLUMNS: Mapping[str, Column] = {
-    "tokens": Column("tokens", _per_debate(lambda r: r.usage.generated_tokens)),
-    "prompt_tokens": Column("prompt tokens", _per_debate(lambda r: r.usage.prompt_tokens)),
-    "cost": Column("all tokens", _per_debate(lambda r: r.usage.generated_tokens + r.usage.prompt_tokens)),
-    "seconds": Column("seconds", _per_debate(lambda r: r.usage.seconds), 2),
-    "turns": Column("turns", _per_debate(lambda r: len(r.turns)), 1),
-    "agreement": Column("agreement", _agreement, 1, percent=True),
-}
-"""Columns of choice beside "accuracy", each a mean per debate."""
-ACCURACY = "accuracy"
-
-
-def title_of(name: str) -> Column:
-    """Return the column of this name; the numbers of metrics have two digits."""
-    return COLUMNS.get(name) or Column(name.rpartition(".")[2].replace("_", " "), lambda *_: nan, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Numbers of debates and turns without an answer: they count as wrong. `unknown` debates have no true answer."""
-
-    debates: int = 0
-    undecided: int = 0
-    unreadable: int = 0
-    failed: int = 0
-    cut_off: int = 0
-    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,64 +73,6 @@ class MethodComparison:
         return describe_methods(self)
 
 
-@dataclass(frozen=True)
-class Group:
-    """The runs of one method with their debates, in the order of their seeds."""
-
-    label: str
-    runs: tuple[Run, ...]
-    records: tuple[list[DebateRecord], ...]
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Return the seed of each run."""
-        return tuple(run.scenario.seed for run in self.runs)
-
-    @property
-    def society(self) -> Society:
-        """Return the expanded scenario of the first run."""
-        return expand(self.runs[0].scenario)
-
-    @cached_property
-    def shares_draws(self) -> bool:
-        """True if a repetition draws something for all its questions: trained weights, or a random graph."""
-        if len(self.runs) == 1:
-            return False
-        first, *others = (expand(run.scenario) for run in self.runs)
-        if first.scenario.train is not None:
-            return True
-        pairs = [pair for other in others for pair in zip(first.phases, other.phases, strict=True)]
-        return any(set(one.graph().edges) != set(other.graph().edges) for one, other in pairs)
-
-    def outcomes(self) -> list[dict[Question, float]]:
-        """Return, for each run, the share of right debates of each question with a true answer."""
-        return [_share_right(found) for found in self.records]
-
-
-def _share_right(records: Sequence[DebateRecord]) -> dict[Question, float]:
-    known = by_question(record for record in with_truth(records) if record.result.decision.single)
-    return {question: fmean(float(r.result.correct) for r in group) for question, group in known.items()}
-
-
-def group_runs(runs: Sequence[Run | Path | str]) -> list[Group]:
-    """Return the runs by method. Runs whose scenarios differ in `seed` alone are repetitions of one method.
-
-    Raises `InputError` for a run given twice, or without a finished debate.
-    """
-    opened = [open_run(run) for run in list_given(runs, "runs", Run, str, Path)]
-    if not opened:
-        raise InputError("There are no runs to compare.", "Name a run, or a folder that holds runs.")
-    names = dict(zip((run.folder for run in opened), name_runs(opened), strict=True))
-    methods: dict[str, list[Run]] = {}
-    for run in opened:
-        methods.setdefault(identify_method(run), []).append(run)
-    found = [sorted(group, key=lambda run: run.scenario.seed) for group in methods.values()]
-    folders = [[names[run.folder] for run in group] for group in found]
-    labels = label_methods([group[0] for group in found], folders)
-    groups = zip(labels, found, strict=True)
-    return [Group(label, tuple(group), tuple(map(latest, group))) for label, group in groups]
-
-
 def compare_methods(
     runs: Sequence[Run | Path | str] | Sequence[Group], baseline: str = "", columns: Sequence[str] = ()
 ) -> MethodComparison:
@@ -208,7 +92,7 @@ def compare_methods(
     outcomes = [group.outcomes() for group in groups]
     shared = _shared_questions(groups, outcomes)
     known = bool(shared)
-    measured = [_measure(group, columns) for group in groups]
+    measured = [measure_metric_columns(group, columns) for group in groups]
     metrics = {name for found in measured for name in found}
     chosen = _choose_columns(columns, known, metrics)
     values = [_to_array(found, shared) for found in outcomes]
@@ -221,26 +105,6 @@ def compare_methods(
     notes = (*_left_out(groups, outcomes, shared), *_unfinished(groups), *_alike(methods))
     name = groups[0].label if baseline else ""
     return MethodComparison(methods, tests, notes, chosen, len(shared) if known else len(asked), name)
-
-
-def find_group(groups: Sequence[Group], name: str) -> Group:
-    """Return the group with this label, or with a run in a folder of this name. Raises `InputError` without one."""
-    folder = Path(name).name
-    found = [group for group in groups if group.label == name]
-    found = found or [group for group in groups if any(run.folder.name == folder for run in group.runs)]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(repr(group.label) for group in groups)
-    raise InputError(f"There is no method {name!r} among these runs.", f"Name one of: {known}.")
-
-
-def _measure(group: Group, columns: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Return the numbers of the metrics by name, one for each run, if a column asks for one."""
-    if all(name in (ACCURACY, *COLUMNS) for name in columns):
-        return {}
-    found = [measure_metrics(group.society, records) for records in group.records]
-    names = dict.fromkeys(name for one in found for name in one)
-    return {name: tuple(one.get(name, nan) for one in found) for name in names}
 
 
 def _choose_columns(names: Sequence[str], known: bool, metrics: Collection[str]) -> tuple[str, ...]:
@@ -273,7 +137,6 @@ def _to_array(found: Sequence[Mapping[Question, float]], shared: Sequence[Questi
 
 
 def _describe(group: Group, values: Values | None, metrics: dict[str, tuple[float, ...]]) -> Method:
-    same = sameness(group.society)
     return Method(
         label=group.label,
         folders=tuple(str(run.folder) for run in group.runs),
@@ -281,17 +144,9 @@ def _describe(group: Group, values: Values | None, metrics: dict[str, tuple[floa
         accuracy=None if values is None else _accuracy(values, group.shares_draws),
         crossed=group.shares_draws,
         shares=() if values is None else tuple(map(fmean, values)),
-        values=metrics | _measure_columns(group, same),
-        lost=_count_lost(group),
+        values=metrics | measure_columns(group),
+        lost=count_lost(group.society, [record for found in group.records for record in found]),
     )
-
-
-def _measure_columns(group: Group, same: Same) -> dict[str, tuple[float, ...]]:
-    society = group.society
-    return {
-        name: tuple(column.measure(society, records, same) for records in group.records)
-        for name, column in COLUMNS.items()
-    }
 
 
 def _accuracy(values: Values, shared: bool) -> Estimate:
@@ -301,19 +156,6 @@ def _accuracy(values: Values, shared: bool) -> Estimate:
         return found
     low, high = mean_interval(values[0])
     return replace(found, low=low, high=high)
-
-
-def _count_lost(group: Group) -> Lost:
-    records = [record for found in group.records for record in found]
-    turns, voters = [turn for record in records for turn in record.turns], group.society.voters
-    return Lost(
-        debates=len(records),
-        undecided=sum(record.result.decision.answer is None for record in records),
-        unreadable=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
-        failed=sum(turn.status == "failed" for turn in turns),
-        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
-        unknown=sum(not record.result.gold for record in records),
-    )
 
 
 def _test(groups: Sequence[Group], values: Sequence[Values], baseline: bool) -> tuple[Versus, ...]:
@@ -357,7 +199,7 @@ def _left_out(
     every = {question for method in outcomes for found in method for question in found}
     if len(every) > len(shared):
         yield f"{count(len(every) - len(shared), 'question')} left out: not in every run."
-    unknown = {r.question for group in groups for found in group.records for r in found if not r.result.gold}
+    unknown = {r.question for group in groups for found in group.records for r in found if not r.scored}
     if unknown:
         yield f"{count(len(unknown), 'question')} without a true answer: not in the accuracy."
     if len({group.seeds for group in groups}) > 1:
@@ -377,8 +219,3 @@ def _alike(methods: Sequence[Method]) -> Iterator[str]:
     names = [m.label for m in methods if m.accuracy is not None and m.accuracy.deviation == 0]
     if names:
         yield f"The repetitions have equal accuracies, which temperature 0 may cause: {', '.join(names)}."
-
-
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and standard deviation over repetitions; the latter is NaN for one."""
-    return fmean(values), stdev(values) if len(values) > 1 else float("nan")

@@ -15,7 +15,7 @@ from typing import Any
 from society.core.hidden_chars import reveal
 from society.core.plain import count, name_path, to_plain
 from society.core.types import Usage
-from society.metrics.comparison import count_expected
+from society.metrics.compared_runs import count_expected
 from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations

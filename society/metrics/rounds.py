@@ -14,6 +14,7 @@ from society.answers import group
 from society.core.types import Same, Turn
 from society.metrics.accuracy import share_true
 from society.metrics.flips import Flips, count_names
+from society.metrics.lost import is_cut_off
 from society.metrics.proportion import Proportion
 from society.metrics.summary import flip
 from society.runs.records import DebateRecord, Question, sameness, vote_is_right
@@ -125,6 +126,11 @@ def score_rounds(society: Society, records: Sequence[DebateRecord]) -> list[Roun
     return scores
 
 
+def has_truth(scores: Sequence[RoundScore]) -> bool:
+    """Return whether any answer of these rounds is right or wrong."""
+    return any(score.answers.n for score in scores)
+
+
 def _score(society: Society, moments: Sequence[Moment], so_far: float, same: Same) -> RoundScore:
     scored = [(moment.record, _current(moment)) for moment in moments if moment.record.scored]
     turns = [turn for moment in moments for turn in moment.turns]
@@ -143,7 +149,7 @@ def _score(society: Society, moments: Sequence[Moment], so_far: float, same: Sam
         turns=len(turns),
         unread=sum(turn.answer is None and turn.status == "ok" for _, turn in speaking),
         failed=sum(turn.status == "failed" for turn in turns),
-        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
+        cut_off=sum(map(is_cut_off, turns)),
     )
 
 

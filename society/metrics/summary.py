@@ -14,6 +14,7 @@ from society.core.types import Same, Turn, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.early_ends import count_ends, find_remedies
 from society.metrics.flips import Flips, count_names, name_flip
+from society.metrics.lost import count_lost
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
 from society.metrics.verdicts import Verdicts, count_verdicts
@@ -113,7 +114,7 @@ def describe_lost(summary: Summary) -> str:
 def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
     """Return the summary of these debates."""
     same, voters = sameness(society), society.voters
-    matching = match_records(society, records)
+    matching, lost = match_records(society, records), count_lost(society, records)
     turns = [turn for record in records for turn in record.turns]
     decisions = [record.result.decision for record in records]
     rested = [record for record in records if count_support(society, record, same).lone]
@@ -126,9 +127,9 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(voters)]),
         before=share_true((vote.record.question, [vote.right]) for vote in opening),
         after=accuracy(records),
-        undecided=sum(decision.answer is None and decision.single for decision in decisions),
-        unparsed=sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in turns),
-        failed=sum(turn.status == "failed" for turn in turns),
+        undecided=lost.undecided,
+        unparsed=lost.unreadable,
+        failed=lost.failed,
         given_up=sum(map(is_given_up, turns)),
         unclear=sum(map(is_unclear, turns)),
         turns=len(turns),
@@ -138,7 +139,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         moved=count_names(vote.flip(same) for vote in opening),
         tied=sum(decision.answer is None and bool(decision.tied) for decision in decisions),
         ties_broken=sum(decision.answer is not None and bool(decision.tied) for decision in decisions),
-        cut_off=sum(turn.status == "ok" and turn.finish_reason == "length" for turn in turns),
+        cut_off=lost.cut_off,
         lone=len(rested),
         lone_right=sum(record.result.correct for record in rested),
         lone_before=len(lone_before),

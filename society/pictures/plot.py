@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from society.core.errors import InputError
 from society.core.hidden_chars import reveal
-from society.metrics.comparison import require_common_questions
+from society.metrics.compared_runs import require_common_questions
 from society.metrics.iterations import IterationScore, run_iterations
-from society.metrics.methods import Group, compare_methods, find_group, group_runs
+from society.metrics.method_groups import Group, find_group, group_runs
+from society.metrics.methods import compare_methods
 from society.metrics.reported import report_metrics
 from society.metrics.rounds import score_rounds
 from society.metrics.tradeoff import Point as Method

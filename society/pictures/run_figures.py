@@ -12,13 +12,13 @@ from typing import Any
 from society.core.types import Turn
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import Flips, describe_flips
-from society.metrics.influence import count_flows, measure_conformity
 from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion
-from society.metrics.rounds import RoundScore, find_agreement, score_rounds
-from society.metrics.summary import Summary, count_agent_flips, count_flips, describe_lost
+from society.metrics.rounds import RoundScore, find_agreement, has_truth, score_rounds
+from society.metrics.summary import Summary, count_flips, describe_lost
 from society.metrics.tradeoff import Point as Method
 from society.metrics.tradeoff import front, list_points
+from society.pictures.agent_figures import agents_table, conformity_figure, edges_table
 from society.pictures.figures import (
     Axis,
     Bar,
@@ -50,8 +50,6 @@ from society.scenario.expand import Society
 
 MAX_AGENTS = 8
 """Maximum number of agents with a line of their own."""
-MAX_EDGES = 16
-"""Maximum number of edges in the table of influence."""
 ACCURACY = Axis("accuracy", "share")
 
 
@@ -76,19 +74,14 @@ def list_figures(
         found += [rounds_chart(society, scores), _first_and_last(society, with_truth(latest)), flips_figure(scores)]
     if len(scores) > 1 and several:
         found.append(_agreement(society, latest))
-    found += [_cost(society, latest, scores), _conformity(society, latest)]
+    found += [_cost(society, latest, scores), conformity_figure(society, latest)]
     if several:
         found.append(diversity_figure(iterations, measured))
     if several and len(iterations) > 1:
         found.append(entropy_chart(iterations))
     found += [*model_charts(measured), *training_figures(iterations), _changes(scores)]
-    found += [_agents(society, latest, scores), _edges(society, latest)]
+    found += [agents_table(society, latest, scores), edges_table(society, latest)]
     return [figure for figure in found if figure is not None]
-
-
-def has_truth(scores: Sequence[RoundScore]) -> bool:
-    """Return whether any answer of these rounds is right or wrong."""
-    return any(score.answers.n for score in scores)
 
 
 def accuracy_figure(
@@ -255,79 +248,3 @@ def front_series(methods: Sequence[Method]) -> Series:
     """Return the Pareto front: the methods than which no other is more accurate for as few tokens."""
     best = [Point(method.tokens, method.accuracy) for method in front(methods)]
     return Series("Pareto front", best, "step", "none", faint=True)
-
-
-def _agents(society: Society, records: Sequence[DebateRecord], scores: Sequence[RoundScore]) -> Table:
-    """Return each agent's accuracy, changed answers and tokens.
-
-    There are no changes where no agent spoke twice, and no accuracy without true answers.
-    """
-    flips, known = count_agent_flips(society, records), has_truth(scores)
-    twice = any(moved.total for moved in flips.values())
-    columns = ["agent", "right"] if known else ["agent"]
-    if twice:
-        columns = ["agent", "first answer right", "last answer right", "wrong to right", "right to wrong"]
-        columns += ["right to unreadable", "unreadable to right"]
-    rows: list[list[Any]] = []
-    for name in society.agents:
-        turns = [turn for record in records for turn in record.every(name)]
-        seen = [score.agents[name] for score in scores if name in score.agents]
-        first = percent(seen[0]) if seen else ""
-        row: list[Any] = [name, first] if known else [name]
-        if twice:
-            moved = flips.get(name, Flips())
-            row += [percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
-            row += [moved.right_to_unread, moved.unread_to_right]
-        unreadable = sum(turn.answer is None and turn.status == "ok" for turn in turns)
-        failed = sum(turn.status == "failed" for turn in turns)
-        rows.append([*row, unreadable, failed, sum(turn.usage.generated_tokens for turn in turns)])
-    note = "Changes from an agent's first to its last answer. " if twice else ""
-    note += "Unreadable and failed turns count as wrong." if known else "Unreadable: turns without a readable answer."
-    return Table(
-        "agents", "Accuracy by agent" if known else "Agents", note, [*columns, "unreadable", "failed", "tokens"], rows
-    )
-
-
-def _edges(society: Society, records: Sequence[DebateRecord]) -> Table | None:
-    """Return the edges over which most answers were adopted."""
-    flows = sorted((f for f in count_flows(society, records) if f.differed), key=lambda flow: -flow.adopted)
-    if not flows:
-        return None
-    note = (
-        "Turns whose reader had another answer than the sender, and those of them that adopted the sender's answer. "
-        "Unreadable: the sender's answer, or the reader's before or after."
-    )
-    if len(flows) > MAX_EDGES:
-        note += f" The {MAX_EDGES} edges with most adopted answers of {len(flows)}."
-    known = any(record.scored for record in records)
-    columns = ["edge", "differed", "adopted", *(["wrong to right", "right to wrong"] if known else []), "unreadable"]
-    rows = [
-        [
-            f"{f.sender} → {f.reader}",
-            f.differed,
-            f.adopted,
-            *((f.helped, f.harmed) if known else ()),
-            f.silent + f.muted,
-        ]
-        for f in flows[:MAX_EDGES]
-    ]
-    return Table("edges", "Influence by edge", note, columns, rows)
-
-
-def _conformity(society: Society, records: Sequence[DebateRecord]) -> Forest | None:
-    found = measure_conformity(society, records)
-    followed = [
-        share_row("followed a right majority", found.followed_right),
-        share_row("followed a wrong majority", found.followed_wrong),
-    ]
-    if not any(record.scored for record in records):
-        followed = [share_row("followed the majority", found.followed)]
-    rows = [*followed, share_row("changes to the majority", found.towards)]
-    if not any(row.n for row in rows):
-        return None
-    note = (
-        "Agents that read a majority for another answer than their own: the share that adopted it. Changes: the share "
-        f"of all changed answers that became the majority's. Left out: {found.undecided:,} turns that read no "
-        f"majority, {found.silent:,} without a readable answer before."
-    )
-    return Forest("conformity", "Conformity", note, [row for row in rows if row.n])

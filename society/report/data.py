@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from society.core.errors import InputError
 from society.core.plain import count, list_names, to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
-from society.metrics.comparison import compare, count_expected, name_runs
+from society.metrics.compared_runs import count_expected, name_runs
+from society.metrics.comparison import compare
 from society.metrics.iterations import IterationScore, score_iterations
 from society.metrics.measure import read_diversity
 from society.metrics.reported import report_metrics
@@ -25,7 +26,8 @@ from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
 from society.report.glossary import GLOSSARY
 from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts, thought_texts
-from society.report.verdict import find_trouble, judge, weigh_cost, weigh_training
+from society.report.trouble import find_trouble
+from society.report.verdict import judge, weigh_cost, weigh_training
 from society.runs.files import read_json
 from society.runs.folder import is_running
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from society.core.plain import count, shorten
+from society.core.plain import count
 from society.core.types import Usage
+from society.metrics.accuracy import score_questions
 from society.metrics.budget import BudgetVerdict
 from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
@@ -18,14 +19,11 @@ from society.metrics.summary import (
     count_agent_flips,
     describe_ends,
     describe_lone,
-    is_given_up,
-    is_unclear,
 )
 from society.metrics.tradeoff import first_answers, vote_chances
 from society.metrics.verdicts import judge_verdicts
 from society.runs.records import (
     DebateRecord,
-    Question,
     by_iteration,
     by_question,
     sameness,
@@ -34,8 +32,6 @@ from society.runs.records import (
 )
 from society.scenario.expand import Society
 
-MAX_ERROR = 160
-"""Maximum number of characters of an error that a finding repeats."""
 PLANNED_DIFFERENCE = 0.05
 """Difference in accuracy to plan for if the observed difference is 0."""
 
@@ -114,14 +110,8 @@ def weigh_training(records: Sequence[DebateRecord]) -> Difference | None:
     """
     iterations = list(by_iteration(records).values())
     first, last = iterations[0], iterations[-1]
-    before, after = _outcomes(first), _outcomes(last)
+    before, after = score_questions(first), score_questions(last)
     return compare_outcomes(before, after) if last is not first and before.keys() & after.keys() else None
-
-
-def _outcomes(records: Sequence[DebateRecord]) -> dict[Question, list[float]]:
-    """Return 1 for each right decision and 0 for each other, by question with a true answer."""
-    known = by_question(with_truth(records)).items()
-    return {question: [float(r.result.correct) for r in group] for question, group in known}
 
 
 def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | None:
@@ -130,7 +120,7 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
     These answers are the voters' first answers. If no voter spoke twice, for example because a judge decides, they are
     the answers of agents that had read no other. Return None if no agent read another.
     """
-    after = _outcomes(records)
+    after = score_questions(records)
     if any(len(record.of(agent)) > 1 for record in records for agent in society.voters):
         same, over = sameness(society), "the first answers"
         before = {
@@ -282,40 +272,3 @@ def _enough(change: Difference, activity: str) -> Finding:
         f"This run has {change.questions:,}."
     )
     return Finding(question, "Possibly", detail)
-
-
-def find_trouble(
-    society: Society, records: Sequence[DebateRecord], expected: int | None, running: bool = False
-) -> list[dict[str, Any]]:
-    """Return problems of the last iteration as findings: missing debates, failed turns, unreadable replies."""
-    reached, wanted = records[0].result.iteration, society.scenario.train.iterations if society.scenario.train else 0
-    turns = [turn for record in records for turn in record.turns]
-    failed = [turn for turn in turns if turn.status == "failed"]
-    unclear = [turn for turn in turns if is_unclear(turn)]
-    given_up = [turn for turn in turns if is_given_up(turn)]
-    missing = expected is not None and len(records) < expected
-    found = []
-    if missing or reached < wanted:
-        done = f"{len(records):,} of {count(expected or len(records), 'debate')}"
-        where = f"Iteration {reached} of {wanted}, {done}" if wanted else done
-        detail = f"{where}. All findings and figures are of the finished debates. "
-        detail += (
-            "A process works on the run now."
-            if running
-            else "Resume with `society run --resume` (Python: resume=True)."
-        )
-        found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
-    if failed:
-        counted = " and count as wrong" if any(record.scored for record in records) else ""
-        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed{counted}. "
-        detail += f"The first error: {shorten(failed[0].error, MAX_ERROR)}"
-        found.append(Finding("Did every turn succeed?", "No", detail))
-    if given_up:
-        detail = f"Reading gave up on {len(given_up):,} of {count(len(turns), 'turn')}. "
-        detail += shorten(given_up[0].error, MAX_ERROR)
-        found.append(Finding("Was every reply read to its end?", "No", detail))
-    if unclear:
-        detail = f"Not in {count(len(unclear), 'turn')}; the remarks say what followed. "
-        detail += shorten(unclear[0].error, MAX_ERROR)
-        found.append(Finding("Did the moderator always name one speaker?", "No", detail))
-    return [asdict(finding) for finding in found]

@@ -19,6 +19,15 @@ CHOICE = AnswerFormat(extract=("choice", "boxed", "candidates"), equal="choice")
 NUMBER = AnswerFormat(extract=("boxed", "hash", "last_number"), equal="numeric")
 FORMULA = AnswerFormat(extract=("boxed", "hash", "line"), equal="math")
 SHORT = AnswerFormat(extract=("boxed", "tag", "hash", "line"), equal="exact")
+STEM_AND_CHOICES = (
+    Layout(
+        question="question.stem", choices="question.choices.text", labels="question.choices.label", gold="answerKey"
+    ),
+    Layout(choices="choices.text", labels="choices.label", gold="answerKey"),
+)
+"""Layouts of ARC's authors, and of the same rows on the hub. CommonsenseQA has them, too."""
+CALC = Layout(question="question", gold="result", hide=("chain", "result_float", "equation", "expression"))
+"""Layout of the word problems of Calc-X (Kadlcik et al. 2023, arXiv 2305.15017)."""
 EXAM = ("question", "A", "B", "C", "D", "answer")
 """Columns of the files of MMLU's authors, which have no header line."""
 
@@ -65,15 +74,7 @@ DATASETS: Mapping[str, Named] = {
         "ARC: science questions of schools; `config` ARC-Challenge or ARC-Easy",
         "Clark et al. (2018), arXiv 1803.05457",
         "allenai/ai2_arc",
-        (
-            Layout(
-                question="question.stem",
-                choices="question.choices.text",
-                labels="question.choices.label",
-                gold="answerKey",
-            ),
-            Layout(choices="choices.text", labels="choices.label", gold="answerKey"),
-        ),
+        STEM_AND_CHOICES,
         CHOICE,
         split="test",
         config="ARC-Challenge",
@@ -88,7 +89,7 @@ DATASETS: Mapping[str, Named] = {
                 gold_extract=(Regex(regex=r"^\s*([^(]*[^(\s])"),),
                 hide=("formula",),
             ),
-            Layout(question="question", gold="result", hide=("chain", "result_float", "equation", "expression")),
+            CALC,
         ),
         NUMBER,
         split="validation",
@@ -107,15 +108,7 @@ DATASETS: Mapping[str, Named] = {
         "CommonsenseQA: five options",
         "Talmor et al. (2019), arXiv 1811.00937",
         "tau/commonsense_qa",
-        (
-            Layout(
-                question="question.stem",
-                choices="question.choices.text",
-                labels="question.choices.label",
-                gold="answerKey",
-            ),
-            Layout(choices="choices.text", labels="choices.label", gold="answerKey"),
-        ),
+        STEM_AND_CHOICES,
         CHOICE,
         split="validation",
     ),
@@ -184,7 +177,7 @@ DATASETS: Mapping[str, Named] = {
         (
             Layout(question="input", gold="target"),
             Layout(question="sQuestion", gold="lSolutions", hide=("lEquations",)),
-            Layout(question="question", gold="result", hide=("chain", "result_float", "equation", "expression")),
+            CALC,
         ),
         NUMBER,
         split="test",

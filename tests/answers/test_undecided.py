@@ -10,7 +10,7 @@ import pytest
 from society import run
 from society.answers import mathematics
 from society.cli import main
-from society.report.verdict import find_trouble
+from society.report.trouble import find_trouble
 from society.runs.records import load_records
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario

@@ -14,7 +14,8 @@ import pytest
 from society.cli import main
 from society.core.errors import InputError
 from society.core.plain import to_plain
-from society.metrics.comparison import compare, name_runs
+from society.metrics.compared_runs import name_runs
+from society.metrics.comparison import compare
 from society.metrics.comparison_tables import layout
 from society.metrics.statistics import holm, mcnemar, questions_needed
 from society.runs.run import Run

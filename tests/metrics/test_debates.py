@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from society.core.types import Decision, Turn, TurnId, Usage
+from society.metrics.accuracy import score_questions
 from society.metrics.budget import weigh_debating
 from society.metrics.flips import Flips, describe_flips
 from society.metrics.influence import count_flows, measure_conformity
 from society.metrics.iterations import score_iterations
+from society.metrics.lost import count_lost
 from society.metrics.rounds import find_agreement, list_stages, score_rounds
 from society.metrics.summary import count_agent_flips, describe_lone, summarize
 from society.metrics.tradeoff import (
@@ -245,6 +247,15 @@ def test_one_round_is_as_good_as_its_own_vote(society: Society) -> None:
 
 def test_nothing_generated_cannot_be_weighed(society: Society) -> None:
     assert "no generated tokens" in weigh_debating(society, []).sentence
+
+
+def test_rules_without_a_single_answer_lose_nothing_and_are_not_weighed(society: Society) -> None:
+    """A distribution is neither an undecided debate nor a wrong one."""
+    result = replace(CONVINCED.result, decision=Decision(None, single=False), correct=False)
+    shares = replace(CONVINCED, result=result)
+    assert "no single decisions" in weigh_debating(society, [shares]).sentence
+    assert score_questions([shares]) == {}
+    assert count_lost(society, [shares]).undecided == 0
 
 
 def test_tokens_of_an_answer_and_of_a_vote(society: Society) -> None:

@@ -17,8 +17,9 @@ from statsmodels.stats.multitest import multipletests
 
 from society.cli import main
 from society.core.errors import InputError
+from society.metrics.method_groups import group_runs
 from society.metrics.method_tables import describe_methods, fit, method_rows, write_methods
-from society.metrics.methods import MethodComparison, compare_methods, group_runs
+from society.metrics.methods import MethodComparison, compare_methods
 from society.metrics.reported import measure_metrics
 from society.runner.sweep import sweep
 from society.runs.find import find_runs

@@ -12,7 +12,7 @@ import pytest
 
 from society.cli import main
 from society.core.errors import InputError
-from society.metrics.comparison import latest
+from society.metrics.compared_runs import latest
 from society.metrics.iterations import run_iterations
 from society.metrics.proportion import proportion
 from society.metrics.rounds import RoundScore, score_rounds

@@ -1,0 +1,58 @@
+"""The runs of a comparison: their names, their latest debates, their numbers of debates, their common questions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from society.core.errors import InputError
+from society.runs.records import (
+    DebateRecord,
+    Question,
+    by_iteration,
+    load_records,
+)
+from society.runs.run import Run
+
+
+def open_run(run: Run | Path | str) -> Run:
+    """Return a run, which may be given by its folder."""
+    return run if isinstance(run, Run) else Run(Path(run))
+
+
+def latest(run: Run) -> list[DebateRecord]:
+    """Return the debates of the run's last iteration. Raises `InputError` if it has none yet."""
+    iterations = by_iteration(load_records(run))
+    if not iterations:
+        raise InputError(
+            f"{run.folder} has no finished debate yet.",
+            "Finish it with --resume (in Python: resume=True), then compare.",
+        )
+    return iterations[max(iterations)]
+
+
+def name_runs(runs: Sequence[Run]) -> list[str]:
+    """Return a short unique name for each run: the name of its folder, or more of its path."""
+    paths = [run.folder.resolve().parts for run in runs]
+    if len(set(paths)) < len(paths):
+        raise InputError("The same run was given twice.", "Name each run once.")
+    depth = next(d for d in range(1, max(map(len, paths)) + 1) if len({path[-d:] for path in paths}) == len(paths))
+    return ["/".join(path[-depth:]) for path in paths]
+
+
+def count_expected(run: Run) -> int | None:
+    """Return the planned number of debates of an iteration, or None if the run does not store it. No task is opened."""
+    scenario, questions = run.scenario, run.questions()
+    count = scenario.task.limit if questions is None else len(questions)  # a task gives `limit` questions, or fails
+    return None if count is None else count * scenario.samples
+
+
+def require_common_questions(questions: Mapping[str, Collection[Question]]) -> None:
+    """Raise `InputError` if two of these runs have no question in common. `questions` has those of each run by name."""
+    for (first, ours), (second, theirs) in combinations(questions.items(), 2):
+        if not any(question in theirs for question in ours):
+            raise InputError(
+                f"{first} and {second} have no question in common, so they cannot be compared.",
+                "Name only runs with the same task, limit, offset and seed, and look at the others on their own.",
+            )
