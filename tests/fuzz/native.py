@@ -41,7 +41,7 @@ MODULES = [
     "gguf",
     "llama_cpp",
     "society.planning.demand",
-    "backends.contract",
+    "backends.contract_tools",
     *(f"backends.llama_cpp.{name}" for name in ("backend", "chat", "convert", "fit", "native", "sampling", "sizes")),
 ]
 LETTERS = [chr(c) for c in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]

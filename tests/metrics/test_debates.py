@@ -258,6 +258,12 @@ def test_rules_without_a_single_answer_lose_nothing_and_are_not_weighed(society:
     assert count_lost(society, [shares]).undecided == 0
 
 
+def test_a_judged_question_needs_no_true_answer_to_be_scored(society: Society) -> None:
+    judged = replace(CONVINCED, result=replace(CONVINCED.result, gold=""))
+    unknown = replace(CONVINCED, result=replace(CONVINCED.result, gold="", scored=False))
+    assert count_lost(society, [judged, unknown]).unknown == 1
+
+
 def test_tokens_of_an_answer_and_of_a_vote(society: Society) -> None:
     assert mean_tokens([CONVINCED, MISLED]) == 10
     assert vote_point(society, [CONVINCED, MISLED], 3).tokens == 30
