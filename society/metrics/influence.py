@@ -112,7 +112,7 @@ def _direct(turn: Turn, turns: dict[TurnId, Turn]) -> list[TurnId]:
     """Return the turns that were read, with a summary replaced by the summarized turns."""
     found: dict[TurnId, None] = {}
     for source in turn.reads:
-        inner = turns[source].reads if "/" in source.agent and source in turns else (source,)
+        inner = _direct(turns[source], turns) if "/" in source.agent and source in turns else [source]
         found.update(dict.fromkeys(inner))
     return list(found)
 

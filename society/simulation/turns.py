@@ -64,7 +64,6 @@ class Turns:
     async def _follow_edges(self, phase: PhasePlan, reader: TurnId, plan: RoundPlan, delivery: Delivery) -> Delivery:
         """Return the delivery in which a turn of the agent on the edge follows the messages of each speaker."""
         own = last_turns(self.transcript, [reader.agent]).messages
-        agent = phase.agents[phase.spec.on_edges]
         by_sender: dict[str, list[Message]] = {}
         for message in delivery.messages:
             by_sender.setdefault(message.source.agent, []).append(message)
@@ -72,15 +71,38 @@ class Turns:
         async def follow(sender: str, messages: list[Message]) -> Sequence[Message]:
             if sender not in plan.edges or sender == reader.agent:
                 return messages
-            turn = self.identify(phase, reader.round, f"{agent.name}/{sender}>{reader.agent}")
-            heard = Delivery((*messages, *own), ())
-            ends = {"sender": messages[-1].sender, "reader": reader.agent}
-            said = await self.speak(phase, turn, agent, heard, heard.sources, helping=True, more=ends)
-            return (*messages, *as_messages([said], agent.name))
+            return [*messages, *await self._exchange(phase, reader, sender, messages, own)]
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(follow(sender, messages)) for sender, messages in by_sender.items()]
         return Delivery(tuple(message for task in tasks for message in task.result()), delivery.to_summarize)
+
+    async def _exchange(
+        self, phase: PhasePlan, reader: TurnId, sender: str, messages: Sequence[Message], own: Sequence[Message]
+    ) -> Sequence[Message]:
+        """Return the reader's last turn on an edge, if it has one there, and the last reply of the agent on the edge.
+
+        `own`: the reader's last turn elsewhere.
+        """
+        place, agent, actor = f"{sender}>{reader.agent}", phase.agents[phase.spec.on_edges], phase.agents[reader.agent]
+        ends = {"sender": messages[-1].sender, "reader": reader.agent}
+        drafts: list[Turn] = []
+        replies = [turn for turn in self.transcript.turns_of(f"{agent.name}/{place}") if turn.is_shown]
+        for number in range(1, phase.spec.exchanges + 1):
+            last = "" if number == 1 else f"/{number}"
+            heard = Delivery((*messages, *own), ())
+            turn = self.identify(phase, reader.round, f"{agent.name}/{place}{last}")
+            replies.append(
+                await self.speak(phase, turn, agent, heard, heard.sources, own=replies, helping=True, more=ends)
+            )
+            said = as_messages(replies[-1:], agent.name)
+            if number < phase.spec.exchanges:
+                heard = Delivery((*messages, *said), ())
+                turn = self.identify(phase, reader.round, f"{reader.agent}/{place}{last}")
+                before = [*self.transcript.speaker_turns(reader.agent), *drafts]
+                drafts.append(await self.speak(phase, turn, actor, heard, heard.sources, own=before, helping=True))
+                own = as_messages(drafts[-1:], reader.agent) or own
+        return [*as_messages(drafts[-1:], reader.agent), *said]
 
     async def _summarize(self, phase: PhasePlan, reader: TurnId, delivery: Delivery) -> Turn:
         """Return the summarizer's turn on the messages of this reader. It does not see its turns for other readers."""

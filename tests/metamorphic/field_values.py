@@ -492,6 +492,7 @@ VALUES: dict[str, list[Any]] = {
     "PhaseSpec.moderator": [_moderated],
     "PhaseSpec.edges": [{"show": "answer"}],
     "PhaseSpec.cap": [1, 2],
+    "PhaseSpec.exchanges": [In(at("phases", 0, spec=talk(topology="ring", on_edges="bob")), 2)],
     "PhaseSpec.hear_own": [True],
     "PhaseSpec.on_edges": [In(at("phases", 0, spec=talk(topology="ring")), "bob")],
     "EdgeView.weight": [In(at("phases", 0, "edges", spec=_asking_weights()), 0.5)],

@@ -288,8 +288,11 @@ READS = {
     ],
     "macnet_instructors": [
         "refine: instructor/actor-1>actor-2@1 < actor-1@1",
-        "refine: actor-2@1 < actor-1@1 instructor/actor-1>actor-2@1",
-        "refine: actor-3@1 < actor-1@1 instructor/actor-1>actor-3@1 actor-2@1 instructor/actor-2>actor-3@1",
+        "refine: actor-2/actor-1>actor-2@1 < actor-1@1 instructor/actor-1>actor-2@1",
+        "refine: instructor/actor-1>actor-2/2@1 < actor-1@1 actor-2/actor-1>actor-2@1",
+        "refine: actor-2@1 < actor-1@1 actor-2/actor-1>actor-2@1 instructor/actor-1>actor-2/2@1",
+        "refine: actor-3@1 < actor-1@1 actor-3/actor-1>actor-3@1 instructor/actor-1>actor-3/2@1"
+        " actor-2@1 actor-3/actor-2>actor-3@1 instructor/actor-2>actor-3/2@1",
         "refine: instructor/actor-6>actor-7@1 < actor-6@1",
     ],
     "mixture_of_agents": [
@@ -423,7 +426,7 @@ def test_a_prompt_shows_what_is_read_in_full_and_nothing_else(play: Play, name: 
         for turn in record.turns:
             assert _shown_in(prompt(turn), record) == set(turn.reads)
             own = [message.content for message in turn.messages if message.role == "assistant"]
-            said = record.of(turn.id.agent.removesuffix("/choice"))  # beside its answers, it remembers these
+            said = record.of(re.sub(r"/(choice|\d+)$", "", turn.id.agent))  # beside its answers, it remembers these
             assert own == [t.text for t in said][: len(own)]  # it remembers itself alone
 
 

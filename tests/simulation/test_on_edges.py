@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from society.core.types import Decision, Turn
+from society.metrics.influence import count_flows
 from society.results import Run
 from society.runs.records import DebateRecord, load_records, sameness, vote_on
 from society.runs.run import Run as StoredRun
@@ -73,6 +74,31 @@ def test_in_a_topological_phase_it_sees_the_sender_before_the_reader_speaks(tmp_
         if "/" in agent:
             assert [s.agent for s in turn.reads] == [agent.partition("/")[2].partition(">")[0]]
     assert sum("/" in agent for _, _, agent in turns) == 2 * 6
+
+
+def test_an_edge_may_have_several_exchanges(tmp_path: Path) -> None:
+    """Replies and drafts alternate. The reader is shown the last of each, and the turns behind them count as read."""
+    turns = turns_of(changed(topology="chain", exchanges=3), tmp_path / "run")
+    for item in {item for item, _, _ in turns}:
+        told = {agent: [s.agent for s in t.reads] for (i, n, agent), t in turns.items() if (i, n) == (item, 2)}
+        assert told["cat/ann-1>ann-2"] == ["ann-1", "ann-2"]
+        assert told["ann-2/ann-1>ann-2"] == ["ann-1", "cat/ann-1>ann-2"]
+        assert told["cat/ann-1>ann-2/2"] == ["ann-1", "ann-2/ann-1>ann-2"]
+        assert told["ann-2/ann-1>ann-2/2"] == ["ann-1", "cat/ann-1>ann-2/2"]
+        assert told["cat/ann-1>ann-2/3"] == ["ann-1", "ann-2/ann-1>ann-2/2"]
+        assert told["ann-2"][:3] == ["ann-1", "ann-2/ann-1>ann-2/2", "cat/ann-1>ann-2/3"]
+        third = turns[item, 2, "cat/ann-1>ann-2/3"]
+        assert [m.role for m in third.messages] == ["user", "assistant"] * 2 + ["user"]
+        draft = turns[item, 2, "ann-2/ann-1>ann-2/2"]
+        assert [m.content for m in draft.messages if m.role == "assistant"] == [
+            turns[item, 1, "ann-2"].text,
+            turns[item, 2, "ann-2/ann-1>ann-2"].text,
+        ]
+    stored = StoredRun(tmp_path / "run")
+    flows = count_flows(expand(stored.scenario), load_records(stored))
+    assert {(flow.sender, flow.reader) for flow in flows} == {
+        (f"ann-{u}", f"ann-{v}") for u, v in [(1, 2), (2, 1), (2, 3), (3, 2), (3, 4), (4, 3)]
+    }
 
 
 def test_turns_on_edges_have_no_vote_and_a_resumed_run_keeps_them(tmp_path: Path) -> None:

@@ -101,13 +101,15 @@ class PhaseFlow:
 
     @cached_property
     def on_edges(self) -> int:
-        """Number of edges among the speakers, on each of which an agent may have a turn in a round."""
+        """Maximum number of turns on edges among the speakers in a round."""
         if not self.spec.on_edges:
             return 0
         graph = self._graph()
         if graph is None:
-            return len(self.plan.speakers) * (len(self.plan.speakers) - 1)
-        return int(graph.subgraph(self.plan.speakers).number_of_edges())
+            edges = len(self.plan.speakers) * (len(self.plan.speakers) - 1)
+        else:
+            edges = int(graph.subgraph(self.plan.speakers).number_of_edges())
+        return edges * (2 * self.spec.exchanges - 1)
 
     def _graph(self) -> nx.DiGraph[str] | None:
         """Return the graph of the phase, or all possible edges if a controller may add edges."""
@@ -148,7 +150,7 @@ class PhaseFlow:
         """Maximum number of turns of each helper in this phase, on one edge, without summaries."""
         asked: Counter[str] = Counter()
         if self.on_edges:
-            asked[self.spec.on_edges] += self.plan.rounds
+            asked[self.spec.on_edges] += self.plan.rounds * self.spec.exchanges
         if self.moderated:
             asked[self.spec.moderator] += self.plan.rounds
         else:

@@ -170,6 +170,8 @@ class _Reading:
 
     def _check_on_edges(self) -> Iterator[Finding]:
         if not self.spec.on_edges:
+            if self.spec.exchanges > 1:
+                yield self._at("exchanges", message="has no effect: no agent speaks on edges; set `on_edges`")
             return
         among = [tie for tie in self.arriving if tie.among]
         if not among:
