@@ -1,7 +1,8 @@
 """Stop rules are conditions on the answers so far. They end a phase, a block of phases or a debate early.
 
 In a scenario, `stop:` lists rules, and any of them ends the phase. Of a list inside the list, all rules must hold. The
-same rules are the conditions of `when:` (a phase or a turn takes place) and `until:` (repetitions end).
+same rules are the conditions of `when:` (a phase or a turn takes place) and `until:` (repetitions end). The rules on
+shares of answers are in `share_stops`.
 """
 
 from __future__ import annotations
@@ -9,23 +10,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from society.answers import group
 from society.components.facts import ConditionFacts, PhaseFacts, Reasons
-from society.core.component import AgentName, AgentNames, Component
+from society.core.component import AgentName, Component
 from society.core.errors import SlowPatternError
 from society.core.templating.patterns import Pattern, search
 from society.core.types import RoundState, Turn
 
 STOPS = {
-    "consensus": "society.components.stops:Consensus",
-    "disagreement": "society.components.stops:Disagreement",
-    "tie": "society.components.stops:Tie",
-    "answer": "society.components.stops:AnswerShare",
-    "confident": "society.components.stops:ConfidentAgents",
+    "consensus": "society.components.share_stops:Consensus",
+    "disagreement": "society.components.share_stops:Disagreement",
+    "tie": "society.components.share_stops:Tie",
+    "answer": "society.components.share_stops:AnswerShare",
+    "confident": "society.components.share_stops:ConfidentAgents",
     "stability": "society.components.stops:Stability",
     "budget": "society.components.stops:Budget",
     "verdict": "society.components.stops:Verdict",
@@ -45,6 +46,10 @@ class StopRule(Component, ABC):
     def reached(self, state: RoundState) -> bool:
         """Return whether the rule holds after this round."""
 
+    def opposes(self, other: StopRule) -> bool:
+        """Return whether this rule holds exactly when the other one does not."""
+        return False
+
     def never(self, facts: ConditionFacts) -> Reasons:
         """Return why the rule can never hold as a condition of `when:` or `until:`."""
         return {}
@@ -52,143 +57,6 @@ class StopRule(Component, ABC):
     def idle(self, facts: PhaseFacts) -> Reasons:
         """Return why the rule can never end the phase early, or always ends it after the first round."""
         return {}
-
-
-class _Shares(StopRule):
-    """A rule about the shares of answers."""
-
-    among: AgentNames = ()
-    """Agents or groups whose latest answers count; by default those of the phase's speakers, and under `when` and
-    `until` of all agents that have spoken."""
-
-    def counted(self, agents: Sequence[str], members: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return those of the agents whose answers count."""
-        chosen = {agent for name in self.among for agent in members.get(name, (name,))}
-        return [agent for agent in agents if not self.among or agent in chosen]
-
-    def idle(self, facts: PhaseFacts) -> Reasons:
-        return self._impossible(self.counted(facts.speakers, facts.members), "speaks in this phase")
-
-    def never(self, facts: ConditionFacts) -> Reasons:
-        return self._impossible(self.counted(facts.agents, facts.members), "has answered by then")
-
-    def _impossible(self, counted: Sequence[str], speaks: str) -> Reasons:
-        """Return why the rule can never hold if only the answers of these agents count."""
-        if self.among and not counted:
-            return {"among": f"never holds: none of these agents {speaks}; name others"}
-        return {}
-
-    def supporters(self, state: RoundState) -> list[int]:
-        """Return the number of agents of each distinct answer."""
-        answers = [turn.answer for turn in state.turns_of(self.among) if turn.answer is not None]
-        return [len(members) for members in group(answers, state.same)]
-
-
-class Consensus(_Shares):
-    """Enough of the round's speakers agree."""
-
-    kind: Literal["consensus"] = "consensus"
-    share: float = Field(1.0, gt=0, le=1)
-    """Share of the round's speakers that must agree. A speaker without a readable answer agrees with nobody."""
-    quorum: int = Field(2, ge=1)
-    """Minimum number of speakers that must agree. In a round of fewer speakers, all must agree. So one answer among
-    unreadable ones is no consensus."""
-
-    def reached(self, state: RoundState) -> bool:
-        largest, agents = max(self.supporters(state), default=0), len(state.turns_of(self.among))
-        least = max(self.share * agents, min(self.quorum, agents))
-        return largest >= max(least, 1) - 1e-9
-
-    def idle(self, facts: PhaseFacts) -> Reasons:
-        n = len(facts.speakers)
-        if self.among:
-            return super().idle(facts)
-        if n == 1:
-            return {"": "one speaker always agrees with itself, so the phase ends after its first round; remove it"}
-        if self.share * n <= 1 + 1e-9:
-            why = f"a single readable answer of {n} is enough, so the phase ends after its first round"
-            return {"share": f"{why}; raise it above {1 / n:g}"}
-        if facts.moderated and len(facts.spoken_before) < 2:
-            why = "ends the phase after its first round: only one has spoken by then"
-            return {"": f"{why}; let all speak in a phase before this one"}
-        return {}
-
-
-class Disagreement(_Shares):
-    """Too few of the agents agree: the opposite of `consensus`."""
-
-    kind: Literal["disagreement"] = "disagreement"
-    share: float = Field(1.0, gt=0, le=1)
-    """Share of the agents that must agree, as in `consensus`."""
-    quorum: int = Field(2, ge=1)
-    """Minimum number of agents that must agree, as in `consensus`."""
-
-    def reached(self, state: RoundState) -> bool:
-        agree = Consensus(share=self.share, quorum=self.quorum, among=self.among)
-        return bool(state.turns_of(self.among)) and not agree.reached(state)
-
-    def never(self, facts: ConditionFacts) -> Reasons:
-        counted = self.counted(facts.agents, facts.members)
-        if counted and self.share * len(counted) <= 1 + 1e-9 and self.quorum == 1:
-            return {"share": "holds only if no answer is readable: one agent alone is enough to agree; raise it"}
-        return super().never(facts)
-
-
-class Tie(_Shares):
-    """The most frequent answers have equally many agents. Agents without a readable answer do not count."""
-
-    kind: Literal["tie"] = "tie"
-
-    def reached(self, state: RoundState) -> bool:
-        counts = sorted(self.supporters(state), reverse=True)
-        return len(counts) > 1 and counts[0] == counts[1]
-
-    def _impossible(self, counted: Sequence[str], speaks: str) -> Reasons:
-        if len(counted) == 1:
-            return {"": "never holds: one agent cannot be tied; add agents"}
-        return super()._impossible(counted, speaks)
-
-
-class AnswerShare(_Shares):
-    """Enough of the agents give a certain answer."""
-
-    kind: Literal["answer"] = "answer"
-    answer: str = Field(min_length=1)
-    """The answer, compared as the task compares answers."""
-    share: float = Field(0.5, gt=0, le=1)
-    """Minimum share of the agents that give it, including those without a readable answer."""
-
-    def reached(self, state: RoundState) -> bool:
-        turns = state.turns_of(self.among)
-        found = sum(turn.answer is not None and state.same(turn.answer, self.answer) for turn in turns)
-        return bool(found) and found >= self.share * len(turns) - 1e-9
-
-
-class ConfidentAgents(_Shares):
-    """Enough of the agents are confident of their last turns."""
-
-    reads_confidence: ClassVar[bool] = True
-    kind: Literal["confident"] = "confident"
-    least: float = Field(0.9, ge=0, le=1)
-    """Minimum confidence of a turn, in [0, 1]. A turn without a confidence does not count."""
-    share: float = Field(1.0, gt=0, le=1)
-    """Minimum share of the agents with this confidence."""
-
-    def reached(self, state: RoundState) -> bool:
-        turns = state.turns_of(self.among)
-        found = sum(turn.confidence is not None and turn.confidence >= self.least for turn in turns)
-        return bool(found) and found >= self.share * len(turns) - 1e-9
-
-    def idle(self, facts: PhaseFacts) -> Reasons:
-        return self._unsure(self.counted(facts.speakers, facts.members), facts.confident) or super().idle(facts)
-
-    def never(self, facts: ConditionFacts) -> Reasons:
-        return self._unsure(self.counted(facts.agents, facts.members), facts.confident) or super().never(facts)
-
-    def _unsure(self, counted: Sequence[str], confident: frozenset[str]) -> Reasons:
-        if not counted or confident.intersection(counted):
-            return {}
-        return {"": "never holds: none of these agents has a confidence; set `confidence: stated` in their role"}
 
 
 class Stability(StopRule):

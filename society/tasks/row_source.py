@@ -13,9 +13,10 @@ from society.core.types import Item
 from society.tasks.data_files import Wanted, choose_files, list_files
 from society.tasks.field_paths import ABSENT, find
 from society.tasks.hub import fetch_files
-from society.tasks.layout import Layout, RowReader
+from society.tasks.layout import Layout
 from society.tasks.options import FormFinder
 from society.tasks.readers import Row, Shape, explain_absent, read_rows
+from society.tasks.row_reader import RowReader
 
 Plain = str | int | float | bool | None
 Where = Mapping[str, Plain | list[Plain]]

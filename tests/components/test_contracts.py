@@ -33,17 +33,8 @@ from society.components.metrics.polarization import Polarization
 from society.components.metrics.samples import BestOfK, MajorityAtK, PassAtK
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
-from society.components.stops import (
-    AnswerShare,
-    Budget,
-    ConfidentAgents,
-    Consensus,
-    Disagreement,
-    Says,
-    Stability,
-    Tie,
-    Verdict,
-)
+from society.components.share_stops import AnswerShare, ConfidentAgents, Consensus, Disagreement, Tie
+from society.components.stops import Budget, Says, Stability, Verdict
 from society.components.track_record import TrackRecord
 from society.executors.base import ExecutorConfig
 from society.executors.contract import ExecutorContract

@@ -16,7 +16,7 @@ from society.components.decisions.counting import Majority, Supermajority, Unani
 from society.components.decisions.single import Judge
 from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked, read_letters
-from society.components.stops import Consensus
+from society.components.share_stops import Consensus
 from society.core.types import Ballot, ChatMessage, Turn, TurnId, Vote
 
 

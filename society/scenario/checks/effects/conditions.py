@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import permutations
 
 from society.components.facts import ConditionFacts, LeaveFacts
 from society.components.faults import faults_of
-from society.components.stops import Consensus, Disagreement, StopRule
+from society.components.stops import StopRule
 from society.scenario.checks.conditions import each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
@@ -53,18 +53,15 @@ def _check_lists(steps: Steps, conditions: Conditions) -> Iterator[Finding]:
     for j, entry in enumerate(conditions):
         if entry == ():
             yield Finding((*steps, j), "never holds: the list is empty; name a rule, or remove it", "error")
-        elif isinstance(entry, tuple) and any(map(_has_opposite, product(entry, entry))):
-            message = "never holds: `consensus` and `disagreement` are opposites; put them into separate entries"
+        elif isinstance(entry, tuple) and (opposites := _find_opposites(entry)):
+            message = f"never holds: {opposites} are opposites; put them into separate entries"
             yield Finding((*steps, j), message, "error")
 
 
-def _has_opposite(pair: tuple[StopRule, StopRule]) -> bool:
-    one, other = pair
-    return isinstance(one, Consensus) and isinstance(other, Disagreement) and _counts(one) == _counts(other)
-
-
-def _counts(rule: Consensus | Disagreement) -> tuple[object, ...]:
-    return rule.share, rule.quorum, rule.among
+def _find_opposites(rules: tuple[StopRule, ...]) -> str:
+    """Return the kinds of two rules of which one holds exactly when the other does not; "" without such a pair."""
+    pair = next(((other, one) for one, other in permutations(rules, 2) if one.opposes(other)), ())
+    return " and ".join(f"`{getattr(rule, 'kind', '')}`" for rule in pair)
 
 
 def _never(rule: StopRule, facts: ConditionFacts) -> dict[str, str]:
