@@ -91,6 +91,28 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("phases.three.topology", "no edge over these 4 agents", phase(topology={"kind": "groups", "size": 1})),
     case("phases.three.topology", "no edge over these 4 agents", phase(topology={"kind": "erdos_renyi", "p": 0})),
     case("phases.three.topology", "no earlier turns to read", only(topology="complete")),
+    case("phases.three.exchanges", "no agent speaks on edges", phase(topology="complete", exchanges=2)),
+    case("phases.one.hear_own", "no speaker has an earlier turn", put("phases.one.hear_own", True)),
+    case("phases.three.hear_own", "shows nothing of it", phase(hear_own=True, edges={"show": "nothing"})),
+    case(
+        "phases.two.stop.0",
+        "none of these agents has a confidence",
+        put("phases.two.stop", [{"kind": "confident", "ends": "debate"}]),
+    ),
+    case("phases.two.stop.0", "none of these agents has a confidence", put("phases.two.stop", ["confident"])),
+    case("phases.three.when.0", "never holds: none of these agents has", phase(when=["confident"])),
+    case(
+        "phases.three.controllers.0",
+        "before the second round",
+        *HELPER,
+        phase(agents=["a"], topology="complete", controllers=[{"kind": "retain", "filter": "h"}]),
+    ),
+    case(
+        "phases.two.controllers.0.most",
+        "4 speak in this phase",
+        *HELPER,
+        put("phases.two.controllers", [{"kind": "retain", "filter": "h", "most": 4}]),
+    ),
     case("phases.three.within", "one agent speaks", phase(within="dag_mesh", agents=["a-1"])),
     case("phases.three.reads.0", "nothing to read", *HELPER, *ALONE, phase(agents=["a"], reads=["h"])),
     case(
@@ -454,7 +476,13 @@ FOUND: list[tuple[str, list[Change], str]] = [
         put("train", {"learners": {"l": {"phases": ["two"], "agents": ["a", "h"]}}}),
     ),
 ]
-ERRORS = ("there is no agent", "no message passes", "no candidates", "no voter speaks in the last phase")
+ERRORS = (
+    "never holds: none of these agents has",
+    "there is no agent",
+    "no message passes",
+    "no candidates",
+    "no voter speaks in the last phase",
+)
 
 
 @pytest.mark.parametrize(("path", "changes", "says"), FOUND, ids=[f"{path}-{i}" for i, (path, *_) in enumerate(FOUND)])
