@@ -237,7 +237,7 @@ def _decisive_lines(file: Path) -> str:
 
 def _differences(file: Path) -> str:
     scenario = load_scenario(file)
-    cells = (f"[{scenario.name}](#{scenario.name})", scenario.source, scenario.differs or "nothing")
+    cells = (f"[{scenario.name}](#{scenario.name})", scenario.source, scenario.differs or "none known")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
