@@ -6,6 +6,7 @@ choice           the letter of a choice, with `cues`, the words that announce on
 mentions         the possible answer of a task that a reply gives
 code_blocks      code in fenced blocks
 statements       the answer in an ordinary sentence; `phrases` compares such answers
+decimals         numbers with a decimal comma, written with a point
 number_finder    `find_last_number(text)`: the last number in a text
 ballots          votes and rankings by letter; `message_numbers`: by number
 confidence       the confidence that a reply states

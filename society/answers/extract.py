@@ -37,6 +37,7 @@ from society.answers.answer_markers import Marked, find_last_mark, find_marked
 from society.answers.choice import find_choice
 from society.answers.code_blocks import find_code
 from society.answers.confidence import without_confidence
+from society.answers.decimals import Decimal, with_points
 from society.answers.mentions import Candidates, find_candidate
 from society.answers.number_finder import find_last_number
 from society.answers.stance import after_quotes
@@ -64,13 +65,17 @@ _FINDS_ANYTHING = ("statement", "line", "text")
 
 
 def extract(
-    text: str, extractors: Sequence[Extractor], candidates: Candidates | None = None, question: str = ""
+    text: str,
+    extractors: Sequence[Extractor],
+    candidates: Candidates | None = None,
+    question: str = "",
+    decimal: Decimal | None = None,
 ) -> str | None:
     """Return the first result of `extractors`, stripped, or None.
 
     In a run, `text` has no thought any more; elsewhere one between the usual tags is ignored. `candidates` are the
-    possible answers of the task. `statement` removes the words of `question`. Raises
-    `SlowPatternError` if a regular expression takes too long.
+    possible answers of the task. `statement` removes the words of `question`. With `decimal`, the numbers of the result
+    have decimal points. Raises `SlowPatternError` if a regular expression takes too long.
     """
     text = split_thought(text)[1][-MAX_TEXT:]
     steps = [*_steps(extractors)]
@@ -79,20 +84,25 @@ def extract(
         text = own
     choosy = [*takewhile(lambda step: step[0] not in _FINDS_ANYTHING, steps)] if own != text else []
     for part, step in [*((own, step) for step in choosy), *((text, step) for step in steps)]:
-        found = _find(part, step, extractors, candidates or {}, question)
+        if decimal and step[0] == "last_number":
+            # finds 1,5 by itself, with its sign
+            found = find_last_number(with_points(part, decimal) if decimal == "comma" else part)
+        else:
+            found = _find(part, step, extractors, candidates or {}, question)
+            found = with_points(found, decimal) if decimal and found else found
         if found and found.strip():
             return found.strip()
     return None
 
 
-def extract_gold(solution: str, extractors: Sequence[Extractor]) -> str | None:
-    """Return the answer of a data set's own solution, stripped, or None.
+def extract_gold(solution: str, extractors: Sequence[Extractor], question: str = "") -> str | None:
+    """Return the answer of a data set's own solution to `question`, stripped, or None.
 
     A solution quotes no other agent, so its last mark is its answer.
     """
     for step in _steps(extractors):
         marks = [mark for mark in get_args(Marked) if mark in step]
-        found = find_last_mark(solution, marks) if marks else extract(solution, step)
+        found = find_last_mark(solution, marks) if marks else extract(solution, step, None, question)
         if found and found.strip():
             return found.strip()
     return None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from society.answers.decimals import Decimal, with_points
 from society.answers.equal import EQUALITIES, Equality, read_choice
 from society.answers.extract import Extractor, Regex, extract
 from society.answers.mathematics import require_math_verify
@@ -50,6 +51,9 @@ class AnswerOptions(Component):
     tolerance: Tolerance | None = None
     """Maximum relative difference of equal numbers for `numeric` and `math`, by default 1e-6. Integers are compared
     exactly."""
+    decimal: Decimal | None = None
+    """Decimal sign of numbers such as 3,125 and 1.234, in replies and true answers, for `numeric`: point or comma. By
+    default point: 3125 and 1.234. Other numbers show their sign: 1,5 is always 1.5."""
 
 
 class AnswerFormat(Component):
@@ -58,6 +62,7 @@ class AnswerFormat(Component):
     extract: Extractors = ("boxed", "hash", "line")
     equal: Equality = "exact"
     tolerance: Tolerance = 1e-6
+    decimal: Decimal = "point"
 
     @property
     def ending(self) -> str:
@@ -67,10 +72,13 @@ class AnswerFormat(Component):
 
     def find(self, text: str, candidates: Candidates | None = None, question: str = "") -> str | None:
         """Return the final answer in `text`, or None."""
-        return extract(text, self.extract, candidates, question)
+        return extract(text, self.extract, candidates, question, self.decimal if self.equal == "numeric" else None)
 
     def matches(self, answer: str, true: str) -> bool:
         """Return whether an answer gives the true one: equal to it or, for `words`, a phrase that contains it."""
+        if self.equal == "numeric":
+            # an answer that was found has points already
+            return self.same(with_points(answer, "point"), with_points(true, self.decimal))
         return self.same(answer, true) or (self.equal == "words" and contains_answer(answer, true))
 
     def has_form(self, answer: str, true: Sequence[str]) -> bool:

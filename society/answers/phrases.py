@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from society.answers.decimals import with_points
 from society.answers.equal import same_exact
 from society.answers.mentions import fold_accents, is_part_of_name
 from society.answers.plain import plain
@@ -22,6 +23,7 @@ _VALUES = {word: value for value, word in enumerate(_ONES.split())} | {
 }
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)?|[%$€£]|[+\-/=<>^]")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?")
 _ARTICLES = frozenset(("the", "a", "an"))
 _WHOLE_ONLY = frozenset(("yes", "no", "true", "false", "maybe", "none", "never", "always", "both", "neither"))
 _DENIES = re.compile(
@@ -59,8 +61,14 @@ def _join_numbers(tokens: Sequence[str]) -> Iterator[str]:
             place = end
         else:
             token = tokens[place]
-            yield token.replace(",", "").removesuffix(".0") if token[0].isdigit() else token
+            yield _plain_number(token).removesuffix(".0") if token[0].isdigit() else token
             place += 1
+
+
+def _plain_number(token: str) -> str:
+    """Return a number without separators of thousands, and with a decimal point: 1,234 is 1234, but 1,5 is not 15."""
+    number = token.rstrip(",")
+    return number.replace(",", "") if _GROUPED.fullmatch(number) else with_points(number, "point")
 
 
 def _number_at(tokens: Sequence[str], place: int) -> tuple[int, int]:

@@ -22,7 +22,6 @@ from pydantic import Field
 from society.answers.equal import Equality
 from society.answers.extract import Extractor
 from society.answers.format import AnswerFormat, AnswerOptions
-from society.answers.quantities import read_quantity
 from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
 from society.core.paths import HUB, DataPath, ReadablePath
@@ -31,9 +30,10 @@ from society.tasks.base import Task
 from society.tasks.data_files import Wanted
 from society.tasks.hub import cached_files
 from society.tasks.layout import Layout, Names
-from society.tasks.options import describe
 from society.tasks.readers import Format, Shape, explain_absent
+from society.tasks.remarks import remark_golds, remark_options, remark_unscored
 from society.tasks.row_source import Place, Plain, RowSource
+from society.tasks.signs import asks_for_sign
 
 CHOICE = AnswerFormat(extract=("choice", "boxed", "candidates"), equal="choice")
 STATEMENT = AnswerFormat(extract=("boxed", "hash", "statement"), equal="words")
@@ -43,10 +43,6 @@ _EXTRACTORS: Mapping[Equality, tuple[Extractor, ...]] = {
     "choice": ("choice", "boxed"),
 }
 """Default extractors, by how answers are compared."""
-MANY = 10
-"""Number of questions from which it is likely a mistake that all have the same right option."""
-MISSING = frozenset(("na", "n/a", "nan", "none", "null", "nil", "?", "-", "#n/a", "<na>"))
-"""Texts by which tables often mark a missing value, in lower case."""
 
 
 class RowTask(Task):
@@ -94,67 +90,14 @@ class RowTask(Task):
 
     def remarks(self, items: Sequence[Item]) -> Iterator[str]:
         """Yield each likely mistake in how the true answers and the options are given, with the remedy."""
-        source, known = self.open(), [item for item in items if item.gold]
-        layout = source.layout
-        if layout.gold is not None:
-            yield from self._remark_unscored(layout.gold, items)
-        if layout.has_options:
-            yield from _remark_options(source, items, known)
+        source = self.open()
+        if source.layout.gold is not None:
+            yield from remark_unscored(self, source.layout.gold, items)
+        if source.layout.has_options:
+            yield from remark_options(source, items)
         else:
-            yield from self._remark_golds(known)
-
-    def _remark_unscored(self, field: str, items: Sequence[Item]) -> Iterator[str]:
-        count = sum(not self.scores(item) for item in items)
-        if count == len(items):
-            yield (
-                f"no question has a true answer in the field {field!r}, so nothing counts as right or wrong; "
-                "name the field in `gold`, or set `gold: null`"
-            )
-        elif count:
-            yield f"{count:,} of {len(items):,} questions have no true answer, and are not scored"
-
-    def _remark_golds(self, known: Sequence[Item]) -> Iterator[str]:
-        """Yield what is wrong with true answers of questions without options."""
-        missing = [item for item in known if item.gold.strip().casefold() in MISSING]
-        if missing:
-            names = ", ".join(sorted({repr(item.gold) for item in missing}))
-            yield (
-                f"{_count(missing, known)} are {names}, and count as answers, the first in {missing[0].id}; "
-                "leave these cells empty if the true answer is unknown"
-            )
-        wrong = [item for item in known if self.format.equal == "numeric" and read_quantity(item.gold) is None]
-        if wrong := [item for item in wrong if item not in missing]:
-            yield (
-                f"{_count(wrong, known)} are no numbers, such as {wrong[0].gold!r:.40} in {wrong[0].id}, but are "
-                "compared as numbers; set `gold_extract`, or another `answer.equal`"
-            )
-
-
-def _count(some: Sequence[Item], known: Sequence[Item]) -> str:
-    return f"{len(some):,} of {len(known):,} true answers"
-
-
-def _remark_options(source: RowSource, items: Sequence[Item], known: Sequence[Item]) -> Iterator[str]:
-    """Yield what is wrong with options and with the true answers among them."""
-    layout = source.layout
-    if source.lenient and layout.needs_form and (pair := source.finder.guessed):
-        ways = f"{describe(pair[0])} or {describe(pair[1])}"
-        yield f"the true answers may be {ways}, and the first is used; set `gold_as` to {pair[0]} or {pair[1]}"
-    letters = {item.gold for item in known}
-    if not layout.shuffles and len(known) >= MANY and len(letters) == 1:
-        yield f"the right option of all {len(known):,} questions is {letters.pop()}; set `shuffle_choices: true`"
-    for what, has in (("the same option twice", _repeats_option), ("an empty option", _has_empty_option)):
-        if found := [item for item in items if has(item)]:
-            count = f"{len(found):,} of {len(items):,} questions"
-            yield f"{count} show {what}, the first in {found[0].id}; correct the options, or remove the rows"
-
-
-def _repeats_option(item: Item) -> bool:
-    return len({option.strip() for option in item.choices}) < len(item.choices)
-
-
-def _has_empty_option(item: Item) -> bool:
-    return not all(option.strip() for option in item.choices)
+            yield from remark_golds(self, items, "`gold_extract: [statement]` finds it in a sentence")
+            yield from source.signs.remarks()
 
 
 def find_format(choices: bool, given: AnswerOptions) -> AnswerFormat:
@@ -193,7 +136,7 @@ class LaidOutTask(Layout, RowTask):
 
     def open(self) -> RowSource:
         """Return the rows. Raises `InputError`, too, if the scenario names a field `gold` that no row has."""
-        source = RowSource(self.place, [self.shape], lambda row: self, self.where, self.lenient)
+        source = RowSource(self.place, [self.shape], lambda row: self, self.where, self.lenient, asks_for_sign(self))
         if "gold" in self.model_fields_set and self.gold is not None and (row := source.first_without(self.gold)):
             raise explain_absent(row, self.gold, "task.gold")
         return source

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -21,6 +21,8 @@ from society.core.errors import InputError
 from society.core.types import Item
 from society.tasks.base import Task
 from society.tasks.file import STATEMENT, find_format
+from society.tasks.remarks import remark_golds
+from society.tasks.signs import SignFinder, asks_for_sign
 
 Text = Annotated[str, Field(pattern=r"\S")]
 Gold = str | int | float | None
@@ -72,7 +74,7 @@ class Inline(Task):
 
     def questions(self, seed: int) -> Iterable[Item]:
         """Yield the listed questions in their order. Raises `InputError` for an id twice, or an unknown option."""
-        ids: set[str] = set()
+        ids, signs = set[str](), SignFinder()
         for number, given in enumerate(self.items, 1):
             entry = given if isinstance(given, InlineQuestion) else InlineQuestion(question=given)
             identity = entry.id or f"question-{number}"
@@ -80,7 +82,21 @@ class Inline(Task):
                 raise InputError(f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.")
             ids.add(identity)
             golds = [self._read_gold(text, identity) for text in entry.golds]
+            for gold in golds if asks_for_sign(self) else ():
+                signs.add(f"The question {identity!r}", gold)
+            signs.check()
             yield Item(identity, self._show(entry.question), next(iter(golds), ""), tuple(golds[1:]), self.choices)
+
+    def remarks(self, items: Sequence[Item]) -> Iterator[str]:
+        """Yield each likely mistake in the true answers, with the remedy."""
+        if self.choices:
+            return
+        yield from remark_golds(self, items, "shorten it")
+        signs = SignFinder()
+        for item in items if asks_for_sign(self) else ():
+            for gold in (item.gold, *item.aliases):
+                signs.add(item.id, gold)
+        yield from signs.remarks()
 
     def _show(self, question: str) -> str:
         """Return the question with its lettered options."""
@@ -92,10 +108,16 @@ class Inline(Task):
         if not self.choices:
             return text
         letters = OPTION_LETTERS[: len(self.choices)]
-        if text in self.choices:
-            return letters[self.choices.index(text)]
-        if text.upper() in letters:
-            return text.upper()
+        by_text = letters[self.choices.index(text)] if text in self.choices else None
+        by_letter = text.upper() if text.upper() in letters else None
+        if by_text and by_letter and by_text != by_letter:
+            raise InputError(
+                f"The true answer {text!r} of {identity!r} is the option {by_text} by its text, and {by_letter} by its "
+                "letter.",
+                "List `choices` in the order of their letters, or change their texts.",
+            )
+        if by_text or by_letter:
+            return by_text or text.upper()
         raise InputError(
             f"The true answer {text!r:.80} of {identity!r} is not one of the {len(letters)} options.",
             "Correct `gold`, or add the option to `choices`.",

@@ -31,7 +31,8 @@ class Layout(Component):
     gold: str | None = "answer"
     """Field with the true answer, or with a list of equally correct answers. null: there are no true answers."""
     gold_extract: Annotated[tuple[Extractor, ...], Field(strict=False)] = ()
-    """Extractors for the true answer in its field: `hash` for GSM8K, `boxed` for MATH. By default the whole field."""
+    """Extractors for the true answer in its field: `hash` for GSM8K, `boxed` for MATH, `statement` for a sentence. By
+    default the whole field."""
     gold_as: Literal["index0", "index1", "letter", "text", "flags"] | None = None
     """Form of the true answer of a question with options: an index from 0 or from 1, a letter, or a text. `flags` is a
     list of 0 and 1, one for each option. By default the form that fits all rows."""

@@ -172,14 +172,17 @@ class RowReader:
 
     def _golds(self, row: Row) -> list[str]:
         """Return the true answers of a question without options. All are correct; the first is displayed."""
-        return list(dict.fromkeys(self._gold(row, value) for value in self.values(row)))
+        return list(dict.fromkeys(self.gold(row, value) for value in self.values(row)))
 
-    def _gold(self, row: Row, value: Any) -> str:
+    def gold(self, row: Row, value: Any) -> str:
+        """Return a true answer of a question without options. Raises `InputError` if it has none."""
         name = str(self.layout.gold)
         text = self._plain(row, value, name)
         if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
             text = f"{value:g}"
-        found = extract_gold(text, self.layout.gold_extract) if self.layout.gold_extract else text.strip()
+        wanted = self.layout.gold_extract
+        question = self._fill(row, ()) if "statement" in wanted else ""
+        found = extract_gold(text, wanted, question) if wanted else text.strip()
         if not found:
             raise _error(row, f"has a field {name!r} without an answer", "Correct `task.gold_extract`, or the row.")
         return found

@@ -17,6 +17,7 @@ from society.tasks.layout import Layout
 from society.tasks.options import FormFinder
 from society.tasks.readers import Row, Shape, explain_absent, read_rows
 from society.tasks.row_reader import RowReader
+from society.tasks.signs import SignFinder
 
 Plain = str | int | float | bool | None
 Where = Mapping[str, Plain | list[Plain]]
@@ -36,7 +37,7 @@ class RowSource:
     """The rows of a place that match `where`.
 
     `shapes` are tried until `layout_of` returns a layout for the first row, instead of raising `InputError`. `lenient`
-    is that of `FormFinder`.
+    is that of `FormFinder`. `open_signs`: the true answers are numbers whose decimal sign the rows have to show.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class RowSource:
         layout_of: Callable[[Row], Layout],
         where: Where,
         lenient: bool = False,
+        open_signs: bool = False,
     ) -> None:
-        self.place, self.lenient, self._where = place, lenient, where
+        self.place, self.lenient, self._where, self._open_signs = place, lenient, where, open_signs
         self._files = list(_find_files(place))
         self._shape, self.layout = self._choose(shapes, layout_of)
 
@@ -57,6 +59,7 @@ class RowSource:
         Raises `InputError` where no row is left, or the form of the true answers is open.
         """
         form = self.finder.choose() if self.layout.needs_form else None
+        self.signs.check()
         reader, ids = RowReader(self.layout, seed, form, secret), set[str]()
         for name, row in self._rows():
             item = row if isinstance(row, InputError) else _read(reader, row, name)
@@ -89,6 +92,19 @@ class RowSource:
             try:
                 if isinstance(row, Row):
                     finder.add(row.where, reader.given(row), reader.values(row), reader.options(row))
+            except InputError:
+                continue  # reported when the row is read
+        return finder
+
+    @cached_property
+    def signs(self) -> SignFinder:
+        """The decimal signs of the true answers of all rows."""
+        finder, reader = SignFinder(), RowReader(self.layout, 0)
+        for _, row in self._rows() if self._open_signs and not self.layout.has_options else ():
+            try:
+                for value in reader.values(row) if isinstance(row, Row) else ():
+                    if isinstance(value, str) and isinstance(row, Row):
+                        finder.add(row.where, reader.gold(row, value))
             except InputError:
                 continue  # reported when the row is read
         return finder

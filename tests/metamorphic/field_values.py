@@ -555,6 +555,9 @@ VALUES: dict[str, list[Any]] = {
     "EdgeView.gate": [["answered"], ["differs"]],
     "AnswerOptions.extract": [["last_number"], ["boxed", "hash", "line"]],
     "AnswerOptions.equal": [In(at("task", "answer", spec=_spelling("3", "3.0", "4")), "exact")],
+    "AnswerOptions.decimal": [
+        In(at("task", "answer", spec=_spelling("3.125", "3125", "9"), equal="numeric"), "comma"),
+    ],
     "AnswerOptions.tolerance": [In(at("task", "answer", spec=_spelling("3.5", "3.6", "9.5")), 0.9)],
     "WordRule.ignore": [["1"]],
     "Aliases.field": ["solution"],

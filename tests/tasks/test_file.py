@@ -407,6 +407,57 @@ def test_answers_beside_the_one_that_is_named_are_hidden_with_it(tmp_path: Path)
     assert "b" not in only(jsonl(tmp_path, [row], gold="b[1]")).fields
 
 
+GERMAN = "question;answer\nOne?;1,5\nTwo?;-3,2\nThree?;0,75\nFour?;1.234,56\n"
+
+
+def test_decimal_commas_are_read_in_true_answers_as_in_replies(tmp_path: Path) -> None:
+    task = csv(tmp_path, GERMAN, answer={"equal": "numeric"})
+    assert remarks(task, task.load(0)) == ""
+    for item, replies in zip(task.load(0), ("1,5 1.5", "-3,2 -3.2", "0,75 3/4", "1.234,56 1234.56"), strict=True):
+        for reply in replies.split():
+            for written in (reply, f"#### {reply}", rf"\boxed{{{reply}}}", f"Es sind {reply} kg."):
+                assert task.correct(task.parse(written, item) or "", item), written
+        assert not task.correct(task.parse("15", item) or "", item)
+
+
+@pytest.mark.parametrize("open_number", ["3,125", "1.234"])
+def test_a_number_that_other_rows_make_ambiguous_is_refused_until_the_sign_is_named(
+    tmp_path: Path, open_number: str
+) -> None:
+    text = f"{GERMAN}Five?;{open_number}\n"
+    with pytest.raises(InputError, match=r"rows.csv:6: .*'1,5' \(.*:2\) has a decimal comma.\n.*task.answer.decimal"):
+        csv(tmp_path, text, answer={"equal": "numeric"}).load(0)
+    values = {"3,125": ("3.125", "3125"), "1.234": ("1234", "1.234")}[open_number]
+    for sign, right, wrong in (("comma", *values), ("point", *reversed(values))):
+        task = csv(tmp_path, text, answer={"equal": "numeric", "decimal": sign})
+        *_, item = task.load(0)
+        assert task.correct(right, item)
+        assert not task.correct(wrong, item)
+        assert task.correct(task.parse(f"Es sind {open_number}.", item) or "", item)
+        assert task.correct(task.parse(f"#### {open_number}", item) or "", item)
+
+
+def test_numbers_that_may_have_either_sign_are_remarked(tmp_path: Path) -> None:
+    task = csv(tmp_path, "question;answer\nOne?;3,125\n", answer={"equal": "numeric"})
+    assert "true answers such as '3,125' (" in remarks(task, task.load(0))
+    assert "are '3125' or '3.125', and the former is used; set `answer.decimal`" in remarks(task, task.load(0))
+    named = csv(tmp_path, "question;answer\nOne?;3,125\n", answer={"equal": "numeric", "decimal": "point"})
+    assert remarks(named, named.load(0)) == ""
+    clear = csv(tmp_path, "question;answer\nOne?;3,125\nTwo?;2.5\n", answer={"equal": "numeric"})
+    assert remarks(clear, clear.load(0)) == ""
+
+
+def test_a_true_answer_in_a_sentence_is_remarked_and_can_be_found(tmp_path: Path) -> None:
+    text = "question,answer\nCapital of France?,The answer is Paris.\nLargest planet?,Jupiter is the largest planet.\n"
+    task = csv(tmp_path, text)
+    said = remarks(task, task.load(0))
+    assert "wrong for 2 of 2 questions, such as 'The answer is Paris.' in rows-2" in said
+    assert "`gold_extract: [statement]`" in said
+    found = csv(tmp_path, text, gold_extract=["statement"])
+    assert [item.gold for item in found.load(0)] == ["Paris", "Jupiter"]
+    assert remarks(found, found.load(0)) == ""
+
+
 # Bad files
 
 TABLE = "question,answer\nOne?,1\n"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from society.components.registry import kinds
 from society.core.errors import InputError
+from society.scoring.base import Compare
 from society.tasks import TASKS
 from society.tasks.arithmetic import Arithmetic, evaluate
 from society.tasks.base import Task
@@ -20,6 +21,7 @@ from society.tasks.capitals import Capitals
 from society.tasks.contract import TaskContract
 from society.tasks.file import Jsonl
 from society.tasks.gym_worker import is_harmless
+from society.tasks.inline import Inline, InlineQuestion
 from society.tasks.reasoning_gym import ReasoningGym
 
 Row = dict[str, Any]
@@ -332,3 +334,19 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 def test_a_file_outside_the_allowed_folders_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="outside the folders"):
         Jsonl.model_validate({"path": "/etc/passwd"}, context={"folders": [tmp_path]})
+
+
+def test_a_listed_option_that_is_another_ones_letter_is_refused() -> None:
+    task = Inline(items=(InlineQuestion(question="Which?", gold="A"),), choices=("B", "A"))
+    with pytest.raises(InputError, match=r"'A' of 'question-1' is the option B by its text, and A by its letter"):
+        task.load(0)
+    assert task.model_copy(update={"choices": ("A", "B")}).load(0)[0].gold == "A"
+
+
+def test_listed_true_answers_are_checked_as_those_of_files() -> None:
+    numbers = ("1,5", "3,125")
+    items = tuple(InlineQuestion(question=f"{n}?", gold=number) for n, number in enumerate(numbers))
+    with pytest.raises(InputError, match=r"'question-2': .* has a decimal comma"):
+        Inline(items=items, answer=Compare(equal="numeric")).load(0)
+    told = Inline(items=(InlineQuestion(question="Capital of France?", gold="The answer is Paris."),))
+    assert "wrong for 1 of 1 questions" in "\n".join(told.remarks(told.load(0)))

@@ -34,6 +34,9 @@ def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]
     if task.answer.tolerance is not None and equal in ("exact", "choice"):
         message = f"has no effect: answers are compared as `{equal}`, not as numbers; set `equal: numeric`"
         yield Finding((*steps, "answer", "tolerance"), message)
+    if task.answer.decimal is not None and equal != "numeric":
+        message = f"has no effect: answers are compared as `{equal}`, not as numbers; set `equal: numeric`"
+        yield Finding((*steps, "answer", "decimal"), message)
     if task.answer.extract is not None:
         yield from _check_extract(task, task.answer.extract, (*steps, "answer", "extract"))
     for field, why in task.answer.idle().items():
