@@ -5,9 +5,12 @@ The dry run determines the edges of each round and the maximum length of each pr
 
 from __future__ import annotations
 
+import gc
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +18,9 @@ from typing import TYPE_CHECKING
 from backends.base import Backend, CheckChat, Count
 from society.core.blocking import run_blocking
 from society.core.errors import BackendError, ChatTemplateError, TransientError
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, Usage
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 from society.sandbox import Limits, Outcome
-from society.scenario.expand import PhasePlan, Society, expand
+from society.scenario.expand import AgentPlan, PhasePlan, Society, expand
 from society.scenario.models.phases import PhaseSpec
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
@@ -73,12 +76,14 @@ def dry_run(
             def parse(text: str, item: Item) -> str | None:
                 return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
 
-            speaker = Speaker(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
+            speaker = _Rehearsal(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
             await simulate(society, society.scenario.task, [item], speaker, lambda result: None, run=_pretend)
 
-    run_blocking(play())
+    with _without_collection():
+        run_blocking(play())
     phases = {phase.name: phase for phase in society.phases}
     order = {name: i for i, name in enumerate(society.agents)}
+    stages = {(phase, number): society.place(phase, number) for phase, number in society.stages()}
 
     def planned(turn: Turn) -> PlannedTurn:
         speaker = phases[turn.id.phase].agents[turn.id.agent.partition("/")[0]]
@@ -93,8 +98,19 @@ def dry_run(
             reads=reads,
         )
 
-    turns.sort(key=lambda t: (society.place(t.id.phase, t.id.round), order[t.id.agent.partition("/")[0]], t.id.agent))
+    turns.sort(key=lambda t: (stages[t.id.phase, t.id.round], order[t.id.agent.partition("/")[0]], t.id.agent))
     return [planned(turn) for turn in turns]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Collect no cyclic garbage inside the block. The turns live until its end, so each collection visits them all."""
+    usual = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 async def _pretend(files: Mapping[str, str], limits: Limits, stdin: str) -> Outcome:
@@ -163,6 +179,34 @@ def _without_gates(phase: PhasePlan) -> PhasePlan:
 def rough_count(messages: Sequence[ChatMessage], *_: object) -> int:
     """Return the estimated number of tokens of a prompt, by its characters."""
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
+
+
+class _Rehearsal(Speaker):
+    """A speaker whose turns are not stored: nothing looks for them later, and a large society has many."""
+
+    async def speak(
+        self,
+        turn: TurnId,
+        agent: AgentPlan,
+        chat: tuple[ChatMessage, ...],
+        item: Item,
+        reads: Sequence[TurnId] = (),
+        choices: tuple[str, ...] = (),
+        read: Callable[[str], str | None] | None = None,
+    ) -> Turn:
+        """Return the turn of the reply. Raises `TurnError` if the prompt does not fit the chat template."""
+        request = GenerateRequest(
+            chat, agent.sampling, 0, choices=choices, thinking=agent.thinking, template_args=agent.template_args
+        )
+        finish = partial(Turn, turn, "", chat, reads=tuple(reads))
+        parse = self.parse if read is None else lambda text, _: read(text)
+        try:
+            output = await self.backends[agent.backend].generate(request)
+        except BackendError:  # tried again, or explained, as in a run
+            return await super().speak(turn, agent, chat, item, reads, choices, read)
+        done = self._read(output, agent, item, finish, parse)
+        self.on_turn(done, False)
+        return done
 
 
 class _Longest(Backend):

@@ -58,14 +58,16 @@ def plan_round(phase: PhasePlan, graph: nx.DiGraph[str], number: int, seed: int)
     speaking = _speaking_order(phase, graph, reading)
     speaking_place, reading_place = ({name: i for i, name in enumerate(order)} for order in (speaking, reading))
     edges: dict[str, tuple[Edge, ...]] = {}
+    shared = {u: (Edge(u, phase.spec.edges, False), Edge(u, phase.spec.edges, True)) for u in graph}
     for reader in speaking:
-        found = [
-            Edge(u, _view(phase, data), _in_same_round(phase, u, reader, data, speaking_place))
-            for u, _, data in graph.in_edges(reader, data=True)
-        ]
+        found = []
+        for u, data in graph.pred[reader].items():
+            same_round = _in_same_round(phase, u, reader, data, speaking_place)
+            found.append(Edge(u, _view(phase, data), same_round) if data else shared[u][same_round])
         if phase.spec.hear_own:
-            found.append(Edge(reader, phase.spec.edges, same_round=False))
-        edges[reader] = tuple(sorted(found, key=lambda edge: reading_place.get(edge.sender, -1)))
+            found.append(shared[reader][False])
+        found.sort(key=lambda edge: reading_place.get(edge.sender, -1))
+        edges[reader] = tuple(found)
     readers = {
         name: tuple(sorted((v for v in graph.successors(name) if v in reading_place), key=reading_place.__getitem__))
         for name in speaking
@@ -222,12 +224,13 @@ def deliver(
                 arrived.append((edge, turn))
     if phase.spec.cap is not None and len(arrived) > phase.spec.cap:
         arrived = _capped(arrived, phase.spec.cap, derive_seed(seed, "cap", *_parts(reader)))
-    labels = _labels([edge for edge, _ in arrived])
-    shown = [(edge, _message(edge, turn, labels, turn.id in transcript.open_thoughts)) for edge, turn in arrived]
-    return Delivery(
-        tuple(message for edge, message in shown if edge.view.show != "summary"),
-        tuple(message for edge, message in shown if edge.view.show == "summary"),
-    )
+    labels, open_thoughts = _labels([edge for edge, _ in arrived]), transcript.open_thoughts
+    messages: list[Message] = []
+    to_summarize: list[Message] = []
+    for edge, turn in arrived:
+        shown = to_summarize if edge.view.show == "summary" else messages
+        shown.append(_message(edge, turn, labels, bool(open_thoughts) and turn.id in open_thoughts))
+    return Delivery(tuple(messages), tuple(to_summarize))
 
 
 def _passes(edge: Edge, turn: Turn, own: Turn | None, before: Sequence[Turn], same: Same, reader: TurnId) -> bool:

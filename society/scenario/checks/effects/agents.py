@@ -61,7 +61,7 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
 
 def _earlier(phase: PhaseFlow, agent: str) -> int:
     """Return the maximum number of its own turns in an agent's chat in this phase. The chat of a summary has none."""
-    if agent in phase.plan.speakers or (phase.moderated and agent == phase.spec.moderator):
+    if agent in phase.speaking or (phase.moderated and agent == phase.spec.moderator):
         on_edge = phase.spec.exchanges - 1 if phase.on_edges else 0
         return phase.before.get(agent, 0) + phase.plan.rounds - 1 + on_edge
     return phase.before.get(agent, 0) + phase.helpers[agent] - 1 if agent in phase.helpers else 0

@@ -130,7 +130,7 @@ class PhaseFlow:
         return graph
 
     def _tie(self, sender: str, reader: str, view: EdgeView, data: Mapping[str, object], same_round: bool) -> Tie:
-        outside = sender not in self.plan.speakers
+        outside = sender not in self.speaking
         now = same_round or (self.spec.schedule == "sequential" and self.spec.order == "shuffled")
         here = self.helpers.get(sender, 0) if outside else self.plan.rounds - int(not now)
         own = frozenset(data) & frozenset(EdgeView.model_fields)
