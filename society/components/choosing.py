@@ -15,7 +15,7 @@ from pydantic import Field
 from society.answers.agent_names import UNCLEAR_CHOICE, find_names
 from society.answers.message_numbers import read_numbers
 from society.components.controllers import ControlContext, Controller
-from society.components.facts import PhaseFacts, Reasons
+from society.components.facts import PhaseFacts, Reasons, listing
 from society.core.component import AgentName, RoleName
 from society.core.types import Turn
 
@@ -151,6 +151,11 @@ class Route(Controller):
             return {"": "has no effect: one agent speaks in this phase; add agents"}
         if self.most is not None and self.most >= len(facts.speakers):
             return {"most": f"has no effect: {len(facts.speakers)} speak in this phase; lower it"}
+        if self.scope == "phase" and facts.only_here:
+            why = f"leaves {listing(sorted(facts.only_here))} without an answer where the router does not name it"
+            return {
+                "scope": f"{why}, and that counts as a failed vote; remove `scope`, or let it speak in another phase"
+            }
         return {}
 
 

@@ -35,6 +35,8 @@ class PhaseFacts:
     """Maximum number of turns of a debate when the last round of the phase begins."""
     most_tokens: int
     """Maximum number of generated tokens when the last round of the phase begins."""
+    only_here: frozenset[str] = frozenset()
+    """Voters that speak in no other phase."""
     random: bool = True
     """Whether another draw may give another graph."""
     changed: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.tasks.base import Task
 
+_TASK_FIELD = re.compile(r"`task\.(\w+)")
 MOST_FLAWS = 20
 """Maximum number of errors that are listed for the rows of a task."""
 
@@ -90,8 +92,16 @@ class _Preflight:
     def _add_error(self, steps: Steps, error: SocietyError, warns: bool = False) -> None:
         """Add an error of a component. What this machine lacks is a warning: another one may have it."""
         message = " ".join(filter(None, (error.cause, error.remedy)))
+        steps = self._find_named(steps, message)
         warns = warns or isinstance(error, MissingExtraError | NoSandboxError)
         self._add(steps, message, level="warning" if warns else "error")
+
+    def _find_named(self, steps: Steps, message: str) -> Steps:
+        """Return the steps to the field of a task that the message names, if the scenario sets it; else `steps`."""
+        named = _TASK_FIELD.search(message) if steps[-1:] == ("task",) else None
+        if named is None or find_node(self.root, (*steps, named[1])) is find_node(self.root, steps):
+            return steps
+        return (*steps, named[1])
 
     def _check_models(self) -> None:
         for name in self._backends:

@@ -45,7 +45,7 @@ def test_a_scenario_with_its_files_has_no_problem(tmp_path: Path) -> None:
 
 def test_a_missing_data_file_is_a_problem(tmp_path: Path) -> None:
     [problem] = check(tmp_path, task={"kind": "jsonl", "path": "nope.jsonl"})
-    assert problem.startswith("task: ")
+    assert problem.startswith("task.path: ")
     assert "nope.jsonl: cannot be read: No such file" in problem
 
 

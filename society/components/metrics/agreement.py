@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import ClassVar, Literal
 
+from society.components.facts import Reasons
 from society.components.metrics.base import (
     Debate,
     Level,
@@ -47,6 +48,12 @@ class Agreement(Metric):
     @classmethod
     def suits(cls, facts: MetricFacts) -> bool:
         return not facts.scored and facts.voters > 1
+
+    def idle(self, numeric: bool) -> Reasons:
+        if self.level in (None, "nominal") or numeric:
+            return {}
+        why = "leaves alpha undefined: answers are not compared as numbers"
+        return {"level": f"{why}; set `level: nominal`, or `equal: numeric` for the answers"}
 
     def count(self, question: Question) -> Totals:
         totals: Sums = defaultdict(float)

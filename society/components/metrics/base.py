@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from society.components.facts import Reasons
 from society.core.component import Component
 from society.core.types import Decision, Same, Turn, TurnId
 
@@ -117,6 +118,10 @@ class Metric(Component, ABC):
     def suits(cls, facts: MetricFacts) -> bool:
         """Return whether runs that list no metrics report this one."""
         return False
+
+    def idle(self, numeric: bool) -> Reasons:
+        """Return the fields without effect. `numeric`: answers are compared as numbers."""
+        return {}
 
     @abstractmethod
     def count(self, question: Question) -> Totals:

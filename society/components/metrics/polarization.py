@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from society.components.facts import Reasons
 from society.components.metrics.base import Metric, MetricFacts, Number, Question, Sums, Totals, pick, ratio
 from society.core.types import Turn
 
@@ -38,6 +39,11 @@ class Polarization(Metric):
     @classmethod
     def suits(cls, facts: MetricFacts) -> bool:
         return not facts.scored and facts.voters > 1
+
+    def idle(self, numeric: bool) -> Reasons:
+        if self.scale is None or numeric:
+            return {}
+        return {"scale": "has no effect: answers are not compared as numbers; remove it, or set `equal: numeric`"}
 
     def count(self, question: Question) -> Totals:
         totals: Sums = defaultdict(float)

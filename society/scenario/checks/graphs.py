@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 LARGEST = 300
 """Maximum number of speakers of a graph that is checked, as larger graphs take too much time and memory.
 
-For more speakers, only the number of edges is checked. The run reports an invalid topology before the first request.
+For more speakers, only the number of edges is checked, and cycles where they are errors. The run
+reports any other invalid topology before the first request.
 """
 
 
@@ -62,6 +63,7 @@ class _Checked:
         self.scenario, self.graphs, self.known, self.root = scenario, graphs, known, root
         self.speakers: tuple[str, ...] = ()
         self.drawn: nx.DiGraph[str] | None = None
+        self.ordered = False  # whether the graph must not have a cycle
 
     def _problem(self, below: Steps, message: str, **details: Any) -> Problem:
         return problem_at(self.root, (*self.steps, *below), message, **details)
@@ -81,12 +83,17 @@ class _Checked:
         except SocietyError as error:
             yield self._problem(below, " ".join(filter(None, (error.cause, error.remedy))))
         else:
-            self.drawn = graph if len(self.speakers) <= LARGEST else None
+            self.drawn = graph
 
     def _is_worth_building(self) -> bool:
-        """Return whether the graph is small enough for all checks, or may exceed the limit of edges."""
+        """Return whether the graph is small enough for all checks, may exceed the limit of edges, or have a cycle."""
         n = len(self.speakers)
-        return 0 < n <= LARGEST or n * (n - 1) > MOST_EDGES
+        return self.is_small or n * (n - 1) > MOST_EDGES or (self.ordered and n > 0)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the graph is small enough for all checks."""
+        return 0 < len(self.speakers) <= LARGEST
 
     def _check_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
         """Yield problems of names and attributes of explicit edges, each at its own place."""
@@ -175,7 +182,7 @@ class _Named(_Checked):
             yield self._problem((), message, key=True, level="warning")
             return
         yield from self._check_topology(self.topology, ())
-        if self.drawn is not None:
+        if self.drawn is not None and self.is_small:
             yield from self._check_views(self.topology, self.drawn, ())
             yield from self._check_draws(self.topology)
             if not self.drawn.number_of_edges() and getattr(self.topology, "kind", "") != "none":
@@ -208,7 +215,8 @@ class _Phase(_Checked):
             topology: Topology | None = getattr(self.spec, field)
             if topology is None:
                 continue
-            known = bool(topology.reference()) and len(self.speakers) > LARGEST  # checked at the name
+            self.ordered = field == "within" or self.spec.schedule == "topological"
+            known = bool(topology.reference()) and not (self.is_small or self.ordered)  # checked at the name
             skipped = known or not self.complete
             problems = [] if skipped else list(self._check_topology(topology, (field,), self.spec.name))
             yield from problems if not topology.reference() else ()  # reported at the name
@@ -217,10 +225,11 @@ class _Phase(_Checked):
             graph = None if skipped else self.drawn
             if graph is None:
                 continue
-            shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
-            if not topology.reference():
+            if self.is_small:
+                shows |= {str(data["show"]) for _, _, data in graph.edges(data=True) if "show" in data}
+            if self.is_small and not topology.reference():
                 yield from self._check_views(topology, graph, (field,))
-            if field == "within" or self.spec.schedule == "topological":
+            if self.ordered:
                 yield from self._check_acyclic(graph, field)
         yield from self._check_readers()
         yield from self._check_summaries(shows)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from jinja2 import TemplateError, nodes
 
-from society.core.problems import Problem, find_near, show
+from society.core.problems import Place, Problem, find_near, make_problem, show
 from society.core.templating.prompts import parse_template
+from society.scenario.checks.templates import line_of
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import RoleSpec, Scenario
 from society.scenario.models.settings import Vars
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, problem_at
+from society.scenario.reading.tree import Steps, find_node, write_path
 
 
 def check_values(scenario: Scenario, root: Node) -> list[Problem]:
@@ -24,7 +26,21 @@ def check_values(scenario: Scenario, root: Node) -> list[Problem]:
         return []
     society = expand(scenario)
     found = [*_missing(society, used), *_unused(scenario, used), *_missing_fields(society)]
-    return [problem_at(root, steps, message, **details) for steps, message, details in found]
+    return [
+        make_problem(_find_use(root, steps, details.get("value")), write_path(root, steps), message, **details)
+        for steps, message, details in found
+    ]
+
+
+def _find_use(root: Node, steps: Steps, name: object) -> Place:
+    """Return the place of the line of a template that uses a value of this name, or the place of the field."""
+    node = find_node(root, steps)
+    use = (
+        re.search(rf"\b(?:persona|vars)\W{{1,3}}{re.escape(name)}\b", str(node.value))
+        if isinstance(name, str)
+        else None
+    )
+    return line_of(node, str(node.value)[: use.start()].count("\n") + 1) if use else node.place
 
 
 Found = Iterator[tuple[Steps, str, dict[str, Any]]]

@@ -117,6 +117,12 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
             f"{show(steps[-2])} is not a valid name; use {NAME_RULE}",
             value=steps[-2],
         )
+    if "too_long" in known:
+        most, given = known["too_long"]["ctx"]["max_length"], len(node.value)
+        return make_problem(node.place, path, f"has {given:,} entries; at most {most:,} are possible: remove some")
+    if "too_short" in known and isinstance(node.value, list) and node.value:
+        least, given = known["too_short"]["ctx"]["min_length"], len(node.value)
+        return make_problem(node.place, path, f"has {given} of at least {least} entries; add more")
     if "unknown_kind" in known and (problem := _explain_kind(root, node, path, known["unknown_kind"])):
         return problem
     if "value_error" in known:
@@ -157,7 +163,10 @@ def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
             allowed=options,
             suggestion=find_near(node.value, options),
         )
-    message = f"should be {describe(schemas)}, not {show(node.value)}"
+    expected = describe(schemas)
+    message = f"should be {expected}, not {show(node.value)}"
+    if expected.startswith("a list") and isinstance(node.value, str):
+        message += f"; write [{node.value}]"
     return make_problem(node.place, path, message, value=_scalar(node))
 
 

@@ -30,6 +30,14 @@ def check_rules(flow: Flow) -> Iterator[Finding]:
             yield from _check_stops(phase, facts)
             yield from _check_controllers(phase, facts)
     yield from _check_decision(flow)
+    for j, metric in enumerate(flow.scenario.metrics or ()):
+        with faults_of(metric, "idle"):
+            reasons = metric.idle(_is_numeric(flow))
+        yield from explain(("metrics", j), metric, reasons)
+
+
+def _is_numeric(flow: Flow) -> bool:
+    return flow.scenario.task.format.equal in ("numeric", "math")
 
 
 def explain(steps: Steps, rule: Component, reasons: Reasons, *, error: bool = False) -> Iterator[Finding]:
@@ -81,10 +89,17 @@ def _phase_facts(flow: Flow, phase: PhaseFlow) -> PhaseFacts:
         least_turns=phase.least + least_of(phase),
         most_turns=turns,
         most_tokens=tokens,
+        only_here=_only_in(flow, phase),
         random=_is_random(phase),
         confident=has_confidence(flow, phase.plan.speakers),
         members=flow.society.members,
     )
+
+
+def _only_in(flow: Flow, phase: PhaseFlow) -> frozenset[str]:
+    """Return the voters that speak in this phase and in no other."""
+    others = (other.speaking for other in flow.phases if other is not phase)
+    return phase.speaking.intersection(flow.society.voters).difference(*others)
 
 
 def _is_random(phase: PhaseFlow) -> bool:
@@ -140,7 +155,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         last=late,
         shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
         candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
-        numeric=flow.scenario.task.format.equal in ("numeric", "math"),
+        numeric=_is_numeric(flow),
         read=frozenset(turns) & _read(flow, frozenset(turns)),
     )
     if type(decision).read_answer is not DecisionRule.read_answer and _may_skip_ballots(flow):
