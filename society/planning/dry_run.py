@@ -20,7 +20,8 @@ from society.core.blocking import run_blocking
 from society.core.errors import BackendError, ChatTemplateError, TransientError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
 from society.sandbox import Limits, Outcome
-from society.scenario.expand import AgentPlan, PhasePlan, Society, expand
+from society.scenario.binding import AgentPlan
+from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.models.phases import PhaseSpec
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker

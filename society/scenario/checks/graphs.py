@@ -92,7 +92,7 @@ class _Checked:
 
     @property
     def is_small(self) -> bool:
-        """Whether the graph is small enough for all checks."""
+        """True if the graph is small enough for all checks."""
         return 0 < len(self.speakers) <= LARGEST
 
     def _check_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
