@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from society.cli.options import allow_option, run_argument
-from society.core.plain import shorten
+from society.core.plain import list_some, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
     from society.core.types import Turn
+    from society.runs.names import Names
     from society.runs.records import DebateRecord
 
 LONGEST = 200_000
 """Maximum number of characters of a reply or message that is shown: wrapping more takes seconds."""
+
+WIDE = 60
+"""Minimum number of characters of a line for two spaces between the columns of the list."""
 
 
 def _read_row(text: str | None) -> int | None:
@@ -74,16 +78,19 @@ def command(
     from society.cli.rows import Rows
     from society.core.terminal import Terminal
     from society.metrics.overview import describe_unfinished
+    from society.runs.names import Names
     from society.runs.records import load_record, load_records
     from society.runs.run import Run
+    from society.scenario.expand import expand
 
     console = Terminal()
     if row is not None:
         Rows(Run(run), console, learner, agent, iteration, allow).show(row)
         return
+    names = Names(expand(Run(run).scenario))
     if item is None and number is None:
         records = load_records(Run(run))
-        _list(console, records, run)
+        _list(console, names, records, run)
         last = max((record.result.iteration for record in records), default=0)
         done = sum(record.result.iteration == last for record in records)
         if part := describe_unfinished(Run(run), last, done):
@@ -93,21 +100,26 @@ def command(
     found, note = find_debate([name for _, name, _ in debates], item, number)
     if note:
         console.print(note, style="dim", soft_wrap=True)
-    _debate(console, load_record(Run(run), debates[found]), prompts, thoughts)
+    _debate(console, names, load_record(Run(run), debates[found]), prompts, thoughts)
 
 
-def _list(console: Console, records: list[DebateRecord], run: Path) -> None:
+def _list(console: Console, names: Names, records: list[DebateRecord], run: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
+    gap = 2 if console.width >= WIDE else 1
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in ("#", "", "question", "answers, first to last", "decision", "true answer"):
-        table.add_column(title, overflow="fold")
+        longest = max(map(len, title.split()), default=1)
+        table.add_column(title, overflow="fold", min_width=longest)
     for number, record in enumerate(records, 1):
         result = record.result
-        decision = result.decision.answer or f"({result.decision.reason})"
-        question, gold = (Text(shorten(text, width)) for text, width in ((result.question, 60), (result.gold, 30)))
-        table.add_row(str(number), _mark(record), question, _trails(record), Text(decision), gold)
+        decision = names.decision(record) or f"({names.reason(record)})"
+        question, gold = (
+            Text(shorten(result.question, 60)),
+            Text(shorten(names.answer(result.question, result.gold), 30)),
+        )
+        table.add_row(str(number), _mark(record), question, _trails(record), Text(shorten(decision, 60)), gold)
     console.print(table)
     if records:
         console.print(f"\nTo read a debate: society show {run} --number 1, or --item with an id", style="dim")
@@ -131,7 +143,7 @@ def _trails(record: DebateRecord) -> Text:
     return trails
 
 
-def _debate(console: Console, record: DebateRecord, prompts: bool, thoughts: bool) -> None:
+def _debate(console: Console, names: Names, record: DebateRecord, prompts: bool, thoughts: bool) -> None:
     from rich.padding import Padding
     from rich.rule import Rule
     from rich.text import Text
@@ -143,38 +155,40 @@ def _debate(console: Console, record: DebateRecord, prompts: bool, thoughts: boo
         if (turn.id.phase, turn.id.round) != place:
             place = (turn.id.phase, turn.id.round)
             console.print(Rule(f"{place[0]}, round {place[1]}", style="dim"))
-        _turn(console, record, turn, before.get(turn.id.agent))
+        _turn(console, names, record, turn, before.get(turn.id.agent))
         for part in _details(turn, prompts, thoughts):
             console.print(Padding(Text(_cut(part), style="dim"), (0, 0, 0, 4)))
         _text(console, turn)
         before[turn.id.agent] = turn
     decision = record.result.decision
-    answer = decision.answer or (f"no answer ({decision.reason})" if decision.single else decision.reason)
+    reason = names.reason(record)
+    answer = names.decision(record) or (f"no answer ({reason})" if decision.single else reason)
     console.print(Rule(style="dim"))
-    why = f"   {decision.reason}" if decision.answer is not None and decision.reason else ""
-    support = f"   {decision.support:.0%} of voters{why}" if decision.single else ""
-    facts = f"{support}   true answer: {record.result.gold or 'not known'}"
+    support = f"   {names.support(record)}" if decision.answer is not None else ""
+    facts = f"{support}   true answer: {names.answer(record.result.question, record.result.gold) or 'not known'}"
     console.print(Text.assemble("decided  ", (answer, "bold"), " ", _mark(record), facts))
     for text, given in record.result.judgements.items():
         if given.note:
-            console.print(Text(f"verdict  {shorten(text, 60)}: {given.note}", style="dim"))
+            named = shorten(names.answer(record.result.question, text), 60)
+        console.print(Text(f"verdict  {named}: {given.note}", style="dim"))
 
 
-def _turn(console: Console, record: DebateRecord, turn: Turn, before: Turn | None) -> None:
+def _turn(console: Console, names: Names, record: DebateRecord, turn: Turn, before: Turn | None) -> None:
     """Print the head of a turn: agent, answer, and whom it read."""
     from rich.text import Text
 
-    head = Text.assemble((turn.id.agent, "bold"), "  ")
+    persona = names.personas.get(turn.id.agent, "")
+    head = Text.assemble((turn.id.agent, "bold"), (f" ({persona})" if persona else "", "dim"), "  ")
     if turn.status == "failed":
         head.append(f"failed: {turn.error}", style="red")
     else:
         helps = record.helps(turn)
-        answer = "helps" if helps else turn.answer or "no readable answer"
+        answer = "helps" if helps else names.answer(record.result.question, turn.answer or "no readable answer")
         head.append(answer, style="dim" if helps else _colour(record, turn))
         head.append(f"   {turn.error}" if turn.error else "", style="red")
-        head.append("" if helps else _flip(record, before, turn), style="yellow")
+        head.append("" if helps else _flip(names, record, before, turn), style="yellow")
     if turn.reads:
-        head.append(f"   read {', '.join(source.agent for source in turn.reads)}", style="dim")
+        head.append(f"   read {list_some([source.agent for source in turn.reads])}", style="dim")
     console.print(head)
 
 
@@ -203,11 +217,11 @@ def _cut(text: str) -> str:
     return text if more <= 0 else f"{text[:LONGEST]}\n... and {more:,} more characters, which `society export` writes"
 
 
-def _flip(record: DebateRecord, before: Turn | None, after: Turn) -> str:
+def _flip(names: Names, record: DebateRecord, before: Turn | None, after: Turn) -> str:
     """Return how the answer changed since the agent's last turn, unreadable answers included; "" if it did not."""
     if before is None or before.answer == after.answer:
         return ""
-    was = "" if before.answer is None else f" (was {before.answer})"
+    was = "" if before.answer is None else f" (was {names.answer(record.result.question, before.answer)})"
     if not record.scored:
         return f"   changed{was}"
     return f"   {_verdict(record, before)} → {_verdict(record, after)}{was}"

@@ -4,6 +4,7 @@ to_plain    dataclasses, mappings and numbers as JSON data
 shorten     a text on one line of limited length
 count       a number with its noun
 list_names  names in words
+list_some   the number of names and the first of them
 duration    seconds in words
 name_path   a path as one writes it in the current folder
 """
@@ -51,6 +52,13 @@ def list_names(names: Sequence[str], noun: str) -> str:
     if len(names) > 3:
         return count(len(names), noun)
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def list_some(names: Sequence[str], most: int = 12) -> str:
+    """Return names in words (`a, b`); of more than `most`, their number and the first: `15: a, b, ... and 3 more`."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{len(names):,}: {', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 def duration(seconds: float) -> str:

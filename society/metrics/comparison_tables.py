@@ -14,7 +14,7 @@ from society.metrics.spreadsheet import write_csv
 
 Rows = list[list[str]]
 """A table. The first row has titles; the first column has names and the others numbers."""
-INTERVAL = "95 % interval"
+INTERVAL = "95% interval"
 MOST_PAIRS = 6
 """Maximum number of pairs whose compute is compared in sentences."""
 WIDEST = 7
@@ -44,7 +44,7 @@ def remarks(found: Comparison) -> list[str]:
 
 
 def run_rows(found: Comparison) -> Rows:
-    """Return a line for each run: accuracy with its 95 % interval, counts of missing answers, and cost.
+    """Return a line for each run: accuracy with its 95% interval, counts of missing answers, and cost.
 
     Training is shown if any run was finetuned, accuracy if any run has true answers, and metrics if any run has them.
     """
@@ -140,7 +140,7 @@ def _matched(compute: ComputeMatch | None) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if isfinite(share) else "-"
+    return f"{100 * share:.1f}%" if isfinite(share) else "-"
 
 
 def _points(share: float) -> str:
@@ -201,11 +201,11 @@ def one_line(text: str) -> str:
 
 
 def _csv(rows: Rows) -> str:
-    """Return the table as CSV with plain numbers: 63.2 for 63.2 %, 1200 for 1,200, an interval in two columns.
+    """Return the table as CSV with plain numbers: 63.2 for 63.2%, 1200 for 1,200, an interval in two columns.
 
     No text is a formula: see `society.metrics.spreadsheet`.
     """
-    bare = [[row[0], *(re.sub(r"(?<=\d) %|(?<=\d),(?=\d{3})", "", cell) for cell in row[1:])] for row in rows[1:]]
+    bare = [[row[0], *(re.sub(r"(?<=\d) ?%|(?<=\d),(?=\d{3})", "", cell) for cell in row[1:])] for row in rows[1:]]
     table = [rows[0], *bare]
     if INTERVAL in rows[0]:
         place = rows[0].index(INTERVAL)

@@ -145,8 +145,8 @@ def _tell(names: tuple[str, str], first: Compute, second: Compute, apart: Sequen
 def _relative(base: int, count: int) -> str:
     if not base or not count:
         return "one of them has none"
-    return f"{100 * (count / base - 1):+.1f} %"
+    return f"{100 * (count / base - 1):+.1f}%"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}%"

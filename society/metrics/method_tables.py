@@ -137,7 +137,7 @@ def _describe_numbers(found: MethodComparison) -> list[str]:
     questions, known = count(found.questions, "question"), ACCURACY in found.columns
     if numbers == {1}:
         sentences = [f"{questions}, one run of each method."]
-        interval = "Intervals: 95 %, over questions."
+        interval = "Intervals: 95%, over questions."
     else:
         times = f"{min(numbers)}" if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"
         seeds = {method.seeds for method in found.methods}
@@ -160,13 +160,11 @@ def _describe_interval(found: MethodComparison) -> str:
     crossed = [method.label for method in found.methods if method.crossed]
     plain = "over questions, each with its mean over the repetitions"
     if not crossed:
-        return f"Intervals: 95 %, {plain}."
+        return f"Intervals: 95%, {plain}."
     both = "questions and repetitions as crossed random effects"
     if len(crossed) == len(found.methods):
-        return f"Intervals: 95 %, {both}, as each repetition has its own random graph or weights."
-    return (
-        f"Intervals: 95 %, {plain}; of {', '.join(crossed)}: {both}, as each repetition has its own graph or weights."
-    )
+        return f"Intervals: 95%, {both}, as each repetition has its own random graph or weights."
+    return f"Intervals: 95%, {plain}; of {', '.join(crossed)}: {both}, as each repetition has its own graph or weights."
 
 
 def _describe_tests(found: MethodComparison) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -89,22 +89,28 @@ def compare_methods(
     if baseline:
         first = find_group(groups, baseline)
         groups = [first, *(group for group in groups if group is not first)]
+    asked = [{record.question for record in records} for group in groups for records in group.records]
+    _require_common(groups, asked)
+    common = frozenset(asked[0]).intersection(*asked)
+    paired = [_restrict(group, common) for group in groups]
     outcomes = [group.outcomes() for group in groups]
     shared = _shared_questions(groups, outcomes)
     known = bool(shared)
-    measured = [measure_metric_columns(group, columns) for group in groups]
+    measured = [measure_metric_columns(group, columns) for group in paired]
     metrics = {name for found in measured for name in found}
     chosen = _choose_columns(columns, known, metrics)
     values = [_to_array(found, shared) for found in outcomes]
+    for found, group in zip(measured, paired, strict=True):
+        found.update({name: (nan,) * len(group.runs) for name in metrics - found.keys()} | measure_columns(group))
     methods = tuple(
-        _describe(group, array if known else None, {name: (nan,) * len(group.runs) for name in metrics} | found)
+        _describe(group, array if known else None, found)
         for group, array, found in zip(groups, values, measured, strict=True)
     )
     tests = _test(groups, values, bool(baseline)) if known else ()
-    asked = {record.question for group in groups for records in group.records for record in records}
-    notes = (*_left_out(groups, outcomes, shared), *_unfinished(groups), *_alike(methods))
+    left_out = len(frozenset().union(*asked)) - len(common)
+    notes = (*_left_out(groups, left_out), *_unfinished(groups), *_alike(methods))
     name = groups[0].label if baseline else ""
-    return MethodComparison(methods, tests, notes, chosen, len(shared) if known else len(asked), name)
+    return MethodComparison(methods, tests, notes, chosen, len(shared) if known else len(common), name)
 
 
 def _choose_columns(names: Sequence[str], known: bool, metrics: Collection[str]) -> tuple[str, ...]:
@@ -112,31 +118,44 @@ def _choose_columns(names: Sequence[str], known: bool, metrics: Collection[str])
     unknown = [name for name in names if name not in choices]
     if unknown:
         raise InputError(f"There is no column {unknown[0]!r}.", f"Choose from: {', '.join(choices)}.")
-    chosen = tuple(dict.fromkeys(names)) or ((ACCURACY, "tokens") if known else ("agreement", "tokens"))
-    return chosen if known else tuple(name for name in chosen if name != ACCURACY)
+    if ACCURACY in names and not known:
+        raise InputError(
+            "No question of these runs has a true answer, so there is no accuracy.",
+            f"Leave it out, or choose from: {', '.join(choices[1:])}.",
+        )
+    return tuple(dict.fromkeys(names)) or ((ACCURACY, "tokens") if known else ("agreement", "tokens"))
 
 
 def _shared_questions(groups: Sequence[Group], outcomes: Sequence[list[dict[Question, float]]]) -> list[Question]:
     """Return the questions with true answers that every run has. Raises `InputError` if runs share none."""
     every = [found for method in outcomes for found in method]
-    shared = [question for question in every[0] if all(question in found for found in every)]
-    if not shared and any(every):
-        names = [run.folder.name for group in groups for run in group.runs]
-        unlike = next(
-            (n for n, found in zip(names, every, strict=True) if not every[0].keys() & found.keys()), names[-1]
-        )
-        raise InputError(
-            f"{names[0]} and {unlike} have no question in common, so they cannot be compared.",
-            "Name only runs with the same questions: set `task.seed`, or use `society sweep --seeds`, which does.",
-        )
-    return shared
+    if any(every):
+        _require_common(groups, [found.keys() for found in every])
+    return [question for question in every[0] if all(question in found for found in every)]
+
+
+def _require_common(groups: Sequence[Group], every: Sequence[Set[Question]]) -> None:
+    """Raise `InputError` unless all runs have a question in common. `every` has the questions of each run."""
+    if frozenset(every[0]).intersection(*every):
+        return
+    names = [run.folder.name for group in groups for run in group.runs]
+    unlike = next((n for n, found in zip(names, every, strict=True) if not every[0] & found), names[-1])
+    raise InputError(
+        f"{names[0]} and {unlike} have no question in common, so they cannot be compared.",
+        "Name only runs with the same questions: set `task.seed`, or use `society sweep --seeds`, which does.",
+    )
+
+
+def _restrict(group: Group, questions: Set[Question]) -> Group:
+    """Return the group with its debates on these questions alone."""
+    return replace(group, records=tuple([r for r in found if r.question in questions] for found in group.records))
 
 
 def _to_array(found: Sequence[Mapping[Question, float]], shared: Sequence[Question]) -> Values:
     return [[one[question] for question in shared] for one in found]
 
 
-def _describe(group: Group, values: Values | None, metrics: dict[str, tuple[float, ...]]) -> Method:
+def _describe(group: Group, values: Values | None, measures: Mapping[str, tuple[float, ...]]) -> Method:
     return Method(
         label=group.label,
         folders=tuple(str(run.folder) for run in group.runs),
@@ -144,7 +163,7 @@ def _describe(group: Group, values: Values | None, metrics: dict[str, tuple[floa
         accuracy=None if values is None else _accuracy(values, group.shares_draws),
         crossed=group.shares_draws,
         shares=() if values is None else tuple(map(fmean, values)),
-        values=metrics | measure_columns(group),
+        values=measures,
         lost=count_lost(group.society, [record for found in group.records for record in found]),
     )
 
@@ -192,13 +211,10 @@ CROSSED = "t test, questions crossed with repetitions (Satterthwaite)"
 PAIRED = "paired t test over questions"
 
 
-def _left_out(
-    groups: Sequence[Group], outcomes: Sequence[list[dict[Question, float]]], shared: Sequence[Question]
-) -> Iterator[str]:
-    """Yield what is missing from the common questions, and what has no true answer."""
-    every = {question for method in outcomes for found in method for question in found}
-    if len(every) > len(shared):
-        yield f"{count(len(every) - len(shared), 'question')} left out: not in every run."
+def _left_out(groups: Sequence[Group], left_out: int) -> Iterator[str]:
+    """Yield what is missing from the common questions, and what has no true answer. `left_out` is a number."""
+    if left_out:
+        yield f"{count(left_out, 'question')} left out: not in every run."
     unknown = {r.question for group in groups for found in group.records for r in found if not r.scored}
     if unknown:
         yield f"{count(len(unknown), 'question')} without a true answer: not in the accuracy."
@@ -211,7 +227,7 @@ def _unfinished(groups: Sequence[Group]) -> Iterator[str]:
         for run, records in zip(group.runs, group.records, strict=True):
             expected = count_expected(run)
             if expected is not None and len(records) < expected:
-                yield f"{run.folder.name} is unfinished: {len(records)} of {expected} debates."
+                yield f"{run.folder.name} is unfinished: {len(records):,} of {count(expected, 'debate')}."
 
 
 def _alike(methods: Sequence[Method]) -> Iterator[str]:

@@ -150,7 +150,7 @@ def describe_unfinished(run: Run, reached: int, debates: int) -> str:
     wanted = scenario.train.iterations if scenario.train is not None else 0
     if reached >= wanted and (expected is None or debates >= expected):
         return ""
-    done = f"{debates:,} of {expected:,} debates" if expected is not None else count(debates, "debate")
+    done = f"{debates:,} of {count(expected, 'debate')}" if expected is not None else count(debates, "debate")
     return f"{done} of iteration {reached} of {wanted}" if wanted else done
 
 
@@ -159,7 +159,7 @@ def _describe_truth(s: Summary) -> str:
     if not s.scored:
         return "no true answers"
     some = f" on the {s.scored:,} with a true answer" if s.scored < s.debates else ""
-    return f"accuracy with 95 % confidence interval{some}"
+    return f"accuracy with 95% confidence interval{some}"
 
 
 def _accuracy_rows(s: Summary) -> Rows:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from society.answers import group
@@ -19,6 +19,7 @@ from society.core.types import Same
 from society.metrics.influence import find_sources
 from society.metrics.resampling import draw_rows, find_percentiles
 from society.metrics.rounds import Stage, list_stages, name_stage, walk
+from society.runs.names import Names, name_question
 from society.runs.records import DebateRecord, by_question, sameness
 from society.scenario.expand import Society
 
@@ -34,7 +35,7 @@ DEFINED = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number of a metric with its 95 % interval, the percentiles of a bootstrap over `questions` (Efron 1979).
+    """A number of a metric with its 95% interval, the percentiles of a bootstrap over `questions` (Efron 1979).
 
     There is no interval for fewer than `LEAST_QUESTIONS`, where all are alike, and for numbers about single questions.
     """
@@ -56,7 +57,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A metric of a run: the question that it answers, the answer in a few words, a sentence, and all numbers."""
+    """A metric of a run: the question that it answers, the answer in a few words, a sentence, and all numbers.
+
+    `shown` are the estimates as people read them: with questions for items, options for letters, personas for agents.
+    """
 
     kind: str
     question: str
@@ -64,11 +68,12 @@ class Reported:
     sentence: str
     note: str
     estimates: tuple[Estimate, ...]
+    shown: tuple[Estimate, ...]
     stages: tuple[str, ...]
 
 
 def _show(number: Number, value: float) -> str:
-    return f"{100 * value:.1f} %" if number.unit == "share" else f"{value:.3g}"
+    return f"{100 * value:.1f}%" if number.unit == "share" else f"{value:.3g}"
 
 
 def report_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Reported]:
@@ -78,7 +83,8 @@ def report_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Re
         return []
     stages = list_stages(society, records)
     asked = list_questions(society, records, stages)
-    return [_report(metric, asked, [name_stage(stage) for stage in stages]) for metric in metrics]
+    names = _NumberNames(Names(society), asked)
+    return [_report(metric, asked, [name_stage(stage) for stage in stages], names) for metric in metrics]
 
 
 def measure_metrics(society: Society, records: Sequence[DebateRecord]) -> dict[str, float]:
@@ -163,15 +169,34 @@ def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> 
     )
 
 
-def _report(metric: Metric, asked: Sequence[Question], stages: Sequence[str]) -> Reported:
+class _NumberNames:
+    """Names of numbers for people. Questions whose texts begin alike keep their ids."""
+
+    def __init__(self, names: Names, asked: Sequence[Question]) -> None:
+        self._names, self._texts = names, {question.item: question.text for question in asked}
+        times = Counter(map(name_question, self._texts.values()))
+        shown = {item: name_question(text) for item, text in self._texts.items()}
+        self._items = {item: name for item, name in shown.items() if name and times[name] == 1}
+
+    def name(self, number: Number) -> Number:
+        """Return the number with its names for people."""
+        text = self._texts.get(number.group)
+        if text is None:
+            return replace(number, group=self._names.agent(number.group))
+        named = self._names.answer(text, number.name)
+        return replace(number, name=named, group=self._items.get(number.group, number.group))
+
+
+def _report(metric: Metric, asked: Sequence[Question], stages: Sequence[str], names: _NumberNames) -> Reported:
     count, numbers = guarded(metric, metric.count), guarded(metric, metric.numbers)
     counts = [count(question) for question in asked]
     found = list(numbers(_add(counts), stages))
     spread = _resample(metric, counts, stages) if metric.intervals and len(asked) >= LEAST_QUESTIONS else {}
     estimates = tuple(_estimate(number, len(asked), spread.get(_place(number))) for number in found)
-    answer, sentence = guarded(metric, metric.describe)(found)
+    shown = tuple(replace(one, number=names.name(one.number)) for one in estimates)
+    answer, sentence = guarded(metric, metric.describe)([one.number for one in shown])
     kind = str(getattr(metric, "kind", ""))
-    return Reported(kind, metric.question, answer, sentence, metric.note, estimates, tuple(stages))
+    return Reported(kind, metric.question, answer, sentence, metric.note, estimates, shown, tuple(stages))
 
 
 def _estimate(number: Number, questions: int, interval: tuple[float, float] | None) -> Estimate:

@@ -15,6 +15,7 @@ from society.pictures.figures import (
     percent,
     share_row,
 )
+from society.runs.names import Names
 from society.runs.records import DebateRecord
 from society.scenario.expand import Society
 
@@ -34,11 +35,12 @@ def agents_table(society: Society, records: Sequence[DebateRecord], scores: Sequ
         columns = ["agent", "first answer right", "last answer right", "wrong to right", "right to wrong"]
         columns += ["right to unreadable", "unreadable to right"]
     rows: list[list[Any]] = []
+    names = Names(society)
     for name in society.agents:
         turns = [turn for record in records for turn in record.every(name)]
         seen = [score.agents[name] for score in scores if name in score.agents]
         first = percent(seen[0]) if seen else ""
-        row: list[Any] = [name, first] if known else [name]
+        row: list[Any] = [names.agent(name), first] if known else [names.agent(name)]
         if twice:
             moved = flips.get(name, Flips())
             row += [percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
@@ -66,9 +68,10 @@ def edges_table(society: Society, records: Sequence[DebateRecord]) -> Table | No
         note += f" The {MAX_EDGES} edges with most adopted answers of {len(flows)}."
     known = any(record.scored for record in records)
     columns = ["edge", "differed", "adopted", *(["wrong to right", "right to wrong"] if known else []), "unreadable"]
+    named = Names(society).agent
     rows = [
         [
-            f"{f.sender} → {f.reader}",
+            named(f"{f.sender} → {f.reader}"),
             f.differed,
             f.adopted,
             *((f.helped, f.harmed) if known else ()),

@@ -69,7 +69,7 @@ def draw_bars(figures: Sequence[Bars], titles: Sequence[str]) -> Figure:
         axes.set_title(title, fontsize=9)
         axes.set_xlabel(one.axis.label)
         if one.axis.unit == "share":
-            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):g} %")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):g}%")
     reach = 1.1 * max(abs(limit) for axes in panels for limit in axes.dataLim.intervalx)
     for axes in panels:
         axes.set_xlim(-reach, reach)
@@ -111,7 +111,7 @@ def _label_axes(axes: Axes, chart: Chart) -> None:
     for axis, description in ((axes.xaxis, chart.x), (axes.yaxis, chart.y)):
         axis.set_label_text(description.label)
         if description.unit == "share":
-            axis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+            axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         if description.unit == "whole":
             axis.set_major_locator(MaxNLocator(integer=True))
     _set_range(axes, chart.x)

@@ -65,6 +65,14 @@ class Series:
     colour: int | None = None
 
 
+def note_intervals(series: Sequence[Series], meaning: str) -> str:
+    """Return a sentence on the intervals that these series show, as bands or as bars; "" if they show none."""
+    bounded = [sum(point.low is not None for point in one.points) for one in series if one.interval == "band"]
+    if not any(bounded):
+        return ""
+    return f" {'Bands' if max(bounded) > 1 else 'Bars'}: {meaning}."
+
+
 @dataclass(frozen=True)
 class Chart(Figure):
     """Series of points over a common axis."""

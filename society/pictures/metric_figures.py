@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from society.core.plain import shorten
 from society.metrics.reported import Estimate, Reported
-from society.pictures.figures import Axis, Chart, Figure, Point, Series, Table
+from society.pictures.figures import Axis, Chart, Figure, Point, Series, Table, note_intervals
 
 MAX_SERIES = 6
 """Maximum number of series of a chart. The table has the others."""
@@ -32,8 +32,7 @@ def metric_chart(metric: Reported) -> Chart | None:
     shares = all(one.number.unit == "share" for one in _choose(metric))
     axis = Axis(unit="share" if shares else "number")
     note = _capital(metric.sentence)
-    if any(point.low is not None for one in series for point in one.points):
-        note += " Bands: 95% intervals over questions."
+    note += note_intervals(series, "95% intervals over questions")
     return Chart(f"metric-{metric.kind}", _title(metric), note, Axis(names=metric.stages), axis, series)
 
 
@@ -49,10 +48,10 @@ def _list_series(metric: Reported) -> list[Series]:
 
 def _choose(metric: Reported) -> list[Estimate]:
     """Return the numbers of the chart: headlines by round; of several questions their means, of one its shares."""
-    known = [one for one in metric.estimates if one.number.stage and one.number.value is not None]
+    known = [one for one in metric.shown if one.number.stage and one.number.value is not None]
     groups = {one.number.group for one in known}
     if groups == {""}:
-        headlines = {one.number.name for one in metric.estimates if one.number.headline}
+        headlines = {one.number.name for one in metric.shown if one.number.headline}
         return [one for one in known if one.number.name in headlines]
     if len(groups) == 1:
         return [one for one in known if one.number.unit == "share"]
@@ -61,11 +60,11 @@ def _choose(metric: Reported) -> list[Estimate]:
 
 def metric_table(metric: Reported) -> Table:
     """Return all numbers of a metric, with a column for each round."""
-    stages = [stage for stage in metric.stages if any(one.number.stage == stage for one in metric.estimates)]
-    whole = any(not one.number.stage for one in metric.estimates)
-    columns = ["number", *stages, *([WHOLE] if whole else [])]
+    stages = [stage for stage in metric.stages if any(one.number.stage == stage for one in metric.shown)]
+    whole = any(not one.number.stage for one in metric.shown)
+    columns = [_first_column(metric), *stages, *([WHOLE] if whole else [])]
     rows: dict[str, dict[str, str]] = {}
-    for one in metric.estimates:
+    for one in metric.shown:
         number = one.number
         name = f"{shorten(number.group, 60)}: {shorten(number.name, 60)}" if number.group else number.name
         count = f" (n = {number.n:,})" if number.n else ""
@@ -75,6 +74,11 @@ def metric_table(metric: Reported) -> Table:
     if len(shown) > MAX_ROWS:
         note += f" The first {MAX_ROWS} of {len(shown):,} rows; society export writes all."
     return Table(f"metric-{metric.kind}-table", f"{_title(metric)} in numbers", note, columns, shown[:MAX_ROWS])
+
+
+def _first_column(metric: Reported) -> str:
+    """Return the heading of the numbers' names."""
+    return "question: answer" if metric.kind == "opinions" else "measure"
 
 
 def _title(metric: Reported) -> str:

@@ -27,6 +27,7 @@ from society.pictures.figures import (
     Table,
     mean_interval,
     mean_points,
+    note_intervals,
     percent,
     share_points,
 )
@@ -221,11 +222,10 @@ def diversity_figure(scores: Sequence[IterationScore], measured: Sequence[Mappin
 def model_charts(measured: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """Return cross-likelihood and KL by iteration, where `society diversity` measured them (arXiv 2501.05707)."""
     seen = [entry for entry in measured if entry.get("likelihood")]
-    wide = "Bands: two standard errors, averaged over pairs."
     likelihood = _chart(
         "likelihood",
         "Likelihood of responses",
-        f"Mean negative log-likelihood of responses under the agents' models; higher is more diverse. {wide}",
+        "Mean negative log-likelihood of responses under the agents' models; higher is more diverse.",
         Axis("nats per token"),
         [
             _pair_series("own responses", seen, "nll", lambda model, speaker: model == speaker),
@@ -235,14 +235,19 @@ def model_charts(measured: Sequence[Mapping[str, Any]]) -> list[Chart]:
     divergence = _chart(
         "kl",
         "KL divergence of models",
-        f"Estimated from each agent's responses; an estimate can fall below 0 by chance. {wide}",
+        "Estimated from each agent's responses; an estimate can fall below 0 by chance.",
         Axis("nats per response"),
         [
             _pair_series("from the base", seen, "kl", lambda _, other: other == BASE),
             _pair_series("from one another", seen, "kl", lambda _, other: other != BASE),
         ],
     )
-    return [chart for chart in (likelihood, divergence) if chart is not None]
+    wide = "two standard errors, averaged over pairs"
+    return [
+        replace(chart, note=chart.note + note_intervals(chart.series, wide))
+        for chart in (likelihood, divergence)
+        if chart is not None
+    ]
 
 
 def _pair_series(

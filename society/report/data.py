@@ -30,6 +30,7 @@ from society.report.trouble import find_trouble
 from society.report.verdict import judge, weigh_cost, weigh_training
 from society.runs.files import read_json
 from society.runs.folder import is_running
+from society.runs.names import Names
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.runs.run import Run
 from society.scenario.expand import PhasePlan, Society, expand
@@ -140,6 +141,7 @@ def _describe(run: RunData, others: Sequence[RunData]) -> Json:
         "description": scenario.description,
         "facts": _list_facts(run),
         "agents": list(run.society.agents),
+        "personas": Names(run.society).personas,
         "stages": list_stages(run.society),
         "phases": [_describe_phase(run.society, phase) for phase in run.society.phases],
         "debates": run.rows,

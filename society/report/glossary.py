@@ -5,8 +5,6 @@ from __future__ import annotations
 GLOSSARY: dict[str, str] = {
     "95% interval": "Confidence interval. An interval computed in this way from other questions contains the true "
     "value in 95 of 100 cases.",
-    "95 % interval": "Confidence interval. An interval computed in this way from other questions contains the true "
-    "value in 95 of 100 cases.",
     "chance alone": "The p value, two-sided: the probability of a difference at least this large if neither side were "
     "better. Below 5% a difference is usually called significant.",
     "adjusted": "Holm's correction (1979): p values are raised so that many comparisons do not give a winner by "
@@ -32,6 +30,6 @@ GLOSSARY: dict[str, str] = {
     "log-likelihood": "The logarithm of the probability that a model gives to a text, in nats per token.",
     "unreadable": "A reply in which no answer was found. It counts as wrong if the question has a true answer.",
     "undecided": "Debates without a decision, for example after a tie. They count as wrong if there is a true answer.",
-    "support": "The share of the votes, or of their weights, that the decision got.",
+    "support": "The share of the voters that gave the decided answer.",
 }
 """The explanation of each phrase. Its first place in a text on the page gets the explanation."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
 from society.answers.grouping import group
 from society.core.columns import list_columns
 from society.core.types import Same, Turn
+from society.runs.names import Names
 from society.runs.records import DebateRecord
 from society.scenario.expand import Society
 
@@ -97,11 +99,16 @@ class RowMaker:
     society: Society
     same: Same
 
+    @cached_property
+    def names(self) -> Names:
+        """The names of agents and answers."""
+        return Names(self.society)
+
     def row(self, record: DebateRecord, pending: bool = False) -> Json:
         """Return the row of one debate, without the texts of its turns."""
         result, decision = record.result, record.result.decision
         answers = self._answers(record)
-        index = {text: i for i, (text, _, _) in enumerate(answers)}
+        index = {text: i for i, (text, *_) in enumerate(answers)}
         decided = -1 if decision.answer is None else index[decision.answer]
         masks = {name: self._agent_tags(record, name, answers, decided) for name in self._speakers(record)}
         by = {name: mask for name, mask in masks.items() if mask}
@@ -113,7 +120,9 @@ class RowMaker:
         return {name: getattr(result, name) for name in RESULT} | {
             "decision": decided,
             "support": round(decision.support, 4),
-            "reason": decision.reason,
+            "backing": self.names.support(record),
+            "reason": self.names.reason(record),
+            "truth": self.names.answer(result.question, result.gold),
             "single": decision.single,
             "answers": answers,
             "turns": self._turns(record, index),
@@ -121,12 +130,20 @@ class RowMaker:
             "by": by,
         }
 
-    def _answers(self, record: DebateRecord) -> list[tuple[str, int, bool]]:
-        """Return (text, group, whether right) of each distinct answer, in order of appearance."""
+    def _answers(self, record: DebateRecord) -> list[tuple[str, int, bool, str]]:
+        """Return (text, group, whether right, name) of each distinct answer, in order of appearance.
+
+        The name is "" if it is the text.
+        """
         given = [turn.answer for turn in record.turns] + [record.result.decision.answer]
         texts = list(dict.fromkeys(text for text in given if text is not None))
         groups = {i: number for number, members in enumerate(group(texts, self.same)) for i in members}
-        return [(text, groups[i], record.result.verdicts.get(text, False)) for i, text in enumerate(texts)]
+        question, verdicts = record.result.question, record.result.verdicts
+        names = [self.names.answer(question, text) for text in texts]
+        return [
+            (text, groups[i], verdicts.get(text, False), "" if name == text else name)
+            for i, (text, name) in enumerate(zip(texts, names, strict=True))
+        ]
 
     def _speakers(self, record: DebateRecord) -> dict[str, None]:
         """Return the agents that took turns, without helpers that summarise, moderate or rank."""
@@ -148,12 +165,12 @@ class RowMaker:
         return rows
 
     def _agent_tags(
-        self, record: DebateRecord, agent: str, answers: Sequence[tuple[str, int, bool]], decided: int
+        self, record: DebateRecord, agent: str, answers: Sequence[tuple[str, int, bool, str]], decided: int
     ) -> int:
         turns = record.of(agent)
         if not turns:
             return 0
-        groups = {text: number for text, number, _ in answers}
+        groups = {text: number for text, number, *_ in answers}
         decision = answers[decided][1] if decided >= 0 else -1
         first, last = turns[0], turns[-1]
         readable = len(turns) > 1 and first.answer is not None and last.answer is not None

@@ -15,6 +15,7 @@ from society.core.terminal import Terminal
 from society.core.types import Item, Same, Turn, TurnId, Usage
 from society.metrics.matching import by_id
 from society.runner.flow import Flow
+from society.runs.names import LONGEST_PERSONA, Names, name_option, name_persona
 from society.runs.records import DebateRecord, helpers_of, sameness, training_sameness
 from society.runs.votes import read_ballots
 from society.watcher import Watcher
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from society.simulation.simulate import DebateResult
 
 DIM, THOUGHT = "dim", "dim italic"
-LONGEST_NAME = 60
-"""Maximum number of characters of a persona beside the name of its agent."""
 LONGEST_ANSWER = 100
 """Maximum number of characters of an answer that is shown."""
 LISTED = 12
@@ -220,21 +219,22 @@ class DebateStream(Watcher):
         if decision.answer is None:
             yield "decided", f"nothing: {decision.reason}", "bold"
         else:
-            support = f"   {decision.support:.0%} of {count(len(voters), 'voter')}"
-            yield "decided", f"{self._shown(decision.answer, item)}{support}", "bold"
+            support = self._society.scenario.decision.describe_support(decision, len(voters))
+            yield "decided", f"{self._shown(decision.answer, item)}   {support}", "bold"
         label = "votes" if decision.answer is None else "dissent"
         against: dict[str, list[str]] = {}
         for name, answer in votes.items():
             if answer is not None and (decision.answer is None or not same(answer, decision.answer)):
                 known = next((other for other in against if same(other, answer)), answer)
                 against.setdefault(known, []).append(name)
+        named = Names(self._society).agent
         for answer, names in against.items():
-            yield label, f"{self._shown(answer, item)}: {_list(names)}", ""
+            yield label, f"{self._shown(answer, item)}: {_list(list(map(named, names)))}", ""
             label = ""
         if not against and decision.answer is not None and len(voters) > 1:
             yield "dissent", "none", ""
         if silent := [name for name in voters if votes.get(name) is None]:
-            yield "no answer", _list(silent), ""
+            yield "no answer", _list(list(map(named, silent))), ""
         if result.scored and result.decision.single:
             gold = f"   true answer: {self._shown(result.item.gold, item)}" if result.item.gold else ""
             mark, style = ("right", "green") if result.correct else ("wrong", "red")
@@ -259,10 +259,10 @@ class DebateStream(Watcher):
         )
 
     def _shown(self, answer: str, item: str) -> str:
-        """Return an answer on one line; of a multiple-choice question the option behind its letter."""
+        """Return an answer on one line; of a multiple-choice question a letter and its option."""
         choices = self._items[item].choices if item in self._items else ()
         options = dict(zip(OPTION_LETTERS, choices, strict=False))
-        return shorten(options.get(answer, answer), LONGEST_ANSWER)
+        return name_option(answer, options[answer]) if answer in options else shorten(answer, LONGEST_ANSWER)
 
     def _helps(self, turn: TurnId) -> bool:
         """Return whether an agent moderates, judges or summarizes in a turn: its reply is no answer."""
@@ -272,7 +272,7 @@ class DebateStream(Watcher):
     def _persona(self, turn: TurnId) -> str:
         plans = self._society.plans if self._society is not None else {}
         plan = plans.get((turn.phase, turn.agent.partition("/")[0]))
-        return shorten(str(plan.persona), LONGEST_NAME) if plan is not None else ""
+        return shorten(name_persona(plan.persona), LONGEST_PERSONA) if plan is not None else ""
 
 
 def _list(names: Sequence[str]) -> str:

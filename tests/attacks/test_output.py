@@ -81,7 +81,7 @@ def test_no_cell_of_an_exported_table_is_a_formula(done: Path, tmp_path: Path) -
 
 
 def table(name: str) -> list[list[str]]:
-    return [["run", "95 % interval", "n"], [name, "-1.0 to +2.0", "3"], ["other", "1.0 to 2.0", "4"]]
+    return [["run", "95% interval", "n"], [name, "-1.0 to +2.0", "3"], ["other", "1.0 to 2.0", "4"]]
 
 
 @given(hostile)

@@ -74,7 +74,7 @@ def test_the_society_of_a_scenario_debates_the_question(capsys: pytest.CaptureFi
     assert ask("Is the earth round?", "--scenario", scenario, rules=rules) == 0
     text = capsys.readouterr().out
     assert "a careful geographer" in text
-    assert "decided   yes   100% of 3 voters" in text
+    assert "decided   A. yes   100% of 3 voters" in text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from society.components.contracts import make_question, make_turn
 from society.components.decisions.base import DecisionRule
+from society.components.decisions.counting import Majority
 from society.components.decisions.opinions import Distribution, Mean, Median, Undecided
 from society.components.facts import DecisionFacts
 from society.components.metrics.agreement import Agreement, coincide, krippendorff
@@ -163,14 +164,24 @@ def vote(rule: DecisionRule, *answers: str | None) -> Decision:
     return rule.decide(Ballot(votes, {n: [turn] for n, turn in turns.items()}, (), str.__eq__, seed=0))
 
 
+def test_the_support_of_a_number_is_the_share_that_gave_it_and_its_origin_is_named() -> None:
+    median, mean = vote(Median(), "4", "4.0", "1", "5", "5"), vote(Mean(), "1", "2", "many")
+    assert (median.answer, median.support) == ("4", 0.2)
+    assert Median().describe_support(median, 5) == "median of 5 voters"
+    assert (mean.answer, mean.support) == ("1.5", 0)
+    assert Mean().describe_support(mean, 3) == "mean of 3 voters, 1 of 3 voters gave no number"
+    most = vote(Majority(), "a", "a", "b")
+    assert Majority().describe_support(most, 3) == "67% of 3 voters"
+
+
 def test_decisions_about_numbers() -> None:
     assert vote(Mean(), "1", "2", "6").answer == "3"
     assert vote(Median(), "1", "2", "60", "4").answer == "3"
     found = vote(Mean(), "1", "2 km", "many", None)
-    assert (found.answer, found.support, found.reason) == ("1.5", 0.5, "2 of 4 voters gave no number")
+    assert (found.answer, found.support, found.reason) == ("1.5", 0, "2 of 4 voters gave no number")
     assert vote(Mean(), "some", None).answer is None
     assert vote(Mean(quorum=3), "1", "2", "many").answer is None
-    assert vote(Median(unparsed="exclude"), "1", "3", "many").support == 1
+    assert vote(Median(unparsed="exclude"), "3", "3", "many").support == 1
     assert vote(Mean(unparsed="veto"), "1", "3", "many").answer is None
 
 

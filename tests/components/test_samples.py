@@ -95,7 +95,7 @@ def test_the_numbers_of_a_run() -> None:
     assert shares(PassAtK(), question) == {"pass@1": 0.5, "pass@2": pytest.approx(5 / 6), "pass@4": 1}
     assert shares(MajorityAtK(k=(1, 3)), question) == {"maj@1": 0.5, "maj@3": 0.5}
     assert shares(BestOfK(k=(1, 4)), question) == {"best@1": 0.5, "best@4": 1}
-    assert "pass@2 is 83 %" in PassAtK().describe(list(PassAtK().numbers(PassAtK().count(question), [])))[1]
+    assert "pass@2 is 83%" in PassAtK().describe(list(PassAtK().numbers(PassAtK().count(question), [])))[1]
 
 
 def test_a_judge_chooses_and_the_true_answers_measure() -> None:

@@ -86,7 +86,7 @@ def test_runs_that_trained_nothing_are_not_called_matched(one: bool, other: bool
 
 def test_runs_without_train_may_be_matched_without_training() -> None:
     found = match_compute(("a", "b"), spent(0, 5, 5), spent(0, 5, 5))
-    assert found.sentence.startswith("b and a are compute-matched within 0.0 %")
+    assert found.sentence.startswith("b and a are compute-matched within 0.0%")
 
 
 @pytest.fixture(scope="module")

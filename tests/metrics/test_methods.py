@@ -228,4 +228,4 @@ def test_labels_leave_out_what_all_have_in_common(tmp_path: Path) -> None:
     moved = [Run(Path(shutil.copytree(run.folder, tmp_path / name))) for run, name in zip(runs, "ab", strict=False)]
     assert [group.label for group in group_runs(moved)] == ["a", "b"]
     rows = method_rows(compare_methods(moved))
-    assert rows[0] == ["method", "% right", "95 % interval", "tokens"]
+    assert rows[0] == ["method", "% right", "95% interval", "tokens"]

@@ -14,6 +14,7 @@ from society.cli import main
 from society.core.errors import InputError
 from society.core.types import Item
 from society.metrics.comparison import compare
+from society.metrics.methods import compare_methods
 from society.metrics.overview import read_overview
 from society.metrics.winner import find_winner
 from society.report.data import build_index, read_runs
@@ -21,6 +22,7 @@ from society.results import Run
 from society.runner.displays import Display
 from society.runner.progress import Progress
 from society.runner.tracking import Tracking
+from society.runs.records import load_records
 from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.questions import load_items
@@ -117,10 +119,25 @@ def test_runs_without_true_answers_are_compared_without_accuracy(opinions: Run, 
     assert main(["report", str(opinions.folder), str(other.folder), "-o", str(tmp_path / "r.html")]) == 0
 
 
+def test_columns_are_of_the_questions_that_all_runs_have(opinions: Run, tmp_path: Path) -> None:
+    for columns in ([], ["agreement"], ["tokens", "opinions.mean"]):
+        with pytest.raises(InputError, match="no question in common"):
+            compare_methods([opinions, make(tmp_path, '["Why?"]', "seed=3")], columns=columns)
+    with pytest.raises(InputError, match="there is no accuracy"):
+        compare_methods([opinions], columns=["accuracy"])
+    half = make(tmp_path, '["Ban cars?", "Why?"]')
+    found = compare_methods([opinions, half], columns=["tokens", "turns"])
+    assert found.questions == 1
+    assert "2 questions left out: not in every run." in found.notes
+    [tokens] = found.methods[1].values["tokens"]
+    [asked] = [r for r in load_records(half) if r.result.question == "Ban cars?"]
+    assert tokens == asked.usage.generated_tokens
+
+
 def test_a_mixed_run_scores_the_questions_with_a_true_answer_and_says_how_many(mixed: Run) -> None:
     assert mixed.accuracy is not None
     assert mixed.accuracy.n == 1
-    assert "3 questions debated, accuracy with 95 % confidence interval on the 1 with a true answer" in mixed.summary()
+    assert "3 questions debated, accuracy with 95% confidence interval on the 1 with a true answer" in mixed.summary()
     summary = read_overview(mixed).last
     assert summary is not None
     assert (summary.debates, summary.scored, summary.alone.n, summary.flips.total) == (3, 1, 4, 4)

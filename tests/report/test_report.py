@@ -65,7 +65,7 @@ def test_tags_of_debates_and_agents(tmp_path: Path) -> None:
     }
     assert tags(row["tags"]) == {"disagreed", "to_wrong", "to_right", "unparsed", "failed"}
     assert row["correct"]
-    assert row["answers"][row["decision"]] == ["Paris", 0, True]
+    assert row["answers"][row["decision"]] == ["Paris", 0, True, ""]
 
 
 def test_all_agents_disagree_with_an_undecided_debate(tmp_path: Path) -> None:

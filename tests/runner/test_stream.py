@@ -113,7 +113,7 @@ def test_without_a_decision_all_votes_are_listed(pair: Society) -> None:
     stream.result(DebateResult(0, choice, 0, Decision(None, reason="tie", tied=("A", "B")), {}, scored=False))
     text = written.getvalue()
     assert "decided   nothing: tie\n" in text
-    assert "votes     Rome: one-1\n          Oslo: one-2" in text
+    assert "votes     A. Rome: one-1 (a mayor)\n          B. Oslo: one-2 (a cyclist)" in text
     assert "\x1b" not in text
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from society.answers import group
 from society.components.facts import DecisionFacts, Reasons
 from society.core.component import AgentNames, Component
+from society.core.plain import count
 from society.core.results import require_decision
 from society.core.types import Ballot, Decision, Turn, Vote
 
@@ -82,6 +83,14 @@ class DecisionRule(Component, ABC):
             return 0
         given = (vote.answer for vote in self.settle(ballot))
         return sum(answer is not None and ballot.same(answer, decision.answer) for answer in given)
+
+    def describe_support(self, decision: Decision, voters: int) -> str:
+        """Return in words how the votes of `voters` agents led to the decided answer, such as "80% of 5 voters"."""
+        return ", ".join(part for part in (self.origin(decision, count(voters, "voter")), decision.reason) if part)
+
+    def origin(self, decision: Decision, voters: str) -> str:
+        """Return in words what the decided answer is of the voters; `voters` is their number with the noun."""
+        return f"{decision.support:.0%} of {voters}"
 
     def require_quorum(self, decision: Decision, backers: int, voters: int) -> Decision:
         """Return the decision, or no decision if fewer voters than the quorum support it."""

@@ -34,7 +34,13 @@ class _OfNumbers(DecisionRule):
         numbers = [value for vote in ballot.votes if vote.answer and (value := read_number(vote.answer)) is not None]
         left_out = len(ballot.votes) - len(numbers)
         reason = f"{left_out} of {len(ballot.votes)} voters gave no number" if left_out else ""
-        return Decision(f"{self.combine(numbers):.{DIGITS}g}", len(numbers) / len(ballot.votes), reason)
+        answer = f"{self.combine(numbers):.{DIGITS}g}"
+        agree = sum(vote.answer is not None and ballot.same(vote.answer, answer) for vote in ballot.votes)
+        return Decision(answer, agree / len(ballot.votes), reason)
+
+    def origin(self, decision: Decision, voters: str) -> str:
+        """Return the computation: no voter needs to have given the number that comes out."""
+        return f"{getattr(self, 'kind', 'number')} of {voters}"
 
     @abstractmethod
     def combine(self, numbers: Sequence[float]) -> float:

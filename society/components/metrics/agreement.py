@@ -91,7 +91,7 @@ class Agreement(Metric):
         equal = pick(numbers, "equal pairs")
         if not equal:
             return "Not known", "No two voters of a debate have readable answers."
-        first, last = (f"{100 * (number.value or 0):.0f} %" for number in (equal[0], equal[-1]))
+        first, last = (f"{100 * (number.value or 0):.0f}%" for number in (equal[0], equal[-1]))
         told = f"{last} of {count(equal[-1].n, 'pair')} of voters give equal answers"
         if len(equal) > 1:
             told += f" at the end, {first} in the first round"

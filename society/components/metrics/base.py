@@ -143,7 +143,7 @@ def ratio(totals: Totals, part: Key, whole: Key) -> float | None:
 
 def percent(number: Number | None) -> str:
     """Return a share in percent, or that it is not known."""
-    return "not known" if number is None or number.value is None else f"{100 * number.value:.0f} %"
+    return "not known" if number is None or number.value is None else f"{100 * number.value:.0f}%"
 
 
 def pick(numbers: Sequence[Number], name: str) -> list[Number]:

@@ -62,11 +62,19 @@ class Opinions(Metric):
     def describe(self, numbers: Sequence[Number]) -> tuple[str, str]:
         items = list(dict.fromkeys(number.group for number in numbers))
         told = [_tell(item, numbers) for item in items[:MOST_QUESTIONS]]
-        more = f" {len(items) - MOST_QUESTIONS} more questions." if len(items) > MOST_QUESTIONS else ""
+        rest = len(items) - MOST_QUESTIONS
+        more = f" {count(rest, 'more question')}." if rest > 0 else ""
         if len(items) == 1:
             return told[0][0], f"{told[0][1]}."
-        listed = " ".join(f"{item}: {sentence}." for item, (_, sentence) in zip(items, told, strict=False))
+        listed = " ".join(_join(item, sentence) for item, (_, sentence) in zip(items, told, strict=False))
         return f"{len(items)} questions", listed + more
+
+
+def _join(item: str, sentence: str) -> str:
+    """Return a sentence after the question that it is about."""
+    if item.endswith(("?", ".", "!", "…")):
+        return f"{item} {sentence[:1].upper()}{sentence[1:]}."
+    return f"{item}: {sentence}."
 
 
 def _moments(totals: Totals, item: str, stages: Sequence[str]) -> Iterable[Number]:
@@ -93,7 +101,7 @@ def _tell(item: str, numbers: Sequence[Number]) -> tuple[str, str]:
     last = own[-1].stage if own else ""
     final = [number for number in own if number.unit == "share" and number.stage == last and number.value]
     final.sort(key=lambda number: -(number.value or 0))
-    shown = [f"{shorten(number.name, 40)} ({100 * (number.value or 0):.0f} %)" for number in final[:MOST_ANSWERS]]
+    shown = [f"{shorten(number.name, 40)} ({100 * (number.value or 0):.0f}%)" for number in final[:MOST_ANSWERS]]
     rest = len(final) - len(shown)
     listed = ", ".join([*shown, count(rest, "other answer")] if rest > 0 else shown)
     means = [number for number in own if number.name == "mean"]
@@ -102,5 +110,5 @@ def _tell(item: str, numbers: Sequence[Number]) -> tuple[str, str]:
         moved = f"; mean {means[0].value:.2f}"
         moved += f" at first and {means[-1].value:.2f} at the end" if len(means) > 1 else ""
     top = final[0] if final else None
-    short = "" if top is None else f"{shorten(top.name, 30)} ({100 * (top.value or 0):.0f} %)"
+    short = "" if top is None else f"{shorten(top.name, 30)} ({100 * (top.value or 0):.0f}%)"
     return short, f"at the end {listed}{moved}"

@@ -18,6 +18,7 @@ from society.components.metrics.base import (
     percent,
     ratio,
 )
+from society.core.plain import count
 from society.core.types import Turn
 
 KINDS = ("persuaded", "returned", "own")
@@ -77,8 +78,8 @@ class Persuasion(Metric):
         changes = shares["persuaded"].n
         if not changes:
             return "Nobody", "No agent changed its answer."
-        told = f"of {changes:,} changes, {percent(shares['persuaded'])} were to an answer that the agent had just read"
-        told += f", {percent(shares['own'])} to one that nobody it read had"
+        told = f"of {count(changes, 'change')}, {percent(shares['persuaded'])} were to an answer that the agent had "
+        told += f"just read, {percent(shares['own'])} to one that nobody it read had"
         if "towards" in shares:
             told += f"; {percent(shares['towards'])} moved towards the mean of what it read"
         best = next((number for number in numbers if number.group and number.value), None)

@@ -66,15 +66,15 @@ class Polarization(Metric):
     def numbers(self, totals: Totals, stages: Sequence[str]) -> Iterable[Number]:
         for i, stage in enumerate(stages):
             value, n = ratio(totals, ("split", i), ("debates", i)), round(totals.get(("debates", i), 0))
-            yield Number("polarization", value, n, stage, unit="share", headline=i == len(stages) - 1)
+            yield Number("polarization", value, n, stage, headline=i == len(stages) - 1)
 
     def describe(self, numbers: Sequence[Number]) -> tuple[str, str]:
         known = pick(numbers, "polarization")
         if not known:
             return "Not known", "No debate has two readable answers."
         first, last = known[0].value or 0.0, known[-1].value or 0.0
-        now = f"{last:.2f} on a scale from 0 (all agree) to 1 (two equal camps at the extremes)"
-        return f"{last:.2f} of 1", f"{now}; {first:.2f} after the first round." if len(known) > 1 else f"{now}."
+        now = f"{last:.3g} on a scale from 0 (all agree) to 1 (two equal camps at the extremes)"
+        return f"{last:.3g} of 1", f"{now}; {first:.3g} after the first round." if len(known) > 1 else f"{now}."
 
 
 def _split_numbers(question: Question, turns: Iterable[Turn], low: float, high: float) -> float | None:

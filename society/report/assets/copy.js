@@ -8,12 +8,14 @@ async function exportDebate(runNumber, position) {
     ["replies", "thoughts", "prompts"].map((kind) => source.texts(runNumber, kind, position)),
   );
   const answerOf = (i) => (i < 0 ? null : row.answers[i][0]);
+  const optionOf = (i) => (i < 0 || !row.answers[i][3] ? {} : { option: row.answers[i][3] });
   const nameOf = ({ stage, agent }) => ({ phase: run.stages[stage]?.[0], round: run.stages[stage]?.[1], agent });
   const turns = row.turns.map((turn, t) => {
     const { stage, agent, answer, state, reads, thought, ...others } = turn;
     return {
       ...nameOf({ stage, agent }),
       answer: answerOf(answer),
+      ...optionOf(answer),
       right: answer < 0 ? null : row.answers[answer][2],
       status: STATUS[state],
       [state === 1 ? "error" : "text"]: replies[t],
@@ -24,7 +26,7 @@ async function exportDebate(runNumber, position) {
     };
   });
   const { item, iteration, sample, question, gold, support, reason } = row;
-  const decision = { answer: answerOf(row.decision), ending: ending(row), support, reason };
+  const decision = { answer: answerOf(row.decision), ...optionOf(row.decision), ending: ending(row), support, reason };
   return { run: run.folder, scenario: run.scenario, item, iteration, sample, question, gold, decision, turns };
 }
 
@@ -38,11 +40,11 @@ function debateText(debate) {
     "",
     `run: ${run}, question: ${item}${iteration ? `, iteration ${iteration}` : ""}${sample ? `, sample ${sample + 1}` : ""}`,
     `true answer: ${gold || "not known"}`,
-    `decided: ${decision.answer ?? `no answer (${decision.reason})`} (${decision.ending})`,
+    `decided: ${decision.option ?? decision.answer ?? `no answer (${decision.reason})`} (${decision.ending})`,
   ];
   const said = debate.turns.flatMap((turn) => [
     "",
-    `[${turn.phase}, round ${turn.round}] ${turn.agent}: ${turn.answer ?? (turn.status === "failed" ? "failed" : "no readable answer")}`,
+    `[${turn.phase}, round ${turn.round}] ${turn.agent}: ${turn.option ?? turn.answer ?? (turn.status === "failed" ? "failed" : "no readable answer")}`,
     turn.text ?? turn.error,
   ]);
   return plainText([...heads, ...said].join("\n"));

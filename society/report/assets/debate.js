@@ -55,8 +55,8 @@ class DebateView {
         make("span", { class: `chip ${row.decision < 0 ? "unread" : tone(row, row.decision)}` }, decisionText(row)),
         kind === "open" ? "" : ` ${SIGNS[kind]} ${ENDINGS[kind]}`,
       ],
-      ["true answer", row.gold || "not known"],
-      ["support", row.decision < 0 ? "–" : percent(row.support, 0)],
+      ["true answer", row.truth || "not known"],
+      ["decided by", row.backing || "–"],
     ];
     const place = [
       row.item,
@@ -182,11 +182,11 @@ class DebateView {
     const { row } = this;
     const { agent, answer, state, reads, note, generated_tokens: generated, confidence } = turn;
     const more = Object.entries(turn).filter(([name, value]) => !KNOWN.has(name) && value !== null);
-    let text = answer < 0 ? "no readable answer" : row.answers[answer][0];
+    let text = answer < 0 ? "no readable answer" : answerName(row, answer);
     if (state === 1) text = "failed";
     const notes = [
       note,
-      reads.length ? `read ${[...new Set(reads.map((source) => row.turns[source].agent))].join(", ")}` : "",
+      reads.length ? `read ${listNames([...new Set(reads.map((source) => row.turns[source].agent))])}` : "",
       generated ? `${turn.estimated ? "about " : ""}${counted(generated, "token")}` : "",
       state === 2 && !note ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
@@ -197,7 +197,7 @@ class DebateView {
       { class: "turn", "data-turn": t },
       make(
         "h4",
-        make("span.agent", agent),
+        make("span.agent", agentName(this.run, agent)),
         make(
           "span",
           { class: `chip ${state === 1 ? "failed" : tone(row, answer)}` },
@@ -217,12 +217,12 @@ class DebateView {
   buildFlip(turn, t) {
     const before = this.row.turns.slice(0, t).findLast((other) => other.agent === turn.agent);
     if (!before || before.answer < 0 || turn.answer < 0) return null;
-    const [oldText, oldGroup, wasRight] = this.row.answers[before.answer];
+    const [, oldGroup, wasRight] = this.row.answers[before.answer];
     const [, group, right] = this.row.answers[turn.answer];
     if (oldGroup === group) return null;
     const [style, text] = right ? ["to-right", "wrong → right"] : ["to-wrong", "right → wrong"];
     const changed = wasRight === right || !this.row.scored ? ["", "changed"] : [style, text];
-    return make("span", { class: `flip ${changed[0]}`, title: `before: ${oldText}` }, changed[1]);
+    return make("span", { class: `flip ${changed[0]}`, title: `before: ${answerName(this.row, before.answer)}` }, changed[1]);
   }
 
   buildPrompt(turn, t) {

@@ -133,7 +133,7 @@ function drawGraph(run, row, stage) {
       d: arrow(places.at.get(source), places.at.get(target), places.radius, opposite, bend),
     });
   });
-  const text = phase.nodes.map((node) => describeNode(row, node.name, stage)).join("; ");
+  const text = phase.nodes.map((node) => describeNode(run, row, node.name, stage)).join("; ");
   return draw(
     "svg",
     {
@@ -143,20 +143,21 @@ function drawGraph(run, row, stage) {
       "aria-label": `Who reads whom in ${name}, round ${round}. ${text}`,
     },
     lines,
-    phase.nodes.map((node) => drawNode(row, node.name, stage, places)),
+    phase.nodes.map((node) => drawNode(run, row, node.name, stage, places)),
   );
 }
 
-function describeNode(row, agent, stage) {
+function describeNode(run, row, agent, stage) {
   const turn = latestTurn(row, agent, stage);
-  if (!turn) return `${agent}: no turn yet`;
+  const name = agentName(run, agent);
+  if (!turn) return `${name}: no turn yet`;
   const answer = row.turns[turn.i].answer;
-  if (answer < 0) return `${agent}: no readable answer`;
+  if (answer < 0) return `${name}: no readable answer`;
   const verdict = row.answers[answer][2] ? " (right)" : " (wrong)";
-  return `${agent}: ${row.answers[answer][0]}${row.scored ? verdict : ""}`;
+  return `${name}: ${answerName(row, answer)}${row.scored ? verdict : ""}`;
 }
 
-function drawNode(row, agent, stage, places) {
+function drawNode(run, row, agent, stage, places) {
   const turn = latestTurn(row, agent, stage);
   const answer = turn ? row.turns[turn.i].answer : -1;
   const style = turn ? `${tone(row, answer)}${turn.now ? "" : " before"}` : "silent";
@@ -164,7 +165,7 @@ function drawNode(row, agent, stage, places) {
   return draw(
     "g",
     { class: `node ${style}` },
-    draw("title", describeNode(row, agent, stage)),
+    draw("title", describeNode(run, row, agent, stage)),
     draw("circle", { cx: x, cy: y, r: places.radius }),
     turn && places.radius >= 7
       ? label(x, y + 4.5, sign(row, answer), { class: "sign", "text-anchor": "middle" })
@@ -191,7 +192,7 @@ function drawName(row, agent, answer, { at, labels, radius, centre }) {
     label(x, y + radius + 14, shorten(agent, 16), { class: "name", "text-anchor": "middle" }),
     answer < 0
       ? null
-      : label(x, y + radius + 27, shorten(oneLine(row.answers[answer][0]), 16), {
+      : label(x, y + radius + 27, shorten(oneLine(answerName(row, answer)), 16), {
           class: "answer",
           "text-anchor": "middle",
         }),

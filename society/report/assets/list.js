@@ -111,9 +111,22 @@ function ending(row) {
   return row.correct ? "right" : "wrong";
 }
 
+// An answer as it is named: of a multiple-choice question, the letter with its option.
+const answerName = (row, answer) => row.answers[answer][3] || row.answers[answer][0];
+
+// An agent with its persona, if it has one.
+const agentName = (run, name) => (run.personas[name] ? `${name} (${run.personas[name]})` : name);
+
+// Names, of many their number and the first.
+const MOST_NAMES = 12;
+const listNames = (names) =>
+  names.length <= MOST_NAMES
+    ? names.join(", ")
+    : `${grouped(names.length)} agents: ${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
+
 // The society's answer, or why there is none.
 function decisionText(row) {
-  if (row.decision >= 0) return row.answers[row.decision][0];
+  if (row.decision >= 0) return answerName(row, row.decision);
   if (ending(row) === "pending") return "in progress";
   return row.single ? `no answer (${row.reason})` : row.reason;
 }

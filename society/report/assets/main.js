@@ -88,7 +88,7 @@ function showChoices(run) {
   const iterations = [...new Set(run.debates.map((row) => row.iteration))].toSorted((a, b) => a - b).map(String);
   if (!run.agents.includes(state.agent)) state.agent = "";
   if (!iterations.includes(state.iteration) && state.iteration !== "all") state.iteration = "last";
-  fillMenu(byId("agent"), [["", "any agent"], ...run.agents.map((name) => [name, name])], state.agent);
+  fillMenu(byId("agent"), [["", "any agent"], ...run.agents.map((name) => [name, agentName(run, name)])], state.agent);
   const each = iterations.map((name) => [name, `iteration ${name}`]);
   fillMenu(byId("iteration"), [["last", "last iteration"], ["all", "all iterations"], ...each], state.iteration);
   byId("iteration").hidden = iterations.length < 2;
@@ -124,8 +124,8 @@ function drawAgreement(run) {
   const decided = run.debates.filter((row) => !(row.tags & bit("pending")));
   if (decided.length === 1) {
     const [row] = decided;
-    const support = row.decision < 0 ? "no decision" : `decided with ${percent(row.support, 0)} support`;
-    return [make("b.words", shorten(oneLine(decisionText(row)), 80)), make("span", explain(support))];
+    const backing = row.decision < 0 ? "no decision" : `decided by ${row.backing}`;
+    return [make("b.words", shorten(oneLine(decisionText(row)), 80)), make("span", backing)];
   }
   const agree = run.figures.find((figure) => figure.id === "diversity")?.rows?.find((row) => row.name === "agree");
   if (!agree) return [];
