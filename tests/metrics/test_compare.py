@@ -186,6 +186,6 @@ def test_layouts_escape_what_is_special() -> None:
     rows = [["run", "95% interval"], ["a|b_c&d\\", "-1.0 to +2.0"]]
     assert "a\\|b_c&d\\\\" in layout(rows, "markdown")
     assert r"a|b\_c\&d\textbackslash{} & $-$1.0 to +2.0 \\" in layout(rows, "latex")
-    assert "95\\,\\% interval" in layout(rows, "latex")
+    assert "95\\% interval" in layout(rows, "latex")
     assert layout(rows, "csv").splitlines() == ["run,low,high", "a|b_c&d\\,-1.0,+2.0"]
     assert layout(rows, "text").splitlines()[0] == "run       95% interval"
