@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from society.answers.format import AnswerFormat, AnswerOptions
 from society.components.facts import Reasons
 from society.core.errors import InputError
+from society.core.field_paths import ABSENT, find
 from society.core.types import Item, Judgement, Turn
 
 if TYPE_CHECKING:
@@ -85,12 +86,8 @@ class Compare(AnswerRule):
 def find_field(item: Item, path: str) -> Any:
     """Return a field of the question's row, such as `answer.aliases`. Raises `InputError` if there is none."""
     row = {**item.fields, **item.data}
-    value: Any = row
-    for name in path.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            known = ", ".join(row) or "no fields"
-            raise InputError(
-                f"The question {item.id!r} has no field {path!r}; it has {known}.", "Correct `task.answer`."
-            )
-        value = value[name]
+    value = find(row, path)
+    if value is ABSENT:
+        known = ", ".join(row) or "no fields"
+        raise InputError(f"The question {item.id!r} has no field {path!r}; it has {known}.", "Correct `task.answer`.")
     return value

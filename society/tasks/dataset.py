@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -16,6 +18,7 @@ from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
 from society.core.paths import HUB, ReadablePath
+from society.core.types import Item
 from society.tasks.data_files import Wanted
 from society.tasks.datasets import DATASETS, Named
 from society.tasks.file import RowTask, explain_unused
@@ -87,6 +90,23 @@ class Dataset(RowTask):
             f"{row.where}: these are not the fields of {self.name}: {', '.join(map(str, row.values)):.300}.",
             "Correct `task.path` or `task.name`, or describe the fields with `kind: file`.",
         )
+
+    def flaws(self, seed: int) -> Iterator[InputError]:
+        return map(self._describe, super().flaws(seed))
+
+    def questions(self, seed: int) -> Iterable[Item]:
+        try:
+            yield from super().questions(seed)
+        except InputError as error:
+            raise self._describe(error) from None
+
+    def _describe(self, error: InputError) -> InputError:
+        """Return the error of a row with a remedy that this task has: the fields of a named data set cannot be set."""
+        named = re.findall(r"`task\.(\w+)", error.remedy)
+        if all(key in type(self).model_fields for key in named):
+            return error
+        remedy = f"Correct or remove the row, or describe the fields with `kind: file` and `{named[0]}`."
+        return InputError(error.cause, remedy)
 
     def idle(self, facts: TaskFacts) -> Reasons:
         return explain_unused(self.path, self)

@@ -21,11 +21,12 @@ from society.core.errors import InputError
 from society.core.types import Item
 from society.tasks.base import Task
 from society.tasks.file import STATEMENT, find_format
+from society.tasks.options import Options
 from society.tasks.remarks import remark_golds
 from society.tasks.signs import SignFinder, asks_for_sign
 
 Text = Annotated[str, Field(pattern=r"\S")]
-Gold = str | int | float | None
+Gold = str | int | float | bool | None
 
 
 class InlineQuestion(Component):
@@ -36,7 +37,7 @@ class InlineQuestion(Component):
     gold: Gold | tuple[Gold, ...] = None
     """True answer, or a list of equally correct ones. Where it is missing, empty or null, the true answer is
     unknown."""
-    id: str = ""
+    id: str | int = ""
     """Identity of the question in results. By default question-1, question-2, ..."""
 
     @property
@@ -77,7 +78,7 @@ class Inline(Task):
         ids, signs = set[str](), SignFinder()
         for number, given in enumerate(self.items, 1):
             entry = given if isinstance(given, InlineQuestion) else InlineQuestion(question=given)
-            identity = entry.id or f"question-{number}"
+            identity = f"question-{number}" if entry.id == "" else str(entry.id)
             if identity in ids:
                 raise InputError(f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.")
             ids.add(identity)
@@ -109,6 +110,9 @@ class Inline(Task):
             return text
         letters = OPTION_LETTERS[: len(self.choices)]
         by_text = letters[self.choices.index(text)] if text in self.choices else None
+        if by_text is None and text in ("True", "False"):  # the options yes and no
+            index = Options(self.choices).read(text == "True", "text")
+            by_text = None if index is None else letters[index]
         by_letter = text.upper() if text.upper() in letters else None
         if by_text and by_letter and by_text != by_letter:
             raise InputError(

@@ -13,7 +13,7 @@ from pydantic import Field
 from society.answers.choice import OPTION_LETTERS
 from society.answers.extract import Extractor
 from society.core.component import Component
-from society.tasks.field_paths import ABSENT, find
+from society.core.field_paths import ABSENT, find
 from society.tasks.readers import Row
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 from society.core.errors import InputError, MissingExtraError
+from society.core.field_paths import ABSENT, find
 from society.core.problems import find_near
 from society.core.regular_files import open_regular, read_limited
-from society.tasks.field_paths import ABSENT, find
 
 Format = Literal["csv", "tsv", "json", "jsonl", "parquet"]
 LARGEST_JSON = 200_000_000
@@ -43,6 +42,7 @@ _REFUSED = {
     b"\xfe\xff": ("is UTF-16 text", "Save the file as UTF-8."),
 }
 _PARQUET = b"PAR1"
+_SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
 _NONE = "\x1f"
 """A character between cells that no text has."""
 
@@ -187,12 +187,16 @@ def _read_table(path: Path, file: Iterable[bytes], shape: Shape) -> Rows:
     """Yield the rows of a CSV or TSV file. A row is an error where its number of cells is not that of the header."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
     lines = _decode(path, file)
-    first = next(lines, "")
+    first, before = next(lines, ""), 0
+    named = _SEPARATOR.fullmatch(first)
+    if named:  # Excel reads the separator from such a line
+        first, before = next(lines, ""), 1
     is_tsv = (shape.form or _ENDINGS[path.suffix.lower()]) == "tsv"
     delimiter = _NONE if len(shape.columns) == 1 else _find_delimiter(first)
-    delimiter = "\t" if is_tsv else delimiter
+    delimiter = named[1] if named else "\t" if is_tsv else delimiter
+    skipped = before
     cells = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
-    header, before = list(shape.columns), 0
+    header = list(shape.columns)
     while True:
         number = before + 1  # a cell in quotation marks may hold line breaks: this is the row's first line
         try:
@@ -203,7 +207,7 @@ def _read_table(path: Path, file: Iterable[bytes], shape: Shape) -> Rows:
             )
             yield InputError(f"{path}:{number}: not a row of a table: {error}.", remedy)
             return
-        before = cells.line_num
+        before = cells.line_num + skipped
         if row is None:
             return
         if not header:
@@ -219,6 +223,9 @@ def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
 
 def _decode(path: Path, file: Iterable[bytes]) -> Iterator[str]:
     for number, raw in enumerate(file, 1):
+        if number == 1 and b"\r" in raw.rstrip(b"\r\n"):
+            remedy = "Save the file as CSV (UTF-8) with the line ends of Windows or Unix."
+            raise InputError(f"{path}: its lines end with a carriage return alone, as on old Macs.", remedy)
         try:
             yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -257,29 +264,20 @@ def _read_parquet(path: Path, file: BinaryIO, shape: Shape) -> Rows:
     try:
         import pyarrow
         import pyarrow.parquet as parquet
+
+        from society.tasks.parquet_values import to_json
     except ImportError:
         raise MissingExtraError(f"The Parquet file {path}", "pyarrow", "tables") from None
     number = 0
     try:
         for batch in parquet.ParquetFile(file).iter_batches(batch_size=BATCH):
+            kinds = {field.name: field.type for field in batch.schema}
             for values in batch.to_pylist():
                 number += 1
-                yield Row(f"{path}, row {number}", number, _plain(values))
+                plain = {str(name): to_json(value, kinds[name]) for name, value in values.items()}
+                yield Row(f"{path}, row {number}", number, plain)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {error!s:.200}.", "Write the file again.") from None
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of Parquet as JSON data; dates, decimals and bytes become text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, date | datetime | time):
-        return value.isoformat()
-    if isinstance(value, Decimal | timedelta):
-        return str(value)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 _READERS: Mapping[Format, Callable[[Path, BinaryIO, Shape], Rows]] = {

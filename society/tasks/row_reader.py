@@ -14,8 +14,8 @@ from typing import Any
 from society.answers.choice import OPTION_LETTERS
 from society.answers.extract import extract_gold
 from society.core.errors import InputError
+from society.core.field_paths import ABSENT, find, without
 from society.core.types import Item
-from society.tasks.field_paths import ABSENT, find, without
 from society.tasks.layout import MOST, VARIABLE, Layout
 from society.tasks.options import Form, Options, describe, read_alone, read_flags
 from society.tasks.readers import Row, explain_absent

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from society.core.errors import InputError
+from society.core.field_paths import ABSENT, find
 from society.core.paths import HUB
 from society.core.types import Item
 from society.tasks.data_files import Wanted, choose_files, list_files
-from society.tasks.field_paths import ABSENT, find
 from society.tasks.hub import fetch_files
 from society.tasks.layout import Layout
 from society.tasks.options import FormFinder
@@ -61,7 +61,9 @@ class RowSource:
         form = self.finder.choose() if self.layout.needs_form else None
         self.signs.check()
         reader, ids = RowReader(self.layout, seed, form, secret), set[str]()
+        empty = True
         for name, row in self._rows():
+            empty = False
             item = row if isinstance(row, InputError) else _read(reader, row, name)
             if isinstance(item, Item) and item.id in ids:
                 assert isinstance(row, Row)
@@ -70,7 +72,7 @@ class RowSource:
             elif isinstance(item, Item):
                 ids.add(item.id)
             yield item
-        if not ids:
+        if empty:
             what = "no row matches `where`" if self._where else "there are no rows"
             raise InputError(f"{self.place.source}: {what}.", "Check `task.path` and `task.where`.")
 

@@ -236,6 +236,16 @@ def test_prompts_see_no_column_of_gpqa_that_tells_the_true_answer(tmp_path: Path
     assert "owl" not in str(item.fields)
 
 
+def test_a_remedy_names_no_field_that_a_named_data_set_lacks(tmp_path: Path) -> None:
+    row = {"question": "Bird?", "choices": ["cat", "owl", "eel", "cow"], "answer": "B"}
+    task = dataset("mmlu", write(tmp_path, "rows.jsonl", row))
+    with pytest.raises(InputError) as raised:
+        task.load(0)
+    for error in (*task.flaws(0), raised.value):
+        assert "`gold_as` asks for an index from 0" in error.cause
+        assert error.remedy == "Correct or remove the row, or describe the fields with `kind: file` and `gold_as`."
+
+
 def test_another_data_set_is_an_error_that_names_its_fields(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.jsonl", {"prompt": "?", "completion": "!"})
     with pytest.raises(InputError, match=r"not the fields of gsm8k: prompt, completion.*\n.*kind: file"):

@@ -458,6 +458,52 @@ def test_a_true_answer_in_a_sentence_is_remarked_and_can_be_found(tmp_path: Path
     assert remarks(found, found.load(0)) == ""
 
 
+# Tables and Parquet files as programs write them
+
+
+def test_the_separator_that_excel_names_is_used(tmp_path: Path) -> None:
+    task = csv(tmp_path, "sep=;\nquestion;answer\nOne, or two?;1\n;2\n")
+    assert [flaw.cause.rpartition("rows.csv:")[2] for flaw in task.flaws(0)] == ["4: the row has an empty question."]
+    item = only(csv(tmp_path, "sep=;\nquestion;answer\nOne, or two?;1\n"))
+    assert (item.question, item.gold, item.id) == ("One, or two?", "1", "rows-3")
+
+
+def test_short_floats_maps_and_absent_options_of_parquet_are_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table(
+        {
+            "question": ["One?", "Two?"],
+            "answer": pyarrow.array([2.7, 0.1], pyarrow.float32()),
+            "nested": pyarrow.array([[{"x": 1.1}], []], pyarrow.list_(pyarrow.struct([("x", pyarrow.float32())]))),
+            "options": pyarrow.array([{"A": "x", "B": "y", "C": None}, {"A": "x", "B": "y", "C": "z"}]),
+            "mapped": pyarrow.array([[("A", "x"), ("B", "y")]] * 2, pyarrow.map_(pyarrow.string(), pyarrow.string())),
+            "key": ["B", "A"],
+        }
+    )
+    path = tmp_path / "rows.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(table, path)
+    items = file(path).load(0)
+    assert [item.gold for item in items] == ["2.7", "0.1"]
+    assert items[0].fields["nested"] == [{"x": 1.1}]
+    assert [i.choices for i in file(path, choices="options", gold="key").load(0)] == [("x", "y"), ("x", "y", "z")]
+    assert [i.gold for i in file(path, choices="mapped", gold="key").load(0)] == ["B", "A"]
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"answer.aliases": ["Y"]}, "answer.aliases"),
+        ({"a": [{"x": ["Y"]}, {"x": ["Z"]}]}, "a[0].x"),
+        ({"a": [{"x": "Y"}, {"x": "Z"}]}, "a.x"),
+    ],
+)
+def test_the_field_of_aliases_is_a_path_as_that_of_the_true_answer(tmp_path: Path, row: Values, field: str) -> None:
+    task = jsonl(tmp_path, [{"question": "?", "answer": "X", **row}], answer={"kind": "aliases", "field": field})
+    item = only(task)
+    assert task.correct("Y", item)
+    assert "Y" not in str(item.fields)
+
+
 # Bad files
 
 TABLE = "question,answer\nOne?,1\n"
@@ -473,6 +519,7 @@ TABLE = "question,answer\nOne?,1\n"
         ("a.csv", TABLE + '"Two?"x,2\n', r"a.csv:3: not a row of a table"),
         ("a.csv", TABLE.encode() + b"Zw\xf6lf?,12\n", r"a.csv:3: not UTF-8 text \(the byte 0xf6\)"),
         ("a.csv", TABLE.encode("utf-16"), r"is UTF-16 text"),
+        ("a.csv", TABLE.replace("\n", "\r"), r"end with a carriage return alone.*\n.*line ends"),
         ("a.csv", "", r"there are no rows"),
         ("a.csv", "question,answer\n", r"there are no rows"),
         ("a.csv", "q,answer\n?,1\n", r"no field 'question'; it has q, answer"),

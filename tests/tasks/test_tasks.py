@@ -350,3 +350,9 @@ def test_listed_true_answers_are_checked_as_those_of_files() -> None:
         Inline(items=items, answer=Compare(equal="numeric")).load(0)
     told = Inline(items=(InlineQuestion(question="Capital of France?", gold="The answer is Paris."),))
     assert "wrong for 1 of 1 questions" in "\n".join(told.remarks(told.load(0)))
+
+
+def test_listed_questions_take_the_numbers_and_truth_values_of_a_data_frame() -> None:
+    row = InlineQuestion.model_validate({"question": "Is it?", "gold": True, "id": 0})
+    assert [(i.id, i.gold) for i in Inline(items=(row,)).load(0)] == [("0", "True")]
+    assert Inline(items=(row,), choices=("no", "yes")).load(0)[0].gold == "B"
