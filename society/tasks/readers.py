@@ -193,7 +193,8 @@ def _read_table(path: Path, file: Iterable[bytes], shape: Shape) -> Rows:
         first, before = next(lines, ""), 1
     is_tsv = (shape.form or _ENDINGS[path.suffix.lower()]) == "tsv"
     delimiter = _NONE if len(shape.columns) == 1 else _find_delimiter(first)
-    delimiter = named[1] if named else "\t" if is_tsv else delimiter
+    delimiter = "\t" if is_tsv else delimiter
+    delimiter = named[1] if named else delimiter
     skipped = before
     cells = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
     header = list(shape.columns)
