@@ -123,10 +123,12 @@ def _shorten(scenario: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_draws(console: Console, society: Society) -> None:
+    from society.pictures.phases import name_occasions
+
     for phase in society.phases:
         if phase.occasions:
-            each = " and ".join(f"each {occasion}" for occasion in sorted(phase.occasions))
-            console.print(f"The graph of the phase {phase.name} is drawn again for {each}; these turns show one graph.")
+            each = name_occasions(phase)
+            console.print(f"The graph of the phase {phase.name} is drawn for each {each}; these turns show one graph.")
 
 
 def _print_costs(console: Console, plan: Plan) -> None:

@@ -66,8 +66,8 @@ class Choose(Controller):
             return {"": "has no effect: nobody has spoken before the only round; set `rounds: 2` or more"}
         if len(facts.speakers) < 3:
             return {"": f"has no effect: {len(facts.speakers)} speak in this phase, so nobody has a choice; add agents"}
-        if facts.redrawn:
-            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
+        if found := facts.keeps_edges():
+            return found
         if self.most is not None and self.most >= len(facts.speakers) - 1:
             return {"most": f"has no effect: an agent has at most {len(facts.speakers) - 1} senders; lower it"}
         return {}
@@ -107,8 +107,8 @@ class Retain(Controller):
     def idle(self, facts: PhaseFacts) -> Reasons:
         if facts.rounds == 1:
             return {"": "has no effect: messages are chosen before the second round; set `rounds: 2` or more"}
-        if facts.redrawn:
-            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
+        if found := facts.keeps_edges():
+            return found
         if self.most is not None and self.most >= len(facts.speakers):
             return {"most": f"has no effect: {len(facts.speakers)} speak in this phase; lower it"}
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -67,6 +67,8 @@ class ControlContext:
     earlier: Sequence[Past] = ()
     """The earlier questions of the run, for a controller with `reads_earlier`."""
 
+    weight: float = 1.0
+    """Weight of the edges without a weight of their own."""
     first: bool = True
     """Whether no controller before this one has left out edges in this round."""
 
@@ -89,6 +91,9 @@ class Controller(Component, ABC):
     """Whether the returned graph ignores the edges of the given graph and keeps only its nodes."""
     shows_messages: ClassVar[bool] = True
     """Whether its helpers are shown messages."""
+    about_some: ClassVar[bool] = False
+    """Whether its helpers are asked about some agents only (`ask(helper, about=agents)`). Such turns are separate:
+    they are no votes, and nobody reads them."""
     restores: ClassVar[bool] = False
     """Whether edges that the controller leaves out are back in the next round."""
     only_removes: ClassVar[bool] = False
@@ -116,6 +121,10 @@ class Controller(Component, ABC):
     def idle(self, facts: PhaseFacts) -> Reasons:
         """Return why the controller can change nothing in this phase."""
         return {}
+
+    def remarks(self, questions: int, scored: int) -> Iterator[str]:
+        """Yield why it can change nothing with these numbers of questions, and of those with a true answer."""
+        return iter(())
 
 
 class Resample(Controller):
@@ -155,9 +164,7 @@ class Drop(Controller):
     def idle(self, facts: PhaseFacts) -> Reasons:
         if self.p == 0:
             return {"p": "0 leaves out nothing; raise it, or leave the controller out"}
-        if facts.redrawn:
-            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
-        return {}
+        return facts.keeps_edges()
 
 
 class Prune(Controller):
@@ -214,6 +221,7 @@ class Bracket(Controller):
     """
 
     redraws: ClassVar[bool] = True
+    about_some: ClassVar[bool] = True
     kind: Literal["bracket"] = "bracket"
     judge: AgentName = ""
     """The agent that chooses the winners; it does not speak otherwise. By default confidences decide."""

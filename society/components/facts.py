@@ -47,6 +47,20 @@ class PhaseFacts:
     """Speakers whose turns have a confidence."""
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Agents of each group, by its name."""
+    linked: bool = True
+    """Whether the graph may have an edge among the speakers."""
+    weighed: bool = True
+    """Whether a prompt of the phase, or the vote, uses the weights of edges."""
+    decides: bool = True
+    """Whether the society's decision is a single answer."""
+
+    def keeps_edges(self) -> Reasons:
+        """Return why a controller that changes or leaves out edges has no effect."""
+        if self.redrawn:
+            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
+        if not self.linked:
+            return {"": "has no effect: the graph has no edge among the speakers; set `topology`, or remove it"}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ class TrackRecord(Controller):
     keep: int | None = Field(None, ge=1)
     """Number of speakers that an agent reads, those with the best records. Among equal ones, the first are read."""
     after: int = Field(1, ge=1)
-    """Number of rounds or questions before the edges change."""
+    """Number of rounds or questions before the edges change. A round counts if one answer is the most frequent one. A
+    question counts if the society decided on an answer, or with `by: gold` if it has a true answer."""
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -67,7 +68,7 @@ class TrackRecord(Controller):
             for sender in senders:
                 if sender in best:
                     data = changed.edges[sender, reader]
-                    data["weight"] = data.get("weight", 1.0) * record[sender]
+                    data["weight"] = data.get("weight", context.weight) * record[sender]
                 else:
                     changed.remove_edge(sender, reader)
         return changed
@@ -88,9 +89,26 @@ class TrackRecord(Controller):
             return {"after": f"no edge changes: {why}; lower it, or raise `rounds`"}
         if self.keep is not None and self.keep >= len(facts.speakers) - 1:
             return {"keep": f"leaves out no edge: an agent has at most {len(facts.speakers) - 1} senders; lower it"}
-        if facts.redrawn:
-            return {"": "has no effect: a controller after it draws the graph anew; put this one last"}
-        return {}
+        if self.over == "questions" and self.by == "agreement" and not facts.decides:
+            why = "no decision is a single answer, so no answer is good"
+            return {"over": f"no edge changes: {why}; use `over: rounds`, `by: gold`, or another decision"}
+        if self.keep is None and not facts.weighed:
+            why = "the weights have no effect: no prompt of the phase shows `weight`, and no vote uses it"
+            return {
+                "": f"{why}; set `keep`, add {{{{ message.weight }}}}, or `decision: {{kind: weighted, by: edges}}`"
+            }
+        return facts.keeps_edges()
+
+    def remarks(self, questions: int, scored: int) -> Iterator[str]:
+        if self.over == "rounds":
+            return
+        known, found = questions, "questions"
+        remedy = "use more questions, or lower `after`"
+        if self.by == "gold":
+            known, found = scored, f"of {questions} questions with a true answer"
+            remedy = "give the questions true answers, set `by: agreement`, or lower `after`"
+        if known <= self.after:
+            yield f"`track_record` changes no edge: it has {known} {found}, and begins after {self.after}; {remedy}"
 
 
 def _count_rounds(state: RoundState | None) -> Iterator[Tally]:

@@ -150,7 +150,11 @@ def _describe(run: RunData, others: Sequence[RunData]) -> Json:
 
 
 def _describe_phase(society: Society, phase: PhasePlan) -> Json:
-    """Return the phase's graph. Without edges if there are more than `MAX_EDGES`, or if the graph cannot be built."""
+    """Return the phase's graph.
+
+    It has no edges if there are more than `MAX_EDGES`, if the graph cannot be built, or if it is drawn for each
+    question or sample. The page adds the edges over which agents read each other in a debate.
+    """
     graph: nx.DiGraph[str] | None = None
     if len(phase.speakers) <= MAX_SPEAKERS:
         with suppress(InputError):  # the run kept no copy of a graph file
@@ -161,7 +165,7 @@ def _describe_phase(society: Society, phase: PhasePlan) -> Json:
         graph = nx.DiGraph()
         graph.add_nodes_from(phase.speakers)
     described = describe_phase(society, phase, graph)
-    if graph.number_of_edges() > MAX_EDGES:
+    if graph.number_of_edges() > MAX_EDGES or phase.occasions:
         described = replace(described, edges=[])
     return asdict(described) | {"name": phase.name}
 

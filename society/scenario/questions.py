@@ -39,11 +39,18 @@ def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_
 
     No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
     skip those of the evaluation. `on_repeated` is called for a task with repeated questions, or without true answers
-    where it names a field for them. Raises `InputError` if there are too few questions, if `train.task` contains a
-    question of the evaluation, or if the label is the true answer and no training question has one.
+    where it names a field for them, and for a controller that changes nothing with these questions. Raises `InputError`
+    if there are too few questions, if `train.task` contains a question of the evaluation, or if the label is the true
+    answer and no training question has one.
     """
     scenario = society.scenario
     evaluation = _load_all(scenario.task, scenario.seed, on_repeated)
+    scored = sum(map(scenario.task.scores, evaluation))
+    for phase in scenario.phases:
+        for controller in phase.controllers:
+            with faults_of(controller, "remarks"):
+                for remark in controller.remarks(len(evaluation), scored):
+                    on_repeated(scenario.task, f"in the phase {phase.name!r}, {remark}")
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:

@@ -247,6 +247,7 @@ class Debate:
                 latest=self.turns.latest,
                 ask_as=partial(self.turns.ask_as, phase, asked),
                 earlier=self.earlier,
+                weight=phase.spec.edges.weight,
                 first=first,
             )
             first = first and not controller.restores

@@ -14,6 +14,7 @@ from backends.scripted.backend import ScriptedBackend
 from society.core.errors import InputError
 from society.core.types import GenerateOutput, GenerateRequest, Turn
 from society.metrics.summary import summarize
+from society.planning.preflight import check
 from society.results import Run
 from society.runs.records import load_records
 from society.scenario import check_scenario
@@ -167,6 +168,28 @@ def test_the_record_over_rounds_is_agreement_with_most_agents(tmp_path: Path) ->
             assert f"<ann-2 {2 / 3}>" in turn.messages[-1].content
 
 
+def test_the_record_multiplies_the_weight_that_the_phase_gives(tmp_path: Path) -> None:
+    made = spec({"kind": "track_record"}, *RIGHT)
+    made["phases"][0]["edges"] = {"weight": 10}
+    turns = play(made, tmp_path / "run")
+    prompts = [turn.messages[-1].content for (_, number, name), turn in turns.items() if (number, name) == (2, "ann-1")]
+    assert len(prompts) == 3
+    assert all(f"<ann-2 {10 * (2 / 3)}>" in prompt for prompt in prompts), prompts
+
+
+OVER = {"kind": "track_record", "over": "questions", "keep": 1}
+OPEN = {"kind": "inline", "items": ["Q1", "Q2", {"question": "Q3", "gold": "3"}], "answer": {"equal": "numeric"}}
+
+
+@pytest.mark.parametrize(("changes", "says"), [({"by": "gold"}, "1 of 3 questions with a true answer"),
+                                               ({"after": 3}, "it has 3 questions, and begins after 3"),
+                                               ({"after": 2}, ""), ({"over": "rounds"}, "")])  # fmt: skip
+def test_a_record_that_the_questions_cannot_fill_is_reported(changes: Spec, says: str) -> None:
+    made = spec({**OVER, **changes}, task=OPEN)
+    found = [problem for problem in check(made) if problem.path == "task"]
+    assert [says in problem.message for problem in found] == [True] * bool(says), found
+
+
 @settings(max_examples=6, deadline=None)
 @given(concurrency=st.integers(1, 5), samples=st.integers(1, 2), stop=st.integers(0, 20))
 def test_questions_in_order_are_the_same_in_any_batch_and_after_a_resume(
@@ -194,6 +217,17 @@ def test_questions_in_order_are_the_same_in_any_batch_and_after_a_resume(
     assert whole == part
 
 
+def unweighed(controller: Spec) -> Spec:
+    made = spec(controller)
+    prompt = made["roles"]["solver"]["prompt"].replace("{{ m.weight }}", "")
+    return {**made, "roles": {"solver": {"prompt": prompt}}}
+
+
+def unlinked(controller: Spec) -> Spec:
+    made = spec(controller)
+    return {**made, "phases": [{**made["phases"][0], "topology": "none"}]}
+
+
 MISTAKES = [
     (spec({**CHOOSE, "role": "choser"}), "phases.talk.controllers.0.role", "there is no role 'choser'"),
     (spec({**CHOOSE, "most": 3}), "phases.talk.controllers.0.most", "at most 3 senders"),
@@ -202,6 +236,12 @@ MISTAKES = [
     (spec({"kind": "track_record", "by": "gold"}), "phases.talk.controllers.0", "needs `over: questions`"),
     (spec({"kind": "track_record", "after": 2}), "phases.talk.controllers.0.after", "no round after round 2"),
     (spec({"kind": "track_record", "keep": 3}), "phases.talk.controllers.0.keep", "leaves out no edge"),
+    (spec(OVER, decision={"kind": "distribution"}), "phases.talk.controllers.0.over", "no decision is a single answer"),
+    (unweighed({"kind": "track_record"}), "phases.talk.controllers.0", "no prompt of the phase shows `weight`"),
+    *(
+        (unlinked(one), "phases.talk.controllers.0", "no edge among the speakers")
+        for one in (CHOOSE, {"kind": "drop", "p": 0.5}, {"kind": "track_record", "keep": 2})
+    ),
 ]
 
 

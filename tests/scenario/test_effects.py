@@ -114,7 +114,7 @@ FOUND: list[tuple[str, list[Change], str]] = [
         put("phases.two.controllers", [{"kind": "retain", "filter": "h", "most": 4}]),
     ),
     case("phases.three.within", "one agent speaks", phase(within="dag_mesh", agents=["a-1"])),
-    case("phases.three.reads.0", "nothing to read", *HELPER, *ALONE, phase(agents=["a"], reads=["h"])),
+    case("phases.three.reads.0", "others may read", *HELPER, *ALONE, phase(agents=["a"], reads=["h"])),
     case(
         "phases.two.topology.seed", "one such", put("phases.two.topology", {"kind": "erdos_renyi", "p": 1, "seed": 3})
     ),
@@ -337,6 +337,31 @@ FOUND: list[tuple[str, list[Change], str]] = [
         put("phases.two.*", {"edges": {"show": "summary"}, "summarizer": "h"}),
         put("roles.solver.prompt", "{{ summary }}"),
         put("decision", {"kind": "judge", "agent": "h"}),
+    ),
+    case(
+        "decision.voters.0",
+        "'h' never answers",
+        *HELPER,
+        put("roles.solver.prompt", "{{ question }}" + LOOP),
+        put("phases.two.*", {"agents": ["a"], "on_edges": "h"}),
+        put("phases.one.agents", ["a"]),
+        put("decision", {"kind": "majority", "voters": ["h", "a"]}),
+    ),
+    case(
+        "decision.agent",
+        "'h' never answers",
+        *HELPER,
+        put("phases.two.*", {"agents": ["a"], "controllers": [{"kind": "bracket", "judge": "h"}]}),
+        put("phases.one.agents", ["a"]),
+        put("decision", {"kind": "judge", "agent": "h"}),
+    ),
+    case(
+        "phases.three.reads.0",
+        "no turn before this phase that others may read",
+        *HELPER,
+        put("phases.two.*", {"agents": ["a"], "on_edges": "h"}),
+        put("phases.one.agents", ["a"]),
+        phase(agents=["a"], reads=["h"]),
     ),
     case("decision.ties", "one agent decides", put("decision", {"kind": "judge", "agent": "a-1", "ties": "first"})),
     case(

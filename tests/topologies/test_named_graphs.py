@@ -7,14 +7,20 @@ from typing import Any
 
 import networkx as nx
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from society.cli import main
 from society.core.errors import ScenarioError
+from society.pictures.graphs import Graph
 from society.pictures.phases import describe_phases
+from society.report.data import build_index, read_runs
+from society.results import Run
 from society.scenario import check_scenario
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.models.scenario import Scenario
+from society.scenario.questions import load_items
 from society.session import run
 from topologies.cliques import Groups
 
@@ -109,8 +115,6 @@ def test_each_occasion_has_a_graph_of_its_own_and_no_other_matters() -> None:
 
 def read_in(folder: Path) -> dict[str, frozenset[tuple[str, str]]]:
     """Return who read whom in the second rounds of a run, by question."""
-    from society.results import Run
-
     found: dict[str, frozenset[tuple[str, str]]] = {}
     for turn in Run(folder).turns():
         found[turn.id.item] = found.get(turn.id.item, frozenset()) | {(r.agent, turn.id.agent) for r in turn.reads}
@@ -132,6 +136,30 @@ def test_a_graph_per_question_follows_the_question_in_any_order_and_batch(tmp_pa
 def test_the_picture_says_that_a_graph_is_drawn_again() -> None:
     made = society({"net": {**RANDOM, "redraw": ["question"]}}, phase("one", "net"))
     assert describe_phases(made)[0].title == "one (simultaneous, 2 rounds, drawn for each question)"
+    made = society({"net": {**RANDOM, "redraw": ["sample", "question", "phase"]}}, phase("one", "net"))
+    [shown] = describe_phases(made, "q-1")
+    title = "drawn for each phase, question and sample; here for q-1"
+    assert shown.title == f"one (simultaneous, 2 rounds, {title})"
+
+
+def test_the_picture_has_the_graph_of_the_first_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {**SPEC, "topologies": {"net": {**RANDOM, "redraw": ["question"]}}, "phases": [phase("talk", "net")]}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    drawn: list[Graph] = []
+    monkeypatch.setattr("society.pictures.draw_graphs.draw", lambda graphs, path: drawn.extend(graphs))
+    assert main(["draw", str(tmp_path / "s.yaml"), "-o", str(tmp_path / "s.svg")]) == 0
+    run(spec, tmp_path / "run", progress=False)
+    first = load_items(expand(Scenario.from_dict(spec))).evaluation[0].id
+    shown = {pair for e in drawn[0].edges for pair in [(e.source, e.target), (e.target, e.source)][: 1 + e.mutual]}
+    assert shown == read_in(tmp_path / "run")[first]
+
+
+def test_the_report_draws_no_edge_of_another_question(tmp_path: Path) -> None:
+    spec = {**SPEC, "topologies": {"net": {**RANDOM, "redraw": ["question"]}, "one": RANDOM},
+            "phases": [phase("talk", "net"), phase("more", "one")]}  # fmt: skip
+    run(spec, tmp_path / "run", progress=False)
+    [found] = build_index(read_runs([Run(tmp_path / "run")]))["runs"]
+    assert [bool(shown["edges"]) for shown in found["phases"]] == [False, True]
 
 
 MISTAKES: list[tuple[Spec, Any, str, str]] = [

@@ -64,7 +64,9 @@ def _earlier(phase: PhaseFlow, agent: str) -> int:
     if agent in phase.speaking or (phase.moderated and agent == phase.spec.moderator):
         on_edge = phase.spec.exchanges - 1 if phase.on_edges else 0
         return phase.before.get(agent, 0) + phase.plan.rounds - 1 + on_edge
-    return phase.before.get(agent, 0) + phase.helpers[agent] - 1 if agent in phase.helpers else 0
+    if agent not in phase.helpers:
+        return 0
+    return phase.before.get(agent, 0) + phase.apart.get(agent, 0) + phase.helpers[agent] - 1
 
 
 def _may_read_summary(phase: PhaseFlow, agent: str) -> bool:

@@ -55,7 +55,9 @@ class PhaseFlow:
 
     plan: PhasePlan
     before: Mapping[str, int]
-    """Maximum number of turns of each agent before the phase, as a speaker or a helper."""
+    """Maximum number of turns of each agent before the phase that others may read, as a speaker or a helper."""
+    apart: Mapping[str, int]
+    """Maximum number of other turns of each helper before the phase: those about some agents only."""
     spoke: Mapping[str, int]
     """Maximum number of turns of each agent before the phase, as a speaker."""
     surely: frozenset[str]
@@ -132,7 +134,7 @@ class PhaseFlow:
     def _tie(self, sender: str, reader: str, view: EdgeView, data: Mapping[str, object], same_round: bool) -> Tie:
         outside = sender not in self.speaking
         now = same_round or (self.spec.schedule == "sequential" and self.spec.order == "shuffled")
-        here = self.helpers.get(sender, 0) if outside else self.plan.rounds - int(not now)
+        here = self.read_helpers.get(sender, 0) if outside else self.plan.rounds - int(not now)
         own = frozenset(data) & frozenset(EdgeView.model_fields)
         return Tie(sender, reader, view, own, self.before.get(sender, 0) + here, outside)
 
@@ -158,6 +160,19 @@ class PhaseFlow:
                 turns = controller.asks(self.spec.rounds) * self.plan.times
                 asked.update(dict.fromkeys(controller.helpers().values(), turns))
         return dict(asked)
+
+    @property
+    def read_helpers(self) -> dict[str, int]:
+        """Maximum number of turns of each helper in this phase that others may read, and that may be votes."""
+        apart = {self.spec.on_edges}.union(
+            *(c.helpers().values() for c in self.spec.controllers if c.about_some and not self.moderated)
+        )
+        return {name: turns for name, turns in self.helpers.items() if name not in apart}
+
+    @property
+    def apart_helpers(self) -> dict[str, int]:
+        """Maximum number of turns of each other helper in this phase."""
+        return {name: turns for name, turns in self.helpers.items() if name not in self.read_helpers}
 
     @property
     def summaries(self) -> int:
@@ -201,7 +216,7 @@ class Flow:
     def spoken(self, agent: str) -> int:
         """Return the maximum number of turns of an agent as a speaker, or as a helper if it never speaks."""
         speaks = sum(phase.plan.rounds for phase in self.phases if agent in phase.speaking)
-        return speaks or sum(phase.helpers.get(agent, 0) for phase in self.phases)
+        return speaks or sum(phase.read_helpers.get(agent, 0) for phase in self.phases)
 
 
 def own_views(phase: PhaseFlow) -> Iterator[tuple[Steps, tuple[str, ...], list[Tie]]]:
@@ -220,6 +235,7 @@ def follow(scenario: Scenario) -> Flow:
     """Return the flow of a scenario whose names are valid."""
     society = expand(scenario)
     before: Counter[str] = Counter()
+    apart: Counter[str] = Counter()
     spoke: Counter[str] = Counter()
     found: list[PhaseFlow] = []
     surely: frozenset[str] = frozenset()
@@ -231,6 +247,7 @@ def follow(scenario: Scenario) -> Flow:
             phase = PhaseFlow(
                 plan,
                 before=dict(before + again.turns),
+                apart=dict(apart + again.apart),
                 spoke=dict(spoke + again.spoken),
                 surely=surely,
                 debate=debate + again.total,
@@ -243,7 +260,8 @@ def follow(scenario: Scenario) -> Flow:
             own = dict.fromkeys(plan.speakers, plan.rounds)
             spoke.update(own)
             before.update(own)
-            before.update(phase.helpers)
+            before.update(phase.read_helpers)
+            apart.update(phase.apart_helpers)
             turns = phase.a_round * plan.rounds + phase.controlled * plan.times
             debate += turns
             tokens += turns * phase.most_tokens_a_turn
@@ -256,6 +274,7 @@ class _Repeated:
     """Maximum numbers of turns and tokens in all repetitions but one."""
 
     turns: Counter[str]
+    apart: Counter[str]
     spoken: Counter[str]
     total: int
     tokens: int
@@ -264,18 +283,20 @@ class _Repeated:
 def _repeated(phases: Iterable[PhasePlan]) -> _Repeated:
     """Return what phases later in a block add before a phase of the block: all their repetitions but the last."""
     turns: Counter[str] = Counter()
+    apart: Counter[str] = Counter()
     spoken: Counter[str] = Counter()
     total = tokens = 0
     for plan in phases:
-        phase = PhaseFlow(plan, {}, {}, frozenset(), 0, 0, 0)
+        phase = PhaseFlow(plan, {}, {}, {}, frozenset(), 0, 0, 0)
         more = plan.times - 1
         spoken.update(dict.fromkeys(plan.speakers, plan.spec.rounds * more))
         turns.update(dict.fromkeys(plan.speakers, plan.spec.rounds * more))
-        turns.update({name: count // plan.times * more for name, count in phase.helpers.items()})
+        turns.update({name: count // plan.times * more for name, count in phase.read_helpers.items()})
+        apart.update({name: count // plan.times * more for name, count in phase.apart_helpers.items()})
         added = (phase.a_round * plan.spec.rounds + phase.controlled) * more
         total += added
         tokens += added * phase.most_tokens_a_turn
-    return _Repeated(+turns, +spoken, total, tokens)
+    return _Repeated(+turns, +apart, +spoken, total, tokens)
 
 
 def _sure_speakers(plan: PhasePlan) -> Iterable[str]:

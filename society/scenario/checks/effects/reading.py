@@ -53,7 +53,7 @@ class _Reading:
     def _check_outsiders(self) -> Iterator[Finding]:
         for j, name in enumerate(self.spec.reads):
             if not any(self.phase.before.get(agent) for agent in self.phase.plan.members.get(name, ())):
-                message = f"{name!r} has no turn before this phase, so there is nothing to read; let it speak earlier"
+                message = f"{name!r} has no turn before this phase that others may read; let it speak earlier"
                 yield self._at("reads", j, message=message)
 
     def _check_topology(self) -> Iterator[Finding]:

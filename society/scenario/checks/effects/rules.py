@@ -16,6 +16,7 @@ from society.core.errors import InputError
 from society.scenario.checks.conditions import each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, least_of, own_views
+from society.scenario.checks.effects.prompts import find_use
 from society.scenario.expand import ends_more, is_random
 from society.scenario.members import agents_of
 from society.scenario.reading.tree import Steps
@@ -93,6 +94,9 @@ def _phase_facts(flow: Flow, phase: PhaseFlow) -> PhaseFacts:
         random=_is_random(phase),
         confident=has_confidence(flow, phase.plan.speakers),
         members=flow.society.members,
+        linked=phase.ties is None or any(tie.among for tie in phase.ties),
+        weighed=uses_weights(flow, phase),
+        decides=flow.scenario.decision.decides,
     )
 
 
@@ -100,6 +104,13 @@ def _only_in(flow: Flow, phase: PhaseFlow) -> frozenset[str]:
     """Return the voters that speak in this phase and in no other."""
     others = (other.speaking for other in flow.phases if other is not phase)
     return phase.speaking.intersection(flow.society.voters).difference(*others)
+
+
+def uses_weights(flow: Flow, phase: PhaseFlow) -> bool:
+    """Return whether a prompt of the phase shows the weights of edges, or the vote may use them."""
+    last = phase.plan is flow.society.phases[-1] or flow.society.may_skip
+    shown = any(find_use(plan.role).shows("weight") for plan in phase.plan.agents.values())
+    return shown or (last and flow.scenario.decision.reads_weights)
 
 
 def _is_random(phase: PhaseFlow) -> bool:
