@@ -13,6 +13,8 @@ from society.pictures.run_figures import cost_chart
 
 MAX_SENTENCES = 1
 """Maximum number of pairs whose power and compute are described in sentences. The table has those of all pairs."""
+SIDE_BY_SIDE = 4
+"""Maximum number of runs that stand in columns. Of more, each is a line of the table."""
 _IN_WORDS = {"p": "chance alone (p)", "p (Holm)": "adjusted (p)"}
 """Titles of the table of pairs that the page words differently."""
 
@@ -37,6 +39,9 @@ def _runs(found: Comparison) -> Table:
     if nothing:
         note += f" 0 in all runs: {', '.join(nothing)}."
     shown = [[row[i] for i in kept] for row in [titles, *rows]]
+    if len(rows) <= SIDE_BY_SIDE:  # a column for each run, so that the numbers of a line can be compared
+        shown = [list(line) for line in zip(*shown, strict=True)]
+        shown[0][0] = "measure"
     return Table("compared", "Runs", note, shown[0], shown[1:])
 
 

@@ -324,6 +324,38 @@ def test_no_table_is_cut_at_any_width(browser: Browser, reports: dict[str, str])
             assert stacked > 0 if width == 390 else stacked < page.locator(".scroll").count()
 
 
+def test_runs_stand_side_by_side_and_metrics_are_no_list_on_a_wide_screen(
+    browser: Browser, reports: dict[str, str]
+) -> None:
+    for name in ("two", "opinions"):
+        with open_page(browser, reports[name], width=1400) as page:
+            page.evaluate("new Promise((wake) => requestAnimationFrame(() => requestAnimationFrame(wake)))")
+            assert page.locator(".scroll.stacked").count() == 0
+    with open_page(browser, reports["two"], width=1400) as page:
+        heads = page.locator("[data-figure=compared] th").all_inner_texts()
+        assert heads == ["measure", "a", "b"]
+        cells = page.locator("[data-figure=compared] td", has_text="[").all_text_contents()
+        interval = [part for cell in cells for part in re.findall(r"\[.*?\]", cell)]
+        assert not [part for part in interval if " " in part]
+
+
+def test_a_short_list_of_debates_leaves_no_gap(browser: Browser, reports: dict[str, str]) -> None:
+    for width in (390, 1400):
+        with open_page(browser, reports["flips"], width=width) as page:
+            box = page.locator("#list").bounding_box()
+            assert box is not None
+            assert box["height"] == 2 * 62 + 2
+    with open_page(browser, reports["flips"], width=390) as page:
+        finder, terms = page.locator(".finder").bounding_box(), page.locator("footer").bounding_box()
+        assert finder
+        assert terms
+        assert terms["y"] - finder["y"] < 420
+    with open_page(browser, reports["many"], width=390) as page:
+        box = page.locator(".finder").bounding_box()
+        assert box is not None
+        assert 500 < box["height"] <= page.evaluate("innerHeight") - 40
+
+
 def test_a_long_table_is_folded_on_the_screen_and_printed_in_full(browser: Browser, reports: dict[str, str]) -> None:
     with open_page(browser, reports["star"]) as page:
         rows = page.locator("[data-figure=agents] tbody tr:visible")

@@ -22,7 +22,7 @@ class DebateList {
     this.shown = shown;
     const height = Math.max(shown.length, 1) * ROW;
     this.spacer.style.height = `${height}px`;
-    this.element.style.maxHeight = `${height + BORDERS}px`;
+    this.element.style.height = `${height + BORDERS}px`;
     this.rows.forEach((row) => row.remove());
     this.rows.clear();
     this.element.classList.toggle("empty", shown.length === 0);

@@ -46,13 +46,17 @@ function foldRows(box, number) {
   return button;
 }
 
+// A cell breaks between its number and its interval, but in neither.
+const keepTogether = (text) =>
+  text.replace(/[[(][^\])]*[\])]|[\d.%-]+ to [\d.%+-]+/g, (part) => part.replaceAll(" ", "\u00a0"));
+
 function drawTable({ columns, rows }) {
   const numeric = columns.map((_, i) =>
     rows.every((row) => typeof row[i] === "number" || /^[-+−–.,()[\]<=n\d\s%to]*$/.test(row[i])),
   );
   const align = (i) => (numeric[i] ? "number" : "");
   const seen = new Set();
-  const cell = (value) => (typeof value === "number" ? grouped(value) : value);
+  const cell = (value) => (typeof value === "number" ? grouped(value) : keepTogether(value));
   const box = make(
     "div",
     { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" },
