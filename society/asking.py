@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from society.core.errors import InputError
 from society.core.plain import shorten
+from society.scenario.expand import expand
 from society.scenario.load import Folders, Overrides, load_with_warnings
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def find_society(
             f"The file {scenario} defines its society, so {shaped[0]} cannot be given beside it.",
             "Change a value of the file with --set (Python: overrides), such as phases.debate.rounds=3.",
         )
-    task = {"kind": "inline", "items": [recalled], "choices": list(answers)}
+    task = {"kind": "inline", "items": [recalled]} | _answers_of(scenario, given, allowed, options, answers)
     given = [f"task={json.dumps(task)}", "train=null", "samples=1", *given]
     if model is not None:
         [*names] = load_with_warnings(scenario, given, allowed)[0].backends
@@ -130,6 +131,28 @@ def find_society(
             )
         given.append(f"backends.{names[0]}={json.dumps(find_backend(model))}")
     return load_with_warnings(scenario, given, allowed)
+
+
+def _answers_of(
+    scenario: Path | str, given: Sequence[str], allowed: Folders, options: Sequence[str], answers: Sequence[str]
+) -> dict[str, Any]:
+    """Return the fields of a task by which the society of a file answers: its own, or else the options of a question.
+
+    A file whose `answer` or whose voters' `choices` say what a reply may be keeps these. Raises `InputError` if it is
+    given `options` all the same.
+    """
+    own = load_with_warnings(scenario, [change for change in given if not change.startswith("task")], allowed)[0]
+    society = expand(own)
+    plans = [plan for (_, name), plan in society.plans.items() if name in society.voters]
+    if "answer" not in own.task.model_fields_set and not any(plan.role.choices for plan in plans):
+        return {"choices": list(answers)}
+    if options:
+        raise InputError(
+            f"The file {scenario} defines the possible answers of its society, so options cannot be given beside it.",
+            "Leave out the options, or take `answer` and `choices` out of a copy of the file.",
+        )
+    fields = own.task.model_dump(mode="json", include={"answer", "choices"}, exclude_unset=True)
+    return {name: value for name, value in fields.items() if value}
 
 
 def _question(question: str, options: Sequence[str]) -> tuple[str, Sequence[str]]:

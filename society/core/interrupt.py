@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM. The first signal lets a run finish the replies in progress; the second stops it at once.
 
+A debate that needs no further reply also reaches its decision.
+
 Loading, waiting and training need nothing from this module: they end when the run is cancelled, a training after the
 current optimizer step.
 """
@@ -10,7 +12,7 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -53,6 +55,9 @@ class Interruption:
         self._asked = 0
         self._signal: int = signal.SIGINT
         self._held = 0
+        self._stopping = False
+        self._debates: set[Hashable] = set()
+        """Debates under way that have not asked for a reply since the request to stop."""
         self._before: dict[signal.Signals, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -85,17 +90,40 @@ class Interruption:
             self._loop = self._task = None
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Delay a first request to stop until the block ends. After a request, new blocks wait forever."""
+    async def debating(self, debate: Hashable) -> AsyncIterator[None]:
+        """Delay a first request to stop until the debate ends, or needs a new reply.
+
+        After a request, new blocks wait forever.
+        """
         if self._asked:
+            await asyncio.get_running_loop().create_future()
+        self._debates.add(debate)
+        try:
+            yield
+        finally:
+            self._leave(debate)
+
+    @asynccontextmanager
+    async def held(self, debate: Hashable = None) -> AsyncIterator[None]:
+        """Delay a first request to stop until the block, a reply of this debate, ends.
+
+        After a request, new blocks wait forever, so the debate cannot end.
+        """
+        if self._asked:
+            self._leave(debate)
             await asyncio.get_running_loop().create_future()
         self._held += 1
         try:
             yield
         finally:
             self._held -= 1
-            if self._asked and not self._held:
-                self._cancel()
+            self._leave(None)
+
+    def _leave(self, debate: Hashable) -> None:
+        """Wait no longer for a debate, and stop if nothing is left to wait for."""
+        self._debates.discard(debate)
+        if self._asked and not (self._held or self._debates or self._stopping):
+            self._cancel()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
@@ -109,14 +137,15 @@ class Interruption:
             self._loop.call_soon_threadsafe(self._heed, self._asked)
 
     def _heed(self, times: int) -> None:
-        if times == 1 and self._held and self._patient:
+        if times > 1 or not self._patient or not (self._held or self._debates):
+            self._cancel()
+        elif self._held:
             replies = "1 reply" if self._held == 1 else f"{self._held} replies"
             print(f"Stopping: finishing {replies}; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
-        else:
-            self._cancel()
 
     def _cancel(self) -> None:
         if self._task is not None:
+            self._stopping = True
             self._task.cancel()
 
 

@@ -86,14 +86,15 @@ async def simulate(
         for chain in shared:
             earlier: list[Past] = []
             for item, sample in chain:
-                turns = Turns(society, task, speaker, item, iteration, sample)
-                decision = await Debate(society, turns, plans, earlier).run()
-                scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
-                judgements = await _judge(turns, decision, run, scored)
-                if in_order:
-                    earlier.append(_past(turns, decision, judgements, scored))
-                on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
-                speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
+                async with speaker.interruption.debating((iteration, item.id, sample)):
+                    turns = Turns(society, task, speaker, item, iteration, sample)
+                    decision = await Debate(society, turns, plans, earlier).run()
+                    scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
+                    judgements = await _judge(turns, decision, run, scored)
+                    if in_order:
+                        earlier.append(_past(turns, decision, judgements, scored))
+                    on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
+                    speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
     with _collecting_seldom():
         try:

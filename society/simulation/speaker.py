@@ -117,7 +117,7 @@ class Speaker:
             await self.store.add(done, reused=True)
             self.on_turn(done, True)
             return done
-        async with self.interruption.held():
+        async with self.interruption.held((turn.iteration, turn.item, turn.sample)):
             done = await self._generate(backend, request, agent, item, finish, parse)
             await self.store.add(done)
         self.on_turn(done, False)

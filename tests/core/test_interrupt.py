@@ -238,3 +238,18 @@ def test_a_third_signal_ends_even_what_heeds_nothing() -> None:
 
     with pytest.raises(Interrupted), Interruption() as interruption:
         asyncio.run(deaf())
+
+
+def test_a_debate_whose_turns_are_all_spoken_is_decided(
+    scenario: Callable[..., Scenario], tmp_path: Path, handlers: dict[int, object]
+) -> None:
+    """The signal comes while the last replies of the first question are generated; the second one needs more."""
+    overrides = ["concurrency=1", "task.limit=2", "backends.scripted.delay=0.05"]
+    with pytest.raises(Interrupted):
+        run(scenario(TEXT, *overrides), tmp_path / "run", watcher=AfterTurns(7))
+    stored = contents(tmp_path / "run")
+    assert (len(stored["turns"]), len(stored["results"])) == (9, 1)
+    counter = Counter()
+    resumed = run(scenario(TEXT, *overrides), tmp_path / "run", resume=True, watcher=counter)
+    assert (counter.replayed, counter.fresh) == (9, 9)
+    assert contents(resumed.folder) == contents(run(scenario(TEXT, *overrides), tmp_path / "whole").folder)
