@@ -12,9 +12,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.answers.equal import EQUALITIES
 from society.core.errors import InputError
 from society.core.plain import shorten
 from society.scenario.expand import expand
@@ -39,6 +41,8 @@ PROMPT = """\
 """
 FIRST_WORDS = r"(?i)\A[\s*]*(?:(?:my|the) answer(?: is)?:?\s+)?([^.!?\n]{1,200})"
 """The answer to an open question: the first sentence of a reply."""
+MINUS = "\N{MINUS SIGN}\N{EN DASH}-"
+"""Characters for a minus sign, as in a set of a regular expression."""
 YES_NO = ("yes", "no")
 _POLAR = re.compile(
     r"(?:am|are|is|was|were|do|does|did|has|have|had|can|could|may|might|must|shall|should|will|would)\b"
@@ -102,8 +106,9 @@ def find_society(
     backend. `options` are the possible answers; a question that asks for yes or no has these two. `earlier` are the
     questions before this one in a chat. Raises `InputError`, before any work, for input that cannot be used.
     """
-    if isinstance(options, str) or isinstance(personas, str):
-        raise InputError("options and personas are lists of texts.", "Write ['yes', 'no'].")
+    _require_texts(options=options, personas=personas)
+    _require(model=model, topology=topology)
+    _require_counts(agents=agents, rounds=rounds)
     asked, answers = _question(question, options)
     recalled = _recall(earlier) + asked
     given = [overrides] if isinstance(overrides, str) else list(overrides)
@@ -112,7 +117,7 @@ def find_society(
         model = str(Path(model).resolve())
         allowed.append(Path(model).parent)
     if scenario is None:
-        data = _small_society(recalled, answers, agents, topology, rounds, model or MODEL, personas)
+        data = _small_society(recalled, answers, agents, topology, rounds, model or MODEL, personas, given)
         return load_with_warnings(data, given, allowed)
     shape = {"agents": agents, "topology": topology, "rounds": rounds, "persona": tuple(personas) or None}
     if shaped := [name for name, value in shape.items() if value is not None]:
@@ -162,9 +167,40 @@ def _question(question: str, options: Sequence[str]) -> tuple[str, Sequence[str]
         raise InputError("The question is empty.", "Write it in quotation marks: society ask 'Should cities ban cars?'")
     if not options and _POLAR.match(asked):
         options = YES_NO
-    if len(options) == 1 or len(set(options)) < len(options):
-        raise InputError("The options are fewer than two different texts.", "Give each possible answer once.")
+    same = EQUALITIES["words"]
+    if len(options) == 1 or any(same(one, other, 0) for one, other in combinations(options, 2)):
+        raise InputError(
+            "The options are fewer than two different texts.",
+            "Give each possible answer once. Case and the form of a number make no difference.",
+        )
     return asked, options
+
+
+def _require_texts(**given: object) -> None:
+    """Raise `InputError` for an argument that is no list of texts, or has an empty one."""
+    for name, texts in given.items():
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"{name} is {texts!r:.80}, not a list of texts.", "Write texts, such as ['yes', 'no'].")
+        if not all(text.strip() for text in texts):
+            raise InputError(f"{name} has an empty text.", "Leave it out, or write a word.")
+
+
+def _require(**given: object) -> None:
+    """Raise `InputError` for an argument that is no text, or an empty one; None is none given."""
+    for name, text in given.items():
+        if text is not None and not isinstance(text, str):
+            raise InputError(
+                f"{name} is {text!r:.80}, which is no text.", "Give a name, and its fields with overrides (--set)."
+            )
+        if text is not None and not text.strip():
+            raise InputError(f"{name} is empty.", f"Leave out {name}, or name one.")
+
+
+def _require_counts(**given: object) -> None:
+    """Raise `InputError` for an argument that is no whole number from 1; None is none given."""
+    for name, number in given.items():
+        if number is not None and (type(number) is not int or number < 1):
+            raise InputError(f"{name} is {number!r:.80}.", "Give a whole number from 1.")
 
 
 def _recall(earlier: Sequence[Exchange]) -> str:
@@ -186,6 +222,7 @@ def _small_society(
     rounds: int | None,
     model: str,
     personas: Sequence[str],
+    overrides: Sequence[str],
 ) -> dict[str, Any]:
     role = {"prompt": PROMPT} | ({"system": "You are {{ persona }}."} if personas else {})
     group: dict[str, Any] = {"count": agents or len(personas) or AGENTS}
@@ -209,7 +246,7 @@ def _small_society(
         "backends": {"local": find_backend(model)},
         "roles": {"speaker": role},
         "agents": {"agent": group},
-        "phases": [{"name": "debate", "topology": _topology(topology), "rounds": rounds}],
+        "phases": [{"name": "debate", "topology": _topology(topology, overrides), "rounds": rounds}],
         "sampling": SAMPLING,
     }
 
@@ -228,8 +265,8 @@ def _patterns(options: Sequence[str]) -> list[str]:
     """Return regular expressions that find the answer in a reply, the surest first."""
     if not options:
         return [FIRST_WORDS]
-    known = "|".join(re.escape(option) for option in sorted(options, key=len, reverse=True))
-    ends = rf"[\W_]*({known})(?!\w)"
+    known = "|".join(map(_pattern, sorted(options, key=len, reverse=True)))
+    ends = rf"[\W_]*?({known})(?![\w+#]|[.,:/{MINUS}]\d)"
     return [
         rf"(?i)\A{ends}",
         rf"(?i)\banswer\b[^.?!\n]{{0,60}}?(?:\bis\b|:){ends}",
@@ -238,8 +275,14 @@ def _patterns(options: Sequence[str]) -> list[str]:
     ]
 
 
-def _topology(given: str) -> str:
-    """Return the kind of a topology. Raises `InputError` for an unknown one."""
+def _pattern(option: str) -> str:
+    """Return a regular expression that finds an option, but no number in a longer one: not 5 in -5 or 2.5."""
+    written = re.sub(rf"\\?[{MINUS}]", f"[{MINUS}]", re.escape(option))
+    return rf"(?<![+±.{MINUS}])(?<!\d[,:/]){written}" if option[:1].isdigit() else written
+
+
+def _topology(given: str, overrides: Sequence[str]) -> str:
+    """Return the kind of a topology. Raises `InputError` for an unknown one, or one whose fields are missing."""
     from society.components.registry import kinds
     from society.core.problems import find_near
 
@@ -250,6 +293,14 @@ def _topology(given: str) -> str:
             "List them with `society list topologies`. Set its fields with --set (Python: overrides), such as "
             "phases.debate.topology.k=2.",
         )
+    place = "phases.debate.topology"
+    needed = [f"{place}.{name}" for name, field in known[given].model_fields.items() if field.is_required()]
+    missing = [name for name in needed if not any(change.startswith((f"{name}=", f"{place}=")) for change in overrides)]
+    if missing:
+        raise InputError(
+            f"The topology {given} needs {' and '.join(name.rpartition('.')[2] for name in missing)}.",
+            f"Add {' '.join(f'--set {name}=VALUE' for name in missing)} (Python: overrides).",
+        )
     return given
 
 
@@ -257,11 +308,15 @@ def find_backend(model: str) -> dict[str, Any]:
     """Return the backend of a model's name, as a scenario writes it.
 
     An address is a server, with the model's name on it after `#` if it has several. GGUF files and packages on PyPI
-    run on llama.cpp, other names and folders on transformers.
+    run on llama.cpp, other names and folders on transformers. Raises `InputError` for an address without http://.
     """
     if model.startswith(("http://", "https://")):
         url, _, name = model.partition("#")
         return {"kind": "openai", "url": url} | ({"model": name} if name else {})
+    if re.match(r"[\w.-]+:\d+(?:[/#]|\Z)", model) and not Path(model).exists():
+        raise InputError(
+            f"{model!r:.200} is no model, but looks like the address of a server.", f"Write http://{model}."
+        )
     if model.startswith("pypi:") or model.lower().endswith(".gguf"):
         return {"kind": "llama_cpp", "model": model}
     return {"kind": "hf", "model": model.removeprefix("hf:")}

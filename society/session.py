@@ -99,7 +99,7 @@ async def run_async(
     """
     given = list_given(reuse, "reuse", StoredRun, str, Path)
     reused = [run.folder if isinstance(run, StoredRun) else Path(run) for run in given]
-    if not isinstance(out, str | Path | None):
+    if not isinstance(out, str | Path | None) or out == "":
         raise InputError(f"`out` is {out!r:.80}, which is no path.", "Give the path of a folder.")
     watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
     scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]

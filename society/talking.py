@@ -25,7 +25,7 @@ class Talk:
 
     def __init__(self, keep: Path | None = None) -> None:
         """`keep`: folder of runs that are kept. Replies in progress are then finished at the first Ctrl-C."""
-        self._keep, self._patient = keep, keep is not None
+        self._keep, self.keeps = keep, keep is not None
         self._stack = ExitStack()
         self._closing = AsyncExitStack()
         self._executor: KeptExecutor | None = None
@@ -43,26 +43,32 @@ class Talk:
         finally:
             self._stack.close()
 
-    def debate(self, scenario: Scenario, out: Path | None = None) -> Run:
+    def debate(self, scenario: Scenario, out: Path | None = None, resume: bool = False) -> Run:
         """Debate the question of a scenario, printing it, and return the run in `out` or in a numbered folder.
 
-        Raises `Interrupted` after Ctrl-C, and the errors of `society.run`.
+        `resume` continues the run in `out`. Raises `Interrupted` after Ctrl-C, and the errors of `society.run`.
         """
         self.stream = DebateStream(titled=False)
-        with Interruption(self._patient) as interruption:
-            return self._runner.run(self._debate(scenario, out or self._next(), interruption))
+        with Interruption(self.keeps) as interruption:
+            return self._runner.run(self._debate(scenario, out or self._next(), interruption, resume))
 
     def _next(self) -> Path:
         """Return the first folder that does not exist, of 1, 2, ..."""
         root = self._keep or self._scratch
         return next(place for number in count(1) if not (place := root / str(number)).exists())
 
-    async def _debate(self, scenario: Scenario, out: Path, interruption: Interruption) -> Run:
+    async def _debate(self, scenario: Scenario, out: Path, interruption: Interruption, resume: bool) -> Run:
         if self._executor is None:
             from society.executors.kept import KeptExecutor
 
             inner = await self._closing.enter_async_context(scenario.executor.open())
             self._executor = await self._closing.enter_async_context(KeptExecutor(inner))
         return await run_async(
-            scenario, out, watcher=self.stream, progress=False, interruption=interruption, executor=self._executor
+            scenario,
+            out,
+            resume=resume,
+            watcher=self.stream,
+            progress=False,
+            interruption=interruption,
+            executor=self._executor,
         )

@@ -38,7 +38,7 @@ async def find_server(client: Client, config: OpenAI) -> Served:
     try:
         return await probe(client, config, await look(client, config))
     except UnreachableError as error:
-        remedy = "Start the server, or correct `url`. For llama.cpp: llama-server -m MODEL.gguf --port 8080"
+        remedy = "Start the server, or correct `url` (society ask: --model). For llama.cpp: llama-server -m MODEL.gguf"
         raise InputError(error.cause, remedy) from None
     except WebPageError as error:
         raise InputError(error.cause, error.remedy) from None
@@ -139,7 +139,7 @@ def _choose(config: OpenAI, entries: list[ModelEntry]) -> ModelEntry:
     what = (
         f"has no model {config.model!r}" if config.model else f"has {len(by_name)} models, and the scenario names none"
     )
-    listed = f"Set `model`; it has: {names}." if names else "Load one."
+    listed = f"Set `model` (society ask: --model URL#MODEL); it has: {names}." if names else "Load one."
     raise InputError(f"The server at {config.url} {what}.", f"{listed}{_how_to_get(config.model, entries)}")
 
 

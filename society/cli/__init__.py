@@ -110,8 +110,9 @@ def _run(arguments: list[str] | None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        say("Interrupted. All finished turns are stored. Run again with --resume to continue.", err=True)
         cause = error.__cause__ if isinstance(error, click.Abort) else error
+        stored = " All finished turns are stored. Run again with --resume to continue."
+        say(f"Interrupted.{stored if getattr(cause, 'folder', None) else ''}", err=True)
         return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
         say(f"society: {error}", err=True)

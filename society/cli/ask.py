@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from society.cli.options import Command, allow_option, set_option
+from society.cli.options import Command, NewPath, allow_option, set_option
 
 
 def society_options(command: Command) -> Command:
@@ -57,18 +57,19 @@ def society_options(command: Command) -> Command:
 
 def save_option(help: str) -> Callable[[Command], Command]:
     """Return the option that keeps the run."""
-    return click.option("-o", "--out", "--save", "out", type=click.Path(path_type=Path), metavar="DIR", help=help)
+    return click.option("-o", "--out", "--save", "out", type=NewPath(path_type=Path), metavar="DIR", help=help)
 
 
 @click.command("ask")
 @click.argument("question")
 @society_options
 @save_option("Keep the run in this folder, for `society show` and `society report`.")
-def command(question: str, out: Path | None, **shape: Any) -> int:
+@click.option("--resume", is_flag=True, help="Continue the unfinished debate in the folder of --save.")
+def command(question: str, out: Path | None, resume: bool, **shape: Any) -> int:
     """Debate QUESTION on a model, and print the debate as it is spoken.
 
     Shows who speaks, whom it reads, each reply as it is generated, then the decision, who disagrees, and the cost.
-    Nothing is kept without --save.
+    Nothing is kept without --save. The same command with --resume continues a debate that was stopped.
 
     \b
     society ask "Should cities ban cars?"
@@ -78,22 +79,44 @@ def command(question: str, out: Path | None, **shape: Any) -> int:
     """
     from society.asking import find_society
     from society.cli.streams import say
+    from society.core.errors import InputError, RunFolderError, SocietyError
     from society.core.interrupt import Interrupted
     from society.core.plain import name_path
+    from society.runs.folder import STORE
     from society.talking import Talk
 
+    if resume and out is None:
+        raise click.UsageError("--resume continues a debate that is kept: name its folder with --save DIR.")
     scenario, warnings = find_society(question, **shape)
     for warning in warnings:
         say(warning, err=True)
     try:
         with Talk(out) as talk:
-            run = talk.debate(scenario, out)
+            run = talk.debate(scenario, out, resume)
             failed = run.count_failed()
     except Interrupted as error:
-        kept = f" The finished turns are in {out}." if out is not None and out.exists() else ""
-        say(f"Interrupted.{kept}", err=True)
+        say(f"Interrupted. {_describe_kept(out)}", err=True)
         return error.status
+    except SocietyError as error:
+        if out is None or isinstance(error, RunFolderError) or not (out / STORE).is_file():
+            raise
+        say(f"society: {error}\n{_describe_kept(out)}", err=True)
+        return 2 if isinstance(error, InputError) else 1
     if out is not None:
         folder = name_path(run.folder)
         say(f"kept in  {folder}   (society show {folder} --number 1)")
     return 1 if failed else 0
+
+
+def _describe_kept(out: Path | None) -> str:
+    """Return what is kept of a debate that did not end in this call, and how to go on."""
+    from society.core.plain import count, name_path
+    from society.runs.folder import STORE
+    from society.runs.run import Run
+
+    if out is None or not (out / STORE).is_file():
+        return "Nothing is kept."
+    run, folder = Run(out), name_path(out)
+    if run.debates():
+        return f"The debate is decided, and kept in {folder}. See `society show {folder} --number 1`."
+    return f"Kept in {folder}: {count(run.count_turns(), 'finished turn')}. Go on with the same command and --resume."

@@ -28,13 +28,24 @@ allow_option = click.option(
     help="Allow reading models, adapters and data in this folder, where the scenario or run names them.",
     **_FOLDER,  # type: ignore[arg-type]
 )
+
+
+class NewPath(click.Path):
+    """A path to write to. An empty one is an error: it would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; name a folder or file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 runs_argument = click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 
 
 def output_option(*aliases: str, help: str, folder: bool = False) -> Callable[[Command], Command]:
     """Return the required option -o/--out for a file, or for a folder, passed to the command as `output`."""
-    kind = click.Path(path_type=Path, dir_okay=folder)
+    kind = NewPath(path_type=Path, dir_okay=folder)
     metavar = "DIR" if folder else "FILE"
     return click.option("-o", "--out", *aliases, "output", required=True, metavar=metavar, type=kind, help=help)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from society.cli.options import json_option, scenario_options
+from society.cli.options import NewPath, json_option, scenario_options
 
 if TYPE_CHECKING:
     from society.view.live import LiveView
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @scenario_options
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME]")
+@click.option("-o", "--out", type=NewPath(path_type=Path), help="Folder of the run. [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Continue an unfinished run, and try failed turns again.")
 @click.option("--force", is_flag=True, help="With --resume: go on although the scenario has changed. Keep equal turns.")
 @click.option(

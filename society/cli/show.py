@@ -79,7 +79,7 @@ def command(
     from society.core.terminal import Terminal
     from society.metrics.overview import describe_unfinished
     from society.runs.names import Names
-    from society.runs.records import load_record, load_records
+    from society.runs.records import load_record, load_records, load_unfinished
     from society.runs.run import Run
     from society.scenario.expand import expand
 
@@ -90,17 +90,21 @@ def command(
     names = Names(expand(Run(run).scenario))
     if item is None and number is None:
         records = load_records(Run(run))
-        _list(console, names, records, run)
+        _list(console, names, [*records, *load_unfinished(Run(run))], run)
         last = max((record.result.iteration for record in records), default=0)
         done = sum(record.result.iteration == last for record in records)
         if part := describe_unfinished(Run(run), last, done):
-            console.print(f"Unfinished: {part}.", style="dim")
+            console.print(f"Unfinished: {part} have ended.", style="dim")
         return
     debates = Run(run).debates()
-    found, note = find_debate([name for _, name, _ in debates], item, number)
+    ids, unfinished = [name for _, name, _ in debates], []
+    if (number or 0) > len(debates) or (item is not None and item not in ids):
+        unfinished = load_unfinished(Run(run))
+    found, note = find_debate([*ids, *(record.result.item for record in unfinished)], item, number)
     if note:
         console.print(note, style="dim", soft_wrap=True)
-    _debate(console, names, load_record(Run(run), debates[found]), prompts, thoughts)
+    record = load_record(Run(run), debates[found]) if found < len(debates) else unfinished[found - len(debates)]
+    _debate(console, names, record, prompts, thoughts)
 
 
 def _list(console: Console, names: Names, records: list[DebateRecord], run: Path) -> None:

@@ -112,7 +112,9 @@ class ContextOverflowError(BackendError):
         super().__init__(
             f"The prompt has {prompt} tokens and the answer may have {answer}: "
             f"{prompt + answer} in all, but the context holds {context}.",
-            remedy or "Give the backend a larger context, or lower sampling.max_tokens or `edges.window`.",
+            remedy
+            or "Shorten the question, lower sampling.max_tokens or `edges.window`, or give the backend a larger "
+            "context, if its model allows that.",
         )
 
 

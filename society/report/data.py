@@ -86,7 +86,10 @@ def _read(run: Run, name: str) -> RunData:
     society = expand(run.scenario)
     records = load_records(run)
     if not records:
-        raise InputError(f"{run.folder} has no finished debate yet.", "Wait, or watch the run with `society view`.")
+        remedy = "Continue it with --resume, or read its turns with `society show`."
+        if is_running(run.folder):
+            remedy = "Wait, or watch the run with `society view`."
+        raise InputError(f"{run.folder} has no finished debate yet.", remedy)
     maker = RowMaker(society, sameness(society))
     training = load_records(run, split="training")
     return RunData(

@@ -75,6 +75,8 @@ class DebateStream(Watcher):
         self._items: Mapping[str, Item] = {}
         self._society: Society | None = None
         self._same: Same = operator.eq
+        self.decided = False
+        """Set once a debate has ended."""
         self.outcome: tuple[str, list[tuple[str, str]]] = ("", [])
         """The decision of the debate that ended last, and the last words of each of its agents."""
 
@@ -204,6 +206,7 @@ class DebateStream(Watcher):
         answer = result.decision.answer
         decided = f"none ({result.decision.reason})" if answer is None else self._shown(answer, result.item.id)
         last = {turn.id.agent: turn for turn in debate.turns if turn.is_shown and not self._helps(turn.id)}
+        self.decided = True
         self.outcome = (decided, [(name, turn.text) for name, turn in last.items()])
         self._flow.line(("─" * 24, DIM))
         for label, text, style in self._facts(debate, result):
@@ -254,8 +257,8 @@ class DebateStream(Watcher):
         about = "about " if usage.estimated else ""
         cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
         return (
-            f"{count(turns, 'turn')}, {about}{usage.generated_tokens:,} tokens generated, "
-            f"{about}{usage.prompt_tokens:,} prompt tokens{cached}"
+            f"{count(turns, 'turn')}, {about}{count(usage.generated_tokens, 'token')} generated, "
+            f"{about}{count(usage.prompt_tokens, 'prompt token')}{cached}"
         )
 
     def _shown(self, answer: str, item: str) -> str:
@@ -276,6 +279,7 @@ class DebateStream(Watcher):
 
 
 def _list(names: Sequence[str]) -> str:
-    """Return the names in one text; a long list is cut."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    """Return the names in one text; a long list is cut, and begins with its length."""
+    if len(names) <= LISTED:
+        return ", ".join(names)
+    return f"{len(names)} agents: {', '.join(names[:LISTED])} and {len(names) - LISTED} more"

@@ -104,6 +104,24 @@ def load_records(
     return found if raw else [read_ballots(society, record, same) for record in found]
 
 
+def load_unfinished(run: Run) -> list[DebateRecord]:
+    """Return the evaluation's debates that have turns and no result, in the order of `load_records`.
+
+    Their decision is missing, with the reason "not finished", and nothing in them is right or wrong.
+    """
+    questions = {item.id: item for item in run.questions() or ()}
+    helping = helpers_of(expand(run.scenario))
+    turns = [(debate, tuple(group)) for debate, group in groupby(run.turns(), key=_debate)]
+    ended = {*run.debates(), *run.debates("training")}  # after the turns: a debate may end between the two reads
+    found = []
+    for debate, spoken in turns:
+        if debate not in ended and (item := questions.get(debate[1])) is not None:
+            decision = Decision(None, reason="not finished")
+            result = ResultRow(*debate, "evaluation", item.question, item.gold, decision, False, {}, scored=False)
+            found.append(DebateRecord(result, spoken, helping))
+    return found
+
+
 def load_record(run: Run, debate: tuple[int, str, int]) -> DebateRecord:
     """Return one finished debate, by iteration, item and sample; nothing else of the run is read."""
     where = "iteration = ? AND item = ? AND sample = ?"

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import society
 from society.asking import Exchange, find_backend, find_society
 from society.cli import main
-from society.core.errors import InputError
+from society.core.errors import ContextOverflowError, InputError
 from society.core.pieces import Piece
 from society.core.types import GenerateOutput, GenerateRequest, TurnId
 from society.runner.stream import DebateStream
@@ -26,6 +27,9 @@ from society.scenario.expand import expand
 from tests.runner.test_stream import open_console, plain
 
 SCRIPTED = "backends.local={kind: scripted, rules: [{choose: ['Yes, they should.', 'No. I like mine.']}]}"
+
+
+TOWN_HALL = str(Path(__file__).parents[2] / "scenarios" / "town_hall.yaml")
 
 
 def ask(*arguments: str, rules: str = SCRIPTED) -> int:
@@ -83,6 +87,15 @@ def test_the_society_of_a_scenario_debates_the_question(capsys: pytest.CaptureFi
         (["  "], "The question is empty."),
         (["Why?", "--topology", "rign"], "There is no topology 'rign'; did you mean 'ring'?"),
         (["Why?", "--option", "one"], "fewer than two different texts"),
+        (["Why?", "--option", "yes", "--option", "Yes"], "fewer than two different texts"),
+        (["Why?", "--option", "yes", "--option", " "], "options has an empty text"),
+        (["Why?", "--persona", ""], "personas has an empty text"),
+        (["Why?", "--model", ""], "model is empty"),
+        (["Why?", "--model", "127.0.0.1:80/v1"], "Write http://127.0.0.1:80/v1"),
+        (["Why?", "--save", ""], "the path is empty"),
+        (["Why?", "--resume"], "name its folder with --save"),
+        (["Why?", "--topology", "k_regular"], "--set phases.debate.topology.k="),
+        (["Why?", "--scenario", TOWN_HALL, "--option", "a", "--option", "b"], "defines the possible answers"),
         (["Why?", "--agents", "1", "--persona", "a", "--persona", "b"], "1 agents cannot have 2 personas."),
         (["Why?", "--scenario", "nothing.yaml"], "the file does not exist"),
         (["Why?", "--scenario", "x.yaml", "--rounds", "3"], "rounds cannot be given beside it."),
@@ -102,7 +115,7 @@ def test_mistakes_are_errors_before_any_work(
 def test_a_server_that_is_gone_is_an_error_with_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("httpx")
     assert main(["ask", "Why?", "--model", "http://127.0.0.1:9/v1#m"]) in (1, 2)
-    assert "Start the server, or correct `url`." in capsys.readouterr().err
+    assert "Start the server, or correct `url` (society ask: --model)." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -158,13 +171,52 @@ def test_questions_that_ask_for_yes_or_no_have_these_options(question: str, pola
     assert ("yes or no" in str(prompt)) is polar
 
 
+@pytest.mark.parametrize(
+    ("options", "reply", "answer"),
+    [
+        (["5", "-5"], "-5. Because.", "-5"),
+        (["5", "-5"], "**5** is it.", "5"),
+        (["1", "+1"], "The answer is +1.", "+1"),
+        (["5", "6"], "-5", None),
+        (["5", "6"], "It is 2.5", None),
+        (["5", "6"], "5.5 is my choice.", None),
+        (["5", "6"], "I would say: 5.", "5"),
+        (["C", "Java"], "C++ is faster.", None),
+        (["C", "C++"], "C++ is faster.", "C++"),
+    ],
+)
+def test_an_option_is_not_found_in_a_longer_one(options: list[str], reply: str, answer: str | None) -> None:
+    scenario, _ = find_society("Which?", options=options)
+    [item] = scenario.task.load(0)
+    assert scenario.task.parse(reply, item) == answer
+
+
+@pytest.mark.parametrize("question", ["Should cars be banned?", "Where should cars stand?"])
+def test_the_society_of_a_scenario_answers_in_its_own_way(question: str) -> None:
+    scenario, _ = find_society(question, scenario=TOWN_HALL)
+    [item] = scenario.task.load(0)
+    assert item.question == question
+    for choice in scenario.roles["citizen"].choices:
+        assert scenario.task.parse(choice, item) == choice[0]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"agents": 0}, {"rounds": 0}, {"options": ["a", 2]}, {"topology": {"kind": "ring"}}, {"personas": [None, "a"]}],
+)
+def test_python_arguments_that_cannot_be_used_are_errors(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=next(iter(given))):
+        society.ask("Should we?", tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
 def test_python_asks_too(tmp_path: Path) -> None:
     run = society.ask("Should cities ban cars?", tmp_path / "run", agents=2, rounds=1, overrides=SCRIPTED)
     assert isinstance(run, society.Run)
     assert not find_society("Why?", agents=1)[1], "one agent alone has nothing to read, and no warning says so"
     assert not find_society("Why?", rounds=1)[1]
     assert len(list(run.turns())) == 2
-    with pytest.raises(InputError, match="lists of texts"):
+    with pytest.raises(InputError, match="list of texts"):
         society.ask("Why?", options="yes")
 
 
@@ -202,7 +254,7 @@ def test_an_error_in_a_chat_does_not_end_it(
     assert main(["chat", "--agents", "1", "--rounds", "1", "--set", rules]) == 1
     found = capsys.readouterr()
     assert "society: " in found.err
-    assert "decided   Yes" in found.out
+    assert "decided   " in found.out
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -224,12 +276,99 @@ def test_an_interrupted_question_ends_cleanly(
     monkeypatch.setattr(ScriptedBackend, "generate", interrupt)
     save = ["--save", str(tmp_path / "kept")] if kept else []
     assert ask("Should cities ban cars?", "--agents", "1", *save) == 130
+    found = capsys.readouterr()
+    assert "Interrupted." in found.err
+    assert "--resume" not in found.err
+    if kept:  # the only reply was finished, and the debate decided
+        assert "decided   " in found.out
+        assert f"The debate is decided, and kept in {tmp_path / 'kept'}" in found.err
+        assert len(Run(tmp_path / "kept").results()) == 1
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, number: int, failure: BaseException | None) -> None:
+    """Let a scripted model fail at a call, or be interrupted if there is no failure; later calls work."""
+    from backends.scripted.backend import ScriptedBackend
+
+    generate = ScriptedBackend.generate
+    calls: list[GenerateRequest] = []
+
+    async def act(self: ScriptedBackend, request: GenerateRequest) -> GenerateOutput:
+        calls.append(request)
+        if len(calls) == number and failure is not None:
+            raise failure
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.05)
+        return await generate(self, request)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", act)
+
+
+@pytest.mark.parametrize("failure", [None, ContextOverflowError(900, 200, 1000)])
+def test_a_stopped_debate_is_shown_and_goes_on(
+    failure: Exception | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    out, shape = tmp_path / "kept", ["--agents", "2", "--rounds", "2", "--save", str(tmp_path / "kept")]
+    with monkeypatch.context() as patch:
+        fail_at(patch, 3 if failure else 1, failure)
+        assert ask("Should we?", *shape) in (1, 2, 130)
     err = capsys.readouterr().err
-    assert "Interrupted." in err
-    assert "--resume" not in err
-    if kept:  # the reply under way was finished and stored
-        assert str(tmp_path / "kept") in err
-        assert len(list(Run(tmp_path / "kept").turns())) == 1
+    assert f"Kept in {out}: " in err
+    assert "Go on with the same command and --resume." in err
+    stored = {turn.id: turn.text for turn in Run(out).turns()}
+    assert 0 < len(stored) < 4
+    assert main(["show", str(out)]) == 0
+    assert "(not finished)" in capsys.readouterr().out
+    assert main(["show", str(out), "--number", "1"]) == 0
+    assert all(text in capsys.readouterr().out for text in list(stored.values())[:1])
+    assert main(["report", str(out)]) == 2
+    assert "Continue it with --resume" in capsys.readouterr().err
+    assert ask("Should we?", *shape, "--resume") == 0
+    assert "decided" in capsys.readouterr().out
+    turns = {turn.id: turn.text for turn in Run(out).turns()}
+    assert len(turns) == 4
+    assert stored.items() <= turns.items()
+
+
+def test_a_stop_before_the_debate_promises_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("society.asking.find_society", stop)
+    assert main(["ask", "Why?"]) == 130
+    assert capsys.readouterr().err.strip() == "Interrupted."
+
+
+def test_a_question_that_a_stop_leaves_decided_is_remembered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Should we?\nAnd then?\nquit\nNever asked?\n"))
+    fail_at(monkeypatch, 1, None)
+    assert main(["chat", "--agents", "1", "--save", str(tmp_path), "--set", SCRIPTED]) == 0
+    found = capsys.readouterr()
+    assert f"(stopped; the finished turns are in {tmp_path / '1'})" in found.err
+    assert "you> And then?" in found.out
+    assert "Never asked?" not in found.out
+    [turn] = Run(tmp_path / "2").turns()
+    assert "Question: Should we?" in turn.messages[-1].content
+
+
+def test_ctrl_c_at_the_prompt_does_not_end_a_chat(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed: list[str | BaseException] = [KeyboardInterrupt(), "Should we?", EOFError()]
+
+    def read(prompt: str) -> str:
+        if isinstance(given := typed.pop(0), str):
+            return given
+        raise given
+
+    monkeypatch.setattr("builtins.input", read)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert main(["chat", "--agents", "1", "--set", SCRIPTED]) == 0
+    assert "decided" in capsys.readouterr().out
 
 
 def test_a_model_that_is_missing_ends_a_chat_before_its_first_question(capsys: pytest.CaptureFixture[str]) -> None:

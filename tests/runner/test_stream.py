@@ -103,6 +103,15 @@ def test_debates_follow_one_another_and_end_with_decision_dissent_and_cost(pair:
     assert "verdict   right   true answer: no" in second
 
 
+def test_a_long_list_of_agents_begins_with_its_length(pair: Society) -> None:
+    console, written = open_console(terminal=False)
+    stream = DebateStream(console)
+    stream.started(pair, [ITEM], Path(), 0, "evaluation")
+    reads = [name(f"one-{i}") for i in range(40)]
+    stream.turn(finished(name("one-1"), "Yes.", reads=tuple(reads)), False)
+    assert "reads 40 agents: one-0, one-1" in " ".join(written.getvalue().split())
+
+
 def test_without_a_decision_all_votes_are_listed(pair: Society) -> None:
     console, written = open_console(terminal=False)
     stream = DebateStream(console)
