@@ -71,6 +71,7 @@ def ask(
     question: str,
     out: Path | str | None = None,
     *,
+    resume: bool = False,
     watcher: Watcher | None = None,
     progress: bool | None = None,
     **society: Any,
@@ -78,11 +79,11 @@ def ask(
     """Debate one question and return the run in the folder `out` (default: runs/ask, with a number if taken).
 
     The further arguments are those of `find_society`: options, agents, topology, rounds, model, personas, scenario,
-    overrides and allow. For `watcher`, `progress` and errors see `society.run`.
+    overrides and allow. For `resume`, `watcher`, `progress` and errors see `society.run`.
     """
     from society.session import run
 
-    return run(find_society(question, **society)[0], out, watcher=watcher, progress=progress)
+    return run(find_society(question, **society)[0], out, resume=resume, watcher=watcher, progress=progress)
 
 
 def find_society(
@@ -102,9 +103,10 @@ def find_society(
     """Return the scenario that debates a question, and its warnings.
 
     Without `scenario`, `agents` (by default three, or one for each persona) debate for `rounds` (two) over `topology`
-    (complete), with `model`. With the file `scenario`, its agents debate by its protocol, and `model` replaces its
-    backend. `options` are the possible answers; a question that asks for yes or no has these two. `earlier` are the
-    questions before this one in a chat. Raises `InputError`, before any work, for input that cannot be used.
+    (complete), with `model`. With the file `scenario`, its agents debate and answer by its protocol, and `model`
+    replaces its backend. `options` are the possible answers; a question that asks for yes or no has these two.
+    `earlier` are the questions before this one in a chat. Raises `InputError`, before any work, for input that cannot
+    be used.
     """
     _require_texts(options=options, personas=personas)
     _require(model=model, topology=topology)

@@ -27,7 +27,7 @@ def command(out: Path | None, **shape: Any) -> int:
     """Ask one society questions, one after another, and print each debate as it is spoken.
 
     The models stay loaded. Each question follows on those before it: the agents are shown the last decisions, and what
-    each agent said last. Ctrl-C ends a debate, Ctrl-D or `exit` the chat.
+    each agent said last. Ctrl-C ends a debate, Ctrl-D or the word exit ends the chat.
 
     \b
     society chat
@@ -43,7 +43,7 @@ def command(out: Path | None, **shape: Any) -> int:
         config.open()
         config.check_files()
     if sys.stdin.isatty():
-        say("Ask the society a question. Ctrl-C ends a debate, Ctrl-D or `exit` the chat.", err=True)
+        say("Ask the society a question. Ctrl-C ends a debate, Ctrl-D or the word exit ends the chat.", err=True)
     earlier: list[Exchange] = []
     failed = False
     with Talk(out) as talk:

@@ -211,7 +211,9 @@ def test_python_arguments_that_cannot_be_used_are_errors(given: dict[str, Any], 
 
 
 def test_python_asks_too(tmp_path: Path) -> None:
-    run = society.ask("Should cities ban cars?", tmp_path / "run", agents=2, rounds=1, overrides=SCRIPTED)
+    shape = {"agents": 2, "rounds": 1, "overrides": SCRIPTED}
+    society.ask("Should cities ban cars?", tmp_path / "run", **shape)
+    run = society.ask("Should cities ban cars?", tmp_path / "run", resume=True, **shape)
     assert isinstance(run, society.Run)
     assert not find_society("Why?", agents=1)[1], "one agent alone has nothing to read, and no warning says so"
     assert not find_society("Why?", rounds=1)[1]
@@ -321,7 +323,7 @@ def test_a_stopped_debate_is_shown_and_goes_on(
     assert "(not finished)" in capsys.readouterr().out
     assert main(["show", str(out), "--number", "1"]) == 0
     assert all(text in capsys.readouterr().out for text in list(stored.values())[:1])
-    assert main(["report", str(out)]) == 2
+    assert main(["report", str(out), "--out", str(tmp_path / "page.html")]) == 2
     assert "Continue it with --resume" in capsys.readouterr().err
     assert ask("Should we?", *shape, "--resume") == 0
     assert "decided" in capsys.readouterr().out
