@@ -86,7 +86,7 @@ def _read(run: Run, name: str) -> RunData:
     society = expand(run.scenario)
     records = load_records(run)
     if not records:
-        remedy = "Continue it with --resume, or read its turns with `society show`."
+        remedy = "Continue it with --resume (Python: resume=True), or read its turns with `society show`."
         if is_running(run.folder):
             remedy = "Wait, or watch the run with `society view`."
         raise InputError(f"{run.folder} has no finished debate yet.", remedy)
