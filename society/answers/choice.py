@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from society.answers.cues import CHOOSES, CONCLUDES, CUE
 from society.answers.lazy_pattern import compile_later
-from society.answers.mentions import spelling_pattern
+from society.answers.mentions import Spellings, spelling_pattern
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, stance
 
@@ -150,6 +150,8 @@ def _declared(text: str, candidates: Mapping[str, str]) -> Iterator[Sign]:
             found = _AT.match(text, cue.end())
             option = spelled.match(text, cue.end()) if spelled else None
             if spelled and option and (not found or option.end() > found.end()):
+                if _names_another(text, option, spelled):
+                    continue
                 yield Sign(Kind.DECLARED, option.start("spelling"), option.end(), spelled.answer(option))
             elif found and found["letter"] == "a" and _is_cut_off(text, cue, found):
                 continue
@@ -171,6 +173,13 @@ def _declared(text: str, candidates: Mapping[str, str]) -> Iterator[Sign]:
     yield from _called_right(text)
 
 
+def _names_another(text: str, option: re.Match[str], spelled: Spellings) -> bool:
+    """Return whether another option follows, as in "the answer is yes and no"."""
+    joined = _JOINED_OPTION.match(text, option.end())
+    other = spelled.match(text, joined.end()) if joined else None
+    return other is not None and spelled.answer(other) != spelled.answer(option)
+
+
 def _called_right(text: str) -> Iterator[Sign]:
     """Yield each letter that the text calls correct, such as B in "A is wrong, B is right"."""
     place = 0
@@ -180,6 +189,7 @@ def _called_right(text: str) -> Iterator[Sign]:
         place = match.end("letter")  # in "B. Between C and D, D is right" the last letter is called right
 
 
+_JOINED_OPTION = compile_later(r"[\"')]{0,3}\s(?:and|or|&)\s|/", re.IGNORECASE)
 _NAMES_CHOICE = compile_later(r"\W*(?:answer|option|choice|letter|ans)|.*[:=]\s*$", re.IGNORECASE | re.DOTALL)
 
 

@@ -42,6 +42,13 @@ _JOINED = re.compile(
 )
 
 
+_AND = re.compile(r"[\"')*_]{0,3}\s(?:and|&)\s[\"'(*_]{0,3}", re.IGNORECASE)
+_AFTER_DETERMINER = re.compile(
+    r"\s+(?:one|body|idea|clue|doubt|longer|matter|such|answer|opinion|information)\b", re.IGNORECASE
+)
+"""Words after a "no" that is not an answer, as in "no one knows"."""
+
+
 @dataclass(frozen=True)
 class Spellings:
     """A pattern of all spellings, longest first, with the answer of each."""
@@ -102,6 +109,8 @@ def find_candidate(text: str, candidates: Candidates) -> str | None:
     folded = fold_accents(text)
     mentions = _mentions(folded, tuple(candidates.items()))
     alternatives = _alternatives(folded, mentions)
+    if len(set(candidates.values())) == 2:
+        alternatives |= _both(folded, mentions)
     best: tuple[Stance, bool] = (Stance.NOT_ITS_OWN, False)
     chosen = None
     for place in range(len(mentions) - 1, max(-1, len(mentions) - 1 - MOST_MENTIONS), -1):
@@ -124,6 +133,8 @@ def _mentions(folded: str, candidates: tuple[tuple[str, str], ...]) -> list[tupl
     found = []
     for match in pattern.finditer(folded):
         answer, capital = answers.get(match[0]) or answers[match[0].lower()]
+        if match[0].lower() == "no" and _AFTER_DETERMINER.match(folded, match.end()):
+            continue
         named = no_capitals or not capital or match[0][0].isupper()
         if named and not (capital and not no_capitals and is_part_of_name(folded, match.start(), match.end())):
             found.append((match.start(), match.end(), answer))
@@ -166,6 +177,16 @@ def _alternatives(text: str, mentions: list[tuple[int, int, str]]) -> set[int]:
         else:
             is_choice = is_choice or bool(joined["either"] or joined["slash"])
         run.append(place)
+    return found
+
+
+def _both(text: str, mentions: list[tuple[int, int, str]]) -> set[int]:
+    """Return the places of mentions that give both of two answers: "yes and no"."""
+    found: set[int] = set()
+    for place in range(1, len(mentions)):
+        (_, end, first), (start, _, second) = mentions[place - 1], mentions[place]
+        if first != second and _AND.fullmatch(text[end:start]):
+            found |= {place - 1, place}
     return found
 
 

@@ -330,3 +330,24 @@ def test_long_sums_and_towers_under_an_integral_are_not_shown_to_sympy(answer: s
     assert same_math(answer, answer)
     assert not same_math(answer, answer + "+1")
     assert undecided_with(answer, [answer + "+1"]) == [answer + "+1"]  # false, but not silently
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("yes and no", None),
+        ("Both yes and no.", None),
+        ("The answer is yes and no.", None),
+        ("The answer is yes or no.", None),
+        ("No one knows.", None),
+        ("I have no idea.", None),
+        ("Yes, because no one has disproved it.", "A"),
+        ("Yes, no doubt.", "A"),
+        ("Yes, and I am sure.", "A"),
+        ("No, never.", "B"),
+        ("The answer is no.", "B"),
+        ("no", "B"),
+    ],
+)
+def test_yes_and_no_is_neither_and_a_determiner_is_no_answer(text: str, found: str | None) -> None:
+    assert extract(text, ["choice", "boxed", "candidates"], {"yes": "A", "no": "B"}) == found
