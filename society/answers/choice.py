@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from society.answers.cues import CHOOSES, CONCLUDES, CUE
 from society.answers.lazy_pattern import compile_later
-from society.answers.mentions import Spellings, spelling_pattern
+from society.answers.mentions import Spellings, is_determiner, spelling_pattern
 from society.answers.plain import BOX, END, plain
 from society.answers.stance import Stance, stance
 
@@ -174,7 +174,9 @@ def _declared(text: str, candidates: Mapping[str, str]) -> Iterator[Sign]:
 
 
 def _names_another(text: str, option: re.Match[str], spelled: Spellings) -> bool:
-    """Return whether another option follows, as in "the answer is yes and no"."""
+    """Return whether another option follows, as in "yes and no", or the option is part of another phrase: "no one"."""
+    if is_determiner(text, option["spelling"], option.end("spelling")):
+        return True
     joined = _JOINED_OPTION.match(text, option.end())
     other = spelled.match(text, joined.end()) if joined else None
     return other is not None and spelled.answer(other) != spelled.answer(option)

@@ -133,7 +133,7 @@ def _mentions(folded: str, candidates: tuple[tuple[str, str], ...]) -> list[tupl
     found = []
     for match in pattern.finditer(folded):
         answer, capital = answers.get(match[0]) or answers[match[0].lower()]
-        if match[0].lower() == "no" and _AFTER_DETERMINER.match(folded, match.end()):
+        if is_determiner(folded, match[0], match.end()):
             continue
         named = no_capitals or not capital or match[0][0].isupper()
         if named and not (capital and not no_capitals and is_part_of_name(folded, match.start(), match.end())):
@@ -178,6 +178,11 @@ def _alternatives(text: str, mentions: list[tuple[int, int, str]]) -> set[int]:
             is_choice = is_choice or bool(joined["either"] or joined["slash"])
         run.append(place)
     return found
+
+
+def is_determiner(text: str, spelling: str, end: int) -> bool:
+    """Return whether a "no" that ends at `end` belongs to the next word, as in "no one knows"."""
+    return spelling.lower() == "no" and _AFTER_DETERMINER.match(text, end) is not None
 
 
 def _both(text: str, mentions: list[tuple[int, int, str]]) -> set[int]:
