@@ -24,9 +24,9 @@ worker           the worker process: limits of work and memory, restarts
 math_worker      the code of the worker process; `formulas` compares SymPy's objects
 undecided        undecided comparisons
 format           `AnswerFormat`, the rules of a task; `AnswerOptions`, the options of a scenario
-grouping         `group(answers, same)`: the classes that a vote counts
+grouping         `group(answers, same)`: the classes that a vote counts; `choose_spelling(answers)`: the name of one
 """
 
-from society.answers.grouping import group
+from society.answers.grouping import choose_spelling, group
 
-__all__ = ["group"]
+__all__ = ["choose_spelling", "group"]

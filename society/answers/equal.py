@@ -19,7 +19,7 @@ Equality = Literal["exact", "words", "numeric", "choice", "math"]
 MAX_LENGTH = 10_000
 """Maximum length of an answer that is normalized, in characters. Longer answers are compared unchanged."""
 
-_SIGNS = str.maketrans(
+SIGNS = str.maketrans(
     {
         "\N{RIGHT SINGLE QUOTATION MARK}": "'",
         "\N{LEFT SINGLE QUOTATION MARK}": "'",
@@ -62,7 +62,7 @@ def normalise(text: str) -> str:
 
     Brackets, signs, decimal points and exclamation marks remain if they have a meaning: `.5`, `<5`, `5!`, `[0,1)`.
     """
-    plain = _compose(_compose(text.translate(_SIGNS)).casefold()).translate(_SIGNS)
+    plain = _compose(_compose(text.translate(SIGNS)).casefold()).translate(SIGNS)
     plain = "".join(char for char in plain if unicodedata.category(char) != "Cf" or BENT.match(char))  # zero-width
     plain = " ".join(plain.split())
     bare = _strip(plain)
@@ -182,7 +182,7 @@ def read_choice(text: str) -> str | None:
     if len(text) > MAX_CHOICE or BENT.search(text):
         return None
     text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
-    text = text.translate(_SIGNS).strip()
+    text = text.translate(SIGNS).strip()
     labelled = _LABELLED.fullmatch(text) or _LATEX_LABELLED.fullmatch(text)
     while not _LETTER.fullmatch(text):
         wrapped = _WRAPPED_LETTER.fullmatch(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 
@@ -21,3 +22,12 @@ def group(answers: Sequence[str], same: Callable[[str, str], bool]) -> list[list
     for index, answer in enumerate(answers):
         indices.setdefault(places[answer], []).append(index)
     return list(indices.values())
+
+
+def choose_spelling(answers: Sequence[str]) -> str:
+    """Return the answer that stands for a class of answers: the most frequent one, else the first by characters.
+
+    It does not depend on the order of the answers, so neither does a verdict on it.
+    """
+    counts = Counter(answers)
+    return min(counts, key=lambda answer: (-counts[answer], answer))

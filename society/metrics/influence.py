@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from society.answers import group
+from society.answers import choose_spelling, group
 from society.core.types import Same, Turn, TurnId
 from society.metrics.accuracy import share_true
 from society.metrics.proportion import Proportion
@@ -183,4 +183,4 @@ def read_majority(senders: Sequence[Turn], same: Same) -> str | None:
     classes = sorted(group(answers, same), key=len, reverse=True)
     if not classes or (len(classes) > 1 and len(classes[0]) == len(classes[1])):
         return None
-    return answers[classes[0][0]]
+    return choose_spelling([answers[i] for i in classes[0]])

@@ -148,8 +148,9 @@ class _Labels:
         for members in group(answers, same):
             first = answers[members[0]]
             value = read_number(first) if self.numeric else None
-            key = first.strip().casefold() if value is None else f"{value:.12g}"
-            name = self._known.setdefault(key, first.strip() if value is None else key)
+            plain = first.strip().casefold() if value is None else f"{value:.12g}"
+            key = plain if value is not None or same(first, plain) else first
+            name = self._known.setdefault(key, first.strip() if value is None and key == plain else key)
             found.update({answers[i]: name for i in members})
         return found
 
@@ -166,6 +167,7 @@ def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> 
         verdicts=record.result.verdicts,
         scored=record.scored,
         exact={a: given.exact for a, given in record.result.judgements.items() if given.exact is not None},
+        known=bool(record.result.gold),
     )
 
 

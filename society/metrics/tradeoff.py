@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import comb
 from typing import Literal
 
-from society.answers import group
+from society.answers import choose_spelling, group
 from society.core.types import Same, Turn
 from society.metrics.rounds import RoundScore
 from society.metrics.statistics import mean_interval
@@ -98,7 +98,8 @@ def vote_chances(society: Society, records: Sequence[DebateRecord], k: int) -> d
 def _chance(pool: Sequence[tuple[DebateRecord, Turn]], k: int, same: Same, ties: Ties, quorum: int) -> float:
     read = [(record, turn.answer) for record, turn in pool if turn.answer is not None]
     classes = group([answer for _, answer in read], same)
-    right = [read[members[0]][0].result.verdicts.get(read[members[0]][1], False) for members in classes]
+    known = {answer: record.result.verdicts.get(answer, False) for record, answer in read}
+    right = [known[choose_spelling([read[i][1] for i in members])] for members in classes]
     return plurality_chance([len(members) for members in classes], right, len(pool) - len(read), k, ties, quorum)
 
 

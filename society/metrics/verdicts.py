@@ -104,7 +104,8 @@ def score_of(record: DebateRecord) -> float | None:
 
 
 def mean_score(records: Sequence[DebateRecord]) -> float | None:
-    """Return the mean score of the decisions, or None where answers have no degrees."""
+    """Return the mean score of the decisions on scored questions, or None where answers have no degrees."""
+    records = [record for record in records if record.scored]
     given = [[g.score for g in record.result.judgements.values()] for record in records]
     if not any(score is not None for found in given for score in found):
         return None

@@ -1,8 +1,9 @@
 """The sandbox: Python code from models, run in a process without network and with limits, on Linux.
 
-limits     `Limits` on time, memory, files, processes and output
-process    `run_python(files, limits)`: run a program and return its `Outcome`; `require_sandbox`
-jail       the child: namespaces, read-only files, limits; started as a script, imports only the standard library
+limits         `Limits` on time, memory, files, processes and output
+process        `run_python(files, limits)`: run a program and return its `Outcome`; `require_sandbox`
+jail           the child: namespaces, read-only files, limits; started as a script, imports only the standard library
+system_calls   `build_filter`: the filter of system calls that the child installs
 """
 
 from society.sandbox.limits import Limits

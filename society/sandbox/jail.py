@@ -3,7 +3,7 @@
 Three processes follow each other. The first one enters new namespaces, and waits until the parent has set its user ids.
 The second one is process 1 of a new process namespace. It mounts a root folder that holds only the system's libraries
 and the interpreter, read-only, and an empty folder in memory. The third one gives up all rights and becomes the
-program. When the second one ends, the kernel ends every process that the program left.
+program, under a filter of system calls. When the second one ends, the kernel ends every process that the program left.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 32, 4
 _MS_RDONLY = 1
 _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_SETATTR = -100, 0x8000, 442
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_SECCOMP_MODE_FILTER, _KEYCTL_JOIN_SESSION_KEYRING = 2, 1
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache")
 """Folders of the system that programs may need, as far as they exist."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -89,7 +90,7 @@ def _wait_for(program: int) -> dict[str, Any]:
 
 def _forbid_more_namespaces() -> None:
     """Forbid further namespaces and System V shared memory, where the system lets a namespace set that."""
-    for name in ("user/max_user_namespaces", "kernel/shmall", "kernel/shmmni"):
+    for name in ("user/max_user_namespaces", "kernel/shmall", "kernel/shmmni", "kernel/msgmni"):
         with contextlib.suppress(OSError):
             Path(f"/proc/sys/{name}").write_text("0")
 
@@ -156,14 +157,29 @@ def _become_program(spec: dict[str, Any], report: int) -> NoReturn:
             os.setresuid(NOBODY, NOBODY, NOBODY)
         _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         _set_limits(spec["limits"])
+        _libc.syscall(spec["keyctl"], _KEYCTL_JOIN_SESSION_KEYRING, None)  # if it fails, the filter holds alone
         os.set_inheritable(report, False)  # execve closes it, and tells an error before
         os.closerange(3, report)
         os.closerange(report + 1, 4096)
         environment = {"PATH": "/usr/bin:/bin", "HOME": WORK, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+        _filter_system_calls(bytes.fromhex(spec["filter"]))
         os.execve(spec["python"], [spec["python"], "-E", "-s", "-S", "-B", spec["main"]], environment)
     except BaseException as error:
         _report(report, {"error": f"{type(error).__name__}: {error}"})
     os._exit(1)
+
+
+class _BpfProgram(ctypes.Structure):
+    """A `struct sock_fprog`: the number of instructions of 8 bytes, and their address."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def _filter_system_calls(instructions: bytes) -> None:
+    """Forbid system calls to this process and its children for good."""
+    held = ctypes.create_string_buffer(instructions, len(instructions))
+    program = _BpfProgram(len(instructions) // 8, ctypes.addressof(held))
+    _call("prctl", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 
 def _set_limits(limits: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import selectors
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 from society.core.errors import NoSandboxError
 from society.sandbox.limits import Limits
+from society.sandbox.system_calls import build_filter, find_abi
 
 End = Literal["", "cpu", "wall", "output", "killed"]
 """The limit that ended a program; "" if it ended by itself. `killed`: by a signal, such as one for lack of memory."""
@@ -27,7 +29,8 @@ START_SECONDS = 120.0
 NOBODY = 65534
 _JAIL = Path(__file__).with_name("jail.py")
 _REMEDY = (
-    "Code from models runs only without network and with limits, which takes Linux 5.14 or later with user namespaces. "
+    "Code from models runs only without network and with limits, which takes Linux 5.14 or later on a "
+    "processor with x86-64, ARM64 or RISC-V (64 bits), with user namespaces. "
     "Allow them (on Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0; in a container: a security "
     "profile that allows namespaces and mounts), or run on another machine."
 )
@@ -51,11 +54,11 @@ def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: st
     """Run the file `main.py` among these files, given by name and text, and return its end. It blocks.
 
     The program runs in the base interpreter with the standard library alone, in an empty folder in memory. It sees
-    neither the network, the files of the user, the environment nor other processes. `stdin` has at most 4096 bytes.
+    neither the network, the user's files and keys, the environment nor other processes. `stdin` has at most 4096 bytes.
     Raises `NoSandboxError` if this machine cannot give such a process.
     """
     _require_linux()
-    limits = limits or Limits()
+    abi, limits = find_abi(platform.machine(), _REMEDY), limits or Limits()
     if not files or any(name != Path(name).name or not name for name in files):
         raise ValueError("Files of a program have plain names, and one of them is main.py.")
     with tempfile.TemporaryDirectory(prefix="society-sandbox-") as root:
@@ -67,6 +70,8 @@ def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: st
             "files": dict(files),
             "limits": limits.model_dump(),
             "input": stdin,
+            "keyctl": abi.keyctl,
+            "filter": build_filter(abi).hex(),
         }
         return _Jail(limits).run(json.dumps(spec).encode())
 

@@ -4,6 +4,7 @@ base       `AnswerRule`, the base class, and `Compare`, the comparison with the 
 by_words   comparison word by word: `Includes`, `Aliases`, `F1`
 judge      `Judged`: an agent of the scenario grades answers, alone or against another answer
 code       `UnitTests`: code is run against unit tests in the sandbox
+statements `find_fault`: why unit tests can tell nothing about code
 contract   `AnswerContract`, the tests that every kind must pass, plugins included
 """
 

@@ -29,7 +29,7 @@ class Court(Protocol):
 class AnswerRule(AnswerOptions, ABC):
     """The `answer:` of a task. Subclasses add `kind`, and override what they do differently.
 
-    Agents' answers are compared with each other by `equal`, whatever the kind.
+    Agents' answers are compared with each other by `same`: by `equal`, unless the kind has its own comparison.
     """
 
     deferred: ClassVar[bool] = False
@@ -42,7 +42,10 @@ class AnswerRule(AnswerOptions, ABC):
 
     def idle(self) -> Reasons:
         """Return why fields change nothing."""
-        return {}
+        if type(self).same is AnswerRule.same:
+            return {}
+        why = f"has no effect: `kind: {getattr(self, 'kind', '')}` has its own comparison; remove it"
+        return {field: why for field in ("equal", "tolerance") if getattr(self, field) is not None}
 
     def helpers(self) -> tuple[str, ...]:
         """Return the agents that only judge answers."""
@@ -61,6 +64,14 @@ class AnswerRule(AnswerOptions, ABC):
     def correct(self, answer: str, item: Item, form: AnswerFormat) -> bool:
         """Return whether an answer is right, by comparison with the true answers alone."""
         return any(form.matches(answer, right) for right in (item.gold, *item.aliases) if right)
+
+    def same(self, a: str, b: str, form: AnswerFormat) -> bool:
+        """Return whether two answers are the same answer, for votes. Symmetric, and true for identical strings.
+
+        A kind whose verdicts depend on other differences than `equal` overrides it, so that equal answers have equal
+        verdicts.
+        """
+        return form.same(a, b)
 
     def has_form(self, answer: str, item: Item, form: AnswerFormat) -> bool:
         """Return whether an answer has the form of the true answer, so that it could be right."""

@@ -1,9 +1,9 @@
 """Kinds of answers that are compared word by word.
 
 The normal form is that of SQuAD (Rajpurkar et al., 2016, arXiv 1606.05250) for any language: letter case, Unicode
-compatibility forms, punctuation and the words of `ignore` do not count. Signs within a number count: 1.5 is not 15. In
-scripts without spaces (Han, kana, Thai, Lao, Khmer, Burmese) each character is a word, after MLQA (Lewis et al., 2020,
-arXiv 1910.07475).
+compatibility forms, punctuation and the words of `ignore` do not count. A text of such words alone keeps them. Signs
+within a number count: 1.5 is not 15. In scripts without spaces (Han, kana, Thai, Lao, Khmer, Burmese) each character is
+a word, after MLQA (Lewis et al., 2020, arXiv 1910.07475).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import unicodedata
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from society.answers.equal import SIGNS
 from society.answers.format import AnswerFormat
 from society.core.errors import InputError
 from society.core.types import Item, Judgement
@@ -34,6 +35,8 @@ class WordRule(AnswerRule):
     ignore: tuple[str, ...] = Field(("a", "an", "the"), strict=False)
     """Words that do not count, by default the English articles, as in SQuAD. Give those of your language."""
 
+    defaults: ClassVar[Mapping[str, Any]] = {"equal": "exact"}
+
     @abstractmethod
     def score(self, given: Sequence[str], right: Sequence[str]) -> float:
         """Return how well the words of an answer match those of a true answer, from 0 to 1."""
@@ -50,6 +53,9 @@ class WordRule(AnswerRule):
     def truths(self, item: Item) -> list[str]:
         """Return the true answers of a question."""
         return [right for right in (item.gold, *item.aliases) if right]
+
+    def same(self, a: str, b: str, form: AnswerFormat) -> bool:
+        return self._words(a) == self._words(b) or a == b
 
     def correct(self, answer: str, item: Item, form: AnswerFormat) -> bool:
         return self.passes(self.best(answer, item))
@@ -136,9 +142,10 @@ def word_f1(given: Sequence[str], right: Sequence[str]) -> float:
 @lru_cache(maxsize=4096)
 def split_words(text: str, ignored: frozenset[str]) -> tuple[str, ...]:
     """Return the words of the normal form of a text."""
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.translate(SIGNS)).casefold())
     kept = "".join(_spell(plain, i) for i in range(len(plain)))
-    return tuple(word for word in kept.split() if word not in ignored)
+    words = tuple(kept.split())
+    return tuple(word for word in words if word not in ignored) or words
 
 
 def _spell(text: str, i: int) -> str:

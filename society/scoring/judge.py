@@ -20,8 +20,20 @@ from society.scoring.base import AnswerRule, Court, find_field
 
 ALONE = ("right", "wrong")
 PAIR = ("first", "second", "tie")
-_WORD = {words: re.compile(rf"\bverdict\b[\W_]{{0,12}}({'|'.join(words)})\b", re.IGNORECASE) for words in (ALONE, PAIR)}
-_LABEL = re.compile(r"\bverdict\b", re.IGNORECASE)
+_MARKUP = r"(?:[\W_]|\\[a-z]{1,20}\{){0,12}"
+"""Signs around a verdict: Markdown, quotation marks, commands of LaTeX such as `\\boxed{`."""
+
+
+def _pattern(words: Sequence[str], label: str) -> re.Pattern[str]:
+    """Return a pattern of a verdict after a label, alone among its alternatives: not "RIGHT or WRONG"."""
+    word = "|".join(words)
+    other = rf"[^\w.!?\n]{{0,8}}(?:(?:or|and|vs)\b[^\w\n]{{0,8}})?(?:{word})\b"
+    return re.compile(rf"{label}{_MARKUP}({word})\b(?!{other})", re.IGNORECASE)
+
+
+_LABELLED = {words: _pattern(words, r"\bverdict\b") for words in (ALONE, PAIR)}
+_BARE = {words: _pattern(words, "") for words in (ALONE, PAIR)}
+_LABEL = re.compile(rf"\bverdict\b(?=[\W_]{{0,3}}:|{_MARKUP}(?:{'|'.join((*ALONE, *PAIR))})\b)", re.IGNORECASE)
 UNREADABLE, FAILED, DISAGREE = "no readable verdict", "the judge's turn failed", "the two orders disagree"
 """Notes on judgements."""
 
@@ -74,11 +86,11 @@ class Judged(AnswerRule):
     def read(self, text: str) -> str | None:
         """Return the last verdict of a reply in lower case, or None."""
         words = PAIR if self.pairwise else ALONE
-        alone = text.strip(" \t\r\n.!*_\"'`").lower()
-        if alone in words:
-            return alone
+        alone = _BARE[words].match(text.strip())
+        if alone and not re.search(r"[^\W_]", text.strip()[alone.end() :]):
+            return alone[1].lower()
         labels = [*_LABEL.finditer(text)]
-        found = _WORD[words].match(text, labels[-1].start()) if labels else None
+        found = _LABELLED[words].match(text, labels[-1].start()) if labels else None
         return found[1].lower() if found else None
 
     async def judge(

@@ -165,7 +165,7 @@ class Task(Component, ABC):
 
     def same(self, a: str, b: str) -> bool:
         """Return whether two parsed answers are equal. Symmetric, and independent of the true answer."""
-        return self.format.same(a, b)
+        return self.answer.same(a, b, self.format)
 
     def scores(self, item: Item) -> bool:
         """Return whether answers to the question are right or wrong, by the kind of answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from society.answers import group
+from society.answers import choose_spelling, group
 from society.answers.format import AnswerFormat
 
 UNITS = ("5 cm", "5", "$5", "5 hours", "6", "6 cm")
@@ -30,3 +30,9 @@ def test_answers_that_equal_a_third_are_one_class() -> None:
 
 def test_indices_stand_in_the_order_of_first_sight() -> None:
     assert group(["b", "a", "b", "c", "a"], lambda one, other: one == other) == [[0, 2], [1, 4], [3]]
+
+
+def test_the_most_frequent_spelling_stands_for_a_class() -> None:
+    """Neither the order nor, in a tie, the first answer decides."""
+    assert choose_spelling(["b", "a", "b"]) == choose_spelling(["a", "b", "b"]) == "b"
+    assert choose_spelling(["b", "a"]) == choose_spelling(["a", "b"]) == "a"

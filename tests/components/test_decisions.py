@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from society.answers.format import AnswerFormat
 from society.components.contracts import make_state
 from society.components.decisions.base import DecisionRule
 from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
@@ -270,3 +272,13 @@ def test_a_lone_answer_is_no_consensus_that_ends_a_phase(
 ) -> None:
     assert Consensus(share=share).reached(make_state([answers])) is reached
     assert Consensus(share=0.3, quorum=1).reached(make_state([("x", None, None)]))
+
+
+@pytest.mark.parametrize("rule", [Majority(), Trajectory()], ids=lambda rule: rule.kind)
+def test_the_order_of_agents_changes_no_decision(rule: DecisionRule) -> None:
+    """ "5" equals "5 cm" and "$5", which differ, so the spelling that is decided may be right or wrong."""
+    same = AnswerFormat(equal="numeric").same
+    decided = {
+        rule.decide(replace(ballot(order), same=same)).answer for order in permutations(["5 cm", "5", "$5", "5 cm"])
+    }
+    assert decided == {"5 cm"}

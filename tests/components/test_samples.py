@@ -73,6 +73,14 @@ def test_pass_at_k_of_the_paper() -> None:
         assert pass_at_k([i < c for i in range(n)], k) == pytest.approx(1 - expected)
 
 
+def test_a_class_of_right_and_wrong_samples_is_right_by_their_share() -> None:
+    """One sample is its own majority, so maj@1 is pass@1."""
+    right = [True, False, False, False]
+    assert majority_at_k([0, 0, 0, 1], right, 1) == pass_at_k(right, 1) == 0.25
+    assert majority_at_k([0, 0, 0, 1], right, 3) == pytest.approx(1 / 3)
+    assert majority_at_k([0] * 2000, [True, False] * 1000, 1000) == 0.5
+
+
 def ask(*decisions: tuple[str | None, float], exact: bool = True) -> Question:
     """Return a question whose debates ended with these decisions and shares of support; "x" is right."""
     made = make_question([["x", "y"]])
@@ -101,7 +109,11 @@ def test_the_numbers_of_a_run() -> None:
 def test_a_judge_chooses_and_the_true_answers_measure() -> None:
     question = ask(("x", 0.1), ("y", 1.0), ("z", 1.0))
     assert shares(BestOfK(by="verdict", k=(1, 3)), question) == {"best@1": pytest.approx(1 / 3), "best@3": 0.5}
-    assert shares(BestOfK(by="verdict"), ask(("x", 1.0), exact=False)) == {}
+    assert shares(BestOfK(by="verdict"), ask(("x", 1.0), (None, 0.0), exact=False)) == {}
+    silent = ask((None, 0.0), (None, 0.0))
+    assert shares(BestOfK(by="verdict"), silent) == {"best@1": 0, "best@2": 0}
+    unknown = replace(silent, debates=[replace(debate, known=False) for debate in silent.debates])
+    assert shares(BestOfK(by="verdict"), unknown) == {}
 
 
 def test_they_are_reported_where_a_question_has_several_samples() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from society.core.errors import NoSandboxError
 from society.sandbox import Limits, Outcome, process, require_sandbox, run_python
+from society.sandbox.system_calls import ABIS, build_filter, find_abi
 
 STRICT = Limits(cpu_seconds=1, memory_mb=128, processes=3, files=10, disk_mb=1, output_kb=4)
 
@@ -106,6 +109,61 @@ def test_everything_else_is_read_only(place: str) -> None:
 )
 def test_rights_cannot_be_regained(code: str) -> None:
     assert attempt(code) != "no exception"
+
+
+CALL = (
+    "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(*a):\n    assert libc.syscall(*a) >= 0\n"
+)
+
+
+@pytest.mark.parametrize("place", range(12))
+def test_forbidden_calls_fail(place: int) -> None:
+    """Keys of the kernel, memory of no process, further namespaces, and ways around the filter."""
+    abi = ABIS[platform.machine()]
+    arguments = ", ".join(str(value) for value in (abi.forbidden[place], 1, 1, 0, 0, 0))
+    code = f"{CALL}libc.syscall({arguments})\nassert ctypes.get_errno() != errno.EPERM"
+    assert attempt(code) == "raised AssertionError"
+
+
+def test_keys_of_this_process_are_out_of_reach() -> None:
+    """The parent's session keyring is neither found nor changed."""
+    abi, libc = ABIS[platform.machine()], ctypes.CDLL(None, use_errno=True)
+    key = libc.syscall(abi.forbidden[0], b"user", b"society-test", b"secret", 6, -3)
+    if key < 0:
+        pytest.skip("This machine has no keys.")
+    try:
+        code = f"{CALL}call({abi.keyctl}, 10, -3, b'user', b'society-test', 0)"  # KEYCTL_SEARCH
+        assert attempt(code) == "raised AssertionError"
+        assert libc.syscall(abi.keyctl, 10, -3, b"user", b"society-test", 0) == key
+    finally:
+        libc.syscall(abi.keyctl, 9, key, -3)  # KEYCTL_UNLINK
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os; os.memfd_create('x')",
+        "import socket; socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
+        "import socket; socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
+        "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        "import socket; socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)",
+    ],
+)
+def test_memory_files_and_other_sockets_cannot_be_made(code: str) -> None:
+    assert attempt(code) in ("raised OSError", "raised PermissionError")
+
+
+def test_processes_and_pairs_of_sockets_work() -> None:
+    code = "import socket, subprocess, sys\na, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'\n"
+    assert attempt(f"{code}subprocess.run([sys.executable, '-c', ''], check=True)", Limits()) == "no exception"
+
+
+def test_every_processor_has_its_own_filter_anywhere() -> None:
+    filters = {build_filter(abi) for abi in ABIS.values()}
+    assert len(filters) == len(ABIS)
+    assert all(len(program) % 8 == 0 for program in filters)
+    with pytest.raises(NoSandboxError, match=r"processor \(pdp11, .*cannot be filtered"):
+        find_abi("pdp11", "Remedy.")
 
 
 def test_other_processes_cannot_be_reached() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from society import run
 from society.cli import main
-from society.metrics.verdicts import count_verdicts
+from society.metrics.verdicts import count_verdicts, mean_score
 from society.planning.preflight import check
 from society.report.data import build_index, read_runs
 from society.results import Run
@@ -150,3 +150,19 @@ def test_pairs_are_judged_from_a_field(folder: Path) -> None:
     scenario = load_with_warnings(folder / "judged.yaml", [*changes, rule, "samples=1"])[0]
     result = StoredRun(run(scenario, folder / "pairs", progress=False).folder).results()[0]
     assert result.judgements["blue"].score == 0.5
+
+
+def test_questions_without_a_true_answer_have_no_score(folder: Path) -> None:
+    """The mean is over the debates that are scored, and a silent one of them scores 0."""
+    rows = [
+        {"question": "Sky?", "answer": "blue"},
+        {"question": "Sea?", "answer": ""},
+        {"question": "X?", "answer": "y"},
+    ]
+    (folder / "f1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rules = [{"when": "X", "say": "I do not know."}, {"say": "The answer is blue."}]
+    changes = ["task.path=f1.jsonl", "task.answer={kind: f1}", f"backends.fake.rules={json.dumps(rules)}", "samples=1"]
+    changes += ["agents.grader=null", "roles.grader=null"]
+    scenario = load_with_warnings(folder / "judged.yaml", changes)[0]
+    done = StoredRun(run(scenario, folder / "scores", progress=False).folder)
+    assert mean_score(load_records(done)) == 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -62,6 +63,38 @@ def test_words_have_one_normal_form_in_every_script(text: str, words: list[str])
     assert list(split_words(text, IGNORED)) == words
 
 
+@pytest.mark.parametrize(("text", "words"), [("A", ["a"]), ("The The", ["the", "the"]), ("\N{MINUS SIGN}5", ["-5"])])
+def test_true_answers_of_ignored_words_or_signs_can_be_given(text: str, words: list[str]) -> None:
+    assert list(split_words(text, IGNORED)) == words
+    assert Aliases().correct(text, Item("id", "?", " ".join(words), fields={"aliases": []}), FORM)
+
+
+SPELLED = ["8", "eight", "The 8", "8.", "\N{MINUS SIGN}8", "-8", "the", "A", "", "it is 8"]
+
+
+@pytest.mark.parametrize("rule", [Includes(), Aliases(), F1(threshold=0.6)], ids=lambda rule: rule.kind)
+def test_answers_that_are_one_for_votes_have_one_verdict(rule: AnswerRule) -> None:
+    item = Item("id", "?", "8", fields={"aliases": ["-8"]})
+    for a, b in product(SPELLED, SPELLED):
+        if rule.same(a, b, FORM):
+            assert rule.correct(a, item, FORM) == rule.correct(b, item, FORM), (a, b)
+    assert rule.same("8", "The 8", FORM)
+    assert not rule.same("8", "eight", FORM)
+
+
+def test_code_is_equal_as_text_alone() -> None:
+    rule = UnitTests()
+    assert rule.same("s += 1", "s += 1", FORM)
+    assert not any(rule.same("return x", other, FORM) for other in ("return X", "    return x", "return  x"))
+
+
+@pytest.mark.parametrize("rule", [Includes(equal="words"), UnitTests(equal="words")], ids=lambda rule: rule.kind)
+def test_another_comparison_has_no_effect_on_kinds_with_their_own(rule: AnswerRule) -> None:
+    assert list(rule.idle()) == ["equal"]
+    assert rule.kind in rule.idle()["equal"]  # type: ignore[attr-defined]
+    assert Compare(equal="words").idle() == Judged(agent="grader", equal="words").idle() == {}
+
+
 def test_f1_is_that_of_squad() -> None:
     """The harmonic mean of 2 of 3 and 2 of 4 words is 4/7; words count as often as both have them."""
     assert word_f1(["a", "b", "c"], ["a", "b", "d", "e"]) == pytest.approx(4 / 7)
@@ -114,6 +147,14 @@ def test_aliases_come_from_a_nested_field() -> None:
         ("Verdict: right or wrong? My verdict is open.", None),
         ("The answer is right.", None),
         ("verdict: righteous", None),
+        ("Verdict: RIGHT. That is my final verdict.", "right"),
+        ("Verdict: RIGHT\nMy verdict: open", None),
+        ("Verdict: RIGHT or WRONG", None),
+        ("Verdict: RIGHT/WRONG -> WRONG", None),
+        ("right or wrong", None),
+        ("Verdict: RIGHT. Wrong units do not matter.", "right"),
+        (r"\boxed{RIGHT}", "right"),
+        (r"Verdict: $\boxed{\text{WRONG}}$", "wrong"),
         ("", None),
     ],
 )

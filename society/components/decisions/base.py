@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from society.answers import group
+from society.answers import choose_spelling, group
 from society.components.facts import DecisionFacts, Reasons
 from society.core.component import AgentNames, Component
 from society.core.plain import count
@@ -146,7 +146,7 @@ def tally(ballot: Ballot, weights: Sequence[float] | None = None) -> list[Tally]
     cast = [(vote.answer, weight) for vote, weight in zip(ballot.votes, every, strict=True) if vote.answer is not None]
     answers = [answer for answer, _ in cast]
     return [
-        Tally(answers[members[0]], sum(cast[i][1] for i in members), len(members))
+        Tally(choose_spelling([answers[i] for i in members]), sum(cast[i][1] for i in members), len(members))
         for members in group(answers, ballot.same)
     ]
 

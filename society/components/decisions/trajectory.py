@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
+from society.answers import choose_spelling, group
 from society.components.decisions.base import DecisionRule, Tally
 from society.components.facts import DecisionFacts, Reasons
-from society.core.types import Ballot, Decision
+from society.core.types import Ballot, Decision, Vote
 
 
 class Trajectory(DecisionRule):
@@ -31,19 +31,22 @@ class Trajectory(DecisionRule):
     """Points that the old answer loses when an agent changes its answer."""
 
     def count(self, ballot: Ballot) -> Decision:
-        scores: list[Tally] = []
-        for vote in ballot.votes:
-            given = [turn.answer for turn in ballot.history.get(vote.agent, ()) if turn.answer is not None]
+        every = [_given(vote, ballot) for vote in ballot.votes]
+        answers = [answer for given in every for answer in given]
+        classes = [[answers[i] for i in members] for members in group(answers, ballot.same)]
+        spelling = {answer: choose_spelling(members) for members in classes for answer in members}
+        scores = dict.fromkeys(spelling.values(), 0.0)
+        for given in every:
             for r, answer in enumerate(given):
-                factor = 1 / (r + 1)
+                factor, now, before = 1 / (r + 1), spelling[answer], spelling[given[r - 1]]
                 if r == 0:
-                    scores = _add(scores, answer, self.first, ballot)
-                elif ballot.same(answer, given[r - 1]):
-                    scores = _add(scores, answer, self.kept * factor, ballot)
+                    scores[now] += self.first
+                elif now == before:
+                    scores[now] += self.kept * factor
                 else:
-                    scores = _add(scores, answer, self.changed * factor, ballot)
-                    scores = _add(scores, given[r - 1], -self.dropped * factor, ballot)
-        tallies = [replace(score, voters=_voters(score.answer, ballot)) for score in scores]
+                    scores[now] += self.changed * factor
+                    scores[before] -= self.dropped * factor
+        tallies = [Tally(answer, score, _voters(answer, ballot)) for answer, score in scores.items()]
         return self.winner(tallies, len(ballot.votes), ballot.seed)
 
     def idle(self, facts: DecisionFacts) -> Reasons:
@@ -53,11 +56,8 @@ class Trajectory(DecisionRule):
         return {"": f"{why}: the rule decides as `majority`; give the debate a second round or phase"}
 
 
-def _add(scores: list[Tally], answer: str, amount: float, ballot: Ballot) -> list[Tally]:
-    for i, item in enumerate(scores):
-        if ballot.same(item.answer, answer):
-            return [*scores[:i], Tally(item.answer, item.weight + amount, 0), *scores[i + 1 :]]
-    return [*scores, Tally(answer, amount, 0)]
+def _given(vote: Vote, ballot: Ballot) -> list[str]:
+    return [turn.answer for turn in ballot.history.get(vote.agent, ()) if turn.answer is not None]
 
 
 def _voters(answer: str, ballot: Ballot) -> int:

@@ -33,7 +33,7 @@ class Debate:
     `standing` has the latest turn of each voter after each stage: a phase and a round. `turns` are those of all
     speakers, in order. `heard` has the turns of others that a turn read; a summary counts as the turns in it.
     `verdicts` says whether each answer is right; it is empty unless the question is `scored`. `exact` says whether it
-    equals the true answer, where a judge gave the verdict and there is one.
+    equals the true answer, where a judge gave the verdict and there is one: `known`.
     """
 
     standing: Sequence[Mapping[str, Turn]]
@@ -43,6 +43,7 @@ class Debate:
     verdicts: Mapping[str, bool]
     scored: bool
     exact: Mapping[str, bool] = field(default_factory=dict)
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

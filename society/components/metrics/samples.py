@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from itertools import groupby
 from math import comb
 from typing import Annotated, ClassVar, Literal
@@ -129,9 +130,15 @@ class BestOfK(SampleMetric):
         return super().suits(facts) and facts.voters > 1
 
     def usable(self, debate: Debate) -> bool:
-        if self.by == "support" or debate.decision.answer is None:
+        if self.by == "support":
             return debate.scored
-        return debate.scored and debate.decision.answer in debate.exact
+        return debate.scored and debate.known
+
+    def count(self, question: Question) -> Totals:
+        answers = [(debate, debate.decision.answer) for debate in question.debates]
+        if self.by == "verdict" and any(answer not in (None, *debate.exact) for debate, answer in answers):
+            return {}  # the judge compares pairs, or there is no true answer
+        return super().count(question)
 
     def estimate(self, question: Question, debates: Sequence[Debate], k: int) -> float:
         right = [is_right(debate) for debate in debates]
@@ -167,21 +174,21 @@ def majority_at_k(classes: Sequence[int | None], right: Sequence[bool], k: int) 
     """Return the probability that the most frequent answer of k samples is right (maj@k).
 
     `classes` numbers the equal answers; None is an unreadable answer or no decision, which has no vote. A tie decides
-    nothing, so it counts as wrong.
+    nothing, so it counts as wrong. The winning answer is one of its class, drawn with equal chances, so a class is
+    right by the share of its samples that are.
     """
     found: dict[int, list[bool]] = {}
     for number, good in zip(classes, right, strict=True):
         if number is not None:
             found.setdefault(number, []).append(good)
     silent = classes.count(None)
-    winning = 0
+    winning = Fraction(0)
     for number, goods in found.items():
         if any(goods):
             others = [len(members) for other, members in found.items() if other != number]
-            winning += sum(
-                comb(len(goods), votes) * _ways(others, silent, votes - 1, k - votes) for votes in range(1, k + 1)
-            )
-    return winning / comb(len(classes), k)
+            ways = sum(comb(len(goods), v) * _ways(others, silent, v - 1, k - v) for v in range(1, k + 1))
+            winning += Fraction(sum(goods), len(goods)) * ways
+    return float(winning / comb(len(classes), k))
 
 
 def _ways(sizes: Sequence[int], silent: int, most: int, draws: int) -> int:
