@@ -114,7 +114,7 @@ class UnitTests(AnswerRule):
         if fault := find_fault(parts["tests"]):
             raise InputError(
                 f"The question {item.id!r} has tests in the field {self.tests!r} that {fault}.",
-                "Name the function that they call in `task.answer.entry`, or give statements such as `assert f(1) == 2`"
+                "Name the function that they call in `task.answer.entry`, or give statements such as assert f(1) == 2"
                 ", or a list of them. A list in a CSV file is text: use JSON Lines or Parquet.",
             )
 

@@ -29,7 +29,7 @@ def find_fault(tests: Sequence[str]) -> str:
     statements = [statement for tree in parsed for statement in tree.body]
     if any(isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for statement in statements):
         return "only define functions or classes that nothing calls"
-    return "contain no statement that can fail, such as `assert`"
+    return "contain no statement that can fail, such as an assertion"
 
 
 def _list_executed(tree: ast.AST) -> Iterator[ast.AST]:

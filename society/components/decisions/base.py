@@ -145,10 +145,12 @@ def tally(ballot: Ballot, weights: Sequence[float] | None = None) -> list[Tally]
     every = [1.0] * len(ballot.votes) if weights is None else weights
     cast = [(vote.answer, weight) for vote, weight in zip(ballot.votes, every, strict=True) if vote.answer is not None]
     answers = [answer for answer, _ in cast]
-    return [
-        Tally(choose_spelling([answers[i] for i in members]), sum(cast[i][1] for i in members), len(members))
-        for members in group(answers, ballot.same)
-    ]
+    return [_sum_up([cast[i] for i in members]) for members in group(answers, ballot.same)]
+
+
+def _sum_up(cast: Sequence[tuple[str, float]]) -> Tally:
+    """Return the tally of a class of answers, given with their weights."""
+    return Tally(choose_spelling([answer for answer, _ in cast]), sum(weight for _, weight in cast), len(cast))
 
 
 def vote_of(agent: str, turn: Turn | None) -> Vote:
