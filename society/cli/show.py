@@ -174,7 +174,7 @@ def _debate(console: Console, names: Names, record: DebateRecord, prompts: bool,
     for text, given in record.result.judgements.items():
         if given.note:
             named = shorten(names.answer(record.result.question, text), 60)
-                console.print(Text(f"verdict  {named}: {given.note}", style="dim"))
+            console.print(Text(f"verdict  {named}: {given.note}", style="dim"))
 
 
 def _turn(console: Console, names: Names, record: DebateRecord, turn: Turn, before: Turn | None) -> None:
