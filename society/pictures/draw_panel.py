@@ -95,7 +95,7 @@ class Panel:
 
     def _draw_edges(self) -> list[FancyArrowPatch]:
         readings = sum(1 + edge.mutual for edge in self._graph.edges)
-        weight = 1.0 if readings <= 800 else 0.45  # thinner lines in dense graphs
+        weight = 1.0 if readings <= 250 else 0.45  # thinner lines in dense graphs
         gaps = self._gaps()
         return [self._draw_edge(edge, gaps, weight) for edge in self._graph.edges]
 

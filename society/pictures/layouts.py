@@ -18,6 +18,8 @@ LARGE = 250
 """Maximum number of nodes whose distances are all computed. Larger graphs are laid out on a circle."""
 MOVES, SWEEPS, STILL = 20_000, 300, 1e-3
 """Maximum number of moves of all nodes and of each node, and the distance below which a move ends the search."""
+MOST_COLUMNS = 12
+"""Maximum number of columns of an acyclic graph with many edges."""
 BETWEEN = 1.8
 """Distance between unconnected parts, as room for names."""
 
@@ -85,6 +87,8 @@ def layers(graph: nx.DiGraph[str]) -> Positions:
     order = {node: i for i, node in enumerate(graph)}
     columns = [sorted(column, key=order.__getitem__) for column in nx.topological_generations(graph)]
     if max(map(len, columns)) == 1:  # every edge would lie on one line
+        return circle(graph)
+    if len(columns) > MOST_COLUMNS and len(graph.edges) > 2 * len(graph):  # long edges would cover the nodes
         return circle(graph)
     depth = {node: i for i, column in enumerate(columns) for node in column}
     # A node alone in its column would lie on edges that skip the column, so it moves up or down.

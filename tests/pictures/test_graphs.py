@@ -88,6 +88,13 @@ def test_grid_is_on_its_lattice(rows: int, columns: int) -> None:
     assert all(math.dist(placed[u], placed[v]) == pytest.approx(1) for u, v in graph.edges)
 
 
+def test_a_deep_graph_with_many_edges_is_a_circle() -> None:
+    placed = positions(DagRandom(p=0.5), 50).values()
+    x, y = (sum(values) / 50 for values in zip(*placed, strict=True))
+    radii = [math.dist(place, (x, y)) for place in placed]
+    assert max(radii) == pytest.approx(min(radii))
+
+
 @given(st.integers(2, 40))
 def test_directed_families_read_from_left_to_right(n: int) -> None:
     for topology in (Tree(direction="out"), Layered(layers=2), Bipartite(directed=True)):
@@ -289,7 +296,7 @@ def test_no_label_covers_another_or_an_arrowhead(topology: Topology, n: int, ste
     require_clear(compose([describe_graph("debate", graph, getattr(topology, "kind", ""))]))
 
 
-@pytest.mark.parametrize("topology", [Star(direction="in"), DagMesh(), Layered(layers=1)], ids=repr)
+@pytest.mark.parametrize("topology", [Star(direction="in"), DagMesh(), Layered(layers=1), DagRandom(p=0.5)], ids=repr)
 def test_fifty_agents_are_clear(topology: Topology) -> None:
     require_clear(compose([describe(topology, 50)]))
 
