@@ -198,7 +198,7 @@ def make_question(rounds: Sequence[Sequence[str | None]], item: str = "item", nu
     }
     given = [answer for answers in rounds for answer in answers if answer is not None]
     turns = [turn for spoken in played for turn in spoken.values()]
-    debate = Debate(played, turns, heard, Decision(None, reason="none"), {}, scored=False)
+    debate = Debate(played, turns, heard, Decision(None, reason="none"), {}, scored=False, voters=len(rounds[0]))
     return Question(
         item=item,
         text="?",
@@ -208,7 +208,6 @@ def make_question(rounds: Sequence[Sequence[str | None]], item: str = "item", nu
         values={answer: float(answer) for answer in given if answer.lstrip("-").isdecimal()},
         same=str.__eq__,
         numeric=numeric,
-        voters=len(rounds[0]),
     )
 
 

@@ -113,7 +113,7 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 def matching_turns(society: Society, record: DebateRecord, same: Same, which: Which = "last") -> list[Turn]:
     """Return the voters' first or last turns whose answer is the consensus; none for an undecided debate."""
     consensus = record.result.decision.answer
-    turns = record.first(society.voters) if which == "first" else record.last(record.voters(society))
+    turns = record.first(record.candidates(society)) if which == "first" else record.last(record.voters(society))
     return [t for t in turns if consensus is not None and t.answer is not None and same(t.answer, consensus)]
 
 

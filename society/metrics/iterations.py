@@ -118,7 +118,7 @@ def _score(
         iteration=number,
         debates=len(records),
         accuracy=accuracy(records),
-        alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(society.voters)]),
+        alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(r.candidates(society))]),
         labels=share_right(known, lambda record: [rule.is_right(record)]),
         unlabelled=len(labelling) - len(labelled),
         diversity=measure_texts(society, records),

@@ -135,7 +135,8 @@ def _models(
     """Return the model of each voter, and the base if a voter has an adapter."""
     spoken: list[Turn] = []
     for record in records:
-        spoken += record.first(society.voters) if turn == "first" else record.last(society.voters)
+        first = turn == "first"
+        spoken += record.first(record.candidates(society)) if first else record.last(record.voters(society))
     adapters = {found.id.agent: found.adapter for found in spoken}
     bare: dict[str, str | None] = {BASE: None} if any(adapters.values()) else {}
     return {agent: scorer(society, name, backend, adapter) for agent, adapter in (adapters | bare).items()}

@@ -34,7 +34,7 @@ def _agreement(society: Society, records: Sequence[DebateRecord], same: Same) ->
 
     shares = []
     for record in records:
-        turns = record.last(society.voters)
+        turns = record.last(record.voters(society))
         sizes = [len(one) for one in group([turn.answer for turn in turns if turn.answer is not None], same)]
         shares.append(consensus_share(sizes, len(turns) - sum(sizes)) if sizes else 0.0)
     return fmean(shares)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import fields
 from math import isfinite
 
@@ -181,16 +182,27 @@ def _describe_tests(found: MethodComparison) -> list[str]:
 
 
 def _describe_lost(found: MethodComparison) -> str:
-    """Return the numbers of missing answers, by method where there are any."""
-    total = {name: sum(getattr(method.lost, name) for method in found.methods) for name in LOST}
-    if not any(total.values()):
+    """Return the numbers of missing answers, by method where there are any: first those that count as wrong."""
+    every = {method.label: _list_lost(method.lost) for method in found.methods}
+    if not any(every.values()):
         return "No debate was undecided; no reply was unreadable, failed or cut off."
-    scored = "Missing answers count as wrong. " if ACCURACY in found.columns else ""
-    lists = {method.label: _list_lost(method.lost) for method in found.methods}
+    kinds = "ndecided debates, and unreadable, failed and cut-off replies"
+    if ACCURACY not in found.columns:
+        return f"U{kinds}: {_list_methods(every)}."
+    wrong = {method.label: _list_lost(method.wrong) for method in found.methods}
+    if wrong == every:
+        return f"Missing answers count as wrong. U{kinds}: {_list_methods(every)}."
+    counted = _list_methods(wrong) or "none"
+    return (
+        f"U{kinds}: {_list_methods(every)}. Missing answers count as wrong on questions with a true answer: {counted}."
+    )
+
+
+def _list_methods(lists: Mapping[str, str]) -> str:
+    """Return the methods with missing answers, and their numbers."""
     if len(set(lists.values())) == 1 < len(lists):
         lists = {"each method": next(iter(lists.values()))}
-    parts = [f"{label}: {listed}" for label, listed in lists.items() if listed]
-    return f"{scored}Undecided debates, and unreadable, failed and cut-off replies: {'; '.join(parts)}."
+    return "; ".join(f"{label}: {listed}" for label, listed in lists.items() if listed)
 
 
 def _list_lost(lost: Lost) -> str:

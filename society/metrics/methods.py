@@ -16,7 +16,7 @@ from society.metrics.lost import Lost, count_lost
 from society.metrics.method_columns import ACCURACY, COLUMNS, measure_columns, measure_metric_columns
 from society.metrics.method_groups import Group, find_group, group_runs
 from society.metrics.statistics import compare_outcomes, holm, mean_interval
-from society.runs.records import Question
+from society.runs.records import Question, with_truth
 from society.runs.run import Run
 
 MOST_PAIRS = 6
@@ -42,7 +42,8 @@ class Method:
     """One method. `accuracy` is None without true answers. `seeds`, `shares` and `values` have one entry per run.
 
     `crossed`: whether the interval takes repetitions as a random effect, too. `shares` are the runs' accuracies,
-    `values` the measures of `COLUMNS` by name.
+    `values` the measures of `COLUMNS` by name. `lost` counts all missing answers, and `wrong` those on questions with
+    a true answer, which count as wrong.
     """
 
     label: str
@@ -53,6 +54,7 @@ class Method:
     shares: tuple[float, ...]
     values: Mapping[str, tuple[float, ...]]
     lost: Lost
+    wrong: Lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def _to_array(found: Sequence[Mapping[Question, float]], shared: Sequence[Questi
 
 
 def _describe(group: Group, values: Values | None, measures: Mapping[str, tuple[float, ...]]) -> Method:
+    records = [record for found in group.records for record in found]
     return Method(
         label=group.label,
         folders=tuple(str(run.folder) for run in group.runs),
@@ -164,7 +167,8 @@ def _describe(group: Group, values: Values | None, measures: Mapping[str, tuple[
         crossed=group.shares_draws,
         shares=() if values is None else tuple(map(fmean, values)),
         values=measures,
-        lost=count_lost(group.society, [record for found in group.records for record in found]),
+        lost=count_lost(group.society, records),
+        wrong=count_lost(group.society, with_truth(records)),
     )
 
 

@@ -19,8 +19,9 @@ from society.metrics.compared_runs import count_expected
 from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
+from society.metrics.lost import describe_lost
 from society.metrics.reported import Reported, report_metrics
-from society.metrics.summary import Summary, describe_ends, describe_lone, describe_lost, summarize
+from society.metrics.summary import Summary, describe_ends, describe_lone, summarize
 from society.runs.folder import is_running
 from society.runs.records import by_iteration, load_records
 from society.runs.run import Run
@@ -184,7 +185,8 @@ def _accuracy_rows(s: Summary) -> Rows:
 def _lost_rows(s: Summary, several: bool) -> Rows:
     """Return the decisions that rest on one vote, and what counts as wrong or could not be read."""
     rows = [("rest on one vote", describe_lone(s))] if several and s.decided else []
-    rows.append(("counted as wrong" if s.scored else "without an answer", describe_lost(s)))
+    rows += [("counted as wrong", describe_lost(s.wrong))] if s.scored else []
+    rows += [("without an answer", _describe_unscored(s))] if s.scored < s.debates else []
     if s.ended_early:
         rows.append(("replies ended early", describe_ends(s)))
     if s.error:
@@ -207,6 +209,12 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
             )
         )
     return rows
+
+
+def _describe_unscored(s: Summary) -> str:
+    """Return the missing answers to questions without a true answer."""
+    some = f", on the {s.unscored.debates:,} without a true answer" if s.scored else ""
+    return describe_lost(s.unscored) + some
 
 
 def _cost_rows(s: Summary, seconds: float | None, resumed: bool, trained: bool) -> Rows:

@@ -106,7 +106,7 @@ def list_metrics(society: Society, records: Sequence[DebateRecord]) -> list[Metr
     if listed is not None:
         return list(listed)
     scored = any(record.scored for record in records)
-    facts = MetricFacts(scored, society.scenario.samples, len(society.voters))
+    facts = MetricFacts(scored, society.scenario.samples, max(len(record.voters(society)) for record in records))
     found = cast("Mapping[str, type[Metric]]", kinds("metric"))
     return [cls() for cls in found.values() if cls.suits(facts)]
 
@@ -131,7 +131,6 @@ def _ask(
         values=numbers,
         same=same,
         numeric=labels.numeric,
-        voters=len(society.voters),
     )
 
 
@@ -156,7 +155,7 @@ class _Labels:
 
 
 def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Debate:
-    voters = set(society.voters)
+    voters = record.voters(society)
     moments = walk(society, record, stages)
     speaking = [turn for turn in record.turns if "/" not in turn.id.agent and not record.helps(turn)]
     return Debate(
@@ -166,6 +165,7 @@ def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> 
         decision=record.result.decision,
         verdicts=record.result.verdicts,
         scored=record.scored,
+        voters=len(voters),
         exact={a: given.exact for a, given in record.result.judgements.items() if given.exact is not None},
         known=bool(record.result.gold),
     )

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from society.answers.agent_names import UNCLEAR, UNCLEAR_CHOICE
 from society.core.hidden_chars import reveal
-from society.core.plain import count, shorten
+from society.core.plain import shorten
 from society.core.types import Same, Turn, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.early_ends import count_ends, find_remedies
 from society.metrics.flips import Flips, count_names, name_flip
-from society.metrics.lost import count_lost
+from society.metrics.lost import Lost, count_lost
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
 from society.metrics.verdicts import Verdicts, count_verdicts
@@ -41,16 +41,17 @@ class Summary:
     vote over the first answers, `after` that of the society's decisions. `flips` counts how single answers moved from
     first to last, `moved` how votes moved from before to after (no answer: undecided).
 
-    `undecided` debates count as wrong, but those whose rule gives no single answer are not counted there; `tied` of
-    them ended in a tie, and `ties_broken` decisions broke one. `lone` decisions rest on the vote of one of several
-    voters, `lone_right` of them are right; `lone_before` and `lone_right_before` say the same of the votes before
-    debating. `unparsed` counts the voters' unreadable turns, `failed` all failed turns, `cut_off` replies that ended at
-    the token limit; in `given_up` turns a pattern of the scenario took too long. `unclear` turns choose agents and
-    name none, or too many. `ended_early` counts replies without a text, or ended for a reason that the scenario did
-    not set; its keys are their notes. `end_remedies` are sentences on what to do about them. `unmatched` says so where
-    most replies cannot be matched with a true answer, with an example and the remedy. `error` is the most frequent
-    error of failed turns with its count; "" where none failed. `ballots` says as which answer a ballot on candidates
-    counts in `last` and `flips`; "" where there is none.
+    `undecided`, `unparsed`, `failed`, `cut_off` and `tied` are of all debates; `wrong` has those on questions with a
+    true answer, which count as wrong, and `unscored` those on the others. Debates whose rule gives no single answer are
+    not `undecided`; `tied` undecided ones ended in a tie, and `ties_broken` decisions broke one. `lone` decisions rest
+    on the vote of one of several voters, `lone_right` of them are right; `lone_before` and `lone_right_before` say the
+    same of the votes before debating. `unparsed` counts the voters' unreadable turns, `failed` all failed turns,
+    `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the scenario took too long.
+    `unclear` turns choose agents and name none, or too many. `ended_early` counts replies without a text, or ended for
+    a reason that the scenario did not set; its keys are their notes. `end_remedies` are sentences on what to do about
+    them. `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
+    `error` is the most frequent error of failed turns with its count; "" where none failed. `ballots` says as which
+    answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
 
     `verdicts` counts what a judge or tests said of the answers, where they decide.
     """
@@ -83,6 +84,8 @@ class Summary:
     ended_early: Mapping[str, int] = field(default_factory=dict)
     end_remedies: tuple[str, ...] = ()
     decided: int = 0
+    wrong: Lost = field(default_factory=Lost)
+    unscored: Lost = field(default_factory=Lost)
     verdicts: Verdicts = field(default_factory=Verdicts)
 
 
@@ -103,28 +106,20 @@ def describe_lone(summary: Summary) -> str:
     return f"{now}; before debating {summary.lone_right_before:,} of {summary.before.successes:,} right ones"
 
 
-def describe_lost(summary: Summary) -> str:
-    """Return in words the missing answers, which count as wrong: undecided, unreadable, failed."""
-    ties = f" ({summary.tied:,} by a tie)" if summary.tied else ""
-    cut = f", {count(summary.cut_off, 'reply')} cut off at max_tokens" if summary.cut_off else ""
-    unread = f"{count(summary.unparsed, 'unreadable answer')}, {count(summary.failed, 'failed turn')}"
-    return f"{summary.undecided:,} undecided{ties}, {unread}{cut}"
-
-
 def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
     """Return the summary of these debates."""
-    same, voters = sameness(society), society.voters
+    same = sameness(society)
     matching, lost = match_records(society, records), count_lost(society, records)
     turns = [turn for record in records for turn in record.turns]
     decisions = [record.result.decision for record in records]
     rested = [record for record in records if count_support(society, record, same).lone]
     scored = with_truth(records)
     opening = [_open(society, record, same) for record in scored]
-    lone_before = [vote for vote in opening if is_lone(vote.record.first(voters), vote.answer, same)]
+    lone_before = [vote for vote in opening if is_lone(_first(society, vote.record), vote.answer, same)]
     return Summary(
         debates=len(records),
         scored=len(scored),
-        alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(voters)]),
+        alone=share_right(records, lambda r: [r.right(turn) for turn in _first(society, r)]),
         before=share_true((vote.record.question, [vote.right]) for vote in opening),
         after=accuracy(records),
         undecided=lost.undecided,
@@ -137,7 +132,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         usage=total_usage(records),
         last=share_right(records, lambda r: [r.right(turn) for turn in r.last(r.voters(society))]),
         moved=count_names(vote.flip(same) for vote in opening),
-        tied=sum(decision.answer is None and bool(decision.tied) for decision in decisions),
+        tied=lost.tied,
         ties_broken=sum(decision.answer is not None and bool(decision.tied) for decision in decisions),
         cut_off=lost.cut_off,
         lone=len(rested),
@@ -150,6 +145,8 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         ended_early=count_ends(turns),
         end_remedies=find_remedies(society, turns),
         decided=sum(decision.answer is not None for decision in decisions),
+        wrong=count_lost(society, scored),
+        unscored=count_lost(society, [record for record in records if not record.scored]),
         verdicts=count_verdicts(society, records),
     )
 
@@ -171,7 +168,7 @@ def count_flips(society: Society, records: Sequence[DebateRecord]) -> Flips:
     Debates on questions without a true answer are left out.
     """
     same = sameness(society)
-    spoken = [(record, record.of(agent)) for record in with_truth(records) for agent in society.voters]
+    spoken = [(record, record.of(agent)) for record in with_truth(records) for agent in record.candidates(society)]
     return count_names(flip(record, turns[0], turns[-1], same) for record, turns in spoken if len(turns) > 1)
 
 
@@ -215,6 +212,10 @@ class _Opening:
         return name_flip(self.answer, result.decision.answer, (self.right, result.correct), same)
 
 
+def _first(society: Society, record: DebateRecord) -> list[Turn]:
+    return record.first(record.candidates(society))
+
+
 def _open(society: Society, record: DebateRecord, same: Same) -> _Opening:
-    answer = vote_on(society, record.first(society.voters), same).answer
+    answer = vote_on(society, _first(society, record), same).answer
     return _Opening(record, answer, answer is not None and record.result.verdicts.get(answer, False))

@@ -49,7 +49,8 @@ def agents_table(society: Society, records: Sequence[DebateRecord], scores: Sequ
         failed = sum(turn.status == "failed" for turn in turns)
         rows.append([*row, unreadable, failed, sum(turn.usage.generated_tokens for turn in turns)])
     note = "Changes from an agent's first to its last answer. " if twice else ""
-    note += "Unreadable and failed turns count as wrong." if known else "Unreadable: turns without a readable answer."
+    wrong = "Unreadable and failed turns count as wrong where there is a true answer."
+    note += wrong if known else "Unreadable: turns without a readable answer."
     return Table(
         "agents", "Accuracy by agent" if known else "Agents", note, [*columns, "unreadable", "failed", "tokens"], rows
     )

@@ -13,9 +13,10 @@ from society.core.types import Turn
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import Flips, describe_flips
 from society.metrics.iterations import IterationScore
+from society.metrics.lost import describe_lost
 from society.metrics.proportion import Proportion
 from society.metrics.rounds import RoundScore, find_agreement, has_truth, score_rounds
-from society.metrics.summary import Summary, count_flips, describe_lost
+from society.metrics.summary import Summary, count_flips
 from society.metrics.tradeoff import Point as Method
 from society.metrics.tradeoff import front, list_points
 from society.pictures.agent_figures import agents_table, conformity_figure, edges_table
@@ -101,7 +102,7 @@ def accuracy_figure(
     if budget.difference is not None and budget.votes > 1:
         rows.append(Row(f"vote of {budget.votes}, equal tokens", budget.voting))
     when = f", iteration {iterations[-1].iteration}" if len(iterations) > 1 else ""
-    note = f"Share of right answers, with 95% intervals. Counted as wrong: {describe_lost(summary)}."
+    note = f"Share of right answers, with 95% intervals. Counted as wrong: {describe_lost(summary.wrong)}."
     if summary.scored < summary.debates:
         note += f" Only the {summary.scored:,} of {summary.debates:,} debates with a true answer count here."
     if summary.ties_broken:
@@ -145,7 +146,7 @@ def _first_and_last(society: Society, records: Sequence[DebateRecord]) -> Matrix
     """Return the first against the last answer of each voter with two turns; failed turns count as unreadable."""
     pairs: Counter[tuple[str, str]] = Counter()
     for record in records:
-        for spoken in filter(lambda turns: len(turns) > 1, map(record.of, society.voters)):
+        for spoken in filter(lambda turns: len(turns) > 1, map(record.of, record.candidates(society))):
             pairs[_state(record, spoken[0]), _state(record, spoken[-1])] += 1
     if not pairs:
         return None
@@ -200,7 +201,7 @@ def _changes(scores: Sequence[RoundScore]) -> Table | None:
     ]
     note = (
         "Turns of each round, compared with the same agent's answer before. Unreadable and failed turns count as "
-        "wrong. Cut off: ended at max_tokens."
+        "wrong where there is a true answer. Cut off: ended at max_tokens."
     )
     return Table("changes", "Changes by round", note, columns, rows)
 

@@ -14,6 +14,7 @@ from society.metrics.summary import (
 from society.report.verdict import Finding
 from society.runs.records import (
     DebateRecord,
+    with_truth,
 )
 from society.scenario.expand import Society
 
@@ -43,8 +44,7 @@ def find_trouble(
         )
         found.append(Finding("Is the run finished?", "It is running" if running else "No", detail))
     if failed:
-        counted = " and count as wrong" if any(record.scored for record in records) else ""
-        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed{counted}. "
+        detail = f"{len(failed):,} of {count(len(turns), 'turn')} failed{_describe_wrong(records)}. "
         detail += f"The first error: {shorten(failed[0].error, MAX_ERROR)}"
         found.append(Finding("Did every turn succeed?", "No", detail))
     if given_up:
@@ -56,3 +56,12 @@ def find_trouble(
         detail += shorten(unclear[0].error, MAX_ERROR)
         found.append(Finding("Did the moderator always name one speaker?", "No", detail))
     return [asdict(finding) for finding in found]
+
+
+def _describe_wrong(records: Sequence[DebateRecord]) -> str:
+    """Return how many of the failed turns count as wrong, after their number."""
+    known = with_truth(records)
+    wrong = sum(turn.status == "failed" for record in known for turn in record.turns)
+    if len(known) == len(records):
+        return " and count as wrong"
+    return f"; the {wrong:,} on a question with a true answer count as wrong" if known else ""

@@ -121,10 +121,10 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
     the answers of agents that had read no other. Return None if no agent read another.
     """
     after = score_questions(records)
-    if any(len(record.of(agent)) > 1 for record in records for agent in society.voters):
+    if any(len(record.of(agent)) > 1 for record in records for agent in record.candidates(society)):
         same, over = sameness(society), "the first answers"
         before = {
-            q: [float(vote_is_right(society, r, r.first(society.voters), same)) for r in group]
+            q: [float(vote_is_right(society, r, r.first(r.candidates(society)), same)) for r in group]
             for q, group in by_question(records).items()
         }
     else:

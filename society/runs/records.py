@@ -81,6 +81,12 @@ class DebateRecord:
         """Return the agents that had a vote: those of the scenario, unless phases were skipped or agents taken out."""
         return self.result.decision.voters or society.voters
 
+    def candidates(self, society: Society) -> Sequence[str]:
+        """Return the agents that had a vote at some time: also those that were taken out before the decision."""
+        if not society.may_skip or society.scenario.decision.electorate():
+            return society.voters
+        return society.last_phase({turn.id.phase for turn in self.turns}).speakers
+
     @property
     def usage(self) -> Usage:
         """The cost of the debate."""

@@ -100,6 +100,38 @@ def test_agreement_beyond_chance_is_undefined_for_one_question_and_for_equal_ans
     assert value(alike, "equal pairs", "debate 1") == 1
 
 
+def test_agreement_beyond_chance_needs_two_questions_with_answers() -> None:
+    """The second question has no readable answers, so that all answers of one question are mixed."""
+    found = measure(Agreement(), ask(["3", "9", "4"], numeric=True), ask([None, None, "1"], numeric=True, item="q2"))
+    for name in ("Fleiss' kappa", "Krippendorff's alpha (interval)"):
+        assert value(found, name, "debate 1") is None
+    two = [ask(["3", "9"], numeric=True), ask(["3", "3"], numeric=True, item="q2")]
+    assert value(measure(Agreement(), *two), "Krippendorff's alpha (interval)", "debate 1") == 0
+    assert value(measure(Agreement(), two[0], two[0]), "Krippendorff's alpha (interval)", "debate 1") is None
+
+
+def test_agreement_is_put_into_words_without_ranges() -> None:
+    rounds = [["a", "b", "a"], ["a", "a", "a"]]
+    found = measure(
+        Agreement(), ask(*rounds), ask(["b", "b", None], ["b", "b", None], item="q2"), ask(*rounds, item="q3")
+    )
+    told = Agreement().describe(list(found.values()))[1]
+    assert "Krippendorff's alpha (nominal) is 1.00, -0." in told
+    assert " to -" not in told
+    assert "(2 debates in which every voter has a readable answer)" not in told  # kappa is undefined: all answers equal
+
+
+def test_numbers_outside_the_scale_are_counted() -> None:
+    question = ask(["3", "9", "-4", None], ["3", "9", "5", "5"], numeric=True)
+    found = measure(Polarization(scale=(1, 5)), question)
+    assert value(found, "outside the scale", "debate 1") == pytest.approx(2 / 3)
+    assert found["outside the scale", "debate 2", ""].n == 4
+    told = Polarization(scale=(1, 5)).describe(list(found.values()))[1]
+    assert "of 4 numbers are outside the scale at the end, and count as its nearest end." in told
+    for other in (Polarization(scale=(-4, 9)), Polarization()):
+        assert not any(name == "outside the scale" for name, *_ in measure(other, question))
+
+
 def test_opinions_count_every_voter_unreadable_ones_too() -> None:
     found = measure(Opinions(), ask(["2", "4", "4", None], ["4", "4", "4", "4"], numeric=True))
     shares = [value(found, name, "debate 1", "item") for name in ("2", "4", "unreadable")]
@@ -150,6 +182,10 @@ def test_persuasion_is_counted_by_hand() -> None:
     assert value(found, "changes won", group="agent-2") == 0
     assert value(found, "changes won", group="agent-1 → agent-2") == 0.5
     assert found["changes won", "", "agent-2"].n == 2  # agents 1 and 3 read its y in round 2
+    assert found["changes won", "", "agent-1 → agent-2"].n == 1  # agent 2 read its other answer in round 2
+    told = Persuasion().describe(list(found.values()))[1]
+    assert told.count("33") == 3  # the three shares are all of the changes
+    assert "back to an earlier one of its own" in told
 
 
 def test_persuasion_of_numbers_has_the_direction() -> None:

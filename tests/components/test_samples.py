@@ -87,7 +87,7 @@ def ask(*decisions: tuple[str | None, float], exact: bool = True) -> Question:
     known = {answer: answer == "x" for answer, _ in decisions if answer is not None}
     verdicts = {**known, "y": True}  # a judge takes y for right, too
     debates = [
-        Debate([], [], {}, Decision(answer, support), verdicts, scored=True, exact=known if exact else {})
+        Debate([], [], {}, Decision(answer, support), verdicts, scored=True, voters=2, exact=known if exact else {})
         for answer, support in decisions
     ]
     return replace(made, debates=debates)

@@ -14,6 +14,7 @@ from society.cli import main
 from society.core.errors import InputError
 from society.core.types import Item
 from society.metrics.comparison import compare
+from society.metrics.method_tables import describe_methods
 from society.metrics.methods import compare_methods
 from society.metrics.overview import read_overview
 from society.metrics.winner import find_winner
@@ -234,3 +235,19 @@ def test_labels_by_true_answers_need_some(tmp_path: Path) -> None:
         load_items(expand(load_scenario(path)))
     path.write_text(scenario.replace("LABEL", "consensus"))
     assert len(load_items(expand(load_scenario(path))).training) == 2
+
+
+def test_missing_answers_to_questions_without_a_true_answer_do_not_count_as_wrong(tmp_path: Path) -> None:
+    """The question with a true answer is read; the other one has only unreadable replies, no decision and a failure."""
+    text = SCENARIO.replace("ITEMS", '[{question: "What is 2+2?", gold: 4}, {question: "Why?", gold: ""}]')
+    replies = '[{when: "Why", say: Hmm}, {when: "", say: I say 4}]'
+    text = re.sub(r"rules: .*(?=}})", f"rules: {replies}", text)
+    (tmp_path / "town.yaml").write_text(text)
+    found = run(load_scenario(tmp_path / "town.yaml"), tmp_path / "run", progress=False)
+    rows = dict(read_overview(found).rows())
+    assert rows["counted as wrong"] == "0 undecided, 0 unreadable answers, 0 failed turns"
+    assert rows["without an answer"].startswith("1 undecided, 12 unreadable answers, 0 failed turns, on the 1 without")
+    notes = describe_methods(compare_methods([found]))
+    assert "Missing answers count as wrong on questions with a true answer: none." in notes
+    figures = json.dumps(build_index(read_runs([found]), [found]))
+    assert "Counted as wrong: 0 undecided, 0 unreadable answers, 0 failed turns. Only the 1 of 2" in figures

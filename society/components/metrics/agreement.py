@@ -26,6 +26,7 @@ Category = str | float
 Coincidences = Mapping[tuple[Category, Category], float]
 """Krippendorff's matrix of coincidences: pairs of values within a unit, each weighted by 1 / (values - 1)."""
 Distance = Callable[[Category, Category], float]
+KAPPA = "Fleiss' kappa"
 LEVELS: Sequence[Level] = ("nominal", "ordinal", "interval")
 
 
@@ -38,7 +39,7 @@ class Agreement(Metric):
         "Equal pairs: the share of pairs of voters of a debate with equal answers. Fleiss' kappa (1971) and "
         "Krippendorff's alpha (2004, chapter 11) are 1 for full agreement and 0 for the agreement that chance gives "
         "where all answers to all questions are mixed. Kappa is of debates in which every voter has a readable answer; "
-        "alpha takes all debates with two. With one question both are undefined, because there is nothing to mix. "
+        "alpha takes all debates with two. Both need such debates on two questions, as otherwise nothing is mixed. "
         "Alpha with the level `interval` weighs a disagreement by the square of the difference."
     )
     level: Level | None = None
@@ -57,32 +58,37 @@ class Agreement(Metric):
 
     def count(self, question: Question) -> Totals:
         totals: Sums = defaultdict(float)
-        totals["questions",] += 1
         level = self.level or ("interval" if question.numeric else "nominal")
         totals["level", level] += 1
         for debate in question.debates:
             for i, standing in enumerate(debate.standing):
                 labels = [label for turn in standing.values() if (label := question.label(turn)) is not None]
-                _count_pairs(totals, i, labels, question.voters)
+                _count_pairs(totals, i, labels, debate.voters)
+                if len(labels) == debate.voters > 1:
+                    totals["complete", i, question.item, question.text] += 1
                 values = labels if level == "nominal" else _values(question, debate, i)
+                if len(values) > 1:
+                    totals["paired", i, question.item, question.text] += 1
                 for (one, other), weight in coincide(values).items():
                     totals["coincidence", i, one, other] += weight
         return totals
 
     def numbers(self, totals: Totals, stages: Sequence[str]) -> Iterable[Number]:
         level = next(name for name in LEVELS if totals.get(("level", name)))
-        several = totals["questions",] > 1
         last = len(stages) - 1
         for i, stage in enumerate(stages):
             pairs = round(totals.get(("pairs", i), 0) / 2)
             share = ratio(totals, ("equal", i), ("pairs", i))
             yield Number("equal pairs", share, pairs, stage, unit="share", headline=i == last)
         for i, stage in enumerate(stages):
-            value, n = _kappa(totals, i) if several else None, round(totals.get(("full", i), 0))
-            yield Number("Fleiss' kappa", value, n, stage, headline=i == last)
+            value, n = (
+                _kappa(totals, i) if _has_several(totals, "complete", i) else None,
+                round(totals.get(("full", i), 0)),
+            )
+            yield Number(KAPPA, value, n, stage, headline=i == last)
         for i, stage in enumerate(stages):
             found = {(key[2], key[3]): w for key, w in totals.items() if key[0] == "coincidence" and key[1] == i}
-            value = krippendorff(found, level) if several else None
+            value = krippendorff(found, level) if _has_several(totals, "paired", i) else None
             yield Number(
                 f"Krippendorff's alpha ({level})", value, round(sum(found.values())), stage, headline=i == last
             )
@@ -97,8 +103,10 @@ class Agreement(Metric):
             told += f" at the end, {first} in the first round"
         for name in dict.fromkeys(number.name for number in numbers if number.name != "equal pairs"):
             if known := pick(numbers, name):
-                values = f"{known[0].value:.2f} to {known[-1].value:.2f}" if len(known) > 1 else f"{known[0].value:.2f}"
-                told += f"; {name} {values}"
+                told += f"; {name} is {known[-1].value:.2f}"
+                told += f", {known[0].value:.2f} after {known[0].stage}" if len(known) > 1 else ""
+                if name == KAPPA:
+                    told += f" ({count(known[-1].n, 'debate')} in which every voter has a readable answer)"
         return f"{last} of pairs", f"{told}."
 
 
@@ -118,6 +126,11 @@ def _count_pairs(totals: Sums, stage: int, labels: Sequence[str], voters: int) -
         totals["agreeing", stage] += equal / (n * (n - 1))
         for label, size in sizes.items():
             totals["given", stage, label] += size
+
+
+def _has_several(totals: Totals, name: str, stage: int) -> bool:
+    """Return whether several questions have such a debate after a stage."""
+    return sum(key[:2] == (name, stage) for key in totals) > 1
 
 
 def _kappa(totals: Totals, stage: int) -> float | None:

@@ -30,7 +30,8 @@ Level = Literal["nominal", "ordinal", "interval"]
 class Debate:
     """One debate.
 
-    `standing` has the latest turn of each voter after each stage: a phase and a round. `turns` are those of all
+    `standing` has the latest turn of each voter after each stage: a phase and a round. `voters` is the number of agents
+    that had a vote in the decision. `turns` are those of all
     speakers, in order. `heard` has the turns of others that a turn read; a summary counts as the turns in it.
     `verdicts` says whether each answer is right; it is empty unless the question is `scored`. `exact` says whether it
     equals the true answer, where a judge gave the verdict and there is one: `known`.
@@ -42,6 +43,7 @@ class Debate:
     decision: Decision
     verdicts: Mapping[str, bool]
     scored: bool
+    voters: int
     exact: Mapping[str, bool] = field(default_factory=dict)
     known: bool = True
 
@@ -51,8 +53,7 @@ class Question:
     """One question with all its debates.
 
     `stages` names the stages of `Debate.standing`. `labels` maps each answer to the first one that equals it, and
-    `values` each answer that is a number to it. `numeric`: answers are compared as numbers. `voters` is the number of
-    agents that have a vote.
+    `values` each answer that is a number to it. `numeric`: answers are compared as numbers.
     """
 
     item: str
@@ -63,7 +64,6 @@ class Question:
     values: Mapping[str, float]
     same: Same
     numeric: bool
-    voters: int
 
     def label(self, turn: Turn | None) -> str | None:
         """Return the label of a turn's answer; None without a readable one."""
@@ -96,8 +96,8 @@ class Number:
 class MetricFacts:
     """Facts about a run. A metric that the scenario does not list decides from them whether it is reported.
 
-    `scored`: some question has a true answer. `samples` is the number of debates per question, `voters` that of agents
-    with a vote.
+    `scored`: some question has a true answer. `samples` is the number of debates per question, `voters` the
+    largest number of agents with a vote.
     """
 
     scored: bool

@@ -71,7 +71,8 @@ class Persuasion(Metric):
             yield Number("changes won", won, shown, group=str(sender))
         edges = [key for key in totals if key[0] == "credit"]
         for key in sorted(edges, key=lambda key: (-totals[key], *map(str, key[1:]))):
-            yield Number("changes won", totals[key], 0, group=f"{key[1]} → {key[2]}")
+            n = round(totals["read", key[1], key[2]])
+            yield Number("changes won", totals[key], n, group=f"{key[1]} → {key[2]}")
 
     def describe(self, numbers: Sequence[Number]) -> tuple[str, str]:
         shares = {number.name: number for number in numbers if not number.group}
@@ -79,7 +80,8 @@ class Persuasion(Metric):
         if not changes:
             return "Nobody", "No agent changed its answer."
         told = f"of {count(changes, 'change')}, {percent(shares['persuaded'])} were to an answer that the agent had "
-        told += f"just read, {percent(shares['own'])} to one that nobody it read had"
+        told += f"just read, {percent(shares['returned'])} back to an earlier one of its own"
+        told += f", {percent(shares['own'])} to one that nobody it read had"
         if "towards" in shares:
             told += f"; {percent(shares['towards'])} moved towards the mean of what it read"
         best = next((number for number in numbers if number.group and number.value), None)
@@ -95,6 +97,7 @@ def _count_turn(totals: Sums, question: Question, debate: Debate, before: Turn, 
     was, now = question.label(before), question.label(turn)
     heard = {source.id.agent: source for source in debate.heard.get(turn.id, ())}
     for sender, source in heard.items():
+        totals["read", sender, turn.id.agent] += question.label(source) not in (None, was)
         totals["shown", sender] += question.label(source) not in (None, was)
     if now is None or now == was:
         return

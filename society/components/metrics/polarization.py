@@ -10,8 +10,11 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from society.components.facts import Reasons
-from society.components.metrics.base import Metric, MetricFacts, Number, Question, Sums, Totals, pick, ratio
+from society.components.metrics.base import Metric, MetricFacts, Number, Question, Sums, Totals, percent, pick, ratio
+from society.core.plain import count
 from society.core.types import Turn
+
+OUTSIDE = "outside the scale"
 
 
 class Polarization(Metric):
@@ -21,9 +24,9 @@ class Polarization(Metric):
     question: ClassVar[str] = "Are they split into camps?"
     note: ClassVar[str] = (
         "0: all agree; 1: two camps of equal size at both ends of the scale. Of numbers: the variance divided by the "
-        "largest one that the scale allows, 4 * variance / (high - low)^2. Of other answers: the index of "
-        "Reynal-Querol (2002), 4 * sum p^2 (1 - p) over the shares p of answers. Means over debates with two readable "
-        "answers. A scale that is read off the answers makes runs hard to compare: set `scale`."
+        "largest one that the scale allows, 4 * variance / (high - low)^2. Numbers outside `scale` count as its "
+        "nearest end, and their share is shown. Of other answers: the index of Reynal-Querol (2002), 4 * "
+        "sum p^2 (1 - p) over the shares p of answers. Means over debates with two readable answers. A scale that is read off the answers makes runs hard to compare: set `scale`."
     )
     scale: tuple[float, float] | None = None
     """Lowest and highest possible number. By default those that anybody answers to the question in any round. It has
@@ -50,6 +53,8 @@ class Polarization(Metric):
         low, high = self._range(question)
         for debate in question.debates:
             for i, standing in enumerate(debate.standing):
+                if question.numeric and self.scale is not None:
+                    _count_outside(totals, i, question, standing.values(), self.scale)
                 found = _split_numbers(question, standing.values(), low, high) if question.numeric else None
                 found = _split_answers(question, standing.values()) if not question.numeric else found
                 if found is not None:
@@ -67,6 +72,10 @@ class Polarization(Metric):
         for i, stage in enumerate(stages):
             value, n = ratio(totals, ("split", i), ("debates", i)), round(totals.get(("debates", i), 0))
             yield Number("polarization", value, n, stage, headline=i == len(stages) - 1)
+        if any(key[0] == "outside" and number for key, number in totals.items()):
+            for i, stage in enumerate(stages):
+                share, n = ratio(totals, ("outside", i), ("numbers", i)), round(totals.get(("numbers", i), 0))
+                yield Number(OUTSIDE, share, n, stage, unit="share", headline=i == len(stages) - 1)
 
     def describe(self, numbers: Sequence[Number]) -> tuple[str, str]:
         known = pick(numbers, "polarization")
@@ -74,7 +83,20 @@ class Polarization(Metric):
             return "Not known", "No debate has two readable answers."
         first, last = known[0].value or 0.0, known[-1].value or 0.0
         now = f"{last:.3g} on a scale from 0 (all agree) to 1 (two equal camps at the extremes)"
-        return f"{last:.3g} of 1", f"{now}; {first:.3g} after the first round." if len(known) > 1 else f"{now}."
+        now += f"; {first:.3g} after the first round" if len(known) > 1 else ""
+        outside = pick(numbers, OUTSIDE)
+        if outside:
+            now += f"; {percent(outside[-1])} of {count(outside[-1].n, 'number')} are outside the scale"
+            now += " at the end, and count as its nearest end"
+        return f"{last:.3g} of 1", f"{now}."
+
+
+def _count_outside(
+    totals: Sums, stage: int, question: Question, turns: Iterable[Turn], scale: tuple[float, float]
+) -> None:
+    values = [value for turn in turns if (value := question.value(turn)) is not None]
+    totals["numbers", stage] += len(values)
+    totals["outside", stage] += sum(not scale[0] <= value <= scale[1] for value in values)
 
 
 def _split_numbers(question: Question, turns: Iterable[Turn], low: float, high: float) -> float | None:

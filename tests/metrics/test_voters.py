@@ -1,0 +1,65 @@
+"""Numbers about voters in debates in which not every agent of the scenario has a vote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from society.metrics.reported import report_metrics
+from society.results import Run
+from society.runs.records import load_records
+from society.scenario import load_scenario
+from society.scenario.expand import expand
+from society.session import run
+
+ROUTED = """
+version: 1
+name: routed
+task: {kind: inline, items: [{question: Q1, gold: 5}, {question: Q2, gold: 5}], answer: {equal: numeric}}
+backends:
+  s: {kind: scripted, rules: [{when: ROUTE, say: a-1}, {when: a-1, say: say 5}, {when: "", say: say 1}]}
+roles:
+  r: {prompt: "{{ name }} {{ question }}{% for m in heard %} {{ m.text }}{% endfor %}", memory: 0}
+  router: {prompt: "ROUTE {{ agents }}"}
+agents: {a: {count: 4, role: r}, router: {role: router}}
+phases:
+  - {name: first, agents: [a]}
+  - {name: second, agents: [a], topology: complete, controllers: [{kind: route, router: router, most: 1}]}
+decision: distribution
+metrics: [opinions, agreement, drift, polarization]
+"""
+SKIPPED = """
+version: 1
+name: skipped
+task: {kind: inline, items: [{question: Q1, gold: 5}], answer: {equal: numeric}}
+backends: {s: {kind: scripted, rules: [{when: judge, say: say 1}, {when: "", say: say 5}]}}
+roles: {r: {prompt: "{{ name }} {{ question }}", memory: 0}}
+agents: {a: {count: 3}, judge: {}}
+phases:
+  - {name: first, agents: [a, judge]}
+  - {name: debate, agents: [a], topology: complete}
+  - {name: verdict, agents: [judge], when: {consensus: 2.0}}
+"""
+
+
+def play(folder: Path, text: str) -> Run:
+    (folder / "scenario.yaml").write_text(text)
+    return run(load_scenario(folder / "scenario.yaml"), folder / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def routed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return play(tmp_path_factory.mktemp("routed"), ROUTED)
+
+
+def test_metrics_are_of_agents_with_a_vote(routed: Run) -> None:
+    """The router asks agent 1 alone, so that the other three have no vote."""
+    assert {row.decision.voters for row in routed.results()} == {("a-1",)}
+    found = {metric.kind: metric for metric in report_metrics(expand(routed.scenario), load_records(routed))}
+    shares = {(n.number.name, n.number.stage, n.number.group): n.number for n in found["opinions"].estimates}
+    assert shares["5", "second 1", "1"].value == 1
+    assert "1" not in {name for name, *_ in shares}
+    assert found["agreement"].answer == "Not known"  # one voter makes no pair
+    assert found["drift"].estimates[0].number.n == 2  # one voter in each of two debates
+    assert found["polarization"].answer == "Not known"
