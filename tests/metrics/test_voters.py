@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from society.metrics.method_columns import COLUMNS
 from society.metrics.reported import report_metrics
+from society.metrics.summary import summarize
 from society.results import Run
-from society.runs.records import load_records
+from society.runs.records import load_records, sameness
 from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.session import run
@@ -33,13 +35,13 @@ SKIPPED = """
 version: 1
 name: skipped
 task: {kind: inline, items: [{question: Q1, gold: 5}], answer: {equal: numeric}}
-backends: {s: {kind: scripted, rules: [{when: judge, say: say 1}, {when: "", say: say 5}]}}
+backends: {s: {kind: scripted, rules: [{when: "", say: say 5}]}}
 roles: {r: {prompt: "{{ name }} {{ question }}", memory: 0}}
 agents: {a: {count: 3}, judge: {}}
 phases:
-  - {name: first, agents: [a, judge]}
+  - {name: first, agents: [a]}
   - {name: debate, agents: [a], topology: complete}
-  - {name: verdict, agents: [judge], when: {consensus: 2.0}}
+  - {name: verdict, agents: [judge], when: [disagreement]}
 """
 
 
@@ -58,8 +60,19 @@ def test_metrics_are_of_agents_with_a_vote(routed: Run) -> None:
     assert {row.decision.voters for row in routed.results()} == {("a-1",)}
     found = {metric.kind: metric for metric in report_metrics(expand(routed.scenario), load_records(routed))}
     shares = {(n.number.name, n.number.stage, n.number.group): n.number for n in found["opinions"].estimates}
-    assert shares["5", "second 1", "1"].value == 1
+    assert shares["5", "second 1", "question-1"].value == 1
     assert "1" not in {name for name, *_ in shares}
     assert found["agreement"].answer == "Not known"  # one voter makes no pair
     assert found["drift"].estimates[0].number.n == 2  # one voter in each of two debates
     assert found["polarization"].answer == "Not known"
+
+
+def test_numbers_of_skipped_verdicts_are_of_those_who_decided(tmp_path: Path) -> None:
+    """The judge never speaks, as the three agents agree, so these have the votes."""
+    found = play(tmp_path, SKIPPED)
+    records = load_records(found)
+    summary = summarize(expand(found.scenario), records)
+    assert (summary.alone.successes, summary.alone.n, summary.flips.total) == (3, 3, 3)
+    assert summary.before.successes == summary.after.successes == 1
+    same = sameness(expand(found.scenario))
+    assert COLUMNS["agreement"].measure(expand(found.scenario), records, same) == 1

@@ -103,7 +103,7 @@ class Agreement(Metric):
             told += f" at the end, {first} in the first round"
         for name in dict.fromkeys(number.name for number in numbers if number.name != "equal pairs"):
             if known := pick(numbers, name):
-                told += f"; {name} is {known[-1].value:.2f}"
+                told += f"; {name} is {known[-1].value:.2f} after {known[-1].stage}"
                 told += f", {known[0].value:.2f} after {known[0].stage}" if len(known) > 1 else ""
                 if name == KAPPA:
                     told += f" ({count(known[-1].n, 'debate')} in which every voter has a readable answer)"

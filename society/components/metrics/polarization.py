@@ -25,8 +25,9 @@ class Polarization(Metric):
     note: ClassVar[str] = (
         "0: all agree; 1: two camps of equal size at both ends of the scale. Of numbers: the variance divided by the "
         "largest one that the scale allows, 4 * variance / (high - low)^2. Numbers outside `scale` count as its "
-        "nearest end, and their share is shown. Of other answers: the index of Reynal-Querol (2002), 4 * "
-        "sum p^2 (1 - p) over the shares p of answers. Means over debates with two readable answers. A scale that is read off the answers makes runs hard to compare: set `scale`."
+        "nearest end, and their share is shown. Of other answers: the index of Reynal-Querol (2002), "
+        "4 * sum p^2 (1 - p) over the shares p of answers. Means over debates with two readable answers. A scale that "
+        "is read off the answers makes runs hard to compare: set `scale`."
     )
     scale: tuple[float, float] | None = None
     """Lowest and highest possible number. By default those that anybody answers to the question in any round. It has
