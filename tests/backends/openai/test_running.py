@@ -135,7 +135,7 @@ def test_a_program_whose_response_never_ends_is_given_up(monkeypatch: pytest.Mon
         ([], "If it is Ollama: ollama pull small."),
         (["library"], "If it is Ollama: ollama pull small."),
         (["organization_owner"], "LM Studio: lms get small."),
-        (["vllm"], "Set `model`; it has: other0."),
+        (["vllm"], "Set `model` (society ask: --model URL#MODEL); it has: other0."),
     ],
 )
 def test_a_model_that_a_server_lacks_comes_with_the_command_that_gets_it(owners: list[str], says: str) -> None:
