@@ -9,7 +9,9 @@ from functools import lru_cache
 UNCLEAR = "No single speaker is named"
 """First words of the remark on a moderator's turn that names no speaker, or several."""
 UNCLEAR_CHOICE = "No agent is named"
-"""First words of the remark on a choice of agents that names none, or too many."""
+"""First words of the remark on a choice of agents that names none."""
+TOO_MANY = "Too many agents are named"
+"""First words of the remark on a choice of agents that names more than the maximum."""
 
 
 def find_names(text: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from society.answers.agent_names import UNCLEAR_CHOICE, find_names
+from society.answers.agent_names import TOO_MANY, UNCLEAR_CHOICE, find_names
 from society.answers.message_numbers import read_numbers
 from society.components.controllers import ControlContext, Controller
 from society.components.facts import PhaseFacts, Reasons, listing
@@ -162,5 +162,5 @@ class Route(Controller):
 def _remark(turn: Turn, named: Sequence[str], most: int | None, then: str, context: ControlContext) -> None:
     """Store a remark with a turn whose choice is unclear."""
     if turn.status == "ok" and not (named and (most is None or len(named) <= most)):
-        several = f" but {', '.join(named)}, more than {most}" if named else ""
-        context.annotate(turn, f"{UNCLEAR_CHOICE}{several}: {then}.")
+        cause = f"{TOO_MANY} ({', '.join(named)}; at most {most} may be)" if named else UNCLEAR_CHOICE
+        context.annotate(turn, f"{cause}: {then}.")

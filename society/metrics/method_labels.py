@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from society.core.hidden_chars import reveal
 from society.metrics.run_labels import is_swept, label_runs
 from society.runs.run import Run
+from topologies.base import Topology
 
 LONGEST = 40
 """Maximum number of characters of a label made of settings. Longer ones are replaced by names of folders."""
@@ -45,7 +46,9 @@ def identify_method(run: Run) -> str:
 
 
 def _flatten(value: Any, path: tuple[str, ...], changed: bool) -> Iterator[tuple[tuple[str, ...], tuple[Any, bool]]]:
-    if isinstance(value, BaseModel):
+    if isinstance(value, Topology) and value.reference():
+        yield (*path, "kind"), (value.reference(), True)  # a name in `topologies` differs from every kind
+    elif isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             inner = getattr(value, name)
             default = field.get_default(call_default_factory=True, validated_data={})

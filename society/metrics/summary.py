@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from society.answers.agent_names import UNCLEAR, UNCLEAR_CHOICE
+from society.answers.agent_names import TOO_MANY, UNCLEAR, UNCLEAR_CHOICE
 from society.core.hidden_chars import reveal
 from society.core.plain import shorten
 from society.core.types import Same, Turn, Usage
@@ -190,7 +190,7 @@ def flip(record: DebateRecord, before: Turn, after: Turn, same: Same) -> str:
 
 def is_unclear(turn: Turn) -> bool:
     """Return whether this is a choice of agents, such as a moderator's, that names none or too many."""
-    return turn.status == "ok" and turn.error.startswith((UNCLEAR, UNCLEAR_CHOICE))
+    return turn.status == "ok" and turn.error.startswith((TOO_MANY, UNCLEAR, UNCLEAR_CHOICE))
 
 
 def is_given_up(turn: Turn) -> bool:

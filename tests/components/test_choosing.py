@@ -69,6 +69,12 @@ def unclear(folder: Path, made: Spec) -> int:
     return summarize(expand(Scenario.from_dict(made)), records).unclear
 
 
+def test_a_remark_says_how_many_agents_may_be_named(tmp_path: Path) -> None:
+    play(spec(CHOOSE, {"when": "Whom", "say": "ann-4 ann-3 ann-2 ann-1"}), tmp_path / "run")
+    remarks = {turn.error for turn in Run(tmp_path / "run").turns() if turn.id.agent == "ann-1/choice"}
+    assert remarks == {"Too many agents are named (ann-4, ann-3, ann-2; at most 2 may be): it hears ann-4, ann-3."}
+
+
 CHOOSE: Spec = {"kind": "choose", "role": "chooser", "most": 2}
 
 
@@ -92,7 +98,8 @@ def test_unclear_choices_are_counted_and_explained(said: str, heard: list[str], 
     made = spec(CHOOSE, {"when": "Whom", "system": "ann-1", "say": said}, {"when": "Whom", "say": "ann-1"})
     turns = play(made, tmp_path / "run")
     assert senders(turns, 2, "ann-1") == [heard] * 3
-    assert all(t.error.startswith("No agent is named") for (_, _, a), t in turns.items() if a == "ann-1/choice")
+    unclear_words = ("No agent is named", "Too many agents are named")
+    assert all(t.error.startswith(unclear_words) for (_, _, a), t in turns.items() if a == "ann-1/choice")
     assert unclear(tmp_path / "run", made) == 3
 
 

@@ -219,6 +219,15 @@ def test_questions_of_one_run_alone_are_said_and_other_questions_refused(folder:
     assert "--seeds" in error.value.remedy
 
 
+def test_a_named_graph_is_labelled_by_its_name_alone(tmp_path: Path) -> None:
+    graph = "topologies: {net: {kind: erdos_renyi, p: 0.6}}\n"
+    (tmp_path / "scenario.yaml").write_text(TEXT.replace("limit: 25", "limit: 2") + graph)
+    vary = ["phases.debate.topology=none,net"]
+    runs = [variant.run for variant in sweep(tmp_path / "scenario.yaml", vary, tmp_path / "sweep")]
+    assert [group.label for group in group_runs(runs)] == ["none", "net"]
+    assert compare_methods(runs, "net").baseline == "net"
+
+
 def test_labels_leave_out_what_all_have_in_common(tmp_path: Path) -> None:
     (tmp_path / "scenario.yaml").write_text(TEXT.replace("limit: 25", "limit: 2"))
     vary = ["phases.debate.rounds=1,2", "agents.solver.count=2,3"]

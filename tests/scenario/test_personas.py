@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from society.core.errors import ScenarioError
+from society.planning.preflight import check
 from society.results import Run
 from society.runs.run import Run as StoredRun
 from society.scenario import check_scenario, load_scenario
@@ -130,6 +131,26 @@ def test_mistakes_are_reported_at_their_line(group: str, place: str, message: st
     problems = check_scenario(write(tmp_path, group, "{{ persona.name }}"))
     found = [p for p in problems if place in f"{p.file}:{p.line}:" and message in p.message]
     assert found, problems
+
+
+@pytest.mark.parametrize("cell", ["", "n/a"])
+def test_a_cell_that_makes_a_column_text_is_named_with_its_line(cell: str, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(f"name,age\nAnn,34\nBob,51\nCem,{cell}\nDan,7\n")
+    [found] = check_scenario(write(tmp_path, "{personas: p.csv}"))
+    assert (found.level, found.line, Path(found.file).name) == ("warning", 4, "p.csv")
+    assert "the column 'age' is text" in found.message
+    assert f"such as {cell!r}" in found.message
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"), [([{"name": "Ann"}], "age"), ([{"name": "Ann", "age": "old"}], "a text and a number")]
+)
+def test_an_operator_says_why_it_cannot_be_applied(rows: list[dict[str, str]], says: str, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = write(tmp_path, "{personas: p.jsonl}", "{{ persona.name }} {{ persona.age + 1 }}")
+    [found] = [problem for problem in check(path) if problem.level == "error"]
+    assert says in found.message
+    assert "small numbers" not in found.message
 
 
 def test_a_field_that_is_tested_may_be_missing(tmp_path: Path) -> None:

@@ -162,6 +162,27 @@ def test_the_report_draws_no_edge_of_another_question(tmp_path: Path) -> None:
     assert [bool(shown["edges"]) for shown in found["phases"]] == [False, True]
 
 
+FAULTY: list[tuple[Spec, str, str]] = [
+    ({"a": {"kind": "edges", "edges": [["ann-1", "ann-2", {"weight": -1}]]},
+      "b": {"kind": "union", "of": ["a", "ring"]}},
+     "topologies.a.edges.0.2", "'weight' should be a number of at least 0, not -1"),
+    ({"b": {"kind": "union", "of": ["a", "ring"]}, "a": {"kind": "edges", "edges": [["ann-1", "ro"]]}},
+     "topologies.a.edges.0.1", "there is no agent 'ro'"),
+    ({"b": {"kind": "difference", "of": "ring", "without": [{"kind": "edges", "edges": [["ann-1", "ro"]]}]}},
+     "topologies.b.without.0.edges.0.1", "there is no agent 'ro'"),
+    ({"b": {"kind": "union", "of": ["c", "ring"]}, "c": {"kind": "union", "of": ["b", "star"]}}, "topologies.b",
+     "is made of itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("topologies", "path", "message"), FAULTY)
+def test_a_mistake_in_a_part_is_reported_once(topologies: Spec, path: str, message: str) -> None:
+    within = {"kind": "union", "of": ["b", "star"]}
+    found = check_scenario({**SPEC, "topologies": topologies, "phases": [phase("x", "b"), phase("y", within)]})
+    wrong = [problem for problem in found if problem.path != "topologies.c"]  # the cycle's other name
+    assert [(problem.path, message in problem.message) for problem in wrong] == [(path, True)], found
+
+
 MISTAKES: list[tuple[Spec, Any, str, str]] = [
     ({"net": RANDOM}, "nett", "phases.x.topology", "unknown topology 'nett'"),
     ({"net": RANDOM}, {"kind": "named", "name": "nett"}, "phases.x.topology", "there is no graph 'nett'"),

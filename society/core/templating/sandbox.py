@@ -271,12 +271,21 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         elif operator == "*" and any(isinstance(side, str | list | tuple) for side in sides):
             _spend(math.prod(max(side, 0) if isinstance(side, int) else _count(side) for side in sides))
             return super().call_binop(context, operator, left, right)
+        if any(isinstance(side, jinja2.Undefined) for side in sides):
+            return super().call_binop(context, operator, left, right)  # names what is missing
+        if not all(isinstance(side, int | float) for side in sides):
+            kinds = " and ".join(_KINDS.get(type(side), type(side).__name__) for side in sides)
+            raise TypeError(f"`{operator}` is not possible for {kinds}")
         raise SecurityError(f"`{operator}` is for small numbers only")
 
     def _generate(
         self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
     ) -> str:
         return super()._generate(meter(source, self), name, filename, defer_init)
+
+
+_KINDS = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "a mapping", type(None): "nothing"}
+"""Types of values in words, for errors."""
 
 
 def _fill_percents(text: str, values: Any) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -18,12 +19,14 @@ from society.scenario.members import (
     audiences,
     members,
     possible_helpers,
+    references,
     speakers,
 )
 from society.scenario.models.phases import EdgeView, PhaseSpec
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
+from society.scenario.schema.words import describe
 from topologies.base import Topology, each_part
 from topologies.edges import MOST_EDGES, limit_edges
 
@@ -45,11 +48,22 @@ def check_graphs(scenario: Scenario, root: Node) -> list[Problem]:
     if problems:
         return problems
     graphs = Graphs(scenario.topologies, audiences(scenario, known))
-    for name, topology in scenario.topologies.items():
-        problems += _Named(scenario, name, topology, graphs, known, root).check()
+    broken: set[str] = set()
+    for name in _inner_first(scenario):
+        topology = scenario.topologies[name]
+        found = [*_Named(scenario, name, topology, graphs, known, root, broken).check()]
+        if any(problem.level == "error" for problem in found) or broken.intersection(references(topology)):
+            broken.add(name)
+        problems += found
     for i in range(len(scenario.phases)):
-        problems += _Phase(scenario, i, graphs, known, root).check()
+        problems += _Phase(scenario, i, graphs, known, root, broken).check()
     return problems
+
+
+def _inner_first(scenario: Scenario) -> list[str]:
+    """Return the names in `topologies`, each after the names of which its graph is made."""
+    uses = {name: references(topology) for name, topology in scenario.topologies.items()}
+    return [*TopologicalSorter(uses).static_order()]
 
 
 class _Checked:
@@ -59,7 +73,8 @@ class _Checked:
     silence = "speaks in no phase with this graph; remove it, or let it speak in one"
     """Message on an agent that an edge names and that does not speak."""
 
-    def __init__(self, scenario: Scenario, graphs: Graphs, known: Members, root: Node) -> None:
+    def __init__(self, scenario: Scenario, graphs: Graphs, known: Members, root: Node, broken: Collection[str]) -> None:
+        self.broken = broken  # names in `topologies` whose graphs have errors
         self.scenario, self.graphs, self.known, self.root = scenario, graphs, known, root
         self.speakers: tuple[str, ...] = ()
         self.drawn: nx.DiGraph[str] | None = None
@@ -73,7 +88,7 @@ class _Checked:
         self.drawn = None
         problems = list(self._check_edges(topology, below))
         yield from problems
-        if problems or not self._is_worth_building():
+        if problems or not self._is_worth_building() or set(self.broken) & set(references(topology)):
             return
         resolved = self.graphs.resolve(topology, phase)
         try:
@@ -96,7 +111,14 @@ class _Checked:
         return 0 < len(self.speakers) <= LARGEST
 
     def _check_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
-        """Yield problems of names and attributes of explicit edges, each at its own place."""
+        """Yield problems of names and attributes of explicit edges, each at its own place, in parts, too."""
+        for field in type(topology).model_fields:
+            value = getattr(topology, field)
+            if isinstance(value, Topology):
+                yield from self._check_edges(value, (*below, field))
+            for i, part in enumerate(value if isinstance(value, tuple) else ()):
+                if isinstance(part, Topology):
+                    yield from self._check_edges(part, (*below, field, i))
         for j, edge in enumerate(topology.declared_edges()):
             for k, name in enumerate(edge[:2]):
                 if name not in self.known:
@@ -132,13 +154,11 @@ class _Checked:
             EdgeView.model_validate_json(json.dumps({k: v for k, v in attributes.items() if k in fields}))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            allowed = first.get("ctx", {}).get("expected", "")
-            name = ".".join(map(str, first["loc"][:1]))
-            yield self._problem(
-                below,
-                f"the edge attribute {name!r} should not be {show(first['input'])}"
-                + (f", but {allowed}" if allowed else ""),
-            )
+            name = str(first["loc"][0])
+            given, options = show(first["input"]), first.get("ctx", {}).get("expected")
+            allowed = describe([EdgeView.model_json_schema()["properties"][name]])
+            wrong = f"should not be {given}, but {options}" if options else f"should be {allowed}, not {given}"
+            yield self._problem(below, f"the edge attribute {name!r} {wrong}")
 
     def _check_views(self, topology: Topology, graph: nx.DiGraph[str], below: Steps) -> Iterator[Problem]:
         """Yield unknown or invalid attributes of edges that the scenario does not write out."""
@@ -169,9 +189,16 @@ class _Named(_Checked):
     """Checks of one graph of `topologies`."""
 
     def __init__(
-        self, scenario: Scenario, name: str, topology: Topology, graphs: Graphs, known: Members, root: Node
+        self,
+        scenario: Scenario,
+        name: str,
+        topology: Topology,
+        graphs: Graphs,
+        known: Members,
+        root: Node,
+        broken: Collection[str],
     ) -> None:
-        super().__init__(scenario, graphs, known, root)
+        super().__init__(scenario, graphs, known, root, broken)
         self.name, self.topology = name, topology
         self.steps = ("topologies", name)
         self.speakers = graphs.agents[name]
@@ -201,8 +228,10 @@ class _Phase(_Checked):
 
     silence = "does not speak in this phase; add it to `reads` if all speakers should read it"
 
-    def __init__(self, scenario: Scenario, index: int, graphs: Graphs, known: Members, root: Node) -> None:
-        super().__init__(scenario, graphs, known, root)
+    def __init__(
+        self, scenario: Scenario, index: int, graphs: Graphs, known: Members, root: Node, broken: Collection[str]
+    ) -> None:
+        super().__init__(scenario, graphs, known, root, broken)
         self.index = index
         self.spec: PhaseSpec = scenario.phases[index]
         self.steps = ("phases", index)

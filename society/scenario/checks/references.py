@@ -27,7 +27,8 @@ def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
         places += [(("phases", i, field), found) for field, found in drawn if found is not None]
     sizes = _sizes(scenario)
     for steps, topology in places:
-        if steps[0] == "phases" and _size(topology, sizes) > MOST_PARTS:
+        reported = any(sizes.get(name, 0) > MOST_PARTS for name in references(topology))
+        if steps[0] == "phases" and not reported and _size(topology, sizes) > MOST_PARTS:
             message = f"is made of more than {MOST_PARTS} topologies; combine fewer"
             yield problem_at(root, steps, message)
         for name in references(topology):
@@ -51,15 +52,16 @@ def _check_names(scenario: Scenario, root: Node, sizes: dict[str, int]) -> Itera
     graph: nx.DiGraph[str] = nx.DiGraph(
         (name, inner) for name, found in uses.items() for inner in found if inner in uses
     )
+    loops = {name: [i for i in uses[name] if i in graph and nx.has_path(graph, i, name)] for name in uses}
+    circular = {name for name, back in loops.items() if back}
     for name in uses:
         steps = ("topologies", name)
         if name in kinds("topology"):
             yield problem_at(root, steps, f"{show(name)} is a kind of topology; use another name", key=True)
-        back = [inner for inner in uses[name] if inner in graph and nx.has_path(graph, inner, name)]
-        if back:
+        if back := loops[name]:
             way = " -> ".join([name, *nx.shortest_path(graph, back[0], name)])
             yield problem_at(root, steps, f"is made of itself: {way}; remove one of these names")
-        elif sizes[name] > MOST_PARTS:
+        elif sizes[name] > MOST_PARTS and not any(nx.has_path(graph, name, one) for one in circular):
             yield problem_at(root, steps, f"is made of more than {MOST_PARTS} topologies; combine fewer")
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from society.core.errors import InputError, SocietyError
 from society.core.paths import find_allowed
-from society.core.problems import Place, Problem
+from society.core.plain import count
+from society.core.problems import Place, Problem, make_problem
 from society.scenario.reading.source import Node, UnreadableError, compose, read_text
 from society.tasks.readers import ENDINGS, Row, Shape, read_rows
 
@@ -110,6 +111,7 @@ def _read_file(path: Path, problems: list[Problem]) -> Iterator[Node]:
     table = path.suffix.lower() in TABLES
     columns = rows[0].values if rows and table else ()
     kinds = {name: _find_kind([row.values[name].strip() for row in rows]) for name in columns}
+    problems += [found for name in columns if kinds[name] is str for found in _find_odd_cell(path, name, rows)]
     for row in rows:
         values = {name: kinds[name](cell.strip()) for name, cell in row.values.items()} if table else row.values
         yield _node(values, Place(str(path), row.number, 1))
@@ -121,6 +123,18 @@ def _find_kind(cells: list[str]) -> Callable[[str], Any]:
         if cells and all(map(pattern.fullmatch, cells)):
             return kind
     return str
+
+
+def _find_odd_cell(path: Path, name: str, rows: Sequence[Row]) -> Iterator[Problem]:
+    """Yield a warning at the first cell that makes a column of numbers text: one in which most cells are numbers."""
+    odd = [row for row in rows if not _DECIMAL.fullmatch(row.values[name].strip())]
+    if odd and 2 * len(odd) < len(rows):
+        cell = odd[0].values[name].strip()
+        message = (
+            f"the column {name!r} is text, as {count(len(odd), 'cell')} of {len(rows)} is no number, "
+            f"such as {cell!r:.60}; write a number there to compare the column with numbers"
+        )
+        yield make_problem(Place(str(path), odd[0].number, 1), "", message, level="warning")
 
 
 def _read_yaml(path: Path, problems: list[Problem]) -> Iterator[Node]:
