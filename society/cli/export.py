@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Export the tables and adapters of RUN into a folder.
 
-    The tables hold turns, results and edges. Adapters are written for PEFT and as GGUF, with their training rows and
-    a scenario that uses them.
+    The tables hold turns, results, edges and metrics. Adapters are written for PEFT and as GGUF, with their training
+    rows and a scenario that uses them.
 
     \b
     society export runs/mine -o tables --format csv

@@ -147,7 +147,9 @@ def _describe_numbers(found: MethodComparison) -> list[str]:
         interval = _describe_interval(found)
         sentences.append("Numbers are means over repetitions, with ± their standard deviation.")
     if not any(method.accuracy for method in found.methods):
-        sentences.append("The questions have no true answers, so there is no accuracy.")
+        golden = any(method.wrong.debates for method in found.methods)
+        lack = "The decision rules give no single answer to a question of all runs with a true answer"
+        sentences.append(f"{lack if golden else 'The questions have no true answers'}, so there is no accuracy.")
     units = [words for name, words in UNITS.items() if name in found.columns]
     if units:
         sentences.append(f"Means per debate: {', '.join(units)}.")

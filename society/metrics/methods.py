@@ -110,7 +110,7 @@ def compare_methods(
     )
     tests = _test(groups, values, bool(baseline)) if known else ()
     left_out = len(frozenset().union(*asked)) - len(common)
-    notes = (*_left_out(groups, left_out), *_unfinished(groups), *_alike(methods))
+    notes = (*_left_out(groups, left_out, known), *_unfinished(groups), *_alike(methods))
     name = groups[0].label if baseline else ""
     return MethodComparison(methods, tests, notes, chosen, len(shared) if known else len(common), name)
 
@@ -215,12 +215,12 @@ CROSSED = "t test, questions crossed with repetitions (Satterthwaite)"
 PAIRED = "paired t test over questions"
 
 
-def _left_out(groups: Sequence[Group], left_out: int) -> Iterator[str]:
-    """Yield what is missing from the common questions, and what has no true answer. `left_out` is a number."""
+def _left_out(groups: Sequence[Group], left_out: int, known: bool) -> Iterator[str]:
+    """Yield what is missing from the common questions, and what has no true answer. `left_out` is a number; `known`: accuracy is."""
     if left_out:
         yield f"{count(left_out, 'question')} left out: not in every run."
     unknown = {r.question for group in groups for found in group.records for r in found if not r.scored}
-    if unknown:
+    if unknown and known:
         yield f"{count(len(unknown), 'question')} without a true answer: not in the accuracy."
     if len({group.seeds for group in groups}) > 1:
         yield "The methods have different seeds: their differences are paired by question alone."

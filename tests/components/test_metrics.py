@@ -227,6 +227,13 @@ def test_a_mean_of_words_is_a_warning() -> None:
     assert "ties" in Median(ties="first").idle(replace(facts, numeric=True))
 
 
+def test_pairs_of_a_single_voter_are_a_warning() -> None:
+    for metric in (Agreement(), Polarization()):
+        assert "a single agent has a vote" in metric.idle(numeric=True, voters=1)[""]
+        assert metric.idle(numeric=True, voters=2) == {}
+    assert "scale" in Polarization(scale=(1, 5)).idle(numeric=False, voters=2)
+
+
 def test_a_distribution_has_no_single_answer() -> None:
     found = vote(Distribution(), "x", "y", "x", None)
     assert (found.answer, found.single, found.support) == (None, False, 0.5)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from society.metrics.method_columns import COLUMNS
+from society.metrics.method_tables import describe_methods
+from society.metrics.methods import compare_methods
 from society.metrics.reported import report_metrics
 from society.metrics.summary import summarize
 from society.results import Run
@@ -76,3 +78,12 @@ def test_numbers_of_skipped_verdicts_are_of_those_who_decided(tmp_path: Path) ->
     assert summary.before.successes == summary.after.successes == 1
     same = sameness(expand(found.scenario))
     assert COLUMNS["agreement"].measure(expand(found.scenario), records, same) == 1
+
+
+def test_tables_of_methods_say_why_there_is_no_accuracy(routed: Run) -> None:
+    """The questions have true answers, and the rule gives no single answer: nothing is undecided or left out."""
+    notes = describe_methods(compare_methods([routed]))
+    assert "The decision rules give no single answer" in notes
+    assert "no true answer" not in notes
+    assert "not in the accuracy" not in notes
+    assert "No debate was undecided" in notes

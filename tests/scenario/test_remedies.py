@@ -92,6 +92,7 @@ MISTAKES: list[tuple[str, list[Change], str]] = [
     case("phases.two.agents.0", "no agent 'b'", put("phases.two.agents", ["b"])),
     case("phases.two.bind.b", "no agent 'b'", put("phases.two.bind", {"b": {"persona": "x"}})),
     case("phases.two.reads.0", "speaks in this phase", put("phases.two.*", {"agents": ["a"], "reads": ["a-1"]})),
+    case("metrics.1", "'agreement' is listed twice", put("metrics", ["agreement", {"kind": "agreement"}])),
     case("phases.two.agents.1", "listed twice", put("phases.two.agents", ["a", "a-1"])),
     case(
         "phases.two.topology.edges.0.0",

@@ -19,6 +19,7 @@ from society.components.metrics.base import (
     Totals,
     pick,
     ratio,
+    require_pairs,
 )
 from society.core.plain import count
 
@@ -50,9 +51,9 @@ class Agreement(Metric):
     def suits(cls, facts: MetricFacts) -> bool:
         return not facts.scored and facts.voters > 1
 
-    def idle(self, numeric: bool) -> Reasons:
+    def idle(self, numeric: bool, voters: int) -> Reasons:
         if self.level in (None, "nominal") or numeric:
-            return {}
+            return require_pairs(voters)
         why = "leaves alpha undefined: answers are not compared as numbers"
         return {"level": f"{why}; set `level: nominal`, or `equal: numeric` for the answers"}
 

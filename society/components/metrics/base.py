@@ -120,8 +120,8 @@ class Metric(Component, ABC):
         """Return whether runs that list no metrics report this one."""
         return False
 
-    def idle(self, numeric: bool) -> Reasons:
-        """Return the fields without effect. `numeric`: answers are compared as numbers."""
+    def idle(self, numeric: bool, voters: int) -> Reasons:
+        """Return the fields without effect. `numeric`: answers are compared as numbers. `voters` is their number."""
         return {}
 
     @abstractmethod
@@ -135,6 +135,12 @@ class Metric(Component, ABC):
     @abstractmethod
     def describe(self, numbers: Sequence[Number]) -> tuple[str, str]:
         """Return a short answer to `question`, and one or two sentences with the most important numbers."""
+
+
+def require_pairs(voters: int) -> Reasons:
+    """Return the reason why a metric of pairs of voters has no numbers; none for two voters and more."""
+    lack = "has no numbers: a single agent has a vote; remove it, or let more agents vote with `decision.voters`"
+    return {"": lack} if voters < 2 else {}
 
 
 def ratio(totals: Totals, part: Key, whole: Key) -> float | None:

@@ -10,7 +10,18 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from society.components.facts import Reasons
-from society.components.metrics.base import Metric, MetricFacts, Number, Question, Sums, Totals, percent, pick, ratio
+from society.components.metrics.base import (
+    Metric,
+    MetricFacts,
+    Number,
+    Question,
+    Sums,
+    Totals,
+    percent,
+    pick,
+    ratio,
+    require_pairs,
+)
 from society.core.plain import count
 from society.core.types import Turn
 
@@ -44,9 +55,9 @@ class Polarization(Metric):
     def suits(cls, facts: MetricFacts) -> bool:
         return not facts.scored and facts.voters > 1
 
-    def idle(self, numeric: bool) -> Reasons:
+    def idle(self, numeric: bool, voters: int) -> Reasons:
         if self.scale is None or numeric:
-            return {}
+            return require_pairs(voters)
         return {"scale": "has no effect: answers are not compared as numbers; remove it, or set `equal: numeric`"}
 
     def count(self, question: Question) -> Totals:

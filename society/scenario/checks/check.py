@@ -30,6 +30,7 @@ def check(scenario: Scenario, root: Node) -> list[Problem]:
     checker.check_names()
     checker.check_agents()
     checker.check_repeats()
+    checker.check_metrics()
     for i, phase in enumerate(scenario.phases):
         checker.check_phase(i, phase)
     checker.check_unused()
@@ -115,6 +116,13 @@ class _Checker(Collector):
                     key=True,
                 )
             owners.update(dict.fromkeys(own, name))
+
+    def check_metrics(self) -> None:
+        """Check that no metric is listed twice: its numbers could not be told apart."""
+        kinds = [getattr(metric, "kind", "") for metric in self.scenario.metrics or ()]
+        for i, kind in enumerate(kinds):
+            if kind in kinds[:i]:
+                self.add(("metrics", i), f"the metric {show(kind)} is listed twice; remove one", value=kind)
 
     def _always_bound(self, group: str, noun: str) -> bool:
         agents = set(self.known.get(group, ()))

@@ -33,7 +33,7 @@ def check_rules(flow: Flow) -> Iterator[Finding]:
     yield from _check_decision(flow)
     for j, metric in enumerate(flow.scenario.metrics or ()):
         with faults_of(metric, "idle"):
-            reasons = metric.idle(_is_numeric(flow))
+            reasons = metric.idle(_is_numeric(flow), len(flow.society.voters))
         yield from explain(("metrics", j), metric, reasons)
 
 
