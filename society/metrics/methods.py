@@ -216,7 +216,10 @@ PAIRED = "paired t test over questions"
 
 
 def _left_out(groups: Sequence[Group], left_out: int, known: bool) -> Iterator[str]:
-    """Yield what is missing from the common questions, and what has no true answer. `left_out` is a number; `known`: accuracy is."""
+    """Yield what is missing from the common questions, and what has no true answer.
+
+    `left_out` is a number. `known`: the table has the accuracy.
+    """
     if left_out:
         yield f"{count(left_out, 'question')} left out: not in every run."
     unknown = {r.question for group in groups for found in group.records for r in found if not r.scored}
