@@ -110,8 +110,8 @@ class PhaseSpec(Component):
     and the last turn of the reader. The reader is shown its reply after these messages."""
     exchanges: int = Field(1, ge=1, le=100)
     """Number of turns of the agent of `on_edges` on each edge. After each of them but the last, the reader has a turn
-    on the edge: it reads the messages and the reply, and the next reply is about its turn. The reader is shown the
-    last reply and its own last turn there."""
+    on the edge. It reads the messages and the reply there, and the next reply is about its turn. The reader is shown
+    the last reply and its own last turn there."""
     summarizer: AgentName = ""
     """Agent that writes the summaries for edges with `show: summary`. It has no other turns."""
     bind: dict[str, Binding] = Field(default_factory=dict)
