@@ -123,6 +123,7 @@ class Route(Controller):
 
     only_removes: ClassVar[bool] = True
     shows_messages: ClassVar[bool] = False
+    asks_before: ClassVar[bool] = True
     kind: Literal["route"] = "route"
     router: AgentName
     """The agent that names the speakers; it does not speak otherwise."""

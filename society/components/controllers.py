@@ -63,7 +63,7 @@ class ControlContext:
     """Returns the last turn of each of these agents that has spoken, in this phase or before."""
     ask_as: Callable[[str, str, tuple[str, ...]], Awaitable[Turn]] = _ask_nobody
     """Asks a speaker for a turn beside its answers: `await ask_as(agent, role, about)`. The turn has the prompt of a
-    role, and reads the last turns of the agents `about`. An agent has one such turn a round."""
+    role, and reads the last turns of the agents `about`. An agent has one such turn before each round."""
     earlier: Sequence[Past] = ()
     """The earlier questions of the run, for a controller with `reads_earlier`."""
 
@@ -91,6 +91,8 @@ class Controller(Component, ABC):
     """Whether the returned graph ignores the edges of the given graph and keeps only its nodes."""
     shows_messages: ClassVar[bool] = True
     """Whether its helpers are shown messages."""
+    asks_before: ClassVar[bool] = False
+    """Whether its helpers are asked before the first round, and not after a round."""
     about_some: ClassVar[bool] = False
     """Whether its helpers are asked about some agents only (`ask(helper, about=agents)`). Such turns are separate:
     they are no votes, and nobody reads them."""

@@ -29,6 +29,9 @@ from topologies.edges import limit_edges
 if TYPE_CHECKING:
     import networkx as nx
 
+CHOICE = "choice"
+"""Second part of the name of a turn in which a speaker chooses whom it hears: `NAME/choice`."""
+
 
 @dataclass(frozen=True)
 class PhasePlan:
@@ -174,18 +177,20 @@ class Society:
         for phase in self.phases:
             order = {name: i for i, name in enumerate(self.agents)}
             order |= dict.fromkeys((phase.spec.moderator, phase.spec.summarizer, phase.spec.on_edges), -1)
-            for controller in phase.spec.controllers:  # they ask about turns that are done
-                order |= dict.fromkeys(controller.helpers().values(), len(self.agents))
+            for controller in phase.spec.controllers:  # most ask about turns that are done
+                asked = -1 if controller.asks_before else len(self.agents)
+                order |= dict.fromkeys(controller.helpers().values(), asked)
             order |= dict.fromkeys(judges(self.scenario), len(self.agents) + 1)  # they see the finished debate
             orders[phase.name] = order
         return orders
 
     def order(self, phase: str, agent: str) -> int:
-        """Return the place of an agent's turn in a round: moderator and summaries come first, judges last.
+        """Return the place of an agent's turn in a round: moderator, choices and summaries come first, judges last.
 
         Raises `KeyError` for a phase or an agent that the scenario does not have.
         """
-        return self._orders[phase][agent.partition("/")[0]]
+        name, _, about = agent.partition("/")
+        return -1 if about == CHOICE else self._orders[phase][name]
 
     def stages(self) -> list[tuple[str, int]]:
         """Return the name and the number of each possible round, in the order of the debate."""

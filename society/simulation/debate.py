@@ -245,7 +245,7 @@ class Debate:
                 annotate=lambda turn, text: self.turns.speaker.store.annotate(turn.id, text),
                 speakers=phase.speakers,
                 latest=self.turns.latest,
-                ask_as=partial(self.turns.ask_as, phase, asked),
+                ask_as=partial(self.turns.ask_as, phase, number),
                 earlier=self.earlier,
                 weight=phase.spec.edges.weight,
                 first=first,

@@ -12,7 +12,7 @@ from society.components.faults import guarded
 from society.core.identity import derive_seed
 from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.binding import AgentPlan, bind
-from society.scenario.expand import PhasePlan, Society
+from society.scenario.expand import CHOICE, PhasePlan, Society
 from society.simulation import prompts
 from society.simulation.reading import Delivery, RoundPlan, Transcript, as_messages, deliver, last_turns
 from society.simulation.speaker import Speaker
@@ -189,7 +189,7 @@ class Turns:
         plan = bind(self.society.scenario, name, phase.agents[name].group, phase.spec, role)
         heard = last_turns(self.transcript, about)
         own = [turn for turn in self.transcript.speaker_turns(name) if turn.is_shown]
-        turn = self.identify(phase, number, f"{name}/choice")
+        turn = self.identify(phase, number, f"{name}/{CHOICE}")
         return await self.speak(phase, turn, plan, heard, heard.sources, own=own, helping=True)
 
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:

@@ -175,6 +175,24 @@ def test_the_record_over_rounds_is_agreement_with_most_agents(tmp_path: Path) ->
             assert f"<ann-2 {2 / 3}>" in turn.messages[-1].content
 
 
+def test_choices_before_each_round_are_kept_and_stand_before_it(tmp_path: Path) -> None:
+    made = spec({"kind": "choose", "role": "chooser", "most": 1}, {"when": "Whom", "say": "ann-2 or ann-1"})
+    made = {**made, "phases": [{"name": "first"}, *made["phases"]], "task": {**SPEC["task"], "limit": 1}}
+    play(made, tmp_path / "run")
+    spoken = [(turn.id.phase, turn.id.round, turn.id.agent) for turn in Run(tmp_path / "run").turns()]
+    names = [f"ann-{i}" for i in (1, 2, 3, 4)]
+    expected = [("first", 1, name) for name in names]
+    for number in (1, 2):
+        expected += [("talk", number, f"{name}/choice") for name in names]
+        expected += [("talk", number, name) for name in names]
+    assert spoken == expected
+
+
+def test_the_router_stands_before_the_agents_that_it_names(tmp_path: Path) -> None:
+    play(spec(ROUTE, {"when": "Who answers", "say": "ann-1"}), tmp_path / "run")
+    assert next(iter(Run(tmp_path / "run").turns())).id.agent == "bob"
+
+
 def test_the_record_multiplies_the_weight_that_the_phase_gives(tmp_path: Path) -> None:
     made = spec({"kind": "track_record"}, *RIGHT)
     made["phases"][0]["edges"] = {"weight": 10}
