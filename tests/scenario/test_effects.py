@@ -363,6 +363,11 @@ FOUND: list[tuple[str, list[Change], str]] = [
         put("phases.one.agents", ["a"]),
         phase(agents=["a"], reads=["h"]),
     ),
+    case(
+        "phases.two.topology",
+        "drawn for each sample, but there is one",
+        put("phases.two.topology", {"kind": "erdos_renyi", "p": 0.5, "redraw": ["sample"]}),
+    ),
     case("decision.ties", "one agent decides", put("decision", {"kind": "judge", "agent": "a-1", "ties": "first"})),
     case(
         "decision.voters", "one agent decides", put("decision", {"kind": "aggregator", "agent": "a-1", "voters": ["a"]})
