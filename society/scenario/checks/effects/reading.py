@@ -197,8 +197,10 @@ class _Reading:
 
     def _check_own(self) -> Iterator[Finding]:
         if self.spec.hear_own and not any(tie.sender == tie.reader for tie in self.arriving):
-            message = "has no effect: no speaker has an earlier turn to read, or `edges` shows nothing of it"
-            yield self._at("hear_own", message=f"{message}; set `rounds: 2`, or remove it")
+            why = "no speaker has an earlier turn to read; set `rounds: 2`, or remove it"
+            if self.spec.edges.show == "nothing":
+                why = "`edges` shows nothing of it; set `show: full` in `edges`, or remove it"
+            yield self._at("hear_own", message=f"has no effect: {why}")
 
     def _check_cap(self) -> Iterator[Finding]:
         if self.spec.cap is None:
