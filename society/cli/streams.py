@@ -21,7 +21,7 @@ from society.core.hidden_chars import reveal
 
 def say(text: object = "", err: bool = False) -> None:
     """Print one text, with hidden characters shown as numbers."""
-    click.echo(reveal(str(text)), err=err)
+    click.echo(reveal(str(text)), file=sys.stderr if err else sys.stdout)  # click would write UTF-8 to ASCII streams
 
 
 def output_width() -> int:

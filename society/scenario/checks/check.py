@@ -118,7 +118,7 @@ class _Checker(Collector):
             owners.update(dict.fromkeys(own, name))
 
     def check_metrics(self) -> None:
-        """Check that no metric is listed twice: its numbers could not be told apart."""
+        """Check that no metric is listed twice: the numbers of both have the same name."""
         kinds = [getattr(metric, "kind", "") for metric in self.scenario.metrics or ()]
         for i, kind in enumerate(kinds):
             if kind in kinds[:i]:
