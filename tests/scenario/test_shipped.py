@@ -218,7 +218,7 @@ READS = {
     "catfish": ["opinion: expert-1@1 <"],
     "mad_m2": [
         "debate: debater-1@1 <",
-        "debate: debater-2/choice@1 < debater-1@1 debater-3@1 debater-4@1",
+        "debate: debater-2/choice@2 < debater-1@1 debater-3@1 debater-4@1",
         "debate: debater-2@2 < debater-1@1 debater-3@1 debater-4@1",
     ],
     "dar": [
@@ -349,7 +349,7 @@ READS = {
     ],
     "choose_whom": [
         "debate: debater-1@1 <",
-        "debate: debater-1/choice@1 < debater-2@1 debater-3@1 debater-4@1 debater-5@1",
+        "debate: debater-1/choice@2 < debater-2@1 debater-3@1 debater-4@1 debater-5@1",
         "debate: debater-1@2 < debater-2@1 debater-3@1 debater-4@1 debater-5@1",
     ],
     "weighted_majority": ["debate: debater-1@1 <"],

@@ -69,7 +69,7 @@ def test_debates_in_progress_are_shown_and_not_counted(unfinished: Unfinished) -
     (row,) = found["debates"]
     assert row["tags"] & PENDING
     assert row["question"].startswith("Capital of France?")
-    assert [text for text, _, right in row["answers"] if right] == ["Paris"]
+    assert [text for text, _, right, _ in row["answers"] if right] == ["Paris"]
     assert found["findings"] == []
     assert found["progress"] == {"text": "5 of about 20 turns, 0 of 2 debates", "whole": False}
 
@@ -107,7 +107,7 @@ def test_a_repeated_failed_turn_is_replaced(unfinished: Unfinished) -> None:
     last = "rowid = (SELECT max(rowid) FROM turns)"
     unfinished.change(f"UPDATE turns SET text = 'again', status = 'ok', answer = 'Lyon' WHERE {last}")
     row = ask(follower, cursor)["runs"][0]["debates"][0]
-    assert "Lyon" in [text for text, _, _ in row["answers"]]
+    assert "Lyon" in [text for text, *_ in row["answers"]]
 
 
 def test_a_folder_without_a_run_raises(tmp_path: Path) -> None:
