@@ -222,7 +222,11 @@ class DebateView {
     if (oldGroup === group) return null;
     const [style, text] = right ? ["to-right", "wrong → right"] : ["to-wrong", "right → wrong"];
     const changed = wasRight === right || !this.row.scored ? ["", "changed"] : [style, text];
-    return make("span", { class: `flip ${changed[0]}`, title: `before: ${answerName(this.row, before.answer)}` }, changed[1]);
+    return make(
+      "span",
+      { class: `flip ${changed[0]}`, title: `before: ${answerName(this.row, before.answer)}` },
+      changed[1],
+    );
   }
 
   buildPrompt(turn, t) {
