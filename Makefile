@@ -42,10 +42,10 @@ $(VENV)/peers/.done: benchmarks/peers.txt
 	touch $@
 
 test: $(DEV) browser  ## Set everything up, then run all tests on all cores.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 coverage: $(DEV)  ## Measure the line coverage of the fast tests; fail under the floor in pyproject.toml.
-	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow and not model and not ray" --cov
+	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not model and not ray" --cov
 
 torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks (half an hour).
 	$(BIN)/python -m tests.faults.torture
