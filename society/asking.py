@@ -268,7 +268,8 @@ def _patterns(options: Sequence[str]) -> list[str]:
     if not options:
         return [FIRST_WORDS]
     known = "|".join(map(_pattern, sorted(options, key=len, reverse=True)))
-    ends = rf"[\W_]*?({known})(?![\w+#]|[.,:/{MINUS}]\d)"
+    several = rf"\W*(?:\band\b|\bor\b|[&/])\W*(?:{known})(?!\w)"  # "Rome and Oslo" is no choice
+    ends = rf"[\W_]*?({known})(?![\w+#]|[.,:/{MINUS}]\d|{several})"
     return [
         rf"(?i)\A{ends}",
         rf"(?i)\banswer\b[^.?!\n]{{0,60}}?(?:\bis\b|:){ends}",

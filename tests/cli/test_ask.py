@@ -183,6 +183,11 @@ def test_questions_that_ask_for_yes_or_no_have_these_options(question: str, pola
         (["5", "6"], "I would say: 5.", "5"),
         (["C", "Java"], "C++ is faster.", None),
         (["C", "C++"], "C++ is faster.", "C++"),
+        (["Rome", "Oslo"], "The answer is: Rome and Oslo.", None),
+        (["Rome", "Oslo"], "Rome/Oslo", None),
+        (["Rome", "Oslo"], "Rome. Oslo is too cold.", "Rome"),
+        (["yes", "no"], "Yes or no, who knows?", None),
+        (["yes", "no"], "Yes, no doubt.", "Yes"),
     ],
 )
 def test_an_option_is_not_found_in_a_longer_one(options: list[str], reply: str, answer: str | None) -> None:

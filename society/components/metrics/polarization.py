@@ -94,7 +94,7 @@ class Polarization(Metric):
         if not known:
             return "Not known", "No debate has two readable answers."
         first, last = known[0].value or 0.0, known[-1].value or 0.0
-        now = f"{last:.3g} on a scale from 0 (all agree) to 1 (two equal camps at the extremes)"
+        now = f"{last:.3g} on a scale from 0 (all agree) to 1 (two camps of equal size, as far apart as they can be)"
         now += f"; {first:.3g} after the first round" if len(known) > 1 else ""
         outside = pick(numbers, OUTSIDE)
         if outside:
