@@ -36,6 +36,19 @@ def _sign_of(number: re.Match[str]) -> Decimal | Literal["either"] | None:
     return "comma" if sign == "," else "point"
 
 
+def find_numeral(text: str, number: str) -> str:
+    """Return how a text writes a number that was found in it, such as 3,125 for 3125; else the number itself."""
+    numerals = (match[0] for match in reversed([*_NUMBER.finditer(text)]))
+    same = (one for one in numerals if with_points(one, "point").replace(",", "") == number.lstrip("-"))
+    return next(same, number)
+
+
+def write_number(value: float, decimal: Decimal | None) -> str:
+    """Return a number with this decimal sign, so that it is read as the same number: 1.234 or 1,234."""
+    text = f"{value:g}" if value.is_integer() and abs(value) < 1e6 else str(value)
+    return text.replace(".", ",") if decimal == "comma" else text
+
+
 def with_points(text: str, decimal: Decimal) -> str:
     """Return a text whose numbers have decimal points. `decimal` is the sign of numbers that leave it open."""
 

@@ -95,14 +95,19 @@ def extract(
     return None
 
 
-def extract_gold(solution: str, extractors: Sequence[Extractor], question: str = "") -> str | None:
+def extract_gold(
+    solution: str, extractors: Sequence[Extractor], question: str = "", decimal: Decimal | None = None
+) -> str | None:
     """Return the answer of a data set's own solution to `question`, stripped, or None.
 
-    A solution quotes no other agent, so its last mark is its answer.
+    A solution quotes no other agent, so its last mark is its answer. With `decimal`, the solution has this decimal
+    sign, and the answer keeps it.
     """
     for step in _steps(extractors):
         marks = [mark for mark in get_args(Marked) if mark in step]
         found = find_last_mark(solution, marks) if marks else extract(solution, step, None, question)
+        if decimal == "comma" and step[0] == "last_number":
+            found = (extract(solution, step, decimal=decimal) or "").replace(".", ",")
         if found and found.strip():
             return found.strip()
     return None

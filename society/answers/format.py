@@ -65,6 +65,11 @@ class AnswerFormat(Component):
     decimal: Decimal = "point"
 
     @property
+    def sign(self) -> Decimal | None:
+        """Decimal sign of numbers that leave it open. None: answers are not compared as numbers."""
+        return self.decimal if self.equal == "numeric" else None
+
+    @property
     def ending(self) -> str:
         """Instruction for prompts on how to end a reply, or "" if all extractors are regular expressions."""
         named = [extractor for extractor in self.extract if not isinstance(extractor, Regex)]
@@ -72,7 +77,7 @@ class AnswerFormat(Component):
 
     def find(self, text: str, candidates: Candidates | None = None, question: str = "") -> str | None:
         """Return the final answer in `text`, or None."""
-        return extract(text, self.extract, candidates, question, self.decimal if self.equal == "numeric" else None)
+        return extract(text, self.extract, candidates, question, self.sign)
 
     def matches(self, answer: str, true: str) -> bool:
         """Return whether an answer gives the true one: equal to it or, for `words`, a phrase that contains it."""

@@ -1,6 +1,6 @@
 """The files of a data set in a folder or on the hub: which of them hold the wanted configuration and split.
 
-Names tell: `main/test-00000-of-00001.parquet`, `ARC-Challenge-Test.jsonl`, `test/algebra/1.json`, `gpqa_diamond.csv`.
+Their names show it: `main/test-00000-of-00001.parquet`, `ARC-Challenge-Test.jsonl`, `test/algebra/1.json`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _listing(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _split_of(name: str) -> str:
+def split_of(name: str) -> str:
     """Return the last word of a path that names a split, or "": a folder counts less than the file."""
     words = re.findall(r"[a-z]+", str(PurePosixPath(name).with_suffix("")).lower())
     return next((word for word in reversed(words) if any(word in split for split in _SPLITS)), "")
@@ -127,7 +127,7 @@ def _plain(text: str) -> str:
 
 def _of_split(files: Sequence[str], split: str | None, origin: str) -> list[str]:
     """Return the files of a split. Files without any word for a split are all there is."""
-    known = sorted({word for name in files if (word := _split_of(name))})
+    known = sorted({word for name in files if (word := split_of(name))})
     if split is None and len(known) > 1:
         raise InputError(f"{origin}: has several splits: {', '.join(known)}.", "Name one as `task.split`.")
     if split is None or not known:
@@ -141,4 +141,4 @@ def _of_split(files: Sequence[str], split: str | None, origin: str) -> list[str]
 
 def _is_of(name: str, word: str) -> bool:
     """Return whether a file that has this word in its path is of the split; another word for a split may follow it."""
-    return _split_of(name) in (word, "")
+    return split_of(name) in (word, "")

@@ -80,7 +80,7 @@ class Dataset(RowTask):
         return Place(self.path, Wanted(self.config, split, usual=self.named.config))
 
     def open(self) -> RowSource:
-        return RowSource(self.place, self.named.shapes, self._layout_of, self.where)
+        return RowSource(self.place, self.named.shapes, self._layout_of, self.where, decimal=self.format.sign)
 
     def _layout_of(self, row: Row) -> Layout:
         for layout in self.named.layouts:

@@ -27,7 +27,7 @@ from society.core.errors import InputError
 from society.core.paths import HUB, DataPath, ReadablePath
 from society.core.types import Item
 from society.tasks.base import Task
-from society.tasks.data_files import Wanted
+from society.tasks.data_files import Wanted, list_files, split_of
 from society.tasks.hub import cached_files
 from society.tasks.layout import Layout, Names
 from society.tasks.readers import Format, Shape, explain_absent
@@ -136,7 +136,15 @@ class LaidOutTask(Layout, RowTask):
 
     def open(self) -> RowSource:
         """Return the rows. Raises `InputError`, too, if the scenario names a field `gold` that no row has."""
-        source = RowSource(self.place, [self.shape], lambda row: self, self.where, self.lenient, asks_for_sign(self))
+        source = RowSource(
+            self.place,
+            [self.shape],
+            lambda row: self,
+            self.where,
+            self.lenient,
+            open_signs=asks_for_sign(self),
+            decimal=self.format.sign,
+        )
         if "gold" in self.model_fields_set and self.gold is not None and (row := source.first_without(self.gold)):
             raise explain_absent(row, self.gold, "task.gold")
         return source
@@ -198,12 +206,16 @@ class File(LaidOutTask):
 
 
 def explain_unused(path: Path | str | None, task: RowTask) -> Reasons:
-    """Return why `revision`, `config` and `split` of a task have no effect: `path` names files of this machine."""
+    """Return why `revision`, `config` and `split` of a task have no effect where `path` names files of this machine."""
     local = isinstance(path, Path)
     reasons = {"revision": "has no effect: `path` is no data set of the hub; remove it"} if local else {}
     if isinstance(path, Path) and path.is_file():
         why = "has no effect: `path` is one file, which is read whole; give its folder, or remove it"
         reasons |= dict.fromkeys(("config", "split"), why)
+    elif isinstance(path, Path) and path.is_dir() and not any(map(split_of, list_files(path))):
+        reasons["split"] = (
+            "has no effect: no name of a file in the folder shows a split; rename the files, or remove it"
+        )
     return {name: why for name, why in reasons.items() if getattr(task, name) is not None}
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from society.answers.choice import OPTION_LETTERS
+from society.answers.decimals import write_number
 from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
 from society.core.component import Component
@@ -41,10 +42,10 @@ class InlineQuestion(Component):
     """Identity of the question in results. By default question-1, question-2, ..."""
 
     @property
-    def golds(self) -> list[str]:
-        """The known true answers, as text."""
+    def golds(self) -> list[Gold]:
+        """The known true answers."""
         given = self.gold if isinstance(self.gold, tuple) else (self.gold,)
-        return [text for one in given if one is not None and (text := str(one).strip())]
+        return [one for one in given if one is not None and str(one).strip()]
 
 
 class Inline(Task):
@@ -75,17 +76,13 @@ class Inline(Task):
 
     def questions(self, seed: int) -> Iterable[Item]:
         """Yield the listed questions in their order. Raises `InputError` for an id twice, or an unknown option."""
-        ids, signs = set[str](), SignFinder()
-        for number, given in enumerate(self.items, 1):
-            entry = given if isinstance(given, InlineQuestion) else InlineQuestion(question=given)
-            identity = f"question-{number}" if entry.id == "" else str(entry.id)
+        ids = set[str]()
+        self._signs.check()
+        for identity, entry in self._entries:
             if identity in ids:
                 raise InputError(f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.")
             ids.add(identity)
-            golds = [self._read_gold(text, identity) for text in entry.golds]
-            for gold in golds if asks_for_sign(self) else ():
-                signs.add(f"The question {identity!r}", gold)
-            signs.check()
+            golds = [self._read_gold(gold, identity) for gold in entry.golds]
             yield Item(identity, self._show(entry.question), next(iter(golds), ""), tuple(golds[1:]), self.choices)
 
     def remarks(self, items: Sequence[Item]) -> Iterator[str]:
@@ -93,21 +90,35 @@ class Inline(Task):
         if self.choices:
             return
         yield from remark_golds(self, items, "shorten it")
-        signs = SignFinder()
-        for item in items if asks_for_sign(self) else ():
-            for gold in (item.gold, *item.aliases):
-                signs.add(item.id, gold)
-        yield from signs.remarks()
+        yield from self._signs.remarks()
+
+    @property
+    def _entries(self) -> Iterator[tuple[str, InlineQuestion]]:
+        """Yield each question with its id."""
+        for number, given in enumerate(self.items, 1):
+            entry = given if isinstance(given, InlineQuestion) else InlineQuestion(question=given)
+            yield f"question-{number}" if entry.id == "" else str(entry.id), entry
+
+    @cached_property
+    def _signs(self) -> SignFinder:
+        """The decimal signs of the true answers that are texts."""
+        finder = SignFinder()
+        for identity, entry in self._entries if asks_for_sign(self) else ():
+            for gold in entry.golds:
+                if isinstance(gold, str):
+                    finder.add(f"question {identity!r}", gold)
+        return finder
 
     def _show(self, question: str) -> str:
         """Return the question with its lettered options."""
         options = (f"\n{letter}. {option}" for letter, option in zip(OPTION_LETTERS, self.choices, strict=False))
         return question.strip() + "".join(options)
 
-    def _read_gold(self, text: str, identity: str) -> str:
+    def _read_gold(self, gold: Gold, identity: str) -> str:
         """Return a true answer; of an option, its letter."""
+        text = str(gold).strip()
         if not self.choices:
-            return text
+            return write_number(gold, self.format.sign) if isinstance(gold, float) else text
         letters = OPTION_LETTERS[: len(self.choices)]
         by_text = letters[self.choices.index(text)] if text in self.choices else None
         if by_text is None and text in ("True", "False"):  # the options yes and no

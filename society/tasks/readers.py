@@ -61,7 +61,7 @@ Rows = Iterator[Row | InputError]
 
 
 class Shape(NamedTuple):
-    """The shape of a file, where its ending does not tell."""
+    """The shape of a file, where its ending does not show it."""
 
     form: Format | None = None
     rows: str | None = None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from society.answers.choice import OPTION_LETTERS
+from society.answers.decimals import Decimal, write_number
 from society.answers.extract import extract_gold
 from society.core.errors import InputError
 from society.core.field_paths import ABSENT, find, without
@@ -24,11 +25,19 @@ from society.tasks.readers import Row, explain_absent
 class RowReader:
     """Makes items of rows. `form` is the form of the true answers of multiple-choice questions, if known.
 
-    `secret` names further fields that prompts may not show. Rules that judge answers find them in `Item.data`.
+    `secret` names further fields that prompts may not show. Rules that judge answers find them in `Item.data`. With
+    `decimal`, true answers that are numbers of JSON or Parquet have this sign.
     """
 
-    def __init__(self, layout: Layout, seed: int, form: Form | None = None, secret: Sequence[str] = ()) -> None:
-        self.layout, self.seed = layout, seed
+    def __init__(
+        self,
+        layout: Layout,
+        seed: int,
+        form: Form | None = None,
+        secret: Sequence[str] = (),
+        decimal: Decimal | None = None,
+    ) -> None:
+        self.layout, self.seed, self._decimal = layout, seed, decimal
         self._secret = tuple(secret)
         self.form: Form | None = layout.gold_as or ("label" if layout.labels else form)
 
@@ -178,11 +187,11 @@ class RowReader:
         """Return a true answer of a question without options. Raises `InputError` if it has none."""
         name = str(self.layout.gold)
         text = self._plain(row, value, name)
-        if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
-            text = f"{value:g}"
+        if isinstance(value, float):
+            text = write_number(value, self._decimal)
         wanted = self.layout.gold_extract
         question = self._fill(row, ()) if "statement" in wanted else ""
-        found = extract_gold(text, wanted, question) if wanted else text.strip()
+        found = extract_gold(text, wanted, question, self._decimal) if wanted else text.strip()
         if not found:
             raise _error(row, f"has a field {name!r} without an answer", "Correct `task.gold_extract`, or the row.")
         return found

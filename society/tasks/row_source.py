@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from society.answers.decimals import Decimal, find_numeral
 from society.core.errors import InputError
 from society.core.field_paths import ABSENT, find
 from society.core.paths import HUB
@@ -38,6 +39,7 @@ class RowSource:
 
     `shapes` are tried until `layout_of` returns a layout for the first row, instead of raising `InputError`. `lenient`
     is that of `FormFinder`. `open_signs`: the true answers are numbers whose decimal sign the rows have to show.
+    `decimal` is that of `RowReader`.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class RowSource:
         where: Where,
         lenient: bool = False,
         open_signs: bool = False,
+        decimal: Decimal | None = None,
     ) -> None:
         self.place, self.lenient, self._where, self._open_signs = place, lenient, where, open_signs
+        self._decimal = decimal
         self._files = list(_find_files(place))
         self._shape, self.layout = self._choose(shapes, layout_of)
 
@@ -60,7 +64,7 @@ class RowSource:
         """
         form = self.finder.choose() if self.layout.needs_form else None
         self.signs.check()
-        reader, ids = RowReader(self.layout, seed, form, secret), set[str]()
+        reader, ids = RowReader(self.layout, seed, form, secret, self._decimal), set[str]()
         empty = True
         for name, row in self._rows():
             empty = False
@@ -106,7 +110,7 @@ class RowSource:
             try:
                 for value in reader.values(row) if isinstance(row, Row) else ():
                     if isinstance(value, str) and isinstance(row, Row):
-                        finder.add(row.where, reader.gold(row, value))
+                        finder.add(row.where, find_numeral(value, reader.gold(row, value)))
             except InputError:
                 continue  # reported when the row is read
         return finder

@@ -277,6 +277,9 @@ def test_options_that_one_file_makes_idle_are_named(tmp_path: Path) -> None:
     assert set(task.idle(facts)) == {"config", "split", "revision"}
     assert set(dataset("gsm8k", tmp_path, split="test").idle(facts)) == set()
     assert set(Dataset(name="gsm8k", config="main", revision="v1").idle(facts)) == set()
+    path.rename(tmp_path / "rows.jsonl")
+    assert set(dataset("gsm8k", tmp_path, split="test").idle(facts)) == {"split"}
+    assert set(dataset("gsm8k", tmp_path).idle(facts)) == set()
 
 
 def test_the_command_line_lists_the_data_sets(capsys: pytest.CaptureFixture[str]) -> None:

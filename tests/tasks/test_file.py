@@ -15,6 +15,7 @@ from society.core.types import Item
 from society.tasks.base import Task
 from society.tasks.contract import TaskContract
 from society.tasks.file import File, Jsonl
+from society.tasks.inline import Inline
 
 Values = dict[str, Any]
 ROWS: list[Values] = [
@@ -435,6 +436,40 @@ def test_a_number_that_other_rows_make_ambiguous_is_refused_until_the_sign_is_na
         assert not task.correct(wrong, item)
         assert task.correct(task.parse(f"Es sind {open_number}.", item) or "", item)
         assert task.correct(task.parse(f"#### {open_number}", item) or "", item)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "inline"])
+def test_numbers_of_json_keep_their_value_under_any_decimal_sign(tmp_path: Path, form: str) -> None:
+    for sign, right, wrong in (("comma", "1,234", "1.234"), ("point", "1.234", "1,234"), (None, "1.234", "1,234")):
+        answer = {"equal": "numeric"} | ({"decimal": sign} if sign else {})
+        rows: list[Values] = [{"question": "One?", "answer": 1.234}]
+        task: Task
+        if form == "inline":
+            items = [{"question": "One?", "gold": 1.234}]
+            task = Inline.model_validate_json(json.dumps({"items": items, "answer": answer}))
+        else:
+            task = (
+                jsonl(tmp_path, rows, answer=answer)
+                if form == "jsonl"
+                else file(parquet(tmp_path, rows), answer=answer)
+            )
+        item = only(task)
+        assert remarks(task, [item]) == ""
+        assert task.correct(task.parse(f"It is {right}.", item) or "", item)
+        assert not task.correct(task.parse(f"It is {wrong}.", item) or "", item)
+
+
+def test_the_last_number_of_a_solution_is_read_with_the_decimal_sign(tmp_path: Path) -> None:
+    text = "question;answer\nOne?;Es sind 3,125 kg.\nTwo?;Es sind -1,5 kg.\n"
+    with pytest.raises(InputError, match=r"'3,125' is '3125' or '3.125': '1,5' \(.*:3\) has a decimal comma"):
+        csv(tmp_path, text, gold_extract=["last_number"], answer={"equal": "numeric"}).load(0)
+    for sign, right, wrong in (("comma", "3.125", "3125"), ("point", "3125", "3.125")):
+        task = csv(tmp_path, text, gold_extract=["last_number"], answer={"equal": "numeric", "decimal": sign})
+        first, second = task.load(0)
+        assert task.correct(task.parse("Es sind 3,125.", first) or "", first)
+        assert task.correct(right, first)
+        assert not task.correct(wrong, first)
+        assert task.correct("-1.5", second)
 
 
 def test_numbers_that_may_have_either_sign_are_remarked(tmp_path: Path) -> None:
