@@ -14,9 +14,10 @@ MAX_LENGTH = 1_000_000
 
 
 def find_fault(tests: Sequence[str]) -> str:
-    """Return why these tests can tell nothing about code, in words that continue "has tests that ..."; "" if they can.
+    """Return why no code can fail these tests, in words that continue "has tests that ..."; "" if some code can.
 
-    Literals, such as a list of tests that was written as text, and definitions that nothing calls test nothing.
+    Literals, such as a list of tests that was written as text, definitions that nothing calls, and comparisons without
+    an assertion test nothing.
     """
     if sum(map(len, tests)) > MAX_LENGTH:
         return f"have more than {MAX_LENGTH:,} characters"
@@ -24,12 +25,20 @@ def find_fault(tests: Sequence[str]) -> str:
         parsed = [ast.parse(test) for test in tests]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"are no Python code ({error})"
+    nodes = [node for tree in parsed for node in ast.walk(tree)]
+    if any(map(_is_unused, nodes)) and not any(isinstance(node, ast.Assert | ast.Raise) for node in nodes):
+        return "compare values without an assertion, so a wrong result passes"
     if any(isinstance(node, _FAILS) for tree in parsed for node in _list_executed(tree)):
         return ""
     statements = [statement for tree in parsed for statement in tree.body]
     if any(isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for statement in statements):
         return "only define functions or classes that nothing calls"
     return "contain no statement that can fail, such as an assertion"
+
+
+def _is_unused(node: ast.AST) -> bool:
+    """Return whether a node is a comparison whose result nothing uses, as in `f(1) == 2` alone."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare)
 
 
 def _list_executed(tree: ast.AST) -> Iterator[ast.AST]:

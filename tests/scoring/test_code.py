@@ -109,6 +109,8 @@ def test_tests_that_pass_without_the_code_decide_nothing() -> None:
         ("METADATA = {}\ndef check(f):\n    assert f(1) == 2", "only define functions or classes"),
         ("import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        assert f(1) == 2", "only define"),
         ("g = lambda: f(1)", "no statement that can fail"),
+        ("f(1) == 2", "compare values without an assertion"),
+        ("def check(f):\n    f(1) == 2\ncheck(f)", "compare values without an assertion"),
         ("assert f(1) ==", "are no Python code"),
         ("((" * 5000, "are no Python code"),
     ],
