@@ -95,6 +95,10 @@ class Topology(Component, ABC):
         """Return the edges that the scenario writes out, as [sender, reader] or [sender, reader, attributes]."""
         return ()
 
+    def idle(self, agents: Agents, groups: Members, seed: int) -> Mapping[str, str]:
+        """Return why fields change nothing over these agents, by field. Parts report themselves."""
+        return {}
+
     def graph_seed(self, seed: int) -> int:
         """Return the seed of the one graph that this topology has in a scenario with this seed."""
         return derive_seed(seed, "graph")

@@ -79,6 +79,11 @@ class Groups(RandomTopology):
         sizes = self.sizes or [min(self.size or len(agents), len(agents))]
         return self.shuffle and 1 < max(sizes) < len(agents)
 
+    def idle(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> Mapping[str, str]:
+        if self.size is None or self.size <= len(agents):
+            return {}
+        return {"size": f"exceeds the {len(agents)} agents, so one group has them all; lower it"}
+
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         total = sum(self.sizes or [n])
         require(total == n, "groups", n, f"sizes add up to {total}", f"give sizes that add up to {n}")

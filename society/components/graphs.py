@@ -111,6 +111,12 @@ class Difference(_Combined):
         without = tuple(part.resolve(drawing) for part in self.without)
         return self.model_copy(update={"of": self.of.resolve(drawing), "without": without})
 
+    def idle(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> Mapping[str, str]:
+        first, *others = self._graphs(agents, groups, seed)
+        if any(first.has_edge(*edge) for other in others for edge in other.edges) or self.is_random(agents, groups):
+            return {}
+        return {"without": "removes no edge: `of` has none of these edges; change it, or remove it"}
+
     def graph(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int) -> nx.DiGraph[str]:
         first, *others = self._graphs(agents, groups, seed)
         left = first.copy()

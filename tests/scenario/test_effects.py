@@ -368,6 +368,11 @@ FOUND: list[tuple[str, list[Change], str]] = [
         "drawn for each sample, but there is one",
         put("phases.two.topology", {"kind": "erdos_renyi", "p": 0.5, "redraw": ["sample"]}),
     ),
+    case(
+        "phases.three.topology",
+        "drawn for each phase, but there is one",
+        only(topology={"kind": "erdos_renyi", "p": 0.5, "redraw": ["phase"]}, rounds=2),
+    ),
     case("decision.ties", "one agent decides", put("decision", {"kind": "judge", "agent": "a-1", "ties": "first"})),
     case(
         "decision.voters", "one agent decides", put("decision", {"kind": "aggregator", "agent": "a-1", "voters": ["a"]})

@@ -108,6 +108,7 @@ MISTAKES = [
     ("{personas: bad.jsonl}", "bad.jsonl:2:", "not JSON"),
     ("{personas: bad.yaml}", "bad.yaml:1:", "is no list"),
     ("{personas: deep.jsonl}", "deep.jsonl:1:", "should be"),
+    ("{personas: people.csv, count: 4}", "people.yaml:7:", "exceeds the 3 personas of the file"),
     ("{persona: {age: 3}}", "people.yaml:6:", "has no field 'name'"),
     ("{persona: old}", "people.yaml:6:", "has no fields"),
 ]

@@ -196,6 +196,10 @@ MISTAKES: list[tuple[Spec, Any, str, str]] = [
     ({"net": {"kind": "erdos_renyi", "p": 0}}, "net", "topologies.net", "has no edge over the 8 agents"),
     ({"net": {"kind": "erdos_renyi", "p": 1, "seed": 3}}, "net", "topologies.net.seed", "only one such graph"),
     ({"net": {"kind": "groups", "size": 2, "redraw": ["phase"]}}, "net", "topologies.net", "needs `shuffle: true`"),
+    ({"net": {"kind": "groups", "size": 9}}, "net", "topologies.net.size", "exceeds the 8 agents"),
+    ({}, {"kind": "union", "of": ["ring", {"kind": "groups", "size": 9}]}, "phases.x.topology.of.1.size", "exceeds"),
+    ({"net": "ring"}, {"kind": "difference", "of": "net", "without": ["none"]}, "phases.x.topology.without",
+     "removes no edge"),
     ({"net": {"kind": "groups", "shuffle": True}}, "net", "topologies.net", "`shuffle` needs `size`"),
 ]  # fmt: skip
 
@@ -204,6 +208,19 @@ MISTAKES: list[tuple[Spec, Any, str, str]] = [
 def test_mistakes_are_reported_at_their_place(topologies: Spec, topology: Any, path: str, message: str) -> None:
     problems = check_scenario({**SPEC, "topologies": topologies, "phases": [phase("x", topology)]})
     assert [p for p in problems if p.path == path and message in p.message], problems
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        {"kind": "groups", "size": 8},
+        {"kind": "difference", "of": "complete", "without": ["ring"]},
+        {"kind": "difference", "of": "ring", "without": [{"kind": "erdos_renyi", "p": 0.01, "redraw": ["question"]}]},
+        {"kind": "difference", "of": "complete", "without": ["none", "star"]},
+    ],
+)
+def test_a_part_that_may_change_the_graph_has_no_warning(topology: Any) -> None:
+    assert check_scenario({**SPEC, "phases": [phase("x", topology)]}) == []
 
 
 def test_a_cycle_is_found_in_a_named_graph_of_a_topological_phase() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from society.components.faults import faults_of
 from society.core.errors import ComponentError, InputError, SocietyError
 from society.core.problems import SHOWN, Problem, find_near, show
 from society.scenario.checks.references import check_references
@@ -66,6 +67,18 @@ def _inner_first(scenario: Scenario) -> list[str]:
     return [*TopologicalSorter(uses).static_order()]
 
 
+def _each_place(topology: Topology, below: Steps) -> Iterator[tuple[Steps, Topology]]:
+    """Yield the parts of a topology at any depth and then the topology itself, each with its steps."""
+    for field in type(topology).model_fields:
+        value = getattr(topology, field)
+        if isinstance(value, Topology):
+            yield from _each_place(value, (*below, field))
+        for i, part in enumerate(value if isinstance(value, tuple) else ()):
+            if isinstance(part, Topology):
+                yield from _each_place(part, (*below, field, i))
+    yield below, topology
+
+
 class _Checked:
     """Checks of the graphs at one place of a scenario."""
 
@@ -93,12 +106,25 @@ class _Checked:
         resolved = self.graphs.resolve(topology, phase)
         try:
             graph = draw(resolved, self.speakers, self.known, resolved.graph_seed(self.scenario.seed))
+            idle = list(self._check_idle(topology, below, phase)) if self.is_small else []
         except ComponentError as error:
             yield self._problem(below, f"cannot be built: {error.cause}")
         except SocietyError as error:
             yield self._problem(below, " ".join(filter(None, (error.cause, error.remedy))))
         else:
             self.drawn = graph
+            yield from idle
+
+    def _check_idle(self, topology: Topology, below: Steps, phase: str) -> Iterator[Problem]:
+        """Yield fields of a topology and its parts that change nothing."""
+        for steps, part in _each_place(topology, below):
+            if part.reference():  # checked at the name
+                continue
+            resolved = self.graphs.resolve(part, phase)
+            with faults_of(part, "idle"):
+                reasons = resolved.idle(self.speakers, self.known, resolved.graph_seed(self.scenario.seed))
+            for field, why in reasons.items():
+                yield self._problem((*steps, field), why, level="warning")
 
     def _is_worth_building(self) -> bool:
         """Return whether the graph is small enough for all checks, may exceed the limit of edges, or have a cycle."""
@@ -112,13 +138,10 @@ class _Checked:
 
     def _check_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
         """Yield problems of names and attributes of explicit edges, each at its own place, in parts, too."""
-        for field in type(topology).model_fields:
-            value = getattr(topology, field)
-            if isinstance(value, Topology):
-                yield from self._check_edges(value, (*below, field))
-            for i, part in enumerate(value if isinstance(value, tuple) else ()):
-                if isinstance(part, Topology):
-                    yield from self._check_edges(part, (*below, field, i))
+        for steps, part in _each_place(topology, below):
+            yield from self._check_own_edges(part, steps)
+
+    def _check_own_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
         for j, edge in enumerate(topology.declared_edges()):
             for k, name in enumerate(edge[:2]):
                 if name not in self.known:

@@ -59,12 +59,12 @@ class RoleSpec(Component):
     vars: Vars = Field(default_factory=dict)
     """Values of the template variable `vars` for agents with this role."""
 
+    thinking: ThinkingSpec = ThinkingSpec()
+    """How agents with this role think."""
+
     def __hash__(self) -> int:
         """Return a hash of the templates: checks remember what they found in them."""
         return hash((self.system, self.prompt))
-
-    thinking: ThinkingSpec = ThinkingSpec()
-    """How agents with this role think."""
 
 
 class AgentSpec(Component):

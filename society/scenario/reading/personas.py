@@ -59,6 +59,9 @@ def _expand(name: str, spec: Node, folders: Sequence[Path], problems: list[Probl
     if wanted is None:
         wanted = replace(link, value=len(rows), size=1, style="")
     elif isinstance(wanted.value, int):
+        if wanted.value > len(rows):
+            message = f"exceeds the {count(len(rows), 'persona')} of the file, so agents share personas; lower it"
+            problems.append(make_problem(wanted.place, f"agents.{name}.count", message, level="warning"))
         rows = rows[: wanted.value]
     personas = replace(link, value=rows, size=1 + sum(row.size for row in rows), style="")
     others = {key: value for key, value in spec.value.items() if key != "personas"}

@@ -11,7 +11,7 @@ from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, own_views
 from society.scenario.expand import is_random
 from society.scenario.models.phases import EdgeView
 from society.scenario.reading.tree import Steps
-from topologies.base import Topology
+from topologies.base import Occasion, Topology
 
 SENDERS = "{% for message in heard %}{{ message.sender }}{% endfor %}"
 LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
@@ -21,20 +21,26 @@ def check_reading(flow: Flow) -> Iterator[Finding]:
     """Yield messages that no agent reads and settings of reading without effect, phase by phase."""
     for phase in flow.phases:
         yield from _Reading(phase).check()
+    yield from _check_occasions(flow)
+
+
+def _check_occasions(flow: Flow) -> Iterator[Finding]:
+    """Yield graphs that are drawn for each sample or each phase, where there is one."""
+    remedies: dict[Occasion, str] = {}
     if flow.scenario.samples == 1:
-        yield from _check_samples(flow)
-
-
-def _check_samples(flow: Flow) -> Iterator[Finding]:
-    """Yield graphs that are drawn for each sample, where there is one."""
+        remedies["sample"] = "set `samples: 2` or more"
+    if len(flow.phases) == 1:
+        remedies["phase"] = "add another phase"
     places: list[tuple[Steps, Topology | None]] = [(("topologies", n), t) for n, t in flow.scenario.topologies.items()]
     for phase in flow.phases:
         steps: Steps = ("phases", phase.index)
         places += [((*steps, "topology"), phase.spec.topology), ((*steps, "within"), phase.spec.within)]
     for steps, topology in places:
-        if topology is not None and "sample" in topology.occasions():
-            message = "is drawn for each sample, but there is one; set `samples: 2` or more, or remove it from `redraw`"
-            yield Finding(steps, message)
+        occasions = topology.occasions() if topology is not None else ()
+        for occasion, remedy in remedies.items():
+            if occasion in occasions:
+                message = f"is drawn for each {occasion}, but there is one; {remedy}, or remove it from `redraw`"
+                yield Finding(steps, message)
 
 
 class _Reading:
