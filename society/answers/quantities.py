@@ -12,6 +12,8 @@ from society.answers.numbers import CURRENCY, NUMERAL, Numeral, close, read_nume
 from society.answers.units import Unit, read_unit
 
 MAX_LENGTH = 200
+EXACT = 2**53
+"""Number below which a float holds every whole number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ def read_number(text: str) -> float | None:
         return None if quantity is None else float(quantity.numeral.value)
     except OverflowError:
         return None
+
+
+def write_number(value: float) -> str:
+    """Return a number as an answer: a whole number with all its digits, another one with 12 significant digits."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < EXACT else f"{value:.12g}"
 
 
 @lru_cache(maxsize=4096)

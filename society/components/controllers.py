@@ -66,7 +66,6 @@ class ControlContext:
     role, and reads the last turns of the agents `about`. An agent has one such turn before each round."""
     earlier: Sequence[Past] = ()
     """The earlier questions of the run, for a controller with `reads_earlier`."""
-
     weight: float = 1.0
     """Weight of the edges without a weight of their own."""
     first: bool = True
@@ -77,11 +76,8 @@ class ControlContext:
 
         Edges that another controller left out in this round stay out.
         """
-        return (
-            graph.copy()
-            if not self.first
-            else self.declared.subgraph([name for name in self.declared if name in graph]).copy()
-        )
+        kept = self.declared.subgraph([name for name in self.declared if name in graph]) if self.first else graph
+        return kept.copy()
 
 
 class Controller(Component, ABC):

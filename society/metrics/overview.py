@@ -23,7 +23,7 @@ from society.metrics.lost import describe_lost
 from society.metrics.reported import Reported, report_metrics
 from society.metrics.summary import Summary, describe_ends, describe_lone, summarize
 from society.runs.folder import is_running
-from society.runs.records import by_iteration, load_records
+from society.runs.records import by_iteration, by_question, load_records
 from society.runs.run import Run
 from society.scenario.expand import expand
 
@@ -50,9 +50,9 @@ _TRAINING = (
 class Overview:
     """The summary of each evaluated iteration of a run, by its number, and what each iteration trained.
 
-    `several` says whether more than one agent votes. `metrics` are those of the last iteration. `summaries` is empty
-    before the first debate ends. `unfinished` is "" for a finished run, else the part that is finished, such as "6 of
-    40 debates". `running`: a process works on it.
+    `several` says whether more than one agent votes. `questions` is the number of questions of the last iteration, and
+    `metrics` are its metrics. `summaries` is empty before the first debate ends. `unfinished` is "" for a finished run,
+    else the part that is finished, such as "6 of 40 debates". `running`: a process works on it.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Overview:
     summaries: Mapping[int, Summary]
     iterations: Sequence[IterationScore]
     several: bool
+    questions: int = 0
     metrics: Sequence[Reported] = ()
     unfinished: str = ""
     running: bool = False
@@ -74,7 +75,10 @@ class Overview:
         """The line above the rows."""
         if self.last is None:
             return f"{self.name}: no debate has ended"
-        done = f"{self.last.debates:,} questions debated" if self.last.debates > 1 else "one question debated"
+        asked = count(self.questions, "question")
+        done = f"{asked} debated"
+        if self.last.debates > self.questions:
+            done = f"{count(self.last.debates, 'debate')} on {asked}"
         if self.unfinished:
             done = f"{'running' if self.running else 'unfinished'}, {self.unfinished} finished"
         return f"{self.name}: {done}, {_describe_truth(self.last)}"
@@ -133,13 +137,14 @@ def read_overview(run: Run) -> Overview:
     society = expand(scenario)
     records = load_records(run)
     found = by_iteration(records)
+    last = found[max(found)] if found else []
     summaries = {iteration: summarize(society, records) for iteration, records in found.items()}
     iterations = run_iterations(run, records) if scenario.train is not None else []
-    unfinished = describe_unfinished(run, max(found, default=0), len(found[max(found)]) if found else 0)
+    unfinished = describe_unfinished(run, max(found, default=0), len(last))
     running = bool(unfinished) and is_running(run.folder)
-    metrics = report_metrics(society, found[max(found)]) if found else []
+    questions, metrics = len(by_question(last)), report_metrics(society, last)
     several = len(society.voters) > 1
-    return Overview(scenario.name, run.folder, summaries, iterations, several, metrics, unfinished, running)
+    return Overview(scenario.name, run.folder, summaries, iterations, several, questions, metrics, unfinished, running)
 
 
 def describe_unfinished(run: Run, reached: int, debates: int) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from society.answers import group
-from society.answers.quantities import read_number
-from society.components.faults import guarded
+from society.answers.quantities import read_number, write_number
+from society.components.faults import faults_of, guarded
 from society.components.metrics.base import Debate, Key, Metric, MetricFacts, Number, Question, Totals
 from society.components.registry import kinds
 from society.core.types import Same
@@ -94,7 +94,7 @@ def measure_metrics(society: Society, records: Sequence[DebateRecord]) -> dict[s
     found: dict[str, float] = {}
     for metric in list_metrics(society, records):
         counts = [guarded(metric, metric.count)(question) for question in asked]
-        for number in guarded(metric, metric.numbers)(_add(counts), [name_stage(stage) for stage in stages]):
+        for number in _list_numbers(metric, _add(counts), [name_stage(stage) for stage in stages]):
             if number.value is not None and not number.group:
                 found[f"{getattr(metric, 'kind', '')}.{number.name}"] = number.value  # later stages come last
     return found
@@ -147,7 +147,7 @@ class _Labels:
         for members in group(answers, same):
             first = answers[members[0]]
             value = read_number(first) if self.numeric else None
-            plain = first.strip().casefold() if value is None else f"{value:.12g}"
+            plain = first.strip().casefold() if value is None else write_number(value)
             key = plain if value is not None or same(first, plain) else first
             name = self._known.setdefault(key, first.strip() if value is None and key == plain else key)
             found.update({answers[i]: name for i in members})
@@ -190,15 +190,20 @@ class _NumberNames:
 
 
 def _report(metric: Metric, asked: Sequence[Question], stages: Sequence[str], names: _NumberNames) -> Reported:
-    count, numbers = guarded(metric, metric.count), guarded(metric, metric.numbers)
-    counts = [count(question) for question in asked]
-    found = list(numbers(_add(counts), stages))
+    counts = [guarded(metric, metric.count)(question) for question in asked]
+    found = _list_numbers(metric, _add(counts), stages)
     spread = _resample(metric, counts, stages) if metric.intervals and len(asked) >= LEAST_QUESTIONS else {}
     estimates = tuple(_estimate(number, len(asked), spread.get(_place(number))) for number in found)
     shown = tuple(replace(one, number=names.name(one.number)) for one in estimates)
     answer, sentence = guarded(metric, metric.describe)([one.number for one in shown])
     kind = str(getattr(metric, "kind", ""))
     return Reported(kind, metric.question, answer, sentence, metric.note, estimates, shown, tuple(stages))
+
+
+def _list_numbers(metric: Metric, totals: Totals, stages: Sequence[str]) -> list[Number]:
+    """Return the numbers of a metric, whose code may be a generator. Raises `ComponentError` if it fails."""
+    with faults_of(metric, "numbers"):
+        return list(metric.numbers(totals, stages))
 
 
 def _estimate(number: Number, questions: int, interval: tuple[float, float] | None) -> Estimate:
@@ -225,7 +230,7 @@ def _resample(
     values: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     resamples = max(FEWEST, min(RESAMPLES, MOST_ADDITIONS // max(1, sum(map(len, counts)))))
     for totals in _totals_of_resamples(counts, resamples):
-        for number in metric.numbers(totals, stages):
+        for number in _list_numbers(metric, totals, stages):
             if number.value is not None:
                 values[_place(number)].append(number.value)
     return {place: find_percentiles(found) for place, found in values.items() if _has_interval(found, resamples)}

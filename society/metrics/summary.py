@@ -200,7 +200,7 @@ def is_given_up(turn: Turn) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """Return the vote over the first answers of a debate, and whether it is right."""
+    """The vote over the first answers of a debate, and whether it is right."""
 
     record: DebateRecord
     answer: str | None

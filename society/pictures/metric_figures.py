@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from society.components.metrics.base import Number
 from society.core.plain import shorten
 from society.metrics.reported import Estimate, Reported
 from society.pictures.figures import Axis, Chart, Figure, Point, Series, Table, note_intervals
@@ -40,7 +41,7 @@ def _list_series(metric: Reported) -> list[Series]:
     points: dict[str, list[Point]] = {}
     for one in _choose(metric):
         number = one.number
-        name = number.name if number.name != "mean" else f"mean of {shorten(number.group, 40)}"
+        name = f"mean of {shorten(number.group, 40)}" if _is_mean(number) else number.name
         point = Point(metric.stages.index(number.stage), number.value or 0.0, one.low, one.high)
         points.setdefault(shorten(name, 60), []).append(point)
     return [Series(name, found) for name, found in points.items()]
@@ -55,7 +56,12 @@ def _choose(metric: Reported) -> list[Estimate]:
         return [one for one in known if one.number.name in headlines]
     if len(groups) == 1:
         return [one for one in known if one.number.unit == "share"]
-    return [one for one in known if one.number.name == "mean"]
+    return [one for one in known if _is_mean(one.number)]
+
+
+def _is_mean(number: Number) -> bool:
+    """Return whether this is the mean of opinions. An answer may be named "mean", too: its number is a share."""
+    return number.name == "mean" and number.unit == "number"
 
 
 def metric_table(metric: Reported) -> Table:

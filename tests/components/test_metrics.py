@@ -140,6 +140,11 @@ def test_opinions_count_every_voter_unreadable_ones_too() -> None:
     assert value(found, "4", "debate 2", "item") == 1
 
 
+def test_an_answer_named_mean_is_no_mean() -> None:
+    found = measure(Opinions(), ask(["mean", "median", "median"], ["mean", "mean", "median"]))
+    assert Opinions().describe(list(found.values()))[1] == "at the end mean (67%), median (33%)."
+
+
 def test_drift_is_counted_by_hand() -> None:
     """Four voters: 1 stays, 1 moves up by 3, 1 becomes unreadable; 1 was unreadable and is readable later."""
     found = measure(Drift(), ask(["1", "2", "3", None], ["1", "5", None, "4"], ["1", "1", "3", "4"], numeric=True))
@@ -187,6 +192,13 @@ def test_persuasion_is_counted_by_hand() -> None:
     assert "back to an earlier one of its own" in told
 
 
+def test_a_change_after_an_unreadable_turn_is_counted() -> None:
+    """Agent-1 goes from x to y, with an unreadable turn between; agent-2 keeps y, which agent-1 read twice."""
+    found = measure(Persuasion(), ask(["x", "y"], [None, "y"], ["y", "y"]))
+    assert (value(found, "persuaded"), found["persuaded", "", ""].n) == (1, 1)
+    assert found["changes won", "", "agent-2 → agent-1"].n == 2
+
+
 def test_persuasion_of_numbers_has_the_direction() -> None:
     found = measure(Persuasion(), ask(["0", "10", "10"], ["4", "10", "11"], numeric=True))
     assert value(found, "towards") == 0.5  # 0 to 4 goes towards 10; 10 to 11 goes away from 5
@@ -218,6 +230,16 @@ def test_decisions_about_numbers() -> None:
     assert vote(Mean(quorum=3), "1", "2", "many").answer is None
     assert vote(Median(unparsed="exclude"), "3", "3", "many").support == 1
     assert vote(Mean(unparsed="veto"), "1", "3", "many").answer is None
+
+
+def test_a_decided_number_keeps_its_digits() -> None:
+    assert vote(Median(), "1234567", "1234567", "8") == Decision("1234567", 2 / 3)
+    assert vote(Median(), "0.123456789", "0.123456789", "1").answer == "0.123456789"
+    assert vote(Mean(), "1234567890123", "1234567890125").answer == "1234567890124"
+    third = vote(Mean(), "1", "2", "2").answer
+    assert third is not None
+    assert float(third) == pytest.approx(5 / 3, rel=1e-9)
+    assert vote(Mean(), "0.1", "0.2").answer == "0.15"
 
 
 def test_a_mean_of_words_is_a_warning() -> None:

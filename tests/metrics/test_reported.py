@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from society.cli import main
-from society.components.metrics.base import Metric
+from society.components.metrics.base import Metric, Number, Totals
 from society.components.metrics.drift import Drift
+from society.core.errors import ComponentError
 from society.metrics.comparison import compare
 from society.metrics.overview import read_overview
-from society.metrics.reported import _resample, report_metrics
+from society.metrics.reported import Estimate, Reported, _resample, measure_metrics, report_metrics
 from society.metrics.resampling import draw_rows
+from society.pictures.metric_figures import metric_chart
 from society.report.data import build_index, read_runs
 from society.results import Run
 from society.runs.records import load_records
@@ -82,6 +86,45 @@ def test_intervals_are_those_of_resampled_questions() -> None:
     shares = sorted(sum(counts[i]["changed", -1] for i in row) / 120 for row in rows)
     assert shares[24] - 0.01 < low < shares[25] + 0.01
     assert shares[974] - 0.01 < high < shares[975] + 0.01
+
+
+def test_several_samples_of_a_question_are_no_further_questions(tmp_path: Path) -> None:
+    (tmp_path / "hall.yaml").write_text(SCENARIO)
+    scenario = load_scenario(tmp_path / "hall.yaml", ("samples=2", "phases.debate.rounds=1", "metrics=[]"))
+    found = run(scenario, tmp_path / "run", progress=False)
+    assert found.summary().startswith("hall: 12 debates on 6 questions, no true answers\n")
+
+
+def test_an_answer_named_mean_is_not_drawn_as_a_mean() -> None:
+    counted = [("mean", 0.5, "share"), ("median", 0.5, "share"), ("mean", 3.0, "number")]
+    numbers = [
+        Estimate(Number(name, value, 2, stage, item, unit), 2)  # type: ignore[arg-type]
+        for item in ("a", "b")
+        for name, value, unit in counted
+        for stage in ("one", "two")
+    ]
+    for shown, names in ((numbers, ["mean of a", "mean of b"]), (numbers[:4], ["mean", "median"])):
+        metric = Reported("opinions", "?", "", "", "", tuple(shown), tuple(shown), ("one", "two"))
+        chart = metric_chart(metric)
+        assert chart is not None
+        assert [series.name for series in chart.series] == names
+
+
+class Broken(Drift):
+    """A metric whose numbers cannot be computed."""
+
+    def numbers(self, totals: Totals, stages: Sequence[str]) -> Iterator[Number]:
+        yield Number("share", 1 / totals.get(("none",), 0), 0)
+
+
+def test_a_metric_that_fails_is_named(hall: Run) -> None:
+    society, records = expand(hall.scenario), load_records(hall)
+    broken = replace(society, scenario=society.scenario.model_copy(update={"metrics": (Broken(),)}))
+    for fail in (report_metrics, measure_metrics):
+        with pytest.raises(ComponentError, match=r"metric 'drift' raised ZeroDivisionError.* in `numbers`"):
+            fail(broken, records)
+    with pytest.raises(ComponentError):
+        _resample(Broken(), [{}], [])
 
 
 def test_few_questions_and_equal_questions_have_no_interval(tmp_path: Path) -> None:

@@ -8,14 +8,12 @@ from dataclasses import replace
 from statistics import fmean, median
 from typing import ClassVar, Literal
 
-from society.answers.quantities import read_number
+from society.answers.quantities import read_number, write_number
 from society.components.decisions.base import DecisionRule, tally
 from society.components.facts import DecisionFacts, Reasons
 from society.core.plain import shorten
 from society.core.types import Ballot, Decision, Turn, Vote
 
-DIGITS = 6
-"""Number of significant digits of a decided number."""
 MOST_ANSWERS = 5
 """Maximum number of answers that a distribution names."""
 
@@ -34,7 +32,7 @@ class _OfNumbers(DecisionRule):
         numbers = [value for vote in ballot.votes if vote.answer and (value := read_number(vote.answer)) is not None]
         left_out = len(ballot.votes) - len(numbers)
         reason = f"{left_out} of {len(ballot.votes)} voters gave no number" if left_out else ""
-        answer = f"{self.combine(numbers):.{DIGITS}g}"
+        answer = write_number(self.combine(numbers))
         agree = sum(vote.answer is not None and ballot.same(vote.answer, answer) for vote in ballot.votes)
         return Decision(answer, agree / len(ballot.votes), reason)
 

@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 
 from society.components.facts import Reasons
 from society.components.metrics.base import (
-    Debate,
     Level,
     Metric,
     MetricFacts,
@@ -63,11 +62,11 @@ class Agreement(Metric):
         totals["level", level] += 1
         for debate in question.debates:
             for i, standing in enumerate(debate.standing):
-                labels = [label for turn in standing.values() if (label := question.label(turn)) is not None]
+                labels = question.list_labels(standing.values())
                 _count_pairs(totals, i, labels, debate.voters)
                 if len(labels) == debate.voters > 1:
                     totals["complete", i, question.item, question.text] += 1
-                values = labels if level == "nominal" else _values(question, debate, i)
+                values = labels if level == "nominal" else question.list_values(standing.values())
                 if len(values) > 1:
                     totals["paired", i, question.item, question.text] += 1
                 for (one, other), weight in coincide(values).items():
@@ -82,11 +81,8 @@ class Agreement(Metric):
             share = ratio(totals, ("equal", i), ("pairs", i))
             yield Number("equal pairs", share, pairs, stage, unit="share", headline=i == last)
         for i, stage in enumerate(stages):
-            value, n = (
-                _kappa(totals, i) if _has_several(totals, "complete", i) else None,
-                round(totals.get(("full", i), 0)),
-            )
-            yield Number(KAPPA, value, n, stage, headline=i == last)
+            value = _kappa(totals, i) if _has_several(totals, "complete", i) else None
+            yield Number(KAPPA, value, round(totals.get(("full", i), 0)), stage, headline=i == last)
         for i, stage in enumerate(stages):
             found = {(key[2], key[3]): w for key, w in totals.items() if key[0] == "coincidence" and key[1] == i}
             value = krippendorff(found, level) if _has_several(totals, "paired", i) else None
@@ -109,11 +105,6 @@ class Agreement(Metric):
                 if name == KAPPA:
                     told += f" ({count(known[-1].n, 'debate')} in which every voter has a readable answer)"
         return f"{last} of pairs", f"{told}."
-
-
-def _values(question: Question, debate: Debate, stage: int) -> list[float]:
-    turns = debate.standing[stage].values()
-    return [value for turn in turns if (value := question.value(turn)) is not None]
 
 
 def _count_pairs(totals: Sums, stage: int, labels: Sequence[str], voters: int) -> None:

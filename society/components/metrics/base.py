@@ -73,6 +73,14 @@ class Question:
         """Return the number that a turn gives as its answer, or None."""
         return None if turn is None or turn.answer is None else self.values.get(turn.answer)
 
+    def list_labels(self, turns: Iterable[Turn]) -> list[str]:
+        """Return the labels of the readable answers of these turns."""
+        return [label for turn in turns if (label := self.label(turn)) is not None]
+
+    def list_values(self, turns: Iterable[Turn]) -> list[float]:
+        """Return the numbers that these turns give as answers."""
+        return [value for turn in turns if (value := self.value(turn)) is not None]
+
 
 @dataclass(frozen=True, slots=True)
 class Number:

@@ -104,7 +104,7 @@ def _tell(item: str, numbers: Sequence[Number]) -> tuple[str, str]:
     shown = [f"{shorten(number.name, 40)} ({100 * (number.value or 0):.0f}%)" for number in final[:MOST_ANSWERS]]
     rest = len(final) - len(shown)
     listed = ", ".join([*shown, count(rest, "other answer")] if rest > 0 else shown)
-    means = [number for number in own if number.name == "mean"]
+    means = [number for number in own if number.name == "mean" and number.unit == "number"]  # "mean" may be an answer
     moved = ""
     if means:
         moved = f"; mean {means[0].value:.2f}"

@@ -30,7 +30,7 @@ class Persuasion(Metric):
     kind: Literal["persuasion"] = "persuasion"
     question: ClassVar[str] = "Who persuades whom?"
     note: ClassVar[str] = (
-        "A change is a turn whose readable answer differs from the agent's readable answer before. Persuaded: for this "
+        "A change is a turn whose readable answer differs from the agent's last readable answer. Persuaded: for this "
         "turn, the agent read the new answer from another agent, and it had not given that answer earlier. Returned: "
         "it had given the answer earlier. Own: nobody that it read had the answer. If several others had it, each one "
         "is credited with an equal part of the change. Towards: of changes of numbers, those that end closer to the "
@@ -50,11 +50,11 @@ class Persuasion(Metric):
             given: dict[str, set[str]] = {}
             for turn in debate.turns:
                 agent, label = turn.id.agent, question.label(turn)
-                before = latest.get(agent)
-                if before is not None and question.label(before) is not None:
-                    _count_turn(totals, question, debate, before, turn, given[agent])
-                latest[agent] = turn
-                given.setdefault(agent, set()).update(() if label is None else (label,))
+                if agent in latest:
+                    _count_turn(totals, question, debate, latest[agent], turn, given[agent])
+                if label is not None:
+                    latest[agent] = turn
+                    given.setdefault(agent, set()).add(label)
         return totals
 
     def numbers(self, totals: Totals, stages: Sequence[str]) -> Iterable[Number]:
@@ -113,7 +113,7 @@ def _count_turn(totals: Sums, question: Question, debate: Debate, before: Turn, 
     else:
         totals["own",] += 1
     old, new = question.value(before), question.value(turn)
-    read = [value for source in heard.values() if (value := question.value(source)) is not None]
+    read = question.list_values(heard.values())
     if question.numeric and old is not None and new is not None and read:
         totals["measured",] += 1
         totals["towards",] += abs(new - fmean(read)) < abs(old - fmean(read))

@@ -67,8 +67,9 @@ class Polarization(Metric):
             for i, standing in enumerate(debate.standing):
                 if question.numeric and self.scale is not None:
                     _count_outside(totals, i, question, standing.values(), self.scale)
-                found = _split_numbers(question, standing.values(), low, high) if question.numeric else None
-                found = _split_answers(question, standing.values()) if not question.numeric else found
+                turns = standing.values()
+                numeric = question.numeric
+                found = _split_numbers(question, turns, low, high) if numeric else _split_answers(question, turns)
                 if found is not None:
                     totals["debates", i] += 1
                     totals["split", i] += found
@@ -106,7 +107,7 @@ class Polarization(Metric):
 def _count_outside(
     totals: Sums, stage: int, question: Question, turns: Iterable[Turn], scale: tuple[float, float]
 ) -> None:
-    values = [value for turn in turns if (value := question.value(turn)) is not None]
+    values = question.list_values(turns)
     totals["numbers", stage] += len(values)
     totals["outside", stage] += sum(not scale[0] <= value <= scale[1] for value in values)
 
@@ -116,7 +117,7 @@ def _split_numbers(question: Question, turns: Iterable[Turn], low: float, high: 
 
     Numbers outside the scale count as its nearest end.
     """
-    values = [min(max(value, low), high) for turn in turns if (value := question.value(turn)) is not None]
+    values = [min(max(value, low), high) for value in question.list_values(turns)]
     if len(values) < 2:
         return None
     return 4 * pvariance(values) / (high - low) ** 2 if high > low else 0.0
@@ -124,7 +125,7 @@ def _split_numbers(question: Question, turns: Iterable[Turn], low: float, high: 
 
 def _split_answers(question: Question, turns: Iterable[Turn]) -> float | None:
     """Return the index of Reynal-Querol of the answers; None for fewer than two."""
-    sizes = Counter(label for turn in turns if (label := question.label(turn)) is not None)
+    sizes = Counter(question.list_labels(turns))
     n = sizes.total()
     if n < 2:
         return None

@@ -27,6 +27,7 @@ from society.components.metrics.base import (
     percent,
     ratio,
 )
+from society.core.plain import count
 
 
 class SampleMetric(Metric):
@@ -69,11 +70,11 @@ class SampleMetric(Metric):
         if not numbers:
             return "Not known", "No question has enough samples with a true answer."
         told = ", ".join(f"{number.name} is {percent(number)}" for number in numbers)
-        return percent(numbers[-1]), f"{told}; {numbers[-1].n:,} questions."
+        return percent(numbers[-1]), f"{told}; {count(numbers[-1].n, 'question')}."
 
 
 class PassAtK(SampleMetric):
-    """Whether any of k samples is right. It knows the true answers, so it is a bound for every choice of a sample."""
+    """The probability that any of k samples is right. It uses the true answers: no choice of a sample is better."""
 
     kind: Literal["pass_at_k"] = "pass_at_k"
     name: ClassVar[str] = "pass"
@@ -89,7 +90,7 @@ class PassAtK(SampleMetric):
 
 
 class MajorityAtK(SampleMetric):
-    """Whether the most frequent answer of k samples is right. A tie counts as wrong."""
+    """The probability that the most frequent answer of k samples is right. A tie counts as wrong."""
 
     kind: Literal["majority_at_k"] = "majority_at_k"
     name: ClassVar[str] = "maj"
@@ -111,7 +112,7 @@ class MajorityAtK(SampleMetric):
 
 
 class BestOfK(SampleMetric):
-    """Whether the sample that most voters support is right, or the one that a judge calls right."""
+    """The probability that the best of k samples is right: by the support of its voters, or by a judge."""
 
     kind: Literal["best_of_k"] = "best_of_k"
     by: Literal["support", "verdict"] = "support"
