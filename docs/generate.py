@@ -35,6 +35,7 @@ OTHERS = {
     "scenarios/": "protocols of the literature in YAML; paper/ has the method and its baselines",
     "tests/": "tests in folders that mirror the code, and promises that span folders",
     "docs/": "this documentation, and the script that generates parts of it",
+    "notebooks/": "debates, votes and finetuning in Jupyter",
     "benchmarks/": "one script per claim about speed or quality, with its result in results/",
     "Makefile": "every command that a contributor needs: make help lists them",
     "constraints.txt": "the versions of all libraries with which the tests pass",
@@ -77,7 +78,7 @@ DECISIVE = ("agents", "topologies", "phases", "repeat", "decision")
 """Sections of a scenario that the cookbook shows: those that say who reads whom and what counts."""
 TREE_INTRO = f"""# The tree
 
-Folders and modules, each with the first sentence of its docstring. {MADE}"""
+Folders and modules, each with the first sentence of its docstring; long ones are cut. {MADE}"""
 
 
 def generate() -> dict[Path, str]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from society.answers.equal import EQUALITIES
 from society.core.errors import InputError
-from society.core.plain import shorten
+from society.core.plain import count, shorten
+from society.core.templating.patterns import LONGEST_PATTERN
 from society.scenario.expand import expand
 from society.scenario.load import Folders, Overrides, load_with_warnings
 
@@ -121,7 +122,7 @@ def find_society(
     if scenario is None:
         data = _small_society(recalled, answers, agents, topology, rounds, model or MODEL, personas, given)
         return load_with_warnings(data, given, allowed)
-    shape = {"agents": agents, "topology": topology, "rounds": rounds, "persona": tuple(personas) or None}
+    shape = {"agents": agents, "topology": topology, "rounds": rounds, "personas": tuple(personas) or None}
     if shaped := [name for name, value in shape.items() if value is not None]:
         raise InputError(
             f"The file {scenario} defines its society, so {shaped[0]} cannot be given beside it.",
@@ -230,9 +231,10 @@ def _small_society(
     group: dict[str, Any] = {"count": agents or len(personas) or AGENTS}
     rounds = rounds or (ROUNDS if group["count"] > 1 else 1)
     topology = topology or (TOPOLOGY if rounds > 1 else "none")
-    if 0 < group["count"] < len(personas):
+    if group["count"] < len(personas):
         raise InputError(
-            f"{group['count']} agents cannot have {len(personas)} personas.", "Leave out --agents, or raise it."
+            f"{count(group['count'], 'agent')} cannot have {len(personas)} personas.",
+            "Leave out --agents (Python: agents), or raise it.",
         )
     if personas:
         group["persona"] = list(personas)
@@ -264,18 +266,30 @@ def _instruction(options: Sequence[str]) -> str:
 
 
 def _patterns(options: Sequence[str]) -> list[str]:
-    """Return regular expressions that find the answer in a reply, the surest first."""
+    """Return regular expressions that find the answer in a reply, the surest first.
+
+    A reply that begins with several options, such as "Yes or no", chooses none of them. Raises `InputError` if the
+    options are too long together.
+    """
     if not options:
         return [FIRST_WORDS]
     known = "|".join(map(_pattern, sorted(options, key=len, reverse=True)))
-    several = rf"\W*(?:\band\b|\bor\b|[&/])\W*(?:{known})(?!\w)"  # "Rome and Oslo" is no choice
+    several = (
+        r"(?:,\s*(?1))*\W*(?:\band\b|\bor\b|[&/])\W*(?1)(?!\w)"  # (?1) is any option: "Rome and Oslo" is no choice
+    )
     ends = rf"[\W_]*?({known})(?![\w+#]|[.,:/{MINUS}]\d|{several})"
-    return [
+    patterns = [
         rf"(?i)\A{ends}",
         rf"(?i)\banswer\b[^.?!\n]{{0,60}}?(?:\bis\b|:){ends}",
         rf"(?i)\bI(?: would|'d)? (?:say|choose|pick|prefer|vote for|vote|go with){ends}",
         rf"(?i)[.!?\n]{ends}\W*\Z",
     ]
+    if max(map(len, patterns)) > LONGEST_PATTERN:
+        raise InputError(
+            "The options are too long together to be found in a reply.",
+            "Shorten them, or name a file with --scenario: its agents get the options as a lettered list.",
+        )
+    return patterns
 
 
 def _pattern(option: str) -> str:

@@ -119,5 +119,5 @@ def _wait(live: LiveView) -> None:
     if live.error is None:
         say("The page stays until Ctrl-C.", err=True)
         live.wait()
-    else:
+    if live.error is not None:
         say(f"society: there is no live page: {live.error}", err=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_ENTROPY = (
+    "Shannon's entropy of the distribution of answers, in bits: 0 if all agree, 1 for two equally frequent answers."
+)
 GLOSSARY: dict[str, str] = {
     "95% interval": "Confidence interval. An interval computed in this way from other questions contains the true "
     "value in 95 of 100 cases.",
@@ -22,10 +25,8 @@ GLOSSARY: dict[str, str] = {
     "Krippendorff's alpha": "Agreement beyond chance (Krippendorff 2004), also with missing answers: 1 if all agree, 0 "
     "for the agreement that chance gives.",
     "two standard errors": "About the 95% interval of a mean.",
-    "entropy": "Shannon's entropy of the distribution of answers, in bits: 0 if all agree, 1 for two equally frequent "
-    "answers.",
-    "Entropy": "Shannon's entropy of the distribution of answers, in bits: 0 if all agree, 1 for two equally frequent "
-    "answers.",
+    "entropy": _ENTROPY,
+    "Entropy": _ENTROPY,
     "cosine similarity": "The cosine of the angle between the vectors of two texts: 1 for the same direction.",
     "log-likelihood": "The logarithm of the probability that a model gives to a text, in nats per token.",
     "unreadable": "A reply in which no answer was found. It counts as wrong if the question has a true answer.",

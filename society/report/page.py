@@ -48,7 +48,7 @@ SCRIPTS = (
 """Files of the script, in the order in which they are joined."""
 PageKind = Literal["report", "run_list"]
 PAGES: Mapping[PageKind, Sequence[str]] = {"report": SCRIPTS, "run_list": RUN_LIST_SCRIPTS}
-"""Files of the script of each page, by the name of its HTML file: a report, and a list of runs."""
+"""Files of the script of each page, by the name of its body: a report, and a list of runs."""
 EXTENSIONS = (".html", ".htm")
 """Extensions that a report's file may have."""
 KINDS = ("replies", "thoughts", "prompts")
@@ -76,7 +76,9 @@ def write_run_list(folder: Path, path: Path) -> None:
     rows, left_out = RunList(folder).read()
     place = path.resolve().parent
     pages = {row.name: (folder / row.name / PAGE).resolve() for row in rows}
-    links = {name: quote(os.path.relpath(page, place)) for name, page in pages.items() if page.is_file()}
+    links = {
+        name: quote(Path(os.path.relpath(page, place)).as_posix()) for name, page in pages.items() if page.is_file()
+    }
     index = describe_list(folder, rows, left_out, links)
     write_atomically(path, build_page(index["folder"], _block("index", index), kind="run_list"))
 
@@ -104,10 +106,11 @@ def build_page(title: str, blocks: str = "", live: bool = False, kind: PageKind 
     }
     if live:
         policy["connect-src"] = "'self'"
-    return Template(_asset(f"{kind}.html")).substitute(
+    return Template(_asset("page.html")).substitute(
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
         title=escape(reveal(title)),
         style=style,
+        body=_asset(f"{kind}.html"),
         script=script,
         data=blocks,
         mode="live" if live else "file",

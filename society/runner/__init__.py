@@ -1,1 +1,1 @@
-"""Watchers and sweeps: `progress` shows a run while it goes on, `tracking` logs it, `sweep` runs a grid."""
+"""Watchers and sweeps: `progress` counts a run, `stream` prints it, `tracking` logs it, `sweep` runs a grid."""

@@ -20,7 +20,8 @@ class Flow:
         self._console, self._indent = console, indent
         self._width = max(console.width, 2 * _NEAR) if console.is_terminal else 1 << 30
         self._column = 0
-        self._space = ""  # before the next word, unless that begins a line
+        self._begun = False
+        self._space = ""  # before the next word, unless that begins the text or a wrapped line
         self._waiting = ""
         self._style = ""
 
@@ -39,8 +40,9 @@ class Flow:
         for i, part in enumerate(parts):
             if part == "\n":
                 self._break()
+                self._begun = True  # spaces that follow are an indentation
             elif part.isspace():
-                self._space = part
+                self._space += part
             elif i + 1 == len(parts) and self._column + cell_len(part) > self._width - _NEAR:
                 self._waiting = part
             else:
@@ -53,10 +55,11 @@ class Flow:
         if self._column:
             self._break()
         self._space = self._waiting = ""
+        self._begun = False
 
     def _word(self, word: str) -> None:
-        space = self._space if self._column else ""
-        self._space = ""
+        space = self._space if self._begun else ""
+        self._space, self._begun = "", True
         if self._column and self._column + cell_len(space + word) > self._width:
             self._break()
             space = ""

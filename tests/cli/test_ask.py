@@ -89,6 +89,7 @@ def test_the_society_of_a_scenario_debates_the_question(capsys: pytest.CaptureFi
         (["Why?", "--option", "one"], "fewer than two different texts"),
         (["Why?", "--option", "yes", "--option", "Yes"], "fewer than two different texts"),
         (["Why?", "--option", "yes", "--option", " "], "options has an empty text"),
+        (["Why?", "--option", "a" * 500, "--option", "b" * 500], "The options are too long together"),
         (["Why?", "--persona", ""], "personas has an empty text"),
         (["Why?", "--model", ""], "model is empty"),
         (["Why?", "--model", "127.0.0.1:80/v1"], "Write http://127.0.0.1:80/v1"),
@@ -96,7 +97,7 @@ def test_the_society_of_a_scenario_debates_the_question(capsys: pytest.CaptureFi
         (["Why?", "--resume"], "name its folder with --save"),
         (["Why?", "--topology", "k_regular"], "--set phases.debate.topology.k="),
         (["Why?", "--scenario", TOWN_HALL, "--option", "a", "--option", "b"], "defines the possible answers"),
-        (["Why?", "--agents", "1", "--persona", "a", "--persona", "b"], "1 agents cannot have 2 personas."),
+        (["Why?", "--agents", "1", "--persona", "a", "--persona", "b"], "1 agent cannot have 2 personas."),
         (["Why?", "--scenario", "nothing.yaml"], "the file does not exist"),
         (["Why?", "--scenario", "x.yaml", "--rounds", "3"], "rounds cannot be given beside it."),
         (["Why?", "--model", "nothing.gguf"], "nothing.gguf"),
@@ -188,9 +189,13 @@ def test_questions_that_ask_for_yes_or_no_have_these_options(question: str, pola
         (["Rome", "Oslo"], "Rome. Oslo is too cold.", "Rome"),
         (["yes", "no"], "Yes or no, who knows?", None),
         (["yes", "no"], "Yes, no doubt.", "Yes"),
+        (["red", "green", "blue"], "Red, green or blue? I like all.\nBlue.", "Blue"),
+        (["5", "6"], "5 and 6 are fine.", None),
     ],
 )
-def test_an_option_is_not_found_in_a_longer_one(options: list[str], reply: str, answer: str | None) -> None:
+def test_an_option_is_not_found_in_a_longer_one_or_among_others(
+    options: list[str], reply: str, answer: str | None
+) -> None:
     scenario, _ = find_society("Which?", options=options)
     [item] = scenario.task.load(0)
     assert scenario.task.parse(reply, item) == answer

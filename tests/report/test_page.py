@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,6 +36,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "single": [run_sums(folder, "single", "[{name: once, topology: complete}]", 2, 1)],
         "opinions": [run_opinions(folder, "opinions", 4)],
         "opinion": [run_opinions(folder, "opinion", 1)],
+        "spread": [
+            run_sums(folder, name, DEBATE, n, 5, "decision={kind: distribution}") for name, n in (("x", 3), ("y", 1))
+        ],
         "alone": [run_sums(folder, "alone", "[{name: alone}]", 1, 3)],
     }
     for name, found in runs.items():
@@ -57,6 +60,16 @@ def count_shown(page: Page) -> int:
 def read_hash(page: Page) -> str:
     found: str = page.evaluate("location.hash")
     return found
+
+
+def save_debate(page: Page, folder: Path) -> dict[str, Any]:
+    """Return the open debate as the page saves it."""
+    with page.expect_download() as saved:
+        page.click("text=Save JSON")
+    saved.value.save_as(folder / "debate.json")
+    assert re.fullmatch(r"[\w.-]+\.json", saved.value.suggested_filename)
+    debate: dict[str, Any] = json.loads((folder / "debate.json").read_text())
+    return debate
 
 
 def is_visible(page: Page, selector: str) -> bool:
@@ -250,11 +263,7 @@ def test_a_debate_is_copied_and_saved(browser: Browser, reports: dict[str, str],
         text = page.evaluate("navigator.clipboard.readText()")
         assert "\n\n[debate, round 1] steady: Paris\nLine.\nParis\n" in text
         assert HOSTILE in text
-        with page.expect_download() as saved:
-            page.click("text=Save JSON")
-        saved.value.save_as(tmp_path / "debate.json")
-        assert re.fullmatch(r"[\w.-]+\.json", saved.value.suggested_filename)
-        debate = json.loads((tmp_path / "debate.json").read_text())
+        debate = save_debate(page, tmp_path)
         assert (debate["gold"], debate["decision"]["ending"], len(debate["turns"])) == ("Paris", "right", 10)
         last = next(t for t in debate["turns"] if t["agent"] == "winner" and t["round"] == 2)
         assert last["text"] == "I see, peculiarword.\nParis"
@@ -264,7 +273,7 @@ def test_a_debate_is_copied_and_saved(browser: Browser, reports: dict[str, str],
 
 
 def test_a_run_without_true_answers_has_opinions_and_no_accuracy_in_its_headline(
-    browser: Browser, reports: dict[str, str]
+    browser: Browser, reports: dict[str, str], tmp_path: Path
 ) -> None:
     with open_page(browser, reports["opinions"]) as page:
         headline = page.inner_text("#headline")
@@ -272,6 +281,18 @@ def test_a_run_without_true_answers_has_opinions_and_no_accuracy_in_its_headline
         assert "ccuracy" not in page.inner_text("main")
     with open_page(browser, reports["opinion"]) as page:
         assert re.search(r"decided by \d+% of 5 voters|no decision", page.inner_text("#headline"))
+        assert {turn["right"] for turn in save_debate(page, tmp_path)["turns"]} == {None}
+
+
+def test_a_distribution_is_no_single_answer_and_may_differ_between_runs(
+    browser: Browser, reports: dict[str, str], tmp_path: Path
+) -> None:
+    with open_page(browser, reports["spread"]) as page:
+        debate = save_debate(page, tmp_path)
+        assert debate["gold"]
+        assert debate["decision"]["ending"] == "no single answer"
+        page.click("[data-tag=runs]")
+        assert 0 < count_shown(page) <= 5
 
 
 def test_terms_are_explained_at_the_focus_and_in_a_list(browser: Browser, reports: dict[str, str]) -> None:

@@ -139,6 +139,16 @@ def test_a_run_of_the_live_list_links_back_to_it(folder: Path) -> None:
 
 
 @pytest.mark.browser
+def test_a_run_without_single_decisions_has_no_accuracy(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    run_sums(runs, "spread", "[{name: alone}]", 2, 1, "decision={kind: distribution}")
+    write_run_list(runs, tmp_path / "list.html")
+    with open_browser() as browser, open_page(browser, (tmp_path / "list.html").as_uri()) as page:
+        assert page.inner_text("td[data-column=right]") == "no accuracy"
+
+
+@pytest.mark.browser
 def test_the_page_filters_sorts_and_fits(folder: Path, tmp_path: Path) -> None:
     (folder / "sums" / "report.html").write_text("<p>the report</p>")
     write_run_list(folder, tmp_path / "list.html")

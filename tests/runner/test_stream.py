@@ -200,3 +200,12 @@ def test_lines_are_wrapped_between_words() -> None:
     assert max(map(len, lines)) <= 50
     assert " ".join(" ".join(lines).split()) == " ".join(said.split())
     assert all(line.startswith("  ") for line in lines if line)
+
+
+def test_lines_of_code_keep_their_indentation() -> None:
+    console, written = open_console(terminal=False)
+    flow = Flow(console)
+    for character in " def f():\n    if x:\n        return 1\n":
+        flow.add(character)
+    flow.end()
+    assert written.getvalue() == "  def f():\n      if x:\n          return 1\n"

@@ -16,7 +16,7 @@ async function exportDebate(runNumber, position) {
       ...nameOf({ stage, agent }),
       answer: answerOf(answer),
       ...optionOf(answer),
-      right: answer < 0 ? null : row.answers[answer][2],
+      right: answer < 0 || !row.scored ? null : row.answers[answer][2],
       status: STATUS[state],
       [state === 1 ? "error" : "text"]: replies[t],
       ...(thought ? { thought: thoughts[t] } : {}),
@@ -26,7 +26,13 @@ async function exportDebate(runNumber, position) {
     };
   });
   const { item, iteration, sample, question, gold, support, reason } = row;
-  const decision = { answer: answerOf(row.decision), ...optionOf(row.decision), ending: ending(row), support, reason };
+  const decision = {
+    answer: answerOf(row.decision),
+    ...optionOf(row.decision),
+    ending: ENDINGS[ending(row)],
+    support,
+    reason,
+  };
   return { run: run.folder, scenario: run.scenario, item, iteration, sample, question, gold, decision, turns };
 }
 
@@ -40,7 +46,7 @@ function debateText(debate) {
     "",
     `run: ${run}, question: ${item}${iteration ? `, iteration ${iteration}` : ""}${sample ? `, sample ${sample + 1}` : ""}`,
     `true answer: ${gold || "not known"}`,
-    `decided: ${decision.option ?? decision.answer ?? `no answer (${decision.reason})`} (${decision.ending})`,
+    `decided: ${decision.option ?? decision.answer ?? decision.reason} (${decision.ending})`,
   ];
   const said = debate.turns.flatMap((turn) => [
     "",

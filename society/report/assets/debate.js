@@ -53,7 +53,7 @@ class DebateView {
       [
         "decided",
         make("span", { class: `chip ${row.decision < 0 ? "unread" : tone(row, row.decision)}` }, decisionText(row)),
-        kind === "open" ? "" : ` ${SIGNS[kind]} ${ENDINGS[kind]}`,
+        SIGNS[kind] ? ` ${SIGNS[kind]} ${ENDINGS[kind]}` : "",
       ],
       ["true answer", row.truth || "not known"],
       ["decided by", row.backing || "–"],

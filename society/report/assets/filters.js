@@ -33,7 +33,7 @@ function pairRuns() {
 
 function runsDisagree(row) {
   const rows = Object.entries(pairs.get(debateKey(row))).map(([r, i]) => data.runs[r].debates[i]);
-  return new Set(rows.map((one) => (row.scored ? one.correct : decisionText(one)))).size > 1;
+  return new Set(rows.map((one) => (row.scored && row.single ? one.correct : decisionText(one)))).size > 1;
 }
 
 function hasTag(row, tag, agent) {

@@ -100,12 +100,13 @@ const ENDINGS = {
   undecided: "undecided",
   pending: "in progress",
   open: "no true answer",
+  spread: "no single answer",
 };
-const SIGNS = { right: "✓", wrong: "✗", undecided: "–", pending: "…", open: "" };
+const SIGNS = { right: "✓", wrong: "✗", undecided: "–", pending: "…", open: "", spread: "" };
 
 function ending(row) {
   if (row.tags & bit("pending")) return "pending";
-  if (!row.single) return "open";
+  if (!row.single) return "spread";
   if (row.decision < 0) return "undecided";
   if (!row.scored) return "open";
   return row.correct ? "right" : "wrong";

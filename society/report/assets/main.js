@@ -365,33 +365,20 @@ function setData(found) {
 // Polls the server until it stops; keeps the open debate in place.
 async function follow() {
   const badge = byId("live");
-  badge.hidden = false;
   badge.textContent = "reading the run …";
-  for (;;) {
-    try {
-      const found = await source.index();
-      if (found) {
-        const open = view.row && {
-          key: debateKey(view.row),
-          round: view.round,
-          turns: view.row.turns.length,
-          tags: view.row.tags,
-        };
-        setData(found);
-        if (open) showRun();
-        reopen(open);
-        badge.textContent = found.runs[0].progress.text;
-        document.documentElement.dataset.ready = "yes";
-      }
-    } catch {
-      badge.textContent = "the server has stopped";
-      badge.classList.add("ended");
-      return;
-    }
-    await new Promise((wake) => {
-      setTimeout(wake, POLL);
-    });
-  }
+  await source.follow(badge, POLL, (found) => {
+    const open = view.row && {
+      key: debateKey(view.row),
+      round: view.round,
+      turns: view.row.turns.length,
+      tags: view.row.tags,
+    };
+    setData(found);
+    if (open) showRun();
+    reopen(open);
+    badge.textContent = found.runs[0].progress.text;
+    document.documentElement.dataset.ready = "yes";
+  });
 }
 
 function reopen(open) {

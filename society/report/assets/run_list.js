@@ -41,7 +41,7 @@ function drawState(run) {
 }
 
 function drawResult(run) {
-  if (!isKnown(run.accuracy)) return run.questions ? "no true answers" : "–";
+  if (!isKnown(run.accuracy)) return run.questions ? "no accuracy" : "–";
   return [percent(run.accuracy), make("small", `${percent(run.low)} to ${percent(run.high)}`)];
 }
 
@@ -152,26 +152,12 @@ function followAddress() {
 }
 
 async function follow() {
-  const badge = byId("live");
-  badge.hidden = false;
-  badge.textContent = "live";
-  for (;;) {
-    try {
-      const found = await source.index();
-      if (found) {
-        data = found;
-        showPage();
-        document.documentElement.dataset.ready = "yes";
-      }
-    } catch {
-      badge.textContent = "the server has stopped";
-      badge.classList.add("ended");
-      return;
-    }
-    await new Promise((wake) => {
-      setTimeout(wake, POLL);
-    });
-  }
+  byId("live").textContent = "live";
+  await source.follow(byId("live"), POLL, (found) => {
+    data = found;
+    showPage();
+    document.documentElement.dataset.ready = "yes";
+  });
 }
 
 async function openPage() {

@@ -49,4 +49,23 @@ class LiveSource extends Source {
     const answer = await fetch(`texts/${kind}/${number}`);
     return answer.ok ? answer.json() : [];
   }
+
+  // Passes each new index to `show`, until the server stops or responds with an error, which `badge` then shows.
+  async follow(badge, pause, show) {
+    badge.hidden = false;
+    for (;;) {
+      let found = null;
+      try {
+        found = await this.index();
+      } catch (error) {
+        badge.textContent = error instanceof TypeError ? "the server has stopped" : error.message;
+        badge.classList.add("ended");
+        return;
+      }
+      if (found) show(found);
+      await new Promise((wake) => {
+        setTimeout(wake, pause);
+      });
+    }
+  }
 }
