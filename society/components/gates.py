@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from society.components.encoders import find_encoder, meaning_similarity
 from society.components.facts import GateFacts, Reasons, listing
 from society.components.redundancy import differ_in_facts, differ_in_meaning, similarity
 from society.core.component import Component
 from society.core.types import Same, Turn
+from society.retrieval.encoders import find_encoder, meaning_similarity
 
 GATES = {
     "answered": "society.components.gates:Answered",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from society.answers import group
-from society.components.encoders import Embed
 from society.core.types import Same, Turn
+from society.retrieval.encoders import Embed
 from society.runs.records import DebateRecord, sameness
 from society.scenario.expand import Society
 

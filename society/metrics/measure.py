@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.components.encoders import ENCODERS, Embed, load_encoder
 from society.core.atomic import atomic_write
 from society.core.blocking import run_blocking
 from society.core.errors import InputError
@@ -21,6 +20,7 @@ from society.core.types import Turn
 from society.metrics.diversity import Mean, Which, embedding_dissimilarity, matching_texts, matching_turns
 from society.metrics.likelihood import BASE, CrossLikelihood, Score, cross_likelihood, score_responses, scorer
 from society.metrics.stored_diversity import read_diversity
+from society.retrieval.encoders import ENCODERS, Embed, load_encoder
 from society.runs.files import MEASUREMENTS, read_json
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness

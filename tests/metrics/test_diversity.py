@@ -12,7 +12,6 @@ import pytest
 
 from backends.hf import HuggingFace
 from society.cli import main
-from society.components.encoders import load_encoder
 from society.core.errors import BackendError, InputError, MissingExtraError
 from society.core.types import ChatMessage, Turn, TurnId
 from society.metrics.diversity import (
@@ -26,6 +25,7 @@ from society.metrics.diversity import (
 from society.metrics.iterations import run_iterations
 from society.metrics.likelihood import Score, cross_likelihood, score_responses, scorer
 from society.metrics.measure import measure_diversity, read_diversity
+from society.retrieval.encoders import load_encoder
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.scenario.expand import expand

@@ -46,6 +46,11 @@ def find_encoder(name: str) -> tuple[Path, int]:
         raise MissingExtraError(f"The sentence encoder {name}", str(error.name), "encoder") from error
 
 
+def encode(name: str, texts: Sequence[str]) -> list[list[float]]:
+    """Return the normalized vectors of texts by the named encoder. Raises like `load_encoder`."""
+    return _encode(*find_encoder(name), texts)
+
+
 def meaning_similarity(name: str, one: str, other: str) -> float:
     """Return the cosine similarity of two texts by an encoder, in [-1, 1]. Each text is encoded alone, and once."""
     return sum(a * b for a, b in zip(_vector(name, one), _vector(name, other), strict=True))
@@ -53,8 +58,7 @@ def meaning_similarity(name: str, one: str, other: str) -> float:
 
 @lru_cache(maxsize=4096)
 def _vector(name: str, text: str) -> tuple[float, ...]:
-    folder, tokens = find_encoder(name)
-    return tuple(_encode(folder, tokens, [text])[0])
+    return tuple(encode(name, [text])[0])
 
 
 _LOCK = threading.Lock()
