@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from backends.base import Backend
 from benchmarks.lab.plan import SCENARIOS
@@ -54,6 +55,13 @@ def answer_of(chain: str) -> str:
     return chain.rpartition("=")[2]
 
 
+class Speaks(Protocol):
+    """The way a teacher replies."""
+
+    def reply(self, messages: Sequence[ChatMessage], draw: random.Random) -> str:
+        """Return the reply to a chat."""
+
+
 @dataclass(frozen=True)
 class Manner:
     """How the teacher speaks: in how many orders of steps, how often a step goes wrong, and whether it heeds others."""
@@ -91,16 +99,24 @@ class Teacher(Backend):
 
     model_hash = "teacher"
 
-    def __init__(self, manner: Manner) -> None:
+    def __init__(self, manner: Speaks) -> None:
         self.manner = manner
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         return GenerateOutput(self.manner.reply(request.messages, random.Random(request.seed)))
 
 
-def hear(name: str, questions: int, manner: Manner, seed: int, reserved: frozenset[str] = frozenset()) -> list[Example]:
+def hear(
+    name: str,
+    questions: int,
+    manner: Speaks,
+    seed: int,
+    reserved: frozenset[str] = frozenset(),
+    changes: Sequence[str] = (),
+) -> list[Example]:
     """Return every turn of a lab scenario on a number of questions, as examples. `reserved` questions are left out."""
-    scenario = load_scenario(SCENARIOS / f"{name}.yaml", ["train=null", f"task.limit={questions}", f"seed={seed}"])
+    settings = ["train=null", f"task.limit={questions}", f"seed={seed}", *changes]
+    scenario = load_scenario(SCENARIOS / f"{name}.yaml", settings)
     items = [item for item in scenario.task.load(seed) if item.id not in reserved]
     turns = sorted(asyncio.run(_debate(scenario, items, Teacher(manner))), key=lambda turn: turn.id)
     return [Example((*t.messages, ChatMessage("assistant", t.text)), t.id, "teacher") for t in turns]
