@@ -15,14 +15,16 @@ LARGEST = 99
 """Maximum of every value in a solution. The minimum is 1."""
 LEAST, MOST_GROUPS, MOST_EACH = 2, 5, 9
 """Minimum of every number of a story, and maximums of factors: the number of groups, and of items in each group."""
-NAMES = (
+NAMES = re.findall(
+    r"\w+",
     "Ada Amir Anna Ben Carla Chen Clara Dan Dina Elif Emma Erik Farid Fay Greta Hana Hugo Ines Ivan Jan "
-    "Jonas Kofi Lea Leo Lina Luis Maria Mei Mila Nils Nora Omar Otto Pia Rosa Sam Tara Tom Vera Yuki"
-).split()
-ITEMS = (
+    "Jonas Kofi Lea Leo Lina Luis Maria Mei Mila Nils Nora Omar Otto Pia Rosa Sam Tara Tom Vera Yuki",
+)
+ITEMS = re.findall(
+    r"\w+",
     "apples balls beads books buttons cards coins cookies cups eggs flowers keys lamps leaves lemons letters "
-    "marbles mugs nuts pears pencils photos plates plums rings shells spoons stamps stickers stones"
-).split()
+    "marbles mugs nuts pears pencils photos plates plums rings shells spoons stamps stickers stones",
+)
 
 
 @dataclass(frozen=True)
@@ -88,29 +90,21 @@ STORIES = {
     "lose_find": Story(HAS + "{a} loses {y} of them and then finds {z} others. " + NOW, MINUS_PLUS),
     "give_twice": Story(HAS + "{a} gives {y} to {b} and {z} to {c}. " + LEFT, MINUS_MINUS),
     "pool": Story(
-        "{a} has {x} {items} and {b} has {y}. They put them together and give {z} to {c}. "
-        "How many {items} are left?",
+        "{a} has {x} {items} and {b} has {y}. They put them together and give {z} to {c}. How many {items} are left?",
         ("p=x+y r=p-z", "p=x-z r=p+y"),
     ),
-    "boxes_more": Story(
-        HAS + "{a} buys {m} boxes with {n} {items} each. " + NOW, ("p=m*n r=x+p", "p=n*m r=p+x")
-    ),
+    "boxes_more": Story(HAS + "{a} buys {m} boxes with {n} {items} each. " + NOW, ("p=m*n r=x+p", "p=n*m r=p+x")),
     "boxes_less": Story(
         "{a} buys {m} boxes with {n} {items} each and gives {y} {items} to {b}. " + LEFT, ("p=m*n r=p-y", "p=n*m r=p-y")
     ),
-    "more_than": Story(
-        "{b} has {x} {items}. {a} has {y} more than {b}. " + TOGETHER, ("p=x+y r=x+p", "p=x+x r=p+y")
-    ),
-    "fewer_than": Story(
-        "{a} has {x} {items}. {b} has {y} fewer than {a}. " + TOGETHER, ("p=x-y r=x+p", "p=x+x r=p-y")
-    ),
+    "more_than": Story("{b} has {x} {items}. {a} has {y} more than {b}. " + TOGETHER, ("p=x+y r=x+p", "p=x+x r=p+y")),
+    "fewer_than": Story("{a} has {x} {items}. {b} has {y} fewer than {a}. " + TOGETHER, ("p=x-y r=x+p", "p=x+x r=p-y")),
     "days": Story(
         "{a} collects {x} {items} on Monday, {y} on Tuesday and {z} on Friday. How many {items} does {a} collect?",
         ("p=x+y r=p+z", "p=y+z r=x+p", "p=x+z r=p+y"),
     ),
     "wanted": Story(
-        "{a} wants to have {x} {items}. {a} has {y}, and {b} gives {z} to {a}. "
-        "How many {items} does {a} still need?",
+        "{a} wants to have {x} {items}. {a} has {y}, and {b} gives {z} to {a}. How many {items} does {a} still need?",
         MINUS_MINUS,
     ),
     "boxes_both": Story(
@@ -123,8 +117,7 @@ STORIES = {
         ("p=x-y q=p+z r=q-w", "p=x+z q=p-y r=q-w", "p=y+w q=x+z r=q-p"),
     ),
     "two_sizes": Story(
-        "{a} fills {m} bags with {n} {items} each and {k} baskets with {l} {items} each. "
-        "How many {items} are in them?",
+        "{a} fills {m} bags with {n} {items} each and {k} baskets with {l} {items} each. How many {items} are in them?",
         ("p=m*n q=k*l r=p+q", "q=k*l p=m*n r=q+p"),
     ),
     "compare_change": Story(

@@ -277,6 +277,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Limits": (at("task", "answer", "limits", spec=_answer("tests").spec),),
     "Regex": (at("task", "answer", "extract", 0, regex="(\\d)"),),
     "Arithmetic": (_task("arithmetic", limit=3),),
+    "WordProblems": (_task("word_problems", limit=3),),
     "Capitals": (_task("capitals", limit=3),),
     "Inline": (_task("inline", items=["What is 1+1?", {"question": "What is 2+2?", "gold": 4}, "Why?"], limit=3),),
     "InlineQuestion": (
@@ -585,6 +586,10 @@ VALUES: dict[str, list[Any]] = {
     "Arithmetic.form": ["a-b"],
     "Arithmetic.low": [-5],
     "Arithmetic.high": [9],
+    "WordProblems.steps": [[3]],
+    "WordProblems.high": [20],
+    "WordProblems.templates": ["left_out"],
+    "WordProblems.half": ["first"],
     "Capitals.continent": ["Asia"],
     "Capitals.well_known": [True],
     "Jsonl.path": ["others.jsonl"],
