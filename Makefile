@@ -13,7 +13,7 @@ LLAMA_CACHE ?= $(HOME)/.cache/society/pip
 LLAMA_BUILD := CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PIP_CACHE_DIR='$(LLAMA_CACHE)' \
   CMAKE_ARGS="$(CMAKE_ARGS) -DLLAVA_BUILD=OFF '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/backends/llama_cpp/build.cmake'"
 
-.PHONY: help demo bench lab paper vote test coverage torture gpu lint docs browser audit fuzz clean
+.PHONY: help demo bench lab words paper vote test coverage torture gpu lint docs browser audit fuzz clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##/\1:/p' Makefile | column -t -s :
@@ -25,9 +25,13 @@ demo: $(RUNTIME)  ## Set everything up, then let three agents debate on a real m
 lab: $(DEV)  ## Pretrain the lab's small model, which takes a quarter of an hour once.
 	$(BIN)/python -m benchmarks.lab.model
 
-paper: lab  ## Run or resume the paper's experiment on the lab model, one seed per core (hours); then write its tables.
-	$(BIN)/python -m benchmarks.lab.model one_order heeding
-	seq 5 | OMP_NUM_THREADS=1 xargs -n 1 -P $(JOBS) $(BIN)/python -m benchmarks.lab.paper --seeds
+words: $(DEV)  ## Finetune the 135M model on word problems, which takes a quarter of an hour once.
+	$(BIN)/python -m benchmarks.lab.words 45
+
+# Processes share the arms of a stage: each takes what no other runs. The rules of stage b depend on stage a.
+paper: lab words  ## Run or resume the experiment on rules, two processes side by side (days); then write its tables.
+	seq 2 | OMP_NUM_THREADS=1 xargs -I{} -P 2 $(BIN)/python -m benchmarks.lab.paper --stage a
+	seq 2 | OMP_NUM_THREADS=1 xargs -I{} -P 2 $(BIN)/python -m benchmarks.lab.paper --stage b words
 	$(BIN)/python -m benchmarks.lab.table
 
 vote: lab  ## Compare ten topologies with voting at equal tokens, on the lab model and the 135M model; then write a table.

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.lab.arms import Look
 from society.metrics.statistics import Difference, compare_outcomes, holm
 
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 
 
-def contrast(
-    summaries: Summaries, method: str, rivals: Sequence[str], iteration: int, planned: bool = True
-) -> list[list[str]]:
-    """Return a row of cells for each rival that has come to this iteration in a seed that the method has, too.
+def contrast(summaries: Summaries, look: Look) -> list[list[str]]:
+    """Return a row of cells for each pair of arms that have both come to the iteration in some seed.
 
-    The p of Holm holds over the rivals given together.
+    The p of Holm holds over these pairs.
     """
-    pairs = {rival: paired(summaries, method, rival, iteration) for rival in rivals}
-    known = {rival: found for rival, found in pairs.items() if found}
-    tests = {rival: test([one.value for one in found.values()]) for rival, found in known.items()}
+    pairs = {(arm, rival): paired(summaries, arm, rival, look.iteration) for arm, rival in look.pairs}
+    known = {pair: found for pair, found in pairs.items() if found}
+    tests = {pair: test([one.value for one in found.values()]) for pair, found in known.items()}
     adjusted = dict(zip(tests, holm([found[2] for found in tests.values()]), strict=True))
-    name = f"after {iteration}" + ("" if planned else " (not planned)")
+    name = f"after {look.iteration}" + ("" if look.planned else " (not planned)")
     return [
-        cells(f"{method} less {rival}, {name}", found, tests[rival], adjusted[rival]) for rival, found in known.items()
+        cells(f"{arm} less {rival}, {name}", found, tests[arm, rival], adjusted[arm, rival])
+        for (arm, rival), found in known.items()
     ]
 
 

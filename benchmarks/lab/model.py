@@ -25,8 +25,8 @@ from typing import Any
 
 from backends.models.find import cache_folder
 from backends.training import TrainSettings
+from benchmarks.lab.arms import RESERVED, SCENARIOS
 from benchmarks.lab.gguf import write_gguf
-from benchmarks.lab.plan import SCENARIOS, SEEDS
 from benchmarks.lab.teacher import Manner, hear, used_questions
 from benchmarks.lab.tokenizer import make_tokenizer
 from society.core.atomic import move_into_place
@@ -52,9 +52,9 @@ class Recipe:
     heads: int = 4
     inner: int = 384
     context: int = 512
-    alone: int = 14000
-    debated: int = 7000
-    summarised: int = 1000
+    alone: int = 15750
+    debated: int = 7875
+    summarised: int = 1125
     manner: Manner = USUAL
     rate: float = 2e-3
     epochs: int = 1
@@ -69,7 +69,7 @@ class Recipe:
 
 def hear_all(recipe: Recipe, share: float = 1.0) -> list[Example]:
     """Return the text to learn, none of it on a question of the experiment."""
-    reserved = used_questions(load_scenario(SCENARIOS / "multiagent.yaml"), SEEDS)
+    reserved = used_questions(load_scenario(SCENARIOS / "multiagent.yaml"), RESERVED)
     parts = recipe.scaled(share).items()
     return [
         example

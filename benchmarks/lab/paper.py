@@ -1,24 +1,34 @@
-"""Runs the paper's experiment: what is missing of it, one arm and seed after another.
+"""Runs the experiments of the lab: what is missing of them, one arm and seed after another.
 
-    python -m benchmarks.lab.paper                              # everything; hours
-    python -m benchmarks.lab.paper --arms multiagent union --seeds 1 --iterations 10
-    python -m benchmarks.lab.paper --list                       # what is there
+    python -m benchmarks.lab.paper --stage a                    # stage a of the experiment on rules; many hours
+    python -m benchmarks.lab.paper --stage b words              # stage b, of the rules that stage a has found best
+    python -m benchmarks.lab.paper --arms a_paper a_paper_control --seeds 1 --iterations 10
+    python -m benchmarks.lab.paper --stage a --list             # what is there, and how long the rest takes
+    python -m benchmarks.lab.paper --time a_paper               # seconds per iteration of an arm, on two of seed 0
     python -m benchmarks.lab.paper --summarise                  # the summaries again, of runs whose folders are there
 
-A summary in benchmarks/results/paper/ is written after every few iterations; what it has is not run again, here or on
-another machine. An interrupted run is resumed where its folder is still there.
+A summary in benchmarks/results/paper/ is written after every few iterations; with `--commit` it is committed. What it
+has is not run again, here or on another machine. An interrupted run is resumed if its folder is still there. Processes
+may run side by side: each takes arms and seeds that no other runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.lab.plan import ARMS, CHUNK, ROOT, SEEDS, suite_of
-from benchmarks.lab.summary import read, write
+from filelock import FileLock, Timeout
+
+from benchmarks.lab.arms import RESULTS, ROOT, Arm
+from benchmarks.lab.plan import ARMS, CHUNK, suite_of
+from benchmarks.lab.rules import PLAN, RULES, arms_of, best_rules
+from benchmarks.lab.summary import place_of, read, write
 from society.core.errors import InputError
 from society.core.types import Item
 from society.runs.run import Run
@@ -26,6 +36,10 @@ from society.session import run
 from society.watcher import Watcher
 
 RUNS = ROOT / "runs" / "paper"
+TIMES = RESULTS / "times.json"
+"""Measured seconds per iteration by arm."""
+TIMED = 2
+"""Iterations of a measurement of time."""
 
 
 class Clock(Watcher):
@@ -40,7 +54,7 @@ def done(arm: str, seed: int) -> int:
     return len(read(arm, seed).get("iterations", ())) - 1
 
 
-def advance(arm: str, seed: int, wanted: int) -> None:
+def advance(arm: str, seed: int, wanted: int, commits: bool = False) -> None:
     """Bring one arm to that many iterations, writing its summary as it goes."""
     folder = RUNS / f"{arm}-{seed}"
     reached = done(arm, seed)
@@ -50,6 +64,15 @@ def advance(arm: str, seed: int, wanted: int) -> None:
             ARMS[arm].load(seed, reached), folder, resume=folder.exists(), reuse=alike(arm, seed), watcher=Clock()
         )
         write(finished, arm, seed)
+        if commits:
+            commit(place_of(arm, seed), f"Result of {arm}, seed {seed}, {reached} iterations")
+
+
+def commit(path: Path, subject: str) -> None:
+    """Commit one file to the project's repository, and nothing else that is changed there."""
+    with FileLock(RUNS / "git.lock"):
+        for command in (["add"], ["commit", "--quiet", "--message", subject]):
+            subprocess.run(["git", "-C", str(ROOT), *command, "--", str(path)], check=True)
 
 
 def alike(arm: str, seed: int) -> list[Path]:
@@ -66,36 +89,98 @@ def salvage(arm: str, seed: int) -> None:
         write(Run(folder), arm, seed)
 
 
-def chosen(arms: list[str], seeds: list[int], limit: int | None) -> Iterator[tuple[str, int, int]]:
+@contextmanager
+def taken(arm: str, seed: int) -> Iterator[bool]:
+    """Yield whether this process may run an arm and seed: false while another process does."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(RUNS / f"{arm}-{seed}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def measure(arm: str) -> dict[str, float]:
+    """Return the seconds of an iteration of an arm, on the wall and on the processor, and store them.
+
+    An iteration debates for labels and trains. The evaluations before and after are counted apart.
+    """
+    spec, folder = ARMS[arm], RUNS / f"time-{arm}"
+    if folder.exists():
+        raise InputError(f"{folder} is there already.", "Remove the folder to measure again.")
+    started, before = time.perf_counter(), time.process_time()
+    finished = run(Arm(spec.file, TIMED, spec.changes, compiled=spec.compiled, evaluated=(0,)).load(0, TIMED), folder)
+    wall, processor = time.perf_counter() - started, time.process_time() - before
+    used = {"wall": round(wall / TIMED, 1), "processor": round(processor / TIMED, 1)}
+    known = json.loads(TIMES.read_text("utf-8")) if TIMES.exists() else {}
+    TIMES.write_text(json.dumps(known | {arm: used}, indent=1) + "\n", "utf-8")
+    print(f"{finished.folder}: {used}", file=sys.stderr)
+    return used
+
+
+def chosen(arms: list[str], seeds: list[int] | None, limit: int | None) -> Iterator[tuple[str, int, int]]:
     """Arm, seed and iterations wanted: every arm of the first seed, then of the next."""
-    for seed in seeds:
+    for seed in seeds or sorted({seed for name in arms for seed in ARMS[name].seeds}):
         for arm in (name for name in arms if seed in ARMS[name].seeds):
             yield arm, seed, min(limit or ARMS[arm].iterations, ARMS[arm].iterations)
 
 
+def tell(arm: str, seed: int, wanted: int) -> None:
+    """Print how far an arm has come, and the time of the rest where one iteration has been measured."""
+    missing = wanted - max(done(arm, seed), 0)
+    times = json.loads(TIMES.read_text("utf-8")) if TIMES.exists() else {}
+    rest = f", {times[arm]['processor'] * missing / 3600:.1f} hours of one core left" if arm in times else ""
+    print(f"{arm:<24} seed {seed}: {wanted - missing} of {wanted} iterations{rest}")
+
+
+def stage_arms(stages: list[str]) -> list[str]:
+    """Return the arms of these stages. Raises `InputError` for a stage b while stage a is incomplete."""
+    return [arm for stage in stages for arm in arms_of(stage, RULES if stage == "a" else best_rules())]
+
+
 def main() -> None:
     """Run what is missing."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    options.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--stage", nargs="+", choices=PLAN["stages"], default=[], help="stages of the plan")
+    options.add_argument("--arms", nargs="+", choices=ARMS, default=[])
+    options.add_argument("--seeds", nargs="+", type=int, help="some of the seeds that the plan has")
     options.add_argument("--iterations", type=int, help="stop earlier than the plan says; a later call goes on")
+    options.add_argument("--commit", action="store_true", help="commit each summary")
     options.add_argument("--list", action="store_true", help="only say what is there")
+    options.add_argument("--time", choices=ARMS, help="only measure the time of an arm")
     options.add_argument("--summarise", action="store_true", help="only summarise again")
     asked = options.parse_args()
-    for arm, seed, wanted in chosen(asked.arms, asked.seeds, asked.iterations):
-        if asked.list:
-            print(f"{arm:<16} seed {seed}: {max(done(arm, seed), 0)} of {wanted} iterations")
-            continue
-        if asked.summarise:
-            salvage(arm, seed)
-            continue
+    try:
+        if asked.time:
+            measure(asked.time)
+            return
+        arms = [*stage_arms(asked.stage), *asked.arms] or [*ARMS]
+        for arm, seed, wanted in chosen(arms, asked.seeds, asked.iterations):
+            if asked.list:
+                tell(arm, seed, wanted)
+            elif asked.summarise:
+                salvage(arm, seed)
+            else:
+                bring(arm, seed, wanted, asked.commit)
+    except InputError as error:
+        raise SystemExit(f"{error}\nIs the model there? make lab") from error
+
+
+def bring(arm: str, seed: int, wanted: int, commits: bool) -> None:
+    """Advance an arm unless another process does; when interrupted, summarise what there is."""
+    with taken(arm, seed) as mine:
+        if not mine:
+            return
         try:
-            advance(arm, seed, wanted)
+            advance(arm, seed, wanted, commits)
         except KeyboardInterrupt:
             salvage(arm, seed)
             raise SystemExit(130) from None
-        except InputError as error:
-            raise SystemExit(f"{error}\nIs the model there? make lab") from error
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab.plan import ARMS, RESULTS
+from benchmarks.lab.arms import RESULTS
+from benchmarks.lab.plan import ARMS
 from society.core.atomic import atomic_write
 from society.core.definition import defining
 from society.core.identity import fingerprint
@@ -92,6 +93,7 @@ def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> lis
         | {
             "right": "".join("01"[record.result.correct] for record in records.get(i, ())),
             "first_vote": to_plain(first_vote(society, records.get(i, ()))),
+            "all_vote": to_plain(all_vote(society, records.get(i, ()))),
             "unlike": to_plain(unlike_share(records.get(i, ()), society.voters)),
             "trained_seconds": seconds.get(i, 0.0),
             "first_turns": found.get(i),
@@ -104,6 +106,17 @@ def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
     """Return the accuracy of a vote over the first answers, with which the debate is compared."""
     same = sameness(society)
     return share_right(records, lambda record: [vote_is_right(society, record, record.first(society.voters), same)])
+
+
+def all_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
+    """Return the accuracy of a vote over all turns of a debate."""
+    same = sameness(society)
+
+    def is_right(record: DebateRecord) -> list[bool]:
+        turns = [turn for agent in society.voters for turn in record.of(agent)]
+        return [vote_is_right(society, record, turns, same)]
+
+    return share_right(records, is_right)
 
 
 def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Write tables and figures of the results so far, from the summaries, into docs/results.md.
+"""Write tables and figures of the results so far, from the summaries: one page per suite in benchmarks/results/lab.
 
 python -m benchmarks.lab.table
 """
@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lab.arms import ROOT, Suite
 from benchmarks.lab.compare import contrast, differences
-from benchmarks.lab.plan import ARMS, RESULTS, ROOT, SUITES, Suite
+from benchmarks.lab.plan import ARMS, SUITES
 from benchmarks.lab.summary import read
 from society.core.types import Usage
 from society.metrics.diversity import Mean, TextDiversity, mean_of
 from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion, proportion
 
-PAGE = ROOT / "docs" / "results.md"
-START, END = "<!-- results -->", "<!-- end of results -->"
+PAGES, FIGURES = ROOT / "benchmarks" / "results" / "lab", ROOT / "docs"
+"""Folders of the pages with tables, and of the figures."""
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 """Summaries by arm and seed."""
 
@@ -47,12 +48,10 @@ def pooled(found: Iterable[Mapping[str, Any]], what: str = "accuracy") -> Propor
 
 
 def write_results(suite: Suite, summaries: Summaries) -> str:
-    """Return all tables of a suite as Markdown."""
-    parts = [f"### {suite.title}\n"]
-    if not summaries:
-        return "\n".join([*parts, "Nothing has been run yet: `make paper`.\n"])
+    """Return all tables of a suite as a Markdown page."""
+    parts = [f"# {suite.title}\n", "Written by `python -m benchmarks.lab.table`.\n"]
     if suite.figure:
-        parts.append(f"![Accuracy, agreement and entropy by iteration]({suite.figure})\n")
+        parts.append(f"![Accuracy, agreement and entropy by iteration](../../../docs/{suite.figure})\n")
         parts.append("Lines are over the seeds that have come furthest; labels are those of the training questions.\n")
     cost = "Without evaluations. Seconds are on the wall, whatever else the machine did.\n\n"
     tables = {
@@ -64,7 +63,7 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
     }
     parts.append(describe(suite, summaries))
     for title, written in tables.items():
-        parts += [f"#### {title}\n", *(f"{taint}\n" for taint in suite.taints), written]
+        parts += [f"## {title}\n", *(f"{taint}\n" for taint in suite.taints), written]
     return "\n".join(parts)
 
 
@@ -111,12 +110,8 @@ def accuracy_table(summaries: Summaries) -> str:
 
 
 def difference_table(suite: Suite, summaries: Summaries) -> str:
-    """Return the method against each other arm, seed by seed, where both have come equally far."""
-    rows = []
-    for iteration, rivals in suite.looks:
-        rows += contrast(summaries, suite.method, rivals, iteration)
-    for arm, rival, iteration in suite.afterthoughts:
-        rows += contrast(summaries, arm, (rival,), iteration, planned=False)
+    """Return the planned comparisons, seed by seed, where both arms have come equally far."""
+    rows = [row for look in suite.looks for row in contrast(summaries, look)]
     longest = max(arm.iterations for arm in suite.arms.values())
     for early, late in suite.growth:
         for arm in (name for name, arm in suite.arms.items() if arm.iterations == longest):
@@ -137,6 +132,7 @@ def inside_table(summaries: Summaries) -> str:
         "after",
         "first answers right",
         "their vote right",
+        "vote of all turns right",
         "labels right",
         "consensus",
         "entropy (bits)",
@@ -151,10 +147,12 @@ def inside_table(summaries: Summaries) -> str:
 def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the cells of one arm and iteration: means over seeds."""
     alone, first, labels = (pooled(found, what) for what in ("alone", "first_vote", "labels"))
+    every = pooled(found, "all_vote") if all("all_vote" in one for one in found) else None
     seen = [one["first_turns"] for one in found if one.get("first_turns")]
     return [
         f"{alone.share:.1%}",
         f"{first.share:.1%}",
+        "-" if every is None else f"{every.share:.1%}",
         f"{labels.share:.1%} of {labels.n}" if labels.n else "-",
         number(one["diversity"]["consensus"]["value"] for one in found),
         number(one["diversity"]["entropy"]["value"] for one in found),
@@ -268,18 +266,16 @@ def _mean(means: Iterable[Mapping[str, Any]]) -> Mean:
 
 
 def main() -> None:
-    """Write the results into the page."""
-    found = [(suite, collect(suite)) for suite in SUITES]
-    tables = "\n".join(write_results(suite, summaries) for suite, summaries in found)
-    page = PAGE.read_text("utf-8")
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{tables}{END}{after}", "utf-8")
-    for suite, summaries in found:
-        if suite.figure and summaries:
-            draw(suite, summaries, PAGE.with_name(suite.figure))
-    runs = sum(len(seeds) for _, summaries in found for seeds in summaries.values())
-    print(f"{PAGE.relative_to(ROOT)} has {runs} runs of {RESULTS.relative_to(ROOT)}")
+    """Write a page for each suite with results, and its figure."""
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for suite in SUITES:
+        summaries = collect(suite)
+        if summaries:
+            page = PAGES / f"{suite.page}.md"
+            page.write_text(write_results(suite, summaries), "utf-8")
+            print(f"{page.relative_to(ROOT)} has {sum(map(len, summaries.values()))} runs")
+            if suite.figure:
+                draw(suite, summaries, FIGURES / suite.figure)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backends.base import Backend
-from benchmarks.lab.plan import SCENARIOS
+from benchmarks.lab.arms import SCENARIOS
 from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, Item, Turn
 from society.scenario import load_scenario
 from society.scenario.expand import expand

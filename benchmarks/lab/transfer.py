@@ -18,9 +18,10 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.lab.arms import ROOT
 from benchmarks.lab.compare import test
 from benchmarks.lab.paper import RUNS
-from benchmarks.lab.plan import CAPITALS, ROOT
+from benchmarks.lab.plan import CAPITALS
 from society.metrics.accuracy import accuracy
 from society.metrics.statistics import Difference, compare_outcomes
 from society.runs.records import DebateRecord, load_records

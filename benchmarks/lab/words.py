@@ -25,8 +25,8 @@ from pathlib import Path
 
 from backends.models.find import cache_folder
 from backends.training import TrainSettings
+from benchmarks.lab.arms import SCENARIOS
 from benchmarks.lab.model import HERE
-from benchmarks.lab.plan import SCENARIOS
 from benchmarks.lab.teacher import SLIPS, hear
 from society.core.atomic import move_into_place
 from society.core.types import ChatMessage, Example, TurnId

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.lab import plan
+from benchmarks.lab import arms, plan
 from benchmarks.lab.teacher import ORDERS, Manner, answer_of, hear, summarise, used_questions, write_chain
 from society.core.types import ChatMessage
 from society.scenario import check_scenario, load_scenario
 from tests.backends.hf.tiny import one_thread
 
-FILES = sorted(plan.SCENARIOS.glob("*.yaml"))
+FILES = sorted(arms.SCENARIOS.glob("*.yaml"))
 ODD = [
     "12+3*4",
     " 7",
@@ -37,13 +37,13 @@ def test_the_scenarios_can_run_and_are_short(path: Path) -> None:
 
 def test_every_arm_loads_and_its_changes_change_something() -> None:
     assert {arm.file for arm in plan.ARMS.values()} == {path.stem for path in FILES if load_scenario(path).train}
-    assert len(plan.ARMS) == sum(len(suite.arms) for suite in plan.SUITES)
+    assert all({*arm.seeds} <= {*arms.RESERVED} for arm in plan.ARMS.values())
+    assert len({suite.page for suite in plan.SUITES}) == len(plan.SUITES)
     for suite in plan.SUITES:
         loaded = [arm.load(1, 1) for arm in suite.arms.values()]
         assert len({scenario.model_dump_json() for scenario in loaded}) == len(suite.arms)
         assert len({scenario.task.model_dump_json() for scenario in loaded}) == 1  # all on the same questions
-        assert all({*rivals} < {*suite.arms} for _, rivals in suite.looks)
-        assert all({one, other} <= {*suite.arms} for one, other, _ in suite.afterthoughts)
+        assert all({*pair} <= {*suite.arms} for look in suite.looks for pair in look.pairs)
 
 
 def test_chains_are_right_without_noise_whatever_the_order() -> None:
@@ -91,9 +91,9 @@ def test_a_teacher_that_heeds_agrees_with_what_it_can_derive() -> None:
 
 
 def test_what_the_experiment_asks_is_not_in_the_text() -> None:
-    scenario = load_scenario(plan.SCENARIOS / "multiagent.yaml")
-    used = used_questions(scenario, plan.SEEDS)
-    assert len(used) > 4500
+    scenario = load_scenario(arms.SCENARIOS / "multiagent.yaml")
+    used = used_questions(scenario, arms.RESERVED)
+    assert len(used) > 9000
     some = hear("without_debate", 20, Manner(0.1), seed=1)
     assert {example.source.item for example in some} <= used  # the same seed: the experiment's own questions
     assert hear("without_debate", 20, Manner(0.1), seed=1, reserved=used) == []
@@ -169,7 +169,7 @@ def test_both_backends_run_it(made: Path, tmp_path) -> None:
             "train=null",
             "task.limit=2",
         ]
-        records = load_records(run(load_scenario(plan.SCENARIOS / "with_summary.yaml", settings), tmp_path / kind))
+        records = load_records(run(load_scenario(arms.SCENARIOS / "with_summary.yaml", settings), tmp_path / kind))
         assert [turn.status for record in records for turn in record.turns] == ["ok"] * 2 * 9
 
 
@@ -275,14 +275,13 @@ def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
     assert "6 runs" in text
     assert "planned iterations have not been run" in text
     assert "do not compare" not in text
-    assert all(text.count(taint) == text.count("\n#### ") == 5 for taint in plan.LAB.taints)  # beside each table
+    assert all(text.count(taint) == text.count("\n## ") == 5 for taint in plan.LAB.taints)  # beside each table
     [line] = [line for line in text.splitlines() if line.startswith("| multiagent less union, after 10")]
     assert "| 3 | +16.7% |" in line  # 3, 3 and 2 right of four against 2
     worse[1]["models"] = {"local": "b" * 40}
     assert "do not compare" in table.write_results(plan.LAB, {"multiagent": better, "union": worse})
     table.draw(plan.LAB, {"multiagent": better, "union": worse}, tmp_path / "figure.svg")
     assert "multiagent: society" in (tmp_path / "figure.svg").read_text()
-    assert "make paper" in table.write_results(plan.LAB, {})
 
 
 def test_seeds_are_the_unit_of_the_test() -> None:
