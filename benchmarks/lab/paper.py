@@ -9,7 +9,7 @@
 
 A summary in benchmarks/results/paper/ is written after every few iterations; with `--commit` it is committed. What it
 has is not run again, here or on another machine. An interrupted run is resumed if its folder is still there. Processes
-may run side by side: each takes arms and seeds that no other runs.
+may run side by side: each takes arms and seeds that no other has.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from benchmarks.lab.arms import RESULTS, ROOT, Arm
-from benchmarks.lab.plan import ARMS, CHUNK, suite_of
+from benchmarks.lab.plan import ARMS, suite_of
 from benchmarks.lab.rules import PLAN, RULES, arms_of, best_rules
 from benchmarks.lab.summary import place_of, read, write
 from society.core.errors import InputError
@@ -36,6 +36,8 @@ from society.session import run
 from society.watcher import Watcher
 
 RUNS = ROOT / "runs" / "paper"
+CHUNK = 10
+"""Iterations after which a run's summary is written."""
 TIMES = RESULTS / "times.json"
 """Measured seconds per iteration by arm."""
 TIMED = 2
