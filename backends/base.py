@@ -225,8 +225,15 @@ class Backend(ABC):
         """Answer one request. A cancelled call frees its resources.
 
         Raises `ContextOverflowError` if the request does not fit the context, `TransientError` if a retry may help, and
-        `BackendError` if it will not.
+        `BackendError` if it will not. `UnavailableError` is for a model that no request reaches now.
         """
+
+    def drop_queued(self) -> None:
+        """Let calls of `generate` whose requests still wait for a place raise `DroppedError`, since the run stops.
+
+        Requests in progress go on. A backend without a queue of its own does nothing.
+        """
+        return
 
 
 ALL_OPTIONS = frozenset({"temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "stop"})

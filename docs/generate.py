@@ -18,8 +18,10 @@ from pathlib import Path
 import click
 
 from society.cli import cli
+from society.core.errors import InputError, SocietyError
 from society.core.types import Item
 from society.planning.dry_run import dry_run, rough_count
+from society.runs.state import RunState
 from society.scenario import load_scenario, scenario_schema
 from society.scenario.expand import Society, expand
 from society.scenario.schema.reference import write_reference
@@ -56,10 +58,21 @@ All fields of a scenario file. The [tutorial](../tutorial.md) introduces them. A
 of [Scenario](#scenario). A field that is not required and has no default is off, unless its description says otherwise.
 Unknown fields are errors. {MADE}
 """
+STATES = "".join(
+    f"| {state} | {'-' if state.status is None else state.status} | {state.meaning} |\n" for state in RunState
+)
 COMMANDS_INTRO = f"""# Command line
 
-All commands and options. Exit status: 0 done, 1 failed turns, 2 bad input, 130 interrupted by Ctrl-C (143 by SIGTERM).
-An interrupted run can be resumed. {MADE}"""
+All commands and options. {MADE}
+## Exit statuses
+
+Each state in which a run ends has an exit status. Commands without a run use 0, {InputError.status} for an input that
+cannot be used, and {SocietyError.status} for every other error. `society.runs.state.RunState` has the states. Only
+a run that is finished needs no `--resume`.
+
+| state | status | meaning |
+|---|---|---|
+{STATES}"""
 COOKBOOK_INTRO = f"""# Cookbook
 
 Protocols of the literature as scenarios: who reads whom, the lines of YAML that decide it, and the publication. All run

@@ -7,6 +7,7 @@ run_async    the same within an event loop
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from society.core.blocking import run_blocking
 from society.core.errors import InputError
-from society.core.interrupt import Interruption
+from society.core.interrupt import GRACE, Interruption, check_grace
 from society.core.paths import list_given
+from society.core.plain import duration
 from society.core.types import Item
 from society.executors.base import Executor
 from society.planning.demand import fit_backends
@@ -28,6 +30,7 @@ from society.runs.folder import RunFolder, find_store
 from society.runs.opening import open_backends
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run as StoredRun
+from society.runs.session_log import SessionLog
 from society.scenario.expand import Society, expand
 from society.scenario.load import Source, check_again, load_with_warnings
 from society.scenario.models.scenario import Scenario
@@ -40,6 +43,8 @@ from society.watcher import Several, Watcher
 
 if TYPE_CHECKING:
     from backends.base import Backend
+
+log = logging.getLogger(__name__)
 
 Reusable = Path | str | StoredRun
 """A run whose turns may be reused, or its folder."""
@@ -54,6 +59,7 @@ def run(
     reuse: Reusable | Sequence[Reusable] = (),
     watcher: Watcher | None = None,
     progress: bool | None = None,
+    grace: float = GRACE,
 ) -> Run:
     """Run a scenario to its end and return the run in the folder `out` (default: runs/NAME, with a number if taken).
 
@@ -63,13 +69,15 @@ def run(
     prompt and settings are kept, and the others are made again. `reuse` names another run, or several, whose equal
     turns are copied. `progress` shows the run as it goes, by default in a notebook and on a terminal.
 
-    The first Ctrl-C (in a notebook: interrupt) or SIGTERM finishes and stores the replies under way, then raises
-    `Interrupted`, a `KeyboardInterrupt`. The second one stops at once. Signal handlers of the caller stay in place.
+    The first Ctrl-C (in a notebook: interrupt) or SIGTERM finishes and stores the replies under way, for at most
+    `grace` seconds, then raises `Interrupted`, a `KeyboardInterrupt`. Requests in queues are dropped. The second one
+    stops at once. Signal handlers of the caller stay in place.
 
     Raises `InputError` for input that cannot be used, `BackendError` and `StoreError` when the run cannot go on. All
     turns stored until then are kept.
     """
-    with Interruption() as interruption:
+    check_grace(grace)
+    with Interruption(grace) as interruption:
         options: dict[str, Any] = {
             "resume": resume,
             "force": force,
@@ -114,6 +122,7 @@ async def run_async(
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard) as store:
                 interruption.folder = folder.path
+                interruption.drop = partial(_drop_queued, backends)
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
                 folder.record(store, hashes, items.every)
                 keep_inputs(folder.path, scenario, items.evaluation)
@@ -126,11 +135,29 @@ async def run_async(
                     on_turn=watcher.turn,
                     timeout=scenario.timeout,
                     interruption=interruption,
+                    retry=scenario.retry,
                     listener=watcher if watcher.streams else None,
                 )
-                stage = _Stage(speaker, store, watcher, folder.path)
-                await _play(society, items, stage, backends, adapters, folder.path)
+                with SessionLog(store, interruption) as session:
+                    speaker.on_outage = partial(_report_outage, session, watcher)
+                    stage = _Stage(speaker, store, watcher, folder.path)
+                    await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
+
+
+def _drop_queued(backends: Mapping[str, Backend]) -> None:
+    for backend in backends.values():
+        backend.drop_queued()
+
+
+def _report_outage(session: SessionLog, watcher: Watcher, backend: str, cause: str, seconds: float) -> None:
+    """Store and report that the run waits for a backend, or with cause "" that it goes on."""
+    if not cause:
+        session.proceed(seconds)
+        log.warning("The run goes on: the backend %r answers again, after %s.", backend, duration(seconds))
+    elif session.pause(f"{backend}: {cause}"):
+        log.warning("The run is paused until the backend %r answers: %s", backend, cause)
+    watcher.outage(backend, cause, seconds)
 
 
 def _watchers(watcher: Watcher | None, progress: bool | None) -> Iterator[Watcher]:

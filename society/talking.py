@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from society.core.interrupt import Interruption
+from society.core.interrupt import GRACE, Interruption
 from society.runner.stream import DebateStream
 from society.session import run_async
 
@@ -49,7 +49,7 @@ class Talk:
         `resume` continues the run in `out`. Raises `Interrupted` after Ctrl-C, and the errors of `society.run`.
         """
         self.stream = DebateStream(titled=False)
-        with Interruption(self.keeps) as interruption:
+        with Interruption(GRACE if self.keeps else 0) as interruption:
             return self._runner.run(self._debate(scenario, out or self._next(), interruption, resume))
 
     def _next(self) -> Path:

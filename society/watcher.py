@@ -55,6 +55,12 @@ class Watcher:
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         """Handle the end of an optimizer step, from 1 to `steps`. `agent` is "*" for a shared adapter."""
 
+    def outage(self, backend: str, cause: str, seconds: float) -> None:
+        """Handle an outage of a backend that has lasted for these seconds. With cause "", it has just ended.
+
+        It is called several times during an outage: after each further attempt that failed.
+        """
+
 
 class Several(Watcher):
     """A watcher that passes every event to several watchers, in order."""
@@ -82,6 +88,10 @@ class Several(Watcher):
     def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
         for watcher in self._watchers:
             watcher.training(learner, agent, step, steps, loss)
+
+    def outage(self, backend: str, cause: str, seconds: float) -> None:
+        for watcher in self._watchers:
+            watcher.outage(backend, cause, seconds)
 
     def speaking(self, turn: TurnId, reads: Sequence[TurnId]) -> None:
         for watcher in self._watchers:

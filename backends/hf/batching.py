@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from backends.hf.decode import Batch
 from backends.hf.rows import Row
 from backends.hf.static import StaticBatch
+from society.core.errors import DroppedError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,6 +63,13 @@ class Batcher:
         finally:
             row.cancelled = row.finish is None
             self.waiting.pop(row, None)
+
+    def drop_queued(self) -> None:
+        """Let all rows that have not joined the batch raise `DroppedError`."""
+        waiting, self.waiting = self.waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(DroppedError())
 
     async def close(self) -> None:
         """Stop the loop and cancel all waiting requests."""

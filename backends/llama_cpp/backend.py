@@ -76,6 +76,11 @@ class LlamaCppBackend(Backend):
         """Answer one request in pieces; see `Streaming.stream`."""
         return await self._write(request, on_piece)
 
+    def drop_queued(self) -> None:
+        """Drop the requests that have no slot yet; see `Backend.drop_queued`."""
+        if self._opened:
+            self._opened.drop_queued()
+
     async def _write(self, request: GenerateRequest, on_piece: OnPiece | None = None) -> GenerateOutput:
         if not self._opened:
             raise BackendError("The llama_cpp backend is not open.", "Use it inside `async with`.")
@@ -110,6 +115,10 @@ class _Opened:
                 for context in self._contexts
             ]
         )
+
+    def drop_queued(self) -> None:
+        """Let replies that have no slot yet raise `DroppedError`."""
+        self._pool.drop_queued()
 
     def close(self) -> None:
         """Stop the workers and free everything."""

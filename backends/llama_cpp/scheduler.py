@@ -37,7 +37,7 @@ from backends.llama_cpp.jobs import Generation, Job, Scoring
 from backends.llama_cpp.native import Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
 from backends.llama_cpp.sizes import BLOCK, CHUNK, LARGEST_BATCH
-from society.core.errors import BackendError, SocietyError
+from society.core.errors import BackendError, DroppedError, SocietyError
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,17 @@ class Scheduler:
             if self._end:
                 raise self._end
             self._inbox.put(order)
+
+    def drop_queued(self) -> None:
+        """Let replies that have no slot yet raise `DroppedError`. Returns at once; the worker drops them."""
+        with contextlib.suppress(SocietyError):  # the worker has ended, and its jobs with it
+            self._send(self._drop)
+
+    def _drop(self) -> None:
+        """Resolve waiting replies with `DroppedError`. Runs on the worker's thread."""
+        dropped = [job for job in self._waiting if isinstance(job, Generation)]
+        self._waiting = [job for job in self._waiting if not isinstance(job, Generation)]
+        self._done.extend((job, DroppedError()) for job in dropped)
 
     def add_adapter(self, name: str, adapter: Any) -> None:
         """Make an adapter usable under `name`."""

@@ -44,6 +44,11 @@ class WorkerPool:
         job.future.add_done_callback(lambda _: self._leave(index, job.adapter))
         self._remember(prefixes, index)
 
+    def drop_queued(self) -> None:
+        """Let replies that no worker has begun raise `DroppedError`."""
+        for worker in self._workers:
+            worker.drop_queued()
+
     def call(self, function: Callable[[], None]) -> Future[None]:
         """Run `function` while all workers wait between two steps."""
         outcome: Future[None] = Future()

@@ -73,6 +73,11 @@ class OpenAIBackend(Backend):
         """Answer one request; see `Backend.generate`."""
         return await self._opened.answer(request)
 
+    def drop_queued(self) -> None:
+        """Drop the requests that are not sent yet; see `Backend.drop_queued`."""
+        if self._connection is not None:
+            self._connection.limit.drop_queued()
+
     async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
         """Answer one request in pieces; see `Streaming.stream`."""
         return await self._opened.answer(request, Pieces(on_piece, request.sampling.stop))
@@ -106,7 +111,7 @@ class _Connection:
         self.adapters = ServerAdapters(client, served)
         self._settler = Settler(f"{served.dialect.name} at {client.url}", served.dialect, self._probe, self._render)
         # llama.cpp's server queues requests beyond its slots. Twice as many keep it busy; more would only wait.
-        self._limit = Limit(min(config.concurrency, 2 * served.slots if served.slots else config.concurrency))
+        self.limit = Limit(min(config.concurrency, 2 * served.slots if served.slots else config.concurrency))
         self._known = asyncio.Event()  # set while the server is known to be the one that was found
         self._known.set()
         self._checking = asyncio.Lock()
@@ -118,7 +123,7 @@ class _Connection:
             raise BackendError("The request has no messages.", "Give at least one user message.")
         more = await self._settler.settle(request)
         opened = await self._settler.leaves(more, request.thinking.tags)
-        async with self._limit.place():
+        async with self.limit.place():
             await self._check_server()
             try:
                 completion = await self._ask(request, more, self._shower(request, opened, pieces))
@@ -176,7 +181,7 @@ class _Connection:
         return read_reply(completion, request, self.served, self._estimator, opened)
 
     async def _check_server(self) -> None:
-        """After a lost connection, check the model and load the adapters. Raise `BackendError` for another model."""
+        """After a lost connection, check the model and load the adapters. Raise `InputError` for another model."""
         if self._known.is_set():
             return
         async with self._checking:
@@ -184,9 +189,10 @@ class _Connection:
                 return
             now = await look(self.client, self._config)
             if now.identity != self.served.identity:
-                raise BackendError(
+                raise InputError(
                     f"The server at {self.client.url} was restarted with another model.",
-                    "Start it with the model that it had when the run began.",
+                    "Start it with the model that it had when the run began, then run again with --resume (Python: "
+                    "resume=True).",
                 )
             self.served = replace(self.served, adapters=now.adapters)
             await self.adapters.serve(self.served)

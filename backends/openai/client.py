@@ -18,7 +18,7 @@ from backends.openai.config import OpenAI
 from backends.openai.failures import NoAnswerError, WebPageError, failure, hidden_failure, is_page, read_problem
 from backends.openai.keys import find_key, is_local
 from backends.openai.streams import BrokenStreamError, is_stream, join
-from society.core.errors import MissingExtraError, TransientError
+from society.core.errors import MissingExtraError, TransientError, UnavailableError
 
 CONNECT_SECONDS = 10.0
 """Maximum seconds to open a connection."""
@@ -45,7 +45,7 @@ class Stream(Protocol):
         """Return the body of the response without a stream. Raises `TransientError` if the stream is cut off."""
 
 
-class UnreachableError(TransientError):
+class UnreachableError(UnavailableError):
     """No server accepts connections at the address."""
 
 

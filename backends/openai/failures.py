@@ -1,6 +1,8 @@
 """Errors of responses: transient or permanent, with remedies. The engine retries transient errors.
 
-429, 503 and timeouts               `BusyError`: transient, and fewer requests from now on
+429, 503                            `BusyError`: the run waits, and sends fewer requests from now on
+502, 504                            `UnavailableError`: the run waits
+timeouts                            `NoAnswerError`: transient, and fewer requests from now on
 other 5xx, resets, invalid bodies   `TransientError`; a web page is a `WebPageError`
 a prompt too long                   `ContextOverflowError`
 401, 403, 404, quota, all others    `BackendError` with a remedy
@@ -18,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backends.openai.wire import Problem
-from society.core.errors import BackendError, ContextOverflowError, TransientError
+from society.core.errors import BackendError, ContextOverflowError, TransientError, UnavailableError
 from society.core.plain import shorten
 
 SHOWN = 300
@@ -37,16 +39,20 @@ _PROMPT = (
 _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|context (?:length|size|window)", re.I)
 
 
-class BusyError(TransientError):
+class BusyError(UnavailableError):
     """The server is overloaded: retry, with fewer requests at the same time."""
 
 
-class NoAnswerError(BusyError):
-    """No response within the scenario's timeout."""
+class NoAnswerError(TransientError):
+    """No response within the scenario's timeout. A reply may be too long for it, so attempts are counted."""
 
 
 class WebPageError(TransientError):
     """A web page instead of a response: a wrong address, a login page, or the error page of a proxy."""
+
+
+_KINDS = {502: UnavailableError, 503: BusyError, 504: UnavailableError}
+"""Errors of statuses that say that no request can be answered now. A proxy answers for a server that is gone."""
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, max_tokens: int = 0) -> BackendError:
@@ -56,7 +62,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, where: str, ma
     if status == 429 and problem.code != "insufficient_quota":
         return BusyError(cause, "Lower `concurrency`, or wait.", after=retry_after(headers))
     if status >= 500 or status in _PASSING:
-        kind = BusyError if status == 503 else TransientError
+        kind = _KINDS.get(status, TransientError)
         return kind(cause, "Look into the server's log.", after=retry_after(headers))
     if status in (400, 413, 422) and _TOO_LONG.search(f"{problem.code} {problem.type} {problem.message}"):
         return _overflow(problem, max_tokens) or BackendError(cause, LARGER)
@@ -77,7 +83,7 @@ def hidden_failure(body: bytes, where: str) -> BackendError | None:
     if found is None:
         return None
     code = found.get("code") if isinstance(found, dict) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
     return failure(status, {}, json.dumps({"error": found}).encode(), where)
 
 

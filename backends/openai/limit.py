@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from backends.openai.failures import BusyError
+from backends.openai.failures import BusyError, NoAnswerError
+from society.core.errors import DroppedError
 
 LONGEST_PAUSE = 60.0
 """Maximum seconds for which all requests wait because of a server's Retry-After."""
@@ -36,7 +37,7 @@ class Limit:
             started = await self._pause()
             try:
                 yield
-            except BusyError as busy:
+            except (BusyError, NoAnswerError) as busy:
                 self._shrink(started, busy.after)
                 raise
             self._grow()
@@ -58,6 +59,13 @@ class Limit:
                 self.in_flight -= 1
                 self._wake()
             raise
+
+    def drop_queued(self) -> None:
+        """Let all requests that wait for a place raise `DroppedError`."""
+        waiting, self._waiting = self._waiting, deque()
+        for turn in waiting:
+            if not turn.done():
+                turn.set_exception(DroppedError())
 
     def _wake(self) -> None:
         while self._waiting and self.in_flight < int(self.size):

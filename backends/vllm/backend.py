@@ -87,6 +87,11 @@ class VLLMBackend(Backend):
         async with self._holding(request) as held:
             return await opened.stream(held, on_piece)
 
+    def drop_queued(self) -> None:
+        """Drop the requests that are not sent yet; see `Backend.drop_queued`."""
+        self._turns.drop_queued()
+        self._opened.drop_queued()
+
     @asynccontextmanager
     async def _holding(self, request: GenerateRequest) -> AsyncIterator[GenerateRequest]:
         """Hold the weights that a request needs on the server, and yield the request to the server."""

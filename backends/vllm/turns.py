@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from society.core.errors import DroppedError
+
 ASLEEP = "asleep"
 """The state without weights, while another program uses the device."""
 BASE = "base"
@@ -52,12 +54,22 @@ class Turns:
                 self._advance()
             raise
 
+    def drop_queued(self) -> None:
+        """Let all requests that wait for other weights raise `DroppedError`. A training goes on waiting."""
+        for weights, turn in self._waiting:
+            if weights != ASLEEP and not turn.done():
+                turn.set_exception(DroppedError())
+        self._waiting = deque(waiting for waiting in self._waiting if not waiting[1].done())
+
     def _advance(self) -> None:
         if self._active == 0 and self._waiting and self._changing is None:
             self._changing = asyncio.ensure_future(self._next())
 
     async def _next(self) -> None:
         """Change to the weights of the longest waiting request, and let all requests for them go."""
+        if not self._waiting:
+            self._changing = None
+            return
         weights = self._waiting[0][0]
         failure: BaseException | None = None
         try:

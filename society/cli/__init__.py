@@ -82,10 +82,7 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit status.
-
-    0: done. 1: failed. 2: bad input. 130: interrupted; 143: interrupted by SIGTERM.
-    """
+    """Run a command and return its exit status: see `society.runs.state.RunState` and `SocietyError.status`."""
     settle()
     try:
         status = _run(arguments)
@@ -93,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     except BrokenPipeError:  # the reader of the output has closed it
         abandon()
-        return 1
+        return SocietyError.status
     except OSError as error:
         abandon()
         return _explain(error)
@@ -116,12 +113,12 @@ def _run(arguments: list[str] | None) -> int:
         return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
         say(f"society: {error}", err=True)
-        return 2 if isinstance(error, InputError) else 1
+        return error.status
     except Exception as error:
         if (fault := _plugin_fault(error)) is None:
             raise
         say(f"society: {fault}", err=True)
-        return 1
+        return fault.status
     return status if isinstance(status, int) else 0
 
 
@@ -150,4 +147,4 @@ def _explain(error: OSError) -> int:
     what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
     with suppress(OSError):
         say(f"society: {what}: {error.strerror or error}.", err=True)
-    return 1
+    return SocietyError.status

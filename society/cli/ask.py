@@ -79,7 +79,7 @@ def command(question: str, out: Path | None, resume: bool, **shape: Any) -> int:
     """
     from society.asking import find_society
     from society.cli.streams import say
-    from society.core.errors import InputError, RunFolderError, SocietyError
+    from society.core.errors import RunFolderError, SocietyError
     from society.core.interrupt import Interrupted
     from society.core.plain import name_path
     from society.runs.folder import STORE
@@ -101,7 +101,7 @@ def command(question: str, out: Path | None, resume: bool, **shape: Any) -> int:
         if out is None or isinstance(error, RunFolderError) or not (out / STORE).is_file():
             raise
         say(f"society: {error}\n{_describe_kept(out)}", err=True)
-        return 2 if isinstance(error, InputError) else 1
+        return error.status
     if out is not None:
         folder = name_path(run.folder)
         say(f"kept in  {folder}   (society show {folder} --number 1)")

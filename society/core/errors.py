@@ -1,7 +1,7 @@
 """All errors of the program, as one tree.
 
 SocietyError                 a message for users: the cause, then the remedy; printed without a traceback
-├── InputError               the input is wrong: exit status 2
+├── InputError               the input is wrong
 │   ├── ScenarioError        a scenario file is wrong; `problems` has every problem with its place
 │   ├── MissingExtraError    a library that comes with an extra is not installed
 │   ├── NoSandboxError       this machine cannot run code of models without network
@@ -11,7 +11,11 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 ├── BackendError             a model could not be loaded, or could not answer
 │   ├── ChatTemplateError    the model's chat template refuses a chat: never retried; an InputError, too
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
-│   └── TransientError       worth a retry: a timeout, a busy server, a crashed worker
+│   ├── WaitedTooLongError   a server was gone for longer than the run may wait
+│   └── TransientError       worth a retry: a timeout, a crashed worker
+│       ├── UnavailableError no server answers, or it takes no requests now: the run waits for it
+│       └── DroppedError     a request left the queue before the model began, since the run stops
+├── LimitReachedError        the run has used the tokens, dollars or minutes that the scenario allows
 ├── ComponentError           the code of a component raised an error: a stop rule, a topology, ...
 └── StoreError               the run store could not be written or read (a full disk, say)
 """
@@ -20,7 +24,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from society.core.hidden_chars import reveal
 
@@ -32,7 +36,12 @@ DISTRIBUTION = "society-of-models"
 
 
 class SocietyError(Exception):
-    """Base of all errors for users. `cause` says what is wrong, `remedy` what to do."""
+    """Base of all errors for users. `cause` says what is wrong, `remedy` what to do.
+
+    `status` is the exit status of a command that ends with the error.
+    """
+
+    status: ClassVar[int] = 3
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         self.cause = cause
@@ -50,6 +59,8 @@ def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyE
 
 class InputError(SocietyError):
     """Input of the user that cannot be used."""
+
+    status = 2
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows: the message alone, as the fault is not in the code of the traceback."""
@@ -131,6 +142,32 @@ class TransientError(BackendError):
     def __init__(self, cause: str, remedy: str = "", after: float | None = None) -> None:
         self.after = after
         super().__init__(cause, remedy)
+
+
+class UnavailableError(TransientError):
+    """A model that no request reaches now: no server answers, or the server takes no requests.
+
+    The cause lies with the server and not with the request, so the engine waits without counting attempts.
+    """
+
+
+class DroppedError(TransientError):
+    """A request that a backend dropped from its queue because the run stops. The model has not begun to answer it."""
+
+    def __init__(self) -> None:
+        super().__init__("The request was dropped from the queue.", "Run again with --resume (Python: resume=True).")
+
+
+class WaitedTooLongError(BackendError):
+    """A server that stayed unavailable for longer than the run may wait. All finished turns are stored."""
+
+    status = 4
+
+
+class LimitReachedError(SocietyError):
+    """A run that has used all that its scenario allows. All finished turns are stored."""
+
+    status = 5
 
 
 class ComponentError(SocietyError):

@@ -1,6 +1,8 @@
-"""Ctrl-C and SIGTERM. The first signal lets a run finish the replies in progress; the second stops it at once.
+"""Ctrl-C, SIGTERM and SIGHUP. The first signal lets a run finish the replies in progress, for a limited time; the
+second stops it at once.
 
-A debate that needs no further reply also reaches its decision.
+Requests that wait in a queue are dropped, and waits between attempts end. A debate that needs no further reply also
+reaches its decision.
 
 Loading, waiting and training need nothing from this module: they end when the run is cancelled, a training after the
 current optimizer step.
@@ -12,14 +14,33 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+from society.core.errors import InputError, SocietyError
+from society.core.plain import count
+
+GRACE = 30.0
+"""Seconds that replies in progress have after the first signal, by default."""
+LONGEST_GRACE = 86_400.0
+"""Maximum of these seconds."""
+_REPORT_AFTER = 0.1
+"""Seconds after the first signal at which the replies in progress are counted: dropped requests have left by then."""
+_DROP_EVERY = 0.25
+"""Seconds between two removals of queued requests."""
+_DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 """The handled signals, and the default handlers that may be replaced. Other handlers are kept."""
+if hasattr(signal, "SIGHUP"):
+    _DEFAULTS[signal.SIGHUP] = signal.SIG_DFL  # the terminal has closed
+
+
+def check_grace(grace: object) -> None:
+    """Raise `InputError` unless this is a number of seconds."""
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace <= LONGEST_GRACE:
+        raise InputError(f"grace is {grace!r:.40}.", f"Give seconds from 0 to {LONGEST_GRACE:,.0f}.")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -34,7 +55,7 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def status(self) -> int:
-        """The exit status that shells expect: 130 for Ctrl-C, 143 for SIGTERM."""
+        """The exit status that shells expect: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.signal
 
 
@@ -44,13 +65,18 @@ class Interruption:
     As a context manager it handles the signals (in the main thread only), restores the earlier handlers at the end, and
     raises `Interrupted` if it cancelled the block. A signal outside `stops_me` waits for the next such block, or for
     the end: an exception within an import would leave a half-imported module. An instance that is not entered never
-    stops anything. `folder` is the folder of the run, for the message. Without `patient`, the first signal stops the
-    replies in progress, too.
+    stops anything. `folder` is the folder of the run, for the message. `grace`: seconds for the replies in progress; 0
+    stops them, too.
+
+    `drop` is called at the first signal. It lets requests that wait in queues raise `DroppedError`.
     """
 
-    def __init__(self, patient: bool = True) -> None:
-        self._patient = patient
+    def __init__(self, grace: float = GRACE) -> None:
+        self._grace = grace
         self.folder: Path | None = None
+        self.drop: Callable[[], object] = lambda: None
+        self.error: SocietyError | None = None
+        """The error that `stop` was given."""
         self._waiting = False
         self._asked = 0
         self._signal: int = signal.SIGINT
@@ -58,7 +84,9 @@ class Interruption:
         self._stopping = False
         self._debates: set[Hashable] = set()
         """Debates under way that have not asked for a reply since the request to stop."""
-        self._before: dict[signal.Signals, Any] = {}
+        self._resting: dict[object, Hashable] = {}
+        """The debates of tasks that wait between attempts, by task."""
+        self._before: dict[int, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -79,15 +107,29 @@ class Interruption:
 
     @contextmanager
     def stops_me(self) -> Iterator[None]:
-        """Cancel the current task if a signal arrives during the block."""
+        """Cancel the current task if a signal arrives during the block. Raises the error that `stop` was given."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         if self._waiting:
             self._waiting = False
             self._cancel()
         try:
             yield
+        except asyncio.CancelledError:
+            if self.error is None or self._task is None:
+                raise
+            self._task.uncancel()
+            raise self.error from None
         finally:
             self._loop = self._task = None
+
+    def stop(self, error: SocietyError) -> None:
+        """Stop the run as the first signal does, with this error in place of `Interrupted`. The first error counts."""
+        if self._task is None:
+            raise error
+        if not self._asked:
+            self.error = error
+            self._asked = 1
+            self._heed(1)
 
     @asynccontextmanager
     async def debating(self, debate: Hashable) -> AsyncIterator[None]:
@@ -110,14 +152,38 @@ class Interruption:
         After a request, new blocks wait forever, so the debate cannot end.
         """
         if self._asked:
-            self._leave(debate)
-            await asyncio.get_running_loop().create_future()
+            await self._wait_forever(debate)
         self._held += 1
         try:
             yield
         finally:
             self._held -= 1
             self._leave(None)
+
+    @asynccontextmanager
+    async def resting(self, debate: Hashable = None) -> AsyncIterator[None]:
+        """Wait within a `held` block, such as between attempts, without delaying a request to stop.
+
+        After a request, the block waits forever.
+        """
+        self._held -= 1
+        try:
+            if self._asked:
+                await self._wait_forever(debate)
+            resting = asyncio.current_task()
+            self._resting[resting] = debate
+            try:
+                yield
+            finally:
+                del self._resting[resting]
+            if self._asked:
+                await self._wait_forever(debate)
+        finally:
+            self._held += 1
+
+    async def _wait_forever(self, debate: Hashable) -> None:
+        self._leave(debate)
+        await asyncio.get_running_loop().create_future()
 
     def _leave(self, debate: Hashable) -> None:
         """Wait no longer for a debate, and stop if nothing is left to wait for."""
@@ -137,11 +203,33 @@ class Interruption:
             self._loop.call_soon_threadsafe(self._heed, self._asked)
 
     def _heed(self, times: int) -> None:
-        if times > 1 or not self._patient or not (self._held or self._debates):
+        if times > 1 or not self._grace:
             self._cancel()
-        elif self._held:
-            replies = "1 reply" if self._held == 1 else f"{self._held} replies"
-            print(f"Stopping: finishing {replies}; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
+            return
+        self._debates.difference_update(self._resting.values())
+        if not (self._held or self._debates):
+            self._cancel()
+        elif self._loop is not None:
+            self._drop(self._loop)
+            self._loop.call_later(self._grace, self._cancel)
+            self._loop.call_later(_REPORT_AFTER, self._report)
+
+    def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Drop queued requests, again and again: a prompt that was being tokenized enters the queue later."""
+        if self._task is not None and not self._stopping:
+            self.drop()
+            loop.call_later(_DROP_EVERY, self._drop, loop)
+
+    def _report(self) -> None:
+        """Print how many replies are being finished."""
+        if self._held and self._task is not None and not self._stopping:
+            replies, most = count(self._held, "reply"), f"{self._grace:g} s"
+            with suppress(OSError):  # the terminal has closed
+                print(
+                    f"Stopping: finishing {replies}, for at most {most}; Ctrl-C again stops at once.",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def _cancel(self) -> None:
         if self._task is not None:

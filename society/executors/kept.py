@@ -55,6 +55,10 @@ class _Kept(Backend):
         self.adapters, self.trainer, self.streaming = backend.adapters, backend.trainer, backend.streaming
         return self
 
+    def drop_queued(self) -> None:
+        """Drop the requests that wait for a place; see `Backend.drop_queued`."""
+        self._backend.drop_queued()
+
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request; see `Backend.generate`."""
         return await self._backend.generate(request)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from society.core.errors import BackendError, SocietyError, TransientError
+from society.core.errors import BackendError, DroppedError, SocietyError, TransientError
 from society.core.types import Adapter
 from society.executors.ray_calls import call, describe_cause, put_chunks, worker_errors
 from society.executors.replica import Missing, Opened
@@ -49,6 +49,8 @@ class Pool:
         self._slots = [_Slot() for _ in range(count)]
         self._changed = asyncio.Event()
         self._failure: SocietyError | None = None
+        self._drops = 0
+        self._dropping: set[asyncio.Task[Any]] = set()
         self.adapters: dict[str, Adapter] = {}
         self.opened: Opened | None = None
         self.users = 0
@@ -62,8 +64,9 @@ class Pool:
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Return a replica's answer. Raises `BackendError` if no replica is left or all that try it die."""
+        drops = self._drops if method == "generate" else None
         for _ in range(self._retries + 1):
-            slot, live = await self._pick()
+            slot, live = await self._pick(drops)
             slot.busy += 1
             try:
                 answer = await self._ask(live, method, *arguments)
@@ -80,6 +83,20 @@ class Pool:
             f"{self._retries + 1} replicas in a row died during one request: {describe_cause(last)}",
             "See Ray's logs for the cause. Often memory ran out.",
         )
+
+    def drop_queued(self) -> None:
+        """Let `generate` raise `DroppedError` for requests that no model has begun, here and in the replicas."""
+        self._drops += 1
+        self._changed.set()
+        for live in [slot.live for slot in self._slots if slot.live]:
+            task = asyncio.ensure_future(live.connection.ask("drop_queued"))
+            self._dropping.add(task)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._dropping.discard(task)
+        if not task.cancelled():
+            task.exception()  # the replica has died, and its requests with it
 
     def ask_now(self, method: str, *arguments: Any) -> Any:
         """Block until a replica answers. For rare and fast methods."""
@@ -129,9 +146,14 @@ class Pool:
         if isinstance(refused, SocietyError):
             raise refused
 
-    async def _pick(self) -> tuple[_Slot, _OpenReplica]:
-        """Return the least busy open replica. Start missing ones, and wait until one is open."""
+    async def _pick(self, drops: int | None = None) -> tuple[_Slot, _OpenReplica]:
+        """Return the least busy open replica. Start missing ones, and wait until one is open.
+
+        Raises `DroppedError` once queued requests have been dropped more than `drops` times.
+        """
         while True:
+            if drops not in (None, self._drops):
+                raise DroppedError
             if self._failure is not None:
                 raise self._failure
             for slot in self._slots:

@@ -61,6 +61,10 @@ class RemoteBackend(Backend):
         """Let a replica check these requests; see `Backend.check`."""
         await self.pool.ask("check", requests)
 
+    def drop_queued(self) -> None:
+        """Drop the requests that no model has begun; see `Backend.drop_queued`."""
+        self.pool.drop_queued()
+
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
         """Answer one request on the least busy replica."""
         output: GenerateOutput = await self.pool.ask("generate", request)

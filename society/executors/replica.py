@@ -91,6 +91,11 @@ class Replica:
             return Missing(request.adapter)
         return await catch_errors(self.backend.generate, request)
 
+    async def drop_queued(self) -> None:
+        """Drop the requests that wait for a place; see `Backend.drop_queued`."""
+        await asyncio.sleep(0)  # let requests of the same packet enter the queue
+        self.backend.drop_queued()
+
     async def check(self, requests: Sequence[GenerateRequest]) -> Any:
         """Return None, or the error of an option that the model refuses."""
         return await catch_errors(self.backend.check, requests)

@@ -12,6 +12,7 @@ from society.core.errors import RunFolderError
 from society.core.types import Adapter, Item, Turn
 from society.runs.files import own_tree, read_json, read_questions
 from society.runs.folder import find_store
+from society.runs.state import Session, read_sessions
 from society.scenario.expand import expand
 from society.scenario.members import members, speakers
 from society.scenario.models.scenario import Scenario
@@ -146,6 +147,10 @@ class Run:
             return (places.get(item, len(places)), natural_order(item), item)
 
         return order
+
+    def sessions(self) -> list[Session]:
+        """Return the calls that worked on the run, the first one first; none for a run of an earlier version."""
+        return read_sessions(self.meta())
 
     def count_turns(self) -> int:
         """Return the number of turns, including those of training debates and of unfinished debates."""

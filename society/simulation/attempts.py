@@ -2,7 +2,8 @@
 
 Kinds of failures, and their consequences:
 
-    TransientError, timeouts, lost connections, no memory   retried with growing waits; then the turn fails
+    UnavailableError, refused connections                   the run waits for the backend: see `outages`
+    other TransientErrors, timeouts, no memory              retried with growing waits; then the turn fails
     any other error of the backend, including its bugs      the turn fails, with the cause
     no valid reply: None, bytes, over `MAX_CHARACTERS`      the turn fails, with the cause
     NULs and lone surrogates in a reply                     replaced by U+FFFD before the reply is used
@@ -15,27 +16,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
-from society.core.errors import BackendError, SocietyError, TransientError, describe_error
+from society.core.errors import (
+    BackendError,
+    DroppedError,
+    SocietyError,
+    TransientError,
+    UnavailableError,
+    WaitedTooLongError,
+    describe_error,
+)
 from society.core.identity import derive_seed
 from society.core.pieces import OnPiece, Piece
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 from society.simulation.clock import Stopwatch
+from society.simulation.outages import Availability
 
 if TYPE_CHECKING:
     from backends.base import Backend
 
 log = logging.getLogger(__name__)
 
-TRIES = 6
-"""Maximum number of attempts at a turn after transient failures."""
 FIRST_WAIT = 0.5
 """Maximum seconds of the first wait between attempts; the maximum doubles with each further wait."""
-LONGEST_WAIT = 600.0
-"""Maximum seconds that a server may ask to wait. If it asks for more, the turn fails."""
+REFUSALS = 3
+"""Number of further waits up to which a request waits longer each time that the server was unavailable."""
 MAX_CHARACTERS = 10_000_000
 """Maximum number of characters of a valid reply."""
 MAX_ROUNDING = 1e-3
@@ -46,11 +56,31 @@ FINISH_REASONS = get_args(FinishReason)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+@dataclass(frozen=True)
+class Patience:
+    """The bounds of the attempts at one turn.
+
+    `tries`: maximum number of attempts after transient failures. `rest` is the context of waits between them, and
+    `give_up` stops the run because the backend was unavailable for too long.
+    """
+
+    availability: Availability
+    tries: int
+    rest: Callable[[], AbstractAsyncContextManager[None]]
+    give_up: Callable[[WaitedTooLongError], None]
+
+    @property
+    def longest(self) -> float:
+        """Maximum seconds that a server may ask to wait before the next attempt."""
+        return 60 * self.availability.minutes
+
+
 async def ask(
     backend: Backend,
     request: GenerateRequest,
     timeout: float | None,
     watch: Stopwatch,
+    patience: Patience,
     on_piece: OnPiece | None = None,
 ) -> GenerateOutput:
     """Return the backend's reply, checked and cleaned for the store. `timeout`: seconds for each attempt.
@@ -59,18 +89,45 @@ async def ask(
     The seconds of its usage are those that `watch` measured over all attempts. Raises `BackendError` if there is no
     valid reply. Other errors with a remedy pass unchanged.
     """
-    for attempt in range(TRIES):
+    tries = refusals = 0
+    availability = patience.availability
+    while True:
+        probes = await _wait_for(patience) if availability.lost else False
+        wait = 0.0
         try:
             with watch.running():
                 output = await _attempt(backend, request, timeout, on_piece)
+            availability.answer()
             output = checked(output)
             return replace(output, usage=replace(output.usage, seconds=watch.seconds))
+        except DroppedError:
+            pass
+        except UnavailableError as error:
+            if (late := availability.fail(error)) is not None:
+                patience.give_up(late)
+            wait = jitter(request.seed, min(refusals, REFUSALS))
+            refusals += 1
         except TransientError as error:
+            availability.answer()
             after = max(0.0, error.after or 0.0)
-            if attempt == TRIES - 1 or after > LONGEST_WAIT:
+            tries += 1
+            if tries == patience.tries or after > patience.longest:
                 raise
-            await asyncio.sleep(after + jitter(request.seed, attempt))
-    raise AssertionError("unreachable: the last attempt returns or raises")
+            wait = after + jitter(request.seed, tries - 1)
+        except BackendError:
+            availability.answer()
+            raise
+        finally:
+            if probes:
+                availability.probed()
+        async with patience.rest():
+            await asyncio.sleep(wait)
+
+
+async def _wait_for(patience: Patience) -> bool:
+    """Wait for the end of an outage, or until this request is its probe. Return whether it is."""
+    async with patience.rest():
+        return await patience.availability.wait()
 
 
 def jitter(seed: int, attempt: int) -> float:
@@ -110,7 +167,7 @@ async def _attempt(
             f"The backend waited too long: {describe_error(error)}.", "Check what the backend waits for."
         ) from error
     except ConnectionError as error:
-        raise TransientError(
+        raise UnavailableError(
             f"The backend's connection failed: {describe_error(error)}.", "Is it reachable?"
         ) from error
     except Exception as error:

@@ -18,6 +18,7 @@ from society.core.errors import (
     ContextOverflowError,
     SlowPatternError,
     TurnError,
+    WaitedTooLongError,
     describe_error,
 )
 from society.core.identity import request_key, turn_seed
@@ -35,8 +36,10 @@ from society.core.types import (
     explain_end,
 )
 from society.scenario.binding import AgentPlan
-from society.simulation.attempts import ask, storable
+from society.scenario.models.settings import RetrySpec
+from society.simulation.attempts import Patience, ask, storable
 from society.simulation.clock import FairClock, Stopwatch
+from society.simulation.outages import Availability, OnOutage, ignore
 
 if TYPE_CHECKING:
     from backends.base import Backend, Tokenizer
@@ -46,8 +49,6 @@ log = logging.getLogger(__name__)
 
 Parse = Callable[[str, Item], str | None]
 """Returns the answer in the text of a reply, or None."""
-MAX_FAILURES = 25
-"""Number of consecutive failed turns that ends the run."""
 
 
 class Listener(Protocol):
@@ -77,6 +78,11 @@ class Speaker:
     """Receives replies as they are generated; None if nobody wants that, which then costs nothing."""
     failures_in_a_row: int = 0
     interruption: Interruption = field(default_factory=Interruption)
+    retry: RetrySpec = field(default_factory=RetrySpec)
+    on_outage: OnOutage = ignore
+    """Called during an outage of a backend, and at its end."""
+    availability: dict[str, Availability] = field(default_factory=dict)
+    """Whether each backend can be reached, by its name."""
     clocks: dict[str, FairClock] = field(default_factory=dict)
     """Clocks by the names of the backends."""
 
@@ -95,7 +101,7 @@ class Speaker:
         `read` returns the answer in a reply that does not answer the question, such as a judge's verdict.
 
         Raises `TurnError` if the prompt does not fit the context or the chat template, and `BackendError` after
-        `MAX_FAILURES` consecutive failures.
+        `retry.failures` consecutive failures.
         """
         backend = self.backends[agent.backend]
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
@@ -140,7 +146,10 @@ class Speaker:
             self.listener.speaking(unfinished.id, unfinished.reads)
             on_piece = partial(self.listener.piece, unfinished.id)
         try:
-            output = await ask(backend, request, self.timeout, watch, on_piece)
+            patience = self._patience(agent.backend, finish)
+            output = await ask(backend, request, self.timeout, watch, patience, on_piece)
+        except WaitedTooLongError:
+            raise
         except (ChatTemplateError, ContextOverflowError) as error:
             raise TurnError(f"{_place(finish)}: {error.cause}", error.remedy, agent.role_name) from error
         except BackendError as error:
@@ -150,14 +159,22 @@ class Speaker:
         self.failures_in_a_row = 0
         return self._read(output, agent, item, finish, parse)
 
+    def _patience(self, backend: str, finish: partial[Turn]) -> Patience:
+        """Return the bounds of the attempts at a turn on this backend."""
+        if backend not in self.availability:
+            self.availability[backend] = Availability(backend, self.retry.minutes, self.on_outage)
+        turn: TurnId = finish.args[0]
+        rest = partial(self.interruption.resting, (turn.iteration, turn.item, turn.sample))
+        return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop)
+
     def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
-        """Raise `BackendError` after `MAX_FAILURES` failures in a row."""
+        """Raise `BackendError` after `retry.failures` failures in a row."""
         self.failures_in_a_row += 1
-        if self.failures_in_a_row >= MAX_FAILURES:
+        if (most := self.retry.failures) <= self.failures_in_a_row:
             if error.__cause__ is not None:  # a fault in the code of a backend: its author needs the traceback
-                log.error("The last of %s failures in a row", MAX_FAILURES, exc_info=error.__cause__)
+                log.error("The last of %s failures in a row", most, exc_info=error.__cause__)
             raise BackendError(
-                f"{MAX_FAILURES} turns in a row failed, the last on the backend {agent.backend!r}. {_place(finish)}: "
+                f"{most} turns in a row failed, the last on the backend {agent.backend!r}. {_place(finish)}: "
                 f"{error.cause}",
                 f"{error.remedy}\n  What is done is stored: correct the cause and run again with --resume "
                 "(Python: resume=True).".strip(),

@@ -180,7 +180,7 @@ def test_a_full_standard_output_is_one_error(done: Path, tmp_path: Path, name: s
     with Path("/dev/full").open("w") as full:
         process = command_line(*fill(COMMANDS[name], done, tmp_path), stdout=full)
         _, said = process.communicate(timeout=300)
-    assert process.returncode == 1, said
+    assert process.returncode == 3, said
     assert b"Traceback" not in said
     assert b"Exception" not in said
     assert b"The output cannot be written: No space left on device" in said
@@ -195,7 +195,7 @@ def test_a_closed_pipe_is_no_error_that_shows(done: Path, tmp_path: Path, name: 
     assert b"Traceback" not in said
     assert b"Exception" not in said
     assert b"Broken pipe" not in said
-    assert process.returncode == 1, said
+    assert process.returncode == 3, said
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -400,7 +400,7 @@ def test_a_reader_that_closes_the_output_ends_the_debate(kept: bool, tmp_path: P
         assert process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == 1
+    assert process.returncode == 3
 
 
 @pytest.mark.model

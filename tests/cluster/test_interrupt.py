@@ -141,7 +141,9 @@ def test_two_signals_stop_at_once(speak: Callable[..., Speaking]) -> None:
     speaking = speak(AT_ONCE, "backends.scripted.delay=3600")
     speaking.process.send_signal(signal.SIGINT)
     assert speaking.process.stderr is not None
-    assert any("finishing 6 replies; Ctrl-C again stops at once" in line for line in speaking.process.stderr)
+    assert any(
+        "finishing 6 replies, for at most 30 s; Ctrl-C again stops at once" in line for line in speaking.process.stderr
+    )
     speaking.process.send_signal(signal.SIGINT)
     code, said = speaking.end()
     assert (code, "--resume" in said) == (130, True)

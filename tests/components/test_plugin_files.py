@@ -225,14 +225,14 @@ def test_a_task_that_raises_in_a_debate_is_one_error(
 ) -> None:
     raising = f"    def {method}(self, a, b):\n        raise ValueError('boom')\n"
     plugin, scenario = example("task")
-    assert main(["run", *write(folder, f"{plugin.rstrip()}\n\n{raising}", scenario), "--out", "run"]) == 1
+    assert main(["run", *write(folder, f"{plugin.rstrip()}\n\n{raising}", scenario), "--out", "run"]) == 3
     shown = " ".join(capsys.readouterr().err.split())
     assert re.search(rf"The task '\w+' raised ValueError: boom \(plugins.py, line \d+\) in `{method}` on the", shown)
 
 
 def test_a_plugin_of_another_type_is_one_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = example("decision")[0].replace("return Decision(middle, backers / len(ballot.votes))", "return middle")
-    assert main(["run", *write(folder, plugin, example("decision")[1]), "--out", "run"]) == 1
+    assert main(["run", *write(folder, plugin, example("decision")[1]), "--out", "run"]) == 3
     assert "The decision 'lower_median'" in capsys.readouterr().err
 
 
@@ -245,14 +245,14 @@ def test_a_plugin_that_raises_while_a_run_is_read_is_one_error(
     assert f"society show run --plugins {folder / 'plugins.py'}" in capsys.readouterr().out
     raising = "    def settle(self, ballot):\n        raise ValueError('boom')\n\n    def count"
     write(folder, plugin.replace("    def count", raising), scenario)
-    assert main(["report", "run", "--out", "report.html", *arguments[1:]]) == 1
+    assert main(["report", "run", "--out", "report.html", *arguments[1:]]) == 3
     assert "plugins.py raised ValueError: boom (plugins.py, line 13)." in capsys.readouterr().err
 
 
 def test_a_corrected_plugin_goes_on_with_the_run(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     plugin, scenario = example("stop")
     arguments = write(folder, plugin.replace("*before, now = state.rounds", "raise ValueError"), scenario)
-    assert main(["run", *arguments, "--out", "run"]) == 1
+    assert main(["run", *arguments, "--out", "run"]) == 3
     assert Run(folder / "run").count_turns() >= 3
     write(folder, plugin, scenario)
     assert main(["run", *arguments, "--out", "run", "--resume"]) == 0

@@ -87,7 +87,7 @@ def test_once_finishes_what_is_being_said_and_begins_nothing(
     speaking: subprocess.Popen[str], path: Path, tmp_path: Path, number: int, status: int
 ) -> None:
     speaking.send_signal(number)
-    assert "finishing 6 replies; Ctrl-C again stops at once" in read_until(speaking, "finishing")
+    assert "finishing 6 replies, for at most 30 s; Ctrl-C again stops at once" in read_until(speaking, "finishing")
     (tmp_path / "go").touch()
     _, said = speaking.communicate(timeout=60)
     assert (speaking.returncode, "--resume" in said) == (status, True)

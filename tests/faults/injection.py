@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 from society.core.types import Turn
 from society.runs.run import Run
+from society.runs.state import SESSIONS
 from society.watcher import Watcher
 
 PATIENCE = 300
@@ -264,11 +265,12 @@ def execute(folder: Path, statement: str) -> None:
 
 
 def contents(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table except measured durations, sorted."""
+    """Return every row of every table, sorted, except measured durations and the sessions that worked on the run."""
     found = {}
     for table, measured in TABLES.items():
         columns = [str(row[1]) for row in _query(folder, f"PRAGMA table_info({table})") if row[1] != measured]
         found[table] = sorted(_query(folder, f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
+    found["meta"] = [row for row in found["meta"] if SESSIONS not in row]
     return found
 
 

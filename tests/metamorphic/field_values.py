@@ -257,6 +257,7 @@ PLACES: dict[str, Sequence[Place]] = {
         at("agents", "ann", "sampling"),
         at("phases", 0, "bind", "ann", "sampling"),
     ),
+    "RetrySpec": (at("retry"),),
     "ThinkingSpec": (
         at("thinking", spec=THINKERS),
         at("roles", "solver", "thinking", spec=THINKERS),
@@ -446,6 +447,10 @@ VALUES: dict[str, list[Any]] = {
     "Scenario.concurrency": [1],
     "Scenario.executor": [RAY],
     "Scenario.timeout": [50.5],
+    "Scenario.retry": [{"minutes": 5}],
+    "RetrySpec.minutes": [0, 0.5],
+    "RetrySpec.tries": [1],
+    "RetrySpec.failures": [3],
     "SamplingSpec.temperature": [0.5, 0],
     "SamplingSpec.top_p": [0.5],
     "SamplingSpec.top_k": [7],

@@ -1,5 +1,6 @@
 """Settings that several levels of a scenario have: decoding, thinking, values for templates, names.
 
+RetrySpec       how a run bears failures of its backends
 SamplingSpec    decoding settings; each level overrides the level above
 ThinkingSpec    how reasoning models think, in the same levels
 """
@@ -12,6 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from society.core.component import Component
 from society.core.types import Sampling, TemplateArgs, TemplateValue, Thinking
 from society.scenario.models.optional import make_optional
 
@@ -35,6 +37,18 @@ class SamplingSpec(make_optional(Sampling)):  # type: ignore[misc]
     def over(self, below: Sampling) -> Sampling:
         """Return `below` with the settings of this level applied."""
         return replace(below, **{name: value for name, value in self if value is not None})
+
+
+class RetrySpec(Component):
+    """How a run bears failures of its backends."""
+
+    minutes: float = Field(30.0, ge=0, le=100_000, json_schema_extra={"tuning": True})
+    """Maximum minutes that the run waits for a server that does not answer, or that takes no requests. Then it stops,
+    and --resume continues it. No turn fails because of an outage."""
+    tries: int = Field(6, ge=1, le=100, json_schema_extra={"tuning": True})
+    """Maximum number of attempts at a turn whose request fails while the server answers, such as after timeouts."""
+    failures: int = Field(25, ge=1, json_schema_extra={"tuning": True})
+    """Number of failed turns in a row that ends the run."""
 
 
 TEMPLATE_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"

@@ -19,7 +19,7 @@ from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
 from backends.openai.counting import Counter
 from backends.openai.dialects import VLLM
-from backends.openai.failures import BusyError, failure, retry_after
+from backends.openai.failures import BusyError, NoAnswerError, failure, retry_after
 from backends.openai.served import Served
 from society.core.errors import (
     BackendError,
@@ -314,7 +314,7 @@ def test_silence_ends_at_the_timeout() -> None:
         await asyncio.sleep(60)
         return None
 
-    with HttpServer(never) as server, pytest.raises(BusyError, match=r"within 0\.3 s") as caught:
+    with HttpServer(never) as server, pytest.raises(NoAnswerError, match=r"within 0\.3 s") as caught:
         say(OpenAI(url=server.url, timeout=0.3))
     assert "timeout" in caught.value.remedy
 

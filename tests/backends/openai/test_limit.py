@@ -137,7 +137,7 @@ def test_a_server_with_room_for_four_ends_up_with_about_four() -> None:
 
     async def use(backend: Backend) -> tuple[int, float]:
         outputs = await asyncio.gather(*(patient(backend, seed) for seed in range(120)))
-        return len(outputs), backend._connection._limit.size  # type: ignore[attr-defined]
+        return len(outputs), backend._connection.limit.size  # type: ignore[attr-defined]
 
     with HttpServer(crowded) as server:
         answered, size = run(OpenAI(url=server.url), use)

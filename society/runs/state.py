@@ -1,0 +1,113 @@
+"""States of a run, their exit statuses, and the sessions of a run: the calls that worked on it.
+
+RunState        where a run stands
+Session         one call that worked on a run: its machine, its time and how it ended
+read_sessions   the sessions in a store's table `meta`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+
+from society.core.errors import InputError, LimitReachedError, RunFolderError, SocietyError, WaitedTooLongError
+from society.runs.files import read_list
+
+SESSIONS = "sessions"
+"""Name of the fact in the table `meta` that holds the sessions."""
+
+
+class RunState(StrEnum):
+    """The state of a run."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    FAILED_TURNS = "failed turns"
+    ABORTED = "aborted"
+    EXHAUSTED = "waited too long"
+    LIMITED = "limit reached"
+    INTERRUPTED = "interrupted"
+    KILLED = "killed"
+
+    @property
+    def status(self) -> int | None:
+        """Exit status of a command that ends so; None for a state that ends no command."""
+        return MEANINGS[self][0]
+
+    @property
+    def meaning(self) -> str:
+        """The state in a sentence."""
+        return MEANINGS[self][1]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run needs nothing more: every turn was tried."""
+        return self in (RunState.FINISHED, RunState.FAILED_TURNS)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a process says that it works on the run. A process that was killed cannot correct this."""
+        return self in (RunState.RUNNING, RunState.PAUSED)
+
+
+MEANINGS: Mapping[RunState, tuple[int | None, str]] = {
+    RunState.RUNNING: (None, "A process works on the run."),
+    RunState.PAUSED: (None, "The run waits for a server that does not answer."),
+    RunState.FINISHED: (0, "Every turn is done."),
+    RunState.FAILED_TURNS: (1, "The run is finished, and some turns failed. --resume tries them again."),
+    RunState.ABORTED: (
+        SocietyError.status,
+        "An error ended the run, such as a full disk or 25 failed turns in a row. An input that cannot be used has "
+        f"the status {InputError.status}.",
+    ),
+    RunState.EXHAUSTED: (WaitedTooLongError.status, "A server was gone for longer than `retry.minutes`."),
+    RunState.LIMITED: (LimitReachedError.status, "The run reached one of its `limits`."),
+    RunState.INTERRUPTED: (130, "Ctrl-C ended the run. After SIGTERM the status is 143, after SIGHUP 129."),
+    RunState.KILLED: (None, "The process ended without storing a state: SIGKILL, a power cut, a crash."),
+}
+"""Exit status and meaning of each state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call that worked on a run. Times are in UTC, as ISO 8601; texts that are not known are empty."""
+
+    state: RunState = RunState.RUNNING
+    reason: str = ""
+    """Why the session paused, or why it ended in this state."""
+    host: str = ""
+    pid: str = ""
+    started: str = ""
+    ended: str = ""
+    """Empty while the session goes on, and after a kill."""
+    paused: str = "0"
+    """Seconds spent waiting for servers, as a decimal number."""
+    gpus: str = ""
+    """Names of the GPUs, separated by commas."""
+    commit: str = ""
+    """Git commit of the current folder's repository."""
+    program_commit: str = ""
+    """Git commit of this program, where it runs from a checkout."""
+
+
+_NAMES = tuple(field.name for field in fields(Session))
+
+
+def read_sessions(meta: Mapping[str, str]) -> list[Session]:
+    """Return the sessions of a run, the first one first; none for a run of an earlier version.
+
+    Raises `RunFolderError` for a fact that this program did not write. Facts that a newer version added are left out.
+    """
+    found = [{name: value for name, value in one.items() if name in _NAMES} for one in read_list(meta, SESSIONS)]
+    states = [one.pop("state", "") for one in found]
+    if unknown := [state for state in states if state not in list(RunState)]:
+        raise RunFolderError(f"The store has a run in the state {unknown[0]!r:.40}.", "Update society, or remove it.")
+    return [Session(RunState(state), **one) for state, one in zip(states, found, strict=True)]
+
+
+def write_sessions(sessions: Sequence[Session]) -> dict[str, str]:
+    """Return the fact that holds these sessions."""
+    return {SESSIONS: json.dumps([asdict(session) for session in sessions])}
