@@ -34,22 +34,22 @@ class RunState(StrEnum):
 
     @property
     def status(self) -> int | None:
-        """Exit status of a command that ends so; None for a state that ends no command."""
+        """Return the exit status of a command that ends so; None for a state that ends no command."""
         return MEANINGS[self][0]
 
     @property
     def meaning(self) -> str:
-        """The state in a sentence."""
+        """Return the state in a sentence."""
         return MEANINGS[self][1]
 
     @property
     def is_over(self) -> bool:
-        """Whether the run needs nothing more: every turn was tried."""
+        """Return whether the run needs nothing more: every turn was tried."""
         return self in (RunState.FINISHED, RunState.FAILED_TURNS)
 
     @property
     def is_live(self) -> bool:
-        """Whether a process says that it works on the run. A process that was killed cannot correct this."""
+        """Return whether a process says that it works on the run. A killed process cannot correct this."""
         return self in (RunState.RUNNING, RunState.PAUSED)
 
 

@@ -462,7 +462,7 @@ def test_another_model_after_a_restart_is_not_believed() -> None:
             client.url, name[0] = url, "m" if there else "n"
             if there:
                 assert (await backend.generate(ask("What?"))).text
-        with pytest.raises(BackendError, match="another model"):
+        with pytest.raises(InputError, match="another model"):
             await backend.generate(ask("What?"))
 
     async def go(server: Fake) -> None:
