@@ -57,7 +57,7 @@ MEANINGS: Mapping[RunState, tuple[int | None, str]] = {
     RunState.RUNNING: (None, "A process works on the run."),
     RunState.PAUSED: (None, "The run waits for a server that does not answer."),
     RunState.FINISHED: (0, "Every turn is done."),
-    RunState.FAILED_TURNS: (1, "The run is finished, and some turns failed. --resume tries them again."),
+    RunState.FAILED_TURNS: (1, "The run is finished, and some turns failed. Resuming tries them again."),
     RunState.ABORTED: (
         SocietyError.status,
         "An error ended the run, such as a full disk or 25 failed turns in a row. An input that cannot be used has "

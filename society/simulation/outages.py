@@ -46,7 +46,7 @@ class Availability:
 
     @property
     def lost(self) -> bool:
-        """Whether there is an outage."""
+        """Return whether there is an outage."""
         return self._since is not None
 
     async def wait(self) -> bool:
