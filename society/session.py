@@ -39,7 +39,7 @@ from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 from society.store import Store
 from society.store.rows import Split
-from society.watcher import Several, Watcher
+from society.watcher import Pulse, Several, Watcher
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -114,13 +114,16 @@ async def run_async(
     society = expand(scenario)
     for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
         gate.require()
-    with interruption.stops_me(), RunFolder(scenario, out, resume, force) as folder, watcher:
+    with interruption.stops_me(), await RunFolder(scenario, out, resume, force).ready() as folder, watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
-            others = [*folder.earlier(), *map(find_store, reused)]
+            others = [folder.bring_near(store) for store in (*folder.earlier(), *map(find_store, reused))]
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
-            with Store(folder.store, others, on_change=discard) as store:
+            with Store(folder.store, others, on_change=discard, on_training=folder.copy_soon) as store:
+                pulse = Pulse()
+                folder.report_progress(lambda: pulse.last)
+                followed = Several([pulse, watcher])
                 interruption.folder = folder.path
                 interruption.drop = partial(_drop_queued, backends)
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
@@ -132,7 +135,7 @@ async def run_async(
                     store=store,
                     seed=scenario.seed,
                     parse=scenario.task.parse,
-                    on_turn=watcher.turn,
+                    on_turn=followed.turn,
                     timeout=scenario.timeout,
                     interruption=interruption,
                     retry=scenario.retry,
@@ -140,7 +143,7 @@ async def run_async(
                 )
                 with SessionLog(store, interruption) as session:
                     speaker.on_outage = partial(_report_outage, session, watcher)
-                    stage = _Stage(speaker, store, watcher, folder.path)
+                    stage = _Stage(speaker, store, followed, folder.path)
                     await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
 

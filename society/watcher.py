@@ -1,11 +1,13 @@
 """Objects that follow a run as it goes.
 
 Watcher    the base class: subclasses override the events that they need
+Pulse      remembers when the run last made progress
 Several    passes every event on to several watchers
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,6 +62,19 @@ class Watcher:
 
         It is called several times during an outage: after each further attempt that failed.
         """
+
+
+class Pulse(Watcher):
+    """A watcher that remembers when the run last made progress, as `last`, by `time.monotonic`."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        self.last = time.monotonic()
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        self.last = time.monotonic()
 
 
 class Several(Watcher):

@@ -22,7 +22,7 @@ from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.lost import describe_lost
 from society.metrics.reported import Reported, report_metrics
 from society.metrics.summary import Summary, describe_ends, describe_lone, summarize
-from society.runs.folder import is_running
+from society.runs.locking import is_running
 from society.runs.records import by_iteration, by_question, load_records
 from society.runs.run import Run
 from society.scenario.expand import expand

@@ -29,7 +29,7 @@ from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, 
 from society.report.trouble import find_trouble
 from society.report.verdict import judge, weigh_cost, weigh_training
 from society.runs.files import read_json
-from society.runs.folder import is_running
+from society.runs.locking import is_running
 from society.runs.names import Names
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.runs.run import Run

@@ -12,7 +12,8 @@ from society.core.plain import to_plain
 from society.metrics.accuracy import share_true
 from society.metrics.overview import describe_unfinished
 from society.report.rows import Json
-from society.runs.folder import STORE, is_running
+from society.runs.folder import STORE, find_store
+from society.runs.locking import is_running
 from society.runs.run import Run
 from society.store import Store
 
@@ -128,7 +129,7 @@ def _read_run(run: Run, name: str, changed: float) -> ListedRun:
     part = describe_unfinished(run, last, len(final))
     scored = [row for row in final if row.scored and row.decision.single]
     accuracy = share_true(((row.item, row.question), [row.correct]) for row in scored)
-    with Store(run.folder / STORE, read_only=True) as store:
+    with Store(find_store(run.folder), read_only=True) as store:
         turns, tokens, seconds = store.totals()
     state = "running" if running else "interrupted"
     return ListedRun(

@@ -14,7 +14,7 @@ from society.core.blocking import run_blocking
 from society.core.concurrency import gather
 from society.core.errors import InputError, ScenarioError
 from society.core.problems import make_error
-from society.runs.folder import STORE
+from society.runs.folder import has_begun
 from society.runs.opening import find_needs
 from society.runs.run import Run
 from society.scenario import load_scenario
@@ -160,7 +160,7 @@ class _Point:
     def options(self, before: Sequence[Variant], alone: bool = True) -> dict[str, Any]:
         """Return the options of `run`: it reuses turns of the runs `before`, and is watched if it runs alone."""
         reuse = [variant.run.folder for variant in before]
-        exists = (self.folder / STORE).exists()
+        exists = has_begun(self.folder)
         watcher = self.watch(self.changes) if self.watch and alone else None
         return {"out": self.folder, "resume": exists, "reuse": reuse, "watcher": watcher, "progress": False}
 

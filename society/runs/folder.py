@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -15,64 +14,50 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from filelock import FileLock, Timeout
-
 import society
 from society.components.plugin_files import loaded_plugins, require_current
 from society.components.renamed import rename_all
 from society.core.definition import contents, defining, difference
+from society.core.disks import find_shared
 from society.core.errors import InputError, RunFolderError
 from society.core.identity import fingerprint
 from society.core.paths import stored_in
 from society.core.types import Item
 from society.runs.files import check_folder, read_json, read_list, read_object
+from society.runs.lease import Found, Holder, find_lease
+from society.runs.locking import LOCK, hold, wait_for
+from society.runs.mirror import Mirror, local_store, salvage
 from society.scenario.models.scenario import Scenario
 from society.store import Store
 
 log = logging.getLogger(__name__)
 
 STORE = "store.sqlite"
-LOCK = ".lock"
 FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
 """Files of a run's folder that are opened by their names, by this program or by SQLite."""
 EARLIER = "earlier"
 """Folder, in that of a run, of the stores from before its scenario was changed, each in a folder of its own."""
-LOCK_TIMEOUT = 0.5
-"""Seconds to wait for the lock of a run's folder. A live view may hold it for an instant."""
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
 
 
 def find_store(folder: Path) -> Path:
-    """Return the store of a run folder. Raises `RunFolderError` if there is none."""
+    """Return the store of a run folder. Raises `RunFolderError` if there is none.
+
+    While this machine works on a run on a shared disk, it is the store on the local disk.
+    """
     path = Path(folder) / STORE
     check_folder(Path(folder), FILES)
+    found = find_lease(Path(folder))
+    if found and found.open and found.lease and (live := local_store(found.lease.token, STORE)).is_file():
+        return live
     if not path.is_file():
         raise RunFolderError(f"{folder} holds no run (it has no {STORE}).", "Name the folder of a run.")
     return path
 
 
-def is_running(folder: Path) -> bool:
-    """Return whether a process is working on the run in this folder; False if unknown. Nothing is written.
-
-    The lock is taken for reading for an instant, as a run takes it for writing while it lasts.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        return False
-    try:
-        opened = os.open(Path(folder) / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(opened)
-    return False
+def has_begun(folder: Path) -> bool:
+    """Return whether a folder holds a run. One that was killed early may have no store yet."""
+    return (folder / STORE).exists() or (folder / LOCK).exists()
 
 
 class RunFolder:
@@ -84,54 +69,99 @@ class RunFolder:
         self._resume = resume
         self._force = force
         self.path = Path(out) if out is not None else _default(scenario.name, resume)
-        self.store = self.path / STORE
+        self.store = self._kept = self.path / STORE
+        """The store to write to. On a shared disk, `_kept` is only its copy."""
+        self._seen: Found | None = None
+        self._holder: Holder | None = None
+        self._mirror: Mirror | None = None
+
+    async def ready(self) -> Self:
+        """Wait until no process of another machine can be working on the run. Raises `RunFolderError` if one does."""
+        self._seen = await wait_for(self.path)
+        return self
 
     def __enter__(self) -> Self:
         """Lock and check the folder.
 
         Raises `RunFolderError` if it is in use, cannot be written, belongs to another scenario, or has no run to
-        continue. Raises `InputError` if a plugin file of the scenario was loaded again after the scenario was made.
+        continue. Raises `InputError` if a plugin file of the scenario was loaded again after the scenario was made, or
+        if the folder is on a shared disk and this machine has no local one.
         """
         require_current(self._scenario)
         if self._force and not self._resume:
             raise InputError(
                 "--force (Python: force=True) is for runs that go on.", "Add --resume (Python: resume=True)."
             )
-        begun = self.store.exists() or (self.path / LOCK).exists()  # a run that was killed early may have no store
-        if self._resume and not begun:
+        if self._resume and not has_begun(self.path):
             raise RunFolderError(
                 f"{self.path} holds no run to continue.",
                 "Name the folder of the run with --out (Python: `out`), or start a new run without --resume.",
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            check_folder(self.path, FILES)
-            self._lock = FileLock(self.path / LOCK)
-            self._lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.02)
-        except Timeout:
-            raise RunFolderError(
-                f"{self.path} is in use by a run under way, in this process or another.",
-                "Wait for it, or choose another --out (Python: `out`).",
-            ) from None
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path} cannot be written: {error}.", "Choose another folder with --out (Python: `out`)."
-            ) from error
-        try:
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                check_folder(self.path, FILES)
+                stack.callback(self._clean_up)
+                self._holder = holder = stack.enter_context(hold(self.path, self._seen))
+                self._salvage(holder)
+            except OSError as error:
+                raise RunFolderError(
+                    f"{self.path} cannot be written: {error}.", "Choose another folder with --out (Python: `out`)."
+                ) from error
             self._check()
-        except BaseException:
-            self._lock.release()
-            raise
+            if find_shared(self.path):
+                self._start_mirror(stack, holder)
+            self._entered = stack.pop_all()
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._lock.release()
-        if not self.store.exists():  # the run did not start: leave nothing behind
-            with suppress(OSError):
-                (self.path / LOCK).unlink(missing_ok=True)
-                self.path.rmdir()
+        self._entered.__exit__(exc_type, exc, traceback)
+
+    def _salvage(self, holder: Holder) -> None:
+        """Copy what a killed process left on a local disk of this machine into the folder."""
+        last = holder.previous
+        if last is None or last.ended or salvage(last.token, self._kept, holder.check):
+            return
+        if find_shared(self.path):
+            log.warning("%s did not end the run. Turns after its last copy of the store are made again.", last)
+
+    def _start_mirror(self, stack: ExitStack, holder: Holder) -> None:
+        """Keep the store on a local disk, and copy it to the folder until `stack` ends."""
+        mirror = self._mirror = Mirror(self._kept, holder.token, holder.check)
+        self.store = mirror.live
+
+        def close() -> None:
+            holder.ends = False
+            mirror.close()
+            holder.ends = True
+
+        stack.callback(close)
+        mirror.start()
+
+    def _clean_up(self) -> None:
+        """Leave nothing behind if the run did not start."""
+        if self._holder is None or self._kept.exists() or self.store.exists():
+            return
+        with suppress(OSError):
+            self._holder.remove()
+            (self.path / LOCK).unlink(missing_ok=True)
+            self.path.rmdir()
+
+    def report_progress(self, last: Callable[[], float]) -> None:
+        """Let others see when the run last made progress, which `last` returns by the clock `time.monotonic`."""
+        if self._holder is not None:
+            self._holder.last_progress = last
+
+    def copy_soon(self) -> None:
+        """Copy the store to a shared disk within moments, as something that took long was stored."""
+        if self._mirror is not None:
+            self._mirror.copy_soon()
+
+    def bring_near(self, store: Path) -> Path:
+        """Return another run's store, whose turns are reused: a local copy of one on a shared disk."""
+        return self._mirror.fetch(store) if self._mirror is not None and find_shared(store) else store
 
     def earlier(self) -> list[Path]:
         """Return the stores from before the run's scenario was changed, the newest first.
@@ -188,11 +218,12 @@ class RunFolder:
                 "later_versions": json.dumps(_with_later(meta, "versions", now)),
             }
         )
+        self.copy_soon()
 
     def _check(self) -> None:
-        if not self.store.exists():
+        if not self._kept.exists():
             return
-        with Store(self.store, read_only=True) as store:
+        with Store(self._kept, read_only=True) as store:
             store.require_resumable()
             meta = store.meta()
         if not meta.get("scenario"):
@@ -216,7 +247,7 @@ class RunFolder:
 
     def _set_aside(self, changes: str) -> None:
         """Move the store into a new folder of `EARLIER`. The run then begins anew and reuses its replies."""
-        with Store(self.store, read_only=True) as store:
+        with Store(self._kept, read_only=True) as store:
             if any(row.hash for row in store.adapters()):
                 raise RunFolderError(
                     f"The run in {self.path} has trained adapters, which belong to its scenario: {changes}.",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 from society.core.atomic import atomic_write
+from society.core.disks import find_shared
 from society.core.errors import InputError, RunFolderError
 from society.store.migrate import (
     READABLE,
@@ -30,8 +33,11 @@ def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlit
     a file that is no store of a version that this program reads, or of one that is not resumable where it is to be
     written or has to be `resumable`; and the errors of sqlite3.
     """
-    if not read_only and not path.exists():
-        _create(path)
+    if not read_only:
+        if path.exists():
+            drop_stale_wal(path)
+        else:
+            _create(path)
     db = _connect(path, read_only)
     try:
         limit(db)
@@ -123,18 +129,94 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     """Return a connection that writes nothing.
 
     In a folder where SQLite cannot even write its index of the WAL (one that is mounted read-only), the file is read
-    alone if it has no WAL.
+    alone if it has no WAL. So is a store that was copied there whole and never changes, as on shared disks.
     """
     place = path.resolve()
+    shared = bool(find_shared(place))
+    if _has_stale_wal(place) or (shared and not _uses_wal(place)):
+        return _connect_alone(place)
+    if shared:
+        return _connect_copy(place)
     db = sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
-        if place.with_name(place.name + "-wal").exists() or os.access(place.parent, os.W_OK):
+        if _wal(place).exists() or os.access(place.parent, os.W_OK):
             return db
         db.close()
-        return sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        return _connect_alone(place)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _connect_alone(place: Path) -> sqlite3.Connection:
+    """Return a connection that reads this file and no other, without locks: the file must not change."""
+    return sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
+def _connect_copy(place: Path) -> sqlite3.Connection:
+    """Return a connection to a copy of a store on a shared disk that a process of another machine may have open."""
+    with tempfile.TemporaryDirectory(prefix="society-") as folder:
+        copy = copy_store(place, Path(folder) / place.name)
+        with closing(sqlite3.connect(copy)) as db:
+            db.execute("PRAGMA journal_mode=DELETE")
+        db = _connect_alone(copy)
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()  # the file is open from here on, and may lose its name
+    return db
+
+
+def copy_store(store: Path, copy: Path) -> Path:
+    """Copy a store, with its WAL if it uses one, and return the copy.
+
+    Raises `RunFolderError` if the store changes meanwhile: then a process of another machine writes it.
+    """
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(3):
+        before = _stamp(store), _stamp(_wal(store))
+        try:
+            shutil.copyfile(store, copy)
+            if _uses_wal(copy) and _wal(store).exists():
+                shutil.copyfile(_wal(store), _wal(copy))
+        except FileNotFoundError:
+            if not store.exists():
+                raise
+            continue  # the WAL has just been removed
+        if before == (_stamp(store), _stamp(_wal(store))):
+            return copy
+    raise RunFolderError(
+        f"{store} is being written by another machine.", "Read the run there, or wait until the run ends."
+    )
+
+
+def drop_stale_wal(store: Path) -> None:
+    """Remove the WAL of an earlier store that stands beside one without a WAL."""
+    if _has_stale_wal(store):
+        _wal(store).unlink(missing_ok=True)
+        store.with_name(f"{store.name}-shm").unlink(missing_ok=True)
+
+
+def _has_stale_wal(store: Path) -> bool:
+    return _wal(store).exists() and not _uses_wal(store)
+
+
+def _uses_wal(store: Path) -> bool:
+    """Return whether the header of a file says that it uses a WAL."""
+    try:
+        with store.open("rb") as file:
+            return file.read(20)[18:20] != b"\1\1"
+    except OSError:
+        return True
+
+
+def _wal(store: Path) -> Path:
+    return store.with_name(f"{store.name}-wal")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

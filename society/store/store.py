@@ -68,7 +68,7 @@ class Store(StoreReader):
     A store of an older version is migrated at the first write. Before that, the file stays as it is.
 
     `reuse` names other runs' stores whose replies are reused where everything that shaped them is equal. `on_change` is
-    called before the first turn is added or changed.
+    called before the first turn is added or changed, `on_training` after each stored training.
     """
 
     def __init__(
@@ -77,9 +77,11 @@ class Store(StoreReader):
         reuse: Sequence[Path] = (),
         read_only: bool = False,
         on_change: Callable[[], object] | None = None,
+        on_training: Callable[[], object] = lambda: None,
     ) -> None:
         self._path = path
         self._on_change = on_change
+        self._on_training = on_training
         self._reuse_paths = reuse
         self._read_only = read_only
         self._prepared = read_only
@@ -156,6 +158,7 @@ class Store(StoreReader):
         self._db.execute("PRAGMA synchronous=FULL")  # training took long: not even a power cut may lose it
         self.commit()
         self._db.execute("PRAGMA synchronous=NORMAL")
+        self._on_training()
 
     def set_meta(self, values: dict[str, str]) -> None:
         """Store facts about the run, at once."""

@@ -17,7 +17,8 @@ from society.metrics.iterations import IterationScore
 from society.metrics.turn_count import Speed, describe_turns, estimate_turns, plan_turns
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
-from society.runs.folder import find_store, is_running
+from society.runs.folder import find_store
+from society.runs.locking import is_running
 from society.runs.records import DebateRecord, helpers_of, sameness, training_sameness
 from society.runs.run import Run
 from society.runs.votes import read_ballots
@@ -35,7 +36,6 @@ class Follower:
 
     def __init__(self, folder: Path) -> None:
         """Read the run's scenario. Raises `RunFolderError` for a folder without a started run."""
-        self._store = find_store(folder)
         run = Run(folder)
         self._meta = run.meta()
         if "scenario" not in self._meta:
@@ -151,7 +151,7 @@ class Follower:
 
     def _read(self) -> None:
         """Read the rows written since the last time. The last known row is read again, as it may have been replaced."""
-        with Store(self._store, read_only=True) as store:
+        with Store(find_store(self._folder), read_only=True) as store:
             position = store.position()
             turns = list(store.turns("rowid >= ?", (self._cursor[0],)))
             results = list(store.results("rowid >= ?", (self._cursor[1],)))

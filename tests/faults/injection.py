@@ -106,10 +106,16 @@ TABLES = {
 @cache
 def preload() -> Path | None:
     """Return the compiled library, or None without a C compiler or Linux."""
+    return compile_library("injection.c")
+
+
+@cache
+def compile_library(name: str) -> Path | None:
+    """Return the library compiled from a source beside this module, or None without a C compiler or Linux."""
     if sys.platform != "linux":
         return None
-    library = Path(os.environ.get("TMPDIR", "/tmp")) / f"society-faults-{os.getuid()}-{os.getpid()}.so"
-    source = Path(__file__).with_name("injection.c")
+    source = Path(__file__).with_name(name)
+    library = Path(os.environ.get("TMPDIR", "/tmp")) / f"society-{source.stem}-{os.getuid()}-{os.getpid()}.so"
     try:
         command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl", "-lpthread"]
         subprocess.run(command, check=True, capture_output=True)

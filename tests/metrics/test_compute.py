@@ -20,7 +20,8 @@ from society.core.types import Usage
 from society.metrics.comparison import compare
 from society.metrics.compute import Compute, match_compute
 from society.report.data import build_index, read_runs
-from society.runs.folder import RunFolder, is_running
+from society.runs.folder import RunFolder
+from society.runs.locking import is_running
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.session import run

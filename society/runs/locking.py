@@ -1,0 +1,100 @@
+"""Holds a run's folder for one process: by a lock of the operating system, and by a lease that all machines see."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from society.runs.lease import PATIENCE, Found, Holder, find_lease, in_use, wait_until_free
+
+LOCK = ".lock"
+LOCK_TIMEOUT = 0.5
+"""Seconds to wait for the lock of a run's folder. A live view may hold it for an instant."""
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""Errors of a file system that offers no locks."""
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether a process of any machine is working on the run in this folder. Nothing is written.
+
+    Where the lock cannot tell, the lease does: its holder works if the file is younger than `PATIENCE`, by the clock of
+    this machine.
+    """
+    locked = _is_locked(folder)
+    if locked:
+        return True
+    found = find_lease(folder)
+    if found is None or not found.open or found.age > PATIENCE:
+        return False
+    here = found.lease is not None and found.lease.is_here
+    return not (here and locked is False)
+
+
+async def wait_for(folder: Path) -> Found | None:
+    """Return the lease in a folder, None where there is none, once no other machine holds it.
+
+    Raises `RunFolderError` where one does.
+    """
+    return await wait_until_free(folder, locks=os.name == "nt" or _is_locked(folder) is not None)
+
+
+@contextmanager
+def hold(folder: Path, seen: Found | None) -> Iterator[Holder]:
+    """Hold a folder during the block. `seen` is what `wait_for` returned.
+
+    Raises `RunFolderError` if a process holds it already, and `OSError` if it cannot be written.
+    """
+    lock = _lock(folder)
+    try:
+        holder = Holder(folder).acquire(seen, locked=lock is not None)
+        try:
+            yield holder
+        finally:
+            holder.release()
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _lock(folder: Path) -> FileLock | None:
+    """Return the lock of a folder, held; None where the file system has no locks."""
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.02)
+    except Timeout:
+        found = find_lease(folder)
+        raise in_use(folder, found.lease if found else None) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return lock
+
+
+def _is_locked(folder: Path) -> bool | None:
+    """Return whether a process of this machine holds the lock of a folder; None if unknown.
+
+    The lock is taken for reading for an instant, as a run takes it for writing while it lasts.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return None
+    try:
+        opened = os.open(Path(folder) / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(opened)
+    return False
