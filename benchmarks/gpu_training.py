@@ -28,6 +28,7 @@ import torch
 from machine import describe_machine
 
 from backends.hf.batches import Batches
+from backends.hf.examples import Rows
 from backends.hf.loop import Share, Watch, train_rows
 from backends.training import TrainSettings
 from society.planning.training import estimate, read_sizes
@@ -159,7 +160,7 @@ def train_ours(variant: Variant, model: Any, rows: list[tuple[list[int], int]]) 
         whole = model.requires_grad_(True)
     else:
         whole = add_lora(quantise(model) if variant.method == "qlora" else model)
-    train_rows(model, whole, rows, variant.settings(), 1, watch, Share())
+    train_rows(model, whole, Rows(rows), variant.settings(), 1, watch, Share())
 
 
 def train_plainly(variant: Variant, model: Any, rows: list[tuple[list[int], int]]) -> None:

@@ -184,7 +184,7 @@ async def _play(
     """Debate the evaluation questions, or run all iterations of a finetuning."""
     spec = society.scenario.train
     if spec is None:
-        await stage.debate(society, items.evaluation, 0, "evaluation")
+        await stage.debate(society, items.evaluation, 0, "evaluation", range(society.scenario.samples))
         return
     from society.training.loop import TrainingLoop
 
@@ -201,8 +201,10 @@ class _Stage:
     watcher: Watcher
     folder: Path
 
-    async def debate(self, society: Society, items: Sequence[Item], iteration: int, split: Split) -> list[DebateRecord]:
-        """Debate these questions. Return the records of a training split; of the evaluation, nothing."""
+    async def debate(
+        self, society: Society, items: Sequence[Item], iteration: int, split: Split, samples: range
+    ) -> list[DebateRecord]:
+        """Debate these questions. Return the iteration's records of a training split; of the evaluation, nothing."""
         self.watcher.started(society, items, self.folder, iteration, split)
         task = society.scenario.task
         if split == "training" and society.scenario.train is not None:
@@ -212,6 +214,6 @@ class _Stage:
             self.store.add_result(result.row(split))
             self.watcher.result(result)
 
-        await simulate(society, task, items, replace(self.speaker, parse=task.parse), keep, iteration)
+        await simulate(society, task, items, replace(self.speaker, parse=task.parse), keep, iteration, samples=samples)
         self.store.commit()
         return load_records(Run(self.folder), iteration, split, raw=True) if split == "training" else []

@@ -22,6 +22,8 @@ class Rows:
     cut: int = 0
     retokenized: int = 0
     """Number of rows whose reply is tokenized from its text, as the drawn tokens are unknown."""
+    weights: tuple[float, ...] = ()
+    """Weight of each row in the loss. Empty if all are 1."""
 
     @property
     def tokens(self) -> int:
@@ -50,7 +52,9 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
         )
     cut = sum(new is not None and new[0] != old[0] for new, old in zip(fitting, whole, strict=True))
     guessed = sum(row is not None and e.tokens is None for row, e in zip(fitting, examples, strict=True))
-    return Rows(rows, dropped=len(whole) - len(rows), cut=cut, retokenized=guessed)
+    weights = [example.weight for example, row in zip(examples, fitting, strict=True) if row is not None]
+    weighted = tuple(weights) if any(weight != 1 for weight in weights) else ()
+    return Rows(rows, dropped=len(whole) - len(rows), cut=cut, retokenized=guessed, weights=weighted)
 
 
 def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:

@@ -66,6 +66,7 @@ def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
         "start": None if job.start is None else asdict(job.start),
         "seed": job.seed,
         "rows": rows.rows,
+        "weights": rows.weights,
         "part": str(part),
     }
 

@@ -16,8 +16,9 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import get_scheduler
 
 from backends.hf.attention import fast_attention
-from backends.hf.batches import NOTHING, Batches, Row
+from backends.hf.batches import NOTHING, Batches
 from backends.hf.compiling import compiled
+from backends.hf.examples import Rows
 from backends.hf.lora import NAME
 from backends.hf.lora_sum import rounded_once
 from backends.hf.loss import Loss, collate
@@ -68,7 +69,7 @@ class Share:
 
 
 def train_rows(
-    inner: Any, model: Any, rows: Sequence[Row], settings: TrainSettings, seed: int, watch: Watch, share: Share
+    inner: Any, model: Any, rows: Rows, settings: TrainSettings, seed: int, watch: Watch, share: Share
 ) -> None:
     """Train what requires gradients of `model`: the transformers model `inner` itself, or PEFT's wrapper around it."""
     dtype = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
@@ -80,7 +81,7 @@ def train_rows(
         loss = Loss(inner, model, dtype, plain=share.sharded)
         stack.enter_context(compiled(inner, settings.compile))
         fit_attention = stack.enter_context(fast_attention(inner, dtype))
-        batches = Batches([len(ids) for ids, _ in rows], settings, seed, share.rank, share.processes)
+        batches = Batches([len(ids) for ids, _ in rows.rows], settings, seed, share.rank, share.processes)
         model.train()
         Loop(working, loss, fit_attention, rows, batches, settings, share, watch).run()
 
@@ -93,7 +94,7 @@ class Loop:
         working: Working,
         loss: Loss,
         fit_attention: Callable[[int], None],
-        rows: Sequence[Row],
+        rows: Rows,
         batches: Batches,
         settings: TrainSettings,
         share: Share,
@@ -118,17 +119,17 @@ class Loop:
                 tokens += count
                 self.watch.record(self.steps, loss, tokens)
 
-    def _steps(self) -> Iterator[list[list[Row]]]:
-        """Yield the batches of each step of an epoch. A batch without rows has nothing to learn."""
-        every = [[self.rows[i] for i in batch] or [NOTHING] for batch in self.batches]
+    def _steps(self) -> Iterator[list[list[int]]]:
+        """Yield the batches of each step of an epoch, as indices of rows. A batch without rows has nothing to learn."""
+        every = list(self.batches)
         for start in range(0, len(every), self.accumulation):
             yield every[start : start + self.accumulation]
 
-    def _step(self, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
+    def _step(self, batches: Sequence[Sequence[int]]) -> tuple[float, int]:
         """Take one step; return the mean loss over its learned tokens, and its tokens, padding not counted."""
-        rows = [row for batch in batches for row in batch]
+        rows = [self.rows.rows[i] for batch in batches for i in batch]
         learned = sum(len(ids) - start for ids, start in rows)
-        tokens = sum(len(row[0]) for row in rows if row is not NOTHING)
+        tokens = sum(len(ids) for ids, _ in rows)
         counts = self.share.add(torch.tensor([learned, tokens])).tolist()
         total = torch.zeros((), device=self.device)
         for batch in batches:
@@ -139,8 +140,9 @@ class Loop:
         self._apply()
         return float(self.share.add(total)) / self.share.processes, counts[1]
 
-    def _loss(self, rows: Sequence[Row], scale: float) -> torch.Tensor:
-        batch = collate(rows, self.device)
+    def _loss(self, indices: Sequence[int], scale: float) -> torch.Tensor:
+        weights = [self.rows.weights[i] for i in indices] if self.rows.weights else []
+        batch = collate([self.rows.rows[i] for i in indices] or [NOTHING], self.device, weights)
         self.fit_attention(batch.ids.shape[1])
         return self.loss(batch, scale)
 

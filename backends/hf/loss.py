@@ -29,16 +29,24 @@ class Inputs:
     """(learned,): places in the flattened batch whose next token is learned."""
     labels: torch.Tensor
     """(learned,): those next tokens."""
+    weights: torch.Tensor | None = None
+    """(learned,): weights of those tokens in the loss; None if all are 1."""
 
 
-def collate(rows: Sequence[tuple[list[int], int]], device: torch.device) -> Inputs:
-    """Return rows of (tokens, start of the learned part) as one batch. Nothing waits for the device."""
+def collate(rows: Sequence[tuple[list[int], int]], device: torch.device, weights: Sequence[float] = ()) -> Inputs:
+    """Return rows of (tokens, start of the learned part) as one batch. Nothing waits for the device.
+
+    `weights` has one number for each row.
+    """
     longest = max(len(ids) for ids, _ in rows)
     columns = -(-longest // MULTIPLE) * MULTIPLE if device.type == "cuda" else longest
     padded = [ids + [0] * (columns - len(ids)) for ids, _ in rows]
     positions = [row * columns + at - 1 for row, (ids, start) in enumerate(rows) for at in range(start, len(ids))]
     labels = [token for ids, start in rows for token in ids[start:]]
     parts = [torch.tensor(part, dtype=torch.long) for part in (padded, positions, labels)]
+    if weights:
+        each = [weight for (ids, start), weight in zip(rows, weights, strict=True) for _ in range(start, len(ids))]
+        parts.append(torch.tensor(each, dtype=torch.float32))
     if device.type == "cuda":
         parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
     return Inputs(*parts)
@@ -76,14 +84,17 @@ class Loss:
         return len(outputs) == 1 and logits is outputs[0][0] and logits._version == outputs[0][1]
 
     def __call__(self, batch: Inputs, scale: float = 1.0) -> torch.Tensor:
-        """Return `scale` times the sum over the learned tokens, in nats, as a float32 scalar on the device."""
+        """Return `scale` times the weighted sum over the learned tokens, in nats, as a float32 scalar on the device."""
         with self._precision():
             if not self.fused:
-                return cross_entropy(self._logits(batch).float(), batch.labels, reduction="sum") * scale
+                if batch.weights is None:
+                    return cross_entropy(self._logits(batch).float(), batch.labels, reduction="sum") * scale
+                each = cross_entropy(self._logits(batch).float(), batch.labels, reduction="none")
+                return (each * batch.weights).sum() * scale
             hidden = self._hidden(batch)
             weight = self._weight(hidden.dtype)
             apply: Callable[..., torch.Tensor] = LinearCrossEntropy.apply
-            return apply(hidden.to(weight.dtype), weight, batch.labels, scale)
+            return apply(hidden.to(weight.dtype), weight, batch.labels, scale, batch.weights)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, self.dtype or torch.bfloat16, enabled=self.mixed)
@@ -127,13 +138,18 @@ class Loss:
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """`scale` times the sum of the cross-entropies of `linear(hidden, weight)`, in chunks of tokens."""
+    """`scale` times the weighted sum of the cross-entropies of `linear(hidden, weight)`, in chunks of tokens."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, scale: float
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        labels: torch.Tensor,
+        scale: float,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`hidden` has shape (tokens, hidden), `weight` (vocabulary, hidden), `labels` (tokens,)."""
+        """`hidden` has shape (tokens, hidden), `weight` (vocabulary, hidden), `labels` and `weights` (tokens,)."""
         total = hidden.new_zeros((), dtype=torch.float32)
         ctx.of_hidden = torch.empty_like(hidden)
         ctx.of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
@@ -141,10 +157,14 @@ class LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(labels), size):
             part, wanted = hidden[start : start + size], labels[start : start + size, None]
             logits = linear(part, weight).float()
-            total += (logits.logsumexp(-1) - logits.gather(1, wanted)[:, 0]).sum()
+            each = logits.logsumexp(-1) - logits.gather(1, wanted)[:, 0]
+            share = None if weights is None else weights[start : start + size]
+            total += (each if share is None else each * share).sum()
             # The gradient of the loss by the logits: the probabilities, less 1 at the label.
             slopes = logits.softmax(-1)
             slopes.scatter_add_(1, wanted, slopes.new_full((1, 1), -1.0).expand_as(wanted))
+            if share is not None:
+                slopes.mul_(share[:, None])
             slopes = slopes.mul_(scale).to(hidden.dtype)
             ctx.of_hidden[start : start + size] = slopes @ weight
             if ctx.of_weight is not None:
@@ -152,8 +172,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         return total * scale
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None, None, None]:
         """Multiply the gradients that the forward pass has computed."""
         outer = gradients[0].to(ctx.of_hidden.dtype)
         of_weight = None if ctx.of_weight is None else ctx.of_weight.mul_(outer)
-        return ctx.of_hidden.mul_(outer), of_weight, None, None
+        return ctx.of_hidden.mul_(outer), of_weight, None, None, None

@@ -70,7 +70,7 @@ def _together(folder: Path, rank: int) -> Iterator[None]:
 def _train(order: dict[str, Any], rank: int) -> None:
     settings = TrainSettings.model_validate_json(json.dumps(order["settings"]))
     start = None if order["start"] is None else Adapter(**order["start"])
-    rows = Rows([(ids, first) for ids, first in order["rows"]])
+    rows = Rows([(ids, first) for ids, first in order["rows"]], weights=tuple(order["weights"]))
     part = Path(order["part"])
     with tempfile.TemporaryDirectory() as scratch, explained_memory_errors(settings), seeded(order["seed"]):
         weights = _load(order, settings, start)

@@ -112,7 +112,7 @@ def _train_full(job: Job, rows: Rows, part: Path) -> dict[str, str]:
 def run(job: Job, model: Any, rows: Rows) -> None:
     """Train `model`: the transformers model itself, or PEFT's wrapper around it."""
     try:
-        train_rows(job.weights.model, model, rows.rows, job.settings, job.seed, job.watch, job.share)
+        train_rows(job.weights.model, model, rows, job.settings, job.seed, job.watch, job.share)
     finally:
         model.zero_grad(set_to_none=True)
 

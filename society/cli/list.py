@@ -16,6 +16,7 @@ NOUNS = {
     "leaves": "leave",
     "gates": "gate",
     "controllers": "controller",
+    "labels": "label",
     "selectors": "selector",
     "metrics": "metric",
     "executors": "executor",
@@ -43,8 +44,8 @@ class _Kind(click.Choice[str]):
 def command(kind: str, as_json: bool) -> None:
     """List the components of KIND, with their fields, or the named data sets.
 
-    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, selectors, metrics,
-    executors or datasets.
+    KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, labels, selectors,
+    metrics, executors or datasets.
 
     \b
     society list topologies

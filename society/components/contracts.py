@@ -1,7 +1,7 @@
-"""Promises of decisions, rules, gates, controllers and selectors, as tests that outside authors run on theirs.
+"""Promises of decisions, rules, gates, controllers, labels and selectors, as tests that outside authors run on theirs.
 
 Subclass one contract and give it a fixture with your component: `rule`, `stop`, `leave`, `gate`, `controller`,
-`selector` or `metric`.
+`label`, `selector` or `metric`.
 The contracts of other nouns are in `backends.contract`, `society.tasks.contract`, `society.executors.contract` and
 `topologies.contract`.
 """
@@ -19,6 +19,7 @@ import networkx as nx
 from society.components.controllers import ControlContext, Controller
 from society.components.decisions.base import DecisionRule
 from society.components.gates import Gate
+from society.components.labels.base import Evidence, LabelRule
 from society.components.leaving import LeaveRule
 from society.components.metrics.base import Debate, Metric, Question, Totals
 from society.components.selectors import Case, Selector
@@ -230,6 +231,50 @@ def _add(counts: Sequence[Totals]) -> Totals:
     return {key: sum(one.get(key, 0.0) for one in counts) for key in keys}
 
 
+class LabelContract:
+    """Tests with a fixture `label`."""
+
+    def test_it_finds_a_label_or_gives_a_reason(self, label: LabelRule) -> None:
+        """No answer is invented, votes are counts, and the same evidence gives the same label."""
+        for evidence in _evidence():
+            found = label.find(evidence, "agent-1")
+            given = {turn.answer for turns in evidence.turns.values() for turn in turns}
+            given |= {turn.answer for turn in evidence.drawn}
+            assert found.answer in given | {None}
+            assert not (found.reason and found.answer is not None)
+            assert found.votes is None or 0 <= found.backers + found.rivals <= found.votes
+            assert found.answer is None or label.agrees(found.answer, found, evidence)
+            assert label.find(evidence, "agent-1") == found
+
+    def test_agents_have_one_label_unless_it_is_personal(self, label: LabelRule) -> None:
+        """Who learns makes no difference to the label of a debate, unless the rule says so."""
+        for evidence in _evidence():
+            labels = {label.find(evidence, agent) for agent in ("", *evidence.turns)}
+            assert len(labels) == 1 or label.personal
+
+    def test_labels_come_from_no_later_iteration(self, label: LabelRule) -> None:
+        """The votes of an iteration exist when it learns from them."""
+        for iteration in range(5):
+            assert 0 <= label.origin(iteration) <= iteration
+            assert label.draws(iteration) >= 0
+
+    def test_it_is_plain_data(self, label: LabelRule) -> None:
+        """A run stores its scenario, so a component that is written must be read back equal."""
+        assert _is_plain_data(label)
+
+
+def _evidence() -> Iterator[Evidence]:
+    """Yield debates of two rounds, decided or not, with and without further votes and verdicts."""
+    for answers in ANSWERS:
+        for right in (None, "x".__eq__):
+            agents = {f"agent-{i}": answer for i, answer in enumerate(answers, 1)}
+            turns = {a: [make_turn(a, answer), make_turn(a, "x", 2)] for a, answer in agents.items()}
+            drawn = [make_turn(agent, answer, 3) for agent, answer in agents.items()]
+            count = len(answers)
+            yield Evidence(turns, drawn, Decision("x", 1.0), count, 0, count, str.__eq__, right)
+            yield Evidence(turns, (), Decision(None, reason="tie"), 0, 1, count, str.__eq__, right)
+
+
 class SelectorContract:
     """Tests with a fixture `selector`."""
 
@@ -241,6 +286,14 @@ class SelectorContract:
             assert places == sorted(set(places))
             assert all(rule for _, rule in chosen)
             assert selector.choose(cases, 5) == chosen
+
+    def test_it_weighs_each_case_that_it_takes(self, selector: Selector) -> None:
+        """Weights are finite and not negative; the seed alone decides."""
+        taken = [case for case, _ in selector.choose(_cases(12), 5)]
+        weights = list(selector.weigh(taken, 5))
+        assert len(weights) == len(taken)
+        assert all(math.isfinite(weight) and weight >= 0 for weight in weights)
+        assert list(selector.weigh(taken, 5)) == weights
 
     def test_it_explains_what_it_leaves_out(self, selector: Selector) -> None:
         """Every case that is not taken is counted under a reason."""
@@ -254,9 +307,19 @@ class SelectorContract:
 
 def _cases(count: int) -> list[Case]:
     """Return cases of two agents in which every combination of right and wrong turns occurs."""
+    turns = [make_turn(f"agent-{i % 2 + 1}", "x", i + 1) for i in range(count)]
     return [
-        Case(make_turn(f"agent-{i % 2 + 1}", "x", i + 1), agrees=i % 3 != 0, agreed_first=i % 4 < 2, success=i % 5 != 0)
-        for i in range(count)
+        Case(
+            turn,
+            agrees=i % 3 != 0,
+            agreed_first=i % 4 < 2,
+            success=i % 5 != 0,
+            share=(i % 4) / 4,
+            margin=(i % 3) / 3,
+            witnessed=i % 2 == 0,
+            group=turns,
+        )
+        for i, turn in enumerate(turns)
     ]
 
 

@@ -5,6 +5,7 @@ ConditionFacts  the answers so far, for a rule as a condition
 LeaveFacts      the speakers of a phase, for its leave rules
 GateFacts       the edges that have a gate, for the gate
 DecisionFacts   the voters, for the decision
+LabelFacts      the voters and iterations, for the label of a training
 TaskFacts       the prompts, for the task
 
 A component answers with reasons, each with a remedy: `{"": reason}` for the whole component, `{"patience": reason}` for
@@ -122,6 +123,15 @@ class DecisionFacts:
     """Whether answers may be compared as numbers."""
     read: frozenset[str] = frozenset()
     """Voters that other agents may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """The votes of a training debate."""
+
+    turns: Mapping[str, int]
+    """Maximum number of turns of each voter that speaks."""
+    iterations: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,24 @@ def similarity(one: str, other: str) -> float:
 
     It is 1 only for texts with the same words, numbers and signs in the same order, and 0 for texts that share none.
     """
-    a, b = tokens(one), tokens(other)
-    if a == b:
-        return 1.0
-    counts, others = _count(a), _count(b)
-    norm = math.sqrt(_square(counts) * _square(others))
-    product = sum(count * others[part] for part, count in counts.items())
-    return min(product / norm, math.nextafter(1.0, 0.0)) if norm else 0.0
+    return Words(one).similarity(Words(other))
+
+
+class Words:
+    """The words of a text, counted once for many comparisons."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = tokens(text)
+        self._counts = _count(self._tokens)
+        self._square = _square(self._counts)
+
+    def similarity(self, other: Words) -> float:
+        """Return the similarity of the two texts; see `similarity`."""
+        if self._tokens == other._tokens:
+            return 1.0
+        norm = math.sqrt(self._square * other._square)
+        product = sum(count * other._counts[part] for part, count in self._counts.items())
+        return min(product / norm, math.nextafter(1.0, 0.0)) if norm else 0.0
 
 
 def differ_in_meaning(one: str, other: str) -> bool:

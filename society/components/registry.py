@@ -48,6 +48,7 @@ NOUNS: Mapping[str, Noun] = {
     "leave": Noun("society.components.leaving:LeaveRule", "society.components.leaving:LEAVE_RULES"),
     "gate": Noun("society.components.gates:Gate", "society.components.gates:GATES"),
     "controller": Noun("society.components.controllers:Controller", "society.components.controllers:CONTROLLERS"),
+    "label": Noun("society.components.labels.base:LabelRule", "society.components.labels:LABELS"),
     "selector": Noun("society.components.selectors:Selector", "society.components.selectors:SELECTORS"),
     "metric": Noun("society.components.metrics.base:Metric", "society.components.metrics:METRICS"),
     "executor": Noun("society.executors.base:ExecutorConfig", "society.executors:EXECUTORS"),

@@ -1,4 +1,4 @@
-"""Selectors choose the turns that become training rows.
+"""Selectors choose the turns that become training rows, and may weigh them. `filters` has further ones.
 
 Source of the rules: Subramaniam et al. 2025 (arXiv 2501.05707), section 3 and algorithm 1; `success` is the rule of
 SiriuS (arXiv 2502.04780), section 3.
@@ -24,6 +24,9 @@ SELECTORS = {
     "critic": "society.components.selectors:Critic",
     "success": "society.components.selectors:Success",
     "all": "society.components.selectors:All",
+    "margin": "society.components.filters:Margin",
+    "novel": "society.components.filters:Novel",
+    "witness": "society.components.filters:Witness",
 }
 """The built-in selectors by kind."""
 
@@ -41,6 +44,16 @@ class Case:
     """Whether the society's decision is the label."""
     first_read: bool = True
     """Whether the agent's first turn has a readable answer."""
+    share: float = 1.0
+    """Share of the votes that the label has; 1 for a label without votes."""
+    margin: float = 1.0
+    """Share of the votes that the label has, less that of the next answer; 1 for a label without votes."""
+    witnessed: bool = False
+    """Whether the label is the only most frequent answer among the others' first answers, given before any reading."""
+    group: Sequence[Turn] = ()
+    """All turns on the question that the learner could learn and whose answer is the label."""
+    against: Sequence[Turn] = ()
+    """All turns on the question that the learner could learn and whose readable answer is another one."""
 
 
 Chosen = list[tuple[Case, str]]
@@ -53,6 +66,8 @@ class Selector(Component, ABC):
 
     compares_turns: ClassVar[bool] = False
     """Whether the rule takes only turns that follow an earlier turn of the same agent."""
+    reads_votes: ClassVar[bool] = False
+    """Whether the rule uses the votes behind the label."""
 
     @abstractmethod
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
@@ -61,6 +76,10 @@ class Selector(Component, ABC):
     def explain(self, cases: Sequence[Case], seed: int) -> Counter[str]:
         """Return the number of cases that `choose` leaves out, by reason."""
         return Counter({NOT_SELECTED: len(cases) - len(self.choose(cases, seed))})
+
+    def weigh(self, cases: Sequence[Case], seed: int) -> Sequence[float]:
+        """Return the weight of each chosen case in the loss, at least 0. A weight of 0 leaves the row out."""
+        return [1.0] * len(cases)
 
 
 class Agrees(Selector):

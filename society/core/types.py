@@ -398,7 +398,8 @@ class Example:
     tokenized, and the end of the turn is learned only if `finish_reason` is "stop".
 
     `thought` precedes the text of the last message in the reply. Its tokens, the first `thought_tokens` of `tokens`,
-    are learned if `learn_thought`. `thinking` and `template_args` shaped the prompt.
+    are learned if `learn_thought`. `thinking` and `template_args` shaped the prompt. `weight` is a factor of the row's
+    loss.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -411,3 +412,4 @@ class Example:
     learn_thought: bool = True
     thinking: Thinking = DEFAULT_THINKING
     template_args: TemplateArgs = ()
+    weight: float = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from society.core.types import Usage
+from society.core.types import TurnId, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.diversity import TextDiversity, measure_texts
 from society.metrics.proportion import Proportion
@@ -22,10 +22,25 @@ from society.runs.records import (
 )
 from society.scenario.expand import Society, expand
 from society.store.rows import AdapterRow, ExampleRow
-from society.training.labels import Labels, consensus_labels, open_labels
+from society.training.labels import History, Labels, consensus_labels, is_drawn, open_history
+from society.training.learners import learners
 
 if TYPE_CHECKING:
     from society.runs.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """The labels of one learner in one iteration.
+
+    `right` is the share of right labels, over those with a true answer. `missing` counts debates without a label, for
+    the counted `reasons`. `unscored` labels have no true answer. Where agents have labels of their own, each counts.
+    """
+
+    right: Proportion
+    missing: int
+    reasons: Mapping[str, int]
+    unscored: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,8 @@ class IterationScore:
     that of the evaluation, and `training_usage` that of the `training_turns` of the training debates. `examples` counts
     the training rows by "learner/agent", and `repeated` the repetitions among them. `left_out` counts the turns without
     a row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
-    `trained_tokens` and `trained_seconds` are those of all training steps.
+    `trained_tokens` and `trained_seconds` are those of all training steps. `learner_labels` has the labels of each
+    learner, where they may differ from those of the training; `training_usage` includes their additional votes.
     """
 
     iteration: int
@@ -62,6 +78,7 @@ class IterationScore:
     reasons: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unscored_labels: int = 0
+    learner_labels: Mapping[str, LabelScore] = field(default_factory=dict)
 
     @property
     def labelled(self) -> int:
@@ -92,48 +109,78 @@ def score_iterations(
     Some iterations may have no evaluation.
     """
     judged, learned = by_iteration(records), by_iteration(training)
+    history = open_history(society)
+    for found in learned.values():
+        history.add(found)
+    right = _right_turns(training) if examples else {}
     scores = []
     for number in sorted(judged | learned):
         labelling = (learned if training else judged).get(number, [])
         trained = [row for row in adapters if row.iteration == number]
         rows = [row for row in examples if row.iteration == number]
-        scores.append(_score(society, number, judged.get(number, []), labelling, bool(training), trained, rows))
+        evaluated = judged.get(number, [])
+        scores.append(_score(society, history, number, evaluated, labelling, bool(training), trained, rows, right))
     return scores
 
 
 def _score(
     society: Society,
+    history: History,
     number: int,
     records: Sequence[DebateRecord],
     labelling: Sequence[DebateRecord],
     trains: bool,
     adapters: Sequence[AdapterRow],
     examples: Sequence[ExampleRow],
+    right: Mapping[TurnId, bool],
 ) -> IterationScore:
-    rule = labels_of(society)
-    reasons = Counter(rule.explain(record) for record in labelling)
-    labelled = [record for record in labelling if not rule.explain(record)]
-    known = with_truth(labelled)
+    debates = [record for record in labelling if not (trains and is_drawn(society, record))]
+    labels = _score_labels(labels_of(society, history), debates, [""])
     return IterationScore(
         iteration=number,
         debates=len(records),
         accuracy=accuracy(records),
         alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(r.candidates(society))]),
-        labels=share_right(known, lambda record: [rule.is_right(record)]),
-        unlabelled=len(labelling) - len(labelled),
+        labels=labels.right,
+        unlabelled=labels.missing,
         diversity=measure_texts(society, records),
         usage=total_usage(records),
         training_usage=total_usage(labelling) if trains else Usage(),
         examples={f"{row.learner}/{row.agent}": row.examples for row in adapters},
-        rows_right=_rows_right(labelling, examples),
+        rows_right=_rows_right(right, examples),
         trained_tokens=sum(row.tokens for row in adapters),
         training_turns=sum(len(record.turns) for record in labelling) if trains else 0,
         trained_seconds=sum(row.seconds for row in adapters),
         repeated=len(examples) - len({(row.learner, row.agent, row.source) for row in examples}),
-        reasons={reason: number for reason, number in reasons.items() if reason},
+        reasons=labels.reasons,
         left_out=_left_out(adapters),
-        unscored_labels=len(labelled) - len(known),
+        unscored_labels=labels.unscored,
+        learner_labels=_score_learners(society, history, debates) if trains else {},
     )
+
+
+def _score_labels(labels: Labels, debates: Sequence[DebateRecord], agents: Sequence[str]) -> LabelScore:
+    """Return the score of the labels that these debates give each of these agents."""
+    every = [(record, labels.find(record, agent)) for record in debates for agent in agents]
+    given = [(record, label) for record, label in every if label.given]
+    known = [(record.question, [labels.is_right(record, label)]) for record, label in given if record.scored]
+    reasons = Counter(label.reason for _, label in every if not label.given)
+    return LabelScore(share_true(known), len(every) - len(given), reasons, len(given) - len(known))
+
+
+def _score_learners(society: Society, history: History, debates: Sequence[DebateRecord]) -> dict[str, LabelScore]:
+    """Return the score of each learner's labels, if a learner has others than the training."""
+    spec = society.scenario.train
+    if spec is None or not any(one.label or spec.label.personal for one in spec.learners.values()):
+        return {}
+    sources: dict[str, dict[str, None]] = {}
+    for one in learners(society, spec):
+        sources.setdefault(one.name, {}).update(dict.fromkeys(one.sources))
+    found = {}
+    for name, learner in spec.learners.items():
+        labels = history.labels(spec, spec.label_of(learner))
+        found[name] = _score_labels(labels, debates, list(sources[name]) if labels.rule.personal else [""])
+    return found
 
 
 def _left_out(adapters: Sequence[AdapterRow]) -> dict[str, dict[str, int]]:
@@ -144,9 +191,12 @@ def _left_out(adapters: Sequence[AdapterRow]) -> dict[str, dict[str, int]]:
     return {learner: {reason: n for reason, n in reasons.items() if n} for learner, reasons in found.items()}
 
 
-def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow]) -> dict[str, Proportion]:
-    known = with_truth(labelling) if examples else []
-    right = {turn.id: record.right(turn) for record in known for turn in record.turns}
+def _right_turns(training: Sequence[DebateRecord]) -> dict[TurnId, bool]:
+    """Return whether each turn on a question with a true answer is right."""
+    return {turn.id: record.right(turn) for record in with_truth(training) for turn in record.turns}
+
+
+def _rows_right(right: Mapping[TurnId, bool], examples: Sequence[ExampleRow]) -> dict[str, Proportion]:
     rules: dict[str, list[tuple[Question, list[bool]]]] = {}
     for row in examples:
         question = (row.source.item, "")
@@ -155,9 +205,9 @@ def _rows_right(labelling: Sequence[DebateRecord], examples: Sequence[ExampleRow
     return {rule: share_true(verdicts) for rule, verdicts in rules.items()}
 
 
-def labels_of(society: Society) -> Labels:
-    """Return the rule for labels, which is that of consensus labels without training."""
+def labels_of(society: Society, history: History) -> Labels:
+    """Return the labels of the training, which are those of the consensus without training."""
     spec = society.scenario.train
     if spec is not None:
-        return open_labels(society, spec)
+        return history.labels(spec, spec.label)
     return consensus_labels(society, sameness(society))

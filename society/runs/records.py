@@ -69,6 +69,11 @@ class DebateRecord:
             found.setdefault(turn.id.agent, []).append(turn)
         return found
 
+    @cached_property
+    def speakers(self) -> tuple[str, ...]:
+        """The agents that spoke for themselves, in the order of their first turns."""
+        return tuple(dict.fromkeys(turn.id.agent for turn in self.turns if not self.helps(turn)))
+
     def first(self, agents: Iterable[str]) -> list[Turn]:
         """Return the first turn of each of these agents that spoke."""
         return [turns[0] for agent in agents if (turns := self.of(agent))]

@@ -64,9 +64,10 @@ def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_
             f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
             "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
         )
-    if scenario.train.label == "gold" and not any(map((scenario.train.task or scenario.task).scores, training)):
+    kinds = [str(getattr(rule, "kind", "")) for rule in scenario.train.labels if rule.needs_truth]
+    if kinds and not any(map((scenario.train.task or scenario.task).scores, training)):
         raise InputError(
-            f"`train.label` is gold, but none of the {len(training)} training questions has a true answer.",
+            f"`train.label` is {kinds[0]}, but none of the {len(training)} training questions has a true answer.",
             "Set `train.label: consensus`, or give the questions true answers.",
         )
     return Items(evaluation, training)

@@ -66,15 +66,18 @@ async def simulate(
     on_result: Callable[[DebateResult], None],
     iteration: int = 0,
     run: RunCode = run_code,
+    samples: range | None = None,
 ) -> None:
-    """Debate every item `scenario.samples` times. `on_result` receives the results as they finish, in any order.
+    """Debate every item in these `samples`, by default `scenario.samples` times.
+
+    `on_result` receives the results as they finish, in any order.
 
     `run` runs the code of answers that are judged by tests.
     At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items. If a
     controller uses earlier questions, the items of each sample are debated one after another.
     """
     plans = fixed_plans(society)
-    samples = range(society.scenario.samples)
+    samples = range(society.scenario.samples) if samples is None else samples
     in_order = any(controller.reads_earlier() for phase in society.phases for controller in phase.spec.controllers)
     chains: Iterable[Iterable[tuple[Item, int]]]
     if in_order:
@@ -100,7 +103,7 @@ async def simulate(
         try:
             async with asyncio.TaskGroup() as group:
                 shared = iter(chains)
-                for _ in islice(range(len(items) * society.scenario.samples), society.scenario.concurrency):
+                for _ in islice(range(len(items) * len(samples)), society.scenario.concurrency):
                     group.create_task(worker(shared))
         except* Exception as failed:
             raise first_cause(failed) from None

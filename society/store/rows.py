@@ -100,7 +100,10 @@ class AdapterRow:
 
 @dataclass(frozen=True, slots=True)
 class ExampleRow:
-    """The origin of one training row: the turn whose text is learned, and the selection rule that took it."""
+    """The origin of one training row: the turn whose text is learned, and the selection rule that took it.
+
+    `weight` is its weight in the loss; the mean over the rows of a finetuning is 1.
+    """
 
     iteration: int
     learner: str
@@ -108,6 +111,7 @@ class ExampleRow:
     number: int
     source: TurnId = field(metadata={"prefix": "source_"})
     rule: str
+    weight: Annotated[float, Interval(ge=0, le=1e12)] = 1.0
 
 
 _TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")

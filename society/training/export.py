@@ -211,7 +211,7 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
     adapters = {(row.iteration, row.learner, row.agent): row for row in run.adapters()}
     for row in run.examples():
         adapter = adapters[row.iteration, row.learner, row.agent]
-        example = make_example(turns[row.source], row.rule)
+        example = make_example(turns[row.source], row.rule, row.weight)
         [example] = complete_examples(society, models, backends[row.learner, row.agent], [example])
         yield adapter, row.number, example
 
@@ -230,6 +230,7 @@ def training_rows(run: Run) -> Iterator[dict[str, Any]]:
             "agent": adapter.agent,
             "number": number,
             "rule": example.rule,
+            "weight": example.weight,
             "source": asdict(example.source),
             "messages": [asdict(message) for message in example.messages],
             "learned": example.messages[-1].content,

@@ -1,72 +1,149 @@
-"""Labels of training debates: the society's own decision (a pseudo-label), or the true answer.
+"""Labels of training debates, by the label rule of a learner, with the thresholds of `train:`.
 
-A decision is a label only if no tie was broken and enough voters agree (see `Labels`).
+A label by votes needs enough voters that agree (see `Labels`). Its votes may be those of an earlier iteration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from society.core.types import Same
+from society.components.decisions.base import DecisionRule
+from society.components.faults import faults_of
+from society.components.labels.base import NO_QUORUM, Evidence, Label, LabelRule
+from society.components.labels.votes import ConsensusLabel
+from society.core.types import Ballot, Same, Turn
 from society.runs.records import DebateRecord, training_sameness
-from society.runs.votes import Support, count_support
+from society.runs.votes import count_votes, rebuild_ballot
 from society.scenario.expand import Society
 from society.scenario.models.training import TrainSpec
 
-NO_CONSENSUS, NO_QUORUM, NO_GOLD = "no consensus", "no quorum", "no true answer"
-"""Reasons why a debate has no label."""
+NO_DEBATE = "no debate in the iteration that labels"
+"""Reason for a debate whose question was not debated in the iteration that its label comes from."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one training. `count` counts the votes for a debate's decision; `same` compares answers.
+    """Labels by one rule. `evidence` returns what is known about a debate, as of the iteration that labels it.
 
-    With `kind: consensus`, a decision is a label if at least `quorum` voters support it, and more than the share
-    `majority` of the voters that gave any reply.
+    A label by votes needs at least `quorum` of them, and more than the share `majority`.
     """
 
-    kind: Literal["consensus", "gold"]
+    rule: LabelRule
     same: Same
-    count: Callable[[DebateRecord], Support]
+    evidence: Callable[[DebateRecord, LabelRule], Evidence | None]
     quorum: int = 2
     majority: float = 0.5
 
-    def find(self, record: DebateRecord) -> str | None:
-        """Return the label of this debate, or None."""
-        if self.explain(record):
-            return None
-        return record.result.gold if self.kind == "gold" else record.result.decision.answer
+    def find(self, record: DebateRecord, agent: str = "") -> Label:
+        """Return the label of this debate for the rows of an agent."""
+        evidence = self.evidence(record, self.rule)
+        if evidence is None:
+            return Label(None, NO_DEBATE)
+        with faults_of(self.rule, "find", f"on the question {record.result.item!r}"):
+            label = self.rule.find(evidence, agent)
+        if label.given and label.votes is not None and not self._suffice(label.backers, label.votes):
+            return replace(label, answer=None, reason=NO_QUORUM)
+        return label
 
-    def explain(self, record: DebateRecord) -> str:
-        """Return why this debate has no label, or ""."""
-        decision = record.result.decision
-        if self.kind == "gold":
-            return "" if record.scored else NO_GOLD
-        if decision.answer is None or decision.tied:
-            return NO_CONSENSUS
-        support = self.count(record)
-        enough = support.backers >= self.quorum and support.backers > self.majority * support.spoke + 1e-9
-        return "" if enough else NO_QUORUM
+    def _suffice(self, backers: int, votes: int) -> bool:
+        return backers >= self.quorum and backers > self.majority * votes + 1e-9
 
-    def is_right(self, record: DebateRecord) -> bool:
-        """Return whether the label of this debate is the true answer. Raises `ValueError` if there is no label."""
-        if self.find(record) is None:
-            raise ValueError(f"The debate on {record.result.item!r} has no label.")
-        return self.kind == "gold" or record.result.correct
+    def agree(self, turn: Turn, label: Label, record: DebateRecord) -> bool:
+        """Return whether the answer of a turn in this debate is the label."""
+        return turn.answer is not None and self.accept(turn.answer, label, record)
+
+    def accept(self, answer: str | None, label: Label, record: DebateRecord) -> bool:
+        """Return whether an answer in this debate is the label."""
+        evidence = self.evidence(record, self.rule) if answer is not None and label.given else None
+        return answer is not None and evidence is not None and self.rule.agrees(answer, label, evidence)
+
+    def is_right(self, record: DebateRecord, label: Label) -> bool:
+        """Return whether a label of this debate is the true answer."""
+        if label.answer is None:
+            return self.rule.needs_truth and label.given
+        evidence = self.evidence(record, self.rule)
+        return evidence is not None and evidence.right is not None and evidence.right(label.answer)
 
 
-def open_labels(society: Society, spec: TrainSpec) -> Labels:
-    """Return the labels as a scenario's `train:` block defines them."""
-    same = training_sameness(society)
-    return replace(consensus_labels(society, same), kind=spec.label, quorum=spec.quorum, majority=spec.majority)
+@dataclass
+class History:
+    """The training debates of the iterations so far, from which labels come."""
+
+    society: Society
+    same: Same
+    _debates: dict[tuple[int, str, int], DebateRecord] = field(default_factory=dict)
+    _drawn: dict[tuple[int, str], list[Turn]] = field(default_factory=dict)
+    _known: dict[tuple[int, str, int, int], Evidence] = field(default_factory=dict)
+
+    def add(self, records: Iterable[DebateRecord]) -> list[DebateRecord]:
+        """Add records of training debates, and return them without the additional votes among them."""
+        debates = []
+        for record in records:
+            result = record.result
+            if is_drawn(self.society, record):
+                turns = [turn for turn in record.turns if not record.helps(turn)]
+                self._drawn.setdefault((result.iteration, result.item), []).extend(turns)
+            else:
+                self._debates[result.iteration, result.item, result.sample] = record
+                debates.append(record)
+        return debates
+
+    def evidence(self, record: DebateRecord, rule: LabelRule) -> Evidence | None:
+        """Return what labels a debate: the debate itself, or that on the same question in an earlier iteration."""
+        result = record.result
+        origin = rule.origin(result.iteration)
+        debate, draws = (origin, result.item, result.sample), rule.draws(origin)
+        if (*debate, draws) not in self._known:
+            source = record if origin == result.iteration else self._debates.get(debate)
+            if source is None:
+                return None
+            ballot = rebuild_ballot(self.society, source, self.same)
+            end = self.society.scenario.samples + draws
+            drawn = [turn for turn in self._drawn.get(debate[:2], ()) if turn.id.sample < end]
+            self._known[*debate, draws] = find_evidence(self.society.scenario.decision, ballot, source, drawn)
+        return self._known[*debate, draws]
+
+    def labels(self, spec: TrainSpec, rule: LabelRule) -> Labels:
+        """Return the labels by a rule of the scenario's `train:` block."""
+        return Labels(rule, self.same, self.evidence, spec.quorum, spec.majority)
+
+
+def is_drawn(society: Society, record: DebateRecord) -> bool:
+    """Return whether a record has additional votes for labels: it is numbered after the debates of the scenario."""
+    return record.result.sample >= society.scenario.samples
+
+
+def find_evidence(rule: DecisionRule, ballot: Ballot, record: DebateRecord, drawn: Sequence[Turn] = ()) -> Evidence:
+    """Return what is known about a debate for its label. `rule` decided the debate on the `ballot`."""
+    support = count_votes(rule, ballot, record)
+    decision, same = record.result.decision, ballot.same
+    others: dict[str, int] = {}
+    for vote in rule.settle(ballot):
+        if vote.answer is not None and not (decision.answer is not None and same(vote.answer, decision.answer)):
+            known = next((answer for answer in others if same(answer, vote.answer)), vote.answer)
+            others[known] = others.get(known, 0) + 1
+    rivals = max(others.values(), default=0)
+    right = None if not record.scored else lambda answer: is_right(record, answer, same)
+    return Evidence(ballot.history, drawn, decision, support.backers, rivals, support.spoke, same, right)
+
+
+def is_right(record: DebateRecord, answer: str, same: Same) -> bool:
+    """Return whether an answer to the question of a debate is right, even if nobody gave it in this debate."""
+    verdicts = record.result.verdicts
+    if answer in verdicts:
+        return verdicts[answer]
+    alike = next((given for given in verdicts if same(given, answer)), None)
+    if alike is not None:
+        return verdicts[alike]
+    return bool(record.result.gold) and same(answer, record.result.gold)
 
 
 def consensus_labels(society: Society, same: Same) -> Labels:
     """Return labels from the decisions of this society with the default quorum. One voter is its own consensus."""
+    return Labels(ConsensusLabel(), same, History(society, same).evidence, quorum=min(2, len(society.voters)))
 
-    def count(record: DebateRecord) -> Support:
-        return count_support(society, record, same)
 
-    return Labels("consensus", same, count, quorum=min(2, len(society.voters)))
+def open_history(society: Society) -> History:
+    """Return an empty history for the training debates of a society."""
+    return History(society, training_sameness(society))

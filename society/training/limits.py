@@ -8,37 +8,51 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
-from society.components.selectors import Case, Chosen
+from society.components.selectors import Case
 from society.core.identity import derive_seed
 from society.scenario.models.training import LearnerSpec
 
-Row = tuple[Case, str]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A chosen turn, the rule that chose it, and its weight in the loss."""
+
+    case: Case
+    rule: str = ""
+    weight: float = 1.0
+
+    def chosen(self, rule: str, weight: float) -> Row:
+        """Return the row after a further selector chose it."""
+        return replace(self, rule=f"{self.rule}, {rule}" if self.rule else rule, weight=self.weight * weight)
 
 
-def limit_rows(learner: LearnerSpec, chosen: Chosen, debates: int, seed: int) -> Chosen:
+def limit_rows(learner: LearnerSpec, chosen: Sequence[Row], debates: int, seed: int) -> list[Row]:
     """Return the rows within the learner's limits. For each source agent, the shares of the rules stay the same.
 
     `debates`: number of debates that the rows come from.
     """
     if learner.rows is None and learner.tokens is None:
-        return chosen
-    agents = dict.fromkeys(case.turn.id.agent for case, _ in chosen)
+        return list(chosen)
+    agents = dict.fromkeys(row.case.turn.id.agent for row in chosen)
     most = learner.most_rows(debates)
-    parts = [_limit(learner, most, [row for row in chosen if row[0].turn.id.agent == agent], seed) for agent in agents]
+    parts = [
+        _limit(learner, most, [row for row in chosen if row.case.turn.id.agent == agent], seed) for agent in agents
+    ]
     place = {id(row): i for i, row in enumerate(chosen)}
     return sorted(chain.from_iterable(parts), key=lambda row: place[id(row)])
 
 
 def _limit(learner: LearnerSpec, most: int | None, rows: Sequence[Row], seed: int) -> list[Row]:
     """Return rows of one source agent, drawn until there are `most` or their tokens are closest to the limit."""
-    draw = random.Random(derive_seed(seed, "limit", rows[0][0].turn.id.agent))
+    draw = random.Random(derive_seed(seed, "limit", rows[0].case.turn.id.agent))
     taken: list[Row] = []
     tokens = 0
-    endless = most is None and not any(count_tokens(case) for case, _ in rows)
+    endless = most is None and not any(count_tokens(row.case) for row in rows)
     for row in _draws(rows, draw, learner.repeat and not endless):
-        size = count_tokens(row[0])
+        size = count_tokens(row.case)
         if len(taken) == most:
             break
         if learner.tokens is not None and tokens + size / 2 > learner.tokens:
@@ -60,8 +74,8 @@ def _balanced_order(rows: Sequence[Row], draw: random.Random) -> list[Row]:
     """Return the rows in a random order in which every prefix has each rule in about its share of all rows."""
     # Row i of n rows of a rule is placed at (i + 0.5) / n of the whole order.
     placed: list[tuple[float, int, Row]] = []
-    for rule in dict.fromkeys(rule for _, rule in rows):
-        own = [row for row in rows if row[1] == rule]
+    for rule in dict.fromkeys(row.rule for row in rows):
+        own = [row for row in rows if row.rule == rule]
         draw.shuffle(own)
         placed += [((i + 0.5) / len(own), len(placed) + i, row) for i, row in enumerate(own)]
     return [row for _, _, row in sorted(placed, key=lambda entry: entry[:2])]

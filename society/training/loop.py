@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from society.components.faults import faults_of
 from society.core.concurrency import gather
 from society.core.definition import is_tuning
 from society.core.errors import BackendError, InputError
@@ -24,7 +23,8 @@ from society.scenario.expand import PhasePlan, Society
 from society.scenario.models.training import TrainSpec
 from society.scenario.questions import Items
 from society.store.rows import AdapterRow, ExampleRow, Split
-from society.training.labels import Labels, open_labels
+from society.training.alone import alone
+from society.training.labels import History, open_history
 from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
 from society.training.selection import TrainingSet, select_examples
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from backends.training import Training
     from society.store import Store
 
-Debates = Callable[[Society, Sequence[Item], int, Split], Awaitable[list[DebateRecord]]]
-"""Debates items with a society in an iteration, for the split "evaluation" or "training"."""
+Debates = Callable[[Society, Sequence[Item], int, Split, range], Awaitable[list[DebateRecord]]]
+"""Debates items with a society in an iteration, for the split "evaluation" or "training", in these samples."""
 TOO_LONG = "too long"
 """Reason why the trainer leaves rows out."""
 OnStep = Callable[[str, str, int, int, float], None]
@@ -64,7 +64,7 @@ class Finetuning:
     def sources(self) -> list[ExampleRow]:
         """The turns that the rows come from, in training order."""
         return [
-            ExampleRow(*self.place, number, example.source, example.rule)
+            ExampleRow(*self.place, number, example.source, example.rule, example.weight)
             for number, example in enumerate(self.chosen.examples)
         ]
 
@@ -96,6 +96,8 @@ class TrainingLoop:
     on_step: OnStep
     current: dict[tuple[str, str], Adapter] = field(default_factory=dict)
     """The latest adapter by learner and agent."""
+    _records: dict[int, list[DebateRecord]] = field(default_factory=dict)
+    """The training debates by iteration."""
 
     async def run(self) -> None:
         """Run all iterations, from the untrained society to the last evaluation."""
@@ -104,18 +106,28 @@ class TrainingLoop:
         for iteration in range(self.spec.iterations + 1):
             society = with_adapters(self.society, self._adapter_paths())
             if self.spec.evaluates(iteration):
-                await self.debate(society, self.items.evaluation, iteration, "evaluation")
+                await self.debate(
+                    society, self.items.evaluation, iteration, "evaluation", range(society.scenario.samples)
+                )
             if iteration < self.spec.iterations:
-                records = await self.debate(society, self.items.training, iteration, "training")
-                finetunings = [
-                    self._prepare(learner, iteration, records) for learner in learners(self.society, self.spec)
-                ]
+                await self._debate_training(society, iteration)
+                finetunings = [self._prepare(learner, iteration) for learner in learners(self.society, self.spec)]
                 missing = [
                     finetuning
                     for finetuning in finetunings
                     if not await self._reuse(finetuning, done.get(finetuning.place))
                 ]
                 await self._train_all(missing)
+
+    async def _debate_training(self, society: Society, iteration: int) -> None:
+        """Debate the training questions, and draw the additional votes that labels need."""
+        count = max((rule.draws(iteration) for rule in self.spec.labels), default=0)
+        samples = society.scenario.samples
+        if count:
+            more = range(samples, samples + count)
+            await self.debate(alone(society), self.items.training, iteration, "training", more)
+        records = await self.debate(society, self.items.training, iteration, "training", range(samples))
+        self._records[iteration] = self._history.add(records)
 
     async def _train_all(self, missing: Sequence[Finetuning]) -> None:
         """Run these finetunings, as many at the same time as the executor allows."""
@@ -155,14 +167,16 @@ class TrainingLoop:
             self.store.add_training(now, finetuning.sources)
         return True
 
-    def _prepare(self, learner: Learner, iteration: int, records: Sequence[DebateRecord]) -> Finetuning:
+    def _prepare(self, learner: Learner, iteration: int) -> Finetuning:
         """Return the finetuning of a learner in this iteration, with its rows and its start."""
         seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
         # The draw does not depend on which agents share an adapter, so a control gets the society's rows.
         draw = derive_seed(self.society.scenario.seed, "select", iteration, learner.name)
         place = f"for the learner {learner.name!r}, agent {learner.agent!r}, iteration {iteration}"
-        with faults_of(learner.spec.select, "choose", place):
-            chosen = select_examples(learner.spec, learner.sources, records, self._labels, draw)
+        first = 0 if learner.spec.accumulate else iteration
+        records = [record for number in range(first, iteration + 1) for record in self._records[number]]
+        labels = self._history.labels(self.spec, self.spec.label_of(learner.spec))
+        chosen = select_examples(learner.spec, learner.sources, records, labels, draw, place)
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
         chosen.examples = complete_examples(self.society, hashes, model, chosen.examples)
@@ -177,8 +191,8 @@ class TrainingLoop:
         return Adapter(self.hashes[path], path, model)
 
     @cached_property
-    def _labels(self) -> Labels:
-        return open_labels(self.society, self.spec)
+    def _history(self) -> History:
+        return open_history(self.society)
 
     async def _use_adapter(self, learner: Learner, adapter: Adapter) -> None:
         self.current[learner.name, learner.agent] = adapter
@@ -264,6 +278,8 @@ def _identify(example: Example) -> list[Any]:
     found: list[Any] = [[(m.role, m.content) for m in example.messages], example.tokens, example.finish_reason]
     if example.thought:
         found.append([example.thought, example.thought_tokens, example.learn_thought])
+    if example.weight != 1:
+        found.append(["weight", example.weight])
     if example.thinking != Thinking() or example.template_args:
         found.append([astuple(example.thinking), example.template_args])
     return found

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from society.answers import group
+from society.components.faults import faults_of
+from society.components.labels.base import Label
 from society.components.selectors import Case
 from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.training.labels import Labels
-from society.training.limits import limit_rows
+from society.training.limits import Row, limit_rows
 
-OVER_LIMIT = "beyond the learner's limit"
-"""Reason why chosen rows are left out."""
+OVER_LIMIT, NO_WEIGHT = "beyond the learner's limit", "weight 0"
+"""Reasons why chosen rows are left out."""
 
 
 @dataclass
@@ -27,39 +30,89 @@ class TrainingSet:
 
 
 def select_examples(
-    learner: LearnerSpec, agents: Sequence[str], records: Sequence[DebateRecord], labels: Labels, seed: int
+    learner: LearnerSpec,
+    agents: Sequence[str],
+    records: Sequence[DebateRecord],
+    labels: Labels,
+    seed: int,
+    place: str = "",
 ) -> TrainingSet:
-    """Return the training rows from these agents' turns in these debates.
+    """Return the training rows from these agents' turns in these debates, which may be of several iterations.
 
     The rows of each source agent are drawn with a seed of their own. So a learner of all agents gets the same rows as
-    the agents' own learners.
+    the agents' own learners. `place` names the training in errors.
     """
     found = TrainingSet()
-    cases: list[Case] = []
-    for record in records:
-        reason = labels.explain(record)
-        for agent in agents:
-            turns = [turn for turn in record.every(agent) if turn.id.phase in learner.phases]
-            for turn in _which(turns, learner.turn):
-                unusable = _unusable(turn) or reason
-                if unusable:
-                    found.left_out[unusable] += 1
-                else:
-                    cases.append(_case(turn, record.of(agent)[0], record, labels))
-    chosen = learner.select.choose(cases, seed)
-    found.left_out += learner.select.explain(cases, seed)
-    limited = limit_rows(learner, chosen, len(records), seed)
-    found.left_out[OVER_LIMIT] += len(chosen) - len({id(case) for case, _ in limited})
-    found.examples = [make_example(case.turn, rule) for case, rule in limited]
+    rows: list[Row] = []
+    debates = 0
+    for part in _by_iteration(records):
+        rows += _choose(learner, _list_cases(learner, agents, part, labels, found.left_out), seed, place, found)
+        debates = len(part)
+    limited = limit_rows(learner, rows, debates, seed)
+    found.left_out[OVER_LIMIT] += len(rows) - len({id(row.case) for row in limited})
+    found.examples = _make_examples(limited)
     found.left_out = +found.left_out
     return found
 
 
-def make_example(turn: Turn, rule: str) -> Example:
+def _by_iteration(records: Iterable[DebateRecord]) -> list[list[DebateRecord]]:
+    parts: dict[int, list[DebateRecord]] = {}
+    for record in records:
+        parts.setdefault(record.result.iteration, []).append(record)
+    return [parts[iteration] for iteration in sorted(parts)]
+
+
+def _list_cases(
+    learner: LearnerSpec,
+    agents: Sequence[str],
+    records: Sequence[DebateRecord],
+    labels: Labels,
+    left_out: Counter[str],
+) -> list[Case]:
+    """Return the turns of these agents that have a label and may be learned, and count the others."""
+    cases: list[Case] = []
+    questions = _Questions(learner, records, labels)
+    for record in records:
+        for agent in agents:
+            label = labels.find(record, agent)
+            turns = [turn for turn in record.every(agent) if turn.id.phase in learner.phases]
+            for turn in _which(turns, learner.turn):
+                unusable = _unusable(turn) or label.reason
+                if unusable:
+                    left_out[unusable] += 1
+                else:
+                    cases.append(_case(turn, record, labels, label, questions))
+    return cases
+
+
+def _choose(learner: LearnerSpec, cases: Sequence[Case], seed: int, place: str, found: TrainingSet) -> list[Row]:
+    """Return the rows that all selectors of a learner choose, with their rules and weights."""
+    rows = [Row(case) for case in cases]
+    for selector in learner.selectors:
+        known = {id(row.case): row for row in rows}
+        given = [row.case for row in rows]
+        with faults_of(selector, "choose", place):
+            chosen = selector.choose(given, seed)
+            found.left_out += selector.explain(given, seed)
+        with faults_of(selector, "weigh", place):
+            weights = selector.weigh([case for case, _ in chosen], seed)
+            rows = [known[id(case)].chosen(rule, weight) for (case, rule), weight in zip(chosen, weights, strict=True)]
+    kept = [row for row in rows if row.weight > 0]
+    found.left_out[NO_WEIGHT] += len(rows) - len(kept)
+    return kept
+
+
+def _make_examples(rows: Sequence[Row]) -> list[Example]:
+    """Return the training rows; their weights have the mean 1."""
+    mean = sum(row.weight for row in rows) / len(rows) if rows else 1.0
+    return [make_example(row.case.turn, row.rule, row.weight / mean) for row in rows]
+
+
+def make_example(turn: Turn, rule: str, weight: float = 1.0) -> Example:
     """Return the training row of a turn: the chat as the model saw it, then its reply, with the thought before it."""
     chat = (*turn.messages, ChatMessage("assistant", turn.text))
     thought_tokens = turn.usage.thought_tokens if turn.tokens is not None else 0
-    return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason, turn.thought, thought_tokens)
+    return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason, turn.thought, thought_tokens, weight=weight)
 
 
 def _which(turns: list[Turn], which: Literal["first", "last", "every"]) -> list[Turn]:
@@ -79,13 +132,62 @@ def _unusable(turn: Turn) -> str:
     return "ended early" if turn.finish_reason in UNUSUAL_ENDS else ""
 
 
-def _case(turn: Turn, first: Turn, record: DebateRecord, labels: Labels) -> Case:
-    read = first.answer is not None
-    if labels.kind == "gold":
-        return Case(turn, record.right(turn), record.right(first), record.result.correct, read)
-    target = labels.find(record)
+def _case(turn: Turn, record: DebateRecord, labels: Labels, label: Label, questions: _Questions) -> Case:
+    first = record.of(turn.id.agent)[0]
+    group, against = questions.sides(record, label)
+    return Case(
+        turn,
+        agrees=labels.agree(turn, label, record),
+        agreed_first=labels.agree(first, label, record),
+        success=labels.accept(record.result.decision.answer, label, record),
+        first_read=first.answer is not None,
+        share=label.share,
+        margin=label.margin,
+        witnessed=_is_witnessed(turn.id.agent, record, labels, label),
+        group=group,
+        against=against,
+    )
 
-    def is_label(turn: Turn) -> bool:
-        return turn.answer is not None and target is not None and labels.same(turn.answer, target)
 
-    return Case(turn, is_label(turn), is_label(first), True, read)
+def _is_witnessed(agent: str, record: DebateRecord, labels: Labels, label: Label) -> bool:
+    """Return whether the label is the only most frequent answer among the others' first answers before any reading."""
+    others = [name for name in record.speakers if name != agent]
+    blind = [turn for turn in record.first(others) if not turn.reads and turn.answer is not None]
+    backers = sum(labels.agree(turn, label, record) for turn in blind)
+    rest = [turn.answer for turn in blind if turn.answer is not None and not labels.agree(turn, label, record)]
+    return backers > max(map(len, group(rest, labels.same)), default=0)
+
+
+@dataclass
+class _Questions:
+    """The turns of all speakers that a learner could learn, by question."""
+
+    learner: LearnerSpec
+    records: Sequence[DebateRecord]
+    labels: Labels
+    _turns: dict[str, list[Turn]] | None = None
+    _sides: dict[tuple[str, int, Label], tuple[tuple[Turn, ...], tuple[Turn, ...]]] = field(default_factory=dict)
+
+    def sides(self, record: DebateRecord, label: Label) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+        """Return the turns on a debate's question whose answer is the label, and those with another answer."""
+        key = (record.result.item, record.result.sample, label)
+        if key not in self._sides:
+            for_label: tuple[list[Turn], list[Turn]] = ([], [])
+            for turn in self._list(record.result.item):
+                for_label[not self.labels.agree(turn, label, record)].append(turn)
+            self._sides[key] = (tuple(for_label[0]), tuple(for_label[1]))
+        return self._sides[key]
+
+    def _list(self, item: str) -> list[Turn]:
+        if self._turns is None:
+            self._turns = {}
+            for record in self.records:
+                self._turns.setdefault(record.result.item, []).extend(self._learnable(record))
+        return self._turns.get(item, [])
+
+    def _learnable(self, record: DebateRecord) -> list[Turn]:
+        found: list[Turn] = []
+        for agent in record.speakers:
+            turns = [turn for turn in record.of(agent) if turn.id.phase in self.learner.phases]
+            found += [t for t in _which(turns, self.learner.turn) if not _unusable(t) and t.answer is not None]
+        return found

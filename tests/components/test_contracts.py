@@ -11,6 +11,7 @@ from society.components.contracts import (
     ControllerContract,
     DecisionContract,
     GateContract,
+    LabelContract,
     LeaveContract,
     MetricContract,
     SelectorContract,
@@ -22,7 +23,10 @@ from society.components.decisions.counting import Majority, Supermajority, Unani
 from society.components.decisions.opinions import Distribution, Mean, Median, Undecided
 from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked
+from society.components.filters import Margin, Novel, Witness
 from society.components.gates import Answered, Confident, Differs, Distinct, Similarity
+from society.components.labels.truth import Gold
+from society.components.labels.votes import ConsensusLabel, VoteLabel
 from society.components.leaving import ConfidentAnswer, SaysPattern, StableAnswer
 from society.components.metrics.agreement import Agreement
 from society.components.metrics.base import Metric
@@ -121,7 +125,24 @@ ALL_CONTROLLERS = [
     TrackRecord(keep=1),
     TrackRecord(over="questions", by="gold", after=2),
 ]
-ALL_SELECTORS = [Agrees(), Critic(), Critic(unmixed="take"), Success(), All()]
+ALL_SELECTORS = [
+    Agrees(),
+    Critic(),
+    Critic(unmixed="take"),
+    Success(),
+    All(),
+    Margin(least=0.5),
+    Novel(top=2),
+    Novel(),
+    Witness(),
+]
+ALL_LABELS = [
+    ConsensusLabel(),
+    Gold(),
+    VoteLabel(),
+    VoteLabel(over="all", leave_one_out=True),
+    VoteLabel(by="previous", lag=2, samples=3),
+]
 
 
 @pytest.mark.parametrize("stop", STOP_RULES)
@@ -151,6 +172,7 @@ class TestControllers(ControllerContract):
         ("leave", ALL_LEAVE_RULES),
         ("gate", ALL_GATES),
         ("controller", ALL_CONTROLLERS),
+        ("label", ALL_LABELS),
         ("selector", ALL_SELECTORS),
     ],
 )
@@ -160,6 +182,11 @@ def test_the_contract_runs_on_each_kind(noun: str, examples: list[Any]) -> None:
 
 @pytest.mark.parametrize("selector", ALL_SELECTORS)
 class TestSelectors(SelectorContract):
+    pass
+
+
+@pytest.mark.parametrize("label", ALL_LABELS)
+class TestLabels(LabelContract):
     pass
 
 

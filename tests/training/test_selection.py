@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from society.components.decisions.base import DecisionRule, vote_of
 from society.components.decisions.counting import Majority
+from society.components.labels.base import Evidence, LabelRule
+from society.components.labels.truth import Gold
+from society.components.labels.votes import ConsensusLabel
 from society.components.selectors import Agrees, All, Case, Critic, Selector, Success
 from society.core.types import Ballot, ChatMessage, Decision, Turn, TurnId, Usage
 from society.runs.records import DebateRecord
-from society.runs.votes import Support, count_votes
 from society.scenario.models.training import LearnerSpec
 from society.store.rows import ResultRow
-from society.training.labels import Labels
+from society.training.labels import Labels, find_evidence
 from society.training.selection import TrainingSet, select_examples
 
 
@@ -39,12 +41,13 @@ def record(answers: dict[str, tuple[str | None, str | None]], decision: Decision
 def labels(kind: str = "consensus", rule: DecisionRule | None = None, **more: object) -> Labels:
     """Return the labels of debates in which everybody votes."""
 
-    def count(debate: DebateRecord) -> Support:
+    def evidence(debate: DebateRecord, _: LabelRule) -> Evidence:
         history = {turn.id.agent: debate.of(turn.id.agent) for turn in debate.turns}
         votes = [vote_of(name, turns[-1]) for name, turns in history.items()]
-        return count_votes(rule or Majority(), Ballot(votes, history, (), str.__eq__, 0), debate)
+        return find_evidence(rule or Majority(), Ballot(votes, history, (), str.__eq__, 0), debate)
 
-    return Labels(kind, str.__eq__, count, **more)  # type: ignore[arg-type]
+    label: LabelRule = Gold() if kind == "gold" else ConsensusLabel()
+    return Labels(label, str.__eq__, evidence, **more)  # type: ignore[arg-type]
 
 
 def select(learner: LearnerSpec, agents: str, *records: DebateRecord, label: str = "consensus") -> TrainingSet:
@@ -84,7 +87,7 @@ def test_critics_learn_final_answers_and_which_rule_took_them() -> None:
 )
 def test_a_split_is_no_label_even_if_the_tie_was_broken(decision: Decision) -> None:
     debate = record({"a": ("4", "4"), "b": ("5", "5"), "c": ("6", "6")}, decision)
-    assert labels().find(debate) is None
+    assert not labels().find(debate).given
     found = select(GENERATOR, "abc", debate)
     assert found.examples == []
     assert found.left_out["no consensus"] == 3
@@ -177,31 +180,31 @@ def test_a_label_needs_two_that_agree_and_more_than_half_of_those_that_spoke(
     answers: tuple[str | None, ...], label: str | None
 ) -> None:
     debate = record({name: (x, x) for name, x in zip("abcde", answers, strict=False)}, Decision("4", 0.4))
-    assert labels().find(debate) == label
-    assert labels().explain(debate) == ("" if label else "no quorum")
+    assert labels().find(debate).answer == label
+    assert labels().find(debate).reason == ("" if label else "no quorum")
     assert select(GENERATOR, "abcde", debate).left_out["no quorum"] == (0 if label else len(answers))
 
 
 def test_a_voter_whose_turn_failed_has_not_spoken() -> None:
     debate = record({"a": ("4", "4"), "b": ("4", "4"), "c": ("4", "5"), "d": ("4", None)}, Decision("4", 0.5))
-    assert labels().find(debate) is None
+    assert not labels().find(debate).given
     gone = [turn("d", "debate", 1, None, status="failed") if t is debate.turns[-1] else t for t in debate.turns]
-    assert labels().find(DebateRecord(debate.result, tuple(gone))) == "4"  # two of three
+    assert labels().find(DebateRecord(debate.result, tuple(gone))).answer == "4"  # two of three
 
 
 def test_the_quorum_of_labels_can_be_set() -> None:
     lone = record({"a": ("4", "4"), "b": (None, None)}, Decision("4", 0.5))
-    assert labels(quorum=1, majority=0).find(lone) == "4"
-    assert labels(quorum=1).find(lone) is None  # one of two that spoke
+    assert labels(quorum=1, majority=0).find(lone).answer == "4"
+    assert not labels(quorum=1).find(lone).given  # one of two that spoke
     both = record({"a": ("4", "4"), "b": ("4", "4")}, Decision("4", 1.0))
-    assert labels(quorum=3).find(both) is None
-    assert labels("gold").find(both) == "4"
+    assert not labels(quorum=3).find(both).given
+    assert labels("gold").find(both).given
 
 
 def test_an_earlier_answer_counts_for_the_label_where_the_decision_counts_it() -> None:
     debate = record({"a": ("4", "4"), "b": ("4", None), "c": ("5", None)}, Decision("4", 2 / 3))
-    assert labels().find(debate) is None
-    assert labels(rule=Majority(unparsed="earlier")).find(debate) == "4"
+    assert not labels().find(debate).given
+    assert labels(rule=Majority(unparsed="earlier")).find(debate).answer == "4"
 
 
 # Controls of equal compute
@@ -224,7 +227,9 @@ def everybody(kinds: dict[str, tuple[int, int]], size: int = 20) -> list[DebateR
     ]
 
 
-ALWAYS = Labels("consensus", str.__eq__, lambda _: Support(3, 3, 3))
+ALWAYS = Labels(
+    ConsensusLabel(), str.__eq__, lambda debate, _: Evidence({}, (), debate.result.decision, 3, 0, 3, str.__eq__)
+)
 KINDS = st.fixed_dictionaries({agent: st.tuples(st.integers(0, 30), st.integers(0, 30)) for agent in "abc"})
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from society.components.decisions.base import DecisionRule
 from society.core.problems import Problem
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
+from society.scenario.models.training import TrainSpec
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
 
@@ -24,14 +26,21 @@ def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, objec
     quorum = scenario.decision.quorum
     if quorum > voters:
         yield ("decision", "quorum"), f"cannot be reached: {have}; lower it", quorum
-    spec = scenario.train
-    if spec is not None and spec.label == "consensus" and not scenario.decision.decides:
-        kind = str(getattr(scenario.decision, "kind", ""))
-        yield (
-            ("train", "label"),
-            f"no decision can be a label: `{kind}` gives no single answer; use another rule",
-            spec.label,
-        )
-    elif spec is not None and spec.label == "consensus" and spec.quorum > voters:
-        message = f"no decision can be a label: {have}, but `quorum` needs {spec.quorum} that agree; "
-        yield ("train", "quorum"), f"{message}lower `train.quorum`, or set `train.label: gold`", spec.quorum
+    if scenario.train is not None:
+        yield from _labels(scenario.train, scenario.decision, voters, have)
+
+
+def _labels(spec: TrainSpec, decision: DecisionRule, voters: int, have: str) -> Iterator[tuple[Steps, str, object]]:
+    """Yield labels that no debate can give."""
+    kind = str(getattr(decision, "kind", ""))
+    for name, learner in spec.learners.items():
+        rule = spec.label_of(learner)
+        steps: Steps = ("train", "learners", name, "label") if learner.label else ("train", "label")
+        if rule.reads_decision and not decision.decides:
+            message = f"no decision can be a label: `{kind}` gives no single answer; use another rule"
+            yield steps, message, str(getattr(rule, "kind", ""))
+            return
+        if rule.reads_decision and spec.quorum > voters:
+            message = f"no decision can be a label: {have}, but `quorum` needs {spec.quorum} that agree; "
+            yield ("train", "quorum"), f"{message}lower `train.quorum`, or set `train.label: gold`", spec.quorum
+            return

@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from backends.training import Parallel, TrainSettings
+from society.components.labels.base import LabelRule
+from society.components.labels.votes import ConsensusLabel
 from society.components.registry import Registered
 from society.components.selectors import Agrees, Selector
 from society.core.component import Component
 from society.tasks.base import Task
 
 AnySelector = Annotated[Selector, Registered("selector")]
+AnyLabel = Annotated[LabelRule, Registered("label")]
 
 
 class LearnerSpec(Component):
@@ -24,8 +27,11 @@ class LearnerSpec(Component):
     """Agents or groups that are trained. By default all speakers of these phases."""
     turn: Literal["first", "last", "every"] = "last"
     """Turns of an agent that are considered in these phases: the first, the last, or every turn."""
-    select: AnySelector = Agrees()
-    """Selector that decides which turns become training rows."""
+    label: AnyLabel | None = None
+    """Label that this learner's rows are compared with. By default the `label` of the training."""
+    select: AnySelector | Annotated[tuple[AnySelector, ...], Field(min_length=1)] = Agrees()
+    """Selector that decides which turns become training rows. Of a list, each selects among the rows that those before
+    it left, and their weights are multiplied."""
     data: Literal["own", "everyone"] = "own"
     """Source of an agent's rows: its own turns, or the turns of all agents of this learner."""
     adapter: Literal["agent", "shared"] = "agent"
@@ -44,10 +50,19 @@ class LearnerSpec(Component):
         """Return the maximum number of rows of a source agent in an iteration of this many training debates."""
         return max(1, round(self.rows * debates)) if isinstance(self.rows, float) else self.rows
 
+    accumulate: bool = False
+    """Select among the rows of all iterations so far, within the limit of one iteration."""
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """The selectors in order."""
+        return self.select if isinstance(self.select, tuple) else (self.select,)
+
     @model_validator(mode="after")
-    def _check_repeat(self) -> LearnerSpec:
-        if self.repeat and self.rows is None and self.tokens is None:
-            raise ValueError("`repeat` needs `rows` or `tokens` as its limit")
+    def _check_limit(self) -> LearnerSpec:
+        for field in ("repeat", "accumulate"):
+            if getattr(self, field) and self.rows is None and self.tokens is None:
+                raise ValueError(f"`{field}` needs `rows` or `tokens` as its limit")
         return self
 
 
@@ -66,12 +81,13 @@ class TrainSpec(Component):
     the two sets are disjoint."""
     task: Annotated[Task, Registered("task")] | None = None
     """Source of the training questions. By default the task of the scenario."""
-    label: Literal["consensus", "gold"] = "consensus"
-    """Label of a debate: the decision of the society (a tie is no label), or the true answer."""
+    label: AnyLabel = ConsensusLabel()
+    """Label of a debate, which rows are compared with. `consensus`: the decision of the society (a tie is no label)."""
     quorum: int = Field(2, ge=1)
-    """Minimum number of voters that must agree for a decision to be a label (`label: consensus`)."""
+    """Minimum number of votes for a label (`consensus`: of voters that agree with the decision)."""
     majority: float = Field(0.5, ge=0, lt=1)
-    """A label needs more than this share of the voters that replied. Voters without a readable answer are counted."""
+    """A label needs more than this share of the votes (`consensus`: of the voters that replied). Votes without a
+    readable answer are counted."""
     start: Literal["previous", "base"] = "previous"
     """Initial weights of each finetuning: those of the previous iteration, or the base model. The first iteration
     starts from the agent's `adapter`, if it has one, or from the base model."""
@@ -86,6 +102,15 @@ class TrainSpec(Component):
     """Hyperparameters of each finetuning."""
     parallel: Parallel | None = Field(None, json_schema_extra={"tuning": True})
     """Shard each finetuning over several processes with one GPU each, for models too large for one GPU."""
+
+    def label_of(self, learner: LearnerSpec) -> LabelRule:
+        """Return the label of a learner's rows."""
+        return learner.label or self.label
+
+    @property
+    def labels(self) -> tuple[LabelRule, ...]:
+        """Every label rule that a learner uses."""
+        return tuple(self.label_of(learner) for learner in self.learners.values())
 
     def evaluates(self, iteration: int) -> bool:
         """Return whether the society is evaluated after this iteration. 0 is before the first iteration."""

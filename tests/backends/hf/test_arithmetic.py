@@ -13,6 +13,7 @@ pytest.importorskip("peft")
 
 from backends.hf import loss as loss_module  # noqa: E402
 from backends.hf.batches import Batches  # noqa: E402
+from backends.hf.examples import Rows  # noqa: E402
 from backends.hf.loading import load_model  # noqa: E402
 from backends.hf.loop import Share, Watch, train_rows  # noqa: E402
 from backends.hf.lora import NAME  # noqa: E402
@@ -258,7 +259,7 @@ def test_losses_and_weights_are_those_of_the_plain_trainer(model, tmp_path, meth
     )
     ours, losses = make_trainable(model, method), []
     watch = Watch(lambda step, steps, loss, tokens: losses.append(loss), threading.Event())
-    train_rows(*ours, rows, settings, 3, watch, Share())
+    train_rows(*ours, Rows(rows), settings, 3, watch, Share())
     plain = make_trainable(model, method)
     expected = train_plainly(plain[1], rows, settings, tmp_path)
     near = 1e-4 if precision == "float32" else 0.02

@@ -90,7 +90,8 @@ def _rules(flow: Flow) -> Iterator[Component]:
         yield from (gate for tie in phase.ties or () for gate in tie.view.gate)
         yield from phase.spec.edges.gate
     if flow.scenario.train is not None:
-        yield from (learner.select for learner in flow.scenario.train.learners.values())
+        for learner in flow.scenario.train.learners.values():
+            yield from learner.selectors
 
 
 def _is_ours(rule: Component) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from society.answers.extract import Extractor
-from society.components.facts import TaskFacts, listing
+from society.components.facts import LabelFacts, TaskFacts, listing
+from society.components.faults import faults_of
+from society.components.labels.base import LabelRule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.prompts import find_use
+from society.scenario.checks.effects.rules import explain
 from society.scenario.members import agents_of
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.reading.tree import Steps
@@ -78,13 +81,30 @@ def check_training(flow: Flow) -> Iterator[Finding]:
     if spec.task is not None and "questions" in spec.model_fields_set:
         message = "is not used: the `limit` of `train.task` determines the number; remove it"
         yield Finding(("train", "questions"), message)
-    if spec.label == "gold":
+    yield from _check_labels(flow, spec)
+    for name, learner in spec.learners.items():
+        yield from _check_learner(flow, spec, learner, ("train", "learners", name))
+
+
+def _check_labels(flow: Flow, spec: TrainSpec) -> Iterator[Finding]:
+    """Yield fields of labels that change nothing."""
+    if all(rule.needs_truth for rule in spec.labels):
         for field in ("quorum", "majority"):
             if field in spec.model_fields_set:
                 message = "has no effect: the label is the true answer; set `label: consensus`, or remove it"
                 yield Finding(("train", field), message)
-    for name, learner in spec.learners.items():
-        yield from _check_learner(flow, spec, learner, ("train", "learners", name))
+    owned = {name: learner.label for name, learner in spec.learners.items() if learner.label is not None}
+    if len(owned) == len(spec.learners) and "label" in spec.model_fields_set:
+        yield Finding(("train", "label"), "is not used: every learner has its own `label`; remove it")
+    turns = {name: flow.spoken(name) for name in flow.society.voters}
+    facts = LabelFacts({name: count for name, count in turns.items() if count}, spec.iterations)
+    used: dict[Steps, LabelRule] = {("train", "learners", name, "label"): rule for name, rule in owned.items()}
+    if len(owned) < len(spec.learners):
+        used["train", "label"] = spec.label
+    for steps, rule in used.items():
+        with faults_of(rule, "idle"):
+            reasons = rule.idle(facts)
+        yield from explain(steps, rule, reasons)
 
 
 def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Steps) -> Iterator[Finding]:
@@ -100,9 +120,17 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
     if learner.adapter == "shared" and "data" in learner.model_fields_set:
         message = "has no effect: a shared adapter is trained on the turns of all agents; remove it"
         yield Finding((*steps, "data"), message)
-    if learner.select.compares_turns and not _may_correct(flow, learner):
+    if any(selector.compares_turns for selector in learner.selectors) and not _may_correct(flow, learner):
         message = "selects no corrections: these agents speak once; set `select: agrees`, or add a phase or a round"
         yield Finding((*steps, "select"), message)
+    if spec.label_of(learner).needs_truth:
+        for j, selector in enumerate(learner.selectors):
+            if selector.reads_votes:
+                at = (*steps, "select", j) if isinstance(learner.select, tuple) else (*steps, "select")
+                yield Finding(at, "has no effect: a true answer has no votes; remove it, or set another `label`")
+    if learner.accumulate and spec.iterations == 1:
+        message = "has no effect: there is one iteration; raise `iterations`, or remove it"
+        yield Finding((*steps, "accumulate"), message)
 
 
 def _may_correct(flow: Flow, learner: LearnerSpec) -> bool:

@@ -1,0 +1,8 @@
+"""Labels of training debates: `base` is the seam, `votes` has labels by counting answers, `truth` those by verdicts."""
+
+LABELS = {
+    "consensus": "society.components.labels.votes:ConsensusLabel",
+    "vote": "society.components.labels.votes:VoteLabel",
+    "gold": "society.components.labels.truth:Gold",
+}
+"""The built-in labels by kind."""

@@ -1,0 +1,110 @@
+"""The base of label rules: what is known about a training debate, and the answer that it teaches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from society.answers import choose_spelling, group
+from society.components.facts import LabelFacts, Reasons
+from society.core.component import Component
+from society.core.types import Decision, Same, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about one training debate.
+
+    `turns` has each voter's turns as a speaker, in order. `drawn` has the additional first answers that the label asked
+    for (`draws`). `decision` is that of the society, which `backers` voters support; `rivals` support the most frequent
+    other answer, and `spoke` voters replied. `right` is the verdict on an answer; None without a true answer.
+    """
+
+    turns: Mapping[str, Sequence[Turn]]
+    drawn: Sequence[Turn]
+    decision: Decision
+    backers: int
+    rivals: int
+    spoke: int
+    same: Same
+    right: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The label of a debate, or the `reason` why it has none.
+
+    `backers` of `votes` gave the answer, and `rivals` the most frequent other one. `votes` is None for a label that is no
+    vote. Its answer is None where a verdict takes the place of an answer.
+    """
+
+    answer: str | None
+    reason: str = ""
+    backers: int = 0
+    rivals: int = 0
+    votes: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Return whether there is a label."""
+        return not self.reason
+
+    @property
+    def share(self) -> float:
+        """The share of the votes that the label has, f_1; 1 for a label that is no vote."""
+        return self.backers / self.votes if self.votes else 1.0
+
+    @property
+    def margin(self) -> float:
+        """The share of the label less that of the next answer, f_1 - f_2; 1 for a label that is no vote."""
+        return (self.backers - self.rivals) / self.votes if self.votes else 1.0
+
+
+class LabelRule(Component, ABC):
+    """The `label:` of a training: the answer that a debate teaches, if any."""
+
+    needs_truth: ClassVar[bool] = False
+    """Whether the rule uses true answers or other verdicts."""
+    reads_decision: ClassVar[bool] = False
+    """Whether the rule uses the decision of the society."""
+
+    @abstractmethod
+    def find(self, evidence: Evidence, agent: str) -> Label:
+        """Return the label for the rows of this agent; "" asks for the label of a whole debate."""
+
+    def agrees(self, answer: str, label: Label, evidence: Evidence) -> bool:
+        """Return whether an answer is the label."""
+        return label.answer is not None and evidence.same(answer, label.answer)
+
+    def origin(self, iteration: int) -> int:
+        """Return the iteration whose debates give the labels of this one. It is the same one, or an earlier one."""
+        return iteration
+
+    def draws(self, iteration: int) -> int:
+        """Return how many additional first answers of each agent this iteration needs for each question."""
+        return 0
+
+    def idle(self, facts: LabelFacts) -> Reasons:
+        """Return why the rule, or one of its fields, changes nothing for these voters."""
+        return {}
+
+    @property
+    def personal(self) -> bool:
+        """Whether agents may have different labels in one debate."""
+        return False
+
+
+def count_answers(answers: Sequence[str | None], same: Same) -> Label:
+    """Return the most frequent answer as a label. None is an unreadable answer, which counts among the votes."""
+    given = [answer for answer in answers if answer is not None]
+    classes = sorted(group(given, same), key=len, reverse=True)
+    sizes = [*map(len, classes), 0, 0]
+    if sizes[0] == sizes[1]:
+        return Label(None, NO_CONSENSUS if given else NO_VOTES, sizes[0], sizes[1], len(answers))
+    return Label(choose_spelling([given[i] for i in classes[0]]), "", sizes[0], sizes[1], len(answers))
+
+
+NO_CONSENSUS, NO_VOTES, NO_QUORUM, NO_GOLD = "no consensus", "no readable vote", "no quorum", "no true answer"
+"""Reasons why a debate has no label."""

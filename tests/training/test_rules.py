@@ -1,0 +1,205 @@
+"""Labels, selectors, weights and accumulation in whole trainings of a society that guesses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import society
+from society.core.errors import ScenarioError
+from society.core.identity import fingerprint
+from society.core.types import TurnId
+from society.metrics.iterations import run_iterations
+from society.runs.records import load_records
+from society.runs.run import Run
+from society.store.rows import AdapterRow
+from tests.components.test_plugin_files import set_plugins
+
+GUESSER = Path(__file__).with_name("guesser.py")
+LEARNERS: dict[str, dict[str, Any]] = {
+    "generator": {"phases": ["propose"], "turn": "first"},
+    "critic": {"phases": ["debate"], "select": {"kind": "critic", "unmixed": "take"}, "rows": 5, "repeat": True},
+}
+SOCIETY: dict[str, Any] = {
+    "version": 1,
+    "name": "guessers",
+    "task": {"kind": "arithmetic", "form": "a+b", "high": 3, "limit": 2},
+    "backends": {"local": "guesser"},
+    "roles": {"solver": {"prompt": "{% for m in heard %}{{ m.text }} {% endfor %}{{ question }}"}},
+    "agents": {"solver": {"count": 3}},
+    "phases": [{"name": "propose"}, {"name": "debate", "topology": "complete"}],
+}
+BEFORE = {
+    "consensus": "b2f1593ce84a2cc23170ba5bdaf8016d",
+    "gold": "4a5dad71cc933455928641e15af827a6",
+    "quorum": "cf3e53c77bc53848c420520e1f03f8e3",
+}
+"""A hash of what every adapter was trained on, by a society from before labels were components."""
+
+Train = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
+    """Return a function that trains the guessers with other fields of `train:` and of its learners."""
+    folder, number = tmp_path_factory.mktemp("rules"), count()
+    society.load_plugins(GUESSER)
+
+    def run(learners: Mapping[str, Mapping[str, Any]] | None = None, name: str = "", **fields: Any) -> Run:
+        each = {n: {**LEARNERS[n], **(learners or {}).get(n, {})} for n in LEARNERS}
+        train = {"iterations": 2, "questions": 9, "learners": each, **fields}
+        out = folder / (name or f"run-{next(number)}")
+        society.run(society.Scenario(**SOCIETY, train=train), out, progress=False, resume=out.exists())
+        return Run(out)
+
+    yield run
+    set_plugins()
+
+
+def adapters(run: Run) -> list[AdapterRow]:
+    return sorted(run.adapters(), key=lambda row: (row.iteration, row.learner, row.agent))
+
+
+def trained_on(run: Run) -> str:
+    return fingerprint([[row.iteration, row.learner, row.agent, row.trained_on] for row in adapters(run)])
+
+
+def sources(run: Run, **place: object) -> list[TurnId]:
+    return [row.source for row in run.examples() if all(getattr(row, key) == it for key, it in place.items())]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"), [("consensus", {}), ("gold", {"label": "gold"}), ("quorum", {"quorum": 3})]
+)
+def test_the_rows_of_earlier_scenarios_are_the_same(train: Train, name: str, fields: dict[str, Any]) -> None:
+    """The hashes are those of the society before labels, weights and objectives were components."""
+    assert trained_on(train(**fields)) == BEFORE[name]
+
+
+@pytest.mark.parametrize(
+    ("fields", "learners"),
+    [
+        ({"label": {"kind": "consensus"}}, {}),
+        ({}, {"generator": {"label": "consensus"}, "critic": {"accumulate": False}}),
+        ({}, {"generator": {"select": ["agrees"]}}),
+        ({"label": {"kind": "vote", "samples": 0}}, {}),
+    ],
+)
+def test_other_words_for_the_same_rule_give_the_same_rows(
+    train: Train, fields: dict[str, Any], learners: dict[str, Any]
+) -> None:
+    """The vote of last answers is the consensus where the decision is their majority."""
+    assert trained_on(train(learners, **fields)) == BEFORE["consensus"]
+
+
+def test_labels_of_the_base_stay_what_they_were(train: Train) -> None:
+    """Iteration 1 learns what agrees with the votes of iteration 0, additional ones included, and reports them."""
+    run = train(label={"kind": "vote", "by": "base", "over": "first", "samples": 4}, iterations=3)
+    drawn = [turn for turn in run.turns() if turn.id.sample > 0]
+    assert {turn.id.iteration for turn in drawn} == {0}
+    assert {turn.id.sample for turn in drawn} == {1, 2, 3, 4}
+    assert {turn.id.phase for turn in drawn} == {"propose"}
+    assert len(drawn) == 9 * 3 * 4
+    voted: dict[str, list[str | None]] = {}
+    for turn in (*drawn, *(t for t in run.turns() if t.id.iteration == 0 and t.id.phase == "propose")):
+        voted.setdefault(turn.id.item, []).append(turn.answer)
+    turns = {turn.id: turn for turn in run.turns()}
+    learned = [turns[source] for source in sources(run)]
+    assert {turn.id.iteration for turn in learned} == {0, 1, 2}
+    for turn in learned:
+        votes = voted[turn.id.item]
+        assert len(votes) == 15
+        assert votes.count(turn.answer) * 2 > len(votes)
+    [zero, one, two, _] = run_iterations(run)
+    assert zero.labelled == one.labelled == two.labelled
+    assert zero.training_turns == one.training_turns + len(drawn)
+
+
+def test_an_interrupted_training_with_more_votes_resumes_to_the_same_rows(train: Train) -> None:
+    label = {"kind": "vote", "by": "society", "samples": 2}
+    whole = train(label=label)
+    again = train(label=label, name="again", iterations=1)
+    assert trained_on(train(label=label, name="again")) == trained_on(whole)
+    assert again.folder.name == "again"
+
+
+def test_a_learner_may_have_a_label_of_another_stage(train: Train) -> None:
+    """Generators learn from the last vote, critics from the first one; both labels are reported."""
+    run = train({"critic": {"label": {"kind": "vote", "over": "first"}, "select": "agrees"}})
+    firsts: dict[tuple[int, str], list[str | None]] = {}
+    for record in load_records(run, split="training"):
+        key = (record.result.iteration, record.result.item)
+        firsts[key] = [turn.answer for turn in record.first(record.speakers)]
+    turns = {turn.id: turn for turn in run.turns()}
+    learned = [turns[source] for source in sources(run, learner="critic")]
+    assert learned
+    assert all(firsts[turn.id.iteration, turn.id.item].count(turn.answer) >= 2 for turn in learned)
+    scores = run_iterations(run)[0].learner_labels
+    assert set(scores) == {"generator", "critic"}
+    counts = [max((f.count(a) for a in f if a is not None), default=0) for (i, _), f in firsts.items() if i == 0]
+    assert scores["critic"].missing == sum(most < 2 for most in counts)
+
+
+def test_no_agent_votes_on_its_own_label(train: Train) -> None:
+    run = train({"generator": {"label": {"kind": "vote", "over": "first", "leave_one_out": True}}})
+    others: dict[tuple[int, str], dict[str, str | None]] = {}
+    for record in load_records(run, split="training"):
+        turns = record.first(record.speakers)
+        others[record.result.iteration, record.result.item] = {turn.id.agent: turn.answer for turn in turns}
+    turns_by_id = {turn.id: turn for turn in run.turns()}
+    learned = [turns_by_id[source] for source in sources(run, learner="generator")]
+    assert learned
+    for turn in learned:
+        rest = [a for name, a in others[turn.id.iteration, turn.id.item].items() if name != turn.id.agent]
+        assert rest == [turn.answer] * 2
+    score = run_iterations(run)[0].learner_labels["generator"]
+    assert score.right.n + score.missing == 9 * 3  # a label for each agent
+
+
+def test_weights_have_the_mean_one_and_are_stored(train: Train) -> None:
+    select = ["agrees", {"kind": "margin", "power": 1}]
+    run = train({"generator": {"select": select, "label": {"kind": "vote", "over": "all"}}}, majority=0, quorum=1)
+    rows = [row for row in run.examples() if row.learner == "generator" and row.iteration == 0]
+    by_agent = [[row.weight for row in rows if row.agent == agent] for agent in {row.agent for row in rows}]
+    assert any(len(set(weights)) > 1 for weights in by_agent)
+    assert all(sum(weights) / len(weights) == pytest.approx(1) for weights in by_agent)
+    assert {row.rule for row in rows} == {"agrees, margin"}
+    for row in adapters(run):
+        if row.learner == "generator" and row.hash:
+            stored = json.loads((run.folder / row.path / "adapter").read_text())["rows"]
+            own = [e for e in run.examples() if (e.iteration, e.learner, e.agent) == (row.iteration, "generator", row.agent)]
+            assert [weight for _, weight, _ in stored] == [e.weight for e in own]
+
+
+def test_accumulated_rows_are_of_all_iterations_within_the_limit_of_one(train: Train) -> None:
+    learner = {"rows": 4, "repeat": True, "accumulate": True}
+    run = train({"generator": learner, "critic": {"select": "agrees", **learner}}, iterations=4)
+    last = [row for row in adapters(run) if row.iteration == 3 and row.hash]
+    assert last
+    assert all(row.examples == 4 for row in last)
+    assert {source.iteration for source in sources(run, iteration=3)} >= {0, 1, 2, 3} - {3}
+    right = run_iterations(run)[3].rows_right
+    assert sum(share.n for share in right.values()) == len(sources(run, iteration=3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "learner", "message"),
+    [
+        ({}, {"accumulate": True}, "`accumulate` needs `rows` or `tokens`"),
+        ({"label": {"kind": "vote", "lag": 2}}, {}, "`lag` needs `by: previous`"),
+        ({"label": "oracle"}, {}, "unknown label"),
+        ({"label": {"kind": "vote", "over": "every"}}, {}, "over"),
+        ({}, {"select": []}, "select"),
+        ({}, {"select": ["agrees", {"kind": "novel", "power": 0}]}, "changes nothing"),
+    ],
+)
+def test_impossible_rules_are_refused_before_anything_runs(
+    train: Train, fields: dict[str, Any], learner: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        train({"generator": learner}, **fields)
