@@ -172,7 +172,11 @@ def test_weights_have_the_mean_one_and_are_stored(train: Train) -> None:
     for row in adapters(run):
         if row.learner == "generator" and row.hash:
             stored = json.loads((run.folder / row.path / "adapter").read_text())["rows"]
-            own = [e for e in run.examples() if (e.iteration, e.learner, e.agent) == (row.iteration, "generator", row.agent)]
+            own = [
+                e
+                for e in run.examples()
+                if (e.iteration, e.learner, e.agent) == (row.iteration, "generator", row.agent)
+            ]
             assert [weight for _, weight, _ in stored] == [e.weight for e in own]
 
 
