@@ -15,7 +15,7 @@ from society.core.types import Decision, Same, Turn
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about one training debate.
+    """The facts about one training debate that a label may use.
 
     `turns` has each voter's turns as a speaker, in order. `drawn` has the additional first answers that the label asked
     for (`draws`). `decision` is that of the society, which `backers` voters support; `rivals` support the most frequent
@@ -36,8 +36,8 @@ class Evidence:
 class Label:
     """The label of a debate, or the `reason` why it has none.
 
-    `backers` of `votes` gave the answer, and `rivals` the most frequent other one. `votes` is None for a label that is no
-    vote. Its answer is None where a verdict takes the place of an answer.
+    `backers` of `votes` gave the answer, and `rivals` the most frequent other one. `votes` is None for a label that is
+    no vote. Its answer is None where a verdict takes the place of an answer.
     """
 
     answer: str | None
@@ -92,7 +92,7 @@ class LabelRule(Component, ABC):
 
     @property
     def personal(self) -> bool:
-        """Whether agents may have different labels in one debate."""
+        """True if agents may have different labels in one debate."""
         return False
 
 

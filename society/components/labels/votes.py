@@ -57,7 +57,7 @@ class VoteLabel(LabelRule):
 
     @property
     def personal(self) -> bool:
-        """Whether agents may have different labels in one debate."""
+        """True if agents may have different labels in one debate."""
         return self.leave_one_out
 
     def origin(self, iteration: int) -> int:
