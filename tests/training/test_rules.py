@@ -106,7 +106,7 @@ def test_labels_of_the_base_stay_what_they_were(train: Train) -> None:
     assert {turn.id.phase for turn in drawn} == {"propose"}
     assert len(drawn) == 9 * 3 * 4
     voted: dict[str, list[str | None]] = {}
-    for turn in (*drawn, *(t for t in run.turns() if t.id.iteration == 0 and t.id.phase == "propose")):
+    for turn in run.turns("iteration = 0 AND phase = 'propose'"):
         voted.setdefault(turn.id.item, []).append(turn.answer)
     turns = {turn.id: turn for turn in run.turns()}
     learned = [turns[source] for source in sources(run)]
