@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from benchmarks.lab import arms, plan
 from benchmarks.lab.teacher import ORDERS, Manner, answer_of, hear, summarise, used_questions, write_chain
+from society.core.errors import InputError
 from society.core.types import ChatMessage
 from society.scenario import check_scenario, load_scenario
 from tests.backends.hf.tiny import one_thread
@@ -233,6 +235,77 @@ def test_arms_of_a_seed_begin_alike(experiment) -> None:
     ours, theirs = (read(arm, 1)["iterations"][0] for arm in ("multiagent", "union"))
     assert ours["right"] == theirs["right"]
     assert ours["labels"] == theirs["labels"]
+
+
+def test_the_time_of_an_arm_is_measured_once_and_told_for_the_rest(experiment, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(experiment, "TIMES", tmp_path / "times.json")
+    used = experiment.measure("multiagent")
+    assert used["processor"] > 0
+    assert used["wall"] > 0
+    with pytest.raises(InputError, match="Remove the folder"):
+        experiment.measure("multiagent")
+    experiment.tell("multiagent", 1, 30)
+    experiment.tell("union", 1, 30)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"0 of 30 iterations, {used['processor'] * 30 / 3600:.1f} hours of one core left")
+    assert second.endswith("0 of 30 iterations")
+
+
+def test_two_processes_never_run_the_same_arm_and_seed(tmp_path, monkeypatch) -> None:
+    from benchmarks.lab import paper
+
+    monkeypatch.setattr(paper, "RUNS", tmp_path)
+    began: list[str] = []
+    monkeypatch.setattr(paper, "advance", lambda arm, *_: began.append(arm))
+    with paper.taken("union", 1) as mine:
+        assert mine
+        paper.bring("union", 1, 10, False)
+        assert began == []
+        paper.bring("union", 2, 10, False)
+    paper.bring("union", 1, 10, False)
+    assert began == ["union", "union"]
+
+
+def test_a_commit_has_the_summary_alone(tmp_path, monkeypatch) -> None:
+    import subprocess
+
+    from benchmarks.lab import paper
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(tmp_path), *words], check=True, capture_output=True, text=True).stdout
+
+    monkeypatch.setattr(paper, "ROOT", tmp_path)
+    monkeypatch.setattr(paper, "RUNS", tmp_path)
+    git("init", "--quiet")
+    git("config", "user.email", "nobody@example.org")
+    git("config", "user.name", "Nobody")
+    for name in ("other", "summary.json"):
+        (tmp_path / name).write_text("{}")
+    git("add", "other")
+    paper.commit(tmp_path / "summary.json", "Result of union, seed 1, 10 iterations")
+    assert git("show", "--name-only", "--format=%s").split("\n\n") == [
+        "Result of union, seed 1, 10 iterations",
+        "summary.json\n",
+    ]
+
+
+def test_stage_b_takes_the_best_rules_and_only_after_stage_a(tmp_path, monkeypatch) -> None:
+    from benchmarks.lab import rules
+
+    monkeypatch.setattr(rules, "RESULTS", tmp_path)
+    with pytest.raises(InputError, match="--stage a"):
+        rules.best_rules()
+    assert rules.known_best() == ("paper",)
+    shares = {rule: place for place, rule in enumerate(rules.RULES)}
+    for rule, share in shares.items():
+        for seed in rules.PLAN["stages"]["a"]["seeds"]:
+            bits = ("1" * share).ljust(20, "0")
+            summary = {"iterations": [{"right": bits if i == 20 else ""} for i in range(21)]}
+            (tmp_path / f"a_{rule}-{seed}.json").write_text(json.dumps(summary))
+    assert rules.best_rules() == ("paper", *rules.RULES[: -1 - rules.PLAN["best"] : -1][: len(rules.RULES) - 1])
+    arms_of_b = rules.arms_of("b", rules.best_rules())
+    assert {*arms_of_b} <= {*rules.RULE_ARMS}
+    assert not {*rules.PLAN["stages"]["a"]["seeds"]} & {*rules.PLAN["stages"]["b"]["seeds"]}
 
 
 SHARES = ("accuracy", "alone", "first_vote", "labels")
