@@ -30,7 +30,7 @@ EVERY = 20
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to. Seconds are of the processor, over all its parts."""
+    """The result of a training. `seconds` are those of the processor, over all parts."""
 
     steps: int
     tokens: int
@@ -97,7 +97,7 @@ def train_base(
         with working_copies(loaded.model, dtype) as working, fast_attention(loaded.model, dtype) as fit:
             loaded.model.train()
             loss = Loss(loaded.model, loaded.model, dtype)
-            loop = Resumable(working, loss, fit, encoded.rows, batches, settings, Share(), watch)
+            loop = Resumable(working, loss, fit, encoded, batches, settings, Share(), watch)
             trained = loop.go_on(state)
         loaded.model.eval().save_pretrained(out)
         loaded.chat.tokenizer.save_pretrained(out)

@@ -202,6 +202,12 @@ def experiment(made: Path, tmp_path, monkeypatch):
         yield paper
 
 
+def test_every_rule_of_the_experiment_passes_the_check(made: Path) -> None:
+    for arm in plan.RULE_SUITES["a"].arms.values():
+        changes = [*arm.changes, f"backends.local.model={made / 'model'}"]
+        assert check_scenario(arms.SCENARIOS / f"{arm.file}.yaml", changes, allow=[made]) == []
+
+
 def test_the_experiment_goes_on_where_it_was_and_repeats_nothing(experiment, capsys) -> None:
     from benchmarks.lab.summary import place_of, read
 
