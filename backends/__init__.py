@@ -9,5 +9,6 @@ BACKENDS = {
     "hf": "backends.hf:HuggingFace",
     "openai": "backends.openai:OpenAI",
     "vllm": "backends.vllm:VLLM",
+    "human": "backends.human:Human",
 }
 """The built-in backends by kind. Each is imported when a scenario is read."""

@@ -203,6 +203,8 @@ class Backend(ABC):
     adapters: AdapterLoader | None = None
     trainer: Trainer | None = None
     streaming: Streaming | None = None
+    asks_people: bool = False
+    """Whether a person gives the replies; see `BackendConfig.asked_person`."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -264,6 +266,15 @@ class BackendConfig(Component, ABC):
     greedy_at_zero: ClassVar[bool] = True
     """Whether replies at temperature 0 are the same for every seed."""
 
+    @property
+    def asked_person(self) -> str:
+        """The name of the person who gives the replies; "" for a model.
+
+        The scenario's `timeout` does not apply to people, a run that stops does not wait for them, and their time is
+        counted apart. They are asked in the process of the run, and never for an estimate.
+        """
+        return ""
+
     @abstractmethod
     def open(self) -> Backend:
         """Return the backend, not yet loaded."""
@@ -295,6 +306,13 @@ class BackendConfig(Component, ABC):
     def idle(self) -> Mapping[tuple[str | int, ...], str]:
         """Return why options change nothing, each by its path below the entry, such as ("rules", 1)."""
         return {}
+
+    def check_here(self) -> None:
+        """Raise `InputError` if this process lacks what the opened backend needs, such as a terminal.
+
+        Called at the start of a run, before any other work. `society check` does not call it.
+        """
+        return
 
     def check_files(self) -> None:
         """Raise `InputError` if a local file that this entry names is missing or invalid.

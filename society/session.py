@@ -27,7 +27,7 @@ from society.runner.displays import find_display
 from society.runner.progress import Progress
 from society.runs.files import MEASUREMENTS, keep_inputs
 from society.runs.folder import RunFolder, find_store
-from society.runs.opening import open_backends
+from society.runs.opening import check_here, open_backends
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run as StoredRun
 from society.runs.session_log import SessionLog
@@ -114,6 +114,7 @@ async def run_async(
     society = expand(scenario)
     for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
         gate.require()
+    check_here(society)
     with interruption.stops_me(), await RunFolder(scenario, out, resume, force).ready() as folder, watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)

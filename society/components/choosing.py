@@ -14,7 +14,7 @@ from pydantic import Field
 
 from society.answers.agent_names import TOO_MANY, UNCLEAR_CHOICE, find_names
 from society.answers.message_numbers import read_numbers
-from society.components.controllers import ControlContext, Controller
+from society.components.controllers import ControlContext, Controller, number_options
 from society.components.facts import PhaseFacts, Reasons, listing
 from society.core.component import AgentName, RoleName
 from society.core.types import Turn
@@ -97,7 +97,7 @@ class Retain(Controller):
             return graph
         kept = context.restored(graph)
         shown = [name for name, turn in context.state.latest.items() if turn.is_shown]
-        turn = await context.ask(self.filter)
+        turn = await context.ask(self.filter, options=number_options(shown))
         named = list(dict.fromkeys(shown[i] for i in read_numbers(turn.text, len(shown))))
         chosen = named[: self.most] or shown
         _remark(turn, named, self.most, f"{', '.join(chosen)} are heard", context)
@@ -136,7 +136,7 @@ class Route(Controller):
         if context.state is not None:
             return graph
         speakers = [name for name in context.speakers if name in graph]
-        turn = await context.ask(self.router)
+        turn = await context.ask(self.router, options=tuple(speakers))
         named = find_names(turn.text, speakers)
         kept = named[: self.most] or speakers
         _remark(turn, named, self.most, f"{', '.join(kept)} may speak", context)

@@ -32,6 +32,11 @@ CONTROLLERS = {
 """The built-in graph controllers by kind."""
 
 
+def number_options(messages: Sequence[str]) -> tuple[str, ...]:
+    """Return the numbers of messages, from 1, as the options of a reply."""
+    return tuple(map(str, range(1, len(messages) + 1)))
+
+
 async def _ask_nobody(agent: str, role: str, about: tuple[str, ...]) -> Turn:
     raise NotImplementedError(f"nobody can ask {agent!r} here")
 
@@ -52,7 +57,8 @@ class ControlContext:
     """Draws the phase's topology again with a seed."""
     ask: Callable[..., Awaitable[Turn]]
     """Asks an agent for a turn about the latest messages: `await ask(helper)`, or `await ask(helper, about=agents)` for
-    those of some agents only. A helper has one turn a round about the same agents."""
+    those of some agents only. A helper has one turn a round about the same agents. `options=names` are the names or
+    numbers among which the reply should choose: a person is shown them."""
     leave: Callable[[str], None] = lambda agent: None
     """Takes an agent out of the rest of the debate, later phases included."""
     annotate: Callable[[Turn, str], None] = lambda turn, text: None
@@ -188,7 +194,7 @@ class Prune(Controller):
             return graph
         speakers = list(context.state.latest)
         shown = [name for name in speakers if context.state.latest[name].is_shown]
-        turn = await context.ask(self.ranker)
+        turn = await context.ask(self.ranker, options=number_options(shown))
         ranked = [shown[i] for i in read_numbers(turn.text, len(shown))]
         if not ranked:
             return graph
@@ -252,7 +258,7 @@ class Bracket(Controller):
             return pair[1]
         if not self.judge:
             return pair[0] if (second.confidence or 0) > (first.confidence or 0) else pair[1]
-        turn = await context.ask(self.judge, about=pair)
+        turn = await context.ask(self.judge, about=pair, options=number_options(pair))
         named = read_numbers(turn.text, 2)
         if not named and turn.status == "ok":
             context.annotate(turn, f"Neither message is named: {pair[0]} goes on, as the first of the two.")

@@ -28,7 +28,8 @@ def request_key(request: GenerateRequest, model_hash: str) -> str:
     """Return 32 hexadecimal digits over all that shapes a reply.
 
     These are messages, sampling, seed, choices, model, adapter, and thinking with the template's arguments. The last
-    two are left out while a scenario does not set them, so that earlier keys remain valid.
+    two are left out while a scenario does not set them, so that earlier keys remain valid. Options are left out, as the
+    prompt has them.
     """
     parts: tuple[object, ...] = (
         [(m.role, m.content) for m in request.messages],

@@ -85,7 +85,7 @@ class Interruption:
         self._debates: set[Hashable] = set()
         """Debates under way that have not asked for a reply since the request to stop."""
         self._resting: dict[object, Hashable] = {}
-        """The debates of tasks that wait between attempts, by task."""
+        """The debates of tasks that wait between attempts or for a person, by task."""
         self._before: dict[int, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -166,19 +166,26 @@ class Interruption:
 
         After a request, the block waits forever.
         """
+        with self.unheld(debate):
+            if self._asked:
+                await self._wait_forever(debate)
+            yield
+            if self._asked:
+                await self._wait_forever(debate)
+
+    @contextmanager
+    def unheld(self, debate: Hashable = None) -> Iterator[None]:
+        """Stop delaying a request to stop within a `held` block, such as while a person types.
+
+        After a request, the block goes on until nothing else delays the stop.
+        """
+        task = asyncio.current_task()
         self._held -= 1
+        self._resting[task] = debate
         try:
-            if self._asked:
-                await self._wait_forever(debate)
-            resting = asyncio.current_task()
-            self._resting[resting] = debate
-            try:
-                yield
-            finally:
-                del self._resting[resting]
-            if self._asked:
-                await self._wait_forever(debate)
+            yield
         finally:
+            del self._resting[task]
             self._held += 1
 
     async def _wait_forever(self, debate: Hashable) -> None:

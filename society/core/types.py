@@ -90,8 +90,9 @@ DEFAULT_THINKING = Thinking()
 class GenerateRequest:
     """A request to a backend. `adapter` is the content hash of a loaded adapter, or None for the base model.
 
-    With `choices` the reply must be exactly one of these strings (the backend constrains the decoding). `template_args`
-    are extra variables of the chat template, which a server receives as `chat_template_kwargs`.
+    With `choices` the reply must be exactly one of these strings (the backend constrains the decoding). Of `options`,
+    which the prompt explains, the reply should name one or several; only a person is shown them. `template_args` are
+    extra variables of the chat template, which a server receives as `chat_template_kwargs`.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -101,6 +102,7 @@ class GenerateRequest:
     choices: tuple[str, ...] = ()
     thinking: Thinking = DEFAULT_THINKING
     template_args: TemplateArgs = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,9 @@ class Usage:
     it; backends need not.
 
     `estimated` says that the server did not count tokens, and that some of these counts are estimates.
+
+    `person_seconds` is the time that a person took, from the showing of the question to the reply. A reply of a person
+    has neither tokens nor `seconds`. `defaults` counts replies that are the default, since a person's time was over.
     """
 
     prompt_tokens: int = 0
@@ -122,6 +127,8 @@ class Usage:
     seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
     thought_tokens: int = 0
     estimated: bool = False
+    person_seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
+    defaults: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -131,6 +138,8 @@ class Usage:
             self.seconds + other.seconds,
             self.thought_tokens + other.thought_tokens,
             self.estimated or other.estimated,
+            self.person_seconds + other.person_seconds,
+            self.defaults + other.defaults,
         )
 
 
@@ -244,11 +253,17 @@ class Turn:
         return GenerateOutput(*[getattr(self, field.name) for field in fields(GenerateOutput)])
 
 
+DEFAULT_TAKEN = "The person's time was over: this is the default."
+"""Note on a reply that no person typed."""
+
+
 def explain_end(reply: GenerateOutput | Turn) -> str:
     """Return a note on a reply without a text, or one that ended for a reason that the scenario did not set.
 
     "" for every other reply, such as one that was cut off at `max_tokens` in its text, or calls tools after it.
     """
+    if reply.usage.defaults:
+        return DEFAULT_TAKEN
     why = {
         "stop": "",
         "stop_text": "a stop text ended it",

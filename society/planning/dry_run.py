@@ -194,6 +194,7 @@ class _Rehearsal(Speaker):
         reads: Sequence[TurnId] = (),
         choices: tuple[str, ...] = (),
         read: Callable[[str], str | None] | None = None,
+        options: tuple[str, ...] = (),
     ) -> Turn:
         """Return the turn of the reply. Raises `TurnError` if the prompt does not fit the chat template."""
         request = GenerateRequest(

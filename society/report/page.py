@@ -46,9 +46,15 @@ SCRIPTS = (
     "main.js",
 )
 """Files of the script, in the order in which they are joined."""
-PageKind = Literal["report", "run_list"]
-PAGES: Mapping[PageKind, Sequence[str]] = {"report": SCRIPTS, "run_list": RUN_LIST_SCRIPTS}
-"""Files of the script of each page, by the name of its body: a report, and a list of runs."""
+PERSON_SCRIPTS = ("hidden_chars.js", "dom.js", "person.js")
+"""Files of the script of the page of a person who is asked."""
+PageKind = Literal["report", "run_list", "person"]
+PAGES: Mapping[PageKind, Sequence[str]] = {
+    "report": SCRIPTS,
+    "run_list": RUN_LIST_SCRIPTS,
+    "person": PERSON_SCRIPTS,
+}
+"""Files of the script of each page, by the name of its body: a report, a list of runs, questions to a person."""
 EXTENSIONS = (".html", ".htm")
 """Extensions that a report's file may have."""
 KINDS = ("replies", "thoughts", "prompts")
@@ -91,7 +97,7 @@ def _require_extension(path: Path) -> None:
 
 
 def build_page(title: str, blocks: str = "", live: bool = False, kind: PageKind = "report") -> str:
-    """Return the HTML of a report, or with `kind` "run_list" that of a list of runs.
+    """Return the HTML of a report, or by `kind` that of a list of runs or of the questions to a person.
 
     `blocks` are the data; a live page has none and requests them from its server.
     """

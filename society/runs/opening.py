@@ -52,6 +52,13 @@ async def open_backends(
         yield backends, hashes
 
 
+def check_here(society: Society) -> None:
+    """Raise `InputError` if this process lacks what a backend in use needs. Called before any other work."""
+    for name, config in find_needs(society).backends.items():
+        with faults_of(config, "check_here", f"of the backend {name!r}"):
+            config.check_here()
+
+
 def check_thinking(society: Society, agent: AgentPlan) -> None:
     """Raise `InputError` if the model of this agent's backend cannot think as the agent shall. Nothing is loaded."""
     config = society.scenario.backends[agent.backend]

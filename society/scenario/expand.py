@@ -134,6 +134,13 @@ class Society:
     """Agents whose answers count in a debate in which every phase takes place that is sure to."""
 
     @cached_property
+    def people(self) -> dict[str, str]:
+        """The names of the people who play agents, by agent."""
+        plans = [plan for phase in self.phases for plan in phase.agents.values()]
+        found = {plan.name: self.scenario.backends[plan.backend].asked_person for plan in plans}
+        return {name: person for name, person in found.items() if person}
+
+    @cached_property
     def may_skip(self) -> bool:
         """True if a debate may leave out a phase: by `when`, or because a rule ends its block or the debate."""
         return any(phase.spec.when or any(ends_more(rule) for rule in phase.spec.stop) for phase in self.phases)

@@ -17,7 +17,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
@@ -61,13 +61,14 @@ class Patience:
     """The bounds of the attempts at one turn.
 
     `tries`: maximum number of attempts after transient failures. `rest` is the context of waits between them, and
-    `give_up` stops the run because the backend was unavailable for too long.
+    `give_up` stops the run because the backend was unavailable for too long. `during` is the context of each attempt.
     """
 
     availability: Availability
     tries: int
     rest: Callable[[], AbstractAsyncContextManager[None]]
     give_up: Callable[[WaitedTooLongError], None]
+    during: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def longest(self) -> float:
@@ -95,11 +96,11 @@ async def ask(
         probes = await _wait_for(patience) if availability.lost else False
         wait = 0.0
         try:
-            with watch.running():
+            with watch.running(), patience.during():
                 output = await _attempt(backend, request, timeout, on_piece)
             availability.answer()
             output = checked(output)
-            return replace(output, usage=replace(output.usage, seconds=watch.seconds))
+            return replace(output, usage=replace(output.usage, seconds=0.0 if backend.asks_people else watch.seconds))
         except DroppedError:
             pass
         except UnavailableError as error:
@@ -143,6 +144,8 @@ async def _attempt(
 ) -> GenerateOutput:
     """Call the backend once. Raise its failures as `BackendError` or `TransientError`."""
     generate = backend.generate
+    if backend.asks_people:  # they have a limit of their own
+        timeout = None
     if on_piece is not None and backend.streaming is not None:
         generate = partial(backend.streaming.stream, on_piece=_only_now(on_piece))
     try:

@@ -6,6 +6,7 @@ import logging
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -95,10 +96,12 @@ class Speaker:
         reads: Sequence[TurnId] = (),
         choices: tuple[str, ...] = (),
         read: Callable[[str], str | None] | None = None,
+        options: tuple[str, ...] = (),
     ) -> Turn:
         """Return the finished turn. If the backend fails for good, the turn has the status "failed".
 
-        `read` returns the answer in a reply that does not answer the question, such as a judge's verdict.
+        `read` returns the answer in a reply that does not answer the question, such as a judge's verdict. `options` are
+        names among which the reply should choose.
 
         Raises `TurnError` if the prompt does not fit the context or the chat template, and `BackendError` after
         `retry.failures` consecutive failures.
@@ -106,7 +109,8 @@ class Speaker:
         backend = self.backends[agent.backend]
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
         seed = turn_seed(self.seed, turn)
-        request = GenerateRequest(chat, agent.sampling, seed, adapter, choices, agent.thinking, agent.template_args)
+        settings = (agent.thinking, agent.template_args, options)
+        request = GenerateRequest(chat, agent.sampling, seed, adapter, choices, *settings)
         key = request_key(request, backend.model_hash)
         finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
         parse = self.parse if read is None else lambda text, _: read(text)
@@ -146,7 +150,7 @@ class Speaker:
             self.listener.speaking(unfinished.id, unfinished.reads)
             on_piece = partial(self.listener.piece, unfinished.id)
         try:
-            patience = self._patience(agent.backend, finish)
+            patience = self._patience(agent.backend, backend.asks_people, finish)
             output = await ask(backend, request, self.timeout, watch, patience, on_piece)
         except WaitedTooLongError:
             raise
@@ -154,18 +158,21 @@ class Speaker:
             raise TurnError(f"{_place(finish)}: {error.cause}", error.remedy, agent.role_name) from error
         except BackendError as error:
             self._count_failure(error, agent, finish)
-            cause, spent = storable(error.cause), Usage(seconds=watch.seconds)
+            spent = Usage(person_seconds=watch.seconds) if backend.asks_people else Usage(seconds=watch.seconds)
+            cause = storable(error.cause)
             return finish("", None, status="failed", error=cause, usage=spent, replied=False)
         self.failures_in_a_row = 0
         return self._read(output, agent, item, finish, parse)
 
-    def _patience(self, backend: str, finish: partial[Turn]) -> Patience:
+    def _patience(self, backend: str, asks_people: bool, finish: partial[Turn]) -> Patience:
         """Return the bounds of the attempts at a turn on this backend."""
         if backend not in self.availability:
             self.availability[backend] = Availability(backend, self.retry.minutes, self.on_outage)
         turn: TurnId = finish.args[0]
-        rest = partial(self.interruption.resting, (turn.iteration, turn.item, turn.sample))
-        return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop)
+        debate = (turn.iteration, turn.item, turn.sample)
+        rest = partial(self.interruption.resting, debate)
+        during = partial(self.interruption.unheld, debate) if asks_people else nullcontext
+        return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop, during)
 
     def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
         """Raise `BackendError` after `retry.failures` failures in a row."""

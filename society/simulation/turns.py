@@ -125,10 +125,12 @@ class Turns:
         readers: tuple[str, ...] = (),
         more: Mapping[str, Any] = NOTHING,
         read: Callable[[str], str | None] | None = None,
+        options: tuple[str, ...] = (),
     ) -> Turn:
         """Return the finished turn of an agent. `own`: its earlier turns, by default all that did not fail.
 
-        `more`: further variables of its prompt. `read` returns the answer in the reply, in place of the task.
+        `more`: further variables of its prompt. `read` returns the answer in the reply, in place of the task. `options`
+        are names among which the reply should choose.
         """
         if own is None:
             own = [earlier for earlier in self.transcript.turns_of(turn.agent) if earlier.is_shown]
@@ -145,7 +147,8 @@ class Turns:
             values["choices"] = choices
         values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **values)
         chat = prompts.build_chat(agent, values, own)
-        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices or agent.role.choices, read)
+        choices = choices or agent.role.choices
+        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options)
         self.transcript.add(self.step, turn.round, done, helping)
         if agent.shows_thoughts and done.thought:
             self.transcript.open_thoughts.add(done.id)
@@ -154,12 +157,19 @@ class Turns:
         return done
 
     async def ask(
-        self, phase: PhasePlan, number: int, latest: tuple[str, ...], name: str, about: tuple[str, ...] = ()
+        self,
+        phase: PhasePlan,
+        number: int,
+        latest: tuple[str, ...],
+        name: str,
+        about: tuple[str, ...] = (),
+        options: tuple[str, ...] = (),
     ) -> Turn:
         """Return a helper's turn on the last turns of some agents, by default of all in the latest round."""
         heard = last_turns(self.transcript, about or latest)
         turn = self.identify(phase, number, f"{name}/{about[0]}" if about else name)
-        return await self.speak(phase, turn, phase.agents[name], heard, heard.sources, helping=True)
+        agent = phase.agents[name]
+        return await self.speak(phase, turn, agent, heard, heard.sources, helping=True, options=options)
 
     async def judge(self, name: str, about: str, judged: Mapping[str, Any], read: Callable[[str], str | None]) -> Turn:
         """Return a judge's turn on an answer, after the last round of the debate. It does not see its other turns."""
@@ -190,7 +200,7 @@ class Turns:
         heard = last_turns(self.transcript, about)
         own = [turn for turn in self.transcript.speaker_turns(name) if turn.is_shown]
         turn = self.identify(phase, number, f"{name}/{CHOICE}")
-        return await self.speak(phase, turn, plan, heard, heard.sources, own=own, helping=True)
+        return await self.speak(phase, turn, plan, heard, heard.sources, own=own, helping=True, options=about)
 
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:
         """Return the last turn of each agent as a speaker, from this round or an earlier one."""

@@ -129,7 +129,7 @@ def _unusable(turn: Turn) -> str:
         return "no text after the thought" if turn.thought else "empty"
     if turn.finish_reason == "length":
         return "cut off at max_tokens"  # it would teach the model to stop in the middle of a sentence
-    return "ended early" if turn.finish_reason in UNUSUAL_ENDS else ""
+    return "ended early" if turn.finish_reason in UNUSUAL_ENDS or turn.usage.defaults else ""
 
 
 def _case(turn: Turn, record: DebateRecord, labels: Labels, label: Label, questions: _Questions) -> Case:

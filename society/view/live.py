@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
     from society.core.types import Item
     from society.scenario.expand import Society
+    from society.view.people import PageAsker
 
 
 class LiveView(Watcher):
     """Serves the page of a run from its first debate on, until `stop`. `ready` is called with the page's address.
 
+    With `people`, it serves their pages as well.
+
     Raises `MissingExtraError` if the servers' library is not installed.
     """
 
-    def __init__(self, ready: Callable[[str], None]) -> None:
+    def __init__(self, ready: Callable[[str], None], people: PageAsker | None = None) -> None:
         try:
             import uvicorn  # noqa: F401 - the error should come before the run
         except ImportError as error:
             raise MissingExtraError("society run --view", "uvicorn", "view") from error
-        self._ready = ready
+        self._ready, self._people = ready, people
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self.error: SocietyError | None = None
@@ -40,11 +43,17 @@ class LiveView(Watcher):
             self._thread = threading.Thread(target=self._serve, args=(folder,), name="live view", daemon=True)
             self._thread.start()
 
+    def __exit__(self, *_: object) -> None:
+        if self._people is not None:
+            self._people.end()
+
     def _serve(self, folder: Path) -> None:
         try:
-            serve(folder, 0, self._ready, self._keep)
+            serve(folder, 0, self._ready, self._keep, self._people)
         except SocietyError as error:
             self.error = error
+            if self._people is not None:
+                self._people.fail(error)
 
     def _keep(self, server: uvicorn.Server) -> None:
         self._server = server

@@ -193,7 +193,7 @@ def _state() -> RoundState:
 
 
 def _next(controller: Drop | Prune | Resample, graph: nx.DiGraph[str], declared: nx.DiGraph[str]) -> nx.DiGraph[str]:
-    async def ask(agent: str) -> Turn:
+    async def ask(agent: str, options: tuple[str, ...]) -> Turn:
         return Turn(TurnId(0, "i", "p", 1, agent), "k", (), "1, 2, 3", None)
 
     def redraw(seed: int) -> nx.DiGraph[str]:
