@@ -36,7 +36,7 @@ from society.scenario.load import Source, check_again, load_with_warnings
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
 from society.simulation.simulate import DebateResult, simulate
-from society.simulation.speaker import Speaker
+from society.simulation.speaker import Speaker, parse_once
 from society.store import Store
 from society.store.rows import Split
 from society.watcher import Pulse, Several, Watcher
@@ -215,6 +215,7 @@ class _Stage:
             self.store.add_result(result.row(split))
             self.watcher.result(result)
 
-        await simulate(society, task, items, replace(self.speaker, parse=task.parse), keep, iteration, samples=samples)
+        speaker = replace(self.speaker, parse=parse_once(task.parse))
+        await simulate(society, task, items, speaker, keep, iteration, samples=samples)
         self.store.commit()
         return load_records(Run(self.folder), iteration, split, raw=True) if split == "training" else []

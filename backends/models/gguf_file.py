@@ -11,7 +11,10 @@ import math
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from backends.models.find import split_parts
@@ -186,11 +189,22 @@ def _tensor(
 
 def _block_sizes() -> Mapping[int, tuple[int, int]]:
     """Return elements and bytes of a block, by weight type."""
-    try:
-        from gguf.constants import GGML_QUANT_SIZES
-    except ImportError:
-        raise MissingExtraError("Reading GGUF files", "gguf", "llama") from None
-    return {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
+    return {int(kind): size for kind, size in _constants().GGML_QUANT_SIZES.items()}
+
+
+@cache
+def _constants() -> ModuleType:
+    """Return the module of gguf with the constants of the format. The whole package would import numpy as well."""
+    package = find_spec("gguf")
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("Reading GGUF files", "gguf", "llama")
+    path = Path(package.submodule_search_locations[0]) / "constants.py"
+    spec = spec_from_file_location("gguf_constants", path)
+    if spec is None or spec.loader is None:
+        raise MissingExtraError("Reading GGUF files", "gguf", "llama")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _describe(metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], size: int) -> GGUFInfo:
@@ -235,9 +249,7 @@ def _check_settings(metadata: Mapping[str, Any], architecture: str, heads: bool)
 
 
 def _quantisation(file_type: Any) -> str:
-    from gguf.constants import LlamaFileType
-
     try:
-        return str(LlamaFileType(file_type).name).removeprefix("MOSTLY_").removeprefix("ALL_")
+        return str(_constants().LlamaFileType(file_type).name).removeprefix("MOSTLY_").removeprefix("ALL_")
     except ValueError:
         return ""

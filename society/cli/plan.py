@@ -29,7 +29,7 @@ SHOWN_PERSONAS = 5
     show_default=True,
     type=click.IntRange(0),
     metavar="N",
-    help="Run up to N debates to estimate cost and time. 0 opens no model.",
+    help="Run up to N debates (and 20,000 turns) to estimate cost and time. 0 opens no model.",
 )
 @click.option(
     "--picture",

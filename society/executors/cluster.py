@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,10 +19,10 @@ from society.core.component import Component
 from society.core.errors import InputError, MissingExtraError
 from society.executors.base import Executor, ExecutorConfig, Needs
 from society.executors.cluster_connection import ClusterConnection
-from society.executors.finetune import FinetuneJob, RemoteTrainer, finetune
-from society.executors.pool import Pool
-from society.executors.remote import RemoteBackend
-from society.executors.replica import Replica
+
+if TYPE_CHECKING:
+    from society.executors.finetune import FinetuneJob, RemoteTrainer
+    from society.executors.pool import Pool
 
 CALLS = 64
 """Maximum number of concurrent calls to a replica. A call can carry many requests."""
@@ -148,6 +148,9 @@ class RayExecutor(Executor):
 
     def backend(self, name: str, config: BackendConfig) -> Backend:
         """Return the backend on its replicas. Equal backends of several runs share their replicas."""
+        from society.executors.pool import Pool
+        from society.executors.remote import RemoteBackend
+
         place = self.config.place(name)
         for other, where, pool in self._pools:
             if (other, where) == (config, place):
@@ -159,6 +162,8 @@ class RayExecutor(Executor):
     def _starter(self, config: BackendConfig, place: Replicas) -> Callable[[], Any]:
         import ray
 
+        from society.executors.replica import Replica
+
         options = {**place.options(), "scheduling_strategy": "SPREAD", "max_concurrency": CALLS, "max_restarts": 0}
         actor: Any = ray.remote(Replica)
 
@@ -169,6 +174,8 @@ class RayExecutor(Executor):
 
     def _trainer(self, config: BackendConfig, pool: Pool) -> RemoteTrainer:
         import ray
+
+        from society.executors.finetune import RemoteTrainer, finetune
 
         options = {
             **self.config.train.options(),

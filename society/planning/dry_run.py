@@ -5,27 +5,24 @@ The dry run determines the edges of each round and the maximum length of each pr
 
 from __future__ import annotations
 
-import gc
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.base import Backend, CheckChat, Count
 from society.core.blocking import run_blocking
+from society.core.collection import collecting_seldom
 from society.core.errors import BackendError, ChatTemplateError, TransientError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
+from society.planning.unstored import Unstored
 from society.sandbox import Limits, Outcome
 from society.scenario.binding import AgentPlan
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.models.phases import PhaseSpec
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
-from society.store import Store
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -70,17 +67,16 @@ def dry_run(
     longest = {name: _Longest(counted, (checks or {}).get(name), poor) for name, counted in counts.items()}
 
     async def play() -> None:
-        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "plan.sqlite") as store:
-            numbers = count()
-            shown = _few if _may_agree(society) else int
+        numbers = count()
+        shown = _few if _may_agree(society) else int
 
-            def parse(text: str, item: Item) -> str | None:
-                return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
+        def parse(text: str, item: Item) -> str | None:
+            return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
 
-            speaker = _Rehearsal(longest, {}, store, 0, parse, lambda turn, old: turns.append(turn))
-            await simulate(society, society.scenario.task, [item], speaker, lambda result: None, run=_pretend)
+        speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, lambda turn, old: turns.append(turn))
+        await simulate(society, society.scenario.task, [item], speaker, lambda result: None, run=_pretend)
 
-    with _without_collection():
+    with collecting_seldom():
         run_blocking(play())
     phases = {phase.name: phase for phase in society.phases}
     order = {name: i for i, name in enumerate(society.agents)}
@@ -101,17 +97,6 @@ def dry_run(
 
     turns.sort(key=lambda t: (stages[t.id.phase, t.id.round], order[t.id.agent.partition("/")[0]], t.id.agent))
     return [planned(turn) for turn in turns]
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Collect no cyclic garbage inside the block. The turns live until its end, so each collection visits them all."""
-    usual = gc.get_threshold()
-    gc.set_threshold(0)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 async def _pretend(files: Mapping[str, str], limits: Limits, stdin: str) -> Outcome:
@@ -183,7 +168,7 @@ def rough_count(messages: Sequence[ChatMessage], *_: object) -> int:
 
 
 class _Rehearsal(Speaker):
-    """A speaker whose turns are not stored: nothing looks for them later, and a large society has many."""
+    """A speaker without keys and seeds of turns: nothing looks for them, and a large society has many turns."""
 
     async def speak(
         self,

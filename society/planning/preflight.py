@@ -166,11 +166,11 @@ class _Preflight:
 
     def _check_training(self) -> None:
         """Check that the layers to train exist, and that trainings can start from the agents' adapters."""
-        from society.training.learners import check_layers
-
         spec = self.society.scenario.train
         if spec is None:
             return
+        from society.training.learners import check_layers
+
         try:
             check_layers(self.society, spec)
         except SocietyError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from society.components.plugin_files import require_current
+from society.core.collection import collecting_seldom
 from society.core.errors import InputError
 from society.core.paths import list_given
 from society.core.problems import Place, Problem, make_error, sort_problems
@@ -92,12 +93,13 @@ def load_tree(
         root = expand_learned(expand_personas(root, folders, problems), folders, problems)
     except UnreadableError as error:
         return None, None, sort_problems([*problems, error.problem])
-    found = validate(root, folders)
-    if isinstance(found, Scenario):
-        problems += check(found, root)
-        if all(problem.level == "warning" for problem in problems):
-            problems += check_effects(found, root)
-        return found, root, sort_problems(problems)
+    with collecting_seldom():
+        found = validate(root, folders)
+        if isinstance(found, Scenario):
+            problems += check(found, root)
+            if all(problem.level == "warning" for problem in problems):
+                problems += check_effects(found, root)
+            return found, root, sort_problems(problems)
     known = {problem.path or _place(problem) for problem in problems}  # a value that cannot be read has no path yet
     new = [problem for problem in found.problems if not {problem.path, _place(problem)} & known]
     return None, root, sort_problems([*problems, *new, *_check_rest(root, found, folders)])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from society.answers.undecided import undecided_with
 from society.components.faults import guarded
+from society.core.collection import collecting_seldom
 from society.core.concurrency import first_cause
 from society.core.types import Decision, Item, Judgement, Past
 from society.scenario.expand import Society
@@ -19,11 +19,10 @@ from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker
 from society.simulation.turns import Turns
-from society.store.rows import ResultRow, Split
 from society.tasks.base import Task
 
-COLLECT_AFTER = 50_000
-"""Number of new objects after which Python collects cyclic garbage while debates run."""
+if TYPE_CHECKING:
+    from society.store.rows import ResultRow, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ class DebateResult:
 
     def row(self, split: Split) -> ResultRow:
         """Return the result as the store has it."""
+        from society.store.rows import ResultRow
+
         debate = (self.iteration, self.item.id, self.sample, split)
         special = {answer: given for answer, given in self.judgements.items() if not given.is_plain}
         outcome = (self.decision, self.correct, self.verdicts, self.scored)
@@ -99,7 +100,7 @@ async def simulate(
                     on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
                     speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
-    with _collecting_seldom():
+    with collecting_seldom():
         try:
             async with asyncio.TaskGroup() as group:
                 shared = iter(chains)
@@ -107,21 +108,6 @@ async def simulate(
                     group.create_task(worker(shared))
         except* Exception as failed:
             raise first_cause(failed) from None
-
-
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Collect cyclic garbage less often inside the block.
-
-    Nearly all objects of a debate live until its end, and each collection visits all of them. With Python's default,
-    collections take a third of the time of a large society, and more than in proportion to its size.
-    """
-    usual = gc.get_threshold()
-    gc.set_threshold(max(COLLECT_AFTER, usual[0]) if usual[0] else 0, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def fixed_plans(society: Society) -> dict[str, RoundPlan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,12 +44,32 @@ from society.simulation.outages import Availability, OnOutage, ignore
 
 if TYPE_CHECKING:
     from backends.base import Backend, Tokenizer
-    from society.store import Store
 
 log = logging.getLogger(__name__)
 
 Parse = Callable[[str, Item], str | None]
 """Returns the answer in the text of a reply, or None."""
+SHORT = 200
+"""Maximum number of characters of a reply whose answer is remembered for equal replies."""
+REMEMBERED = 10_000
+"""Maximum number of replies whose answers are remembered."""
+
+
+def parse_once(parse: Parse) -> Parse:
+    """Return a function that parses equal short replies to a question of one task once."""
+    known: dict[tuple[str, str], str | None] = {}
+
+    def find(text: str, item: Item) -> str | None:
+        if len(text) > SHORT:
+            return parse(text, item)
+        place = (item.id, text)
+        if place not in known:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[place] = parse(text, item)
+        return known[place]
+
+    return find
 
 
 class Listener(Protocol):
@@ -62,6 +82,28 @@ class Listener(Protocol):
         """Handle a piece of a reply. The finished turn decides; a backend that cannot stream sends no pieces."""
 
 
+class TurnStore(Protocol):
+    """The part of a store that debates need: `society.store.Store`, or one that keeps nothing."""
+
+    def find(self, turn: TurnId, key: str) -> GenerateOutput | None:
+        """Return the stored reply of this turn if everything that shaped it is the same (`key`), else None."""
+
+    def find_reusable(self, key: str) -> GenerateOutput | None:
+        """Return the reply of a turn of another run with this key, or None."""
+
+    async def add(self, turn: Turn, reused: bool = False) -> None:
+        """Commit a finished turn."""
+
+    def update_derived(self, turn: Turn) -> None:
+        """Store what this run derives from a reply that `find` returned."""
+
+    def annotate(self, turn: TurnId, text: str) -> None:
+        """Store a note with a turn that did not fail."""
+
+    def finish_debate(self, iteration: int, item: str, sample: int, spoken: Iterable[TurnId]) -> None:
+        """Free the memory of a finished debate, of which these turns remain."""
+
+
 @dataclass
 class Speaker:
     """Generates turns, and commits each of them to the store before it is returned."""
@@ -69,7 +111,7 @@ class Speaker:
     backends: Mapping[str, Backend]
     adapters: Mapping[str, str]
     """Content hashes of adapters, by their paths in the scenario."""
-    store: Store
+    store: TurnStore
     seed: int
     parse: Parse
     on_turn: Callable[[Turn, bool], None]

@@ -69,7 +69,8 @@ def test_help_needs_neither_the_scenario_language_nor_anything_heavy(arguments: 
 def test_check_loads_no_model_and_no_table(name: str) -> None:
     found = modules("check", f"scenarios/{name}.yaml")
     assert found >= LANGUAGE
-    assert found & HEAVY <= {"numpy", "sqlite3"}  # for the header of a GGUF file, and for the dry run
+    trains = name == "paper/laptop"
+    assert found & HEAVY <= ({"sqlite3"} if trains else set())  # adapters of learners are rows of the store
 
 
 def test_descriptions_are_read_when_they_are_asked_for() -> None:

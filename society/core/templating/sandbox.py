@@ -66,6 +66,8 @@ _METHODS: tuple[tuple[Any, frozenset[str]], ...] = (
     ((int, float, complex, bytes, range, type), frozenset()),
 )
 """Permitted methods of Python's own types. For other objects, the sandbox of Jinja2 decides."""
+_PLAIN = frozenset((str, int, float, bool))
+"""Types of values without a method `format` of a text to be wrapped."""
 _WIDE = re.compile(r"[0-9]{4}|\{[^{}]*\{")
 """Matches a format text with a width of four digits, or with a nested field."""
 _NARROW = re.compile(r"(?:[^%]|%%|%(?:\([^()]*\))?[-#0 +]*[0-9]{0,3}(?:\.[0-9]{0,3})?[a-zA-Z])*")
@@ -228,6 +230,14 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             verdict = self._verdicts[place] = safe and (named is None or attr in named)
         return verdict
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return an attribute, or else an item. Texts and numbers are returned without further checks."""
+        if self._verdicts.get((type(obj), attribute)):
+            value = getattr(obj, attribute, None)
+            if type(value) in _PLAIN:
+                return value
+        return super().getattr(obj, attribute)
+
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Return `"...".format` without widths that produce huge texts."""
         work, text = super().wrap_str_format(value), getattr(value, "__self__", "")
@@ -319,7 +329,9 @@ def compile_source(environment: Sandbox, source: str) -> jinja2.Template:
         raise jinja2.TemplateSyntaxError(f"it has more than {LONGEST_SOURCE:,} characters", 1)
     try:
         with _fuelled():
-            return environment.from_string(source)
+            template = environment.from_string(source)
+            template.globals = dict(template.globals)  # a plain one: each rendering copies it
+            return template
     except FAULTS as error:
         raise jinja2.TemplateSyntaxError(f"it is nested too deeply, or cannot be compiled: {error}", 1) from error
 
@@ -331,13 +343,17 @@ def fill(template: jinja2.Template, variables: Mapping[str, Any], longest: int) 
     """
     parts: list[str] = []
     length = 0
+    context = template.new_context(variables)  # type: ignore[arg-type]  # it is copied
     try:
         with _fuelled():
-            for part in template.generate(variables):
-                length += len(part)
-                if length > longest:
-                    raise SecurityError(f"it produces more than {longest:,} characters")
-                parts.append(part)
+            try:
+                for part in template.root_render_func(context):
+                    length += len(part)
+                    if length > longest:
+                        raise SecurityError(f"it produces more than {longest:,} characters")
+                    parts.append(part)
+            except Exception:
+                template.environment.handle_exception()  # raises it with the lines of the template
     except FAULTS as error:
         raise jinja2.TemplateRuntimeError(str(error) or type(error).__name__) from error
     return "".join(parts)
