@@ -12,9 +12,6 @@ from society.components.faults import faults_of
 from society.core.types import Item
 from society.scenario.expand import Society
 
-LARGEST = 100
-"""Maximum number of agents of a dry run that only looks for errors. For more, the run reports the first error."""
-
 
 def check_chats(society: Society, item: Item, backends: Iterable[str]) -> None:
     """Raise `InputError` if a chat of one debate on this item is refused by the chat template of one of the backends.
@@ -24,8 +21,8 @@ def check_chats(society: Society, item: Item, backends: Iterable[str]) -> None:
     from society.planning.dry_run import dry_run, rough_count
 
     checks = {name: check for name in backends if (check := find_check(society, name)) is not None}
-    if checks and len(society.agents) <= LARGEST:
-        dry_run(society, item, dict.fromkeys(society.scenario.backends, rough_count), checks)
+    if checks:
+        dry_run(society, item, dict.fromkeys(society.scenario.backends, rough_count), checks, part=True)
 
 
 def find_check(society: Society, backend: str, say: Callable[[str], None] | None = None) -> CheckChat | None:

@@ -16,6 +16,7 @@ from society.core.blocking import run_blocking
 from society.core.collection import collecting_seldom
 from society.core.errors import BackendError, ChatTemplateError, TransientError
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
+from society.planning.part import part_of
 from society.planning.unstored import Unstored
 from society.sandbox import Limits, Outcome
 from society.scenario.binding import AgentPlan
@@ -54,15 +55,18 @@ def dry_run(
     counts: Mapping[str, Count],
     checks: Mapping[str, CheckChat] | None = None,
     poor: bool = False,
+    part: bool = False,
 ) -> list[PlannedTurn]:
     """Return the turns of one debate on this item, in the order of phase, round and agent.
 
     `counts` has a token counter for each backend; `checks` has the checks of chats for some of them. With `poor`, two
-    of three replies have no readable answer, one of them is empty, and gates apply. Raises `InputError` for any error
-    of the first debate: agents that wait for each other, an impossible topology, a template that fails, or a chat that
-    a model's template refuses.
+    of three replies have no readable answer, one of them is empty, and gates apply. With `part`, only some agents of
+    each kind speak in a large society. Raises `InputError` for any error of the first debate: agents that wait for each
+    other, an impossible topology, a template that fails, or a chat that a model's template refuses.
     """
     society = _at_its_longest(society, gated=poor)
+    if part:
+        society = part_of(society, item.id)
     turns: list[Turn] = []
     longest = {name: _Longest(counted, (checks or {}).get(name), poor) for name, counted in counts.items()}
 

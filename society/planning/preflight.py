@@ -14,7 +14,7 @@ from society.core.errors import InputError, MissingExtraError, NoSandboxError, S
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage, Thinking
-from society.planning.chats import LARGEST, find_check
+from society.planning.chats import find_check
 from society.runs.opening import check_thinking
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.templates import line_of
@@ -65,7 +65,7 @@ class _Preflight:
         if known:
             self._check_training()
         items = self._load_items()
-        if items is not None and len(self.society.agents) <= LARGEST:
+        if items is not None:
             self._check_prompts(items)
         return self.problems
 
@@ -223,7 +223,7 @@ class _Preflight:
             yield InputError(f"{task.origin}: {len(flaws) - MOST_FLAWS:,} more rows cannot be used.")
 
     def _check_prompts(self, items: Items) -> None:
-        """Render the prompts of two debates, with the models' chat templates, too.
+        """Render the prompts of two debates, with the models' chat templates, too; of a large society, those of a part.
 
         In the first one, replies have one word each. In the second one, some are empty or unreadable.
         """
@@ -234,7 +234,7 @@ class _Preflight:
         counts = dict.fromkeys(self.society.scenario.backends, _overestimate)
         try:
             for poor in (False, True):
-                dry_run(self.society, items.evaluation[0], counts, checks, poor)
+                dry_run(self.society, items.evaluation[0], counts, checks, poor, part=True)
         except TemplateError as error:
             self._add_template_error(error)
         except TurnError as error:
