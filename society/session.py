@@ -26,8 +26,9 @@ from society.results import Run
 from society.runner.displays import find_display
 from society.runner.progress import Progress
 from society.runs.files import MEASUREMENTS, keep_inputs
-from society.runs.folder import RunFolder, find_store
+from society.runs.folder import RunFolder
 from society.runs.opening import check_here, open_backends
+from society.runs.places import find_store
 from society.runs.records import DebateRecord, load_records
 from society.runs.run import Run as StoredRun
 from society.runs.session_log import SessionLog

@@ -24,7 +24,7 @@ INTERRUPTED = 130
 SECTIONS = {
     "First steps": ("ask", "chat", "new", "models", "list", "schema"),
     "Before a run": ("check", "plan", "draw"),
-    "Runs": ("run", "sweep", "view", "show", "report"),
+    "Runs": ("run", "sweep", "status", "view", "show", "report"),
     "Results": ("compare", "plot", "diversity", "export"),
 }
 COMMANDS = tuple(command for commands in SECTIONS.values() for command in commands)

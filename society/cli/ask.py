@@ -82,7 +82,7 @@ def command(question: str, out: Path | None, resume: bool, **shape: Any) -> int:
     from society.core.errors import RunFolderError, SocietyError
     from society.core.interrupt import Interrupted
     from society.core.plain import name_path
-    from society.runs.folder import STORE
+    from society.runs.places import STORE
     from society.talking import Talk
 
     if resume and out is None:
@@ -111,7 +111,7 @@ def command(question: str, out: Path | None, resume: bool, **shape: Any) -> int:
 def _describe_kept(out: Path | None) -> str:
     """Return what is kept of a debate that did not end in this call, and how to go on."""
     from society.core.plain import count, name_path
-    from society.runs.folder import STORE
+    from society.runs.places import STORE
     from society.runs.run import Run
 
     if out is None or not (out / STORE).is_file():

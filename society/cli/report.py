@@ -24,7 +24,7 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
     society report runs/a runs/b -o both.html
     """
     from society.report.page import write_report, write_run_list
-    from society.report.run_list import find_folders, is_run
+    from society.runs.places import find_folders, is_run
     from society.runs.run import Run
 
     if len(runs) == 1 and runs[0].is_dir() and not is_run(runs[0]) and any(map(is_run, find_folders(runs[0]))):

@@ -29,6 +29,8 @@ class _Row:
     reused_turns: int
     failed: int
     run: str
+    missing: str = ""
+    """Why the run is not whole: its numbers are then None."""
 
 
 def _read_seeds(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int] | int | None:
@@ -55,6 +57,9 @@ def _read_seeds(context: click.Context, parameter: click.Parameter, text: str | 
     metavar="N|a,b,c",
     help="Repeat each variant with N seeds, or with these: the same questions, other draws.",
 )
+@click.option("--index", type=int, metavar="K", help="Run part K of --of N parts, from 0: a task of an array job.")
+@click.option("--of", type=int, default=1, metavar="N", help="Number of parts.")
+@click.option("--jobs", type=int, default=1, metavar="N", help="Run variants in N processes at the same time.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs. [default: runs/sweep-NAME]")
 @json_option
 def command(
@@ -63,16 +68,21 @@ def command(
     allow: tuple[Path, ...],
     vary: tuple[str, ...],
     seeds: list[int] | int | None,
+    index: int | None,
+    of: int,
+    jobs: int,
     out: Path | None,
     as_json: bool,
 ) -> int:
     """Run SCENARIO for each combination of values, and with --seeds several times each.
 
-    Equal turns are generated once. The same command continues an interrupted sweep.
+    Equal turns are generated once. The same command continues an interrupted sweep. A variant that fails does not stop
+    the others. With --index and --of, the tasks of an array job share the work, on several machines with a shared disk.
 
     \b
     society sweep mine.yaml --vary agents.debater.count=3,5
     society sweep mine.yaml --vary seed=0,1,2
+    society sweep mine.yaml --seeds 30 --index $SLURM_ARRAY_TASK_ID --of 30
     """
     from society.core.errors import InputError
     from society.runner.progress import Progress
@@ -85,7 +95,7 @@ def command(
     if not vary and seeds is None:
         raise InputError("A sweep needs something that varies.", "Give --vary a.b=x,y,z, --seeds 3, or both.")
     folder = out or Path("runs") / f"sweep-{scenario.stem}"
-    variants = sweep(scenario, vary, folder, overrides, allow, watch, () if seeds is None else seeds)
+    variants = sweep(scenario, vary, folder, overrides, allow, watch, () if seeds is None else seeds, index, of, jobs)
     rows = [_row(variant) for variant in variants]
     if as_json:
         import json
@@ -93,7 +103,7 @@ def command(
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         _print(variants, folder)
-    return 1 if any(row.failed for row in rows) else 0
+    return 1 if any(row.failed or (row.missing and index is None) for row in rows) else 0
 
 
 def _row(variant: Variant) -> _Row:
@@ -103,6 +113,8 @@ def _row(variant: Variant) -> _Row:
     from society.scenario.expand import expand
 
     run = variant.run
+    if variant.missing:
+        return _Row(variant.overrides, None, None, None, 0, 0, 0, 0, 0, 0, str(run.folder), variant.missing)
     last = max((row.iteration for row in run.results()), default=0)
     summary = summarize(expand(run.scenario), load_records(run, last))
     return _Row(
@@ -125,13 +137,18 @@ def _print(variants: list[Variant], folder: Path) -> None:
     import shlex
 
     from society.cli.streams import output_width, say
+    from society.core.plain import count
     from society.metrics.method_groups import group_runs
     from society.metrics.method_tables import describe_methods
     from society.metrics.methods import compare_methods
 
-    groups = group_runs([variant.run for variant in variants])
-    width = output_width()
-    say(describe_methods(compare_methods(groups), width))
+    whole, missing = [v.run for v in variants if not v.missing], [v for v in variants if v.missing]
+    groups = group_runs(whole) if whole else []
+    if groups:
+        say(describe_methods(compare_methods(groups), output_width()))
+    if missing:
+        say(f"\nNot in the table: {len(missing):,} of {count(len(variants), 'variant')}")
+        say("\n".join(f"  {'  '.join(variant.overrides)}: {variant.missing}" for variant in missing))
     if len(groups) > 1:
         name = shlex.quote(groups[0].label)
         say(f"\nFor a paper: society compare {shlex.quote(str(folder))} --baseline {name} --latex")

@@ -7,7 +7,8 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 │   ├── NoSandboxError       this machine cannot run code of models without network
 │   ├── TurnError            a turn that cannot be generated with this scenario: the run ends
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
-│   └── RunFolderError       a run folder belongs to another scenario, is in use, or cannot be read
+│   └── RunFolderError       a run folder belongs to another scenario, or cannot be read
+│       └── FolderInUseError a process works on the run in this folder
 ├── BackendError             a model could not be loaded, or could not answer
 │   ├── ChatTemplateError    the model's chat template refuses a chat: never retried; an InputError, too
 │   ├── ContextOverflowError the prompt and the answer do not fit the context: never retried
@@ -109,6 +110,10 @@ class TurnError(InputError):
 
 class RunFolderError(InputError):
     """A run folder that cannot be used for this run."""
+
+
+class FolderInUseError(RunFolderError):
+    """A run folder in which another process, or this one, works."""
 
 
 class BackendError(SocietyError):

@@ -7,12 +7,15 @@ list_names  names in words
 list_some   the number of names and the first of them
 duration    seconds in words
 name_path   a path as one writes it in the current folder
+natural_order  a sort key of names with numbers
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import zip_longest
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -72,3 +75,9 @@ def name_path(path: Path) -> str:
     """Return a path relative to the current folder where it leads into it, else as it is."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def natural_order(text: str) -> tuple[tuple[str, int], ...]:
+    """Return a sort key that puts "trivia-2" before "trivia-10": words as text, numbers as numbers."""
+    parts = re.split(r"([0-9]{1,18})", text)
+    return tuple((words, int(number or 0)) for words, number in zip_longest(parts[::2], parts[1::2]))

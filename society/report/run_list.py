@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from society.core.errors import RunFolderError, SocietyError
+from society.core.errors import SocietyError
 from society.core.plain import to_plain
 from society.metrics.accuracy import share_true
 from society.metrics.overview import describe_unfinished
 from society.report.rows import Json
-from society.runs.folder import STORE, find_store
 from society.runs.locking import is_running
+from society.runs.places import STORE, find_folders, find_store
 from society.runs.run import Run
 from society.store import Store
 
 MOST_FOLDERS = 2000
 """Maximum number of folders in a list. Further ones are counted."""
-DEEPEST = 3
-"""Maximum depth of a run below the folder, as in `runs/sweep/variant`."""
 PAGE = "report.html"
 """Name of a run's own page in its folder, as `Run.report()` writes it."""
 
@@ -69,37 +66,6 @@ class RunList:
         if name not in self._known or self._known[name][0] != stamp:
             self._known[name] = stamp, _read(path, name)
         return self._known[name][1]
-
-
-def find_folders(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield each run below a folder, and each other folder that holds none. Hidden folders and links are left out.
-
-    Raises `RunFolderError` if the folder cannot be read.
-    """
-    try:
-        entries = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be read: {error.strerror}.", "Name a folder with runs.") from error
-    for path in entries:
-        if path.name.startswith("."):
-            continue
-        inner = [] if is_run(path) or depth == DEEPEST else list(_find_runs(path, depth + 1))
-        yield from inner or [path]
-
-
-def _find_runs(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the folders below one that is no run, if a run is among them; a folder that cannot be read has none."""
-    try:
-        found = list(find_folders(folder, depth))
-    except RunFolderError:
-        return
-    if any(map(is_run, found)):
-        yield from found
-
-
-def is_run(folder: Path) -> bool:
-    """Return whether a folder has the store of a run, readable or not."""
-    return (folder / STORE).exists()
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

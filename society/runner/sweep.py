@@ -1,70 +1,53 @@
-"""A grid of runs over one scenario. Each run reuses the equal turns of the runs before it."""
+"""A grid of runs over one scenario. Each run reuses the equal turns of runs before it.
+
+A sweep may be split: over the tasks of an array job (`index`, `of`), or over processes of this machine (`jobs`). Then
+the first variant of each seed, the leader, is run first, by whichever process gets its folder, and the others reuse its
+turns. So the turns that a variant shares depend neither on speed nor on the number of processes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from society.core.blocking import run_blocking
 from society.core.concurrency import gather
-from society.core.errors import InputError, ScenarioError
-from society.core.problems import make_error
-from society.runs.folder import has_begun
+from society.core.errors import FolderInUseError, InputError, SocietyError, describe_error
+from society.core.interrupt import Interruption
+from society.executors.base import Executor
+from society.runner.grid import Point, make_points
+from society.runner.parts import run_processes
+from society.runs.locking import is_running
 from society.runs.opening import find_needs
+from society.runs.places import has_begun
 from society.runs.run import Run
-from society.scenario import load_scenario
+from society.runs.status import ERROR, read_status
 from society.scenario.expand import expand
-from society.scenario.models.scenario import Scenario
-from society.session import run, run_async
+from society.session import run_async
 from society.watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0
+"""Seconds between two looks at a variant that another process runs."""
+Watch = Callable[[tuple[str, ...]], Watcher]
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One point of the grid: its overrides (`a.b=c`) and its run. `seed` is that of a repetition, if there are any."""
+    """One point of the grid: its overrides (`a.b=c`) and its run. `seed` is that of a repetition, if there are any.
+
+    `missing` says why the run is not whole; "" if it is.
+    """
 
     overrides: tuple[str, ...]
     run: Run
     seed: int | None = None
-
-
-def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return every combination of overrides. `vary` has entries `a.b=x,y,z`; commas within brackets do not split.
-
-    Raises `InputError` for an entry without a key or without values.
-    """
-    axes: list[list[str]] = []
-    for entry in vary:
-        key, equals, values = entry.partition("=")
-        options = split_values(values)
-        if not equals or not key or not all(options):
-            raise InputError(f"--vary {entry!r} should be a field and its values, such as phases.debate.rounds=1,2,3.")
-        axes.append([f"{key}={option}" for option in options])
-    return list(product(*axes))
-
-
-def split_values(text: str) -> list[str]:
-    """Split a text at commas that are not within [], {} or quotes."""
-    parts, depth, quote = [""], 0, ""
-    for char in text:
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        elif char in "[{":
-            depth += 1
-        elif char in "]}":
-            depth -= 1
-        if char == "," and not depth and not quote:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts]
+    missing: str = ""
 
 
 def sweep(
@@ -73,122 +56,176 @@ def sweep(
     out: Path,
     overrides: Sequence[str] = (),
     allow: Sequence[Path] = (),
-    watch: Callable[[tuple[str, ...]], Watcher] | None = None,
+    watch: Watch | None = None,
     seeds: Sequence[int] | int = (),
+    index: int | None = None,
+    of: int = 1,
+    jobs: int = 1,
 ) -> list[Variant]:
     """Run the whole grid in `out`, one folder per variant. An interrupted sweep continues where it stopped.
 
     With `seeds`, or their number, each variant is repeated with each of these seeds: the same questions, other draws of
     replies and random graphs. Seeds by number start at the seed of the scenario.
 
-    All variants are checked before the first one runs. On a shared executor, the first variant runs alone; then all
-    others run at the same time, without watchers, and reuse its turns. Raises what `load_scenario` and `run` raise.
+    With `index`, only part `index` of `of` parts is run, counted from 0. The parts may run at the same time, on several
+    machines with a shared disk. With `jobs`, that many processes of this machine share the work. Every variant of the
+    grid is returned in any case, with what its folder holds by then.
+
+    All variants are checked before the first one runs. A variant that fails does not stop the others; if all fail, the
+    first error is raised. On a shared executor, leaders run first, then all others at the same time, without watchers.
+    Raises what `load_scenario` raises.
     """
-    if seeds != ():
-        _refuse_seeds(seeds, [*vary, *overrides])
-    grid = expand_grid(vary)
-    points = [
-        _Point((*changes, *more), loaded, out / folder_name((*changes, *more)), watch, seed)
-        for more, seed, pins in _repetitions(scenario, overrides, allow, seeds)
-        for changes in grid
-        for loaded in [_load(scenario, (*overrides, *pins), (*changes, *more), allow)]
-    ]
+    _check_parts(index, of, jobs)
+    points = make_points(scenario, vary, out, overrides, allow, seeds)
     executor = points[0].scenario.executor
-    if executor.shares_runs and all(point.scenario.executor == executor for point in points):
-        return run_blocking(_side_by_side(points))
-    done: list[Variant] = []
-    for point in points:
-        before = [variant for variant in done if variant.seed == point.seed]  # other seeds share no turn
-        done.append(Variant(point.changes, run(point.scenario, **point.options(before)), point.seed))
-    return done
-
-
-def _refuse_seeds(seeds: Sequence[int] | int, entries: Sequence[str]) -> None:
-    """Raise `InputError` for fewer than two seeds, repeated ones, and a seed that is given twice."""
-    if isinstance(seeds, int):
-        few, repeated = seeds < 2, False
+    shared = executor.shares_runs and all(point.scenario.executor == executor for point in points)
+    if jobs > 1:
+        if shared:
+            raise InputError(
+                f"--jobs {jobs}: the executor of this scenario runs variants at the same time itself.",
+                "Set executor.runs, and leave out --jobs.",
+            )
+        run_processes(scenario, vary, out, overrides, allow, seeds, jobs)
+        return [_conclude(point, None) for point in points]
+    work = _Work(points, index, of, watch)
+    if shared:
+        run_blocking(work.run_side_by_side())
     else:
-        few, repeated = len(seeds) < 2, len(set(seeds)) < len(seeds)
-    if few or repeated:
-        wrong = "are repeated" if repeated else "make no repetitions"
+        run_blocking(work.run_in_turn())
+    if len(work.errors) == len(work.own) > 0:
+        raise next(iter(work.errors.values()))
+    return [_conclude(point, work.errors.get(point.folder)) for point in points]
+
+
+def _check_parts(index: int | None, of: int, jobs: int) -> None:
+    """Raise `InputError` for parts that there are not."""
+    if of < 1 or not (index is None or 0 <= index < of):
         raise InputError(
-            f"--seeds {_list(seeds)}: these seeds {wrong}.", "Give two or more: --seeds 3, or --seeds 0,1,2."
+            f"There is no part {index} of {of}.", f"Parts are counted from 0: give --index 0 to {max(of, 1) - 1}."
         )
-    if any(entry.partition("=")[0] == "seed" for entry in entries):
-        raise InputError("The seed is given twice.", "Give --seeds without --vary seed=... and --set seed=...")
+    if index is None and of > 1:
+        raise InputError(f"--of {of} needs --index.", "Give the number of this part, from 0.")
+    if jobs < 1 or (jobs > 1 and index is not None):
+        raise InputError(f"--jobs {jobs} cannot be used here.", "Give a number from 1, without --index.")
 
 
-def _list(seeds: Sequence[int] | int) -> str:
-    return str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
+@dataclass
+class _Work:
+    """The part of a sweep that this process runs."""
+
+    points: Sequence[Point]
+    index: int | None
+    of: int
+    watch: Watch | None
+    errors: dict[Path, Exception] = field(default_factory=dict)
+    """Errors of the variants that failed here, by folder."""
+
+    def __post_init__(self) -> None:
+        self.leaders = {point.seed: point for point in reversed(self.points)}
+        leading = [point for point in self.points if point is self.leaders[point.seed]]
+        others = [point for point in self.points if point is not self.leaders[point.seed]]
+        self.own = list(self.points) if self.index is None else [*leading, *others][self.index :: self.of]
+
+    async def run_in_turn(self) -> None:
+        """Run the variants one after another. In a whole sweep each reuses turns of all earlier ones of its seed."""
+        done: list[Point] = []
+        for point in self.own:
+            if self.index is None:
+                shared = [other for other in done if other.seed == point.seed]  # other seeds share no turn
+            else:
+                shared = await self._lead(point)
+            if await self._play(point, shared):
+                done.append(point)
+
+    async def run_side_by_side(self) -> None:
+        """Run all on one open executor: first the leaders, then all others. Each reuses turns of its leader only."""
+        first = self.own[0] if self.own else self.points[0]
+        async with first.scenario.executor.open() as executor:
+            free = asyncio.Semaphore(executor.count_runs(find_needs(expand(first.scenario))))
+
+            async def play(point: Point) -> None:
+                shared = await self._lead(point, executor)
+                async with free:
+                    await self._play(point, shared, executor)
+
+            leading = [point for point in self.own if point is self.leaders[point.seed]]
+            for group in (leading, [point for point in self.own if point not in leading]):
+                await gather(play(point) for point in group)
+
+    async def _lead(self, point: Point, executor: Executor | None = None) -> list[Point]:
+        """Return the leader of a variant once its run is whole; nothing for the leader itself, or if it fails.
+
+        A leader that no process runs is run here.
+        """
+        leader = self.leaders[point.seed]
+        if leader is point:
+            return []
+        told = False
+        while True:
+            if has_begun(leader.folder) and read_status(leader.folder).whole:
+                return [leader]
+            if leader.folder in self.errors:
+                return []
+            if not is_running(leader.folder):
+                if await self._play(leader, [], executor):
+                    return [leader]
+                if not isinstance(self.errors[leader.folder], FolderInUseError):
+                    return []
+                del self.errors[leader.folder]
+            if not told:
+                told = True
+                log.warning("Waiting for %s, whose turns are shared: %s", leader.folder.name, _describe(leader))
+            with nullcontext(Interruption()) if executor else Interruption() as interruption, interruption.stops_me():
+                await asyncio.sleep(POLL)
+
+    async def _play(self, point: Point, shared: Sequence[Point], executor: Executor | None = None) -> bool:
+        """Run a variant, and return whether it came to its end. The error of one that fails is kept, in its folder too.
+
+        Without an `executor`, it is shown while it goes on.
+        """
+        watcher = self.watch(point.changes) if self.watch and executor is None else None
+        note = point.folder / ERROR
+        try:
+            with nullcontext() if executor else Interruption() as interruption:
+                await run_async(
+                    point.scenario,
+                    point.folder,
+                    resume=has_begun(point.folder),
+                    reuse=[other.folder for other in shared],
+                    watcher=watcher,
+                    progress=False,
+                    interruption=interruption,
+                    executor=executor,
+                )
+        except Exception as error:
+            self.errors[point.folder] = error
+            if isinstance(error, FolderInUseError):
+                return False
+            log.warning("%s failed: %s", point.folder.name, error, exc_info=not isinstance(error, SocietyError))
+            with suppress(OSError):  # the disk may be what failed
+                point.folder.mkdir(parents=True, exist_ok=True)
+                note.write_text(_tell(error))
+            return False
+        note.unlink(missing_ok=True)
+        return True
 
 
-def _repetitions(
-    scenario: Path, overrides: Sequence[str], allow: Sequence[Path], seeds: Sequence[int] | int
-) -> list[tuple[tuple[str, ...], int | None, tuple[str, ...]]]:
-    """Return the change of each repetition, its seed, and overrides that keep the questions of the scenario."""
-    if seeds == ():
-        return [((), None, ())]
-    base = load_scenario(scenario, overrides, allow)
-    first, pins = base.seed, []
-    tasks = {"task": base.task} | ({"train.task": base.train.task} if base.train and base.train.task else {})
-    for name, task in tasks.items():
-        if task.uses_seed and task.seed is None:
-            pins.append(f"{name}.seed={first}")
-    chosen = range(first, first + seeds) if isinstance(seeds, int) else seeds
-    return [((f"seed={seed}",), seed, tuple(pins)) for seed in chosen]
+def _conclude(point: Point, error: Exception | None) -> Variant:
+    """Return a variant with its run, and with the error that it met here."""
+    missing = _describe(point) if error is None else _tell(error)
+    return Variant(point.changes, Run(point.folder), point.seed, " ".join(missing.split()))
 
 
-def _load(scenario: Path, overrides: Sequence[str], changes: Sequence[str], allow: Sequence[Path]) -> Scenario:
-    """Return the scenario of a variant. Errors name the option that a value comes from: --vary, or --set."""
-    try:
-        return load_scenario(scenario, (*overrides, *changes), allow)
-    except ScenarioError as error:
-        varied = {f"--set {change.partition('=')[0]}": f"--vary {change}" for change in changes}
-        raise make_error([replace(one, file=varied.get(one.file, one.file)) for one in error.problems]) from error
+def _tell(error: Exception) -> str:
+    return str(error) if isinstance(error, SocietyError) else describe_error(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """A variant to be run."""
-
-    changes: tuple[str, ...]
-    scenario: Scenario
-    folder: Path
-    watch: Callable[[tuple[str, ...]], Watcher] | None
-    seed: int | None = None
-
-    def options(self, before: Sequence[Variant], alone: bool = True) -> dict[str, Any]:
-        """Return the options of `run`: it reuses turns of the runs `before`, and is watched if it runs alone."""
-        reuse = [variant.run.folder for variant in before]
-        exists = has_begun(self.folder)
-        watcher = self.watch(self.changes) if self.watch and alone else None
-        return {"out": self.folder, "resume": exists, "reuse": reuse, "watcher": watcher, "progress": False}
-
-
-async def _side_by_side(points: Sequence[_Point]) -> list[Variant]:
-    """Run all on one open executor. Each reuses turns of the first run only, so timing changes nothing."""
-    first, *others = points
-    async with first.scenario.executor.open() as executor:
-        made = await run_async(first.scenario, **first.options([]), executor=executor)
-        done = Variant(first.changes, made, first.seed)
-        free = asyncio.Semaphore(executor.count_runs(find_needs(expand(first.scenario))))
-
-        async def play(point: _Point) -> Variant:
-            async with free:
-                options = point.options([done], alone=False)
-                made = await run_async(point.scenario, **options, executor=executor)
-                return Variant(point.changes, made, point.seed)
-
-        return [done, *await gather(play(point) for point in others)]
-
-
-def folder_name(changes: Sequence[str]) -> str:
-    """Return a folder name that shows the varied values, with a digest that keeps long names distinct."""
-    from society.core.identity import fingerprint
-
-    def short(change: str) -> str:
-        name, equals, value = change.partition("=")
-        return re.sub(r"[^A-Za-z0-9._=-]+", "_", name.rsplit(".", 1)[-1] + equals + value).strip("_")
-
-    label = "+".join(map(short, changes))
-    return f"{label[:80]}-{fingerprint(list(changes))[:6]}"
+def _describe(point: Point) -> str:
+    """Return why the run of a variant is not whole; "" if it is."""
+    if not (has_begun(point.folder) or (point.folder / ERROR).exists()):
+        return "has not begun"
+    status = read_status(point.folder)
+    if status.whole:
+        return ""
+    where = f" on {status.host}" if status.host else ""
+    return f"{status.state}{where}, {status.progress}" + (f": {status.reason}" if status.reason else "")

@@ -16,7 +16,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,7 +25,9 @@ from society.core.definition import named_paths
 from society.core.errors import InputError, RunFolderError
 from society.core.paths import COPIES, copy_place
 from society.core.types import Item
-from society.scenario.models.scenario import Scenario
+
+if TYPE_CHECKING:
+    from society.scenario.models.scenario import Scenario
 
 QUESTIONS = "questions.json"
 MEASUREMENTS = "diversity.json"

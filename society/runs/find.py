@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from society.runs.folder import STORE
-from society.runs.run import Run, natural_order
+from society.core.plain import natural_order
+from society.runs.places import STORE
+from society.runs.run import Run
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:

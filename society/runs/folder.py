@@ -24,40 +24,18 @@ from society.core.identity import fingerprint
 from society.core.paths import stored_in
 from society.core.types import Item
 from society.runs.files import check_folder, read_json, read_list, read_object
-from society.runs.lease import Found, Holder, find_lease
+from society.runs.lease import Found, Holder
 from society.runs.locking import LOCK, hold, wait_for
-from society.runs.mirror import Mirror, local_store, salvage
+from society.runs.mirror import Mirror, salvage
+from society.runs.places import FILES, STORE, has_begun
 from society.scenario.models.scenario import Scenario
 from society.store import Store
 
 log = logging.getLogger(__name__)
 
-STORE = "store.sqlite"
-FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
-"""Files of a run's folder that are opened by their names, by this program or by SQLite."""
 EARLIER = "earlier"
 """Folder, in that of a run, of the stores from before its scenario was changed, each in a folder of its own."""
 _LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
-
-
-def find_store(folder: Path) -> Path:
-    """Return the store of a run folder. Raises `RunFolderError` if there is none.
-
-    While this machine works on a run on a shared disk, it is the store on the local disk.
-    """
-    path = Path(folder) / STORE
-    check_folder(Path(folder), FILES)
-    found = find_lease(Path(folder))
-    if found and found.open and found.lease and (live := local_store(found.lease.token, STORE)).is_file():
-        return live
-    if not path.is_file():
-        raise RunFolderError(f"{folder} holds no run (it has no {STORE}).", "Name the folder of a run.")
-    return path
-
-
-def has_begun(folder: Path) -> bool:
-    """Return whether a folder holds a run. One that was killed early may have no store yet."""
-    return (folder / STORE).exists() or (folder / LOCK).exists()
 
 
 class RunFolder:

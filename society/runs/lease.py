@@ -26,7 +26,7 @@ from uuid import uuid4
 from annotated_types import Ge, Le
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from society.core.errors import RunFolderError, StoreError
+from society.core.errors import FolderInUseError, StoreError
 from society.core.plain import to_plain
 from society.runs.files import own_file
 from society.store.table import encode_json
@@ -136,10 +136,10 @@ async def wait_until_free(folder: Path, locks: bool) -> Found | None:
     return found
 
 
-def in_use(folder: Path, holder: Lease | None = None) -> RunFolderError:
+def in_use(folder: Path, holder: Lease | None = None) -> FolderInUseError:
     """Return the error for a folder in which another process works."""
     by = f" ({holder})" if holder and not holder.ended else ""
-    return RunFolderError(
+    return FolderInUseError(
         f"{folder} is in use by a run under way, in this process or another{by}.",
         "Wait for it, or choose another --out (Python: `out`).",
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
 from society.core.errors import RunFolderError
+from society.core.plain import natural_order
 from society.core.types import Adapter, Item, Turn
 from society.runs.files import own_tree, read_json, read_questions
-from society.runs.folder import find_store
+from society.runs.places import find_store
 from society.runs.state import Session, read_sessions
 from society.scenario.expand import expand
 from society.scenario.members import members, speakers
@@ -25,12 +24,6 @@ FEW_AGENTS = 300
 FORGED = "Society did not write it. If the run is your own, restore its folder from a copy."
 MOST_ITERATIONS = 1000
 """Maximum number of iterations of any run."""
-
-
-def natural_order(text: str) -> tuple[tuple[str, int], ...]:
-    """Return a sort key that puts "trivia-2" before "trivia-10": words as text, numbers as numbers."""
-    parts = re.split(r"([0-9]{1,18})", text)
-    return tuple((words, int(number or 0)) for words, number in zip_longest(parts[::2], parts[1::2]))
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from society.store.rows import TABLES
 from society.store.validate import NO_STORE, check_contents, check_schema, find_fault_in_meta, limit
 
 
-def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlite3.Connection:
-    """Open a store. Unless `read_only`, create it if it does not exist.
+def open_database(path: Path, read_only: bool, resumable: bool = False, whole: bool = True) -> sqlite3.Connection:
+    """Open a store. Unless `read_only`, create it if it does not exist. Unless `whole`, only its schema is checked.
 
     Nothing is written to a file that exists: `prepare` makes it ready for the first write. Raises `RunFolderError` for
     a file that is no store of a version that this program reads, or of one that is not resumable where it is to be
@@ -45,7 +45,8 @@ def open_database(path: Path, read_only: bool, resumable: bool = False) -> sqlit
         _check_version(path, version, resumable or not read_only)
         check_schema(db, path, version)
         show_as_present(db, version)
-        check_contents(db, path)
+        if whole:
+            check_contents(db, path)
         db.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         db.close()

@@ -19,6 +19,7 @@ from society.store.rows import (
     ExampleRow,
     ResultRow,
     Row,
+    Split,
     read_adapter,
     read_result,
     read_turn,
@@ -60,6 +61,11 @@ class StoreReader:
         query = "SELECT count(*) AS turns, total(generated_tokens) AS tokens, total(seconds) AS seconds FROM turns"
         [found] = self._read(lambda row: (int(row["turns"]), int(row["tokens"]), float(row["seconds"])), query)
         return found
+
+    def count_debates(self, split: Split) -> dict[int, int]:
+        """Return the number of finished debates of a split by iteration."""
+        query = "SELECT iteration, count(*) AS debates FROM results WHERE split=? GROUP BY iteration ORDER BY iteration"
+        return dict(self._read(lambda row: (int(row["iteration"]), int(row["debates"])), query, (split,)))
 
     def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
         """Return how each debate ended, in the order of iteration, item and sample."""

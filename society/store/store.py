@@ -69,6 +69,7 @@ class Store(StoreReader):
 
     `reuse` names other runs' stores whose replies are reused where everything that shaped them is equal. `on_change` is
     called before the first turn is added or changed, `on_training` after each stored training.
+    Unless `whole`, the values of the store are not checked before they are read: for counts alone.
     """
 
     def __init__(
@@ -78,12 +79,13 @@ class Store(StoreReader):
         read_only: bool = False,
         on_change: Callable[[], object] | None = None,
         on_training: Callable[[], object] = lambda: None,
+        whole: bool = True,
     ) -> None:
         self._path = path
         self._on_change = on_change
         self._on_training = on_training
         self._reuse_paths = reuse
-        self._read_only = read_only
+        self._read_only, self._whole = read_only, whole
         self._prepared = read_only
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -98,7 +100,7 @@ class Store(StoreReader):
         self._opened = ExitStack()
         path = self._path
         try:
-            self._db = self._opened.enter_context(closing(open_database(path, self._read_only)))
+            self._db = self._opened.enter_context(closing(open_database(path, self._read_only, whole=self._whole)))
             self._others = []
             for path in self._reuse_paths:
                 db = self._opened.enter_context(closing(open_database(path, read_only=True, resumable=True)))

@@ -17,8 +17,8 @@ from society.metrics.iterations import IterationScore
 from society.metrics.turn_count import Speed, describe_turns, estimate_turns, plan_turns
 from society.report.data import RunData, build_chunk, build_index, conclude
 from society.report.rows import Json, RowMaker
-from society.runs.folder import find_store
 from society.runs.locking import is_running
+from society.runs.places import find_store
 from society.runs.records import DebateRecord, helpers_of, sameness, training_sameness
 from society.runs.run import Run
 from society.runs.votes import read_ballots

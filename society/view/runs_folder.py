@@ -9,8 +9,8 @@ from threading import Lock
 
 from society.core.errors import RunFolderError
 from society.report.rows import Json
-from society.report.run_list import ListedRun, RunList, describe_list, is_run
-from society.runs.folder import find_store
+from society.report.run_list import ListedRun, RunList, describe_list
+from society.runs.places import find_store, is_run
 from society.view.follow import Follower
 
 MOST_OPEN = 8

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from society.core.errors import InputError, MissingExtraError, SocietyError
 from society.report.page import KINDS, build_page
-from society.report.run_list import is_run
+from society.runs.places import is_run
 from society.view.follow import Follower
 from society.view.runs_folder import RunsFolder
 

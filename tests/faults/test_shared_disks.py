@@ -22,9 +22,10 @@ from society.core.errors import InputError, RunFolderError, StoreError
 from society.core.plain import to_plain
 from society.core.types import Turn
 from society.runs import lease, mirror
-from society.runs.folder import RunFolder, find_store
+from society.runs.folder import RunFolder
 from society.runs.lease import Holder, Lease, find_lease
 from society.runs.locking import LOCK, is_running, wait_for
+from society.runs.places import find_store
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run

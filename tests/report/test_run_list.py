@@ -16,7 +16,7 @@ from society.cli import main
 from society.core.errors import RunFolderError
 from society.report.page import write_run_list
 from society.report.run_list import ListedRun, RunList
-from society.runs.folder import LOCK
+from society.runs.locking import LOCK
 from society.view.runs_folder import RunsFolder
 from society.view.server import build_app
 from tests.report.browser import open_browser, open_page

@@ -11,7 +11,8 @@ from society.cli import main
 from society.core.errors import InputError, ScenarioError
 from society.core.types import Turn
 from society.planning.plan import make_plan
-from society.runner.sweep import expand_grid, folder_name, split_values, sweep
+from society.runner.grid import expand_grid, folder_name, split_values
+from society.runner.sweep import sweep
 from society.runs.records import load_records
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from society.core.plain import natural_order
 from society.report.data import build_index, read_runs
 from society.runs.records import load_records
-from society.runs.run import Run, natural_order
+from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
 

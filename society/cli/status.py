@@ -1,0 +1,90 @@
+"""`society status`: the state of many runs, in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from society.cli.options import json_option
+
+if TYPE_CHECKING:
+    from society.runs.status import RunStatus
+
+
+@click.command("status")
+@click.argument("folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(path_type=Path))
+@click.option(
+    "--stuck-after",
+    default=10.0,
+    show_default=True,
+    metavar="MINUTES",
+    type=click.FloatRange(min=0),
+    help="Minutes without a turn or an optimizer step after which a run counts as stuck.",
+)
+@json_option
+def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int:
+    """Show who works on the runs in these folders, how far they are, and which are stuck. [default: runs]
+
+    The exit status is 1 if a run is stuck, was killed, ended with an error, or cannot be read.
+
+    \b
+    society status runs
+    society status runs/sweep-mine --json
+    """
+    from society.core.errors import InputError
+    from society.core.plain import natural_order
+    from society.runs.places import find_folders, is_run
+    from society.runs.state import RunState
+    from society.runs.status import read_status
+
+    rows = []
+    for folder in folders or (Path("runs"),):
+        paths = [folder] if is_run(folder) else sorted(find_folders(folder), key=lambda path: natural_order(str(path)))
+        rows += [read_status(path, str(path), 60 * stuck_after) for path in paths]
+    if not rows:
+        raise InputError("There is no run in these folders.", "Name a folder with runs.")
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(row) | {"progress": row.progress} for row in rows], indent=2))
+    else:
+        _print(rows, folders[0] if len(folders) == 1 else Path())
+    fine = (*(state for state in RunState if state.is_live or state.is_over), RunState.INTERRUPTED, RunState.LIMITED)
+    return int(any(row.stuck or row.state not in fine for row in rows))
+
+
+def _print(rows: list[RunStatus], folder: Path) -> None:
+    """Print the table. Runs are named by their paths from `folder`."""
+    from collections import Counter
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from society.core.plain import count, duration
+    from society.core.terminal import Terminal
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("run", "state", "host", "progress", "failed turns", "last turn"):
+        table.add_column(title, overflow="fold")
+    names = {row.run: _shorten(Path(row.run), folder) for row in rows}
+    for row in rows:
+        state = f"{row.state}, stuck" if row.stuck else row.state
+        style = "red" if row.stuck or not (row.whole or row.state in ("running", "paused")) else ""
+        age = "" if row.quiet is None else f"{duration(row.quiet)} ago"
+        cells = (names[row.run], state, row.host, row.progress, f"{row.failed:,}" if row.failed else "", age)
+        table.add_row(*(Text(cell, style=style if number == 1 else "") for number, cell in enumerate(cells)))
+    console = Terminal()
+    console.print(table)
+    for row in rows:
+        if row.reason and not row.whole:
+            console.print(Text(f"{names[row.run]}: {row.reason}", style="dim"), soft_wrap=True)
+    states = Counter(row.state for row in rows)
+    total = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    console.print(Text(f"{count(len(rows), 'run')}: {total}", style="dim"), soft_wrap=True)
+
+
+def _shorten(run: Path, folder: Path) -> str:
+    return str(run.relative_to(folder)) if run != folder and run.is_relative_to(folder) else str(run)

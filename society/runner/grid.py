@@ -1,0 +1,134 @@
+"""The grid of a sweep: the variants of a scenario, each with its folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from society.core.errors import InputError, ScenarioError
+from society.core.problems import make_error
+from society.scenario import load_scenario
+from society.scenario.models.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A variant to be run: its overrides (`a.b=c`), and its scenario with them. `seed` is that of a repetition."""
+
+    changes: tuple[str, ...]
+    scenario: Scenario
+    folder: Path
+    seed: int | None = None
+
+
+def make_points(
+    scenario: Path,
+    vary: Sequence[str],
+    out: Path,
+    overrides: Sequence[str],
+    allow: Sequence[Path],
+    seeds: Sequence[int] | int,
+) -> list[Point]:
+    """Return every variant of a scenario, checked. Raises what `load_scenario` raises, and `InputError`."""
+    if seeds != ():
+        _refuse_seeds(seeds, [*vary, *overrides])
+    grid = expand_grid(vary)
+    return [
+        Point((*changes, *more), loaded, out / folder_name((*changes, *more)), seed)
+        for more, seed, pins in _repetitions(scenario, overrides, allow, seeds)
+        for changes in grid
+        for loaded in [_load(scenario, (*overrides, *pins), (*changes, *more), allow)]
+    ]
+
+
+def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return every combination of overrides. `vary` has entries `a.b=x,y,z`; commas within brackets do not split.
+
+    Raises `InputError` for an entry without a key or without values.
+    """
+    axes: list[list[str]] = []
+    for entry in vary:
+        key, equals, values = entry.partition("=")
+        options = split_values(values)
+        if not equals or not key or not all(options):
+            raise InputError(f"--vary {entry!r} should be a field and its values, such as phases.debate.rounds=1,2,3.")
+        axes.append([f"{key}={option}" for option in options])
+    return list(product(*axes))
+
+
+def split_values(text: str) -> list[str]:
+    """Split a text at commas that are not within [], {} or quotes."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "[{":
+            depth += 1
+        elif char in "]}":
+            depth -= 1
+        if char == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts]
+
+
+def _refuse_seeds(seeds: Sequence[int] | int, entries: Sequence[str]) -> None:
+    """Raise `InputError` for fewer than two seeds, repeated ones, and a seed that is given twice."""
+    if isinstance(seeds, int):
+        few, repeated = seeds < 2, False
+    else:
+        few, repeated = len(seeds) < 2, len(set(seeds)) < len(seeds)
+    if few or repeated:
+        wrong = "are repeated" if repeated else "make no repetitions"
+        raise InputError(
+            f"--seeds {_list(seeds)}: these seeds {wrong}.", "Give two or more: --seeds 3, or --seeds 0,1,2."
+        )
+    if any(entry.partition("=")[0] == "seed" for entry in entries):
+        raise InputError("The seed is given twice.", "Give --seeds without --vary seed=... and --set seed=...")
+
+
+def _list(seeds: Sequence[int] | int) -> str:
+    return str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
+
+
+def _repetitions(
+    scenario: Path, overrides: Sequence[str], allow: Sequence[Path], seeds: Sequence[int] | int
+) -> list[tuple[tuple[str, ...], int | None, tuple[str, ...]]]:
+    """Return the change of each repetition, its seed, and overrides that keep the questions of the scenario."""
+    if seeds == ():
+        return [((), None, ())]
+    base = load_scenario(scenario, overrides, allow)
+    first, pins = base.seed, []
+    tasks = {"task": base.task} | ({"train.task": base.train.task} if base.train and base.train.task else {})
+    for name, task in tasks.items():
+        if task.uses_seed and task.seed is None:
+            pins.append(f"{name}.seed={first}")
+    chosen = range(first, first + seeds) if isinstance(seeds, int) else seeds
+    return [((f"seed={seed}",), seed, tuple(pins)) for seed in chosen]
+
+
+def _load(scenario: Path, overrides: Sequence[str], changes: Sequence[str], allow: Sequence[Path]) -> Scenario:
+    """Return the scenario of a variant. Errors name the option that a value comes from: --vary, or --set."""
+    try:
+        return load_scenario(scenario, (*overrides, *changes), allow)
+    except ScenarioError as error:
+        varied = {f"--set {change.partition('=')[0]}": f"--vary {change}" for change in changes}
+        raise make_error([replace(one, file=varied.get(one.file, one.file)) for one in error.problems]) from error
+
+
+def folder_name(changes: Sequence[str]) -> str:
+    """Return a folder name that shows the varied values, with a digest that keeps long names distinct."""
+    from society.core.identity import fingerprint
+
+    def short(change: str) -> str:
+        name, equals, value = change.partition("=")
+        return re.sub(r"[^A-Za-z0-9._=-]+", "_", name.rsplit(".", 1)[-1] + equals + value).strip("_")
+
+    label = "+".join(map(short, changes))
+    return f"{label[:80]}-{fingerprint(list(changes))[:6]}"

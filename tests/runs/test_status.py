@@ -1,0 +1,128 @@
+"""The state of runs: finished, running, killed, stuck, unreadable, and of earlier versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from society.cli import main
+from society.core.types import Turn
+from society.runs import lease
+from society.runs.locking import hold
+from society.runs.state import RunState, Session, write_sessions
+from society.runs.status import RunStatus, read_status
+from society.scenario.models.scenario import Scenario
+from society.session import run
+from society.store import Store
+from society.watcher import Watcher
+
+TEXT = """
+task: {kind: arithmetic, form: a+b, limit: 3}
+samples: 2
+backends: {scripted: {kind: scripted, rules: [{calculate: {}}]}}
+roles: {solver: {prompt: "{{ question }}"}}
+agents: {solver: {count: 2}}
+phases: [{name: debate, topology: none, rounds: 1}]
+"""
+
+
+@pytest.fixture
+def finished(scenario: Callable[..., Scenario], tmp_path: Path) -> Path:
+    return run(scenario(TEXT), tmp_path / "runs" / "done").folder
+
+
+def write_state(folder: Path, state: RunState, reason: str = "") -> None:
+    with Store(folder / "store.sqlite") as store:
+        store.set_meta(write_sessions([Session(state=state, host="node-7", pid="12", reason=reason)]))
+
+
+def test_a_finished_run(finished: Path) -> None:
+    found = read_status(finished)
+    assert (found.state, found.done, found.planned, found.turns, found.failed) == ("finished", 6, 6, 12, 0)
+    assert found.progress == "6 of 6 debates"
+    assert found.whole
+    assert not found.stuck
+    assert found.host
+
+
+def test_a_run_in_the_middle_of_it(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    seen: list[RunStatus] = []
+
+    class Look(Watcher):
+        def turn(self, turn: Turn, replayed: bool) -> None:
+            seen.append(read_status(tmp_path / "run"))
+
+    run(scenario(TEXT), tmp_path / "run", watcher=Look())
+    assert {found.state for found in seen} == {"running"}
+    assert (seen[0].pid, seen[0].stuck, seen[0].whole) == (str(os.getpid()), False, False)
+    assert seen[0].quiet is not None
+
+
+@pytest.mark.parametrize(("quiet", "age", "stuck"), [(5.0, 0, False), (700.0, 0, True), (5.0, 300, True)])
+def test_a_run_without_progress_or_signs_is_stuck(finished: Path, quiet: float, age: float, stuck: bool) -> None:
+    write_state(finished, RunState.RUNNING)
+    with hold(finished, None) as holder:
+        holder.last_progress = lambda: time.monotonic() - quiet
+        holder._write()
+        file = next(finished.glob(".lease-*"))
+        os.utime(file, (time.time() - age,) * 2)
+        found = read_status(finished)
+        assert (found.state, found.stuck) == ("running", stuck)
+        assert ("no sign of life" in found.reason) == (age > lease.PATIENCE)
+        assert main(["status", str(finished)]) == stuck
+    assert read_status(finished).state == "killed"
+    assert main(["status", str(finished)]) == 1
+
+
+def test_a_paused_run_is_not_stuck(finished: Path) -> None:
+    write_state(finished, RunState.PAUSED, "local: no answer")
+    with hold(finished, None) as holder:
+        holder.last_progress = lambda: time.monotonic() - 5000
+        holder._write()
+        found = read_status(finished)
+    assert (found.state, found.stuck, found.reason) == ("paused", False, "local: no answer")
+
+
+def test_a_run_that_stored_no_state_is_judged_by_its_debates(finished: Path) -> None:
+    with Store(finished / "store.sqlite") as store:
+        store._db.execute("DELETE FROM meta WHERE name = 'sessions'")
+    assert read_status(finished).state == "finished"
+    with Store(finished / "store.sqlite") as store:
+        store._db.execute("DELETE FROM results WHERE sample = 1")
+    found = read_status(finished)
+    assert (found.state, found.progress) == ("interrupted", "3 of 6 debates")
+
+
+def test_a_table_of_many_runs(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(finished, finished.parent / "sweep" / "first")
+    write_state(finished.parent / "sweep" / "first", RunState.ABORTED, "the disk is full")
+    (finished.parent / "empty").mkdir()
+    shutil.copytree(finished, finished.parent / "broken")
+    (finished.parent / "broken" / "store.sqlite").write_bytes(b"no store")
+    assert main(["status", str(finished.parent)]) == 1
+    said = capsys.readouterr().out
+    assert "4 runs: 2 not readable, 1 finished, 1 aborted" in said
+    assert "the disk is full" in said
+    assert main(["status", str(finished.parent), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(row["run"]).name for row in found] == ["broken", "done", "empty", "first"]
+    assert found[1]["progress"] == "6 of 6 debates"
+    assert main(["status", str(finished)]) == 0
+    assert main(["status", str(finished.parent / "empty")]) == 2
+
+
+def test_counts_do_not_read_the_whole_store(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise AssertionError("the whole store was read")
+
+    with ExitStack() as stack:
+        patch = stack.enter_context(monkeypatch.context())
+        patch.setattr("society.store.opening.check_contents", fail)
+        assert read_status(finished).whole
