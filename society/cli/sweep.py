@@ -82,7 +82,7 @@ def command(
     \b
     society sweep mine.yaml --vary agents.debater.count=3,5
     society sweep mine.yaml --vary seed=0,1,2
-    society sweep mine.yaml --seeds 30 --index $SLURM_ARRAY_TASK_ID --of 30
+    society sweep mine.yaml --seeds 30 --index 4 --of 30
     """
     from society.core.errors import InputError
     from society.runner.progress import Progress
