@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from society.components.faults import faults_of
 from society.core.blocking import run_blocking
 from society.core.errors import InputError
 from society.core.interrupt import GRACE, Interruption, check_grace
@@ -116,6 +117,9 @@ async def run_async(
     for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
         gate.require()
     check_here(society)
+    for tool in society.tools:
+        with faults_of(tool, "require"):
+            await asyncio.to_thread(tool.require)
     with interruption.stops_me(), await RunFolder(scenario, out, resume, force).ready() as folder, watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)

@@ -15,6 +15,7 @@ NOUNS = {
     "stops": "stop",
     "leaves": "leave",
     "gates": "gate",
+    "tools": "tool",
     "controllers": "controller",
     "labels": "label",
     "selectors": "selector",

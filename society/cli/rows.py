@@ -164,8 +164,9 @@ def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str
     s = example.source
     sample = f", sample {s.sample}" if s.sample else ""
     who = "all agents" if adapter.agent == "*" else adapter.agent
+    part = f", reply {example.part + 1}" if turn.calls else ""
     return [
-        ("source", f"iteration {s.iteration}, {s.item}{sample}, {s.phase}, round {s.round}, {s.agent}"),
+        ("source", f"iteration {s.iteration}, {s.item}{sample}, {s.phase}, round {s.round}, {s.agent}{part}"),
         ("model", f"adapter {turn.adapter}" if turn.adapter else "the base model"),
         (
             "reply",

@@ -160,7 +160,7 @@ def _debate(console: Console, names: Names, record: DebateRecord, prompts: bool,
             place = (turn.id.phase, turn.id.round)
             console.print(Rule(f"{place[0]}, round {place[1]}", style="dim"))
         _turn(console, names, record, turn, before.get(turn.id.agent))
-        for part in _details(turn, prompts, thoughts):
+        for part in (*_details(turn, prompts, thoughts), *_calls(turn)):
             console.print(Padding(Text(_cut(part), style="dim"), (0, 0, 0, 4)))
         _text(console, turn)
         before[turn.id.agent] = turn
@@ -203,6 +203,15 @@ def _details(turn: Turn, prompts: bool, thoughts: bool) -> Iterator[str]:
     if turn.thought:
         tokens = f"{turn.usage.thought_tokens:,} tokens" if turn.usage.thought_tokens else "of unknown length"
         yield f"thought: {turn.thought}" if thoughts else f"(a thought, {tokens}: --thoughts shows it)"
+
+
+def _calls(turn: Turn) -> Iterator[str]:
+    """Yield the calls of tools before the text of a turn: the reply that makes each, and its result."""
+    for call in turn.calls:
+        if call.reply is not None:
+            yield call.reply.text
+        status = "" if call.status == "ok" else f" ({call.status})"
+        yield f"{call.tool}{status}: {call.result}"
 
 
 def _text(console: Console, turn: Turn) -> None:

@@ -1,7 +1,7 @@
-"""Promises of decisions, rules, gates, controllers, labels and selectors, as tests that outside authors run on theirs.
+"""Promises of decisions, rules, gates, controllers, labels, selectors and tools, as tests for outside authors.
 
 Subclass one contract and give it a fixture with your component: `rule`, `stop`, `leave`, `gate`, `controller`,
-`label`, `selector` or `metric`.
+`label`, `selector`, `metric` or `tool`.
 The contracts of other nouns are in `backends.contract`, `society.tasks.contract`, `society.executors.contract` and
 `topologies.contract`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -24,6 +25,7 @@ from society.components.leaving import LeaveRule
 from society.components.metrics.base import Debate, Metric, Question, Totals
 from society.components.selectors import Case, Selector
 from society.components.stops import StopRule
+from society.components.tools.base import Tool, ToolError, ToolSession
 from society.core.component import Component
 from society.core.types import Ballot, ChatMessage, Decision, Past, RoundState, Turn, TurnId, Usage, Vote
 
@@ -303,6 +305,47 @@ class SelectorContract:
     def test_it_is_plain_data(self, selector: Selector) -> None:
         """A run stores its scenario, so a component that is written must be read back equal."""
         assert _is_plain_data(selector)
+
+
+STRANGE_TEXTS = ("", " ", "\x00", "\ud800", "</use>", "(" * 3000, "é" * 20_000, "%s {0} {{ x }}", "../../etc/passwd")
+"""Texts that a model may give a tool, beside sensible ones."""
+
+
+class ToolContract:
+    """Tests with a fixture `tool`. They call the tool, so its documents and libraries must be there."""
+
+    def test_its_example_has_a_result(self, tool: Tool) -> None:
+        """The example of the instructions works, and gives the same text each time."""
+        tool.require()
+        assert _call(tool, tool.example) == _call(tool, tool.example)
+        assert tool.identity() == tool.identity()
+
+    def test_any_text_gives_a_text_or_a_tool_error(self, tool: Tool) -> None:
+        """A model may give it anything: the result is a text, or a `ToolError` with a message for the agent."""
+        tool.require()
+        for given in STRANGE_TEXTS:
+            try:
+                result = _call(tool, given)
+            except ToolError as error:
+                result = error.cause
+            assert isinstance(result, str)
+
+    def test_agents_know_its_name_and_its_use(self, tool: Tool) -> None:
+        """The name fits into a tag, and the description and the example say what to give it."""
+        assert re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,63}", tool.label)
+        assert tool.explanation
+        assert "</use>" not in tool.example
+        assert tool.keeps in ("call", "turn", "agent")
+
+    def test_it_is_plain_data(self, tool: Tool) -> None:
+        """A run stores its scenario, so a component that is written must be read back equal."""
+        assert _is_plain_data(tool)
+
+
+def _call(tool: Tool, given: str) -> str:
+    from society.sandbox import run_code
+
+    return asyncio.run(tool.call(given, ToolSession((), 1, run_code)))
 
 
 def _cases(count: int) -> list[Case]:

@@ -6,6 +6,7 @@ count       a number with its noun
 list_names  names in words
 list_some   the number of names and the first of them
 duration    seconds in words
+storable    a text without characters that stores refuse
 name_path   a path as one writes it in the current folder
 natural_order  a sort key of names with numbers
 """
@@ -19,6 +20,8 @@ from itertools import zip_longest
 from math import isfinite
 from pathlib import Path
 from typing import Any
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def to_plain(value: Any, digits: int | None = None) -> Any:
@@ -42,6 +45,11 @@ def shorten(text: str, length: int) -> str:
     """Return the text on one line of at most `length` characters; an ellipsis replaces the rest."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def storable(text: str) -> str:
+    """Return the text with U+FFFD in place of NULs and lone surrogates, which stores, tokenizers and pages refuse."""
+    return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
 
 
 def count(number: int, noun: str) -> str:

@@ -5,7 +5,8 @@ Sampling           how tokens are drawn
 Thinking           how a reasoning model thinks before its text
 GenerateRequest    a request to a backend: messages, sampling, seed, adapter, allowed choices, thinking
 GenerateOutput     its reply: thought, text, finish reason, Usage, log-probability
-Usage              tokens and seconds of one generation
+Usage              tokens and seconds of one generation, and the calls of tools in a turn
+ToolCall           one call of a tool in a turn: the reply that makes it, and the result
 Adapter            trained weights on top of a base model, named by content hash
 Item               one question of a task, with its gold answer
 TurnId             the identity of a turn: iteration, question, phase, round, agent, sample
@@ -29,7 +30,7 @@ ChatRole = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "stop_text", "length", "context", "filter", "tools"]
 """The end of a reply. `stop`: the model ended its turn. `stop_text`: a stop sequence appeared, or may have appeared if
 a server does not say. `length`: `max_tokens` were drawn. `context`: the context was full before that. `filter`: a
-server's content filter ended it. `tools`: it ended with calls of tools, which nobody offered."""
+server's content filter ended it. `tools`: it ended with calls of tools."""
 UNUSUAL_ENDS = ("context", "filter", "tools")
 """Ends that no setting of the scenario asks for."""
 TemplateValue = str | bool | int | float
@@ -37,6 +38,7 @@ TemplateValue = str | bool | int | float
 TemplateArgs = tuple[tuple[str, TemplateValue], ...]
 """Extra variables of a chat template: pairs of name and value, sorted by name."""
 TurnStatus = Literal["ok", "failed"]
+CallStatus = Literal["ok", "failed", "refused"]
 Share = Annotated[float, Interval(ge=0, le=1)]
 LogProbability = Annotated[float, Interval(ge=-1e300, le=0)]
 
@@ -119,6 +121,9 @@ class Usage:
 
     `person_seconds` is the time that a person took, from the showing of the question to the reply. A reply of a person
     has neither tokens nor `seconds`. `defaults` counts replies that are the default, since a person's time was over.
+
+    `tool_calls` were made in a turn, and `failed_calls` of them gave no result. `tool_seconds` is the elapsed time in
+    tools, which is not part of `seconds`.
     """
 
     prompt_tokens: int = 0
@@ -129,6 +134,18 @@ class Usage:
     estimated: bool = False
     person_seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
     defaults: int = 0
+    tool_calls: int = 0
+    failed_calls: int = 0
+    tool_seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
+
+    @property
+    def described_calls(self) -> str:
+        """The calls of tools in words, such as `, 3 calls of tools (1 failed) in 0.2 s`; "" if there are none."""
+        if not self.tool_calls:
+            return ""
+        calls = f"{self.tool_calls:,} call{'s' * (self.tool_calls > 1)} of tools"
+        failed = f" ({self.failed_calls:,} failed)" if self.failed_calls else ""
+        return f", {calls}{failed} in {self.tool_seconds:.1f} s"
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -140,6 +157,9 @@ class Usage:
             self.estimated or other.estimated,
             self.person_seconds + other.person_seconds,
             self.defaults + other.defaults,
+            self.tool_calls + other.tool_calls,
+            self.failed_calls + other.failed_calls,
+            self.tool_seconds + other.tool_seconds,
         )
 
 
@@ -155,6 +175,9 @@ class GenerateOutput:
     first those of the thought with its tags. They include the stop token or the tokens of the stop text that ended the
     reply. None where the backend does not know them. With `choices` they are the whole choice with the end of the turn,
     though its last tokens are certain.
+
+    `calls` are the calls of tools in the reply. In the reply of a whole turn they are all calls of the turn with their
+    results; then the usage is that of the whole turn, and everything else that of the last reply.
     """
 
     text: str
@@ -163,6 +186,24 @@ class GenerateOutput:
     logprob: LogProbability | None = None
     tokens: tuple[int, ...] | None = None
     thought: str = ""  # without its tags
+    calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool: its name, the text that it is given, and its result.
+
+    `status` is `failed` for a call whose result is an error, and `refused` for one beyond the bounds of a turn, which
+    is not made. `reply` is the reply that makes the call, as the backend returned it. It is None for a further call of
+    the same reply, and for a refused call, which the last reply of the turn makes. `seconds` is the time of the tool.
+    """
+
+    tool: str
+    given: str
+    result: str = ""
+    status: CallStatus = "ok"
+    reply: GenerateOutput | None = None
+    seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +258,7 @@ class Turn:
 
     `key` is a hash of everything that shaped the text: messages, sampling, seed, model, adapter and thinking.
     `thought`, `text`, `tokens`, `finish_reason`, `usage` and `logprob` are the reply of the backend; `replied` is False
-    if it gave none.
+    if it gave none. In a turn with `calls` of tools they are the last reply; `usage` is that of the whole turn.
     `answer` (None if nothing could be parsed), `confidence`, `status` and `error` are derived from the reply, by every
     run for itself. `error` says why the turn failed. For a turn that did not fail, it is a note, such as a stopped
     search.
@@ -239,6 +280,7 @@ class Turn:
     tokens: tuple[int, ...] | None = None
     replied: bool = True
     thought: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def is_shown(self) -> bool:
@@ -272,6 +314,8 @@ def explain_end(reply: GenerateOutput | Turn) -> str:
         "filter": "a content filter ended it",
         "tools": "it calls tools, which nobody offered",
     }[reply.finish_reason]
+    if reply.calls and reply.calls[-1].status == "refused":
+        return f"A call of {reply.calls[-1].tool} was refused: {reply.calls[-1].result}"
     if reply.text.strip():
         return f"{why[0].upper()}{why[1:]}." if reply.finish_reason in ("context", "filter") else ""
     place = " after the thought" if reply.thought or reply.usage.thought_tokens else ""
@@ -414,7 +458,8 @@ class Example:
 
     `thought` precedes the text of the last message in the reply. Its tokens, the first `thought_tokens` of `tokens`,
     are learned if `learn_thought`. `thinking` and `template_args` shaped the prompt. `weight` is a factor of the row's
-    loss.
+    loss. `part` counts the replies of a turn with calls of tools from 0: each is a row, and the results are
+    part of the chat before the next.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -428,3 +473,4 @@ class Example:
     thinking: Thinking = DEFAULT_THINKING
     template_args: TemplateArgs = ()
     weight: float = 1.0
+    part: int = 0

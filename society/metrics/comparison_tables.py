@@ -50,7 +50,8 @@ def run_rows(found: Comparison) -> Rows:
     """
     trained = any(run.compute.trained_tokens or run.compute.turns for run in found.runs)
     scored = any(run.accuracy.n for run in found.runs)
-    columns = [column for column in _COLUMNS if scored or column[0] not in _OF_TRUTH] + [*(_TRAINED if trained else ())]
+    left_out = (*(() if scored else _OF_TRUTH), *(() if any(run.usage.tool_calls for run in found.runs) else _OF_TOOLS))
+    columns = [column for column in _COLUMNS if column[0] not in left_out] + [*(_TRAINED if trained else ())]
     columns += [_measured(name) for name in dict.fromkeys(name for run in found.runs for name in run.metrics)]
     titles = [title for title, _ in columns]
     return [titles, *([tell(run) for _, tell in columns] for run in found.runs)]
@@ -94,11 +95,15 @@ _COLUMNS: Sequence[Column] = (
     ("of these in thoughts", lambda run: write_tokens(run.usage.thought_tokens, run.usage.estimated)),
     ("prompt tokens", lambda run: write_tokens(run.usage.prompt_tokens, run.usage.estimated)),
     _count("of these cached", "usage.cached_tokens"),
+    _count("calls of tools", "usage.tool_calls"),
+    _count("of these calls failed", "usage.failed_calls"),
     _count("backend seconds", "usage.seconds", ",.1f"),
     ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
 )
 _OF_TRUTH = ("accuracy", INTERVAL, "of these right", "right per 1,000 tokens")
 """Columns that need true answers."""
+_OF_TOOLS = ("calls of tools", "of these calls failed")
+"""Columns of runs with tools."""
 _TRAINED: Sequence[Column] = (
     _count("finetunings", "iteration"),
     _count("rows trained on", "compute.rows"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from society.core.errors import BackendError, InputError
+from society.core.exchanges import replies
 from society.core.types import Turn
 from society.metrics.diversity import Mean, mean_of
 
@@ -109,9 +110,10 @@ def scorer(society: Society, name: str, backend: Backend, adapter: str | None) -
 
     async def score(turn: Turn) -> tuple[float, int]:
         plan = society.plans[turn.id.phase, turn.id.agent]
-        thought = turn.usage.thought_tokens
+        *_, (chat, reply) = replies(turn)
+        thought = reply.usage.thought_tokens
         return await likelihood.logprob(
-            turn.messages, turn.text, adapter, turn.tokens, thought, plan.thinking, plan.template_args
+            chat, reply.text, adapter, reply.tokens, thought, plan.thinking, plan.template_args
         )
 
     return score

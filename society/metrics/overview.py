@@ -230,6 +230,7 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool, trained: bool) 
     tokens = f"{used.generated_tokens:,} tokens generated{thought}, {used.prompt_tokens:,} prompt tokens{cached}"
     if used.estimated:
         tokens += "; estimates, as a server counted no tokens"
+    tokens += used.described_calls
     call = "this call" if resumed else "the whole run"
     took = "" if seconds is None else f"; {call} took {seconds:.1f} s"
     return [

@@ -6,7 +6,7 @@ The dry run determines the edges of each round and the maximum length of each pr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -15,13 +15,15 @@ from backends.base import Backend, CheckChat, Count
 from society.core.blocking import run_blocking
 from society.core.collection import collecting_seldom
 from society.core.errors import BackendError, ChatTemplateError, TransientError
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Turn, TurnId, Usage
+from society.core.exchanges import exchange
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, ToolCall, Turn, TurnId, Usage
 from society.planning.part import part_of
 from society.planning.unstored import Unstored
 from society.sandbox import Limits, Outcome
 from society.scenario.binding import AgentPlan
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.models.phases import PhaseSpec
+from society.simulation.conversation import Conversation
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker
 
@@ -38,7 +40,10 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class PlannedTurn:
-    """One turn of the worst case: lengths in tokens, and the turns that it reads as (agent, phase, round)."""
+    """One turn of the worst case: lengths in tokens, and the turns that it reads as (agent, phase, round).
+
+    `prompt` is the longest prompt of the turn. An agent with tools has several `replies`, which read `read` tokens.
+    """
 
     phase: str
     round: int
@@ -47,6 +52,8 @@ class PlannedTurn:
     prompt: int
     answer: int
     reads: tuple[tuple[str, str, int], ...]
+    replies: int
+    read: int
 
 
 def dry_run(
@@ -68,6 +75,7 @@ def dry_run(
     if part:
         society = part_of(society, item.id)
     turns: list[Turn] = []
+    spent: dict[TurnId, list[int]] = {}
     longest = {name: _Longest(counted, (checks or {}).get(name), poor) for name, counted in counts.items()}
 
     async def play() -> None:
@@ -77,7 +85,7 @@ def dry_run(
         def parse(text: str, item: Item) -> str | None:
             return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
 
-        speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, lambda turn, old: turns.append(turn))
+        speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, lambda turn, old: turns.append(turn), spent=spent)
         await simulate(society, society.scenario.task, [item], speaker, lambda result: None, run=_pretend)
 
     with collecting_seldom():
@@ -97,6 +105,8 @@ def dry_run(
             prompt=turn.usage.prompt_tokens,
             answer=speaker.sampling.max_tokens,
             reads=reads,
+            replies=len(spent[turn.id]),
+            read=sum(spent[turn.id]),
         )
 
     turns.sort(key=lambda t: (stages[t.id.phase, t.id.round], order[t.id.agent.partition("/")[0]], t.id.agent))
@@ -171,8 +181,12 @@ def rough_count(messages: Sequence[ChatMessage], *_: object) -> int:
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
 
 
+@dataclass
 class _Rehearsal(Speaker):
     """A speaker without keys and seeds of turns: nothing looks for them, and a large society has many turns."""
+
+    spent: dict[TurnId, list[int]] = field(default_factory=dict)
+    """The prompt tokens of each reply, by turn."""
 
     async def speak(
         self,
@@ -184,20 +198,34 @@ class _Rehearsal(Speaker):
         choices: tuple[str, ...] = (),
         read: Callable[[str], str | None] | None = None,
         options: tuple[str, ...] = (),
+        talk: Conversation | None = None,
     ) -> Turn:
-        """Return the turn of the reply. Raises `TurnError` if the prompt does not fit the chat template."""
+        """Return the turn of the reply; with tools, of the last reply after as many calls as may be.
+
+        Raises `TurnError` if the prompt does not fit the chat template.
+        """
         request = GenerateRequest(
             chat, agent.sampling, 0, choices=choices, thinking=agent.thinking, template_args=agent.template_args
         )
         finish = partial(Turn, turn, "", chat, reads=tuple(reads))
         parse = self.parse if read is None else lambda text, _: read(text)
         try:
-            output = await self.backends[agent.backend].generate(request)
+            output = await self._say(turn, self.backends[agent.backend], request)
+            for number in range(0 if talk is None else talk.toolbox.use.calls):
+                assert talk is not None
+                call = ToolCall(talk.toolbox.longest_name, str(number), talk.toolbox.longest_result, reply=output)
+                request = replace(request, messages=(*request.messages, *exchange([call])))
+                output = await self._say(turn, self.backends[agent.backend], request)
         except BackendError:  # tried again, or explained, as in a run
-            return await super().speak(turn, agent, chat, item, reads, choices, read)
+            return await super().speak(turn, agent, chat, item, reads, choices, read, talk)
         done = self._read(output, agent, item, finish, parse)
         self.on_turn(done, False)
         return done
+
+    async def _say(self, turn: TurnId, backend: Backend, request: GenerateRequest) -> GenerateOutput:
+        output = await backend.generate(request)
+        self.spent.setdefault(turn, []).append(output.usage.prompt_tokens)
+        return output
 
 
 class _Longest(Backend):

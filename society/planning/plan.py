@@ -170,9 +170,9 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
     used = dict.fromkeys(turn.backend for turn in worst)
     most = Cost(
         debates,
-        debates * len(worst),
-        debates * sum(turn.prompt for turn in worst),
-        debates * sum(turn.answer for turn in worst),
+        debates * sum(turn.replies for turn in worst),
+        debates * sum(turn.read for turn in worst),
+        debates * sum(turn.answer * turn.replies for turn in worst),
         None,
     )
     memory = {name: society.scenario.backends[name].memory(_adapters(society, name)) for name in used}

@@ -10,6 +10,7 @@ from typing import Any
 
 from backends.base import BackendConfig, CheckChat
 from society.components.faults import faults_of
+from society.components.tools.base import Tool
 from society.core.errors import InputError, MissingExtraError, NoSandboxError, SocietyError, TurnError
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
@@ -62,6 +63,7 @@ class _Preflight:
         self._check_thinking()
         self._check_adapters(known)
         self._check_gates()
+        self._check_tools()
         if known:
             self._check_training()
         items = self._load_items()
@@ -78,6 +80,22 @@ class _Preflight:
                 except MissingExtraError as error:
                     steps: Steps = ("phases", phase.index, "edges", "gate", j)
                     self._add(steps, f"{error.cause} {error.remedy}")
+
+    def _check_tools(self) -> None:
+        """Check that each tool can work here."""
+        scenario = self.society.scenario
+        lists: list[tuple[Steps, Sequence[Tool]]] = [
+            *((("roles", name, "tools"), role.tools) for name, role in scenario.roles.items()),
+            *((("agents", name, "tools"), spec.tools or ()) for name, spec in scenario.agents.items()),
+        ]
+        used = self.society.tools
+        for steps, tool in (((*steps, j), tool) for steps, tools in lists for j, tool in enumerate(tools)):
+            try:
+                with faults_of(tool, "require"):
+                    if tool in used:
+                        tool.require()
+            except SocietyError as error:
+                self._add_error(steps, error)
 
     @property
     def _backends(self) -> list[str]:

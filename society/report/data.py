@@ -25,7 +25,18 @@ from society.pictures.metric_figures import describe_metrics, metric_figures
 from society.pictures.phases import describe_phase
 from society.pictures.run_figures import list_figures
 from society.report.glossary import GLOSSARY
-from society.report.rows import CHUNK, TAGS, TURN, Json, RowMaker, list_stages, prompt_texts, reply_texts, thought_texts
+from society.report.rows import (
+    CHUNK,
+    TAGS,
+    TURN,
+    Json,
+    RowMaker,
+    call_texts,
+    list_stages,
+    prompt_texts,
+    reply_texts,
+    thought_texts,
+)
 from society.report.trouble import find_trouble
 from society.report.verdict import judge, weigh_cost, weigh_training
 from society.runs.files import read_json
@@ -226,10 +237,11 @@ def _kind(component: object) -> str:
 
 
 def build_chunk(run: RunData, kind: str, number: int) -> list[Any]:
-    """Return a chunk of texts of a run: `kind` is "replies", "thoughts" or "prompts", `number` counts from 0."""
+    """Return a chunk of texts of a run: `kind` is one of `page.KINDS`, `number` counts from 0."""
     read: Mapping[str, Callable[[Sequence[DebateRecord]], Sequence[Any]]] = {
         "replies": reply_texts,
         "thoughts": thought_texts,
+        "calls": call_texts,
         "prompts": prompt_texts,
     }
     return list(read[kind](run.debates[number * CHUNK : (number + 1) * CHUNK]))

@@ -57,7 +57,7 @@ PAGES: Mapping[PageKind, Sequence[str]] = {
 """Files of the script of each page, by the name of its body: a report, a list of runs, questions to a person."""
 EXTENSIONS = (".html", ".htm")
 """Extensions that a report's file may have."""
-KINDS = ("replies", "thoughts", "prompts")
+KINDS = ("replies", "thoughts", "calls", "prompts")
 """Kinds of text chunks."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from society.answers.grouping import group
 from society.core.columns import list_columns
-from society.core.types import Same, Turn
+from society.core.types import Same, ToolCall, Turn
 from society.runs.names import Names
 from society.runs.records import DebateRecord
 from society.scenario.expand import Society
@@ -51,6 +51,7 @@ _IN_ANOTHER_FORM = {
     "error",
     "reads",
     "thought",
+    "calls",
 }
 _NOT_SHOWN = {
     "key",
@@ -62,13 +63,15 @@ _NOT_SHOWN = {
     "logprob",
     "adapter",
     "tokens",
+    "tool_seconds",
 }
 _ELSEWHERE = _IN_ANOTHER_FORM | _NOT_SHOWN | {"replied"}
 """Columns of a turn that its row has in another form, and those that the page does not show."""
 _SHOWN = [column for column in list_columns(Turn) if column.name not in _ELSEWHERE]
-TURN = ("stage", "agent", "answer", "state", "reads", "thought", "note", *(column.name for column in _SHOWN))
+TURN = ("stage", "agent", "answer", "state", "reads", "thought", "calls", "note", *(column.name for column in _SHOWN))
 """Values of a turn: `answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `state` see `_state`;
-`thought` is its number of characters; `note` is the remark on a turn that did not fail.
+`thought` is its number of characters, `calls` the number of calls of tools; `note` is the remark on a turn that did
+not fail.
 
 The others are columns of `Turn`. The page shows the ones that it does not know as `name: value`.
 """
@@ -160,7 +163,7 @@ class RowMaker:
             answer = -1 if turn.answer is None else index[turn.answer]
             reads = [number[source] for source in turn.reads if source in number]
             note = "" if turn.status == "failed" else turn.error
-            known = [stage, turn.id.agent, answer, _state(turn), reads, len(turn.thought), note]
+            known = [stage, turn.id.agent, answer, _state(turn), reads, len(turn.thought), len(turn.calls), note]
             rows.append([*known, *(get(turn) for get in _GETTERS)])
         return rows
 
@@ -212,6 +215,31 @@ def thought_texts(records: Iterable[DebateRecord]) -> list[list[str]]:
     return [[turn.thought for turn in record.turns] for record in records]
 
 
+def call_texts(records: Iterable[DebateRecord]) -> list[list[list[Json]]]:
+    """Return the calls of tools of each turn by debate: before each, the text of the reply that makes it."""
+    found = []
+    for record in records:
+        room = PROMPTS_OF_DEBATE
+        turns = []
+        for turn in record.turns:
+            texts = [text for call in turn.calls for text in (_said(call), call.given, call.result)]
+            cut = iter(_cut(texts, room))
+            room -= sum(map(len, texts))
+            turns.append(
+                [
+                    {"tool": c.tool, "status": c.status, "said": next(cut), "given": next(cut), "result": next(cut)}
+                    for c in turn.calls
+                ]
+            )
+        found.append(turns)
+    return found
+
+
+def _said(call: ToolCall) -> str:
+    """Return the text before a call in its reply."""
+    return call.reply.text.partition("<use ")[0].strip() if call.reply is not None else ""
+
+
 def prompt_texts(records: Iterable[DebateRecord]) -> list[Json]:
     """Return the prompts by debate: each text once, and for each turn a list of [role, index of the text].
 
@@ -225,12 +253,12 @@ def prompt_texts(records: Iterable[DebateRecord]) -> list[Json]:
     return found
 
 
-def _cut(texts: Iterable[str]) -> list[str]:
-    """Return the texts of one debate, cut where they are too long, with a note."""
-    room, shown = PROMPTS_OF_DEBATE, []
+def _cut(texts: Iterable[str], room: int = PROMPTS_OF_DEBATE) -> list[str]:
+    """Return texts of one debate, cut where they are too long, with a note. `room`: characters of all together."""
+    shown = []
     for text in texts:
-        most = min(LONGEST_PROMPT, room)
-        note = f"\n(cut here: {len(text):,} characters; the run folder has the whole prompt)"
+        most = max(min(LONGEST_PROMPT, room), 0)
+        note = f"\n(cut here: {len(text):,} characters; the run folder has the whole text)"
         shown.append(text if len(text) <= most else text[:most] + note)
         room -= min(len(text), most)
     return shown

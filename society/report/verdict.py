@@ -236,7 +236,7 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     last = "The last evaluation took " if records[0].result.iteration else ""
     thought = f" ({used.thought_tokens:,} of them in thoughts)" if used.thought_tokens else ""
     generated = f"{used.generated_tokens:,} tokens generated{thought}"
-    detail = f"{last}{count(summary.turns, 'turn')}, {generated} and {used.prompt_tokens:,} "
+    detail = f"{last}{count(summary.turns, 'turn')}{used.described_calls}, {generated} and {used.prompt_tokens:,} "
     detail += (
         f"prompt tokens; the backend was busy for {used.seconds:,.0f} s." if used.seconds >= 1 else "prompt tokens."
     )

@@ -188,8 +188,13 @@ class DebateStream(Watcher):
             self._flow.add(now[len(printed) :], style)
 
     def _foot(self, turn: Turn) -> None:
-        """Print the answer of a finished turn, and what went wrong in it."""
+        """Print the calls and the answer of a finished turn, and what went wrong in it."""
         self._flow.end()
+        for call in turn.calls:
+            mark = "" if call.status == "ok" else f" ({call.status})"
+            self._flow.line(
+                (f"{call.tool}{mark}: {shorten(call.given, 60)} = {shorten(call.result, 60)}", DIM), indent=2
+            )
         if turn.status == "failed":
             self._flow.line((f"failed: {turn.error}", "red"), indent=2)
             return
@@ -258,7 +263,7 @@ class DebateStream(Watcher):
         cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
         return (
             f"{count(turns, 'turn')}, {about}{count(usage.generated_tokens, 'token')} generated, "
-            f"{about}{count(usage.prompt_tokens, 'prompt token')}{cached}"
+            f"{about}{count(usage.prompt_tokens, 'prompt token')}{cached}{usage.described_calls}"
         )
 
     def _shown(self, answer: str, item: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from society.core.errors import NoSandboxError
 from society.sandbox.limits import Limits
@@ -50,14 +50,17 @@ class Outcome:
     cpu_seconds: float = 0.0
 
 
-def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: str = "") -> Outcome:
+def run_python(
+    files: Mapping[str, str], limits: Limits | None = None, stdin: str = "", jail: Jail | None = None
+) -> Outcome:
     """Run the file `main.py` among these files, given by name and text, and return its end. It blocks.
 
     The program runs in the base interpreter with the standard library alone, in an empty folder in memory. It sees
     neither the network, the user's files and keys, the environment nor other processes. `stdin` has at most 4096 bytes.
+    `jail` is a child that was started before; each runs one program.
+
     Raises `NoSandboxError` if this machine cannot give such a process.
     """
-    _require_linux()
     abi, limits = find_abi(platform.machine(), _REMEDY), limits or Limits()
     if not files or any(name != Path(name).name or not name for name in files):
         raise ValueError("Files of a program have plain names, and one of them is main.py.")
@@ -73,7 +76,8 @@ def run_python(files: Mapping[str, str], limits: Limits | None = None, stdin: st
             "keyctl": abi.keyctl,
             "filter": build_filter(abi).hex(),
         }
-        return _Jail(limits).run(json.dumps(spec).encode())
+        with jail or Jail() as child:
+            return child.run(json.dumps(spec).encode(), limits)
 
 
 @cache
@@ -89,25 +93,37 @@ def _require_linux() -> None:
         raise NoSandboxError(f"This system ({sys.platform}) cannot run code without network.", _REMEDY)
 
 
-class _Jail:
-    """One child process and its pipes."""
+class Jail:
+    """A child process that waits for a program, with its pipes. Starting one ahead saves half of a call's time."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self) -> None:
+        _require_linux()
         self._output, self._report = bytearray(), bytearray()
+        self._report_end, write = os.pipe()
+        try:
+            self._child = self._start(write)
+        except BaseException:
+            os.close(self._report_end)
+            raise
+        finally:
+            os.close(write)
 
-    def run(self, spec: bytes) -> Outcome:
-        read, write = os.pipe()
-        with os.fdopen(read, "rb", buffering=0) as report:
-            try:
-                child = self._start(write)
-            finally:
-                os.close(write)
-            with child:
-                try:
-                    return self._follow(child, report.fileno(), spec)
-                finally:
-                    child.kill()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether the process still waits or runs."""
+        return self._child.poll() is None
+
+    def close(self) -> None:
+        """End the process and its program."""
+        self._child.kill()
+        with self._child, contextlib.suppress(OSError):
+            os.close(self._report_end)
 
     def _start(self, report: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -121,9 +137,11 @@ class _Jail:
             start_new_session=True,  # Ctrl-C is for the parent
         )
 
-    def _follow(self, child: subprocess.Popen[bytes], report: int, spec: bytes) -> Outcome:
+    def run(self, spec: bytes, limits: Limits) -> Outcome:
+        """Run the program that `spec` describes, and return its end."""
+        child, self._limits = self._child, limits
         assert child.stdin is not None
-        self._read(child, report, START_SECONDS, until=b"\n")
+        self._read(START_SECONDS, until=b"\n")
         if not self._report.startswith(b"ready"):
             raise _unavailable(self._message() or self._text())
         self._report.clear()
@@ -134,7 +152,7 @@ class _Jail:
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(spec)
             child.stdin.close()
-        ended = self._read(child, report, self._limits.wall_seconds)
+        ended = self._read(limits.wall_seconds)
         found = self._message()
         if ended:
             return Outcome(self._text(), None, ended)
@@ -142,13 +160,13 @@ class _Jail:
             raise _unavailable(found or self._text())
         return Outcome(self._text(), found["status"], self._explain(found["status"], found["cpu"]), found["cpu"])
 
-    def _read(self, child: subprocess.Popen[bytes], report: int, seconds: float, until: bytes = b"") -> End:
+    def _read(self, seconds: float, until: bytes = b"") -> End:
         """Read both pipes until they end, or until the report contains `until`. Return the limit that was reached."""
-        assert child.stdout is not None
+        assert self._child.stdout is not None
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
-            selector.register(report, selectors.EVENT_READ, self._report)
-            selector.register(child.stdout.fileno(), selectors.EVENT_READ, self._output)
+            selector.register(self._report_end, selectors.EVENT_READ, self._report)
+            selector.register(self._child.stdout.fileno(), selectors.EVENT_READ, self._output)
             while selector.get_map() and not (until and until in self._report):
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
                 if not ready:

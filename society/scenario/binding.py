@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from society.components.tools.toolbox import Toolbox
 from society.core.types import Sampling, TemplateArgs, Thinking
 from society.scenario.models.phases import Binding, Conditions, PhaseSpec
 from society.scenario.models.scenario import AgentSpec, RoleSpec, Scenario
@@ -42,6 +43,8 @@ class AgentPlan:
     template_args: TemplateArgs
     shows_thoughts: bool
     """Whether readers of the agent's full text see its thoughts, too."""
+    toolbox: Toolbox | None = None
+    """Its tools and their bounds; None if it has none."""
     when: Conditions = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
 
@@ -87,8 +90,14 @@ def bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec, role_name:
         sampling=sampling,
         when=next((b.when for b in layers if b.when), ()),
         vars=_merge_vars(scenario, role, spec, phase, *reversed(layers)),
+        toolbox=_make_toolbox(role, spec),
         **_merge_thinking(thinking),
     )
+
+
+def _make_toolbox(role: RoleSpec, spec: AgentSpec) -> Toolbox | None:
+    tools = role.tools if spec.tools is None else spec.tools
+    return Toolbox({tool.label: tool for tool in tools}, role.tool_use) if tools else None
 
 
 def _merge_thinking(levels: Sequence[ThinkingSpec]) -> dict[str, Any]:

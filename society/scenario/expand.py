@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from society.components.faults import faults_of
 from society.components.stops import StopRule
+from society.components.tools.base import Tool
 from society.core.types import TemplateArgs, Thinking
 from society.scenario.binding import AgentPlan, bind_all
 from society.scenario.drawing import Graphs, draw
@@ -228,6 +229,14 @@ class Society:
     def plans(self) -> dict[tuple[str, str], AgentPlan]:
         """Plan of each agent in each phase, by the names of the phase and the agent."""
         return {(phase.name, name): plan for phase in self.phases for name, plan in phase.agents.items()}
+
+    @property
+    def tools(self) -> list[Tool]:
+        """Every tool of an agent, each once."""
+        boxes = (plan.toolbox for plan in self.plans.values() if plan.toolbox is not None)
+        found: list[Tool] = []
+        found += (tool for box in boxes for tool in box.tools.values() if tool not in found)
+        return found
 
     @property
     def thinkers(self) -> list[AgentPlan]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from society.core.errors import (
 )
 from society.core.identity import derive_seed
 from society.core.pieces import OnPiece, Piece
+from society.core.plain import storable
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
 from society.simulation.clock import Stopwatch
 from society.simulation.outages import Availability
@@ -53,7 +53,6 @@ MAX_ROUNDING = 1e-3
 MAX_LOGPROB = 1e300
 """Maximum absolute value of a log-probability that a store holds."""
 FINISH_REASONS = get_args(FinishReason)
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -198,11 +197,6 @@ def _only_now(on_piece: OnPiece) -> OnPiece:
         on_piece(piece)
 
     return send
-
-
-def storable(text: str) -> str:
-    """Return the text with U+FFFD in place of NULs and lone surrogates, which stores, tokenizers and pages refuse."""
-    return text if text.isprintable() else _UNSTORABLE.sub("\ufffd", text)
 
 
 def checked(output: GenerateOutput) -> GenerateOutput:

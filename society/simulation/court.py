@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from society.components.faults import faults_of
 from society.core.types import Judgement, Turn
 
 if TYPE_CHECKING:
-    from society.sandbox import Limits, Outcome
+    from society.sandbox import Limits, Outcome, RunCode
     from society.simulation.turns import Turns
-
-RunCode = Callable[[Mapping[str, str], "Limits", str], Awaitable["Outcome"]]
-"""Runs a program: files by name, limits, standard input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +34,3 @@ class DebateCourt:
         task, item = self.turns.task, self.turns.item
         with faults_of(task, "judge", f"on the question {item.id!r}"):
             return await task.judge(answers, item, self)
-
-
-async def run_code(files: Mapping[str, str], limits: Limits, stdin: str) -> Outcome:
-    """Run a program in the sandbox, at most one for each processor at the same time."""
-    from society.sandbox import run_python
-
-    return await asyncio.get_running_loop().run_in_executor(_pool(), run_python, files, limits, stdin)
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sandbox")

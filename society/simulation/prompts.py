@@ -10,6 +10,7 @@ from society.core.plain import count
 from society.core.templating.prompts import TemplateError, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.binding import AgentPlan
+from society.scenario.checks.effects.prompts import find_use
 from society.scenario.expand import PhasePlan
 from society.simulation.reading import Delivery
 
@@ -37,6 +38,7 @@ def variables(
         "agents": phase.speakers,
         "heard": delivery.messages,
         "judged": {},
+        "tools": "" if agent.toolbox is None else agent.toolbox.instructions,
         **more,
     }
 
@@ -47,6 +49,9 @@ def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]
     if agent.role.memory is not None:
         remembered = remembered[max(len(remembered) - agent.role.memory, 0) :]
     chat = [ChatMessage("system", _render(agent, "system", values))] if agent.role.system else []
+    if agent.toolbox is not None and "tools" not in find_use(agent.role).variables:
+        system = [message.content for message in chat]
+        chat = [ChatMessage("system", "\n\n".join([*system, agent.toolbox.instructions]))]
     for turn in remembered:
         chat += [turn.messages[-1], ChatMessage("assistant", turn.text)]
     return (*chat, ChatMessage("user", _render(agent, "prompt", values)))

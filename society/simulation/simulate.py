@@ -13,8 +13,9 @@ from society.components.faults import guarded
 from society.core.collection import collecting_seldom
 from society.core.concurrency import first_cause
 from society.core.types import Decision, Item, Judgement, Past
+from society.sandbox import RunCode, run_code
 from society.scenario.expand import Society
-from society.simulation.court import DebateCourt, RunCode, run_code
+from society.simulation.court import DebateCourt
 from society.simulation.debate import Debate
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,9 +22,11 @@ from society.core.errors import (
     WaitedTooLongError,
     describe_error,
 )
+from society.core.exchanges import own_usage
 from society.core.identity import request_key, turn_seed
 from society.core.interrupt import Interruption
 from society.core.pieces import OnPiece, Piece
+from society.core.plain import storable
 from society.core.thoughts import split_thought
 from society.core.types import (
     ChatMessage,
@@ -38,8 +40,9 @@ from society.core.types import (
 )
 from society.scenario.binding import AgentPlan
 from society.scenario.models.settings import RetrySpec
-from society.simulation.attempts import Patience, ask, storable
+from society.simulation.attempts import Patience, ask
 from society.simulation.clock import FairClock, Stopwatch
+from society.simulation.conversation import Conversation
 from society.simulation.outages import Availability, OnOutage, ignore
 
 if TYPE_CHECKING:
@@ -139,11 +142,12 @@ class Speaker:
         choices: tuple[str, ...] = (),
         read: Callable[[str], str | None] | None = None,
         options: tuple[str, ...] = (),
+        talk: Conversation | None = None,
     ) -> Turn:
         """Return the finished turn. If the backend fails for good, the turn has the status "failed".
 
         `read` returns the answer in a reply that does not answer the question, such as a judge's verdict. `options` are
-        names among which the reply should choose.
+        names among which the reply should choose. `talk` calls the tools of an agent that has any.
 
         Raises `TurnError` if the prompt does not fit the context or the chat template, and `BackendError` after
         `retry.failures` consecutive failures.
@@ -151,12 +155,15 @@ class Speaker:
         backend = self.backends[agent.backend]
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
         seed = turn_seed(self.seed, turn)
+        sampling = agent.sampling if talk is None else talk.sampling(agent.sampling)
         settings = (agent.thinking, agent.template_args, options)
-        request = GenerateRequest(chat, agent.sampling, seed, adapter, choices, *settings)
+        request = GenerateRequest(chat, sampling, seed, adapter, choices, *settings)
         key = request_key(request, backend.model_hash)
-        finish = partial(Turn, turn, key, chat, adapter=adapter, reads=tuple(reads))
+        make: Callable[..., Turn] = Turn if talk is None else talk.finish
+        finish = partial(make, turn, key, chat, adapter=adapter, reads=tuple(reads))
         parse = self.parse if read is None else lambda text, _: read(text)
-        if (found := self.store.find(turn, key)) is not None:
+        find: Callable[[str], GenerateOutput | None] = partial(self.store.find, turn)
+        if (found := find(key) if talk is None else talk.find(find, key)) is not None:
             done = self._read(found, agent, item, finish, parse)
             if done.reply == found:
                 self.store.update_derived(done)
@@ -164,13 +171,14 @@ class Speaker:
                 await self.store.add(done)
             self.on_turn(done, True)
             return done
-        if (borrowed := self.store.find_reusable(key)) is not None:
+        reusable = self.store.find_reusable
+        if (borrowed := reusable(key) if talk is None else talk.find(reusable, key)) is not None:
             done = self._read(borrowed, agent, item, finish, parse)
             await self.store.add(done, reused=True)
             self.on_turn(done, True)
             return done
         async with self.interruption.held((turn.iteration, turn.item, turn.sample)):
-            done = await self._generate(backend, request, agent, item, finish, parse)
+            done = await self._generate(backend, request, agent, item, finish, parse, talk)
             await self.store.add(done)
         self.on_turn(done, False)
         return done
@@ -183,6 +191,7 @@ class Speaker:
         item: Item,
         finish: partial[Turn],
         parse: Parse,
+        talk: Conversation | None,
     ) -> Turn:
         """Generate a reply and return its turn. `finish` makes a turn from a text and an answer."""
         watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
@@ -191,9 +200,15 @@ class Speaker:
             unfinished = finish("", None)
             self.listener.speaking(unfinished.id, unfinished.reads)
             on_piece = partial(self.listener.piece, unfinished.id)
+        reply_to = partial(ask, backend, timeout=self.timeout, watch=watch, on_piece=on_piece)
         try:
-            patience = self._patience(agent.backend, backend.asks_people, finish)
-            output = await ask(backend, request, self.timeout, watch, patience, on_piece)
+        patience = self._patience(agent.backend, backend.asks_people, finish)
+        reply_to = partial(ask, backend, timeout=self.timeout, watch=watch, patience=patience, on_piece=on_piece)
+        try:
+            if talk is None:
+                output = await reply_to(request)
+            else:
+                output = await talk.run(request, lambda asked: self._reply_apart(agent, watch, reply_to(asked)))
         except WaitedTooLongError:
             raise
         except (ChatTemplateError, ContextOverflowError) as error:
@@ -215,6 +230,15 @@ class Speaker:
         rest = partial(self.interruption.resting, debate)
         during = partial(self.interruption.unheld, debate) if asks_people else nullcontext
         return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop, during)
+
+    async def _reply_apart(
+        self, agent: AgentPlan, watch: Stopwatch, coming: Awaitable[GenerateOutput]
+    ) -> GenerateOutput:
+        """Return a reply of a turn with several, with its own seconds, and its thought apart from its text."""
+        before = watch.seconds
+        reply = await coming
+        reply = replace(reply, usage=replace(reply.usage, seconds=watch.seconds - before))
+        return _separate(reply, agent.thinking.tags, self.backends[agent.backend].tokenizer)
 
     def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
         """Raise `BackendError` after `retry.failures` failures in a row."""
@@ -243,6 +267,7 @@ class Speaker:
             logprob=output.logprob,
             tokens=output.tokens,
             thought=output.thought,
+            calls=output.calls,
         )
         note = explain_end(output)
         if not output.text.strip():
@@ -269,7 +294,8 @@ def _confidence(agent: AgentPlan, output: GenerateOutput) -> float | None:
     """Return the confidence of a reply in [0, 1], as the role defines it, or None."""
     if agent.role.confidence == "stated":
         return stated_confidence(output.text)
-    tokens = output.usage.generated_tokens - output.usage.thought_tokens
+    usage = own_usage(output) if output.calls else output.usage
+    tokens = usage.generated_tokens - usage.thought_tokens
     if agent.role.confidence == "logprob" and output.logprob is not None and tokens > 0:
         return math.exp(min(output.logprob / tokens, 0.0))
     return None

@@ -9,11 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from society.components.faults import guarded
+from society.components.tools.toolbox import remembered
 from society.core.identity import derive_seed
 from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.binding import AgentPlan, bind
 from society.scenario.expand import CHOICE, PhasePlan, Society
 from society.simulation import prompts
+from society.simulation.conversation import Conversation
 from society.simulation.reading import Delivery, RoundPlan, Transcript, as_messages, deliver, last_turns
 from society.simulation.speaker import Speaker
 
@@ -147,8 +149,11 @@ class Turns:
             values["choices"] = choices
         values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **values)
         chat = prompts.build_chat(agent, values, own)
+        talk = None
+        if (box := agent.toolbox) is not None:
+            talk = Conversation(box, remembered(box, self.transcript.turns_of(turn.agent)))
         choices = choices or agent.role.choices
-        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options)
+        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options, talk)
         self.transcript.add(self.step, turn.round, done, helping)
         if agent.shows_thoughts and done.thought:
             self.transcript.open_thoughts.add(done.id)

@@ -102,7 +102,8 @@ class AdapterRow:
 class ExampleRow:
     """The origin of one training row: the turn whose text is learned, and the selection rule that took it.
 
-    `weight` is its weight in the loss; the mean over the rows of a finetuning is 1.
+    `weight` is its weight in the loss; the mean over the rows of a finetuning is 1. `part` counts
+    the replies of a turn with calls of tools from 0.
     """
 
     iteration: int
@@ -112,6 +113,7 @@ class ExampleRow:
     source: TurnId = field(metadata={"prefix": "source_"})
     rule: str
     weight: Annotated[float, Interval(ge=0, le=1e12)] = 1.0
+    part: int = 0
 
 
 _TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")

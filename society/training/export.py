@@ -211,7 +211,7 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
     adapters = {(row.iteration, row.learner, row.agent): row for row in run.adapters()}
     for row in run.examples():
         adapter = adapters[row.iteration, row.learner, row.agent]
-        example = make_example(turns[row.source], row.rule, row.weight)
+        example = make_example(turns[row.source], row.rule, row.weight, row.part)
         [example] = complete_examples(society, models, backends[row.learner, row.agent], [example])
         yield adapter, row.number, example
 

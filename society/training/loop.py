@@ -64,7 +64,7 @@ class Finetuning:
     def sources(self) -> list[ExampleRow]:
         """The turns that the rows come from, in training order."""
         return [
-            ExampleRow(*self.place, number, example.source, example.rule, example.weight)
+            ExampleRow(*self.place, number, example.source, example.rule, example.weight, example.part)
             for number, example in enumerate(self.chosen.examples)
         ]
 

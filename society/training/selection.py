@@ -11,6 +11,7 @@ from society.answers import group
 from society.components.faults import faults_of
 from society.components.labels.base import Label
 from society.components.selectors import Case
+from society.core.exchanges import count_replies, replies
 from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
@@ -104,15 +105,21 @@ def _choose(learner: LearnerSpec, cases: Sequence[Case], seed: int, place: str, 
 
 def _make_examples(rows: Sequence[Row]) -> list[Example]:
     """Return the training rows; their weights have the mean 1."""
-    mean = sum(row.weight for row in rows) / len(rows) if rows else 1.0
-    return [make_example(row.case.turn, row.rule, row.weight / mean) for row in rows]
+    found = [(row, part) for row in rows for part in range(count_replies(row.case.turn))]
+    mean = sum(row.weight for row, _ in found) / len(found) if found else 1.0
+    return [make_example(row.case.turn, row.rule, row.weight / mean, part) for row, part in found]
 
 
-def make_example(turn: Turn, rule: str, weight: float = 1.0) -> Example:
-    """Return the training row of a turn: the chat as the model saw it, then its reply, with the thought before it."""
-    chat = (*turn.messages, ChatMessage("assistant", turn.text))
-    thought_tokens = turn.usage.thought_tokens if turn.tokens is not None else 0
-    return Example(chat, turn.id, rule, turn.tokens, turn.finish_reason, turn.thought, thought_tokens, weight=weight)
+def make_example(turn: Turn, rule: str, weight: float = 1.0, part: int = 0) -> Example:
+    """Return the training row of a reply of a turn: the chat as the model saw it, then the thought and the reply.
+
+    Calls of tools are learned in replies of their own; results are only part of the chat before the next reply.
+    """
+    chat, reply = [*replies(turn)][part]
+    thought_tokens = reply.usage.thought_tokens if reply.tokens is not None else 0
+    learned = (reply.tokens, reply.finish_reason, reply.thought, thought_tokens)
+    chat = (*chat, ChatMessage("assistant", reply.text))
+    return Example(chat, turn.id, rule, *learned, weight=weight, part=part)
 
 
 def _which(turns: list[Turn], which: Literal["first", "last", "every"]) -> list[Turn]:
@@ -129,6 +136,8 @@ def _unusable(turn: Turn) -> str:
         return "no text after the thought" if turn.thought else "empty"
     if turn.finish_reason == "length":
         return "cut off at max_tokens"  # it would teach the model to stop in the middle of a sentence
+    if turn.calls and turn.calls[-1].status == "refused":
+        return "ended by a refused call of a tool"
     return "ended early" if turn.finish_reason in UNUSUAL_ENDS or turn.usage.defaults else ""
 
 

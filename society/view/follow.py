@@ -75,7 +75,7 @@ class Follower:
             return build_index([self._data()]) | {"cursor": str(self._version)}
 
     def chunk(self, kind: str, number: int) -> list[object]:
-        """Return a chunk of texts, "replies", "thoughts" or "prompts", as numbered in the latest index."""
+        """Return a chunk of texts, of a kind of `society.report.page.KINDS`, as numbered in the latest index."""
         with self._lock:
             return build_chunk(self._data(), kind, number)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from society.components.contracts import (
     MetricContract,
     SelectorContract,
     StopContract,
+    ToolContract,
 )
 from society.components.controllers import Bracket, Drop, Prune, Resample
 from society.components.decisions.base import DecisionRule
@@ -39,7 +42,9 @@ from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
 from society.components.share_stops import AnswerShare, ConfidentAgents, Consensus, Disagreement, Tie
 from society.components.stops import Budget, Says, Stability, Verdict
+from society.components.tools.base import Tool
 from society.components.track_record import TrackRecord
+from society.core.paths import allow_folders
 from society.executors.base import ExecutorConfig
 from society.executors.contract import ExecutorContract
 from society.executors.local import Local
@@ -188,6 +193,19 @@ class TestSelectors(SelectorContract):
 @pytest.mark.parametrize("label", ALL_LABELS)
 class TestLabels(LabelContract):
     pass
+
+
+TOOLS = {"calculator": {}, "python": {"limits": {"cpu_seconds": 5}}, "search": {"path": "README.md"}}
+
+
+@pytest.mark.needs("bm25s")
+@pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
+@pytest.mark.parametrize("kind", TOOLS)
+class TestTools(ToolContract):
+    @pytest.fixture
+    def tool(self, kind: str) -> Tool:
+        assert set(TOOLS) == set(kinds("tool"))
+        return kinds("tool")[kind].model_validate(TOOLS[kind], context=allow_folders([Path(__file__).parents[2]]))  # type: ignore[return-value]
 
 
 class TestLocal(ExecutorContract):

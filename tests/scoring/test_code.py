@@ -14,9 +14,9 @@ from society.cli import main
 from society.core.errors import InputError
 from society.core.types import Item, Judgement
 from society.runs.run import Run as StoredRun
-from society.sandbox import Limits, require_sandbox
+from society.sandbox import Limits, require_sandbox, run_code
 from society.scoring.code import EMPTY, UnitTests
-from society.simulation.court import DebateCourt, run_code
+from society.simulation.court import DebateCourt
 
 HUMAN_EVAL = Item(
     "h/0",

@@ -4,14 +4,14 @@
 async function exportDebate(runNumber, position) {
   const run = data.runs[runNumber];
   const row = run.debates[position];
-  const [replies, thoughts, prompts] = await Promise.all(
-    ["replies", "thoughts", "prompts"].map((kind) => source.texts(runNumber, kind, position)),
+  const [replies, thoughts, calls, prompts] = await Promise.all(
+    ["replies", "thoughts", "calls", "prompts"].map((kind) => source.texts(runNumber, kind, position)),
   );
   const answerOf = (i) => (i < 0 ? null : row.answers[i][0]);
   const optionOf = (i) => (i < 0 || !row.answers[i][3] ? {} : { option: row.answers[i][3] });
   const nameOf = ({ stage, agent }) => ({ phase: run.stages[stage]?.[0], round: run.stages[stage]?.[1], agent });
   const turns = row.turns.map((turn, t) => {
-    const { stage, agent, answer, state, reads, thought, ...others } = turn;
+    const { stage, agent, answer, state, reads, thought, calls: called, ...others } = turn;
     return {
       ...nameOf({ stage, agent }),
       answer: answerOf(answer),
@@ -20,6 +20,7 @@ async function exportDebate(runNumber, position) {
       status: STATUS[state],
       [state === 1 ? "error" : "text"]: replies[t],
       ...(thought ? { thought: thoughts[t] } : {}),
+      ...(called ? { calls: calls[t] } : {}),
       read: reads.map((i) => nameOf(row.turns[i])),
       prompt: (prompts.turns[t] ?? []).map(([role, text]) => ({ role, content: prompts.texts[text] })),
       ...others,

@@ -9,12 +9,15 @@ const KNOWN = new Set([
   "state",
   "reads",
   "thought",
+  "calls",
   "note",
   "thought_tokens",
   "prompt_tokens",
   "generated_tokens",
   "estimated",
   "confidence",
+  "tool_calls",
+  "failed_calls",
 ]);
 
 const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn.stage))].toSorted((a, b) => a - b);
@@ -187,6 +190,7 @@ class DebateView {
     const notes = [
       note,
       reads.length ? `read ${listNames([...new Set(reads.map((source) => row.turns[source].agent))])}` : "",
+      turn.failed_calls ? `${counted(turn.failed_calls, "failed call")}` : "",
       generated ? `${turn.estimated ? "about " : ""}${counted(generated, "token")}` : "",
       state === 2 && !note ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
@@ -207,6 +211,7 @@ class DebateView {
         this.buildFlip(turn, t),
       ),
       turn.thought ? this.buildThought(turn, t) : null,
+      turn.calls ? this.buildCalls(turn, t) : null,
       make("div.text"),
       make("p.notes", shorten(notes.join(" · "), 300)),
       this.buildPrompt(turn, t),
@@ -240,6 +245,22 @@ class DebateView {
     return this.buildFolded("thoughts", "Thought", turn.thought_tokens, (found) => [
       make("pre", { dir: "auto" }, highlightSuspects(found?.[t] ?? "")),
     ]);
+  }
+
+  // The calls of tools before the text, with what they were given and their results. No other agent reads them.
+  buildCalls(turn, t) {
+    return this.buildFolded("calls", `${counted(turn.calls, "call")} of tools`, 0, (found) =>
+      (found?.[t] ?? []).map(({ tool, status, said, given, result }) =>
+        make(
+          "div",
+          said ? make("pre", { dir: "auto" }, highlightSuspects(said)) : null,
+          make("b", status === "ok" ? tool : `${tool} (${status})`),
+          make("pre", { dir: "auto" }, highlightSuspects(given)),
+          make("b", "result"),
+          make("pre", { dir: "auto" }, highlightSuspects(result)),
+        ),
+      ),
+    );
   }
 
   // A folded part of a turn, whose texts of this kind are read when it is opened first. `fill` makes its elements.

@@ -22,6 +22,7 @@ VARIABLES = {
     "own": "its own earlier turns: a list with text, answer, confidence and round",
     "judged": "for a judge of `task.answer`: `judged.answer` and `judged.gold`, the true answer or empty; with "
     "`pairwise`, `judged.first` and `judged.second` instead of `judged.answer`",
+    "tools": "the instructions on the agent's tools, or empty; by default they end the system message",
     "candidates": "the answers before this phase: a list with letter and answer",
 }
 """Description of each variable, by name."""

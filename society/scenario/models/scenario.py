@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from backends.base import BackendConfig
 from society.components.decisions.base import DecisionRule
@@ -22,6 +22,7 @@ from society.components.decisions.counting import Majority
 from society.components.graphs import AnyTopology
 from society.components.metrics.base import Metric
 from society.components.registry import Registered, rebuild_with_kinds
+from society.components.tools.base import Tool, ToolUse
 from society.core.component import Component
 from society.core.paths import ReadablePath
 from society.executors.base import ExecutorConfig
@@ -34,8 +35,20 @@ from society.tasks.base import Task
 AnyBackend = Annotated[BackendConfig, Registered("backend")]
 AnyTask = Annotated[Task, Registered("task")]
 AnyDecision = Annotated[DecisionRule, Registered("decision")]
+AnyTool = Annotated[Tool, Registered("tool")]
 AnyMetric = Annotated[Metric, Registered("metric")]
 AnyExecutor = Annotated[ExecutorConfig, Registered("executor")]
+
+
+def _named_apart(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """Raise `ValueError` for two tools that agents would call by the same name."""
+    names = [tool.label for tool in tools]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"has two tools of the name {twice[0]!r}; give one of them another `name`")
+    return tools
+
+
+Tools = Annotated[tuple[AnyTool, ...], AfterValidator(_named_apart)]
 MOST_PLACES = 300_000
 """Maximum product of the numbers of agents and phases."""
 
@@ -61,6 +74,11 @@ class RoleSpec(Component):
 
     thinking: ThinkingSpec = ThinkingSpec()
     """How agents with this role think."""
+    tools: Tools = ()
+    """Tools that agents with this role may call in their turns. The prompt explains them: where it uses the variable
+    `tools`, or else at the end of the system message."""
+    tool_use: ToolUse = ToolUse()
+    """Bounds of a turn with tools."""
 
     def __hash__(self) -> int:
         """Return a hash of the templates: checks remember what they found in them."""
@@ -91,6 +109,8 @@ class AgentSpec(Component):
     """Values of the template variable `vars` for this agent or group."""
     thinking: ThinkingSpec = ThinkingSpec()
     """How this agent or group thinks."""
+    tools: Tools | None = None
+    """Tools of this agent or group, in place of those of its role. An empty list: none."""
 
 
 class Scenario(Component):
@@ -190,4 +210,4 @@ class Scenario(Component):
         return self
 
 
-rebuild_with_kinds(EdgeView, Binding, PhaseSpec, RepeatSpec, LearnerSpec, TrainSpec, Scenario)
+rebuild_with_kinds(EdgeView, Binding, PhaseSpec, RepeatSpec, LearnerSpec, TrainSpec, RoleSpec, AgentSpec, Scenario)

@@ -7,6 +7,7 @@ rules      checks of gates, stop rules, controllers and the decision
 conditions checks of `when`, `until`, `leave`, and of the part that a stop rule ends
 layers     checks of sampling and bindings
 agents     checks of roles, personas and confidences
+tools      checks of tools and their bounds
 asking     checks of the task, the backends and the training
 """
 
@@ -22,6 +23,7 @@ from society.scenario.checks.effects.flow import follow
 from society.scenario.checks.effects.layers import check_layers
 from society.scenario.checks.effects.reading import check_reading
 from society.scenario.checks.effects.rules import check_rules
+from society.scenario.checks.effects.tools import check_tools
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import problem_at
@@ -34,6 +36,7 @@ CHECKS = (
     check_conditions,
     check_layers,
     check_agents,
+    check_tools,
     check_task,
     check_backends,
     check_training,
