@@ -194,8 +194,8 @@ class ToolCall:
     """One call of a tool: its name, the text that it is given, and its result.
 
     `status` is `failed` for a call whose result is an error, and `refused` for one beyond the bounds of a turn, which
-    is not made. `reply` is the reply that makes the call, as the backend returned it. It is None for a further call of
-    the same reply, and for a refused call, which the last reply of the turn makes. `seconds` is the time of the tool.
+    is not made. `reply` is the reply that makes the call, without its seconds, which are part of the turn's. It is None
+    for a further call of the same reply, and for a refused call, which the last reply of the turn makes.
     """
 
     tool: str
@@ -203,7 +203,6 @@ class ToolCall:
     result: str = ""
     status: CallStatus = "ok"
     reply: GenerateOutput | None = None
-    seconds: Annotated[float, Interval(ge=0, le=1e12)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

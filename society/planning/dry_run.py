@@ -217,7 +217,7 @@ class _Rehearsal(Speaker):
                 request = replace(request, messages=(*request.messages, *exchange([call])))
                 output = await self._say(turn, self.backends[agent.backend], request)
         except BackendError:  # tried again, or explained, as in a run
-            return await super().speak(turn, agent, chat, item, reads, choices, read, talk)
+            return await super().speak(turn, agent, chat, item, reads, choices, read, options, talk)
         done = self._read(output, agent, item, finish, parse)
         self.on_turn(done, False)
         return done

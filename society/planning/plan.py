@@ -168,13 +168,9 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
     worst = tuple(dry_run(society, question, counts))
     debates = count_debates(society, len(items.evaluation))
     used = dict.fromkeys(turn.backend for turn in worst)
-    most = Cost(
-        debates,
-        debates * sum(turn.replies for turn in worst),
-        debates * sum(turn.read for turn in worst),
-        debates * sum(turn.answer * turn.replies for turn in worst),
-        None,
-    )
+    replies, read = sum(turn.replies for turn in worst), sum(turn.read for turn in worst)
+    written = sum(turn.answer * turn.replies for turn in worst)
+    most = Cost(debates, debates * replies, debates * read, debates * written, None)
     memory = {name: society.scenario.backends[name].memory(_adapters(society, name)) for name in used}
     contexts = {name: society.scenario.backends[name].context_tokens() for name in used}
     return Plan(debates, worst, contexts, memory, most, None, 0)

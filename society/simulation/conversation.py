@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,8 +35,8 @@ class Conversation:
     """The cost of the turn so far."""
 
     def sampling(self, given: Sampling) -> Sampling:
-        """Return the sampling of the agent's replies: the end of a call ends a reply."""
-        return replace(given, stop=(*given.stop, CLOSE))
+        """Return the sampling of the first reply: the end of a call ends it, and it has the tokens of the turn."""
+        return self._limited(replace(given, stop=(*given.stop, CLOSE)))
 
     def find(self, find: Find, key: str) -> GenerateOutput | None:
         """Return the stored reply of the turn, if everything that shaped it is the same. `key`: of the first request.
@@ -67,7 +68,7 @@ class Conversation:
 
         Raises `BackendError` as `ask` does, also for a chat that the results have made too long.
         """
-        asked = self._limited(request)
+        asked = request
         while True:
             try:
                 reply = await ask(asked)
@@ -84,15 +85,17 @@ class Conversation:
                 break
             known = [*self.earlier, *(c for c in self.calls if self.toolbox.remembers(c, same_turn=True))]
             last = len(self.calls) + 1 == self.toolbox.use.calls
-            self._add(await self.toolbox.make(call, known, request.seed, self.run_code, last))
+            started = time.monotonic()
+            call = await self.toolbox.make(call, known, request.seed, self.run_code, last)
+            self._add(call, time.monotonic() - started)
             messages = (*asked.messages, *exchange(self.calls[-1:]))
             seed = derive_seed(request.seed, "call", len(self.calls))
-            asked = self._limited(replace(request, messages=messages, seed=seed))
+            asked = replace(request, messages=messages, seed=seed, sampling=self._limited(request.sampling))
         return replace(reply, usage=self.usage, calls=tuple(self.calls))
 
-    def _add(self, call: ToolCall) -> None:
+    def _add(self, call: ToolCall, seconds: float = 0.0) -> None:
         self.calls.append(call)
-        self.usage += Usage(tool_calls=1, failed_calls=int(call.status != "ok"), tool_seconds=call.seconds)
+        self.usage += Usage(tool_calls=1, failed_calls=int(call.status != "ok"), tool_seconds=seconds)
 
     def _refuse(self) -> str:
         """Return why no further call is made, or ""."""
@@ -103,10 +106,9 @@ class Conversation:
             return f"the limit of tokens in a turn is {use.tokens:,}."
         return ""
 
-    def _limited(self, request: GenerateRequest) -> GenerateRequest:
-        """Return the request, whose reply may only use the tokens that the turn has left."""
+    def _limited(self, sampling: Sampling) -> Sampling:
+        """Return the sampling of a reply, which may only use the tokens that the turn has left."""
         if self.toolbox.use.tokens is None:
-            return request
-        left = self.toolbox.use.tokens - self.usage.generated_tokens
-        sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, left))
-        return replace(request, sampling=sampling)
+            return sampling
+        left = max(self.toolbox.use.tokens - self.usage.generated_tokens, 1)
+        return replace(sampling, max_tokens=min(sampling.max_tokens, left))

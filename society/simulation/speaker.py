@@ -200,24 +200,23 @@ class Speaker:
             unfinished = finish("", None)
             self.listener.speaking(unfinished.id, unfinished.reads)
             on_piece = partial(self.listener.piece, unfinished.id)
-        reply_to = partial(ask, backend, timeout=self.timeout, watch=watch, on_piece=on_piece)
-        try:
         patience = self._patience(agent.backend, backend.asks_people, finish)
         reply_to = partial(ask, backend, timeout=self.timeout, watch=watch, patience=patience, on_piece=on_piece)
         try:
             if talk is None:
                 output = await reply_to(request)
             else:
-                output = await talk.run(request, lambda asked: self._reply_apart(agent, watch, reply_to(asked)))
+                output = await talk.run(request, lambda asked: self._reply_apart(agent, reply_to(asked)))
+                output = replace(output, usage=output.usage + _took(backend, watch))
         except WaitedTooLongError:
             raise
         except (ChatTemplateError, ContextOverflowError) as error:
             raise TurnError(f"{_place(finish)}: {error.cause}", error.remedy, agent.role_name) from error
         except BackendError as error:
             self._count_failure(error, agent, finish)
-            spent = Usage(person_seconds=watch.seconds) if backend.asks_people else Usage(seconds=watch.seconds)
-            cause = storable(error.cause)
-            return finish("", None, status="failed", error=cause, usage=spent, replied=False)
+            cause, calls = storable(error.cause), () if talk is None else tuple(talk.calls)
+            spent = _took(backend, watch) if talk is None else talk.usage + _took(backend, watch)
+            return finish("", None, status="failed", error=cause, usage=spent, calls=calls, replied=False)
         self.failures_in_a_row = 0
         return self._read(output, agent, item, finish, parse)
 
@@ -231,13 +230,10 @@ class Speaker:
         during = partial(self.interruption.unheld, debate) if asks_people else nullcontext
         return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop, during)
 
-    async def _reply_apart(
-        self, agent: AgentPlan, watch: Stopwatch, coming: Awaitable[GenerateOutput]
-    ) -> GenerateOutput:
-        """Return a reply of a turn with several, with its own seconds, and its thought apart from its text."""
-        before = watch.seconds
+    async def _reply_apart(self, agent: AgentPlan, coming: Awaitable[GenerateOutput]) -> GenerateOutput:
+        """Return a reply of a turn with several, with its thought apart from its text, and without its seconds."""
         reply = await coming
-        reply = replace(reply, usage=replace(reply.usage, seconds=watch.seconds - before))
+        reply = replace(reply, usage=replace(reply.usage, seconds=0.0, person_seconds=0.0))
         return _separate(reply, agent.thinking.tags, self.backends[agent.backend].tokenizer)
 
     def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
@@ -282,6 +278,11 @@ class Speaker:
                 output.text, None, status="failed", error=f"The task broke on the reply: {describe_error(error)}."
             )
         return make_turn(output.text, answer, confidence=_confidence(agent, output), error=note)
+
+
+def _took(backend: Backend, watch: Stopwatch) -> Usage:
+    """Return the seconds of a turn: those of a person, or those of the backend."""
+    return Usage(person_seconds=watch.seconds) if backend.asks_people else Usage(seconds=watch.seconds)
 
 
 def _place(finish: partial[Turn]) -> str:

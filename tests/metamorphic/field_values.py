@@ -243,6 +243,21 @@ def _inner_rule(action: str, **fields: Any) -> Place:
     return at("backends", "one", "rules", 0, action, spec=spec)
 
 
+def _equipped(call: str = "<use calculator>1 + 2</use>", tool: Any = "calculator") -> Spec:
+    """Return the base whose solvers have a tool, and call it in most turns, up to two times."""
+    rules = [
+        {"when": "Result of .*:\n([^\n]*)", "choose": [call, "It is \\1."]},
+        {"choose": [call, call, *REPLIES]},
+    ]
+    backends = {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}}
+    solver = {**BASE["roles"]["solver"], "tools": [tool], "tool_use": {"calls": 2}}
+    return {**BASE, "backends": backends, "roles": {**BASE["roles"], "solver": solver}}
+
+
+def _tool(call: str, kind: str, **fields: Any) -> Place:
+    return Place(_equipped(call, {"kind": kind, **fields}), ("roles", "solver", "tools", 0))
+
+
 def _learner(*path: str, **fields: Any) -> Place:
     return at("train", "learners", "all", *path, spec=TRAINED, **fields)
 
@@ -315,6 +330,10 @@ PLACES: dict[str, Sequence[Place]] = {
     "Ray": (at("executor", **RAY),),
     "Replicas": (at("executor", "generate", spec={**BASE, "executor": RAY}, replicas=2),),
     "Placement": (at("executor", "train", spec={**BASE, "executor": RAY}, cpus=2),),
+    "ToolUse": (at("roles", "solver", "tool_use", spec=_equipped()),),
+    "Calculator": (_tool("<use calculator>1 + 2</use>", "calculator"),),
+    "Python": (_tool("<use python>1 + 2</use>", "python"),),
+    "Search": (_tool("<use search>two rivers</use>", "search", path="notes"),),
     "Nobody": (_topology("none"),),
     "Complete": (_topology("complete"),),
     "Ring": (_topology("ring"),),
@@ -476,6 +495,20 @@ VALUES: dict[str, list[Any]] = {
     "RoleSpec.memory": [0, 1],
     "RoleSpec.confidence": ["none", "logprob"],
     "RoleSpec.choices": [["3", "7"]],
+    "RoleSpec.tools": [["calculator"]],
+    "RoleSpec.tool_use": [In(at("roles", "solver", spec=_equipped()), {"calls": 1})],
+    "AgentSpec.tools": [In(at("agents", "ann", spec=_equipped()), [])],
+    "ToolUse.calls": [1],
+    "ToolUse.tokens": [3],
+    "ToolUse.result": [50],
+    "Tool.name": ["sums"],
+    "Tool.description": ["Adds numbers."],
+    "Python.state": ["agent"],
+    "Python.limits": [{"cpu_seconds": 1}],
+    "Search.path": ["notes/a.md"],
+    "Search.results": [1],
+    "Search.passage": [100],
+    "Search.by": ["both"],
     "RoleSpec.sampling": [{"temperature": 0.1}],
     "AgentSpec.count": [5],
     "AgentSpec.role": ["other"],

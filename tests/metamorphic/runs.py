@@ -67,6 +67,9 @@ def workplace() -> Iterator[Path]:
         (folder / "people.csv").write_text("name,age\nann,34\nbob,51\n")
         (folder / "one.graphml").write_text(GRAPH.format(0, 1))
         (folder / "two.graphml").write_text(GRAPH.format(2, 1))
+        (folder / "notes").mkdir()
+        (folder / "notes" / "a.md").write_text("Two rivers meet in Passau.\n\nA third one follows.\n\n" * 4)
+        (folder / "notes" / "b.txt").write_text("Koblenz has two rivers, too.")
         for adapter in ("first", "second"):
             (folder / adapter).mkdir()
             (folder / adapter / "weights").write_text(adapter)
@@ -101,7 +104,7 @@ def play(
 
 def timeless(turn: Turn) -> Turn:
     """Return the turn without the seconds that it took."""
-    return replace(turn, usage=replace(turn.usage, seconds=0.0))
+    return replace(turn, usage=replace(turn.usage, seconds=0.0, tool_seconds=0.0))
 
 
 def outcome(run: Run) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def summary(society: Society, records: Sequence[DebateRecord]) -> Summary:
     """Return the summary of these debates, without seconds; of replies that cannot be matched it names no example."""
     made = summarize(society, records)
     unmatched = made.unmatched.partition(", such as")[0]
-    return replace(made, usage=replace(made.usage, seconds=0.0), unmatched=unmatched)
+    return replace(made, usage=replace(made.usage, seconds=0.0, tool_seconds=0.0), unmatched=unmatched)
 
 
 def differences(one: Run | Mapping[str, Any], other: Run | Mapping[str, Any], most: int = 3) -> list[str]:

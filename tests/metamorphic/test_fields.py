@@ -50,7 +50,10 @@ def is_scripted(spec: Spec) -> bool:
     """Return whether the scenario can be run here without a model."""
     local = spec.get("executor", {"kind": "local"})["kind"] == "local"
     scripted = all(backend["kind"] == "scripted" for backend in spec["backends"].values())
-    runs_code = spec["task"].get("answer", {}).get("kind") == "tests"
+    tools = [
+        tool["kind"] for role in spec["roles"].values() for tool in role.get("tools", ()) if isinstance(tool, dict)
+    ]
+    runs_code = spec["task"].get("answer", {}).get("kind") == "tests" or "python" in tools
     plain = spec["task"]["kind"] != "reasoning_gym" and not runs_code and not _is_remote(spec["task"])
     return local and scripted and plain and "train" not in spec
 

@@ -88,7 +88,7 @@ class ToolUse(Component):
     """The bounds of a turn in which an agent uses tools."""
 
     calls: int = Field(4, ge=1, le=100)
-    """Maximum number of calls in a turn. The agent is told when none is left; a further call is refused."""
+    """Maximum number of calls in a turn. The last result says that none is left; a further call is refused."""
     tokens: int | None = Field(None, ge=1, le=10_000_000)
     """Maximum number of tokens that an agent generates in a turn, over all its replies. `max_tokens` of `sampling`
     limits each reply. Unlimited by default."""

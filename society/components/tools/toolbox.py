@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -70,14 +69,13 @@ class Toolbox:
         `earlier` are the calls before it that the tools remember, of the turn and of earlier turns. Raises
         `ComponentError` if the tool raises anything but `ToolError`.
         """
-        started = time.monotonic()
         status: CallStatus = "ok"
         try:
             result = await self._result(call, earlier, seed, run_code)
         except ToolError as error:
             result, status = error.cause, "failed"
         result = _cut(storable(result), self.use.result) + NO_MORE * last
-        return replace(call, result=result, status=status, seconds=time.monotonic() - started)
+        return replace(call, result=result, status=status)
 
     async def _result(self, call: ToolCall, earlier: Sequence[ToolCall], seed: int, run_code: RunCode) -> str:
         tool = self.tools.get(call.tool)
