@@ -14,15 +14,15 @@ from society.cli import main
 from society.components.tools.base import Tool
 from society.components.tools.calculator import Calculator
 from society.core.errors import ComponentError, ScenarioError
-from society.core.exchanges import own_usage, replies
-from society.core.types import Turn
+from society.core.exchanges import count_replies, own_usage, replies
+from society.core.types import Example, Turn
 from society.planning.dry_run import dry_run, rough_count
 from society.report.data import build_chunk, read_runs
 from society.runs.run import Run
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import load_items
-from society.training.selection import make_examples
+from society.training.selection import make_example
 
 SUM = "Let me see. <use calculator>12 * 7</use> It is surely 90."
 RULES = [
@@ -41,6 +41,10 @@ def make(rules: list[dict[str, Any]] = RULES, tools: Any = ("calculator",), **ro
         "agents": {"a": {}},
         "phases": [{"name": "p", "rounds": 2}],
     }
+
+
+def make_examples(turn: Turn, rule: str) -> list[Example]:
+    return [make_example(turn, rule, part=part) for part in range(count_replies(turn))]
 
 
 def play(folder: Path, spec: Mapping[str, Any], **options: Any) -> list[Turn]:
