@@ -41,10 +41,16 @@ class Arm:
         """Return the evaluated iterations of this arm. Its last is one of them."""
         return tuple(sorted({*(i for i in self.evaluated if i < self.iterations), self.iterations}))
 
-    def load(self, seed: int, iterations: int) -> Scenario:
-        """Return the scenario, ready to run from the project's folder."""
+    def load(self, seed: int, iterations: int, device: str = "cpu") -> Scenario:
+        """Return the scenario, ready to run from the project's folder on this device."""
         evaluate = f"train.evaluate={list(self.shown)}"
-        settings = [f"seed={seed}", f"train.iterations={iterations}", evaluate, *self.changes]
+        settings = [
+            f"seed={seed}",
+            f"train.iterations={iterations}",
+            evaluate,
+            *self.changes,
+            f"backends.local.device={device}",
+        ]
         if self.compiled:
             settings.append("train.settings.compile=true")
         return load_scenario(SCENARIOS / f"{self.file}.yaml", settings)

@@ -56,15 +56,14 @@ def done(arm: str, seed: int) -> int:
     return len(read(arm, seed).get("iterations", ())) - 1
 
 
-def advance(arm: str, seed: int, wanted: int, commits: bool = False) -> None:
+def advance(arm: str, seed: int, wanted: int, commits: bool = False, device: str = "cpu") -> None:
     """Bring one arm to that many iterations, writing its summary as it goes."""
     folder = RUNS / f"{arm}-{seed}"
     reached = done(arm, seed)
     while reached < wanted:
         reached = min(wanted, (reached // CHUNK + 1) * CHUNK if reached > 0 else CHUNK)
-        finished = run(
-            ARMS[arm].load(seed, reached), folder, resume=folder.exists(), reuse=alike(arm, seed), watcher=Clock()
-        )
+        scenario = ARMS[arm].load(seed, reached, device)
+        finished = run(scenario, folder, resume=folder.exists(), reuse=alike(arm, seed), watcher=Clock())
         write(finished, arm, seed)
         if commits:
             commit(place_of(arm, seed), f"Result of {arm}, seed {seed}, {reached} iterations")
@@ -153,6 +152,7 @@ def main() -> None:
     options.add_argument("--seeds", nargs="+", type=int, help="some of the seeds that the plan has")
     options.add_argument("--iterations", type=int, help="stop earlier than the plan says; a later call goes on")
     options.add_argument("--commit", action="store_true", help="commit each summary")
+    options.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="a GPU pays for the model of 135M")
     options.add_argument("--list", action="store_true", help="only say what is there")
     options.add_argument("--time", choices=ARMS, help="only measure the time of an arm")
     options.add_argument("--summarise", action="store_true", help="only summarise again")
@@ -168,18 +168,18 @@ def main() -> None:
             elif asked.summarise:
                 salvage(arm, seed)
             else:
-                bring(arm, seed, wanted, asked.commit)
+                bring(arm, seed, wanted, asked.commit, asked.device)
     except InputError as error:
         raise SystemExit(f"{error}\nIs the model there? make lab") from error
 
 
-def bring(arm: str, seed: int, wanted: int, commits: bool) -> None:
+def bring(arm: str, seed: int, wanted: int, commits: bool, device: str = "cpu") -> None:
     """Advance an arm unless another process does; when interrupted, summarise what there is."""
     with taken(arm, seed) as mine:
         if not mine:
             return
         try:
-            advance(arm, seed, wanted, commits)
+            advance(arm, seed, wanted, commits, device)
         except KeyboardInterrupt:
             salvage(arm, seed)
             raise SystemExit(130) from None

@@ -29,6 +29,15 @@ EVERY = 20
 
 
 @dataclass(frozen=True)
+class Base:
+    """The model that is finetuned, its chat template, and the device."""
+
+    model: str
+    template: str
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
 class Trained:
     """The result of a training. `seconds` are those of the processor, over all parts."""
 
@@ -80,14 +89,18 @@ class Resumable(Loop):
 
 
 def train_base(
-    model: str, template: str, rows: Sequence[Example], settings: TrainSettings, seed: int, out: Path, state: Path
+    base: Base, rows: Sequence[Example], settings: TrainSettings, seed: int, out: Path, state: Path
 ) -> Trained:
     """Finetune a model on one thread, and write it to `out`. `state` is the file of the checkpoint."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         torch.manual_seed(seed)
-        loaded = load(HuggingFace(model=model, device="cpu", dtype="float32", chat_template=template))
+        loaded = load(
+            HuggingFace.model_validate(
+                {"model": base.model, "device": base.device, "dtype": "float32", "chat_template": base.template}
+            )
+        )
         loaded.model.requires_grad_(True)
         loaded.model.get_input_embeddings().requires_grad_(False)
         encoded = encode(loaded.chat, rows, settings)

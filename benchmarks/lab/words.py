@@ -155,13 +155,13 @@ def _drill_row(pack: Sequence[tuple[str, int]], number: int) -> Example:
 def place_of(recipe: WordRecipe, rows: Sequence[Example]) -> Path:
     """Return the folder in the cache for what this recipe makes of these rows."""
     said = [[(message.role, message.content) for message in row.messages] for row in rows]
-    text = json.dumps([asdict(recipe), recipe.settings().model_dump(mode="json"), TEMPLATE, said])
+    text = json.dumps([asdict(recipe), recipe.settings().model_dump(mode="json", exclude_unset=True), TEMPLATE, said])
     return cache_folder() / "lab" / f"words-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def make(recipe: WordRecipe) -> Path:
-    """Return the folder with `model` and `made.json`, from the cache or made now."""
-    from benchmarks.lab.resumable import train_base
+def make(recipe: WordRecipe, device: str = "cpu") -> Path:
+    """Return the folder with `model` and `made.json`, from the cache or made now on this device."""
+    from benchmarks.lab.resumable import Base, train_base
 
     rows = write_rows(recipe)
     folder = place_of(recipe, rows)
@@ -170,7 +170,8 @@ def make(recipe: WordRecipe) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         part = Path(scratch, "part")
-        trained = train_base(MODEL, TEMPLATE, rows, recipe.settings(), recipe.seed, part / "model", _state(folder))
+        base = Base(MODEL, TEMPLATE, device)
+        trained = train_base(base, rows, recipe.settings(), recipe.seed, part / "model", _state(folder))
         made = {
             "recipe": asdict(recipe),
             "rows": len(rows),
@@ -193,9 +194,11 @@ def main() -> None:
     """Make the bases and put them where the scenarios look for them."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("levels", nargs="*", type=int, choices=[*LEVELS, []], help="45 (default) or 70")
-    for level in options.parse_args().levels or [45]:
+    options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    asked = options.parse_args()
+    for level in asked.levels or [45]:
         started = time.perf_counter()
-        folder = make(LEVELS[level])
+        folder = make(LEVELS[level], asked.device)
         place = HERE / f"words_{level}"
         shutil.copytree(folder, place, dirs_exist_ok=True)
         print(f"{place}: {time.perf_counter() - started:.0f} s", file=sys.stderr)

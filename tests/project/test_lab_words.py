@@ -62,7 +62,7 @@ def trainer(tmp_path: Path, monkeypatch):
     from benchmarks.lab import resumable
     from tests.backends.hf.tiny import TEMPLATE, make_model
 
-    base = make_model(tmp_path / "base")
+    base = resumable.Base(str(make_model(tmp_path / "base")), TEMPLATE)
     said = "the cat sat on a mat and the dog ran so far".split()  # noqa: SIM905 - clearer as a sentence
     examples = [
         Example(
@@ -82,7 +82,7 @@ def trainer(tmp_path: Path, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(resumable, "_tell", stop)
-            return resumable.train_base(str(base), TEMPLATE, examples, settings, 3, tmp_path / name, tmp_path / state)
+            return resumable.train_base(base, examples, settings, 3, tmp_path / name, tmp_path / state)
 
     with one_thread():
         yield train
@@ -114,7 +114,7 @@ def test_a_base_is_made_once(rows: list[Example], tmp_path: Path, monkeypatch) -
 
     made: list[Path] = []
 
-    def train(model, template, rows, settings, seed, out: Path, state: Path) -> resumable.Trained:
+    def train(base, rows, settings, seed, out: Path, state: Path) -> resumable.Trained:
         made.append(out)
         out.mkdir(parents=True)
         state.write_text("half done")
