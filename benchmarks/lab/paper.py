@@ -21,11 +21,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from filelock import FileLock, Timeout
 
-from benchmarks.lab.arms import RESULTS, ROOT, Arm
+from benchmarks.lab.arms import RESULTS, ROOT
 from benchmarks.lab.plan import ARMS, suite_of
 from benchmarks.lab.rules import PLAN, RULES, arms_of, best_rules
 from benchmarks.lab.summary import place_of, read, write
@@ -39,7 +41,7 @@ RUNS = ROOT / "runs" / "paper"
 CHUNK = 10
 """Iterations after which a run's summary is written."""
 TIMES = RESULTS / "times.json"
-"""Measured seconds per iteration by arm."""
+"""Measured processor seconds of an iteration and of an evaluation, by arm."""
 TIMED = 2
 """Iterations of a measurement of time."""
 
@@ -49,6 +51,25 @@ class Clock(Watcher):
 
     def started(self, society: object, items: list[Item], folder: Path, iteration: int, split: str) -> None:  # type: ignore[override]
         print(f"{time.strftime('%X')} {folder.name} iteration {iteration}: {split}", file=sys.stderr, flush=True)
+
+
+class Stopwatch(Clock):
+    """Records the processor time at which each part of an iteration begins."""
+
+    def __init__(self) -> None:
+        self.laps: list[tuple[str, float]] = []
+
+    def started(self, society: object, items: list[Item], folder: Path, iteration: int, split: str) -> None:  # type: ignore[override]
+        super().started(society, items, folder, iteration, split)
+        self.laps.append((split, time.process_time()))
+
+    def seconds(self, end: float) -> dict[str, float]:
+        """Return the mean seconds of a part by split. Debates for labels and finetunings are one part."""
+        ends = [*(at for _, at in self.laps[1:]), end]
+        parts: dict[str, list[float]] = {}
+        for (split, start), stop in zip(self.laps, ends, strict=True):
+            parts.setdefault(split, []).append(stop - start)
+        return {split: round(fmean(found), 1) for split, found in parts.items()}
 
 
 def done(arm: str, seed: int) -> int:
@@ -107,21 +128,22 @@ def taken(arm: str, seed: int) -> Iterator[bool]:
 
 
 def measure(arm: str) -> dict[str, float]:
-    """Return the seconds of an iteration of an arm, on the wall and on the processor, and store them.
-
-    An iteration debates for labels and trains. The evaluations before and after are counted apart.
-    """
+    """Return the processor seconds of a training iteration and of an evaluation of an arm, and store them."""
     spec, folder = ARMS[arm], RUNS / f"time-{arm}"
     if folder.exists():
         raise InputError(f"{folder} is there already.", "Remove the folder to measure again.")
-    started, before = time.perf_counter(), time.process_time()
-    finished = run(Arm(spec.file, TIMED, spec.changes, compiled=spec.compiled, evaluated=(0,)).load(0, TIMED), folder)
-    wall, processor = time.perf_counter() - started, time.process_time() - before
-    used = {"wall": round(wall / TIMED, 1), "processor": round(processor / TIMED, 1)}
-    known = json.loads(TIMES.read_text("utf-8")) if TIMES.exists() else {}
-    TIMES.write_text(json.dumps(known | {arm: used}, indent=1) + "\n", "utf-8")
-    print(f"{finished.folder}: {used}", file=sys.stderr)
+    watch = Stopwatch()
+    run(replace(spec, iterations=TIMED, evaluated=(0,)).load(0, TIMED), folder, watcher=watch)
+    used = watch.seconds(time.process_time())
+    TIMES.parent.mkdir(parents=True, exist_ok=True)
+    TIMES.write_text(json.dumps(read_times() | {arm: used}, indent=1) + "\n", "utf-8")
+    print(f"{arm}: {used}", file=sys.stderr)
     return used
+
+
+def read_times() -> dict[str, dict[str, float]]:
+    """Return the measured times by arm."""
+    return dict(json.loads(TIMES.read_text("utf-8"))) if TIMES.exists() else {}
 
 
 def chosen(arms: list[str], seeds: list[int] | None, limit: int | None) -> Iterator[tuple[str, int, int]]:
@@ -132,11 +154,20 @@ def chosen(arms: list[str], seeds: list[int] | None, limit: int | None) -> Itera
 
 
 def tell(arm: str, seed: int, wanted: int) -> None:
-    """Print how far an arm has come, and the time of the rest where one iteration has been measured."""
-    missing = wanted - max(done(arm, seed), 0)
-    times = json.loads(TIMES.read_text("utf-8")) if TIMES.exists() else {}
-    rest = f", {times[arm]['processor'] * missing / 3600:.1f} hours of one core left" if arm in times else ""
-    print(f"{arm:<24} seed {seed}: {wanted - missing} of {wanted} iterations{rest}")
+    """Print how far an arm has come, and the time of the rest by its own measured time or that of a similar arm."""
+    reached, rest, times = max(done(arm, seed), 0), "", read_times()
+    measured = next((name for name in (arm, *similar(arm)) if name in times), None)
+    if measured is not None:
+        evaluations = sum(i > reached or reached == 0 for i in ARMS[arm].shown if i <= wanted)
+        seconds = times[measured]["training"] * (wanted - reached) + times[measured]["evaluation"] * evaluations
+        rest = f", {seconds / 3600:.1f} hours of one core left (measured on {measured})"
+    print(f"{arm:<24} seed {seed}: {reached} of {wanted} iterations{rest}")
+
+
+def similar(arm: str) -> list[str]:
+    """Return the arms whose measured time may stand for that of an arm: those on the same model and as many questions."""
+    task = ARMS[arm].load(0, 1).task
+    return [name for name in read_times() if ARMS[name].load(0, 1).task == task]
 
 
 def stage_arms(stages: list[str]) -> list[str]:
