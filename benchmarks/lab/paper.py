@@ -165,7 +165,7 @@ def tell(arm: str, seed: int, wanted: int) -> None:
 
 
 def similar(arm: str) -> list[str]:
-    """Return the arms whose measured time may stand for that of an arm: those on the same model and as many questions."""
+    """Return the measured arms on the same questions, whose time may stand for that of an arm."""
     task = ARMS[arm].load(0, 1).task
     return [name for name in read_times() if ARMS[name].load(0, 1).task == task]
 
