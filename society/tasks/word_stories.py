@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add, mul, sub
 
 LARGEST = 99
 """Maximum of every value in a solution. The minimum is 1."""
@@ -60,6 +61,7 @@ class Story:
                 return numbers
 
 
+OPERATIONS: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
 Step = tuple[int, str, int, int]
 """Left operand, operator, right operand and result of a step."""
 
@@ -69,7 +71,7 @@ def follow(way: str, numbers: Mapping[str, int], err: Callable[[int], int] = int
     values = dict(numbers)
     for name, left, operator, right in re.findall(r"(\w)=(\w)([-+*])(\w)", way):
         x, y = values[left], values[right]
-        values[name] = err(x * y if operator == "*" else x + y if operator == "+" else x - y)
+        values[name] = err(OPERATIONS[operator](x, y))
         yield x, operator, y, values[name]
 
 
