@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
-@click.argument("folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, metavar="[RUN...]", type=click.Path(path_type=Path))
 @click.option(
     "--stuck-after",
     default=10.0,
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int:
-    """Show who works on the runs in these folders, how far they are, and which are stuck. [default: runs]
+    """Show who works on runs, how far they are, and which are stuck.
 
-    The exit status is 1 if a run is stuck, was killed, ended with an error, or cannot be read.
+    RUN may also be a folder with several runs, and is runs/ by default. The exit status is 1 if a run is stuck, was
+    killed, ended with an error, or cannot be read.
 
     \b
     society status runs
