@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
+from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
@@ -144,10 +145,13 @@ class Trainer(Protocol):
         seed: int,
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
+        objective: Objective | None = None,
     ) -> Training:
         """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
 
-        `parallel` is given only if the scenario asks for it and `BackendConfig.check_parallel` accepts it. `on_step` is
+        `parallel` is given only if the scenario asks for it and `BackendConfig.check_parallel` accepts it. `objective`
+        is given only for preferences, if `BackendConfig.learns_preferences`; with `contrast: pair`, examples alternate:
+        a desired reply, then the undesired one. `on_step` is
         called in the event loop after every optimizer step. Raises `InputError` if there is nothing to train on, and
         `BackendError` if the loss is not finite or memory runs out.
         """
@@ -258,6 +262,8 @@ class BackendConfig(Component, ABC):
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
     """Abilities of the opened backend, known before anything loads."""
+    learns_preferences: ClassVar[bool] = False
+    """Whether the trainer takes an `objective` other than `sft`."""
     sampling_options: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "max_tokens", "stop"})
     """Options of `Sampling` that the backend honours. A scenario that sets another one for its agents is refused."""
     thinking_options: ClassVar[frozenset[str]] = frozenset()

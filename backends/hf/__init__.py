@@ -108,6 +108,7 @@ class HuggingFace(BackendConfig):
     abilities: ClassVar[frozenset[Ability]] = frozenset(
         {"tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices", "streaming"}
     )
+    learns_preferences: ClassVar[bool] = True
 
     def open(self) -> Backend:
         """Return the backend without loading it. Raises `InputError` if it cannot run on this machine."""

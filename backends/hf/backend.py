@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from backends.base import Backend
+from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, ContextOverflowError, InputError
 from society.core.pieces import OnPiece, Piece, Pieces
@@ -275,6 +276,7 @@ class HubTrainer:
         seed: int,
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
+        objective: Objective | None = None,
     ) -> Training:
         """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
 
@@ -287,6 +289,8 @@ class HubTrainer:
         self.config.check_training(settings)
         if parallel is not None:
             self.config.check_parallel(parallel, settings)
+        if parallel is not None and objective is not None:
+            raise InputError("A sharded training has no objective but `sft`.", "Remove train.parallel or `objective`.")
         stop = threading.Event()
         loop = asyncio.get_running_loop()
 
@@ -295,7 +299,7 @@ class HubTrainer:
                 loop.call_soon_threadsafe(on_step, step, steps, loss, tokens)
 
         await self.run(self.release)
-        job = Job(self.weights, settings, start, seed, Watch(tell, stop))
+        job = Job(self.weights, settings, start, seed, Watch(tell, stop), objective=objective)
         task = asyncio.ensure_future(self.run(train, job, self.loaded.chat, list(examples), folder, parallel))
         try:
             result: Training = await asyncio.shield(task)

@@ -24,6 +24,8 @@ class Rows:
     """Number of rows whose reply is tokenized from its text, as the drawn tokens are unknown."""
     weights: tuple[float, ...] = ()
     """Weight of each row in the loss. Empty if all are 1."""
+    desired: tuple[bool, ...] = ()
+    """For an objective over replies: whether each row's reply is to be preferred."""
 
     @property
     def tokens(self) -> int:
@@ -31,10 +33,11 @@ class Rows:
         return sum(len(ids) for ids, _ in self.rows)
 
 
-def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> Rows:
+def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, width: int = 1) -> Rows:
     """Return the examples as tokens: prompts as in inference, and drawn replies if their tokens are known.
 
-    Raises `InputError` if no example remains or a reply is empty.
+    Of `width` consecutive examples that belong together, all are dropped if one is too long. Raises `InputError` if no
+    example remains or a reply is empty.
     """
     if not examples:
         raise InputError("There are no examples to train on.", "Use another `select`, or set train.on_empty: keep.")
@@ -42,6 +45,9 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
     if any(start == len(ids) for ids, start in whole):
         raise InputError("An example's reply has no tokens to learn.", "Leave out examples with an empty reply.")
     fitting = [fit(ids, start, settings) for ids, start in whole]
+    for start in range(0, len(fitting), width):
+        if None in fitting[start : start + width]:
+            fitting[start : start + width] = [None] * width
     rows = [row for row in fitting if row is not None]
     if not rows:
         shortest = min(len(ids) for ids, _ in whole)
@@ -52,9 +58,16 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings) -> 
         )
     cut = sum(new is not None and new[0] != old[0] for new, old in zip(fitting, whole, strict=True))
     guessed = sum(row is not None and e.tokens is None for row, e in zip(fitting, examples, strict=True))
-    weights = [example.weight for example, row in zip(examples, fitting, strict=True) if row is not None]
-    weighted = tuple(weights) if any(weight != 1 for weight in weights) else ()
-    return Rows(rows, dropped=len(whole) - len(rows), cut=cut, retokenized=guessed, weights=weighted)
+    kept = [example for example, row in zip(examples, fitting, strict=True) if row is not None]
+    weights = tuple(example.weight for example in kept)
+    return Rows(
+        rows,
+        dropped=len(whole) - len(rows),
+        cut=cut,
+        retokenized=guessed,
+        weights=weights if any(weight != 1 for weight in weights) else (),
+        desired=tuple(example.desired for example in kept),
+    )
 
 
 def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:

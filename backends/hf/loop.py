@@ -16,14 +16,16 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import get_scheduler
 
 from backends.hf.attention import fast_attention
-from backends.hf.batches import NOTHING, Batches
+from backends.hf.batches import Batches
 from backends.hf.compiling import compiled
 from backends.hf.examples import Rows
+from backends.hf.goals import Likelihood, Preference
 from backends.hf.lora import NAME
 from backends.hf.lora_sum import rounded_once
-from backends.hf.loss import Loss, collate
+from backends.hf.loss import Loss
 from backends.hf.recomputing import recomputed
 from backends.hf.working import Working, working_copies
+from backends.objectives import Objective
 from backends.training import OnStep, TrainSettings
 from society.core.errors import BackendError
 
@@ -69,9 +71,19 @@ class Share:
 
 
 def train_rows(
-    inner: Any, model: Any, rows: Rows, settings: TrainSettings, seed: int, watch: Watch, share: Share
+    inner: Any,
+    model: Any,
+    rows: Rows,
+    settings: TrainSettings,
+    seed: int,
+    watch: Watch,
+    share: Share,
+    objective: Objective | None = None,
 ) -> None:
-    """Train what requires gradients of `model`: the transformers model `inner` itself, or PEFT's wrapper around it."""
+    """Train what requires gradients of `model`: the transformers model `inner` itself, or PEFT's wrapper around it.
+
+    Without an `objective`, the rows' likelihood is learned.
+    """
     dtype = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
     with ExitStack() as stack:
         if settings.gradient_checkpointing:
@@ -81,9 +93,12 @@ def train_rows(
         loss = Loss(inner, model, dtype, plain=share.sharded)
         stack.enter_context(compiled(inner, settings.compile))
         fit_attention = stack.enter_context(fast_attention(inner, dtype))
-        batches = Batches([len(ids) for ids, _ in rows.rows], settings, seed, share.rank, share.processes)
         model.train()
-        Loop(working, loss, fit_attention, rows, batches, settings, share, watch).run()
+        goal: Likelihood | Preference = Likelihood(loss, rows, fit_attention)
+        if objective is not None:
+            goal = Preference(loss, rows, fit_attention, objective, settings.batch_size)
+        batches = Batches(goal.lengths, settings, seed, share.rank, share.processes, len(goal.units[0]))
+        Loop(working, goal, batches, settings, share, watch).run()
 
 
 class Loop:
@@ -92,17 +107,14 @@ class Loop:
     def __init__(
         self,
         working: Working,
-        loss: Loss,
-        fit_attention: Callable[[int], None],
-        rows: Rows,
+        goal: Likelihood | Preference,
         batches: Batches,
         settings: TrainSettings,
         share: Share,
         watch: Watch,
     ) -> None:
-        self.working, self.loss, self.fit_attention = working, loss, fit_attention
-        self.rows, self.batches, self.settings, self.share, self.watch = rows, batches, settings, share, watch
-        self.device = torch.device(loss.model.device)
+        self.working, self.goal, self.batches = working, goal, batches
+        self.settings, self.share, self.watch = settings, share, watch
         self.accumulation = settings.accumulation // share.processes
         self.steps = math.ceil(len(batches) / self.accumulation) * settings.epochs
         self.optimizer = make_optimizer(working.trained, settings)
@@ -120,31 +132,24 @@ class Loop:
                 self.watch.record(self.steps, loss, tokens)
 
     def _steps(self) -> Iterator[list[list[int]]]:
-        """Yield the batches of each step of an epoch, as indices of rows. A batch without rows has nothing to learn."""
+        """Yield the batches of each step of an epoch, as indices of units. An empty batch has nothing to learn."""
         every = list(self.batches)
         for start in range(0, len(every), self.accumulation):
             yield every[start : start + self.accumulation]
 
     def _step(self, batches: Sequence[Sequence[int]]) -> tuple[float, int]:
-        """Take one step; return the mean loss over its learned tokens, and its tokens, padding not counted."""
-        rows = [self.rows.rows[i] for batch in batches for i in batch]
-        learned = sum(len(ids) - start for ids, start in rows)
-        tokens = sum(len(ids) for ids, _ in rows)
-        counts = self.share.add(torch.tensor([learned, tokens])).tolist()
-        total = torch.zeros((), device=self.device)
+        """Take one step; return the mean loss over its learned tokens or units, and its tokens without padding."""
+        size = sum(map(self.goal.size, batches))
+        tokens = sum(self.goal.lengths[unit] for batch in batches for unit in batch)
+        counts = self.share.add(torch.tensor([size, tokens])).tolist()
+        total = torch.zeros((), device=self.goal.loss.device)
         for batch in batches:
             # FSDP takes the mean of the processes' gradients, not their sum.
-            loss = self._loss(batch, self.share.processes / counts[0])
+            loss = self.goal(batch, self.share.processes / counts[0])
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self._apply()
         return float(self.share.add(total)) / self.share.processes, counts[1]
-
-    def _loss(self, indices: Sequence[int], scale: float) -> torch.Tensor:
-        weights = [self.rows.weights[i] for i in indices] if self.rows.weights else []
-        batch = collate([self.rows.rows[i] for i in indices] or [NOTHING], self.device, weights)
-        self.fit_attention(batch.ids.shape[1])
-        return self.loss(batch, scale)
 
     def _apply(self) -> None:
         """Change the weights by the gradients of the step."""

@@ -6,12 +6,14 @@ Logits exist for a chunk of tokens at a time. Their gradients are computed in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
 
 from backends.training import LOGITS
 
@@ -59,7 +61,7 @@ class Loss:
     one that caps them for example, computes them itself, at the learned positions.
     """
 
-    def __init__(self, model: Any, forward: Callable[..., Any], dtype: torch.dtype | None, plain: bool = False) -> None:
+    def __init__(self, model: Any, forward: Any, dtype: torch.dtype | None, plain: bool = False) -> None:
         self.model, self.forward, self.dtype = model, forward, dtype
         self.head = model.get_output_embeddings()
         others = (p.is_floating_point() and p.dtype != dtype for p in model.parameters())
@@ -95,6 +97,34 @@ class Loss:
             weight = self._weight(hidden.dtype)
             apply: Callable[..., torch.Tensor] = LinearCrossEntropy.apply
             return apply(hidden.to(weight.dtype), weight, batch.labels, scale, batch.weights)
+
+    def logprobs(self, batch: Inputs) -> torch.Tensor:
+        """Return the log-probability (learned,) of each learned token, float32. Logits are computed again backwards."""
+        with self._precision():
+            if not self.fused:
+                logits = self._logits(batch).float()
+                return logits.gather(1, batch.labels[:, None])[:, 0] - logits.logsumexp(-1)
+            hidden = self._hidden(batch)
+            weight = self._weight(hidden.dtype)
+            hidden, size = hidden.to(weight.dtype), max(LOGITS // weight.shape[0], 1)
+            parts = zip(torch.split(hidden, size), torch.split(batch.labels, size), strict=True)
+            compute: Any = checkpoint
+            found = [compute(_logprobs, part, weight, labels, use_reentrant=False) for part, labels in parts]
+            return torch.cat([hidden.new_zeros(0, dtype=torch.float32), *found])
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave dropout out within this context."""
+        self.forward.eval()
+        try:
+            yield
+        finally:
+            self.forward.train()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return torch.device(self.model.device)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, self.dtype or torch.bfloat16, enabled=self.mixed)
@@ -135,6 +165,11 @@ class Loss:
         if self.frozen is None:
             self.frozen = weight.to(wanted)
         return self.frozen
+
+
+def _logprobs(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    logits = linear(hidden, weight).float()
+    return logits.gather(1, labels[:, None])[:, 0] - logits.logsumexp(-1)
 
 
 class LinearCrossEntropy(torch.autograd.Function):

@@ -19,6 +19,7 @@ from backends.hf.libraries import check_optimizer
 from backends.hf.loop import Share, Watch, train_rows
 from backends.hf.lora import attach_new, check_full_start, write_lora
 from backends.hf.weights import Weights
+from backends.objectives import Objective
 from backends.training import Parallel, Training, TrainSettings
 from society.core.errors import BackendError
 from society.core.types import Adapter, Example
@@ -37,6 +38,8 @@ class Job:
     seed: int
     watch: Watch
     share: Share = field(default_factory=Share)
+    objective: Objective | None = None
+    """Objective over whole replies; None for their likelihood."""
 
 
 def train(
@@ -50,7 +53,8 @@ def train(
     """
     started = time.perf_counter()
     check_optimizer(job.settings, job.weights.device.type)
-    rows = encode(chat, examples, job.settings)
+    paired = job.objective is not None and job.objective.contrast == "pair"
+    rows = encode(chat, examples, job.settings, 2 if paired else 1)
     full = job.settings.method == "full"
     digests: dict[str, str] = {}
 
@@ -112,7 +116,7 @@ def _train_full(job: Job, rows: Rows, part: Path) -> dict[str, str]:
 def run(job: Job, model: Any, rows: Rows) -> None:
     """Train `model`: the transformers model itself, or PEFT's wrapper around it."""
     try:
-        train_rows(job.weights.model, model, rows, job.settings, job.seed, job.watch, job.share)
+        train_rows(job.weights.model, model, rows, job.settings, job.seed, job.watch, job.share, job.objective)
     finally:
         model.zero_grad(set_to_none=True)
 

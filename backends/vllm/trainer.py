@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from backends.base import Trainer
 from backends.hf import HuggingFace
 from backends.hf.adapters import hash_adapter
 from backends.hf.backend import HuggingFaceBackend
+from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from backends.vllm.turns import ASLEEP, Turns
 from society.core.errors import BackendError
@@ -32,6 +34,7 @@ class SleepingTrainer(Trainer):
         seed: int,
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
+        objective: Objective | None = None,
     ) -> Training:
         """Finetune on `examples` once all requests are answered; see `Trainer.train`."""
         self._config.check_training(settings)
@@ -46,5 +49,6 @@ class SleepingTrainer(Trainer):
                         "Restore the folder, or train the adapter again.",
                     )
                 start = model.adapters.identify(path)
-            more = {} if parallel is None else {"parallel": parallel}
+            asked = {"parallel": parallel, "objective": objective}
+            more: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
             return await model.trainer.train(examples, settings, start, folder, seed=seed, on_step=on_step, **more)

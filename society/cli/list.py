@@ -19,6 +19,7 @@ NOUNS = {
     "controllers": "controller",
     "labels": "label",
     "selectors": "selector",
+    "objectives": "objective",
     "metrics": "metric",
     "executors": "executor",
 }
@@ -46,7 +47,7 @@ def command(kind: str, as_json: bool) -> None:
     """List the components of KIND, with their fields, or the named data sets.
 
     KIND is topologies, backends, tasks, answers, decisions, stops, leaves, gates, controllers, labels, selectors,
-    metrics, executors or datasets.
+    objectives, metrics, executors or datasets.
 
     \b
     society list topologies

@@ -50,6 +50,7 @@ NOUNS: Mapping[str, Noun] = {
     "controller": Noun("society.components.controllers:Controller", "society.components.controllers:CONTROLLERS"),
     "label": Noun("society.components.labels.base:LabelRule", "society.components.labels:LABELS"),
     "selector": Noun("society.components.selectors:Selector", "society.components.selectors:SELECTORS"),
+    "objective": Noun("backends.objectives:Objective", "backends.objectives:OBJECTIVES"),
     "tool": Noun("society.components.tools.base:Tool", "society.components.tools:TOOLS"),
     "metric": Noun("society.components.metrics.base:Metric", "society.components.metrics:METRICS"),
     "executor": Noun("society.executors.base:ExecutorConfig", "society.executors:EXECUTORS"),

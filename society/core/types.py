@@ -458,7 +458,7 @@ class Example:
     `thought` precedes the text of the last message in the reply. Its tokens, the first `thought_tokens` of `tokens`,
     are learned if `learn_thought`. `thinking` and `template_args` shaped the prompt. `weight` is a factor of the row's
     loss. `part` counts the replies of a turn with calls of tools from 0: each is a row, and the results are
-    part of the chat before the next.
+    part of the chat before the next. A reply that is not `desired` is one to make less likely.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -473,3 +473,4 @@ class Example:
     template_args: TemplateArgs = ()
     weight: float = 1.0
     part: int = 0
+    desired: bool = True

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import BackendConfig
+from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, SocietyError
 from society.core.types import Adapter, Example
@@ -38,6 +39,7 @@ class FinetuneJob:
     chunks: Sequence[Any]
     seed: int
     parallel: Parallel | None
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ async def _train(job: FinetuneJob, folder: Path, on_step: OnStep) -> Training:
         for reference in job.chunks:
             place.add(next(digest.hash_each([await reference])))
         start = replace(start, path=str(place.finish(digest.value)))
-    spread: dict[str, Any] = {} if job.parallel is None else {"parallel": job.parallel}
+    asked = {"parallel": job.parallel, "objective": job.objective}
+    spread: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     async with job.config.open() as backend:
         if backend.trainer is None:
             raise BackendError("This backend cannot train.", "Use the backend hf.")
@@ -98,12 +101,13 @@ class RemoteTrainer:
         seed: int,
         on_step: OnStep | None = None,
         parallel: Parallel | None = None,
+        objective: Objective | None = None,
     ) -> Training:
         """Train as `Trainer.train` does. If the worker dies, training and its steps start again."""
         await self._before()
         for _ in range(self._retries + 1):
             chunks = [] if start is None else await asyncio.to_thread(put_chunks, Path(start.path))
-            job = FinetuneJob(self._config, list(examples), settings, start, chunks, seed, parallel)
+            job = FinetuneJob(self._config, list(examples), settings, start, chunks, seed, parallel, objective)
             place = ChunkReceiver(folder)
             try:
                 return await self._follow(job, place, on_step)

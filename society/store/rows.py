@@ -102,8 +102,8 @@ class AdapterRow:
 class ExampleRow:
     """The origin of one training row: the turn whose text is learned, and the selection rule that took it.
 
-    `weight` is its weight in the loss; the mean over the rows of a finetuning is 1. `part` counts
-    the replies of a turn with calls of tools from 0.
+    `weight` is its weight in the loss; the mean over the rows of a finetuning is 1. `part` counts the replies of a turn
+    with calls of tools from 0. A row that is not `desired` is a reply to make less likely.
     """
 
     iteration: int
@@ -114,6 +114,7 @@ class ExampleRow:
     rule: str
     weight: Annotated[float, Interval(ge=0, le=1e12)] = 1.0
     part: int = 0
+    desired: bool = True
 
 
 _TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")

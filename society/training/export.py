@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from society.core.atomic import atomic_write
 from society.core.errors import InputError, StoreError
-from society.core.types import Example
+from society.core.types import Example, Turn
 from society.runs.files import read_json
 from society.runs.run import Run
 from society.scenario.expand import Society, expand
@@ -31,7 +31,7 @@ from society.scenario.write import to_yaml
 from society.store.rows import AdapterRow
 from society.training.learners import Learner, backend_of, learners
 from society.training.loop import complete_examples
-from society.training.selection import make_example
+from society.training.selection import after_prompt, make_example
 
 if TYPE_CHECKING:
     from backends.base import Exporter
@@ -209,9 +209,15 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
     backends = {(one.name, one.agent): backend_of(society, one) for one in (learners(society, spec) if spec else [])}
     turns = {turn.id: turn for turn in run.turns()}
     adapters = {(row.iteration, row.learner, row.agent): row for row in run.adapters()}
+    paired = {name for name, one in (spec.learners if spec else {}).items() if one.objective.contrast == "pair"}
+    desired: Turn | None = None
     for row in run.examples():
         adapter = adapters[row.iteration, row.learner, row.agent]
-        example = make_example(turns[row.source], row.rule, row.weight, row.part)
+        example = make_example(turns[row.source], row.rule, row.weight, row.part, row.desired)
+        if row.desired:
+            desired = turns[row.source]
+        elif row.learner in paired and desired is not None:  # it follows the desired reply of its pair
+            example = after_prompt(example, desired)
         [example] = complete_examples(society, models, backends[row.learner, row.agent], [example])
         yield adapter, row.number, example
 
@@ -231,6 +237,7 @@ def training_rows(run: Run) -> Iterator[dict[str, Any]]:
             "number": number,
             "rule": example.rule,
             "weight": example.weight,
+            "desired": example.desired,
             "source": asdict(example.source),
             "messages": [asdict(message) for message in example.messages],
             "learned": example.messages[-1].content,

@@ -13,16 +13,32 @@ from itertools import chain
 
 from society.components.selectors import Case
 from society.core.identity import derive_seed
+from society.core.types import Turn
 from society.scenario.models.training import LearnerSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A chosen turn, the rule that chose it, and its weight in the loss."""
+    """A chosen turn, the rule that chose it, and its weight in the loss.
+
+    `against` is the undesired reply of a pair. A row that is not `desired` is an undesired reply by itself.
+    """
 
     case: Case
     rule: str = ""
     weight: float = 1.0
+    against: Turn | None = None
+    desired: bool = True
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns of the row: one, or the two of a pair."""
+        return (self.case.turn,) if self.against is None else (self.case.turn, self.against)
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of the row: prompts and replies."""
+        return sum(map(count_tokens, self.turns))
 
     def chosen(self, rule: str, weight: float) -> Row:
         """Return the row after a further selector chose it."""
@@ -49,15 +65,16 @@ def _limit(learner: LearnerSpec, most: int | None, rows: Sequence[Row], seed: in
     """Return rows of one source agent, drawn until there are `most` or their tokens are closest to the limit."""
     draw = random.Random(derive_seed(seed, "limit", rows[0].case.turn.id.agent))
     taken: list[Row] = []
-    tokens = 0
-    endless = most is None and not any(count_tokens(row.case) for row in rows)
+    count = tokens = 0
+    endless = most is None and not any(row.tokens for row in rows)
     for row in _draws(rows, draw, learner.repeat and not endless):
-        size = count_tokens(row.case)
-        if len(taken) == most:
+        size = row.tokens
+        if most is not None and count + len(row.turns) > most:
             break
         if learner.tokens is not None and tokens + size / 2 > learner.tokens:
             break  # without this row, the total is closer to the limit
         taken.append(row)
+        count += len(row.turns)
         tokens += size
     return taken
 
@@ -81,8 +98,7 @@ def _balanced_order(rows: Sequence[Row], draw: random.Random) -> list[Row]:
     return [row for _, _, row in sorted(placed, key=lambda entry: entry[:2])]
 
 
-def count_tokens(case: Case) -> int:
+def count_tokens(turn: Turn) -> int:
     """Return the number of tokens of a row: prompt and reply. The reply's stored tokens count, if there are any."""
-    turn = case.turn
     generated = turn.usage.generated_tokens if turn.tokens is None else len(turn.tokens)
     return turn.usage.prompt_tokens + generated

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.objectives import Sft
 from society.core.concurrency import gather
 from society.core.definition import is_tuning
 from society.core.errors import BackendError, InputError
@@ -64,7 +65,9 @@ class Finetuning:
     def sources(self) -> list[ExampleRow]:
         """The turns that the rows come from, in training order."""
         return [
-            ExampleRow(*self.place, number, example.source, example.rule, example.weight, example.part)
+            ExampleRow(
+                *self.place, number, example.source, example.rule, example.weight, example.part, example.desired
+            )
             for number, example in enumerate(self.chosen.examples)
         ]
 
@@ -77,7 +80,9 @@ class Finetuning:
         tuning = {name for name, info in type(settings).model_fields.items() if is_tuning(info.json_schema_extra)}
         # Defaults are left out, so a new option does not change the hash.
         options = settings.model_dump(mode="json", exclude_defaults=True, exclude=tuning)
-        return fingerprint([rows, options, self.seed, self.model, start])
+        objective = self.learner.spec.objective
+        more = [objective.model_dump(mode="json", exclude_defaults=True)] if objective != Sft() else []
+        return fingerprint([rows, options, self.seed, self.model, start, *more])
 
 
 @dataclass
@@ -235,7 +240,9 @@ class TrainingLoop:
         def report(step: int, steps: int, loss: float, tokens: int) -> None:
             self.on_step(learner.name, learner.agent, step, steps, loss)
 
-        spread: dict[str, Any] = {} if self.spec.parallel is None else {"parallel": self.spec.parallel}
+        objective = learner.spec.objective if learner.spec.objective.contrast else None
+        asked = {"parallel": self.spec.parallel, "objective": objective}
+        spread: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         examples, settings = finetuning.chosen.examples, self.spec.settings
         return await trainer.train(
             examples, settings, finetuning.start, place, seed=finetuning.seed, on_step=report, **spread
@@ -280,6 +287,8 @@ def _identify(example: Example) -> list[Any]:
         found.append([example.thought, example.thought_tokens, example.learn_thought])
     if example.weight != 1:
         found.append(["weight", example.weight])
+    if not example.desired:
+        found.append("undesired")
     if example.thinking != Thinking() or example.template_args:
         found.append([astuple(example.thinking), example.template_args])
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from society.answers import group
@@ -15,6 +15,7 @@ from society.core.exchanges import count_replies, replies
 from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
+from society.training.contrast import AGAINST, contrast
 from society.training.labels import Labels
 from society.training.limits import Row, limit_rows
 
@@ -47,7 +48,9 @@ def select_examples(
     rows: list[Row] = []
     debates = 0
     for part in _by_iteration(records):
-        rows += _choose(learner, _list_cases(learner, agents, part, labels, found.left_out), seed, place, found)
+        cases = _list_cases(learner, agents, part, labels, found.left_out)
+        chosen = _choose(learner, cases, seed, place, found)
+        rows += contrast(learner.objective, chosen, cases, seed, found.left_out, place)
         debates = len(part)
     limited = limit_rows(learner, rows, debates, seed)
     found.left_out[OVER_LIMIT] += len(rows) - len({id(row.case) for row in limited})
@@ -107,10 +110,22 @@ def _make_examples(rows: Sequence[Row]) -> list[Example]:
     """Return the training rows; their weights have the mean 1."""
     found = [(row, part) for row in rows for part in range(count_replies(row.case.turn))]
     mean = sum(row.weight for row, _ in found) / len(found) if found else 1.0
-    return [make_example(row.case.turn, row.rule, row.weight / mean, part) for row, part in found]
+    return [example for row, part in found for example in _examples(row, row.weight / mean, part)]
 
 
-def make_example(turn: Turn, rule: str, weight: float = 1.0, part: int = 0) -> Example:
+def _examples(row: Row, weight: float, part: int) -> Iterator[Example]:
+    """Yield the example of a reply of a row, or the two of a pair, of which the second is undesired."""
+    yield make_example(row.case.turn, row.rule, weight, part, row.desired)
+    if row.against is not None:
+        yield after_prompt(make_example(row.against, AGAINST, weight, desired=False), row.case.turn)
+
+
+def after_prompt(example: Example, turn: Turn) -> Example:
+    """Return an example whose reply follows the prompt of another turn."""
+    return replace(example, messages=(*turn.messages, example.messages[-1]))
+
+
+def make_example(turn: Turn, rule: str, weight: float = 1.0, part: int = 0, desired: bool = True) -> Example:
     """Return the training row of a reply of a turn: the chat as the model saw it, then the thought and the reply.
 
     Calls of tools are learned in replies of their own; results are only part of the chat before the next reply.
@@ -119,7 +134,7 @@ def make_example(turn: Turn, rule: str, weight: float = 1.0, part: int = 0) -> E
     thought_tokens = reply.usage.thought_tokens if reply.tokens is not None else 0
     learned = (reply.tokens, reply.finish_reason, reply.thought, thought_tokens)
     chat = (*chat, ChatMessage("assistant", reply.text))
-    return Example(chat, turn.id, rule, *learned, weight=weight, part=part)
+    return Example(chat, turn.id, rule, *learned, weight=weight, part=part, desired=desired)
 
 
 def _which(turns: list[Turn], which: Literal["first", "last", "every"]) -> list[Turn]:

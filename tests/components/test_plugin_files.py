@@ -51,6 +51,7 @@ def find_component(noun: str, scenario: Scenario) -> Any:
         "controller": lambda: phase.controllers[0],
         "label": lambda: scenario.train.label if scenario.train else None,
         "selector": lambda: scenario.train.learners["solver"].select if scenario.train else None,
+        "objective": lambda: scenario.train.learners["solver"].objective if scenario.train else None,
         "metric": lambda: scenario.metrics[0] if scenario.metrics else None,
         "executor": lambda: scenario.executor,
     }
@@ -163,6 +164,10 @@ RAISING = {
         "def choose(self, cases, seed): raise ValueError('boom')",
         "`choose` for the learner 'all', agent 'debater-1', iteration 0",
     ),
+    "objective": (
+        "def opposes(self, turn, other): raise ValueError('boom')\n    contrast = 'pair'\n    loss = opposes",
+        "`opposes` for the learner 'all', agent 'debater-1', iteration 0",
+    ),
     "metric": (
         "def count(self, question): raise ValueError('boom')\n    numbers = describe = count",
         "`count`",
@@ -181,6 +186,7 @@ USED = {
     "controller": "phases.debate.controllers=[broken]",
     "label": "train={questions: 3, label: broken, learners: {all: {phases: [debate]}}}",
     "selector": "train={questions: 3, learners: {all: {phases: [debate], select: broken}}}",
+    "objective": "train={questions: 3, learners: {all: {phases: [debate], objective: broken}}}",
     "metric": "metrics=[broken]",
     "executor": "executor=broken",
 }
@@ -427,7 +433,7 @@ def test_contributing_names_where_each_noun_is_added(folder: Path, monkeypatch: 
         cls, kind = re.findall(r'^class (\w+)\(.*?kind: Literal\["(\w+)"\]', plugin, re.MULTILINE | re.DOTALL)[0]
         monkeypatch.setitem(load(NOUNS[noun].built_in), kind, f"added_{noun}:{cls}")
         set_file_kinds({})
-        if noun not in ("label", "selector"):  # they need a backend that trains
+        if noun not in ("label", "objective", "selector"):  # they need a backend that trains
             (folder / "mine.yaml").write_text(scenario)
             assert main(["run", "mine.yaml", "--out", noun]) == 0
     monkeypatch.undo()

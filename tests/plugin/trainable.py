@@ -14,6 +14,7 @@ class Pupil(BackendConfig):
     """Answers the last sum of a prompt."""
 
     abilities: ClassVar[frozenset[str]] = frozenset({"adapters", "trainer"})
+    learns_preferences: ClassVar[bool] = True
     kind: Literal["pupil"] = "pupil"
 
     def open(self):
@@ -35,7 +36,7 @@ class PupilBackend(Backend):
     async def load(self, adapter):
         pass
 
-    async def train(self, examples, settings, start, folder, *, seed, on_step=None):
+    async def train(self, examples, settings, start, folder, *, seed, on_step=None, **more):
         digest = hashlib.sha256(repr(examples).encode()).hexdigest()
         folder.mkdir()
         (folder / "adapter").write_text(digest)

@@ -15,7 +15,8 @@ ANSWERS = ("4", "4", "5", "6", "none")
 class Guesser(BackendConfig):
     """Draws an answer by the seed of the request, and repeats its prompt's last number now and then."""
 
-    abilities: ClassVar[frozenset[str]] = frozenset({"adapters", "trainer", "preferences"})
+    abilities: ClassVar[frozenset[str]] = frozenset({"adapters", "trainer"})
+    learns_preferences: ClassVar[bool] = True
     kind: Literal["guesser"] = "guesser"
 
     def open(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from society.metrics.iterations import run_iterations
 from society.runs.records import load_records
 from society.runs.run import Run
 from society.store.rows import AdapterRow
+from society.training.export import training_rows
 from tests.components.test_plugin_files import set_plugins
 
 GUESSER = Path(__file__).with_name("guesser.py")
@@ -207,3 +209,70 @@ def test_impossible_rules_are_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(ScenarioError, match=message):
         train({"generator": learner}, **fields)
+
+
+# Objectives
+
+
+def test_a_pair_is_a_reply_with_the_label_and_one_without_it_to_the_same_prompt(train: Train) -> None:
+    run = train({"generator": {"objective": "dpo"}})
+    turns = {turn.id: turn for turn in run.turns()}
+    rows = [row for row in run.examples() if row.learner == "generator"]
+    assert rows
+    pairs = list(zip(rows[::2], rows[1::2], strict=True))
+    for good, bad in pairs:
+        assert (good.desired, bad.desired) == (True, False)
+        assert (good.agent, good.iteration) == (bad.agent, bad.iteration)
+        assert good.source.agent == good.agent  # each agent prefers its own replies
+        one, other = turns[good.source], turns[bad.source]
+        assert one.messages == other.messages
+        assert None not in (one.answer, other.answer)
+        assert one.answer != other.answer
+    left_out = sum((Counter(row.left_out) for row in run.adapters()), Counter())
+    assert left_out["no turn with another answer to compare with"]
+    exported = [row for row in training_rows(run) if row["learner"] == "generator"]
+    assert [row["desired"] for row in exported] == [row.desired for row in rows]
+    assert all(
+        one["messages"][:-1] == two["messages"][:-1] for one, two in zip(exported[::2], exported[1::2], strict=True)
+    )
+
+
+def test_critics_compare_replies_of_one_round_after_one_prompt(train: Train) -> None:
+    run = train({"critic": {"objective": {"kind": "dpo", "against": "question"}, "select": "agrees", "rows": 6}})
+    rows = [row for row in run.examples() if row.learner == "critic"]
+    assert rows
+    assert all(one.source.phase == two.source.phase == "debate" for one, two in zip(rows[::2], rows[1::2], strict=True))
+    assert max(row.examples for row in run.adapters() if row.learner == "critic") <= 6  # a pair counts as two rows
+    exported = [row for row in training_rows(run) if row["learner"] == "critic"]
+    for one, two in zip(exported[::2], exported[1::2], strict=True):
+        assert one["messages"][:-1] == two["messages"][:-1]
+        assert one["learned"] != two["learned"]
+
+
+def test_undesired_replies_are_at_most_as_many_as_desired_ones(train: Train) -> None:
+    run = train({"generator": {"objective": "kto"}})
+    turns = {turn.id: turn for turn in run.turns()}
+    for adapter in run.adapters():
+        place = (adapter.iteration, adapter.learner, adapter.agent)
+        own = [row for row in run.examples() if (row.iteration, row.learner, row.agent) == place]
+        bad = [row for row in own if not row.desired]
+        assert len(bad) * 2 <= len(own)
+        assert all(row.rule == "against" and turns[row.source].answer is not None for row in bad)
+    assert any(not row.desired for row in run.examples())
+    assert run_iterations(run)[0].rows_right["against"].n
+
+
+@pytest.mark.parametrize(
+    ("fields", "learner", "message"),
+    [({"backends": {"local": {"kind": "llama_cpp"}}}, {"objective": "dpo"}, "trainer")],
+)
+def test_objectives_need_a_trainer(train: Train, fields: dict[str, Any], learner: dict[str, Any], message: str) -> None:
+    scenario = {**SOCIETY, **fields, "train": {"learners": {"all": {"phases": ["propose"], **learner}}}}
+    with pytest.raises(ScenarioError, match=message):
+        society.Scenario(**scenario)
+
+
+def test_an_objective_changes_what_an_adapter_was_trained_on(train: Train) -> None:
+    assert trained_on(train({"generator": {"objective": "sft"}})) == BEFORE["consensus"]
+    kinds = [{"kind": "kto", "beta": 0.1}, {"kind": "kto", "beta": 0.5}, "dpo"]
+    assert len({trained_on(train({"generator": {"objective": kind}})) for kind in kinds}) == 3

@@ -73,6 +73,7 @@ def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
             )
         for backend in dict.fromkeys(plan.backend for _, plan in plans):
             yield from _check_backend(scenario, spec, backend, steps)
+            yield from _check_objective(scenario, spec, learner, backend, steps)
 
 
 def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps) -> Found:
@@ -94,6 +95,18 @@ def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps)
             config.check_parallel(spec.parallel, spec.settings)
         except InputError as error:
             yield ("train", "parallel"), f"{error.cause} {error.remedy}", {}
+
+
+def _check_objective(scenario: Scenario, spec: TrainSpec, learner: LearnerSpec, name: str, steps: Steps) -> Found:
+    """Yield an objective over replies that a backend, or a sharded training, does not have."""
+    if not learner.objective.contrast:
+        return
+    kind, at = str(getattr(learner.objective, "kind", "")), (*steps, "objective")
+    if not scenario.backends[name].learns_preferences:
+        able = tuple(k for k, cls in kinds("backend").items() if getattr(cls, "learns_preferences", False))
+        yield at, f"the backend {name!r} trains with `sft` only; remove it", {"value": kind, "allowed": able}
+    elif spec.parallel is not None:
+        yield at, "a sharded training has no objective but `sft`; remove it, or `train.parallel`", {"value": kind}
 
 
 def _plans(scenario: Scenario, learner: LearnerSpec) -> Iterator[tuple[str, AgentPlan]]:

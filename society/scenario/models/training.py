@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from backends.objectives import Objective, Sft
 from backends.training import Parallel, TrainSettings
 from society.components.labels.base import LabelRule
 from society.components.labels.votes import ConsensusLabel
@@ -15,6 +16,7 @@ from society.core.component import Component
 from society.tasks.base import Task
 
 AnySelector = Annotated[Selector, Registered("selector")]
+AnyObjective = Annotated[Objective, Registered("objective")]
 AnyLabel = Annotated[LabelRule, Registered("label")]
 
 
@@ -32,6 +34,8 @@ class LearnerSpec(Component):
     select: AnySelector | Annotated[tuple[AnySelector, ...], Field(min_length=1)] = Agrees()
     """Selector that decides which turns become training rows. Of a list, each selects among the rows that those before
     it left, and their weights are multiplied."""
+    objective: AnyObjective = Sft()
+    """Objective of the finetuning: the likelihood of the selected replies, or preference of them to other answers."""
     data: Literal["own", "everyone"] = "own"
     """Source of an agent's rows: its own turns, or the turns of all agents of this learner."""
     adapter: Literal["agent", "shared"] = "agent"

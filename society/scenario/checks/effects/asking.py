@@ -128,6 +128,11 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
             if selector.reads_votes:
                 at = (*steps, "select", j) if isinstance(learner.select, tuple) else (*steps, "select")
                 yield Finding(at, "has no effect: a true answer has no votes; remove it, or set another `label`")
+    own = [phase for phase in flow.phases if phase.plan.name in learner.phases]
+    reading = all(phase.ties is None or any(tie.arrives for tie in phase.ties) for phase in own)
+    with faults_of(learner.objective, "idle"):
+        reasons = learner.objective.idle(reading)
+    yield from explain((*steps, "objective"), learner.objective, reasons)
     if learner.accumulate and spec.iterations == 1:
         message = "has no effect: there is one iteration; raise `iterations`, or remove it"
         yield Finding((*steps, "accumulate"), message)
