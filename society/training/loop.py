@@ -65,9 +65,7 @@ class Finetuning:
     def sources(self) -> list[ExampleRow]:
         """The turns that the rows come from, in training order."""
         return [
-            ExampleRow(
-                *self.place, number, example.source, example.rule, example.weight, example.part, example.desired
-            )
+            ExampleRow(*self.place, number, example.source, example.rule, example.weight, example.part, example.desired)
             for number, example in enumerate(self.chosen.examples)
         ]
 
