@@ -572,7 +572,7 @@ def test_running_out_of_memory_says_what_to_lower(config, monkeypatch, tmp_path)
     def no_memory(*_args):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("backends.hf.loop.collate", no_memory)
+    monkeypatch.setattr("backends.hf.goals.collate", no_memory)
     with pytest.raises(BackendError, match="batches of 3") as caught:
         train(config, tmp_path / "a")
     assert "batch_size" in caught.value.remedy
