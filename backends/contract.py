@@ -22,7 +22,7 @@ import pytest
 from backends.base import Ability, Backend, BackendConfig
 from backends.contract_tools import LONG_QUESTION, ask, decode, need, run, score
 from backends.streaming_contract import StreamingPromises
-from society.core.errors import BackendError, ContextOverflowError
+from society.core.errors import BackendError, ContextOverflowError, DroppedError
 from society.core.types import ChatMessage, FinishReason, GenerateOutput, GenerateRequest, Sampling
 
 
@@ -63,6 +63,20 @@ class BackendContract(StreamingPromises):
             return
         lengths = [output.usage.prompt_tokens for output in outputs]
         assert lengths == sorted(set(lengths))  # each prompt is one word longer than the one before
+
+    def test_queued_requests_are_dropped_and_others_are_answered(self, config: BackendConfig) -> None:
+        requests = [ask(f"Repeat {i}.", seed=i, max_tokens=4) for i in range(60)]
+
+        async def use(backend: Backend) -> list[GenerateOutput | BaseException]:
+            work = asyncio.gather(*map(backend.generate, requests), return_exceptions=True)
+            while not work.done():
+                await asyncio.sleep(0.01)
+                backend.drop_queued()
+            return [*await work, await backend.generate(requests[0])]
+
+        *first, later = run(config, use)
+        assert {type(one) for one in first} <= {GenerateOutput, DroppedError}
+        assert isinstance(later, GenerateOutput)
 
     def test_choices_are_answered_exactly(self, config: BackendConfig) -> None:
         need(config, "choices")

@@ -21,6 +21,44 @@ json_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="a.b=c", help="Override a value of the scenario."
 )
+def _check_grace(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
+    """Return the seconds, if they are valid."""
+    from society.core.interrupt import check_grace
+
+    check_grace(seconds)
+    return seconds
+
+
+grace_option = click.option(
+    "--grace",
+    type=float,
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    callback=_check_grace,
+    help="Time for the replies in progress after Ctrl-C or SIGTERM. Requests in queues are dropped.",
+)
+
+
+def log_options(command: Command) -> Command:
+    """Add the options --log-level and --log-json, which set the logs of this process, to a command."""
+    level = click.option(
+        "--log-level",
+        type=click.Choice(("debug", "info", "warning", "error")),
+        help="Log messages of this level and above on stderr, each with its time and its level.",
+    )
+    form = click.option("--log-json", is_flag=True, help="Log JSON lines. The counts of progress are among them.")
+    return level(form(command))
+
+
+def set_logs(level: str | None, as_json: bool) -> None:
+    """Set the logs as these options say. Without both, messages from warnings on are printed without a time."""
+    if level is not None or as_json:
+        from society.runner import logs
+
+        logs.set_logs(level or "info", as_json)
+
+
 _FOLDER = {"multiple": True, "metavar": "DIR", "type": click.Path(path_type=Path, file_okay=False)}
 read_option = click.option("--allow", help="Let the scenario read files in this folder too.", **_FOLDER)  # type: ignore[arg-type]
 allow_option = click.option(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from society.cli.options import NewPath, json_option, scenario_options
+from society.cli.options import NewPath, grace_option, json_option, log_options, scenario_options, set_logs
 
 if TYPE_CHECKING:
     from society.view.live import LiveView
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 )
 @click.option("--watch", is_flag=True, help="Print the debates as they are spoken; on a terminal, word by word.")
 @click.option("--view", is_flag=True, help="Open the live page in the browser. It stays until Ctrl-C.")
+@grace_option
+@log_options
 @json_option
 def command(
     scenario: Path,
@@ -49,6 +51,9 @@ def command(
     track: tuple[str, ...],
     watch: bool,
     view: bool,
+    grace: float,
+    log_level: str | None,
+    log_json: bool,
     as_json: bool,
 ) -> int:
     """Debate every question of SCENARIO and print a summary.
@@ -67,7 +72,7 @@ def command(
     from society.core.errors import InputError
     from society.core.plain import name_path
     from society.metrics.overview import read_overview
-    from society.runner.displays import Display
+    from society.runner.displays import Display, Logged
     from society.runner.progress import Progress
     from society.runner.tracking import Tracking, open_tracker
     from society.scenario import load_with_warnings
@@ -75,6 +80,7 @@ def command(
     from society.session import run
     from society.watcher import Several
 
+    set_logs(log_level, log_json)
     loaded, warnings = load_with_warnings(scenario, overrides, allow)
     for warning in warnings:
         say(warning, err=True)
@@ -84,13 +90,15 @@ def command(
             f"--watch would show {people[0]!r}, who is asked in this terminal, what the other agents say.",
             "Leave out --watch, or add --view: people are then asked on pages of their own.",
         )
-    progress = Progress(Display() if watch or people else None)
+    lines = Logged() if log_json else Display()
+    progress = Progress(lines if log_json or watch or people else None)
     logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
     asker = _open_pages(people) if people and view else None
     live = _open_view(asker) if view else None
     watcher = Several([progress, *logs, *([_open_stream(as_json)] if watch else []), *([live] if live else [])])
+    more: dict[str, Any] = {"watcher": watcher, "progress": False, "grace": grace}
     with nullcontext() if asker is None else answered_through(asker):
-        done = run(loaded, out, resume=resume, force=force, reuse=reuse, watcher=watcher, progress=False)
+        done = run(loaded, out, resume=resume, force=force, reuse=reuse, **more)
     overview = read_overview(done)
     if as_json:
         import json

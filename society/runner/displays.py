@@ -1,6 +1,7 @@
 """Displays of the progress of a run: lines on stderr, a live panel on a terminal, a text below a notebook's cell.
 
-Display        the base class: plain lines on stderr
+Display        the base class: plain lines on stderr, and the counts every minute
+Logged         the same as log messages
 Panel          a live panel on a terminal
 Cell           one text below a notebook's cell, replaced as the run goes on
 find_display   the display that fits this process
@@ -8,11 +9,15 @@ find_display   the display that fits this process
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from society.core.hidden_chars import reveal
+from society.runner.logs import FACTS
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -21,16 +26,34 @@ if TYPE_CHECKING:
 
 REFRESH = 4
 """Maximum number of updates per second."""
+EVERY = 60.0
+"""Seconds between two lines with the counts, where nothing else shows them."""
+
+log = logging.getLogger(__name__)
 
 
 class Display:
-    """Prints a line on stderr for each stage of a run and for each warning."""
+    """Prints a line on stderr for each stage of a run, for each warning, and every minute with the counts."""
+
+    _timer: asyncio.TimerHandle | None = None
 
     def open(self, progress: Progress) -> None:
-        """Begin to show this progress."""
+        """Begin to show this progress. Within an event loop, the counts follow every minute."""
+        with suppress(RuntimeError):  # no loop runs
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self._tick, progress)
 
     def close(self) -> None:
         """Show the final state."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self, progress: Progress) -> None:
+        self.count(progress)
+        self._timer = asyncio.get_running_loop().call_later(EVERY, self._tick, progress)
+
+    def count(self, progress: Progress) -> None:
+        """Show the counts on a line of their own."""
+        self.note(progress.describe().replace("\n", "   "))
 
     def changed(self) -> None:
         """Show that a count has changed."""
@@ -41,7 +64,21 @@ class Display:
 
     def note(self, text: str) -> None:
         """Show a warning."""
-        print(reveal(text), file=sys.stderr)
+        with suppress(OSError):  # the terminal has closed, and the run goes on
+            print(reveal(text), file=sys.stderr, flush=True)
+
+
+class Logged(Display):
+    """Logs a message for each stage and warning, and every minute the counts, also as values by name."""
+
+    def stage(self, text: str) -> None:
+        log.info(text)
+
+    def note(self, text: str) -> None:
+        log.warning(text)
+
+    def count(self, progress: Progress) -> None:
+        log.info(progress.describe().replace("\n", "   "), extra={FACTS: progress.counts()})
 
 
 class Panel(Display):
@@ -60,6 +97,9 @@ class Panel(Display):
 
     def close(self) -> None:
         self._live.stop()
+
+    def count(self, progress: Progress) -> None:
+        """Show nothing: the panel has the counts."""
 
     def stage(self, text: str) -> None:
         """Show nothing: the panel names the stage."""

@@ -34,6 +34,8 @@ def draw_panel(progress: Progress) -> RenderableType:
     lines = [_counts("rounds", p.rounds), _counts("agents", p.agents)]
     if p.failed:
         lines.append(Text(f"{count(p.failed, 'turn')} failed", style="red"))
+    if p.paused:
+        lines.append(Text(f"paused: {p.paused}", style="yellow"))
     if p.learning:
         lines.append(Text(f"training  {p.learning}"))
     bar = Padding(ProgressBar(total=max(p.total, 1), completed=p.turns, width=60), 0)  # the padding ends the bar's line

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from society.core.plain import count, duration
+from society.core.plain import count, duration, shorten
 from society.core.types import Item, Turn
 from society.metrics.matching import LEAST, Matching, by_id, first_phase
 from society.metrics.turn_count import ENOUGH_TURNS, describe_turns, estimate_turns, plan_turns
@@ -51,6 +51,7 @@ class Progress(Watcher):
         self._items: Mapping[str, Item] = {}
         self._matching = Matching()
         self._warned = False
+        self.paused = ""
         self._reset(0)
 
     def _reset(self, debates: int) -> None:
@@ -116,8 +117,25 @@ class Progress(Watcher):
         parts.append("" if self.remaining is None else f"about {duration(self.remaining)} to go")
         parts.append(self.describe_accuracy())
         parts.append(f"{count(self.failed, 'turn')} failed" if self.failed else "")
+        parts.append(f"paused: {shorten(self.paused, 80)}" if self.paused else "")
         line = "   ".join(filter(None, parts))
         return f"{line}\ntraining {self.learning}" if self.learning else line
+
+    def counts(self) -> dict[str, int | float | str | None]:
+        """Return the counts by name, as JSON data. Times are in seconds."""
+        return {
+            "stage": self.stage,
+            "turns": self.turns,
+            "turns_planned": self.total,
+            "debates": self.decided,
+            "debates_planned": self.debates,
+            "failed": self.failed,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 1),
+            "remaining": None if self.remaining is None else round(self.remaining, 1),
+            "paused": self.paused,
+            "training": self.learning,
+        }
 
     def __enter__(self) -> Self:
         self._display.open(self)
@@ -164,6 +182,10 @@ class Progress(Watcher):
             self._display.stage(f"  trained {self.learning}")
         else:
             self._display.changed()
+
+    def outage(self, backend: str, cause: str, seconds: float) -> None:
+        self.paused = cause
+        self._display.changed()
 
     def _match(self, turn: Turn) -> None:
         """Warn once when most replies so far cannot be matched with a true answer."""

@@ -1,0 +1,97 @@
+"""Logs have times and levels, on request as JSON lines; a run without a terminal shows its counts every minute."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.cli import main
+from society.runner.displays import Display, Logged
+from society.runner.logs import OWN, set_logs
+from society.runner.progress import Progress
+from society.scenario.models.scenario import Scenario
+from society.session import run_async
+from tests.simulation.virtual_time import run_in_virtual_time
+
+TEXT = """
+version: 1
+name: logged
+task: {kind: arithmetic, form: a+b, limit: 9}
+backends: {scripted: {kind: scripted, delay: 30, rules: [{say: "It is 4."}]}}
+roles: {solver: {prompt: "{{ question }}"}}
+agents: {solver: {count: 1}}
+phases: [{name: debate, rounds: 1}]
+concurrency: 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    before, levels = list(root.handlers), {name: logging.getLogger(name).level for name in OWN}
+    yield
+    root.handlers[:] = before
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_text_has_time_and_level(capsys: pytest.CaptureFixture[str]) -> None:
+    set_logs("info", as_json=False)
+    set_logs("info", as_json=False)  # the second call adds no second line
+    logging.getLogger("society.x").info("Hello\x1b[31m %s", "you")
+    logging.getLogger("society.x").debug("Not this.")
+    logging.getLogger("other").info("Nor this.")
+    said = capsys.readouterr().err
+    time, level, name, *message = said.split()
+    assert datetime.fromisoformat(time).tzinfo is not None
+    assert (level, name, message[-1]) == ("info", "society.x:", "you")
+    assert "\x1b" not in said
+
+
+def test_json_has_facts_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    set_logs("debug", as_json=True)
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        logging.getLogger("backends").error("It\nfailed.", exc_info=True, extra={"facts": {"turns": 3}})
+    [line] = read(capsys.readouterr().err)
+    assert (line["level"], line["message"], line["turns"]) == ("error", "It\nfailed.", 3)
+    assert "ValueError: wrong" in line["traceback"]
+
+
+@pytest.mark.parametrize("display", [Display, Logged])
+def test_the_counts_are_shown_every_minute(
+    display: type[Display], scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nine replies of 30 s, one after another: four whole minutes."""
+    set_logs("info", as_json=True)
+    run_in_virtual_time(run_async(scenario(TEXT), tmp_path / "run", watcher=Progress(display())))
+    said = capsys.readouterr().err
+    if display is Logged:
+        assert [line["turns"] for line in read(said) if "turns" in line] == [1, 3, 5, 7]
+    else:
+        assert len([line for line in said.splitlines() if "/9 debates" in line]) == 4
+
+
+def test_the_command_logs_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "scenario.yaml").write_text(TEXT.replace("delay: 30, ", ""))
+    command = ["run", str(tmp_path / "scenario.yaml"), "-o", str(tmp_path / "run"), "--log-json", "--json"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["debates"] == 9
+    assert "9 debates" in read(said.err)[0]["message"]
+
+
+def test_a_display_outside_an_event_loop_has_no_clock() -> None:
+    with Progress(Display()) as progress:
+        assert progress.counts()["turns"] == 0
