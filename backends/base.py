@@ -21,7 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
+from pydantic import Field
+
 from backends.objectives import Objective
+from backends.price import FREE, Price
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
@@ -272,6 +275,10 @@ class BackendConfig(Component, ABC):
     greedy_at_zero: ClassVar[bool] = True
     """Whether replies at temperature 0 are the same for every seed."""
 
+    price: Price | None = Field(None, json_schema_extra={"tuning": True})
+    """Price of the model in dollars per million tokens, for `limits.dollars` and the cost in summaries. By default a
+    model of your own is free, and the price of a hosted one is looked up."""
+
     @property
     def asked_person(self) -> str:
         """The name of the person who gives the replies; "" for a model.
@@ -284,6 +291,10 @@ class BackendConfig(Component, ABC):
     @abstractmethod
     def open(self) -> Backend:
         """Return the backend, not yet loaded."""
+
+    def find_price(self) -> Price | None:
+        """Return the price of the model; None if it is not known. Uses no network."""
+        return self.price or FREE
 
     def context_tokens(self) -> int | None:
         """Return the maximum tokens of a prompt together with its answer; None if only the opened model knows."""

@@ -26,6 +26,7 @@ from society.planning.demand import fit_backends
 from society.results import Run
 from society.runner.displays import find_display
 from society.runner.progress import Progress
+from society.runner.spending import Spending
 from society.runs.files import MEASUREMENTS, keep_inputs
 from society.runs.folder import RunFolder
 from society.runs.opening import check_here, open_backends
@@ -111,7 +112,7 @@ async def run_async(
     reused = [run.folder if isinstance(run, StoredRun) else Path(run) for run in given]
     if not isinstance(out, str | Path | None) or out == "":
         raise InputError(f"`out` is {out!r:.80}, which is no path.", "Give the path of a folder.")
-    watcher, interruption = Several([*_watchers(watcher, progress)]), interruption or Interruption()
+    interruption = interruption or Interruption()
     scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]
     society = expand(scenario)
     for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
@@ -120,7 +121,10 @@ async def run_async(
     for tool in society.tools:
         with faults_of(tool, "require"):
             await asyncio.to_thread(tool.require)
-    with interruption.stops_me(), await RunFolder(scenario, out, resume, force).ready() as folder, watcher:
+    spending = Spending(society, interruption)
+    watcher = Several([*_watchers(watcher, progress), spending])
+    place = RunFolder(scenario, out, resume, force)
+    with interruption.stops_me(), await place.ready() as folder, spending.of(folder.store), watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         async with open_backends(fitted, executor) as (backends, adapters):
@@ -147,7 +151,7 @@ async def run_async(
                     retry=scenario.retry,
                     listener=watcher if watcher.streams else None,
                 )
-                with SessionLog(store, interruption) as session:
+                with SessionLog(store, interruption, spending.describe) as session:
                     speaker.on_outage = partial(_report_outage, session, watcher)
                     stage = _Stage(speaker, store, followed, folder.path)
                     await _play(society, items, stage, backends, adapters, folder.path)

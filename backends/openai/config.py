@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand
-from backends.openai.keys import origin
+from backends.openai.keys import is_local, origin
+from backends.price import Price
 
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[A-Za-z0-9_.-]+(:[0-9]+)?")
 
@@ -68,6 +69,15 @@ class OpenAI(BackendConfig):
         from backends.openai.backend import OpenAIBackend
 
         return OpenAIBackend(self)
+
+    def find_price(self) -> Price | None:
+        """Return the price that the entry gives, or that of a hosted model; a server on this machine is free."""
+        if self.price is not None or self.model is None or is_local(self.url):
+            known = self.price is not None or is_local(self.url)
+            return super().find_price() if known else None
+        from backends.openai.prices import look_up
+
+        return look_up(self.model, self.url)
 
     def context_tokens(self) -> int | None:
         """Return the scenario's limit; without one, only the server knows."""

@@ -77,6 +77,7 @@ class Interruption:
         self.drop: Callable[[], object] = lambda: None
         self.error: SocietyError | None = None
         """The error that `stop` was given."""
+        self._before_next: SocietyError | None = None
         self._waiting = False
         self._asked = 0
         self._signal: int = signal.SIGINT
@@ -122,6 +123,10 @@ class Interruption:
         finally:
             self._loop = self._task = None
 
+    def stop_before_next(self, error: SocietyError) -> None:
+        """Stop the run with this error as soon as a debate asks for a further reply."""
+        self._before_next = self._before_next or error
+
     def stop(self, error: SocietyError) -> None:
         """Stop the run as the first signal does, with this error in place of `Interrupted`. The first error counts."""
         if self._task is None:
@@ -151,6 +156,8 @@ class Interruption:
 
         After a request, new blocks wait forever, so the debate cannot end.
         """
+        if self._before_next is not None:
+            self.stop(self._before_next)
         if self._asked:
             await self._wait_forever(debate)
         self._held += 1

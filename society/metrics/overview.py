@@ -25,6 +25,7 @@ from society.metrics.summary import Summary, describe_ends, describe_lone, summa
 from society.runs.locking import is_running
 from society.runs.records import by_iteration, by_question, load_records
 from society.runs.run import Run
+from society.runs.state import Session
 from society.scenario.expand import expand
 
 Rows = list[tuple[str, str]]
@@ -53,6 +54,7 @@ class Overview:
     `several` says whether more than one agent votes. `questions` is the number of questions of the last iteration, and
     `metrics` are its metrics. `summaries` is empty before the first debate ends. `unfinished` is "" for a finished run,
     else the part that is finished, such as "6 of 40 debates". `running`: a process works on it.
+    `session` is its last session, if its version stored any.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Overview:
     metrics: Sequence[Reported] = ()
     unfinished: str = ""
     running: bool = False
+    session: Session | None = None
 
     @property
     def last(self) -> Summary | None:
@@ -98,6 +101,8 @@ class Overview:
         if len(self.summaries) > 1 and s.after.n:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         rows += [*_training_rows(self.iterations), *_whole_rows(self.summaries, self.iterations)]
+        if self.session is not None and self.session.dollars:
+            rows.append(("price", f"${float(self.session.dollars):,.4f} for all turns of the run"))
         rows += self._unfinished_rows()
         return [*rows, ("stored in", name_path(self.folder))]
 
@@ -105,7 +110,9 @@ class Overview:
         """Return how to finish a run that no process works on."""
         if not self.unfinished or self.running:
             return []
-        return [("unfinished", f"{self.unfinished}; continue with --resume (Python: resume=True)")]
+        state = "" if self.session is None or self.session.state.is_live else f"; {self.session.state}"
+        reason = f": {self.session.reason}" if state and self.session and self.session.reason else ""
+        return [("unfinished", f"{self.unfinished}{state}{reason}; continue with --resume (Python: resume=True)")]
 
     def text(self, rows: Rows | None = None, width: int = 10_000) -> str:
         """Return title and rows as lines of text, wrapped at `width` characters, with hidden characters shown."""
@@ -124,6 +131,8 @@ class Overview:
         if len(self.summaries) > 1:
             data["iterations"] = [to_plain(summary.after) for summary in self.summaries.values()]
             data["evaluated"] = list(self.summaries)
+        if self.session is not None:
+            data |= {"state": self.session.state.value, "dollars": float(self.session.dollars or 0)}
         if self.metrics:
             data["metrics"] = {metric.kind: [to_plain(one) for one in metric.estimates] for metric in self.metrics}
         if self.iterations:
@@ -143,8 +152,9 @@ def read_overview(run: Run) -> Overview:
     unfinished = describe_unfinished(run, max(found, default=0), len(last))
     running = bool(unfinished) and is_running(run.folder)
     questions, metrics = len(by_question(last)), report_metrics(society, last)
-    several = len(society.voters) > 1
-    return Overview(scenario.name, run.folder, summaries, iterations, several, questions, metrics, unfinished, running)
+    several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)
+    rest = (questions, metrics, unfinished, running, session)
+    return Overview(scenario.name, run.folder, summaries, iterations, several, *rest)
 
 
 def describe_unfinished(run: Run, reached: int, debates: int) -> str:

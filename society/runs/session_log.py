@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,9 +32,9 @@ def now() -> str:
 class SessionLog:
     """The present session of a run, stored as it changes. Use it as a context manager within that of the store."""
 
-    def __init__(self, store: Store, interruption: Interruption, gpus: list[str] | None = None) -> None:
-        """`gpus`: names of the GPUs that the models use, by default those of this machine."""
-        self._store, self._interruption, self._gpus = store, interruption, gpus
+    def __init__(self, store: Store, interruption: Interruption, cost: Callable[[], str]) -> None:
+        """`cost` returns the dollars of the run so far as a decimal number, or ""."""
+        self._store, self._interruption, self._cost = store, interruption, cost
 
     def __enter__(self) -> Self:
         self.earlier = read_sessions(self._store.meta())
@@ -41,7 +42,7 @@ class SessionLog:
             host=socket.gethostname(),
             pid=str(os.getpid()),
             started=now(),
-            gpus=", ".join(read_gpus() if self._gpus is None else self._gpus),
+            gpus=", ".join(read_gpus()),
             commit=read_commit(Path.cwd()),
             program_commit=read_program_commit(),
         )
@@ -74,6 +75,7 @@ class SessionLog:
         self._write()
 
     def _write(self) -> None:
+        self._session = replace(self._session, dollars=self._cost())
         self._store.set_meta(write_sessions([*self.earlier, self._session]))
 
 

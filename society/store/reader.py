@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from society.core.errors import RunFolderError, StoreError
-from society.core.types import Turn
+from society.core.types import Turn, Usage
 from society.store.opening import require_resumable
 from society.store.rows import (
     EXAMPLES,
@@ -55,6 +55,17 @@ class StoreReader:
     def count(self, where: str = "1") -> int:
         """Return the number of turns."""
         return int(str(self._one(f"SELECT count(*) FROM turns WHERE {where}")))
+
+    def spent(self) -> list[tuple[str, str, Usage]]:
+        """Return the tokens of turns that this run generated, by phase and agent."""
+        counts = ("prompt_tokens", "generated_tokens", "cached_tokens")
+        sums = ", ".join(f"total({name}) AS {name}" for name in counts)
+        query = f"SELECT phase, agent, {sums} FROM turns WHERE reused = 0 GROUP BY phase, agent"
+
+        def read(row: Row) -> tuple[str, str, Usage]:
+            return row["phase"], row["agent"], Usage(**{name: int(row[name]) for name in counts})
+
+        return list(self._read(read, query))
 
     def totals(self) -> tuple[int, int, float]:
         """Return the number of turns, their generated tokens and their seconds of a backend."""

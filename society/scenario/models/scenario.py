@@ -28,7 +28,7 @@ from society.core.paths import ReadablePath
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
 from society.scenario.models.phases import Binding, EdgeView, PhaseSpec, RepeatSpec
-from society.scenario.models.settings import Name, Persona, RetrySpec, SamplingSpec, ThinkingSpec, Vars
+from society.scenario.models.settings import Name, Persona, RetrySpec, RunLimits, SamplingSpec, ThinkingSpec, Vars
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.tasks.base import Task
 
@@ -163,6 +163,8 @@ class Scenario(Component):
     """Maximum number of debates that run at the same time."""
     executor: AnyExecutor = Field(Local(), json_schema_extra={"tuning": True})
     """Place where the models run: this process or a Ray cluster."""
+    limits: RunLimits = Field(RunLimits(), json_schema_extra={"tuning": True})
+    """Tokens, dollars and minutes that the run may use."""
     retry: RetrySpec = Field(RetrySpec(), json_schema_extra={"tuning": True})
     """How the run bears failures of its backends: minutes of waiting, attempts, failed turns."""
     timeout: float | None = Field(None, gt=0, json_schema_extra={"tuning": True})

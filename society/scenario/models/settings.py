@@ -1,5 +1,6 @@
 """Settings that several levels of a scenario have: decoding, thinking, values for templates, names.
 
+RunLimits       tokens, dollars and minutes of a run
 RetrySpec       how a run bears failures of its backends
 SamplingSpec    decoding settings; each level overrides the level above
 ThinkingSpec    how reasoning models think, in the same levels
@@ -49,6 +50,20 @@ class RetrySpec(Component):
     """Maximum number of attempts at a turn whose request fails while the server answers, such as after timeouts."""
     failures: int = Field(25, ge=1, json_schema_extra={"tuning": True})
     """Number of failed turns in a row that ends the run."""
+
+
+class RunLimits(Component):
+    """Limits of a run, over all its sessions. A run that reaches one stops, and is resumed with a higher limit.
+
+    Replies in progress are still finished, so a run may exceed its limits by them.
+    """
+
+    tokens: int | None = Field(None, ge=1, json_schema_extra={"tuning": True})
+    """Maximum number of tokens, those of prompts and generated ones together. Finetunings do not count."""
+    dollars: float | None = Field(None, gt=0, json_schema_extra={"tuning": True})
+    """Maximum cost in dollars, by the `price` of each backend."""
+    minutes: float | None = Field(None, gt=0, le=10_000_000, json_schema_extra={"tuning": True})
+    """Maximum duration in minutes, with loading, finetuning and waiting. Sessions that were killed do not count."""
 
 
 TEMPLATE_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"

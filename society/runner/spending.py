@@ -1,0 +1,138 @@
+"""The limits of a run: tokens, dollars and minutes. A run that reaches one stops, and can be resumed with another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backends.price import FREE, Price
+from society.components.faults import faults_of
+from society.core.errors import InputError, LimitReachedError
+from society.core.interrupt import Interruption
+from society.core.types import Turn, Usage
+from society.runs.state import Session, read_sessions
+from society.scenario.expand import Society
+from society.scenario.models.settings import RunLimits
+from society.store import Store
+from society.watcher import Watcher
+
+
+class Spending(Watcher):
+    """Counts what a run has used, in all its sessions, and stops the run at its limits.
+
+    Turns that were copied from other runs, and finetunings, use no tokens here.
+    """
+
+    def __init__(self, society: Society, interruption: Interruption) -> None:
+        """Find the prices. Raises `InputError` if `limits.dollars` is set and a price is unknown."""
+        self._limits, self._interruption = society.scenario.limits, interruption
+        self._backends = {(phase, agent): plan.backend for (phase, agent), plan in society.plans.items()}
+        self._prices = find_prices(society)
+        self.tokens, self.minutes = 0, 0.0
+        self._costs = any(price not in (None, FREE) for price in self._prices.values())
+        self.dollars: float | None = 0.0 if None not in self._prices.values() else None
+
+    @contextmanager
+    def of(self, store: Path) -> Iterator[None]:
+        """Count what earlier sessions of a run in this store have used, and limit the minutes of the block.
+
+        Raises `LimitReachedError` if the run has used all that the scenario allows. Needs a running event loop.
+        """
+        if store.exists() and (self._limits != RunLimits() or self._costs):
+            self._read(store)
+        if (reached := self._find_reached() or self._find_late(self.minutes)) is not None:
+            raise reached
+        limit = self._limits.minutes
+        timer = None
+        if limit is not None:
+            left = 60 * (limit - self.minutes)
+            timer = asyncio.get_running_loop().call_later(left, self._stop_late, limit)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _read(self, store: Path) -> None:
+        with Store(store, read_only=True) as opened:
+            for phase, agent, usage in opened.spent():
+                self._add(phase, agent, usage)
+            self.minutes = sum(map(find_minutes, read_sessions(opened.meta())))
+
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        if not replayed:
+            self._add(turn.id.phase, turn.id.agent, turn.usage)
+            if (reached := self._find_reached()) is not None:
+                self._interruption.stop_before_next(reached)
+
+    def describe(self) -> str:
+        """Return the dollars so far as a decimal number; "" where no price is known or all is free."""
+        return f"{self.dollars:.6f}" if self.dollars else ""
+
+    def _add(self, phase: str, agent: str, usage: Usage) -> None:
+        self.tokens += usage.prompt_tokens + usage.generated_tokens
+        price = self._prices.get(self._backends.get((phase, agent.partition("/")[0]), ""))
+        if self.dollars is not None and price is not None:
+            self.dollars += price.cost(usage)
+
+    def _find_reached(self) -> LimitReachedError | None:
+        """Return the error of the limit on tokens or dollars that is reached."""
+        limits = self._limits
+        if limits.tokens is not None and self.tokens >= limits.tokens:
+            return make_error("tokens", f"{self.tokens:,} tokens", f"{limits.tokens:,}")
+        if limits.dollars is not None and self.dollars is not None and self.dollars >= limits.dollars:
+            return make_error("dollars", f"${self.dollars:,.2f}", f"{limits.dollars:g}")
+        return None
+
+    def _find_late(self, minutes: float) -> LimitReachedError | None:
+        """Return the error of the limit on minutes if it is reached."""
+        limit = self._limits.minutes
+        return None if limit is None or minutes < limit else make_error("minutes", f"{limit:g} minutes", f"{limit:g}")
+
+    def _stop_late(self, limit: float) -> None:
+        if (late := self._find_late(limit)) is not None:
+            self._interruption.stop(late)
+
+
+def find_prices(society: Society) -> Mapping[str, Price | None]:
+    """Return the price of each backend that the society uses, by name; None for one that is not known.
+
+    Raises `InputError` if `limits.dollars` is set and a price is not known.
+    """
+    names = sorted({plan.backend for plan in society.plans.values()})
+    prices: dict[str, Price | None] = {}
+    for name in names:
+        config = society.scenario.backends[name]
+        with faults_of(config, "find_price", f"of the backend {name!r}"):
+            prices[name] = config.find_price()
+    unknown = [name for name, price in prices.items() if price is None]
+    if unknown and society.scenario.limits.dollars is not None:
+        raise InputError(
+            f"`limits.dollars` is set, but the price of the backend {unknown[0]!r} is not known.",
+            f"Set backends.{unknown[0]}.price={{prompt: DOLLARS, generated: DOLLARS}}, in dollars per million tokens "
+            "(0 for a server of your own). pip install 'society-of-models[prices]' brings the prices of hosted models.",
+        )
+    return prices
+
+
+def find_minutes(session: Session) -> float:
+    """Return the minutes of a session; 0 for one that was killed, as nobody knows when."""
+    if not session.ended:
+        return 0.0
+    try:
+        start, end = (datetime.fromisoformat(time).astimezone(UTC) for time in (session.started, session.ended))
+    except ValueError:
+        return 0.0
+    return max(0.0, (end - start).total_seconds() / 60)
+
+
+def make_error(limit: str, used: str, allowed: str) -> LimitReachedError:
+    """Return the error of a limit that is reached."""
+    return LimitReachedError(
+        f"The run has used {used}, and `limits.{limit}` allows {allowed}. All finished turns are stored.",
+        f"Raise the limit to go on: --resume --set limits.{limit}=... (Python: resume=True).",
+    )
+
