@@ -149,7 +149,7 @@ async def run_async(
                     timeout=scenario.timeout,
                     interruption=interruption,
                     retry=scenario.retry,
-                    listener=watcher if watcher.streams else None,
+                    listener=watcher if watcher.streams or watcher.starts else None,
                 )
                 with SessionLog(store, interruption, spending.describe) as session:
                     speaker.on_outage = partial(_report_outage, session, watcher)

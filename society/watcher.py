@@ -31,6 +31,9 @@ class Watcher:
     """Whether the watcher wants replies as they are generated: `speaking` and `piece`. Texts and stores are the same
     with and without."""
 
+    starts: bool = False
+    """Whether the watcher wants `speaking` without pieces."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -83,6 +86,7 @@ class Several(Watcher):
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = tuple(watchers)
         self.streams = any(watcher.streams for watcher in self._watchers)
+        self.starts = any(watcher.starts for watcher in self._watchers)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

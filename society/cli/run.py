@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--track",
     multiple=True,
     metavar="SERVICE:TARGET",
-    help="Log metrics to tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
+    help="Log metrics to tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT; spans and metrics to otel:URL.",
 )
 @click.option("--watch", is_flag=True, help="Print the debates as they are spoken; on a terminal, word by word.")
 @click.option("--view", is_flag=True, help="Open the live page in the browser. It stays until Ctrl-C.")
@@ -74,7 +74,7 @@ def command(
     from society.metrics.overview import read_overview
     from society.runner.displays import Display, Logged
     from society.runner.progress import Progress
-    from society.runner.tracking import Tracking, open_tracker
+    from society.runner.tracking import open_tracking
     from society.scenario import load_with_warnings
     from society.scenario.expand import expand
     from society.session import run
@@ -92,7 +92,7 @@ def command(
         )
     lines = Logged() if log_json else Display()
     progress = Progress(lines if log_json or watch or people else None)
-    logs = [Tracking(open_tracker(where, loaded.name)) for where in track]
+    logs = [open_tracking(where, loaded.name) for where in track]
     asker = _open_pages(people) if people and view else None
     live = _open_view(asker) if view else None
     watcher = Several([progress, *logs, *([_open_stream(as_json)] if watch else []), *([live] if live else [])])

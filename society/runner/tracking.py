@@ -3,6 +3,7 @@
 Tracker        the interface of a service: it logs numbers by name at a step
 open_tracker   "tensorboard:DIR", "mlflow:URI", "trackio:PROJECT" or "wandb:PROJECT" -> a Tracker
 Tracking       a watcher that logs to a tracker
+open_tracking  any of these, or "otel:URL" -> the watcher
 """
 
 from __future__ import annotations
@@ -86,6 +87,16 @@ class Tracking(Watcher):
         self._tracker.log(values, self._step)
 
 
+def open_tracking(where: str, name: str) -> Watcher:
+    """Return the watcher that sends a run of this name where `where` says: to a tracker, or to OpenTelemetry."""
+    service, _, target = where.partition(":")
+    if service == "otel" and target:
+        from society.runner.telemetry import open_telemetry
+
+        return open_telemetry(target, name)
+    return Tracking(open_tracker(where, name))
+
+
 def open_tracker(where: str, name: str) -> Tracker:
     """Return the tracker that `where` names, such as "tensorboard:DIR", for a run of this name.
 
@@ -95,7 +106,7 @@ def open_tracker(where: str, name: str) -> Tracker:
     if service not in SERVICES or not target:
         raise InputError(
             f"{where!r} does not name a tracking service.",
-            "Give tensorboard:DIR, mlflow:URI, trackio:PROJECT or wandb:PROJECT.",
+            "Give tensorboard:DIR, mlflow:URI, trackio:PROJECT, wandb:PROJECT, otel:URL or otel:env.",
         )
     try:
         return SERVICES[service](target, name)

@@ -78,6 +78,9 @@ def parse_once(parse: Parse) -> Parse:
 class Listener(Protocol):
     """Receives replies as they are generated."""
 
+    streams: bool
+    """Whether it wants the pieces of replies."""
+
     def speaking(self, turn: TurnId, reads: Sequence[TurnId]) -> None:
         """Handle the start of a turn that reads these turns."""
 
@@ -199,7 +202,8 @@ class Speaker:
         if self.listener is not None:
             unfinished = finish("", None)
             self.listener.speaking(unfinished.id, unfinished.reads)
-            on_piece = partial(self.listener.piece, unfinished.id)
+            if self.listener.streams:
+                on_piece = partial(self.listener.piece, unfinished.id)
         patience = self._patience(agent.backend, backend.asks_people, finish)
         reply_to = partial(ask, backend, timeout=self.timeout, watch=watch, patience=patience, on_piece=on_piece)
         try:
