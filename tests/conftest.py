@@ -42,6 +42,8 @@ EXTRAS = {
     "ray": ("ray",),
     "tables": ("pandas", "pyarrow"),
     "tasks": ("reasoning_gym",),
+    "otel": ("opentelemetry",),
+    "prices": ("genai_prices",),
     "track": ("tensorboard",),
     "view": ("starlette", "uvicorn"),
 }

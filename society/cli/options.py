@@ -21,6 +21,8 @@ json_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="a.b=c", help="Override a value of the scenario."
 )
+
+
 def _check_grace(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
     """Return the seconds, if they are valid."""
     from society.core.interrupt import check_grace

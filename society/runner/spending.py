@@ -135,4 +135,3 @@ def make_error(limit: str, used: str, allowed: str) -> LimitReachedError:
         f"The run has used {used}, and `limits.{limit}` allows {allowed}. All finished turns are stored.",
         f"Raise the limit to go on: --resume --set limits.{limit}=... (Python: resume=True).",
     )
-

@@ -79,7 +79,8 @@ class Telemetry(Watcher):
         self._speaking[turn] = self._tracer.start_span(f"chat {turn.agent}", parent)
 
     def turn(self, turn: Turn, replayed: bool) -> None:
-        self._turns.add(1, {"society.status": turn.status, "society.replayed": replayed})
+        done: dict[str, str | bool] = {"society.status": turn.status, "society.replayed": replayed}
+        self._turns.add(1, done)
         span = self._speaking.pop(turn.id, None)
         if span is None:  # the turn was stored before
             return

@@ -63,7 +63,7 @@ class StoreReader:
         query = f"SELECT phase, agent, {sums} FROM turns WHERE reused = 0 GROUP BY phase, agent"
 
         def read(row: Row) -> tuple[str, str, Usage]:
-            return row["phase"], row["agent"], Usage(**{name: int(row[name]) for name in counts})
+            return row["phase"], row["agent"], Usage(*(int(row[name]) for name in counts))
 
         return list(self._read(read, query))
 

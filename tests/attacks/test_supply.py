@@ -74,7 +74,14 @@ def test_the_hashed_lock_agrees_with_the_constraints_and_hashes_everything() -> 
         assert "--hash=sha256:" in block, block[:60]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["llama"], *extras["math"], *extras["draw"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["llama"],
+        *extras["math"],
+        *extras["draw"],
+        *extras["otel"],
+        *extras["prices"],
+    ]
     assert {re.split(r"[<>=\[ ]", want)[0].lower() for want in wanted} <= set(locked)
 
 

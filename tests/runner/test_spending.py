@@ -1,4 +1,4 @@
-"""A run stops at its limits of tokens, dollars and minutes, keeps all that it paid for, and goes on with higher ones."""
+"""A run stops at its limits of tokens, dollars and minutes, keeps what it paid for, and goes on with higher ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from society.cli import main
 from society.core.errors import InputError, LimitReachedError
 from society.core.types import Usage
 from society.results import Run
-from society.runs.state import RunState, Session
 from society.runner.spending import find_minutes
+from society.runs.state import RunState, Session
 from society.scenario.models.scenario import Scenario
 from society.session import run, run_async
 from tests.conftest import rows
