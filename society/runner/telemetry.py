@@ -101,7 +101,10 @@ class Telemetry(Watcher):
         span.end()
 
     def result(self, result: DebateResult) -> None:
-        about = {"society.split": self._split, "society.decided": result.decision.answer is not None}
+        about: dict[str, str | bool] = {
+            "society.split": self._split,
+            "society.decided": result.decision.answer is not None,
+        }
         self._debates.add(1, about)
         span = self._open.pop((result.iteration, result.item.id, result.sample), None)
         if span is not None:

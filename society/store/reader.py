@@ -63,7 +63,11 @@ class StoreReader:
         query = f"SELECT phase, agent, {sums} FROM turns WHERE reused = 0 GROUP BY phase, agent"
 
         def read(row: Row) -> tuple[str, str, Usage]:
-            return row["phase"], row["agent"], Usage(*(int(row[name]) for name in counts))
+            return (
+                row["phase"],
+                row["agent"],
+                Usage(int(row["prompt_tokens"]), int(row["generated_tokens"]), int(row["cached_tokens"])),
+            )
 
         return list(self._read(read, query))
 
