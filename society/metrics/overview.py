@@ -22,6 +22,7 @@ from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.lost import describe_lost
 from society.metrics.reported import Reported, report_metrics
 from society.metrics.summary import Summary, describe_ends, describe_lone, summarize
+from society.runs.files import count_forgotten
 from society.runs.locking import is_running
 from society.runs.records import by_iteration, by_question, load_records
 from society.runs.run import Run
@@ -67,6 +68,8 @@ class Overview:
     unfinished: str = ""
     running: bool = False
     session: Session | None = None
+    forgotten: int = 0
+    """Number of questions that `society forget` deleted."""
 
     @property
     def last(self) -> Summary | None:
@@ -104,6 +107,8 @@ class Overview:
         if self.session is not None and self.session.dollars:
             rows.append(("price", f"${float(self.session.dollars):,.4f} for all turns of the run"))
         rows += self._unfinished_rows()
+        if self.forgotten:
+            rows.append(("deleted", f"{count(self.forgotten, 'question')}, which no number above includes"))
         return [*rows, ("stored in", name_path(self.folder))]
 
     def _unfinished_rows(self) -> Rows:
@@ -151,9 +156,10 @@ def read_overview(run: Run) -> Overview:
     iterations = run_iterations(run, records) if scenario.train is not None else []
     unfinished = describe_unfinished(run, max(found, default=0), len(last))
     running = bool(unfinished) and is_running(run.folder)
+    deleted = count_forgotten(run.meta())
     questions, metrics = len(by_question(last)), report_metrics(society, last)
     several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)
-    rest = (questions, metrics, unfinished, running, session)
+    rest = (questions, metrics, unfinished, running, session, deleted)
     return Overview(scenario.name, run.folder, summaries, iterations, several, *rest)
 
 

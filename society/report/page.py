@@ -25,7 +25,8 @@ from society.core.errors import InputError
 from society.core.hidden_chars import reveal
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
 from society.report.rows import Json
-from society.report.run_list import PAGE, RunList, describe_list
+from society.report.run_list import RunList, describe_list
+from society.runs.places import PAGE
 from society.runs.run import Run
 
 RUN_LIST_SCRIPTS = ("hidden_chars.js", "dom.js", "source.js", "fit.js", "run_list.js")

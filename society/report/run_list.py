@@ -18,8 +18,6 @@ from society.store import Store
 
 MOST_FOLDERS = 2000
 """Maximum number of folders in a list. Further ones are counted."""
-PAGE = "report.html"
-"""Name of a run's own page in its folder, as `Run.report()` writes it."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from society.scenario.models.scenario import Scenario
 
 QUESTIONS = "questions.json"
+FORGOTTEN = "forgotten"
+"""Name of the fact in the table `meta` with the number of questions that `society forget` deleted."""
 MEASUREMENTS = "diversity.json"
 """File of what `society diversity` measured. A run whose turns change discards it."""
 LARGEST_QUESTIONS = 64_000_000
@@ -40,6 +42,7 @@ _ITEMS = TypeAdapter(list[Item])
 _TEXTS = TypeAdapter(dict[str, str])
 _LISTS = TypeAdapter(list[dict[str, str]])
 _OBJECT = TypeAdapter(dict[str, Any])
+_COUNT = TypeAdapter(int)
 Kept = TypeVar("Kept")
 
 
@@ -49,14 +52,19 @@ def keep_inputs(folder: Path, scenario: Scenario, questions: Sequence[Item]) -> 
     Raises `InputError` where the folder cannot be written.
     """
     try:
-        with atomic_write(folder / QUESTIONS) as part:
-            part.write_bytes(_ITEMS.dump_json(list(questions)))
+        keep_questions(folder, questions)
         for path in dict.fromkeys(_topology_files(scenario)):
             _keep(path, copy_place(folder, path))
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written: {error.strerror}.", "Choose another --out (Python: `out`)."
         ) from error
+
+
+def keep_questions(folder: Path, questions: Sequence[Item]) -> None:
+    """Write the evaluation questions of a run."""
+    with atomic_write(folder / QUESTIONS) as part:
+        part.write_bytes(_ITEMS.dump_json(list(questions)))
 
 
 def _keep(path: Path, copy: Path) -> None:
@@ -186,3 +194,9 @@ def _fact(meta: Mapping[str, str], name: str, kind: TypeAdapter[Any], absent: st
             f"What the run's store says of its {name} is not what society writes there.",
             "Society did not write it. If the run is your own, restore its folder from a copy.",
         ) from None
+
+
+def count_forgotten(meta: Mapping[str, str]) -> int:
+    """Return the number of questions that were deleted from a run. Raises `RunFolderError`."""
+    found: int = _fact(meta, FORGOTTEN, _COUNT, "0")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import platform
@@ -9,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -22,11 +22,12 @@ from society.core.disks import find_shared
 from society.core.errors import InputError, RunFolderError
 from society.core.identity import fingerprint
 from society.core.paths import stored_in
+from society.core.plain import count
 from society.core.types import Item
-from society.runs.files import check_folder, read_json, read_list, read_object
+from society.runs.files import check_folder, count_forgotten, read_json, read_list, read_object
 from society.runs.lease import Found, Holder
 from society.runs.locking import LOCK, hold, wait_for
-from society.runs.mirror import Mirror, salvage
+from society.runs.mirror import Mirror, open_mirror, salvage
 from society.runs.places import FILES, STORE, has_begun
 from society.scenario.models.scenario import Scenario
 from society.store import Store
@@ -81,14 +82,14 @@ class RunFolder:
                 check_folder(self.path, FILES)
                 stack.callback(self._clean_up)
                 self._holder = holder = stack.enter_context(hold(self.path, self._seen))
-                self._salvage(holder)
+                salvage(holder, self._kept)
             except OSError as error:
                 raise RunFolderError(
                     f"{self.path} cannot be written: {error}.", "Choose another folder with --out (Python: `out`)."
                 ) from error
             self._check()
-            if find_shared(self.path):
-                self._start_mirror(stack, holder)
+            self._mirror = stack.enter_context(open_mirror(holder, self._kept))
+            self.store = self._mirror.live if self._mirror else self._kept
             self._entered = stack.pop_all()
         return self
 
@@ -96,27 +97,6 @@ class RunFolder:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._entered.__exit__(exc_type, exc, traceback)
-
-    def _salvage(self, holder: Holder) -> None:
-        """Copy what a killed process left on a local disk of this machine into the folder."""
-        last = holder.previous
-        if last is None or last.ended or salvage(last.token, self._kept, holder.check):
-            return
-        if find_shared(self.path):
-            log.warning("%s did not end the run. Turns after its last copy of the store are made again.", last)
-
-    def _start_mirror(self, stack: ExitStack, holder: Holder) -> None:
-        """Keep the store on a local disk, and copy it to the folder until `stack` ends."""
-        mirror = self._mirror = Mirror(self._kept, holder.token, holder.check)
-        self.store = mirror.live
-
-        def close() -> None:
-            holder.ends = False
-            mirror.close()
-            holder.ends = True
-
-        stack.callback(close)
-        mirror.start()
 
     def _clean_up(self) -> None:
         """Leave nothing behind if the run did not start."""
@@ -206,6 +186,11 @@ class RunFolder:
             meta = store.meta()
         if not meta.get("scenario"):
             return
+        if deleted := count_forgotten(meta):
+            raise RunFolderError(
+                f"{self.path} cannot be resumed: {count(deleted, 'question')} was deleted, and would be asked again.",
+                "Remove the question from the task, then start a new run with --reuse (Python: the argument reuse).",
+            )
         self._check_plugins(read_json(meta, "plugins"))
         changes = self._difference(meta)
         known = read_json(meta, "files")
@@ -300,7 +285,7 @@ def _changed(before: str, now: str) -> str:
 
 def _default(name: str, resume: bool) -> Path:
     """Return runs/NAME, with a number if that is taken; to resume, the latest of these."""
-    names = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in count(1))
+    names = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in itertools.count(1))
     free = next(i for i, path in enumerate(names, 1) if not path.exists())
     number = max(free - 1, 1) if resume else free
     return Path("runs") / (name if number == 1 else f"{name}-{number}")

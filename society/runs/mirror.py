@@ -12,13 +12,14 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from society.core.atomic import atomic_write
-from society.core.disks import find_own_scratch, find_scratch
+from society.core.disks import find_own_scratch, find_scratch, find_shared
 from society.core.errors import StoreError
+from society.runs.lease import Holder
 from society.store.opening import copy_store, drop_stale_wal
 
 log = logging.getLogger(__name__)
@@ -114,14 +115,36 @@ class Mirror:
             self._copied = version
 
 
-def salvage(token: str, kept: Path, check: Callable[[], None]) -> bool:
-    """Copy the store that a killed process of this machine left to the run's folder. Return whether there was one."""
-    left = local_store(token, kept.name)
-    if not left.is_file():
-        return False
-    copy_into_place(left, kept, check)
-    shutil.rmtree(left.parent, ignore_errors=True)
-    return True
+def salvage(holder: Holder, kept: Path) -> None:
+    """Copy what a killed process left on a local disk of this machine into the run's folder."""
+    last = holder.previous
+    if last is None or last.ended:
+        return
+    left = local_store(last.token, kept.name)
+    if left.is_file():
+        copy_into_place(left, kept, holder.check)
+        shutil.rmtree(left.parent, ignore_errors=True)
+    elif find_shared(kept):
+        log.warning("%s did not end the run. Turns after its last copy of the store are made again.", last)
+
+
+@contextmanager
+def open_mirror(holder: Holder, kept: Path) -> Iterator[Mirror | None]:
+    """Keep a store that is on a shared disk on a local one during the block; None for a store on a local disk.
+
+    `kept` is the store's place in the run's folder, which `holder` holds.
+    """
+    if not find_shared(kept):
+        yield None
+        return
+    mirror = Mirror(kept, holder.token, holder.check)
+    holder.ends = False
+    try:
+        mirror.start()
+        yield mirror
+    finally:
+        mirror.close()
+        holder.ends = True
 
 
 def copy_into_place(store: Path, kept: Path, check: Callable[[], None]) -> None:

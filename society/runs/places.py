@@ -15,6 +15,8 @@ from society.runs.mirror import local_store
 STORE = "store.sqlite"
 FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", LOCK)
 """Files of a run's folder that are opened by their names, by this program or by SQLite."""
+PAGE = "report.html"
+"""Name of a run's own page in its folder, as `Run.report()` writes it."""
 DEEPEST = 3
 """Maximum depth of a run below a folder, as in `runs/sweep/variant`."""
 

@@ -56,7 +56,7 @@ class Run:
 
     def meta(self) -> dict[str, str]:
         """Return versions, model hashes and the resolved scenario as JSON, by name."""
-        with self._store() as store:
+        with self.open_store() as store:
             return store.meta()
 
     def turns(self, where: str = "1", values: Sequence[object] = ()) -> list[Turn]:
@@ -82,7 +82,7 @@ class Run:
             spoken = (society.place(i.phase, i.round), society.order(i.phase, i.agent), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
-        with self._store() as store:
+        with self.open_store() as store:
             return sorted(store.turns(where, values), key=place)
 
     def _require_iteration(self, iteration: int) -> None:
@@ -98,7 +98,7 @@ class Run:
         count = len(speakers(scenario, 0, members(scenario)))
         if count <= FEW_AGENTS or scenario.phases[0].schedule == "moderated":
             return
-        with self._store() as store:
+        with self.open_store() as store:
             ended = store.debates("evaluation") or store.debates("training")
             turns = store.count("1")
         if ended and turns < count:
@@ -120,7 +120,7 @@ class Run:
         `where` is SQL over the columns.
         """
         item = self._item_order()
-        with self._store() as store:
+        with self.open_store() as store:
             rows = list(store.results(where, values))
         for row in rows:
             self._require_iteration(row.iteration)
@@ -129,7 +129,7 @@ class Run:
     def debates(self, split: str = "evaluation") -> list[tuple[int, str, int]]:
         """Return iteration, item and sample of each debate of a split that has ended, in the order of `results`."""
         item = self._item_order()
-        with self._store() as store:
+        with self.open_store() as store:
             return sorted(store.debates(split), key=lambda debate: (debate[0], item(debate[1]), debate[2]))
 
     def _item_order(self) -> Callable[[str], tuple[object, ...]]:
@@ -147,28 +147,29 @@ class Run:
 
     def count_turns(self) -> int:
         """Return the number of turns, including those of training debates and of unfinished debates."""
-        with self._store() as store:
+        with self.open_store() as store:
             return store.count("1")
 
     def count_failed(self) -> int:
         """Return the number of failed turns, including those of training debates."""
-        with self._store() as store:
+        with self.open_store() as store:
             return store.count("status = 'failed'")
 
     def count_reused(self) -> int:
         """Return the number of turns whose reply was reused from another run."""
-        with self._store() as store:
+        with self.open_store() as store:
             return store.count("reused = 1")
 
     def adapters(self) -> list[AdapterRow]:
         """Return every training, in the order of iteration, learner and agent."""
-        with self._store() as store:
+        with self.open_store() as store:
             return store.adapters()
 
     def examples(self) -> list[ExampleRow]:
         """Return the origin of every training row, in the order of iteration, learner, agent and number."""
-        with self._store() as store:
+        with self.open_store() as store:
             return store.examples()
 
-    def _store(self) -> Store:
+    def open_store(self) -> Store:
+        """Return the run's store for reading, as a context manager."""
         return Store(find_store(self.folder), read_only=True)

@@ -24,6 +24,7 @@ from society.store.rows import (
     read_result,
     read_turn,
 )
+from society.store.table import Table
 from society.store.validate import LARGEST_VALUE, NO_STORE, TOO_LARGE, check_examples, refuse
 
 _Record = TypeVar("_Record")
@@ -111,6 +112,20 @@ class StoreReader:
         """Return iteration, item and sample of each finished debate of a split, in the order of `results`."""
         query = "SELECT iteration, item, sample FROM results WHERE split=? ORDER BY iteration, item, sample"
         return list(self._read(lambda row: (row["iteration"], row["item"], row["sample"]), query, (split,)))
+
+    def raw_rows(self, table: Table[Any]) -> Iterator[Row]:
+        """Yield the values of each row of a table as they are stored, by column, in the order of insertion."""
+        return self._read(lambda row: row, f"SELECT * FROM {table.name}" + " ORDER BY rowid" * table.ordered)
+
+    def quoting(self, texts: Sequence[str]) -> list[str]:
+        """Return the items with a turn whose prompt or reply contains one of these texts."""
+        query = (
+            "SELECT DISTINCT item FROM turns WHERE instr(text, ?1) OR instr(thought, ?1) OR EXISTS ("
+            "SELECT 1 FROM json_each(turns.messages) AS message JOIN texts"
+            " ON lower(hex(texts.key)) = json_extract(message.value, '$[1]') WHERE instr(texts.text, ?1))"
+        )
+        found = [item for text in texts for item in self._read(lambda row: str(row["item"]), query, (text,))]
+        return list(dict.fromkeys(found))
 
     def check_rows(self) -> None:
         """Read every row. Raises `RunFolderError` for one that this program did not write."""

@@ -44,6 +44,12 @@ _UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {TURNS.where_key}"
 _DELETE_TURN = f"DELETE FROM turns WHERE {TURNS.where_key}"
 _INSERT_TEXT = TEXTS.insert.replace("REPLACE", "IGNORE")
 _DELETE_EXAMPLES = "DELETE FROM examples WHERE iteration=? AND learner=? AND agent=?"
+_DELETE_LOST_TEXTS = (
+    "DELETE FROM texts WHERE lower(hex(key)) NOT IN"
+    " (SELECT DISTINCT json_extract(message.value, '$[1]') FROM turns, json_each(turns.messages) AS message)"
+)
+_COPIED_ROWS = 5_000
+"""Number of copied rows that are committed together."""
 _KNOWN_TEXTS = 200_000
 """Maximum number of text keys remembered as written, which saves writing their texts again."""
 
@@ -166,6 +172,48 @@ class Store(StoreReader):
         """Store facts about the run, at once."""
         self._pending += [(META.insert, META.write(MetaRow(name, value))) for name, value in values.items()]
         self.commit()
+
+    def migrate(self) -> str:
+        """Migrate an older store to the present version, at once, and return its earlier version."""
+        version = self.meta()["store_version"]
+        try:
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise explain(self._path, error) from error
+        return version
+
+    def copy_debates(self, other: StoreReader) -> None:
+        """Copy all turns and results of another store, and the texts that they refer to."""
+        for table in (TEXTS, TURNS, RESULTS):
+            for row in other.raw_rows(table):
+                names = [name for name in table.columns if name in row]
+                insert = (
+                    f"INSERT OR IGNORE INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+                )
+                self._pending.append((insert, tuple(row[name] for name in names)))
+                if len(self._pending) >= _COPIED_ROWS:
+                    self.commit()
+        self.commit()
+
+    def forget(self, item: str) -> int:
+        """Delete all turns, results and training rows of an item, and every text that nothing refers to any more.
+
+        Return the number of deleted turns. Their bytes are overwritten.
+        """
+        try:
+            self._prepare()
+            self._db.execute("PRAGMA secure_delete=ON")
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                turns = self._db.execute("DELETE FROM turns WHERE item=?", (item,)).rowcount
+                self._db.execute("DELETE FROM results WHERE item=?", (item,))
+                self._db.execute("DELETE FROM examples WHERE source_item=?", (item,))
+                self._db.execute(_DELETE_LOST_TEXTS)
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (sqlite3.Error, OSError) as error:
+            raise explain(self._path, error) from error
+        return turns
 
     def commit(self) -> None:
         """Commit all that is pending. Raises `StoreError` when it cannot be written."""

@@ -1,0 +1,177 @@
+"""Runs are merged, archived, restored, migrated, and freed of a question's text; what is left stays a run."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.cli import main
+from society.core.errors import InputError, RunFolderError
+from society.runs.archive import MARK, archive_run, restore_run
+from society.runs.forgetting import forget_item
+from society.runs.locking import hold
+from society.runs.merging import merge_runs
+from society.runs.run import Run
+from society.scenario.models.scenario import Scenario
+from society.session import run
+from society.store.migrate import VERSION
+from tests.conftest import rows
+from tests.store.test_versions import write_old
+
+TEXT = """
+task: {kind: arithmetic, form: a+b, limit: 8}
+samples: 2
+backends: {scripted: {kind: scripted, rules: [{calculate: {skill: 0.5, wrong: spread}}]}}
+roles: {solver: {prompt: "Read this. {{ question }} {% for m in heard %}{{ m.text }} {% endfor %} {{ question }}"}}
+agents: {solver: {count: 3}}
+phases: [{name: debate, topology: complete, rounds: 2}]
+"""
+Make = Callable[..., Scenario]
+
+
+@pytest.fixture
+def whole(scenario: Make, tmp_path: Path) -> Run:
+    return run(scenario(TEXT), tmp_path / "whole")
+
+
+def make_shards(scenario: Make, tmp_path: Path, *ranges: tuple[int, int]) -> list[Run]:
+    return [
+        run(scenario(TEXT, f"task.offset={offset}", f"task.limit={limit}"), tmp_path / f"shard-{offset}")
+        for offset, limit in ranges
+    ]
+
+
+def ordered(found: Run) -> list[dict[str, Any]]:
+    return sorted(rows(found), key=repr)
+
+
+def test_merged_shards_are_the_whole_run(whole: Run, scenario: Make, tmp_path: Path) -> None:
+    shards = make_shards(scenario, tmp_path, (0, 3), (3, 5))
+    command = ["merge", str(tmp_path / "scenario.yaml"), *(str(shard.folder) for shard in shards)]
+    scenario(TEXT)
+    assert main([*command, "-o", str(tmp_path / "merged")]) == 0
+    merged = Run(tmp_path / "merged")
+    assert ordered(merged) == ordered(whole)
+    assert merged.questions() == whole.questions()
+    assert len(merged.sessions()) == 2
+    again = run(scenario(TEXT), merged.folder, resume=True)
+    assert ordered(again) == ordered(whole)
+
+
+def test_missing_questions_are_debated_later(whole: Run, scenario: Make, tmp_path: Path) -> None:
+    shards = make_shards(scenario, tmp_path, (2, 3))
+    assert merge_runs(scenario(TEXT), shards, tmp_path / "merged") == (6, 16)
+    assert ordered(run(scenario(TEXT), tmp_path / "merged", resume=True)) == ordered(whole)
+
+
+def test_what_is_no_shard_is_refused(scenario: Make, tmp_path: Path) -> None:
+    first, second, other = make_shards(scenario, tmp_path, (0, 3), (2, 2), (6, 2))
+    loaded = scenario(TEXT)
+    changed = run(scenario(TEXT, "seed=4", "task.offset=6", "task.limit=2"), tmp_path / "changed")
+    with closing(sqlite3.connect(other.folder / "store.sqlite")) as db, db:
+        db.execute("UPDATE meta SET value = '{\"scripted\": \"another\"}' WHERE name = 'models'")
+    few = scenario(TEXT, "task.limit=2")
+    for target, shards, match in (
+        (loaded, [first, second], "is in .*shard-0 and in .*shard-2"),
+        (loaded, [first, changed], "another scenario: seed was 4"),
+        (loaded, [first, other], "another model"),
+        (few, [first], "is not one of the whole scenario"),
+    ):
+        with pytest.raises(InputError, match=match):
+            merge_runs(target, shards, tmp_path / "merged")
+        assert not (tmp_path / "merged").exists()
+
+
+def test_an_archive_holds_the_whole_run(whole: Run, scenario: Make, tmp_path: Path) -> None:
+    (whole.folder / "adapters" / "1").mkdir(parents=True)
+    (whole.folder / "adapters" / "1" / "weights").write_bytes(b"weights")
+    file = tmp_path / "run.zip"
+    assert main(["archive", str(whole.folder), "-o", str(file)]) == 0
+    before = ordered(whole)
+    shutil.rmtree(whole.folder)
+    assert main(["archive", str(file), "--restore", "-o", str(whole.folder)]) == 0
+    assert ordered(whole) == before
+    assert (whole.folder / "adapters" / "1" / "weights").read_bytes() == b"weights"
+    assert ordered(run(scenario(TEXT), whole.folder, resume=True)) == before
+    with pytest.raises(RunFolderError, match="exists"):
+        restore_run(file, whole.folder)
+
+
+def test_a_run_under_way_and_links_are_not_archived(whole: Run, tmp_path: Path) -> None:
+    with hold(whole.folder, None), pytest.raises(RunFolderError, match="A process works on"):
+        archive_run(whole.folder, tmp_path / "run.zip")
+    (whole.folder / "secret").symlink_to("/etc/passwd")
+    with pytest.raises(RunFolderError, match="is a link"):
+        archive_run(whole.folder, tmp_path / "run.zip")
+    assert not (tmp_path / "run.zip").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "C:\\evil", "..\\evil", "store.sqlite"])
+def test_a_hostile_archive_writes_nothing(whole: Run, tmp_path: Path, name: str) -> None:
+    archive_run(whole.folder, tmp_path / "run.zip")
+    with zipfile.ZipFile(tmp_path / "run.zip", "a") as archive:
+        archive.writestr(zipfile.ZipInfo(name), "evil")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="is no archive of a run"):
+        restore_run(tmp_path / "run.zip", tmp_path / "out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_damaged_archive_is_refused(whole: Run, tmp_path: Path) -> None:
+    file = tmp_path / "run.zip"
+    archive_run(whole.folder, file)
+    data = file.read_bytes()
+    for broken in (data[: len(data) // 2], b"", data[:200] + b"\0" * 64 + data[264:]):
+        file.write_bytes(broken)
+        with pytest.raises(InputError):
+            restore_run(file, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = MARK
+    with pytest.raises(InputError, match="holds no run"):
+        restore_run(file, tmp_path / "out")
+
+
+def test_a_forgotten_question_leaves_no_bytes(
+    whole: Run, scenario: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question, other = (whole.questions() or [])[:2]
+    whole.report()
+    before = len(whole.debates())
+    assert main(["forget", str(whole.folder), "--item", question.id]) == 0
+    assert "12 turns deleted" in capsys.readouterr().out
+    everything = b"".join(path.read_bytes() for path in whole.folder.rglob("*") if path.is_file())
+    assert question.question.encode() not in everything
+    assert other.question.encode() in everything
+    assert len(whole.debates()) == before - 2
+    assert "1 question, which no number above includes" in whole.summary()
+    assert "unfinished" not in whole.summary()
+    with pytest.raises(RunFolderError, match="1 question was deleted"):
+        run(scenario(TEXT), whole.folder, resume=True)
+    assert main(["forget", str(whole.folder), "--item", question.id]) == 2
+    assert main(["show", str(whole.folder), "--item", other.id]) == 0
+
+
+def test_quotations_of_a_forgotten_question_are_named(whole: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    question, other = (whole.questions() or [])[:2]
+    with closing(sqlite3.connect(whole.folder / "store.sqlite")) as db, db:
+        db.execute("UPDATE turns SET text = ? WHERE item = ? AND round = 1", (f"As in {question.question}", other.id))
+    assert forget_item(whole.folder, question.id).quoting == (other.id,)
+    assert main(["forget", str(whole.folder), "--item", other.id]) == 0
+
+
+def test_old_runs_are_migrated_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_old(tmp_path / "old", version=3)
+    assert main(["migrate", str(folder)]) == 0
+    assert f"version 3 is now {VERSION}" in capsys.readouterr().out
+    assert main(["migrate", str(folder)]) == 0
+    assert "up to date" in capsys.readouterr().out
+    assert main(["migrate", str(write_old(tmp_path / "oldest"))]) == 2
