@@ -99,7 +99,6 @@ def test_a_run_within_a_running_loop_is_the_same_run(tmp_path: Path) -> None:
     assert alone == rows(in_running_loop(cell())) == rows(in_running_loop(waiting()))
 
 
-@pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize("within", [in_running_loop, asyncio.run, None], ids=["in a loop", "asyncio.run", "alone"])
 def test_an_interrupted_run_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Callable[..., None] | None
@@ -126,7 +125,6 @@ def test_an_interrupted_run_can_be_resumed(
     assert rows(resumed) == rows(society.run(scenario, tmp_path / "whole"))
 
 
-@pytest.mark.usefixtures("_heeds_interrupts")
 def test_an_interrupt_that_another_handler_raises_stops_the_run_too(tmp_path: Path) -> None:
     """A host with a handler of its own keeps it: its KeyboardInterrupt stops the thread that runs the debates."""
 

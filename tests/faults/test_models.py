@@ -180,7 +180,6 @@ def test_a_worker_of_llama_cpp_that_crashes_loses_no_turn(
 
 
 @pytest.mark.model
-@pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_on_a_real_model(
     capitals: Scenario, named: dict[str, list[tuple[Any, ...]]], tmp_path: Path, times: int

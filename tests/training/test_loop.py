@@ -165,7 +165,6 @@ def test_training_and_evaluation_questions_are_disjoint(whole: Run) -> None:
     assert not split["training"] & split["evaluation"]
 
 
-@pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize("at", [1, 4, 9])
 def test_interrupted_in_an_adapter_and_resumed(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path, at: int
@@ -181,7 +180,6 @@ def test_interrupted_in_an_adapter_and_resumed(
     assert rows(resumed) == rows(whole)
 
 
-@pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize(
     ("iteration", "split", "turns"),
     [(0, "training", 20), (1, "evaluation", 9), (2, "evaluation", 1)],
@@ -201,7 +199,6 @@ def test_interrupted_in_a_debate_and_resumed(
     assert first.trained + second.trained == len([row for row in whole.adapters() if row.hash])
 
 
-@pytest.mark.usefixtures("_heeds_interrupts")
 @pytest.mark.parametrize("at", [1, 8])
 def test_interrupted_in_selection_and_resumed(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
