@@ -197,15 +197,15 @@ class _Preflight:
     def _load_items(self) -> Items | None:
         """Return the questions of the scenario, or None if they cannot be loaded."""
 
-        def warn(task: Task, message: str) -> None:
-            self._add(steps_of(task), message, level="warning")
+        def warn(steps: Steps, message: str) -> None:
+            self._add(steps, message, level="warning")
 
         def steps_of(task: Task) -> Steps:
             return ("task",) if task is self.society.scenario.task else ("train", "task")
 
         missing = [task for task in self._tasks if task.missing]
         for task in missing:
-            warn(task, task.missing)
+            warn(steps_of(task), task.missing)
         if missing:
             return None
         try:

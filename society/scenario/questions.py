@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from society.components.faults import faults_of
 from society.core.errors import InputError
 from society.core.types import Item
 from society.scenario.expand import Society
+from society.scenario.models.scenario import Scenario
 from society.tasks.base import Task
 from society.tasks.normal import normal_question
 
@@ -29,32 +30,34 @@ class Items:
         return [*self.evaluation, *self.training]
 
 
-def log_repeated(task: Task, message: str) -> None:
-    """Log a warning about the questions of a task: some are repeated, or none has a true answer."""
-    log.warning("%s: %s", task.origin, message)
+Place = tuple[str | int, ...]
+"""Keys and indices that lead to a part of a scenario."""
+OnRemark = Callable[[Place, str], None]
+"""Receives a remark about a part of a scenario: its place and the remark."""
 
 
-def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_repeated) -> Items:
+def log_remark(place: Place, remark: str) -> None:
+    """Log a remark as a warning."""
+    log.warning("%s: %s", ".".join(map(str, place)), remark)
+
+
+def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     """Return the evaluation and the training questions of a scenario.
 
     No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
-    skip those of the evaluation. `on_repeated` is called for a task with repeated questions, or without true answers
-    where it names a field for them, and for a controller that changes nothing with these questions. Raises `InputError`
-    if there are too few questions, if `train.task` contains a question of the evaluation, or if the label is the true
-    answer and no training question has one.
+    skip those of the evaluation. `on_remark` is called for a task with repeated questions, or without true answers
+    where it names a field for them, and for controllers and metrics that these questions leave without effect. Raises
+    `InputError` if there are too few questions, if `train.task` contains a question of the evaluation, or if the label
+    is the true answer and no training question has one.
     """
     scenario = society.scenario
-    evaluation = _load_all(scenario.task, scenario.seed, on_repeated)
-    scored = sum(map(scenario.task.scores, evaluation))
-    for phase in scenario.phases:
-        for controller in phase.controllers:
-            with faults_of(controller, "remarks"):
-                for remark in controller.remarks(len(evaluation), scored):
-                    on_repeated(scenario.task, f"in the phase {phase.name!r}, {remark}")
+    evaluation = _load_all(scenario.task, ("task",), scenario.seed, on_remark)
+    for place, remark in _remarks(scenario, evaluation):
+        on_remark(place, remark)
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:
-        training = _load_all(scenario.train.task, scenario.seed, on_repeated)
+        training = _load_all(scenario.train.task, ("train", "task"), scenario.seed, on_remark)
     else:
         training = _follow(scenario.task, scenario.train.questions, evaluation, scenario.seed)
     tested = {normal_question(item.question) for item in evaluation}
@@ -73,15 +76,29 @@ def load_items(society: Society, on_repeated: Callable[[Task, str], None] = log_
     return Items(evaluation, training)
 
 
-def _load_all(task: Task, seed: int, on_repeated: Callable[[Task, str], None]) -> list[Item]:
+def _remarks(scenario: Scenario, items: Sequence[Item]) -> Iterator[tuple[Place, str]]:
+    """Yield a remark for each controller and metric that these questions leave without effect."""
+    scored = sum(map(scenario.task.scores, items))
+    for i, phase in enumerate(scenario.phases):
+        for j, controller in enumerate(phase.controllers):
+            with faults_of(controller, "remarks"):
+                for remark in controller.remarks(len(items), scored):
+                    yield ("phases", i, "controllers", j), remark
+    for j, metric in enumerate(scenario.metrics or ()):
+        with faults_of(metric, "remarks"):
+            for remark in metric.remarks(len(items), scored, scenario.samples):
+                yield ("metrics", j), remark
+
+
+def _load_all(task: Task, place: Place, seed: int, on_remark: OnRemark) -> list[Item]:
     """Return the questions of a task, and report the number of repeated ones."""
     with faults_of(task, "questions"):
         found = task.slice(seed)
     if found.repeated:
         verb = " is" if found.repeated == 1 else "s are"
-        on_repeated(task, f"{found.repeated:,} repeated question{verb} left out; each question is used once")
+        on_remark(place, f"{found.repeated:,} repeated question{verb} left out; each question is used once")
     for remark in task.remarks(found.items):
-        on_repeated(task, remark)
+        on_remark(place, remark)
     return found.items
 
 

@@ -186,3 +186,22 @@ def test_overlapping_questions_of_training_and_evaluation_are_a_problem(tmp_path
     train = {"task": DATA["task"], "learners": {"l": {"phases": ["d"], "turn": "last"}}}
     problems = check(tmp_path, train=train, backends={"m": {"kind": "hf", "model": "owner/none"}})
     assert any("in both the training and the evaluation set" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("answer", "samples", "metric", "message"),
+    [
+        (None, 4, "pass_at_k", "none of the 2 questions has a true answer"),
+        (None, 4, "majority_at_k", "none of the 2 questions has a true answer"),
+        (2, 1, "pass_at_k", "each question has one; set `samples: 2`"),
+        (2, 4, {"kind": "pass_at_k", "k": [1, 8]}, "has no number for k = 8: each question has 4 samples"),
+        (2, 4, {"kind": "pass_at_k", "k": [1, 4]}, ""),
+    ],
+)
+def test_a_metric_of_samples_without_numbers_is_a_warning(
+    tmp_path: Path, answer: int | None, samples: int, metric: Any, message: str
+) -> None:
+    write(tmp_path, *({"question": f"{i} + 1?", **({"answer": answer} if answer else {})} for i in range(2)))
+    found = [p for p in check(tmp_path, samples=samples, metrics=["drift", metric]) if "metrics" in p]
+    assert len(found) == bool(message)
+    assert not message or (found[0].startswith("warning: metrics.1") and message in found[0])

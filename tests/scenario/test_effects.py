@@ -84,6 +84,13 @@ LLAMA = put("backends.only", {"kind": "llama_cpp"})
 TRAIN = {"learners": {"l": {"phases": ["two"]}}, "iterations": 2}
 HF = put("backends.only", {"kind": "hf"})
 EDGE: list[Any] = ["a-1", "a-2"]
+MATRIX = {"kind": "matrix", "rows": [[0, 2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]]}
+GRADED = [
+    put("roles.grader", {"prompt": "Is {{ judged.answer }} right? RIGHT or WRONG?"}),
+    put("agents.g", {"role": "grader"}),
+    put("agents.a.role", "solver"),
+    put("task.answer", {"kind": "judge", "agent": "g", "extract": ["text"]}),
+]
 
 FOUND: list[tuple[str, list[Change], str]] = [
     # graphs and edges
@@ -305,6 +312,34 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("phases.three.moderator", "the schedule is not moderated", *HELPER, phase(moderator="h")),
     # decisions
     case("decision", "no voter has a confidence", put("decision", "weighted")),
+    # weights of edges
+    case("phases.two.edges.weight", "no vote uses it", put("phases.two.edges", {"weight": 2})),
+    case(
+        "phases.two.edges.weight",
+        "no vote uses it",
+        put("phases.two.edges", {"weight": 2}),
+        CONFIDENT,
+        put("decision", "weighted"),
+    ),
+    case(
+        "phases.two.topology.edges.0.2.weight",
+        "no vote uses it",
+        put("phases.two.topology", {"kind": "edges", "edges": [[*EDGE, {"weight": 2}]]}),
+    ),
+    case("phases.two.topology", "has weights of edges without effect", put("phases.two.topology", MATRIX)),
+    case(
+        "phases.two.topology", "has weights of edges", put("topologies", {"m": MATRIX}), put("phases.two.topology", "m")
+    ),
+    case(
+        "phases.two.edges.weight",
+        "no vote uses it",
+        put("phases.two.edges", {"weight": 2}),
+        put("decision", {"kind": "weighted", "by": "edges"}),
+        phase(topology="complete"),
+    ),
+    # votes over whole replies
+    case("task.answer.extract", "hardly ever are", *GRADED),
+    case("task.answer.extract", "hardly ever are", *GRADED, put("decision", {"kind": "supermajority"})),
     case(
         "decision.floor",
         "out of reach",
@@ -570,3 +605,30 @@ def test_errors_come_before_warnings_about_effects(tmp_path: Path) -> None:
     put("phases.two.cap", 3)(scenario)
     put("agents.a.role", "nobody")(scenario)
     assert [problem.path for problem in problems(tmp_path, scenario)] == ["agents.a.role"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [put("phases.two.edges", {"weight": 2}), put("decision", {"kind": "weighted", "by": "edges"})],
+        [
+            put("phases.two.edges", {"weight": 2}),
+            put("decision", {"kind": "weighted", "by": "edges"}),
+            phase(),  # without edges: those of the second phase are the last ones
+        ],
+        [
+            put("phases.two.topology", MATRIX),
+            put("roles.solver.prompt", f"{{{{ question }}}} {LOOP} {{{{ heard[0].weight }}}}"),
+        ],
+        [put("phases.two.topology", {**MATRIX, "rows": [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]]})],
+        [*GRADED, put("decision", {"kind": "none"})],
+        [*GRADED, put("roles.solver.choices", ["yes", "no"])],
+        [*GRADED, put("task.answer.extract", ["line"])],
+    ],
+)
+def test_weights_and_votes_with_an_effect_are_not_reported(tmp_path: Path, changes: list[Change]) -> None:
+    scenario = copy.deepcopy(BASE)
+    for change in changes:
+        change(scenario)
+    found = problems(tmp_path, scenario)
+    assert not [p for p in found if p.level == "error" or "weight" in p.message or "whole reply" in p.message]

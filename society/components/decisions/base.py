@@ -37,8 +37,8 @@ class DecisionRule(Component, ABC):
     ballots_count_as: ClassVar[str] = ""
     decides: ClassVar[bool] = True
     """Whether the rule can give a single answer."""
-    reads_weights: ClassVar[bool] = False
-    """Whether the rule uses the weights of the edges along which voters are read."""
+    counts_answers: ClassVar[bool] = False
+    """Whether the rule counts the voters that give equal answers."""
 
     voters: AgentNames = ()
     """Agents or groups whose answers count; by default the speakers of the last phase."""
@@ -52,6 +52,11 @@ class DecisionRule(Component, ABC):
     quorum: int = Field(1, ge=1)
     """Minimum number of voters that must support the answer. With fewer, the society does not decide. By default, one
     vote among abstentions decides, and the results count such decisions."""
+
+    @property
+    def reads_weights(self) -> bool:
+        """Return whether the rule uses the weights of the edges along which voters are read."""
+        return False
 
     def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
         """Return the answer of a voter's turn in the last phase. `decided` is the decision of the debate."""

@@ -16,6 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Majority(DecisionRule):
     """The answer of most voters; a plurality is enough."""
 
+    counts_answers: ClassVar[bool] = True
     kind: Literal["majority"] = "majority"
 
     def count(self, ballot: Ballot) -> Decision:
@@ -25,6 +26,7 @@ class Majority(DecisionRule):
 class Supermajority(DecisionRule):
     """The answer of at least the share `share` of all voters; otherwise no decision."""
 
+    counts_answers: ClassVar[bool] = True
     kind: Literal["supermajority"] = "supermajority"
     share: float = Field(2 / 3, gt=0.5, le=1)
     """Minimum share of all voters, including those without an answer."""
@@ -43,6 +45,7 @@ class Supermajority(DecisionRule):
 class Unanimity(DecisionRule):
     """The answer of every voter; otherwise no decision."""
 
+    counts_answers: ClassVar[bool] = True
     kind: Literal["unanimity"] = "unanimity"
 
     def count(self, ballot: Ballot) -> Decision:
@@ -59,8 +62,8 @@ class Unanimity(DecisionRule):
 class Weighted(DecisionRule):
     """The answer with the largest sum of its voters' confidences (ReConcile), or of the weights of their edges."""
 
+    counts_answers: ClassVar[bool] = True
     reads_confidence: ClassVar[bool] = True
-    reads_weights: ClassVar[bool] = True
     kind: Literal["weighted"] = "weighted"
     by: Literal["confidence", "edges"] = "confidence"
     """Weight of a vote: the voter's confidence, or the sum of the weights of edges. These are the edges along which
@@ -71,6 +74,10 @@ class Weighted(DecisionRule):
     """Minimum confidence: lower ones are raised to it."""
     steps: tuple[tuple[Share, Share], ...] = ()
     """Recalibration: pairs of a confidence and the weight from that confidence on. Below all pairs, the weight is 0."""
+
+    @property
+    def reads_weights(self) -> bool:
+        return self.by == "edges"
 
     def count(self, ballot: Ballot) -> Decision:
         if self.by == "edges":

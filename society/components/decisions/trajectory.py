@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ class Trajectory(DecisionRule):
     Source: Free-MAD (arXiv 2509.11035), section 3.
     """
 
+    counts_answers: ClassVar[bool] = True
     kind: Literal["trajectory"] = "trajectory"
     first: float = Field(20.0, ge=0)
     """Points for an agent's first answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -131,6 +131,10 @@ class Metric(Component, ABC):
     def idle(self, numeric: bool, voters: int) -> Reasons:
         """Return the fields without effect. `numeric`: answers are compared as numbers. `voters` is their number."""
         return {}
+
+    def remarks(self, questions: int, scored: int, samples: int) -> Iterator[str]:
+        """Yield why it has no numbers with these numbers of questions, of those with a true answer, and of samples."""
+        return iter(())
 
     @abstractmethod
     def count(self, question: Question) -> Totals:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import groupby
 from math import comb
@@ -49,6 +49,15 @@ class SampleMetric(Metric):
     def usable(self, debate: Debate) -> bool:
         """Return whether the metric counts a debate. By default, it does if the question is scored."""
         return debate.scored
+
+    def remarks(self, questions: int, scored: int, samples: int) -> Iterator[str]:
+        if not scored:
+            yield f"has no numbers: none of the {questions} questions has a true answer; give them one, or remove it"
+        elif samples == 1:
+            yield "compares samples, but each question has one; set `samples: 2` or more, or remove it"
+        elif too_many := [k for k in self.k if k > samples]:
+            why = f"has no number for k = {too_many[0]}: each question has {samples} samples"
+            yield f"{why}; lower `k`, or raise `samples`"
 
     def count(self, question: Question) -> Totals:
         totals: Sums = defaultdict(float)

@@ -10,6 +10,7 @@ from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.checks.effects.prompts import find_use
+from society.scenario.checks.effects.rules import is_ours
 from society.scenario.models.scenario import RoleSpec
 
 
@@ -78,7 +79,7 @@ def _uses_confidence(flow: Flow) -> bool:
     """Return whether a rule or a prompt may use confidences. Rules of plugins may."""
     if any(find_use(plan.role).shows("confidence") for _, plan in flow.plans()):
         return True
-    return any(rule.reads_confidence or not _is_ours(rule) for rule in _rules(flow))
+    return any(rule.reads_confidence or not is_ours(rule) for rule in _rules(flow))
 
 
 def _rules(flow: Flow) -> Iterator[Component]:
@@ -92,10 +93,6 @@ def _rules(flow: Flow) -> Iterator[Component]:
     if flow.scenario.train is not None:
         for learner in flow.scenario.train.learners.values():
             yield from learner.selectors
-
-
-def _is_ours(rule: Component) -> bool:
-    return type(rule).__module__.startswith("society.")
 
 
 def _check_personas(flow: Flow) -> Iterator[Finding]:

@@ -8,19 +8,24 @@ from collections.abc import Iterator
 from society.components.facts import listing
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, own_views
+from society.scenario.checks.effects.rules import uses_weights
 from society.scenario.expand import is_random
 from society.scenario.models.phases import EdgeView
 from society.scenario.reading.tree import Steps
 from topologies.base import Occasion, Topology
 
 SENDERS = "{% for message in heard %}{{ message.sender }}{% endfor %}"
+UNWEIGHED = (
+    "no prompt of the phase shows `weight`, and no vote uses it; set `decision: {kind: weighted, by: edges}`, or add "
+    "{{ message.weight }} to a prompt"
+)
 LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
 
 
 def check_reading(flow: Flow) -> Iterator[Finding]:
     """Yield messages that no agent reads and settings of reading without effect, phase by phase."""
     for phase in flow.phases:
-        yield from _Reading(phase).check()
+        yield from _Reading(phase, uses_weights(flow, phase)).check()
     yield from _check_occasions(flow)
 
 
@@ -46,8 +51,8 @@ def _check_occasions(flow: Flow) -> Iterator[Finding]:
 class _Reading:
     """Checks of the messages in one phase."""
 
-    def __init__(self, phase: PhaseFlow) -> None:
-        self.phase, self.spec = phase, phase.spec
+    def __init__(self, phase: PhaseFlow, weighed: bool) -> None:
+        self.phase, self.spec, self.weighed = phase, phase.spec, weighed
         self.steps: Steps = ("phases", phase.index)
         self.given = phase.spec.model_fields_set
         self.ties = phase.ties or ()
@@ -165,9 +170,19 @@ class _Reading:
                 yield self._at("edges", field, message=f"{message}; remove it")
             else:
                 yield from self._check_field(("edges", field), field, shown)
+        yield from self._check_drawn_weights()
         for below, fields, ties in own_views(self.phase):
             for field in fields:
                 yield from self._check_field((*below, field), field, ties)
+
+    def _check_drawn_weights(self) -> Iterator[Finding]:
+        """Yield topologies whose graphs have weights without effect. Written edges are checked one by one."""
+        written = {(t.sender, t.reader) for _, fields, own in own_views(self.phase) if "weight" in fields for t in own}
+        drawn = any("weight" in tie.own and (tie.sender, tie.reader) not in written for tie in self.ties)
+        if drawn and not self.weighed:
+            topology = self.spec.topology
+            field = "within" if topology is None or topology.declared_edges() else "topology"
+            yield self._at(field, message=f"has weights of edges without effect: {UNWEIGHED}")
 
     def _check_field(self, below: Steps, field: str, ties: list[Tie]) -> Iterator[Finding]:
         view = ties[0].view
@@ -179,6 +194,8 @@ class _Reading:
                 number = "one turn" if most == 1 else f"{most} turns"
                 message = f"exceeds the turns to read: a sender has at most {number}; lower it"
                 yield self._at(*below, message=message)
+        elif field == "weight" and not self.weighed:
+            yield self._at(*below, message=f"has no effect: {UNWEIGHED}")
         elif field == "anonymous" and view.anonymous:
             yield from self._check_anonymous(below, ties)
 

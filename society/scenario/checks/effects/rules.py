@@ -108,9 +108,14 @@ def _only_in(flow: Flow, phase: PhaseFlow) -> frozenset[str]:
 
 def uses_weights(flow: Flow, phase: PhaseFlow) -> bool:
     """Return whether a prompt of the phase shows the weights of edges, or the vote may use them."""
-    last = phase.plan is flow.society.phases[-1] or flow.society.may_skip
+    last = flow.society.may_skip or not any(later.ties != () for later in flow.phases[phase.index + 1 :])
     shown = any(find_use(plan.role).shows("weight") for plan in phase.plan.agents.values())
-    return shown or (last and flow.scenario.decision.reads_weights)
+    return shown or (last and flow.scenario.decision.reads_weights) or not all(map(is_ours, phase.spec.controllers))
+
+
+def is_ours(rule: Component) -> bool:
+    """Return whether a component is built in. What those of plugins use is unknown."""
+    return type(rule).__module__.startswith("society.")
 
 
 def _is_random(phase: PhaseFlow) -> bool:
@@ -150,7 +155,18 @@ def _idle(rule: StopRule | Controller, facts: PhaseFacts) -> Reasons:
         return rule.idle(facts)
 
 
+def _check_whole_replies(flow: Flow) -> Iterator[Finding]:
+    """Yield votes over whole replies, where a judge grades the answers: these replies are hardly ever equal."""
+    whole = flow.scenario.task.answer.deferred and flow.scenario.task.format.extract[0] == "text"
+    free = {agent for phase in flow.phases for agent, plan in phase.plan.agents.items() if not plan.role.choices}
+    if whole and flow.scenario.decision.counts_answers and len(free.intersection(flow.society.voters)) > 1:
+        why = "makes each whole reply an answer, and a vote counts equal answers, which such replies hardly ever are"
+        remedy = "set `decision: {kind: aggregator, agent: NAME}`, or extract a part of the reply"
+        yield Finding(("task", "answer", "extract"), f"{why}; {remedy}")
+
+
 def _check_decision(flow: Flow) -> Iterator[Finding]:
+    yield from _check_whole_replies(flow)
     decision, steps = flow.scenario.decision, ("decision",)
     turns = {name: flow.spoken(name) for name in flow.society.voters}
     if silent := [name for name, count in turns.items() if not count]:
