@@ -197,7 +197,7 @@ class _Preflight:
     def _load_items(self) -> Items | None:
         """Return the questions of the scenario, or None if they cannot be loaded."""
 
-        def warn(steps: Steps, message: str) -> None:
+        def warn(steps: Steps, name: str, message: str) -> None:
             self._add(steps, message, level="warning")
 
         def steps_of(task: Task) -> Steps:
@@ -205,7 +205,7 @@ class _Preflight:
 
         missing = [task for task in self._tasks if task.missing]
         for task in missing:
-            warn(steps_of(task), task.missing)
+            warn(steps_of(task), task.origin, task.missing)
         if missing:
             return None
         try:

@@ -32,13 +32,13 @@ class Items:
 
 Place = tuple[str | int, ...]
 """Keys and indices that lead to a part of a scenario."""
-OnRemark = Callable[[Place, str], None]
-"""Receives a remark about a part of a scenario: its place and the remark."""
+OnRemark = Callable[[Place, str, str], None]
+"""Receives a remark about a part of a scenario: its place, its name and the remark."""
 
 
-def log_remark(place: Place, remark: str) -> None:
+def log_remark(place: Place, name: str, remark: str) -> None:
     """Log a remark as a warning."""
-    log.warning("%s: %s", ".".join(map(str, place)), remark)
+    log.warning("%s: %s", name, remark)
 
 
 def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
@@ -53,7 +53,7 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     scenario = society.scenario
     evaluation = _load_all(scenario.task, ("task",), scenario.seed, on_remark)
     for place, remark in _remarks(scenario, evaluation):
-        on_remark(place, remark)
+        on_remark(place, ".".join(map(str, place)), remark)
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:
@@ -96,9 +96,11 @@ def _load_all(task: Task, place: Place, seed: int, on_remark: OnRemark) -> list[
         found = task.slice(seed)
     if found.repeated:
         verb = " is" if found.repeated == 1 else "s are"
-        on_remark(place, f"{found.repeated:,} repeated question{verb} left out; each question is used once")
+        on_remark(
+            place, task.origin, f"{found.repeated:,} repeated question{verb} left out; each question is used once"
+        )
     for remark in task.remarks(found.items):
-        on_remark(place, remark)
+        on_remark(place, task.origin, remark)
     return found.items
 
 
