@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand
 from backends.openai.keys import is_local, origin
@@ -36,6 +37,18 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+KEY_NAME = r"^[A-Z][A-Z0-9_]*_API_KEY$"
+"""Pattern of the name of an environment variable with a key."""
+
+
+def _require_name(value: object) -> object:
+    """Return the value. Raises a "secret" error for a text that is no name of a variable, such as the key itself."""
+    if isinstance(value, str) and not re.fullmatch(KEY_NAME, value):
+        wrong = "should be the name of an environment variable, such as OPENAI_API_KEY, and never the key itself"
+        raise PydanticCustomError("secret", wrong)
+    return value
+
+
 class OpenAI(BackendConfig):
     """Any OpenAI-compatible server: vLLM, llama.cpp's own, SGLang, Ollama, hosted ones."""
 
@@ -50,7 +63,7 @@ class OpenAI(BackendConfig):
     """Address of the server, including `/v1`. A run may continue at another address with the same model."""
     model: str | None = Field(default=None, min_length=1)
     """The model's name on the server; by default the only model of the server."""
-    key_env: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*_API_KEY$")
+    key_env: Annotated[str, BeforeValidator(_require_name)] | None = Field(default=None, pattern=KEY_NAME)
     """Name of the environment variable with the key, never the key itself. Default: OPENAI_API_KEY for
     https://api.openai.com, otherwise none. Another machine receives the key only over https, and only if NAME_BASE_URL
     (for NAME_API_KEY) names its host and port."""

@@ -59,9 +59,13 @@ def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyE
 
 
 class InputError(SocietyError):
-    """Input of the user that cannot be used."""
+    """Input of the user that cannot be used. `below`: keys that lead to it within the part of the scenario at fault."""
 
     status = 2
+
+    def __init__(self, cause: str, remedy: str = "", below: tuple[str | int, ...] = ()) -> None:
+        self.below = below
+        super().__init__(cause, remedy)
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows: the message alone, as the fault is not in the code of the traceback."""

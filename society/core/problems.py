@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 from society.core.errors import ScenarioError
@@ -65,6 +66,11 @@ def find_near(name: object, known: Iterable[str]) -> str:
     lowered = {known_name.lower(): known_name for known_name in names}
     near = get_close_matches(str(name)[:200].lower(), lowered, n=1, cutoff=0.6)
     return lowered[near[0]] if near else ""
+
+
+def find_similar_file(path: Path, pattern: str = "*") -> str:
+    """Return the name of the file most like a missing one in its folder, or ""."""
+    return find_near(path.name, (entry.name for entry in path.parent.glob(pattern))) if path.parent.is_dir() else ""
 
 
 def show(value: object) -> str:

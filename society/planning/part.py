@@ -100,11 +100,9 @@ def _restrict(phase: PhasePlan, graph: nx.DiGraph[str], shown: Collection[str], 
         for name, plan in phase.agents.items()
         if name in kept or name not in whole
     }
-    given = {field.name: getattr(phase, field.name) for field in fields(PhasePlan)} | {
-        "speakers": tuple(name for name in phase.speakers if name in kept),
-        "reads": tuple(name for name in phase.reads if name in kept),
-        "agents": agents,
-    }
+    given = {field.name: getattr(phase, field.name) for field in fields(PhasePlan)}
+    speakers, reads = ([name for name in names if name in kept] for names in (phase.speakers, phase.reads))
+    given |= {"speakers": tuple(speakers), "reads": tuple(reads), "agents": agents}
     return _PartPlan(**given, part=part)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from backends.base import BackendConfig, CheckChat
 from society.components.faults import faults_of
 from society.components.tools.base import Tool
 from society.core.errors import InputError, MissingExtraError, NoSandboxError, SocietyError, TurnError
+from society.core.plain import count
 from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
-from society.core.types import ChatMessage, Thinking
+from society.core.types import ChatMessage, Item, Thinking
 from society.planning.chats import find_check
 from society.runs.opening import check_thinking
 from society.scenario.binding import AgentPlan
@@ -27,7 +29,10 @@ from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.tasks.base import Task
 
-_TASK_FIELD = re.compile(r"`task\.(\w+)")
+_FIELD = re.compile(r"`(task|train)\.(\w+)")
+"""Matches a field of the task or the training that a message names."""
+MOST_ANSWERED = 100
+"""Maximum number of questions of which some answer is looked for among the choices of a role."""
 MOST_FLAWS = 20
 """Maximum number of errors that are listed for the rows of a task."""
 
@@ -68,6 +73,7 @@ class _Preflight:
             self._check_training()
         items = self._load_items()
         if items is not None:
+            self._check_choices(items.evaluation)
             self._check_prompts(items)
         return self.problems
 
@@ -110,16 +116,19 @@ class _Preflight:
     def _add_error(self, steps: Steps, error: SocietyError, warns: bool = False) -> None:
         """Add an error of a component. What this machine lacks is a warning: another one may have it."""
         message = " ".join(filter(None, (error.cause, error.remedy)))
-        steps = self._find_named(steps, message)
+        below = error.below if isinstance(error, InputError) else ()
+        steps = (*steps, *below) if below else self._find_named(steps, message)
         warns = warns or isinstance(error, MissingExtraError | NoSandboxError)
         self._add(steps, message, level="warning" if warns else "error")
 
     def _find_named(self, steps: Steps, message: str) -> Steps:
-        """Return the steps to the field of a task that the message names, if the scenario sets it; else `steps`."""
-        named = _TASK_FIELD.search(message) if steps[-1:] == ("task",) else None
-        if named is None or find_node(self.root, (*steps, named[1])) is find_node(self.root, steps):
+        """Return the steps to the field that a message on a task names, if the scenario sets it; else `steps`."""
+        named = _FIELD.search(message) if steps[-1:] == ("task",) else None
+        if named is None:
             return steps
-        return (*steps, named[1])
+        above: Steps = steps if named[1] == "task" else ("train",)
+        is_set = find_node(self.root, (*above, named[2])) is not find_node(self.root, above)
+        return (*above, named[2]) if is_set else steps
 
     def _check_models(self) -> None:
         for name in self._backends:
@@ -221,6 +230,27 @@ class _Preflight:
             self._add_error(("train", "task") if of_training else ("task",), fault)
         return items
 
+    def _check_choices(self, items: Sequence[Item]) -> None:
+        """Check that a reply of each role with `choices` is right for some question, if the role answers questions."""
+        task = self.society.scenario.task
+        scored = [item for item in items if item.gold][:MOST_ANSWERED]
+        if task.answer.deferred or not scored:
+            return
+        plans = {
+            plan.role_name: plan.role
+            for phase in self.society.phases
+            for plan in map(phase.agents.get, self.society.voters)
+            if plan
+        }
+        for name, role in plans.items():
+            with suppress(SocietyError):  # the code of a task that fails is reported elsewhere
+                right = any(_is_right(task, choice, item) for item in scored for choice in role.choices)
+                if role.choices and not right:
+                    why = (
+                        f"holds no right answer to any of {count(len(scored), 'question')}, such as {scored[0].gold!r}"
+                    )
+                    self._add(("roles", name, "choices"), f"{why}; list the answers, or remove it", level="warning")
+
     @property
     def _tasks(self) -> list[Task]:
         train = self.society.scenario.train
@@ -283,6 +313,11 @@ class _Preflight:
         place = line_of(node, error.line) if error.line else node.place
         cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
         self.problems.append(make_problem(place, write_path(self.root, error.field), f"{cause} {error.remedy}"))
+
+
+def _is_right(task: Task, reply: str, item: Item) -> bool:
+    answer = task.parse(reply, item)
+    return answer is not None and task.correct(answer, item)
 
 
 def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:

@@ -116,7 +116,12 @@ def _follow(task: Task, count: int, evaluation: list[Item], seed: int) -> list[I
     offset = task.offset + len(evaluation)
     limit = count
     while True:
-        found = _load(task.model_copy(update={"offset": offset, "limit": limit}), seed)
+        try:
+            found = _load(task.model_copy(update={"offset": offset, "limit": limit}), seed)
+        except InputError as error:
+            cause = f"The training needs {count} questions after the {len(evaluation)} of the evaluation. {error.cause}"
+            remedy = "Lower `train.questions` or `task.limit`, or give the training a `train.task` of its own."
+            raise InputError(cause, remedy) from error
         new = [item for item in found if normal_question(item.question) not in tested]
         if len(new) >= count:
             return new[:count]

@@ -78,9 +78,12 @@ class Inline(Task):
         """Yield the listed questions in their order. Raises `InputError` for an id twice, or an unknown option."""
         ids = set[str]()
         self._signs.check()
-        for identity, entry in self._entries:
+        for index, (identity, entry) in enumerate(self._entries):
             if identity in ids:
-                raise InputError(f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.")
+                below = ("items", index, "id")
+                raise InputError(
+                    f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.", below
+                )
             ids.add(identity)
             golds = [self._read_gold(gold, identity) for gold in entry.golds]
             yield Item(identity, self._show(entry.question), next(iter(golds), ""), tuple(golds[1:]), self.choices)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 from society.core.errors import InputError, MissingExtraError
 from society.core.field_paths import ABSENT, find
-from society.core.problems import find_near
+from society.core.problems import find_near, find_similar_file
 from society.core.regular_files import open_regular, read_limited
 
 Format = Literal["csv", "tsv", "json", "jsonl", "parquet"]
@@ -84,7 +84,9 @@ def read_rows(path: Path, shape: Shape) -> Rows:
             file.seek(0)
             yield from _READERS[form](path, file, shape)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", "Check `task.path`.") from error
+        near = find_similar_file(path) if isinstance(error, FileNotFoundError) else ""
+        remedy = "Check `task.path`" + (f": did you mean {near!r}?" if near else ".")
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.", remedy) from error
 
 
 def _find_format(path: Path, form: Format | None, head: bytes) -> Format:

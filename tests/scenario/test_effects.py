@@ -332,7 +332,7 @@ FOUND: list[tuple[str, list[Change], str]] = [
     ),
     case(
         "phases.two.edges.weight",
-        "no vote uses it",
+        "of the last phase with edges",
         put("phases.two.edges", {"weight": 2}),
         put("decision", {"kind": "weighted", "by": "edges"}),
         phase(topology="complete"),

@@ -100,6 +100,16 @@ def _is_template(frame: FrameType) -> bool:
     return frame.f_code.co_filename == "<template>"
 
 
+def list_filters() -> list[str]:
+    """Return the names of the filters that templates may use."""
+    return [name for name in _ENVIRONMENT.filters if name[0] != "_"]
+
+
+def list_tests() -> list[str]:
+    """Return the names of the tests that templates may use."""
+    return list(_ENVIRONMENT.tests)
+
+
 def parse_template(source: str) -> Any:
     """Return the syntax tree of a template, for checks. Raises `jinja2.TemplateSyntaxError` (with `lineno`)."""
     _compile(source)  # raises for unknown filters and tests

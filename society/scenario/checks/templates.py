@@ -10,7 +10,7 @@ import jinja2
 from jinja2 import meta, nodes
 
 from society.core.problems import Place, Problem, find_near, make_problem, show
-from society.core.templating.prompts import parse_template
+from society.core.templating.prompts import list_filters, list_tests, parse_template
 from society.scenario.checks.variables import VARIABLES
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node, PathText
@@ -18,6 +18,11 @@ from society.scenario.reading.tree import Steps, find_node, write_path
 
 _BRACED = re.compile(r"(?<!\{)\{\s*(" + "|".join(VARIABLES) + r")\s*\}(?!\})")
 """Matches a variable in single braces, as in Python's format texts."""
+
+_TAG = re.compile(r"\{%-?\s*(\w+)")
+_BLOCKS = frozenset(["for", "if", "macro", "call", "filter", "block", "raw", "with", "autoescape", "trans"])
+"""Tags of blocks that have an end."""
+_UNKNOWN = re.compile(r"No (filter|test) named '(\w+)'")
 
 
 def check_templates(scenario: Scenario, root: Node) -> list[Problem]:
@@ -40,7 +45,9 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
     try:
         tree = parse_template(source)
     except jinja2.TemplateSyntaxError as error:
-        yield make_problem(line_of(node, error.lineno), path, f"is not a valid template: {error.message}")
+        line = _find_open(source) if "end of template" in str(error.message) else error.lineno
+        message = f"is not a valid template: {error.message}{_suggest(str(error.message))}"
+        yield make_problem(line_of(node, line), path, message)
     except (
         jinja2.TemplateError,
         SyntaxError,
@@ -59,17 +66,41 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
             )
 
 
+def _find_open(source: str) -> int:
+    """Return the line of the last block that a template opens and does not close, from 1."""
+    open_blocks: list[tuple[str, int]] = []
+    for tag in _TAG.finditer(source):
+        if tag[1].startswith("end"):
+            while open_blocks and open_blocks.pop()[0] != tag[1].removeprefix("end"):
+                pass
+        elif tag[1] in _BLOCKS:
+            open_blocks.append((tag[1], source[: tag.start()].count("\n") + 1))
+    return open_blocks[-1][1] if open_blocks else source.count("\n") + 1
+
+
+def _suggest(message: str) -> str:
+    """Return a suggestion for an unknown filter or test."""
+    unknown = _UNKNOWN.match(message)
+    if unknown is None:
+        return ""
+    near = find_near(unknown[2], list_filters() if unknown[1] == "filter" else list_tests())
+    return f" Did you mean {near!r}?" if near else ""
+
+
 def _check_braces(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
     """Warn about variables in single braces, which are shown as they are written."""
-    names = [match[1] for text in tree.find_all(nodes.TemplateData) for match in _BRACED.finditer(text.data)]
-    for name in dict.fromkeys(names):
+    found: dict[str, int] = {}
+    for text in tree.find_all(nodes.TemplateData):
+        for match in _BRACED.finditer(text.data):
+            found.setdefault(match[1], text.lineno + text.data[: match.start()].count("\n"))
+    for name, line in found.items():
         message = f"{{{name}}} is shown as it is written, not as {VARIABLES[name]}; write {{{{ {name} }}}}"
-        yield make_problem(node.place, path, message, level="warning")
+        yield make_problem(line_of(node, line), path, message, level="warning")
 
 
 def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
     free = (
-        meta.find_undeclared_variables(tree)
+        (meta.find_undeclared_variables(tree) | {"self"})  # `self` is of Jinja2, for templates that extend others
         - set(VARIABLES)
         - set(tree.environment.globals if tree.environment else ())
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from society.components.renamed import rename_keys
 from society.core.paths import find_allowed
-from society.core.problems import Place, Problem, find_near, show
+from society.core.problems import Place, Problem, find_near, find_similar_file, show
 from society.scenario.reading.plain import read_plain
 from society.scenario.reading.source import Node, UnreadableError, compose, read_text
 
@@ -77,7 +77,7 @@ def _hint(path: Path) -> str:
 
 def find_similar(path: Path) -> str:
     """Return the name of the most similar scenario in the folder of a missing one, or ""."""
-    return find_near(path.name, (entry.name for entry in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
+    return find_similar_file(path, "*.y*ml")
 
 
 def merge(below: Node, above: Node) -> Node:

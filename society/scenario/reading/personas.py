@@ -15,7 +15,7 @@ from typing import Any
 from society.core.errors import InputError, SocietyError
 from society.core.paths import find_allowed
 from society.core.plain import count
-from society.core.problems import Place, Problem, make_problem
+from society.core.problems import Place, Problem, find_similar_file, make_problem
 from society.scenario.reading.source import Node, UnreadableError, compose, read_text
 from society.tasks.readers import ENDINGS, Row, Shape, read_rows
 
@@ -78,7 +78,9 @@ def _read(link: Node, folders: Sequence[Path], problems: list[Problem]) -> list[
     if read is None:
         raise UnreadableError(link.place, f"is no file of personas; use one of {', '.join(_READERS)}")
     if not path.is_file():
-        raise UnreadableError(link.place, "the file does not exist, or is no file; correct the path")
+        near = find_similar_file(path)
+        remedy = f"did you mean {near!r}?" if near else "correct the path"
+        raise UnreadableError(link.place, f"the file does not exist, or is no file; {remedy}")
     rows = [_simplify(row) for row in read(path, problems)]
     if not rows:
         raise UnreadableError(link.place, "the file has no personas; write one a row below the names of the columns")

@@ -149,6 +149,15 @@ def _after_quote(fault: _Fault) -> Found | None:
     return fault.line, fault.column, f"is not valid YAML: {message}"
 
 
+def _open_quote(fault: _Fault) -> Found | None:
+    """Find a text in brackets without its closing quotation mark: the parser reads on until the next mark."""
+    for line in range(fault.start, min(fault.line + 1, len(fault.rows))) if "flow" in fault.context else ():
+        row = fault.rows[line].replace('\\"', "")
+        if row.count('"') % 2:
+            return line, row.rindex('"'), "is not valid YAML: a quotation mark of this line is missing"
+    return None
+
+
 def _indentation(fault: _Fault) -> Found | None:
     if "block" not in fault.context or not fault.row.strip() or fault.column != _indent(fault.row):
         return None
@@ -198,6 +207,7 @@ _RULES: tuple[Callable[[_Fault], Found | None], ...] = (
     _first_sign,
     _escape,
     _after_quote,
+    _open_quote,
     _indentation,
     _otherwise,
 )

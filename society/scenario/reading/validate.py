@@ -125,6 +125,8 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         return make_problem(node.place, path, f"has {given} of at least {least} entries; add more")
     if "unknown_kind" in known and (problem := _explain_kind(root, node, path, known["unknown_kind"])):
         return problem
+    if "secret" in known:  # the value may be a key, which no message may show
+        return make_problem(node.place, path, known["secret"]["msg"])
     if "value_error" in known:
         value = "" if isinstance(node.value, dict | list) else f"{show(node.value)} "
         return make_problem(node.place, path, value + str(known["value_error"]["ctx"]["error"]), value=_scalar(node))

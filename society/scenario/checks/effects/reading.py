@@ -15,17 +15,17 @@ from society.scenario.reading.tree import Steps
 from topologies.base import Occasion, Topology
 
 SENDERS = "{% for message in heard %}{{ message.sender }}{% endfor %}"
-UNWEIGHED = (
-    "no prompt of the phase shows `weight`, and no vote uses it; set `decision: {kind: weighted, by: edges}`, or add "
-    "{{ message.weight }} to a prompt"
-)
 LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
+WEIGHTS = "{% for message in heard %}{{ message.weight }}{% endfor %}"
+UNWEIGHED = "no prompt of the phase shows `weight`, and no vote uses it; set `decision: {kind: weighted, by: edges}`"
+EARLIER = "no prompt of the phase shows `weight`, and votes use the weights of the last phase with edges; remove it"
 
 
 def check_reading(flow: Flow) -> Iterator[Finding]:
     """Yield messages that no agent reads and settings of reading without effect, phase by phase."""
     for phase in flow.phases:
-        yield from _Reading(phase, uses_weights(flow, phase)).check()
+        unweighed = EARLIER if flow.scenario.decision.reads_weights else UNWEIGHED
+        yield from _Reading(phase, "" if uses_weights(flow, phase) else f"{unweighed}, or add {WEIGHTS}").check()
     yield from _check_occasions(flow)
 
 
@@ -51,8 +51,9 @@ def _check_occasions(flow: Flow) -> Iterator[Finding]:
 class _Reading:
     """Checks of the messages in one phase."""
 
-    def __init__(self, phase: PhaseFlow, weighed: bool) -> None:
-        self.phase, self.spec, self.weighed = phase, phase.spec, weighed
+    def __init__(self, phase: PhaseFlow, unweighed: str) -> None:
+        self.phase, self.spec = phase, phase.spec
+        self.unweighed = unweighed  # why weights have no effect
         self.steps: Steps = ("phases", phase.index)
         self.given = phase.spec.model_fields_set
         self.ties = phase.ties or ()
@@ -179,10 +180,10 @@ class _Reading:
         """Yield topologies whose graphs have weights without effect. Written edges are checked one by one."""
         written = {(t.sender, t.reader) for _, fields, own in own_views(self.phase) if "weight" in fields for t in own}
         drawn = any("weight" in tie.own and (tie.sender, tie.reader) not in written for tie in self.ties)
-        if drawn and not self.weighed:
+        if drawn and self.unweighed:
             topology = self.spec.topology
             field = "within" if topology is None or topology.declared_edges() else "topology"
-            yield self._at(field, message=f"has weights of edges without effect: {UNWEIGHED}")
+            yield self._at(field, message=f"has weights of edges without effect: {self.unweighed}")
 
     def _check_field(self, below: Steps, field: str, ties: list[Tie]) -> Iterator[Finding]:
         view = ties[0].view
@@ -194,8 +195,8 @@ class _Reading:
                 number = "one turn" if most == 1 else f"{most} turns"
                 message = f"exceeds the turns to read: a sender has at most {number}; lower it"
                 yield self._at(*below, message=message)
-        elif field == "weight" and not self.weighed:
-            yield self._at(*below, message=f"has no effect: {UNWEIGHED}")
+        elif field == "weight" and self.unweighed:
+            yield self._at(*below, message=f"has no effect: {self.unweighed}")
         elif field == "anonymous" and view.anonymous:
             yield from self._check_anonymous(below, ties)
 

@@ -161,7 +161,7 @@ def _check_whole_replies(flow: Flow) -> Iterator[Finding]:
     free = {agent for phase in flow.phases for agent, plan in phase.plan.agents.items() if not plan.role.choices}
     if whole and flow.scenario.decision.counts_answers and len(free.intersection(flow.society.voters)) > 1:
         why = "makes each whole reply an answer, and a vote counts equal answers, which such replies hardly ever are"
-        remedy = "set `decision: {kind: aggregator, agent: NAME}`, or extract a part of the reply"
+        remedy = "set `decision: none`, let an aggregator decide, or extract a part of the reply"
         yield Finding(("task", "answer", "extract"), f"{why}; {remedy}")
 
 
