@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from society.answers import group
+from society.components.tools.toolbox import Toolbox
 from society.core.plain import count
 from society.core.templating.prompts import TemplateError, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
@@ -49,12 +50,19 @@ def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]
     if agent.role.memory is not None:
         remembered = remembered[max(len(remembered) - agent.role.memory, 0) :]
     chat = [ChatMessage("system", _render(agent, "system", values))] if agent.role.system else []
-    if agent.toolbox is not None and "tools" not in find_use(agent.role).variables:
-        system = [message.content for message in chat]
-        chat = [ChatMessage("system", "\n\n".join([*system, agent.toolbox.instructions]))]
+    if agent.toolbox is not None:
+        chat = _with_tools(agent, agent.toolbox, chat)
     for turn in remembered:
         chat += [turn.messages[-1], ChatMessage("assistant", turn.text)]
     return (*chat, ChatMessage("user", _render(agent, "prompt", values)))
+
+
+def _with_tools(agent: AgentPlan, box: Toolbox, chat: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return the beginning of a chat with the instructions on tools, unless the prompt has them, and the examples."""
+    if "tools" not in find_use(agent.role).variables:
+        system = [message.content for message in chat]
+        chat = [ChatMessage("system", "\n\n".join([*system, box.instructions]))]
+    return [*chat, *box.example_chat]
 
 
 def _render(agent: AgentPlan, field: Literal["system", "prompt"], values: dict[str, Any]) -> str:

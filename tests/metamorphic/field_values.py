@@ -254,6 +254,22 @@ def _equipped(call: str = "<use calculator>1 + 2</use>", tool: Any = "calculator
     return {**BASE, "backends": backends, "roles": {**BASE["roles"], "solver": solver}}
 
 
+EXAMPLE = {"question": "1 + 1?", "tool": "calculator", "give": "1 + 1", "result": "2", "answer": "2"}
+
+
+def _exemplified() -> Spec:
+    """Return the base whose solvers have a tool, and an example of its use."""
+    spec = _equipped()
+    spec["roles"]["solver"]["tool_use"] = {"calls": 2, "examples": [EXAMPLE]}
+    return spec
+
+
+def _two_tools() -> Spec:
+    spec = _exemplified()
+    spec["roles"]["solver"]["tools"].append({"kind": "calculator", "name": "sums"})
+    return spec
+
+
 def _tool(call: str, kind: str, **fields: Any) -> Place:
     return Place(_equipped(call, {"kind": kind, **fields}), ("roles", "solver", "tools", 0))
 
@@ -335,6 +351,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "Replicas": (at("executor", "generate", spec={**BASE, "executor": RAY}, replicas=2),),
     "Placement": (at("executor", "train", spec={**BASE, "executor": RAY}, cpus=2),),
     "ToolUse": (at("roles", "solver", "tool_use", spec=_equipped()),),
+    "ToolExample": (Place(_exemplified(), ("roles", "solver", "tool_use", "examples", 0)),),
     "Calculator": (_tool("<use calculator>1 + 2</use>", "calculator"),),
     "Python": (_tool("<use python>1 + 2</use>", "python"),),
     "Search": (_tool("<use search>two rivers</use>", "search", path="notes"),),
@@ -513,6 +530,12 @@ VALUES: dict[str, list[Any]] = {
     "ToolUse.calls": [1],
     "ToolUse.tokens": [3],
     "ToolUse.result": [50],
+    "ToolUse.examples": [[EXAMPLE]],
+    "ToolExample.question": ["And 2 + 2?"],
+    "ToolExample.tool": [In(Place(_two_tools(), ("roles", "solver", "tool_use", "examples", 0)), "sums")],
+    "ToolExample.give": ["2 + 2"],
+    "ToolExample.result": ["4"],
+    "ToolExample.answer": ["It is 4."],
     "Tool.name": ["sums"],
     "Tool.description": ["Adds numbers."],
     "Python.state": ["agent"],

@@ -84,6 +84,21 @@ class Tool(Component, ABC):
         return ""
 
 
+class ToolExample(Component):
+    """A worked example of a call, which the agent's chat shows as an earlier exchange."""
+
+    question: str
+    """What the user asks."""
+    tool: str
+    """Name of the tool that the agent calls."""
+    give: str
+    """Text that the agent gives the tool."""
+    result: str
+    """Result of the call. The tool is not called for it."""
+    answer: str
+    """Reply of the agent after the result."""
+
+
 class ToolUse(Component):
     """The bounds of a turn in which an agent uses tools."""
 
@@ -94,3 +109,6 @@ class ToolUse(Component):
     limits each reply. Unlimited by default."""
     result: int = Field(2000, ge=50, le=1_000_000)
     """Maximum number of characters of a result that the agent is shown. The middle of a longer one is left out."""
+    examples: tuple[ToolExample, ...] = Field((), max_length=20)
+    """Worked examples of calls, which come before the agent's first turn in its chat. Small models need two or three:
+    they copy the form of a call, and do not follow its description."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from society.components.faults import faults_of
-from society.components.tools.base import Tool, ToolError, ToolSession, ToolUse
+from society.components.tools.base import Tool, ToolError, ToolExample, ToolSession, ToolUse
 from society.core.definition import defining
-from society.core.exchanges import CLOSE, OPEN
+from society.core.exchanges import CLOSE, OPEN, exchange
 from society.core.identity import fingerprint
 from society.core.plain import storable
 from society.core.results import ResultError
-from society.core.types import CallStatus, GenerateOutput, ToolCall, Turn
+from society.core.types import CallStatus, ChatMessage, GenerateOutput, ToolCall, Turn
 
 if TYPE_CHECKING:
     from society.sandbox import RunCode
@@ -43,6 +43,11 @@ class Toolbox:
             f"then given the result, and go on. You can use tools at most {most} in a turn. Answer without a tool when "
             "you know the answer."
         )
+
+    @cached_property
+    def example_chat(self) -> tuple[ChatMessage, ...]:
+        """The worked examples as messages."""
+        return tuple(message for example in self.use.examples for message in _as_chat(example))
 
     @property
     def longest_name(self) -> str:
@@ -105,6 +110,13 @@ class Toolbox:
     def _identity(self) -> str:
         tools = [[name, defining(tool), tool.identity()] for name, tool in self.tools.items()]
         return fingerprint([tools, defining(self.use)])
+
+
+def _as_chat(example: ToolExample) -> Iterator[ChatMessage]:
+    reply = GenerateOutput(f"{OPEN.format(name=example.tool)}{example.give}", "stop_text")
+    yield ChatMessage("user", example.question)
+    yield from exchange([ToolCall(example.tool, example.give, example.result, reply=reply)])
+    yield ChatMessage("assistant", example.answer)
 
 
 def remembered(box: Toolbox, turns: Sequence[Turn]) -> tuple[ToolCall, ...]:

@@ -42,6 +42,11 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: Plans) -> Iterator
     if any(plan.role.choices or (phase.moderated and plan.name == phase.spec.moderator) for phase, plan in equipped):
         message = "cannot be called: each reply of the agent is one of a list; remove `tools`, or `choices`"
         yield Finding(("roles", name), message, "error", key=True)
+    for i, example in enumerate(role.tool_use.examples):
+        boxes = [plan.toolbox for _, plan in equipped if plan.toolbox is not None]
+        if boxes and not any(example.tool in box.tools for box in boxes):
+            message = f"names no tool of the role's agents: {', '.join(boxes[0].tools)}; correct it"
+            yield Finding(("roles", name, "tool_use", "examples", i, "tool"), message, "error")
     most = role.tool_use.tokens
     longest = max((plan.sampling.max_tokens for _, plan in equipped), default=0)
     if most is not None and equipped and most >= longest * (role.tool_use.calls + 1):
