@@ -35,14 +35,18 @@ class Passage:
 def list_documents(folder: Path) -> list[Path]:
     """Return the documents in a folder or the one file, in the order of their names. Hidden files are left out.
 
-    Raises `InputError` if there is none, or where PDF files are among them and pypdf is not installed.
+    Raises `InputError` if there is none or one is a link, or where PDF files are among them and pypdf is not installed.
     """
     if folder.is_file():
         return _checked([folder], folder)
     names: list[Path] = []
     for place, folders, files in os.walk(folder, followlinks=False):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        names += [Path(place, name) for name in files if not name.startswith(".")]
+        here = [Path(place, name) for name in files if not name.startswith(".")]
+        for path in (*here, *(Path(place, name) for name in folders)):
+            if path.is_symlink():
+                raise InputError(f"{path.relative_to(folder)} is a link.", "Put the document itself there.")
+        names += here
     return _checked(sorted(names), folder)
 
 

@@ -53,6 +53,7 @@ def find_component(noun: str, scenario: Scenario) -> Any:
         "selector": lambda: scenario.train.learners["solver"].select if scenario.train else None,
         "objective": lambda: scenario.train.learners["solver"].objective if scenario.train else None,
         "metric": lambda: scenario.metrics[0] if scenario.metrics else None,
+        "tool": lambda: scenario.roles["speller"].tools[0] if "speller" in scenario.roles else None,
         "executor": lambda: scenario.executor,
     }
     return find[noun]()
