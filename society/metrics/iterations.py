@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from society.core.types import TurnId, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
-from society.metrics.diversity import TextDiversity, measure_texts
+from society.metrics.diversity import Mean, TextDiversity, mean_of, measure_texts
 from society.metrics.proportion import Proportion
 from society.runs.records import (
     DebateRecord,
@@ -24,6 +24,7 @@ from society.scenario.expand import Society, expand
 from society.store.rows import AdapterRow, ExampleRow
 from society.training.labels import History, Labels, consensus_labels, is_drawn, open_history
 from society.training.learners import learners
+from society.training.signals import find_alarm, measure_signals
 
 if TYPE_CHECKING:
     from society.runs.run import Run
@@ -58,6 +59,8 @@ class IterationScore:
     a row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
     `trained_tokens` and `trained_seconds` are those of all training steps. `learner_labels` has the labels of each
     learner, where they may differ from those of the training; `training_usage` includes their additional votes.
+    `signals` are estimates without true answers, over the training debates. `alarm` is the best iteration before one in
+    which the guard found that its signal had turned.
     """
 
     iteration: int
@@ -79,6 +82,8 @@ class IterationScore:
     left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unscored_labels: int = 0
     learner_labels: Mapping[str, LabelScore] = field(default_factory=dict)
+    signals: Mapping[str, Mean] = field(default_factory=dict)
+    alarm: int | None = None
 
     @property
     def labelled(self) -> int:
@@ -120,7 +125,30 @@ def score_iterations(
         rows = [row for row in examples if row.iteration == number]
         evaluated = judged.get(number, [])
         scores.append(_score(society, history, number, evaluated, labelling, bool(training), trained, rows, right))
-    return scores
+    return _with_signals(society, history, scores, learned) if training else scores
+
+
+def _with_signals(
+    society: Society, history: History, scores: list[IterationScore], learned: Mapping[int, Sequence[DebateRecord]]
+) -> list[IterationScore]:
+    """Return the scores with the estimates without true answers, and the alarm of the guard."""
+    spec = society.scenario.train
+    if spec is None:
+        return scores
+    labels = labels_of(society, history)
+    debates = {n: [r for r in found if not is_drawn(society, r)] for n, found in learned.items()}
+    found = {n: measure_signals(society, labels, each, debates.get(0, ())) for n, each in sorted(debates.items())}
+    watched = [found[number][spec.guard.signal] for number in found] if spec.guard is not None else []
+    alarm = find_alarm(spec.guard, watched) if spec.guard is not None else None
+    means = {n: {name: mean_of(list(values.values())) for name, values in each.items()} for n, each in found.items()}
+    return [
+        replace(
+            score,
+            signals=means.get(score.iteration, {}),
+            alarm=alarm.best if alarm is not None and alarm.iteration == score.iteration else None,
+        )
+        for score in scores
+    ]
 
 
 def _score(
@@ -155,7 +183,7 @@ def _score(
         reasons=labels.reasons,
         left_out=_left_out(adapters),
         unscored_labels=labels.unscored,
-        learner_labels=_score_learners(society, history, debates) if trains else {},
+        learner_labels=_score_learners(society, history, debates) if trains and debates else {},
     )
 
 

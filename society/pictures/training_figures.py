@@ -75,7 +75,14 @@ def training_figures(scores: Sequence[IterationScore]) -> list[Figure]:
     """Return what each iteration labelled and trained on; an empty list before the first training."""
     if not has_training(scores):
         return []
-    found = [_rows_chart(scores), _iterations(scores), _costs(scores), _left_out(scores)]
+    found = [
+        _rows_chart(scores),
+        _iterations(scores),
+        _estimates(scores),
+        _labels_of_learners(scores),
+        _costs(scores),
+        _left_out(scores),
+    ]
     return [figure for figure in found if figure is not None]
 
 
@@ -146,6 +153,52 @@ def _iteration_row(score: IterationScore, learners: Sequence[str], rules: Sequen
         score.repeated or "-",
         score.trained_tokens or "-",
     ]
+
+
+def _estimates(scores: Sequence[IterationScore]) -> Table | None:
+    """Return the estimates without true answers beside the truth, by iteration."""
+    shown = [score for score in scores if score.signals]
+    if not shown:
+        return None
+    names = list(shown[0].signals)
+    columns = ["iteration", *names, "labels right", "accuracy"]
+    note = (
+        "Estimates from the training debates, with standard errors. Agreement: first answers that are the label. "
+        "Corrected: last answers that are the label after another first answer. Margin: lead of the most frequent last "
+        "answer. Base: questions on which the vote of all turns is that of iteration 0. Drift: distance of first answers "
+        "from those of iteration 0. Labels and accuracy are the truth, which the training does not see."
+    )
+    for score in shown:
+        if score.alarm is not None:
+            note += f" The guard found in iteration {score.iteration} that its estimate was best in {score.alarm}."
+    rows = [
+        [
+            f"{score.iteration}",
+            *(str(score.signals[name]) for name in names),
+            percent(score.labels),
+            percent(score.accuracy),
+        ]
+        for score in shown
+    ]
+    return Table("estimates", "Estimates without true answers", note, columns, rows)
+
+
+def _labels_of_learners(scores: Sequence[IterationScore]) -> Table | None:
+    """Return how many labels of each learner are right, where learners have labels of their own."""
+    rows = [
+        [f"{score.iteration}", name, percent(one.right), one.right.n + one.unscored, one.missing, _join(one.reasons)]
+        for score in scores
+        for name, one in score.learner_labels.items()
+    ]
+    if not rows:
+        return None
+    note = "Labels by learner. Where each agent has a label of its own, the labels of all agents are counted."
+    columns = ["iteration", "learner", "labels right", "labels", "no label", "reasons"]
+    return Table("learner-labels", "Labels by learner", note, columns, rows)
+
+
+def _join(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {reason}" for reason, number in counts.items()) or "-"
 
 
 def _costs(scores: Sequence[IterationScore]) -> Table:

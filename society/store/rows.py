@@ -81,7 +81,8 @@ class AdapterRow:
 
     `hash` is None if there was nothing to learn from. `path` is relative to the run's folder. `losses` has one value
     per optimizer step. `left_out` counts unused turns by reason. `trained_on` is a hash of everything that shaped the
-    adapter: rows, settings, seed, model and the adapter that training started from.
+    adapter: rows, settings, seed, model and the adapter that training started from. `back_to` is the iteration to whose
+    weights the guard returned; nothing was trained then.
     """
 
     iteration: int
@@ -96,6 +97,7 @@ class AdapterRow:
     tokens: int
     seconds: Annotated[float, Interval(ge=0, le=1e12)]
     trained_on: str = ""
+    back_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

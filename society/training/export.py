@@ -96,11 +96,13 @@ class TrainingExport:
     @cached_property
     def rows(self) -> dict[tuple[str, str], AdapterRow]:
         """The latest trained adapter of each learner and agent at that iteration."""
-        rows = [row for row in self.run.adapters() if row.hash and _before(row.iteration, self.iteration)]
+        every = (row for row in self.run.adapters() if row.hash or row.back_to is not None)
+        latest = {(r.learner, r.agent): r for r in every if _before(r.iteration, self.iteration)}
+        rows = {place: row for place, row in latest.items() if row.hash}
         if not rows:
             what = "adapters" if self.iteration is None else f"adapters in iteration {self.iteration}"
             raise InputError(f"The run in {self.run.folder} has no {what}.", "Name a run that has trained.")
-        return {(row.learner, row.agent): row for row in rows}
+        return rows
 
     @cached_property
     def exporters(self) -> dict[str, Exporter]:

@@ -28,6 +28,7 @@ from society.training.alone import alone
 from society.training.labels import History, open_history
 from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
 from society.training.selection import TrainingSet, select_examples
+from society.training.signals import Alarm, Values, find_alarm, measure_signals
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -101,6 +102,10 @@ class TrainingLoop:
     """The latest adapter by learner and agent."""
     _records: dict[int, list[DebateRecord]] = field(default_factory=dict)
     """The training debates by iteration."""
+    _earlier: list[dict[tuple[str, str], Adapter]] = field(default_factory=list)
+    """The adapters that each iteration began with."""
+    _signal: list[Values] = field(default_factory=list)
+    """The guard's signal by iteration."""
 
     async def run(self) -> None:
         """Run all iterations, from the untrained society to the last evaluation."""
@@ -108,12 +113,16 @@ class TrainingLoop:
         done = {(row.iteration, row.learner, row.agent): row for row in self.store.adapters()}
         for iteration in range(self.spec.iterations + 1):
             society = with_adapters(self.society, self._adapter_paths())
+            self._earlier.append(dict(self.current))
             if self.spec.evaluates(iteration):
                 await self.debate(
                     society, self.items.evaluation, iteration, "evaluation", range(society.scenario.samples)
                 )
             if iteration < self.spec.iterations:
                 await self._debate_training(society, iteration)
+                if (alarm := self._watch(iteration)) is not None:
+                    await self._end(alarm)
+                    return
                 finetunings = [self._prepare(learner, iteration) for learner in learners(self.society, self.spec)]
                 missing = [
                     finetuning
@@ -131,6 +140,37 @@ class TrainingLoop:
             await self.debate(alone(society), self.items.training, iteration, "training", more)
         records = await self.debate(society, self.items.training, iteration, "training", range(samples))
         self._records[iteration] = self._history.add(records)
+
+    def _watch(self, iteration: int) -> Alarm | None:
+        """Return the alarm of the guard that ends the training in this iteration."""
+        guard = self.spec.guard
+        if guard is None or guard.then == "report":
+            return None
+        labels = self._history.labels(self.spec, self.spec.label)
+        found = measure_signals(self.society, labels, self._records[iteration], self._records[0])
+        self._signal.append(found[guard.signal])
+        return find_alarm(guard, self._signal)
+
+    async def _end(self, alarm: Alarm) -> None:
+        """End the training, with the weights of the best iteration if the guard wants them.
+
+        The society does not change any more, so it is evaluated as that of the last iteration.
+        """
+        if self.spec.guard is not None and self.spec.guard.then == "best":
+            self.current = dict(self._earlier[alarm.best])
+            for learner in learners(self.society, self.spec):
+                self._return(learner, alarm)
+        society = with_adapters(self.society, self._adapter_paths())
+        samples, last = range(society.scenario.samples), self.spec.iterations
+        await self.debate(society, self.items.evaluation, last, "evaluation", samples)
+
+    def _return(self, learner: Learner, alarm: Alarm) -> None:
+        """Store that a learner has the adapter of the best iteration again."""
+        adapter = self.current.get((learner.name, learner.agent))
+        path = "" if adapter is None else str(Path(adapter.path).relative_to(self.folder))
+        name, base = (None, "") if adapter is None else (adapter.hash, adapter.base)
+        place = (alarm.iteration, learner.name, learner.agent)
+        self.store.add_training(AdapterRow(*place, name, path, base, 0, {}, (), 0, 0.0, back_to=alarm.best), ())
 
     async def _train_all(self, missing: Sequence[Finetuning]) -> None:
         """Run these finetunings, as many at the same time as the executor allows."""

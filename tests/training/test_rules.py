@@ -16,6 +16,7 @@ from society.core.errors import ScenarioError
 from society.core.identity import fingerprint
 from society.core.types import TurnId
 from society.metrics.iterations import run_iterations
+from society.pictures.training_figures import training_figures
 from society.runs.records import load_records
 from society.runs.run import Run
 from society.store.rows import AdapterRow
@@ -276,3 +277,52 @@ def test_an_objective_changes_what_an_adapter_was_trained_on(train: Train) -> No
     assert trained_on(train({"generator": {"objective": "sft"}})) == BEFORE["consensus"]
     kinds = [{"kind": "kto", "beta": 0.1}, {"kind": "kto", "beta": 0.5}, "dpo"]
     assert len({trained_on(train({"generator": {"objective": kind}})) for kind in kinds}) == 3
+
+
+# The guard
+
+
+def test_the_guard_returns_to_the_best_iteration(train: Train) -> None:
+    fields = {"guard": {"signal": "margin", "errors": 0, "patience": 1}, "iterations": 6, "majority": 0, "quorum": 1}
+    run = train(name="guarded", **fields)
+    scores = run_iterations(run)
+    [alarm] = [score for score in scores if score.alarm is not None]
+    assert alarm.alarm is not None
+    assert alarm.alarm < alarm.iteration < 6
+    assert scores[-1].iteration == 6  # the society that stays is evaluated as that of the last iteration
+    assert max(turn.id.iteration for turn in run.turns() if turn.id.iteration < 6) == alarm.iteration
+    best = {(turn.id.phase, turn.id.agent): turn.adapter for turn in run.turns(f"iteration = {alarm.alarm}")}
+    last = {(turn.id.phase, turn.id.agent): turn.adapter for turn in run.turns("iteration = 6")}
+    assert last == best
+    returned = [row for row in run.adapters() if row.back_to is not None]
+    assert {row.back_to for row in returned} == {alarm.alarm}
+    assert {row.iteration for row in returned} == {alarm.iteration}
+    again = train(name="guarded", **fields)
+    assert [row.trained_on for row in again.adapters()] == [row.trained_on for row in run.adapters()]
+    assert "The guard found" in figure(run, "estimates").note
+
+
+def test_the_guard_may_only_stop_or_report(train: Train) -> None:
+    fields = {"iterations": 6, "majority": 0, "quorum": 1}
+    guard = {"signal": "margin", "errors": 0, "patience": 1}
+    stopped, told = (train(guard={**guard, "then": then}, **fields) for then in ("stop", "report"))
+    [alarm] = [score.iteration for score in run_iterations(stopped) if score.alarm is not None]
+    assert not any(row.back_to is not None for row in stopped.adapters())
+    now = {(turn.id.phase, turn.id.agent): turn.adapter for turn in stopped.turns(f"iteration = {alarm}")}
+    last = {(turn.id.phase, turn.id.agent): turn.adapter for turn in stopped.turns("iteration = 6")}
+    assert last == now
+    assert [score.iteration for score in run_iterations(told) if score.alarm is not None] == [alarm]
+    assert {row.iteration for row in told.adapters()} == set(range(6))
+
+
+def figure(run: Run, name: str) -> Any:
+    [found] = [one for one in training_figures(run_iterations(run)) if one.id == name]
+    return found
+
+
+def test_the_report_shows_estimates_beside_the_truth(train: Train) -> None:
+    table = figure(train({"critic": {"label": {"kind": "vote", "over": "first"}}}), "estimates")
+    assert table.columns[1:] == ["agreement", "corrected", "margin", "base", "drift", "labels right", "accuracy"]
+    assert table.rows[0][4].startswith("1.000")
+    labels = figure(train({"critic": {"label": {"kind": "vote", "over": "first"}}}), "learner-labels")
+    assert [row[:2] for row in labels.rows] == [[f"{i}", name] for i in (0, 1) for name in ("generator", "critic")]

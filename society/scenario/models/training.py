@@ -70,6 +70,26 @@ class LearnerSpec(Component):
         return self
 
 
+class GuardSpec(Component):
+    """A watch on an estimate that needs no true answers. If it turns for the worse, the training ends.
+
+    The estimate is that of the training debates, before each finetuning. It is compared with its best iteration,
+    question by question.
+    """
+
+    signal: Literal["agreement", "corrected", "margin", "base"] = "agreement"
+    """Estimate to watch. `agreement`: share of first answers that are the label. `corrected`: share of last answers that
+    are the label after another first answer (lower is better). `margin`: lead of the most frequent last answer. `base`:
+    share of questions on which the vote of all turns is that of iteration 0."""
+    errors: float = Field(3.0, ge=0, le=100)
+    """Number of standard errors by which an iteration must be worse than the best one before it."""
+    patience: int = Field(2, ge=1, le=1000)
+    """Number of such iterations in a row that end the training."""
+    then: Literal["best", "stop", "report"] = "best"
+    """Reaction. `best`: the training ends, and the agents get the weights of the best iteration. `stop`: it ends, and they
+    keep those of now. `report`: it goes on. After the end, the society is evaluated as that of the last iteration."""
+
+
 class TrainSpec(Component):
     """Finetuning in iterations. Each iteration debates, selects training rows, and finetunes."""
 
@@ -95,6 +115,8 @@ class TrainSpec(Component):
     start: Literal["previous", "base"] = "previous"
     """Initial weights of each finetuning: those of the previous iteration, or the base model. The first iteration
     starts from the agent's `adapter`, if it has one, or from the base model."""
+    guard: GuardSpec | None = None
+    """End the training when an estimate without true answers turns for the worse. The report shows all estimates."""
     learn_thoughts: bool = True
     """Whether the thought of a reply is learned with its text. Otherwise the loss is on the text alone, which follows
     the thought as it was drawn."""

@@ -74,6 +74,12 @@ def check_training(flow: Flow) -> Iterator[Finding]:
             if field in spec.model_fields_set:
                 message = "has no effect: there is one iteration; raise `iterations`, or remove it"
                 yield Finding(("train", field), message)
+    if spec.guard is not None and spec.iterations <= spec.guard.patience:
+        message = f"cannot act within {spec.iterations} iterations; raise `iterations`, or lower `patience`"
+        yield Finding(("train", "guard"), message)
+    if spec.guard is not None and spec.guard.signal == "corrected" and not _speak_twice(flow):
+        message = "changes nothing: every voter speaks once, so nothing is corrected; set `signal: agreement`"
+        yield Finding(("train", "guard", "signal"), message)
     for i, after in enumerate(spec.evaluate if isinstance(spec.evaluate, tuple) else ()):
         if after > spec.iterations:
             message = f"is never reached: there are {spec.iterations} iterations; raise `iterations`, or remove it"
@@ -136,6 +142,10 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
     if learner.accumulate and spec.iterations == 1:
         message = "has no effect: there is one iteration; raise `iterations`, or remove it"
         yield Finding((*steps, "accumulate"), message)
+
+
+def _speak_twice(flow: Flow) -> bool:
+    return any(flow.spoken(name) > 1 for name in flow.society.voters)
 
 
 def _may_correct(flow: Flow, learner: LearnerSpec) -> bool:
