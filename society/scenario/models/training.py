@@ -78,16 +78,17 @@ class GuardSpec(Component):
     """
 
     signal: Literal["agreement", "corrected", "margin", "base"] = "agreement"
-    """Estimate to watch. `agreement`: share of first answers that are the label. `corrected`: share of last answers that
-    are the label after another first answer (lower is better). `margin`: lead of the most frequent last answer. `base`:
-    share of questions on which the vote of all turns is that of iteration 0."""
+    """Estimate to watch. `agreement`: share of first answers that are the label. `corrected`: share of last answers
+    that are the label after another first answer (lower is better). `margin`: lead of the most frequent last answer.
+    `base`: share of questions on which the vote of all turns is that of iteration 0."""
     errors: float = Field(3.0, ge=0, le=100)
     """Number of standard errors by which an iteration must be worse than the best one before it."""
     patience: int = Field(2, ge=1, le=1000)
     """Number of such iterations in a row that end the training."""
     then: Literal["best", "stop", "report"] = "best"
-    """Reaction. `best`: the training ends, and the agents get the weights of the best iteration. `stop`: it ends, and they
-    keep those of now. `report`: it goes on. After the end, the society is evaluated as that of the last iteration."""
+    """Reaction. `best`: the training ends, and the agents get the weights of the best iteration. `stop`: it ends, and
+    they keep those of now. `report`: it goes on. After the end, the society is evaluated as that of the last
+    iteration."""
 
 
 class TrainSpec(Component):
