@@ -45,6 +45,7 @@ class Group:
         if first.scenario.train is not None:
             return True
         pairs = [pair for other in others for pair in zip(first.phases, other.phases, strict=True)]
+        pairs = [pair for pair in pairs if "question" not in pair[0].occasions]  # each question has its own graph
         return any(set(one.graph().edges) != set(other.graph().edges) for one, other in pairs)
 
     def outcomes(self) -> list[dict[Question, float]]:

@@ -238,3 +238,28 @@ def test_labels_leave_out_what_all_have_in_common(tmp_path: Path) -> None:
     assert [group.label for group in group_runs(moved)] == ["a", "b"]
     rows = method_rows(compare_methods(moved))
     assert rows[0] == ["method", "% right", "95% interval", "tokens"]
+
+
+def test_seeds_samples_and_graphs_are_repeated_in_one_table(tmp_path: Path) -> None:
+    graph = "{kind: erdos_renyi, p: 0.4"
+    named = f"topologies: {{once: {graph}}}, anew: {graph}, redraw: [question, sample]}}}}\nsamples: 2\n"
+    (tmp_path / "s.yaml").write_text(f"{TEXT.replace('limit: 25', 'limit: 3').replace('count: 4', 'count: 7')}{named}")
+    sweep(tmp_path / "s.yaml", ["phases.debate.topology=none,once,anew"], tmp_path / "runs", seeds=2)
+    groups = {group.label: group for group in group_runs(find_runs([tmp_path / "runs"]))}
+    assert {label: group.seeds for label, group in groups.items()} == dict.fromkeys(["none", "once", "anew"], (0, 1))
+    shared = {label: group.shares_draws for label, group in groups.items()}
+    assert shared == {"none": False, "once": True, "anew": False}
+    graphs = {label: {graph for run in group.runs for graph in drawn(run)} for label, group in groups.items()}
+    assert {label: len(found) for label, found in graphs.items()} == {"none": 1, "once": 2, "anew": 12}
+    found = compare_methods(find_runs([tmp_path / "runs"]), "none")
+    assert {method.label for method in found.methods} == {"none", "once", "anew"}
+    assert found.questions == 3
+
+
+def drawn(run: Run) -> list[frozenset[tuple[str, str]]]:
+    """Return the graph of each debate: who read whom in the second round."""
+    edges: dict[tuple[str, int], set[tuple[str, str]]] = {}
+    for turn in run.turns("round = 2"):
+        place = (turn.id.item, turn.id.sample)
+        edges.setdefault(place, set()).update((source.agent, turn.id.agent) for source in turn.reads)
+    return [frozenset(found) for found in edges.values()]

@@ -139,6 +139,11 @@ def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     if home := _HOMES.get(key):
         message = f"unknown key {show(key)}; set `{home}` of the scenario, a role, an agent or a phase's `bind`"
         return make_problem(node.key, path, message, value=key)
+    if key in ("seeds", "over"):
+        message = (
+            f"unknown key {show(key)}; a scenario is one run: `society sweep FILE --seeds 3` repeats it with 3 seeds"
+        )
+        return make_problem(node.key, path, message, value=key)
     name, colon, value = key.partition(":")
     if colon and node.value is None:
         message = f"unknown key {show(key)}; a colon needs a space after it: `{name}: {value}`"
