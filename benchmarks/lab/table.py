@@ -163,8 +163,8 @@ def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-RULES = ("agrees", "stayed right", "corrected")
-"""Selectors of the generators' rows (of all rows, if an arm has no critics) and of both kinds of critics' rows."""
+CRITICS = ("stayed right", "corrected")
+"""Selection rules of both kinds of critics' rows. All others select the generators' rows, or all without critics."""
 
 
 def rows_table(summaries: Summaries) -> str:
@@ -175,11 +175,12 @@ def rows_table(summaries: Summaries) -> str:
         for iteration in (look - 1 for look in ARMS[arm].shown if look):
             found = [one for one in at(seeds, iteration) if one["rows_right"]]
             if found:
-                told = [
-                    _told([one["rows_right"][rule] for one in found if rule in one["rows_right"]]) for rule in RULES
-                ]
-                rows.append([arm, str(len(found)), str(iteration + 1), _told([one["labels"] for one in found]), *told])
-    return table(["arm", "seeds", "in iteration", "labels", *RULES], rows)
+                right = [(rule, share) for one in found for rule, share in one["rows_right"].items()]
+                others = [share for rule, share in right if rule not in CRITICS]
+                own = [[share for rule, share in right if rule == wanted] for wanted in CRITICS]
+                told = [_told(shares) for shares in ([one["labels"] for one in found], others, *own)]
+                rows.append([arm, str(len(found)), str(iteration + 1), *told])
+    return table(["arm", "seeds", "in iteration", "labels", "generators", *CRITICS], rows)
 
 
 def _told(shares: Sequence[Mapping[str, Any]]) -> str:
