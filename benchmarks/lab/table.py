@@ -164,7 +164,7 @@ def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 CRITICS = ("stayed right", "corrected")
-"""Selection rules of both kinds of critics' rows. All others select the generators' rows, or all without critics."""
+"""Last selection rules of both kinds of critics' rows. All others select the generators' rows, or all without critics."""
 
 
 def rows_table(summaries: Summaries) -> str:
@@ -175,7 +175,7 @@ def rows_table(summaries: Summaries) -> str:
         for iteration in (look - 1 for look in ARMS[arm].shown if look):
             found = [one for one in at(seeds, iteration) if one["rows_right"]]
             if found:
-                right = [(rule, share) for one in found for rule, share in one["rows_right"].items()]
+                right = [(rule.split(", ")[-1], share) for one in found for rule, share in one["rows_right"].items()]
                 others = [share for rule, share in right if rule not in CRITICS]
                 own = [[share for rule, share in right if rule == wanted] for wanted in CRITICS]
                 told = [_told(shares) for shares in ([one["labels"] for one in found], others, *own)]

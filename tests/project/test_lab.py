@@ -365,6 +365,16 @@ def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
     assert "multiagent: society" in (tmp_path / "figure.svg").read_text()
 
 
+def test_rows_are_told_by_role_whatever_selected_them() -> None:
+    from benchmarks.lab import table
+
+    one = made_up(["0011"] * 31)
+    rules = {"agrees, novel": (3, 4), "novel, corrected": (1, 2), "stayed right": (2, 2)}
+    one["iterations"][0]["rows_right"] = {rule: {"successes": k, "n": n} for rule, (k, n) in rules.items()}
+    text = table.rows_table({"multiagent": {1: one}})
+    assert text.splitlines()[2].endswith("| 75.0% of 4 | 100.0% of 2 | 50.0% of 2 |")
+
+
 def test_seeds_are_the_unit_of_the_test() -> None:
     from scipy.stats import ttest_rel
 
