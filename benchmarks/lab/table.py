@@ -164,7 +164,7 @@ def inside(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 CRITICS = ("stayed right", "corrected")
-"""Last selection rules of both kinds of critics' rows. All others select the generators' rows, or all without critics."""
+"""Last selection rules of critics' rows, of both kinds. All others select those of generators."""
 
 
 def rows_table(summaries: Summaries) -> str:
