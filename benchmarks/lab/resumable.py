@@ -16,6 +16,7 @@ from backends.hf import HuggingFace
 from backends.hf.attention import fast_attention
 from backends.hf.batches import Batches
 from backends.hf.examples import encode
+from backends.hf.goals import Likelihood
 from backends.hf.loading import load
 from backends.hf.loop import Loop, Share, Watch, use_bfloat16
 from backends.hf.loss import Loss
@@ -105,12 +106,11 @@ def train_base(
         loaded.model.get_input_embeddings().requires_grad_(False)
         encoded = encode(loaded.chat, rows, settings)
         dtype = torch.bfloat16 if use_bfloat16(settings, loaded.model.device) else None
-        batches = Batches([len(ids) for ids, _ in encoded.rows], settings, seed)
         watch = Watch(_tell, threading.Event())
         with working_copies(loaded.model, dtype) as working, fast_attention(loaded.model, dtype) as fit:
             loaded.model.train()
-            loss = Loss(loaded.model, loaded.model, dtype)
-            loop = Resumable(working, loss, fit, encoded, batches, settings, Share(), watch)
+            goal = Likelihood(Loss(loaded.model, loaded.model, dtype), encoded, fit)
+            loop = Resumable(working, goal, Batches(goal.lengths, settings, seed), settings, Share(), watch)
             trained = loop.go_on(state)
         loaded.model.eval().save_pretrained(out)
         loaded.chat.tokenizer.save_pretrained(out)
