@@ -12,10 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from backends.base import Backend
+from backends.openai import crowding
 from backends.openai.adapters import ServerAdapters
 from backends.openai.asking import ask_server, render_prompt
 from backends.openai.client import Client, UnreachableError
 from backends.openai.config import OpenAI
+from backends.openai.crowding import Crowding, Queue, find_work, read_metrics
+from backends.openai.dialects import SGLANG, VLLM
 from backends.openai.estimating import Estimator
 from backends.openai.limit import Limit
 from backends.openai.opening import find_server, look, retry
@@ -56,6 +59,8 @@ class OpenAIBackend(Backend):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._connection is not None:
+            self._connection.crowding.close()
         self._connection = self.adapters = self.streaming = None
         await self._close()
 
@@ -111,7 +116,10 @@ class _Connection:
         self.adapters = ServerAdapters(client, served)
         self._settler = Settler(f"{served.dialect.name} at {client.url}", served.dialect, self._probe, self._render)
         # llama.cpp's server queues requests beyond its slots. Twice as many keep it busy; more would only wait.
-        self.limit = Limit(min(config.concurrency, 2 * served.slots if served.slots else config.concurrency))
+        most = min(config.concurrency, 2 * served.slots if served.slots else config.concurrency)
+        names = {VLLM.name: crowding.VLLM, SGLANG.name: crowding.SGLANG}.get(served.dialect.name)
+        self.crowding = Crowding(partial(self._look, names) if names else None)
+        self.limit = Limit(most, judge=self.crowding.judge)
         self._known = asyncio.Event()  # set while the server is known to be the one that was found
         self._known.set()
         self._checking = asyncio.Lock()
@@ -125,11 +133,14 @@ class _Connection:
         opened = await self._settler.leaves(more, request.thinking.tags)
         async with self.limit.place():
             await self._check_server()
+            clock = asyncio.get_running_loop().time
+            started = clock()
             try:
                 completion = await self._ask(request, more, self._shower(request, opened, pieces))
             except UnreachableError:
                 self._known.clear()
                 raise
+            self.crowding.reply(clock() - started, find_work(completion))
         output = self._read(completion, request, opened)
         if pieces is not None:
             pieces.finish(output.thought, output.text)
@@ -172,6 +183,16 @@ class _Connection:
         """Return the response to a test request, without log-probabilities. Transient errors are retried."""
         served = replace(self.served, logprobs=False)
         return await retry(partial(ask_server, self.client, served, request, more))
+
+    async def _look(self, names: crowding.Names) -> Queue | None:
+        """Return the numbers of requests at the server; None if its page does not have them."""
+        try:
+            page = await self.client.send("GET", f"{self.client.root}/metrics")
+        except TransientError:
+            raise
+        except BackendError:
+            return None
+        return read_metrics(page.decode("utf-8", "replace"), names)
 
     async def _render(self, question: str, more: Fields) -> str | None:
         chat = [{"role": "user", "content": question}]

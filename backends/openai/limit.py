@@ -1,19 +1,22 @@
 """The number of requests in flight, adapted to the load of the server (additive increase, multiplicative decrease).
 
 The limit grows by one with every response until the server is first busy, and then by one with every whole window of
-responses. It is halved whenever the server is busy. Sources: Chiu and Jain 1989; slow start of Jacobson 1988.
+responses. It is halved whenever the server is busy: it refuses a request, or requests wait in its queue for as long as
+they are worked on. All clients of a server see the same queue, so each gets a fair share, and the queue stays bounded.
+Sources: Chiu and Jain 1989; slow start of Jacobson 1988.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from backends.openai.failures import BusyError, NoAnswerError
 from society.core.errors import DroppedError
 
+Judge = Callable[[float], bool | None]
 LONGEST_PAUSE = 60.0
 """Maximum seconds for which all requests wait because of a server's Retry-After."""
 
@@ -21,8 +24,9 @@ LONGEST_PAUSE = 60.0
 class Limit:
     """A window of requests. Each request holds a place; requests without a place wait in the order of arrival."""
 
-    def __init__(self, most: int, start: int = 8) -> None:
-        self.most = most
+    def __init__(self, most: int, start: int = 8, judge: Judge = lambda size: False) -> None:
+        """`judge` returns after each response whether the window of this size shrinks or grows; None: neither."""
+        self.most, self._judge = most, judge
         self.size = float(min(start, most))
         self.in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -31,7 +35,7 @@ class Limit:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place during a request. `BusyError` from the request shrinks the window; success grows it."""
+        """Hold a place during a request. `BusyError` shrinks the window; after a reply, `judge` decides."""
         await self._enter()
         try:
             started = await self._pause()
@@ -40,10 +44,18 @@ class Limit:
             except (BusyError, NoAnswerError) as busy:
                 self._shrink(started, busy.after)
                 raise
-            self._grow()
+            self._adapt(started)
         finally:
             self.in_flight -= 1
             self._wake()
+
+    def _adapt(self, started: float) -> None:
+        """Shrink the window if requests wait at the server, else let it grow. `started`: start time of the request."""
+        crowded = self._judge(self.size)
+        if crowded:
+            self._shrink(started, None)
+        elif crowded is not None:
+            self._grow()
 
     async def _enter(self) -> None:
         """Take a place. A request that ends passes its place to the first waiting one, so the order is kept."""

@@ -89,6 +89,17 @@ class Reply(Answer):
     prompt_eval_count: Tokens | None = None
     eval_count: Tokens | None = None
     logprobs: list[TokenLogprob] | None = None
+    load_duration: Any = None
+    prompt_eval_duration: Any = None
+    eval_duration: Any = None
+
+    def _timings(self) -> dict[str, float] | None:
+        """Return the milliseconds of work on the prompt and on the reply. Ollama counts nanoseconds."""
+        parts = (self.prompt_eval_duration, self.eval_duration, self.load_duration or 0)
+        if not all(isinstance(part, int) for part in parts):
+            return None
+        prompt, reply, loading = (part / 1e6 for part in parts)
+        return {"prompt_ms": prompt + loading, "predicted_ms": reply}
 
     def completion(self) -> Completion:
         """Return the reply as a chat completion. A prompt that was read from the cache has no count."""
@@ -97,9 +108,8 @@ class Reply(Answer):
         )
         usage = Usage(prompt_tokens=self.prompt_eval_count, completion_tokens=self.eval_count)
         logprobs = Logprobs(content=self.logprobs) if self.logprobs else None
-        return Completion(
-            choices=[Choice(message=said, finish_reason=self.done_reason, logprobs=logprobs)], usage=usage
-        )
+        choice = Choice(message=said, finish_reason=self.done_reason, logprobs=logprobs)
+        return Completion(choices=[choice], usage=usage, timings=self._timings())
 
 
 class ArrivingReply:

@@ -135,6 +135,8 @@ class Completion(Answer):
     choices: Annotated[list[Choice], Field(min_length=1)]
     usage: Usage | None = None
     system_fingerprint: str | None = None
+    timings: Any = None
+    """llama.cpp's milliseconds of work on the reply, such as `prompt_ms` and `predicted_ms`."""
 
 
 class Delta(Answer):
@@ -172,6 +174,7 @@ class Chunk(Answer):
     choices: list[DeltaChoice] | None = None
     usage: Any = None
     system_fingerprint: Any = None
+    timings: Any = None
     error: Any = None
 
 

@@ -162,6 +162,8 @@ class PlayedVllm(HttpServer):
     async def _answer(self, request: Request) -> bytes:
         if request.path == "/v1/models":
             return models("base", *self.adapters, owner="vllm", max_model_len=512)
+        if request.path == "/metrics":
+            return reply({"detail": "Not Found"}, 404)
         if request.path == "/v1/load_lora_adapter":
             return self._load(request.json)
         model = request.json["model"]
