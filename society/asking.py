@@ -53,6 +53,8 @@ _POLAR = re.compile(
     re.IGNORECASE,
 )
 """A question that asks for yes or no: not for an explanation, and not for one of two things."""
+PERSON = "person"
+"""Name of the agent that a person plays."""
 REMEMBERED = 5
 """Maximum number of earlier questions of a chat that agents are shown."""
 LONGEST = 400
@@ -79,8 +81,8 @@ def ask(
 ) -> Run:
     """Debate one question and return the run in the folder `out` (default: runs/ask, with a number if taken).
 
-    The further arguments are those of `find_society`: options, agents, topology, rounds, model, personas, scenario,
-    overrides and allow. For `resume`, `watcher`, `progress` and errors see `society.run`.
+    The further arguments are those of `find_society`: options, agents, topology, rounds, model, personas, join,
+    scenario, overrides and allow. For `resume`, `watcher`, `progress` and errors see `society.run`.
     """
     from society.session import run
 
@@ -96,6 +98,7 @@ def find_society(
     rounds: int | None = None,
     model: str | None = None,
     personas: Sequence[str] = (),
+    join: bool = False,
     scenario: Path | str | None = None,
     overrides: Overrides = (),
     allow: Folders = (),
@@ -104,10 +107,10 @@ def find_society(
     """Return the scenario that debates a question, and its warnings.
 
     Without `scenario`, `agents` (by default three, or one for each persona) debate for `rounds` (two) over `topology`
-    (complete), with `model`. With the file `scenario`, its agents debate and answer by its protocol, and `model`
-    replaces its backend. `options` are the possible answers; a question that asks for yes or no has these two.
-    `earlier` are the questions before this one in a chat. Raises `InputError`, before any work, for input that cannot
-    be used.
+    (complete), with `model`; with `join`, a person is one more agent. With the file `scenario`, its agents debate and
+    answer by its protocol, and `model` replaces its backend. `options` are the possible answers; a question that asks
+    for yes or no has these two. `earlier` are the questions before this one in a chat. Raises `InputError`, before any
+    work, for input that cannot be used.
     """
     _require_texts(options=options, personas=personas)
     _require(model=model, topology=topology)
@@ -120,9 +123,10 @@ def find_society(
         model = str(Path(model).resolve())
         allowed.append(Path(model).parent)
     if scenario is None:
-        data = _small_society(recalled, answers, agents, topology, rounds, model or MODEL, personas, given)
+        data = _small_society(recalled, answers, agents, topology, rounds, model or MODEL, personas, join, given)
         return load_with_warnings(data, given, allowed)
     shape = {"agents": agents, "topology": topology, "rounds": rounds, "personas": tuple(personas) or None}
+    shape["join"] = join or None
     if shaped := [name for name, value in shape.items() if value is not None]:
         raise InputError(
             f"The file {scenario} defines its society, so {shaped[0]} cannot be given beside it.",
@@ -131,10 +135,11 @@ def find_society(
     task = {"kind": "inline", "items": [recalled]} | _answers_of(scenario, given, allowed, options, answers)
     given = [f"task={json.dumps(task)}", "train=null", "samples=1", *given]
     if model is not None:
-        [*names] = load_with_warnings(scenario, given, allowed)[0].backends
-        if len(names) > 1:
+        backends = load_with_warnings(scenario, given, allowed)[0].backends
+        names = [name for name, config in backends.items() if not config.asked_person]
+        if len(names) != 1:
             raise InputError(
-                f"{scenario} has {len(names)} backends: {', '.join(names)}.",
+                f"{scenario} has {count(len(names), 'model')}: {', '.join(names) or 'people answer'}.",
                 "Change one of them with --set (Python: overrides), such as backends.NAME.model=MODEL.",
             )
         given.append(f"backends.{names[0]}={json.dumps(find_backend(model))}")
@@ -225,11 +230,12 @@ def _small_society(
     rounds: int | None,
     model: str,
     personas: Sequence[str],
+    join: bool,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     role = {"prompt": PROMPT} | ({"system": "You are {{ persona }}."} if personas else {})
     group: dict[str, Any] = {"count": agents or len(personas) or AGENTS}
-    rounds = rounds or (ROUNDS if group["count"] > 1 else 1)
+    rounds = rounds or (ROUNDS if group["count"] + join > 1 else 1)
     topology = topology or (TOPOLOGY if rounds > 1 else "none")
     if group["count"] < len(personas):
         raise InputError(
@@ -238,6 +244,13 @@ def _small_society(
         )
     if personas:
         group["persona"] = list(personas)
+    seat: dict[str, Any] = {"backends": {}, "roles": {}, "agents": {}}
+    if join:
+        seat = {
+            "backends": {PERSON: {"kind": "human"}},
+            "roles": {PERSON: {"prompt": PROMPT}},
+            "agents": {PERSON: {"role": PERSON, "backend": PERSON}},
+        }
     return {
         "version": 1,
         "name": "ask",
@@ -247,9 +260,9 @@ def _small_society(
             "answer": {"extract": [{"regex": pattern} for pattern in _patterns(options)], "equal": "words"},
         },
         "vars": {"how": _instruction(options)},
-        "backends": {"local": find_backend(model)},
-        "roles": {"speaker": role},
-        "agents": {"agent": group},
+        "backends": {"local": find_backend(model), **seat["backends"]},
+        "roles": {"speaker": role, **seat["roles"]},
+        "agents": {"agent": group | ({"role": "speaker", "backend": "local"} if join else {}), **seat["agents"]},
         "phases": [{"name": "debate", "topology": _topology(topology, overrides), "rounds": rounds}],
         "sampling": SAMPLING,
     }

@@ -24,7 +24,7 @@ from society.core.types import Item
 from society.executors.base import Executor
 from society.planning.demand import fit_backends
 from society.results import Run
-from society.runner.displays import find_display
+from society.runner.displays import Display, find_display
 from society.runner.progress import Progress
 from society.runner.spending import Spending
 from society.runs.files import MEASUREMENTS, keep_inputs
@@ -122,7 +122,7 @@ async def run_async(
         with faults_of(tool, "require"):
             await asyncio.to_thread(tool.require)
     spending = Spending(society, interruption)
-    watcher = Several([*_watchers(watcher, progress), spending])
+    watcher = Several([*_watchers(watcher, progress, society), spending])
     place = RunFolder(scenario, out, resume, force)
     with interruption.stops_me(), await place.ready() as folder, spending.of(folder.store), watcher:
         items = load_items(society)
@@ -173,13 +173,17 @@ def _report_outage(session: SessionLog, watcher: Watcher, backend: str, cause: s
     watcher.outage(backend, cause, seconds)
 
 
-def _watchers(watcher: Watcher | None, progress: bool | None) -> Iterator[Watcher]:
-    """Yield the caller's watcher, and one that shows the progress if it is to be shown."""
+def _watchers(watcher: Watcher | None, progress: bool | None, society: Society) -> Iterator[Watcher]:
+    """Yield the caller's watcher, and one that shows the progress if it is to be shown.
+
+    People are asked in the terminal, so the progress takes no part of it, and shows no results.
+    """
     if isinstance(watcher, type) or not isinstance(watcher, Watcher | None):
         raise InputError(f"watcher is {watcher!r:.80}, not an object of a subclass of Watcher.", "Make one: NAME().")
     if watcher is not None:
         yield watcher
-    if progress is not False and (display := find_display(asked=bool(progress))) is not None:
+    display = Display() if society.people else find_display(asked=bool(progress))
+    if progress is not False and display is not None:
         yield Progress(display)
 
 

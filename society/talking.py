@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from society.core.interrupt import GRACE, Interruption
 from society.runner.stream import DebateStream
+from society.scenario.expand import expand
 from society.session import run_async
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Talk:
 
         `resume` continues the run in `out`. Raises `Interrupted` after Ctrl-C, and the errors of `society.run`.
         """
-        self.stream = DebateStream(titled=False)
+        self.stream = DebateStream(titled=False, whole=bool(expand(scenario).people))
         with Interruption(GRACE if self.keeps else 0) as interruption:
             return self._runner.run(self._debate(scenario, out or self._next(), interruption, resume))
 

@@ -34,6 +34,7 @@ def society_options(command: Command) -> Command:
             metavar="WHO",
             help="Who an agent is, such as 'a cyclist'. May be given several times, once for each agent.",
         ),
+        click.option("--join", is_flag=True, help="Sit in the debate as one more agent, asked in this terminal."),
         click.option(
             "--option",
             "options",
@@ -75,6 +76,7 @@ def command(question: str, out: Path | None, resume: bool, **shape: Any) -> int:
     society ask "Should cities ban cars?"
     society ask "Where to meet?" --option Rome --option Oslo
     society ask "Is fish meat?" --persona cook --persona vet
+    society ask "Is fish meat?" --join
     society ask "Why?" --model http://localhost:8080/v1#name
     """
     from society.asking import find_society

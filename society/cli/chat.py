@@ -40,6 +40,7 @@ def command(out: Path | None, **shape: Any) -> int:
     for warning in warnings:
         say(warning, err=True)
     for config in scenario.backends.values():  # errors come before the first question
+        config.check_here()
         config.open()
         config.check_files()
     if sys.stdin.isatty():

@@ -37,5 +37,23 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
         for problem in problems:
             say(problem)
         fine = sum(all(problem.level == "warning" for problem in listed) for listed in found.values())
+        for path, listed in found.items():
+            if all(problem.level == "warning" for problem in listed):
+                _tell_people(path, overrides, allow)
         click.echo(f"{fine} of {len(found)} scenarios can be run", err=True)
     return 2 if any(problem.level == "error" for problem in problems) else 0
+
+
+def _tell_people(path: Path, overrides: tuple[str, ...], allow: tuple[Path, ...]) -> None:
+    """Print how often a scenario that can be run asks people, and for how long."""
+    from society.cli.streams import say
+    from society.planning.people import describe_people
+    from society.planning.plan import make_plan
+    from society.scenario import load_scenario
+    from society.scenario.expand import expand
+
+    society = expand(load_scenario(path, overrides, allow))
+    if society.people:
+        plan = make_plan(society, 0)
+        for line in describe_people(society, plan.worst, plan.debates):
+            say(f"{path.name}: {line}")

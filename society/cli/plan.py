@@ -55,6 +55,7 @@ def command(
     society plan mine.yaml --calibrate 0
     """
     from society.core.terminal import Terminal
+    from society.planning.people import describe_people
     from society.planning.plan import make_plan
     from society.planning.training import describe_training
     from society.scenario import load_scenario
@@ -80,8 +81,10 @@ def command(
         _print_turns(console, plan)
         _print_draws(console, society)
         _print_costs(console, plan)
-        for line in describe_training(society, plan.worst):
+        for line in (*describe_people(society, plan.worst, plan.debates), *describe_training(society, plan.worst)):
             console.print(line, soft_wrap=True)
+        if society.people and calibrate:
+            console.print("No debate was run for an estimate: it would ask people.", style="dim")
     return 2 if plan.too_long else 0
 
 

@@ -85,15 +85,19 @@ def command(
     society sweep mine.yaml --seeds 30 --index 4 --of 30
     """
     from society.core.errors import InputError
+    from society.runner.displays import Display
     from society.runner.progress import Progress
     from society.runner.sweep import sweep
+    from society.scenario import load_scenario
+    from society.scenario.expand import expand
 
     def watch(changes: tuple[str, ...]) -> Progress:
         click.echo(f"\n{'  '.join(changes)}", err=True)
-        return Progress()
+        return Progress(Display() if people else None)
 
     if not vary and seeds is None:
         raise InputError("A sweep needs something that varies.", "Give --vary a.b=x,y,z, --seeds 3, or both.")
+    people = expand(load_scenario(scenario, overrides, allow)).people
     folder = out or Path("runs") / f"sweep-{scenario.stem}"
     variants = sweep(scenario, vary, folder, overrides, allow, watch, () if seeds is None else seeds, index, of, jobs)
     rows = [_row(variant) for variant in variants]

@@ -136,7 +136,7 @@ class RayExecutor(Executor):
                     "Install the backend as a package on every machine, or take out `executor`.",
                 )
         machines = read_machines()
-        places = {name: self.config.place(name) for name in needs.backends}
+        places = {name: self.config.place(name) for name, config in needs.backends.items() if not config.asked_person}
         for name, place in places.items():
             check_one(f"a replica of the backend {name!r}", place.demand(), machines)
         if needs.trains:
@@ -147,7 +147,12 @@ class RayExecutor(Executor):
         self._yields = bool(find_shortage(sum_demands([(generating, 1), (training, 1)]), machines))
 
     def backend(self, name: str, config: BackendConfig) -> Backend:
-        """Return the backend on its replicas. Equal backends of several runs share their replicas."""
+        """Return the backend on its replicas; a person is asked in this process.
+
+        Equal backends of several runs share their replicas.
+        """
+        if config.asked_person:
+            return config.open()
         from society.executors.pool import Pool
         from society.executors.remote import RemoteBackend
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from society.core.hidden_chars import reveal
 from society.metrics.comparison import Comparison, Pair, RunScore
-from society.metrics.compute import ComputeMatch, write_tokens
+from society.metrics.compute import PEOPLE, ComputeMatch, write_tokens
 from society.metrics.spreadsheet import write_csv
 
 Rows = list[list[str]]
@@ -52,6 +52,7 @@ def run_rows(found: Comparison) -> Rows:
     scored = any(run.accuracy.n for run in found.runs)
     left_out = (*(() if scored else _OF_TRUTH), *(() if any(run.usage.tool_calls for run in found.runs) else _OF_TOOLS))
     columns = [column for column in _COLUMNS if column[0] not in left_out] + [*(_TRAINED if trained else ())]
+    columns += _OF_PEOPLE if any(run.usage.person_seconds for run in found.runs) else ()
     columns += [_measured(name) for name in dict.fromkeys(name for run in found.runs for name in run.metrics)]
     titles = [title for title, _ in columns]
     return [titles, *([tell(run) for _, tell in columns] for run in found.runs)]
@@ -99,6 +100,10 @@ _COLUMNS: Sequence[Column] = (
     _count("of these calls failed", "usage.failed_calls"),
     _count("backend seconds", "usage.seconds", ",.1f"),
     ("right per 1,000 tokens", lambda run: _number(run.per_thousand)),
+)
+_OF_PEOPLE: Sequence[Column] = (
+    _count(PEOPLE, "usage.person_seconds", ",.1f"),
+    _count("defaults taken", "usage.defaults"),
 )
 _OF_TRUTH = ("accuracy", INTERVAL, "of these right", "right per 1,000 tokens")
 """Columns that need true answers."""

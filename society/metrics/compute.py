@@ -1,8 +1,8 @@
 """The compute of a run up to an iteration, and whether two runs are compute-matched.
 
-Two runs are matched if their trained, generated and prompt tokens are within 2 % of each other. Generated and prompt
-tokens are those of the training debates and of the compared debates. Evaluations in between are not counted, as they
-only measure.
+Two runs are matched if their trained, generated and prompt tokens, and the time of people, are within 2 % of each
+other. Generated and prompt tokens are those of the training debates and of the compared debates. Evaluations in
+between are not counted, as they only measure.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from society.store.rows import AdapterRow
 
 TOLERANCE = 0.02
 """Maximum relative difference of two matched counts."""
+
+PEOPLE = "seconds of people"
+"""Name of the time that people took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,15 @@ class Compute:
             "tokens trained on": self.trained_tokens,
             "tokens generated": self.training.generated_tokens + self.answering.generated_tokens,
             "prompt tokens": self.training.prompt_tokens + self.answering.prompt_tokens,
+            PEOPLE: round(self.training.person_seconds + self.answering.person_seconds),
         }
 
     @property
     def written(self) -> dict[str, str]:
         """The counts in words, by name."""
         estimated = self.training.estimated or self.answering.estimated
-        exact = "tokens trained on"
-        return {name: write_tokens(count, estimated and name != exact) for name, count in self.counts.items()}
+        exact = ("tokens trained on", PEOPLE)
+        return {name: write_tokens(count, estimated and name not in exact) for name, count in self.counts.items()}
 
 
 @dataclass(frozen=True, slots=True)

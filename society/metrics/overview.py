@@ -20,6 +20,7 @@ from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.lost import describe_lost
+from society.metrics.people import describe_people
 from society.metrics.reported import Reported, report_metrics
 from society.metrics.summary import Summary, describe_ends, describe_lone, summarize
 from society.runs.files import count_forgotten
@@ -254,6 +255,7 @@ def _cost_rows(s: Summary, seconds: float | None, resumed: bool, trained: bool) 
     took = "" if seconds is None else f"; {call} took {seconds:.1f} s"
     return [
         ("last evaluation" if trained else "cost", f"{count(s.turns, 'turn')}, {tokens}"),
+        *([("people", people)] if (people := describe_people(s.people, used)) else []),
         ("time", f"the backend worked {used.seconds:.1f} s{took}"),
     ]
 

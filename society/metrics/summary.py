@@ -53,7 +53,7 @@ class Summary:
     `error` is the most frequent error of failed turns with its count; "" where none failed. `ballots` says as which
     answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
 
-    `verdicts` counts what a judge or tests said of the answers, where they decide.
+    `verdicts` counts what a judge or tests said of the answers, where they decide. `people` counts the turns of people.
     """
 
     debates: int
@@ -87,6 +87,7 @@ class Summary:
     wrong: Lost = field(default_factory=Lost)
     unscored: Lost = field(default_factory=Lost)
     verdicts: Verdicts = field(default_factory=Verdicts)
+    people: int = 0
 
 
 def describe_ends(summary: Summary) -> str:
@@ -148,6 +149,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         wrong=count_lost(society, scored),
         unscored=count_lost(society, [record for record in records if not record.scored]),
         verdicts=count_verdicts(society, records),
+        people=sum(turn.usage.person_seconds > 0 for turn in turns),
     )
 
 

@@ -74,12 +74,13 @@ def make_plan(society: Society, calibrate: int = 32) -> Plan:
 
     At most `calibrate` real debates estimate the cost of all debates; fewer if the standard error reaches `PRECISE`, or
     if they have more than `MOST_TURNS` turns.
-    With 0, no model is opened, tokens are estimated from characters, and the plan has only the worst case.
+    With 0, or if people would be asked, no model is opened, tokens are estimated from characters, and the plan has only
+    the worst case. People have no tokens: `minutes_of_people` estimates their time.
     """
     check_adapters(society)
     if society.scenario.train is not None:
         check_layers(society, society.scenario.train)
-    return run_blocking(_plan(society, calibrate)) if calibrate else _offline(society)
+    return run_blocking(_plan(society, calibrate)) if calibrate and not society.people else _offline(society)
 
 
 def _offline(society: Society) -> Plan:
@@ -168,8 +169,9 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
     worst = tuple(dry_run(society, question, counts))
     debates = count_debates(society, len(items.evaluation))
     used = dict.fromkeys(turn.backend for turn in worst)
-    replies, read = sum(turn.replies for turn in worst), sum(turn.read for turn in worst)
-    written = sum(turn.answer * turn.replies for turn in worst)
+    models = [turn for turn in worst if not society.scenario.backends[turn.backend].asked_person]
+    replies, read = sum(turn.replies for turn in models), sum(turn.read for turn in models)
+    written = sum(turn.answer * turn.replies for turn in models)
     most = Cost(debates, debates * replies, debates * read, debates * written, None)
     memory = {name: society.scenario.backends[name].memory(_adapters(society, name)) for name in used}
     contexts = {name: society.scenario.backends[name].context_tokens() for name in used}

@@ -13,6 +13,7 @@ from society.metrics.budget import BudgetVerdict
 from society.metrics.compute import write_tokens
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore
+from society.metrics.people import describe_people
 from society.metrics.statistics import Difference, compare_outcomes, questions_needed
 from society.metrics.summary import (
     Summary,
@@ -240,6 +241,8 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
     detail += (
         f"prompt tokens; the backend was busy for {used.seconds:,.0f} s." if used.seconds >= 1 else "prompt tokens."
     )
+    if people := describe_people(summary.people, used):
+        detail += f" People took {people}."
     if used.estimated:
         detail += " A server counted no tokens, so these numbers are estimates."
     if times > 1:

@@ -14,6 +14,7 @@ from society.core.plain import count, shorten
 from society.core.terminal import Terminal
 from society.core.types import Item, Same, Turn, TurnId, Usage
 from society.metrics.matching import by_id
+from society.metrics.people import describe_people
 from society.runner.flow import Flow
 from society.runs.names import LONGEST_PERSONA, Names, name_option, name_persona
 from society.runs.records import DebateRecord, helpers_of, sameness, training_sameness
@@ -65,11 +66,14 @@ class DebateStream(Watcher):
     thought is one line with its length.
     """
 
-    def __init__(self, console: Console | None = None, titled: bool = True) -> None:
-        """`titled`: print the question above its debate."""
-        self._titled = titled
+    def __init__(self, console: Console | None = None, titled: bool = True, whole: bool = False) -> None:
+        """`titled`: print the question above its debate. `whole`: print a debate at its end, and no unfinished one.
+
+        People who are asked in the same terminal then see no more than their questions show.
+        """
+        self._titled, self._whole = titled, whole
         self._console = console or Terminal()
-        self.streams = self._console.is_terminal
+        self.streams = self._console.is_terminal and not whole
         self._flow = Flow(self._console)
         self._debates: dict[tuple[int, str, int], _Debate] = {}
         self._items: Mapping[str, Item] = {}
@@ -109,7 +113,7 @@ class DebateStream(Watcher):
 
     def __exit__(self, *_: object) -> None:
         """Print what still waits: after an interruption, turns of unfinished debates."""
-        for debate in self._debates.values():
+        for debate in () if self._whole else self._debates.values():
             for spoken in debate.waiting.values():
                 if spoken.turn is not None:
                     self._print(debate, spoken)
@@ -123,6 +127,8 @@ class DebateStream(Watcher):
         """Print as far as the order allows: the first debate to its end, then the next one."""
         while self._debates:
             key, debate = next(iter(self._debates.items()))
+            if self._whole and debate.result is None:
+                return
             for spoken in list(debate.waiting.values()):
                 if not self._print(debate, spoken):
                     return
@@ -249,6 +255,8 @@ class DebateStream(Watcher):
             yield "verdict", f"{mark}{gold}", style
         usage = sum((turn.usage for turn in debate.turns), Usage())
         yield "cost", self._cost(len(debate.turns), usage), ""
+        if people := describe_people(sum(turn.usage.person_seconds > 0 for turn in debate.turns), usage):
+            yield "people", people, ""
         yield "time", f"the backend worked {usage.seconds:.1f} s", ""
 
     def _record(self, debate: _Debate, result: DebateResult, same: Same) -> DebateRecord:

@@ -31,10 +31,12 @@ class Names:
 
     @cached_property
     def personas(self) -> dict[str, str]:
-        """The short persona of each agent that has one."""
-        agents = self.society.agents.items()
-        named = {name: shorten(name_persona(plan.persona), LONGEST_PERSONA) for name, plan in agents}
-        return {name: persona for name, persona in named.items() if persona}
+        """The short persona of each agent that has one, and the person who plays it."""
+        agents, people = self.society.agents.items(), self.society.people
+        named = {name: [shorten(name_persona(plan.persona), LONGEST_PERSONA)] for name, plan in agents}
+        for name, person in people.items():
+            named.setdefault(name, []).append(f"a person: {person}")
+        return {name: ", ".join(filter(None, parts)) for name, parts in named.items() if any(parts)}
 
     def agent(self, name: str) -> str:
         """Return an agent with its persona: `citizen-3 (Ada)`. Both agents of an edge, `a → b`, get theirs."""

@@ -18,7 +18,7 @@ from society.cli import main
 from society.components.selectors import Case
 from society.core.types import Usage
 from society.metrics.comparison import compare
-from society.metrics.compute import Compute, match_compute
+from society.metrics.compute import PEOPLE, Compute, match_compute
 from society.report.data import build_index, read_runs
 from society.runs.folder import RunFolder
 from society.runs.locking import is_running
@@ -61,7 +61,12 @@ def test_estimated_counts_are_called_so() -> None:
     one, other = spent(5, 1024, 9), spent(5, 2047, 9)
     other = replace(other, answering=replace(other.answering, estimated=True))
     assert "about 2,047 tokens generated against 1,024 (" in match_compute(("a", "b"), one, other).sentence
-    assert other.written == {"tokens trained on": "5", "tokens generated": "about 2,047", "prompt tokens": "about 9"}
+    assert other.written == {
+        "tokens trained on": "5",
+        "tokens generated": "about 2,047",
+        "prompt tokens": "about 9",
+        PEOPLE: "0",
+    }
     matched = match_compute(("a", "b"), other, other).sentence
     assert "5 and 5 tokens trained on, about 2,047 and about 2,047 tokens generated" in matched
 

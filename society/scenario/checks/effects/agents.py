@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from society.components.facts import listing
 from society.core.component import Component
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.conditions import all_conditions, each_rule
@@ -17,6 +18,7 @@ from society.scenario.models.scenario import RoleSpec
 def check_agents(flow: Flow) -> Iterator[Finding]:
     """Yield unused settings of roles and agents."""
     yield from _check_personas(flow)
+    yield from _check_people(flow)
     roles = {plan.role for _, plan in flow.plans()}
     if roles and not any("question" in find_use(role).variables for role in roles):
         message = "never show the question: no template of an agent uses `question`; add {{ question }} to one"
@@ -26,6 +28,21 @@ def check_agents(flow: Flow) -> Iterator[Finding]:
         if plans:
             yield from _check_role(flow, name, role, plans)
     yield from _check_repeats(flow)
+
+
+def _check_people(flow: Flow) -> Iterator[Finding]:
+    """Yield backends by which one person plays several agents, and so sees the prompts of all of them."""
+    played: dict[str, list[str]] = {}
+    for agent, person in flow.society.people.items():
+        played.setdefault(person, []).append(agent)
+    for name, config in flow.scenario.backends.items():
+        agents = played.pop(config.asked_person, ()) if config.asked_person else ()
+        if len(agents) > 1:
+            message = (
+                f"one person, {config.asked_person!r}, plays {listing(agents)} and sees the prompts of all of them; "
+                "give each agent a backend of its own, with another `person`, if that is not meant"
+            )
+            yield Finding(("backends", name), message, key=True)
 
 
 def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFlow, AgentPlan]]) -> Iterator[Finding]:

@@ -120,7 +120,16 @@ def _check_greedy(found: Settings) -> Iterator[Finding]:
 
 
 def _check_honoured(flow: Flow, sampling: Settings, thinking: Settings) -> Iterator[Finding]:
-    """Yield options of sampling and thinking that the backend of an agent ignores, once for each place and backend."""
+    """Yield options of sampling and thinking that the backend of an agent ignores, once for each place and backend.
+
+    People ignore most options, which is no error: an option for all agents need not leave them out.
+    """
+    yield from _check_people(flow, sampling)
+    yield from _check_people(flow, thinking)
+    sampling, thinking = (
+        [(plan, levels) for plan, levels in found if not flow.scenario.backends[plan.backend].asked_person]
+        for found in (sampling, thinking)
+    )
     refused: dict[tuple[Steps, str], tuple[AgentPlan, str]] = {}
     for plan, levels in sampling:
         config, winners = flow.scenario.backends[plan.backend], _winners(levels)
@@ -136,6 +145,19 @@ def _check_honoured(flow: Flow, sampling: Settings, thinking: Settings) -> Itera
         kind = getattr(flow.scenario.backends[backend], "kind", backend)
         message = f"the backend {backend!r} of {plan.name!r} ignores it: `{kind}` does not list it in {listed}"
         yield Finding(steps, f"{message}; remove it, or use a backend of another kind", "error")
+
+
+def _check_people(flow: Flow, found: Settings) -> Iterator[Finding]:
+    """Yield options of sampling and thinking that concern people alone, who ignore them."""
+    concerned: dict[tuple[Steps, Steps], bool] = {}
+    for plan, levels in found:
+        config = flow.scenario.backends[plan.backend]
+        for field, steps in _winners(levels).items():
+            heeded = not config.asked_person or field[0] in config.sampling_options
+            concerned[steps, field] = concerned.get((steps, field), False) or heeded
+    for (steps, field), heeded in concerned.items():
+        if not heeded:
+            yield Finding((*steps, *field), "has no effect: a person answers; remove it")
 
 
 def _contradicts(plan: AgentPlan) -> str:
