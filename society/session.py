@@ -203,7 +203,9 @@ async def _play(
     from society.training.loop import TrainingLoop
 
     step = stage.watcher.training
-    await TrainingLoop(society, spec, items, backends, stage.store, folder, adapters, stage.debate, step).run()
+    loop = TrainingLoop(society, spec, items, backends, stage.store, folder, adapters, stage.debate, step)
+    loop.pruned = stage.speaker.pruned
+    await loop.run()
 
 
 @dataclass

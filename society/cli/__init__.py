@@ -26,7 +26,7 @@ SECTIONS = {
     "Before a run": ("check", "plan", "draw"),
     "Runs": ("run", "sweep", "status", "view", "show", "report"),
     "Results": ("compare", "plot", "diversity", "export"),
-    "Keeping": ("merge", "archive", "forget", "migrate"),
+    "Keeping": ("merge", "prune", "archive", "forget", "migrate"),
 }
 COMMANDS = tuple(command for commands in SECTIONS.values() for command in commands)
 COMPLETION = """\

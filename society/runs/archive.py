@@ -44,7 +44,10 @@ def archive_run(folder: Path, file: Path) -> int:
                 if (broken := archive.testzip()) is not None:
                     raise InputError(f"{file} cannot be read again at {broken!r:.80}.", "Check the disk.")
     except OSError as error:
-        raise InputError(f"{file} cannot be written: {error.strerror or error}.", "Choose another --out.") from error
+        raise InputError(
+            f"{file} cannot be written: {error.strerror or error}.",
+            "Choose another --out (Python: the second argument).",
+        ) from error
     return file.stat().st_size
 
 
@@ -73,7 +76,7 @@ def restore_run(file: Path, folder: Path) -> None:
     exists.
     """
     if folder.exists():
-        raise RunFolderError(f"{folder} exists.", "Choose another --out.")
+        raise RunFolderError(f"{folder} exists.", "Choose another --out (Python: the second argument).")
     try:
         with zipfile.ZipFile(file) as archive:
             _check(file, archive)

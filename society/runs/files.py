@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 QUESTIONS = "questions.json"
 FORGOTTEN = "forgotten"
 """Name of the fact in the table `meta` with the number of questions that `society forget` deleted."""
+PRUNED = "pruned"
+"""Name of the fact in the table `meta` with the paths of adapters that `society prune` removed."""
 MEASUREMENTS = "diversity.json"
 """File of what `society diversity` measured. A run whose turns change discards it."""
 LARGEST_QUESTIONS = 64_000_000
@@ -43,6 +45,7 @@ _TEXTS = TypeAdapter(dict[str, str])
 _LISTS = TypeAdapter(list[dict[str, str]])
 _OBJECT = TypeAdapter(dict[str, Any])
 _COUNT = TypeAdapter(int)
+_NAMES = TypeAdapter(list[str])
 Kept = TypeVar("Kept")
 
 
@@ -199,4 +202,10 @@ def _fact(meta: Mapping[str, str], name: str, kind: TypeAdapter[Any], absent: st
 def count_forgotten(meta: Mapping[str, str]) -> int:
     """Return the number of questions that were deleted from a run. Raises `RunFolderError`."""
     found: int = _fact(meta, FORGOTTEN, _COUNT, "0")
+    return found
+
+
+def read_pruned(meta: Mapping[str, str]) -> list[str]:
+    """Return the paths of adapters that were removed from a run's folder. Raises `RunFolderError`."""
+    found: list[str] = _fact(meta, PRUNED, _NAMES, "[]")
     return found

@@ -20,7 +20,7 @@ SHORTEST = 20
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was deleted, and what is left: items that quote the deleted texts, and adapters that learned from them."""
+    """The number of deleted turns, items that still quote the deleted texts, and adapters that learned from them."""
 
     turns: int
     quoting: tuple[str, ...]

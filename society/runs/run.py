@@ -9,7 +9,7 @@ from pathlib import Path
 from society.core.errors import RunFolderError
 from society.core.plain import natural_order
 from society.core.types import Adapter, Item, Turn
-from society.runs.files import own_tree, read_json, read_questions
+from society.runs.files import own_tree, read_json, read_pruned, read_questions
 from society.runs.places import find_store
 from society.runs.state import Session, read_sessions
 from society.scenario.expand import expand
@@ -48,7 +48,13 @@ class Run:
 
     def open_adapter(self, row: AdapterRow) -> Adapter:
         """Return an adapter in the run's folder. Raises `RunFolderError` where a link leads out of the folder."""
-        return Adapter(str(row.hash), str(own_tree(self.folder, row.path)), row.base)
+        path = own_tree(self.folder, row.path)
+        if not path.exists() and row.path in read_pruned(self.meta()):
+            raise RunFolderError(
+                f"The adapter {row.path} of the run in {self.folder} was removed by `society prune`.",
+                "Name a later iteration, or restore the adapter from a copy.",
+            )
+        return Adapter(str(row.hash), str(path), row.base)
 
     def questions(self) -> list[Item] | None:
         """Return the evaluation's questions, in order; None for a run of an older version, which stored none."""

@@ -123,6 +123,8 @@ class Speaker:
     on_turn: Callable[[Turn, bool], None]
     timeout: float | None = None
     """Maximum seconds for one reply of a backend."""
+    pruned: set[str] = field(default_factory=set)
+    """Hashes of adapters that were removed: what they said is stored, and nothing more can be generated."""
     listener: Listener | None = None
     """Receives replies as they are generated; None if nobody wants that, which then costs nothing."""
     failures_in_a_row: int = 0
@@ -180,6 +182,12 @@ class Speaker:
             await self.store.add(done, reused=True)
             self.on_turn(done, True)
             return done
+        if adapter is not None and adapter in self.pruned:
+            raise TurnError(
+                f"The turn needs the adapter {agent.adapter}, which `society prune` removed.",
+                "Restore the adapter from a copy, or start a new run with --reuse (Python: the argument reuse).",
+                agent.role_name,
+            )
         async with self.interruption.held((turn.iteration, turn.item, turn.sample)):
             done = await self._generate(backend, request, agent, item, finish, parse, talk)
             await self.store.add(done)

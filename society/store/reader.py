@@ -83,6 +83,11 @@ class StoreReader:
         query = "SELECT iteration, count(*) AS debates FROM results WHERE split=? GROUP BY iteration ORDER BY iteration"
         return dict(self._read(lambda row: (int(row["iteration"]), int(row["debates"])), query, (split,)))
 
+    def failed_iterations(self) -> list[int]:
+        """Return the iterations with a failed turn."""
+        query = "SELECT DISTINCT iteration FROM turns WHERE status = 'failed' ORDER BY iteration"
+        return list(self._read(lambda row: int(row["iteration"]), query))
+
     def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
         """Return how each debate ended, in the order of iteration, item and sample."""
         query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"

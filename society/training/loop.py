@@ -19,6 +19,7 @@ from society.core.definition import is_tuning
 from society.core.errors import BackendError, InputError
 from society.core.identity import derive_seed, fingerprint
 from society.core.types import Adapter, Example, Item, Thinking
+from society.runs.files import read_pruned
 from society.runs.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.models.training import TrainSpec
@@ -27,6 +28,7 @@ from society.store.rows import AdapterRow, ExampleRow, Split
 from society.training.alone import alone
 from society.training.labels import History, open_history
 from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
+from society.training.prune import pruned_error
 from society.training.selection import TrainingSet, select_examples
 from society.training.signals import Alarm, Values, find_alarm, measure_signals
 
@@ -100,6 +102,8 @@ class TrainingLoop:
     on_step: OnStep
     current: dict[tuple[str, str], Adapter] = field(default_factory=dict)
     """The latest adapter by learner and agent."""
+    pruned: set[str] = field(default_factory=set)
+    """Hashes of adapters in use that `society prune` removed, shared with the speaker."""
     _records: dict[int, list[DebateRecord]] = field(default_factory=dict)
     """The training debates by iteration."""
     _earlier: list[dict[tuple[str, str], Adapter]] = field(default_factory=list)
@@ -194,15 +198,21 @@ class TrainingLoop:
     async def _reuse(self, finetuning: Finetuning, row: AdapterRow | None) -> bool:
         """Use the result of a finished finetuning with the same rows and settings, and return whether there is one.
 
-        There is none if its rows or settings differ, or if its files are gone.
+        There is none if its rows or settings differ, or if its files are gone. If they were pruned, it is used as far
+        as the turns that it made are stored.
         """
         if row is None or row.trained_on != finetuning.trained_on:
             return False
         if row.hash is not None:
             path = self.folder / row.path
-            if not path.exists():
+            adapter = Adapter(row.hash, str(path), row.base)
+            if path.exists():
+                await self._use_adapter(finetuning.learner, adapter)
+            elif row.path in read_pruned(self.store.meta()):
+                self.pruned.add(row.hash)
+                self._note_adapter(finetuning.learner, adapter)
+            else:
                 return False
-            await self._use_adapter(finetuning.learner, Adapter(row.hash, str(path), row.base))
         too_long = {TOO_LONG: row.left_out[TOO_LONG]} if TOO_LONG in row.left_out else {}
         now = replace(row, left_out={**finetuning.chosen.left_out, **too_long})
         sources = self.store.examples("iteration=? AND learner=? AND agent=?", finetuning.place)
@@ -237,9 +247,13 @@ class TrainingLoop:
     def _history(self) -> History:
         return open_history(self.society)
 
-    async def _use_adapter(self, learner: Learner, adapter: Adapter) -> None:
+    def _note_adapter(self, learner: Learner, adapter: Adapter) -> None:
         self.current[learner.name, learner.agent] = adapter
         self.hashes[adapter.path] = adapter.hash
+
+    async def _use_adapter(self, learner: Learner, adapter: Adapter) -> None:
+        self._note_adapter(learner, adapter)
+        self.pruned.discard(adapter.hash)
         backend = self.backends[backend_of(self.society, learner)]
         if backend.adapters is not None:
             await backend.adapters.load(adapter)
@@ -251,6 +265,8 @@ class TrainingLoop:
         if not chosen.examples:
             self._nothing_to_learn(finetuning)
             return
+        if finetuning.start is not None and finetuning.start.hash in self.pruned:
+            raise pruned_error(self.folder, finetuning.start.path)
         trained = await self._finetune(finetuning, self.folder / place)
         left_out = {**chosen.left_out, TOO_LONG: trained.dropped}
         row = AdapterRow(

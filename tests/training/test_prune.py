@@ -1,0 +1,101 @@
+"""Adapters that no later iteration needs are removed; the run then resumes exactly, or is refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from society.cli import main
+from society.components.plugin_files import load_plugins, set_plugins
+from society.core.errors import InputError, RunFolderError
+from society.runs.run import Run
+from society.scenario.models.scenario import Scenario
+from society.session import run
+from society.store.rows import AdapterRow
+from society.training.prune import find_prunable, prune_run
+from tests.faults.injection import contents
+from tests.training.test_rules import GUESSER, LEARNERS, SOCIETY
+
+EVALUATION = "SELECT item FROM results WHERE split = 'evaluation'"
+Make = Callable[..., Scenario]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    load_plugins(GUESSER)
+
+    def load(**train: Any) -> Scenario:
+        return Scenario(**SOCIETY, train={"iterations": 3, "questions": 9, "learners": LEARNERS, **train})
+
+    yield load
+    set_plugins()
+
+
+def list_adapters(folder: Path) -> list[str]:
+    return sorted(str(path.parent.relative_to(folder)) for path in folder.glob("adapters/*/**/adapter"))
+
+
+def edit(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / "store.sqlite")) as db, db:
+        db.execute(statement)
+
+
+def test_a_pruned_run_resumes_exactly(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(make(), tmp_path / "run").folder
+    before, files = contents(folder), list_adapters(folder)
+    assert main(["prune", str(folder), "--dry-run", "--plugins", str(GUESSER)]) == 0
+    assert "To be freed" in capsys.readouterr().out
+    assert list_adapters(folder) == files
+    paths, size = prune_run(folder)
+    assert size > 0
+    assert sorted([*list_adapters(folder), *paths]) == files
+    assert all("adapters/3/" in path for path in list_adapters(folder))
+    assert any("adapters/2/" in path for path in paths)
+    run(make(), folder, resume=True)
+    after = contents(folder)
+    assert {**after, "meta": before["meta"]} == before
+    assert prune_run(folder) == ([], 0)
+    more = run(make(iterations=4), folder, resume=True)
+    whole = run(make(iterations=4), tmp_path / "whole")
+    assert {**contents(more.folder), "meta": []} == {**contents(whole.folder), "meta": []}
+
+
+def test_a_run_that_needs_a_pruned_adapter_is_refused(make: Make, tmp_path: Path) -> None:
+    folder = run(make(), tmp_path / "run").folder
+    prune_run(folder)
+    with pytest.raises(RunFolderError, match="society prune"):
+        Run(folder).open_adapter(next(row for row in Run(folder).adapters() if row.hash))
+    edit(folder, f"DELETE FROM turns WHERE iteration = 2 AND phase = 'debate' AND item IN ({EVALUATION})")
+    before = Run(folder).count_turns()
+    with pytest.raises(InputError, match=r"needs the adapter .* which `society prune` removed"):
+        run(make(), folder, resume=True)
+    assert Run(folder).count_turns() == before
+
+
+def test_adapters_of_failed_turns_stay(make: Make, tmp_path: Path) -> None:
+    folder = run(make(), tmp_path / "run").folder
+    edit(folder, "UPDATE turns SET status = 'failed' WHERE rowid = (SELECT max(rowid) FROM turns WHERE iteration = 1)")
+    paths, _ = prune_run(folder)
+    assert paths
+    assert all("adapters/2/" in path for path in paths)
+    run(make(), folder, resume=True)
+
+
+def row(iteration: int, learner: str = "a", name: str | None = "hash") -> AdapterRow:
+    return AdapterRow(iteration, learner, "*", name, f"adapters/{iteration + 1}/{learner}", "", 1, {}, (), 1, 1.0)
+
+
+def test_the_latest_adapter_of_each_learner_stays() -> None:
+    rows = [row(0), row(1), row(2), row(0, "b"), row(1, "b", None), row(2, "b", None)]
+    assert find_prunable(rows, []) == [row(0), row(1)]
+    assert find_prunable(rows, [1]) == [row(1)]
+    assert find_prunable(rows, [2]) == [row(0)]
+    assert find_prunable([row(0), row(1, name=None), row(2)], [2]) == []
+    assert find_prunable([row(0), row(1, name=None), row(2)], [3]) == [row(0)]
+    assert json.dumps([r.path for r in find_prunable(rows, [])]) == '["adapters/1/a", "adapters/2/a"]'
