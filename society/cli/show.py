@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from society.core.types import Turn
+    from society.core.types import Turn, TurnId
     from society.runs.names import Names
     from society.runs.records import DebateRecord
 
 LONGEST = 200_000
 """Maximum number of characters of a reply or message that is shown: wrapping more takes seconds."""
+
+LONGEST_MEMORY = 200
+"""Maximum number of characters of a memory that is shown; the prompt and its own debate have the whole text."""
 
 WIDE = 60
 """Minimum number of characters of a line for two spaces between the columns of the list."""
@@ -104,7 +107,7 @@ def command(
     if note:
         console.print(note, style="dim", soft_wrap=True)
     record = load_record(Run(run), debates[found]) if found < len(debates) else unfinished[found - len(debates)]
-    _debate(console, names, record, prompts, thoughts)
+    _debate(console, names, record, Run(run).recalled(record.turns), prompts, thoughts)
 
 
 def _list(console: Console, names: Names, records: list[DebateRecord], run: Path) -> None:
@@ -147,7 +150,15 @@ def _trails(record: DebateRecord) -> Text:
     return trails
 
 
-def _debate(console: Console, names: Names, record: DebateRecord, prompts: bool, thoughts: bool) -> None:
+def _debate(
+    console: Console,
+    names: Names,
+    record: DebateRecord,
+    memories: Mapping[TurnId, Turn],
+    prompts: bool,
+    thoughts: bool,
+) -> None:
+    """Print a debate. `memories` has the turns of earlier questions that its agents remembered."""
     from rich.padding import Padding
     from rich.rule import Rule
     from rich.text import Text
@@ -160,7 +171,7 @@ def _debate(console: Console, names: Names, record: DebateRecord, prompts: bool,
             place = (turn.id.phase, turn.id.round)
             console.print(Rule(f"{place[0]}, round {place[1]}", style="dim"))
         _turn(console, names, record, turn, before.get(turn.id.agent))
-        for part in (*_details(turn, prompts, thoughts), *_calls(turn)):
+        for part in (*_remembered(turn, memories), *_details(turn, prompts, thoughts), *_calls(turn)):
             console.print(Padding(Text(_cut(part), style="dim"), (0, 0, 0, 4)))
         _text(console, turn)
         before[turn.id.agent] = turn
@@ -181,19 +192,30 @@ def _turn(console: Console, names: Names, record: DebateRecord, turn: Turn, befo
     """Print the head of a turn: agent, answer, and whom it read."""
     from rich.text import Text
 
+    from society.scenario.expand import is_memory
+
     persona = names.personas.get(turn.id.agent, "")
     head = Text.assemble((turn.id.agent, "bold"), (f" ({persona})" if persona else "", "dim"), "  ")
     if turn.status == "failed":
         head.append(f"failed: {turn.error}", style="red")
     else:
         helps = record.helps(turn)
-        answer = "helps" if helps else names.answer(record.result.question, turn.answer or "no readable answer")
+        word = "remembers" if is_memory(turn.id.agent) else "helps"
+        answer = word if helps else names.answer(record.result.question, turn.answer or "no readable answer")
         head.append(answer, style="dim" if helps else _colour(record, turn))
         head.append(f"   {turn.error}" if turn.error else "", style="red")
         head.append("" if helps else _flip(names, record, before, turn), style="yellow")
     if turn.reads:
         head.append(f"   read {list_some([source.agent for source in turn.reads])}", style="dim")
     console.print(head)
+
+
+def _remembered(turn: Turn, memories: Mapping[TurnId, Turn]) -> Iterator[str]:
+    """Yield each memory that the turn's prompt showed: its question, its author, its text."""
+    for past in turn.recalls:
+        text = memories[past].text if past in memories else "(not stored)"
+        sample = f", sample {past.sample + 1}" if past.sample != turn.id.sample else ""
+        yield f"remembered {past.item}{sample}, {past.agent}: {shorten(text, LONGEST_MEMORY)}"
 
 
 def _details(turn: Turn, prompts: bool, thoughts: bool) -> Iterator[str]:

@@ -64,7 +64,8 @@ class Component(BaseModel):
                     yield AgentField(field, (value,) if mark.single else tuple(value), mark.single)
 
     def role_fields(self) -> Iterator[tuple[str, str]]:
-        """Yield each field of type `RoleName` with the role that it names."""
+        """Yield each field of type `RoleName` that names a role, with the role."""
         for field, info in type(self).model_fields.items():
-            if any(isinstance(mark, NamesRole) for mark in info.metadata):
-                yield field, getattr(self, field)
+            marked = any(isinstance(mark, NamesRole) for mark in info.metadata)
+            if marked and (role := getattr(self, field)) is not None:
+                yield field, role

@@ -276,6 +276,7 @@ class Turn:
     status: TurnStatus = "ok"
     error: str = ""
     reads: tuple[TurnId, ...] = ()  # the turns whose messages this one was shown
+    recalls: tuple[TurnId, ...] = ()  # turns of earlier questions that its prompt showed as memories
     tokens: tuple[int, ...] | None = None
     replied: bool = True
     thought: str = ""

@@ -233,6 +233,8 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
                 f"{count(s.unclear, 'reply')} with no agent's name, or too many, where names were asked for",
             )
         )
+    if s.unrated:
+        rows.append(("importance unread", f"{count(s.unrated, 'reply')} without a number: each counts as 1"))
     return rows
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from society.answers.agent_names import TOO_MANY, UNCLEAR, UNCLEAR_CHOICE
+from society.answers.message_numbers import UNRATED
 from society.core.hidden_chars import reveal
 from society.core.plain import shorten
 from society.core.types import Same, Turn, Usage
@@ -47,8 +48,9 @@ class Summary:
     on the vote of one of several voters, `lone_right` of them are right; `lone_before` and `lone_right_before` say the
     same of the votes before debating. `unparsed` counts the voters' unreadable turns, `failed` all failed turns,
     `cut_off` replies that ended at the token limit; in `given_up` turns a pattern of the scenario took too long.
-    `unclear` turns choose agents and name none, or too many. `ended_early` counts replies without a text, or ended for
-    a reason that the scenario did not set; its keys are their notes. `end_remedies` are sentences on what to do about
+    `unclear` turns choose agents and name none, or too many. `unrated` turns rate a memory without a number.
+    `ended_early` counts replies without a text, or ended for a reason that the scenario did not set; its keys are their
+    notes. `end_remedies` are sentences on what to do about
     them. `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
     `error` is the most frequent error of failed turns with its count; "" where none failed. `ballots` says as which
     answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
@@ -66,6 +68,7 @@ class Summary:
     failed: int
     given_up: int
     unclear: int
+    unrated: int
     turns: int
     flips: Flips
     usage: Usage
@@ -128,6 +131,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         failed=lost.failed,
         given_up=sum(map(is_given_up, turns)),
         unclear=sum(map(is_unclear, turns)),
+        unrated=sum(turn.status == "ok" and turn.error.startswith(UNRATED) for turn in turns),
         turns=len(turns),
         flips=count_flips(society, records),
         usage=total_usage(records),

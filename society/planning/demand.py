@@ -11,7 +11,8 @@ from backends.base import BackendConfig, Count, Demand
 from society.core.types import ChatMessage, Item
 from society.planning.chats import check_chats
 from society.planning.dry_run import dry_run, rough_count
-from society.scenario.expand import Society
+from society.scenario.expand import Society, is_memory
+from society.scenario.sequences import plan_debates
 
 CANDIDATES = 32
 """Number of the longest questions, by characters, whose tokens are counted."""
@@ -45,8 +46,9 @@ def find_demand(society: Society, items: Sequence[Item], backend: str, count: Co
     """Return the demand of debates on these questions on a backend, by a dry run on the longest question."""
     counts = {**dict.fromkeys(society.scenario.backends, rough_count), backend: count}
     turns = [turn for turn in dry_run(society, longest(items, count), counts) if turn.backend == backend]
-    together = Counter((turn.phase, turn.round) for turn in turns)
-    debates = min(society.scenario.concurrency, len(items) * society.scenario.samples)
+    together = Counter((turn.phase, turn.round, turn.agent.partition("/")[2] * is_memory(turn.agent)) for turn in turns)
+    sequences = sum(1 for _ in plan_debates(society, items, range(society.scenario.samples)))
+    debates = min(society.scenario.concurrency, sequences)
     return Demand(
         max((turn.prompt + turn.answer for turn in turns), default=0), max(together.values(), default=0) * debates
     )

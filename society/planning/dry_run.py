@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import count
+from itertools import count, cycle, islice
 from typing import TYPE_CHECKING
 
 from backends.base import Backend, CheckChat, Count
@@ -21,10 +21,12 @@ from society.planning.part import part_of
 from society.planning.unstored import Unstored
 from society.sandbox import Limits, Outcome
 from society.scenario.binding import AgentPlan
-from society.scenario.expand import PhasePlan, Society, expand
+from society.scenario.expand import PhasePlan, Society, expand, is_memory
+from society.scenario.models.memory import SequenceSpec
 from society.scenario.models.phases import PhaseSpec
 from society.simulation.conversation import Conversation
-from society.simulation.simulate import simulate
+from society.simulation.memories import Memories, Memory
+from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def dry_run(
     society = _at_its_longest(society, gated=poor)
     if part:
         society = part_of(society, item.id)
-    turns: list[Turn] = []
+    turns: list[tuple[Turn, AgentPlan]] = []
     spent: dict[TurnId, list[int]] = {}
     longest = {name: _Longest(counted, (checks or {}).get(name), poor) for name, counted in counts.items()}
 
@@ -85,17 +87,26 @@ def dry_run(
         def parse(text: str, item: Item) -> str | None:
             return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
 
-        speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, lambda turn, old: turns.append(turn), spent=spent)
-        await simulate(society, society.scenario.task, [item], speaker, lambda result: None, run=_pretend)
+        def keep(turn: Turn, old: bool) -> None:
+            turns.append((turn, speaker.plans[turn.id]))
+
+        def end(result: DebateResult) -> None:
+            if before:
+                turns.clear()
+                spent.clear()
+                before.clear()
+
+        before = [item] if society.rememberers else []  # a question for the agents to remember
+        speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, keep, spent=spent)
+        task, questions = society.scenario.task, [*before, item]
+        await simulate(society, task, questions, speaker, end, run=_pretend, remember=_FullMemories)
 
     with collecting_seldom():
         run_blocking(play())
-    phases = {phase.name: phase for phase in society.phases}
     order = {name: i for i, name in enumerate(society.agents)}
     stages = {(phase, number): society.place(phase, number) for phase, number in society.stages()}
 
-    def planned(turn: Turn) -> PlannedTurn:
-        speaker = phases[turn.id.phase].agents[turn.id.agent.partition("/")[0]]
+    def planned(turn: Turn, speaker: AgentPlan) -> PlannedTurn:
         reads = tuple((source.agent, source.phase, source.round) for source in turn.reads)
         return PlannedTurn(
             phase=turn.id.phase,
@@ -109,8 +120,11 @@ def dry_run(
             read=sum(spent[turn.id]),
         )
 
-    turns.sort(key=lambda t: (stages[t.id.phase, t.id.round], order[t.id.agent.partition("/")[0]], t.id.agent))
-    return [planned(turn) for turn in turns]
+    def place(entry: tuple[Turn, AgentPlan]) -> tuple[object, ...]:
+        i = entry[0].id
+        return (is_memory(i.agent), stages[i.phase, i.round], order[i.agent.partition("/")[0]], i.agent)
+
+    return [planned(*entry) for entry in sorted(turns, key=place)]
 
 
 async def _pretend(files: Mapping[str, str], limits: Limits, stdin: str) -> Outcome:
@@ -142,7 +156,8 @@ def _at_its_longest(society: Society, gated: bool) -> Society:
     """Return the society with one sample, and without rules that may save turns or messages. `gated` keeps gates."""
     phases = tuple(_unconditional(phase, gated) for phase in society.scenario.phases)
     repeat = tuple(block.model_copy(update={"until": ()}) for block in society.scenario.repeat)
-    longest = expand(society.scenario.model_copy(update={"phases": phases, "repeat": repeat, "samples": 1}))
+    changes = {"phases": phases, "repeat": repeat, "samples": 1, "sequence": SequenceSpec()}
+    longest = expand(society.scenario.model_copy(update=changes))
     return longest if gated else replace(longest, phases=tuple(map(_without_gates, longest.phases)))
 
 
@@ -181,12 +196,36 @@ def rough_count(messages: Sequence[ChatMessage], *_: object) -> int:
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + 5 for message in messages)
 
 
+class _FullMemories(Memories):
+    """Memories of agents that remember so much that each prompt shows as many as it can, and that reflect each time."""
+
+    def recall(self, plan: AgentPlan, query: str, question: str) -> tuple[Memory, ...]:
+        """Return as many memories as a prompt of the agent can show."""
+        most = plan.memory.recall.most
+        return _repeat(super().latest(plan, most), most)
+
+    def latest(self, plan: AgentPlan, most: int) -> tuple[Memory, ...]:
+        """Return as many memories as asked for."""
+        return _repeat(super().latest(plan, most), most)
+
+    def is_due(self, plan: AgentPlan) -> bool:
+        """Return whether the agent ever reflects."""
+        return plan.memory.reflect is not None
+
+
+def _repeat(memories: tuple[Memory, ...], most: int) -> tuple[Memory, ...]:
+    return tuple(islice(cycle(memories), most))
+
+
 @dataclass
 class _Rehearsal(Speaker):
     """A speaker without keys and seeds of turns: nothing looks for them, and a large society has many turns."""
 
     spent: dict[TurnId, list[int]] = field(default_factory=dict)
     """The prompt tokens of each reply, by turn."""
+
+    plans: dict[TurnId, AgentPlan] = field(default_factory=dict)
+    """The settings of each turn."""
 
     async def speak(
         self,
@@ -199,6 +238,7 @@ class _Rehearsal(Speaker):
         read: Callable[[str], str | None] | None = None,
         options: tuple[str, ...] = (),
         talk: Conversation | None = None,
+        recalls: tuple[TurnId, ...] = (),
     ) -> Turn:
         """Return the turn of the reply; with tools, of the last reply after as many calls as may be.
 
@@ -207,6 +247,7 @@ class _Rehearsal(Speaker):
         request = GenerateRequest(
             chat, agent.sampling, 0, choices=choices, thinking=agent.thinking, template_args=agent.template_args
         )
+        self.plans[turn] = agent
         finish = partial(Turn, turn, "", chat, reads=tuple(reads))
         parse = self.parse if read is None else lambda text, _: read(text)
         try:
@@ -217,7 +258,7 @@ class _Rehearsal(Speaker):
                 request = replace(request, messages=(*request.messages, *exchange([call])))
                 output = await self._say(turn, self.backends[agent.backend], request)
         except BackendError:  # tried again, or explained, as in a run
-            return await super().speak(turn, agent, chat, item, reads, choices, read, options, talk)
+            return await super().speak(turn, agent, chat, item, reads, choices, read, options, talk, recalls)
         done = self._read(output, agent, item, finish, parse)
         self.on_turn(done, False)
         return done

@@ -50,6 +50,7 @@ _IN_ANOTHER_FORM = {
     "status",
     "error",
     "reads",
+    "recalls",
     "thought",
     "calls",
 }
@@ -68,10 +69,13 @@ _NOT_SHOWN = {
 _ELSEWHERE = _IN_ANOTHER_FORM | _NOT_SHOWN | {"replied"}
 """Columns of a turn that its row has in another form, and those that the page does not show."""
 _SHOWN = [column for column in list_columns(Turn) if column.name not in _ELSEWHERE]
-TURN = ("stage", "agent", "answer", "state", "reads", "thought", "calls", "note", *(column.name for column in _SHOWN))
-"""Values of a turn: `answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `state` see `_state`;
-`thought` is its number of characters, `calls` the number of calls of tools; `note` is the remark on a turn that did
-not fail.
+TURN = (
+    *("stage", "agent", "answer", "state", "reads", "recalls", "thought", "calls", "note"),
+    *(column.name for column in _SHOWN),
+)
+"""Values of a turn: `answer` indexes the row's answers, -1 for none; `reads` indexes its turns; `recalls` has item,
+sample, stage and agent of each turn that it remembered; `state` see `_state`; `thought` is its number of characters,
+`calls` the number of calls of tools; `note` is the remark on a turn that did not fail.
 
 The others are columns of `Turn`. The page shows the ones that it does not know as `name: value`.
 """
@@ -162,8 +166,10 @@ class RowMaker:
             stage = stages.get((turn.id.phase, turn.id.round), -1)
             answer = -1 if turn.answer is None else index[turn.answer]
             reads = [number[source] for source in turn.reads if source in number]
+            recalls = [[i.item, i.sample, stages.get((i.phase, i.round), -1), i.agent] for i in turn.recalls]
             note = "" if turn.status == "failed" else turn.error
-            known = [stage, turn.id.agent, answer, _state(turn), reads, len(turn.thought), len(turn.calls), note]
+            known = [stage, turn.id.agent, answer, _state(turn), reads, recalls]
+            known += [len(turn.thought), len(turn.calls), note]
             rows.append([*known, *(get(turn) for get in _GETTERS)])
         return rows
 

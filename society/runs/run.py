@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from society.core.errors import RunFolderError
 from society.core.plain import natural_order
-from society.core.types import Adapter, Item, Turn
+from society.core.types import Adapter, Item, Turn, TurnId
 from society.runs.files import own_tree, read_json, read_pruned, read_questions
 from society.runs.places import find_store
 from society.runs.state import Session, read_sessions
@@ -17,7 +17,7 @@ from society.scenario.members import members, speakers
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.stored import open_stored, read_stored
 from society.store import Store
-from society.store.rows import AdapterRow, ExampleRow, ResultRow
+from society.store.rows import TURNS, AdapterRow, ExampleRow, ResultRow
 
 FEW_AGENTS = 300
 """Number of agents up to which a stored scenario is not compared with the number of turns."""
@@ -90,6 +90,15 @@ class Run:
 
         with self.open_store() as store:
             return sorted(store.turns(where, values), key=place)
+
+    def recalled(self, turns: Iterable[Turn]) -> dict[TurnId, Turn]:
+        """Return the turns of earlier questions whose texts the prompts of these turns showed as memories."""
+        found: dict[TurnId, Turn] = {}
+        with self.open_store() as store:
+            for i in dict.fromkeys(past for turn in turns for past in turn.recalls):
+                key = (i.iteration, i.item, i.sample, i.phase, i.round, i.agent)
+                found.update((turn.id, turn) for turn in store.turns(TURNS.where_key, key))
+        return found
 
     def _require_iteration(self, iteration: int) -> None:
         """Raise `RunFolderError` for an iteration that no run has, however often it is resumed."""

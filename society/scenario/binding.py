@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, TypeVar
 
 from society.components.tools.toolbox import Toolbox
 from society.core.types import Sampling, TemplateArgs, Thinking
+from society.scenario.models.memory import MemorySpec
 from society.scenario.models.phases import Binding, Conditions, PhaseSpec
 from society.scenario.models.scenario import AgentSpec, RoleSpec, Scenario
 from society.scenario.models.settings import Persona, ThinkingSpec
+
+NO_MEMORY = MemorySpec()
+"""Memory of agents that keep nothing beyond a debate, and all their turns in it."""
 
 
 class Fields(dict[str, Any]):
@@ -47,6 +52,7 @@ class AgentPlan:
     """Its tools and their bounds; None if it has none."""
     when: Conditions = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
+    memory: MemorySpec = NO_MEMORY
 
 
 def bind_all(
@@ -91,6 +97,7 @@ def bind(scenario: Scenario, name: str, group: str, phase: PhaseSpec, role_name:
         when=next((b.when for b in layers if b.when), ()),
         vars=_merge_vars(scenario, role, spec, phase, *reversed(layers)),
         toolbox=_make_toolbox(role, spec),
+        memory=_merge_memory(scenario, role, spec),
         **_merge_thinking(thinking),
     )
 
@@ -108,6 +115,13 @@ def _merge_thinking(levels: Sequence[ThinkingSpec]) -> dict[str, Any]:
         thinking, args = level.over(thinking), level.args_over(args)
     shown = _first((level.show for level in reversed(levels)), False)
     return {"thinking": thinking, "template_args": args, "shows_thoughts": bool(shown)}
+
+
+def _merge_memory(scenario: Scenario, role: RoleSpec, spec: AgentSpec) -> MemorySpec:
+    """Return the memory of an agent in a role. Each level overrides fields of those before it."""
+    own = MemorySpec(turns=role.memory) if isinstance(role.memory, int) else role.memory
+    levels = [level for level in (scenario.memory, own, spec.memory) if level is not None]
+    return reduce(lambda below, level: level.over(below), levels, NO_MEMORY)
 
 
 def _merge_vars(*levels: Scenario | RoleSpec | AgentSpec | PhaseSpec | Binding) -> dict[str, Any]:

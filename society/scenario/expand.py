@@ -13,13 +13,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from society.components.faults import faults_of
 from society.components.stops import StopRule
 from society.components.tools.base import Tool
 from society.core.types import TemplateArgs, Thinking
-from society.scenario.binding import AgentPlan, bind_all
+from society.scenario.binding import AgentPlan, bind, bind_all
 from society.scenario.drawing import Graphs, draw
 from society.scenario.members import agents_of, audiences, judges, members, speakers
 from society.scenario.models.phases import Conditions, PhaseSpec
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 CHOICE = "choice"
 """Second part of the name of a turn in which a speaker chooses whom it hears: `NAME/choice`."""
+NOTE: Literal["note"] = "note"
+"""Second part of the name of a turn in which an agent writes a memory after a debate: `NAME/note`."""
+REFLECTION: Literal["reflection"] = "reflection"
+"""Second part of the name of a turn in which an agent reflects on its memories: `NAME/reflection`."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +197,16 @@ class Society:
         return orders
 
     def order(self, phase: str, agent: str) -> int:
-        """Return the place of an agent's turn in a round: moderator, choices and summaries come first, judges last.
+        """Return the place of an agent's turn in a round: moderator, choices, summaries first, judges and notes last.
 
         Raises `KeyError` for a phase or an agent that the scenario does not have.
         """
         name, _, about = agent.partition("/")
-        return -1 if about == CHOICE else self._orders[phase][name]
+        if about == CHOICE:
+            return -1
+        if is_memory(agent):
+            return len(self.agents) + (2 if about.startswith(NOTE) else 3)
+        return self._orders[phase][name]
 
     def stages(self) -> list[tuple[str, int]]:
         """Return the name and the number of each possible round, in the order of the debate."""
@@ -230,6 +238,35 @@ class Society:
         """Plan of each agent in each phase, by the names of the phase and the agent."""
         return {(phase.name, name): plan for phase in self.phases for name, plan in phase.agents.items()}
 
+    @cached_property
+    def speaking(self) -> tuple[str, ...]:
+        """Agents that speak in some phase, in the order of `agents`."""
+        found = {name for phase in self.phases for name in phase.speakers}
+        return tuple(name for name in self.agents if name in found)
+
+    @cached_property
+    def rememberers(self) -> tuple[AgentPlan, ...]:
+        """Plans of agents with a memory beyond a debate: one for each different memory."""
+        found = {id(plan.memory): plan for plan in self.plans.values() if plan.memory.lasts}
+        return tuple(found.values())
+
+    @cached_property
+    def in_sequence(self) -> bool:
+        """True if questions build on earlier ones, so that they are debated in order."""
+        controllers = (controller for phase in self.phases for controller in phase.spec.controllers)
+        return bool(self.rememberers) or any(controller.reads_earlier() for controller in controllers)
+
+    def bind_as(self, phase: PhasePlan, name: str, role: str) -> AgentPlan:
+        """Return the plan of an agent of a phase in another role, with the settings of that phase."""
+        key = (phase.name, name, role)
+        if key not in self._bound:
+            self._bound[key] = bind(self.scenario, name, phase.agents[name].group, phase.spec, role)
+        return self._bound[key]
+
+    @cached_property
+    def _bound(self) -> dict[tuple[str, str, str], AgentPlan]:
+        return {}
+
     @property
     def tools(self) -> list[Tool]:
         """Every tool of an agent, each once."""
@@ -256,6 +293,11 @@ def expand(scenario: Scenario) -> Society:
     sure = [phase for phase in phases if not phase.spec.when] or phases
     voters = agents_of(scenario.decision.electorate(), known) or sure[-1].speakers
     return Society(scenario, known, phases, voters)
+
+
+def is_memory(agent: str) -> bool:
+    """Return whether a turn of this name wrote a memory, or rated one: `NAME/note`, `NAME/reflection/importance`."""
+    return agent.partition("/")[2].removesuffix("/importance") in (NOTE, REFLECTION)
 
 
 def ends_more(rule: StopRule | tuple[StopRule, ...]) -> bool:

@@ -11,6 +11,7 @@ from society.core.errors import InputError
 from society.core.types import Item
 from society.scenario.expand import Society
 from society.scenario.models.scenario import Scenario
+from society.scenario.sequences import list_sequences, tell_times
 from society.tasks.base import Task
 from society.tasks.normal import normal_question
 
@@ -46,13 +47,15 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
 
     No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
     skip those of the evaluation. `on_remark` is called for a task with repeated questions, or without true answers
-    where it names a field for them, and for controllers and metrics that these questions leave without effect. Raises
-    `InputError` if there are too few questions, if `train.task` contains a question of the evaluation, or if the label
-    is the true answer and no training question has one.
+    where it names a field for them, and for controllers, metrics and memories that these questions leave without
+    effect. Raises `InputError` if there are too few questions, if one lacks a field of `sequence` or `clock`, if
+    `train.task` contains a question of the evaluation, or if the label is the true answer and no training question has
+    one.
     """
     scenario = society.scenario
     evaluation = _load_all(scenario.task, ("task",), scenario.seed, on_remark)
-    for place, remark in _remarks(scenario, evaluation):
+    tell_times(scenario, evaluation, range(scenario.samples))
+    for place, remark in (*_remarks(scenario, evaluation), *_remark_memories(society, evaluation)):
         on_remark(place, ".".join(map(str, place)), remark)
     if scenario.train is None:
         return Items(evaluation, [])
@@ -73,6 +76,7 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
             f"`train.label` is {kinds[0]}, but none of the {len(training)} training questions has a true answer.",
             "Set `train.label: consensus`, or give the questions true answers.",
         )
+    tell_times(scenario, training, range(scenario.samples))
     return Items(evaluation, training)
 
 
@@ -88,6 +92,24 @@ def _remarks(scenario: Scenario, items: Sequence[Item]) -> Iterator[tuple[Place,
         with faults_of(metric, "remarks"):
             for remark in metric.remarks(len(items), scored, scenario.samples):
                 yield ("metrics", j), remark
+
+
+def _remark_memories(society: Society, items: Sequence[Item]) -> Iterator[tuple[Place, str]]:
+    """Yield a remark for each use of memories that these questions leave without effect."""
+    memories = [plan.memory for plan in society.rememberers]
+    if not memories:
+        return
+    sequences = list_sequences(society.scenario, items, range(society.scenario.samples))
+    longest = max(map(len, sequences))
+    if longest == 1:
+        remark = "nothing is remembered: no sequence has a second question; use more questions, or remove `memory`"
+        yield ("memory",), remark
+    often = {m.reflect.every for m in memories if m.reflect and m.reflect.every and not m.reflect.threshold}
+    for every in sorted(every for every in often if 1 < longest <= every):
+        remark = f"no prompt shows a reflection: a sequence has {longest} questions; lower `every: {every}`"
+        yield ("memory", "reflect", "every"), remark
+    if any(m.feedback in ("verdict", "gold") for m in memories) and not any(map(society.scenario.task.scores, items)):
+        yield ("memory", "feedback"), "tells agents nothing: no question has a true answer; set `feedback: decision`"
 
 
 def _load_all(task: Task, place: Place, seed: int, on_remark: OnRemark) -> list[Item]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from society.answers import group
 from society.components.tools.toolbox import Toolbox
 from society.core.plain import count
-from society.core.templating.prompts import TemplateError, render
+from society.core.templating.prompts import TemplateError, find_variables, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.prompts import find_use
 from society.scenario.expand import PhasePlan
+from society.scenario.models.scenario import RoleSpec
 from society.simulation.reading import Delivery
 
 CANDIDATE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -40,15 +42,22 @@ def variables(
         "heard": delivery.messages,
         "judged": {},
         "tools": "" if agent.toolbox is None else agent.toolbox.instructions,
+        "outcome": {},
         **more,
     }
+
+
+@lru_cache(maxsize=1024)
+def shows(role: RoleSpec, variable: str) -> bool:
+    """Return whether a template of the role uses a variable."""
+    return any(variable in find_variables(source) for source in (role.system, role.prompt) if source)
 
 
 def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]) -> tuple[ChatMessage, ...]:
     """Return the chat of a turn: system message, the agent's remembered earlier turns, and the current prompt."""
     remembered = [turn for turn in earlier if turn.is_shown]
-    if agent.role.memory is not None:
-        remembered = remembered[max(len(remembered) - agent.role.memory, 0) :]
+    if agent.memory.turns is not None:
+        remembered = remembered[max(len(remembered) - agent.memory.turns, 0) :]
     chat = [ChatMessage("system", _render(agent, "system", values))] if agent.role.system else []
     if agent.toolbox is not None:
         chat = _with_tools(agent, agent.toolbox, chat)

@@ -15,8 +15,11 @@ from society.core.concurrency import first_cause
 from society.core.types import Decision, Item, Judgement, Past
 from society.sandbox import RunCode, run_code
 from society.scenario.expand import Society
+from society.scenario.sequences import Debates, plan_debates, tell_times
 from society.simulation.court import DebateCourt
 from society.simulation.debate import Debate
+from society.simulation.memories import Memories
+from society.simulation.notes import NoteTaker
 from society.simulation.reading import RoundPlan, check_round, plan_round
 from society.simulation.speaker import Speaker
 from society.simulation.turns import Turns
@@ -69,42 +72,45 @@ async def simulate(
     iteration: int = 0,
     run: RunCode = run_code,
     samples: range | None = None,
+    remember: Callable[[Society], Memories] = Memories,
 ) -> None:
     """Debate every item in these `samples`, by default `scenario.samples` times.
 
     `on_result` receives the results as they finish, in any order.
 
-    `run` runs the code of answers that are judged by tests.
-    At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items. If a
-    controller uses earlier questions, the items of each sample are debated one after another.
+    `run` runs the code of answers that are judged by tests. `remember` makes the memories of a sequence of questions.
+    At most `scenario.concurrency` debates run at the same time, so memory does not grow with the number of items.
+    Questions that build on earlier ones are debated one after another; see `plan_debates`.
     """
     plans = fixed_plans(society)
     samples = range(society.scenario.samples) if samples is None else samples
-    in_order = any(controller.reads_earlier() for phase in society.phases for controller in phase.spec.controllers)
-    chains: Iterable[Iterable[tuple[Item, int]]]
-    if in_order:
-        chains = ([(item, sample) for item in items] for sample in samples)
-    else:
-        chains = ([(item, sample)] for item in items for sample in samples)
+    timed = society.scenario.clock or society.rememberers
+    times = tell_times(society.scenario, items, samples) if timed else {}
 
-    async def worker(shared: Iterator[Iterable[tuple[Item, int]]]) -> None:
-        for chain in shared:
+    async def worker(shared: Iterator[Debates]) -> None:
+        for sequence in shared:
             earlier: list[Past] = []
-            for item, sample in chain:
+            memories = remember(society) if society.rememberers else None
+            for item, sample in sequence:
                 async with speaker.interruption.debating((iteration, item.id, sample)):
-                    turns = Turns(society, task, speaker, item, iteration, sample)
+                    hours, now = times.get((item.id, sample), (0.0, ""))
+                    if memories is not None:
+                        memories.hours = hours
+                    turns = Turns(society, task, speaker, item, iteration, sample, memories, now)
                     decision = await Debate(society, turns, plans, earlier).run()
                     scored = guarded(task, task.scores, f"on the question {item.id!r}")(item)
                     judgements = await _judge(turns, decision, run, scored)
-                    if in_order:
+                    if society.in_sequence:
                         earlier.append(_past(turns, decision, judgements, scored))
+                    if memories is not None:
+                        await NoteTaker(turns, memories, decision, judgements, scored).take()
                     on_result(DebateResult(iteration, item, sample, decision, judgements, scored))
                     speaker.store.finish_debate(iteration, item.id, sample, turns.transcript.turn_ids())
 
     with collecting_seldom():
         try:
             async with asyncio.TaskGroup() as group:
-                shared = iter(chains)
+                shared = iter(plan_debates(society, items, samples))
                 for _ in islice(range(len(items) * len(samples)), society.scenario.concurrency):
                     group.create_task(worker(shared))
         except* Exception as failed:

@@ -148,6 +148,7 @@ class Speaker:
         read: Callable[[str], str | None] | None = None,
         options: tuple[str, ...] = (),
         talk: Conversation | None = None,
+        recalls: tuple[TurnId, ...] = (),
     ) -> Turn:
         """Return the finished turn. If the backend fails for good, the turn has the status "failed".
 
@@ -165,7 +166,7 @@ class Speaker:
         request = GenerateRequest(chat, sampling, seed, adapter, choices, *settings)
         key = request_key(request, backend.model_hash)
         make: Callable[..., Turn] = Turn if talk is None else talk.finish
-        finish = partial(make, turn, key, chat, adapter=adapter, reads=tuple(reads))
+        finish = partial(make, turn, key, chat, adapter=adapter, reads=tuple(reads), recalls=recalls)
         parse = self.parse if read is None else lambda text, _: read(text)
         find: Callable[[str], GenerateOutput | None] = partial(self.store.find, turn)
         if (found := find(key) if talk is None else talk.find(find, key)) is not None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from society.components.faults import guarded
 from society.components.tools.toolbox import remembered
 from society.core.identity import derive_seed
+from society.core.moments import Moment
 from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
-from society.scenario.binding import AgentPlan, bind
+from society.scenario.binding import AgentPlan
 from society.scenario.expand import CHOICE, PhasePlan, Society
 from society.simulation import prompts
 from society.simulation.conversation import Conversation
+from society.simulation.memories import Memories, Memory, sources
 from society.simulation.reading import Delivery, RoundPlan, Transcript, as_messages, deliver, last_turns
 from society.simulation.speaker import Speaker
 
@@ -35,6 +37,10 @@ class Turns:
     item: Item
     iteration: int
     sample: int
+    memories: Memories | None = None
+    """The memories of earlier questions; None if no agent has any."""
+    now: Moment | str = ""
+    """Simulated time of the question; empty without a clock."""
     transcript: Transcript = field(default_factory=Transcript)
     usage: Usage = field(default_factory=Usage)
     count: int = 0
@@ -142,9 +148,15 @@ class Turns:
             "readers": readers,
             "sender": "",
             "reader": "",
+            "memories": (),
+            "now": self.now,
             **more,
         }
         values["candidates"] = prompts.with_letters(self.candidates)
+        recalls: tuple[TurnId, ...] = ()
+        if self.memories is not None and prompts.shows(agent.role, "memories"):
+            values["memories"] = more["memories"] if "memories" in more else self._recall(agent, delivery)
+            recalls = sources(values["memories"])
         if choices:
             values["choices"] = choices
         values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **values)
@@ -153,13 +165,21 @@ class Turns:
         if (box := agent.toolbox) is not None:
             talk = Conversation(box, remembered(box, self.transcript.turns_of(turn.agent)))
         choices = choices or agent.role.choices
-        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options, talk)
+        done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options, talk, recalls)
         self.transcript.add(self.step, turn.round, done, helping)
         if agent.shows_thoughts and done.thought:
             self.transcript.open_thoughts.add(done.id)
         self.usage += done.usage
         self.count += 1
         return done
+
+    def _recall(self, agent: AgentPlan, delivery: Delivery) -> tuple[Memory, ...]:
+        """Return the memories that the agent's prompt shows, by the question, or also by the messages to the agent."""
+        assert self.memories is not None
+        query = self.item.question
+        if agent.memory.recall.query == "heard":
+            query = "\n".join([query, *(message.text for message in delivery.messages)])
+        return self.memories.recall(agent, query, self.item.question)
 
     async def ask(
         self,
@@ -201,11 +221,32 @@ class Turns:
 
         Its chat has the agent's answers so far.
         """
-        plan = bind(self.society.scenario, name, phase.agents[name].group, phase.spec, role)
+        plan = self.society.bind_as(phase, name, role)
         heard = last_turns(self.transcript, about)
         own = [turn for turn in self.transcript.speaker_turns(name) if turn.is_shown]
         turn = self.identify(phase, number, f"{name}/{CHOICE}")
         return await self.speak(phase, turn, plan, heard, heard.sources, own=own, helping=True, options=about)
+
+    async def speak_after(
+        self,
+        last: TurnId,
+        agent: AgentPlan,
+        phase: PhasePlan,
+        role: str,
+        what: str,
+        more: Mapping[str, Any],
+        own: Sequence[Turn] = (),
+    ) -> Turn:
+        """Return a turn of an agent after the debate, in another role, named by `what`: NAME/note. It has no answer.
+
+        It has the place of `last`, a turn of the debate's last round. `phase` is the one whose settings apply.
+        """
+        turn = replace(last, agent=f"{agent.name}/{what}")
+        plan = self.society.bind_as(phase, agent.name, role)
+        nothing = Delivery((), ())
+        return await self.speak(
+            phase, turn, plan, nothing, (), own=list(own), helping=True, more=more, read=lambda text: None
+        )
 
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:
         """Return the last turn of each agent as a speaker, from this round or an earlier one."""

@@ -123,6 +123,7 @@ _TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")
 _TURN_CODECS = {
     "messages": Codec("TEXT"),  # [[role, key of the text in hexadecimal], ...]: see `write_turn`
     "reads": Codec("TEXT", encode=encode_json),  # [[phase, round, agent], ...]: turns of the same debate
+    "recalls": Codec("TEXT", encode=encode_json),  # [[item, sample, phase, round, agent], ...]: of the same iteration
     "tokens": Codec("BLOB", RULE, pack_tokens, unpack_tokens, expected="packed token ids"),
 }
 META = Table("meta", MetaRow, ("name",))
@@ -142,29 +143,35 @@ DERIVED = tuple(
 )
 """Columns that every run derives from a reply itself: all but the turn's identity, its request and the reply."""
 _CHAT: TypeAdapter[list[tuple[ChatRole, str]]] = TypeAdapter(list[tuple[ChatRole, str]])
+_RECALLS: TypeAdapter[list[tuple[str, int, str, int, str]]] = TypeAdapter(list[tuple[str, int, str, int, str]])
 _READS: TypeAdapter[list[tuple[str, int, str]]] = TypeAdapter(list[tuple[str, int, str]])
 
 
 def write_turn(turn: Turn, keys: Sequence[bytes], reused: bool) -> tuple[Any, ...]:
     """Return the values of a turn's row. `keys` names the text of each of its messages."""
     chat = [[message.role, key.hex()] for message, key in zip(turn.messages, keys, strict=True)]
-    return TURNS.write(TurnRow(turn, reused), messages=encode_json(chat), reads=_write_reads(turn))
+    return TURNS.write(TurnRow(turn, reused), messages=encode_json(chat), **_write_sources(turn))
 
 
 def write_derived(turn: Turn) -> tuple[Any, ...]:
     """Return the values of `DERIVED`."""
-    return TURNS.write_part(DERIVED, TurnRow(turn), reads=_write_reads(turn))
+    return TURNS.write_part(DERIVED, TurnRow(turn), **_write_sources(turn))
 
 
-def _write_reads(turn: Turn) -> str:
-    return encode_json([[read.phase, read.round, read.agent] for read in turn.reads])
+def _write_sources(turn: Turn) -> dict[str, str]:
+    """Return the columns of the turns that a turn was shown."""
+    recalls = [[past.item, past.sample, past.phase, past.round, past.agent] for past in turn.recalls]
+    return {
+        "reads": encode_json([[read.phase, read.round, read.agent] for read in turn.reads]),
+        "recalls": encode_json(recalls) if recalls else "[]",
+    }
 
 
 def read_turn(row: Row, text_of: Callable[[bytes], str]) -> Turn:
     """Return the turn of a row. `text_of` returns the text of a key. Raises `ValueError` for values of another form."""
     chat = TURNS.decode(row, "messages", _read_chat)
     messages = tuple(ChatMessage(role, text_of(key)) for role, key in chat)
-    return TURNS.read(row, messages=messages, reads=_read_reads(row)).turn
+    return TURNS.read(row, messages=messages, reads=_read_reads(row), recalls=_read_recalls(row)).turn
 
 
 def _read_chat(text: str) -> list[tuple[ChatRole, bytes]]:
@@ -175,6 +182,16 @@ def _read_reads(row: Row) -> tuple[TurnId, ...]:
     iteration, item, sample = row["iteration"], row["item"], row["sample"]
     reads = TURNS.decode(row, "reads", partial(_READS.validate_json, strict=True))
     return tuple(TurnId(iteration, item, phase, number, agent, sample) for phase, number, agent in reads)
+
+
+def _read_recalls(row: Row) -> tuple[TurnId, ...]:
+    if row.get("recalls", "[]") == "[]":  # an older store has no such column
+        return ()
+    recalls = TURNS.decode(row, "recalls", partial(_RECALLS.validate_json, strict=True))
+    iteration = row["iteration"]
+    return tuple(
+        TurnId(iteration, item, phase, number, agent, sample) for item, sample, phase, number, agent in recalls
+    )
 
 
 def read_result(row: Row) -> ResultRow:

@@ -133,6 +133,51 @@ def _choosing(*helpers: str) -> Spec:
     return {**BASE, "backends": backends, "roles": roles, "agents": agents}
 
 
+def _remembering(clock: Spec | None = None, **memory: Any) -> Spec:
+    """Return the base in which the solvers write notes, rate them, reflect, and are shown what they remember."""
+    said = [{"choose": [f"{topic} {n}" for topic in ("plus minus", "times value", "What is 2")]} for n in (3, 9)]
+    rules = [
+        {"when": "^Note", **said[0]},
+        {"when": "^Rate", "choose": ["2", "9", "5"]},
+        {"when": "^Think", **said[1]},
+        {"choose": REPLIES},
+    ]
+    parts = ["kind", "author", "question", "answer", "decision", "right", "gold", "importance", "time", "text"]
+    shown = f"{{% for m in memories %}}[{' '.join(f'{{{{ m.{part} }}}}' for part in parts)}] {{% endfor %}}"
+    roles = {
+        **BASE["roles"],
+        "solver": {**BASE["roles"]["solver"], "prompt": f"{PROMPT}{{{{ now }}}} {shown}"},
+        "writer": {"prompt": "Note on {{ question }} {{ outcome.decision }} {{ outcome.right }} {{ outcome.gold }}"},
+        "brief": {"prompt": "Note briefly on {{ question }}"},
+        "rater": {"prompt": "Rate {{ memories[0].text }}"},
+        "strict": {"prompt": "Rate strictly {{ memories[0].text }}"},
+        "thinker": {"prompt": f"Think of {shown}"},
+        "brooder": {"prompt": f"Think twice of {shown}"},
+    }
+    backends = {**BASE["backends"], "one": {"kind": "scripted", "rules": rules}}
+    usual = {"write": "writer", "rate": "rater", "recall": {"most": 2, "importance": 1}, "reflect": THINK}
+    first, last = BASE["phases"]
+    made = {**BASE, "backends": backends, "roles": roles, "phases": [{**first, "rounds": 2}, last]}
+    made |= {"memory": {**usual, **memory}, "task": {"kind": "file", "path": "questions.jsonl", "limit": 4}}
+    return made | ({"clock": clock} if clock else {})
+
+
+RAY: Spec = {"kind": "ray", "address": "local"}
+THINK: Spec = {"role": "thinker", "every": 2}
+CLOCK: Spec = {"start": "2023-02-13 09:00", "minutes": 300}
+FIELD: Spec = {"field": "day"}
+
+
+def _recalling(clock: Spec | None = None, **recall: Any) -> Place:
+    """Return the recall of solvers that remember."""
+    return at("memory", "recall", spec=_remembering(clock, recall={"most": 2, **recall}))
+
+
+def _again(**changes: Any) -> Spec:
+    """Return solvers that remember earlier samples."""
+    return {**_remembering(), "samples": 3, **changes}
+
+
 def _shuffled() -> Place:
     """Return groups that are drawn at random."""
     return _topology("groups", size=2, shuffle=True)
@@ -278,7 +323,6 @@ def _learner(*path: str, **fields: Any) -> Place:
     return at("train", "learners", "all", *path, spec=TRAINED, **fields)
 
 
-RAY = {"kind": "ray", "address": "local"}
 VIEW = at("phases", 0, "edges")
 PLACES: dict[str, Sequence[Place]] = {
     "Scenario": (at(),),
@@ -297,6 +341,11 @@ PLACES: dict[str, Sequence[Place]] = {
         at("agents", "ann", "thinking", spec=THINKERS),
         at("phases", 0, "bind", "ann", "thinking", spec=THINKERS),
     ),
+    "MemorySpec": (at("memory", spec=_remembering()),),
+    "RecallSpec": (_recalling(),),
+    "ReflectSpec": (at("memory", "reflect", spec=_remembering()),),
+    "SequenceSpec": (at("sequence", spec=_again()),),
+    "ClockSpec": (at("clock", spec=_remembering(CLOCK)),),
     "RoleSpec": (at("roles", "solver"),),
     "AgentSpec": (at("agents", "ann"),),
     "Binding": (at("phases", 0, "bind", "ann"),),
@@ -524,7 +573,38 @@ VALUES: dict[str, list[Any]] = {
     "ThinkingSpec.template_args": [{"reasoning_effort": "low"}],
     "RoleSpec.system": ["Think.", None],
     "RoleSpec.prompt": [PROMPTS[0]],
-    "RoleSpec.memory": [0, 1],
+    "RoleSpec.memory": [0, 1, In(at("roles", "solver", spec=_remembering()), {"scope": "group"})],
+    "AgentSpec.memory": [In(at("agents", "ann", spec=_remembering()), {"scope": "group"})],
+    "Scenario.memory": [In(at(spec=_remembering()), None)],
+    "Scenario.sequence": [In(at(spec=_again()), {"over": "samples"})],
+    "Scenario.clock": [In(at(spec=_remembering()), CLOCK)],
+    "MemorySpec.turns": [1],
+    "MemorySpec.write": ["brief"],
+    "MemorySpec.rate": ["strict"],
+    "MemorySpec.feedback": ["decision", "verdict", "gold"],
+    "MemorySpec.scope": ["group", "society"],
+    "MemorySpec.recall": [{"recency": 1}],
+    "MemorySpec.reflect": [{"role": "thinker", "every": 3}],
+    "RecallSpec.most": [1],
+    "RecallSpec.relevance": [In(_recalling(recency=1), 9.0)],
+    "RecallSpec.recency": [1.0],
+    "RecallSpec.importance": [In(_recalling(recency=1), 9.0)],
+    "RecallSpec.by": [In(at("memory", "recall", spec={**_remembering(), "executor": RAY}), "meaning")],
+    "RecallSpec.query": ["heard"],
+    "RecallSpec.same": [In(at("memory", "recall", spec=_again(sequence={"over": "both"})), True)],
+    "RecallSpec.decay": [In(_recalling(CLOCK, recency=1, importance=1), 0.1)],
+    "RecallSpec.since": [In(_recalling(recency=1, importance=1), "recalled")],
+    "RecallSpec.window": [1],
+    "ReflectSpec.role": ["brooder"],
+    "ReflectSpec.every": [1],
+    "ReflectSpec.threshold": [1.0],
+    "ReflectSpec.reads": [1],
+    "SequenceSpec.over": ["samples", "both"],
+    "SequenceSpec.streams": ["topic"],
+    "ClockSpec.start": ["2023-02-14 09:00"],
+    "ClockSpec.minutes": [60],
+    "ClockSpec.times": [In(at("clock", spec=_remembering({**CLOCK, "minutes": None, "times": ["08:00"]})), ["09:30"])],
+    "ClockSpec.field": [In(at("clock", spec=_remembering(FIELD)), "hour")],
     "RoleSpec.confidence": ["none", "logprob"],
     "RoleSpec.choices": [["3", "7"]],
     "RoleSpec.tools": [["calculator"]],

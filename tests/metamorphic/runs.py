@@ -40,6 +40,8 @@ QUESTIONS = [
         "input": f"And {i} + {i + 1}?",
         "target": str(i % 3),
         "topic": i % 2,
+        "day": f"2023-02-{i + 1:02d}",
+        "hour": f"2023-02-13 {i + 8:02d}:00",
     }
     for i in range(8)
 ]

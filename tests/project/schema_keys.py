@@ -40,8 +40,8 @@ def find_unknown_dotted(text: str) -> Iterator[str]:
     """Yield the dotted keys of a text that begin like a scenario and that no scenario has."""
     for key in _DOTTED.findall(text):
         first, last = key.partition(".")[0], key.rpartition(".")[2]
-        is_class = last[0].isupper()  # as in `backends.base.Backend`
-        if first in scenario_schema()["properties"] and not is_class and not resolve(key):
+        is_code = last[0].isupper() or last == "py"  # as in `backends.base.Backend` and `clock.py`
+        if first in scenario_schema()["properties"] and not is_code and not resolve(key):
             yield key
 
 

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import jinja2
+from jinja2 import meta
 
 from society.core.errors import SocietyError
 from society.core.problems import find_near
@@ -114,3 +115,9 @@ def parse_template(source: str) -> Any:
     """Return the syntax tree of a template, for checks. Raises `jinja2.TemplateSyntaxError` (with `lineno`)."""
     _compile(source)  # raises for unknown filters and tests
     return _ENVIRONMENT.parse(source)
+
+
+@lru_cache(maxsize=1024)
+def find_variables(source: str) -> frozenset[str]:
+    """Return the variables that a template uses. Raises like `parse_template`."""
+    return frozenset(meta.find_undeclared_variables(parse_template(source)))

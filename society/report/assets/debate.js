@@ -8,6 +8,7 @@ const KNOWN = new Set([
   "answer",
   "state",
   "reads",
+  "recalls",
   "thought",
   "calls",
   "note",
@@ -19,6 +20,9 @@ const KNOWN = new Set([
   "tool_calls",
   "failed_calls",
 ]);
+
+// Names of turns that write a memory, or rate one.
+const MEMORY = /\/(note|reflection)(\/importance)?$/;
 
 const stagesOf = (row) => [...new Set(row.turns.map((turn) => turn.stage))].toSorted((a, b) => a - b);
 const stageName = (run, stage) => {
@@ -186,6 +190,7 @@ class DebateView {
     const { agent, answer, state, reads, note, generated_tokens: generated, confidence } = turn;
     const more = Object.entries(turn).filter(([name, value]) => !KNOWN.has(name) && value !== null);
     let text = answer < 0 ? "no readable answer" : answerName(row, answer);
+    if (MEMORY.test(agent)) text = "a memory";
     if (state === 1) text = "failed";
     const notes = [
       note,
@@ -210,6 +215,7 @@ class DebateView {
         ),
         this.buildFlip(turn, t),
       ),
+      turn.recalls.length ? this.buildMemories(turn) : null,
       turn.thought ? this.buildThought(turn, t) : null,
       turn.calls ? this.buildCalls(turn, t) : null,
       make("div.text"),
@@ -240,6 +246,26 @@ class DebateView {
     );
   }
 
+  // What the agent remembered of earlier questions: turns of other debates, each under its question.
+  buildMemories({ recalls }) {
+    const title = `Remembered, ${recalls.length === 1 ? "1 memory" : `${recalls.length} memories`}`;
+    return this.buildDetails("memories", title, async () =>
+      Promise.all(recalls.map((recall) => this.buildMemory(recall))),
+    );
+  }
+
+  async buildMemory([item, sample, stage, agent]) {
+    const { iteration } = this.row;
+    const position = this.run.debates.findIndex(
+      (row) => row.item === item && row.sample === sample && row.iteration === iteration,
+    );
+    const row = this.run.debates[position];
+    const t = row ? row.turns.findIndex((turn) => turn.stage === stage && turn.agent === agent) : -1;
+    const texts = t < 0 ? null : await source.texts(this.runNumber, "replies", position);
+    const head = `${agentName(this.run, agent)}, ${row ? shorten(oneLine(row.question), 80) : item}`;
+    return make("div", make("b", head), make("pre", { dir: "auto" }, highlightSuspects(texts?.[t] ?? "(not here)")));
+  }
+
   // What a reasoning model wrote before the text. No other agent reads it unless an edge shows thoughts.
   buildThought(turn, t) {
     return this.buildFolded("thoughts", "Thought", turn.thought_tokens, (found) => [
@@ -265,12 +291,17 @@ class DebateView {
 
   // A folded part of a turn, whose texts of this kind are read when it is opened first. `fill` makes its elements.
   buildFolded(kind, title, tokens, fill) {
-    const place = make("div.prompt");
     const head = tokens ? `${title}, ${counted(tokens, "token")}` : title;
+    return this.buildDetails(kind, head, async () => fill(await source.texts(this.runNumber, kind, this.position)));
+  }
+
+  // A folded part of a turn. `elements` makes its contents when it is opened first.
+  buildDetails(kind, head, elements) {
+    const place = make("div.prompt");
     const details = make("details", { class: kind }, make("summary", head), place);
     details.addEventListener("toggle", async () => {
       if (!details.open || place.childElementCount) return;
-      place.replaceChildren(...fill(await source.texts(this.runNumber, kind, this.position)));
+      place.replaceChildren(...(await elements()));
     });
     return details;
   }

@@ -11,6 +11,7 @@ from backends.base import Ability
 from society.components.registry import kinds
 from society.core.problems import Problem, show
 from society.scenario.checks.collector import Collector, agent_names
+from society.scenario.checks.effects.memory import memory_levels
 from society.scenario.checks.graphs import check_graphs
 from society.scenario.checks.learners import check_training
 from society.scenario.checks.quorums import check_quorums
@@ -65,6 +66,10 @@ class _Checker(Collector):
             self.refer_agent(steps, name, single=single)
         for name, spec in self.scenario.agents.items():
             self._check_binding(("agents", name), spec.role, spec.backend)
+        for memory_steps, memory in memory_levels(self.scenario):
+            for component, steps in ((memory, memory_steps), (memory.reflect, (*memory_steps, "reflect"))):
+                for field, role in component.role_fields() if component is not None else ():
+                    self.refer((*steps, field), role, "role", self.scenario.roles)
         for i, phase in enumerate(self.scenario.phases):
             for j, controller in enumerate(phase.controllers):
                 for field, role in controller.role_fields():

@@ -23,6 +23,12 @@ VARIABLES = {
     "judged": "for a judge of `task.answer`: `judged.answer` and `judged.gold`, the true answer or empty; with "
     "`pairwise`, `judged.first` and `judged.second` instead of `judged.answer`",
     "tools": "the instructions on the agent's tools, or empty; by default they end the system message",
+    "memories": "what the agent recalls by `memory`, oldest first: a list with text, kind, author, question, answer, "
+    "time, importance, and by `feedback` decision, right and gold",
+    "outcome": "for a role of `memory`: what the agent learned by `feedback`: `outcome.decision`, `outcome.right` and "
+    "`outcome.gold`",
+    "now": "the simulated time by `clock`, as text or as `now.day`, `now.weekday`, `now.date`, `now.time` and "
+    "`now.hour`",
     "candidates": "the answers before this phase: a list with letter and answer",
 }
 """Description of each variable, by name."""

@@ -27,6 +27,7 @@ from society.core.component import Component
 from society.core.paths import ReadablePath
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
+from society.scenario.models.memory import ClockSpec, MemorySpec, SequenceSpec
 from society.scenario.models.phases import Binding, EdgeView, PhaseSpec, RepeatSpec
 from society.scenario.models.settings import Name, Persona, RetrySpec, RunLimits, SamplingSpec, ThinkingSpec, Vars
 from society.scenario.models.training import LearnerSpec, TrainSpec
@@ -60,8 +61,9 @@ class RoleSpec(Component):
     """Template of the system message. Without it, the chat has no system message."""
     prompt: str
     """Template of the user message before each turn of the agent."""
-    memory: int | None = Field(None, ge=0)
-    """Maximum number of its own earlier turns that an agent keeps in its chat. By default it keeps all."""
+    memory: Annotated[int, Field(ge=0)] | MemorySpec | None = None
+    """Maximum number of its own earlier turns that an agent keeps in its chat, by default all; or a mapping, for memory
+    beyond a debate."""
     confidence: Literal["none", "stated", "logprob"] = "none"
     """Source of a turn's confidence. `stated`: the reply contains it ("confidence: 80%"). `logprob`: the geometric mean
     of the token probabilities."""
@@ -111,6 +113,8 @@ class AgentSpec(Component):
     """How this agent or group thinks."""
     tools: Tools | None = None
     """Tools of this agent or group, in place of those of its role. An empty list: none."""
+    memory: MemorySpec | None = None
+    """Memory of this agent or group beyond a debate."""
 
 
 class Scenario(Component):
@@ -155,6 +159,12 @@ class Scenario(Component):
     vars: Vars = Field(default_factory=dict)
     """Values of the template variable `vars`, such as `{{ vars.tone }}`. Those of a role, an agent, a phase and a
     binding override them, in this order."""
+    memory: MemorySpec | None = None
+    """Memory of all agents beyond a debate. Roles and agents override it. By default an agent forgets each question."""
+    sequence: SequenceSpec = SequenceSpec()
+    """Order of questions that build on earlier ones. Other questions are debated in any order, beside each other."""
+    clock: ClockSpec | None = None
+    """Simulated time of the questions."""
     train: TrainSpec | None = None
     """Finetuning of the agents. Without it, the society debates only."""
     samples: int = Field(1, ge=1, le=10_000)

@@ -6,6 +6,7 @@ reading    checks of graphs, edges and prompts
 rules      checks of gates, stop rules, controllers and the decision
 conditions checks of `when`, `until`, `leave`, and of the part that a stop rule ends
 layers     checks of sampling and bindings
+memory     checks of memory beyond a debate, sequences and the clock
 agents     checks of roles, personas and confidences
 tools      checks of tools and their bounds
 asking     checks of the task, the backends and the training
@@ -21,6 +22,7 @@ from society.scenario.checks.effects.conditions import check_conditions
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import follow
 from society.scenario.checks.effects.layers import check_layers
+from society.scenario.checks.effects.memory import check_memory
 from society.scenario.checks.effects.reading import check_reading
 from society.scenario.checks.effects.rules import check_rules
 from society.scenario.checks.effects.tools import check_tools
@@ -37,6 +39,7 @@ CHECKS = (
     check_layers,
     check_agents,
     check_tools,
+    check_memory,
     check_task,
     check_backends,
     check_training,

@@ -12,7 +12,9 @@ from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.checks.effects.prompts import find_use
 from society.scenario.checks.effects.rules import is_ours
+from society.scenario.models.memory import MemorySpec
 from society.scenario.models.scenario import RoleSpec
+from society.scenario.reading.tree import Steps
 
 
 def check_agents(flow: Flow) -> Iterator[Finding]:
@@ -47,12 +49,16 @@ def _check_people(flow: Flow) -> Iterator[Finding]:
 
 def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFlow, AgentPlan]]) -> Iterator[Finding]:
     use = find_use(role)
-    if role.memory is not None:
+    turns: int | MemorySpec | None = role.memory
+    steps: Steps = ("roles", name, "memory")
+    if isinstance(turns, MemorySpec):
+        turns, steps = turns.turns, (*steps, "turns")
+    if turns is not None:
         earlier = max(_earlier(phase, plan.name) for phase, plan in plans)
-        if earlier <= role.memory:
+        if earlier <= turns:
             count = f"at most {earlier} earlier turn{'s' * (earlier > 1)}" if earlier else "no earlier turn"
             message = f"has no effect: its agents have {count}; remove it"
-            yield Finding(("roles", name, "memory"), message)
+            yield Finding(steps, message)
     if role.confidence != "none" and not _uses_confidence(flow):
         message = "has no effect: no gate, decision or prompt uses confidences"
         yield Finding(("roles", name, "confidence"), f"{message}; set `decision: weighted`, or remove it")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jinja2 import meta, nodes
+from jinja2 import nodes
 
-from society.core.templating.prompts import parse_template
+from society.core.templating.prompts import find_variables, parse_template
 from society.scenario.models.scenario import RoleSpec
 
 LISTS = ("heard", "own")
@@ -33,8 +33,9 @@ class Use:
 @lru_cache(maxsize=1024)
 def find_use(role: RoleSpec) -> Use:
     """Return the variables and parts that the role's `system` and `prompt` use. Both must be valid templates."""
-    trees = [parse_template(source) for source in (role.system, role.prompt) if source]
-    variables = frozenset(name for tree in trees for name in meta.find_undeclared_variables(tree))
+    sources = [source for source in (role.system, role.prompt) if source]
+    trees = [parse_template(source) for source in sources]
+    variables = frozenset(name for source in sources for name in find_variables(source))
     tested = frozenset(name for tree in trees for name in _tested(tree))
     parts = frozenset(part for tree in trees for part in _parts(tree))
     return Use(variables, tested, parts, any(_is_whole(tree) for tree in trees))
