@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from society.core.types import ChatMessage
 
 BYTES_PER_TOKEN = 4
 """Maximum number of UTF-8 bytes of an entry, for each token of `max_tokens`. English text has about four a token."""
+LONGEST_CHOICE = 200
+"""Maximum number of characters of the beginning of a choice."""
 LONGEST_NUMBER = 6
 """Maximum number of digits of the number of an option."""
 _NUMBERS = re.compile(r"\d+(?:[\s,;.]+\d+)*[.]?")
@@ -56,8 +58,8 @@ class Question:
 
     @property
     def numbered(self) -> bool:
-        """Return whether a number names one of the listed texts: none of them is a number itself."""
-        return not any(text.strip().isdecimal() for text in self.listed)
+        """Return whether a number names one of the listed texts: none of them begins with a number itself."""
+        return not any(text.strip()[:1].isdecimal() for text in self.listed)
 
     def read(self, entry: str) -> str:
         """Return the reply in an entry. Raises `EntryError`."""
@@ -77,9 +79,15 @@ class Question:
         return self._name(text) if self.options else text
 
     def _choose(self, text: str) -> str:
-        """Return the choice that a text or a number names."""
-        for same in (str, str.casefold):
-            found = [choice for choice in self.choices if same(choice.strip()) == same(text)]
+        """Return the choice that a text, its first word or a number names, such as `2` for `2: rather not`."""
+        first = re.compile(rf"{re.escape(text)}(?!\w)", re.IGNORECASE)
+        ways: tuple[Callable[[str], object], ...] = (
+            text.__eq__,
+            lambda choice: choice.casefold() == text.casefold(),
+            lambda choice: len(text) <= LONGEST_CHOICE and first.match(choice),
+        )
+        for names in ways:
+            found = [choice for choice in self.choices if names(choice.strip())]
             if len(found) == 1:
                 return found[0]
         numbers = self._numbers(text)

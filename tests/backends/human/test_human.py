@@ -46,6 +46,9 @@ def read(entry: str, **given: object) -> str:
         (("Straße", "Gasse"), "STRASSE", "Straße"),
         (("agent-1", "agent-10"), "agent-10", "agent-10"),
         (("yes", "no"), "٢", "no"),
+        (("5: certainly", "1: never"), "1", "1: never"),
+        (("yes", "yes, but later"), "yes", "yes"),
+        (("agent-1", "agent-10"), "agent-1", "agent-1"),
     ],
 )
 def test_a_choice_is_named_by_its_text_or_number(choices: tuple[str, ...], entry: str, reply: str) -> None:
