@@ -127,18 +127,26 @@ def taken(arm: str, seed: int) -> Iterator[bool]:
         lock.release()
 
 
-def measure(arm: str) -> dict[str, float]:
-    """Return the processor seconds of a training iteration and of an evaluation of an arm, and store them."""
-    spec, folder = ARMS[arm], RUNS / f"time-{arm}"
+def measure(arm: str, questions: int | None = None) -> dict[str, float]:
+    """Return the processor seconds of a training iteration and of an evaluation of an arm, and store them.
+
+    With fewer `questions`, the seconds are multiplied by the share that is left out: rows are a share of the questions.
+    """
+    folder = RUNS / f"time-{arm}"
     if folder.exists():
         raise InputError(f"{folder} is there already.", "Remove the folder to measure again.")
+    spec = replace(ARMS[arm], iterations=TIMED, evaluated=(0,))
+    planned = spec.load(0, TIMED).task.limit or 1
+    asked = questions or planned
+    fewer = (f"task.limit={asked}", f"train.questions={asked}") if questions else ()
     watch = Stopwatch()
-    run(replace(spec, iterations=TIMED, evaluated=(0,)).load(0, TIMED), folder, watcher=watch)
+    run(replace(spec, changes=(*spec.changes, *fewer)).load(0, TIMED), folder, watcher=watch)
     used = watch.seconds(time.process_time())
+    scaled = {split: round(seconds * planned / asked, 1) for split, seconds in used.items()}
     TIMES.parent.mkdir(parents=True, exist_ok=True)
-    TIMES.write_text(json.dumps(read_times() | {arm: used}, indent=1) + "\n", "utf-8")
-    print(f"{arm}: {used}", file=sys.stderr)
-    return used
+    TIMES.write_text(json.dumps(read_times() | {arm: {**scaled, "questions": asked}}, indent=1) + "\n", "utf-8")
+    print(f"{arm}: {scaled}, measured on {asked} of {planned} questions", file=sys.stderr)
+    return scaled
 
 
 def read_times() -> dict[str, dict[str, float]]:
@@ -186,11 +194,12 @@ def main() -> None:
     options.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="a GPU pays for the model of 135M")
     options.add_argument("--list", action="store_true", help="only say what is there")
     options.add_argument("--time", choices=ARMS, help="only measure the time of an arm")
+    options.add_argument("--questions", type=int, help="with --time: of this many questions, scaled")
     options.add_argument("--summarise", action="store_true", help="only summarise again")
     asked = options.parse_args()
     try:
         if asked.time:
-            measure(asked.time)
+            measure(asked.time, asked.questions)
             return
         arms = [*stage_arms(asked.stage), *asked.arms] or [*ARMS]
         for arm, seed, wanted in chosen(arms, asked.seeds, asked.iterations):

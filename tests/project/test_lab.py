@@ -245,11 +245,12 @@ def test_arms_of_a_seed_begin_alike(experiment) -> None:
 
 def test_the_time_of_an_arm_is_measured_once_and_told_for_the_rest(experiment, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(experiment, "TIMES", tmp_path / "times.json")
-    used = experiment.measure("multiagent")
+    used = experiment.measure("multiagent", questions=2)
     assert {*used} == {"training", "evaluation"}
     assert min(used.values()) > 0
     with pytest.raises(InputError, match="Remove the folder"):
         experiment.measure("multiagent")
+    assert json.loads(experiment.TIMES.read_text()) == {"multiagent": {**used, "questions": 2}}
     experiment.TIMES.write_text(json.dumps({"multiagent": {"training": 3600, "evaluation": 1800}}))
     experiment.tell("multiagent", 1, 2)
     experiment.tell("union", 1, 1)
