@@ -26,7 +26,7 @@ lab: $(DEV)  ## Pretrain the lab's small model, which takes a quarter of an hour
 	$(BIN)/python -m benchmarks.lab.model
 
 words: $(DEV)  ## Finetune the 135M model on word problems, which takes a quarter of an hour once.
-	$(BIN)/python -m benchmarks.lab.words 45
+	$(BIN)/python -m benchmarks.lab.words 70
 
 # Processes share the arms of a stage: each takes what no other runs. The rules of stage b depend on stage a.
 paper: lab words  ## Run or resume the experiment on rules, two processes side by side (days); then write its tables.

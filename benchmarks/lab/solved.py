@@ -1,6 +1,6 @@
 """Measures a word-problem base: new problems by steps, left-out templates, and MAWPS, whose stories are others.
 
-    python -m benchmarks.lab.solved 45 DATA         # after `python -m benchmarks.lab.words 45`
+    python -m benchmarks.lab.solved 70 DATA         # after `python -m benchmarks.lab.words 70`
 
 DATA, or the environment's BENCH_DATA, contains mawps/ with JSONL files as published. Each question is answered three
 times at temperature 0.8; the vote over the three is what a society starts from. The greedy answer is drawn apart.

@@ -1,7 +1,7 @@
 """Finetunes SmolLM2-135M-Instruct on word problems, so that it solves about 45 % or 70 % of new ones. Once per level.
 
-    python -m benchmarks.lab.words            # the level of 45 %, in build/lab/words_45/model
-    python -m benchmarks.lab.words 70         # the level of 70 %, in build/lab/words_70/model
+    python -m benchmarks.lab.words            # the level of 70 %, in build/lab/words_70/model
+    python -m benchmarks.lab.words 45         # the level of 45 %, in build/lab/words_45/model
 
 The society debates the second half of the problems; the base learns from the first. What is made lies in the cache
 folder under a hash of the recipe and of its rows. A training that was interrupted goes on from its last checkpoint.
@@ -74,7 +74,7 @@ class WordRecipe:
         )
 
 
-LEVELS = {45: WordRecipe(1200, 3200), 70: WordRecipe(2000, 3200)}
+LEVELS = {45: WordRecipe(800, 2000), 70: WordRecipe(1200, 3200)}
 """Recipes by the accuracy that they aim at, in percent of new problems of the known templates."""
 
 
@@ -193,10 +193,10 @@ def _state(folder: Path) -> Path:
 def main() -> None:
     """Make the bases and put them where the scenarios look for them."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("levels", nargs="*", type=int, choices=[*LEVELS, []], help="45 (default) or 70")
+    options.add_argument("levels", nargs="*", type=int, choices=[*LEVELS, []], help="45 or 70 (default)")
     options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     asked = options.parse_args()
-    for level in asked.levels or [45]:
+    for level in asked.levels or [70]:
         started = time.perf_counter()
         folder = make(LEVELS[level], asked.device)
         place = HERE / f"words_{level}"
