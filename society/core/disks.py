@@ -24,14 +24,18 @@ _SHARED = re.compile(
     r"|smbfs|vboxsf|virtiofs|vmhgfs|wekafs|fuse|fuse\..*"
 )
 """Types of file systems that several machines may have mounted, or that are reached through another machine."""
+_PRIVATE_ROOT = re.compile(r"9p|virtiofs|fuse|fuse\..*")
+"""Types that sandboxes and rootless containers use for a root of their own."""
 
 
 def find_shared(path: Path) -> str:
     """Return the type of the file system of a path if it is shared, such as "nfs4"; "" for a local disk.
 
-    The path need not exist: then its nearest existing parent counts.
+    The path need not exist: then its nearest existing parent counts. The root of a container counts as local.
     """
-    kind = _find_type(path)
+    mount, kind = _find_mount(path)
+    if mount == Path(mount.anchor) and _PRIVATE_ROOT.fullmatch(kind):
+        return ""
     return kind if _SHARED.fullmatch(kind) else ""
 
 
@@ -74,14 +78,14 @@ def _is_private(found: os.stat_result) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
-def _find_type(path: Path) -> str:
-    """Return the type of the file system that holds a path; "" if unknown."""
+def _find_mount(path: Path) -> tuple[Path, str]:
+    """Return the mount point and the type of the file system that holds a path; the type is "" if unknown."""
     place = path.resolve()
-    best, kind = -1, ""
+    best, kind = Path(place.anchor), ""
     for mount, found in _list_mounts():
-        if place.is_relative_to(mount) and len(mount.parts) >= best:  # a later mount hides an earlier one
-            best, kind = len(mount.parts), found
-    return kind
+        if place.is_relative_to(mount) and len(mount.parts) >= len(best.parts):  # a later mount hides an earlier one
+            best, kind = mount, found
+    return best, kind
 
 
 def _list_mounts() -> Iterator[tuple[Path, str]]:

@@ -50,6 +50,13 @@ def test_the_innermost_and_latest_mount_decides(mounts: Path, path: str, kind: s
     assert find_shared(Path(path)) == kind
 
 
+@pytest.mark.parametrize(("root", "shared"), [("fuse.fuse-overlayfs", False), ("9p", False), ("nfs", True)])
+def test_the_root_of_a_container_is_local(mounts: Path, root: str, shared: bool) -> None:
+    mounts.write_text(f"1 0 0:1 / / rw - {root} x rw\n2 1 0:2 / /runs rw - fuse.sshfs x rw\n")
+    assert bool(find_shared(Path("/tmp"))) == shared
+    assert find_shared(Path("/runs/a")) == "fuse.sshfs"
+
+
 def test_without_a_list_of_mounts_every_disk_is_local(mounts: Path) -> None:
     assert not find_shared(Path("/home"))
 
