@@ -296,6 +296,10 @@ class BackendConfig(Component, ABC):
         """Return the price of the model; None if it is not known. Uses no network."""
         return self.price or FREE
 
+    def find_licence(self) -> str:
+        """Return the name of the model's licence; "" if it is not known. Uses no network."""
+        return ""
+
     def context_tokens(self) -> int | None:
         """Return the maximum tokens of a prompt together with its answer; None if only the opened model knows."""
         return None

@@ -110,6 +110,12 @@ class HuggingFace(BackendConfig):
     )
     learns_preferences: ClassVar[bool] = True
 
+    def find_licence(self) -> str:
+        """Return the licence that the model's package, README or header names."""
+        from backends.models.licence import find_licence
+
+        return find_licence(self.model)
+
     def open(self) -> Backend:
         """Return the backend without loading it. Raises `InputError` if it cannot run on this machine."""
         from backends.hf.backend import HuggingFaceBackend

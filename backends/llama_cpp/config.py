@@ -67,6 +67,12 @@ class LlamaCpp(BackendConfig):
 
         return fit(self, demand, adapters)
 
+    def find_licence(self) -> str:
+        """Return the licence that the model's package, README or header names."""
+        from backends.models.licence import find_licence
+
+        return find_licence(self.model)
+
     def context_tokens(self) -> int:
         """Return the tokens of a slot, from the model's header. Raises `InputError` without the model."""
         from backends.llama_cpp.sizes import find_sizes

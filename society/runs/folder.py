@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-import society
 from society.components.plugin_files import loaded_plugins, require_current
 from society.components.renamed import rename_all
 from society.core.definition import contents, defining, difference
@@ -24,11 +20,12 @@ from society.core.identity import fingerprint
 from society.core.paths import stored_in
 from society.core.plain import count
 from society.core.types import Item
-from society.runs.files import check_folder, count_forgotten, read_json, read_list, read_object
+from society.runs.files import check_folder, count_forgotten, read_json, read_object
 from society.runs.lease import Found, Holder
 from society.runs.locking import LOCK, hold, wait_for
 from society.runs.mirror import Mirror, open_mirror, salvage
 from society.runs.places import FILES, STORE, has_begun
+from society.runs.provenance import find_licences, read_versions, with_later
 from society.scenario.models.scenario import Scenario
 from society.store import Store
 
@@ -36,7 +33,6 @@ log = logging.getLogger(__name__)
 
 EARLIER = "earlier"
 """Folder, in that of a run, of the stores from before its scenario was changed, each in a folder of its own."""
-_LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
 
 
 class RunFolder:
@@ -160,7 +156,7 @@ class RunFolder:
                 "with another --out (Python: `out`).",
             )
         definition = defining(self._scenario)
-        now = _versions()
+        now = read_versions()
         plugins = {file.path.name: file.hash for file in loaded_plugins()}
         store.set_meta(
             {
@@ -169,11 +165,12 @@ class RunFolder:
                 "fingerprint": fingerprint(definition),
                 "files": json.dumps(contents(self._scenario)),
                 "models": json.dumps(known | models),
+                "licences": meta.get("licences") or json.dumps(find_licences(self._scenario)),
                 "plugins": json.dumps(plugins | read_json(meta, "plugins")),
-                "later_plugins": json.dumps(_with_later(meta, "plugins", plugins)),
+                "later_plugins": json.dumps(with_later(meta, "plugins", plugins)),
                 "questions": asked,
                 "versions": json.dumps(read_json(meta, "versions") or now),
-                "later_versions": json.dumps(_with_later(meta, "versions", now)),
+                "later_versions": json.dumps(with_later(meta, "versions", now)),
             }
         )
         self.copy_soon()
@@ -265,12 +262,6 @@ class RunFolder:
         )
 
 
-def _with_later(meta: Mapping[str, str], name: str, now: dict[str, str]) -> list[dict[str, str]]:
-    """Return the versions of a run's parts after the first ones, `now` included if it is new."""
-    first, later = read_json(meta, name), read_list(meta, f"later_{name}")
-    return [*later, now] if first and now not in (first, *later) else later
-
-
 def _iterations(scenario: Scenario) -> int:
     return scenario.train.iterations if scenario.train else 0
 
@@ -289,15 +280,3 @@ def _default(name: str, resume: bool) -> Path:
     free = next(i for i, path in enumerate(names, 1) if not path.exists())
     number = max(free - 1, 1) if resume else free
     return Path("runs") / (name if number == 1 else f"{name}-{number}")
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Return the versions of this program and its libraries, which do not change while it runs."""
-    found = {"society": society.__version__, "python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -125,6 +125,11 @@ class Task(Component, ABC):
         return self.generated or self.shuffle
 
     @property
+    def licence(self) -> str:
+        """Name of the licence of the questions; "" if it is not known."""
+        return ""
+
+    @property
     def origin(self) -> str:
         """Name of the source of the questions, for errors."""
         return f"the task {getattr(self, 'kind', '')!r}"

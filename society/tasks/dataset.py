@@ -65,6 +65,10 @@ class Dataset(RowTask):
         return self.named.answer
 
     @property
+    def licence(self) -> str:
+        return self.named.licence
+
+    @property
     def lists_answers(self) -> bool:
         return self.named.layouts[0].has_options
 

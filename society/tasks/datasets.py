@@ -45,7 +45,10 @@ _TELLING = (
 
 @dataclass(frozen=True)
 class Named:
-    """A named data set. `config` and `split` are the defaults on the hub and in a folder."""
+    """A named data set. `config` and `split` are the defaults on the hub and in a folder.
+
+    `licence` is the one that its authors name in their repository or on the hub; "" if they name none.
+    """
 
     about: str
     source: str
@@ -55,6 +58,7 @@ class Named:
     split: str
     config: str | None = None
     shapes: tuple[Shape, ...] = (Shape(),)
+    licence: str = ""
 
 
 DATASETS: Mapping[str, Named] = {
@@ -78,6 +82,7 @@ DATASETS: Mapping[str, Named] = {
         CHOICE,
         split="test",
         config="ARC-Challenge",
+        licence="CC-BY-SA-4.0",
     ),
     "asdiv": Named(
         "ASDiv: word problems of elementary schools",
@@ -93,6 +98,7 @@ DATASETS: Mapping[str, Named] = {
         ),
         NUMBER,
         split="validation",
+        licence="CC-BY-NC-4.0",
     ),
     "bbh": Named(
         "BIG-Bench Hard: 27 tasks, each a `config` such as boolean_expressions",
@@ -103,6 +109,7 @@ DATASETS: Mapping[str, Named] = {
         split="test",
         config=ALL,
         shapes=(Shape(), Shape(rows="examples")),
+        licence="MIT",
     ),
     "commonsense_qa": Named(
         "CommonsenseQA: five options",
@@ -111,6 +118,7 @@ DATASETS: Mapping[str, Named] = {
         STEM_AND_CHOICES,
         CHOICE,
         split="validation",
+        licence="MIT",
     ),
     "gpqa": Named(
         "GPQA: graduate science; `config` gpqa_diamond, gpqa_main or gpqa_extended",
@@ -127,6 +135,7 @@ DATASETS: Mapping[str, Named] = {
         CHOICE,
         split="train",
         config="gpqa_diamond",
+        licence="CC-BY-4.0",
     ),
     "gsm8k": Named(
         "GSM8K: word problems of grade schools",
@@ -136,6 +145,7 @@ DATASETS: Mapping[str, Named] = {
         NUMBER,
         split="test",
         config="main",
+        licence="MIT",
     ),
     "hellaswag": Named(
         "HellaSwag: the most plausible continuation of a text",
@@ -151,6 +161,7 @@ DATASETS: Mapping[str, Named] = {
         ),
         CHOICE,
         split="validation",
+        licence="MIT",
     ),
     "math": Named(
         "MATH: competition mathematics; `config` algebra, geometry, ...",
@@ -161,6 +172,7 @@ DATASETS: Mapping[str, Named] = {
         split="test",
         config=ALL,
         shapes=(Shape(single=True),),
+        licence="MIT",
     ),
     "math500": Named(
         "MATH-500: 500 questions of MATH",
@@ -169,6 +181,7 @@ DATASETS: Mapping[str, Named] = {
         (Layout(question="problem", gold="answer", hide=("solution",)),),
         FORMULA,
         split="test",
+        licence="MIT",
     ),
     "mawps": Named(
         "MAWPS: word problems; `config` is a folder or a part of its authors, such as addsub",
@@ -195,6 +208,7 @@ DATASETS: Mapping[str, Named] = {
         split="test",
         config="all",
         shapes=(Shape(), Shape(columns=EXAM)),
+        licence="MIT",
     ),
     "mmlu_pro": Named(
         "MMLU-Pro: exams with up to ten options",
@@ -211,6 +225,7 @@ DATASETS: Mapping[str, Named] = {
         ),
         CHOICE,
         split="test",
+        licence="MIT",
     ),
     "strategy_qa": Named(
         "StrategyQA: yes or no by several steps",
@@ -219,6 +234,7 @@ DATASETS: Mapping[str, Named] = {
         (Layout(options=("yes", "no"), gold="answer", gold_as="text", hide=("facts", "decomposition", "evidence")),),
         CHOICE,
         split="test",
+        licence="MIT",
     ),
     "svamp": Named(
         "SVAMP: varied word problems",
@@ -227,6 +243,7 @@ DATASETS: Mapping[str, Named] = {
         (Layout(question="{Body} {Question}", gold="Answer", hide=("Equation",)),),
         NUMBER,
         split="test",
+        licence="MIT",
     ),
     "truthful_qa": Named(
         "TruthfulQA, multiple choice with one right option (MC1), at most ten options",
@@ -254,6 +271,7 @@ DATASETS: Mapping[str, Named] = {
         CHOICE,
         split="validation",
         config="multiple_choice",
+        licence="Apache-2.0",
     ),
 }
 """All named data sets, by name."""

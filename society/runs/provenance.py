@@ -1,0 +1,45 @@
+"""Facts about the making of a run: versions of the program and its libraries, and licences of models and data sets."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+import society
+from society.components.faults import faults_of
+from society.runs.files import read_json, read_list
+from society.scenario.models.scenario import Scenario
+
+_LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
+
+
+@cache
+def read_versions() -> dict[str, str]:
+    """Return the versions of this program and its libraries, which do not change while it runs."""
+    found = {"society": society.__version__, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def with_later(meta: Mapping[str, str], name: str, now: dict[str, str]) -> list[dict[str, str]]:
+    """Return the versions of a run's parts after the first ones, `now` included if it is new."""
+    first, later = read_json(meta, name), read_list(meta, f"later_{name}")
+    return [*later, now] if first and now not in (first, *later) else later
+
+
+def find_licences(scenario: Scenario) -> dict[str, str]:
+    """Return the known licences of models and data sets, by their places in the scenario."""
+    found = {}
+    for name, config in scenario.backends.items():
+        with faults_of(config, "find_licence", f"of the backend {name!r}"):
+            found[f"backends.{name}"] = config.find_licence()
+    found["task"] = scenario.task.licence
+    if scenario.train is not None and scenario.train.task is not None:
+        found["train.task"] = scenario.train.task.licence
+    return {place: licence for place, licence in found.items() if licence}
