@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from society.core.types import TurnId, Usage
+from society.core.types import Turn, TurnId, Usage
 from society.metrics.accuracy import accuracy, share_right, share_true
 from society.metrics.diversity import Mean, TextDiversity, mean_of, measure_texts
 from society.metrics.proportion import Proportion
@@ -18,6 +18,7 @@ from society.runs.records import (
     load_records,
     sameness,
     total_usage,
+    vote_is_right,
     with_truth,
 )
 from society.scenario.expand import Society, expand
@@ -59,6 +60,8 @@ class IterationScore:
     a row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
     `trained_tokens` and `trained_seconds` are those of all training steps. `learner_labels` has the labels of each
     learner, where they may differ from those of the training; `training_usage` includes their additional votes.
+    `votes` has the accuracy of majority votes on the evaluation questions: over first answers, last ones, and all
+    turns.
     `signals` are estimates without true answers, over the training debates. `alarm` is the best iteration before one in
     which the guard found that its signal had turned.
     """
@@ -82,6 +85,7 @@ class IterationScore:
     left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unscored_labels: int = 0
     learner_labels: Mapping[str, LabelScore] = field(default_factory=dict)
+    votes: Mapping[str, Proportion] = field(default_factory=dict)
     signals: Mapping[str, Mean] = field(default_factory=dict)
     alarm: int | None = None
 
@@ -183,8 +187,23 @@ def _score(
         reasons=labels.reasons,
         left_out=_left_out(adapters),
         unscored_labels=labels.unscored,
+        votes=_score_votes(society, records) if trains else {},
         learner_labels=_score_learners(society, history, debates) if trains and debates else {},
     )
+
+
+def _score_votes(society: Society, records: Sequence[DebateRecord]) -> dict[str, Proportion]:
+    """Return the accuracy of majority votes over the voters' first answers, last answers, and all turns."""
+    same = sameness(society)
+
+    def score(choose: Callable[[DebateRecord], list[Turn]]) -> Proportion:
+        return share_right(records, lambda record: [vote_is_right(society, record, choose(record), same)])
+
+    return {
+        "first": score(lambda record: record.first(record.voters(society))),
+        "last": score(lambda record: record.last(record.voters(society))),
+        "all": score(lambda record: [turn for name in record.voters(society) for turn in record.of(name)]),
+    }
 
 
 def _score_labels(labels: Labels, debates: Sequence[DebateRecord], agents: Sequence[str]) -> LabelScore:

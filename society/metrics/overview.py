@@ -202,7 +202,8 @@ def _accuracy_rows(s: Summary) -> Rows:
     return [
         *rows,
         ("vote before debating", str(s.before)),
-        ("vote after debating", str(s.after)),
+        ("vote of all turns" if s.last_vote else "vote after debating", str(s.after)),
+        *([("vote of last answers", str(s.last_vote))] if s.last_vote else []),
         ("votes that changed", describe_flips(s.moved, "undecided")),
     ]
 

@@ -19,7 +19,7 @@ from society.metrics.lost import Lost, count_lost
 from society.metrics.matching import match_records
 from society.metrics.proportion import Proportion
 from society.metrics.verdicts import Verdicts, count_verdicts
-from society.runs.records import DebateRecord, sameness, total_usage, vote_on, with_truth
+from society.runs.records import DebateRecord, sameness, total_usage, vote_is_right, vote_on, with_truth
 from society.runs.votes import count_support, is_lone
 from society.scenario.expand import Society
 
@@ -54,6 +54,8 @@ class Summary:
     them. `unmatched` says so where most replies cannot be matched with a true answer, with an example and the remedy.
     `error` is the most frequent error of failed turns with its count; "" where none failed. `ballots` says as which
     answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
+
+    `last_vote` is the accuracy of a majority vote over last answers, where the decision counts every turn.
 
     `verdicts` counts what a judge or tests said of the answers, where they decide. `people` counts the turns of people.
     """
@@ -91,6 +93,7 @@ class Summary:
     unscored: Lost = field(default_factory=Lost)
     verdicts: Verdicts = field(default_factory=Verdicts)
     people: int = 0
+    last_vote: Proportion | None = None
 
 
 def describe_ends(summary: Summary) -> str:
@@ -154,7 +157,12 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         unscored=count_lost(society, [record for record in records if not record.scored]),
         verdicts=count_verdicts(society, records),
         people=sum(turn.usage.person_seconds > 0 for turn in turns),
+        last_vote=_last_vote(society, records, same) if society.scenario.decision.counts_turns else None,
     )
+
+
+def _last_vote(society: Society, records: Sequence[DebateRecord], same: Same) -> Proportion:
+    return share_right(records, lambda r: [vote_is_right(society, r, r.last(r.voters(society)), same)])
 
 
 def _describe_errors(errors: Sequence[str]) -> str:

@@ -34,6 +34,8 @@ from society.pictures.figures import (
 
 MAX_SERIES = 6
 """Number of colours of the page. With more agents, the sum of each learner is shown."""
+VOTES = ("first", "last", "all")
+"""Votes on the evaluation questions beside the decision."""
 ITERATION = Axis("iteration", "whole")
 TEXT_MEASURES = {"agree": "consensus", "different words": "distinct_1", "different word pairs": "distinct_2"}
 """Fields of `TextDiversity` in [0, 1], by their names in figures."""
@@ -161,7 +163,7 @@ def _estimates(scores: Sequence[IterationScore]) -> Table | None:
     if not shown:
         return None
     names = list(shown[0].signals)
-    columns = ["iteration", *names, "labels right", "accuracy"]
+    columns = ["iteration", *names, "labels right", "accuracy", *(f"vote of {name} answers" for name in VOTES)]
     note = (
         "Estimates from the training debates, with standard errors. Agreement: first answers that are the label. "
         "Corrected: last answers that are the label after another first answer. Margin: lead of the most frequent last "
@@ -177,6 +179,7 @@ def _estimates(scores: Sequence[IterationScore]) -> Table | None:
             *(str(score.signals[name]) for name in names),
             percent(score.labels),
             percent(score.accuracy),
+            *(percent(score.votes[name]) for name in VOTES),
         ]
         for score in shown
     ]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """The voters of one debate: `backers` voted for its decision, `spoke` gave a reply or an answer that counts."""
+    """The voters of one debate: `backers` voted for its decision, `spoke` gave a reply or an answer that counts.
+
+    Where every turn is a vote, these two count turns.
+    """
 
     backers: int
     spoke: int
@@ -39,9 +42,7 @@ def count_support(society: Society, record: DebateRecord, same: Same) -> Support
 
 def count_votes(rule: DecisionRule, ballot: Ballot, record: DebateRecord) -> Support:
     """Count the votes behind the decision of this record on its ballot."""
-    answered = {vote.agent for vote in rule.settle(ballot) if vote.answer is not None}
-    replied = {vote.agent for vote in ballot.votes if not vote.failed}
-    return Support(rule.backers(record.result.decision, ballot), len(answered | replied), len(ballot.votes))
+    return Support(rule.backers(record.result.decision, ballot), rule.replies(ballot), len(ballot.votes))
 
 
 def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRecord:

@@ -88,6 +88,7 @@ RULES = [
     Undecided(),
     Majority(),
     Majority(ties="random"),
+    Majority(over="all"),
     Supermajority(),
     Unanimity(),
     Weighted(),

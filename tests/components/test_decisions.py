@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from society.answers.format import AnswerFormat
-from society.components.contracts import make_state
-from society.components.decisions.base import DecisionRule
+from society.components.contracts import make_state, make_turn
+from society.components.decisions.base import DecisionRule, vote_of
 from society.components.decisions.counting import Majority, Supermajority, Unanimity, Weighted
 from society.components.decisions.single import Judge
 from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked, read_letters
 from society.components.share_stops import Consensus
-from society.core.types import Ballot, ChatMessage, Turn, TurnId, Vote
+from society.core.types import Ballot, ChatMessage, Decision, Turn, TurnId, Vote
 
 
 def ballot(
@@ -282,3 +282,29 @@ def test_the_order_of_agents_changes_no_decision(rule: DecisionRule) -> None:
         rule.decide(replace(ballot(order), same=same)).answer for order in permutations(["5 cm", "5", "$5", "5 cm"])
     }
     assert decided == {"5 cm"}
+
+
+# A vote over all turns
+
+
+def test_a_vote_over_all_turns_counts_each_turn() -> None:
+    rounds = {"a": ["4", "5"], "b": ["4", "5"], "c": ["4", None], "d": [None, "6"]}
+    turns = {name: [make_turn(name, answer, i) for i, answer in enumerate(said, 1)] for name, said in rounds.items()}
+    votes = [vote_of(name, spoken[-1]) for name, spoken in turns.items()]
+    ballot = Ballot(votes, turns, (), str.__eq__, seed=0)
+    last, every = Majority(), Majority(over="all")
+    assert last.decide(ballot).answer == "5"
+    assert every.decide(ballot) == Decision("4", 3 / 8)
+    assert (every.backers(every.decide(ballot), ballot), every.replies(ballot)) == (3, 8)
+    assert every.describe_support(every.decide(ballot), 4) == "38% of the turns of 4 voters"
+    assert Majority(over="all", quorum=4).decide(ballot).answer is None
+    assert Majority(over="all", unparsed="exclude").decide(ballot).support == 3 / 6
+    assert Majority(over="all", unparsed="veto").decide(ballot).reason == "2 of 8 voters without an answer"
+
+
+def test_a_failed_turn_is_no_reply_in_a_vote_over_all_turns() -> None:
+    failed = replace(make_turn("a", None, 2), status="failed")
+    history = {"a": [make_turn("a", "4"), failed], "b": [make_turn("b", "4")]}
+    ballot = Ballot([vote_of("a", failed), vote_of("b", history["b"][-1])], history, (), str.__eq__, seed=0)
+    assert Majority(over="all").decide(ballot) == Decision("4", 2 / 3)
+    assert Majority(over="all").replies(ballot) == 2

@@ -792,6 +792,7 @@ VALUES: dict[str, list[Any]] = {
     "TrainSpec.quorum": [3],
     "TrainSpec.majority": [0.9],
     "TrainSpec.guard": [{"then": "report"}],
+    "Majority.over": ["all"],
     "GuardSpec.signal": ["corrected", "margin", "base"],
     "GuardSpec.errors": [1.0],
     "GuardSpec.patience": [3],

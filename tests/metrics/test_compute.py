@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from society.cli import main
-from society.components.selectors import Case
 from society.core.types import Usage
 from society.metrics.comparison import compare
 from society.metrics.compute import PEOPLE, Compute, match_compute
@@ -164,7 +163,7 @@ def test_what_is_compared_is_what_was_spent(arm: Callable[..., Run]) -> None:
     """Tokens trained on are those of the rows as the backend counted them in the debates, once for each epoch."""
     done = arm("society", *LIMITS)
     turns = {turn.id: turn for turn in done.turns()}
-    rows = [Case(turns[row.source], True, True, True) for row in done.examples()]
+    rows = [turns[row.source] for row in done.examples()]
     assert sum(row.tokens for row in done.adapters()) == 2 * sum(map(count_tokens, rows))
     [score, _] = compare([done, arm("control", *LIMITS, *SHARED)]).runs
     debated = [row for row in done.results() if row.split == "training"]

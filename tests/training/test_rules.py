@@ -322,7 +322,27 @@ def figure(run: Run, name: str) -> Any:
 
 def test_the_report_shows_estimates_beside_the_truth(train: Train) -> None:
     table = figure(train({"critic": {"label": {"kind": "vote", "over": "first"}}}), "estimates")
-    assert table.columns[1:] == ["agreement", "corrected", "margin", "base", "drift", "labels right", "accuracy"]
+    assert table.columns[1:] == ["agreement", "corrected", "margin", "base", "drift", "labels right", "accuracy"] + [
+        f"vote of {name} answers" for name in ("first", "last", "all")
+    ]
     assert table.rows[0][4].startswith("1.000")
     labels = figure(train({"critic": {"label": {"kind": "vote", "over": "first"}}}), "learner-labels")
     assert [row[:2] for row in labels.rows] == [[f"{i}", name] for i in (0, 1) for name in ("generator", "critic")]
+
+
+def test_a_decision_over_all_turns_is_reported_beside_the_last_vote(train: Train, tmp_path: Path) -> None:
+    given = {**SOCIETY, "decision": {"kind": "majority", "over": "all"}}
+    made = society.run(society.Scenario(**given), tmp_path / "run", progress=False)
+    shown = made.summary()
+    assert "vote of all turns" in str(shown)
+    assert "vote of last answers" in str(shown)
+    run = Run(tmp_path / "run")
+    for record in load_records(run):
+        answers = [turn.answer for turn in record.turns]
+        most = max((answers.count(a) for a in answers if a is not None), default=0)
+        leading = {a for a in answers if a is not None and answers.count(a) == most}
+        assert record.result.decision.answer == (leading.pop() if len(leading) == 1 else None)
+    trained = society.Scenario(**given, train={"questions": 9, "learners": LEARNERS})
+    society.run(trained, tmp_path / "trained", progress=False)
+    turns = {turn.id: turn for turn in Run(tmp_path / "trained").turns()}
+    assert all(turns[source].answer is not None for source in sources(Run(tmp_path / "trained")))

@@ -58,6 +58,11 @@ class DecisionRule(Component, ABC):
         """Return whether the rule uses the weights of the edges along which voters are read."""
         return False
 
+    @property
+    def counts_turns(self) -> bool:
+        """True if every turn of a voter is a vote, and not only its last one."""
+        return False
+
     def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
         """Return the answer of a voter's turn in the last phase. `decided` is the decision of the debate."""
         return turn.answer
@@ -81,6 +86,11 @@ class DecisionRule(Component, ABC):
     def settle(self, ballot: Ballot) -> list[Vote]:
         """Return the votes that are counted, after the policies for missing answers."""
         return [self._settle(vote, ballot) for vote in self.present(ballot)]
+
+    def replies(self, ballot: Ballot) -> int:
+        """Return the number of voters of this ballot that replied, or that have an answer which counts."""
+        answered = {vote.agent for vote in self.settle(ballot) if vote.answer is not None}
+        return len(answered | {vote.agent for vote in ballot.votes if not vote.failed})
 
     def backers(self, decision: Decision, ballot: Ballot) -> int:
         """Return the number of voters of this ballot that gave the decided answer; 0 without a decision."""

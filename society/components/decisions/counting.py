@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from society.components.decisions.base import DecisionRule, tally
+from society.components.decisions.base import DecisionRule, tally, vote_of
 from society.components.facts import DecisionFacts, Reasons
-from society.core.types import Ballot, Decision
+from society.core.types import Ballot, Decision, Vote
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -18,9 +19,40 @@ class Majority(DecisionRule):
 
     counts_answers: ClassVar[bool] = True
     kind: Literal["majority"] = "majority"
+    over: Literal["last", "all"] = "last"
+    """Turns of each voter that are votes: the last one, or all of a debate. Support is then a share of these turns."""
+
+    @property
+    def counts_turns(self) -> bool:
+        return self.over == "all"
+
+    def settle(self, ballot: Ballot) -> list[Vote]:
+        return super().settle(self._every_turn(ballot))
+
+    def replies(self, ballot: Ballot) -> int:
+        if self.over == "last":
+            return super().replies(ballot)
+        return sum(not vote.failed for vote in self._every_turn(ballot).votes)
+
+    def _every_turn(self, ballot: Ballot) -> Ballot:
+        """Return the ballot with a vote for each turn of the voters, or as it is for `over: last`."""
+        if self.over == "last":
+            return ballot
+        votes = [vote_of(vote.agent, turn) for vote in ballot.votes for turn in ballot.history.get(vote.agent, ())]
+        return replace(ballot, votes=votes or ballot.votes)
 
     def count(self, ballot: Ballot) -> Decision:
         return self.winner(tally(ballot), len(ballot.votes), ballot.seed)
+
+    def origin(self, decision: Decision, voters: str) -> str:
+        return super().origin(decision, f"the turns of {voters}" if self.over == "all" else voters)
+
+    def idle(self, facts: DecisionFacts) -> Reasons:
+        if self.over == "all" and all(turns == 1 for turns in facts.turns.values()):
+            return self.given({"over": "has no effect: every voter speaks once; remove it"})
+        if self.over == "all" and self.unparsed == "earlier":
+            return self.given({"unparsed": "has no effect: with `over: all`, earlier answers count anyway; remove it"})
+        return {}
 
 
 class Supermajority(DecisionRule):
