@@ -367,7 +367,7 @@ def _cases(count: int) -> list[Case]:
 
 
 def _context(declared: nx.DiGraph[str], number: int) -> ControlContext:
-    async def ask(agent: str, about: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Turn:
+    async def ask(agent: str, about: tuple[str, ...] = (), options: tuple[str, ...] = (), again: int = 1) -> Turn:
         return Turn(TurnId(0, "item", "phase", number, agent), "key", (), "3, 1, 2", None)
 
     async def ask_as(agent: str, role: str, about: tuple[str, ...]) -> Turn:

@@ -57,8 +57,8 @@ class ControlContext:
     """Draws the phase's topology again with a seed."""
     ask: Callable[..., Awaitable[Turn]]
     """Asks an agent for a turn about the latest messages: `await ask(helper)`, or `await ask(helper, about=agents)` for
-    those of some agents only. A helper has one turn a round about the same agents. `options=names` are the names or
-    numbers among which the reply should choose: a person is shown them."""
+    those of some agents only. A helper has one turn a round about the same agents, or with `again=2` a second one.
+    `options=names` are the names or numbers among which the reply should choose: a person is shown them."""
     leave: Callable[[str], None] = lambda agent: None
     """Takes an agent out of the rest of the debate, later phases included."""
     annotate: Callable[[Turn, str], None] = lambda turn, text: None
@@ -222,6 +222,8 @@ class Bracket(Controller):
     of the better one. The other agent leaves the debate. Without a judge, the agent with the higher confidence wins. If
     the judge names none, or the confidences are equal, the first of the two wins. An agent without a partner goes on.
     The phase ends when one agent is left. The edges of the phase's topology are not used.
+
+    With several `comparisons` of a pair, the winner of most goes on (knockout, Chen et al. 2024, arXiv 2411.19477).
     """
 
     redraws: ClassVar[bool] = True
@@ -231,8 +233,13 @@ class Bracket(Controller):
     """The agent that chooses the winners; it does not speak otherwise. By default confidences decide."""
     rounds: int = Field(1, ge=1)
     """Number of rounds before a winner is chosen."""
+    comparisons: int = Field(1, ge=1, le=100)
+    """Number of comparisons of each pair by the judge, with the messages in both orders in turn."""
     shuffle: bool = False
     """Pair the agents of the first matches at random instead of in declared order."""
+
+    def asks(self, rounds: int) -> int:
+        return max((rounds - 1) // self.rounds, 1)  # an agent that wins is compared in each match
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         if context.state is not None and (context.round - 1) % self.rounds:
@@ -258,11 +265,18 @@ class Bracket(Controller):
             return pair[1]
         if not self.judge:
             return pair[0] if (second.confidence or 0) > (first.confidence or 0) else pair[1]
-        turn = await context.ask(self.judge, about=pair, options=number_options(pair))
+        winners = await asyncio.gather(*(self._compare(pair, number, context) for number in range(self.comparisons)))
+        return pair[0] if winners.count(pair[1]) > winners.count(pair[0]) else pair[1]
+
+    async def _compare(self, pair: tuple[str, str], number: int, context: ControlContext) -> str | None:
+        """Return the winner of a comparison, counted from 0; None if the judge names none."""
+        shown = pair if number % 2 == 0 else (pair[1], pair[0])
+        turn = await context.ask(self.judge, about=shown, options=number_options(shown), again=number // 2 + 1)
         named = read_numbers(turn.text, 2)
         if not named and turn.status == "ok":
-            context.annotate(turn, f"Neither message is named: {pair[0]} goes on, as the first of the two.")
-        return pair[0] if named and named[0] == 1 else pair[1]
+            then = f"{pair[0]} goes on, as the first of the two" if self.comparisons == 1 else "it counts for none"
+            context.annotate(turn, f"Neither message is named: {then}.")
+        return shown[named[0]] if named else None
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         matches = (len(facts.speakers) - 1).bit_length()
@@ -272,6 +286,8 @@ class Bracket(Controller):
         if not self.judge and not facts.confident:
             why = "no speaker has a confidence, so the first of each pair wins"
             return {"": f"{why}; set `confidence: stated` in the speakers' role, or name a `judge`"}
+        if not self.judge and self.comparisons > 1:
+            return {"comparisons": "has no effect: confidences decide, and they do not change; name a `judge`"}
         if facts.rounds < needed:
             why = f"the last winner is chosen before round {needed}, but the phase has {facts.rounds} rounds"
             return {"": f"does not finish: {why}; raise `rounds`"}

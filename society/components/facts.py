@@ -80,6 +80,8 @@ class ConditionFacts:
     """Agents of each group, by its name."""
     confident: frozenset[str] = frozenset()
     """Agents whose turns have a confidence."""
+    turn: bool = False
+    """Whether it decides on the turns of an agent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,34 @@ class Tie(_Shares):
         return super()._impossible(counted, speaks)
 
 
+class Dissent(_Shares):
+    """The agent whose turn is decided on has another answer than most, or no answer is the most frequent one.
+
+    For `bind: {NAME: {when: [dissent]}}`: agents that give the answer of most keep it without another turn.
+    """
+
+    kind: Literal["dissent"] = "dissent"
+
+    def reached(self, state: RoundState) -> bool:
+        if not state.agent:
+            return False
+        own = state.latest.get(state.agent)
+        answers = [turn.answer for turn in state.turns_of(self.among) if turn.answer is not None]
+        groups = sorted(group(answers, state.same), key=len, reverse=True)
+        if own is None or own.answer is None or not groups or (len(groups) > 1 and len(groups[0]) == len(groups[1])):
+            return True
+        return not any(state.same(own.answer, answers[i]) for i in groups[0])
+
+    def idle(self, facts: PhaseFacts) -> Reasons:
+        return {"": f"never ends anything: {_FOR_TURNS}"}
+
+    def never(self, facts: ConditionFacts) -> Reasons:
+        return super().never(facts) if facts.turn else {"": f"never holds: {_FOR_TURNS}"}
+
+
+_FOR_TURNS = "it is about the agent whose turn is decided on; use it in `when` of a phase's `bind`"
+
+
 class AnswerShare(_Shares):
     """Enough of the agents give a certain answer."""
 

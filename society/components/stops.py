@@ -25,6 +25,7 @@ STOPS = {
     "consensus": "society.components.share_stops:Consensus",
     "disagreement": "society.components.share_stops:Disagreement",
     "tie": "society.components.share_stops:Tie",
+    "dissent": "society.components.share_stops:Dissent",
     "answer": "society.components.share_stops:AnswerShare",
     "confident": "society.components.share_stops:ConfidentAgents",
     "stability": "society.components.stops:Stability",

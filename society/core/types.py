@@ -420,6 +420,8 @@ class RoundState:
     annotate: Callable[[TurnId, str], None] = lambda turn, text: None
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Agents of each group, by its name."""
+    agent: str = ""
+    """The agent whose turn a condition decides on; "" for every other condition."""
 
     def turns_of(self, names: Sequence[str]) -> Sequence[Turn]:
         """Return the latest turns of these agents or groups; of all agents if no name is given."""

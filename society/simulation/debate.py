@@ -210,7 +210,7 @@ class Debate:
 
     def _may_speak(self, phase: PhasePlan, number: int, name: str) -> bool:
         when = phase.agents[name].when
-        return not when or holds(when, self.turns.state([self._standing()]), self.turns.place(phase, number))
+        return not when or holds(when, self.turns.state([self._standing()], name), self.turns.place(phase, number))
 
     def _let_leave(self, phase: PhasePlan, speakers: Iterable[str], rounds: list[dict[str, Turn]], number: int) -> None:
         """Take agents out of the debate by the phase's leave rules."""

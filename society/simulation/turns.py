@@ -189,11 +189,15 @@ class Turns:
         name: str,
         about: tuple[str, ...] = (),
         options: tuple[str, ...] = (),
+        again: int = 1,
     ) -> Turn:
-        """Return a helper's turn on the last turns of some agents, by default of all in the latest round."""
+        """Return a helper's turn on the last turns of some agents, by default of all in the latest round.
+
+        `again`: the number of the turn among those of a round about the same agents, in the same order.
+        """
         heard = last_turns(self.transcript, about or latest)
-        turn = self.identify(phase, number, f"{name}/{about[0]}" if about else name)
-        agent = phase.agents[name]
+        whom = "/".join([name, *about[:1], *([] if again == 1 else [str(again)])])
+        turn, agent = self.identify(phase, number, whom), phase.agents[name]
         return await self.speak(phase, turn, agent, heard, heard.sources, helping=True, options=options)
 
     async def judge(self, name: str, about: str, judged: Mapping[str, Any], read: Callable[[str], str | None]) -> Turn:
@@ -252,10 +256,10 @@ class Turns:
         """Return the last turn of each agent as a speaker, from this round or an earlier one."""
         return {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
 
-    def state(self, rounds: list[dict[str, Turn]]) -> RoundState:
-        """Return the input of rules and controllers after these rounds."""
+    def state(self, rounds: list[dict[str, Turn]], agent: str = "") -> RoundState:
+        """Return the input of rules and controllers after these rounds. `agent`: whose turn a rule decides on."""
         annotate, members = self.speaker.store.annotate, self.society.members
-        return RoundState(rounds, self.usage, self.count, self.same, annotate, members)
+        return RoundState(rounds, self.usage, self.count, self.same, annotate, members, agent)
 
     def identify(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
         """Return the identity of an agent's turn in a round."""

@@ -40,7 +40,7 @@ from society.components.metrics.polarization import Polarization
 from society.components.metrics.samples import BestOfK, MajorityAtK, PassAtK
 from society.components.registry import kinds
 from society.components.selectors import Agrees, All, Critic, Success
-from society.components.share_stops import AnswerShare, ConfidentAgents, Consensus, Disagreement, Tie
+from society.components.share_stops import AnswerShare, ConfidentAgents, Consensus, Disagreement, Dissent, Tie
 from society.components.stops import Budget, Says, Stability, Verdict
 from society.components.tools.base import Tool
 from society.components.track_record import TrackRecord
@@ -110,6 +110,7 @@ STOP_RULES = [
     Consensus(),
     Disagreement(share=0.6),
     Tie(),
+    Dissent(),
     AnswerShare(answer="x"),
     ConfidentAgents(least=0.5),
     Stability(),
@@ -125,6 +126,7 @@ ALL_CONTROLLERS = [
     Prune(ranker="judge", keep=2),
     Bracket(),
     Bracket(judge="judge", rounds=2),
+    Bracket(judge="judge", comparisons=3),
     Choose(role="chooser", most=1),
     Route(router="judge", most=2),
     Retain(filter="judge", most=1),

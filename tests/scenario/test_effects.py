@@ -312,6 +312,13 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("phases.three.moderator", "the schedule is not moderated", *HELPER, phase(moderator="h")),
     # decisions
     case("decision", "no voter has a confidence", put("decision", "weighted")),
+    case(
+        "phases.two.controllers.0.comparisons",
+        "confidences decide",
+        CONFIDENT,
+        put("phases.two.controllers", [{"kind": "bracket", "comparisons": 3}]),
+    ),
+    case("phases.two.stop.0", "use it in `when` of a phase's `bind`", put("phases.two.stop", ["dissent"])),
     # weights of edges
     case("phases.two.edges.weight", "no vote uses it", put("phases.two.edges", {"weight": 2})),
     case(

@@ -359,6 +359,8 @@ READS = {
     "tournament": [
         "answer: player-1@1 <",
         "cup: judge/player-1@1 < answer:player-1@1 answer:player-2@1",
+        "cup: judge/player-1/2@1 < answer:player-1@1 answer:player-2@1",
+        "cup: judge/player-2@1 < answer:player-2@1 answer:player-1@1",
         "cup: judge/player-3@1 < answer:player-3@1 answer:player-4@1",
         "cup: judge/player-1@2 < answer:player-1@1 answer:player-3@1",
     ],

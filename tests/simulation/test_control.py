@@ -428,3 +428,37 @@ def test_check_finds_conditions_that_cannot_be(scenario: Load, rest: str, place:
     with pytest.raises(ScenarioError) as caught:
         scenario(said(AGREE, rest))
     assert any(problem.path == place and message in problem.message for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(("comparisons", "winner"), [(1, "a"), (2, "a"), (3, "b"), (5, "b")])
+def test_the_winner_of_most_comparisons_goes_on(debates: Play, comparisons: int, winner: str) -> None:
+    """The judge prefers b if it is shown first; otherwise it says nothing. Two comparisons are one for each order."""
+    rules = '[{when: "judges .*b.*a", say: "1"}, {when: "judges", say: "?"}, {say: "The answer is 1."}]'
+    if comparisons < 3:
+        rules = '[{when: "judges", say: "1"}, {say: "The answer is 1."}]'
+    bracket = f"{{kind: bracket, judge: judge, comparisons: {comparisons}}}"
+    rest = f"phases: [{{name: cup, agents: [a, b], rounds: 2, controllers: [{bracket}]}}]\n"
+    [record] = debates(said(rules, rest))
+    names = [turn.id.agent for turn in record.turns if turn.id.agent.startswith("judge")]
+    orders = {turn.id.agent: [source.agent for source in turn.reads] for turn in record.turns if turn.id.agent in names}
+    assert sorted(names) == sorted(["judge/a", "judge/b", "judge/a/2", "judge/b/2", "judge/a/3"][:comparisons])
+    assert all(read == (["a", "b"] if name.startswith("judge/a") else ["b", "a"]) for name, read in orders.items())
+    assert record.result.decision.voters == (winner,)
+
+
+@pytest.mark.parametrize(
+    ("rules", "speaks_again"),
+    [
+        (AGREE, []),
+        (TWO_TO_ONE, ["a"]),
+        (DIFFER, ["a", "b", "c"]),
+        ('[{when: "^a ", say: "?"}, {say: "It is 2."}]', ["a"]),
+    ],
+)
+def test_agents_with_the_answer_of_most_keep_it(debates: Play, rules: str, speaks_again: list[str]) -> None:
+    bind = "{a: {when: [dissent]}, b: {when: [dissent]}, c: {when: [dissent]}}"
+    first = "{name: alone, agents: [a, b, c]}"
+    rest = f"phases: [{first}, {{name: debate, agents: [a, b, c], topology: complete, bind: {bind}}}]\n"
+    [record] = debates(said(rules, rest))
+    assert [agent for phase, _, agent in spoken(record) if phase == "debate"] == speaks_again
+    assert len(record.result.decision.voters or "abc") == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations
 
 from society.components.facts import ConditionFacts, LeaveFacts
@@ -97,7 +98,7 @@ def _check_turns(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
             message = "never holds: no agent has answered before its only turn, so it never speaks; remove it"
             yield Finding(steps, message, "error")
             continue
-        yield from _check(steps, bound.when, _facts(flow, answered, 1, turns, tokens))
+        yield from _check(steps, bound.when, replace(_facts(flow, answered, 1, turns, tokens), turn=True))
 
 
 def _check_ends(flow: Flow, phase: PhaseFlow) -> Iterator[Finding]:
