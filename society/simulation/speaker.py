@@ -168,8 +168,8 @@ class Speaker:
         make: Callable[..., Turn] = Turn if talk is None else talk.finish
         finish = partial(make, turn, key, chat, adapter=adapter, reads=tuple(reads), recalls=recalls)
         parse = self.parse if read is None else lambda text, _: read(text)
-        find: Callable[[str], GenerateOutput | None] = partial(self.store.find, turn)
-        if (found := find(key) if talk is None else talk.find(find, key)) is not None:
+        find = self.store.find
+        if (found := find(turn, key) if talk is None else talk.find(partial(find, turn), key)) is not None:
             done = self._read(found, agent, item, finish, parse)
             if done.reply == found:
                 self.store.update_derived(done)
@@ -214,11 +214,13 @@ class Speaker:
             if self.listener.streams:
                 on_piece = partial(self.listener.piece, unfinished.id)
         patience = self._patience(agent.backend, backend.asks_people, finish)
-        reply_to = partial(ask, backend, timeout=self.timeout, watch=watch, patience=patience, on_piece=on_piece)
         try:
             if talk is None:
-                output = await reply_to(request)
+                output = await ask(backend, request, self.timeout, watch, patience, on_piece)
             else:
+                reply_to = partial(
+                    ask, backend, timeout=self.timeout, watch=watch, patience=patience, on_piece=on_piece
+                )
                 output = await talk.run(request, lambda asked: self._reply_apart(agent, reply_to(asked)))
                 output = replace(output, usage=output.usage + _took(backend, watch))
         except WaitedTooLongError:

@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 from pydantic import FiniteFloat, TypeAdapter
 
-from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Judgement, Turn, TurnId
-from society.store.table import Codec, Table, encode_json
+from society.core.types import ChatMessage, ChatRole, Decision, GenerateOutput, Judgement, ToolCall, Turn, TurnId
+from society.store.table import Codec, Table, encode_json, to_storable
 from society.store.tokens import RULE, pack_tokens, unpack_tokens
 
 SHARED = "*"
@@ -119,11 +119,23 @@ class ExampleRow:
     desired: bool = True
 
 
+_CALLS: TypeAdapter[tuple[ToolCall, ...]] = TypeAdapter(tuple[ToolCall, ...])
+
+
+def _write_calls(calls: tuple[ToolCall, ...]) -> str:
+    return to_storable(encode_json(calls)) if calls else "[]"  # nearly all turns have none
+
+
+def _read_calls(text: str) -> tuple[ToolCall, ...]:
+    return () if text == "[]" else _CALLS.validate_json(text, strict=True)
+
+
 _TURN_KEY = ("iteration", "item", "sample", "phase", "round", "agent")
 _TURN_CODECS = {
     "messages": Codec("TEXT"),  # [[role, key of the text in hexadecimal], ...]: see `write_turn`
     "reads": Codec("TEXT", encode=encode_json),  # [[phase, round, agent], ...]: turns of the same debate
     "recalls": Codec("TEXT", encode=encode_json),  # [[item, sample, phase, round, agent], ...]: of the same iteration
+    "calls": Codec("TEXT", encode=_write_calls, decode=_read_calls),
     "tokens": Codec("BLOB", RULE, pack_tokens, unpack_tokens, expected="packed token ids"),
 }
 META = Table("meta", MetaRow, ("name",))
