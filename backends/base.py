@@ -5,6 +5,7 @@
     Backend            an async context manager: entering it loads the weights, `generate` answers a request
     Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer, Streaming
                        optional abilities: attributes of the backend, each an object or None
+    ToolFormat         optional: calls of tools in the model's own format
     Exporter           optional: renders training rows and writes adapters, without opening the backend
 
 A new backend needs `open` and `generate` only. It knows nothing of debates, scenarios or stores. The engine asks for
@@ -39,6 +40,7 @@ from society.core.types import (
     Sampling,
     TemplateArgs,
     Thinking,
+    ToolSpec,
 )
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices", "streaming"]
@@ -170,6 +172,17 @@ class Streaming(Protocol):
         """
 
 
+class ToolFormat(Protocol):
+    """Offers tools to the model in its own format, which its chat template or its server writes and reads."""
+
+    def supports(self, tools: tuple[ToolSpec, ...]) -> bool:
+        """Return whether the model can be offered these tools.
+
+        Then requests may have `tools`, and messages `calls` and the role `tool`. Replies have `calls`, and their text
+        ends before these.
+        """
+
+
 class Exporter(Protocol):
     """Renders training rows and writes adapters for other programs, without loading the model for generation."""
 
@@ -210,6 +223,7 @@ class Backend(ABC):
     adapters: AdapterLoader | None = None
     trainer: Trainer | None = None
     streaming: Streaming | None = None
+    tools: ToolFormat | None = None
     asks_people: bool = False
     """Whether a person gives the replies; see `BackendConfig.asked_person`."""
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from backends.base import Backend
+from backends.models.tool_format import TemplateTools
 from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, ContextOverflowError, InputError
@@ -114,6 +115,7 @@ class HuggingFaceBackend(Backend):
         self.adapters = HubAdapters(self._run, weights, loaded)
         self.trainer = HubTrainer(self.config, self._run, weights, loaded, batch.release)
         self.streaming = self
+        self.tools = TemplateTools(loaded.chat.template)
         return loaded
 
     async def __aexit__(

@@ -11,7 +11,7 @@ from backends.models.chat_rendering import ChatTemplate
 from backends.models.control_tokens import ControlTokens, Span
 from backends.models.thoughts import Thoughts
 from society.core.errors import BackendError, InputError
-from society.core.types import DEFAULT_THINKING, ChatMessage, TemplateArgs, Thinking
+from society.core.types import DEFAULT_THINKING, ChatMessage, TemplateArgs, Thinking, ToolSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,13 +65,15 @@ class Chat:
         """Return the tokens of a prompt, generation prompt included; see `ChatEncoder.tokens`."""
         return self._tokens(messages, args, add_generation_prompt=True)
 
-    def prompt(self, messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs) -> tuple[list[int], str]:
+    def prompt(
+        self, messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs, tools: tuple[ToolSpec, ...] = ()
+    ) -> tuple[list[int], str]:
         """Return the tokens of a prompt, and the text that the template writes after the last message.
 
         Raises `InputError` if the template does not read what `thinking` or `args` set.
         """
         with self._lock:
-            return self._encoder.tokens_and_tail(messages, self.thoughts.arguments(thinking, args))
+            return self._encoder.with_tools(tools).tokens_and_tail(messages, self.thoughts.arguments(thinking, args))
 
     def reply_ids(self, reply: str, ended: bool = True) -> list[int]:
         """Tokenize the text of an assistant's reply; where the reply `ended` its turn, add the end of the turn.

@@ -9,6 +9,7 @@ import torch
 
 from backends.hf.chat import Chat
 from backends.models.thought_reader import Reader
+from backends.models.tool_format import with_calls
 from society.core.errors import SocietyError
 from society.core.pieces import Pieces
 from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
@@ -174,7 +175,8 @@ class Row:
         usage = Usage(len(self.prompt), len(self.ids), 0, self.seconds, before)
         drawn = (*self.ids, *self.certain)
         logprob = None if reader is not None and reader.thinking else self.logprob
-        return GenerateOutput(self.text, self.finish or "length", usage, logprob, drawn, thought)
+        output = GenerateOutput(self.text, self.finish or "length", usage, logprob, drawn, thought)
+        return with_calls(output, self.request.tools) if self.request.tools else output
 
 
 def make_rows(chat: Chat, requests: Sequence[GenerateRequest]) -> list[Row | SocietyError]:
@@ -182,7 +184,7 @@ def make_rows(chat: Chat, requests: Sequence[GenerateRequest]) -> list[Row | Soc
     rows: list[Row | SocietyError] = []
     for request in requests:
         try:
-            prompt, tail = chat.prompt(request.messages, request.thinking, request.template_args)
+            prompt, tail = chat.prompt(request.messages, request.thinking, request.template_args, request.tools)
             rows.append(Row(request, prompt, chat, tail))
         except SocietyError as error:
             rows.append(error)

@@ -26,6 +26,7 @@ from backends.llama_cpp.threads import ThreadTuner
 from backends.llama_cpp.workers import WorkerPool
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
+from backends.models.tool_format import TemplateTools, with_calls
 from society.core.errors import BackendError, ContextOverflowError
 from society.core.hashing import hash_path
 from society.core.pieces import OnPiece
@@ -51,6 +52,7 @@ class LlamaCppBackend(Backend):
         self._opened = opened = await asyncio.to_thread(_Opened, self._config)
         self.model_hash = opened.model_hash
         self.tokenizer, self.likelihood, self.adapters = opened, opened, opened
+        self.tools = opened.tools
         self.streaming = self
         return self
 
@@ -58,7 +60,7 @@ class LlamaCppBackend(Backend):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         opened, self._opened = self._opened, None
-        self.tokenizer = self.likelihood = self.adapters = self.streaming = None
+        self.tokenizer = self.likelihood = self.adapters = self.streaming = self.tools = None
         if opened:
             await asyncio.to_thread(opened.close)
 
@@ -101,6 +103,7 @@ class _Opened:
         self._model = Model(path, config.gpu_layers)
         try:
             self._chat = Chat(template, self._model.vocabulary, source.name)
+            self.tools = TemplateTools(self._chat.template)
             gpu = bool(self._model.lib.llama_supports_gpu_offload())
             thinks = self._chat.thoughts.marks() is not None
             self.model_hash = name_model(path, info, template, self._chat.arguments, config, sizes.length, gpu, thinks)
@@ -135,7 +138,8 @@ class _Opened:
         """Return a reply. `on_piece` receives its pieces."""
         self._require(request.adapter)
         sampling = request.sampling
-        prompt, tail = self._chat.prompt(request.messages, request.thinking, request.template_args)
+        settings = (request.thinking, request.template_args, request.tools)
+        prompt, tail = self._chat.prompt(request.messages, *settings)
         choices = [self._model.vocabulary.tokenize(choice, special=False) for choice in request.choices]
         depth = max(map(len, choices), default=-1) + 1  # with the end of the turn
         reader = self._chat.thoughts.reader(tail, request, depth)
@@ -149,7 +153,7 @@ class _Opened:
         if on_piece is not None:
             job.watch(on_piece)
         output: GenerateOutput = await self._run(job)
-        return output
+        return with_calls(output, request.tools) if request.tools else output
 
     async def logprob(
         self,

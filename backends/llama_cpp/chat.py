@@ -14,7 +14,7 @@ from backends.models.chat_encoding import ChatEncoder
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.control_tokens import ControlTokens
 from backends.models.thoughts import Thoughts
-from society.core.types import ChatMessage, TemplateArgs, Thinking
+from society.core.types import ChatMessage, TemplateArgs, Thinking, ToolSpec
 
 _MARK = "REPLY"
 
@@ -70,12 +70,14 @@ class Chat:
         """Return the prompt as tokens, up to the beginning of the assistant's reply; see `ChatEncoder.tokens`."""
         return self._encoder.tokens(messages, args)
 
-    def prompt(self, messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs) -> tuple[list[int], str]:
+    def prompt(
+        self, messages: Sequence[ChatMessage], thinking: Thinking, args: TemplateArgs, tools: tuple[ToolSpec, ...] = ()
+    ) -> tuple[list[int], str]:
         """Return the prompt as tokens, and the text that the template writes after the last message.
 
         Raises `InputError` if the template does not read what `thinking` or `args` set.
         """
-        return self._encoder.tokens_and_tail(messages, self.thoughts.arguments(thinking, args))
+        return self._encoder.with_tools(tools).tokens_and_tail(messages, self.thoughts.arguments(thinking, args))
 
     @cached_property
     def end_of_turn(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from backends.models.chat_rendering import ChatTemplate
 from backends.models.control_tokens import ControlTokens
 from society.core.errors import BackendError
-from society.core.types import ChatMessage, ChatRole, TemplateArgs
+from society.core.types import ChatMessage, ChatRole, TemplateArgs, ToolSpec
 
 _ROLES: tuple[tuple[ChatRole, ...], ...] = (("user", "assistant"), ("system", "user", "assistant"), ("system",))
 """Roles of the chats that show which tokens a template writes."""
@@ -22,9 +22,18 @@ class ChatEncoder:
 
     def __init__(self, template: ChatTemplate, controls: ControlTokens, bos: int | None) -> None:
         self.template, self._controls, self._bos = template, controls, bos
+        self._with_tools: dict[tuple[ToolSpec, ...], ChatEncoder] = {}
         system = template.accepted().system
         for roles in _ROLES if system else _ROLES[:1]:
             controls.learn(*template.renderers([ChatMessage(role, "Ping?") for role in roles]))
+
+    def with_tools(self, tools: tuple[ToolSpec, ...]) -> ChatEncoder:
+        """Return the encoder of chats in which the model is offered these tools."""
+        if not tools:
+            return self
+        if tools not in self._with_tools:
+            self._with_tools[tools] = ChatEncoder(self.template.with_tools(tools), self._controls, self._bos)
+        return self._with_tools[tools]
 
     def tokens(
         self, messages: Sequence[ChatMessage], args: TemplateArgs = (), add_generation_prompt: bool = True

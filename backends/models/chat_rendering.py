@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import pairwise
@@ -30,7 +30,7 @@ from backends.models.chat_templates import (
 )
 from backends.models.control_tokens import Render
 from society.core.errors import BackendError, ChatTemplateError, InputError
-from society.core.types import ChatMessage, TemplateArgs
+from society.core.types import ChatMessage, TemplateArgs, ToolSpec
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -43,6 +43,8 @@ THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 """Keys of a message under which templates look for its thought."""
 RESERVED = frozenset(["messages", "add_generation_prompt"])
 """Variables of a template that no argument replaces."""
+Shape = str | tuple[str, tuple[tuple[str, str], ...]]
+"""What a message has beside its texts: its role, or its role with the tools and parameters of its calls."""
 _BARRED = re.compile("<([|\uff5c]).+\\1>", re.DOTALL)
 
 
@@ -90,8 +92,9 @@ class ChatTemplate:
                 "Give the backend a chat_template (Jinja2 text).",
             )
         self._accepted: dict[TemplateArgs, Accepted] = {}
-        self._left_out: dict[tuple[tuple[str, ...], TemplateArgs], int | None] = {}
+        self._left_out: dict[tuple[tuple[Shape, ...], TemplateArgs], int | None] = {}
         self._switches: dict[str, bool] = {}
+        self._with_tools: dict[tuple[ToolSpec, ...], ChatTemplate] = {}
 
     def controls(self, name: str) -> bool:
         """Return whether an added token is a control token by its name: `<|name|>`, or a name in the template's text.
@@ -163,7 +166,7 @@ class ChatTemplate:
         """
         accepted = self.accepted(args)
         changed = self.adapt(messages, accepted)
-        roles = [message.role for message in changed]
+        roles = [_shape(message) for message in changed]
         fill = partial(self._fill, roles, accepted.parts, args, add_generation_prompt)
 
         def render(contents: Sequence[str]) -> str:
@@ -174,7 +177,11 @@ class ChatTemplate:
             self._check_shown(tuple(roles), accepted.parts, args)
             return chat
 
-        return [message.content for message in changed], render, [partial(fill, masked) for masked in self._masked]
+        return (
+            [text for message in changed for text in _texts(message)],
+            render,
+            [partial(fill, masked) for masked in self._masked],
+        )
 
     def adapt(self, messages: Sequence[ChatMessage], accepted: Accepted) -> list[ChatMessage]:
         """Return the messages as the template takes them."""
@@ -192,6 +199,15 @@ class ChatTemplate:
             )
             changed = _join_repeats(changed)
         return changed
+
+    def with_tools(self, tools: tuple[ToolSpec, ...]) -> ChatTemplate:
+        """Return this template with tools that the model is offered."""
+        if not tools:
+            return self
+        if tools not in self._with_tools:
+            variables = {**self._variables, "tools": [tool.schema for tool in tools]}
+            self._with_tools[tools] = ChatTemplate(self.source, self.model, variables, self._say)
+        return self._with_tools[tools]
 
     def accepted(self, args: TemplateArgs = ()) -> Accepted:
         """Return what the template accepts with these arguments, found by rendering short chats."""
@@ -211,10 +227,11 @@ class ChatTemplate:
         )
         return Accepted(system, repeats, parts)
 
-    def _difference(self, roles: Sequence[str], at: int, parts: bool, args: TemplateArgs) -> bool | None:
+    def _difference(self, roles: Sequence[Shape], at: int, parts: bool, args: TemplateArgs) -> bool | None:
         """Return whether the text of message `at` shows in a chat of these roles; None if the template refuses it."""
-        contents = ["1111"] * len(roles)
-        changed = [*contents[:at], "2222", *contents[at + 1 :]]
+        contents = ["1111"] * sum(map(_count, roles))
+        place = sum(map(_count, roles[: at + 1])) - 1  # of a message with calls, the last text
+        changed = [*contents[:place], "2222", *contents[place + 1 :]]
         try:
             return self._fill(roles, parts, args, True, self._plain, contents) != self._fill(
                 roles, parts, args, True, self._plain, changed
@@ -222,39 +239,43 @@ class ChatTemplate:
         except ChatTemplateError:
             return None
 
-    def _check_shown(self, roles: tuple[str, ...], parts: bool, args: TemplateArgs) -> None:
+    def _check_shown(self, roles: tuple[Shape, ...], parts: bool, args: TemplateArgs) -> None:
         """Raise `ChatTemplateError` if the template leaves out a message of a chat of these roles."""
         if (roles, args) not in self._left_out:
             self._left_out[roles, args] = self._find_left_out(roles, parts, args)
         at = self._left_out[roles, args]
         if at is not None:
             raise ChatTemplateError(
-                f"The chat template of {self.model} leaves out {_a(roles[at])} message {_place(roles, at)}.",
+                f"The chat template of {self.model} leaves out {_a(_role(roles[at]))} message {_place(roles, at)}.",
                 "Give the backend a chat_template that writes every message.",
             )
 
-    def _find_left_out(self, roles: tuple[str, ...], parts: bool, args: TemplateArgs) -> int | None:
+    def _find_left_out(self, roles: tuple[Shape, ...], parts: bool, args: TemplateArgs) -> int | None:
         """Return the index of the first message whose text does not show in a chat of these roles."""
-        contents = [f"text{i}end" for i in range(len(roles))]
+        contents = [f"text{i}end" for i in range(sum(map(_count, roles)))]
         try:
             chat = self._fill(roles, parts, args, True, self._plain, contents)
         except ChatTemplateError:  # the template wants certain texts
             return None
-        return next((i for i, content in enumerate(contents) if content not in chat), None)
+        texts = iter(contents)
+        for i, shape in enumerate(roles):
+            own = [next(texts) for _ in range(_count(shape))]
+            needed = own if isinstance(shape, str) else own[1:]  # templates may omit the text before calls
+            if any(text not in chat for text in needed):
+                return i
+        return None
 
     def _fill(
         self,
-        roles: Sequence[str],
+        roles: Sequence[Shape],
         parts: bool,
         args: TemplateArgs,
         add_generation_prompt: bool,
         template: Template,
         contents: Sequence[str],
     ) -> str:
-        turns = [
-            {"role": role, "content": [{"type": "text", "text": content}] if parts else content}
-            for role, content in zip(roles, contents, strict=True)
-        ]
+        texts = iter(contents)
+        turns = [_turn(shape, parts, texts) for shape in roles]
         chat = {"messages": turns, "add_generation_prompt": add_generation_prompt}
         return fill_chat_template(template, **{**self._variables, **_checked(args), **chat})
 
@@ -265,7 +286,7 @@ class ChatTemplate:
 
         If the template accepts the roles, it refuses a text, which may be a model's: that is no `ChatTemplateError`.
         """
-        roles = [message.role for message in messages]
+        roles = [_shape(message) for message in messages]
         if self._difference(("user",), 0, accepted.parts, args) is None:
             return ChatTemplateError(
                 f"The chat template of {self.model} cannot be rendered: {error.cause}.",
@@ -273,7 +294,7 @@ class ChatTemplate:
             )
         for end in range(1, len(roles) + 1):
             if self._difference(roles[:end], end - 1, accepted.parts, args) is None:
-                place = f"{_a(roles[end - 1])} message {_place(roles, end - 1)}"
+                place = f"{_a(_role(roles[end - 1]))} message {_place(roles, end - 1)}"
                 return ChatTemplateError(
                     f"The chat template of {self.model} refuses {place}: {error.cause}.",
                     "Change the order of the messages (the role's system and memory), or give the backend another "
@@ -327,9 +348,39 @@ def _join(texts: Iterable[str]) -> str:
     return BETWEEN.join(filter(None, texts))
 
 
-def _place(roles: Sequence[str], at: int) -> str:
+def _shape(message: ChatMessage) -> Shape:
+    """Return what a message has beside its texts: its role, or with calls also their tools and parameters."""
+    return (message.role, tuple(call[:2] for call in message.calls)) if message.calls else message.role
+
+
+def _texts(message: ChatMessage) -> list[str]:
+    """Return the content of a message, and the texts of its calls."""
+    return [message.content, *(given for _, _, given in message.calls)]
+
+
+def _count(shape: Shape) -> int:
+    """Return the number of texts of a message."""
+    return 1 if isinstance(shape, str) else 1 + len(shape[1])
+
+
+def _role(shape: Shape) -> str:
+    return shape if isinstance(shape, str) else shape[0]
+
+
+def _turn(shape: Shape, parts: bool, texts: Iterator[str]) -> dict[str, object]:
+    """Return a message as templates expect it, with the next texts."""
+    content = next(texts)
+    turn: dict[str, object] = {"role": _role(shape)}
+    turn["content"] = [{"type": "text", "text": content}] if parts else content
+    if not isinstance(shape, str):
+        calls = [{"name": tool, "arguments": {parameter: next(texts)}} for tool, parameter in shape[1]]
+        turn["tool_calls"] = [{"type": "function", "function": call} for call in calls]
+    return turn
+
+
+def _place(roles: Sequence[Shape], at: int) -> str:
     """Return in words where a message stands."""
-    return f"after {_a(roles[at - 1])} message" if at else "at the beginning"
+    return f"after {_a(_role(roles[at - 1]))} message" if at else "at the beginning"
 
 
 def _a(role: str) -> str:

@@ -23,6 +23,9 @@ def exchange(calls: Sequence[ToolCall]) -> tuple[ChatMessage, ...]:
     """Return the messages after the prompt of one reply with these calls: the reply, and the results."""
     reply = calls[0].reply
     assert reply is not None
+    if calls[0].parameter:
+        made = tuple((call.tool, call.parameter, call.given) for call in calls)
+        return (ChatMessage("assistant", reply.text, made), *(ChatMessage("tool", call.result) for call in calls))
     text = reply.text if reply.text.rstrip().endswith(CLOSE) else f"{reply.text}{CLOSE}"
     results = "\n\n".join(f"Result of {call.tool}:\n{call.result}" for call in calls)
     return ChatMessage("assistant", text), ChatMessage("user", results)
@@ -37,9 +40,9 @@ def replies(turn: Turn) -> Iterator[tuple[tuple[ChatMessage, ...], GenerateOutpu
     for calls in _by_reply([call for call in turn.calls if call.status != "refused"]):
         reply = calls[0].reply
         assert reply is not None
-        said, results = exchange(calls)
+        said, *results = exchange(calls)
         yield chat, replace(reply, text=said.content)
-        chat = (*chat, said, results)
+        chat = (*chat, said, *results)
     if turn.reply is not None:
         yield chat, replace(turn.reply, usage=own_usage(turn), calls=())
 

@@ -41,6 +41,9 @@ def request_key(request: GenerateRequest, model_hash: str) -> str:
     )
     if request.thinking != Thinking() or request.template_args:
         parts = (*parts, _thinking_parts(request.thinking), request.template_args)
+    if request.tools:
+        calls = [message.calls for message in request.messages]
+        parts = (*parts, [(tool.name, tool.description, tool.takes) for tool in request.tools], calls)
     text = _encode_unicode(parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

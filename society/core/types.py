@@ -26,7 +26,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len, MinLen
 
-ChatRole = Literal["system", "user", "assistant"]
+ChatRole = Literal["system", "user", "assistant", "tool"]
+"""Role of a message. `tool`: the result of a call, for models whose chat template writes calls of tools."""
 FinishReason = Literal["stop", "stop_text", "length", "context", "filter", "tools"]
 """The end of a reply. `stop`: the model ended its turn. `stop_text`: a stop sequence appeared, or may have appeared if
 a server does not say. `length`: `max_tokens` were drawn. `context`: the context was full before that. `filter`: a
@@ -45,10 +46,14 @@ LogProbability = Annotated[float, Interval(ge=-1e300, le=0)]
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a model's input. Not to be confused with `Message`, which agents exchange."""
+    """One message of a model's input. Not to be confused with `Message`, which agents exchange.
+
+    `calls` are calls of tools that the chat template writes after the content, each as tool, parameter and text.
+    """
 
     role: ChatRole
     content: str
+    calls: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ DEFAULT_THINKING = Thinking()
 class GenerateRequest:
     """A request to a backend. `adapter` is the content hash of a loaded adapter, or None for the base model.
 
+    The model is offered `tools` by its chat template or server, if the backend has the ability; see `Backend.tools`.
     With `choices` the reply must be exactly one of these strings (the backend constrains the decoding). Of `options`,
     which the prompt explains, the reply should name one or several; only a person is shown them. `template_args` are
     extra variables of the chat template, which a server receives as `chat_template_kwargs`.
@@ -105,6 +111,23 @@ class GenerateRequest:
     thinking: Thinking = DEFAULT_THINKING
     template_args: TemplateArgs = ()
     options: tuple[str, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model is offered it. Every tool takes one text, as the parameter `takes`."""
+
+    name: str
+    description: str
+    takes: str
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The tool in the form of the OpenAI standard, which chat templates expect, too."""
+        parameters = {"type": "object", "properties": {self.takes: {"type": "string"}}, "required": [self.takes]}
+        function = {"name": self.name, "description": self.description, "parameters": parameters}
+        return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +218,8 @@ class ToolCall:
 
     `status` is `failed` for a call whose result is an error, and `refused` for one beyond the bounds of a turn, which
     is not made. `reply` is the reply that makes the call, without its seconds, which are part of the turn's. It is None
-    for a further call of the same reply, and for a refused call, which the last reply of the turn makes.
+    for a further call of the same reply, and for a refused call, which the last reply of the turn makes. `parameter`
+    names the text where the model called in its own format; it is "" in the plain text protocol.
     """
 
     tool: str
@@ -203,6 +227,7 @@ class ToolCall:
     result: str = ""
     status: CallStatus = "ok"
     reply: GenerateOutput | None = None
+    parameter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

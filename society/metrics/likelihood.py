@@ -110,6 +110,11 @@ def scorer(society: Society, name: str, backend: Backend, adapter: str | None) -
 
     async def score(turn: Turn) -> tuple[float, int]:
         plan = society.plans[turn.id.phase, turn.id.agent]
+        if any(call.parameter for call in turn.calls):
+            raise InputError(
+                "Turns with calls in the model's own format cannot be scored.",
+                "Set tool_use.format: text, or measure without likelihoods.",
+            )
         *_, (chat, reply) = replies(turn)
         thought = reply.usage.thought_tokens
         return await likelihood.logprob(

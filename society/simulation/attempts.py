@@ -33,7 +33,7 @@ from society.core.errors import (
 from society.core.identity import derive_seed
 from society.core.pieces import OnPiece, Piece
 from society.core.plain import storable
-from society.core.types import FinishReason, GenerateOutput, GenerateRequest, Usage
+from society.core.types import FinishReason, GenerateOutput, GenerateRequest, ToolCall, Usage
 from society.simulation.clock import Stopwatch
 from society.simulation.outages import Availability
 
@@ -210,12 +210,19 @@ def checked(output: GenerateOutput) -> GenerateOutput:
             raise _broken(f"its reply has {len(part):,} characters, more than {MAX_CHARACTERS:,}")
     if output.finish_reason not in FINISH_REASONS or not _is_usage(output.usage):
         raise _broken(f"its finish_reason or usage is invalid: {output.finish_reason!r:.80}, {output.usage!r:.200}")
+    if not (isinstance(output.calls, tuple) and all(isinstance(call, ToolCall) for call in output.calls)):
+        raise _broken("its calls are not a tuple of ToolCall")
     if not _are_tokens(output.tokens):
         raise _broken("its tokens are not a tuple of whole numbers from 0 to 2**31 - 1")
     thought, text, logprob = storable(output.thought), storable(output.text), _clean_logprob(output.logprob)
-    if (thought, text, logprob) == (output.thought, output.text, output.logprob):
+    calls = tuple(map(_clean_call, output.calls)) if output.calls else ()
+    if (thought, text, logprob, calls) == (output.thought, output.text, output.logprob, output.calls):
         return output
-    return replace(output, thought=thought, text=text, logprob=logprob)
+    return replace(output, thought=thought, text=text, logprob=logprob, calls=calls)
+
+
+def _clean_call(call: ToolCall) -> ToolCall:
+    return replace(call, tool=storable(call.tool), given=storable(call.given), parameter=storable(call.parameter))
 
 
 def _clean_logprob(logprob: float | None) -> float | None:

@@ -12,7 +12,17 @@ from society.core.errors import BackendError, ContextOverflowError
 from society.core.exchanges import CLOSE, exchange
 from society.core.identity import derive_seed
 from society.core.plain import count
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling, ToolCall, Turn, TurnId, Usage
+from society.core.types import (
+    ChatMessage,
+    GenerateOutput,
+    GenerateRequest,
+    Sampling,
+    ToolCall,
+    ToolSpec,
+    Turn,
+    TurnId,
+    Usage,
+)
 from society.sandbox import RunCode, run_code
 
 Ask = Callable[[GenerateRequest], Awaitable[GenerateOutput]]
@@ -29,6 +39,8 @@ class Conversation:
 
     toolbox: Toolbox
     earlier: Sequence[ToolCall] = ()
+    offered: tuple[ToolSpec, ...] = ()
+    """The tools, where the model is offered them in its own format; in the plain text protocol, none."""
     run_code: RunCode = run_code
     calls: list[ToolCall] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
@@ -36,7 +48,7 @@ class Conversation:
 
     def sampling(self, given: Sampling) -> Sampling:
         """Return the sampling of the first reply: the end of a call ends it, and it has the tokens of the turn."""
-        return self._limited(replace(given, stop=(*given.stop, CLOSE)))
+        return self._limited(given if self.offered else replace(given, stop=(*given.stop, CLOSE)))
 
     def find(self, find: Find, key: str) -> GenerateOutput | None:
         """Return the stored reply of the turn, if everything that shaped it is the same. `key`: of the first request.
@@ -77,21 +89,28 @@ class Conversation:
                     raise
                 raise BackendError(f"After {count(len(self.calls), 'call')}: {error.cause}", error.remedy) from error
             self.usage += reply.usage
-            call = self.toolbox.find_call(reply)
-            if call is None:
+            found = self.toolbox.find_calls(reply, bool(self.offered))
+            made = await self._make(found, request.seed)
+            if len(made) < len(found) or not found:
                 break
+            messages = (*asked.messages, *exchange(made))
+            seed = derive_seed(request.seed, "call", len(self.calls))
+            asked = replace(request, messages=messages, seed=seed, sampling=self._limited(request.sampling))
+        return replace(reply, usage=self.usage, calls=tuple(self.calls))
+
+    async def _make(self, found: Sequence[ToolCall], seed: int) -> list[ToolCall]:
+        """Make the calls of one reply in order, and return those that the bounds allow. A further one is refused."""
+        made: list[ToolCall] = []
+        for call in found:
             if refused := self._refuse():
                 self._add(replace(call, status="refused", result=refused, reply=None))
                 break
             known = [*self.earlier, *(c for c in self.calls if self.toolbox.remembers(c, same_turn=True))]
             last = len(self.calls) + 1 == self.toolbox.use.calls
             started = time.monotonic()
-            call = await self.toolbox.make(call, known, request.seed, self.run_code, last)
-            self._add(call, time.monotonic() - started)
-            messages = (*asked.messages, *exchange(self.calls[-1:]))
-            seed = derive_seed(request.seed, "call", len(self.calls))
-            asked = replace(request, messages=messages, seed=seed, sampling=self._limited(request.sampling))
-        return replace(reply, usage=self.usage, calls=tuple(self.calls))
+            made.append(await self.toolbox.make(call, known, seed, self.run_code, last))
+            self._add(made[-1], time.monotonic() - started)
+        return made
 
     def _add(self, call: ToolCall, seconds: float = 0.0) -> None:
         self.calls.append(call)

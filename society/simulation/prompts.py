@@ -12,7 +12,6 @@ from society.core.plain import count
 from society.core.templating.prompts import TemplateError, find_variables, render
 from society.core.types import ChatMessage, Item, Same, Turn, TurnId
 from society.scenario.binding import AgentPlan
-from society.scenario.checks.effects.prompts import find_use
 from society.scenario.expand import PhasePlan
 from society.scenario.models.scenario import RoleSpec
 from society.simulation.reading import Delivery
@@ -53,25 +52,30 @@ def shows(role: RoleSpec, variable: str) -> bool:
     return any(variable in find_variables(source) for source in (role.system, role.prompt) if source)
 
 
-def build_chat(agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn]) -> tuple[ChatMessage, ...]:
-    """Return the chat of a turn: system message, the agent's remembered earlier turns, and the current prompt."""
+def build_chat(
+    agent: AgentPlan, values: dict[str, Any], earlier: Iterable[Turn], native: bool = False
+) -> tuple[ChatMessage, ...]:
+    """Return the chat of a turn: system message, the agent's remembered earlier turns, and the current prompt.
+
+    `native`: the model is offered the agent's tools in its own format, so the chat has no instructions on them.
+    """
     remembered = [turn for turn in earlier if turn.is_shown]
     if agent.memory.turns is not None:
         remembered = remembered[max(len(remembered) - agent.memory.turns, 0) :]
     chat = [ChatMessage("system", _render(agent, "system", values))] if agent.role.system else []
     if agent.toolbox is not None:
-        chat = _with_tools(agent, agent.toolbox, chat)
+        chat = _with_tools(agent, agent.toolbox, chat, native)
     for turn in remembered:
         chat += [turn.messages[-1], ChatMessage("assistant", turn.text)]
     return (*chat, ChatMessage("user", _render(agent, "prompt", values)))
 
 
-def _with_tools(agent: AgentPlan, box: Toolbox, chat: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Return the beginning of a chat with the instructions on tools, unless the prompt has them, and the examples."""
-    if "tools" not in find_use(agent.role).variables:
+def _with_tools(agent: AgentPlan, box: Toolbox, chat: Sequence[ChatMessage], native: bool) -> list[ChatMessage]:
+    """Return the beginning of a chat with the instructions on tools, unless they are elsewhere, and the examples."""
+    if not native and not shows(agent.role, "tools"):
         system = [message.content for message in chat]
         chat = [ChatMessage("system", "\n\n".join([*system, box.instructions]))]
-    return [*chat, *box.example_chat]
+    return [*chat, *box.example_chat(native)]
 
 
 def _render(agent: AgentPlan, field: Literal["system", "prompt"], values: dict[str, Any]) -> str:

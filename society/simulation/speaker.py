@@ -162,7 +162,7 @@ class Speaker:
         adapter = self.adapters.get(agent.adapter, agent.adapter) if agent.adapter else None
         seed = turn_seed(self.seed, turn)
         sampling = agent.sampling if talk is None else talk.sampling(agent.sampling)
-        settings = (agent.thinking, agent.template_args, options)
+        settings = (agent.thinking, agent.template_args, options, () if talk is None else talk.offered)
         request = GenerateRequest(chat, sampling, seed, adapter, choices, *settings)
         key = request_key(request, backend.model_hash)
         make: Callable[..., Turn] = Turn if talk is None else talk.finish

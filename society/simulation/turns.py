@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from society.components.faults import guarded
-from society.components.tools.toolbox import remembered
+from society.components.tools.toolbox import Toolbox, remembered
 from society.core.identity import derive_seed
 from society.core.moments import Moment
 from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
@@ -160,10 +160,8 @@ class Turns:
         if choices:
             values["choices"] = choices
         values = prompts.variables(turn, agent, phase, self.item, self.task.instruction, delivery, **values)
-        chat = prompts.build_chat(agent, values, own)
-        talk = None
-        if (box := agent.toolbox) is not None:
-            talk = Conversation(box, remembered(box, self.transcript.turns_of(turn.agent)))
+        talk = None if agent.toolbox is None else self._make_conversation(agent, agent.toolbox, turn)
+        chat = prompts.build_chat(agent, values, own, native=talk is not None and bool(talk.offered))
         choices = choices or agent.role.choices
         done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options, talk, recalls)
         self.transcript.add(self.step, turn.round, done, helping)
@@ -180,6 +178,15 @@ class Turns:
         if agent.memory.recall.query == "heard":
             query = "\n".join([query, *(message.text for message in delivery.messages)])
         return self.memories.recall(agent, query, self.item.question)
+
+    def _make_conversation(self, agent: AgentPlan, box: Toolbox, turn: TurnId) -> Conversation:
+        """Return the means of an agent to call its tools in a turn."""
+        form = self.speaker.backends[agent.backend].tools
+        plain = (
+            box.use.format == "text" or self.society.scenario.train is not None or prompts.shows(agent.role, "tools")
+        )
+        offered = () if plain or form is None or not form.supports(box.specs) else box.specs
+        return Conversation(box, remembered(box, self.transcript.turns_of(turn.agent)), offered)
 
     async def ask(
         self,

@@ -614,6 +614,7 @@ VALUES: dict[str, list[Any]] = {
     "ToolUse.calls": [1],
     "ToolUse.tokens": [3],
     "ToolUse.result": [50],
+    "ToolUse.format": ["text"],
     "ToolUse.examples": [[EXAMPLE]],
     "ToolExample.question": ["And 2 + 2?"],
     "ToolExample.tool": [In(Place(_two_tools(), ("roles", "solver", "tool_use", "examples", 0)), "sums")],

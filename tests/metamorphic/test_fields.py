@@ -29,6 +29,7 @@ SILENT = {
     "Scenario.differs",
     "Arithmetic.shuffle",
     "Fail.times",
+    "ToolUse.format",
 }
 """Fields that are part of what a run is although they change nothing here that a scripted society says."""
 

@@ -109,6 +109,9 @@ class ToolUse(Component):
     limits each reply. Unlimited by default."""
     result: int = Field(2000, ge=50, le=1_000_000)
     """Maximum number of characters of a result that the agent is shown. The middle of a longer one is left out."""
+    format: Literal["auto", "text"] = "auto"
+    """Form of calls. `auto`: the model's own, if its chat template or server has one, else plain text. A prompt that
+    shows `tools`, and a scenario that trains, have plain text."""
     examples: tuple[ToolExample, ...] = Field((), max_length=20)
     """Worked examples of calls, which come before the agent's first turn in its chat. Small models need two or three:
     they copy the form of a call, and do not follow its description."""

@@ -15,7 +15,7 @@ from society.core.exchanges import CLOSE, OPEN, exchange
 from society.core.identity import fingerprint
 from society.core.plain import storable
 from society.core.results import ResultError
-from society.core.types import CallStatus, ChatMessage, GenerateOutput, ToolCall, Turn
+from society.core.types import CallStatus, ChatMessage, GenerateOutput, ToolCall, ToolSpec, Turn
 
 if TYPE_CHECKING:
     from society.sandbox import RunCode
@@ -45,9 +45,16 @@ class Toolbox:
         )
 
     @cached_property
-    def example_chat(self) -> tuple[ChatMessage, ...]:
-        """The worked examples as messages."""
-        return tuple(message for example in self.use.examples for message in _as_chat(example))
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools as a model is offered them in its own format."""
+        return tuple(ToolSpec(name, tool.explanation, tool.takes) for name, tool in self.tools.items())
+
+    def example_chat(self, native: bool) -> tuple[ChatMessage, ...]:
+        """Return the worked examples as messages; with `native`, in the model's own format."""
+        takes = {name: tool.takes if native else "" for name, tool in self.tools.items()}
+        return tuple(
+            message for one in self.use.examples for message in _as_chat(one, takes.get(one.tool, "input" * native))
+        )
 
     @property
     def longest_name(self) -> str:
@@ -58,6 +65,14 @@ class Toolbox:
     def longest_result(self) -> str:
         """A result of the maximum length, for estimates."""
         return "a1, " * (self.use.result // 4) + NO_MORE
+
+    def find_calls(self, reply: GenerateOutput, native: bool) -> list[ToolCall]:
+        """Return the calls of a reply, not yet made: those in the model's own format, or the first in its text."""
+        if not native:
+            call = self.find_call(reply)
+            return [] if call is None else [call]
+        bare = replace(reply, calls=())
+        return [replace(call, reply=None if place else bare) for place, call in enumerate(reply.calls)]
 
     def find_call(self, reply: GenerateOutput) -> ToolCall | None:
         """Return the first call in the text of a reply, not yet made. A call that was cut off is none."""
@@ -112,10 +127,10 @@ class Toolbox:
         return fingerprint([tools, defining(self.use)])
 
 
-def _as_chat(example: ToolExample) -> Iterator[ChatMessage]:
-    reply = GenerateOutput(f"{OPEN.format(name=example.tool)}{example.give}", "stop_text")
+def _as_chat(example: ToolExample, parameter: str) -> Iterator[ChatMessage]:
+    reply = GenerateOutput("" if parameter else f"{OPEN.format(name=example.tool)}{example.give}")
     yield ChatMessage("user", example.question)
-    yield from exchange([ToolCall(example.tool, example.give, example.result, reply=reply)])
+    yield from exchange([ToolCall(example.tool, example.give, example.result, reply=reply, parameter=parameter)])
     yield ChatMessage("assistant", example.answer)
 
 
