@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from society.cli.options import json_option, scenario_options
+from society.cli.options import grace_option, json_option, log_options, scenario_options, set_logs
 
 if TYPE_CHECKING:
     from society.runner.sweep import Variant
@@ -61,6 +61,8 @@ def _read_seeds(context: click.Context, parameter: click.Parameter, text: str | 
 @click.option("--of", type=int, default=1, metavar="N", help="Number of parts.")
 @click.option("--jobs", type=int, default=1, metavar="N", help="Run variants in N processes at the same time.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs. [default: runs/sweep-NAME]")
+@grace_option
+@log_options
 @json_option
 def command(
     scenario: Path,
@@ -72,6 +74,9 @@ def command(
     of: int,
     jobs: int,
     out: Path | None,
+    grace: float,
+    log_level: str | None,
+    log_json: bool,
     as_json: bool,
 ) -> int:
     """Run SCENARIO for each combination of values, and with --seeds several times each.
@@ -85,13 +90,17 @@ def command(
     society sweep mine.yaml --seeds 30 --index 4 --of 30
     """
     from society.core.errors import InputError
-    from society.runner.displays import Display
+    from society.runner.displays import Display, Logged
     from society.runner.progress import Progress
     from society.runner.sweep import sweep
     from society.scenario import load_scenario
     from society.scenario.expand import expand
 
+    set_logs(log_level, log_json)
+
     def watch(changes: tuple[str, ...]) -> Progress:
+        if log_json:
+            return Progress(Logged())
         click.echo(f"\n{'  '.join(changes)}", err=True)
         return Progress(Display() if people else None)
 
@@ -99,7 +108,8 @@ def command(
         raise InputError("A sweep needs something that varies.", "Give --vary a.b=x,y,z, --seeds 3, or both.")
     people = expand(load_scenario(scenario, overrides, allow)).people
     folder = out or Path("runs") / f"sweep-{scenario.stem}"
-    variants = sweep(scenario, vary, folder, overrides, allow, watch, () if seeds is None else seeds, index, of, jobs)
+    parts = (() if seeds is None else seeds, index, of, jobs, grace)
+    variants = sweep(scenario, vary, folder, overrides, allow, watch, *parts)
     rows = [_row(variant) for variant in variants]
     if as_json:
         import json

@@ -87,9 +87,21 @@ class Interruption:
         """Debates under way that have not asked for a reply since the request to stop."""
         self._resting: dict[object, Hashable] = {}
         """The debates of tasks that wait between attempts or for a person, by task."""
+        self._parent: Interruption | None = None
+        self._children: set[Interruption] = set()
+        """Children whose runs are going on."""
         self._before: dict[int, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+
+    def child(self) -> Interruption:
+        """Return the interruption of one of several runs in this process. Signals to this one reach all its children.
+
+        Once they have ended, the task of this one is cancelled.
+        """
+        child = Interruption(self._grace)
+        child._parent = self
+        return child
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -110,6 +122,9 @@ class Interruption:
     def stops_me(self) -> Iterator[None]:
         """Cancel the current task if a signal arrives during the block. Raises the error that `stop` was given."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self._parent is not None:
+            self._parent._children.add(self)
+            self._waiting = self._waiting or self._parent._asked > 0
         if self._waiting:
             self._waiting = False
             self._cancel()
@@ -122,6 +137,13 @@ class Interruption:
             raise self.error from None
         finally:
             self._loop = self._task = None
+            if self._parent is not None:
+                self._parent._end_child(self)
+
+    def _end_child(self, child: Interruption) -> None:
+        self._children.discard(child)
+        if self._asked and not self._children:
+            self._cancel()
 
     def stop_before_next(self, error: SocietyError) -> None:
         """Stop the run with this error as soon as a debate asks for a further reply."""
@@ -217,6 +239,11 @@ class Interruption:
             self._loop.call_soon_threadsafe(self._heed, self._asked)
 
     def _heed(self, times: int) -> None:
+        for child in list(self._children):
+            child._asked, child._signal = self._asked, self._signal
+            child._heed(times)
+        if self._children:
+            return
         if times > 1 or not self._grace:
             self._cancel()
             return

@@ -21,6 +21,7 @@ def run_processes(
     allow: Sequence[Path],
     seeds: Sequence[int] | int,
     jobs: int,
+    grace: float,
 ) -> None:
     """Run the parts of a sweep in `jobs` processes, and wait for all. Each writes what it prints to `part-K.log`.
 
@@ -29,6 +30,7 @@ def run_processes(
     options = [("--vary", entry) for entry in vary] + [("--set", entry) for entry in overrides]
     options += [("--allow", str(folder)) for folder in allow]
     options += [("--plugins", str(file.path)) for file in loaded_plugins()]
+    options.append(("--grace", f"{grace:g}"))
     if seeds != ():
         options.append(("--seeds", str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))))
     command = [sys.executable, "-m", "society", "sweep", str(scenario), "--out", str(out), "--json"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from society.core.blocking import run_blocking
 from society.core.concurrency import gather
 from society.core.errors import FolderInUseError, InputError, SocietyError, describe_error
-from society.core.interrupt import Interruption
+from society.core.interrupt import GRACE, Interruption
 from society.executors.base import Executor
 from society.runner.grid import Point, make_points
 from society.runner.parts import run_processes
@@ -61,6 +61,7 @@ def sweep(
     index: int | None = None,
     of: int = 1,
     jobs: int = 1,
+    grace: float = GRACE,
 ) -> list[Variant]:
     """Run the whole grid in `out`, one folder per variant. An interrupted sweep continues where it stopped.
 
@@ -70,6 +71,8 @@ def sweep(
     With `index`, only part `index` of `of` parts is run, counted from 0. The parts may run at the same time, on several
     machines with a shared disk. With `jobs`, that many processes of this machine share the work. Every variant of the
     grid is returned in any case, with what its folder holds by then.
+
+    `grace`: seconds for the replies in progress after Ctrl-C or SIGTERM, in every variant that is running.
 
     All variants are checked before the first one runs. A variant that fails does not stop the others; if all fail, the
     first error is raised. On a shared executor, leaders run first, then all others at the same time, without watchers.
@@ -85,11 +88,12 @@ def sweep(
                 f"--jobs {jobs}: the executor of this scenario runs variants at the same time itself.",
                 "Set executor.runs, and leave out --jobs.",
             )
-        run_processes(scenario, vary, out, overrides, allow, seeds, jobs)
+        run_processes(scenario, vary, out, overrides, allow, seeds, jobs, grace)
         return [_conclude(point, None) for point in points]
-    work = _Work(points, index, of, watch)
+    work = _Work(points, index, of, watch, grace)
     if shared:
-        run_blocking(work.run_side_by_side())
+        with Interruption(grace) as work.interruption:
+            run_blocking(work.run_side_by_side())
     else:
         run_blocking(work.run_in_turn())
     if len(work.errors) == len(work.own) > 0:
@@ -117,6 +121,9 @@ class _Work:
     index: int | None
     of: int
     watch: Watch | None
+    grace: float = GRACE
+    interruption: Interruption = field(default_factory=Interruption)
+    """The interruption of all runs on a shared executor."""
     errors: dict[Path, Exception] = field(default_factory=dict)
     """Errors of the variants that failed here, by folder."""
 
@@ -139,7 +146,10 @@ class _Work:
 
     async def run_side_by_side(self) -> None:
         """Run all on one open executor: first the leaders, then all others. Each reuses turns of its leader only."""
-        first = self.own[0] if self.own else self.points[0]
+        with self.interruption.stops_me():
+            await self._run_on((self.own or self.points)[0])
+
+    async def _run_on(self, first: Point) -> None:
         async with first.scenario.executor.open() as executor:
             free = asyncio.Semaphore(executor.count_runs(find_needs(expand(first.scenario))))
 
@@ -186,7 +196,8 @@ class _Work:
         watcher = self.watch(point.changes) if self.watch and executor is None else None
         note = point.folder / ERROR
         try:
-            with nullcontext() if executor else Interruption() as interruption:
+            one = nullcontext(self.interruption.child()) if executor else Interruption(self.grace)
+            with one as interruption:
                 await run_async(
                     point.scenario,
                     point.folder,

@@ -50,10 +50,10 @@ async def generate(self, request, real=RemoteBackend.generate):
 async def add(self, *arguments, real=Store.add, **options):
     await real(self, *arguments, **options)
     next(stored)
-def heed(self, times, real=Interruption._heed):
+def report(self, real=Interruption._report):
     print("stored", next(stored), file=sys.stderr)
-    real(self, times)
-RemoteBackend.generate, Store.add, Interruption._heed = generate, add, heed
+    real(self)
+RemoteBackend.generate, Store.add, Interruption._report = generate, add, report
 sys.exit(main(sys.argv[1:]))
 """
 
