@@ -37,7 +37,7 @@ class Question:
     """A request as its person is shown it.
 
     `choices` are all allowed replies. Of `options`, a reply names one or several. `longest` is the maximum length of a
-    reply in UTF-8 bytes, and `stop` are texts that it may not contain. After `seconds`, `default` is taken. `fault`
+    reply in UTF-8 bytes, and `stop` are texts that end it. After `seconds`, `default` is taken. `fault`
     says why the entry before was no reply; "" at first.
     """
 
@@ -74,9 +74,23 @@ class Question:
                 f"The reply is too long: {size:,} bytes, where {self.longest:,} are allowed "
                 f"({BYTES_PER_TOKEN} for each of max_tokens)."
             )
-        if found := [stop for stop in self.stop if stop in text]:
-            raise EntryError(f"The reply contains {found[0]!r}, which ends a reply in this scenario.")
+        text = self._cut(text)
         return self._name(text) if self.options else text
+
+    def stop_in(self, text: str) -> tuple[int, str] | None:
+        """Return where the first stop text begins in a text, and the stop text; None without one."""
+        return min(((at, stop) for stop in self.stop if (at := text.find(stop)) >= 0), default=None)
+
+    def _cut(self, text: str) -> str:
+        """Return the text before the first stop text. Raises `EntryError` if anything follows it: it would be lost."""
+        if (found := self.stop_in(text)) is None:
+            return text
+        at, stop = found
+        if text[at + len(stop) :].strip():
+            raise EntryError(f"{stop!r} ends a reply in this scenario. Leave out what follows it.")
+        if not text[:at].strip():
+            raise EntryError("Nothing was typed.")
+        return text[:at]
 
     def _choose(self, text: str) -> str:
         """Return the choice that a text, its first word or a number names, such as `2` for `2: rather not`."""

@@ -17,6 +17,8 @@ from society.core.errors import BackendError, InputError
 from society.core.identity import fingerprint
 from society.core.types import GenerateOutput, GenerateRequest, Usage
 
+Reply = tuple[str, bool]
+"""The text of a reply, and whether a stop text ended it."""
 LONGEST_LIMIT = 604_800
 """Maximum of `time_limit`, in seconds: a week."""
 
@@ -92,9 +94,12 @@ class HumanBackend(Backend):
         clock = asyncio.get_running_loop().time
         async with self._asker.turn(question.person):
             shown = clock()
-            text = await self._reply(question)
-        usage = Usage(person_seconds=max(0.0, clock() - shown), defaults=int(text is None))
-        return GenerateOutput(self._default(question) if text is None else text, usage=usage)
+            typed = await self._reply(question)
+        usage = Usage(person_seconds=max(0.0, clock() - shown), defaults=int(typed is None))
+        if typed is None:
+            return GenerateOutput(self._default(question), usage=usage)
+        text, stopped = typed
+        return GenerateOutput(text, "stop_text" if stopped else "stop", usage)
 
     def _require(self, request: GenerateRequest) -> None:
         """Raise `BackendError` for a request that no person can answer."""
@@ -111,7 +116,7 @@ class HumanBackend(Backend):
         limits = (longest, sampling.stop, config.time_limit, config.default)
         return Question(config.person, request.messages, request.choices, request.options, *limits)
 
-    async def _reply(self, question: Question) -> str | None:
+    async def _reply(self, question: Question) -> Reply | None:
         """Return what the person typed; None after the limit."""
         try:
             async with asyncio.timeout(question.seconds) as limit:
@@ -137,11 +142,12 @@ class HumanBackend(Backend):
                 "Run again with --resume (Python: resume=True) to ask again, or raise `time_limit`.",
             ) from None
 
-    async def _ask(self, question: Question) -> str:
+    async def _ask(self, question: Question) -> Reply:
         """Ask until an entry is a reply."""
         while True:
             entry = await self._asker.ask(question)
             try:
-                return question.read(entry)
+                text = question.read(entry)
+                return text, not question.choices and question.stop_in(entry) is not None
             except EntryError as error:
                 question = replace(question, fault=f"{error}")

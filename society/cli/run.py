@@ -129,7 +129,7 @@ def _open_pages(people: Sequence[str]) -> PageAsker:
 
     def ready(addresses: dict[str, str]) -> None:
         for person, url in addresses.items():
-            say(f"{person} is asked on: {url}", err=True)
+            say(f"The page of {person}: {url}", err=True)
         if len(addresses) == 1:
             open_page(*addresses.values())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from society.core.errors import MissingExtraError, SocietyError
+from society.core.errors import InputError, MissingExtraError, SocietyError
 from society.view.server import serve
 from society.watcher import Watcher
 
@@ -52,8 +52,10 @@ class LiveView(Watcher):
             serve(folder, 0, self._ready, self._keep, self._people)
         except SocietyError as error:
             self.error = error
-            if self._people is not None:
-                self._people.fail(error)
+        finally:
+            if self._people is not None:  # nobody can answer any more
+                remedy = "Run again with --resume (Python: resume=True) to go on."
+                self._people.fail(self.error or InputError("The server of the pages has stopped.", remedy))
 
     def _keep(self, server: uvicorn.Server) -> None:
         self._server = server

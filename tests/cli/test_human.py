@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from backends.human import answered_through
 from society.cli import main
 from society.results import Run
+from tests.backends.human.people import Typist
 from tests.terminals import ASKED, in_terminal
 
 pytest.importorskip("prompt_toolkit")
@@ -96,3 +98,28 @@ def test_without_a_terminal_there_is_an_error_before_any_work(
     assert main(["check", str(path)]) == 0
     assert main(["run", str(path), "--watch", "-o", str(tmp_path / "out")]) == 2
     assert "--watch would show 'you', who is asked in this terminal" in capsys.readouterr().err
+
+
+def test_ask_with_join_prints_the_debate_when_it_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    typist = Typist(lambda question: (seen.append(capsys.readouterr().out), "Yes, for the air.")[1])
+    seen: list[str] = []
+    bots = "backends.local={kind: scripted, rules: [{say: No.}]}"
+    with answered_through(typist):
+        assert main(["ask", "Should cities ban cars?", "--join", "--agents", "2", "--set", bots]) == 0
+    assert seen == ["", ""]  # nothing of the debate is printed while the person is asked
+    assert [question.messages[-1].content.count("No.") for question in typist.asked] == [0, 2]
+    told = capsys.readouterr().out
+    assert "agent-1" in told
+    assert "person (a person: you)" in told
+    assert "people    2 turns in" in told
+
+
+def test_a_person_in_a_scenario_keeps_its_seat_beside_a_model(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "Is it?", "--scenario", str(path), "--join"]) == 2
+    assert "so join cannot be given beside it" in capsys.readouterr().err
+    assert main(["check", str(path)]) == 0
+    assert "The person 'you' is asked at most 3 questions" in capsys.readouterr().out
+    assert main(["plan", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "No debate was run for an estimate: it would ask people." in told
+    assert "at most   5 calls" in told

@@ -19,6 +19,8 @@ const KNOWN = new Set([
   "confidence",
   "tool_calls",
   "failed_calls",
+  "person_seconds",
+  "defaults",
 ]);
 
 // Names of turns that write a memory, or rate one.
@@ -197,6 +199,7 @@ class DebateView {
       reads.length ? `read ${listNames([...new Set(reads.map((source) => row.turns[source].agent))])}` : "",
       turn.failed_calls ? `${counted(turn.failed_calls, "failed call")}` : "",
       generated ? `${turn.estimated ? "about " : ""}${counted(generated, "token")}` : "",
+      turn.person_seconds ? `${turn.person_seconds.toFixed(1)} s of a person` : "",
       state === 2 && !note ? "cut off at the token limit" : "",
       confidence === null ? "" : `confidence ${percent(confidence, 0)}`,
       ...more.map(([name, value]) => `${name}: ${value}`),

@@ -70,7 +70,11 @@ function drawState() {
 }
 
 function keepDraft() {
-  sessionStorage.setItem(draftOf(shown), byId("entry").value);
+  try {
+    sessionStorage.setItem(draftOf(shown), byId("entry").value);
+  } catch {
+    // a draft that is larger than the storage does not outlive a reload
+  }
 }
 
 function forgetDraft(question) {

@@ -85,8 +85,11 @@ def test_a_reply_keeps_its_text_and_its_limits() -> None:
     assert read(f"  {typed}\n") == typed
     with pytest.raises(EntryError, match="too long: 12 bytes, where 11"):
         read("東京東京", longest=11)
-    with pytest.raises(EntryError, match="contains 'Agent 2:'"):
-        read("Agent 2: no", stop=("Agent 2:",))
+    assert read("<use calculator>3+4</use>\n", stop=("</use>",)) == "<use calculator>3+4"
+    with pytest.raises(EntryError, match="'Agent 2:' ends a reply in this scenario"):
+        read("yes\nAgent 2: no", stop=("no", "Agent 2:"))
+    with pytest.raises(EntryError, match="Nothing was typed"):
+        read("</use>", stop=("</use>",))
 
 
 def reply_of(config: Human, typist: Typist, *requests: GenerateRequest) -> list[GenerateOutput]:
