@@ -44,7 +44,7 @@ THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 RESERVED = frozenset(["messages", "add_generation_prompt"])
 """Variables of a template that no argument replaces."""
 Shape = str | tuple[str, tuple[tuple[str, str], ...]]
-"""What a message has beside its texts: its role, or its role with the tools and parameters of its calls."""
+"""Role of a message, or its role with the tools and parameters of its calls."""
 _BARRED = re.compile("<([|\uff5c]).+\\1>", re.DOTALL)
 
 

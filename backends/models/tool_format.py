@@ -102,12 +102,23 @@ def _as_call(value: Any) -> tuple[str, str, str] | None:
     given = value.get("arguments", value.get("parameters"))
     if isinstance(given, str):
         return value["name"], "", given
-    if not isinstance(given, dict):
-        return None
-    if len(given) == 1:
-        [(parameter, only)] = given.items()
-        return value["name"], parameter, only if isinstance(only, str) else json.dumps(only)
-    return value["name"], "", json.dumps(given, ensure_ascii=False)
+    return (value["name"], *_as_text(given)) if isinstance(given, dict) else None
+
+
+def read_arguments(text: str) -> tuple[str, str]:
+    """Return the parameter and the text of arguments in JSON; the parameter "" and all of it for several or none."""
+    try:
+        given = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return "", text
+    return _as_text(given) if isinstance(given, dict) else ("", text)
+
+
+def _as_text(given: dict[str, Any]) -> tuple[str, str]:
+    if len(given) != 1:
+        return "", json.dumps(given, ensure_ascii=False)
+    [(parameter, only)] = given.items()
+    return parameter, only if isinstance(only, str) else json.dumps(only, ensure_ascii=False)
 
 
 def _without_lead(text: str) -> str:

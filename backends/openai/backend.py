@@ -18,7 +18,7 @@ from backends.openai.asking import ask_server, render_prompt
 from backends.openai.client import Client, UnreachableError
 from backends.openai.config import OpenAI
 from backends.openai.crowding import Crowding, Queue, find_work, read_metrics
-from backends.openai.dialects import SGLANG, VLLM
+from backends.openai.dialects import OLLAMA, SGLANG, VLLM
 from backends.openai.estimating import Estimator
 from backends.openai.limit import Limit
 from backends.openai.opening import find_server, look, retry
@@ -27,11 +27,12 @@ from backends.openai.served import Served
 from backends.openai.settling import Settler
 from backends.openai.streams import BrokenStreamError, OnMessage
 from backends.openai.thinking import Fields
+from backends.openai.tools import ServerTools, make_trial
 from backends.openai.trial import try_request
 from backends.openai.wire import Completion, Message
 from society.core.errors import BackendError, ContextOverflowError, InputError, TransientError
 from society.core.pieces import OnPiece, Pieces
-from society.core.types import GenerateOutput, GenerateRequest
+from society.core.types import GenerateOutput, GenerateRequest, ToolSpec
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class OpenAIBackend(Backend):
         self.model_hash = served.hash
         self.adapters = self._connection.adapters
         self.streaming = self
+        self.tools = ServerTools(self._connection.tools)
         return self
 
     async def __aexit__(
@@ -61,7 +63,7 @@ class OpenAIBackend(Backend):
     ) -> None:
         if self._connection is not None:
             self._connection.crowding.close()
-        self._connection = self.adapters = self.streaming = None
+        self._connection = self.adapters = self.streaming = self.tools = None
         await self._close()
 
     async def check(self, requests: Sequence[GenerateRequest]) -> None:
@@ -124,6 +126,8 @@ class _Connection:
         self._known.set()
         self._checking = asyncio.Lock()
         self._streams = True  # until the server refuses
+        self.tools: dict[tuple[ToolSpec, ...], bool] = {}
+        """Whether the model calls each set of tools in a trial."""
 
     async def answer(self, request: GenerateRequest, pieces: Pieces | None = None) -> GenerateOutput:
         """Return a reply. After a lost connection, check first that the server is still the same."""
@@ -158,11 +162,28 @@ class _Connection:
         return show
 
     async def try_out(self, request: GenerateRequest) -> None:
-        """Settle the options of a request, and send them once with a short question."""
+        """Settle the options of a request, and send them once with a short question. Try its tools, too."""
+        request, tools = replace(request, tools=()), request.tools
         more = await self._settler.settle(request)
         opens = await self._settler.opens(more, request.thinking.tags)
         read = partial(self._read, opened=await self._settler.leaves(more, request.thinking.tags))
         await try_request(partial(self._probe, more=more), read, request, opens, self.served.dialect.name)
+
+        if tools and tools not in self.tools:
+            self.tools[tools] = await self._calls(tools)
+
+    async def _calls(self, tools: tuple[ToolSpec, ...]) -> bool:
+        """Return whether the model calls one of these tools when it is asked to. Transient errors are retried."""
+        trial = make_trial(tools)
+        try:
+            if self.served.dialect is not OLLAMA and self._read(await self._probe(trial, {}), trial, False).calls:
+                return True
+        except TransientError:
+            raise
+        except BackendError as error:
+            log.debug("%s refuses tools: %s", self.client.url, error.cause)
+        log.warning("The model at %s does not call tools by itself: agents call them in plain text.", self.client.url)
+        return False
 
     async def _ask(self, request: GenerateRequest, more: Fields, show: OnMessage | None) -> Completion:
         more = more | self._extra | self.adapters.fields(request.adapter)

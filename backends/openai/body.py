@@ -5,6 +5,7 @@ from __future__ import annotations
 from backends.openai.choices import choice_room
 from backends.openai.dialects import LLAMA_CPP, Dialect, Fields
 from backends.openai.thinking import merge
+from backends.openai.tools import write_messages
 from society.core.types import GenerateRequest, Sampling
 
 LIMITS = ("max_tokens", "max_completion_tokens")
@@ -30,13 +31,15 @@ def write_body(
     sampling = request.sampling
     body: Fields = {
         "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": write_messages(request.messages),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         limit: choice_room(request.choices) if request.choices else sampling.max_tokens,
         **dialect.options(sampling),
         **dialect.fixed,
     }
+    if request.tools:
+        body["tools"] = [tool.schema for tool in request.tools]
     if seed:
         body[seed] = request.seed
     if dialect is LLAMA_CPP:

@@ -15,6 +15,7 @@ from backends.openai.choices import read_choice
 from backends.openai.estimating import Estimator
 from backends.openai.served import Served
 from backends.openai.thinking import separate
+from backends.openai.tools import read_tool_calls
 from backends.openai.wire import Choice, Completion, Message, TokenLogprob
 from society.core.errors import BackendError, ContextOverflowError, TransientError
 from society.core.thoughts import split_thought
@@ -62,7 +63,8 @@ def read_reply(
     text, finish = _stopped(text, finish, choice, request, served)
     if finish == "filter":
         text = ""
-    return GenerateOutput(text, finish, usage, logprob, tokens, thought)
+    calls = read_tool_calls(choice.message.tool_calls or (), request.tools) if request.tools else ()
+    return GenerateOutput(text, finish, usage, logprob, tokens, thought, calls)
 
 
 def read_message(message: Message, request: GenerateRequest, opened: bool) -> tuple[str, str]:

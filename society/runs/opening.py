@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
 from society.core.errors import BackendError
-from society.core.types import ChatMessage, GenerateRequest
+from society.core.types import ChatMessage, GenerateRequest, ToolSpec
 from society.executors.base import Executor, Needs
 
 if TYPE_CHECKING:
@@ -99,8 +100,16 @@ def find_requests(society: Society, backend: str) -> list[GenerateRequest]:
                 moderates = phase.spec.schedule == "moderated" and name == phase.spec.moderator
                 choices = phase.speakers if moderates else plan.role.choices
                 thinking, variables = plan.thinking, plan.template_args
-                found[GenerateRequest(chat, plan.sampling, 1, None, choices, thinking, variables)] = None
+                request = GenerateRequest(chat, plan.sampling, 1, None, choices, thinking, variables)
+                found[replace(request, tools=_offered(society, plan))] = None
     return list(found)
+
+
+def _offered(society: Society, plan: AgentPlan) -> tuple[ToolSpec, ...]:
+    """Return the tools that the agent's model may be offered in its own format."""
+    if plan.toolbox is None or plan.toolbox.use.format == "text" or society.scenario.train is not None:
+        return ()
+    return plan.toolbox.specs
 
 
 def find_needs(society: Society) -> Needs:

@@ -88,7 +88,7 @@ class ToolExample(Component):
     """A worked example of a call, which the agent's chat shows as an earlier exchange."""
 
     question: str
-    """What the user asks."""
+    """Message of the user."""
     tool: str
     """Name of the tool that the agent calls."""
     give: str
