@@ -349,6 +349,15 @@ class BackendConfig(Component, ABC):
         """
         return
 
+    @property
+    def missing(self) -> str:
+        """Return the model files that have to be downloaded first, in words, or "". It uses no network."""
+        return ""
+
+    def fetch(self) -> None:
+        """Download the files of `missing`. Raises `InputError` or `BackendError` if they cannot be downloaded."""
+        return
+
     def check_files(self) -> None:
         """Raise `InputError` if a local file that this entry names is missing or invalid.
 

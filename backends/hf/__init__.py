@@ -183,6 +183,27 @@ class HuggingFace(BackendConfig):
                 "Lower train.parallel.processes, or run on a machine with more GPUs.",
             )
 
+    @property
+    def missing(self) -> str:
+        if self._is_gguf:
+            from backends.models.find import find_offline
+
+            return f"the model {self.model}" if find_offline(self.model) is None else ""
+        from backends.models.hub_model import is_whole
+
+        local = Path(self.model).expanduser().is_absolute()
+        return "" if local or is_whole(self.model) else f"the model {self.model}"
+
+    def fetch(self) -> None:
+        if self._is_gguf:
+            from backends.models.find import find_model
+
+            find_model(self.model)
+        elif self.missing:
+            from backends.models.hub_model import download
+
+            download(self.model)
+
     def check_files(self) -> None:
         """Check the model's folder, or the header of its GGUF file; see `BackendConfig.check_files`."""
         if self._is_gguf:

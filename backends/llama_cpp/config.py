@@ -85,6 +85,17 @@ class LlamaCpp(BackendConfig):
 
         return find_memory(self, self._header(), adapters)
 
+    @property
+    def missing(self) -> str:
+        from backends.models.find import find_offline
+
+        return f"the model {self.model}" if find_offline(self.model) is None else ""
+
+    def fetch(self) -> None:
+        from backends.models.find import find_model
+
+        find_model(self.model)
+
     def check_files(self) -> None:
         """Check the header of the model; see `BackendConfig.check_files`."""
         from backends.llama_cpp.header import read_model

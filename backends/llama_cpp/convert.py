@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from backends.models.find import cache_folder, digest_model, replacing
+from backends.models.find import cache_place, digest_model, replacing
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from society.core.errors import BackendError
 
@@ -53,7 +53,7 @@ def prepare_weights(path: Path, info: GGUFInfo, requantize: Requantize, threads:
     kind = choose_type(requantize, info)
     if kind is None:
         return path, info
-    target = cache_folder() / f"{digest_model(path)[:16]}-{kind}.gguf"
+    target = cache_place(f"{digest_model(path)[:16]}-{kind}.gguf")
     if not target.exists():
         log.warning("Converting %s from %s to %s once, for speed: %s", path.name, info.quantisation, kind, target)
         with replacing(target) as temporary:

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.models.find import cache_folder, digest_model, replacing
+from backends.models.find import cache_place, digest_model, replacing
 from society.core.child_modules import import_path, module_command
 from society.core.errors import InputError
 
@@ -55,10 +55,8 @@ def check_loads(path: Path) -> None:
 
 
 def _memo(path: Path) -> Path:
-    folder = cache_folder() / "loads"
-    folder.mkdir(exist_ok=True)
     name = f"{digest_model(path)} {version('llama-cpp-python')}"
-    return folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+    return cache_place("loads", hashlib.sha256(name.encode()).hexdigest()[:32])
 
 
 def _try(path: Path) -> str | None:

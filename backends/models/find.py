@@ -1,7 +1,7 @@
 """Finds model files and hashes their contents.
 
 The cache folder is `SOCIETY_CACHE`, or `society` in the user's cache folder. Files in it are written under another name
-and then renamed, so a killed process leaves no incomplete file.
+and then renamed, so a killed process leaves no incomplete file. Users may share one, also read-only: `cache_place`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,32 @@ _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 def cache_folder() -> Path:
     """Return the folder for files that are made or downloaded once, and create it if necessary."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("SOCIETY_CACHE") or Path(base) / "society")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The cache folder {folder} cannot be created: {error}.", "Set SOCIETY_CACHE.") from None
-    return folder
+    return cache_place("any").parent
+
+
+def cache_place(*parts: str) -> Path:
+    """Return the place of a file or folder in the cache: where it is, or where it can be written.
+
+    A cache that other users share may be read-only. What is missing there is then written into the user's own cache
+    folder. Raises `InputError` if neither can be written.
+    """
+    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "society"
+    folders = list(dict.fromkeys([Path(os.environ.get("SOCIETY_CACHE") or own), own]))
+    places = [folder.joinpath(*parts) for folder in folders]
+    for place in places:
+        if place.exists():
+            return place
+    fault: OSError | None = None
+    for place in places:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fault = fault or error
+            continue
+        if os.access(place.parent, os.W_OK):
+            return place
+    reason = f"created: {fault}" if fault else "written"
+    raise InputError(f"The cache folder {folders[0]} cannot be {reason}.", "Set SOCIETY_CACHE.") from None
 
 
 def find_model(model: str) -> Path:
@@ -178,7 +197,7 @@ def _join_parts(package: str, files: Iterable[Path]) -> Path:
         raise InputError(f"The package {package} carries no .gguf file.", "Use another package, or the path of a file.")
     whole = next(iter(found.values()))[1]
     digest = _expected_digest(files, whole)
-    target = cache_folder() / f"{digest[:16]}-{whole}"
+    target = cache_place(f"{digest[:16]}-{whole}")
     if not target.exists():
         with replacing(target) as temporary:
             _concatenate([found[number][0] for number in sorted(found)], temporary)
@@ -260,7 +279,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def dequantised_folder(gguf: Path) -> Path:
     """Return the place in the cache of a GGUF file's weights as a model folder, by the hash of its contents."""
-    return cache_folder() / "hf" / digest_of(gguf)[:32]
+    return cache_place("hf", digest_of(gguf)[:32])
 
 
 def digest_of(path: Path) -> str:
@@ -270,7 +289,7 @@ def digest_of(path: Path) -> str:
     its last change is too recent to distinguish from another, or if the cache cannot be written.
     """
     state, now = path.stat(), time.time_ns()
-    memo = cache_folder() / "digests" / _identify(path, state)
+    memo = cache_place("digests", _identify(path, state))
     with contextlib.suppress(OSError):
         known = memo.read_text("ascii", "replace")
         if re.fullmatch("[0-9a-f]{64}", known):
@@ -278,10 +297,8 @@ def digest_of(path: Path) -> str:
     digest = hash_file(path)
     settled = now - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS
     if settled and _identify(path, path.stat()) == memo.name:
-        with contextlib.suppress(OSError, BackendError):
-            memo.parent.mkdir(exist_ok=True)
-            with replacing(memo) as temporary:
-                temporary.write_text(digest)
+        with contextlib.suppress(OSError, BackendError), replacing(memo) as temporary:
+            temporary.write_text(digest)
     return digest
 
 

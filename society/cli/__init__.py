@@ -23,7 +23,7 @@ except InputError as error:
 INTERRUPTED = 130
 SECTIONS = {
     "First steps": ("ask", "chat", "new", "models", "list", "schema"),
-    "Before a run": ("check", "plan", "draw"),
+    "Before a run": ("check", "fetch", "plan", "draw"),
     "Runs": ("run", "sweep", "status", "view", "show", "report"),
     "Results": ("compare", "plot", "diversity", "export"),
     "Keeping": ("merge", "prune", "archive", "forget", "migrate"),

@@ -13,8 +13,11 @@ from society.cli.options import json_option, read_option, set_option
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 @set_option
 @read_option
+@click.option("--offline", is_flag=True, help="Report models and data sets that a machine without network lacks.")
 @json_option
-def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tuple[Path, ...], as_json: bool) -> int:
+def command(
+    scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tuple[Path, ...], offline: bool, as_json: bool
+) -> int:
     """List every problem of SCENARIOS with file, line and column.
 
     Data files and the headers of local models are read, and the prompts of one debate are rendered. No model is loaded.
@@ -22,11 +25,12 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
     \b
     society check mine.yaml
     society check mine.yaml --set task.limit=5
+    society check mine.yaml --offline
     """
     from society.cli.streams import say
     from society.planning.preflight import check
 
-    found = {path: check(path, overrides, allow) for path in scenarios}
+    found = {path: check(path, overrides, allow, offline=offline) for path in scenarios}
     problems = list(dict.fromkeys(problem for listed in found.values() for problem in listed))
     if as_json:
         import dataclasses

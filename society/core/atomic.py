@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 
 _numbers = count()
+_TOKEN = token_hex(4)
 
 
 @contextmanager
@@ -22,7 +24,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     If the block fails, the hidden file or folder is removed and `path` stays as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{path.suffix}")
+    # The token tells apart processes of equal ids on machines that share a disk.
+    part = path.with_name(f".{path.name}.{os.getpid()}-{_TOKEN}-{next(_numbers)}{path.suffix}")
     try:
         yield part
         move_into_place(part, path)

@@ -31,13 +31,16 @@ from society.tasks.base import Task
 
 _FIELD = re.compile(r"`(task|train)\.(\w+)")
 """Matches a field of the task or the training that a message names."""
+FETCH = "get it by `society fetch` where there is a network"
 MOST_ANSWERED = 100
 """Maximum number of questions of which some answer is looked for among the choices of a role."""
 MOST_FLAWS = 20
 """Maximum number of errors that are listed for the rows of a task."""
 
 
-def check(source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = ".") -> list[Problem]:
+def check(
+    source: Source, overrides: Overrides = (), allow: Folders = (), folder: Path | str = ".", offline: bool = False
+) -> list[Problem]:
     """Return all problems of a scenario, warnings included, in the order of the file or by field of the dictionary.
 
     `source` is the YAML file of a scenario, or a dictionary with its keys. `overrides` are changes such as
@@ -46,19 +49,19 @@ def check(source: Source, overrides: Overrides = (), allow: Folders = (), folder
 
     The check reads data files and the headers of local models, and renders the prompts of one debate, also with the
     models' chat templates. It needs no network and loads no weights. Models that must be downloaded first are not
-    checked.
+    checked; with `offline`, they and missing data sets are errors, as on a machine without a network.
     """
     scenario, root, problems = load_tree(source, overrides, allow, folder)
     if scenario is None or root is None or any(problem.level == "error" for problem in problems):
         return problems
-    return sort_problems([*problems, *_Preflight(expand(scenario), root).check()])
+    return sort_problems([*problems, *_Preflight(expand(scenario), root, offline).check()])
 
 
 class _Preflight:
     """Checks of a valid scenario that read its files. `problems` collects what they find."""
 
-    def __init__(self, society: Society, root: Node) -> None:
-        self.society, self.root = society, root
+    def __init__(self, society: Society, root: Node, offline: bool = False) -> None:
+        self.society, self.root, self.offline = society, root, offline
         self.problems: list[Problem] = []
 
     def check(self) -> list[Problem]:
@@ -136,6 +139,9 @@ class _Preflight:
             try:
                 with faults_of(config, "check_files", f"of the backend {name!r}"):
                     config.check_files()
+                    missing = config.missing if self.offline else ""
+                if missing:
+                    self._add(("backends", name), f"{missing} is not on this machine; {FETCH}")
             except SocietyError as error:
                 self._add_error(("backends", name), error)
 
@@ -214,7 +220,10 @@ class _Preflight:
 
         missing = [task for task in self._tasks if task.missing]
         for task in missing:
-            warn(steps_of(task), task.origin, task.missing)
+            if self.offline:
+                self._add(steps_of(task), f"{task.origin} is not on this machine; {FETCH}")
+            else:
+                warn(steps_of(task), task.origin, task.missing)
         if missing:
             return None
         try:
